@@ -1,0 +1,136 @@
+//! What can go wrong in the engine, and what the caller should do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The input is wrong: fix it, do not retry.
+    Invalid,
+    /// Stored bytes are damaged: run `verify`, restore a snapshot.
+    Corrupt,
+    /// The machine could not do it now (I/O error, disk full): retry later.
+    Unavailable,
+    /// A limit was reached: send less, or raise the limit.
+    Limit,
+    /// The database is closed, or refuses writes since an earlier failure.
+    Closed,
+}
+
+/// What can go wrong in the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is out of range: choose a value inside the limits named.
+    #[error("option {name}: {reason}")]
+    Option {
+        /// The field of `Options`.
+        name: &'static str,
+        /// Value and limits.
+        reason: String,
+    },
+    /// A sample or series is not acceptable.
+    #[error("{0}")]
+    Invalid(String),
+    /// Stored bytes are damaged.
+    #[error("{file}: damaged at offset {offset}: {what}")]
+    Corrupt {
+        /// The file, or the family and key.
+        file: String,
+        /// Byte offset, 0 where it means nothing.
+        offset: u64,
+        /// What was expected and what was found.
+        what: String,
+    },
+    /// The directory was written by a newer version.
+    #[error("{file}: format version {found}, this build reads up to {supported}; use a newer barograph")]
+    FutureVersion {
+        /// The file.
+        file: String,
+        /// Version found.
+        found: u32,
+        /// Newest version this build reads.
+        supported: u32,
+    },
+    /// Another process has the directory open.
+    #[error("{}: in use by another process (lock held on {})", dir.display(), lock.display())]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{}: {action}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The storage library refused.
+    #[error("{action}: {message}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// The library's words.
+        message: String,
+    },
+    /// The disk is full; queries go on, writes are refused until space is back.
+    #[error("{}: no space left on the disk; free some, writes resume by themselves", path.display())]
+    DiskFull {
+        /// The file system's directory.
+        path: PathBuf,
+    },
+    /// A limit was reached.
+    #[error("{0}")]
+    Limit(String),
+    /// Memory for unflushed samples is used up and flushing does not keep pace.
+    #[error(
+        "write buffer full ({used_bytes} of {limit_bytes} bytes) for {waited_ms} ms; retry later or raise memory"
+    )]
+    Busy {
+        /// Bytes held.
+        used_bytes: u64,
+        /// The bound.
+        limit_bytes: u64,
+        /// How long the call waited.
+        waited_ms: u64,
+    },
+    /// Writes are refused since an earlier failure; reopen the database.
+    #[error("writes are refused since an earlier failure: {0}; close and open the database again")]
+    Poisoned(String),
+    /// The database is closed.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Option { .. } | Error::Invalid(_) => ErrorKind::Invalid,
+            Error::Corrupt { .. } | Error::FutureVersion { .. } => ErrorKind::Corrupt,
+            Error::Locked { .. } | Error::Io { .. } | Error::Store { .. } | Error::DiskFull { .. } => {
+                ErrorKind::Unavailable
+            }
+            Error::Limit(_) | Error::Busy { .. } => ErrorKind::Limit,
+            Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,
+        }
+    }
+
+    /// Wraps an I/O error; a full disk gets its own variant.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Error::DiskFull { path };
+        }
+        Error::Io { action, path, source }
+    }
+}

@@ -1,0 +1,6 @@
+//! Barograph's storage engine: stores samples of time series and hands them back.
+
+pub mod error;
+pub mod model;
+
+pub use error::{Error, ErrorKind, Result};

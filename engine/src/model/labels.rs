@@ -1,0 +1,392 @@
+//! Label sets: the identity of a series.
+//!
+//! A set is one shared byte string in a canonical form, so that cloning is a reference
+//! count, hashing and equality are one pass over bytes, and the in-memory form is also
+//! the stored form.
+//!
+//! # Format
+//! For each label, in ascending order of name bytes: `varint(name length)`, name,
+//! `varint(value length)`, value. Names and values are UTF-8 and never empty. A set is
+//! valid iff every length stays inside the bytes, names ascend strictly, and no name or
+//! value is empty.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::model::METRIC_NAME;
+
+/// An immutable, sorted label set. `clone` is cheap.
+///
+/// ```
+/// use barograph_engine::model::Labels;
+/// let labels = Labels::from_pairs([("job", "api"), ("__name__", "up")]).unwrap();
+/// assert_eq!(labels.get("job"), Some("api"));
+/// assert_eq!(labels.to_string(), r#"up{job="api"}"#);
+/// ```
+#[derive(Clone)]
+pub struct Labels {
+    bytes: Arc<[u8]>,
+}
+
+/// Why bytes or pairs are not a label set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelsError {
+    /// A label name occurs twice.
+    #[error("label name {name:?} occurs twice")]
+    Duplicate {
+        /// The repeated name.
+        name: String,
+    },
+    /// A label name is empty.
+    #[error("a label name is empty")]
+    EmptyName,
+    /// Encoded bytes break the canonical form.
+    #[error("label bytes are not canonical at offset {offset}")]
+    NotCanonical {
+        /// Offset of the first byte that breaks the form.
+        offset: usize,
+    },
+}
+
+impl Labels {
+    /// The set without labels.
+    pub fn empty() -> Self {
+        Labels { bytes: Arc::from(&[][..]) }
+    }
+
+    /// Builds a set from pairs in any order. Pairs with an empty value are left out: an
+    /// empty label is the same as no label.
+    ///
+    /// # Errors
+    /// [`LabelsError::Duplicate`] or [`LabelsError::EmptyName`].
+    pub fn from_pairs<'a, I>(pairs: I) -> Result<Self, LabelsError>
+    where
+        I: IntoIterator<Item = (&'a str, &'a str)>,
+    {
+        let mut sorted: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, v)| !v.is_empty()).collect();
+        sorted.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        for pair in &sorted {
+            if pair.0.is_empty() {
+                return Err(LabelsError::EmptyName);
+            }
+        }
+        for pair in sorted.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                return Err(LabelsError::Duplicate { name: pair[0].0.to_owned() });
+            }
+        }
+        Ok(Self::from_sorted(&sorted))
+    }
+
+    /// Encodes pairs that are already sorted, unique and not empty.
+    fn from_sorted(pairs: &[(&str, &str)]) -> Self {
+        let size: usize = pairs.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
+        let mut bytes = Vec::with_capacity(size);
+        for (name, value) in pairs {
+            push_text(&mut bytes, name);
+            push_text(&mut bytes, value);
+        }
+        Labels { bytes: bytes.into() }
+    }
+
+    /// Checks and adopts the canonical form, as read back from storage.
+    ///
+    /// # Errors
+    /// [`LabelsError::NotCanonical`] with the offset of the first broken byte.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelsError> {
+        let mut offset = 0;
+        let mut previous: Option<&str> = None;
+        while offset < bytes.len() {
+            let broken = LabelsError::NotCanonical { offset };
+            let (name, after_name) = read_text(bytes, offset).ok_or(broken.clone())?;
+            let (value, after_value) = read_text(bytes, after_name).ok_or(broken.clone())?;
+            if name.is_empty()
+                || value.is_empty()
+                || previous.is_some_and(|p| p.as_bytes() >= name.as_bytes())
+            {
+                return Err(broken);
+            }
+            previous = Some(name);
+            offset = after_value;
+        }
+        Ok(Labels { bytes: Arc::from(bytes) })
+    }
+
+    /// The canonical form.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Name and value pairs in ascending order of name.
+    pub fn iter(&self) -> LabelsIter<'_> {
+        LabelsIter { bytes: &self.bytes, offset: 0 }
+    }
+
+    /// The value of `name`, if the set has it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        for (n, v) in self.iter() {
+            match n.as_bytes().cmp(name.as_bytes()) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(v),
+                Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+
+    /// The metric name, if the set has one.
+    pub fn metric_name(&self) -> Option<&str> {
+        self.get(METRIC_NAME)
+    }
+
+    /// How many labels the set has.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether the set has no labels.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// A builder that starts from this set.
+    pub fn to_builder(&self) -> LabelsBuilder {
+        LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+    }
+
+    /// The set without the labels for which `drop` answers true.
+    pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Labels {
+        let kept: Vec<(&str, &str)> = self.iter().filter(|(n, _)| !drop(n)).collect();
+        Self::from_sorted(&kept)
+    }
+
+    /// The set without its metric name.
+    pub fn without_name(&self) -> Labels {
+        self.without(|n| n == METRIC_NAME)
+    }
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    let mut length = text.len() as u64;
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn read_text(bytes: &[u8], mut offset: usize) -> Option<(&str, usize)> {
+    let mut length = 0u64;
+    let mut shift = 0;
+    loop {
+        let byte = *bytes.get(offset)?;
+        offset += 1;
+        length |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            // A trailing zero group would give one set two encodings.
+            if byte == 0 && shift > 0 {
+                return None;
+            }
+            break;
+        }
+        shift += 7;
+        if shift > 28 {
+            return None;
+        }
+    }
+    let end = offset.checked_add(usize::try_from(length).ok()?)?;
+    let text = std::str::from_utf8(bytes.get(offset..end)?).ok()?;
+    Some((text, end))
+}
+
+/// Iterates over the pairs of a [`Labels`].
+pub struct LabelsIter<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, after_name) = read_text(self.bytes, self.offset)?;
+        let (value, after_value) = read_text(self.bytes, after_name)?;
+        self.offset = after_value;
+        Some((name, value))
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = (&'a str, &'a str);
+    type IntoIter = LabelsIter<'a>;
+
+    fn into_iter(self) -> LabelsIter<'a> {
+        self.iter()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes) || self.bytes == other.bytes
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    /// Compares name, value, name, value …, as matrix results are sorted.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Labels::empty()
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `name{label="value", …}` as Prometheus prints a metric.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.metric_name();
+        if let Some(name) = name {
+            f.write_str(name)?;
+        }
+        if name.is_some() && self.len() == 1 {
+            return Ok(());
+        }
+        f.write_str("{")?;
+        let mut first = true;
+        for (label, value) in self.iter().filter(|(n, _)| *n != METRIC_NAME) {
+            if !first {
+                f.write_str(", ")?;
+            }
+            first = false;
+            write!(f, "{label}={value:?}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// Collects labels one by one. A later value for a name replaces the earlier one.
+#[derive(Debug, Clone, Default)]
+pub struct LabelsBuilder {
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name` to `value`; an empty value removes the label.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.remove(name);
+        if !value.is_empty() {
+            self.pairs.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// Removes `name` if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.pairs.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The value set for `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The finished set.
+    pub fn build(&self) -> Labels {
+        let mut sorted: Vec<(&str, &str)> =
+            self.pairs.iter().filter(|(n, _)| !n.is_empty()).map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        sorted.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        Labels::from_sorted(&sorted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn duplicate_and_empty_names_are_refused() {
+        assert_eq!(
+            Labels::from_pairs([("a", "1"), ("a", "2")]).unwrap_err(),
+            LabelsError::Duplicate { name: "a".into() }
+        );
+        assert_eq!(Labels::from_pairs([("", "1")]).unwrap_err(), LabelsError::EmptyName);
+    }
+
+    #[test]
+    fn an_empty_value_is_no_label() {
+        let labels = Labels::from_pairs([("a", ""), ("b", "x")]).unwrap();
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [("b", "x")]);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let labels = Labels::from_pairs([("job", "api"), ("__name__", "up")]).unwrap();
+        assert_eq!(labels.as_bytes(), b"\x08__name__\x02up\x03job\x03api");
+    }
+
+    #[test]
+    fn broken_bytes_name_their_offset() {
+        let at = |bytes: &[u8]| match Labels::from_bytes(bytes) {
+            Err(LabelsError::NotCanonical { offset }) => offset,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(at(b"\x01a\x01b\x01a\x01c"), 4, "names must ascend");
+        assert_eq!(at(b"\x01a\x00"), 0, "values are not empty");
+        assert_eq!(at(b"\x01a\x05b"), 0, "lengths stay inside");
+        assert_eq!(at(b"\x81\x00a\x01b"), 0, "one length, one encoding");
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_round_trip(pairs in proptest::collection::btree_map("[a-z_é]{1,8}", ".{1,200}", 0..12)) {
+            let labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();
+            let again = Labels::from_bytes(labels.as_bytes()).unwrap();
+            prop_assert_eq!(&labels, &again);
+            prop_assert_eq!(labels.len(), pairs.len());
+            for (n, v) in &pairs {
+                prop_assert_eq!(labels.get(n), Some(v.as_str()));
+            }
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(labels) = Labels::from_bytes(&bytes) {
+                prop_assert_eq!(labels.as_bytes(), &bytes[..]);
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The vocabulary every layer shares: label sets, samples, time ranges, matchers.
+//!
+//! Nothing here does I/O or knows how samples are stored. The query crate uses these
+//! types too, so a label set travels from the socket to a query's answer unchanged.
+
+pub mod histogram;
+pub mod labels;
+pub mod matcher;
+pub mod pattern;
+pub mod samples;
+pub mod time;
+
+pub use histogram::{Histogram, ResetHint, Span};
+pub use labels::{Labels, LabelsBuilder, LabelsError};
+pub use matcher::{MatchOp, Matcher};
+pub use pattern::{Pattern, PatternError};
+pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
+pub use time::{TimeRange, Timestamp};
+
+/// The label that holds a series' metric name.
+pub const METRIC_NAME: &str = "__name__";

@@ -1,0 +1,47 @@
+//! Why a query gave no answer.
+
+use crate::source::SourceError;
+
+/// Why a query gave no answer. The text is what the HTTP API prints.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The text is not a query: fix it. Prints `LINE:COL: parse error: …`.
+    #[error("{line}:{column}: parse error: {message}")]
+    Parse {
+        /// From 1.
+        line: u32,
+        /// In bytes, from 1.
+        column: u32,
+        /// First byte of the faulty text.
+        start: u32,
+        /// One past its last byte.
+        end: u32,
+        /// What was expected, what was found.
+        message: String,
+    },
+    /// The times do not make sense: `end` before `start`, a step below 1 ms, …
+    #[error("{0}")]
+    BadTimes(String),
+    /// The evaluation failed: many-to-many matching, duplicate labels, a bad parameter.
+    #[error("{0}")]
+    Execution(String),
+    /// The query needs more than it may use.
+    #[error("query processing would load too many samples into memory in query execution (limit {limit})")]
+    TooManySamples {
+        /// The limit.
+        limit: u64,
+    },
+    /// The time was up.
+    #[error("query timed out in expression evaluation after {seconds} s")]
+    Timeout {
+        /// The limit.
+        seconds: f64,
+    },
+    /// Somebody stopped it.
+    #[error("query was canceled")]
+    Canceled,
+    /// Storage could not answer.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}

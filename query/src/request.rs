@@ -1,0 +1,99 @@
+//! What a query is asked with: text, times, limits, and a way to stop it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// When to evaluate. All times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// Once.
+    Instant {
+        /// The evaluation time.
+        time_ms: i64,
+    },
+    /// At `start_ms`, `start_ms + step_ms`, … up to and including `end_ms`.
+    Range {
+        /// First evaluation time.
+        start_ms: i64,
+        /// No evaluation after this; not before `start_ms`.
+        end_ms: i64,
+        /// Distance, at least 1.
+        step_ms: i64,
+    },
+}
+
+/// What a query may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Samples held at once, default 50,000,000.
+    pub samples_max: u64,
+    /// Series one selector may match, default 1,000,000.
+    pub series_max: usize,
+    /// Wall time, default 2 minutes.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { samples_max: 50_000_000, series_max: 1_000_000, timeout: Duration::from_secs(120) }
+    }
+}
+
+/// Stops a running query from another thread. Clones share one flag.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel {
+    flag: Arc<AtomicBool>,
+}
+
+impl Cancel {
+    /// Asks the query to stop; it ends within milliseconds with `QueryError::Canceled`.
+    pub fn cancel(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether `cancel` was called.
+    pub fn is_canceled(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+}
+
+/// One query.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The expression.
+    pub query: String,
+    /// When to evaluate it.
+    pub times: Times,
+    /// How far back an instant selector looks, milliseconds; default 5 minutes.
+    pub lookback_ms: i64,
+    /// What it may use.
+    pub limits: Limits,
+    /// How to stop it.
+    pub cancel: Cancel,
+    /// When the clock of `limits.timeout` began.
+    pub started: Instant,
+}
+
+impl Request {
+    /// An instant query with default limits.
+    pub fn instant(query: impl Into<String>, time_ms: i64) -> Self {
+        Self::new(query.into(), Times::Instant { time_ms })
+    }
+
+    /// A range query with default limits.
+    pub fn range(query: impl Into<String>, start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        Self::new(query.into(), Times::Range { start_ms, end_ms, step_ms })
+    }
+
+    fn new(query: String, times: Times) -> Self {
+        Request {
+            query,
+            times,
+            lookback_ms: 300_000,
+            limits: Limits::default(),
+            cancel: Cancel::default(),
+            started: Instant::now(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The port through which queries read storage.
+//!
+//! It is synchronous and knows no PromQL: time is already resolved, and a source neither
+//! widens nor shifts a range and knows no lookback, step or offset. `memory` is a source
+//! for tests and embedders; `engine` adapts the storage engine and is the only file of
+//! this crate that names it.
+
+use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
+
+/// A selected series: its labels, and the source's own handle for reading it.
+#[derive(Debug, Clone)]
+pub struct SeriesRef {
+    /// The label set. A source returns each set at most once.
+    pub labels: Labels,
+    /// Meaningful only to the source that handed it out.
+    pub handle: u64,
+}
+
+/// Why a source could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Storage is damaged or unreadable. The text names file or key and offset.
+    #[error("{0}")]
+    Storage(String),
+    /// The selection is larger than allowed.
+    #[error("selector matches more than {limit} series; add matchers or raise the limit")]
+    TooManySeries {
+        /// The limit that was passed.
+        limit: usize,
+    },
+}
+
+/// A consistent read of storage. One query uses one source from beginning to end.
+pub trait SeriesSource: Sync {
+    /// The series that meet all matchers and may have samples in `range`, in ascending
+    /// order of labels. A series without samples there may be included.
+    ///
+    /// # Errors
+    /// [`SourceError::TooManySeries`] when more than `series_max` match.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError>;
+
+    /// Appends to `out` the samples of `series` with timestamps in `range`, ascending,
+    /// stale markers included. `out` comes in cleared.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// The label names of the series that meet all matchers and may have samples in
+    /// `range`, sorted. No matchers: of all series.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, SourceError>;
+
+    /// The values of label `name` among the same series, sorted.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError>;
+}

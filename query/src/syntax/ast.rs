@@ -1,0 +1,295 @@
+//! The syntax tree. Every node knows the span of text it came from.
+//!
+//! The tree keeps what was written (parentheses, durations as durations, `offset` before
+//! or after `@`), so that printing and parsing again gives an equal tree. Checking types
+//! does not change it.
+
+use barograph_engine::model::Matcher;
+
+use crate::functions::Function;
+use crate::syntax::span::Span;
+
+/// An expression and where it stands.
+#[derive(Debug, Clone)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// The kinds of expression.
+#[derive(Debug, Clone)]
+pub enum ExprKind {
+    /// A number or a duration used as a number.
+    Number(NumberLiteral),
+    /// A string.
+    String(String),
+    /// `metric{…}` with its modifiers: an instant vector.
+    Selector(Selector),
+    /// `metric{…}[5m]` with its modifiers: a range vector.
+    Range(RangeSelector),
+    /// `expr[1h:5m]` with its modifiers: a range vector.
+    Subquery(Subquery),
+    /// `function(args)`.
+    Call(Call),
+    /// `sum by (a) (expr)`.
+    Aggregate(Aggregate),
+    /// `lhs + rhs`.
+    Binary(Binary),
+    /// `-expr` or `+expr`.
+    Unary(Unary),
+    /// `(expr)`.
+    Paren(Box<Expr>),
+}
+
+/// A number as written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NumberLiteral {
+    /// The value; durations in seconds.
+    pub value: f64,
+    /// Whether it was written as a duration (`5m`), so that it prints as one.
+    pub is_duration: bool,
+}
+
+/// A duration as written inside `[ ]`, or after `offset`.
+#[derive(Debug, Clone)]
+pub enum DurationExpr {
+    /// A literal in seconds: `5m`, `300`, `1.5`.
+    Literal(NumberLiteral, Span),
+    /// `step()`: the query's step, 0 in instant queries.
+    Step(Span),
+    /// `range()`: the query's end - start, 0 in instant queries.
+    Range(Span),
+    /// `min_of(a, b)`.
+    MinOf(Box<DurationExpr>, Box<DurationExpr>, Span),
+    /// `max_of(a, b)`.
+    MaxOf(Box<DurationExpr>, Box<DurationExpr>, Span),
+    /// `-d` or `+d`.
+    Unary(UnaryOp, Box<DurationExpr>, Span),
+    /// `a + b`; only `+ - * / % ^`.
+    Binary(BinaryOp, Box<DurationExpr>, Box<DurationExpr>, Span),
+    /// `(d)`.
+    Paren(Box<DurationExpr>, Span),
+}
+
+/// `@ …`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AtModifier {
+    /// `@ 1609746000.5`, in milliseconds.
+    Time(i64),
+    /// `@ start()`
+    Start,
+    /// `@ end()`
+    End,
+}
+
+/// `offset` and `@`, which a selector or a subquery may carry once each, in any order.
+#[derive(Debug, Clone, Default)]
+pub struct TimeModifiers {
+    /// `offset d`.
+    pub offset: Option<DurationExpr>,
+    /// `@ t`.
+    pub at: Option<AtModifier>,
+    /// Whether `@` was written before `offset`.
+    pub at_first: bool,
+}
+
+/// How a selector treats the ends of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Edges {
+    /// As stored.
+    #[default]
+    Plain,
+    /// `anchored`
+    Anchored,
+    /// `smoothed`
+    Smoothed,
+}
+
+/// An instant vector selector.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    /// All matchers, the metric name's (`__name__`) among them.
+    pub matchers: Vec<Matcher>,
+    /// The name written before the braces, if any (it is also in `matchers`).
+    pub name: Option<String>,
+    /// `offset` and `@`. For a range selector these stand after the brackets.
+    pub modifiers: TimeModifiers,
+    /// `anchored`, `smoothed`.
+    pub edges: Edges,
+}
+
+/// `selector[range]`. The selector's modifiers apply to the whole.
+#[derive(Debug, Clone)]
+pub struct RangeSelector {
+    /// What is selected.
+    pub selector: Selector,
+    /// How far back.
+    pub range: DurationExpr,
+}
+
+/// `expr[range:step]`.
+#[derive(Debug, Clone)]
+pub struct Subquery {
+    /// What is evaluated at each inner step.
+    pub expr: Box<Expr>,
+    /// How far back.
+    pub range: DurationExpr,
+    /// Distance of inner steps; the default interval if not written.
+    pub step: Option<DurationExpr>,
+    /// `offset` and `@`.
+    pub modifiers: TimeModifiers,
+}
+
+/// A function call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The table's entry.
+    pub function: &'static Function,
+    /// Where the name stands.
+    pub name_span: Span,
+    /// The arguments as written.
+    pub args: Vec<Expr>,
+}
+
+/// Aggregation operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are PromQL's own")]
+pub enum AggregateOp {
+    Sum,
+    Avg,
+    Count,
+    Min,
+    Max,
+    Group,
+    Stddev,
+    Stdvar,
+    Topk,
+    Bottomk,
+    Quantile,
+    CountValues,
+    Limitk,
+    LimitRatio,
+}
+
+/// `by (…)` or `without (…)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grouping {
+    /// Neither was written: one group.
+    None,
+    /// `by (labels)`
+    By(Vec<String>),
+    /// `without (labels)`
+    Without(Vec<String>),
+}
+
+/// An aggregation.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// Which one.
+    pub op: AggregateOp,
+    /// The parameter of `topk`, `quantile`, `count_values` …
+    pub param: Option<Box<Expr>>,
+    /// What is aggregated.
+    pub expr: Box<Expr>,
+    /// The groups.
+    pub grouping: Grouping,
+}
+
+/// Binary operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say which operator")]
+pub enum BinaryOp {
+    Pow,
+    Mul,
+    Div,
+    Mod,
+    Atan2,
+    Add,
+    Sub,
+    Eq,
+    Ne,
+    Lt,
+    Gt,
+    Le,
+    Ge,
+    /// `</`: keeps the part of a histogram below a threshold.
+    TrimUpper,
+    /// `>/`: keeps the part of a histogram above a threshold.
+    TrimLower,
+    And,
+    Unless,
+    Or,
+}
+
+/// `on (…)` or `ignoring (…)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MatchLabels {
+    /// `ignoring (labels)`; also when nothing is written, then with no labels.
+    Ignoring(Vec<String>),
+    /// `on (labels)`
+    On(Vec<String>),
+}
+
+/// Which side may have several series for one match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cardinality {
+    /// One to one.
+    OneToOne,
+    /// `group_left (labels)`: many on the left, labels copied from the right.
+    GroupLeft(Vec<String>),
+    /// `group_right (labels)`: many on the right, labels copied from the left.
+    GroupRight(Vec<String>),
+    /// Set operators.
+    ManyToMany,
+}
+
+/// How the series of two vectors find each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorMatching {
+    /// The labels that are compared.
+    pub labels: MatchLabels,
+    /// Whether `on` or `ignoring` was written.
+    pub explicit: bool,
+    /// One or many.
+    pub cardinality: Cardinality,
+    /// `fill_left(x)`: stands in for an absent left side.
+    pub fill_left: Option<f64>,
+    /// `fill_right(x)`: stands in for an absent right side.
+    pub fill_right: Option<f64>,
+}
+
+/// A binary operation.
+#[derive(Debug, Clone)]
+pub struct Binary {
+    /// The operator.
+    pub op: BinaryOp,
+    /// Where the operator stands.
+    pub op_span: Span,
+    /// Left operand.
+    pub lhs: Box<Expr>,
+    /// Right operand.
+    pub rhs: Box<Expr>,
+    /// `bool` after a comparison.
+    pub return_bool: bool,
+    /// Matching of two vectors; present iff both operands are vectors.
+    pub matching: Option<VectorMatching>,
+}
+
+/// Unary operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say which operator")]
+pub enum UnaryOp {
+    Plus,
+    Minus,
+}
+
+/// A unary operation.
+#[derive(Debug, Clone)]
+pub struct Unary {
+    /// The operator.
+    pub op: UnaryOp,
+    /// The operand.
+    pub expr: Box<Expr>,
+}
