@@ -5,7 +5,11 @@
 //! for tests and embedders; `engine` adapts the storage engine and is the only file of
 //! this crate that names it.
 
+pub mod memory;
+
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
+
+pub use memory::MemorySource;
 
 /// A selected series: its labels, and the source's own handle for reading it.
 #[derive(Debug, Clone)]
