@@ -1,5 +1,20 @@
 //! The one table of functions. The parser, the type checker, the executor, the help and
 //! the API's function list all read it.
+//!
+//! The entries stand in `table/`, one file for each family; [`all`] lists them by name.
+//! The aggregation operators, which are grammar and not functions, have a table of their
+//! own in `aggregates.rs` so that their help comes from one place too.
+//!
+//! # Not here
+//! What a function computes: that is the executor's, which matches on [`FunctionId`].
+
+use std::sync::LazyLock;
+
+pub mod aggregates;
+mod suggest;
+mod table;
+
+pub use suggest::nearest;
 
 /// The four types of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +29,24 @@ pub enum ValueType {
     String,
 }
 
+impl ValueType {
+    /// The type's name as messages give it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::InstantVector => "instant vector",
+            ValueType::RangeVector => "range vector",
+            ValueType::String => "string",
+        }
+    }
+}
+
+impl std::fmt::Display for ValueType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What a function's result keeps of its argument's metric name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NameRule {
@@ -23,8 +56,29 @@ pub enum NameRule {
     Keep,
 }
 
+/// The chapter of the reference a function stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Change over a window: `rate`, `deriv`, `resets` …
+    Change,
+    /// Statistics over a window: `avg_over_time` …
+    OverTime,
+    /// Arithmetic on each element.
+    Math,
+    /// Trigonometry.
+    Trigonometry,
+    /// Dates and times.
+    Time,
+    /// Histograms, classic and native.
+    Histogram,
+    /// Labels and order.
+    Label,
+    /// Between scalars and vectors, and whether something is there.
+    Convert,
+}
+
 /// One entry of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Function {
     /// Which function; the executor matches on it.
     pub id: FunctionId,
@@ -34,18 +88,146 @@ pub struct Function {
     pub args: &'static [ValueType],
     /// How many of `args` must be given.
     pub required: usize,
-    /// Whether the last of `args` may be repeated without end.
+    /// Whether the last of `args` may be repeated, up to `args_max` arguments in all.
     pub variadic: bool,
+    /// The most arguments a call may have; `usize::MAX` is no limit.
+    pub args_max: usize,
     /// Type of the result.
     pub returns: ValueType,
     /// What happens to the metric name.
     pub name_rule: NameRule,
+    /// The chapter of the reference.
+    pub family: Family,
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.
     pub signature: &'static str,
     /// What it does, one or two sentences.
     pub doc: &'static str,
+    /// A query that shows it.
+    pub example: &'static str,
+}
+
+impl Function {
+    /// The type that argument `index` (from 0) must have; `None` past the last one.
+    pub fn arg_type(&self, index: usize) -> Option<ValueType> {
+        if index >= self.args_max {
+            return None;
+        }
+        self.args.get(index).or(if self.variadic { self.args.last() } else { None }).copied()
+    }
 }
 
 /// Identifies a function (two names may share one: aliases).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FunctionId {}
+#[expect(missing_docs, reason = "the variants are the functions' names; the table tells what each does")]
+pub enum FunctionId {
+    Abs,
+    Absent,
+    AbsentOverTime,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    AvgOverTime,
+    Ceil,
+    Changes,
+    Clamp,
+    ClampMax,
+    ClampMin,
+    Cos,
+    Cosh,
+    CountOverTime,
+    DayOfMonth,
+    DayOfWeek,
+    DayOfYear,
+    DaysInMonth,
+    Deg,
+    Delta,
+    Deriv,
+    DoubleExponentialSmoothing,
+    End,
+    Exp,
+    FirstOverTime,
+    Floor,
+    HistogramAvg,
+    HistogramCount,
+    HistogramFraction,
+    HistogramQuantile,
+    HistogramQuantiles,
+    HistogramStddev,
+    HistogramStdvar,
+    HistogramSum,
+    Hour,
+    Idelta,
+    Increase,
+    Info,
+    Irate,
+    LabelJoin,
+    LabelReplace,
+    LastOverTime,
+    Ln,
+    Log10,
+    Log2,
+    MadOverTime,
+    MaxOf,
+    MaxOverTime,
+    MinOf,
+    MinOverTime,
+    Minute,
+    Month,
+    Pi,
+    PredictLinear,
+    PresentOverTime,
+    QuantileOverTime,
+    Rad,
+    Range,
+    Rate,
+    Resets,
+    Round,
+    Scalar,
+    Sgn,
+    Sin,
+    Sinh,
+    Sort,
+    SortByLabel,
+    SortByLabelDesc,
+    SortDesc,
+    Sqrt,
+    Start,
+    StartTimestamp,
+    StddevOverTime,
+    StdvarOverTime,
+    Step,
+    SumOverTime,
+    Tan,
+    Tanh,
+    Time,
+    Timestamp,
+    TsOfFirstOverTime,
+    TsOfLastOverTime,
+    TsOfMaxOverTime,
+    TsOfMinOverTime,
+    Vector,
+    Year,
+}
+
+static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {
+    let mut all: Vec<Function> = table::FAMILIES.iter().flat_map(|family| family.iter().copied()).collect();
+    all.sort_unstable_by_key(|function| function.name);
+    all
+});
+
+/// The entry called `name`; function names are case-sensitive.
+pub fn find(name: &str) -> Option<&'static Function> {
+    let all = all();
+    all.binary_search_by(|function| function.name.cmp(name)).ok().map(|index| &all[index])
+}
+
+/// Every entry, sorted by name.
+pub fn all() -> &'static [Function] {
+    &ALL
+}
+
+#[cfg(test)]
+mod tests;

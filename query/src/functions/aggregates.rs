@@ -1,0 +1,141 @@
+//! The table of aggregation operators: names, parameters, help.
+
+use super::ValueType;
+use crate::syntax::ast::AggregateOp;
+
+/// One aggregation operator.
+#[derive(Debug, Clone, Copy)]
+pub struct AggregateInfo {
+    /// Which one.
+    pub op: AggregateOp,
+    /// The name in PromQL, in lower case; any case is accepted.
+    pub name: &'static str,
+    /// The type of the parameter that stands before the vector, if there is one.
+    pub param: Option<ValueType>,
+    /// What it does, one or two sentences.
+    pub doc: &'static str,
+    /// A query that shows it.
+    pub example: &'static str,
+}
+
+const fn plain(
+    op: AggregateOp,
+    name: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> AggregateInfo {
+    AggregateInfo { op, name, param: None, doc, example }
+}
+
+const fn with(
+    op: AggregateOp,
+    name: &'static str,
+    param: ValueType,
+    doc: &'static str,
+    example: &'static str,
+) -> AggregateInfo {
+    AggregateInfo { op, name, param: Some(param), doc, example }
+}
+
+static ALL: [AggregateInfo; 14] = [
+    plain(
+        AggregateOp::Avg,
+        "avg",
+        "The arithmetic mean of each group, with compensated summation.",
+        "avg by (job) (process_open_fds)",
+    ),
+    with(
+        AggregateOp::Bottomk,
+        "bottomk",
+        ValueType::Scalar,
+        "The k smallest elements of each group, with all their labels; NaN counts as the largest.",
+        "bottomk(3, node_filesystem_avail_bytes)",
+    ),
+    plain(AggregateOp::Count, "count", "The number of elements of each group.", "count by (job) (up == 1)"),
+    with(
+        AggregateOp::CountValues,
+        "count_values",
+        ValueType::String,
+        "The number of elements of each group that have the same value; the value becomes the label that the parameter names.",
+        r#"count_values("version", build_version)"#,
+    ),
+    plain(
+        AggregateOp::Group,
+        "group",
+        "The value 1 for each group, whatever its elements.",
+        "group by (job) (up)",
+    ),
+    with(
+        AggregateOp::LimitRatio,
+        "limit_ratio",
+        ValueType::Scalar,
+        "About the share r of all elements, chosen by a hash of their labels; r and -(1 - r) choose complementary parts.",
+        "limit_ratio(0.1, http_requests_total)",
+    ),
+    with(
+        AggregateOp::Limitk,
+        "limitk",
+        ValueType::Scalar,
+        "Any k elements of each group, with all their labels; the choice is the same from step to step.",
+        "limitk(10, http_requests_total)",
+    ),
+    plain(
+        AggregateOp::Max,
+        "max",
+        "The largest value of each group; NaN only where nothing else is.",
+        "max by (instance) (node_load1)",
+    ),
+    plain(
+        AggregateOp::Min,
+        "min",
+        "The smallest value of each group; NaN only where nothing else is.",
+        "min by (instance) (node_load1)",
+    ),
+    with(
+        AggregateOp::Quantile,
+        "quantile",
+        ValueType::Scalar,
+        "The φ-quantile of each group, linear between neighbours; φ is between 0 and 1.",
+        "quantile by (job) (0.9, process_resident_memory_bytes)",
+    ),
+    plain(
+        AggregateOp::Stddev,
+        "stddev",
+        "The population standard deviation of each group.",
+        "stddev by (job) (process_resident_memory_bytes)",
+    ),
+    plain(
+        AggregateOp::Stdvar,
+        "stdvar",
+        "The population variance of each group.",
+        "stdvar by (job) (process_resident_memory_bytes)",
+    ),
+    plain(
+        AggregateOp::Sum,
+        "sum",
+        "The sum of each group, with compensated summation.",
+        "sum by (code) (rate(http_requests_total[5m]))",
+    ),
+    with(
+        AggregateOp::Topk,
+        "topk",
+        ValueType::Scalar,
+        "The k largest elements of each group, with all their labels; NaN counts as the smallest.",
+        "topk(5, rate(http_requests_total[5m]))",
+    ),
+];
+
+/// Every aggregation operator, sorted by name.
+pub fn all() -> &'static [AggregateInfo] {
+    &ALL
+}
+
+/// The operator called `name`, in any case.
+pub fn find(name: &str) -> Option<&'static AggregateInfo> {
+    ALL.iter().find(|entry| entry.name.eq_ignore_ascii_case(name))
+}
+
+/// The entry of an operator.
+pub fn of(op: AggregateOp) -> &'static AggregateInfo {
+    ALL.iter().find(|entry| entry.op == op).expect("every operator has an entry")
+}

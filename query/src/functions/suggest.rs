@@ -1,0 +1,46 @@
+//! The name a misspelt name was probably meant to be.
+
+use super::{aggregates, all};
+
+/// Names longer than this are not compared: no function's name comes near.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The function or aggregation whose name is nearest to `name`, if one is near: at most
+/// one edit for each three bytes, case not counted. An edit inserts, removes or replaces a
+/// byte or swaps two neighbours. Of equally near names one that `name` begins wins.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let wanted = name.to_ascii_lowercase();
+    let edits_max = wanted.len().div_ceil(3);
+    let functions = all().iter().map(|function| function.name);
+    let operators = aggregates::all().iter().map(|aggregate| aggregate.name);
+    functions
+        .chain(operators)
+        .filter(|candidate| candidate.len().abs_diff(wanted.len()) <= edits_max)
+        .map(|candidate| (distance(wanted.as_bytes(), candidate.as_bytes()), candidate))
+        .min_by_key(|&(edits, candidate)| (edits, !candidate.starts_with(&wanted), candidate))
+        .filter(|&(edits, candidate)| edits <= edits_max && edits < candidate.len())
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two short texts (optimal string alignment: no part is edited twice).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut two_above = vec![0; b.len() + 1];
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (i, &byte) in a.iter().enumerate() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for (j, &other) in b.iter().enumerate() {
+            let replaced = above[j] + usize::from(byte != other);
+            let mut edits = replaced.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && byte == b[j - 1] && a[i - 1] == other {
+                edits = edits.min(two_above[j - 1] + 1);
+            }
+            row[j + 1] = edits;
+        }
+        two_above = above;
+        above = row;
+    }
+    above[b.len()]
+}

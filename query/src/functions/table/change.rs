@@ -1,0 +1,128 @@
+//! Change over a window: counters, differences, slopes.
+
+use super::{Help, RANGE, SCALAR, entry};
+use crate::functions::{Family, Function, FunctionId as Id};
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    entry(
+        Family::Change,
+        Id::Changes,
+        "changes",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "How often the value changed from one sample to the next inside the window. One sample gives 0.",
+            "changes(process_start_time_seconds[1h])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Delta,
+        "delta",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "The difference between the last and the first value of a gauge, extrapolated to the whole window. It needs two samples.",
+            "delta(cpu_temp_celsius[2h])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Deriv,
+        "deriv",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "The slope per second of a gauge, by least squares over the window. It needs two floats.",
+            "deriv(node_filesystem_avail_bytes[1h])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::DoubleExponentialSmoothing,
+        "double_exponential_smoothing",
+        &[RANGE, SCALAR, SCALAR],
+        Help(
+            "v range-vector, sf scalar, tf scalar",
+            "The value smoothed over the window with the smoothing factor sf and the trend factor tf, both between 0 and 1. A lower sf weighs old samples more, a higher tf follows trends more.",
+            "double_exponential_smoothing(node_load1[1h], 0.3, 0.1)",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::DoubleExponentialSmoothing,
+        "holt_winters",
+        &[RANGE, SCALAR, SCALAR],
+        Help(
+            "v range-vector, sf scalar, tf scalar",
+            "The old name of `double_exponential_smoothing`, which it equals in everything.",
+            "holt_winters(node_load1[1h], 0.3, 0.1)",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Idelta,
+        "idelta",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "The difference between the last two samples of the window.",
+            "idelta(cpu_temp_celsius[5m])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Increase,
+        "increase",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "How much a counter grew over the window, resets taken into account, extrapolated to the whole window and never below zero. It needs two samples.",
+            "increase(http_requests_total[1h])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Irate,
+        "irate",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "The per-second rate of a counter between the last two samples of the window. It follows fast counters closely; alerts are better served by `rate`.",
+            "irate(http_requests_total[5m])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::PredictLinear,
+        "predict_linear",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, t scalar",
+            "The value a gauge would have t seconds from now if it went on along the least-squares line of the window. It needs two floats.",
+            "predict_linear(node_filesystem_avail_bytes[6h], 4 * 3600)",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Rate,
+        "rate",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "The per-second rate of a counter over the window, resets taken into account, extrapolated to the whole window. Take the rate before any sum, or resets are lost.",
+            "rate(http_requests_total[5m])",
+        ),
+    ),
+    entry(
+        Family::Change,
+        Id::Resets,
+        "resets",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "How often a counter fell from one sample to the next inside the window. One sample gives 0.",
+            "resets(http_requests_total[1d])",
+        ),
+    ),
+];

@@ -1,0 +1,89 @@
+use std::collections::HashSet;
+
+use super::*;
+
+#[test]
+fn every_name_is_found_and_occurs_once() {
+    let mut seen = HashSet::new();
+    for function in all() {
+        assert!(seen.insert(function.name), "{} occurs twice", function.name);
+        assert_eq!(find(function.name).map(|found| found.name), Some(function.name));
+    }
+    assert!(find("Rate").is_none());
+    assert!(find("").is_none());
+    assert!(find("sum").is_none(), "an aggregation is no function");
+}
+
+#[test]
+fn arity_and_signature_agree() {
+    for function in all() {
+        let arguments = function.args.len();
+        assert!(function.required <= arguments, "{}", function.name);
+        assert!(function.args_max >= arguments, "{}", function.name);
+        assert_eq!(function.variadic, function.args_max > arguments, "{}", function.name);
+        let named = function.signature.split(", ").filter(|part| !part.is_empty()).count();
+        assert_eq!(named, arguments, "signature of {}", function.name);
+        for (part, arg) in function.signature.split(", ").zip(function.args) {
+            let word = match arg {
+                ValueType::Scalar => "scalar",
+                ValueType::InstantVector => "instant-vector",
+                ValueType::RangeVector => "range-vector",
+                ValueType::String => "string",
+            };
+            assert!(part.trim_end_matches(['?', '…']).ends_with(word), "{}: {part}", function.name);
+        }
+    }
+}
+
+#[test]
+fn texts_are_sentences() {
+    for function in all() {
+        assert!(function.doc.ends_with('.') && function.doc.len() > 15, "{}", function.name);
+        assert!(function.example.contains(function.name), "{}", function.name);
+    }
+    for aggregate in aggregates::all() {
+        assert!(aggregate.doc.ends_with('.') && aggregate.doc.len() > 15, "{}", aggregate.name);
+        assert!(aggregate.example.contains(aggregate.name), "{}", aggregate.name);
+    }
+}
+
+#[test]
+fn argument_types_of_repeated_arguments() {
+    let join = find("label_join").unwrap();
+    assert_eq!(join.arg_type(3), Some(ValueType::String));
+    assert_eq!(join.arg_type(30), Some(ValueType::String));
+    assert_eq!(find("rate").unwrap().arg_type(1), None);
+    let quantiles = find("histogram_quantiles").unwrap();
+    assert_eq!(quantiles.arg_type(11), Some(ValueType::Scalar));
+    assert_eq!(quantiles.arg_type(12), None);
+}
+
+#[test]
+fn names_that_stay() {
+    let kept: Vec<_> = all().iter().filter(|f| f.name_rule == NameRule::Keep).map(|f| f.name).collect();
+    let expected = [
+        "first_over_time",
+        "info",
+        "label_join",
+        "label_replace",
+        "last_over_time",
+        "sort",
+        "sort_by_label",
+        "sort_by_label_desc",
+        "sort_desc",
+    ];
+    assert_eq!(kept, expected);
+}
+
+#[test]
+fn misspelt_names() {
+    assert_eq!(nearest("rat"), Some("rate"));
+    assert_eq!(nearest("histogram_quantil"), Some("histogram_quantile"));
+    assert_eq!(nearest("sum_overtime"), Some("sum_over_time"));
+    assert_eq!(nearest("inrcease"), Some("increase"));
+    assert_eq!(nearest("Rate"), Some("rate"));
+    assert_eq!(nearest("smu"), Some("sum"));
+    assert_eq!(nearest("something_else_entirely"), None);
+    assert_eq!(nearest(&"x".repeat(10_000)), None);
+    assert_eq!(nearest(""), None);
+}
