@@ -1,5 +1,7 @@
 //! Barograph's storage engine: stores samples of time series and hands them back.
 
+pub mod chunk;
+pub mod codec;
 pub mod error;
 pub mod model;
 

@@ -1,0 +1,419 @@
+//! The stored chunk: [`encode`] writes one, [`Chunk`] reads it. The format is told in
+//! [`chunk`](crate::chunk).
+
+use super::{ChunkKind, SAMPLES_MAX};
+use crate::codec::timestamps::Frame;
+use crate::codec::{CodecId, Fault, gorilla, integers, timestamps, varint};
+
+const VERSION: u8 = 1;
+const KIND_MASK: u8 = 0x0f;
+const UNIT_SHIFT: u32 = 6;
+const CODEC_MASK: u8 = (1 << UNIT_SHIFT) - 1;
+const CHECKSUM_LEN: usize = 4;
+
+/// Nanoseconds in a unit of timestamps, by unit number.
+const UNITS: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
+
+/// The values of a chunk to encode.
+#[derive(Debug, Clone, Copy)]
+pub enum ChunkValues<'a> {
+    /// Makes a [`ChunkKind::Float`] chunk.
+    Float(&'a [f64]),
+    /// Makes a [`ChunkKind::Int`] chunk.
+    Int(&'a [i64]),
+}
+
+/// Why stored bytes are not a chunk, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("chunk byte {offset}: {what}")]
+pub struct ChunkError {
+    /// In bytes from the chunk's start; a section's fault has the section's start.
+    pub offset: usize,
+    /// What is wrong there.
+    pub what: ChunkFault,
+}
+
+/// What is wrong with a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChunkFault {
+    /// Written by a newer build: use a newer one.
+    #[error("format version {0}, this build reads up to {VERSION}")]
+    FutureVersion(u8),
+    /// The bytes changed, or the chunk belongs to another key.
+    #[error("checksum {found:08x}, expected {expected:08x}: damaged, or stored under a wrong key")]
+    Checksum {
+        /// The stored checksum.
+        found: u32,
+        /// The checksum of key and bytes.
+        expected: u32,
+    },
+    /// A kind or flag that this build does not know.
+    #[error("unknown kind and flags 0x{0:02x}")]
+    Kind(u8),
+    /// More samples than a chunk may hold.
+    #[error("{0} samples, a chunk holds at most 65536")]
+    Count(u64),
+    /// A timestamp that does not fit an `i64` of nanoseconds.
+    #[error("timestamp out of range")]
+    TimeRange,
+    /// A float chunk was read as integers.
+    #[error("not a chunk of integers")]
+    NotInts,
+    /// A header field or a section is malformed.
+    #[error(transparent)]
+    Codec(#[from] Fault),
+}
+
+/// Appends one chunk to `out`.
+///
+/// # Panics
+/// Where there is no sample, or more than [`SAMPLES_MAX`], or not one value for each
+/// timestamp: the caller cuts chunks. Timestamps must ascend strictly (asserted in debug
+/// builds; a chunk that breaks it is refused by its reader).
+pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, out: &mut Vec<u8>) {
+    let (kind, values_len) = match values {
+        ChunkValues::Float(values) => (ChunkKind::Float, values.len()),
+        ChunkValues::Int(values) => (ChunkKind::Int, values.len()),
+    };
+    let count = timestamps.len();
+    assert!((1..=SAMPLES_MAX).contains(&count), "{count} samples in a chunk");
+    assert_eq!(count, values_len, "as many values as timestamps");
+    debug_assert!(timestamps.windows(2).all(|pair| pair[0] < pair[1]));
+
+    let start = out.len();
+    out.extend_from_slice(&[VERSION, kind as u8]);
+    varint::write(out, count as u64 - 1);
+    encode_times(timestamps, out);
+    match values {
+        ChunkValues::Float(values) => encode_floats(values, out),
+        ChunkValues::Int(values) => encode_ints(values, out),
+    }
+    let sum = checksum(key, &out[start..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) {
+    let number = coarsest_unit(timestamps);
+    let unit = UNITS[number];
+    let (first, last) = (timestamps[0], timestamps[timestamps.len() - 1]);
+    let (first, last) = (first / unit, last / unit);
+    varint::write(out, varint::zigzag(first));
+    varint::write(out, last.wrapping_sub(first) as u64);
+    let number = (number as u8) << UNIT_SHIFT;
+    if timestamps::is_regular(timestamps) {
+        out.extend_from_slice(&[number | CodecId::Regular.to_byte(), 0]);
+        return;
+    }
+    let mut section = Vec::with_capacity(timestamps.len() * 2);
+    if unit == 1 {
+        timestamps::encode(timestamps, &mut section);
+    } else {
+        let scaled: Vec<i64> = timestamps.iter().map(|timestamp| timestamp / unit).collect();
+        timestamps::encode(&scaled, &mut section);
+    }
+    out.push(number | CodecId::DeltaOfDelta.to_byte());
+    varint::write(out, section.len() as u64);
+    out.extend_from_slice(&section);
+}
+
+/// The number of the coarsest unit in which every timestamp is whole.
+fn coarsest_unit(timestamps: &[i64]) -> usize {
+    const { assert!(UNITS.len() == 4) };
+    // Written out so that each division is by a constant.
+    let mut number = 3;
+    for &timestamp in timestamps {
+        while number > 0
+            && match number {
+                3 => timestamp % UNITS[3] != 0,
+                2 => timestamp % UNITS[2] != 0,
+                _ => timestamp % UNITS[1] != 0,
+            }
+        {
+            number -= 1;
+        }
+    }
+    number
+}
+
+fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
+    if gorilla::is_constant(values) {
+        out.push(CodecId::ConstantFloat.to_byte());
+        out.extend_from_slice(&values[0].to_bits().to_le_bytes());
+    } else {
+        out.push(CodecId::Xor.to_byte());
+        gorilla::encode(values, out);
+    }
+}
+
+fn encode_ints(values: &[i64], out: &mut Vec<u8>) {
+    if integers::is_constant(values) {
+        out.push(CodecId::ConstantInt.to_byte());
+        varint::write(out, varint::zigzag(values[0]));
+    } else {
+        out.push(CodecId::IntDelta.to_byte());
+        integers::encode(values, out);
+    }
+}
+
+fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// Memory that [`Chunk::decode`] reuses from chunk to chunk.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    ints: Vec<i64>,
+}
+
+/// A stored chunk whose header and checksum are in order.
+///
+/// ```
+/// use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
+///
+/// let mut bytes = Vec::new();
+/// encode(b"key", &[10, 20, 30], ChunkValues::Float(&[0.5, 1.5, -0.0]), &mut bytes);
+///
+/// let chunk = Chunk::open(b"key", &bytes)?;
+/// assert_eq!((chunk.count(), chunk.first(), chunk.last()), (3, 10, 30));
+/// let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+/// chunk.decode(&mut Scratch::default(), &mut timestamps, &mut values)?;
+/// assert_eq!(timestamps, [10, 20, 30]);
+/// assert!(Chunk::open(b"another key", &bytes).is_err());
+/// # Ok::<(), barograph_engine::chunk::ChunkError>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    kind: ChunkKind,
+    /// In units.
+    frame: Frame,
+    /// Nanoseconds; the frame's ends times this are `i64`s.
+    unit: i64,
+    times: Section<'a>,
+    values: Section<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Section<'a> {
+    codec: CodecId,
+    /// In bytes from the chunk's start.
+    offset: usize,
+    bytes: &'a [u8],
+}
+
+impl Section<'_> {
+    fn fault(&self, what: Fault) -> ChunkError {
+        ChunkError { offset: self.offset, what: what.into() }
+    }
+}
+
+impl<'a> Chunk<'a> {
+    /// Checks version, checksum and header of the chunk stored under `key`.
+    ///
+    /// # Errors
+    /// What is wrong, and at which byte. Sections are checked as they are decoded.
+    pub fn open(key: &[u8], bytes: &'a [u8]) -> Result<Self, ChunkError> {
+        let at = |offset: usize| move |what: ChunkFault| ChunkError { offset, what };
+        match bytes.first() {
+            Some(&VERSION) => {}
+            Some(&version) => return Err(at(0)(ChunkFault::FutureVersion(version))),
+            None => return Err(at(0)(Fault::Truncated.into())),
+        }
+        let Some((body, stored)) = bytes.split_last_chunk::<CHECKSUM_LEN>() else {
+            return Err(at(bytes.len())(Fault::Truncated.into()));
+        };
+        let (found, expected) = (u32::from_le_bytes(*stored), checksum(key, body));
+        if found != expected {
+            return Err(at(body.len())(ChunkFault::Checksum { found, expected }));
+        }
+        Header { body, position: 1 }.parse()
+    }
+
+    /// What the values are.
+    pub fn kind(&self) -> ChunkKind {
+        self.kind
+    }
+
+    /// How many samples there are, 1 to [`SAMPLES_MAX`].
+    pub fn count(&self) -> usize {
+        self.frame.count
+    }
+
+    /// The first timestamp, nanoseconds.
+    pub fn first(&self) -> i64 {
+        self.frame.first.wrapping_mul(self.unit)
+    }
+
+    /// The last timestamp, nanoseconds.
+    pub fn last(&self) -> i64 {
+        self.frame.last.wrapping_mul(self.unit)
+    }
+
+    /// Appends all samples; integers as the nearest floats.
+    ///
+    /// # Errors
+    /// What is wrong with a section; both columns are then as they were.
+    pub fn decode(
+        &self,
+        scratch: &mut Scratch,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        let len = (timestamps.len(), values.len());
+        self.decode_times(timestamps).and_then(|()| self.decode_values(scratch, values)).inspect_err(|_| {
+            timestamps.truncate(len.0);
+            values.truncate(len.1);
+        })
+    }
+
+    /// Appends all samples of a chunk of integers, exactly.
+    ///
+    /// # Errors
+    /// [`ChunkFault::NotInts`] for a chunk of floats, or what is wrong with a section; both
+    /// columns are then as they were.
+    pub fn decode_ints(&self, timestamps: &mut Vec<i64>, values: &mut Vec<i64>) -> Result<(), ChunkError> {
+        let len = (timestamps.len(), values.len());
+        self.decode_times(timestamps).and_then(|()| self.decode_integers(values)).inspect_err(|_| {
+            timestamps.truncate(len.0);
+            values.truncate(len.1);
+        })
+    }
+
+    fn decode_times(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
+        out.reserve(self.frame.count);
+        match self.times.codec {
+            CodecId::Regular if !self.times.bytes.is_empty() => Err(Fault::Trailing),
+            CodecId::Regular => timestamps::decode_regular(self.frame, self.unit, out),
+            CodecId::DeltaOfDelta => timestamps::decode(self.times.bytes, self.frame, self.unit, out),
+            other => Err(Fault::UnknownCodec(other.to_byte())),
+        }
+        .map_err(|fault| self.times.fault(fault))
+    }
+
+    fn decode_values(&self, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+        let count = self.frame.count;
+        if self.kind == ChunkKind::Int {
+            scratch.ints.clear();
+            self.decode_integers(&mut scratch.ints)?;
+            out.extend(scratch.ints.iter().map(|&value| value as f64));
+            return Ok(());
+        }
+        out.reserve(count);
+        match self.values.codec {
+            CodecId::ConstantFloat => match self.values.bytes.try_into() {
+                Ok(bits) => {
+                    out.resize(out.len() + count, f64::from_bits(u64::from_le_bytes(bits)));
+                    Ok(())
+                }
+                Err(_) if self.values.bytes.len() < 8 => Err(Fault::Truncated),
+                Err(_) => Err(Fault::Trailing),
+            },
+            CodecId::Xor => gorilla::decode(self.values.bytes, count, out),
+            other => Err(Fault::UnknownCodec(other.to_byte())),
+        }
+        .map_err(|fault| self.values.fault(fault))
+    }
+
+    fn decode_integers(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
+        if self.kind != ChunkKind::Int {
+            return Err(ChunkError { offset: 1, what: ChunkFault::NotInts });
+        }
+        let count = self.frame.count;
+        out.reserve(count);
+        match self.values.codec {
+            CodecId::ConstantInt => {
+                let mut position = 0;
+                varint::read(self.values.bytes, &mut position).and_then(|value| {
+                    if position < self.values.bytes.len() {
+                        return Err(Fault::Trailing);
+                    }
+                    out.resize(out.len() + count, varint::unzigzag(value));
+                    Ok(())
+                })
+            }
+            CodecId::IntDelta => integers::decode(self.values.bytes, count, out),
+            other => Err(Fault::UnknownCodec(other.to_byte())),
+        }
+        .map_err(|fault| self.values.fault(fault))
+    }
+}
+
+/// Reads the header's fields one after the other.
+struct Header<'a> {
+    /// The chunk without its checksum.
+    body: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Header<'a> {
+    fn parse(mut self) -> Result<Chunk<'a>, ChunkError> {
+        let (offset, byte) = (self.position, self.byte()?);
+        let kind = match byte & KIND_MASK {
+            0 => ChunkKind::Float,
+            1 => ChunkKind::Int,
+            _ => return Err(ChunkError { offset, what: ChunkFault::Kind(byte) }),
+        };
+        if byte & !KIND_MASK != 0 {
+            return Err(ChunkError { offset, what: ChunkFault::Kind(byte) });
+        }
+        let (offset, less_one) = (self.position, self.varint()?);
+        if less_one >= SAMPLES_MAX as u64 {
+            return Err(ChunkError { offset, what: ChunkFault::Count(less_one.saturating_add(1)) });
+        }
+        let (frame, unit, codec) = self.times(less_one as usize + 1)?;
+        let len = self.varint()?;
+        let times = self.section(codec, len)?;
+        let codec = self.codec(u8::MAX)?;
+        let values = self.section(codec, (self.body.len() - self.position) as u64)?;
+        Ok(Chunk { kind, frame, unit, times, values })
+    }
+
+    fn times(&mut self, count: usize) -> Result<(Frame, i64, CodecId), ChunkError> {
+        let offset = self.position;
+        let first = varint::unzigzag(self.varint()?);
+        let span = self.varint()?;
+        let number = self.body.get(self.position).map_or(0, |byte| byte >> UNIT_SHIFT);
+        let codec = self.codec(CODEC_MASK)?;
+        let unit = UNITS[usize::from(number)];
+        let last = first.checked_add_unsigned(span);
+        let (Some(_), Some(last)) =
+            (first.checked_mul(unit), last.filter(|last| last.checked_mul(unit).is_some()))
+        else {
+            return Err(ChunkError { offset, what: ChunkFault::TimeRange });
+        };
+        Ok((Frame { first, last, count }, unit, codec))
+    }
+
+    fn byte(&mut self) -> Result<u8, ChunkError> {
+        let offset = self.position;
+        let byte = self.body.get(offset).ok_or(ChunkError { offset, what: Fault::Truncated.into() })?;
+        self.position += 1;
+        Ok(*byte)
+    }
+
+    fn varint(&mut self) -> Result<u64, ChunkError> {
+        let offset = self.position;
+        varint::read(self.body, &mut self.position).map_err(|what| ChunkError { offset, what: what.into() })
+    }
+
+    fn codec(&mut self, mask: u8) -> Result<CodecId, ChunkError> {
+        let offset = self.position;
+        CodecId::from_byte(self.byte()? & mask).map_err(|what| ChunkError { offset, what: what.into() })
+    }
+
+    fn section(&mut self, codec: CodecId, len: u64) -> Result<Section<'a>, ChunkError> {
+        let offset = self.position;
+        let bytes = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.body.get(offset..offset.checked_add(len)?))
+            .ok_or(ChunkError { offset, what: Fault::Truncated.into() })?;
+        self.position += bytes.len();
+        Ok(Section { codec, offset, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests;

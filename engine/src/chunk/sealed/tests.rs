@@ -1,0 +1,198 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::codec::test_data::{assert_same_bits, floats, integers, times};
+
+const KEY: &[u8] = b"class tier partition series";
+
+fn encoded(timestamps: &[i64], values: ChunkValues<'_>) -> Vec<u8> {
+    let mut out = vec![0xcc];
+    encode(KEY, timestamps, values, &mut out);
+    out.split_off(1)
+}
+
+fn decoded(bytes: &[u8]) -> Result<(Vec<i64>, Vec<f64>), ChunkError> {
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    Chunk::open(KEY, bytes)?.decode(&mut Scratch::default(), &mut timestamps, &mut values)?;
+    Ok((timestamps, values))
+}
+
+/// Makes the checksum of changed bytes right again, so that what lies behind it is tested.
+fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
+        bytes.truncate(body);
+        let sum = checksum(KEY, &bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+    }
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Version 1, for ever: if this test breaks, the format has changed and needs a new version.
+#[test]
+fn golden_bytes_version_1() {
+    const SECOND: i64 = 1_000_000_000;
+    let regular = [10 * SECOND, 25 * SECOND, 40 * SECOND];
+    let jittered = [1_700_000_000_000_000_000, 1_700_000_001_002_000_000, 1_700_000_001_999_000_000];
+    let cases: [(&[i64], ChunkValues<'_>, &str); 4] = [
+        (&regular, ChunkValues::Float(&[0.5; 3]), GOLDEN_REGULAR_CONSTANT),
+        (&jittered, ChunkValues::Float(&[1.0, 2.0, -0.0]), GOLDEN_JITTERED_XOR),
+        (&regular, ChunkValues::Int(&[-7; 3]), GOLDEN_INT_CONSTANT),
+        (&[-1], ChunkValues::Int(&[i64::MIN]), GOLDEN_SINGLE),
+    ];
+    for (timestamps, values, golden) in cases {
+        let bytes = encoded(timestamps, values);
+        assert_eq!(hex(&bytes), golden);
+        let (found, _) = decoded(&bytes).unwrap();
+        assert_eq!(found, timestamps);
+    }
+    let ints = encoded(&regular, ChunkValues::Int(&[1, 2, 300]));
+    assert_eq!(hex(&ints), GOLDEN_INT_DELTA);
+}
+
+const GOLDEN_REGULAR_CONSTANT: &str = "010002141ec10010000000000000e03f897b1c95";
+const GOLDEN_JITTERED_XOR: &str = "01000280a0abfef962cf0f8202951011000000000000f03f07e5ff8360cb2abb88";
+const GOLDEN_INT_CONSTANT: &str = "010102141ec100200d9b56b2f5";
+const GOLDEN_INT_DELTA: &str = "010102141ec100210100000000000000e5a604a5f4bab8";
+const GOLDEN_SINGLE: &str = "0101000100010020ffffffffffffffffff0159b22bcc";
+
+#[test]
+fn a_chunk_under_a_wrong_key_is_noticed() {
+    let bytes = encoded(&[1, 2], ChunkValues::Float(&[1.0, 2.0]));
+    let error = Chunk::open(b"another key", &bytes).unwrap_err();
+    assert!(matches!(error.what, ChunkFault::Checksum { .. }));
+    assert_eq!(error.offset, bytes.len() - CHECKSUM_LEN);
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let bytes = encoded(&[1, 3, 4], ChunkValues::Float(&[1.0, 2.0, 2.0]));
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(Chunk::open(KEY, &damaged).is_err(), "bit {bit}");
+    }
+    for len in 0..bytes.len() {
+        assert!(Chunk::open(KEY, &bytes[..len]).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn headers_out_of_bounds_are_named() {
+    let fault = |body: &[u8]| {
+        let bytes = resealed([body, &[0; CHECKSUM_LEN]].concat());
+        let error = decoded(&bytes).unwrap_err();
+        (error.offset, error.what)
+    };
+    assert_eq!(fault(&[2]), (0, ChunkFault::FutureVersion(2)));
+    assert_eq!(fault(&[1]), (1, Fault::Truncated.into()));
+    assert_eq!(fault(&[1, 2]), (1, ChunkFault::Kind(2)));
+    assert_eq!(fault(&[1, 0x10]), (1, ChunkFault::Kind(0x10)));
+    assert_eq!(fault(&[1, 0, 0x80, 0x80, 0x04]), (2, ChunkFault::Count(65_537)));
+    assert_eq!(fault(&[1, 0, 0x80, 0x00]), (2, Fault::Varint.into()));
+    // One sample at 2^62 seconds.
+    let far = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
+    assert_eq!(fault(&[&[1, 0, 0], &far[..], &[0, 0xc1, 0]].concat()), (3, ChunkFault::TimeRange));
+    // A timestamp section longer than the chunk, and one of a codec for values.
+    assert_eq!(fault(&[1, 0, 1, 0, 9, 0x02, 200, 1, 0x10]), (8, Fault::Truncated.into()));
+    assert_eq!(
+        fault(&[1, 0, 0, 0, 0, 0x10, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0]).1,
+        Fault::UnknownCodec(0x10).into()
+    );
+    // Values of a codec for integers, too few bytes, too many.
+    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x20, 0]), (8, Fault::UnknownCodec(0x20).into()));
+    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x10, 0]), (8, Fault::Truncated.into()));
+    assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x20, 0, 0]), (8, Fault::Trailing.into()));
+    assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x3f, 0]), (7, Fault::UnknownCodec(0x3f).into()));
+}
+
+#[test]
+fn floats_are_not_read_as_integers() {
+    let bytes = encoded(&[1], ChunkValues::Float(&[1.0]));
+    let error = Chunk::open(KEY, &bytes).unwrap().decode_ints(&mut vec![], &mut vec![]).unwrap_err();
+    assert_eq!(error.what, ChunkFault::NotInts);
+    assert_eq!(error.to_string(), "chunk byte 1: not a chunk of integers");
+}
+
+#[test]
+fn the_largest_chunk() {
+    let timestamps: Vec<i64> = (0..SAMPLES_MAX as i64).map(|i| i * i).collect();
+    let values: Vec<f64> = timestamps.iter().map(|&t| t as f64 / 3.0).collect();
+    let (found, found_values) = decoded(&encoded(&timestamps, ChunkValues::Float(&values))).unwrap();
+    assert_eq!(found, timestamps);
+    assert_same_bits(&found_values, &values);
+}
+
+#[test]
+fn a_failed_decode_leaves_the_columns_as_they_were() {
+    let mut bytes = encoded(&[1, 3, 4], ChunkValues::Float(&[1.0, 2.0, 2.5]));
+    bytes.remove(bytes.len() - CHECKSUM_LEN - 1);
+    let bytes = resealed(bytes);
+    let (mut timestamps, mut values) = (vec![7], vec![7.0]);
+    let chunk = Chunk::open(KEY, &bytes).unwrap();
+    assert!(chunk.decode(&mut Scratch::default(), &mut timestamps, &mut values).is_err());
+    assert_eq!((timestamps, values), (vec![7], vec![7.0]));
+}
+
+proptest! {
+    #[test]
+    fn floats_come_back(timestamps in times(1..300), values in floats(300..301)) {
+        let values = &values[..timestamps.len()];
+        let bytes = encoded(&timestamps, ChunkValues::Float(values));
+        let chunk = Chunk::open(KEY, &bytes).unwrap();
+        prop_assert_eq!(chunk.kind(), ChunkKind::Float);
+        prop_assert_eq!(chunk.count(), timestamps.len());
+        prop_assert_eq!((chunk.first(), chunk.last()), (timestamps[0], timestamps[timestamps.len() - 1]));
+        let (found, found_values) = decoded(&bytes).unwrap();
+        prop_assert_eq!(&found, &timestamps);
+        assert_same_bits(&found_values, values);
+    }
+
+    #[test]
+    fn integers_come_back(timestamps in times(1..300), values in integers(300..301)) {
+        let values = &values[..timestamps.len()];
+        let bytes = encoded(&timestamps, ChunkValues::Int(values));
+        let chunk = Chunk::open(KEY, &bytes).unwrap();
+        prop_assert_eq!(chunk.kind(), ChunkKind::Int);
+        let (mut found, mut found_values) = (Vec::new(), Vec::new());
+        chunk.decode_ints(&mut found, &mut found_values).unwrap();
+        prop_assert_eq!(&found, &timestamps);
+        prop_assert_eq!(&found_values[..], values);
+        let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
+        prop_assert_eq!(decoded(&bytes).unwrap().1, floats);
+    }
+
+    #[test]
+    fn damage_behind_a_right_checksum_never_panics(
+        timestamps in times(1..100),
+        values in floats(100..101),
+        flips in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+    ) {
+        let mut bytes = encoded(&timestamps, ChunkValues::Float(&values[..timestamps.len()]));
+        for flip in flips {
+            let bit = flip.index((bytes.len() - CHECKSUM_LEN) * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        if let Ok((found, found_values)) = decoded(&resealed(bytes)) {
+            prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(found.len(), found_values.len());
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..100), kind in 0u8..2) {
+        if let [version, second, ..] = &mut bytes[..] {
+            (*version, *second) = (VERSION, kind);
+        }
+        let bytes = resealed(bytes);
+        let _ = decoded(&bytes);
+        if let Ok(chunk) = Chunk::open(KEY, &bytes) {
+            let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+            let _ = chunk.decode_ints(&mut timestamps, &mut values);
+            prop_assert!(values.capacity() <= SAMPLES_MAX);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Bit streams, low bits first.
+//!
+//! The first bit written is bit 0 of byte 0, so a reader takes one unaligned
+//! little-endian word, shifts it, and looks at its low bits: no shift depends on a width,
+//! and the control bits of a prefix code come first.
+//!
+//! The writer's state between two writes is the bytes plus one small number, so that a
+//! chunk that grows sample by sample can keep a stream without keeping a writer: the last
+//! eight bytes *are* the accumulator.
+//!
+//! # Invariants
+//! - I1. While a stream is open, what was written since its start is a whole number of
+//!   eight-byte words; [`BitWriter::finish`] cuts the unused bytes off.
+//! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] tells.
+
+use super::Fault;
+
+const WORD: usize = 8;
+
+/// Appends bits to a byte vector that it borrows.
+#[derive(Debug)]
+pub struct BitWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Unused high bits of the last word.
+    free: u32,
+}
+
+impl<'a> BitWriter<'a> {
+    /// A new stream behind what `bytes` holds.
+    pub fn new(bytes: &'a mut Vec<u8>) -> Self {
+        BitWriter { bytes, free: 0 }
+    }
+
+    /// Goes on with a stream that [`BitWriter::suspend`] left.
+    #[inline]
+    pub fn resume(bytes: &'a mut Vec<u8>, free: u8) -> Self {
+        BitWriter { bytes, free: u32::from(free) }
+    }
+
+    /// Leaves the stream as whole words; the number returned resumes it.
+    #[inline]
+    pub fn suspend(self) -> u8 {
+        self.free as u8
+    }
+
+    /// Ends the stream: cuts the unused bytes of its last word off.
+    pub fn finish(self) {
+        let unused = (self.free / 8) as usize;
+        self.bytes.truncate(self.bytes.len() - unused);
+    }
+
+    /// Appends the low `width` bits of `value`; all bits above them must be zero.
+    #[inline]
+    pub fn write(&mut self, value: u64, width: u32) {
+        debug_assert!(width <= 64 && (width == 64 || value >> width == 0));
+        if width <= self.free {
+            self.merge(value);
+            self.free = self.free.wrapping_sub(width);
+            return;
+        }
+        self.merge(value);
+        // A shift by 64, where the last word had no room at all, happens never: free < width <= 64.
+        let rest = value.checked_shr(self.free).unwrap_or(0);
+        if self.bytes.len() == self.bytes.capacity() {
+            grow(self.bytes);
+        }
+        self.bytes.extend_from_slice(&rest.to_le_bytes());
+        self.free = self.free.wrapping_add(64).wrapping_sub(width);
+    }
+
+    /// Puts the bits of `value` that fit into the last word.
+    #[inline]
+    fn merge(&mut self, value: u64) {
+        if self.free == 0 {
+            return;
+        }
+        if let Some(last) = self.bytes.last_chunk_mut::<WORD>() {
+            let word = u64::from_le_bytes(*last) | value.wrapping_shl(64u32.wrapping_sub(self.free));
+            *last = word.to_le_bytes();
+        }
+    }
+}
+
+/// Grows by half rather than by the doubling of `Vec`: a million open chunks live in
+/// such vectors, and their slack is the head's memory.
+#[cold]
+fn grow(bytes: &mut Vec<u8>) {
+    let more = (bytes.len() / 2).next_multiple_of(WORD).max(3 * WORD);
+    bytes.reserve_exact(more);
+}
+
+/// Reads bits from a byte slice.
+#[derive(Debug)]
+pub struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// In bits from the start.
+    position: usize,
+}
+
+impl<'a> BitReader<'a> {
+    /// A reader at the first bit of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        BitReader { bytes, position: 0 }
+    }
+
+    /// The next 57 bits at least; zeros past the end.
+    #[inline]
+    pub fn peek(&self) -> u64 {
+        let at = self.position >> 3;
+        let word = match self.bytes.get(at..).and_then(|tail| tail.first_chunk::<WORD>()) {
+            Some(chunk) => u64::from_le_bytes(*chunk),
+            None => self.peek_tail(at),
+        };
+        word >> (self.position & 7)
+    }
+
+    #[cold]
+    fn peek_tail(&self, at: usize) -> u64 {
+        let tail = self.bytes.get(at..).unwrap_or_default();
+        let mut word = [0; WORD];
+        word[..tail.len()].copy_from_slice(tail);
+        u64::from_le_bytes(word)
+    }
+
+    /// Skips `width` bits.
+    #[inline]
+    pub fn skip(&mut self, width: u32) {
+        self.position = self.position.wrapping_add(width as usize);
+    }
+
+    /// Reads `width` bits, 0 to 64.
+    #[inline]
+    pub fn read(&mut self, width: u32) -> u64 {
+        let mut value = self.peek();
+        let got = 64u32.wrapping_sub((self.position & 7) as u32);
+        if width > got {
+            let high = self.bytes.get((self.position >> 3).wrapping_add(WORD)).copied().unwrap_or(0);
+            value |= u64::from(high).wrapping_shl(got);
+        }
+        self.skip(width);
+        value & mask(width)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`] if more bits were read than there are, [`Fault::Trailing`] if
+    /// a whole byte or a set bit is left.
+    pub fn finish(self) -> Result<(), Fault> {
+        let used = self.position.div_ceil(8);
+        if used > self.bytes.len() {
+            Err(Fault::Truncated)
+        } else if used < self.bytes.len() || (self.position & 7 != 0 && self.peek() != 0) {
+            Err(Fault::Trailing)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The low `width` bits set; `width` is at most 64.
+#[inline]
+pub const fn mask(width: u32) -> u64 {
+    if width == 0 { 0 } else { u64::MAX >> (64u32.wrapping_sub(width) & 63) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn golden_bits() {
+        let mut bytes = vec![0x55];
+        let mut writer = BitWriter::new(&mut bytes);
+        writer.write(0b1, 1);
+        writer.write(0b01, 2);
+        writer.write(0xabc, 12);
+        writer.write(u64::MAX, 64);
+        writer.finish();
+        assert_eq!(bytes, [0x55, 0xe3, 0xd5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    }
+
+    #[test]
+    fn nothing_written_is_nothing_stored() {
+        let mut bytes = vec![1, 2, 3];
+        BitWriter::new(&mut bytes).finish();
+        assert_eq!(bytes, [1, 2, 3]);
+        assert_eq!(BitReader::new(&[]).finish(), Ok(()));
+    }
+
+    #[test]
+    fn the_reader_notices_both_ends() {
+        let mut reader = BitReader::new(&[0xff]);
+        assert_eq!(reader.read(9), 0xff);
+        assert_eq!(reader.finish(), Err(Fault::Truncated));
+        let mut reader = BitReader::new(&[0xff]);
+        reader.skip(7);
+        assert_eq!(reader.finish(), Err(Fault::Trailing));
+        let mut reader = BitReader::new(&[0x7f, 0]);
+        reader.skip(7);
+        assert_eq!(reader.finish(), Err(Fault::Trailing));
+        let mut reader = BitReader::new(&[0x7f]);
+        reader.skip(7);
+        assert_eq!(reader.finish(), Ok(()));
+        let mut reader = BitReader::new(&[]);
+        reader.position = usize::MAX - 100;
+        assert_eq!(reader.read(64), 0);
+        assert_eq!(reader.finish(), Err(Fault::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(
+            fields in prop::collection::vec((any::<u64>(), 0u32..=64, any::<bool>()), 0..200),
+            before in 0usize..9,
+        ) {
+            let mut bytes = vec![0xee; before];
+            let mut free = 0;
+            for &(value, width, pause) in &fields {
+                let mut writer = BitWriter::resume(&mut bytes, free);
+                writer.write(value & mask(width), width);
+                if pause {
+                    writer.write(1, 1);
+                }
+                free = writer.suspend();
+            }
+            BitWriter::resume(&mut bytes, free).finish();
+            let bits: u32 = fields.iter().map(|&(_, width, pause)| width + u32::from(pause)).sum();
+            prop_assert_eq!(bytes.len(), before + (bits as usize).div_ceil(8));
+            let mut reader = BitReader::new(&bytes[before..]);
+            for &(value, width, pause) in &fields {
+                prop_assert_eq!(reader.read(width), value & mask(width));
+                if pause {
+                    prop_assert_eq!(reader.peek() & 1, 1);
+                    reader.skip(1);
+                }
+            }
+            prop_assert_eq!(reader.finish(), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Columns for property tests: what metrics look like, and what no metric should.
+
+use proptest::prelude::*;
+
+use crate::model::STALE_NAN_BITS;
+
+/// Bit patterns that codecs trip over.
+pub const NASTY_BITS: [u64; 16] = [
+    STALE_NAN_BITS,
+    0x7ff8_0000_0000_0000,
+    0x7ff8_0000_0000_0001,
+    0xfff8_dead_beef_0001,
+    0x7ff0_0000_0000_0000,
+    0xfff0_0000_0000_0000,
+    0x8000_0000_0000_0000,
+    0,
+    1,
+    0x000f_ffff_ffff_ffff,
+    0x0010_0000_0000_0000,
+    0x7fef_ffff_ffff_ffff,
+    0x4340_0000_0000_0001,
+    0x4340_0000_0000_0000,
+    0x3ff0_0000_0000_0001,
+    u64::MAX,
+];
+
+/// Compares floats by their bits.
+#[track_caller]
+pub fn assert_same_bits(found: &[f64], expected: &[f64]) {
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(found), bits(expected));
+}
+
+/// Floats: any bits, nasty bits, constants, walks, decimals, counters with resets, and
+/// each of these strewn with nasty ones.
+pub fn floats(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<f64>> {
+    let nasty = || prop::sample::select(&NASTY_BITS[..]).prop_map(f64::from_bits);
+    let one = prop_oneof![any::<u64>().prop_map(f64::from_bits), nasty(), (-50i32..50).prop_map(f64::from)];
+    let plain = prop_oneof![
+        prop::collection::vec(one, count.clone()),
+        (any::<u64>().prop_map(f64::from_bits), count.clone()).prop_map(|(value, n)| vec![value; n]),
+        (prop::collection::vec(-4i64..5, count.clone()), 0u32..6).prop_map(|(steps, digits)| {
+            let scale = 10f64.powi(digits as i32);
+            walk(&steps).into_iter().map(|k| k as f64 / scale).collect()
+        }),
+        prop::collection::vec(0u32..5000, count.clone()).prop_map(|steps| {
+            let mut total = 0u64;
+            let reset = |step: u32| step.is_multiple_of(97);
+            let mut next = |step: u32| {
+                total = if reset(step) { 0 } else { total + u64::from(step) };
+                total as f64
+            };
+            steps.into_iter().map(&mut next).collect()
+        }),
+        prop::collection::vec(any::<f64>(), count),
+    ];
+    (plain, prop::collection::vec((any::<prop::sample::Index>(), nasty()), 0..4)).prop_map(
+        |(mut values, strays)| {
+            for (at, stray) in strays {
+                let at = at.index(values.len());
+                values[at] = stray;
+            }
+            values
+        },
+    )
+}
+
+/// Integers: any, constants, walks of all strides.
+pub fn integers(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<i64>> {
+    prop_oneof![
+        prop::collection::vec(any::<i64>(), count.clone()),
+        prop::collection::vec(
+            prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(0), Just(-1), Just(1 << 53)],
+            count.clone()
+        ),
+        (any::<i64>(), count.clone()).prop_map(|(value, n)| vec![value; n]),
+        (prop::collection::vec(any::<i64>(), count), 0u32..64).prop_map(|(steps, shift)| walk(
+            &steps.into_iter().map(|step| step >> shift).collect::<Vec<_>>()
+        )),
+    ]
+}
+
+/// Strictly ascending timestamps: any, regular, jittered in ns to s, with gaps.
+pub fn times(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<i64>> {
+    let unit = || prop::sample::select(&[1i64, 1000, 1_000_000, 1_000_000_000][..]);
+    prop_oneof![
+        prop::collection::btree_set(any::<i64>(), count.clone()).prop_map(|set| set.into_iter().collect()),
+        (-1i64 << 40..1 << 40, 1i64..100_000, unit(), count.clone())
+            .prop_map(|(first, step, unit, n)| (0..n as i64)
+                .map(|i| (first / 1000 + i * step) * unit)
+                .collect()),
+        (prop::collection::vec((-40i64..40, 0u32..60), count), unit(), 81i64..20_000).prop_map(
+            |(jitter, unit, step)| {
+                let mut now = 1_700_000_000_000 / unit.min(1000);
+                let mut next = |(jitter, gap): (i64, u32)| {
+                    now += if gap == 0 { step * 10 } else { step };
+                    (now + jitter) * unit
+                };
+                let mut all: Vec<i64> = jitter.into_iter().map(&mut next).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        ),
+    ]
+}
+
+fn walk(steps: &[i64]) -> Vec<i64> {
+    let mut at = 0i64;
+    steps
+        .iter()
+        .map(|step| {
+            at = at.wrapping_add(*step);
+            at
+        })
+        .collect()
+}
