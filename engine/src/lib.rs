@@ -3,6 +3,7 @@
 pub mod chunk;
 pub mod codec;
 pub mod error;
+pub mod line;
 pub mod model;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,262 @@
+//! Why a line was refused, and where.
+
+use std::fmt;
+
+use crate::line::Precision;
+
+/// Bytes of a line that an error quotes.
+const EXCERPT_BYTES: usize = 80;
+
+/// Which name of a line an error speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamePart {
+    /// The measurement.
+    Measurement,
+    /// A tag's key.
+    TagKey,
+    /// A field's key.
+    FieldKey,
+}
+
+impl fmt::Display for NamePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NamePart::Measurement => "measurement",
+            NamePart::TagKey => "tag key",
+            NamePart::FieldKey => "field key",
+        })
+    }
+}
+
+/// A refused line: the place of the first fault in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {reason}, near \"{excerpt}\"")]
+pub struct LineError {
+    /// Line of the body that holds the fault, from 1. A string may span lines, so this can
+    /// be a later one than the line began on.
+    pub line: usize,
+    /// Byte of that line, from 1.
+    pub column: usize,
+    /// What was found and what would be right.
+    pub reason: LineErrorKind,
+    /// Up to 80 bytes of that line round the fault, control characters escaped.
+    pub excerpt: String,
+}
+
+/// What is wrong with a line. `value` fields quote what was found, cut to 80 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineErrorKind {
+    /// The line is longer than the limit.
+    #[error("the line has {bytes} bytes, the limit is {limit}")]
+    LineTooLong {
+        /// Bytes found.
+        bytes: usize,
+        /// [`crate::line::LineLimits::line_bytes`].
+        limit: usize,
+    },
+    /// A byte that is not UTF-8.
+    #[error("not UTF-8: byte 0x{byte:02x}")]
+    InvalidUtf8 {
+        /// The first byte that does not fit.
+        byte: u8,
+    },
+    /// A NUL byte.
+    #[error("a NUL byte is not allowed")]
+    NulByte,
+    /// A carriage return that does not belong to a line end.
+    #[error("a carriage return is allowed only before the end of the line")]
+    CarriageReturn,
+    /// The last byte of a line is a backslash.
+    #[error("a backslash at the end of the line escapes nothing")]
+    TrailingBackslash,
+    /// The line begins with a comma.
+    #[error("the measurement is empty")]
+    EmptyMeasurement,
+    /// The line ends behind its tags.
+    #[error("no fields: expected a space and field=value")]
+    MissingFields,
+    /// A tag has no key.
+    #[error("a tag key is empty")]
+    EmptyTagKey,
+    /// A tag has no value.
+    #[error("tag {key:?} has no value: expected key=value")]
+    MissingTagValue {
+        /// The tag's key as written.
+        key: String,
+    },
+    /// A second equals sign in a tag.
+    #[error("the value of tag {key:?} has an equals sign that is not escaped")]
+    UnescapedEquals {
+        /// The tag's key as written.
+        key: String,
+    },
+    /// A tag key occurs twice.
+    #[error("tag {key:?} occurs twice")]
+    DuplicateTag {
+        /// The repeated key.
+        key: String,
+    },
+    /// A tag has a name that the metric name is kept under.
+    #[error("tag {key:?} is reserved for the name that measurement and field make")]
+    ReservedTag {
+        /// The tag's key.
+        key: String,
+    },
+    /// More tags than the limit.
+    #[error("more than {limit} tags, the limit")]
+    TooManyTags {
+        /// [`crate::line::LineLimits::tags`] less one for the name.
+        limit: usize,
+    },
+    /// A name is longer than the limit.
+    #[error("the {part} has {bytes} bytes, the limit is {limit}")]
+    NameTooLong {
+        /// Which name.
+        part: NamePart,
+        /// Bytes found.
+        bytes: usize,
+        /// [`crate::line::LineLimits::name_bytes`].
+        limit: usize,
+    },
+    /// A tag value is longer than the limit.
+    #[error("the value of tag {key:?} has {bytes} bytes, the limit is {limit}")]
+    TagValueTooLong {
+        /// The tag's key as written.
+        key: String,
+        /// Bytes found.
+        bytes: usize,
+        /// [`crate::line::LineLimits::value_bytes`].
+        limit: usize,
+    },
+    /// A field has no key.
+    #[error("a field key is empty")]
+    EmptyFieldKey,
+    /// A field has no value.
+    #[error("field {key:?} has no value: expected key=value")]
+    MissingFieldValue {
+        /// The field's key as written.
+        key: String,
+    },
+    /// More fields than the limit.
+    #[error("more than {limit} fields, the limit")]
+    TooManyFields {
+        /// [`crate::line::LineLimits::fields`].
+        limit: usize,
+    },
+    /// A field's value is of no known kind.
+    #[error("{value:?} is no number, boolean or quoted string")]
+    InvalidValue {
+        /// What was found.
+        value: String,
+    },
+    /// An integer is too large for its kind.
+    #[error("{value:?} is outside {kind}: {least} to {most}")]
+    IntegerOutOfRange {
+        /// What was found.
+        value: String,
+        /// `i64` or `u64`.
+        kind: &'static str,
+        /// Smallest allowed.
+        least: i64,
+        /// Largest allowed.
+        most: u64,
+    },
+    /// A float rounds to an infinity.
+    #[error("{value:?} is beyond a 64-bit float: at most 1.7976931348623157e308 either way")]
+    FloatOutOfRange {
+        /// What was found.
+        value: String,
+    },
+    /// A string has no closing quote.
+    #[error("the string that begins here is not closed")]
+    UnterminatedString,
+    /// Something follows a string directly.
+    #[error("{value:?} follows a closing quote: expected a comma, a space or the end of the line")]
+    AfterString {
+        /// What was found.
+        value: String,
+    },
+    /// A string is longer than the limit.
+    #[error("the string has {bytes} bytes, the limit is {limit}")]
+    StringTooLong {
+        /// Bytes found.
+        bytes: usize,
+        /// [`crate::line::LineLimits::event_bytes`].
+        limit: usize,
+    },
+    /// A timestamp is not an integer.
+    #[error("timestamp {value:?} is not an integer")]
+    InvalidTimestamp {
+        /// What was found.
+        value: String,
+    },
+    /// A timestamp does not fit 64 bits of nanoseconds.
+    #[error(
+        "timestamp {value:?} {precision} is outside -9223372036854775806 to 9223372036854775806 ns (years 1677 to 2262)"
+    )]
+    TimestampOutOfRange {
+        /// What was found.
+        value: String,
+        /// The unit it was read in.
+        precision: Precision,
+    },
+    /// Something follows the timestamp.
+    #[error("{value:?} follows the timestamp: expected the end of the line")]
+    AfterTimestamp {
+        /// What was found.
+        value: String,
+    },
+}
+
+/// A fault at an offset of the line's bytes. Boxed where it travels, so that the good path
+/// moves one word.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) kind: LineErrorKind,
+}
+
+#[cold]
+pub(super) fn fault(at: usize, kind: LineErrorKind) -> Box<Fault> {
+    Box::new(Fault { at, kind })
+}
+
+/// Up to 80 bytes as text for an error.
+#[cold]
+pub(super) fn quote(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned()
+}
+
+impl LineError {
+    /// Places a fault: `line` is what follows the line break before it, `at` the offset in
+    /// it, `number` the number of its first row.
+    #[cold]
+    pub(super) fn locate(line: &[u8], number: usize, fault: Fault) -> LineError {
+        let at = fault.at.min(line.len());
+        let row_start = memchr::memrchr(b'\n', &line[..at]).map_or(0, |i| i + 1);
+        let row_end = memchr::memchr(b'\n', &line[at..]).map_or(line.len(), |i| at + i);
+        let row = &line[row_start..row_end];
+        LineError {
+            line: number + memchr::memchr_iter(b'\n', &line[..at]).count(),
+            column: at - row_start + 1,
+            reason: fault.kind,
+            excerpt: excerpt(row.strip_suffix(b"\r").unwrap_or(row), at - row_start),
+        }
+    }
+}
+
+/// The bytes of `row` round `at`: the fault in the middle, unless an end is near.
+fn excerpt(row: &[u8], at: usize) -> String {
+    let first = at.saturating_sub(EXCERPT_BYTES / 2).min(row.len().saturating_sub(EXCERPT_BYTES));
+    let window = &row[first..row.len().min(first + EXCERPT_BYTES)];
+    let mut text = String::with_capacity(EXCERPT_BYTES);
+    for c in String::from_utf8_lossy(window).chars() {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}

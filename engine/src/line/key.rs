@@ -1,0 +1,85 @@
+//! Checks the series part of a line: measurement and tags.
+
+use crate::line::LineLimits;
+use crate::line::error::{Fault, LineErrorKind, NamePart, fault, quote};
+use crate::line::scan::{MEASUREMENT, NAME, name_end};
+
+/// Checks the series that begins at `start` and answers the offset of the space behind it.
+#[inline]
+pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
+    let mut at = name_end(line, start, MEASUREMENT);
+    if at == start {
+        return Err(stopped(line, at, LineErrorKind::EmptyMeasurement));
+    }
+    check_name(NamePart::Measurement, start, at, limits)?;
+    let mut tags = 1;
+    while line.get(at) == Some(&b',') {
+        tags += 1;
+        if tags > limits.tags {
+            return Err(fault(at + 1, LineErrorKind::TooManyTags { limit: limits.tags.saturating_sub(1) }));
+        }
+        at = check_tag(line, at + 1, limits)?;
+    }
+    match line.get(at) {
+        Some(b' ') => Ok(at),
+        _ => Err(stopped(line, at, LineErrorKind::MissingFields)),
+    }
+}
+
+/// Checks the tag that begins at `start` and answers the offset of what ended it.
+#[inline]
+fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
+    let equals = name_end(line, start, NAME);
+    if equals == start {
+        return Err(stopped(line, equals, LineErrorKind::EmptyTagKey));
+    }
+    if line.get(equals) != Some(&b'=') {
+        let key = quote(&line[start..equals]);
+        return Err(stopped(line, equals, LineErrorKind::MissingTagValue { key }));
+    }
+    check_name(NamePart::TagKey, start, equals, limits)?;
+    let end = name_end(line, equals + 1, NAME);
+    if end == equals + 1 {
+        let key = quote(&line[start..equals]);
+        return Err(stopped(line, end, LineErrorKind::MissingTagValue { key }));
+    }
+    if line.get(end) == Some(&b'=') {
+        return Err(fault(end, LineErrorKind::UnescapedEquals { key: quote(&line[start..equals]) }));
+    }
+    let bytes = end - equals - 1;
+    if bytes > limits.value_bytes {
+        let key = quote(&line[start..equals]);
+        return Err(fault(
+            equals + 1,
+            LineErrorKind::TagValueTooLong { key, bytes, limit: limits.value_bytes },
+        ));
+    }
+    Ok(end)
+}
+
+/// Refuses a name beyond the limit.
+#[inline]
+pub(super) fn check_name(
+    part: NamePart,
+    start: usize,
+    end: usize,
+    limits: &LineLimits,
+) -> Result<(), Box<Fault>> {
+    let bytes = end - start;
+    if bytes > limits.name_bytes {
+        return Err(fault(start, LineErrorKind::NameTooLong { part, bytes, limit: limits.name_bytes }));
+    }
+    Ok(())
+}
+
+/// The fault where a scan stopped: a byte that no name may hold or a backslash before the
+/// end explains more than `otherwise` does.
+#[cold]
+pub(super) fn stopped(line: &[u8], at: usize, otherwise: LineErrorKind) -> Box<Fault> {
+    match line.get(at) {
+        Some(0) => fault(at, LineErrorKind::NulByte),
+        Some(b'\r') => fault(at, LineErrorKind::CarriageReturn),
+        None if line.last() == Some(&b'\\') => fault(at - 1, LineErrorKind::TrailingBackslash),
+        _ => fault(at, otherwise),
+    }
+}

@@ -1,0 +1,330 @@
+//! Splits a body into lines and checks each: the decoder's only loop.
+
+use crate::line::error::{Fault, LineError, LineErrorKind, NamePart, fault, quote};
+use crate::line::key::{check, check_name, stopped};
+use crate::line::number::{self, Number};
+use crate::line::scan::{NAME, name_end, skip_blanks, token};
+use crate::line::values::{Fields, RawValue, Slot, Slots};
+use crate::line::{LineLimits, Precision, timestamp};
+
+/// One good line.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// Measurement and tags as they were written, escapes kept: what a cache of series is
+    /// keyed by, and what [`crate::line::labels`] takes.
+    pub series_key: &'a [u8],
+    /// Nanoseconds since the Unix epoch; `None` where the line gives no time.
+    pub timestamp: Option<i64>,
+    /// The line's number in the body, from 1.
+    pub number: usize,
+    bytes: &'a [u8],
+    slots: Slots,
+}
+
+impl<'a> Line<'a> {
+    /// The fields in the order written; at least one.
+    #[inline]
+    pub fn fields(&self) -> Fields<'_, 'a> {
+        Fields { line: self.bytes, slots: self.slots.iter() }
+    }
+
+    /// The whole line as written, without its line end.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Refuses this line for `reason`, found when its series was resolved. A repeated or
+    /// reserved tag is pointed at, anything else is placed at the start of the series.
+    #[cold]
+    pub fn reject(&self, reason: LineErrorKind) -> LineError {
+        let key_start = skip_blanks(self.bytes, 0);
+        let at = match &reason {
+            LineErrorKind::DuplicateTag { key } | LineErrorKind::ReservedTag { key } => {
+                key_start + crate::line::naming::last_tag(self.series_key, key).unwrap_or(0)
+            }
+            _ => key_start,
+        };
+        LineError::locate(self.bytes, self.number, Fault { at, kind: reason })
+    }
+}
+
+/// Iterates over the lines of a body; a bad line is an `Err` and does not end it.
+///
+/// ```
+/// use barograph_engine::line::{FieldValue, LineLimits, Lines, Precision};
+/// let body = b"cpu,host=a usage=0.5,cores=8i 1700000000\n";
+/// let line = Lines::new(body, Precision::Second, LineLimits::default()).next().unwrap().unwrap();
+/// assert_eq!(line.series_key, b"cpu,host=a");
+/// assert_eq!(line.timestamp, Some(1_700_000_000_000_000_000));
+/// let fields: Vec<_> = line.fields().collect();
+/// assert_eq!(fields[1], (&b"cores"[..], FieldValue::Int(8)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lines<'a> {
+    body: &'a [u8],
+    offset: usize,
+    number: usize,
+    precision: Precision,
+    limits: LineLimits,
+}
+
+impl<'a> Lines<'a> {
+    /// Reads `body`, whose timestamps count in `precision`.
+    pub fn new(body: &'a [u8], precision: Precision, mut limits: LineLimits) -> Self {
+        limits.line_bytes = limits.line_bytes.min(u32::MAX as usize);
+        Lines { body, offset: 0, number: 1, precision, limits }
+    }
+
+    /// How many bytes of the body have been read.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<Line<'a>, LineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rest = self.body.get(self.offset..).filter(|rest| !rest.is_empty())?;
+            let break_at = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let row = without_return(&rest[..break_at]);
+            let first = skip_blanks(row, 0);
+            let number = self.number;
+            if matches!(row.get(first), None | Some(b'#')) {
+                self.offset += break_at + 1;
+                self.number += 1;
+                continue;
+            }
+            let mut parser = Parser { rest, line: row, break_at, limits: &self.limits };
+            let parsed = parser.parse(first, self.precision);
+            let (line, break_at) = (parser.line, parser.break_at);
+            self.offset += break_at + 1;
+            self.number += 1;
+            if break_at > row.len() + 1 {
+                self.number += memchr::memchr_iter(b'\n', &rest[..break_at]).count();
+            }
+            return Some(match parsed {
+                Ok((key_end, timestamp, slots)) => {
+                    Ok(Line { series_key: &line[first..key_end], timestamp, number, bytes: line, slots })
+                }
+                Err(fault) => Err(LineError::locate(rest, number, *fault)),
+            });
+        }
+    }
+}
+
+/// A row without the carriage return of its line end.
+#[inline]
+fn without_return(row: &[u8]) -> &[u8] {
+    match row {
+        [before @ .., b'\r'] => before,
+        _ => row,
+    }
+}
+
+/// The check of one line. `line` and `break_at` move on when a string spans line breaks.
+struct Parser<'a, 'l> {
+    /// The body from the line's first byte on.
+    rest: &'a [u8],
+    /// The line as far as it is known, without its line end.
+    line: &'a [u8],
+    /// Where the line break behind `line` is, or would be at the end of the body.
+    break_at: usize,
+    limits: &'l LineLimits,
+}
+
+/// End of the series, timestamp, fields.
+type Parsed = (usize, Option<i64>, Slots);
+
+impl Parser<'_, '_> {
+    fn parse(&mut self, first: usize, precision: Precision) -> Result<Parsed, Box<Fault>> {
+        self.check_length(0)?;
+        check_utf8(self.line, 0)?;
+        let key_end = check(self.line, first, self.limits)?;
+        let mut slots = Slots::new();
+        let fields_end = self.fields(skip_blanks(self.line, key_end), &mut slots)?;
+        let timestamp = timestamp::parse(self.line, fields_end, precision)?;
+        Ok((key_end, timestamp, slots))
+    }
+
+    fn check_length(&self, at: usize) -> Result<(), Box<Fault>> {
+        let (bytes, limit) = (self.line.len(), self.limits.line_bytes);
+        if bytes > limit {
+            return Err(fault(at, LineErrorKind::LineTooLong { bytes, limit }));
+        }
+        Ok(())
+    }
+
+    /// Reads the fields at `at` and answers where they end: at a space or the line's end.
+    #[inline]
+    fn fields(&mut self, mut at: usize, slots: &mut Slots) -> Result<usize, Box<Fault>> {
+        if at == self.line.len() {
+            return Err(fault(at, LineErrorKind::MissingFields));
+        }
+        loop {
+            let equals = name_end(self.line, at, NAME);
+            self.check_key(at, equals)?;
+            if slots.len() == self.limits.fields {
+                return Err(fault(at, LineErrorKind::TooManyFields { limit: self.limits.fields }));
+            }
+            let (value, end) = self.value(at, equals)?;
+            slots.push(Slot { key_start: at as u32, key_end: equals as u32, value });
+            if self.line.get(end) != Some(&b',') {
+                return Ok(end);
+            }
+            at = end + 1;
+        }
+    }
+
+    #[inline]
+    fn check_key(&self, start: usize, equals: usize) -> Result<(), Box<Fault>> {
+        if self.line.get(equals) != Some(&b'=') || equals == start {
+            let kind = if equals == start {
+                LineErrorKind::EmptyFieldKey
+            } else {
+                LineErrorKind::MissingFieldValue { key: quote(&self.line[start..equals]) }
+            };
+            return Err(stopped(self.line, equals, kind));
+        }
+        check_name(NamePart::FieldKey, start, equals, self.limits)
+    }
+
+    /// Reads the value behind `equals` and answers where it ends: at a comma, a space or
+    /// the line's end.
+    #[inline]
+    fn value(&mut self, key_start: usize, equals: usize) -> Result<(RawValue, usize), Box<Fault>> {
+        let start = equals + 1;
+        let (value, end) = match self.line.get(start) {
+            Some(b'0'..=b'9' | b'-' | b'.') => match number::parse(&self.line[start..]) {
+                Ok((Number::Int(v), bytes)) => (RawValue::Int(v), start + bytes),
+                Ok((Number::Float(v), bytes)) => (RawValue::Float(v), start + bytes),
+                Ok((Number::UInt(v), bytes)) => (RawValue::UInt(v), start + bytes),
+                Err(kind) => return Err(self.bad_number(start, kind)),
+            },
+            Some(b'"') => return self.string(start),
+            Some(b't' | b'T' | b'f' | b'F') => self.boolean(start)?,
+            None | Some(b',' | b' ') => {
+                let key = quote(&self.line[key_start..equals]);
+                return Err(fault(start, LineErrorKind::MissingFieldValue { key }));
+            }
+            Some(_) => return Err(self.invalid_value(start)),
+        };
+        match self.line.get(end) {
+            None | Some(b',' | b' ') => Ok((value, end)),
+            Some(_) => Err(self.invalid_value(start)),
+        }
+    }
+
+    fn boolean(&self, start: usize) -> Result<(RawValue, usize), Box<Fault>> {
+        let word = token(self.line, start);
+        let value = match word {
+            b"t" | b"T" | b"true" | b"True" | b"TRUE" => true,
+            b"f" | b"F" | b"false" | b"False" | b"FALSE" => false,
+            _ => return Err(self.invalid_value(start)),
+        };
+        Ok((RawValue::Bool(value), start + word.len()))
+    }
+
+    /// Reads the string whose opening quote is at `open`, over line breaks if need be.
+    fn string(&mut self, open: usize) -> Result<(RawValue, usize), Box<Fault>> {
+        let start = open + 1;
+        let reach = self.rest.len().min(self.limits.line_bytes.saturating_add(1));
+        let Some((close, escaped)) = closing_quote(&self.rest[..reach.max(self.line.len())], start) else {
+            return Err(self.unclosed(open, reach));
+        };
+        if let Some(at) = memchr::memchr(0, &self.rest[start..close]) {
+            return Err(fault(start + at, LineErrorKind::NulByte));
+        }
+        self.extend(open, close)?;
+        let end = close + 1;
+        if !matches!(self.line.get(end), None | Some(b',' | b' ')) {
+            return Err(self.after_string(end));
+        }
+        let (bytes, limit) = (close - start, self.limits.event_bytes);
+        if bytes > limit {
+            return Err(fault(start, LineErrorKind::StringTooLong { bytes, limit }));
+        }
+        Ok((RawValue::Text { start: start as u32, end: close as u32, escaped }, end))
+    }
+
+    /// Takes the rows up to the one that holds `close` into the line. A quote that closes a
+    /// string on a later row and is followed by nothing sensible more likely opens another
+    /// string there: then the line stays as it is, and the rows below are read on their own.
+    fn extend(&mut self, open: usize, close: usize) -> Result<(), Box<Fault>> {
+        if close < self.line.len() {
+            return Ok(());
+        }
+        if !matches!(self.rest.get(close + 1), None | Some(b',' | b' ' | b'\n' | b'\r')) {
+            return Err(fault(open, LineErrorKind::UnterminatedString));
+        }
+        let added_start = self.line.len();
+        self.break_at = memchr::memchr(b'\n', &self.rest[close..]).map_or(self.rest.len(), |at| close + at);
+        self.line = without_return(&self.rest[..self.break_at]);
+        self.check_length(open)?;
+        check_utf8(&self.line[added_start..], added_start)
+    }
+
+    #[cold]
+    fn unclosed(&self, open: usize, reach: usize) -> Box<Fault> {
+        let limit = self.limits.line_bytes;
+        if reach > limit && self.line.len() < reach {
+            return fault(open, LineErrorKind::LineTooLong { bytes: reach, limit });
+        }
+        fault(open, LineErrorKind::UnterminatedString)
+    }
+
+    #[cold]
+    fn after_string(&self, at: usize) -> Box<Fault> {
+        match self.line[at] {
+            0 => fault(at, LineErrorKind::NulByte),
+            b'\r' => fault(at, LineErrorKind::CarriageReturn),
+            _ => fault(at, LineErrorKind::AfterString { value: quote(token(self.line, at)) }),
+        }
+    }
+
+    #[cold]
+    fn bad_number(&self, start: usize, kind: Option<LineErrorKind>) -> Box<Fault> {
+        match kind {
+            Some(kind) => fault(start, kind),
+            None => self.invalid_value(start),
+        }
+    }
+
+    #[cold]
+    fn invalid_value(&self, start: usize) -> Box<Fault> {
+        let word = token(self.line, start);
+        match memchr::memchr2(0, b'\r', word) {
+            Some(at) => stopped(self.line, start + at, LineErrorKind::NulByte),
+            None => fault(start, LineErrorKind::InvalidValue { value: quote(word) }),
+        }
+    }
+}
+
+/// Offset of the quote that closes a string whose text begins at `at`, and whether the
+/// text holds an escape.
+fn closing_quote(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some((at, escaped));
+        }
+        if let Some(b'"' | b'\\') = bytes.get(at + 1) {
+            escaped = true;
+            at += 1;
+        }
+        at += 1;
+    }
+}
+
+#[inline]
+fn check_utf8(bytes: &[u8], offset: usize) -> Result<(), Box<Fault>> {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let at = error.valid_up_to();
+            Err(fault(offset + at, LineErrorKind::InvalidUtf8 { byte: bytes[at] }))
+        }
+    }
+}

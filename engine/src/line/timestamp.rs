@@ -1,0 +1,140 @@
+//! Timestamps: an integer in the request's unit, kept as nanoseconds.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::line::error::{Fault, LineErrorKind, fault, quote};
+use crate::line::scan::{skip_blanks, token};
+
+/// The unit of a body's timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// `ns`, `n`; what line protocol means when nothing is said.
+    #[default]
+    Nanosecond,
+    /// `us`, `u`, `µ`, `µs`
+    Microsecond,
+    /// `ms`
+    Millisecond,
+    /// `s`
+    Second,
+    /// `m`
+    Minute,
+    /// `h`
+    Hour,
+}
+
+/// A precision that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown precision {found:?}: expected ns, us, ms, s, m or h")]
+pub struct UnknownPrecision {
+    /// What was found.
+    pub found: String,
+}
+
+impl Precision {
+    /// Nanoseconds of one unit.
+    pub fn nanoseconds(self) -> i64 {
+        match self {
+            Precision::Nanosecond => 1,
+            Precision::Microsecond => 1_000,
+            Precision::Millisecond => 1_000_000,
+            Precision::Second => 1_000_000_000,
+            Precision::Minute => 60 * 1_000_000_000,
+            Precision::Hour => 3_600 * 1_000_000_000,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::Nanosecond => "ns",
+            Precision::Microsecond => "us",
+            Precision::Millisecond => "ms",
+            Precision::Second => "s",
+            Precision::Minute => "m",
+            Precision::Hour => "h",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    /// Reads the names of the write API of InfluxDB 2 and the letters of version 1. The
+    /// micro sign (U+00B5) and the Greek mu (U+03BC) are both in use.
+    fn from_str(text: &str) -> Result<Self, UnknownPrecision> {
+        Ok(match text {
+            "ns" | "n" => Precision::Nanosecond,
+            "us" | "u" | "\u{b5}" | "\u{b5}s" | "\u{3bc}" | "\u{3bc}s" => Precision::Microsecond,
+            "ms" => Precision::Millisecond,
+            "s" => Precision::Second,
+            "m" => Precision::Minute,
+            "h" => Precision::Hour,
+            other => return Err(UnknownPrecision { found: quote(other.as_bytes()) }),
+        })
+    }
+}
+
+/// Smallest timestamp of line protocol; the two below it are reserved in InfluxDB.
+const LEAST: i64 = i64::MIN + 2;
+/// Largest timestamp of line protocol.
+const MOST: i64 = i64::MAX - 1;
+
+/// Reads what follows the fields at `at`: blanks, a timestamp if there is one, blanks.
+#[inline]
+pub(super) fn parse(line: &[u8], at: usize, precision: Precision) -> Result<Option<i64>, Box<Fault>> {
+    let first = skip_blanks(line, at);
+    if first == line.len() {
+        return Ok(None);
+    }
+    let negative = line[first] == b'-';
+    let mut end = first + usize::from(negative);
+    let digits_start = end;
+    let mut magnitude = Some(0u64);
+    while let Some(&byte) = line.get(end) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        magnitude = magnitude.and_then(|m| m.checked_mul(10)?.checked_add(u64::from(digit)));
+        end += 1;
+    }
+    if end == digits_start || !matches!(line.get(end), None | Some(b' ')) {
+        return Err(invalid(line, first, end));
+    }
+    let behind = skip_blanks(line, end);
+    if behind < line.len() {
+        return Err(after(line, behind));
+    }
+    let value = magnitude
+        .and_then(|m| if negative { 0i64.checked_sub_unsigned(m) } else { i64::try_from(m).ok() })
+        .and_then(|v| v.checked_mul(precision.nanoseconds()))
+        .filter(|v| (LEAST..=MOST).contains(v));
+    match value {
+        Some(value) => Ok(Some(value)),
+        None => Err(fault(
+            first,
+            LineErrorKind::TimestampOutOfRange { value: quote(&line[first..end]), precision },
+        )),
+    }
+}
+
+#[cold]
+fn invalid(line: &[u8], first: usize, at: usize) -> Box<Fault> {
+    match line.get(at) {
+        Some(0) => fault(at, LineErrorKind::NulByte),
+        Some(b'\r') => fault(at, LineErrorKind::CarriageReturn),
+        _ => fault(first, LineErrorKind::InvalidTimestamp { value: quote(token(line, first)) }),
+    }
+}
+
+#[cold]
+fn after(line: &[u8], at: usize) -> Box<Fault> {
+    match line[at] {
+        0 => fault(at, LineErrorKind::NulByte),
+        b'\r' => fault(at, LineErrorKind::CarriageReturn),
+        _ => fault(at, LineErrorKind::AfterTimestamp { value: quote(&line[at..]) }),
+    }
+}
