@@ -1,0 +1,70 @@
+# Barograph. Two commands are enough for a newcomer: `make serve` and `make test`.
+#
+# One profile and one feature set for everything: RocksDB takes 43 CPU-minutes to compile and is compiled again for
+# every other profile, feature set or compiler flag. So each target says --release --workspace, and a flag from the
+# environment that would change the build is dropped here. ccache (first in PATH as `cc` and `c++`) keeps the objects
+# across clones; it is in no compiler setting, so cargo sees no difference between building with it and without.
+
+LISTEN   ?= 127.0.0.1:9428
+DATA_DIR ?= barograph-data
+TARGET   ?= line
+SECONDS  ?= 60
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+CCACHE_MAXSIZE   ?= 2G
+export CARGO_TARGET_DIR CCACHE_MAXSIZE
+export PATH := /usr/lib/ccache:$(PATH):$(HOME)/.cargo/bin
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
+
+ALL := --release --workspace
+BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
+
+.PHONY: help serve test lint bench conformance fuzz clean prepare build checks
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make serve        build and serve on http://$(LISTEN), data in $(DATA_DIR)'
+	@echo '                  (others: make serve LISTEN=127.0.0.1:8080 DATA_DIR=/var/lib/barograph)'
+	@echo 'make test         the whole test suite'
+	@echo 'make lint         formatting and clippy, warnings are errors'
+	@echo 'make bench        criterion benches: samples per second'
+	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
+	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
+	@echo 'make clean        remove what was built here (the ccache stays)'
+
+# Installs what the build needs, or says what to install; tells how long the first build takes.
+prepare:
+	@scripts/prepare.sh
+
+build: prepare
+	@cargo build $(ALL) --bins
+
+serve: build
+	@echo "Serving http://$(LISTEN), data in $(DATA_DIR). Ctrl-C stops."
+	@exec $(BAROGRAPH) serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+test: build
+	@cargo test $(ALL)
+	@$(MAKE) --no-print-directory checks
+
+# What needs a real server, a real client or a real file system: scripts that end with `N passed, N failed`.
+checks: build
+	@BAROGRAPH=$(BAROGRAPH) scripts/run_checks.sh
+
+lint: prepare
+	@cargo fmt --all --check
+	@cargo clippy $(ALL) --all-targets -- -D warnings
+
+bench: prepare
+	@cargo bench --workspace
+
+conformance: prepare
+	@test -n "$(DIR)" || { echo 'Which folder of .test scripts? make conformance DIR=path'; exit 2; }
+	@cargo build $(ALL) --bins
+	@$(CARGO_TARGET_DIR)/release/conformance $(DIR)
+
+fuzz: prepare
+	@scripts/fuzz.sh $(TARGET) $(SECONDS)
+
+clean:
+	cargo clean

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Makes a Debian or Ubuntu machine able to build Barograph: finds what is missing, installs it by apt where it may,
+# otherwise says the one line that installs it and stops. Run by the Makefile before each build; does nothing and
+# prints nothing when all is there and RocksDB is already compiled.
+set -euo pipefail
+
+missing=()
+
+# bindgen loads libclang at run time and needs clang's own headers (stdbool.h, stddef.h) beside it.
+have_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    local library header
+    library=$(compgen -G '/usr/lib/llvm-*/lib/libclang[-.]*so*' || compgen -G '/usr/lib/*-linux-gnu/libclang[-.]*so*' ||
+        compgen -G '/usr/lib*/libclang.so*' || true)
+    header=$(compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stdbool.h' || compgen -G '/usr/lib*/clang/*/include/stdbool.h' || true)
+    [ -n "$library" ] && [ -n "$header" ]
+}
+
+# The release of LLVM that this distribution calls its own: 14 on Debian 12, 19 on Debian 13.
+default_llvm() {
+    apt-cache depends libclang-dev 2>/dev/null | sed -n 's/.*Depends: libclang-\([0-9]*\)-dev.*/\1/p' | head -n 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+may_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+quiet_apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >/dev/null
+}
+
+say_and_stop() {
+    echo "Missing: ${missing[*]}. Install it with:" >&2
+    echo "    $1" >&2
+    echo 'and run make again.' >&2
+    exit 1
+}
+
+if ! command -v cargo >/dev/null; then
+    echo 'Missing: Rust 1.95 or later. Install it with https://rustup.rs and run make again.' >&2
+    exit 1
+fi
+
+command -v cc >/dev/null && command -v c++ >/dev/null || missing+=(g++)
+have_libclang || missing+=(libclang)
+[ -x /usr/lib/ccache/c++ ] || missing+=(ccache)
+
+if [ ${#missing[@]} -gt 0 ] && may_install; then
+    echo "Installing ${missing[*]} ..."
+    quiet_apt update || echo 'apt-get update failed; trying with the package lists that are here.' >&2
+    packages=()
+    for need in "${missing[@]}"; do
+        if [ "$need" = libclang ]; then
+            llvm=$(default_llvm)
+            packages+=("libclang1-${llvm:-14}" "libclang-common-${llvm:-14}-dev")
+        else
+            packages+=("$need")
+        fi
+    done
+    quiet_apt install -y --no-install-recommends "${packages[@]}" ||
+        say_and_stop "sudo apt-get install ${packages[*]}"
+elif [ ${#missing[@]} -gt 0 ] && [ "${missing[*]}" != ccache ]; then
+    llvm=$(default_llvm)
+    say_and_stop "sudo apt-get update && sudo apt-get install g++ ccache libclang1-${llvm:-14} libclang-common-${llvm:-14}-dev"
+elif [ ${#missing[@]} -gt 0 ]; then
+    echo 'Without ccache each new clone compiles RocksDB anew; sudo apt-get install ccache avoids that.' >&2
+fi
+
+built=$(compgen -G "${CARGO_TARGET_DIR:-target}/release/build/librocksdb-sys-*/out/librocksdb.a" || true)
+if [ -z "$built" ]; then
+    echo 'The first build compiles RocksDB (about 350 C++ files): 20 to 25 minutes on two cores, once.'
+    echo 'Later builds take seconds, and a new clone 3 minutes (ccache keeps the objects).'
+fi

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs every script of scripts/checks (or those named as arguments) against the built server, one after the other, and
+# fails when one of them fails. A check that this machine forbids (mounts, packages) says SKIPPED and exits with 77.
+#
+# BAROGRAPH  path of the server binary
+set -uo pipefail
+cd "$(dirname "$0")/.."
+: "${BAROGRAPH:=${CARGO_TARGET_DIR:-$PWD/target}/release/barograph}"
+export BAROGRAPH
+
+passed=0 skipped=() failed=()
+checks=("$@")
+[ ${#checks[@]} -gt 0 ] || checks=(scripts/checks/*.sh)
+for check in "${checks[@]}"; do
+    name=$(basename "$check" .sh)
+    echo
+    echo "check $name"
+    "$check" </dev/null
+    case $? in
+        0) passed=$((passed + 1)) ;;
+        77) skipped+=("$name") ;;
+        *) failed+=("$name") ;;
+    esac
+done
+echo
+echo "checks: $passed passed, ${#failed[@]} failed, ${#skipped[@]} skipped${skipped:+ (skipped: ${skipped[*]})}"
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
