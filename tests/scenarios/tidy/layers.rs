@@ -1,0 +1,219 @@
+//! Who may import whom: between the crates, and between the folders of one crate.
+//!
+//! The crates stand as server over query over engine, with the facade (the root package) above query. Inside engine
+//! and query each top-level module has a level; a module names only modules of a lower level. `lib.rs` and `main.rs`
+//! name all. A new folder is given its level here, on purpose.
+
+use super::Finding;
+use super::source::{Source, is_ident, line_at, words};
+
+/// A folder and the names that its files must not speak of.
+const FOREIGN: &[(&str, &[&str])] = &[
+    (
+        "engine/src/",
+        &["barograph_query", "barograph_server", "tokio", "axum", "hyper", "serde_json", "promqltest"],
+    ),
+    ("query/src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb", "serde_json", "promqltest"]),
+    ("src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb"]),
+    ("server/src/", &["rocksdb", "promqltest"]),
+];
+
+/// The folder that alone may name RocksDB's types: all above it speak to a narrow seam.
+const ROCKSDB_HOME: &str = "engine/src/store/";
+
+/// The file of the query crate that alone may name the engine beyond its model.
+const ENGINE_ADAPTER: &str = "query/src/source/engine.rs";
+
+/// The levels of a crate's top-level modules, 0 the lowest.
+struct Levels {
+    root: &'static str,
+    modules: &'static [(&'static str, u8)],
+}
+
+const LEVELS: &[Levels] = &[Levels {
+    root: "engine/src/",
+    modules: &[
+        ("clock", 0),
+        ("error", 0),
+        ("model", 0),
+        ("options", 0),
+        ("stats", 0),
+        ("codec", 1),
+        ("line", 1),
+        ("chunk", 2),
+        ("index", 2),
+        ("wal", 2),
+        ("head", 3),
+        ("store", 3),
+        ("backup", 4),
+        ("compact", 4),
+        ("view", 4),
+        ("engine", 5),
+        ("ingest", 5),
+    ],
+}];
+
+/// Foreign names in a crate, and imports that point upward inside one.
+pub fn check(source: &Source) -> Vec<Finding> {
+    let mut findings = foreign(source);
+    findings.extend(
+        LEVELS
+            .iter()
+            .filter(|levels| source.path.starts_with(levels.root))
+            .flat_map(|levels| upward(source, levels)),
+    );
+    findings
+}
+
+fn foreign(source: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (_, names) in FOREIGN.iter().filter(|(folder, _)| source.path.starts_with(folder)) {
+        for name in *names {
+            findings.extend(words(&source.code, name).map(|at| {
+                Finding::new(
+                    source,
+                    line_at(&source.code, at),
+                    format!("{name} does not belong in this crate"),
+                )
+            }));
+        }
+    }
+    if source.path.starts_with("engine/src/") && !source.path.starts_with(ROCKSDB_HOME) {
+        findings.extend(words(&source.production, "rocksdb").map(|at| {
+            Finding::new(
+                source,
+                line_at(&source.code, at),
+                format!("rocksdb is named only below {ROCKSDB_HOME}"),
+            )
+        }));
+    }
+    if source.path.starts_with("query/src/") && source.path != ENGINE_ADAPTER {
+        findings.extend(words(&source.production, "barograph_engine").filter_map(|at| {
+            let rest = &source.production[at + "barograph_engine".len()..];
+            (!rest.starts_with("::model")).then(|| {
+                let what = format!("only {ENGINE_ADAPTER} may name the engine beyond its model");
+                Finding::new(source, line_at(&source.code, at), what)
+            })
+        }));
+    }
+    findings
+}
+
+fn upward(source: &Source, levels: &Levels) -> Vec<Finding> {
+    let inside: Vec<&str> = source.path[levels.root.len()..].trim_end_matches(".rs").split('/').collect();
+    let own = inside[0];
+    if matches!(own, "lib" | "main") {
+        return Vec::new();
+    }
+    let level_of =
+        |module: &str| levels.modules.iter().find(|(name, _)| *name == module).map(|(_, level)| *level);
+    let Some(own_level) = level_of(own) else {
+        return vec![Finding::new(
+            source,
+            1,
+            format!("module {own} has no level: give it one in tests/scenarios/tidy/layers.rs"),
+        )];
+    };
+    let depth = if inside.last() == Some(&"mod") { inside.len() - 1 } else { inside.len() };
+    let imports = crate_paths(&source.production, depth);
+    imports
+        .into_iter()
+        .filter(|(_, module)| module != own)
+        .filter_map(|(at, module)| {
+            let level = level_of(&module)?;
+            (level >= own_level).then(|| {
+                let what = format!(
+                    "{own} (level {own_level}) names {module} (level {level}): only lower levels may be named"
+                );
+                Finding::new(source, line_at(&source.code, at), what)
+            })
+        })
+        .collect()
+}
+
+/// The top-level modules that code names, through `crate::` or through enough `super::` to reach the root.
+fn crate_paths(code: &str, depth: usize) -> Vec<(usize, String)> {
+    let to_root = "super::".repeat(depth);
+    let mut paths = Vec::new();
+    for root in ["crate::", to_root.as_str()] {
+        for (at, _) in code.match_indices(root) {
+            let before = &code[..at];
+            if before.ends_with("::") || before.bytes().last().is_some_and(is_ident) {
+                continue;
+            }
+            paths.extend(first_names(&code[at + root.len()..]).into_iter().map(|name| (at, name)));
+        }
+    }
+    paths
+}
+
+/// The names that follow `crate::`: one, or the first of each branch of a group in braces.
+fn first_names(rest: &str) -> Vec<String> {
+    let name = |text: &str| {
+        text.trim_start().bytes().take_while(|&byte| is_ident(byte)).map(char::from).collect::<String>()
+    };
+    if !rest.starts_with('{') {
+        return vec![name(rest)];
+    }
+    let mut names = vec![name(&rest[1..])];
+    let mut depth = 0;
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            b',' if depth == 1 => names.push(name(&rest[at + 1..])),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> Vec<String> {
+        check(&Source::new(path, text)).into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn a_crate_must_not_name_the_ones_above_it() {
+        assert_eq!(
+            findings("engine/src/wal/mod.rs", "use tokio::sync::Mutex;"),
+            ["tokio does not belong in this crate"]
+        );
+        assert_eq!(findings("query/src/exec/mod.rs", "use barograph_server::api;").len(), 1);
+        assert!(findings("server/src/app.rs", "use tokio::net;").is_empty());
+    }
+
+    #[test]
+    fn rocksdb_stays_in_the_store() {
+        assert_eq!(findings("engine/src/view/mod.rs", "fn f(db: &rocksdb::DB) {}").len(), 1);
+        assert!(findings("engine/src/store/mod.rs", "fn f(db: &rocksdb::DB) {}").is_empty());
+    }
+
+    #[test]
+    fn the_query_crate_knows_the_model_alone() {
+        assert_eq!(findings("query/src/exec/mod.rs", "use barograph_engine::Engine;").len(), 1);
+        assert!(findings("query/src/exec/mod.rs", "use barograph_engine::model::Labels;").is_empty());
+        assert!(findings("query/src/source/engine.rs", "use barograph_engine::Engine;").is_empty());
+    }
+
+    #[test]
+    fn imports_point_downward() {
+        assert!(findings("engine/src/head/mod.rs", "use crate::chunk::Chunk;").is_empty());
+        assert_eq!(
+            findings("engine/src/chunk/mod.rs", "use crate::{model::{Labels, Sample}, head::Head};"),
+            ["chunk (level 2) names head (level 3): only lower levels may be named"]
+        );
+        assert_eq!(findings("engine/src/chunk/open.rs", "use super::super::wal::Writer;").len(), 1);
+        assert!(
+            findings("engine/src/chunk/open.rs", "use super::sealed::Chunk; use crate::chunk::Kind;")
+                .is_empty()
+        );
+        assert_eq!(findings("engine/src/novelty.rs", "").len(), 1);
+    }
+}
