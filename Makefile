@@ -5,7 +5,7 @@
 # environment that would change the build is dropped here. ccache (first in PATH as `cc` and `c++`) keeps the objects
 # across clones; it is in no compiler setting, so cargo sees no difference between building with it and without.
 
-LISTEN   ?= 127.0.0.1:9428
+LISTEN   ?= 127.0.0.1:10130
 DATA_DIR ?= barograph-data
 TARGET   ?= line
 SECONDS  ?= 60

@@ -1,0 +1,295 @@
+//! Who may call: opaque tokens, kept as SHA-256 digests.
+//!
+//! The file holds digests, so reading it gives nobody a token; tokens are random and
+//! long, so a fast digest is enough. A presented token is digested and compared with
+//! every entry, each in constant time and without an early end, so the time taken says
+//! nothing about the entries.
+//!
+//! # Format
+//! One token a line: `sha256:` and 64 hexadecimal digits, then optionally what it may do
+//! (`read`, `write`, `admin`, joined by commas; `all` is the default), then optionally a
+//! name. Blank lines and lines that begin with `#` mean nothing.
+
+use std::path::{Path, PathBuf};
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap};
+use sha2::{Digest, Sha256};
+
+use crate::api::routes::Access;
+use crate::error::ApiError;
+
+/// Longest token that is looked at.
+const TOKEN_MAX: usize = 1024;
+
+/// The accepted tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tokens {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    digest: [u8; 32],
+    read: bool,
+    write: bool,
+    admin: bool,
+}
+
+/// Why a token file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A line is not a token.
+    #[error("{}: line {line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No token at all: nobody could come in.
+    #[error("{}: holds no token; make one with `barograph token`", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Tokens {
+    /// Reads a token file.
+    ///
+    /// # Errors
+    /// [`TokenError`] with the line.
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
+        let mut tokens = Tokens::default();
+        for (i, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let entry = parse_entry(line).map_err(|reason| TokenError::Line {
+                path: path.to_owned(),
+                line: i + 1,
+                reason,
+            })?;
+            tokens.entries.push(entry);
+        }
+        if tokens.entries.is_empty() {
+            return Err(TokenError::Empty { path: path.to_owned() });
+        }
+        Ok(tokens)
+    }
+
+    /// Checks the token of a request against what its route needs.
+    ///
+    /// # Errors
+    /// 401 without a known token, 403 when the token may not do this.
+    pub fn check(
+        &self,
+        headers: &HeaderMap,
+        query_token: Option<&str>,
+        need: Access,
+    ) -> Result<(), ApiError> {
+        let denied = |message: &str| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+        let presented = presented(headers).or_else(|| query_token.map(|t| t.as_bytes().to_vec()));
+        let Some(token) = presented.filter(|token| !token.is_empty()) else {
+            return Err(denied("a token is required: Authorization: Bearer TOKEN, or Token TOKEN"));
+        };
+        if token.len() > TOKEN_MAX {
+            return Err(denied("the token is not accepted"));
+        }
+        let digest: [u8; 32] = Sha256::digest(&token).into();
+        let mut known = false;
+        let mut allowed = false;
+        for entry in &self.entries {
+            let same = same(&digest, &entry.digest);
+            known |= same;
+            allowed |= same & entry.allows(need);
+        }
+        match (known, allowed) {
+            (false, _) => Err(denied("the token is not accepted")),
+            (true, false) => {
+                Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "the token does not allow this"))
+            }
+            (true, true) => Ok(()),
+        }
+    }
+}
+
+impl Entry {
+    fn allows(&self, need: Access) -> bool {
+        match need {
+            Access::Public => true,
+            Access::Read => self.read,
+            Access::Write => self.write,
+            Access::Admin => self.admin,
+        }
+    }
+}
+
+/// Compares without an early end.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y));
+    std::hint::black_box(difference) == 0
+}
+
+/// The token of an `Authorization` header: `Bearer`, InfluxDB 2's `Token`, or the
+/// password of `Basic`, which InfluxDB 1 clients and Grafana send.
+fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let space = value.iter().position(|&b| b == b' ')?;
+    let (scheme, rest) = (&value[..space], value[space + 1..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"token") {
+        return Some(rest.to_vec());
+    }
+    if scheme.eq_ignore_ascii_case(b"basic") && rest.len() <= 2 * TOKEN_MAX {
+        let pair = base64(rest)?;
+        let colon = pair.iter().position(|&b| b == b':')?;
+        return Some(pair[colon + 1..].to_vec());
+    }
+    None
+}
+
+/// Decodes base64 with or without padding.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0);
+    for &letter in text {
+        let digit = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'=' => break,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(bytes)
+}
+
+fn parse_entry(line: &str) -> Result<Entry, String> {
+    let mut words = line.split_whitespace();
+    let hex = words
+        .next()
+        .and_then(|word| word.strip_prefix("sha256:"))
+        .ok_or("expected sha256:HEX; put the digest here, not the token (`barograph token` prints both)")?;
+    let digest =
+        parse_hex(hex).ok_or_else(|| format!("expected 64 hexadecimal digits, found {}", hex.len()))?;
+    let mut entry = Entry { digest, read: false, write: false, admin: false };
+    for scope in words.next().unwrap_or("all").split(',') {
+        match scope {
+            "read" => entry.read = true,
+            "write" => entry.write = true,
+            "admin" => entry.admin = true,
+            "all" => (entry.read, entry.write, entry.admin) = (true, true, true),
+            other => return Err(format!("expected read, write, admin or all, found {other:?}")),
+        }
+    }
+    Ok(entry)
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| (byte as char).to_digit(16);
+    let mut digest = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+    }
+    Some(digest)
+}
+
+/// A new random token, and the line for the file.
+///
+/// # Errors
+/// The system's random source could not be read.
+pub fn generate() -> std::io::Result<(String, String)> {
+    use std::io::Read;
+    let mut random = [0u8; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let token = hex(&random);
+    let line = format!("sha256:{}", hex(&Sha256::digest(token.as_bytes())));
+    Ok((token, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Tokens, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Tokens::load(file.path()).map_err(|e| e.to_string())
+    }
+
+    fn line(token: &str, rest: &str) -> String {
+        let digest: String = Sha256::digest(token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        format!("sha256:{digest} {rest}\n")
+    }
+
+    fn check(tokens: &Tokens, authorization: &str, need: Access) -> u16 {
+        let mut headers = HeaderMap::new();
+        if !authorization.is_empty() {
+            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+        }
+        tokens.check(&headers, None, need).map_or_else(|e| e.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn tokens_open_what_they_say() {
+        let text = format!("# ours\n\n{}{}", line("secret", "all ops"), line("agent", "write"));
+        let tokens = load(&text).unwrap();
+        for header in ["Bearer secret", "token secret", "Basic dXNlcjpzZWNyZXQ=", "Basic OnNlY3JldA"] {
+            assert_eq!(check(&tokens, header, Access::Admin), 200, "{header}");
+        }
+        assert_eq!(check(&tokens, "Bearer agent", Access::Write), 200);
+        assert_eq!(check(&tokens, "Bearer agent", Access::Read), 403);
+        let long = format!("Bearer {}", "x".repeat(4000));
+        for header in
+            ["", "Bearer", "Bearer ", "Bearer wrong", "Digest secret", "Basic !!", "Basic dXNlcg==", &long]
+        {
+            assert_eq!(check(&tokens, header, Access::Read), 401, "{header:.20}");
+        }
+        let headers = HeaderMap::new();
+        assert!(tokens.check(&headers, Some("secret"), Access::Read).is_ok());
+    }
+
+    #[test]
+    fn bad_files_name_the_line() {
+        assert!(load("secret\n").unwrap_err().contains("line 1: expected sha256:HEX"));
+        assert!(load("# x\nsha256:12\n").unwrap_err().contains("line 2"));
+        assert!(load(&line("a", "root")).unwrap_err().contains("\"root\""));
+        assert!(load("# nothing\n").unwrap_err().contains("no token"));
+    }
+
+    #[test]
+    fn generated_tokens_are_accepted() {
+        let (token, line) = generate().unwrap();
+        let tokens = load(&line).unwrap();
+        assert_eq!(check(&tokens, &format!("Bearer {token}"), Access::Admin), 200);
+        assert_ne!(token, generate().unwrap().0);
+    }
+}

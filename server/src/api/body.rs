@@ -1,0 +1,305 @@
+//! Reads request bodies: bounded in bytes as sent, bytes decoded, time, and memory over
+//! all requests together.
+//!
+//! A length that is declared too large is refused before the first byte; one that is not
+//! declared is refused at the byte that crosses the limit. Decompression counts what
+//! comes out, so a bomb ends at the limit however small it came in.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::ApiError;
+
+/// Memory is accounted in pieces of this many bytes.
+const UNIT: u64 = 64 * 1024;
+
+/// The memory all request bodies share.
+#[derive(Debug, Clone)]
+pub struct BodyBudget {
+    units: Arc<Semaphore>,
+}
+
+impl BodyBudget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: u64) -> Self {
+        BodyBudget { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT) as usize)) }
+    }
+}
+
+/// A body in memory, and its share of the budget.
+pub struct Held {
+    /// The decoded bytes.
+    pub bytes: Vec<u8>,
+    share: Share,
+}
+
+/// A growing part of the budget, given back when dropped.
+struct Share {
+    budget: BodyBudget,
+    permits: Vec<OwnedSemaphorePermit>,
+    bytes: u64,
+}
+
+impl Share {
+    fn missing(&self, bytes: u64) -> u32 {
+        (bytes.div_ceil(UNIT) - self.bytes.div_ceil(UNIT).min(bytes.div_ceil(UNIT))) as u32
+    }
+
+    async fn grow(&mut self, bytes: u64, patience: Duration) -> Result<(), ApiError> {
+        let missing = self.missing(bytes);
+        if missing > 0 {
+            let wait = self.budget.units.clone().acquire_many_owned(missing);
+            match tokio::time::timeout(patience, wait).await {
+                Ok(Ok(permit)) => self.permits.push(permit),
+                _ => return Err(out_of_memory()),
+            }
+        }
+        self.bytes = self.bytes.max(bytes);
+        Ok(())
+    }
+
+    fn try_grow(&mut self, bytes: u64) -> Result<(), ApiError> {
+        let missing = self.missing(bytes);
+        if missing > 0 {
+            let permit = self.budget.units.clone().try_acquire_many_owned(missing);
+            self.permits.push(permit.map_err(|_| out_of_memory())?);
+        }
+        self.bytes = self.bytes.max(bytes);
+        Ok(())
+    }
+}
+
+fn out_of_memory() -> ApiError {
+    ApiError::busy("too many request bodies at once (max_body_total); retry later", 1)
+}
+
+/// How much one body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes as sent.
+    pub sent_max: u64,
+    /// Bytes after decompression.
+    pub decoded_max: u64,
+    /// Longest pause between two pieces, and longest wait for memory.
+    pub idle: Duration,
+}
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// gzip, one or several members.
+    Gzip,
+}
+
+/// Reads `Content-Encoding`.
+///
+/// # Errors
+/// 415 for an encoding that is not known, and for more than one.
+pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(value) = values.next() else { return Ok(Encoding::Identity) };
+    let text = value.to_str().unwrap_or("?").trim().to_ascii_lowercase();
+    let unsupported = |found: &str| {
+        let message = format!("Content-Encoding {found:?} is not supported; send gzip or none");
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message)
+    };
+    if values.next().is_some() {
+        return Err(unsupported("(several)"));
+    }
+    match text.as_str() {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        other => Err(unsupported(&other.chars().take(64).collect::<String>())),
+    }
+}
+
+/// Reads a body as it was sent.
+///
+/// # Errors
+/// 413 beyond `sent_max`, 408 after a pause, 400 when the body breaks off or is malformed,
+/// 503 when the budget stays used up.
+pub async fn read(mut body: Incoming, limits: BodyLimits, budget: &BodyBudget) -> Result<Held, ApiError> {
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|length| length > limits.sent_max) {
+        return Err(ApiError::too_large("the request body", limits.sent_max));
+    }
+    let mut share = Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
+    let mut bytes = Vec::new();
+    loop {
+        let frame = match tokio::time::timeout(limits.idle, body.frame()).await {
+            Err(_) => {
+                let message = format!("no byte of the body for {} s", limits.idle.as_secs_f64());
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
+            }
+            Ok(None) => return Ok(Held { bytes, share }),
+            Ok(Some(Err(_))) => {
+                return Err(ApiError::bad_data(format!(
+                    "the request body broke off or is malformed after {} bytes",
+                    bytes.len()
+                )));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let total = bytes.len() as u64 + data.len() as u64;
+        if total > limits.sent_max {
+            return Err(ApiError::too_large("the request body", limits.sent_max));
+        }
+        share.grow(total, limits.idle).await?;
+        bytes.extend_from_slice(&data);
+    }
+}
+
+impl Held {
+    /// Decompresses in place. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// 413 beyond `decoded_max`, 400 when the bytes are not gzip or break off, 503 when
+    /// the budget is used up.
+    pub fn decode(&mut self, encoding: Encoding, decoded_max: u64) -> Result<(), ApiError> {
+        if encoding == Encoding::Identity {
+            return Ok(());
+        }
+        let sent = self.bytes.len() as u64;
+        let share = &mut self.share;
+        let decoded = gunzip(&self.bytes, decoded_max, |length| share.try_grow(sent + length))?;
+        self.bytes = decoded;
+        Ok(())
+    }
+}
+
+/// Decompresses all gzip members of `compressed`. `grow` is told the length before each
+/// enlargement and may refuse.
+fn gunzip(
+    compressed: &[u8],
+    limit: u64,
+    mut grow: impl FnMut(u64) -> Result<(), ApiError>,
+) -> Result<Vec<u8>, ApiError> {
+    const PIECE: usize = 256 * 1024;
+    let mut decoder = flate2::bufread::MultiGzDecoder::new(compressed);
+    let mut decoded = Vec::new();
+    loop {
+        let start = decoded.len();
+        if start as u64 > limit {
+            return Err(ApiError::too_large("the decompressed request body", limit));
+        }
+        let piece = PIECE.min((limit as usize - start).saturating_add(1));
+        grow((start + piece) as u64)?;
+        decoded.resize(start + piece, 0);
+        let count = read_some(&mut decoder, &mut decoded[start..]).map_err(|e| {
+            ApiError::bad_data(format!("the gzip body is damaged or breaks off after {start} bytes: {e}"))
+        })?;
+        decoded.truncate(start + count);
+        if count == 0 {
+            return Ok(decoded);
+        }
+    }
+}
+
+/// Fills as much of `piece` as there is.
+fn read_some(decoder: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match decoder.read(&mut piece[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn free(_: u64) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    #[test]
+    fn gzip_members_follow_each_other() {
+        let text = "cpu value=1 1\n".repeat(50_000);
+        let mut twice = gzip(text.as_bytes());
+        twice.extend(gzip(b"end"));
+        let decoded = gunzip(&twice, 10 << 20, free).unwrap();
+        assert_eq!(decoded.len(), text.len() + 3);
+        assert!(decoded.ends_with(b"\nend"));
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_limit() {
+        let bomb = gzip(&vec![b'a'; 8 << 20]);
+        assert!(bomb.len() < 16 << 10);
+        let mut largest = 0;
+        let error = gunzip(&bomb, 1 << 20, |n| {
+            largest = largest.max(n);
+            Ok(())
+        })
+        .unwrap_err();
+        assert_eq!(error.status, 413);
+        assert!(error.message.contains("1MiB"), "{}", error.message);
+        assert!(largest <= (1 << 20) + 1, "{largest}");
+        assert_eq!(gunzip(&gzip(b"abc"), 3, free).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn damage_and_truncation_are_400() {
+        let whole = gzip("cpu value=1 1\n".repeat(100).as_bytes());
+        for cut in 1..whole.len() {
+            assert_eq!(gunzip(&whole[..cut], 1 << 20, free).unwrap_err().status, 400, "cut at {cut}");
+        }
+        let mut flipped = whole.clone();
+        let last = flipped.len() - 5;
+        flipped[last] ^= 1;
+        assert_eq!(gunzip(&flipped, 1 << 20, free).unwrap_err().status, 400);
+        assert_eq!(gunzip(b"cpu value=1", 1 << 20, free).unwrap_err().status, 400);
+        let nested = gunzip(&gzip(&whole), 1 << 20, free).unwrap();
+        assert_eq!(nested, whole, "one layer, not more");
+    }
+
+    #[test]
+    fn the_budget_is_shared_and_given_back() {
+        let budget = BodyBudget::new(4 * UNIT);
+        let share = || Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
+        let mut first = share();
+        first.try_grow(3 * UNIT).unwrap();
+        first.try_grow(UNIT).unwrap();
+        let mut second = share();
+        second.try_grow(1).unwrap();
+        assert_eq!(second.try_grow(UNIT + 1).unwrap_err().status, 503);
+        drop(first);
+        second.try_grow(4 * UNIT).unwrap();
+    }
+
+    #[test]
+    fn encodings() {
+        let parse = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, value.parse().unwrap());
+            }
+            encoding(&headers).map_err(|e| e.status.as_u16())
+        };
+        assert_eq!(parse(&[]), Ok(Encoding::Identity));
+        assert_eq!(parse(&["GZIP"]), Ok(Encoding::Gzip));
+        assert_eq!(parse(&["gzip, gzip"]), Err(415));
+        assert_eq!(parse(&["gzip", "gzip"]), Err(415));
+        assert_eq!(parse(&["br"]), Err(415));
+    }
+}

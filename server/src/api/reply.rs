@@ -1,0 +1,154 @@
+//! An answer on its way to the socket: status, type, headers, and a body that is empty,
+//! whole, or streamed from a blocking thread.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use tokio::sync::mpsc;
+
+use crate::error::{ApiError, Dialect};
+
+/// JSON with its character set, as Prometheus sends it.
+pub const JSON: &str = "application/json";
+/// Plain text.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A stream's producer failed or went away; the connection is cut, so that the client
+/// does not take half an answer for a whole one.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+pub struct Broken(pub String);
+
+/// Whatever must live until the last byte has left (marks the connection as busy).
+pub type Guard = Box<dyn std::any::Any + Send + Sync>;
+
+/// The body of every response.
+pub struct ReplyBody {
+    kind: BodyKind,
+    guard: Option<Guard>,
+}
+
+enum BodyKind {
+    Full(Option<Bytes>),
+    Stream(mpsc::Receiver<Result<Bytes, Broken>>),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let next = match &mut self.kind {
+            BodyKind::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            BodyKind::Stream(receiver) => receiver.poll_recv(cx),
+        };
+        if let Poll::Ready(None) = next {
+            self.guard = None;
+        }
+        next.map(|item| item.map(|result| result.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.kind, BodyKind::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            BodyKind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            BodyKind::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An answer before it becomes a response.
+pub struct Reply {
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    kind: BodyKind,
+}
+
+impl Reply {
+    /// 204.
+    pub fn no_content() -> Self {
+        Self::with(StatusCode::NO_CONTENT, None, BodyKind::Full(None))
+    }
+
+    /// 200 with a whole body.
+    pub fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::with(StatusCode::OK, Some(content_type), full(body.into()))
+    }
+
+    /// 200 with a body that a blocking thread sends piece by piece.
+    pub fn stream(content_type: &'static str, pieces: mpsc::Receiver<Result<Bytes, Broken>>) -> Self {
+        Self::with(StatusCode::OK, Some(content_type), BodyKind::Stream(pieces))
+    }
+
+    /// A failure in the words its client knows.
+    pub fn error(error: &ApiError, dialect: Dialect) -> Self {
+        let mut reply = Self::with(error.status, Some(JSON), full(error.body(dialect).into()));
+        if let Some(seconds) = error.retry_after {
+            reply = reply.header(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(Ok(allow)) = error.allow.as_deref().map(HeaderValue::from_str) {
+            reply = reply.header(header::ALLOW, allow);
+        }
+        if error.status == StatusCode::UNAUTHORIZED {
+            reply = reply.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        reply
+    }
+
+    fn with(status: StatusCode, content_type: Option<&'static str>, kind: BodyKind) -> Self {
+        Reply { status, content_type, headers: Vec::new(), kind }
+    }
+
+    /// Sets another status.
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Marks the body as gzip.
+    pub fn gzipped(self) -> Self {
+        self.header(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+            .header(header::VARY, HeaderValue::from_static("Accept-Encoding"))
+    }
+
+    /// The status it has.
+    pub fn code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response. `guard` lives until the body has been sent or dropped.
+    pub fn into_response(self, guard: Option<Guard>) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody { kind: self.kind, guard });
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(content_type) = self.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+fn full(bytes: Bytes) -> BodyKind {
+    BodyKind::Full((!bytes.is_empty()).then_some(bytes))
+}

@@ -1,0 +1,239 @@
+//! The one table of routes: path, methods, who may call, how errors are told.
+//!
+//! A path and a method either name an [`Endpoint`] or they do not: what a client sends
+//! never becomes a label of our own metrics, so odd methods and paths cannot grow them.
+
+use hyper::Method;
+
+use crate::error::Dialect;
+
+/// What a request asks for. The name is the metric label `endpoint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table below says which path each one is")]
+pub enum Endpoint {
+    Write1,
+    Write2,
+    Query1,
+    Ping,
+    Health,
+    Healthy,
+    Ready,
+    Metrics,
+    Query,
+    QueryRange,
+    Series,
+    Labels,
+    LabelValues,
+    Metadata,
+    FormatQuery,
+    ParseQuery,
+    QueryExemplars,
+    BuildInfo,
+    RuntimeInfo,
+    Flags,
+    ConfigText,
+    Tsdb,
+    WalReplay,
+    Rules,
+    Alerts,
+    Targets,
+    TargetsMetadata,
+    ScrapePools,
+    Alertmanagers,
+    Events,
+    Export,
+    DeleteSeries,
+    CleanTombstones,
+    Snapshot,
+    Flush,
+    /// A path or method of no route; only in metrics.
+    Unknown,
+}
+
+impl Endpoint {
+    /// How many there are.
+    pub const COUNT: usize = Endpoint::Unknown as usize + 1;
+
+    /// The value of the metric label `endpoint`.
+    pub fn name(self) -> &'static str {
+        ROUTES.iter().find(|route| route.endpoint == self).map_or("unknown", |route| route.path)
+    }
+}
+
+/// What a token must allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody is asked.
+    Public,
+    /// Reading samples and settings.
+    Read,
+    /// Writing samples.
+    Write,
+    /// Deleting, snapshots. Also off unless `enable_admin`.
+    Admin,
+}
+
+/// One route.
+pub struct Route {
+    /// The path; one segment may be `{name}`.
+    pub path: &'static str,
+    /// Its methods; `GET` brings `HEAD`.
+    pub methods: &'static [Method],
+    /// What it asks for.
+    pub endpoint: Endpoint,
+    /// What a token must allow.
+    pub access: Access,
+    /// How errors are told.
+    pub dialect: Dialect,
+}
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const BOTH: &[Method] = &[Method::GET, Method::POST];
+const CHANGE: &[Method] = &[Method::POST, Method::PUT];
+
+macro_rules! routes {
+    ($($path:literal $methods:ident $endpoint:ident $access:ident $dialect:ident;)*) => {
+        &[$(Route {
+            path: $path,
+            methods: $methods,
+            endpoint: Endpoint::$endpoint,
+            access: Access::$access,
+            dialect: Dialect::$dialect,
+        },)*]
+    };
+}
+
+/// Every route. The most frequent ones come first.
+pub static ROUTES: &[Route] = routes! {
+    "/write"                                POST   Write1          Write  Influx1;
+    "/api/v2/write"                         POST   Write2          Write  Influx2;
+    "/api/v1/query"                         BOTH   Query           Read   Prometheus;
+    "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus;
+    "/api/v1/series"                        BOTH   Series          Read   Prometheus;
+    "/api/v1/labels"                        BOTH   Labels          Read   Prometheus;
+    "/api/v1/label/{name}/values"           GET    LabelValues     Read   Prometheus;
+    "/api/v1/metadata"                      GET    Metadata        Read   Prometheus;
+    "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus;
+    "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus;
+    "/api/v1/query_exemplars"               BOTH   QueryExemplars  Read   Prometheus;
+    "/api/v1/status/buildinfo"              GET    BuildInfo       Read   Prometheus;
+    "/api/v1/status/runtimeinfo"            GET    RuntimeInfo     Read   Prometheus;
+    "/api/v1/status/flags"                  GET    Flags           Read   Prometheus;
+    "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus;
+    "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus;
+    "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus;
+    "/api/v1/rules"                         GET    Rules           Read   Prometheus;
+    "/api/v1/alerts"                        GET    Alerts          Read   Prometheus;
+    "/api/v1/targets"                       GET    Targets         Read   Prometheus;
+    "/api/v1/targets/metadata"              GET    TargetsMetadata Read   Prometheus;
+    "/api/v1/scrape_pools"                  GET    ScrapePools     Read   Prometheus;
+    "/api/v1/alertmanagers"                 GET    Alertmanagers   Read   Prometheus;
+    "/api/v1/events"                        GET    Events          Read   Prometheus;
+    "/api/v1/export"                        BOTH   Export          Read   Prometheus;
+    "/api/v1/admin/tsdb/delete_series"      CHANGE DeleteSeries    Admin  Prometheus;
+    "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus;
+    "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus;
+    "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus;
+    "/query"                                BOTH   Query1          Read   Influx1;
+    "/ping"                                 GET    Ping            Public Influx1;
+    "/health"                               GET    Health          Public Influx2;
+    "/-/healthy"                            GET    Healthy         Public Prometheus;
+    "/-/ready"                              GET    Ready           Public Prometheus;
+    "/metrics"                              GET    Metrics         Read   Prometheus;
+};
+
+/// What a method and a path name.
+pub enum Lookup<'a> {
+    /// A route, and the raw text of its `{name}` segment (empty if it has none).
+    Found(&'static Route, &'a str),
+    /// The path is known, the method is not among those listed.
+    WrongMethod(&'static Route, String),
+    /// No such path.
+    Unknown,
+}
+
+/// Finds the route.
+pub fn find<'a>(method: &Method, path: &'a str) -> Lookup<'a> {
+    for route in ROUTES {
+        let Some(segment) = match_path(route.path, path) else { continue };
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        if route.methods.contains(wanted) {
+            return Lookup::Found(route, segment);
+        }
+        return Lookup::WrongMethod(route, allow(route));
+    }
+    Lookup::Unknown
+}
+
+fn match_path<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return (pattern == path).then_some("");
+    };
+    let (_, after) = rest.split_once('}')?;
+    let segment = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+}
+
+fn allow(route: &Route) -> String {
+    let mut names: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    if route.methods.contains(&Method::GET) {
+        names.push("HEAD");
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(method: Method, path: &str) -> Option<(Endpoint, String)> {
+        match find(&method, path) {
+            Lookup::Found(route, segment) => Some((route.endpoint, segment.to_owned())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn paths_match_whole() {
+        assert_eq!(endpoint(Method::POST, "/write"), Some((Endpoint::Write1, String::new())));
+        assert_eq!(endpoint(Method::HEAD, "/ping"), Some((Endpoint::Ping, String::new())));
+        assert_eq!(
+            endpoint(Method::GET, "/api/v1/label/job/values"),
+            Some((Endpoint::LabelValues, "job".into()))
+        );
+        for path in [
+            "/write/",
+            "//write",
+            "/WRITE",
+            "",
+            "/api/v1/label//values",
+            "/api/v1/label/a/b/values",
+            "/..",
+            "/api/v1/../write",
+            "*",
+        ] {
+            assert_eq!(endpoint(Method::POST, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_told_which_exist() {
+        let allow = |method, path| match find(&method, path) {
+            Lookup::WrongMethod(_, allow) => allow,
+            _ => panic!("found"),
+        };
+        assert_eq!(allow(Method::TRACE, "/api/v1/query"), "GET, POST, HEAD");
+        assert_eq!(allow(Method::GET, "/write"), "POST");
+        assert_eq!(allow(Method::CONNECT, "/metrics"), "GET, HEAD");
+    }
+
+    #[test]
+    fn each_endpoint_has_one_route() {
+        for (i, route) in ROUTES.iter().enumerate() {
+            assert!(ROUTES[..i].iter().all(|r| r.path != route.path && r.endpoint != route.endpoint));
+        }
+        assert_eq!(ROUTES.len(), Endpoint::COUNT - 1);
+        assert_eq!(Endpoint::Unknown.name(), "unknown");
+    }
+}

@@ -1,0 +1,195 @@
+//! Instants and durations as the HTTP API takes them.
+//!
+//! A time is float seconds since 1970 or RFC 3339; a duration is float seconds or
+//! `1h30m`. PromQL evaluates at whole milliseconds, so both are rounded to them. Storage
+//! counts nanoseconds in 64 bits, so a time must lie between 1677-09-21 and 2262-04-11;
+//! the two extreme texts that Prometheus' own client sends for "no bound" are let in.
+
+use barograph_engine::model::TimeRange;
+
+use crate::api::params::Params;
+use crate::config::values;
+use crate::error::ApiError;
+
+/// Milliseconds that fit nanoseconds in an `i64`.
+pub const TIME_MAX_MS: i64 = i64::MAX / 1_000_000;
+
+/// What Prometheus' client library sends for the smallest and the largest time.
+const UNBOUNDED: [(&str, i64); 2] =
+    [("-292273086-05-16T16:47:06Z", -TIME_MAX_MS), ("292277025-08-18T07:12:54.999999999Z", TIME_MAX_MS)];
+
+/// Milliseconds since 1970 of a time.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn time_ms(text: &str) -> Result<i64, String> {
+    if let Some((_, ms)) = UNBOUNDED.iter().find(|(known, _)| *known == text) {
+        return Ok(*ms);
+    }
+    if let Some(seconds) = seconds(text) {
+        return match to_ms(seconds) {
+            Some(ms) => Ok(ms),
+            None => Err(format!("{text} is outside 1677-09-21 … 2262-04-11, the times that can be stored")),
+        };
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(timestamp) => {
+            let ms = timestamp.as_nanosecond().div_euclid(1_000_000);
+            i64::try_from(ms).ok().filter(|ms| ms.abs() <= TIME_MAX_MS).ok_or_else(|| {
+                format!("{text} is outside 1677-09-21 … 2262-04-11, the times that can be stored")
+            })
+        }
+        Err(_) => Err(format!("cannot parse {text:?} as a time: expected seconds since 1970 or RFC 3339")),
+    }
+}
+
+/// A float in plain notation: no `inf`, no `nan`, no hexadecimal, no spaces.
+fn seconds(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+    if !plain {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// Rounded milliseconds inside the storable times.
+fn to_ms(seconds: f64) -> Option<i64> {
+    let ms = (seconds * 1000.0).round();
+    // NaN fails the comparison.
+    (ms.abs() <= TIME_MAX_MS as f64).then_some(ms as i64).filter(|ms| ms.abs() <= TIME_MAX_MS)
+}
+
+/// Milliseconds of a duration, which may be zero or negative only as float seconds.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn duration_ms(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = seconds(text) {
+        return to_ms(seconds).ok_or_else(|| format!("{text} seconds are more than 292 years"));
+    }
+    match values::duration_ms(text) {
+        Ok(ms) => Ok(ms as i64),
+        Err(e) => Err(format!("cannot parse {text:?} as a duration: {e}")),
+    }
+}
+
+impl Params {
+    /// A time parameter.
+    ///
+    /// # Errors
+    /// 400 with the parameter's name.
+    pub fn time(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        time_ms(text).map(Some).map_err(|reason| ApiError::parameter(name, reason))
+    }
+
+    /// A duration parameter, which must be longer than zero.
+    ///
+    /// # Errors
+    /// 400 with the parameter's name.
+    pub fn positive_duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match duration_ms(text) {
+            Ok(ms) if ms > 0 => Ok(Some(ms)),
+            Ok(_) => Err(ApiError::parameter(
+                name,
+                format!("{text:?} is not at least one millisecond; zero or negative ones are not accepted"),
+            )),
+            Err(reason) => Err(ApiError::parameter(name, reason)),
+        }
+    }
+
+    /// `start` and `end`, both ends included; absent ones are open.
+    ///
+    /// # Errors
+    /// 400 when one is malformed or `end` lies before `start`.
+    pub fn range(&self) -> Result<TimeRange, ApiError> {
+        let start = self.time("start")?.unwrap_or(-TIME_MAX_MS);
+        let end = self.time("end")?.unwrap_or(TIME_MAX_MS);
+        if end < start {
+            return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        }
+        // A millisecond bound covers every nanosecond of its millisecond.
+        let last = if end == TIME_MAX_MS { i64::MAX } else { end * 1_000_000 };
+        let first = if start == -TIME_MAX_MS { i64::MIN } else { start * 1_000_000 };
+        Ok(TimeRange::inclusive(first, last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        for (text, ms) in [
+            ("0", 0),
+            ("1435781451.781", 1_435_781_451_781),
+            ("1435781451.7816", 1_435_781_451_782),
+            ("-1.5", -1500),
+            ("1e3", 1_000_000),
+            ("2015-07-01T20:10:51Z", 1_435_781_451_000),
+            ("2015-07-01T20:10:51.781999999Z", 1_435_781_451_781),
+            ("2015-07-01T22:10:51+02:00", 1_435_781_451_000),
+            ("-292273086-05-16T16:47:06Z", -TIME_MAX_MS),
+        ] {
+            assert_eq!(time_ms(text), Ok(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_times_are_refused() {
+        for text in [
+            "",
+            "now",
+            "nan",
+            "NaN",
+            "inf",
+            "+Inf",
+            "-inf",
+            "infinity",
+            "1e30",
+            "-1e30",
+            "1e400",
+            "0x10",
+            "1 ",
+            "2015-07-01",
+            "2015-13-01T00:00:00Z",
+            "2500-01-01T00:00:00Z",
+            "9223372037",
+            "1_0",
+            "--1",
+            ".",
+            "e",
+        ] {
+            assert!(time_ms(text).is_err(), "{text}");
+        }
+        assert!(time_ms("1e30").unwrap_err().contains("outside"));
+    }
+
+    #[test]
+    fn durations_are_seconds_or_units() {
+        for (text, ms) in [("15", 15_000), ("0.25", 250), ("1h30m", 5_400_000), ("-1", -1000), ("0", 0)] {
+            assert_eq!(duration_ms(text), Ok(ms), "{text}");
+        }
+        for text in ["", "x", "nan", "1e30", "5 m", "-5m", "m"] {
+            assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_include_both_ends() {
+        let mut params = Params::default();
+        params.add(b"start=1&end=2").unwrap();
+        let range = params.range().unwrap();
+        assert!(range.contains(1_000_000_000) && range.contains(2_000_000_000));
+        assert!(!range.contains(999_999_999) && !range.contains(2_000_000_001));
+        assert_eq!(Params::default().range().unwrap(), TimeRange::ALL);
+        let mut backwards = Params::default();
+        backwards.add(b"start=2&end=1").unwrap();
+        assert!(backwards.range().is_err());
+        let mut step = Params::default();
+        step.add(b"step=0&other=-5").unwrap();
+        assert!(step.positive_duration("step").is_err() && step.positive_duration("other").is_err());
+    }
+}

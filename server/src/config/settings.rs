@@ -1,0 +1,266 @@
+//! The one table of settings. `--help`, the environment variables, the keys of the file,
+//! `/api/v1/status/flags` and the documentation are all made from it.
+//!
+//! A setting named `max_body` is the flag `--max-body`, the variable `BAROGRAPH_MAX_BODY`
+//! and the key `max_body`. Its default is text and goes through the same parser as
+//! anything a person writes.
+
+use std::time::Duration;
+
+use super::Config;
+use super::values::{self, ValueError};
+
+/// One setting.
+pub struct Setting {
+    /// The key in the file.
+    pub key: &'static str,
+    /// What stands for the value in `--help`; empty for a switch.
+    pub placeholder: &'static str,
+    /// The value when nobody says anything; empty means unset.
+    pub default: &'static str,
+    /// The heading in `--help`.
+    pub group: &'static str,
+    /// Whether SIGHUP applies a changed value.
+    pub reloadable: bool,
+    /// What it does: unit, limits, and what zero means.
+    pub doc: &'static str,
+    /// Parses and stores a value.
+    pub set: fn(&mut Config, &str) -> Result<(), ValueError>,
+}
+
+impl Setting {
+    /// `--max-body` without the dashes.
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// `BAROGRAPH_MAX_BODY`.
+    pub fn variable(&self) -> String {
+        format!("BAROGRAPH_{}", self.key.to_ascii_uppercase())
+    }
+
+    /// Whether the flag may stand alone.
+    pub fn is_switch(&self) -> bool {
+        self.placeholder.is_empty()
+    }
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+const STORAGE: &str = "Storage";
+const LISTEN: &str = "Listening";
+const INGEST: &str = "Ingest limits";
+const QUERY: &str = "Query limits";
+const SAFETY: &str = "Access";
+const SELF: &str = "Logs and self-monitoring";
+
+/// Stores an optional text: empty means unset.
+fn optional(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn usize_of(text: &str, min: u64, max: u64) -> Result<usize, ValueError> {
+    values::count(text, min, max).map(|n| n as usize)
+}
+
+macro_rules! setting {
+    ($key:literal $placeholder:literal = $default:literal, $group:ident, $reloadable:literal,
+     $doc:literal, |$config:ident, $text:ident| $set:expr) => {
+        Setting {
+            key: $key,
+            placeholder: $placeholder,
+            default: $default,
+            group: $group,
+            reloadable: $reloadable,
+            doc: $doc,
+            set: |$config, $text| {
+                $set;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// Every setting of `barograph serve`, in the order of `--help`.
+pub static SETTINGS: &[Setting] = &[
+    setting!("data_dir" "DIR" = "barograph-data", STORAGE, false,
+        "Directory that holds the database; created if absent, locked while in use.",
+        |c, t| c.data_dir = t.into()),
+    setting!("durability" "MODE" = "always", STORAGE, false,
+        "When a write is acknowledged: `always` after fsync (concurrent writes share one), `interval` after the \
+         write with an fsync each `sync_interval`, `off` leaves it to the operating system.",
+        |c, t| c.durability = values::choice(t, &["always", "interval", "off"])?),
+    setting!("sync_interval" "DURATION" = "200ms", STORAGE, false,
+        "Distance of fsyncs with durability `interval`, 1ms to 1m: what a power loss may cost.",
+        |c, t| c.sync_interval = values::duration(t, Duration::from_millis(1), Duration::from_secs(60))?),
+    setting!("memory" "SIZE" = "1GiB", STORAGE, false,
+        "Bound for the engine's memory, 16MiB to 16TiB: half for unflushed samples, a quarter for the block cache, \
+         the rest for indexes. When it is used up, writes wait for `write_wait`, then answer 429.",
+        |c, t| c.memory = values::size(t, 16 * MIB, 16 * 1024 * GIB)?),
+    setting!("retention" "DURATION" = "0", STORAGE, false,
+        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything.",
+        |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
+    setting!("partition_width" "DURATION" = "1d", STORAGE, false,
+        "Span of time that is stored and dropped as one, 1m to 365d; fixed when the database is created.",
+        |c, t| c.partition_width = values::duration(t, Duration::from_secs(60), DAY * 365)?),
+    setting!("flush_interval" "DURATION" = "2h", STORAGE, false,
+        "Samples go from the WAL into RocksDB at the latest after this, 1s to 365d.",
+        |c, t| c.flush_interval = values::duration(t, SECOND, DAY * 365)?),
+    setting!("wal_size" "SIZE" = "512MiB", STORAGE, false,
+        "WAL size that starts a flush, 8MiB to 1TiB: it bounds how much a start has to replay.",
+        |c, t| c.wal_size = values::size(t, 8 * MIB, 1024 * GIB)?),
+    setting!("write_wait" "DURATION" = "10s", STORAGE, false,
+        "How long a write waits for memory before it answers 429, 0 to 10m.",
+        |c, t| c.write_wait = values::duration(t, Duration::ZERO, Duration::from_secs(600))?),
+    setting!("recover_damaged_wal" "" = "false", STORAGE, false,
+        "Open although acknowledged WAL records are damaged: the damaged part is set aside and reported.",
+        |c, t| c.recover_damaged_wal = values::switch(t)?),
+    setting!("listen" "ADDR:PORT" = "127.0.0.1:10130", LISTEN, false,
+        "Address of the HTTP port for writes, queries and everything else. An address other than loopback needs \
+         `token_file` or `insecure`.",
+        |c, t| c.listen = values::address(t)?),
+    setting!("tcp_listen" "ADDR:PORT" = "", LISTEN, false,
+        "Address for line protocol over plain TCP, one line after the other; unset: off. It knows no tokens, so an \
+         address other than loopback needs `insecure`.",
+        |c, t| c.tcp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
+    setting!("udp_listen" "ADDR:PORT" = "", LISTEN, false,
+        "Address for line protocol over UDP, each datagram a batch; unset: off. As `tcp_listen`.",
+        |c, t| c.udp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
+    setting!("line_db" "NAME" = "", LISTEN, false,
+        "Value of the label `db` for lines from TCP and UDP; unset: no such label.",
+        |c, t| c.line_db = optional(t)),
+    setting!("max_connections" "N" = "1024", LISTEN, false,
+        "Open HTTP connections, 1 to 100000; further ones get 503 and are closed. TCP lines have the same bound.",
+        |c, t| c.max_connections = usize_of(t, 1, 100_000)?),
+    setting!("header_timeout" "DURATION" = "10s", LISTEN, true,
+        "A request's header must be complete this long after its first byte, 10ms to 1h.",
+        |c, t| c.header_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
+    setting!("idle_timeout" "DURATION" = "75s", LISTEN, true,
+        "A connection without a request is closed after this, 10ms to 1h.",
+        |c, t| c.idle_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
+    setting!("body_timeout" "DURATION" = "30s", LISTEN, true,
+        "A peer that neither sends nor takes a byte of a body for this long is cut off, 10ms to 1h.",
+        |c, t| c.body_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
+    setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
+        "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
+        |c, t| c.shutdown_timeout = values::duration(t, Duration::ZERO, HOUR)?),
+    setting!("max_body" "SIZE" = "32MiB", INGEST, true,
+        "Largest request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
+        |c, t| c.max_body = values::size(t, 1024, GIB)?),
+    setting!("max_body_decoded" "SIZE" = "128MiB", INGEST, true,
+        "Largest request body after decompression, 1KiB to 4GiB; beyond it 413.",
+        |c, t| c.max_body_decoded = values::size(t, 1024, 4 * GIB)?),
+    setting!("max_body_total" "SIZE" = "512MiB", INGEST, false,
+        "Bound for all request bodies held at once, 1MiB to 64GiB; further requests wait, then answer 503.",
+        |c, t| c.max_body_total = values::size(t, MIB, 64 * GIB)?),
+    setting!("max_line" "SIZE" = "64KiB", INGEST, false,
+        "Longest line of line protocol, 256 bytes to 16MiB.",
+        |c, t| c.max_line = values::size(t, 256, 16 * MIB)? as usize),
+    setting!("max_labels" "N" = "64", INGEST, false,
+        "Most labels of one series, the metric name included, 2 to 1000.",
+        |c, t| c.max_labels = usize_of(t, 2, 1000)?),
+    setting!("max_new_series" "N" = "0", INGEST, false,
+        "New series a second, 0 to 100 million; beyond it lines of new series are refused, known series go on. 0: no limit.",
+        |c, t| c.max_new_series = values::count(t, 0, 100_000_000)?),
+    setting!("max_series" "N" = "10_000_000", INGEST, false,
+        "Series with unflushed or recent samples at once, 1 to 10 billion; beyond it lines of new series are refused.",
+        |c, t| c.max_series = values::count(t, 1, 10_000_000_000)?),
+    setting!("query_timeout" "DURATION" = "2m", QUERY, true,
+        "Longest run of one query, 10ms to 1h; a request may ask for less. Beyond it 503.",
+        |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
+    setting!("query_concurrency" "N" = "8", QUERY, false,
+        "Queries that run at once, 1 to 1024.",
+        |c, t| c.query_concurrency = usize_of(t, 1, 1024)?),
+    setting!("query_queue" "N" = "64", QUERY, false,
+        "Queries that may wait for their turn, 0 to 100000; further ones answer 429 at once.",
+        |c, t| c.query_queue = usize_of(t, 0, 100_000)?),
+    setting!("query_wait" "DURATION" = "10s", QUERY, true,
+        "Longest wait for a turn, 0 to 1h; beyond it 503.",
+        |c, t| c.query_wait = values::duration(t, Duration::ZERO, HOUR)?),
+    setting!("query_max_samples" "N" = "50_000_000", QUERY, true,
+        "Samples one query may hold at once, 1000 to 10 billion; beyond it 422.",
+        |c, t| c.query_max_samples = values::count(t, 1_000, 10_000_000_000)?),
+    setting!("query_max_series" "N" = "1_000_000", QUERY, true,
+        "Series one selector may match, 1 to 1 billion; beyond it 422.",
+        |c, t| c.query_max_series = usize_of(t, 1, 1_000_000_000)?),
+    setting!("query_lookback" "DURATION" = "5m", QUERY, true,
+        "How far back an instant selector looks for the newest sample, 1s to 1h.",
+        |c, t| c.query_lookback = values::duration(t, SECOND, HOUR)?),
+    setting!("token_file" "FILE" = "", SAFETY, true,
+        "File of accepted tokens, one `sha256:HEX [read|write|admin|all] [name]` a line, as `barograph token` prints \
+         them. Set: every request but pings and health checks needs one.",
+        |c, t| c.token_file = (!t.is_empty()).then(|| t.into())),
+    setting!("insecure" "" = "false", SAFETY, false,
+        "Allow an address other than loopback without tokens: whoever reaches the port reads, writes and deletes.",
+        |c, t| c.insecure = values::switch(t)?),
+    setting!("enable_admin" "" = "false", SAFETY, true,
+        "Answer /api/v1/admin/… (delete series, clean tombstones, snapshot).",
+        |c, t| c.enable_admin = values::switch(t)?),
+    setting!("self_interval" "DURATION" = "15s", SELF, false,
+    "Distance at which the server writes its own metrics into the database with job=\"barograph\", 1s to 1h; 0: never.",
+    |c, t| c.self_interval = match values::duration(t, Duration::ZERO, HOUR)? {
+        d if d.is_zero() => None,
+        d if d < SECOND => return Err(ValueError(format!("{t} is shorter than 1s; 0 turns it off"))),
+        d => Some(d),
+    }),
+    setting!("log" "FILTER" = "info", SELF, true,
+        "What is logged: error, warn, info, debug or trace, also per module (`info,barograph_server::api=debug`).",
+        |c, t| c.log = t.to_owned()),
+];
+
+/// The setting with this key.
+pub fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The key most like `wrong`, for the message about an unknown one.
+pub fn nearest(wrong: &str) -> &'static str {
+    let mut best = (usize::MAX, SETTINGS[0].key);
+    for setting in SETTINGS {
+        best = best.min((distance(wrong, setting.key), setting.key));
+    }
+    best.1
+}
+
+/// Edit distance (insert, delete, replace), one row at a time.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // A key is short; a hostile one is cut so that the work stays small.
+    for (i, x) in a.bytes().take(128).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_defaults_parse() {
+        let mut config = Config::default();
+        for (i, setting) in SETTINGS.iter().enumerate() {
+            assert!(SETTINGS[..i].iter().all(|s| s.key != setting.key), "{} twice", setting.key);
+            (setting.set)(&mut config, setting.default).unwrap_or_else(|e| panic!("{}: {e}", setting.key));
+            assert!(setting.doc.ends_with('.'), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_finds_its_neighbour() {
+        assert_eq!(nearest("max_bodi"), "max_body");
+        assert_eq!(nearest("listne"), "listen");
+        assert_eq!(nearest("retention_days"), "retention");
+    }
+}

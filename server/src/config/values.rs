@@ -1,0 +1,243 @@
+//! Reads the text of one setting: sizes, durations, counts, switches, addresses.
+//!
+//! Every setting is text first, whether it came from a flag, the environment or the
+//! file, so each kind has one parser, one printed form, and one set of messages. An error
+//! here says what is wrong with the value; the caller adds which setting it was and where
+//! it was written.
+
+use std::time::Duration;
+
+/// Why a text is not the value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(pub String);
+
+type Parsed<T> = Result<T, ValueError>;
+
+fn error<T>(message: String) -> Parsed<T> {
+    Err(ValueError(message))
+}
+
+/// Size units, longest first so that `KiB` is not read as `B`.
+const SIZES: &[(&str, u64)] = &[
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("tb", 1_000_000_000_000),
+    ("b", 1),
+];
+
+/// Bytes: a whole number with an optional unit (`64MiB`, `10 MB`, `4096`).
+///
+/// # Errors
+/// Not a number, an unknown unit, or outside `min..=max`.
+pub fn size(text: &str, min: u64, max: u64) -> Parsed<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let (digits, factor) = SIZES
+        .iter()
+        .find_map(|(unit, factor)| lower.strip_suffix(unit).map(|rest| (rest.trim_end(), *factor)))
+        .unwrap_or((lower.as_str(), 1));
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+    match bytes {
+        None => error(format!("expected a size such as 64MiB, found {text:?}")),
+        Some(n) if n < min || n > max => {
+            error(format!("{text} is outside {}..={}", show_size(min), show_size(max)))
+        }
+        Some(n) => Ok(n),
+    }
+}
+
+/// The shortest exact form of a size.
+pub fn show_size(bytes: u64) -> String {
+    for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= factor && bytes.is_multiple_of(factor) {
+            return format!("{}{unit}", bytes / factor);
+        }
+    }
+    bytes.to_string()
+}
+
+/// Duration units in milliseconds, in the order they must be written.
+const DURATIONS: &[(&str, u64)] = &[
+    ("y", 365 * 86_400_000),
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// Milliseconds of a duration as PromQL writes it: `1h30m`, `250ms`, units descending,
+/// each at most once; `0` needs no unit.
+///
+/// # Errors
+/// Anything else, and more than `i64::MAX` nanoseconds.
+pub fn duration_ms(text: &str) -> Parsed<u64> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let malformed = || ValueError(format!("expected a duration such as 30s or 1h30m, found {text:?}"));
+    let mut rest = text;
+    let mut total = 0u64;
+    let mut next_unit = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let amount: u64 = rest[..digits].parse().map_err(|_| malformed())?;
+        let unit = &rest[digits..digits + letters];
+        let at = DURATIONS[next_unit..].iter().position(|(name, _)| *name == unit).ok_or_else(malformed)?;
+        let factor = DURATIONS[next_unit + at].1;
+        next_unit += at + 1;
+        total = amount.checked_mul(factor).and_then(|ms| total.checked_add(ms)).ok_or_else(malformed)?;
+        rest = &rest[digits + letters..];
+    }
+    if text.is_empty() {
+        return Err(malformed());
+    }
+    if total > i64::MAX as u64 / 1_000_000 {
+        return error(format!("duration {text} is longer than 292 years"));
+    }
+    Ok(total)
+}
+
+/// A duration between two bounds.
+///
+/// # Errors
+/// As [`duration_ms`], or outside `min..=max`.
+pub fn duration(text: &str, min: Duration, max: Duration) -> Parsed<Duration> {
+    let parsed = Duration::from_millis(duration_ms(text.trim())?);
+    if parsed < min || parsed > max {
+        return error(format!("{text} is outside {}..={}", show_duration(min), show_duration(max)));
+    }
+    Ok(parsed)
+}
+
+/// The form [`duration`] reads, largest units first.
+pub fn show_duration(duration: Duration) -> String {
+    let mut left = duration.as_millis() as u64;
+    if left == 0 {
+        return "0".to_owned();
+    }
+    let mut text = String::new();
+    // Years and weeks are read but not written: days are plainer.
+    for (unit, factor) in &DURATIONS[2..] {
+        if left >= *factor {
+            text.push_str(&format!("{}{unit}", left / factor));
+            left %= factor;
+        }
+    }
+    text
+}
+
+/// A whole number between two bounds; `_` may group digits.
+///
+/// # Errors
+/// Not a number, or outside `min..=max`.
+pub fn count(text: &str, min: u64, max: u64) -> Parsed<u64> {
+    match text.trim().replace('_', "").parse::<u64>() {
+        Err(_) => error(format!("expected a whole number, found {text:?}")),
+        Ok(n) if n < min || n > max => error(format!("{n} is outside {min}..={max}")),
+        Ok(n) => Ok(n),
+    }
+}
+
+/// A switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`.
+///
+/// # Errors
+/// Anything else.
+pub fn switch(text: &str) -> Parsed<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => error(format!("expected true or false, found {text:?}")),
+    }
+}
+
+/// `HOST:PORT`, kept as text: a name is resolved when the socket is bound.
+///
+/// # Errors
+/// No port, a port that is no number up to 65535, or an empty host.
+pub fn address(text: &str) -> Parsed<String> {
+    let text = text.trim();
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || port.parse::<u16>().is_err() || (host.contains(':') && !bracketed) {
+        return error(format!(
+            "expected ADDRESS:PORT such as 127.0.0.1:10130 or [::1]:10130, found {text:?}"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// One of a fixed list of words.
+///
+/// # Errors
+/// Anything that is not on the list.
+pub fn choice(text: &str, words: &[&'static str]) -> Parsed<&'static str> {
+    let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
+    found.copied().ok_or_else(|| ValueError(format!("expected one of {}, found {text:?}", words.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_units_and_print_back() {
+        for (text, bytes) in
+            [("4096", 4096), ("64MiB", 64 << 20), ("1 gib", 1 << 30), ("2KB", 2000), ("7b", 7), ("0", 0)]
+        {
+            assert_eq!(size(text, 0, u64::MAX), Ok(bytes), "{text}");
+            assert_eq!(size(&show_size(bytes), 0, u64::MAX), Ok(bytes));
+        }
+        for text in ["", "MiB", "-1", "1.5GiB", "1XiB", "99999999999TiB", "1e3"] {
+            assert!(size(text, 0, u64::MAX).is_err(), "{text}");
+        }
+        assert_eq!(size("1KiB", 2048, 4096).unwrap_err().0, "1KiB is outside 2KiB..=4KiB");
+    }
+
+    #[test]
+    fn durations_are_promql_durations() {
+        for (text, ms) in [
+            ("0", 0),
+            ("30s", 30_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+            ("1m1ms", 60_001),
+            ("1d", 86_400_000),
+            ("1w", 604_800_000),
+        ] {
+            assert_eq!(duration_ms(text), Ok(ms), "{text}");
+            assert_eq!(duration_ms(&show_duration(Duration::from_millis(ms))), Ok(ms));
+        }
+        for text in ["", "5", "1m1h", "1s1s", "s", "-1s", "1.5h", "1h ", "300y", "99999999999999999999s"] {
+            assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_host_and_port() {
+        for text in ["127.0.0.1:0", "localhost:80", "[::1]:10130", "0.0.0.0:65535"] {
+            assert_eq!(address(text).as_deref(), Ok(text));
+        }
+        for text in ["", "9090", ":9090", "127.0.0.1", "127.0.0.1:x", "h:65536", "::1:80"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn switches_counts_and_choices() {
+        assert_eq!(switch("ON"), Ok(true));
+        assert_eq!(switch("no"), Ok(false));
+        assert!(switch("maybe").is_err());
+        assert_eq!(count("1_000", 0, 5000), Ok(1000));
+        assert_eq!(count("6000", 0, 5000).unwrap_err().0, "6000 is outside 0..=5000");
+        assert_eq!(choice("TEXT", &["text", "json"]), Ok("text"));
+        assert!(choice("xml", &["text", "json"]).unwrap_err().0.contains("text, json"));
+    }
+}

@@ -1,0 +1,205 @@
+//! What a request gets when it gets no answer: one error type, three dialects.
+//!
+//! A handler returns an [`ApiError`]: status, Prometheus error type and a message that
+//! names input, position and limit. Only here do errors of the layers below become a
+//! status, and only here is decided how a Prometheus client, an InfluxDB 1 client and an
+//! InfluxDB 2 client read them.
+
+use barograph_engine::ErrorKind;
+use barograph_query::QueryError;
+use hyper::StatusCode;
+
+/// How the clients of a route expect errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"status":"error","errorType":…,"error":…}`
+    Prometheus,
+    /// `{"error":…}`
+    Influx1,
+    /// `{"code":…,"message":…,"line":…}`
+    Influx2,
+}
+
+/// A failed request.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Prometheus' `errorType`.
+    pub error_type: &'static str,
+    /// Input, position, limit, value.
+    pub message: String,
+    /// `Retry-After` in seconds.
+    pub retry_after: Option<u32>,
+    /// First bad line of a write, from 1.
+    pub line: Option<u64>,
+    /// `Allow`, for 405.
+    pub allow: Option<String>,
+}
+
+impl ApiError {
+    /// An error with this status.
+    pub fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
+        ApiError { status, error_type, message: message.into(), retry_after: None, line: None, allow: None }
+    }
+
+    /// 400: the request is wrong.
+    pub fn bad_data(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_data", message)
+    }
+
+    /// 400 about one parameter, in Prometheus' words.
+    pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::bad_data(format!("invalid parameter {name:?}: {reason}"))
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    pub fn too_large(what: &str, limit: u64) -> Self {
+        let limit = crate::config::values::show_size(limit);
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "bad_data",
+            format!("{what} is larger than {limit}; send it in smaller batches"),
+        )
+    }
+
+    /// 503 with a time to come back: the server is at a limit of its own.
+    pub fn busy(message: impl Into<String>, retry_after: u32) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// 429 with a time to come back: the client sends too much.
+    pub fn too_many(message: impl Into<String>, retry_after: u32) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 500: a fault of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// The word InfluxDB 2 uses for this status.
+    fn influx2_code(&self) -> &'static str {
+        match self.status.as_u16() {
+            400 | 411 => "invalid",
+            401 => "unauthorized",
+            403 => "forbidden",
+            404 => "not found",
+            405 => "method not allowed",
+            413 => "request too large",
+            415 => "unsupported media type",
+            422 => "unprocessable entity",
+            429 => "too many requests",
+            503 | 507 => "unavailable",
+            _ => "internal error",
+        }
+    }
+
+    /// The body in `dialect`, JSON with a final line feed.
+    pub fn body(&self, dialect: Dialect) -> Vec<u8> {
+        let value = match dialect {
+            Dialect::Prometheus => serde_json::json!({
+                "status": "error", "errorType": self.error_type, "error": self.message
+            }),
+            Dialect::Influx1 => serde_json::json!({ "error": self.message }),
+            Dialect::Influx2 => {
+                let mut value = serde_json::json!({ "code": self.influx2_code(), "message": self.message });
+                if let Some(line) = self.line {
+                    value["line"] = line.into();
+                }
+                value
+            }
+        };
+        let mut body = value.to_string().into_bytes();
+        body.push(b'\n');
+        body
+    }
+}
+
+impl From<barograph_engine::Error> for ApiError {
+    fn from(error: barograph_engine::Error) -> Self {
+        let message = error.to_string();
+        if matches!(error, barograph_engine::Error::DiskFull { .. }) {
+            let mut full = Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message);
+            full.retry_after = Some(10);
+            return full;
+        }
+        match error.kind() {
+            ErrorKind::Invalid => Self::bad_data(message),
+            ErrorKind::Limit => Self::too_many(message, 1),
+            ErrorKind::Unavailable => Self::busy(message, 5),
+            ErrorKind::Closed => Self::busy(message, 30),
+            ErrorKind::Corrupt => Self::internal(message),
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        use barograph_query::source::SourceError;
+        let message = error.to_string();
+        match error {
+            QueryError::Parse { .. } => Self::parameter("query", message),
+            QueryError::BadTimes(_) => Self::bad_data(message),
+            QueryError::Timeout { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
+            QueryError::Canceled => Self::canceled(message),
+            QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
+            _ => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message),
+        }
+    }
+}
+
+impl ApiError {
+    /// 499: whoever asked has gone, or somebody stopped it.
+    pub fn canceled(message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(499).expect("499 is between 100 and 999");
+        Self::new(status, "canceled", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_has_its_shape() {
+        let mut error = ApiError::bad_data("line 3: no field");
+        error.line = Some(3);
+        let text = |dialect| String::from_utf8(error.body(dialect)).unwrap();
+        assert_eq!(
+            text(Dialect::Prometheus),
+            "{\"error\":\"line 3: no field\",\"errorType\":\"bad_data\",\"status\":\"error\"}\n"
+        );
+        assert_eq!(text(Dialect::Influx1), "{\"error\":\"line 3: no field\"}\n");
+        assert_eq!(
+            text(Dialect::Influx2),
+            "{\"code\":\"invalid\",\"line\":3,\"message\":\"line 3: no field\"}\n"
+        );
+    }
+
+    #[test]
+    fn errors_from_below_get_their_status() {
+        use barograph_engine::Error;
+        let full: ApiError = Error::DiskFull { path: "/data".into() }.into();
+        assert_eq!((full.status.as_u16(), full.retry_after), (507, Some(10)));
+        assert_eq!(ApiError::from(Error::Closed).status.as_u16(), 503);
+        assert_eq!(ApiError::from(Error::Limit("x".into())).status.as_u16(), 429);
+        assert_eq!(ApiError::from(Error::Invalid("x".into())).status.as_u16(), 400);
+        let parse = QueryError::Parse { line: 1, column: 5, start: 4, end: 5, message: "no".into() };
+        assert_eq!(ApiError::from(parse).message, "invalid parameter \"query\": 1:5: parse error: no");
+        assert_eq!(ApiError::from(QueryError::Canceled).status.as_u16(), 499);
+        assert_eq!(ApiError::from(QueryError::TooManySamples { limit: 5 }).status.as_u16(), 422);
+        let timeout = ApiError::from(QueryError::Timeout { seconds: 1.0 });
+        assert_eq!((timeout.status.as_u16(), timeout.error_type), (503, "timeout"));
+    }
+}
