@@ -2,12 +2,12 @@
 
 use crate::line::LineLimits;
 use crate::line::error::{Fault, LineErrorKind, NamePart, fault, quote};
-use crate::line::scan::{MEASUREMENT, NAME, name_end};
+use crate::line::scan::{measurement_end, name_end};
 
 /// Checks the series that begins at `start` and answers the offset of the space behind it.
 #[inline]
 pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
-    let mut at = name_end(line, start, MEASUREMENT);
+    let mut at = measurement_end(line, start);
     if at == start {
         return Err(stopped(line, at, LineErrorKind::EmptyMeasurement));
     }
@@ -29,7 +29,7 @@ pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<us
 /// Checks the tag that begins at `start` and answers the offset of what ended it.
 #[inline]
 fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
-    let equals = name_end(line, start, NAME);
+    let equals = name_end(line, start);
     if equals == start {
         return Err(stopped(line, equals, LineErrorKind::EmptyTagKey));
     }
@@ -38,7 +38,7 @@ fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Bo
         return Err(stopped(line, equals, LineErrorKind::MissingTagValue { key }));
     }
     check_name(NamePart::TagKey, start, equals, limits)?;
-    let end = name_end(line, equals + 1, NAME);
+    let end = name_end(line, equals + 1);
     if end == equals + 1 {
         let key = quote(&line[start..equals]);
         return Err(stopped(line, end, LineErrorKind::MissingTagValue { key }));

@@ -3,7 +3,7 @@
 use crate::line::error::{Fault, LineError, LineErrorKind, NamePart, fault, quote};
 use crate::line::key::{check, check_name, stopped};
 use crate::line::number::{self, Number};
-use crate::line::scan::{NAME, name_end, skip_blanks, token};
+use crate::line::scan::{name_end, skip_blanks, token};
 use crate::line::values::{Fields, RawValue, Slot, Slots};
 use crate::line::{LineLimits, Precision, timestamp};
 
@@ -97,15 +97,16 @@ impl<'a> Iterator for Lines<'a> {
                 continue;
             }
             let mut parser = Parser { rest, line: row, break_at, limits: &self.limits };
-            let parsed = parser.parse(first, self.precision);
-            let (line, break_at) = (parser.line, parser.break_at);
-            self.offset += break_at + 1;
+            let mut slots = Slots::new();
+            let parsed = parser.parse(first, self.precision, &mut slots);
+            let (line, line_end) = (parser.line, parser.break_at);
+            self.offset += line_end + 1;
             self.number += 1;
-            if break_at > row.len() + 1 {
-                self.number += memchr::memchr_iter(b'\n', &rest[..break_at]).count();
+            if line_end > break_at {
+                self.number += memchr::memchr_iter(b'\n', &rest[break_at..line_end]).count();
             }
             return Some(match parsed {
-                Ok((key_end, timestamp, slots)) => {
+                Ok((key_end, timestamp)) => {
                     Ok(Line { series_key: &line[first..key_end], timestamp, number, bytes: line, slots })
                 }
                 Err(fault) => Err(LineError::locate(rest, number, *fault)),
@@ -134,18 +135,22 @@ struct Parser<'a, 'l> {
     limits: &'l LineLimits,
 }
 
-/// End of the series, timestamp, fields.
-type Parsed = (usize, Option<i64>, Slots);
-
 impl Parser<'_, '_> {
-    fn parse(&mut self, first: usize, precision: Precision) -> Result<Parsed, Box<Fault>> {
+    /// Checks the line, puts its fields into `slots` and answers where the series ends, and
+    /// the timestamp.
+    #[inline]
+    fn parse(
+        &mut self,
+        first: usize,
+        precision: Precision,
+        slots: &mut Slots,
+    ) -> Result<(usize, Option<i64>), Box<Fault>> {
         self.check_length(0)?;
         check_utf8(self.line, 0)?;
         let key_end = check(self.line, first, self.limits)?;
-        let mut slots = Slots::new();
-        let fields_end = self.fields(skip_blanks(self.line, key_end), &mut slots)?;
+        let fields_end = self.fields(skip_blanks(self.line, key_end), slots)?;
         let timestamp = timestamp::parse(self.line, fields_end, precision)?;
-        Ok((key_end, timestamp, slots))
+        Ok((key_end, timestamp))
     }
 
     fn check_length(&self, at: usize) -> Result<(), Box<Fault>> {
@@ -163,7 +168,7 @@ impl Parser<'_, '_> {
             return Err(fault(at, LineErrorKind::MissingFields));
         }
         loop {
-            let equals = name_end(self.line, at, NAME);
+            let equals = name_end(self.line, at);
             self.check_key(at, equals)?;
             if slots.len() == self.limits.fields {
                 return Err(fault(at, LineErrorKind::TooManyFields { limit: self.limits.fields }));

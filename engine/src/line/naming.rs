@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::line::error::{LineErrorKind, quote};
-use crate::line::scan::{MEASUREMENT, NAME, name_end};
+use crate::line::scan::{measurement_end, name_end};
 use crate::model::{Labels, LabelsError, METRIC_NAME};
 
 /// The label that holds the field under [`Naming::MeasurementOnlyWithFieldLabel`].
@@ -77,7 +77,7 @@ pub fn labels(
     extra: &[(String, String)],
     naming: &Naming,
 ) -> Result<Labels, LineErrorKind> {
-    let measurement_end = name_end(series_key, 0, MEASUREMENT);
+    let measurement_end = measurement_end(series_key, 0);
     let measurement = unescape(&series_key[..measurement_end], is_measurement_escape)?;
     let field = unescape(field_key, is_name_escape)?;
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::with_capacity(extra.len() + 16);
@@ -126,17 +126,17 @@ struct Tags<'a> {
 
 impl<'a> Tags<'a> {
     fn new(series_key: &'a [u8]) -> Self {
-        Tags { bytes: series_key, at: name_end(series_key, 0, MEASUREMENT) }
+        Tags { bytes: series_key, at: measurement_end(series_key, 0) }
     }
 
     fn tag(&mut self) -> Result<(usize, Cow<'a, str>, Cow<'a, str>), LineErrorKind> {
         let start = self.at + 1;
-        let equals = name_end(self.bytes, start, NAME);
+        let equals = name_end(self.bytes, start);
         let key = unescape(&self.bytes[start..equals], is_name_escape)?;
         if self.bytes.get(equals) != Some(&b'=') {
             return Err(LineErrorKind::MissingTagValue { key: key.into_owned() });
         }
-        let end = name_end(self.bytes, equals + 1, NAME);
+        let end = name_end(self.bytes, equals + 1);
         if !matches!(self.bytes.get(end), None | Some(b',')) {
             return Err(LineErrorKind::UnescapedEquals { key: key.into_owned() });
         }

@@ -131,6 +131,15 @@ fn a_string_may_span_lines() {
 }
 
 #[test]
+fn the_shortest_string_over_two_lines_counts_as_two() {
+    for body in [&b"m a=\"\n\"\nx v=1\n"[..], b"m a=\"\r\n\"\r\nx v=1"] {
+        let all = lines(body);
+        assert_eq!(all[1].as_ref().unwrap().number, 3);
+        assert_eq!(all.len(), 2);
+    }
+}
+
+#[test]
 fn a_fault_behind_a_string_of_many_rows_has_its_own_row() {
     let body = b"ok v=1\na t=\"one\ntwo\" 9x\nb v=1 8\n";
     let all = lines(body);
@@ -575,6 +584,27 @@ proptest! {
                 Err(error) => prop_assert!(error.line <= rows && error.excerpt.len() <= 80 * 10),
             }
         }
+    }
+
+    #[test]
+    fn eight_bytes_a_step_end_where_one_byte_a_step_does(
+        line in proptest::collection::vec(
+            prop_oneof![4 => any::<u8>(), 1 => proptest::sample::select(&b",= \\\r\0"[..])],
+            0..60,
+        ),
+        at in 0usize..8,
+    ) {
+        let slow = |ends: &[u8]| {
+            let mut at = at.min(line.len());
+            while at < line.len() && !ends.contains(&line[at]) {
+                let escape = line[at] == b'\\' && at + 1 < line.len() && b", =".contains(&line[at + 1]);
+                at += if escape { 2 } else { 1 };
+            }
+            at
+        };
+        let at = at.min(line.len());
+        prop_assert_eq!(scan::name_end(&line, at), slow(b",= \r\0"));
+        prop_assert_eq!(scan::measurement_end(&line, at), slow(b", \r\0"));
     }
 
     #[test]
