@@ -4,6 +4,8 @@
 //! `b = 2^(2^-schema)`, mirrored for negative values around a zero bucket of half width
 //! `zero_threshold`. Schema [`Histogram::CUSTOM`] has explicit upper bounds instead.
 
+use crate::model::is_stale;
+
 /// A run of consecutive buckets: `offset` empty buckets after the previous run (the first
 /// run: the index of its first bucket), then `length` buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,4 +60,79 @@ pub struct Histogram {
 impl Histogram {
     /// The schema of histograms with explicit bucket bounds.
     pub const CUSTOM: i32 = -53;
+
+    /// Whether this counter histogram carries on from `previous`: the same layout of buckets,
+    /// and no count went down. What carries on was not reset in between; what does not may
+    /// have been. Gauges and stale markers never carry on.
+    pub fn continues(&self, previous: &Histogram) -> bool {
+        let is_counter = |h: &Histogram| h.reset_hint != ResetHint::Gauge && !is_stale(h.sum);
+        is_counter(self)
+            && is_counter(previous)
+            && self.reset_hint != ResetHint::Reset
+            && self.schema == previous.schema
+            && self.zero_threshold.to_bits() == previous.zero_threshold.to_bits()
+            && self.custom_values == previous.custom_values
+            && self.count >= previous.count
+            && self.zero_count >= previous.zero_count
+            && counts_hold(
+                by_index(&previous.positive_spans, &previous.positive_buckets),
+                by_index(&self.positive_spans, &self.positive_buckets),
+            )
+            && counts_hold(
+                by_index(&previous.negative_spans, &previous.negative_buckets),
+                by_index(&self.negative_spans, &self.negative_buckets),
+            )
+    }
+}
+
+/// Bucket index and count of each bucket, ascending by index.
+fn by_index<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i64, f64)> + 'a {
+    let mut next = 0i64;
+    let indices = spans.iter().flat_map(move |span| {
+        let first = next + i64::from(span.offset);
+        next = first + i64::from(span.length);
+        first..next
+    });
+    indices.zip(counts.iter().copied())
+}
+
+/// Whether every bucket that was filled before is still there with at least that count.
+fn counts_hold(
+    before: impl Iterator<Item = (i64, f64)>,
+    mut after: impl Iterator<Item = (i64, f64)>,
+) -> bool {
+    before.filter(|(_, count)| *count > 0.0).all(|(index, count)| {
+        after.find(|(other, _)| *other >= index).is_some_and(|(other, now)| other == index && now >= count)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::STALE_NAN_BITS;
+
+    fn histogram(count: f64, offset: i32, buckets: &[f64]) -> Histogram {
+        Histogram {
+            count,
+            positive_spans: vec![Span { offset, length: buckets.len() as u32 }],
+            positive_buckets: buckets.to_vec(),
+            ..Histogram::default()
+        }
+    }
+
+    #[test]
+    fn a_histogram_continues_while_no_bucket_falls() {
+        let base = histogram(6.0, -1, &[1.0, 0.0, 5.0]);
+        assert!(base.continues(&base));
+        assert!(histogram(7.0, -1, &[1.0, 0.0, 6.0]).continues(&base));
+        assert!(histogram(8.0, -2, &[1.0, 1.0, 1.0, 5.0, 1.0]).continues(&base), "new buckets are no reset");
+        assert!(!histogram(5.0, -1, &[1.0, 0.0, 5.0]).continues(&base), "the count fell");
+        assert!(!histogram(9.0, -1, &[0.5, 0.0, 9.0]).continues(&base), "a bucket fell");
+        assert!(!histogram(9.0, 1, &[9.0]).continues(&base), "a bucket is gone");
+        assert!(!Histogram { schema: 1, ..base.clone() }.continues(&base));
+        assert!(!Histogram { zero_threshold: 0.1, ..base.clone() }.continues(&base));
+        assert!(!Histogram { reset_hint: ResetHint::Reset, ..base.clone() }.continues(&base));
+        assert!(!base.continues(&Histogram { reset_hint: ResetHint::Gauge, ..base.clone() }));
+        assert!(!base.continues(&Histogram { sum: f64::from_bits(STALE_NAN_BITS), ..base.clone() }));
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Timestamp, Value};
+use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Timestamp, Value};
 
 use crate::source::{SeriesRef, SeriesSource, SourceError};
 
@@ -128,7 +128,7 @@ impl MemorySource {
             .filter(move |(labels, at)| meets(matchers, labels) && self.samples(*at, range).next().is_some())
     }
 
-    fn samples(&self, at: usize, range: TimeRange) -> impl Iterator<Item = (&Timestamp, &Stored)> {
+    fn samples(&self, at: usize, range: TimeRange) -> impl DoubleEndedIterator<Item = (&Timestamp, &Stored)> {
         // An ordered map panics on a range whose ends cross.
         let bounds = if range.is_empty() {
             (Bound::Included(Timestamp::MIN), Bound::Excluded(Timestamp::MIN))
@@ -136,6 +136,18 @@ impl MemorySource {
             (Bound::Excluded(range.start), Bound::Included(range.end))
         };
         self.columns.get(at).into_iter().flat_map(move |column| column.range(bounds))
+    }
+}
+
+/// Where the writer left open whether there was a reset, the sample before may tell.
+fn hinted(histogram: &Arc<Histogram>, previous: Option<&Held>) -> Arc<Histogram> {
+    match previous {
+        Some(Held::Histogram(before))
+            if histogram.reset_hint == ResetHint::Unknown && histogram.continues(before) =>
+        {
+            Arc::new(Histogram { reset_hint: ResetHint::NotReset, ..Histogram::clone(histogram) })
+        }
+        _ => Arc::clone(histogram),
     }
 }
 
@@ -164,6 +176,8 @@ impl SeriesSource for MemorySource {
         // A handle that does not fit in `usize` is one this source never handed out.
         let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
         let mut starts_known = false;
+        let before = TimeRange::new(Timestamp::MIN, range.start);
+        let mut previous = self.samples(at, before).next_back().map(|(_, stored)| &stored.value);
         for (timestamp, stored) in self.samples(at, range) {
             let position = out.timestamps.len() as u32;
             out.timestamps.push(*timestamp);
@@ -171,9 +185,10 @@ impl SeriesSource for MemorySource {
                 Held::Float(float) => out.values.push(*float),
                 Held::Histogram(histogram) => {
                     out.values.push(f64::NAN);
-                    out.histograms.push((position, Arc::clone(histogram)));
+                    out.histograms.push((position, hinted(histogram, previous)));
                 }
             }
+            previous = Some(&stored.value);
             out.start_timestamps.push(stored.start);
             starts_known |= stored.start != 0;
         }
@@ -265,6 +280,22 @@ mod tests {
         assert_eq!(all.histograms, [(1, histogram)]);
         assert_eq!(all.start_timestamps, [4, 0]);
         assert_eq!(read(&source, TimeRange::new(10, 30)).start_timestamps, [0i64; 0]);
+    }
+
+    #[test]
+    fn a_histogram_that_carries_on_was_not_reset() {
+        let mut source = MemorySource::new();
+        let series = labels(&[("__name__", "h")]);
+        for (t, count) in [(10, 1.0), (20, 3.0), (30, 2.0), (40, 2.0)] {
+            let histogram = Histogram { count, ..Histogram::default() };
+            source.insert(&series, t, Value::Histogram(Arc::new(histogram)), 0);
+        }
+        let hints = |range| -> Vec<ResetHint> {
+            read(&source, range).histograms.iter().map(|(_, h)| h.reset_hint).collect()
+        };
+        let (unknown, not_reset) = (ResetHint::Unknown, ResetHint::NotReset);
+        assert_eq!(hints(TimeRange::ALL), [unknown, not_reset, unknown, not_reset]);
+        assert_eq!(hints(TimeRange::new(10, 30)), [not_reset, unknown], "the sample before the range counts");
     }
 
     #[test]
