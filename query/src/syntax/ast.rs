@@ -19,7 +19,7 @@ pub struct Expr {
 }
 
 /// The kinds of expression.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
     /// A number or a duration used as a number.
     Number(NumberLiteral),
@@ -44,7 +44,7 @@ pub enum ExprKind {
 }
 
 /// A number as written.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct NumberLiteral {
     /// The value; durations in seconds.
     pub value: f64,
@@ -85,7 +85,7 @@ pub enum AtModifier {
 }
 
 /// `offset` and `@`, which a selector or a subquery may carry once each, in any order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TimeModifiers {
     /// `offset d`.
     pub offset: Option<DurationExpr>,
@@ -108,7 +108,7 @@ pub enum Edges {
 }
 
 /// An instant vector selector.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
     /// All matchers, the metric name's (`__name__`) among them.
     pub matchers: Vec<Matcher>,
@@ -121,7 +121,7 @@ pub struct Selector {
 }
 
 /// `selector[range]`. The selector's modifiers apply to the whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RangeSelector {
     /// What is selected.
     pub selector: Selector,
@@ -130,7 +130,7 @@ pub struct RangeSelector {
 }
 
 /// `expr[range:step]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subquery {
     /// What is evaluated at each inner step.
     pub expr: Box<Expr>,
@@ -185,7 +185,7 @@ pub enum Grouping {
 }
 
 /// An aggregation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
     /// Which one.
     pub op: AggregateOp,
@@ -223,6 +223,32 @@ pub enum BinaryOp {
     Or,
 }
 
+impl BinaryOp {
+    /// The operator as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Pow => "^",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Gt => ">",
+            BinaryOp::Le => "<=",
+            BinaryOp::Ge => ">=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+            BinaryOp::And => "and",
+            BinaryOp::Unless => "unless",
+            BinaryOp::Or => "or",
+        }
+    }
+}
+
 /// `on (…)` or `ignoring (…)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MatchLabels {
@@ -246,7 +272,7 @@ pub enum Cardinality {
 }
 
 /// How the series of two vectors find each other.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct VectorMatching {
     /// The labels that are compared.
     pub labels: MatchLabels,
@@ -285,8 +311,18 @@ pub enum UnaryOp {
     Minus,
 }
 
+impl UnaryOp {
+    /// The sign as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnaryOp::Plus => "+",
+            UnaryOp::Minus => "-",
+        }
+    }
+}
+
 /// A unary operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unary {
     /// The operator.
     pub op: UnaryOp,

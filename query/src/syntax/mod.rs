@@ -1,4 +1,33 @@
-//! From text to a checked syntax tree.
+//! From text to a checked syntax tree, and back.
+//!
+//! ```text
+//! lexer.rs    text -> tokens            ast.rs     the tree
+//! literal.rs  numbers, durations,       check.rs   the rules of types
+//!             strings                   print.rs   tree -> text
+//! parser/     tokens -> tree            json.rs    tree -> JSON
+//! ```
+//!
+//! ```
+//! use barograph_query::syntax;
+//!
+//! let expr = syntax::parse("sum(rate(http_requests_total[5m])) by (code)")?;
+//! assert_eq!(syntax::print(&expr), "sum by (code) (rate(http_requests_total[5m]))");
+//!
+//! let error = syntax::parse("sum(rat(x[5m]))").unwrap_err();
+//! let text = r#"1:5: parse error: unknown function with name "rat", did you mean "rate"?"#;
+//! assert_eq!(error.to_string(), text);
+//! # Ok::<(), barograph_query::QueryError>(())
+//! ```
 
 pub mod ast;
+mod check;
+mod equal;
+mod lexer;
+mod literal;
+mod parser;
+mod print;
 pub mod span;
+
+pub use check::value_type;
+pub use parser::{HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse};
+pub use print::{pretty, print};

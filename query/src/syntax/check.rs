@@ -1,0 +1,237 @@
+//! The rules of types: what may stand where.
+//!
+//! The parser asks as the tree grows, so every rule here gets parts that are already
+//! right in themselves and says whether the new whole is.
+
+use barograph_engine::model::{METRIC_NAME, Matcher};
+
+use crate::functions::{Function, FunctionId, ValueType};
+use crate::syntax::ast::{
+    BinaryOp, Cardinality, DurationExpr, Edges, Expr, ExprKind, MatchLabels, Selector, VectorMatching,
+};
+use crate::syntax::lexer::{Fault, Parsed};
+use crate::syntax::literal::DURATION_SECONDS_MAX;
+use crate::syntax::span::Span;
+
+/// The functions that take a window with `anchored` ends, as messages list them.
+const ANCHORED: [FunctionId; 5] =
+    [FunctionId::Changes, FunctionId::Delta, FunctionId::Increase, FunctionId::Rate, FunctionId::Resets];
+
+/// The functions that take a window with `smoothed` ends.
+const SMOOTHED: [FunctionId; 3] = [FunctionId::Delta, FunctionId::Increase, FunctionId::Rate];
+
+/// The type of a checked expression.
+pub fn value_type(expr: &Expr) -> ValueType {
+    match &expr.kind {
+        ExprKind::Number(_) => ValueType::Scalar,
+        ExprKind::String(_) => ValueType::String,
+        ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
+        ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
+        ExprKind::Call(call) => call.function.returns,
+        ExprKind::Unary(unary) => value_type(&unary.expr),
+        ExprKind::Paren(inner) => value_type(inner),
+        // Two vectors have a matching; else one vector is enough to make a vector.
+        ExprKind::Binary(binary) => match (&binary.matching, value_type(&binary.lhs)) {
+            (None, ValueType::Scalar) => value_type(&binary.rhs),
+            _ => ValueType::InstantVector,
+        },
+    }
+}
+
+/// Whether an operator is `and`, `or` or `unless`.
+pub(super) fn is_set_operator(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+}
+
+/// Whether an operator compares.
+pub(super) fn is_comparison(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge)
+}
+
+/// The word that asks for these edges.
+pub(super) fn edges_name(edges: Edges) -> &'static str {
+    match edges {
+        Edges::Plain => "",
+        Edges::Anchored => "anchored",
+        Edges::Smoothed => "smoothed",
+    }
+}
+
+pub(super) fn unary(operand: ValueType, span: Span) -> Parsed<()> {
+    if matches!(operand, ValueType::Scalar | ValueType::InstantVector) {
+        return Ok(());
+    }
+    let message = format!(
+        "unary expression only allowed on expressions of type scalar or instant vector, got \"{operand}\""
+    );
+    Err(Fault::new(span, message))
+}
+
+/// `spans`: of the operator, the left side, the right side.
+pub(super) fn operands(
+    op: BinaryOp,
+    return_bool: bool,
+    types: (ValueType, ValueType),
+    spans: (Span, Span, Span),
+) -> Parsed<()> {
+    let (op_span, left_span, right_span) = spans;
+    if return_bool && !is_comparison(op) {
+        return Err(Fault::new(op_span, "bool modifier can only be used on comparison operators"));
+    }
+    for (value_type, span) in [(types.0, left_span), (types.1, right_span)] {
+        if !matches!(value_type, ValueType::Scalar | ValueType::InstantVector) {
+            let message = format!(
+                "binary expression must contain only scalar and instant vector types, got \"{value_type}\""
+            );
+            return Err(Fault::new(span, message));
+        }
+    }
+    if is_comparison(op) && !return_bool && types == (ValueType::Scalar, ValueType::Scalar) {
+        return Err(Fault::new(op_span, "comparisons between scalars must use BOOL modifier"));
+    }
+    if is_set_operator(op) && types != (ValueType::InstantVector, ValueType::InstantVector) {
+        let message = format!("set operator \"{}\" not allowed in binary scalar expression", op.as_str());
+        return Err(Fault::new(op_span, message));
+    }
+    Ok(())
+}
+
+pub(super) fn matching(op: BinaryOp, matching: &VectorMatching, op_span: Span) -> Parsed<()> {
+    let grouped = match &matching.cardinality {
+        Cardinality::GroupLeft(labels) | Cardinality::GroupRight(labels) => Some(labels),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    if is_set_operator(op) {
+        if grouped.is_some() {
+            let message = format!("no grouping allowed for \"{}\" operation", op.as_str());
+            return Err(Fault::new(op_span, message));
+        }
+        if matching.fill_left.is_some() || matching.fill_right.is_some() {
+            return Err(Fault::new(op_span, "filling in missing series not allowed for set operators"));
+        }
+    }
+    if let (MatchLabels::On(on), Some(grouped)) = (&matching.labels, grouped)
+        && let Some(label) = grouped.iter().find(|label| on.contains(label))
+    {
+        let message = format!("label {label:?} must not occur in ON and GROUP clause at once");
+        return Err(Fault::new(op_span, message));
+    }
+    Ok(())
+}
+
+/// One argument of a call: its type, and that `anchored` and `smoothed` windows go only
+/// to functions that know them.
+pub(super) fn argument(function: &Function, index: usize, argument: &Expr, given: ValueType) -> Parsed<()> {
+    let Some(expected) = function.arg_type(index) else {
+        // Too many: `arity` tells how many when all are counted.
+        return Ok(());
+    };
+    if given != expected {
+        let name = function.name;
+        let message = format!("expected type {expected} in call to function {name:?}, got {given}");
+        return Err(Fault::new(argument.span, message));
+    }
+    window_edges(function, argument)
+}
+
+fn window_edges(function: &Function, argument: &Expr) -> Parsed<()> {
+    let mut inner = argument;
+    while let ExprKind::Paren(expr) = &inner.kind {
+        inner = expr;
+    }
+    let ExprKind::Range(range) = &inner.kind else { return Ok(()) };
+    let (allowed, names): (&[FunctionId], &str) = match range.selector.edges {
+        Edges::Plain => return Ok(()),
+        Edges::Anchored => (&ANCHORED, "changes, delta, increase, rate, resets"),
+        Edges::Smoothed => (&SMOOTHED, "delta, increase, rate"),
+    };
+    if allowed.contains(&function.id) {
+        return Ok(());
+    }
+    let word = edges_name(range.selector.edges);
+    let message = format!("{word} modifier can only be used with: {names} - not with {}", function.name);
+    Err(Fault::new(argument.span, message))
+}
+
+/// How many arguments a call has.
+pub(super) fn arity(function: &Function, given: usize, span: Span) -> Parsed<()> {
+    let (least, most) = (function.required, function.args_max);
+    if (least..=most).contains(&given) {
+        return Ok(());
+    }
+    let (word, count) = match given < least {
+        _ if least == most => ("", least),
+        true => ("at least ", least),
+        false => ("at most ", most),
+    };
+    let message = format!("expected {word}{count} argument(s) in call to {:?}, got {given}", function.name);
+    Err(Fault::new(span, message))
+}
+
+pub(super) fn aggregate_operand(given: ValueType, span: Span) -> Parsed<()> {
+    expect_type(ValueType::InstantVector, given, "aggregation expression", span)
+}
+
+pub(super) fn aggregate_param(expected: ValueType, given: ValueType, span: Span) -> Parsed<()> {
+    expect_type(expected, given, "aggregation parameter", span)
+}
+
+fn expect_type(expected: ValueType, given: ValueType, place: &str, span: Span) -> Parsed<()> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(Fault::new(span, format!("expected type {expected} in {place}, got {given}")))
+}
+
+pub(super) fn subquery(given: ValueType, span: Span) -> Parsed<()> {
+    if given == ValueType::InstantVector {
+        return Ok(());
+    }
+    Err(Fault::new(span, format!("subquery is only allowed on instant vector, got {given} instead")))
+}
+
+/// The selector that a range is asked of.
+pub(super) fn range_operand(expr: Expr, brackets: Span) -> Parsed<Selector> {
+    let ExprKind::Selector(selector) = expr.kind else {
+        return Err(Fault::new(brackets, "ranges only allowed for vector selectors"));
+    };
+    if selector.modifiers.offset.is_some() {
+        return Err(Fault::new(brackets, "no offset modifiers allowed before range"));
+    }
+    if selector.modifiers.at.is_some() {
+        return Err(Fault::new(brackets, "no @ modifiers allowed before range"));
+    }
+    Ok(selector)
+}
+
+/// A range or step whose value is known must be above 0.
+pub(super) fn positive(duration: &DurationExpr, span: Span) -> Parsed<()> {
+    if duration.depends_on_query() {
+        return Ok(());
+    }
+    let seconds = duration.seconds(0.0, 0.0);
+    if seconds > DURATION_SECONDS_MAX {
+        return Err(Fault::new(span, "duration out of range"));
+    }
+    if seconds > 0.0 { Ok(()) } else { Err(Fault::new(span, "duration must be greater than 0")) }
+}
+
+/// A name before the braces excludes matchers of the name inside.
+pub(super) fn name_given_once(name: Option<&str>, matchers: &[Matcher], span: Span) -> Parsed<()> {
+    let Some(name) = name else { return Ok(()) };
+    match matchers[1..].iter().find(|matcher| matcher.name == METRIC_NAME) {
+        Some(second) => {
+            let message = format!("metric name must not be set twice: {name:?} or {:?}", second.value);
+            Err(Fault::new(span, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A selector must not select every series there is, as one with a typing error might.
+pub(super) fn selects_something(selector: &Selector, span: Span) -> Parsed<()> {
+    if selector.name.is_some() || selector.matchers.iter().any(|matcher| !matcher.matches_empty()) {
+        return Ok(());
+    }
+    Err(Fault::new(span, "vector selector must contain at least one non-empty matcher"))
+}

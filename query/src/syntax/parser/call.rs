@@ -1,0 +1,156 @@
+//! Function calls and aggregations.
+
+use super::{Parser, Tree};
+use crate::functions::aggregates::AggregateInfo;
+use crate::functions::{self, Function, FunctionId, ValueType};
+use crate::syntax::ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping};
+use crate::syntax::check;
+use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
+use crate::syntax::span::Span;
+
+impl Parser<'_> {
+    /// `name(args)`; the name is behind, the parenthesis is looked at.
+    pub(super) fn call(&mut self, name: Token) -> Parsed<Tree> {
+        let text = self.token_text(name);
+        let function = functions::find(text).ok_or_else(|| unknown_function(text, name.span))?;
+        let open = self.advance()?;
+        let mut args = Vec::with_capacity(function.args.len());
+        let mut height = 0;
+        while self.token.kind != TokenKind::RightParen {
+            let argument = self.argument(function, args.len())?;
+            height = height.max(argument.height);
+            args.push(argument.expr);
+            if !self.another_argument(open)? {
+                break;
+            }
+        }
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        let span = self.span_from(name.span.start);
+        check::arity(function, args.len(), span)?;
+        let height = self.height_above(height, span)?;
+        let kind = ExprKind::Call(Call { function, name_span: name.span, args });
+        Ok(Tree { expr: Expr { kind, span }, value_type: function.returns, height })
+    }
+
+    fn argument(&mut self, function: &'static Function, index: usize) -> Parsed<Tree> {
+        if function.id == FunctionId::Info && index == 1 {
+            return self.info_labels();
+        }
+        let argument = self.expression(0)?;
+        check::argument(function, index, &argument.expr, argument.value_type)?;
+        Ok(argument)
+    }
+
+    /// The second argument of `info`: matchers in braces, which may match every series.
+    fn info_labels(&mut self) -> Parsed<Tree> {
+        if self.token.kind != TokenKind::LeftBrace {
+            return Err(self.expected("label matchers in braces as the second argument of \"info\""));
+        }
+        let (selector, span) = self.bare_selector(None)?;
+        let expr = Expr { kind: ExprKind::Selector(selector), span };
+        let tree = self.postfix(Tree::leaf(expr, ValueType::InstantVector))?;
+        if matches!(tree.expr.kind, ExprKind::Selector(_)) {
+            return Ok(tree);
+        }
+        Err(Fault::new(tree.expr.span, "the second argument of \"info\" must be label matchers in braces"))
+    }
+
+    /// Goes past a comma if one is looked at; then an argument must follow.
+    fn another_argument(&mut self, open: Token) -> Parsed<bool> {
+        if self.token.kind != TokenKind::Comma {
+            return Ok(false);
+        }
+        let comma = self.advance()?;
+        match self.token.kind {
+            TokenKind::RightParen => {
+                Err(Fault::new(comma.span, "trailing commas not allowed in function call args"))
+            }
+            TokenKind::End => self.expect_closing(TokenKind::RightParen, ")", open).map(|_| true),
+            _ => Ok(true),
+        }
+    }
+
+    /// `sum by (a) (x)`, `sum(x) by (a)`, `topk(5, x)`; the name is behind.
+    pub(super) fn aggregate(&mut self, info: &'static AggregateInfo, name: Token) -> Parsed<Tree> {
+        let before = self.grouping()?;
+        let open = self.expect(TokenKind::LeftParen, "\"(\"")?;
+        let param = match info.param {
+            Some(expected) => Some(self.aggregate_param(info, expected, open)?),
+            None => None,
+        };
+        if self.token.kind == TokenKind::RightParen {
+            return Err(self.wrong_count(info, usize::from(param.is_some()), name));
+        }
+        let operand = self.expression(0)?;
+        if self.another_argument(open)? {
+            return Err(self.wrong_count(info, 2 + usize::from(param.is_some()), name));
+        }
+        check::aggregate_operand(operand.value_type, operand.expr.span)?;
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        let grouping = match before {
+            Some(grouping) => grouping,
+            None => self.grouping()?.unwrap_or(Grouping::None),
+        };
+        let span = self.span_from(name.span.start);
+        let below = param.as_ref().map_or(0, |param| param.height).max(operand.height);
+        let height = self.height_above(below, span)?;
+        let param = param.map(|param| Box::new(param.expr));
+        let kind =
+            ExprKind::Aggregate(Aggregate { op: info.op, param, expr: Box::new(operand.expr), grouping });
+        Ok(Tree { expr: Expr { kind, span }, value_type: ValueType::InstantVector, height })
+    }
+
+    fn aggregate_param(
+        &mut self,
+        info: &'static AggregateInfo,
+        expected: ValueType,
+        open: Token,
+    ) -> Parsed<Tree> {
+        if self.token.kind == TokenKind::RightParen {
+            return Err(self.wrong_count(info, 0, open));
+        }
+        let token = self.token;
+        let mut param = self.expression(0);
+        if info.op == AggregateOp::CountValues && token.kind == TokenKind::String {
+            // The only string that can be faulty in itself here is one that is not UTF-8.
+            param = param.map_err(|fault| match fault.message.ends_with("is not UTF-8") {
+                true => Fault::new(fault.span, format!("invalid label name {}", self.token_text(token))),
+                false => fault,
+            });
+        }
+        let param = param?;
+        if !self.another_argument(open)? {
+            return Err(self.wrong_count(info, 1, open));
+        }
+        check::aggregate_param(expected, param.value_type, param.expr.span)?;
+        Ok(param)
+    }
+
+    fn wrong_count(&self, info: &'static AggregateInfo, given: usize, token: Token) -> Box<Fault> {
+        let expected = 1 + usize::from(info.param.is_some());
+        let span = Span { start: token.span.start, end: self.token.span.end };
+        let message = format!(
+            "wrong number of arguments for aggregate expression provided, expected {expected}, got {given}"
+        );
+        Fault::new(span, message)
+    }
+
+    /// `by (…)` or `without (…)`, if one is looked at.
+    fn grouping(&mut self) -> Parsed<Option<Grouping>> {
+        let by = self.at_keyword("by");
+        if !by && !self.at_keyword("without") {
+            return Ok(None);
+        }
+        self.advance()?;
+        let labels = self.label_list()?;
+        Ok(Some(if by { Grouping::By(labels) } else { Grouping::Without(labels) }))
+    }
+}
+
+fn unknown_function(name: &str, span: Span) -> Box<Fault> {
+    let mut message = format!("unknown function with name {name:?}");
+    if let Some(near) = functions::nearest(name) {
+        message.push_str(&format!(", did you mean {near:?}?"));
+    }
+    Fault::new(span, message)
+}

@@ -1,0 +1,179 @@
+//! Arithmetic on durations, inside `[ ]` and after `offset`.
+
+use super::{Parser, binary};
+use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
+use crate::syntax::check;
+use crate::syntax::lexer::{Fault, Parsed, TokenKind};
+use crate::syntax::literal::DURATION_SECONDS_MAX;
+use crate::syntax::span::Span;
+
+impl Parser<'_> {
+    /// A duration inside `[ ]`; one whose value is known already must be above 0.
+    pub(super) fn positive_duration(&mut self, expected: &str) -> Parsed<DurationExpr> {
+        if matches!(self.token.kind, TokenKind::RightBracket | TokenKind::Colon | TokenKind::End) {
+            return Err(self.expected(expected));
+        }
+        let start = self.token.span.start;
+        let duration = self.duration(0)?;
+        check::positive(&duration, self.span_from(start))?;
+        Ok(duration)
+    }
+
+    /// The duration after `offset`: one operand with at most one sign. So
+    /// `foo offset 2 ^ 2` is `(foo offset 2) ^ 2`; arithmetic needs parentheses here.
+    pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
+        let start = self.token.span.start;
+        let sign = self.sign()?;
+        let operand = self.duration_primary()?;
+        Ok(match sign {
+            Some(op) => DurationExpr::Unary(op, Box::new(operand), self.span_from(start)),
+            None => operand,
+        })
+    }
+
+    fn duration(&mut self, binding_min: u8) -> Parsed<DurationExpr> {
+        let mut left = self.duration_operand()?;
+        let mut chained = 0;
+        while let Some(operator) = self.operator().filter(|operator| operator.binding >= binding_min) {
+            let op = operator.op();
+            if !is_arithmetic(op) {
+                return Err(self.expected("one of + - * / % ^ in a duration"));
+            }
+            chained = self.height_above(chained, self.token.span)?;
+            if self.nesting + chained > super::NESTING_MAX {
+                return Err(Fault::new(self.token.span, "the duration has too many operators"));
+            }
+            let op_span = self.advance()?.span;
+            let right_min = if op == BinaryOp::Pow { operator.binding } else { operator.binding + 1 };
+            let right = self.nested(|parser| parser.duration(right_min))?;
+            if matches!(op, BinaryOp::Div | BinaryOp::Mod) && is_zero(&right) {
+                let what = if op == BinaryOp::Div { "division" } else { "modulo" };
+                return Err(Fault::new(op_span, format!("{what} by zero")));
+            }
+            let span = left.span().to(right.span());
+            left = DurationExpr::Binary(op, Box::new(left), Box::new(right), span);
+        }
+        Ok(left)
+    }
+
+    fn duration_operand(&mut self) -> Parsed<DurationExpr> {
+        let start = self.token.span.start;
+        let Some(sign) = self.sign()? else { return self.duration_primary() };
+        let operand = self.nested(|parser| parser.duration(binary::UNARY_BINDING))?;
+        Ok(DurationExpr::Unary(sign, Box::new(operand), self.span_from(start)))
+    }
+
+    fn duration_primary(&mut self) -> Parsed<DurationExpr> {
+        let token = self.token;
+        match token.kind {
+            TokenKind::Number | TokenKind::Duration => {
+                let (literal, token) = self.number_or_duration()?;
+                if literal.value > DURATION_SECONDS_MAX {
+                    return Err(Fault::new(token.span, "duration out of range"));
+                }
+                Ok(DurationExpr::Literal(literal, token.span))
+            }
+            TokenKind::LeftParen => {
+                let open = self.advance()?;
+                let inner = self.nested(|parser| parser.duration(0))?;
+                self.expect_closing(TokenKind::RightParen, ")", open)?;
+                Ok(DurationExpr::Paren(Box::new(inner), self.span_from(open.span.start)))
+            }
+            TokenKind::Word => self.duration_call(),
+            _ => Err(self.expected("a number, a duration, step(), range(), min_of() or max_of()")),
+        }
+    }
+
+    /// `step()`, `range()`, `min_of(a, b)`, `max_of(a, b)`, in any case.
+    fn duration_call(&mut self) -> Parsed<DurationExpr> {
+        let word = self.token;
+        let name = self.token_text(word).to_ascii_lowercase();
+        if !matches!(name.as_str(), "step" | "range" | "min_of" | "max_of") {
+            return Err(self.expected("a number, a duration, step(), range(), min_of() or max_of()"));
+        }
+        self.advance()?;
+        let open = self.expect(TokenKind::LeftParen, "\"(\"")?;
+        if name == "step" || name == "range" {
+            self.expect_closing(TokenKind::RightParen, ")", open)?;
+            let span = self.span_from(word.span.start);
+            return Ok(if name == "step" { DurationExpr::Step(span) } else { DurationExpr::Range(span) });
+        }
+        let first = self.nested(|parser| parser.duration(0))?;
+        self.expect(TokenKind::Comma, "\",\" between two durations")?;
+        let second = self.nested(|parser| parser.duration(0))?;
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        let span = self.span_from(word.span.start);
+        let (first, second) = (Box::new(first), Box::new(second));
+        Ok(match name.as_str() {
+            "min_of" => DurationExpr::MinOf(first, second, span),
+            _ => DurationExpr::MaxOf(first, second, span),
+        })
+    }
+}
+
+fn is_arithmetic(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Pow
+    )
+}
+
+fn is_zero(duration: &DurationExpr) -> bool {
+    matches!(duration, DurationExpr::Literal(literal, _) if literal.value == 0.0)
+}
+
+impl DurationExpr {
+    /// Where it was written.
+    pub fn span(&self) -> Span {
+        match self {
+            DurationExpr::Literal(_, span)
+            | DurationExpr::Step(span)
+            | DurationExpr::Range(span)
+            | DurationExpr::MinOf(_, _, span)
+            | DurationExpr::MaxOf(_, _, span)
+            | DurationExpr::Unary(_, _, span)
+            | DurationExpr::Binary(_, _, _, span)
+            | DurationExpr::Paren(_, span) => *span,
+        }
+    }
+
+    /// Its value in seconds where a query has this step and this length, both in seconds
+    /// and both 0 in an instant query. It may be negative, infinite or NaN.
+    pub fn seconds(&self, step: f64, range: f64) -> f64 {
+        match self {
+            DurationExpr::Literal(literal, _) => literal.value,
+            DurationExpr::Step(_) => step,
+            DurationExpr::Range(_) => range,
+            DurationExpr::MinOf(a, b, _) => a.seconds(step, range).min(b.seconds(step, range)),
+            DurationExpr::MaxOf(a, b, _) => a.seconds(step, range).max(b.seconds(step, range)),
+            DurationExpr::Unary(UnaryOp::Plus, inner, _) | DurationExpr::Paren(inner, _) => {
+                inner.seconds(step, range)
+            }
+            DurationExpr::Unary(UnaryOp::Minus, inner, _) => -inner.seconds(step, range),
+            DurationExpr::Binary(op, a, b, _) => {
+                let (a, b) = (a.seconds(step, range), b.seconds(step, range));
+                match op {
+                    BinaryOp::Add => a + b,
+                    BinaryOp::Sub => a - b,
+                    BinaryOp::Mul => a * b,
+                    BinaryOp::Div => a / b,
+                    BinaryOp::Mod => a % b,
+                    BinaryOp::Pow => a.powf(b),
+                    _ => f64::NAN,
+                }
+            }
+        }
+    }
+
+    /// Whether its value depends on the query's step or length.
+    pub fn depends_on_query(&self) -> bool {
+        match self {
+            DurationExpr::Literal(..) => false,
+            DurationExpr::Step(_) | DurationExpr::Range(_) => true,
+            DurationExpr::MinOf(a, b, _)
+            | DurationExpr::MaxOf(a, b, _)
+            | DurationExpr::Binary(_, a, b, _) => a.depends_on_query() || b.depends_on_query(),
+            DurationExpr::Unary(_, inner, _) | DurationExpr::Paren(inner, _) => inner.depends_on_query(),
+        }
+    }
+}

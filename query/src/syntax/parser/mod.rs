@@ -1,0 +1,204 @@
+//! From tokens to a checked syntax tree: a Pratt parser, split by construct.
+//!
+//! ```text
+//! expression.rs   operators by precedence, unary signs, parentheses, literals
+//! binary.rs       the table of operators; bool, on, ignoring, group_*, fill*
+//! selector.rs     metric{matchers}, and what may follow a selector: [5m], [1h:5m], offset, @
+//! duration.rs     arithmetic on durations inside [ ] and after offset
+//! call.rs         functions and aggregations
+//! ```
+//!
+//! Types are checked while the tree grows, by the rules of `check.rs`: each part knows its
+//! type, so no second walk is needed and the first error in the text is the one reported.
+//!
+//! # Invariants
+//! - I1: no text, however deeply nested, makes the parser or a later walk over its tree
+//!   exhaust the stack: recursion stops at [`NESTING_MAX`], a tree is never higher than
+//!   [`HEIGHT_MAX`].
+//! - I2: every error's span lies inside the text.
+
+mod binary;
+mod call;
+mod duration;
+mod expression;
+mod selector;
+
+pub(super) use binary::{UNARY_BINDING, binding};
+
+use crate::error::QueryError;
+use crate::functions::ValueType;
+use crate::syntax::ast::Expr;
+use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
+use crate::syntax::span::Span;
+
+/// The longest text that is read, bytes.
+pub const QUERY_BYTES_MAX: usize = 1 << 20;
+
+/// How deeply parentheses, calls and signs may be nested.
+pub const NESTING_MAX: u32 = 200;
+
+/// How high a tree may be. A chain of operators (`a + b + c …`) grows by one level with
+/// each operator, without nesting.
+pub const HEIGHT_MAX: u32 = 1000;
+
+/// Parses and checks a query.
+///
+/// # Errors
+/// [`QueryError::Parse`] with the place of the first fault and what was expected there.
+pub fn parse(text: &str) -> Result<Expr, QueryError> {
+    if text.len() > QUERY_BYTES_MAX {
+        let message = format!("the query has {} bytes, the limit is {QUERY_BYTES_MAX}", text.len());
+        return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
+    }
+    Parser::new(text).and_then(Parser::whole).map_err(|fault| located(text, *fault))
+}
+
+fn located(text: &str, fault: Fault) -> QueryError {
+    let Fault { span, message } = fault;
+    let position = span.position(text);
+    QueryError::Parse {
+        line: position.line,
+        column: position.column,
+        start: span.start,
+        end: span.end,
+        message,
+    }
+}
+
+/// An expression with what the checks and the limits need to know about it.
+struct Tree {
+    expr: Expr,
+    value_type: ValueType,
+    /// Levels below and including the root.
+    height: u32,
+}
+
+impl Tree {
+    fn leaf(expr: Expr, value_type: ValueType) -> Self {
+        Tree { expr, value_type, height: 1 }
+    }
+}
+
+/// The state: one token of look-ahead.
+struct Parser<'q> {
+    text: &'q str,
+    lexer: Lexer<'q>,
+    /// The token that is looked at.
+    token: Token,
+    /// Where the token before it ended.
+    previous_end: u32,
+    nesting: u32,
+}
+
+impl<'q> Parser<'q> {
+    fn new(text: &'q str) -> Parsed<Self> {
+        let mut lexer = Lexer::new(text);
+        let token = lexer.next()?;
+        Ok(Parser { text, lexer, token, previous_end: 0, nesting: 0 })
+    }
+
+    /// Parses the whole text as one expression.
+    fn whole(mut self) -> Parsed<Expr> {
+        if self.token.kind == TokenKind::End {
+            return Err(Fault::new(self.token.span, "no expression found in input"));
+        }
+        let tree = self.expression(0)?;
+        if self.token.kind == TokenKind::End {
+            Ok(tree.expr)
+        } else {
+            Err(self.expected("an operator or the end"))
+        }
+    }
+
+    /// Goes on to the next token and gives the one that was looked at.
+    fn advance(&mut self) -> Parsed<Token> {
+        let next = self.lexer.next()?;
+        self.previous_end = self.token.span.end;
+        Ok(std::mem::replace(&mut self.token, next))
+    }
+
+    /// The token after the one that is looked at; a fault there shows when it is reached.
+    fn peek_kind(&self) -> Option<TokenKind> {
+        let mut ahead = self.lexer;
+        ahead.next().ok().map(|token| token.kind)
+    }
+
+    fn token_text(&self, token: Token) -> &'q str {
+        token.span.text(self.text)
+    }
+
+    /// From `start` to the end of the token before the one that is looked at.
+    fn span_from(&self, start: u32) -> Span {
+        Span { start, end: self.previous_end }
+    }
+
+    /// Whether the word that is looked at is `keyword`, in any case.
+    fn at_keyword(&self, keyword: &str) -> bool {
+        self.token.kind == TokenKind::Word && self.token_text(self.token).eq_ignore_ascii_case(keyword)
+    }
+
+    /// Goes past a token of this kind or reports what was expected.
+    fn expect(&mut self, kind: TokenKind, expected: &str) -> Parsed<Token> {
+        if self.token.kind == kind { self.advance() } else { Err(self.expected(expected)) }
+    }
+
+    /// Goes past the token that closes `open`.
+    fn expect_closing(&mut self, kind: TokenKind, closing: &str, open: Token) -> Parsed<Token> {
+        if self.token.kind == kind {
+            return self.advance();
+        }
+        let place = open.span.position(self.text);
+        let expected = format!("{closing:?} to close {:?} at {place}", self.token_text(open));
+        Err(self.expected(&expected))
+    }
+
+    /// The fault that something else than `expected` was found.
+    fn expected(&self, expected: &str) -> Box<Fault> {
+        Fault::new(self.token.span, format!("unexpected {}, expected {expected}", self.found()))
+    }
+
+    /// How a message calls the token that is looked at.
+    fn found(&self) -> String {
+        /// Longer texts are cut, in characters.
+        const SHOWN_MAX: usize = 32;
+        let text = self.token_text(self.token);
+        let what = match self.token.kind {
+            TokenKind::End => return "end of input".to_owned(),
+            TokenKind::String => "string ",
+            TokenKind::Number => "number ",
+            TokenKind::Duration => "duration ",
+            TokenKind::Word => "identifier ",
+            _ => "",
+        };
+        let cut = text.char_indices().nth(SHOWN_MAX).map_or(text, |(index, _)| &text[..index]);
+        let dots = if cut.len() < text.len() { "…" } else { "" };
+        match self.token.kind {
+            TokenKind::Word | TokenKind::String => format!("{what}{cut}{dots}"),
+            _ => format!("{what}{cut:?}{dots}"),
+        }
+    }
+
+    /// Runs `inner` one level deeper.
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.nesting == NESTING_MAX {
+            let message = format!("the expression is nested deeper than {NESTING_MAX} levels");
+            return Err(Fault::new(self.token.span, message));
+        }
+        self.nesting += 1;
+        let result = inner(self);
+        self.nesting -= 1;
+        result
+    }
+
+    /// One level above the highest of `heights`, if that is within the limit.
+    fn height_above(&self, below: u32, span: Span) -> Parsed<u32> {
+        if below >= HEIGHT_MAX {
+            let message = format!("the expression chains more than {HEIGHT_MAX} operators");
+            return Err(Fault::new(span, message));
+        }
+        Ok(below + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

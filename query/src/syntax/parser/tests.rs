@@ -1,0 +1,337 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::syntax::ast::*;
+use crate::syntax::{print, value_type};
+
+fn parsed(text: &str) -> Expr {
+    parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+}
+
+fn error(text: &str) -> String {
+    match parse(text) {
+        Ok(expr) => panic!("{text:?} parsed as {}", print(&expr)),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The tree with parentheses round every operator.
+fn grouped(expr: &Expr) -> String {
+    match &expr.kind {
+        ExprKind::Binary(b) => format!("({} {} {})", grouped(&b.lhs), b.op.as_str(), grouped(&b.rhs)),
+        ExprKind::Unary(u) => format!("({}{})", u.op.as_str(), grouped(&u.expr)),
+        ExprKind::Paren(inner) => grouped(inner),
+        _ => print(expr),
+    }
+}
+
+#[test]
+fn precedence_and_associativity() {
+    let cases = [
+        ("1 + 2 * 3 ^ 4", "(1 + (2 * (3 ^ 4)))"),
+        ("1 - 2 - 3", "((1 - 2) - 3)"),
+        ("2 ^ 3 ^ 4", "(2 ^ (3 ^ 4))"),
+        ("-2 ^ 2", "(-(2 ^ 2))"),
+        ("2 ^ -1", "(2 ^ (-1))"),
+        ("2 ^ -1 * 3", "((2 ^ (-1)) * 3)"),
+        ("-a * b", "((-a) * b)"),
+        ("1 - -1", "(1 - (-1))"),
+        ("a or b and c unless d", "(a or ((b and c) unless d))"),
+        ("a and b == c + d atan2 e", "(a and (b == (c + (d atan2 e))))"),
+        ("a </ 1 > b", "((a </ 1) > b)"),
+        ("-a offset 5m", "(-a offset 5m)"),
+        ("a ^ b offset 5m", "(a ^ b offset 5m)"),
+        ("(1 + 2) * 3", "((1 + 2) * 3)"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(grouped(&parsed(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn keywords_as_names() {
+    for name in [
+        "by", "without", "and", "or", "unless", "offset", "start", "end", "step", "range", "min_of", "max_of",
+    ] {
+        assert_eq!(print(&parsed(name)), name);
+        assert_eq!(print(&parsed(&format!("{name} + {name}"))), format!("{name} + {name}"));
+    }
+    for name in
+        ["anchored", "smoothed", "fill", "fill_left", "fill_right", "limitk", "limit_ratio", "sum", "topk"]
+    {
+        assert_eq!(print(&parsed(name)), name);
+        assert_eq!(print(&parsed(&format!("{name}{{a=\"b\"}}[5m]"))), format!("{name}{{a=\"b\"}}[5m]"));
+    }
+    for name in ["on", "ignoring", "group_left", "group_right", "bool", "atan2"] {
+        assert!(error(name).contains("expected an expression"), "{name}");
+    }
+    for label in ["on", "by", "bool", "and", "sum", "offset", "inf", "nan", "start", "group_left", "atan2"] {
+        parsed(&format!("sum by ({label}) (a{{{label}=\"x\"}})"));
+    }
+    assert_eq!(print(&parsed("SUM BY (a) (b) AND ON (c) d")), "sum by (a) (b) and on (c) d");
+    assert!(error("RATE(a[5m])").contains("did you mean \"rate\"?"));
+}
+
+#[test]
+fn selectors() {
+    let expr = parsed(r#"{"my.metric", "my.label"=~"v", b!=`w`,}"#);
+    let ExprKind::Selector(selector) = &expr.kind else { panic!("a selector") };
+    assert_eq!(selector.name, None);
+    let matchers: Vec<_> =
+        selector.matchers.iter().map(|m| (m.name.as_str(), m.op.as_str(), m.value.as_str())).collect();
+    assert_eq!(matchers, [("__name__", "=", "my.metric"), ("my.label", "=~", "v"), ("b", "!=", "w")]);
+
+    let named = parsed("up{job='api'}");
+    let ExprKind::Selector(selector) = &named.kind else { panic!("a selector") };
+    assert_eq!(selector.name.as_deref(), Some("up"));
+    assert_eq!(selector.matchers[0].value, "up");
+    assert_eq!(named.span, Span::new(0, 13));
+}
+
+#[test]
+fn selectors_that_are_refused() {
+    let cases = [
+        ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("{a=\"\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("{a=~\".*\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("a{__name__=\"b\"}", "1:1: parse error: metric name must not be set twice: \"a\" or \"b\""),
+        ("a{\"b\"}", "1:3: parse error: metric name must not be set twice: \"b\" is the second"),
+        ("{\"a\",\"b\"}", "1:6: parse error: metric name must not be set twice: \"b\" is the second"),
+        ("a{b}", "1:4: parse error: unexpected \"}\", expected one of =, !=, =~, !~ after a label name"),
+        (
+            "a{b=c}",
+            "1:5: parse error: unexpected identifier c, expected a quoted string after a label matching operator",
+        ),
+        (
+            "a{b=\"c\"",
+            "1:8: parse error: unexpected end of input, expected \",\" or \"}\" after a label matcher",
+        ),
+        ("a{,}", "1:3: parse error: unexpected \",\", expected a label name or \"}\""),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected, "{text}");
+    }
+    assert!(error("a{b=~\"(\"}").starts_with("1:3: parse error: "), "{}", error("a{b=~\"(\"}"));
+}
+
+#[test]
+fn ranges_and_modifiers() {
+    let expr = parsed("foo[5m] @ 100 offset -1m anchored");
+    let ExprKind::Range(range) = &expr.kind else { panic!("a range") };
+    assert_eq!(range.selector.edges, Edges::Anchored);
+    assert_eq!(range.selector.modifiers.at, Some(AtModifier::Time(100_000)));
+    assert!(range.selector.modifiers.at_first);
+    assert_eq!(range.range.seconds(0.0, 0.0), 300.0);
+    let offset = range.selector.modifiers.offset.as_ref().expect("an offset");
+    assert_eq!(offset.seconds(0.0, 0.0), -60.0);
+    assert_eq!(expr.span, Span::new(0, 33));
+
+    let expr = parsed("foo[step() + 1m:range() / 10] offset min_of(step(), 1s)");
+    let ExprKind::Subquery(subquery) = &expr.kind else { panic!("a subquery") };
+    assert_eq!(subquery.range.seconds(15.0, 300.0), 75.0);
+    assert_eq!(subquery.step.as_ref().map(|step| step.seconds(15.0, 300.0)), Some(30.0));
+    assert_eq!(
+        grouped(&parsed("foo offset min_of(step(), 1s) + 8000")),
+        "(foo offset min_of(step(), 1s) + 8000)"
+    );
+    assert_eq!(print(&parsed("foo @ 1.0015")), "foo @ 1.002");
+}
+
+#[test]
+fn ranges_that_are_refused() {
+    let cases = [
+        ("foo[0]", "1:5: parse error: duration must be greater than 0"),
+        ("foo[5m - 5m]", "1:5: parse error: duration must be greater than 0"),
+        ("foo[1/0]", "1:6: parse error: division by zero"),
+        ("foo[]", "1:5: parse error: unexpected \"]\", expected a duration after \"[\""),
+        ("foo[5m", "1:7: parse error: unexpected end of input, expected \"]\" to close \"[\" at 1:4"),
+        ("sum(foo)[5m]", "1:9: parse error: ranges only allowed for vector selectors"),
+        ("foo offset 1m [5m]", "1:15: parse error: no offset modifiers allowed before range"),
+        ("foo @ 1 @ 2", "1:9: parse error: @ <timestamp> may not be set multiple times"),
+        (
+            "foo anchored smoothed",
+            "1:14: parse error: anchored and smoothed modifiers cannot be used together",
+        ),
+        ("foo[5m:] anchored", "1:10: parse error: anchored modifier is not supported for subqueries"),
+        (
+            "foo[5m][1h:]",
+            "1:1: parse error: subquery is only allowed on instant vector, got range vector instead",
+        ),
+        (
+            "max_over_time((foo[3m] anchored))",
+            "1:15: parse error: anchored modifier can only be used with: changes, delta, increase, rate, resets - not with max_over_time",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn calls_and_aggregations() {
+    assert_eq!(print(&parsed("topk(5, a) without (b)")), "topk without (b) (5, a)");
+    assert_eq!(print(&parsed("info(a, {b=~\".*\"})")), "info(a, {b=~\".*\"})");
+    parsed("label_join(a, \"b\", \",\")");
+    parsed("time() + step() + range() + start() + end() + min_of(1, 2) + pi()");
+    let cases = [
+        (
+            "rate(a)",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        ("rate()", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0"),
+        ("abs(a,)", "1:6: parse error: trailing commas not allowed in function call args"),
+        ("rate(a[5m]", "1:11: parse error: unexpected end of input, expected \")\" to close \"(\" at 1:5"),
+        ("round(a, 1, 2)", "1:1: parse error: expected at most 2 argument(s) in call to \"round\", got 3"),
+        (
+            "sum(a[5m])",
+            "1:5: parse error: expected type instant vector in aggregation expression, got range vector",
+        ),
+        (
+            "topk(a)",
+            "1:5: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
+        ),
+        (
+            "sum(a, b)",
+            "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 1, got 2",
+        ),
+        ("count_values(\"a\\xc5z\", b)", "1:14: parse error: invalid label name \"a\\xc5z\""),
+        (
+            "info(a, b)",
+            "1:9: parse error: unexpected identifier b, expected label matchers in braces as the second argument of \"info\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected, "{text}");
+    }
+    let many = format!("histogram_quantiles(a, \"q\"{})", ", 0.5".repeat(11));
+    assert!(error(&many).contains("at most 12 argument(s)"));
+}
+
+#[test]
+fn operators_and_their_words() {
+    let cases = [
+        ("a+on(b,)group_left c", "a + on (b) group_left () c"),
+        ("a == bool ignoring(x) fill(0) b", "a == bool ignoring (x) fill (0) b"),
+        ("a + fill_right(-5m) fill_left(Inf) b", "a + fill_left (Inf) fill_right (-300) b"),
+        ("fill + fill(0) fill_left", "fill + fill (0) fill_left"),
+        ("1 + on() a", "1 + a"),
+        ("a and ignoring(x) b", "a and ignoring (x) b"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(print(&parsed(text)), expected, "{text}");
+    }
+    for (text, at, reason) in [
+        ("1 == 2", "1:3", "comparisons between scalars must use BOOL modifier"),
+        ("a + bool b", "1:3", "bool modifier can only be used on comparison operators"),
+        ("1 and a", "1:3", "set operator \"and\" not allowed in binary scalar expression"),
+        ("a and on(x) group_left b", "1:3", "no grouping allowed for \"and\" operation"),
+        ("a or fill(1) b", "1:3", "filling in missing series not allowed for set operators"),
+        ("a + on(x) 1", "1:3", "vector matching only allowed between instant vectors"),
+        ("a + fill(x) 1", "1:10", "unexpected identifier x, expected a number or a duration"),
+        ("a + on(x) group_left(x) b", "1:3", "label \"x\" must not occur in ON and GROUP clause at once"),
+        (
+            "a[5m] + 1",
+            "1:1",
+            "binary expression must contain only scalar and instant vector types, got \"range vector\"",
+        ),
+        (
+            "\"a\" + 1",
+            "1:1",
+            "binary expression must contain only scalar and instant vector types, got \"string\"",
+        ),
+        (
+            "-\"a\"",
+            "1:1",
+            "unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
+        ),
+    ] {
+        assert_eq!(error(text), format!("{at}: parse error: {reason}"), "{text}");
+    }
+}
+
+#[test]
+fn errors_know_their_line() {
+    assert_eq!(
+        error("sum(\n  a,\n  b)"),
+        "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 1, got 2"
+    );
+    assert_eq!(error("# all\na + # b\n *"), "3:2: parse error: unexpected \"*\", expected an expression");
+    assert_eq!(error(""), "1:1: parse error: no expression found in input");
+    assert_eq!(error("a b"), "1:3: parse error: unexpected identifier b, expected an operator or the end");
+    assert_eq!(error("1 !~ 2"), "1:3: parse error: unexpected \"!~\", expected an operator or the end");
+}
+
+#[test]
+fn types() {
+    for (text, expected) in [
+        ("1", ValueType::Scalar),
+        ("-(1 + 2)", ValueType::Scalar),
+        ("\"a\"", ValueType::String),
+        ("a", ValueType::InstantVector),
+        ("1 + a", ValueType::InstantVector),
+        ("a + 1", ValueType::InstantVector),
+        ("a == a", ValueType::InstantVector),
+        ("a[5m]", ValueType::RangeVector),
+        ("sum(a)[5m:]", ValueType::RangeVector),
+        ("time()", ValueType::Scalar),
+    ] {
+        assert_eq!(value_type(&parsed(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn depth_is_limited_without_exhausting_the_stack() {
+    let many = 10_000;
+    for text in [
+        "(".repeat(many),
+        "-".repeat(many),
+        format!("{}1{}", "(".repeat(many), ")".repeat(many)),
+        format!("{}a{}", "abs(".repeat(many), ")".repeat(many)),
+        format!("{}a{}", "sum(".repeat(many), ")".repeat(many)),
+        format!("2{}", " ^ 2".repeat(many)),
+        format!("a[{}1{}]", "(".repeat(many), ")".repeat(many)),
+        format!("a[{}1]", "-".repeat(many)),
+        format!("a[1{}]", " + 1".repeat(many)),
+        format!("a[{}1{}]", "min_of(".repeat(many), ", 1)".repeat(many)),
+        format!("a offset {}1{}", "(".repeat(many), ")".repeat(many)),
+    ] {
+        let message = error(&text);
+        assert!(
+            message.contains("nested deeper than 200") || message.contains("too many operators"),
+            "{message}"
+        );
+    }
+    assert!(error(&format!("a{}", " + a".repeat(many))).contains("chains more than 1000 operators"));
+    let highest = format!("a{}", " + a".repeat(HEIGHT_MAX as usize - 1));
+    assert_eq!(parsed(&print(&parsed(&highest))), parsed(&highest));
+    parsed(&format!("{}a{}", "(".repeat(199), ")".repeat(199)));
+    let long = "a".repeat(QUERY_BYTES_MAX + 1);
+    assert!(error(&long).contains("the limit is 1048576"));
+}
+
+proptest! {
+    /// Whatever the bytes: no panic, and an error's span lies inside the text.
+    #[test]
+    fn any_text_is_answered(text in "[a-c0-9 (){}\\[\\]\"'`\\\\,:@+*/^=!~<>.#\n_üµ-]{0,40}") {
+        if let Err(QueryError::Parse { start, end, .. }) = parse(&text) {
+            prop_assert!(text.get(start as usize..end as usize).is_some(), "{start}..{end} in {text:?}");
+        }
+    }
+
+    /// The same with words of the language, which get further.
+    #[test]
+    fn any_words_are_answered(words in prop::collection::vec(prop::sample::select(vec![
+        "sum", "rate", "a", "by", "(", ")", "(", ")", "[", "]", ":", "5m", "1", "step", "on", "group_left", "offset",
+        "@", "+", "-", "*", "^", "==", "and", "{", "}", "x", "=", "=~", "\"v\"", ",", "bool", "fill", "anchored",
+        "min_of", "start", "</", "info", "inf",
+    ]), 0..24)) {
+        let text = words.join(" ");
+        match parse(&text) {
+            Ok(expr) => prop_assert_eq!(parse(&print(&expr)).ok(), Some(expr)),
+            Err(QueryError::Parse { start, end, .. }) => {
+                prop_assert!(text.get(start as usize..end as usize).is_some(), "{}..{} in {:?}", start, end, text);
+            }
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}

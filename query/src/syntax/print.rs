@@ -1,0 +1,491 @@
+//! From a tree back to text: on one line, or on several where one would be too long.
+//!
+//! What is printed parses to an equal tree. Parentheses are in the tree where they were
+//! written; for trees that were built otherwise the printer adds those that are needed.
+//!
+//! All printing goes through [`Printer`], which writes to any [`fmt::Write`]. A second
+//! sink, [`Columns`], only counts and gives up at the limit, so that asking at each node
+//! whether it fits a line costs at most one line's width.
+
+use std::fmt::{self, Write};
+
+use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
+
+use crate::functions::aggregates;
+use crate::syntax::ast::{
+    Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, Grouping,
+    MatchLabels, NumberLiteral, Selector, Subquery, TimeModifiers, VectorMatching,
+};
+use crate::syntax::check::edges_name;
+use crate::syntax::literal::UNITS;
+use crate::syntax::parser::{UNARY_BINDING, binding};
+
+/// [`pretty`] breaks what is longer than this, in bytes.
+const LINE_MAX: usize = 100;
+
+/// Binds tighter than every operator.
+const PRIMARY: u8 = u8::MAX;
+
+/// The query on one line, in the canonical form.
+pub fn print(expr: &Expr) -> String {
+    let mut text = String::new();
+    Printer { out: &mut text }.expr(expr).expect("writing to a string does not fail");
+    text
+}
+
+/// The query in canonical form, broken into indented lines where one line would be longer
+/// than 100 bytes.
+pub fn pretty(expr: &Expr) -> String {
+    let mut text = String::new();
+    lines(&mut text, expr, 0).expect("writing to a string does not fail");
+    text
+}
+
+/// A sink that counts bytes and fails past [`LINE_MAX`].
+struct Columns {
+    used: usize,
+}
+
+impl Write for Columns {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.used += text.len();
+        if self.used > LINE_MAX { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn fits_a_line(expr: &Expr) -> bool {
+    Printer { out: &mut Columns { used: 0 } }.expr(expr).is_ok()
+}
+
+/// Writes `expr` from the start of a line, indented by `level`.
+fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
+    let indent = level * 2;
+    write!(out, "{:indent$}", "")?;
+    if fits_a_line(expr) {
+        return Printer { out }.expr(expr);
+    }
+    match &expr.kind {
+        ExprKind::Paren(inner) => {
+            out.push_str("(\n");
+            lines(out, inner, level + 1)?;
+            write!(out, "\n{:indent$})", "")
+        }
+        ExprKind::Call(call) => {
+            out.push_str(call.function.name);
+            argument_lines(out, call.args.iter(), level)
+        }
+        ExprKind::Aggregate(aggregate) => {
+            Printer { out }.aggregate_head(aggregate)?;
+            let args = aggregate.param.iter().chain(std::iter::once(&aggregate.expr)).map(AsRef::as_ref);
+            argument_lines(out, args, level)
+        }
+        ExprKind::Binary(binary) => {
+            out.truncate(out.len() - indent);
+            operand_lines(out, &binary.lhs, level + 1, left_min(binary.op))?;
+            write!(out, "\n{:indent$}", "")?;
+            Printer { out }.operator(binary)?;
+            out.push('\n');
+            operand_lines(out, &binary.rhs, level + 1, right_min(binary.op))
+        }
+        ExprKind::Unary(unary) => {
+            out.push_str(unary.op.as_str());
+            let start = out.len();
+            operand_lines(out, &unary.expr, level, UNARY_BINDING)?;
+            out.replace_range(start..start + indent, "");
+            Ok(())
+        }
+        ExprKind::Subquery(subquery) => {
+            out.truncate(out.len() - indent);
+            operand_lines(out, &subquery.expr, level, PRIMARY)?;
+            Printer { out }.subquery_suffix(subquery)
+        }
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {
+            Printer { out }.expr(expr)
+        }
+    }
+}
+
+/// `(`, the arguments on lines of their own, `)`.
+fn argument_lines<'e>(out: &mut String, args: impl Iterator<Item = &'e Expr>, level: usize) -> fmt::Result {
+    out.push('(');
+    let mut separator = "\n";
+    for arg in args {
+        out.push_str(separator);
+        lines(out, arg, level + 1)?;
+        separator = ",\n";
+    }
+    let indent = level * 2;
+    write!(out, "\n{:indent$})", "")
+}
+
+/// An operand, with parentheses if it binds looser than `binding_min`.
+fn operand_lines(out: &mut String, expr: &Expr, level: usize, binding_min: u8) -> fmt::Result {
+    if expr_binding(expr) >= binding_min {
+        return lines(out, expr, level);
+    }
+    let indent = level * 2;
+    writeln!(out, "{:indent$}(", "")?;
+    lines(out, expr, level + 1)?;
+    write!(out, "\n{:indent$})", "")
+}
+
+/// What the left side of `op` must at least bind like to stand without parentheses.
+fn left_min(op: BinaryOp) -> u8 {
+    if op == BinaryOp::Pow { binding(op) + 1 } else { binding(op) }
+}
+
+/// What the right side of `op` must at least bind like to stand without parentheses.
+fn right_min(op: BinaryOp) -> u8 {
+    if op == BinaryOp::Pow { binding(op) } else { binding(op) + 1 }
+}
+
+fn expr_binding(expr: &Expr) -> u8 {
+    match &expr.kind {
+        ExprKind::Binary(binary) => binding(binary.op),
+        ExprKind::Unary(_) => UNARY_BINDING - 1,
+        _ => PRIMARY,
+    }
+}
+
+/// Writes the canonical form on one line.
+struct Printer<'o, W> {
+    out: &'o mut W,
+}
+
+impl<W: Write> Printer<'_, W> {
+    fn expr(&mut self, expr: &Expr) -> fmt::Result {
+        match &expr.kind {
+            ExprKind::Number(literal) => self.number(literal),
+            ExprKind::String(text) => self.quoted(text),
+            ExprKind::Selector(selector) => {
+                self.selector(selector)?;
+                self.selector_suffix(selector)
+            }
+            ExprKind::Range(range) => {
+                self.selector(&range.selector)?;
+                self.out.write_char('[')?;
+                self.duration(&range.range)?;
+                self.out.write_char(']')?;
+                self.selector_suffix(&range.selector)
+            }
+            ExprKind::Subquery(subquery) => {
+                self.operand(&subquery.expr, PRIMARY)?;
+                self.subquery_suffix(subquery)
+            }
+            ExprKind::Call(call) => {
+                self.out.write_str(call.function.name)?;
+                self.arguments(call.args.iter())
+            }
+            ExprKind::Aggregate(aggregate) => {
+                self.aggregate_head(aggregate)?;
+                self.arguments(
+                    aggregate.param.iter().chain(std::iter::once(&aggregate.expr)).map(AsRef::as_ref),
+                )
+            }
+            ExprKind::Binary(binary) => {
+                self.operand(&binary.lhs, left_min(binary.op))?;
+                self.out.write_char(' ')?;
+                self.operator(binary)?;
+                self.out.write_char(' ')?;
+                // A sign cannot be torn from its operand, so it needs no parentheses here.
+                let is_sign = matches!(binary.rhs.kind, ExprKind::Unary(_));
+                self.operand(&binary.rhs, if is_sign { 0 } else { right_min(binary.op) })
+            }
+            ExprKind::Unary(unary) => {
+                self.out.write_str(unary.op.as_str())?;
+                let is_sign = matches!(unary.expr.kind, ExprKind::Unary(_));
+                self.operand(&unary.expr, if is_sign { 0 } else { UNARY_BINDING })
+            }
+            ExprKind::Paren(inner) => self.parenthesised(inner),
+        }
+    }
+
+    fn operand(&mut self, expr: &Expr, binding_min: u8) -> fmt::Result {
+        if expr_binding(expr) < binding_min { self.parenthesised(expr) } else { self.expr(expr) }
+    }
+
+    fn parenthesised(&mut self, expr: &Expr) -> fmt::Result {
+        self.out.write_char('(')?;
+        self.expr(expr)?;
+        self.out.write_char(')')
+    }
+
+    fn arguments<'e>(&mut self, args: impl Iterator<Item = &'e Expr>) -> fmt::Result {
+        let mut separator = "(";
+        let mut empty = true;
+        for arg in args {
+            self.out.write_str(separator)?;
+            self.expr(arg)?;
+            separator = ", ";
+            empty = false;
+        }
+        self.out.write_str(if empty { "()" } else { ")" })
+    }
+
+    /// `sum` or `sum by (a, b) `.
+    fn aggregate_head(&mut self, aggregate: &Aggregate) -> fmt::Result {
+        self.out.write_str(aggregates::of(aggregate.op).name)?;
+        let (word, labels) = match &aggregate.grouping {
+            Grouping::None => return Ok(()),
+            Grouping::By(labels) => (" by ", labels),
+            Grouping::Without(labels) => (" without ", labels),
+        };
+        self.out.write_str(word)?;
+        self.labels(labels)?;
+        self.out.write_char(' ')
+    }
+
+    /// The operator and the words after it.
+    fn operator(&mut self, binary: &Binary) -> fmt::Result {
+        self.out.write_str(binary.op.as_str())?;
+        if binary.return_bool {
+            self.out.write_str(" bool")?;
+        }
+        binary.matching.as_ref().map_or(Ok(()), |matching| self.matching(matching))
+    }
+
+    fn matching(&mut self, matching: &VectorMatching) -> fmt::Result {
+        let (word, labels) = match &matching.labels {
+            MatchLabels::On(labels) => (" on ", labels),
+            MatchLabels::Ignoring(labels) => (" ignoring ", labels),
+        };
+        let group = match &matching.cardinality {
+            Cardinality::GroupLeft(labels) => Some((" group_left ", labels)),
+            Cardinality::GroupRight(labels) => Some((" group_right ", labels)),
+            Cardinality::OneToOne | Cardinality::ManyToMany => None,
+        };
+        if matching.explicit || group.is_some() {
+            self.out.write_str(word)?;
+            self.labels(labels)?;
+        }
+        if let Some((word, labels)) = group {
+            self.out.write_str(word)?;
+            self.labels(labels)?;
+        }
+        match (matching.fill_left, matching.fill_right) {
+            (Some(left), Some(right)) if left.to_bits() == right.to_bits() => self.fill("fill", left),
+            (left, right) => {
+                left.map_or(Ok(()), |value| self.fill("fill_left", value))?;
+                right.map_or(Ok(()), |value| self.fill("fill_right", value))
+            }
+        }
+    }
+
+    fn fill(&mut self, word: &str, value: f64) -> fmt::Result {
+        write!(self.out, " {word} (")?;
+        self.float(value)?;
+        self.out.write_char(')')
+    }
+
+    fn labels(&mut self, labels: &[String]) -> fmt::Result {
+        self.out.write_char('(')?;
+        for (index, label) in labels.iter().enumerate() {
+            if index > 0 {
+                self.out.write_str(", ")?;
+            }
+            self.label(label)?;
+        }
+        self.out.write_char(')')
+    }
+
+    fn label(&mut self, label: &str) -> fmt::Result {
+        if is_plain_label(label) { self.out.write_str(label) } else { self.quoted(label) }
+    }
+
+    fn selector(&mut self, selector: &Selector) -> fmt::Result {
+        if let Some(name) = &selector.name {
+            self.out.write_str(name)?;
+        }
+        let inside = &selector.matchers[usize::from(selector.name.is_some())..];
+        if inside.is_empty() && selector.name.is_some() {
+            return Ok(());
+        }
+        self.out.write_char('{')?;
+        for (index, matcher) in inside.iter().enumerate() {
+            if index > 0 {
+                self.out.write_str(", ")?;
+            }
+            self.matcher(matcher)?;
+        }
+        self.out.write_char('}')
+    }
+
+    fn matcher(&mut self, matcher: &Matcher) -> fmt::Result {
+        let is_name = matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal;
+        // A name that needs quotes stands alone, as it is usually written.
+        if is_name && !matcher.value.is_empty() && !is_plain_name(&matcher.value) {
+            return self.quoted(&matcher.value);
+        }
+        self.label(&matcher.name)?;
+        self.out.write_str(matcher.op.as_str())?;
+        self.quoted(&matcher.value)
+    }
+
+    fn selector_suffix(&mut self, selector: &Selector) -> fmt::Result {
+        let edges = edges_name(selector.edges);
+        if !edges.is_empty() {
+            write!(self.out, " {edges}")?;
+        }
+        self.time_modifiers(&selector.modifiers)
+    }
+
+    fn subquery_suffix(&mut self, subquery: &Subquery) -> fmt::Result {
+        self.out.write_char('[')?;
+        self.duration(&subquery.range)?;
+        self.out.write_char(':')?;
+        if let Some(step) = &subquery.step {
+            self.duration(step)?;
+        }
+        self.out.write_char(']')?;
+        self.time_modifiers(&subquery.modifiers)
+    }
+
+    fn time_modifiers(&mut self, modifiers: &TimeModifiers) -> fmt::Result {
+        if modifiers.at_first {
+            self.at(modifiers)?;
+            return self.offset(modifiers);
+        }
+        self.offset(modifiers)?;
+        self.at(modifiers)
+    }
+
+    fn at(&mut self, modifiers: &TimeModifiers) -> fmt::Result {
+        match modifiers.at {
+            None => Ok(()),
+            Some(AtModifier::Start) => self.out.write_str(" @ start()"),
+            Some(AtModifier::End) => self.out.write_str(" @ end()"),
+            Some(AtModifier::Time(time_ms)) => {
+                let sign = if time_ms < 0 { "-" } else { "" };
+                let absolute = time_ms.unsigned_abs();
+                write!(self.out, " @ {sign}{}.{:03}", absolute / 1000, absolute % 1000)
+            }
+        }
+    }
+
+    fn offset(&mut self, modifiers: &TimeModifiers) -> fmt::Result {
+        let Some(offset) = &modifiers.offset else { return Ok(()) };
+        self.out.write_str(" offset ")?;
+        match offset {
+            DurationExpr::Unary(op, inner, _) => {
+                self.out.write_str(op.as_str())?;
+                self.duration_operand(inner, PRIMARY)
+            }
+            other => self.duration_operand(other, PRIMARY),
+        }
+    }
+
+    fn duration(&mut self, duration: &DurationExpr) -> fmt::Result {
+        match duration {
+            DurationExpr::Literal(literal, _) => self.number(literal),
+            DurationExpr::Step(_) => self.out.write_str("step()"),
+            DurationExpr::Range(_) => self.out.write_str("range()"),
+            DurationExpr::MinOf(a, b, _) => self.two_durations("min_of", a, b),
+            DurationExpr::MaxOf(a, b, _) => self.two_durations("max_of", a, b),
+            DurationExpr::Unary(op, inner, _) => {
+                self.out.write_str(op.as_str())?;
+                let is_sign = matches!(**inner, DurationExpr::Unary(..));
+                self.duration_operand(inner, if is_sign { 0 } else { UNARY_BINDING })
+            }
+            DurationExpr::Binary(op, a, b, _) => {
+                self.duration_operand(a, left_min(*op))?;
+                write!(self.out, " {} ", op.as_str())?;
+                let is_sign = matches!(**b, DurationExpr::Unary(..));
+                self.duration_operand(b, if is_sign { 0 } else { right_min(*op) })
+            }
+            DurationExpr::Paren(inner, _) => self.parenthesised_duration(inner),
+        }
+    }
+
+    fn two_durations(&mut self, name: &str, a: &DurationExpr, b: &DurationExpr) -> fmt::Result {
+        write!(self.out, "{name}(")?;
+        self.duration(a)?;
+        self.out.write_str(", ")?;
+        self.duration(b)?;
+        self.out.write_char(')')
+    }
+
+    fn duration_operand(&mut self, duration: &DurationExpr, binding_min: u8) -> fmt::Result {
+        let binds = match duration {
+            DurationExpr::Binary(op, ..) => binding(*op),
+            DurationExpr::Unary(..) => UNARY_BINDING - 1,
+            _ => PRIMARY,
+        };
+        if binds < binding_min { self.parenthesised_duration(duration) } else { self.duration(duration) }
+    }
+
+    fn parenthesised_duration(&mut self, duration: &DurationExpr) -> fmt::Result {
+        self.out.write_char('(')?;
+        self.duration(duration)?;
+        self.out.write_char(')')
+    }
+
+    fn number(&mut self, literal: &NumberLiteral) -> fmt::Result {
+        if literal.is_duration { self.duration_literal(literal.value) } else { self.float(literal.value) }
+    }
+
+    fn float(&mut self, value: f64) -> fmt::Result {
+        let sign = if value.is_sign_negative() && !value.is_nan() { "-" } else { "" };
+        self.out.write_str(sign)?;
+        let absolute = value.abs();
+        if value.is_nan() {
+            self.out.write_str("NaN")
+        } else if value.is_infinite() {
+            self.out.write_str("Inf")
+        } else if absolute != 0.0 && !(1e-6..1e21).contains(&absolute) {
+            write!(self.out, "{absolute:e}")
+        } else {
+            write!(self.out, "{absolute}")
+        }
+    }
+
+    /// Years and weeks only where nothing remains: `90d` reads easier than `12w6d`.
+    fn duration_literal(&mut self, seconds: f64) -> fmt::Result {
+        if seconds < 0.0 {
+            self.out.write_char('-')?;
+        }
+        let mut rest = (seconds.abs() * 1000.0).round() as u64;
+        if rest == 0 {
+            return self.out.write_str("0s");
+        }
+        for (unit, unit_ms) in UNITS {
+            let whole_only = matches!(unit, "y" | "w");
+            if rest < unit_ms || (whole_only && !rest.is_multiple_of(unit_ms)) {
+                continue;
+            }
+            write!(self.out, "{}{unit}", rest / unit_ms)?;
+            rest %= unit_ms;
+        }
+        Ok(())
+    }
+
+    /// A string in double quotes that reads back as `text`.
+    fn quoted(&mut self, text: &str) -> fmt::Result {
+        self.out.write_char('"')?;
+        for character in text.chars() {
+            match character {
+                '"' => self.out.write_str("\\\"")?,
+                '\\' => self.out.write_str("\\\\")?,
+                '\n' => self.out.write_str("\\n")?,
+                '\r' => self.out.write_str("\\r")?,
+                '\t' => self.out.write_str("\\t")?,
+                _ if character.is_control() => write!(self.out, "\\u{:04x}", u32::from(character))?,
+                _ => self.out.write_char(character)?,
+            }
+        }
+        self.out.write_char('"')
+    }
+}
+
+/// Whether a label name needs no quotes.
+fn is_plain_label(name: &str) -> bool {
+    is_plain_name(name) && !name.contains(':')
+}
+
+/// Whether a metric name needs no quotes.
+fn is_plain_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests;
