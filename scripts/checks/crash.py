@@ -1,0 +1,315 @@
+"""Crashes the real server again and again under a mixed load and compares what it kept with an oracle outside it.
+
+    crash.py kill9 ROUNDS [SEED]    ends the process with SIGKILL
+    crash.py power ROUNDS [SEED]    shuts down the file system under it, as a power loss would (root, loop mounts)
+
+Writers own series of their own and send one request at a time: new samples, late ones, ones that overwrite, deletes.
+An answer 204 makes a request *acknowledged*; a request in flight at the crash is *unknown*. After each crash every
+sample must be what the acknowledged requests say, or what an unknown one would have made of it. Anything else is a
+loss or an invention. Flushes and merges run all the while: the server gets short intervals and narrow partitions.
+
+A kill alone would pass without a single fsync, since the page cache outlives the process; that is what the power mode
+is for. It proves its own sharpness: the same shutdown with durability `off` has to lose something.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+from harness import Checks, Server
+
+WRITERS = 3
+SERIES = 5
+OPTIONS = ["--enable-admin", "--flush-interval=1s", "--partition-width=1h", "--self-interval=0s", "--memory=64MiB", "--wal-size=16MiB"]
+SAMPLES_MAX = 10_000
+IMAGE_BYTES = 1 << 30
+
+FS_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2
+
+
+class Writer:
+    """One client with series of its own: its requests, and what the database must hold after them."""
+
+    def __init__(self, number, seed):
+        self.number, self.random = number, random.Random(seed * 1000 + number)
+        self.kept = [{} for _ in range(SERIES)]
+        self.unknown = None
+        self.refused = None
+        self.acknowledged = 0
+        now = int(time.time()) * 1000
+        self.oldest, self.newest = now - 30 * 3_600_000, now - 24 * 3_600_000
+        self.counter = 0
+
+    def run(self, port, stopped):
+        """Sends requests until `stopped` is set or the server is gone."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        with contextlib.closing(connection):
+            while not stopped.is_set():
+                change, path, body = self.next_request()
+                try:
+                    connection.request("POST", path, body)
+                    response = connection.getresponse()
+                    text = response.read()
+                except (OSError, http.client.HTTPException):
+                    self.unknown = change
+                    return
+                if response.status != 204:
+                    self.unknown = change
+                    self.refused = f"{response.status} {text[:200]!r}"
+                    return
+                self.apply(change)
+                self.acknowledged += 1
+
+    def next_request(self):
+        """A change (series, timestamp) -> value, None where it deletes, and the request that makes it."""
+        kind = self.random.random()
+        if self.samples() > SAMPLES_MAX:
+            return self.delete(width_ms=20 * 3_600_000)
+        if kind < 0.05 and any(self.kept):
+            return self.delete(width_ms=600_000)
+        change = {}
+        for series in range(SERIES):
+            for _ in range(self.random.randint(1, 8)):
+                self.counter += 1
+                change[series, self.timestamp(series, kind)] = self.number * 1e9 + self.counter
+        lines = [f"crash,writer={self.number},series={series} value={value!r} {at}" for (series, at), value in change.items()]
+        return change, "/write?precision=ms", "\n".join(lines).encode()
+
+    def timestamp(self, series, kind):
+        if kind < 0.2:
+            return self.random.randrange(self.oldest, self.newest)
+        if kind < 0.3 and self.kept[series]:
+            return self.random.choice(list(self.kept[series]))
+        self.newest += self.random.randint(1, 5000)
+        return self.newest
+
+    def delete(self, width_ms):
+        series = self.random.choice([series for series in range(SERIES) if self.kept[series]])
+        first = self.random.choice(list(self.kept[series]))
+        last = first + self.random.randint(0, width_ms)
+        change = {(series, at): None for at in self.kept[series] if first <= at <= last}
+        selector = f'crash{{writer="{self.number}",series="{series}"}}'
+        parameters = urllib.parse.urlencode({"match[]": selector, "start": f"{first / 1000:.3f}", "end": f"{last / 1000:.3f}"})
+        return change, f"/api/v1/admin/tsdb/delete_series?{parameters}", b""
+
+    def apply(self, change):
+        for (series, at), value in change.items():
+            if value is None:
+                self.kept[series].pop(at, None)
+            else:
+                self.kept[series][at] = value
+
+    def compare(self, found):
+        """What differs between the samples found and those allowed; then takes the found ones as the truth."""
+        wrong, unknown = [], self.unknown or {}
+        for series in range(SERIES):
+            kept, there = self.kept[series], found.get(str(series), {})
+            for at in kept.keys() | there.keys():
+                allowed = [kept.get(at)]
+                if (series, at) in unknown:
+                    allowed.append(unknown[series, at])
+                if there.get(at) not in allowed:
+                    fate = "lost" if at not in there else "changed" if at in kept else "invented"
+                    wrong.append(f"{fate}: writer {self.number} series {series} at {at} is {there.get(at)}, allowed {allowed}")
+        self.kept = [dict(found.get(str(series), {})) for series in range(SERIES)]
+        self.unknown = None
+        return wrong
+
+    def samples(self):
+        return sum(len(kept) for kept in self.kept)
+
+
+def verify(server, writers):
+    """Reads every sample and compares; a list of what is wrong."""
+    wrong = []
+    for writer in writers:
+        answer = server.api("query", query=f'crash{{writer="{writer.number}"}}[10d]', time=int(time.time()) + 86_400)
+        found = {item["metric"]["series"]: {round(at * 1000): float(value) for at, value in item["values"]}
+                 for item in answer["result"]}
+        wrong += writer.compare(found)
+    return wrong
+
+
+def load(server, writers, seconds, strike):
+    """Runs the writers for a while, then `strike`, and returns when all have noticed."""
+    stopped = threading.Event()
+    threads = [threading.Thread(target=writer.run, args=(server.port, stopped)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    strike()
+    stopped.set()
+    for thread in threads:
+        thread.join()
+
+
+def upkeep(server, chance):
+    """Sometimes asks for the work that an administrator starts: it must not lose anything either."""
+    if chance.random() < 0.3:
+        server.request("POST", "/api/v1/admin/tsdb/clean_tombstones")
+
+
+def kill_rounds(rounds, seed, checks):
+    chance = random.Random(seed)
+    writers = [Writer(number, seed) for number in range(WRITERS)]
+    with work_folder("barograph-kill9-") as folder:
+        server = Server(f"{folder}/data", f"{folder}/log", *OPTIONS)
+        for number in range(1, rounds + 1):
+            if chance.random() < 0.3:
+                interrupt_start(server, chance)
+            server.start()
+            wrong = verify(server, writers)
+            if wrong:
+                return report(checks, number, wrong, folder)
+            strike = server.stop if chance.random() < 0.1 else server.kill
+            threading.Thread(target=tolerant(upkeep), args=(server, chance)).start()
+            load(server, writers, chance.uniform(0.02, 1.5), strike)
+            refused = [writer.refused for writer in writers if writer.refused]
+            if refused and strike != server.stop:
+                return report(checks, number, refused, folder)
+            forget_refusals(writers)
+        server.start()
+        wrong = verify(server, writers)
+        if wrong:
+            return report(checks, rounds, wrong, folder)
+        checks.equal("the last end is graceful", server.stop(), 0)
+        summary(checks, rounds, writers)
+
+
+def interrupt_start(server, chance):
+    """Kills the server while it opens: recovery has to be repeatable."""
+    command = [server.binary, "serve", "--data-dir", server.data_dir, "--listen", f"127.0.0.1:{server.port}", *OPTIONS]
+    with open(server.log_path, "ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    time.sleep(chance.uniform(0, 0.15))
+    process.kill()
+    process.wait()
+
+
+class LoopMount:
+    """An ext4 in a file, mounted on a folder."""
+
+    def __init__(self, folder):
+        self.image, self.folder = f"{folder}/image", f"{folder}/mount"
+        os.mkdir(self.folder)
+        with open(self.image, "wb") as image:
+            image.truncate(IMAGE_BYTES)
+        run("mkfs.ext4", "-q", "-F", self.image)
+
+    @contextlib.contextmanager
+    def mounted(self):
+        run("mount", "-o", "loop", self.image, self.folder)
+        try:
+            yield
+        finally:
+            run("umount", self.folder)
+
+    def shut_down(self):
+        """All that has not reached the disk is gone from this moment; every later write fails."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(descriptor)
+
+
+def power_rounds(rounds, seed, checks):
+    chance = random.Random(seed)
+    with work_folder("barograph-power-") as folder:
+        try:
+            disk = LoopMount(folder)
+            with disk.mounted():
+                disk.shut_down()
+        except (OSError, RuntimeError) as error:
+            skip(f"this machine forbids loop mounts of ext4: {error}")
+        writers = [Writer(number, seed) for number in range(WRITERS)]
+        for number in range(1, rounds + 1):
+            wrong = power_round(disk, folder, writers, chance, OPTIONS)
+            if wrong:
+                return report(checks, number, wrong, folder)
+        summary(checks, rounds, writers)
+        unsynced = [Writer(number, seed + 1) for number in range(WRITERS)]
+        disk = LoopMount(tempfile.mkdtemp(dir=folder))
+        lossy = [*OPTIONS, "--durability=off"]
+        lost = any(power_round(disk, folder, unsynced, chance, lossy) for _ in range(3))
+        checks.holds("without fsync the same shutdown loses samples", lost, "the test is blunt")
+
+
+def power_round(disk, folder, writers, chance, options):
+    """One load cut off by the shutdown of the file system, then a reopen; what is wrong after it."""
+    server = Server(f"{disk.folder}/data", f"{folder}/log", *options)
+    with disk.mounted():
+        with server.running():
+            load(server, writers, chance.uniform(0.1, 2.0), disk.shut_down)
+            forget_refusals(writers)
+    with disk.mounted(), server.running():
+        return verify(server, writers)
+
+
+def forget_refusals(writers):
+    for writer in writers:
+        writer.refused = None
+
+
+def tolerant(function):
+    """A call that may meet a dead server."""
+    def call(*arguments):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            function(*arguments)
+    return call
+
+
+def run(*command):
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {result.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def work_folder(prefix):
+    """A temporary folder that stays when something went wrong in it."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    yield folder
+    if not os.path.exists(f"{folder}/keep"):
+        shutil.rmtree(folder)
+
+
+def report(checks, number, wrong, folder):
+    open(f"{folder}/keep", "w").close()
+    shown = "\n    ".join(wrong[:8])
+    checks.holds(f"round {number}", False, f"{len(wrong)} wrong, everything is in {folder}:\n    {shown}")
+
+
+def summary(checks, rounds, writers):
+    acknowledged, samples = sum(w.acknowledged for w in writers), sum(w.samples() for w in writers)
+    checks.holds(f"{rounds} rounds, {acknowledged} acknowledged requests, {samples} samples: none lost, none invented",
+                 acknowledged > rounds, "the writers got nothing through")
+
+
+def skip(why):
+    print(f"power loss: SKIPPED ({why})")
+    sys.exit(77)
+
+
+def main():
+    mode, rounds = sys.argv[1], int(sys.argv[2])
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
+    print(f"  seed {seed}", flush=True)
+    checks = Checks()
+    {"kill9": kill_rounds, "power": power_rounds}[mode](rounds, seed, checks)
+    checks.finish({"kill9": "kill -9", "power": "power loss"}[mode])
+
+
+main()

@@ -1,0 +1,140 @@
+"""What the check scripts share: a server in a process of its own, HTTP without a library, and counted checks."""
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+
+READY_SECONDS = 60
+
+
+def free_port():
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """`barograph serve` over one data directory; starts with `start`, ends with `stop` or `kill`."""
+
+    def __init__(self, data_dir, log_path, *options):
+        self.binary = os.environ.get("BAROGRAPH") or sys.exit("BAROGRAPH must name the server's binary")
+        self.data_dir, self.log_path, self.options = data_dir, log_path, options
+        self.port = free_port()
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        """Starts the process and returns when it says that it is ready."""
+        command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", *self.options]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log_tail()}")
+            try:
+                if self.request("GET", "/-/ready")[0] == 200:
+                    return self
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise RuntimeError(f"the server was not ready after {READY_SECONDS} s:\n{self.log_tail()}")
+
+    @contextlib.contextmanager
+    def running(self):
+        """Started inside, killed at the end whatever happens."""
+        try:
+            yield self.start()
+        finally:
+            self.kill()
+
+    def stop(self):
+        """Asks for a graceful end and returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self):
+        """Ends the process without a chance to write anything."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def log_tail(self):
+        with open(self.log_path, errors="replace") as log:
+            return "".join(log.readlines()[-20:])
+
+    def request(self, method, path, body=None, headers=None, timeout=60, **parameters):
+        """Status, body as bytes. `parameters` become the query string; a list gives its key many times."""
+        if parameters:
+            path += "?" + urllib.parse.urlencode(parameters, doseq=True)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def write(self, lines, gzipped=False, **parameters):
+        """POST /write; status and text."""
+        body = "\n".join(lines).encode() if not isinstance(lines, bytes) else lines
+        headers = {"Content-Encoding": "gzip"} if gzipped else {}
+        status, answer = self.request("POST", "/write", gzip.compress(body) if gzipped else body, headers, **parameters)
+        return status, answer.decode(errors="replace")
+
+    def api(self, path, **parameters):
+        """`data` of a successful answer of the Prometheus API."""
+        status, answer = self.request("POST", f"/api/v1/{path}", urllib.parse.urlencode(parameters, doseq=True),
+                                      {"Content-Type": "application/x-www-form-urlencoded"})
+        if status != 200:
+            raise RuntimeError(f"{path} {parameters}: {status} {answer[:500]!r}")
+        return json.loads(answer)["data"]
+
+    def query(self, text, at):
+        """An instant query: a list of (labels, value)."""
+        return [(item["metric"], float(item["value"][1])) for item in self.api("query", query=text, time=at)["result"]]
+
+    def value(self, text, at):
+        """The value of a query that gives one series, else None."""
+        answer = self.query(text, at)
+        return answer[0][1] if len(answer) == 1 else None
+
+
+class Checks:
+    """Counts what held and what did not, one line each."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def equal(self, name, got, want):
+        self.holds(name, got == want, f"got {got!r}, expected {want!r}")
+
+    def contains(self, name, text, *parts):
+        lacking = [part for part in parts if part not in text]
+        self.holds(name, not lacking, f"{lacking} not in {text!r}")
+
+    def holds(self, name, truth, otherwise=""):
+        if truth:
+            self.passed += 1
+            print(f"  ok    {name}")
+        else:
+            self.failed += 1
+            print(f"  FAIL  {name}: {otherwise}")
+        sys.stdout.flush()
+
+    def finish(self, title):
+        """Prints the summary and ends the process: 0 only when all held."""
+        print(f"{title}: {self.passed} passed, {self.failed} failed")
+        sys.exit(1 if self.failed or not self.passed else 0)
