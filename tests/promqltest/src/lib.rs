@@ -39,6 +39,7 @@ pub mod compare;
 pub mod expect;
 pub mod histogram;
 pub mod nhcb;
+pub mod pin;
 pub mod report;
 pub mod scan;
 pub mod script;

@@ -1,0 +1,162 @@
+//! Pins a query to its evaluation time: `@ T` behind every selector and subquery that has
+//! none. The pinned query must answer the same whenever it is evaluated.
+//!
+//! The text is changed, not the tree, so that the parser's spans are checked along the way.
+
+use barograph_query::syntax::ast::{AtModifier, DurationExpr, Expr, ExprKind, TimeModifiers};
+
+/// Functions whose answer depends on the time of evaluation whatever is pinned.
+const UNPINNABLE: [&str; 16] = [
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "range",
+    "step",
+    "now",
+];
+
+/// What a query's text says about time.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Where `@ T` belongs, bytes from the beginning of the text.
+    insertions: Vec<usize>,
+    /// Whether pinning cannot make the answer constant.
+    unpinnable: bool,
+    /// Whether the query's bounds or step are asked for.
+    asks_bounds: bool,
+}
+
+/// The text of `query` with `@ time_ms` put where it is missing, or nothing if that would
+/// not make the answer independent of the evaluation time.
+pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
+    let mut findings = Findings::default();
+    walk(expr, &mut findings);
+    if findings.unpinnable || findings.asks_bounds {
+        return None;
+    }
+    let mut text = query.to_owned();
+    findings.insertions.sort_unstable();
+    for at in findings.insertions.into_iter().rev() {
+        let sign = if time_ms < 0 { "-" } else { "" };
+        let (seconds, millis) = (time_ms.abs() / 1000, time_ms.abs() % 1000);
+        text.insert_str(at, &format!(" @ {sign}{seconds}.{millis:03}"));
+    }
+    Some(text)
+}
+
+/// Whether the query asks for its own bounds or step, so that an instant and a range query
+/// answer differently.
+pub fn asks_bounds(expr: &Expr) -> bool {
+    let mut findings = Findings::default();
+    walk(expr, &mut findings);
+    findings.asks_bounds
+}
+
+fn walk(expr: &Expr, findings: &mut Findings) {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Selector(selector) => {
+            modifiers(&selector.modifiers, expr, findings);
+        }
+        ExprKind::Range(range) => {
+            duration(&range.range, findings);
+            modifiers(&range.selector.modifiers, expr, findings);
+        }
+        ExprKind::Subquery(subquery) => {
+            duration(&subquery.range, findings);
+            if let Some(step) = &subquery.step {
+                duration(step, findings);
+            }
+            modifiers(&subquery.modifiers, expr, findings);
+            // What stands inside a pinned subquery is evaluated at its steps: leave it.
+            let mut inside = Findings::default();
+            walk(&subquery.expr, &mut inside);
+            findings.unpinnable |= inside.unpinnable;
+            findings.asks_bounds |= inside.asks_bounds;
+        }
+        ExprKind::Call(call) => {
+            let name = call.function.name;
+            findings.unpinnable |= UNPINNABLE.contains(&name);
+            findings.asks_bounds |= ["start", "end", "step", "range"].contains(&name);
+            call.args.iter().for_each(|arg| walk(arg, findings));
+        }
+        ExprKind::Aggregate(aggregate) => {
+            if let Some(param) = &aggregate.param {
+                walk(param, findings);
+            }
+            walk(&aggregate.expr, findings);
+        }
+        ExprKind::Binary(binary) => {
+            walk(&binary.lhs, findings);
+            walk(&binary.rhs, findings);
+        }
+        ExprKind::Unary(unary) => walk(&unary.expr, findings),
+        ExprKind::Paren(inner) => walk(inner, findings),
+    }
+}
+
+fn modifiers(modifiers: &TimeModifiers, expr: &Expr, findings: &mut Findings) {
+    if let Some(offset) = &modifiers.offset {
+        duration(offset, findings);
+    }
+    match modifiers.at {
+        None => findings.insertions.push(expr.span.end as usize),
+        Some(AtModifier::Start | AtModifier::End) => findings.asks_bounds = true,
+        Some(AtModifier::Time(_)) => {}
+    }
+}
+
+fn duration(expr: &DurationExpr, findings: &mut Findings) {
+    match expr {
+        DurationExpr::Literal(..) => {}
+        DurationExpr::Step(_) | DurationExpr::Range(_) => findings.asks_bounds = true,
+        DurationExpr::MinOf(a, b, _) | DurationExpr::MaxOf(a, b, _) | DurationExpr::Binary(_, a, b, _) => {
+            duration(a, findings);
+            duration(b, findings);
+        }
+        DurationExpr::Unary(_, inner, _) | DurationExpr::Paren(inner, _) => duration(inner, findings),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(query: &str) -> Option<String> {
+        let expr = barograph_query::syntax::parse(query).unwrap();
+        pinned(query, &expr, 60_500)
+    }
+
+    #[test]
+    fn every_selector_without_a_time_gets_one() {
+        for (query, want) in [
+            ("up", "up @ 60.500"),
+            ("sum(rate(up{a=\"@\"}[5m] offset 1m))", "sum(rate(up{a=\"@\"}[5m] offset 1m @ 60.500))"),
+            ("up @ 5 + down", "up @ 5 + down @ 60.500"),
+            ("max_over_time(rate(up[1m])[5m:1m])", "max_over_time(rate(up[1m])[5m:1m] @ 60.500)"),
+            ("max_over_time(up[5m:1m] @ 7)", "max_over_time(up[5m:1m] @ 7)"),
+            ("vector(1) + (up)", "vector(1) + (up @ 60.500)"),
+        ] {
+            assert_eq!(pin(query).as_deref(), Some(want));
+        }
+    }
+
+    #[test]
+    fn what_asks_for_the_time_is_left_alone() {
+        for query in ["time()", "timestamp(up)", "up @ start()", "hour(up)", "rate(up[step()+1])"] {
+            assert_eq!(pin(query), None, "{query}");
+        }
+        let bounds = |query: &str| asks_bounds(&barograph_query::syntax::parse(query).unwrap());
+        assert!(bounds("up @ end()") && bounds("up offset range()") && !bounds("time()"));
+    }
+}
