@@ -11,7 +11,7 @@
 //! [`TURNS`], in milliseconds, or in microseconds or nanoseconds from
 //! the first change on that needs it; such a change is an escape, in nanoseconds. Floats
 //! behind the constant prefix: as [`gorilla`](crate::codec::gorilla). Integers: as
-//! [`integers`](crate::codec::integers).
+//! [`integers`].
 
 use super::ChunkKind;
 use crate::codec::bits::{BitReader, BitWriter};

@@ -3,7 +3,7 @@
 
 use super::{ChunkKind, SAMPLES_MAX};
 use crate::codec::timestamps::Frame;
-use crate::codec::{CodecId, Fault, gorilla, integers, timestamps, varint};
+use crate::codec::{CodecId, Fault, adaptive, varint};
 
 const VERSION: u8 = 1;
 const KIND_MASK: u8 = 0x0f;
@@ -85,10 +85,13 @@ pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, out: &mut
     out.extend_from_slice(&[VERSION, kind as u8]);
     varint::write(out, count as u64 - 1);
     encode_times(timestamps, out);
-    match values {
-        ChunkValues::Float(values) => encode_floats(values, out),
-        ChunkValues::Int(values) => encode_ints(values, out),
-    }
+    let codec_at = out.len();
+    out.push(0);
+    let codec = match values {
+        ChunkValues::Float(values) => adaptive::encode_floats(values, out),
+        ChunkValues::Int(values) => adaptive::encode_ints(values, out),
+    };
+    out[codec_at] = codec.to_byte();
     let sum = checksum(key, &out[start..]);
     out.extend_from_slice(&sum.to_le_bytes());
 }
@@ -100,19 +103,14 @@ fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) {
     let (first, last) = (first / unit, last / unit);
     varint::write(out, varint::zigzag(first));
     varint::write(out, last.wrapping_sub(first) as u64);
-    let number = (number as u8) << UNIT_SHIFT;
-    if timestamps::is_regular(timestamps) {
-        out.extend_from_slice(&[number | CodecId::Regular.to_byte(), 0]);
-        return;
-    }
-    let mut section = Vec::with_capacity(timestamps.len() * 2);
-    if unit == 1 {
-        timestamps::encode(timestamps, &mut section);
+    let mut section = Vec::new();
+    let codec = if unit == 1 {
+        adaptive::encode_times(timestamps, &mut section)
     } else {
         let scaled: Vec<i64> = timestamps.iter().map(|timestamp| timestamp / unit).collect();
-        timestamps::encode(&scaled, &mut section);
-    }
-    out.push(number | CodecId::DeltaOfDelta.to_byte());
+        adaptive::encode_times(&scaled, &mut section)
+    };
+    out.push((number as u8) << UNIT_SHIFT | codec.to_byte());
     varint::write(out, section.len() as u64);
     out.extend_from_slice(&section);
 }
@@ -134,26 +132,6 @@ fn coarsest_unit(timestamps: &[i64]) -> usize {
         }
     }
     number
-}
-
-fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
-    if gorilla::is_constant(values) {
-        out.push(CodecId::ConstantFloat.to_byte());
-        out.extend_from_slice(&values[0].to_bits().to_le_bytes());
-    } else {
-        out.push(CodecId::Xor.to_byte());
-        gorilla::encode(values, out);
-    }
-}
-
-fn encode_ints(values: &[i64], out: &mut Vec<u8>) {
-    if integers::is_constant(values) {
-        out.push(CodecId::ConstantInt.to_byte());
-        varint::write(out, varint::zigzag(values[0]));
-    } else {
-        out.push(CodecId::IntDelta.to_byte());
-        integers::encode(values, out);
-    }
 }
 
 fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
@@ -284,60 +262,31 @@ impl<'a> Chunk<'a> {
 
     fn decode_times(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
         out.reserve(self.frame.count);
-        match self.times.codec {
-            CodecId::Regular if !self.times.bytes.is_empty() => Err(Fault::Trailing),
-            CodecId::Regular => timestamps::decode_regular(self.frame, self.unit, out),
-            CodecId::DeltaOfDelta => timestamps::decode(self.times.bytes, self.frame, self.unit, out),
-            other => Err(Fault::UnknownCodec(other.to_byte())),
-        }
-        .map_err(|fault| self.times.fault(fault))
+        let Section { codec, bytes, .. } = self.times;
+        adaptive::decode_times(codec, bytes, self.frame, self.unit, out)
+            .map_err(|fault| self.times.fault(fault))
     }
 
     fn decode_values(&self, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), ChunkError> {
-        let count = self.frame.count;
+        out.reserve(self.frame.count);
         if self.kind == ChunkKind::Int {
             scratch.ints.clear();
             self.decode_integers(&mut scratch.ints)?;
             out.extend(scratch.ints.iter().map(|&value| value as f64));
             return Ok(());
         }
-        out.reserve(count);
-        match self.values.codec {
-            CodecId::ConstantFloat => match self.values.bytes.try_into() {
-                Ok(bits) => {
-                    out.resize(out.len() + count, f64::from_bits(u64::from_le_bytes(bits)));
-                    Ok(())
-                }
-                Err(_) if self.values.bytes.len() < 8 => Err(Fault::Truncated),
-                Err(_) => Err(Fault::Trailing),
-            },
-            CodecId::Xor => gorilla::decode(self.values.bytes, count, out),
-            other => Err(Fault::UnknownCodec(other.to_byte())),
-        }
-        .map_err(|fault| self.values.fault(fault))
+        let Section { codec, bytes, .. } = self.values;
+        adaptive::decode_floats(codec, bytes, self.frame.count, &mut scratch.ints, out)
+            .map_err(|fault| self.values.fault(fault))
     }
 
     fn decode_integers(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
         if self.kind != ChunkKind::Int {
             return Err(ChunkError { offset: 1, what: ChunkFault::NotInts });
         }
-        let count = self.frame.count;
-        out.reserve(count);
-        match self.values.codec {
-            CodecId::ConstantInt => {
-                let mut position = 0;
-                varint::read(self.values.bytes, &mut position).and_then(|value| {
-                    if position < self.values.bytes.len() {
-                        return Err(Fault::Trailing);
-                    }
-                    out.resize(out.len() + count, varint::unzigzag(value));
-                    Ok(())
-                })
-            }
-            CodecId::IntDelta => integers::decode(self.values.bytes, count, out),
-            other => Err(Fault::UnknownCodec(other.to_byte())),
-        }
-        .map_err(|fault| self.values.fault(fault))
+        out.reserve(self.frame.count);
+        let Section { codec, bytes, .. } = self.values;
+        adaptive::decode_ints(codec, bytes, self.frame.count, out).map_err(|fault| self.values.fault(fault))
     }
 }
 

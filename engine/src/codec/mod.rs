@@ -5,8 +5,8 @@
 //! byte runs, which the store's block compression then finds again. A codec knows
 //! nothing of chunks: count, time range and the section's length are told to it.
 //!
-//! The writer tries the codecs that suit a column and keeps the smallest ([`CodecId`]
-//! names it); the reader is told the codec and never guesses.
+//! The writer keeps the smallest of the codecs that suit a column ([`adaptive`]) and
+//! stores its name ([`CodecId`]); the reader never guesses.
 //!
 //! # Invariants
 //! - I1. Decoding gives back the very bits that were encoded, for every bit pattern.
@@ -14,10 +14,15 @@
 //!   the caller passed.
 //! - I3. A section is used up to its last byte; what is left over is a fault.
 
+pub mod adaptive;
+pub mod bitpack;
 pub mod bits;
 pub mod buckets;
+pub mod decimal;
 pub mod gorilla;
 pub mod integers;
+pub mod packed;
+mod plan;
 #[cfg(test)]
 pub(crate) mod test_data;
 pub mod timestamps;
@@ -31,14 +36,20 @@ pub enum CodecId {
     Regular = 0x01,
     /// Timestamps as bucketed differences of differences.
     DeltaOfDelta = 0x02,
+    /// Timestamps as bit-packed integers.
+    PackedTimes = 0x03,
     /// One float for all samples: its 8 bytes.
     ConstantFloat = 0x10,
     /// Floats as XOR with the float before (Gorilla).
     Xor = 0x11,
+    /// Floats that are decimal numbers, as bit-packed integers.
+    Decimal = 0x12,
     /// One integer for all samples: zigzag varint.
     ConstantInt = 0x20,
     /// Integers as bucketed differences.
     IntDelta = 0x21,
+    /// Integers, bit-packed.
+    PackedInts = 0x22,
 }
 
 impl CodecId {
@@ -50,10 +61,13 @@ impl CodecId {
         Ok(match byte {
             0x01 => CodecId::Regular,
             0x02 => CodecId::DeltaOfDelta,
+            0x03 => CodecId::PackedTimes,
             0x10 => CodecId::ConstantFloat,
             0x11 => CodecId::Xor,
+            0x12 => CodecId::Decimal,
             0x20 => CodecId::ConstantInt,
             0x21 => CodecId::IntDelta,
+            0x22 => CodecId::PackedInts,
             _ => return Err(Fault::UnknownCodec(byte)),
         })
     }
@@ -77,6 +91,9 @@ pub enum Fault {
     /// A varint is longer than its value needs, or than 64 bits.
     #[error("varint is not in its shortest form")]
     Varint,
+    /// A field is outside its limits.
+    #[error("field out of range")]
+    Field,
     /// A codec that this build does not know, or that does not fit the column.
     #[error("unknown codec 0x{0:02x}")]
     UnknownCodec(u8),

@@ -111,6 +111,22 @@ pub fn decode(section: &[u8], frame: Frame, unit: i64, out: &mut Vec<i64>) -> Re
     }
 }
 
+/// Checks that decoded timestamps ascend strictly and end at `last`.
+///
+/// # Errors
+/// [`Fault::Order`] and [`Fault::Range`].
+pub fn check(timestamps: &[i64], last: i64) -> Result<(), Fault> {
+    // No early end: the whole column is compared in a few vector instructions.
+    let ascends = timestamps.iter().zip(&timestamps[1..]).fold(true, |all, (a, b)| all & (a < b));
+    if !ascends {
+        Err(Fault::Order)
+    } else if timestamps.last() != Some(&last) {
+        Err(Fault::Range)
+    } else {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

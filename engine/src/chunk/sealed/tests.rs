@@ -50,13 +50,13 @@ fn golden_bytes_version_1() {
         assert_eq!(found, timestamps);
     }
     let ints = encoded(&regular, ChunkValues::Int(&[1, 2, 300]));
-    assert_eq!(hex(&ints), GOLDEN_INT_DELTA);
+    assert_eq!(hex(&ints), GOLDEN_INT_PACKED);
 }
 
 const GOLDEN_REGULAR_CONSTANT: &str = "010002141ec10010000000000000e03f897b1c95";
 const GOLDEN_JITTERED_XOR: &str = "01000280a0abfef962cf0f8202951011000000000000f03f07e5ff8360cb2abb88";
 const GOLDEN_INT_CONSTANT: &str = "010102141ec100200d9b56b2f5";
-const GOLDEN_INT_DELTA: &str = "010102141ec100210100000000000000e5a604a5f4bab8";
+const GOLDEN_INT_PACKED: &str = "010102141ec10022020202d20400005316757d";
 const GOLDEN_SINGLE: &str = "0101000100010020ffffffffffffffffff0159b22bcc";
 
 #[test]

@@ -1,0 +1,206 @@
+//! Speed and size of chunks: append to an open one, encode, decode.
+//!
+//! Data are seeded and made here: walks as the TSBS generator makes them, counters scraped
+//! with jitter, constants, decimals, and random floats that nothing can compress. Before it
+//! measures, each data set prints its bytes per sample in a stored chunk and in an open one.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const SERIES: usize = 64;
+const SAMPLES: usize = 1024;
+const SECOND: i64 = 1_000_000_000;
+const MILLISECOND: i64 = 1_000_000;
+const START: i64 = 1_700_000_000 * SECOND;
+const KEY: &[u8] = b"class tier partition series";
+
+enum Column {
+    Floats(Vec<f64>),
+    Ints(Vec<i64>),
+}
+
+struct Series {
+    timestamps: Vec<i64>,
+    values: Column,
+}
+
+impl Column {
+    fn as_values(&self) -> ChunkValues<'_> {
+        match self {
+            Column::Floats(values) => ChunkValues::Float(values),
+            Column::Ints(values) => ChunkValues::Int(values),
+        }
+    }
+}
+
+impl Series {
+    fn open_chunk(&self) -> OpenChunk {
+        let kind = match self.values {
+            Column::Floats(_) => ChunkKind::Float,
+            Column::Ints(_) => ChunkKind::Int,
+        };
+        let mut chunk = OpenChunk::new(kind);
+        match &self.values {
+            Column::Floats(values) => {
+                for (&timestamp, &value) in self.timestamps.iter().zip(values) {
+                    chunk.push_float(timestamp, value);
+                }
+            }
+            Column::Ints(values) => {
+                for (&timestamp, &value) in self.timestamps.iter().zip(values) {
+                    chunk.push_int(timestamp, value);
+                }
+            }
+        }
+        chunk
+    }
+
+    fn sealed(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(KEY, &self.timestamps, self.values.as_values(), &mut bytes);
+        bytes
+    }
+}
+
+/// xorshift64*: small, seeded, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// In [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Nearly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+}
+
+fn regular(seconds: i64) -> Vec<i64> {
+    (0..SAMPLES as i64).map(|i| START + i * seconds * SECOND).collect()
+}
+
+fn jittered(random: &mut Random) -> Vec<i64> {
+    (0..SAMPLES as i64).map(|i| START + i * SECOND + (random.normal() * 4.0) as i64 * MILLISECOND).collect()
+}
+
+/// A walk clamped to 0..=100, as TSBS makes its CPU figures.
+fn walk(random: &mut Random) -> Vec<f64> {
+    let mut at = random.unit() * 100.0;
+    (0..SAMPLES)
+        .map(|_| {
+            at = (at + random.normal()).clamp(0.0, 100.0);
+            at
+        })
+        .collect()
+}
+
+fn counter(random: &mut Random) -> Vec<f64> {
+    let rate = random.unit() * 5000.0;
+    let mut total = 0.0;
+    (0..SAMPLES)
+        .map(|_| {
+            total += (rate * (1.0 + 0.1 * random.normal())).max(0.0).floor();
+            total
+        })
+        .collect()
+}
+
+fn rounded(values: Vec<f64>, scale: f64) -> Vec<f64> {
+    values.into_iter().map(|value| (value * scale).round() / scale).collect()
+}
+
+/// One series of each data set, by name.
+fn series(name: &str, random: &mut Random) -> Series {
+    let (timestamps, values) = match name {
+        "tsbs_int" => {
+            (regular(10), Column::Ints(walk(random).into_iter().map(|value| value as i64).collect()))
+        }
+        "tsbs_float" => (regular(10), Column::Floats(walk(random).into_iter().map(f64::trunc).collect())),
+        "decimals" => (regular(10), Column::Floats(rounded(walk(random), 100.0))),
+        "counter_jittered" => (jittered(random), Column::Floats(counter(random))),
+        "constant" => (regular(15), Column::Floats(vec![1.0; SAMPLES])),
+        "constant_jittered" => (jittered(random), Column::Floats(vec![1.0; SAMPLES])),
+        _ => (regular(15), Column::Floats((0..SAMPLES).map(|_| random.unit()).collect())),
+    };
+    Series { timestamps, values }
+}
+
+fn print_sizes(name: &str, series: &[Series]) {
+    let samples = (series.len() * SAMPLES) as f64;
+    let stored: usize = series.iter().map(|one| one.sealed().len()).sum();
+    let open: usize = series.iter().map(|one| one.open_chunk().memory_bytes()).sum();
+    let (stored, open) = (stored as f64 / samples, open as f64 / samples);
+    println!("{name}: {stored:.3} bytes/sample stored, {open:.3} in memory");
+}
+
+fn bench(c: &mut Criterion) {
+    let names =
+        ["tsbs_int", "tsbs_float", "decimals", "counter_jittered", "constant", "constant_jittered", "random"];
+    for name in names {
+        let mut random = Random(0x5eed);
+        let all: Vec<Series> = (0..SERIES).map(|_| series(name, &mut random)).collect();
+        print_sizes(name, &all);
+        bench_set(c, name, &all);
+    }
+}
+
+fn bench_set(c: &mut Criterion, name: &str, series: &[Series]) {
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements((SERIES * SAMPLES) as u64));
+    group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    let (mut timestamps, mut values) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
+
+    group.bench_function("append", |b| {
+        b.iter(|| series.iter().map(|one| black_box(one.open_chunk()).len()).sum::<usize>());
+    });
+    group.bench_function("encode", |b| {
+        let mut bytes = Vec::new();
+        b.iter(|| {
+            for one in series {
+                bytes.clear();
+                encode(KEY, &one.timestamps, one.values.as_values(), &mut bytes);
+                black_box(&bytes);
+            }
+        });
+    });
+    let sealed: Vec<Vec<u8>> = series.iter().map(Series::sealed).collect();
+    group.bench_function("decode", |b| {
+        let mut scratch = Scratch::default();
+        b.iter(|| {
+            for bytes in &sealed {
+                timestamps.clear();
+                values.clear();
+                let chunk = Chunk::open(KEY, bytes).expect("a chunk just encoded");
+                chunk.decode(&mut scratch, &mut timestamps, &mut values).expect("a chunk just encoded");
+                black_box((&timestamps, &values));
+            }
+        });
+    });
+    let open: Vec<OpenChunk> = series.iter().map(Series::open_chunk).collect();
+    group.bench_function("decode_open", |b| {
+        b.iter(|| {
+            for chunk in &open {
+                timestamps.clear();
+                values.clear();
+                chunk.decode(&mut timestamps, &mut values);
+                black_box((&timestamps, &values));
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,180 @@
+//! Chooses the codec of a column, and finds the decoder of a stored one.
+//!
+//! Constant and regular columns are told at a glance. Of the others the integer stage
+//! ([`packed`]) nearly always wins where it applies; the bit codecs are tried beside it
+//! only where it might not: on short columns, whose headers weigh, and on decimals of
+//! many digits. What is tried is encoded, and the smaller bytes stay.
+
+use super::timestamps::Frame;
+use super::varint::{self, unzigzag, zigzag};
+use super::{CodecId, Fault, decimal, gorilla, integers, packed, timestamps};
+
+/// Columns shorter than this try every codec.
+const SHORT: usize = 32;
+/// Decimals that take more bytes than this each are compared with XOR.
+const DECIMAL_BYTES_CLEAR: usize = 3;
+
+/// Appends the section of strictly ascending `timestamps`, at least one.
+pub fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) -> CodecId {
+    if timestamps::is_regular(timestamps) {
+        return CodecId::Regular;
+    }
+    let start = out.len();
+    packed::encode(timestamps, out);
+    if timestamps.len() < SHORT && replace_if_smaller(out, start, |out| timestamps::encode(timestamps, out)) {
+        return CodecId::DeltaOfDelta;
+    }
+    CodecId::PackedTimes
+}
+
+/// Appends the section of `values`, at least one.
+pub fn encode_floats(values: &[f64], out: &mut Vec<u8>) -> CodecId {
+    if gorilla::is_constant(values) {
+        out.extend_from_slice(&values[0].to_bits().to_le_bytes());
+        return CodecId::ConstantFloat;
+    }
+    let start = out.len();
+    if !decimal::encode(values, out) {
+        gorilla::encode(values, out);
+        return CodecId::Xor;
+    }
+    let is_clear = values.len() >= SHORT && out.len() - start <= values.len() * DECIMAL_BYTES_CLEAR;
+    if !is_clear && replace_if_smaller(out, start, |out| gorilla::encode(values, out)) {
+        return CodecId::Xor;
+    }
+    CodecId::Decimal
+}
+
+/// Appends the section of `values`, at least one.
+pub fn encode_ints(values: &[i64], out: &mut Vec<u8>) -> CodecId {
+    if integers::is_constant(values) {
+        varint::write(out, zigzag(values[0]));
+        return CodecId::ConstantInt;
+    }
+    let start = out.len();
+    varint::write(out, zigzag(values[0]));
+    packed::encode(values, out);
+    if values.len() < SHORT && replace_if_smaller(out, start, |out| integers::encode(values, out)) {
+        return CodecId::IntDelta;
+    }
+    CodecId::PackedInts
+}
+
+/// Puts what `encode` appends in the place of all from `start` on, if that is smaller.
+fn replace_if_smaller(out: &mut Vec<u8>, start: usize, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let middle = out.len();
+    encode(out);
+    let (before, after) = (middle - start, out.len() - middle);
+    let is_smaller = after < before;
+    if is_smaller {
+        out.copy_within(middle.., start);
+    }
+    out.truncate(if is_smaller { start + after } else { middle });
+    is_smaller
+}
+
+/// Decodes a section of timestamps and appends them, each times `unit`.
+///
+/// # Errors
+/// The section's fault, or a codec that is not for timestamps; `out` then holds at most
+/// as many timestamps of rubbish as were asked for.
+pub fn decode_times(
+    codec: CodecId,
+    section: &[u8],
+    frame: Frame,
+    unit: i64,
+    out: &mut Vec<i64>,
+) -> Result<(), Fault> {
+    match codec {
+        CodecId::Regular if !section.is_empty() => Err(Fault::Trailing),
+        CodecId::Regular => timestamps::decode_regular(frame, unit, out),
+        CodecId::DeltaOfDelta => timestamps::decode(section, frame, unit, out),
+        CodecId::PackedTimes => {
+            let start = out.len();
+            packed::decode(section, frame.first, frame.count, unit, out)?;
+            timestamps::check(&out[start..], frame.last.wrapping_mul(unit))
+        }
+        other => Err(Fault::UnknownCodec(other.to_byte())),
+    }
+}
+
+/// Decodes a section of `count` floats and appends them; `scratch` is the callee's.
+///
+/// # Errors
+/// The section's fault, or a codec that is not for floats; `out` then holds at most
+/// `count` floats of rubbish.
+pub fn decode_floats(
+    codec: CodecId,
+    section: &[u8],
+    count: usize,
+    scratch: &mut Vec<i64>,
+    out: &mut Vec<f64>,
+) -> Result<(), Fault> {
+    match codec {
+        CodecId::ConstantFloat => {
+            let (bits, rest) = section.split_first_chunk().ok_or(Fault::Truncated)?;
+            if !rest.is_empty() {
+                return Err(Fault::Trailing);
+            }
+            out.resize(out.len() + count, f64::from_bits(u64::from_le_bytes(*bits)));
+            Ok(())
+        }
+        CodecId::Xor => gorilla::decode(section, count, out),
+        CodecId::Decimal => decimal::decode(section, count, scratch, out),
+        other => Err(Fault::UnknownCodec(other.to_byte())),
+    }
+}
+
+/// Decodes a section of `count` integers and appends them.
+///
+/// # Errors
+/// The section's fault, or a codec that is not for integers; `out` then holds at most
+/// `count` integers of rubbish.
+pub fn decode_ints(codec: CodecId, section: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+    let mut at = 0;
+    match codec {
+        CodecId::ConstantInt => {
+            let value = unzigzag(varint::read(section, &mut at)?);
+            if at < section.len() {
+                return Err(Fault::Trailing);
+            }
+            out.resize(out.len() + count, value);
+            Ok(())
+        }
+        CodecId::IntDelta => integers::decode(section, count, out),
+        CodecId::PackedInts => {
+            let first = unzigzag(varint::read(section, &mut at)?);
+            packed::decode(&section[at..], first, count, 1, out)
+        }
+        other => Err(Fault::UnknownCodec(other.to_byte())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_codec_has_its_data() {
+        let mut out = vec![1];
+        assert_eq!(encode_times(&[5], &mut out), CodecId::Regular);
+        assert_eq!(encode_times(&[5, 6, 7], &mut out), CodecId::Regular);
+        assert_eq!(out, [1]);
+        assert_eq!(encode_times(&[5, 6, 8], &mut out), CodecId::DeltaOfDelta);
+        let gap: Vec<i64> = (0..200).map(|i| if i < 90 { i } else { i + 5 }).collect();
+        assert_eq!(encode_times(&gap, &mut out), CodecId::PackedTimes);
+        assert!(out.len() < 24, "{} bytes", out.len());
+
+        let mut floats = vec![0.1; 100];
+        assert_eq!(encode_floats(&floats, &mut out), CodecId::ConstantFloat);
+        floats[5] = 0.2;
+        assert_eq!(encode_floats(&floats, &mut out), CodecId::Decimal);
+        assert_eq!(encode_floats(&[0.1, -0.0], &mut out), CodecId::Xor);
+        let roots: Vec<f64> = (0..100).map(|i| f64::from(i).sqrt()).collect();
+        assert_eq!(encode_floats(&roots, &mut out), CodecId::Xor);
+
+        assert_eq!(encode_ints(&[5; 3], &mut out), CodecId::ConstantInt);
+        assert_eq!(encode_ints(&[i64::MAX, i64::MIN, 1], &mut out), CodecId::IntDelta);
+        assert_eq!(encode_ints(&(0..100).collect::<Vec<_>>(), &mut out), CodecId::PackedInts);
+    }
+}

@@ -1,0 +1,167 @@
+//! Choices of the writer of [`packed`](super::packed) sections: transform, divisor, base, widths.
+//!
+//! They cost size when they are poor, never correctness: the section says what was chosen.
+//! Transform and centre are judged by a sample, widths by exact size.
+
+use super::packed::{BLOCK, SLOPE_BITS, Transform};
+use super::varint;
+
+/// Residuals looked at for each transform.
+const SAMPLE: usize = 64;
+
+/// How a column is to be predicted.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The prediction.
+    pub transform: Transform,
+    /// For [`Transform::Line`] per sample, times 2^16; for [`Transform::Delta2`] the first difference.
+    pub slope: i64,
+    /// The middle of the residuals.
+    pub centre: i64,
+    /// How far from the centre most residuals lie.
+    pub spread: u64,
+}
+
+/// The greatest common divisor of all integers, 1 where it exceeds `i64`.
+pub fn common_divisor(m: &[i64]) -> u64 {
+    let mut divisor = 0u64;
+    for value in m {
+        let value = value.unsigned_abs();
+        if divisor == 0 || value % divisor != 0 {
+            divisor = gcd(divisor, value);
+            if divisor == 1 {
+                break;
+            }
+        }
+    }
+    if divisor == 0 || divisor > i64::MAX as u64 { 1 } else { divisor }
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Chooses the transform whose sampled residuals pack smallest.
+pub fn choose(m: &[i64]) -> Plan {
+    let mut best: Option<(usize, Plan)> = None;
+    for transform in Transform::ALL {
+        let Some(slope) = slope(m, transform) else { continue };
+        let (bytes, plan) = judge(m, transform, slope);
+        if best.is_none_or(|(least, _)| bytes < least) {
+            best = Some((bytes, plan));
+        }
+    }
+    best.expect("a frame is always possible").1
+}
+
+/// The slope of a transform, 0 for those that need none; `None` where it does not fit the column.
+fn slope(m: &[i64], transform: Transform) -> Option<i64> {
+    let last_index = m.len().wrapping_sub(1) as i64;
+    match transform {
+        Transform::Frame | Transform::Delta => Some(0),
+        Transform::Delta2 => (m.len() > 2).then(|| m[1].wrapping_sub(m[0])),
+        Transform::Line => {
+            let span = m.last().copied().filter(|_| m.len() > 2)?;
+            span.checked_mul(1 << SLOPE_BITS)?.checked_div(last_index)
+        }
+    }
+}
+
+fn judge(m: &[i64], transform: Transform, slope: i64) -> (usize, Plan) {
+    let start = transform.start();
+    let stride = (m.len().saturating_sub(start)).div_ceil(SAMPLE).max(1);
+    let mut sample = [0i64; SAMPLE];
+    let mut len = 0;
+    for (into, i) in sample.iter_mut().zip((start..m.len()).step_by(stride)) {
+        *into = transform.residual(m, i, slope);
+        len += 1;
+    }
+    let sample = &mut sample[..len];
+    if sample.is_empty() {
+        return (0, Plan { transform, slope, centre: 0, spread: 0 });
+    }
+    let (_, &mut centre, _) = sample.select_nth_unstable(len / 2);
+    let mut distances = [0u64; SAMPLE];
+    for (distance, residual) in distances.iter_mut().zip(&*sample) {
+        *distance = varint::zigzag(residual.wrapping_sub(centre));
+    }
+    let distances = &mut distances[..len];
+    let (_, bytes) = width(distances);
+    let (_, &mut spread, _) = distances.select_nth_unstable(len * 3 / 4);
+    (bytes, Plan { transform, slope, centre, spread })
+}
+
+/// The least residual that is not far below the others: one reset of a counter should
+/// become a patch, and not a base that widens all the rest.
+pub fn base(residuals: &[i64], centre: i64, spread: u64) -> i64 {
+    let reach = spread.saturating_mul(16).saturating_add(16);
+    let floor = centre.saturating_sub_unsigned(reach);
+    residuals.iter().copied().filter(|&residual| residual >= floor).min().unwrap_or(centre)
+}
+
+/// The width that makes a block smallest, and the bytes it then takes.
+pub fn width(residuals: &[u64]) -> (u32, usize) {
+    let mut count_of = [0u32; 65];
+    for residual in residuals {
+        count_of[64usize.wrapping_sub(residual.leading_zeros() as usize)] += 1;
+    }
+    let widest = count_of.iter().rposition(|&count| count > 0).unwrap_or(0);
+    let mut best = (widest as u32, (residuals.len() * widest).div_ceil(8));
+    let mut patched = 0;
+    for width in (0..widest).rev() {
+        patched += count_of[width + 1] as usize;
+        let patches: usize =
+            (width + 1..=widest).map(|bits| count_of[bits] as usize * patch_len(bits - width)).sum();
+        let size = (residuals.len() * width).div_ceil(8) + patches;
+        if size < best.1 && patched < BLOCK {
+            best = (width as u32, size);
+        }
+        // Patches only become more, and longer, below; their number must fit a byte.
+        if patches > best.1 {
+            break;
+        }
+    }
+    best
+}
+
+/// Bytes of a patch whose residual is `bits` wider than the block.
+fn patch_len(bits: usize) -> usize {
+    1 + bits.div_ceil(7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divisors() {
+        assert_eq!(common_divisor(&[0, 0, 0]), 1);
+        assert_eq!(common_divisor(&[0, 12, -18, 6]), 6);
+        assert_eq!(common_divisor(&[0, 12, 7]), 1);
+        assert_eq!(common_divisor(&[0, i64::MIN]), 1);
+        assert_eq!(common_divisor(&[0, i64::MIN, 1 << 62]), 1 << 62);
+    }
+
+    #[test]
+    fn widths() {
+        assert_eq!(width(&[0; 100]), (0, 0));
+        assert_eq!(width(&[7; 16]), (3, 6));
+        let mut strays = [7; 128];
+        (strays[5], strays[99]) = (1 << 30, u64::MAX);
+        assert_eq!(width(&strays), (3, 48 + 5 + 10));
+        assert_eq!(width(&[u64::MAX; 8]), (64, 64));
+        assert_eq!(width(&[]), (0, 0));
+    }
+
+    #[test]
+    fn a_stray_below_does_not_become_the_base() {
+        let mut residuals = vec![100, 101, 102, 99, 100];
+        residuals.push(-1_000_000);
+        assert_eq!(base(&residuals, 100, 1), 99);
+        assert_eq!(base(&[], 5, 0), 5);
+        assert_eq!(base(&[i64::MIN, i64::MAX], i64::MIN, u64::MAX), i64::MIN);
+    }
+}
