@@ -22,6 +22,7 @@
 pub mod ast;
 mod check;
 mod equal;
+mod json;
 mod lexer;
 mod literal;
 mod parser;
@@ -29,5 +30,6 @@ mod print;
 pub mod span;
 
 pub use check::value_type;
+pub use json::json;
 pub use parser::{HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse};
 pub use print::{pretty, print};
