@@ -2,8 +2,8 @@
 #
 # One profile and one feature set for everything: RocksDB takes 43 CPU-minutes to compile and is compiled again for
 # every other profile, feature set or compiler flag. So each target says --release --workspace, and a flag from the
-# environment that would change the build is dropped here. ccache (first in PATH as `cc` and `c++`) keeps the objects
-# across clones; it is in no compiler setting, so cargo sees no difference between building with it and without.
+# environment that would change the build is dropped here. ccache (in a folder of links called cc and c++, first in
+# PATH) keeps the objects across clones; no compiler setting names it, so cargo sees the same build with it and without.
 
 LISTEN   ?= 127.0.0.1:10130
 DATA_DIR ?= barograph-data
@@ -12,8 +12,9 @@ SECONDS  ?= 60
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 CCACHE_MAXSIZE   ?= 2G
-export CARGO_TARGET_DIR CCACHE_MAXSIZE
-export PATH := /usr/lib/ccache:$(PATH):$(HOME)/.cargo/bin
+COMPILERS        := $(HOME)/.cache/barograph/compilers
+export CARGO_TARGET_DIR CCACHE_MAXSIZE COMPILERS
+export PATH := $(COMPILERS):$(PATH):$(HOME)/.cargo/bin
 unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
 
 ALL := --release --workspace

@@ -2,6 +2,9 @@
 # Makes a Debian or Ubuntu machine able to build Barograph: finds what is missing, installs it by apt where it may,
 # otherwise says the one line that installs it and stops. Run by the Makefile before each build; does nothing and
 # prints nothing when all is there and RocksDB is already compiled.
+#
+# COMPILERS         a folder, first in PATH, where links to ccache stand in for the compilers
+# CARGO_TARGET_DIR  where RocksDB is looked for, to tell whether this build will be a long one
 set -euo pipefail
 
 missing=()
@@ -47,7 +50,7 @@ fi
 
 command -v cc >/dev/null && command -v c++ >/dev/null || missing+=(g++)
 have_libclang || missing+=(libclang)
-[ -x /usr/lib/ccache/c++ ] || missing+=(ccache)
+command -v ccache >/dev/null || missing+=(ccache)
 
 if [ ${#missing[@]} -gt 0 ] && may_install; then
     echo "Installing ${missing[*]} ..."
@@ -68,6 +71,12 @@ elif [ ${#missing[@]} -gt 0 ] && [ "${missing[*]}" != ccache ]; then
     say_and_stop "sudo apt-get update && sudo apt-get install g++ ccache libclang1-${llvm:-14} libclang-common-${llvm:-14}-dev"
 elif [ ${#missing[@]} -gt 0 ]; then
     echo 'Without ccache each new clone compiles RocksDB anew; sudo apt-get install ccache avoids that.' >&2
+fi
+
+# Debian's own folder of links may lack c++ when ccache and g++ were installed together.
+if [ -n "${COMPILERS:-}" ] && ccache=$(command -v ccache); then
+    mkdir -p "$COMPILERS"
+    for name in cc c++ gcc g++; do ln -sfn "$ccache" "$COMPILERS/$name"; done
 fi
 
 built=$(compgen -G "${CARGO_TARGET_DIR:-target}/release/build/librocksdb-sys-*/out/librocksdb.a" || true)
