@@ -30,7 +30,7 @@ pub fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) -> CodecId {
 /// Appends the section of `values`, at least one.
 pub fn encode_floats(values: &[f64], out: &mut Vec<u8>) -> CodecId {
     if gorilla::is_constant(values) {
-        out.extend_from_slice(&values[0].to_bits().to_le_bytes());
+        gorilla::encode_constant(values[0], out);
         return CodecId::ConstantFloat;
     }
     let start = out.len();
@@ -112,11 +112,7 @@ pub fn decode_floats(
 ) -> Result<(), Fault> {
     match codec {
         CodecId::ConstantFloat => {
-            let (bits, rest) = section.split_first_chunk().ok_or(Fault::Truncated)?;
-            if !rest.is_empty() {
-                return Err(Fault::Trailing);
-            }
-            out.resize(out.len() + count, f64::from_bits(u64::from_le_bytes(*bits)));
+            out.resize(out.len() + count, gorilla::decode_constant(section)?);
             Ok(())
         }
         CodecId::Xor => gorilla::decode(section, count, out),

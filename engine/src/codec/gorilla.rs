@@ -137,6 +137,28 @@ pub fn decode(section: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fa
     reader.finish()
 }
 
+/// Appends the section of a column that is `value` throughout: its bytes from the sign on,
+/// without zero bytes at the end. Small whole numbers take at most three bytes, zero none.
+pub fn encode_constant(value: f64, out: &mut Vec<u8>) {
+    let bytes = value.to_bits().to_be_bytes();
+    let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    out.extend_from_slice(&bytes[..len]);
+}
+
+/// Decodes what [`encode_constant`] wrote.
+///
+/// # Errors
+/// [`Fault::Trailing`] for more than eight bytes, or a zero byte at the end.
+pub fn decode_constant(section: &[u8]) -> Result<f64, Fault> {
+    let mut bytes = [0; 8];
+    let used = bytes.get_mut(..section.len()).ok_or(Fault::Trailing)?;
+    used.copy_from_slice(section);
+    if section.last() == Some(&0) {
+        return Err(Fault::Trailing);
+    }
+    Ok(f64::from_bits(u64::from_be_bytes(bytes)))
+}
+
 /// Whether all floats have the same bits, so that the first stands for them all.
 pub fn is_constant(values: &[f64]) -> bool {
     values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
@@ -147,7 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::codec::test_data::{assert_same_bits, floats};
+    use crate::codec::test_data::{NASTY_BITS, assert_same_bits, floats};
 
     #[test]
     fn golden_bytes() {
@@ -178,6 +200,24 @@ mod tests {
         writer.finish();
         let mut out = Vec::new();
         assert_eq!(decode(&bytes, 3, &mut out), Ok(()));
+    }
+
+    #[test]
+    fn constants() {
+        for (value, bytes) in
+            [(0.0, &[][..]), (1.0, &[0x3f, 0xf0]), (-0.0, &[0x80]), (300.0, &[0x40, 0x72, 0xc0])]
+        {
+            let mut out = Vec::new();
+            encode_constant(value, &mut out);
+            assert_eq!(out, bytes);
+        }
+        for bits in NASTY_BITS {
+            let mut out = Vec::new();
+            encode_constant(f64::from_bits(bits), &mut out);
+            assert_same_bits(&[decode_constant(&out).unwrap()], &[f64::from_bits(bits)]);
+        }
+        assert_eq!(decode_constant(&[1, 0]), Err(Fault::Trailing));
+        assert_eq!(decode_constant(&[1; 9]), Err(Fault::Trailing));
     }
 
     proptest! {

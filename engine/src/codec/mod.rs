@@ -38,7 +38,7 @@ pub enum CodecId {
     DeltaOfDelta = 0x02,
     /// Timestamps as bit-packed integers.
     PackedTimes = 0x03,
-    /// One float for all samples: its 8 bytes.
+    /// One float for all samples: its bytes up to the last that is not zero.
     ConstantFloat = 0x10,
     /// Floats as XOR with the float before (Gorilla).
     Xor = 0x11,

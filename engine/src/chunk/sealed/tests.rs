@@ -51,12 +51,33 @@ fn golden_bytes_version_1() {
     }
     let ints = encoded(&regular, ChunkValues::Int(&[1, 2, 300]));
     assert_eq!(hex(&ints), GOLDEN_INT_PACKED);
+
+    let times: Vec<i64> = (0..40).map(|i| (i * 1000 + i * i % 7) * 1_000_000).collect();
+    let values: Vec<f64> = (0..40).map(|i| f64::from(i * i % 11) / 10.0).collect();
+    let decimals = encoded(&times, ChunkValues::Float(&values));
+    assert_eq!(hex(&decimals), GOLDEN_PACKED_DECIMAL);
+    assert_eq!(decoded(&decimals).unwrap(), (times, values));
 }
 
-const GOLDEN_REGULAR_CONSTANT: &str = "010002141ec10010000000000000e03f897b1c95";
+/// What the writer would not choose today is read all the same.
+#[test]
+fn golden_bytes_of_other_choices() {
+    let ints = unhex("010102141ec100210100000000000000e5a604a5f4bab8");
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    Chunk::open(KEY, &ints).unwrap().decode_ints(&mut timestamps, &mut values).unwrap();
+    assert_eq!(values, [1, 2, 300]);
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+const GOLDEN_REGULAR_CONSTANT: &str = "010002141ec100103fe0cd5040cb";
 const GOLDEN_JITTERED_XOR: &str = "01000280a0abfef962cf0f8202951011000000000000f03f07e5ff8360cb2abb88";
 const GOLDEN_INT_CONSTANT: &str = "010102141ec100200d9b56b2f5";
 const GOLDEN_INT_PACKED: &str = "010102141ec10022020202d20400005316757d";
+const GOLDEN_PACKED_DECIMAL: &str = "01002700dab002831401ca0f0300745688ce0ad159213a2b446785e80c120100000202118016070215041505150415051504150515756e8c54";
 const GOLDEN_SINGLE: &str = "0101000100010020ffffffffffffffffff0159b22bcc";
 
 #[test]
@@ -104,7 +125,8 @@ fn headers_out_of_bounds_are_named() {
     );
     // Values of a codec for integers, too few bytes, too many.
     assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x20, 0]), (8, Fault::UnknownCodec(0x20).into()));
-    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x10, 0]), (8, Fault::Truncated.into()));
+    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x11, 0]), (8, Fault::Truncated.into()));
+    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x10, 0]), (8, Fault::Trailing.into()));
     assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x20, 0, 0]), (8, Fault::Trailing.into()));
     assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x3f, 0]), (7, Fault::UnknownCodec(0x3f).into()));
 }
