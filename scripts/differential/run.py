@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Asks Prometheus 2.42 and Barograph the same queries over the same data.
 
-    run.py DATA_DIR [--barograph PATH] [--only-prometheus] [--match TEXT] [--keep DIR]
+    run.py [DATA_DIR] [--barograph PATH] [--only-prometheus] [--match TEXT] [--keep DIR]
 
 DATA_DIR holds recordings as wide CSV (`*/*.csv.gz`): the first column is `timestamp_ms`, every
-other one is a series named as in the exposition format, an empty cell is no sample. The data is
-shaped so that the known differences of 2.42 do not show:
+other one is a series named as in the exposition format, an empty cell is no sample. Without it the
+data is made up (made.py). The data is shaped so that the known differences of 2.42 do not show:
 
 - all recordings begin at the same time and carry the label `job`, their folder's name;
 - no sample lies on a whole second, so that it does not matter whether windows are closed or
@@ -39,6 +39,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+import made
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
@@ -321,7 +323,7 @@ def check_prometheus(queries, url):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data_dir")
+    parser.add_argument("data_dir", nargs="?", help="recordings; without it, made-up data")
     parser.add_argument("--barograph", help="the server's binary; without it, the built one")
     parser.add_argument("--only-prometheus", action="store_true", help="check the templates, ask no Barograph")
     parser.add_argument("--match", default="", help="only queries that contain this text")
@@ -330,7 +332,7 @@ def main():
 
     queries = [(g, q) for g, q in templates(os.path.join(HERE, "templates.txt")) if arguments.match in q]
     binary = None if arguments.only_prometheus else arguments.barograph or find_barograph()
-    series = list(recordings(arguments.data_dir))
+    series = list(recordings(arguments.data_dir) if arguments.data_dir else made.series(BEGIN_MS))
     print(f"{len(series)} series, {sum(len(s) for _, _, s in series)} samples, {len(queries)} queries", flush=True)
     work = arguments.keep or tempfile.mkdtemp(prefix="differential-")
     os.makedirs(work, exist_ok=True)
