@@ -5,5 +5,6 @@ pub mod codec;
 pub mod error;
 pub mod line;
 pub mod model;
+pub mod wal;
 
 pub use error::{Error, ErrorKind, Result};

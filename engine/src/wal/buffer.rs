@@ -1,0 +1,164 @@
+//! Records that were appended and not yet written: encoded at once, in batches by segment.
+//!
+//! The buffer decides where segments end, so that closing one costs its caller no I/O; the writer follows.
+
+use std::collections::VecDeque;
+
+use super::format::{
+    HEADER_BYTES, KIND_COMMIT, KIND_SEAL, RECORD_BYTES, Tally, encode_record, encode_seal, segment_seed,
+};
+
+/// Capacity that a written batch may hand on to the next one, in bytes.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes for one segment.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub segment: u64,
+    /// The first sequence number of the segment.
+    pub first_seq: u64,
+    /// The last sequence number in the batch.
+    pub last_seq: u64,
+    pub bytes: Vec<u8>,
+    /// How many of them are written.
+    pub written: usize,
+    /// The batch ends with the segment's seal.
+    pub seals: bool,
+}
+
+/// The segment that records are appended to; it need not exist on the disk yet.
+#[derive(Debug)]
+struct OpenSegment {
+    number: u64,
+    first_seq: u64,
+    seed: u32,
+    tally: Tally,
+    bytes: u64,
+    /// Everything up to here has a commit.
+    committed: u64,
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    database_id: u64,
+    next_seq: u64,
+    open: OpenSegment,
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    spare: Vec<u8>,
+}
+
+impl Buffer {
+    pub fn new(database_id: u64, number: u64, next_seq: u64) -> Self {
+        let open = OpenSegment::new(database_id, number, next_seq);
+        Buffer { database_id, next_seq, open, batches: VecDeque::new(), bytes: 0, spare: Vec::new() }
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Size that the open segment has with all that waits; 0 if nothing was appended to it.
+    pub fn open_bytes(&self) -> u64 {
+        if self.open.tally.entries == 0 { 0 } else { self.open.bytes }
+    }
+
+    /// Whether the seal of a segment has yet to be written.
+    pub fn seal_waits(&self) -> bool {
+        self.batches.iter().any(|batch| batch.seals)
+    }
+
+    /// Appends a record whose size was checked and returns its sequence number.
+    pub fn append(&mut self, kind: u8, mark: u64, parts: &[&[u8]]) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.push(kind, seq, mark, parts);
+        seq
+    }
+
+    /// Ends what waits with a commit, for a write that will be synced.
+    pub fn commit(&mut self, mark: u64) {
+        if self.open.tally.entries > 0 && self.open.committed < self.last_seq() {
+            self.open.committed = self.last_seq();
+            self.push(KIND_COMMIT, self.last_seq(), mark, &[]);
+        }
+    }
+
+    /// Closes the open segment, if it holds anything.
+    pub fn seal(&mut self, mark: u64) {
+        if self.open.tally.entries == 0 {
+            return;
+        }
+        let payload = encode_seal(self.open.tally.entries, self.open.tally.crc_of_crcs());
+        self.push(KIND_SEAL, self.last_seq(), mark, &[&payload]);
+        self.batches.back_mut().expect("the seal was pushed to it").seals = true;
+        self.open = OpenSegment::new(self.database_id, self.open.number + 1, self.next_seq);
+    }
+
+    fn push(&mut self, kind: u8, seq: u64, mark: u64, parts: &[&[u8]]) {
+        let number = self.open.number;
+        if self.batches.back().is_none_or(|batch| batch.segment != number) {
+            self.batches.push_back(Batch {
+                segment: number,
+                first_seq: self.open.first_seq,
+                last_seq: seq,
+                bytes: std::mem::take(&mut self.spare),
+                written: 0,
+                seals: false,
+            });
+        }
+        let batch = self.batches.back_mut().expect("one was pushed if there was none");
+        let before = batch.bytes.len();
+        let crc = encode_record(&mut batch.bytes, self.open.seed, kind, seq, mark, parts);
+        batch.last_seq = seq;
+        let added = batch.bytes.len() - before;
+        self.bytes += added;
+        self.open.bytes += added as u64;
+        self.open.tally.add(crc);
+    }
+
+    /// Hands out all that waits.
+    pub fn take(&mut self) -> VecDeque<Batch> {
+        self.bytes = 0;
+        std::mem::take(&mut self.batches)
+    }
+
+    /// Takes back what could not be written, before what came since.
+    pub fn put_back(&mut self, mut unwritten: VecDeque<Batch>) {
+        self.bytes += unwritten.iter().map(|batch| batch.bytes.len()).sum::<usize>();
+        unwritten.append(&mut self.batches);
+        self.batches = unwritten;
+    }
+
+    /// Keeps a written batch's memory for the next one.
+    pub fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= SPARE_BYTES_MAX && bytes.capacity() > self.spare.capacity() {
+            bytes.clear();
+            self.spare = bytes;
+        }
+    }
+}
+
+impl OpenSegment {
+    fn new(database_id: u64, number: u64, first_seq: u64) -> Self {
+        OpenSegment {
+            number,
+            first_seq,
+            seed: segment_seed(database_id, number),
+            tally: Tally::default(),
+            bytes: HEADER_BYTES as u64,
+            committed: first_seq - 1,
+        }
+    }
+}
+
+/// Bytes that a record with this payload takes.
+pub(super) fn record_bytes(payload_bytes: usize) -> usize {
+    RECORD_BYTES + payload_bytes
+}

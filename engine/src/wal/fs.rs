@@ -1,0 +1,132 @@
+//! The few file operations that change a log, behind a trait so that tests can make any of them fail.
+//!
+//! Reading is not here: a read that fails changes nothing.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+#[cfg(test)]
+pub(super) mod faulty;
+
+/// A file open for writing.
+pub(super) trait WalFile: Send + fmt::Debug {
+    /// Writes some of `bytes` at `offset` and tells how many.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts the file to `length` bytes.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Makes the content durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What changes a directory.
+pub(super) trait WalFs: Send + Sync + fmt::Debug {
+    /// Makes an empty file, in place of what may be there.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>>;
+    /// Opens a file that is there.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a file of `bytes` bytes whose blocks are really there, or none.
+    fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()>;
+}
+
+/// Writes all of `bytes` at `offset`. Tells in `written` how far it came, and goes on from there when called again.
+pub(super) fn write_all_at(
+    file: &dyn WalFile,
+    bytes: &[u8],
+    offset: u64,
+    written: &mut usize,
+) -> io::Result<()> {
+    while *written < bytes.len() {
+        match file.write_at(&bytes[*written..], offset + *written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => *written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The operating system's files.
+#[derive(Debug)]
+pub(super) struct RealFs;
+
+impl WalFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        File::set_len(self, length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Makes an empty file. Never opens what is there already: that may be a FIFO, which would block.
+fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        result => result,
+    }
+}
+
+impl WalFs for RealFs {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+        Ok(Box::new(create_file(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = create_file(path)?;
+        let result = match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Err(Errno::OPNOTSUPP) => fill(&file, bytes),
+            result => result.map_err(io::Error::from),
+        };
+        if result.is_err() {
+            fs::remove_file(path)?;
+        }
+        result
+    }
+}
+
+/// Takes blocks by writing to them, for file systems that cannot promise any.
+fn fill(file: &File, bytes: u64) -> io::Result<()> {
+    const STEP: u64 = 1 << 20;
+    let zeros = vec![0; STEP as usize];
+    for offset in (0..bytes).step_by(STEP as usize) {
+        let count = STEP.min(bytes - offset) as usize;
+        file.write_all_at(&zeros[..count], offset)?;
+    }
+    file.sync_data()
+}

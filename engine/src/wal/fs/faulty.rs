@@ -1,0 +1,199 @@
+//! A file system that fails on demand.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{RealFs, WalFile, WalFs};
+
+/// What a call does when its turn to fail has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::wal) enum Fault {
+    /// An I/O error, once.
+    Error,
+    /// An I/O error, this time and ever after.
+    ErrorForever,
+    /// The disk is full from now on, until [`FaultyFs::mend`]; only what takes space fails.
+    DiskFull,
+    /// Half of a write arrives, then the disk is full as above.
+    ShortWrite,
+    /// A signal; only writes see it.
+    Interrupted,
+    /// An I/O error of a sync; other calls are not counted.
+    SyncError,
+}
+
+/// Real files, but the N-th call fails.
+#[derive(Debug, Clone)]
+pub(in crate::wal) struct FaultyFs {
+    plan: Arc<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    fault: Mutex<Option<(Fault, u64)>>,
+    /// The disk is full while this file is there, and then has room for it.
+    full_beside: Mutex<Option<PathBuf>>,
+    calls: AtomicU64,
+    syncs: AtomicU64,
+    written: AtomicU64,
+}
+
+/// The kinds of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Write,
+    Sync,
+    Other,
+}
+
+impl FaultyFs {
+    /// The call with number `at`, from 0, meets `fault`.
+    pub fn new(fault: Fault, at: u64) -> Self {
+        let fs = FaultyFs { plan: Arc::default() };
+        fs.fail(fault, at);
+        fs
+    }
+
+    /// As [`FaultyFs::new`], while in use.
+    pub fn fail(&self, fault: Fault, at: u64) {
+        *self.plan.fault.lock() = Some((fault, at));
+    }
+
+    /// From now on the disk has no room but for what the removal of this file gives.
+    pub fn fill_up_beside(&self, file: &Path) {
+        *self.plan.full_beside.lock() = Some(file.to_owned());
+    }
+
+    /// Never fails, and never waits for a disk either: for tests that open a log thousands of times.
+    pub fn sound() -> Self {
+        FaultyFs::new(Fault::Error, u64::MAX)
+    }
+
+    /// Everything works from now on.
+    pub fn mend(&self) {
+        *self.plan.fault.lock() = None;
+        *self.plan.full_beside.lock() = None;
+    }
+
+    /// Calls so far that the fault counts.
+    pub fn calls(&self) -> u64 {
+        self.plan.calls.load(Ordering::Relaxed)
+    }
+
+    /// Syncs so far.
+    pub fn syncs(&self) -> u64 {
+        self.plan.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written since the last [`FaultyFs::forget_written`].
+    pub fn written(&self) -> u64 {
+        self.plan.written.load(Ordering::Relaxed)
+    }
+
+    /// Counts written bytes from zero.
+    pub fn forget_written(&self) {
+        self.plan.written.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Plan {
+    /// Counts a call and fails it if its turn has come. `Ok(true)` asks for half a write.
+    fn enter(&self, call: Call) -> io::Result<bool> {
+        let mut slot = self.fault.lock();
+        if call == Call::Sync {
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        if call == Call::Write && self.full_beside.lock().as_ref().is_some_and(|file| file.exists()) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let Some((fault, at)) = *slot else { return Ok(false) };
+        if fault == Fault::SyncError && call != Call::Sync {
+            return Ok(false);
+        }
+        let now = self.calls.fetch_add(1, Ordering::Relaxed);
+        let full = Err(io::ErrorKind::StorageFull.into());
+        let broken = Err(io::Error::from_raw_os_error(5));
+        match fault {
+            Fault::Error | Fault::SyncError if now == at => broken,
+            Fault::ErrorForever if now >= at => broken,
+            Fault::DiskFull if now >= at && call == Call::Write => full,
+            Fault::ShortWrite if now == at && call == Call::Write => Ok(true),
+            Fault::ShortWrite if now == at => {
+                *slot = Some((fault, at + 1));
+                Ok(false)
+            }
+            Fault::ShortWrite if now > at && call == Call::Write => full,
+            Fault::Interrupted if now == at && call == Call::Write => Err(io::ErrorKind::Interrupted.into()),
+            _ => Ok(false),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Box<dyn WalFile>,
+    plan: Arc<Plan>,
+}
+
+impl WalFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let is_short = self.plan.enter(Call::Write)?;
+        let count = if is_short { bytes.len().div_ceil(2) } else { bytes.len() };
+        self.plan.written.fetch_add(count as u64, Ordering::Relaxed);
+        self.file.write_at(&bytes[..count], offset)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.plan.enter(Call::Other)?;
+        self.file.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Counted and failed, but not done: what a test reads back comes from the page cache in any case.
+        self.plan.enter(Call::Sync).map(drop)
+    }
+}
+
+impl FaultyFs {
+    fn wrap(&self, file: Box<dyn WalFile>) -> Box<dyn WalFile> {
+        Box::new(FaultyFile { file, plan: Arc::clone(&self.plan) })
+    }
+}
+
+impl WalFs for FaultyFs {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+        self.plan.enter(Call::Write)?;
+        Ok(self.wrap(RealFs.create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+        self.plan.enter(Call::Other)?;
+        Ok(self.wrap(RealFs.open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.plan.enter(Call::Other)?;
+        RealFs.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.plan.enter(Call::Other)?;
+        RealFs.remove(path)
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        self.plan.enter(Call::Sync).map(drop)
+    }
+
+    fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        self.plan.enter(Call::Write)?;
+        if self.plan.full_beside.lock().is_some() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealFs.reserve(path, bytes)
+    }
+}

@@ -1,0 +1,457 @@
+//! The open log: who waits for whom.
+//!
+//! # Concurrency
+//! `state` is held for moments, never across I/O. Of the threads that wait for a sync one becomes the *leader*: it
+//! takes all that waits, writes and syncs it with `state` free, and wakes the others, who mostly find their records
+//! durable and return. What was appended meanwhile is the next leader's. `writer` is locked by the leader, or while
+//! nobody leads under `state`, so nobody ever waits for it. Lock order: `files`, `state`, `writer`; a leader holds
+//! `writer` without `state`.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::buffer::{Buffer, record_bytes};
+use super::copy::LogCopy;
+use super::fs::{RealFs, WalFs};
+use super::recover::{Segment, make_dir, recover, segment_name};
+use super::writer::{Progress, Writer};
+use super::{KIND_MAX, PAYLOAD_BYTES_MAX, Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
+use crate::error::{Error, Result};
+
+/// Bytes that may wait in memory; a record that would exceed it makes its appender write first.
+const BUFFER_BYTES_MAX: usize = 64 << 20;
+
+/// A write-ahead log, open for appending. All methods may be called from many threads at once.
+///
+/// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
+pub struct Wal {
+    shared: Arc<Shared>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    database_id: u64,
+    fs: Arc<dyn WalFs>,
+    options: WalOptions,
+    state: Mutex<State>,
+    /// Signalled when a leader is done.
+    done: Condvar,
+    /// Signalled when the log closes.
+    closing: Condvar,
+    writer: Mutex<Writer>,
+    /// Held while segments are deleted or copied.
+    files: Mutex<()>,
+}
+
+struct State {
+    buffer: Buffer,
+    is_led: bool,
+    is_closing: bool,
+    durable: u64,
+    written: u64,
+    poisoned: Option<String>,
+    disk_full: bool,
+    /// The sealed segments, oldest first.
+    segments: Vec<Segment>,
+    stats: WalStats,
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal")
+            .field("dir", &self.shared.dir)
+            .field("last_seq", &self.last_seq())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wal {
+    /// Opens the log in `dir`, which is made if it is not there: hands every record with a number above `after_seq`
+    /// to `replay`, in order, then is ready to be appended to. The caller holds the directory's lock and has what
+    /// the records up to `after_seq` brought.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for damage under [`Recovery::Refuse`], and in any case for something other than a file under a
+    /// segment's name; [`Error::FutureVersion`]; [`Error::Option`]; [`Error::Io`]; what `replay` returns.
+    pub fn open(
+        dir: &Path,
+        options: WalOptions,
+        recovery: Recovery,
+        after_seq: u64,
+        replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<(Wal, ReplayReport)> {
+        Wal::open_on(Arc::new(RealFs), dir, options, recovery, after_seq, replay)
+    }
+
+    /// [`Wal::open`] on a file system of the caller's.
+    pub(super) fn open_on(
+        fs: Arc<dyn WalFs>,
+        dir: &Path,
+        options: WalOptions,
+        recovery: Recovery,
+        after_seq: u64,
+        replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<(Wal, ReplayReport)> {
+        options.check()?;
+        make_dir(&*fs, dir)?;
+        let (recovered, report) = recover(&*fs, dir, recovery, after_seq, replay)?;
+        let database_id = recovered.database_id.unwrap_or_else(random_id);
+        let durable = recovered.next_seq - 1;
+        let writer = Writer::open(
+            Arc::clone(&fs),
+            dir.to_owned(),
+            database_id,
+            durable,
+            recovered.mark_is_good,
+            options.reserve_bytes,
+        )?;
+        let state = State {
+            buffer: Buffer::new(database_id, recovered.next_number, recovered.next_seq),
+            is_led: false,
+            is_closing: false,
+            durable,
+            written: durable,
+            poisoned: None,
+            disk_full: false,
+            segments: recovered.segments,
+            stats: WalStats::default(),
+        };
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            database_id,
+            fs,
+            options,
+            state: Mutex::new(state),
+            done: Condvar::new(),
+            closing: Condvar::new(),
+            writer: Mutex::new(writer),
+            files: Mutex::new(()),
+        });
+        // Takes the reserve. A full disk is noted, not an error: what is stored must stay readable.
+        shared.turn(shared.state.lock(), false).1?;
+        let ticker = match shared.options.sync {
+            SyncPolicy::Interval(every) => Some(Shared::tick(&shared, every)?),
+            SyncPolicy::Always | SyncPolicy::Off => None,
+        };
+        Ok((Wal { shared, ticker }, report))
+    }
+
+    /// Appends a record whose payload is `parts` one after the other, and returns its sequence number, one above the
+    /// last. Copies into memory only, unless 64 MiB wait there already: then it writes them first. Durable after
+    /// [`Wal::sync_to`].
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above [`KIND_MAX`],
+    /// [`Error::DiskFull`] until space is back (each call tries), [`Error::Poisoned`] after a failed sync.
+    pub fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        let payload_bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        if payload_bytes > PAYLOAD_BYTES_MAX {
+            return Err(Error::Limit(format!(
+                "log record of {payload_bytes} bytes; the limit is {PAYLOAD_BYTES_MAX}"
+            )));
+        }
+        if kind > KIND_MAX {
+            return Err(Error::Invalid(format!(
+                "log record of kind {kind:#04x}; the highest is {KIND_MAX:#04x}"
+            )));
+        }
+        let bytes = record_bytes(payload_bytes);
+        let shared = &*self.shared;
+        let mut state = shared.state.lock();
+        state.refuse_poisoned()?;
+        if state.disk_full {
+            state = shared.resume(state)?;
+        }
+        if state.buffer.bytes() > 0 && state.buffer.bytes() + bytes > BUFFER_BYTES_MAX {
+            let last = state.buffer.last_seq();
+            drop(state);
+            shared.drive(false, |state| state.written >= last)?;
+            state = shared.state.lock();
+        }
+        let mark = state.durable;
+        let open_bytes = state.buffer.open_bytes();
+        if open_bytes > 0 && open_bytes + bytes as u64 > shared.options.segment_bytes {
+            state.buffer.seal(mark);
+        }
+        state.stats.records += 1;
+        state.stats.bytes += bytes as u64;
+        Ok(state.buffer.append(kind, mark, parts))
+    }
+
+    /// Returns when the record `seq` and all before it are as safe as the [`SyncPolicy`] promises.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] or [`Error::Io`] if it could not be written: the record stays in memory and a later call
+    /// tries again; until one succeeds it may or may not survive. [`Error::Poisoned`] after a failed sync.
+    /// [`Error::Invalid`] for a number that was not given out.
+    pub fn sync_to(&self, seq: u64) -> Result<()> {
+        self.shared.check_given_out(seq)?;
+        match self.shared.options.sync {
+            SyncPolicy::Always => self.shared.drive(true, |state| state.durable >= seq),
+            SyncPolicy::Interval(_) | SyncPolicy::Off => {
+                self.shared.drive(false, |state| state.written >= seq)
+            }
+        }
+    }
+
+    /// Makes everything that was appended so far durable, whatever the policy.
+    ///
+    /// # Errors
+    /// As [`Wal::sync_to`].
+    pub fn sync(&self) -> Result<()> {
+        self.shared.sync()
+    }
+
+    /// Closes the current segment and returns the last sequence number in it: once everything up to there is stored
+    /// elsewhere, [`Wal::truncate_to`] can delete it. No I/O: the seal is written with the next sync.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] after a failed sync.
+    pub fn rotate(&self) -> Result<u64> {
+        let mut state = self.shared.state.lock();
+        state.refuse_poisoned()?;
+        let mark = state.durable;
+        state.buffer.seal(mark);
+        Ok(state.buffer.last_seq())
+    }
+
+    /// Deletes the sealed segments that hold nothing above `seq`, oldest first. Works on a full disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was not deleted is tried again by the next call.
+    pub fn truncate_to(&self, seq: u64) -> Result<()> {
+        let shared = &*self.shared;
+        // Brings out the seal that a rotation left waiting. If that fails, its segment stays for the next call.
+        let _ = shared.sync();
+        let _files = shared.files.lock();
+        let doomed: Vec<Segment> = shared
+            .state
+            .lock()
+            .segments
+            .iter()
+            .copied()
+            .take_while(|segment| segment.last_seq <= seq)
+            .collect();
+        for segment in &doomed {
+            let path = shared.dir.join(segment_name(segment.number));
+            shared.fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
+            shared.state.lock().segments.remove(0);
+        }
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        shared.fs.sync_dir(&shared.dir).map_err(|error| Error::io("sync", &shared.dir, error))
+    }
+
+    /// Copies the log up to the record `seq` into `dest`, a new or empty directory: opened with the same `after_seq`
+    /// the copy replays exactly up to `seq`. Appending goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `seq` was not given out, was cut away, or `dest` is not empty; as [`Wal::sync_to`];
+    /// [`Error::Io`].
+    pub fn copy_to(&self, dest: &Path, seq: u64) -> Result<()> {
+        let shared = &*self.shared;
+        shared.check_given_out(seq)?;
+        shared.drive(true, |state| state.durable >= seq)?;
+        let _files = shared.files.lock();
+        let (first, segments) = shared.segments_on_disk();
+        if seq < first - 1 {
+            return Err(Error::Invalid(format!("log record {seq} is gone; the log begins at {first}")));
+        }
+        let database_id = shared.database_id;
+        LogCopy { fs: &*shared.fs, dir: &shared.dir, dest, database_id, seq }.write(&segments)
+    }
+
+    /// The last sequence number that was given out; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.shared.state.lock().buffer.last_seq()
+    }
+
+    /// Everything up to here is on the disk.
+    pub fn durable_seq(&self) -> u64 {
+        self.shared.state.lock().durable
+    }
+
+    /// Size of the log, what waits in memory included.
+    pub fn size_bytes(&self) -> u64 {
+        let state = self.shared.state.lock();
+        state.segments.iter().map(|segment| segment.bytes).sum::<u64>() + state.buffer.open_bytes()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> WalStats {
+        let state = self.shared.state.lock();
+        let mut stats = state.stats;
+        stats.segments = state.segments.len() as u64 + u64::from(state.buffer.open_bytes() > 0);
+        stats.poisoned = state.poisoned.is_some();
+        stats.disk_full = state.disk_full;
+        stats
+    }
+
+    /// Makes everything durable, seals the current segment and ends the log's thread, if it has one.
+    ///
+    /// # Errors
+    /// As [`Wal::sync_to`].
+    pub fn close(mut self) -> Result<()> {
+        self.stop_ticker();
+        self.rotate()?;
+        self.sync()
+    }
+
+    fn stop_ticker(&mut self) {
+        self.shared.state.lock().is_closing = true;
+        self.shared.closing.notify_all();
+        if let Some(ticker) = self.ticker.take() {
+            // It returns nothing, and a panic in it has been reported by then.
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.stop_ticker();
+    }
+}
+
+impl Shared {
+    /// Refuses a number that no record has.
+    fn check_given_out(&self, seq: u64) -> Result<()> {
+        let last = self.state.lock().buffer.last_seq();
+        if seq > last {
+            return Err(Error::Invalid(format!("log record {seq} was not appended; the last is {last}")));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        let last = self.state.lock().buffer.last_seq();
+        // A seal may wait although its records are durable.
+        self.drive(true, |state| state.durable >= last && !state.buffer.seal_waits())
+    }
+
+    /// Leads, or waits for those who do, until `is_done`.
+    fn drive(&self, sync: bool, is_done: impl Fn(&State) -> bool) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            if is_done(&state) {
+                return Ok(());
+            }
+            state.refuse_poisoned()?;
+            if state.is_led {
+                self.done.wait(&mut state);
+                continue;
+            }
+            let result;
+            (state, result) = self.turn(state, sync);
+            result?;
+        }
+    }
+
+    /// One leader's turn: writes all that waits.
+    fn turn<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        sync: bool,
+    ) -> (MutexGuard<'a, State>, Result<()>) {
+        state.is_led = true;
+        if sync {
+            let mark = state.durable;
+            state.buffer.commit(mark);
+        }
+        let mut batches = state.buffer.take();
+        let mut progress = Progress::default();
+        let result =
+            MutexGuard::unlocked(&mut state, || self.writer.lock().run(&mut batches, sync, &mut progress));
+        state.buffer.put_back(batches);
+        state.absorb(progress);
+        if let Err(Error::Poisoned(cause)) = &result {
+            state.poisoned = Some(cause.clone());
+        }
+        state.is_led = false;
+        self.done.notify_all();
+        (state, result)
+    }
+
+    /// The sequence number that the log on the disk begins with, its sealed segments and the one that is being
+    /// written.
+    fn segments_on_disk(&self) -> (u64, Vec<Segment>) {
+        let state = self.idle(self.state.lock());
+        let mut segments = state.segments.clone();
+        segments.extend(self.writer.lock().current());
+        let first = segments.first().map_or(state.durable + 1, |oldest| oldest.first_seq);
+        (first, segments)
+    }
+
+    /// Waits until nobody leads.
+    fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while state.is_led {
+            self.done.wait(&mut state);
+        }
+        state
+    }
+
+    /// Tries whether there is space again.
+    fn resume<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
+        let state = self.idle(state);
+        let (state, result) = self.turn(state, false);
+        result?;
+        if state.disk_full {
+            return Err(Error::DiskFull { path: self.dir.clone() });
+        }
+        Ok(state)
+    }
+
+    /// Starts the thread that syncs every so often.
+    fn tick(shared: &Arc<Shared>, every: Duration) -> Result<JoinHandle<()>> {
+        let own = Arc::clone(shared);
+        let work = move || {
+            let mut state = own.state.lock();
+            while !state.is_closing {
+                own.closing.wait_for(&mut state, every);
+                let last = state.buffer.last_seq();
+                // A failure is kept in the state, where the next append or sync finds it.
+                let _ = MutexGuard::unlocked(&mut state, || own.drive(true, |state| state.durable >= last));
+            }
+        };
+        std::thread::Builder::new()
+            .name("wal-sync".to_owned())
+            .spawn(work)
+            .map_err(|error| Error::io("start a thread for", &shared.dir, error))
+    }
+}
+
+impl State {
+    fn refuse_poisoned(&self) -> Result<()> {
+        self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
+    }
+
+    /// Takes over what a leader achieved.
+    fn absorb(&mut self, progress: Progress) {
+        self.durable = self.durable.max(progress.durable.unwrap_or(0));
+        self.written = self.written.max(progress.written.unwrap_or(0));
+        self.disk_full = progress.disk_full;
+        self.segments.extend(progress.sealed);
+        self.buffer.recycle(progress.spare);
+        self.stats.mark_failures += u64::from(progress.mark_failed);
+        for time in progress.sync_times {
+            let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            self.stats.syncs += 1;
+            self.stats.sync_ns_sum = self.stats.sync_ns_sum.saturating_add(ns);
+            self.stats.sync_ns_max = self.stats.sync_ns_max.max(ns);
+        }
+    }
+}
+
+/// A new log's id. Its only use is to differ from the ids of other logs.
+fn random_id() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,249 @@
+//! The write-ahead log: what makes an acknowledged write survive a crash until it is flushed.
+//!
+//! A log is a directory of *segments*, `00000001.wal`, `00000002.wal`, …, each a header and a run of records whose
+//! sequence numbers go on without a gap from segment to segment. Appending copies a record into memory; a *sync*
+//! writes what has gathered and makes it durable, one `fdatasync` for all who wait (group commit).
+//!
+//! The payload of a record is opaque here. Kinds `0..=KIND_MAX` belong to the caller.
+//!
+//! # Format
+//! Integers are little-endian. A segment's header, 48 bytes ([`format`]):
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | magic `BAROWAL\0` |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | database id, the same in all files of one log |
+//! | 24 | 8 | segment number, as in the file's name |
+//! | 32 | 8 | sequence number of the segment's first record |
+//! | 40 | 4 | zero |
+//! | 44 | 4 | CRC32 of bytes 0..44, at this place in every version |
+//!
+//! Records follow without padding:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 4 | payload length, at most 64 MiB |
+//! | 4 | 4 | CRC32 of length, kind, sequence number, durable mark and payload, continued from the segment's seed |
+//! | 8 | 1 | kind |
+//! | 9 | 8 | sequence number |
+//! | 17 | 8 | durable mark: everything up to this number was synced when the record was written |
+//! | 25 | … | payload |
+//!
+//! The seed is the CRC32 of database id and segment number, so a record proves where it belongs: bytes of another
+//! segment, another database or a payload that imitates a record never pass for one.
+//!
+//! Kinds of the log itself; they take no sequence number of their own:
+//!
+//! | kind | name | sequence number | payload |
+//! |---|---|---|---|
+//! | 0xF0 | commit | last record before it | empty; ends each synced write |
+//! | 0xF1 | gap | last lost record | u64 first lost record; stands where a repair gave up damaged records |
+//! | 0xF2 | seal | last record before it | u64 count of records and commits and gaps, u32 CRC32 of all their CRC fields |
+//!
+//! A record is valid iff
+//! 1. length is at most 64 MiB and the record ends inside the file;
+//! 2. its CRC is right;
+//! 3. a caller's record has the next sequence number, a commit or seal the last one, a gap begins at the next one;
+//! 4. a gap's and a seal's payload have their length, a seal agrees with what precedes it and ends the file.
+//!
+//! The file `durable` (36 bytes: magic `BAROMARK`, version u32, zero u32, database id u64, sequence number u64, CRC32
+//! of bytes 0..32) is overwritten after each sync, without a sync of its own. `reserve` is an empty promise of blocks
+//! for a full disk. `*.tmp` is unfinished and deleted at the next open, `*.bad` is what a repair took out.
+//!
+//! # Torn tail or damage
+//! A crash may leave the last write in pieces. That is normal and must not stop a start; a damaged record that had
+//! been acknowledged must never be taken for it. What tells them apart is whether a sync had covered the bytes:
+//!
+//! * A segment is sealed and synced before its successor comes to exist, so only the last one can be torn, and only
+//!   if it has no seal. Everything else that is not valid is damage.
+//! * In the last segment, a bad range is damage if any intact record (before or after it) or the file `durable`
+//!   states a durable mark beyond the last commit that precedes the range.
+//! * The last synced write has no later record to carry its mark. Its own commit cannot prove that the sync ended:
+//!   pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
+//!   files and never reused. So a bad range followed by an intact commit is torn only if it holds a 512-byte sector
+//!   (or the part of one that the write began in) of zeros alone; else it is damage.
+//! * What is left is a torn tail: it is reported and cut off before anything is appended.
+//!
+//! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
+//! loss. It never claims too much, being written after the sync. It also tells that the log's end was cut off
+//! or its last segment removed, which the segments alone cannot.
+//!
+//! What cannot be told: within the last synced write, after a power loss that also lost the newest `durable`, (1) a
+//! file cut short looks torn; (2) so does a flipped bit in a record that holds a whole aligned sector of zeros; (3) a
+//! file system that shows stale blocks instead of zeros (ext4 with `data=writeback`) makes a tear look like
+//! damage, which errs on the safe side. In each case the report says what was dropped.
+//!
+//! # Invariants
+//! I1. A segment with a successor is sealed and synced.
+//! I2. Bytes once synced are never written again; an open log only appends.
+//! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves
+//!     is then written afresh before it is trusted, since the page cache may hold what the disk has lost.
+//! I4. The durable mark never runs ahead of what a successful sync has covered.
+//!
+//! # Not here
+//! The directory is locked by the caller. What records mean, and when the log may be cut, is the engine's.
+//! Next: [`log`] for the open log, [`recover`] for the way back.
+
+mod buffer;
+mod copy;
+mod format;
+mod fs;
+mod log;
+mod mmap;
+mod recover;
+mod repair;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use format::{KIND_MAX, PAYLOAD_BYTES_MAX};
+pub use log::Wal;
+pub use recover::verify;
+
+use crate::error::{Error, Result};
+
+/// How a log is kept.
+#[derive(Debug, Clone)]
+pub struct WalOptions {
+    /// Size at which a segment is closed and the next begun: 1 KiB to 1 GiB, default 64 MiB. A record that is larger
+    /// has a segment to itself.
+    pub segment_bytes: u64,
+    /// Blocks held back for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0 for
+    /// none. Default 128 MiB.
+    pub reserve_bytes: u64,
+    /// When a write counts as durable.
+    pub sync: SyncPolicy,
+}
+
+impl Default for WalOptions {
+    fn default() -> Self {
+        WalOptions { segment_bytes: 64 << 20, reserve_bytes: 128 << 20, sync: SyncPolicy::Always }
+    }
+}
+
+impl WalOptions {
+    fn check(&self) -> Result<()> {
+        let limits = [
+            ("segment_bytes", self.segment_bytes, 1 << 10, 1 << 30),
+            ("reserve_bytes", self.reserve_bytes, 0, 16 << 30),
+        ];
+        for (name, value, min, max) in limits {
+            if !(min..=max).contains(&value) {
+                return Err(Error::Option { name, reason: format!("{value} is not within {min}..={max}") });
+            }
+        }
+        match self.sync {
+            SyncPolicy::Interval(every) if every.is_zero() => {
+                Err(Error::Option { name: "sync", reason: "an interval of zero; use Always".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// When [`Wal::sync_to`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// After the data is on the disk: survives power loss.
+    Always,
+    /// After the data is with the operating system, which a thread makes durable this often: survives a killed
+    /// process, a power loss takes at most the last interval.
+    Interval(Duration),
+    /// After the data is with the operating system: survives a killed process. Only a segment's end is synced.
+    Off,
+}
+
+/// What to do about damage that a crash does not explain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Fail with [`Error::Corrupt`], change nothing.
+    Refuse,
+    /// Put the damaged bytes aside as `<segment>.<offset>.bad`, note the gap in the log, go on with the rest.
+    Skip,
+}
+
+/// One record of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its sequence number, from 1.
+    pub seq: u64,
+    /// The caller's kind, at most [`KIND_MAX`].
+    pub kind: u8,
+    /// The caller's bytes.
+    pub payload: &'a [u8],
+}
+
+/// What opening or checking a log found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Records handed to the caller.
+    pub records: u64,
+    /// The first of them, 0 if there was none.
+    pub first_seq: u64,
+    /// The last sequence number in the log, 0 if nothing was ever appended.
+    pub last_seq: u64,
+    /// Segments read; those that hold only what the caller no longer needs are not.
+    pub segments: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The end of a write that was not finished, if there was one.
+    pub torn_tail: Option<TornTail>,
+    /// Damage, in order. Only [`Recovery::Skip`] and [`verify`] get here with any, but for a damaged or missing file
+    /// `durable`: it holds no data, and is reported and made again.
+    pub damage: Vec<Damage>,
+    /// Files and directories that are not the log's, left alone.
+    pub strays: Vec<PathBuf>,
+}
+
+/// The end of a write that a crash interrupted; nothing in it was ever acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment.
+    pub file: PathBuf,
+    /// Where the log ends.
+    pub offset: u64,
+    /// Bytes from there to the end of the file.
+    pub bytes_dropped: u64,
+}
+
+/// Bytes that were synced and are no longer what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file.
+    pub offset: u64,
+    /// What was expected and found, and which records are lost.
+    pub what: String,
+    /// Where [`Recovery::Skip`] put the bytes; none if there were none to keep.
+    pub quarantined_to: Option<PathBuf>,
+}
+
+/// Counters of an open log, since it was opened unless said otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WalStats {
+    /// Records appended.
+    pub records: u64,
+    /// Bytes of them, with their headers.
+    pub bytes: u64,
+    /// Syncs done.
+    pub syncs: u64,
+    /// Time spent in them, in nanoseconds.
+    pub sync_ns_sum: u64,
+    /// The longest of them, in nanoseconds.
+    pub sync_ns_max: u64,
+    /// Segments on the disk now.
+    pub segments: u64,
+    /// A sync has failed: the log refuses everything until opened again.
+    pub poisoned: bool,
+    /// The disk is full: appends are refused until space is back.
+    pub disk_full: bool,
+    /// Times the file `durable` could not be written; the log is as safe, its check weaker.
+    pub mark_failures: u64,
+}

@@ -1,0 +1,477 @@
+//! Goes through a log's directory segment by segment: replays what is valid, decides what is a torn tail and what is
+//! damage, and leaves every segment sealed so that an open log only ever adds new ones.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::format::{
+    Checked, Entry, Fault, HEADER_BYTES, Header, MARK_BYTES, Mark, Role, VERSION, segment_seed,
+};
+use super::fs::{RealFs, WalFs};
+use super::mmap::SegmentMap;
+use super::repair::{Rebuild, Unsealed, quarantine, with_reserve};
+use super::replay::{BadRange, Scan};
+use super::{Damage, Record, Recovery, ReplayReport, TornTail};
+use crate::error::{Error, Result};
+
+pub(super) const MARK_NAME: &str = "durable";
+pub(super) const RESERVE_NAME: &str = "reserve";
+const SEGMENT_SUFFIX: &str = ".wal";
+
+/// The file name of a segment.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("{number:08}{SEGMENT_SUFFIX}")
+}
+
+/// A sealed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub number: u64,
+    pub first_seq: u64,
+    /// `first_seq - 1` if it holds nothing.
+    pub last_seq: u64,
+    pub bytes: u64,
+}
+
+/// A log that is ready to be appended to.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    /// None if the directory held nothing that names one.
+    pub database_id: Option<u64>,
+    pub next_number: u64,
+    pub next_seq: u64,
+    pub segments: Vec<Segment>,
+    /// The file `durable` is there and whole.
+    pub mark_is_good: bool,
+}
+
+/// Replays the log in `dir` and makes it ready to go on. See [`super::Wal::open`].
+pub(super) fn recover(
+    fs: &dyn WalFs,
+    dir: &Path,
+    recovery: Recovery,
+    after_seq: u64,
+    replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+) -> Result<(Recovered, ReplayReport)> {
+    let mode = match recovery {
+        Recovery::Refuse => Mode::Refuse,
+        Recovery::Skip => Mode::Skip,
+    };
+    let listing = list(dir)?;
+    for path in &listing.unfinished {
+        fs.remove(path).map_err(|error| Error::io("remove", path, error))?;
+    }
+    Pass::new(fs, dir, mode, Some(after_seq), listing)?.run(replay)
+}
+
+/// Checks every record of the log in `dir` and changes nothing. Damage is in the report.
+///
+/// # Errors
+/// [`Error::FutureVersion`], [`Error::Io`], and [`Error::Corrupt`] if something other than a file has a segment's
+/// name. A log that is open for writing may show its newest records as a torn tail.
+pub fn verify(dir: &Path) -> Result<ReplayReport> {
+    let listing = list(dir)?;
+    let (_, report) = Pass::new(&RealFs, dir, Mode::Verify, None, listing)?.run(&mut |_| Ok(()))?;
+    Ok(report)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Verify,
+    Refuse,
+    Skip,
+}
+
+struct Listing {
+    /// By number.
+    segments: Vec<(u64, PathBuf)>,
+    unfinished: Vec<PathBuf>,
+    strays: Vec<PathBuf>,
+}
+
+fn list(dir: &Path) -> Result<Listing> {
+    let io_error = |error| Error::io("list", dir, error);
+    let mut listing = Listing { segments: Vec::new(), unfinished: Vec::new(), strays: Vec::new() };
+    for entry in fs::read_dir(dir).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_unfinished = |name: &str| name == MARK_NAME || segment_number(name).is_some();
+        if let Some(number) = segment_number(&name) {
+            listing.segments.push((number, path));
+        } else if name.strip_suffix(".tmp").is_some_and(is_unfinished) {
+            listing.unfinished.push(path);
+        } else if name != MARK_NAME && name != RESERVE_NAME && !name.ends_with(".bad") {
+            listing.strays.push(path);
+        }
+    }
+    listing.segments.sort();
+    listing.strays.sort();
+    Ok(listing)
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()?;
+    (segment_name(number) == name).then_some(number)
+}
+
+/// Reads at most `limit` bytes of a regular file. Anything else is refused before it is opened: a FIFO would block.
+fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    let kind = fs::symlink_metadata(path).map_err(|error| Error::io("inspect", path, error))?.file_type();
+    if !kind.is_file() {
+        let found = match kind {
+            kind if kind.is_dir() => "a directory",
+            kind if kind.is_fifo() => "a FIFO",
+            kind if kind.is_symlink() => "a symbolic link",
+            _ => "a device or socket",
+        };
+        return Err(corrupt(path, 0, format!("expected a regular file, found {found}")));
+    }
+    let mut bytes = Vec::with_capacity(limit);
+    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    file.take(limit as u64).read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+    Ok(bytes)
+}
+
+fn corrupt(path: &Path, offset: usize, what: String) -> Error {
+    Error::Corrupt { file: path.display().to_string(), offset: offset as u64, what }
+}
+
+/// A version of the future is an error in every mode: this build cannot judge such a file.
+fn refuse_future<T>(path: &Path, decoded: Checked<T>) -> Result<Checked<T>> {
+    match decoded {
+        Err(Fault::Version(found)) => {
+            Err(Error::FutureVersion { file: path.display().to_string(), found, supported: VERSION })
+        }
+        decoded => Ok(decoded),
+    }
+}
+
+/// A segment before its records are read.
+struct Head {
+    number: u64,
+    path: PathBuf,
+    header: Checked<Header>,
+}
+
+/// One way through all segments.
+struct Pass<'a> {
+    fs: &'a dyn WalFs,
+    dir: &'a Path,
+    mode: Mode,
+    /// The caller needs only what is newer. None when everything is to be checked.
+    after_seq: Option<u64>,
+    heads: Vec<Head>,
+    database_id: Option<u64>,
+    /// What the file `durable` states; none if it is missing or not to be trusted.
+    mark: Option<u64>,
+    /// The sequence number that must come next; none before the first segment.
+    next: Option<u64>,
+    segments: Vec<Segment>,
+    report: ReplayReport,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        fs: &'a dyn WalFs,
+        dir: &'a Path,
+        mode: Mode,
+        after_seq: Option<u64>,
+        listing: Listing,
+    ) -> Result<Self> {
+        let mut heads = Vec::with_capacity(listing.segments.len());
+        for (number, path) in listing.segments {
+            let header = refuse_future(&path, Header::decode(&read_start(&path, HEADER_BYTES)?))?;
+            let header = match header {
+                Ok(Header { number: found, .. }) if found != number => {
+                    Err(Fault::Number { expected: number, found })
+                }
+                header => header,
+            };
+            heads.push(Head { number, path, header });
+        }
+        let report = ReplayReport { strays: listing.strays, ..ReplayReport::default() };
+        let (database_id, mark, next, segments) = (None, None, None, Vec::new());
+        let mut pass = Pass { fs, dir, mode, after_seq, heads, database_id, mark, next, segments, report };
+        pass.identify()?;
+        Ok(pass)
+    }
+
+    /// Reads the file `durable` and settles which database the log belongs to.
+    fn identify(&mut self) -> Result<()> {
+        let path = self.dir.join(MARK_NAME);
+        let is_there = path.symlink_metadata().is_ok();
+        let mark = match is_there {
+            true => Some(refuse_future(&path, Mark::decode(&read_start(&path, MARK_BYTES)?))?),
+            false => None,
+        };
+        let mut ids = self.heads.iter().filter_map(|head| Some(head.header.as_ref().ok()?.database_id));
+        let first_id = ids.clone().next();
+        let mut note = |what: String| {
+            let file = path.clone();
+            self.report.damage.push(Damage { file, offset: 0, what, quarantined_to: None });
+        };
+        self.database_id = first_id;
+        match mark {
+            Some(Ok(mark)) if first_id.is_none() || ids.any(|id| id == mark.database_id) => {
+                self.database_id = Some(mark.database_id);
+                self.mark = Some(mark.seq);
+            }
+            Some(Ok(Mark { database_id: found, .. })) => {
+                note(Fault::Database { expected: first_id.unwrap_or_default(), found }.to_string());
+            }
+            Some(Err(fault)) => note(fault.to_string()),
+            None if self.heads.is_empty() => {}
+            None => note("the file is missing".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn run(mut self, replay: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<(Recovered, ReplayReport)> {
+        let heads = std::mem::take(&mut self.heads);
+        for (at, head) in heads.iter().enumerate() {
+            let successor = heads.get(at + 1).and_then(|head| head.header.as_ref().ok());
+            match (successor, self.after_seq) {
+                (Some(successor), Some(after)) if successor.first_seq <= after.saturating_add(1) => {
+                    self.pass_over(head, successor.first_seq)?;
+                }
+                _ => self.segment(head, at + 1 == heads.len(), replay)?,
+            }
+        }
+        if heads.is_empty() {
+            self.nothing_left()?;
+        }
+        let after_seq = self.after_seq.unwrap_or(0);
+        let next_seq = self.next.unwrap_or(1).max(after_seq.saturating_add(1));
+        self.report.last_seq = next_seq - 1;
+        let recovered = Recovered {
+            database_id: self.database_id,
+            next_number: self.segments.last().map_or(1, |segment| segment.number + 1),
+            next_seq,
+            segments: self.segments,
+            mark_is_good: self.mark.is_some(),
+        };
+        Ok((recovered, self.report))
+    }
+
+    /// Takes note of a segment whose records the caller has no use for.
+    fn pass_over(&mut self, head: &Head, next: u64) -> Result<()> {
+        let bytes = fs::metadata(&head.path).map_err(|error| Error::io("inspect", &head.path, error))?.len();
+        let first_seq = head.header.as_ref().map_or(next, |header| header.first_seq.min(next));
+        self.segments.push(Segment { number: head.number, first_seq, last_seq: next - 1, bytes });
+        self.next = Some(next);
+        Ok(())
+    }
+
+    /// Damage ends a strict pass; the others take note of it.
+    fn damaged(&mut self, path: &Path, offset: usize, what: String, bytes: &[u8]) -> Result<()> {
+        let quarantined_to = match self.mode {
+            Mode::Refuse => return Err(corrupt(path, offset, what)),
+            Mode::Skip if !bytes.is_empty() => Some(quarantine(self.fs, path, offset, bytes)?),
+            Mode::Skip | Mode::Verify => None,
+        };
+        self.report.damage.push(Damage {
+            file: path.to_owned(),
+            offset: offset as u64,
+            what,
+            quarantined_to,
+        });
+        Ok(())
+    }
+
+    fn segment(
+        &mut self,
+        head: &Head,
+        is_last: bool,
+        replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let map = SegmentMap::open(&head.path)?;
+        let damage_before = self.report.damage.len();
+        let database_id = self.database_id.ok_or_else(|| self.nameless(head))?;
+        let seed = segment_seed(database_id, head.number);
+        let (first, record_first) = self.first_seqs(head, &map, seed, database_id)?;
+        let mut scan = Scan::new(&map, seed, record_first);
+        self.report.segments += 1;
+        self.report.bytes += map.len() as u64;
+        if is_last {
+            self.tear(head, &map, &mut scan);
+        }
+        self.judge(head, is_last, &map, &scan)?;
+        let mut next = scan.next;
+        if is_last {
+            next = self.missing_at_end(head, &map, next)?;
+        }
+        self.hand_out(&map, &scan, replay)?;
+        self.next = Some(next);
+        if self.mode == Mode::Verify {
+            return Ok(());
+        }
+        let is_damaged = self.report.damage.len() > damage_before;
+        let segment = if is_damaged {
+            let number = head.number;
+            let rebuild = Rebuild { database_id, number, first, next, bytes: &map, runs: &scan.runs };
+            with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?
+        } else {
+            let mut bytes = map.len() as u64;
+            if !scan.sealed {
+                let end = scan.runs.last().map_or(HEADER_BYTES, |run| run.range.end);
+                let unsealed = Unsealed::new(&head.path, &map, seed, scan.proven_end, end, next);
+                drop(map);
+                bytes = with_reserve(self.fs, self.dir, || unsealed.finish(self.fs))?;
+            }
+            Segment { number: head.number, first_seq: first, last_seq: next - 1, bytes }
+        };
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    fn nameless(&self, head: &Head) -> Error {
+        let what = head.header.as_ref().err().map_or_else(String::new, Fault::to_string);
+        corrupt(&head.path, 0, format!("{what}; and no other file tells which database this is"))
+    }
+
+    /// The first sequence number that a segment answers for, which is lower than its first record's if records are
+    /// missing before it, and that of its first record.
+    fn first_seqs(&mut self, head: &Head, bytes: &[u8], seed: u32, database_id: u64) -> Result<(u64, u64)> {
+        let floor = self.next.or(self.after_seq.map(|seq| seq.saturating_add(1)));
+        let header = match head.header {
+            Ok(Header { database_id: found, .. }) if found != database_id => {
+                Err(Fault::Database { expected: database_id, found })
+            }
+            Ok(Header { first_seq: found, .. }) if self.next.is_some_and(|next| found < next) => {
+                Err(Fault::FirstSeq { expected: self.next.unwrap_or_default(), found })
+            }
+            header => header,
+        };
+        let first = match header {
+            Ok(header) => header.first_seq,
+            Err(fault) => {
+                let end = bytes.len().min(HEADER_BYTES);
+                self.damaged(&head.path, 0, fault.to_string(), &bytes[..end])?;
+                first_of_records(bytes, seed)
+                    .filter(|&first| first >= self.next.unwrap_or(1))
+                    .or(floor)
+                    .unwrap_or(1)
+            }
+        };
+        match floor {
+            Some(floor) if floor < first && first - 1 > self.after_seq.unwrap_or(0) => {
+                let what = format!("records {floor}..={} are missing before this segment", first - 1);
+                self.damaged(&head.path, 0, what, &[])?;
+                Ok((floor, first))
+            }
+            _ => Ok((first, first)),
+        }
+    }
+
+    /// Cuts off a torn tail and reports it.
+    fn tear(&mut self, head: &Head, bytes: &[u8], scan: &mut Scan) {
+        if let Some(at) = scan.torn_at(self.mark.unwrap_or(0)) {
+            let offset = scan.cut(at).range.start;
+            let bytes_dropped = (bytes.len() - offset) as u64;
+            self.report.torn_tail =
+                Some(TornTail { file: head.path.clone(), offset: offset as u64, bytes_dropped });
+        }
+    }
+
+    /// Reports each bad range, and a seal that is not there.
+    fn judge(&mut self, head: &Head, is_last: bool, bytes: &[u8], scan: &Scan) -> Result<()> {
+        for bad in &scan.bad {
+            let BadRange { range, expected, fault, .. } = bad;
+            let next =
+                scan.runs.iter().find(|run| run.range.start >= range.end).map_or(scan.next, |run| run.first);
+            let lost = match next - expected {
+                0 => "no record is known to be lost".to_owned(),
+                _ => format!("records {expected}..={} are lost", next - 1),
+            };
+            self.damaged(&head.path, range.start, format!("{fault}; {lost}"), &bytes[range.clone()])?;
+        }
+        let reaches_end = scan.bad.last().is_some_and(|bad| bad.range.end == bytes.len());
+        if !is_last && !scan.sealed && !reaches_end {
+            self.damaged(&head.path, bytes.len(), Fault::NoSeal.to_string(), &[])?;
+        }
+        Ok(())
+    }
+
+    /// Compares the log's end with what `durable` states. Returns the number that comes next.
+    fn missing_at_end(&mut self, head: &Head, bytes: &[u8], next: u64) -> Result<u64> {
+        match self.mark {
+            Some(mark) if mark >= next && mark > self.after_seq.unwrap_or(0) => {
+                let what = format!("records {next}..={mark} were synced and are missing at the end");
+                self.damaged(&head.path, bytes.len(), what, &[])?;
+                Ok(mark.saturating_add(1))
+            }
+            _ => Ok(next),
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        bytes: &[u8],
+        scan: &Scan,
+        replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let after_seq = self.after_seq.unwrap_or(0);
+        for record in scan.records(bytes).filter(|record| record.seq > after_seq) {
+            if self.report.records == 0 {
+                self.report.first_seq = record.seq;
+            }
+            self.report.records += 1;
+            replay(record)?;
+        }
+        Ok(())
+    }
+
+    /// A log without segments is new, or was cut to nothing, or has lost them.
+    fn nothing_left(&mut self) -> Result<()> {
+        let after_seq = self.after_seq.unwrap_or(0);
+        let mark = self.mark.unwrap_or(0);
+        let path = self.dir.to_owned();
+        if mark > after_seq && self.after_seq.is_some() {
+            let first = after_seq + 1;
+            self.damaged(
+                &path,
+                0,
+                format!("records {first}..={mark} were synced, but no segment is left"),
+                &[],
+            )?;
+            let database_id = self.database_id.expect("the mark that was read names one");
+            let rebuild = Rebuild { database_id, number: 1, first, next: mark + 1, bytes: &[], runs: &[] };
+            let segment = with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?;
+            self.segments.push(segment);
+        } else if self.mark.is_none() && after_seq > 0 {
+            self.damaged(
+                &path,
+                0,
+                format!("the log should go on after {after_seq}, but nothing of it is left"),
+                &[],
+            )?;
+        }
+        self.next = Some(mark.max(after_seq).saturating_add(1));
+        Ok(())
+    }
+}
+
+/// What the sequence number of a segment's first record is, when its header cannot tell.
+fn first_of_records(bytes: &[u8], seed: u32) -> Option<u64> {
+    let entry = Entry::decode(bytes.get(HEADER_BYTES..)?, seed).ok()?;
+    match entry.role().ok()? {
+        Role::Record => Some(entry.seq),
+        Role::Gap { first } => Some(first),
+        Role::Commit | Role::Seal { .. } => entry.seq.checked_add(1),
+    }
+}
+
+/// Makes the directory if it is not there, and its name durable.
+pub(super) fn make_dir(fs: &dyn WalFs, dir: &Path) -> Result<()> {
+    match fs::create_dir(dir) {
+        Ok(()) => {
+            let parent =
+                dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", dir, error)),
+    }
+}

@@ -1,0 +1,150 @@
+//! Writes segments anew during recovery: seals the one that a crash left open, rebuilds a damaged one without what
+//! is lost, puts damaged bytes aside.
+//!
+//! A rebuilt segment takes the place of the old one by a rename, so a crash in between leaves one or the other.
+
+use std::path::{Path, PathBuf};
+
+use super::format::{
+    Entry, HEADER_BYTES, Header, KIND_GAP, KIND_SEAL, Tally, encode_record, encode_seal, segment_seed,
+};
+use super::fs::{WalFs, write_all_at};
+use super::recover::{RESERVE_NAME, Segment, segment_name};
+use super::replay::{Run, entries};
+use crate::error::{Error, Result};
+
+/// What a rebuilt segment is made of.
+pub(super) struct Rebuild<'a> {
+    pub database_id: u64,
+    pub number: u64,
+    /// The first sequence number that the segment answers for, by a record or a gap.
+    pub first: u64,
+    /// The sequence number after the last that it answers for.
+    pub next: u64,
+    /// The old segment's bytes, and which of them are good.
+    pub bytes: &'a [u8],
+    pub runs: &'a [Run],
+}
+
+impl Rebuild<'_> {
+    /// Writes the segment, sealed and synced.
+    pub fn write(&self, fs: &dyn WalFs, dir: &Path) -> Result<Segment> {
+        let header = Header { database_id: self.database_id, number: self.number, first_seq: self.first };
+        let mut out = header.encode().to_vec();
+        let mut tail = Tail { seed: segment_seed(self.database_id, self.number), tally: Tally::default() };
+        let mut position = self.first;
+        for run in self.runs {
+            tail.gap(&mut out, position, run.first);
+            let good = &self.bytes[run.range.clone()];
+            tail.copy(&mut out, good);
+            position = run.next;
+        }
+        tail.gap(&mut out, position, self.next);
+        tail.seal(&mut out, self.next - 1);
+        let path = dir.join(segment_name(self.number));
+        replace(fs, dir, &path, &out)?;
+        Ok(Segment {
+            number: self.number,
+            first_seq: self.first,
+            last_seq: self.next - 1,
+            bytes: out.len() as u64,
+        })
+    }
+}
+
+/// What is appended to a segment to end it.
+struct Tail {
+    seed: u32,
+    tally: Tally,
+}
+
+impl Tail {
+    /// Copies valid entries, but for a seal.
+    fn copy(&mut self, out: &mut Vec<u8>, good: &[u8]) {
+        let mut length = 0;
+        for entry in entries(good).filter(|entry| entry.kind != KIND_SEAL) {
+            self.tally.add(entry.crc);
+            length += entry.encoded_bytes();
+        }
+        out.extend_from_slice(&good[..length]);
+    }
+
+    /// Notes that records `first..next` are lost, if any.
+    fn gap(&mut self, out: &mut Vec<u8>, first: u64, next: u64) {
+        if first < next {
+            let crc = encode_record(out, self.seed, KIND_GAP, next - 1, 0, &[&first.to_le_bytes()]);
+            self.tally.add(crc);
+        }
+    }
+
+    fn seal(&mut self, out: &mut Vec<u8>, last_seq: u64) {
+        let payload = encode_seal(self.tally.entries, self.tally.crc_of_crcs());
+        encode_record(out, self.seed, KIND_SEAL, last_seq, 0, &[&payload]);
+    }
+}
+
+/// The end of an undamaged segment that a crash left open.
+pub(super) struct Unsealed {
+    pub path: PathBuf,
+    /// Where the valid entries end; what follows is cut off.
+    end: usize,
+    /// Bytes before this offset are known to be on the disk.
+    proven_end: usize,
+    /// The bytes from there on, with the seal.
+    tail: Vec<u8>,
+}
+
+impl Unsealed {
+    /// Takes from the segment's bytes what sealing it needs.
+    pub fn new(path: &Path, bytes: &[u8], seed: u32, proven_end: usize, end: usize, next: u64) -> Self {
+        let mut tail = Tail { seed, tally: Tally::default() };
+        for entry in entries(&bytes[HEADER_BYTES..end]) {
+            let Entry { crc, .. } = entry;
+            tail.tally.add(crc);
+        }
+        let mut out = bytes[proven_end..end].to_vec();
+        tail.seal(&mut out, next - 1);
+        Unsealed { path: path.to_owned(), end, proven_end, tail: out }
+    }
+
+    /// Cuts off what is torn, writes what no sync is known to have covered once more, seals and syncs. Returns the
+    /// segment's size.
+    pub fn finish(&self, fs: &dyn WalFs) -> Result<u64> {
+        let file = fs.open(&self.path).map_err(|error| Error::io("open", &self.path, error))?;
+        file.set_len(self.end as u64).map_err(|error| Error::io("truncate", &self.path, error))?;
+        write_all_at(&*file, &self.tail, self.proven_end as u64, &mut 0)
+            .map_err(|error| Error::io("write", &self.path, error))?;
+        file.sync().map_err(|error| Error::io("sync", &self.path, error))?;
+        Ok((self.proven_end + self.tail.len()) as u64)
+    }
+}
+
+/// Keeps damaged bytes beside their segment.
+pub(super) fn quarantine(fs: &dyn WalFs, segment: &Path, offset: usize, bytes: &[u8]) -> Result<PathBuf> {
+    let path = segment.with_added_extension(format!("{offset}.bad"));
+    write_new(fs, &path, bytes)?;
+    Ok(path)
+}
+
+/// Makes `path` hold `bytes`, durably, all or nothing.
+pub(super) fn replace(fs: &dyn WalFs, dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_added_extension("tmp");
+    write_new(fs, &unfinished, bytes)?;
+    fs.rename(&unfinished, path).map_err(|error| Error::io("rename", &unfinished, error))?;
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+}
+
+/// Writes and syncs a file; its name is not synced.
+fn write_new(fs: &dyn WalFs, path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = fs.create(path).map_err(|error| Error::io("create", path, error))?;
+    write_all_at(&*file, bytes, 0, &mut 0).map_err(|error| Error::io("write", path, error))?;
+    file.sync().map_err(|error| Error::io("sync", path, error))
+}
+
+/// Runs `work` again with the blocks of the reserve if the disk is full.
+pub(super) fn with_reserve<T>(fs: &dyn WalFs, dir: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+    match work() {
+        Err(Error::DiskFull { .. }) if fs.remove(&dir.join(RESERVE_NAME)).is_ok() => work(),
+        result => result,
+    }
+}

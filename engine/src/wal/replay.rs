@@ -1,0 +1,283 @@
+//! Reads one segment's bytes: which records are valid, which ranges are not, and what of that is a torn tail.
+//!
+//! Works on `&[u8]` alone. [`Scan::new`] checks everything once and remembers only ranges; the records are then
+//! handed out by a second walk that need not compute checksums again. Knowing the whole segment before the first
+//! record is replayed is what lets a later durable mark convict an earlier bad range.
+//!
+//! # Resynchronising
+//! After a bad range the next valid entry is searched byte by byte. Damaged bytes may be chosen by an enemy, so the
+//! work is bounded: candidates must have a plausible sequence number, and after hashing [`SEARCH_FACTOR`] times the
+//! segment's length the rest of the segment counts as bad.
+
+use std::ops::Range;
+
+use super::Record;
+use super::format::{Checked, Entry, Fault, HEADER_BYTES, RECORD_BYTES, Role, Tally};
+
+/// Smallest unit that a disk writes whole.
+const SECTOR_BYTES: usize = 512;
+/// Bound on the search for the next valid entry, in segment lengths.
+const SEARCH_FACTOR: usize = 16;
+
+/// Valid entries without a break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub range: Range<usize>,
+    /// The sequence number that was next when the run began.
+    pub first: u64,
+    /// The one that is next after it.
+    pub next: u64,
+}
+
+/// Bytes that are not valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadRange {
+    pub range: Range<usize>,
+    /// The sequence number that was expected here.
+    pub expected: u64,
+    pub fault: Fault,
+    /// The newest sync that valid bytes before this range prove to lie before it.
+    committed: u64,
+    /// A sector of the range may never have reached the disk.
+    unwritten: bool,
+    /// A commit or seal stands between this range and the next bad one.
+    commit_follows: bool,
+}
+
+/// What a segment's bytes hold.
+#[derive(Debug, Clone)]
+pub(super) struct Scan {
+    pub runs: Vec<Run>,
+    pub bad: Vec<BadRange>,
+    /// The sequence number that comes after this segment.
+    pub next: u64,
+    pub sealed: bool,
+    /// Bytes before this offset are proven to be on the disk by a durable mark after them.
+    pub proven_end: usize,
+    /// The highest durable mark that a valid entry states.
+    mark_max: u64,
+}
+
+impl Scan {
+    /// Checks a segment's bytes after its header; `first` is the number that its first record must have.
+    pub fn new(bytes: &[u8], seed: u32, first: u64) -> Scan {
+        let mut walk = Walk::new(bytes, seed, first);
+        walk.run();
+        walk.scan
+    }
+
+    /// Where the torn tail begins, as the position of a bad range, given the mark that the file `durable` states.
+    /// Only to be asked of the last segment.
+    pub fn torn_at(&self, mark: u64) -> Option<usize> {
+        if self.sealed {
+            return None;
+        }
+        let mark = mark.max(self.mark_max);
+        (0..self.bad.len()).find(|&at| mark <= self.bad[at].committed && !self.commit_proves(at))
+    }
+
+    /// Whether an intact commit after the bad range shows that a sync had covered it.
+    fn commit_proves(&self, at: usize) -> bool {
+        for bad in &self.bad[at..] {
+            if bad.unwritten {
+                return false;
+            }
+            if bad.commit_follows {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets everything from a bad range on and returns it.
+    pub fn cut(&mut self, at: usize) -> BadRange {
+        let torn = self.bad[at].clone();
+        self.bad.truncate(at);
+        self.runs.retain(|run| run.range.start < torn.range.start);
+        self.next = torn.expected;
+        self.proven_end = self.proven_end.min(torn.range.start);
+        torn
+    }
+
+    /// The callers' records of the valid runs.
+    pub fn records<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
+        self.runs.iter().flat_map(|run| entries(&bytes[run.range.clone()])).filter_map(|entry| {
+            let record = Record { seq: entry.seq, kind: entry.kind, payload: entry.payload };
+            matches!(entry.role(), Ok(Role::Record)).then_some(record)
+        })
+    }
+}
+
+/// The entries of bytes that were checked before.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let entry = Entry::peek(rest).ok()?;
+        rest = &rest[entry.encoded_bytes()..];
+        Some(entry)
+    })
+}
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    seed: u32,
+    offset: usize,
+    tally: Tally,
+    committed: u64,
+    /// The last commit that was read: its number and where it ends.
+    commit: (u64, usize),
+    /// Bytes that the search may still hash.
+    search_budget: usize,
+    scan: Scan,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], seed: u32, first: u64) -> Self {
+        let scan = Scan {
+            runs: Vec::new(),
+            bad: Vec::new(),
+            next: first,
+            sealed: false,
+            proven_end: HEADER_BYTES,
+            mark_max: 0,
+        };
+        Walk {
+            bytes,
+            seed,
+            offset: HEADER_BYTES,
+            tally: Tally::default(),
+            // All that precedes a segment is synced before it exists.
+            committed: first.saturating_sub(1),
+            commit: (0, HEADER_BYTES),
+            search_budget: bytes.len().saturating_mul(SEARCH_FACTOR),
+            scan,
+        }
+    }
+
+    fn run(&mut self) {
+        while self.offset < self.bytes.len() {
+            match self.entry_at(self.offset) {
+                Ok((entry, role)) => self.accept(entry, role),
+                Err(fault) => self.skip_bad(fault),
+            }
+        }
+    }
+
+    /// The entry at an offset, if it is valid and the one that must come next.
+    fn entry_at(&self, offset: usize) -> Checked<(Entry<'a>, Role)> {
+        if self.scan.sealed {
+            return Err(Fault::AfterSeal);
+        }
+        let entry = Entry::decode(&self.bytes[offset..], self.seed)?;
+        let role = entry.role()?;
+        let next = self.scan.next;
+        let (expected, found) = match role {
+            Role::Record => (next, entry.seq),
+            Role::Commit | Role::Seal { .. } => (next - 1, entry.seq),
+            Role::Gap { first } => (next, first),
+        };
+        if expected != found {
+            return Err(Fault::Seq { expected, found });
+        }
+        if let Role::Seal { entries, crc_of_crcs } = role {
+            let agrees = entries == self.tally.entries && crc_of_crcs == self.tally.crc_of_crcs();
+            // After a bad range the seal cannot agree; what is wrong is reported there.
+            if !agrees && self.scan.bad.is_empty() {
+                return Err(Fault::Seal);
+            }
+        }
+        Ok((entry, role))
+    }
+
+    fn accept(&mut self, entry: Entry<'a>, role: Role) {
+        let start = self.offset;
+        self.offset += entry.encoded_bytes();
+        let before = self.scan.next;
+        match role {
+            Role::Record | Role::Gap { .. } => self.scan.next = entry.seq.saturating_add(1),
+            Role::Commit | Role::Seal { .. } => {
+                self.committed = self.committed.max(entry.seq);
+                if let Some(bad) = self.scan.bad.last_mut() {
+                    bad.commit_follows = true;
+                }
+            }
+        }
+        if entry.mark >= self.commit.0 {
+            self.scan.proven_end = self.commit.1;
+        }
+        if role == Role::Commit {
+            self.commit = (entry.seq, self.offset);
+        }
+        self.scan.sealed = matches!(role, Role::Seal { .. });
+        self.committed = self.committed.max(entry.mark);
+        self.scan.mark_max = self.scan.mark_max.max(entry.mark);
+        self.tally.add(entry.crc);
+        match self.scan.runs.last_mut() {
+            Some(run) if run.range.end == start => {
+                run.range.end = self.offset;
+                run.next = self.scan.next;
+            }
+            _ => self.scan.runs.push(Run { range: start..self.offset, first: before, next: self.scan.next }),
+        }
+    }
+
+    fn skip_bad(&mut self, fault: Fault) {
+        let start = self.offset;
+        let expected = self.scan.next;
+        self.offset = if self.scan.sealed { self.bytes.len() } else { self.search() };
+        let range = start..self.offset;
+        let unwritten = has_unwritten_sector(self.bytes, &range, self.commit.1);
+        self.scan.bad.push(BadRange {
+            range,
+            expected,
+            fault,
+            committed: self.committed,
+            unwritten,
+            commit_follows: false,
+        });
+    }
+
+    /// Finds the next valid entry after the bad one here and makes its number the next; the end if there is none.
+    fn search(&mut self) -> usize {
+        let last = self.bytes.len().saturating_sub(RECORD_BYTES);
+        for offset in self.offset + 1..=last {
+            let rest = &self.bytes[offset..];
+            let Some(next) = self.plausible(rest) else { continue };
+            let Ok(peeked) = Entry::peek(rest) else { continue };
+            let cost = peeked.encoded_bytes();
+            if cost > self.search_budget {
+                return self.bytes.len();
+            }
+            self.search_budget -= cost;
+            if Entry::decode(rest, self.seed).is_ok() {
+                self.scan.next = next;
+                return offset;
+            }
+        }
+        self.bytes.len()
+    }
+
+    /// What the next sequence number would be at an entry found in the search; none if the entry cannot be one of
+    /// this segment after this place.
+    fn plausible(&self, rest: &[u8]) -> Option<u64> {
+        let entry = Entry::peek(rest).ok()?;
+        let next = match entry.role().ok()? {
+            Role::Record => entry.seq,
+            Role::Commit | Role::Seal { .. } => entry.seq.checked_add(1)?,
+            Role::Gap { first } => first,
+        };
+        let distance_max = (self.bytes.len() - self.offset) / RECORD_BYTES;
+        let distance = next.checked_sub(self.scan.next)?;
+        (distance <= distance_max as u64 && entry.mark <= entry.seq).then_some(next)
+    }
+}
+
+/// Whether a range holds a sector, or the part of one after `batch_start`, that is zero throughout: where the write
+/// that began at `batch_start` did not reach the disk.
+fn has_unwritten_sector(bytes: &[u8], range: &Range<usize>, batch_start: usize) -> bool {
+    let first = range.start - range.start % SECTOR_BYTES;
+    (first..range.end).step_by(SECTOR_BYTES).any(|sector| {
+        let window = sector.max(batch_start)..(sector + SECTOR_BYTES).min(bytes.len());
+        bytes[window].iter().all(|&byte| byte == 0)
+    })
+}

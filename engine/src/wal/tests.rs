@@ -1,0 +1,71 @@
+//! Tests of the whole log; each file of `tests/` asks one question.
+
+mod damage;
+mod faults;
+mod format;
+mod life;
+mod model;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::format::{MARK_BYTES, Mark};
+use super::fs::WalFs;
+use super::fs::faulty::FaultyFs;
+use super::*;
+
+/// A record with its bytes.
+type Owned = (u64, u8, Vec<u8>);
+
+fn options(segment_bytes: u64) -> WalOptions {
+    WalOptions { segment_bytes, reserve_bytes: 0, sync: SyncPolicy::Always }
+}
+
+/// Opens a log on files that are never really synced.
+fn try_open(dir: &Path, recovery: Recovery, after_seq: u64) -> Result<(Wal, Vec<Owned>, ReplayReport)> {
+    open_on(Arc::new(FaultyFs::sound()), dir, options(1 << 20), recovery, after_seq)
+}
+
+fn open_on(
+    fs: Arc<dyn WalFs>,
+    dir: &Path,
+    options: WalOptions,
+    recovery: Recovery,
+    after_seq: u64,
+) -> Result<(Wal, Vec<Owned>, ReplayReport)> {
+    let mut records = Vec::new();
+    let (wal, report) = Wal::open_on(fs, dir, options, recovery, after_seq, &mut |record| {
+        records.push((record.seq, record.kind, record.payload.to_vec()));
+        Ok(())
+    })?;
+    assert_eq!(report.records, records.len() as u64);
+    Ok((wal, records, report))
+}
+
+fn open(dir: &Path) -> (Wal, Vec<Owned>) {
+    let (wal, records, report) = try_open(dir, Recovery::Refuse, 0).unwrap();
+    assert_eq!((report.torn_tail, report.damage), (None, vec![]));
+    (wal, records)
+}
+
+/// Appends and syncs one record with a payload that tells its number.
+fn put(wal: &Wal, kind: u8, payload: &[u8]) -> u64 {
+    let seq = wal.append(kind, &[payload]).unwrap();
+    wal.sync_to(seq).unwrap();
+    seq
+}
+
+/// Gives a log that is about to be made a known database id.
+fn name_database(dir: &Path, database_id: u64) {
+    let bytes: [u8; MARK_BYTES] = Mark { database_id, seq: 0 }.encode();
+    std::fs::write(dir.join("durable"), bytes).unwrap();
+}
+
+/// Copies a directory's files.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}

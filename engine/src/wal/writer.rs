@@ -1,0 +1,205 @@
+//! Brings batches to the disk: creates segments, writes, syncs, and knows what to do when that fails.
+//!
+//! A write that fails half-way goes on at the same offset the next time; the bytes are the same. A sync that fails
+//! is final: the kernel may have dropped the pages and would report success the second time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::buffer::Batch;
+use super::format::{HEADER_BYTES, Header, Mark};
+use super::fs::{WalFile, WalFs, write_all_at};
+use super::recover::{MARK_NAME, RESERVE_NAME, Segment, segment_name};
+use super::repair::replace;
+use crate::error::{Error, Result};
+
+/// Unit of a file's block count.
+const DISK_BLOCK_BYTES: u64 = 512;
+
+/// The side of the log that does I/O.
+#[derive(Debug)]
+pub(super) struct Writer {
+    fs: Arc<dyn WalFs>,
+    dir: PathBuf,
+    database_id: u64,
+    current: Option<Current>,
+    mark: Box<dyn WalFile>,
+    reserve_bytes: u64,
+    holds_reserve: bool,
+}
+
+/// The segment that is being written.
+#[derive(Debug)]
+struct Current {
+    number: u64,
+    first_seq: u64,
+    last_seq: u64,
+    path: PathBuf,
+    file: Box<dyn WalFile>,
+    end: u64,
+    is_dirty: bool,
+}
+
+/// What one run of the writer achieved, also when it failed in the end.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// All up to here is synced, if anything was.
+    pub durable: Option<u64>,
+    /// All up to here is with the operating system, if anything was written.
+    pub written: Option<u64>,
+    /// Segments that were sealed.
+    pub sealed: Vec<Segment>,
+    pub sync_times: Vec<Duration>,
+    pub mark_failed: bool,
+    /// The disk is full, or the reserve could not be had again.
+    pub disk_full: bool,
+    /// Memory of a batch that was written.
+    pub spare: Vec<u8>,
+}
+
+impl Writer {
+    /// `durable` is the last sequence number in the log, all of which is synced.
+    pub fn open(
+        fs: Arc<dyn WalFs>,
+        dir: PathBuf,
+        database_id: u64,
+        durable: u64,
+        mark_is_good: bool,
+        reserve_bytes: u64,
+    ) -> Result<Self> {
+        let path = dir.join(MARK_NAME);
+        let bytes = Mark { database_id, seq: durable }.encode();
+        if !mark_is_good {
+            replace(&*fs, &dir, &path, &bytes)?;
+        }
+        let mark = fs.open(&path).map_err(|error| Error::io("open", &path, error))?;
+        write_all_at(&*mark, &bytes, 0, &mut 0).map_err(|error| Error::io("write", &path, error))?;
+        let reserve = dir.join(RESERVE_NAME);
+        let found = reserve.symlink_metadata().ok();
+        let holds_reserve = found.as_ref().is_some_and(|found| {
+            found.is_file()
+                && found.len() == reserve_bytes
+                && found.blocks() * DISK_BLOCK_BYTES >= reserve_bytes
+        });
+        if found.is_some() && !holds_reserve {
+            fs.remove(&reserve).map_err(|error| Error::io("remove", &reserve, error))?;
+        }
+        Ok(Writer { fs, dir, database_id, current: None, mark, reserve_bytes, holds_reserve })
+    }
+
+    /// The segment that is being written, as far as it is on the disk.
+    pub fn current(&self) -> Option<Segment> {
+        let current = self.current.as_ref()?;
+        let Current { number, first_seq, last_seq, end: bytes, .. } = *current;
+        Some(Segment { number, first_seq, last_seq, bytes })
+    }
+
+    /// Writes `batches`, taking each off as it is done with, and syncs if told to or if a segment ends.
+    pub fn run(&mut self, batches: &mut VecDeque<Batch>, sync: bool, progress: &mut Progress) -> Result<()> {
+        let result = self.write_batches(batches, sync, progress);
+        let is_starved = matches!(result, Err(Error::DiskFull { .. }));
+        progress.disk_full = !self.hold_reserve() || is_starved;
+        if let Some(seq) = progress.durable {
+            let mark = Mark { database_id: self.database_id, seq };
+            progress.mark_failed = write_all_at(&*self.mark, &mark.encode(), 0, &mut 0).is_err();
+        }
+        result
+    }
+
+    fn write_batches(
+        &mut self,
+        batches: &mut VecDeque<Batch>,
+        sync: bool,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        while let Some(batch) = batches.front_mut() {
+            match self.write_batch(batch) {
+                Err(Error::DiskFull { .. }) if self.release_reserve() => self.write_batch(batch)?,
+                result => result?,
+            }
+            progress.written = Some(batch.last_seq);
+            if batch.seals {
+                self.sync_current(progress)?;
+                progress.sealed.extend(self.current());
+                self.current = None;
+            }
+            if let Some(batch) = batches.pop_front() {
+                progress.spare = batch.bytes;
+            }
+        }
+        if sync { self.sync_current(progress) } else { Ok(()) }
+    }
+
+    fn write_batch(&mut self, batch: &mut Batch) -> Result<()> {
+        let current = match &mut self.current {
+            Some(current) => current,
+            None => self.current.insert(create(&*self.fs, &self.dir, self.database_id, batch)?),
+        };
+        debug_assert_eq!(current.number, batch.segment, "a segment ends with its seal");
+        let begun = batch.written;
+        let offset = current.end - begun as u64;
+        let result = write_all_at(&*current.file, &batch.bytes, offset, &mut batch.written);
+        current.end += (batch.written - begun) as u64;
+        current.is_dirty = true;
+        result.map_err(|error| Error::io("write", &current.path, error))?;
+        current.last_seq = batch.last_seq;
+        Ok(())
+    }
+
+    fn sync_current(&mut self, progress: &mut Progress) -> Result<()> {
+        let Some(current) = self.current.as_mut().filter(|current| current.is_dirty) else { return Ok(()) };
+        let begun = Instant::now();
+        current.file.sync().map_err(|error| poisoned(&current.path, &error))?;
+        progress.sync_times.push(begun.elapsed());
+        current.is_dirty = false;
+        progress.durable = Some(current.last_seq);
+        Ok(())
+    }
+
+    /// Gives the blocks of the reserve to the log.
+    fn release_reserve(&mut self) -> bool {
+        let released = self.holds_reserve && self.fs.remove(&self.dir.join(RESERVE_NAME)).is_ok();
+        self.holds_reserve &= !released;
+        released
+    }
+
+    /// Takes the reserve again if it was given away. Without it appends are refused, so any failure counts.
+    fn hold_reserve(&mut self) -> bool {
+        if !self.holds_reserve && self.reserve_bytes > 0 {
+            let path = self.dir.join(RESERVE_NAME);
+            self.holds_reserve = self.fs.reserve(&path, self.reserve_bytes).is_ok();
+        }
+        self.holds_reserve || self.reserve_bytes == 0
+    }
+}
+
+/// Makes the segment that a batch begins. It gets its name when its header is on the disk, so a segment never has
+/// half a header.
+fn create(fs: &dyn WalFs, dir: &Path, database_id: u64, batch: &Batch) -> Result<Current> {
+    let path = dir.join(segment_name(batch.segment));
+    let unfinished = path.with_added_extension("tmp");
+    let header = Header { database_id, number: batch.segment, first_seq: batch.first_seq };
+    let file = fs.create(&unfinished).map_err(|error| Error::io("create", &unfinished, error))?;
+    write_all_at(&*file, &header.encode(), 0, &mut 0)
+        .map_err(|error| Error::io("write", &unfinished, error))?;
+    file.sync().map_err(|error| poisoned(&unfinished, &error))?;
+    fs.rename(&unfinished, &path).map_err(|error| Error::io("rename", &unfinished, error))?;
+    fs.sync_dir(dir).map_err(|error| poisoned(dir, &error))?;
+    Ok(Current {
+        number: batch.segment,
+        first_seq: batch.first_seq,
+        last_seq: batch.first_seq - 1,
+        path,
+        file,
+        end: HEADER_BYTES as u64,
+        is_dirty: false,
+    })
+}
+
+fn poisoned(path: &Path, error: &io::Error) -> Error {
+    Error::Poisoned(format!("{}: sync: {error}", path.display()))
+}
