@@ -85,12 +85,12 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
             write!(out, "\n{:indent$}", "")?;
             Printer { out }.operator(binary)?;
             out.push('\n');
-            operand_lines(out, &binary.rhs, level + 1, right_min(binary.op))
+            operand_lines(out, &binary.rhs, level + 1, unless_sign(&binary.rhs, right_min(binary.op)))
         }
         ExprKind::Unary(unary) => {
             out.push_str(unary.op.as_str());
             let start = out.len();
-            operand_lines(out, &unary.expr, level, UNARY_BINDING)?;
+            operand_lines(out, &unary.expr, level, unless_sign(&unary.expr, UNARY_BINDING))?;
             out.replace_range(start..start + indent, "");
             Ok(())
         }
@@ -137,6 +137,12 @@ fn left_min(op: BinaryOp) -> u8 {
 /// What the right side of `op` must at least bind like to stand without parentheses.
 fn right_min(op: BinaryOp) -> u8 {
     if op == BinaryOp::Pow { binding(op) } else { binding(op) + 1 }
+}
+
+/// A sign cannot be torn from its operand, so to the right of an operator or of another
+/// sign it needs no parentheses.
+fn unless_sign(expr: &Expr, binding_min: u8) -> u8 {
+    if matches!(expr.kind, ExprKind::Unary(_)) { 0 } else { binding_min }
 }
 
 fn expr_binding(expr: &Expr) -> u8 {
@@ -187,14 +193,11 @@ impl<W: Write> Printer<'_, W> {
                 self.out.write_char(' ')?;
                 self.operator(binary)?;
                 self.out.write_char(' ')?;
-                // A sign cannot be torn from its operand, so it needs no parentheses here.
-                let is_sign = matches!(binary.rhs.kind, ExprKind::Unary(_));
-                self.operand(&binary.rhs, if is_sign { 0 } else { right_min(binary.op) })
+                self.operand(&binary.rhs, unless_sign(&binary.rhs, right_min(binary.op)))
             }
             ExprKind::Unary(unary) => {
                 self.out.write_str(unary.op.as_str())?;
-                let is_sign = matches!(unary.expr.kind, ExprKind::Unary(_));
-                self.operand(&unary.expr, if is_sign { 0 } else { UNARY_BINDING })
+                self.operand(&unary.expr, unless_sign(&unary.expr, UNARY_BINDING))
             }
             ExprKind::Paren(inner) => self.parenthesised(inner),
         }

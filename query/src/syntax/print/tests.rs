@@ -1,5 +1,81 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::syntax::parse;
+
+#[path = "generate.rs"]
+mod generate;
+
+/// The tree without the parentheses that were written.
+fn without_parens(expr: Expr) -> Expr {
+    let inner = |expr: Box<Expr>| Box::new(without_parens(*expr));
+    let kind = match expr.kind {
+        ExprKind::Paren(expr) => return without_parens(*expr),
+        ExprKind::Unary(mut unary) => {
+            unary.expr = inner(unary.expr);
+            ExprKind::Unary(unary)
+        }
+        ExprKind::Binary(mut binary) => {
+            (binary.lhs, binary.rhs) = (inner(binary.lhs), inner(binary.rhs));
+            ExprKind::Binary(binary)
+        }
+        ExprKind::Aggregate(mut aggregate) => {
+            aggregate.expr = inner(aggregate.expr);
+            aggregate.param = aggregate.param.map(inner);
+            ExprKind::Aggregate(aggregate)
+        }
+        ExprKind::Call(mut call) => {
+            call.args = call.args.into_iter().map(without_parens).collect();
+            ExprKind::Call(call)
+        }
+        ExprKind::Subquery(mut subquery) => {
+            subquery.expr = inner(subquery.expr);
+            subquery.range = without_duration_parens(subquery.range);
+            subquery.step = subquery.step.map(without_duration_parens);
+            subquery.modifiers.offset = subquery.modifiers.offset.map(without_duration_parens);
+            ExprKind::Subquery(subquery)
+        }
+        ExprKind::Range(mut range) => {
+            range.range = without_duration_parens(range.range);
+            range.selector.modifiers.offset = range.selector.modifiers.offset.map(without_duration_parens);
+            ExprKind::Range(range)
+        }
+        ExprKind::Selector(mut selector) => {
+            selector.modifiers.offset = selector.modifiers.offset.map(without_duration_parens);
+            ExprKind::Selector(selector)
+        }
+        leaf @ (ExprKind::Number(_) | ExprKind::String(_)) => leaf,
+    };
+    Expr { kind, span: expr.span }
+}
+
+fn without_duration_parens(duration: DurationExpr) -> DurationExpr {
+    let inner = |duration: Box<DurationExpr>| Box::new(without_duration_parens(*duration));
+    match duration {
+        DurationExpr::Paren(duration, _) => without_duration_parens(*duration),
+        DurationExpr::MinOf(a, b, span) => DurationExpr::MinOf(inner(a), inner(b), span),
+        DurationExpr::MaxOf(a, b, span) => DurationExpr::MaxOf(inner(a), inner(b), span),
+        DurationExpr::Unary(op, a, span) => DurationExpr::Unary(op, inner(a), span),
+        DurationExpr::Binary(op, a, b, span) => DurationExpr::Binary(op, inner(a), inner(b), span),
+        leaf => leaf,
+    }
+}
+
+proptest! {
+    /// Any tree: what is printed parses to the same tree, with no parenthesis too few.
+    #[test]
+    fn printing_and_parsing_gives_the_tree(tree in generate::tree()) {
+        for text in [print(&tree), pretty(&tree)] {
+            match parse(&text) {
+                Ok(read) => {
+                    prop_assert_eq!(print(&read), print(&tree));
+                    prop_assert_eq!(without_parens(read), tree.clone(), "{}", text);
+                }
+                Err(error) => prop_assert!(false, "{}: {}", text, error),
+            }
+        }
+    }
+}
 
 fn printed(text: &str) -> String {
     print(&parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}")))
