@@ -20,7 +20,7 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve test lint bench conformance fuzz clean prepare build checks
+.PHONY: help serve test lint bench conformance recordings fuzz clean prepare build checks
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
+	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
 
@@ -63,6 +64,10 @@ conformance: prepare
 	@test -n "$(DIR)" || { echo 'Which folder of .test scripts? make conformance DIR=path'; exit 2; }
 	@cargo build $(ALL) --bins
 	@$(CARGO_TARGET_DIR)/release/conformance $(DIR)
+
+recordings: build
+	@test -n "$(DIR)" || { echo 'Which folder of .csv recordings? make recordings DIR=path'; exit 2; }
+	@BAROGRAPH=$(BAROGRAPH) scripts/recordings/run.sh $(DIR)
 
 fuzz: prepare
 	@scripts/fuzz.sh $(TARGET) $(SECONDS)

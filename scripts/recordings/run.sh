@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Takes folders of recorded CSV files through the whole database: line protocol, `barograph import`, a server, and for
+# every series count, minimum, maximum and sum by query against those computed from the files: run.sh FOLDER...
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+: "${BAROGRAPH:?path of the server binary}"
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
+
+failed=0
+for folder in "$@"; do
+    echo "recordings in $folder"
+    python3 -B "$here/lines.py" "$folder" | gzip -1 >"$work/lines.lp.gz"
+    "$BAROGRAPH" import --data-dir "$work/data" "$work/lines.lp.gz"
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    "$BAROGRAPH" serve --data-dir "$work/data" --listen "127.0.0.1:$port" --self-interval 0s 2>"$work/log" &
+    server=$!
+    for _ in $(seq 300); do
+        curl -sf "http://127.0.0.1:$port/-/ready" >/dev/null && break
+        kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+        sleep 0.1
+    done
+    python3 -B "$here/compare.py" "http://127.0.0.1:$port" "$folder" || failed=1
+    kill "$server"
+    wait "$server"
+    server=
+    rm -rf "$work/data"
+done
+exit $failed
