@@ -1,10 +1,27 @@
 //! Barograph's storage engine: stores samples of time series and hands them back.
 
 pub mod chunk;
+pub mod clock;
 pub mod codec;
+mod compact;
+pub mod engine;
 pub mod error;
+pub mod head;
+pub mod index;
 pub mod line;
 pub mod model;
+pub mod options;
+pub mod stats;
+pub mod store;
+pub mod view;
 pub mod wal;
 
+pub use engine::{
+    AppendReport, DeleteReport, Engine, FlushReport, LineOptions, LineReport, OpenReport, SnapshotReport,
+    VerifyReport, restore,
+};
 pub use error::{Error, ErrorKind, Result};
+pub use head::{Batch, Event};
+pub use options::{Durability, Options};
+pub use stats::Stats;
+pub use view::{View, ViewSeries};

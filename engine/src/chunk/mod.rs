@@ -31,12 +31,14 @@
 //! The keys: `store/keys.rs`. What each section's bytes mean: the files of `codec/`.
 
 pub mod open;
+pub mod run;
 pub mod sealed;
 
 #[cfg(doc)]
 use crate::codec::{CodecId, varint};
 
 pub use open::OpenChunk;
+pub use run::Run;
 pub use sealed::{Chunk, ChunkError, ChunkFault, ChunkValues, Scratch, encode};
 
 /// The most samples one chunk holds.

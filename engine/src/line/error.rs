@@ -201,6 +201,12 @@ pub enum LineErrorKind {
         /// The unit it was read in.
         precision: Precision,
     },
+    /// The line is well formed, but the database does not take it.
+    #[error("{why}")]
+    Refused {
+        /// Which limit it meets.
+        why: String,
+    },
     /// Something follows the timestamp.
     #[error("{value:?} follows the timestamp: expected the end of the line")]
     AfterTimestamp {

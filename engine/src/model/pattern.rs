@@ -33,4 +33,14 @@ impl Pattern {
     pub fn is_match(&self, value: &str) -> bool {
         self.regex.is_match(value)
     }
+
+    /// The only values that can match, where the expression is a list of them.
+    pub fn as_literals(&self) -> Option<&[String]> {
+        None
+    }
+
+    /// What every match begins with.
+    pub fn prefix(&self) -> Option<&str> {
+        None
+    }
 }

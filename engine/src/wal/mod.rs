@@ -104,7 +104,7 @@ use std::time::Duration;
 
 pub use format::{KIND_MAX, PAYLOAD_BYTES_MAX};
 pub use log::Wal;
-pub use recover::verify;
+pub use recover::{read, verify};
 
 use crate::error::{Error, Result};
 

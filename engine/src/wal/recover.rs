@@ -77,6 +77,21 @@ pub fn verify(dir: &Path) -> Result<ReplayReport> {
     Ok(report)
 }
 
+/// Replays the records after `after_seq` of the log in `dir` and changes nothing: what a reader of a database that
+/// nobody has open does. Damage is in the report.
+///
+/// # Errors
+/// As [`verify`], and what `replay` answers.
+pub fn read(
+    dir: &Path,
+    after_seq: u64,
+    replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
+) -> Result<ReplayReport> {
+    let listing = list(dir)?;
+    let (_, report) = Pass::new(&RealFs, dir, Mode::Verify, Some(after_seq), listing)?.run(replay)?;
+    Ok(report)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Verify,

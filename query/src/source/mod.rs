@@ -5,6 +5,7 @@
 //! for tests and embedders; `engine` adapts the storage engine and is the only file of
 //! this crate that names it.
 
+pub mod engine;
 pub mod memory;
 
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};

@@ -1,0 +1,238 @@
+//! Merging a partition: all its generations become one.
+//!
+//! Series are the same iff their labels are. A label set can have several ids (after a
+//! restart); its samples are written under the smallest, and every id keeps its series
+//! record, because a flush that is under way may still write chunks under any of them.
+//! What is written is read back and compared before it replaces anything.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::chunk::Run;
+use crate::compact::count;
+use crate::engine::Parts;
+use crate::model::{Labels, TimeRange};
+use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
+use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
+use crate::store::keys::{PartitionId, Prefix, SeriesId};
+use crate::store::kv::Family;
+use crate::{Error, Result};
+
+/// What goes into one merge.
+struct Inputs {
+    generations: Vec<Arc<Generation>>,
+    tombstones: Vec<Arc<Tombstone>>,
+    /// The newest delete that this merge carries out.
+    deletes_applied: u64,
+    cut: u64,
+}
+
+/// What came out, with a checksum over all samples for the read-back.
+struct Output {
+    prefix: Prefix,
+    record: GenerationRecord,
+    fingerprint: u64,
+    /// Ids whose samples were all deleted.
+    emptied: Vec<u64>,
+}
+
+/// Ids by the smallest one of their label set.
+type Groups = BTreeMap<u64, (Labels, Vec<u64>)>;
+
+impl Parts {
+    /// Merges `partition`; the caller holds the merging lock.
+    pub(crate) fn merge(&self, partition: PartitionId) -> Result<()> {
+        let started = Instant::now();
+        let merged = self.merge_inputs(partition).and_then(|inputs| {
+            let output = self.write_merged(partition, &inputs)?;
+            self.check_merged(&output)?;
+            self.swap_in(partition, inputs, output)
+        });
+        match merged {
+            Ok(()) => {
+                count(&self.counters.merges, 1);
+                count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
+                self.bury()
+            }
+            Err(e) => {
+                count(&self.counters.merge_failures, 1);
+                Err(e)
+            }
+        }
+    }
+
+    fn merge_inputs(&self, partition: PartitionId) -> Result<Inputs> {
+        let catalogue = self.catalogue.load_full();
+        let generations = generations_of(&catalogue.generations, partition).to_vec();
+        let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
+        let deletes_applied = catalogue.tombstones.iter().map(|t| t.seq).max().unwrap_or(0);
+        Ok(Inputs { generations, tombstones: catalogue.tombstones.clone(), deletes_applied, cut })
+    }
+
+    fn write_merged(&self, partition: PartitionId, inputs: &Inputs) -> Result<Output> {
+        let groups = self.group_ids(inputs)?;
+        let mut tables = Tables::new(&*self.kv);
+        let prefix = self.fresh_prefix(partition);
+        let mut writer = GenerationWriter::new(&mut tables, prefix, inputs.cut, self.options.chunk_samples);
+        let mut output =
+            Output { prefix, record: GenerationRecord::default(), fingerprint: 0, emptied: Vec::new() };
+        let mut labels_by_id: BTreeMap<u64, &Labels> = BTreeMap::new();
+        let mut cursor = self.kv.cursor(Family::Chunks);
+        for (&id, (labels, ids)) in &groups {
+            let run = self.read_group(inputs, &mut *cursor, labels, ids)?;
+            if run.is_empty() {
+                output.emptied.extend(ids);
+                continue;
+            }
+            labels_by_id.extend(ids.iter().map(|id| (*id, labels)));
+            output.fingerprint = output.fingerprint.wrapping_add(fingerprint(id, &run));
+            writer.add_samples(SeriesId(id), &run)?;
+        }
+        for (id, labels) in labels_by_id {
+            writer.add_labels(SeriesId(id), labels)?;
+        }
+        self.copy_events(inputs, &mut writer)?;
+        let (_, record) = writer.finish()?;
+        output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
+        if let Err(e) = tables.ingest() {
+            self.remove_ranges([prefix])?;
+            return Err(e);
+        }
+        Ok(output)
+    }
+
+    /// All ids of the inputs, grouped by label set.
+    fn group_ids(&self, inputs: &Inputs) -> Result<Groups> {
+        let mut ids_of: HashMap<Labels, Vec<u64>> = HashMap::new();
+        for generation in &inputs.generations {
+            GenerationReader::new(&*self.kv, generation).for_each_series(&mut |id, labels| {
+                let ids = ids_of.entry(labels).or_default();
+                if !ids.contains(&id.0) {
+                    ids.push(id.0);
+                }
+                Ok(())
+            })?;
+        }
+        let mut groups = Groups::new();
+        for (labels, ids) in ids_of {
+            let smallest = ids.iter().copied().min().expect("an entry has at least one id");
+            groups.insert(smallest, (labels, ids));
+        }
+        Ok(groups)
+    }
+
+    fn read_group(
+        &self,
+        inputs: &Inputs,
+        cursor: &mut dyn crate::store::kv::Cursor,
+        labels: &Labels,
+        ids: &[u64],
+    ) -> Result<Run> {
+        let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
+        let mut runs = Vec::new();
+        for generation in &inputs.generations {
+            let reader = GenerationReader::new(&*self.kv, generation);
+            for &id in ids {
+                let mut run = Run::default();
+                reader.read(cursor, SeriesId(id), TimeRange::ALL, &mut run)?;
+                for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
+                    run.retain(|t| !tombstone.range.contains(t));
+                }
+                runs.push(run);
+            }
+        }
+        Ok(Run::merge(runs))
+    }
+
+    fn copy_events(&self, inputs: &Inputs, writer: &mut GenerationWriter<'_, '_>) -> Result<()> {
+        let mut events = BTreeMap::new();
+        for generation in &inputs.generations {
+            let hiding: Vec<_> =
+                inputs.tombstones.iter().filter(|t| t.concerns(&generation.record)).collect();
+            GenerationReader::new(&*self.kv, generation).for_each_event(
+                TimeRange::ALL,
+                &mut |t, labels, text| {
+                    if !hiding.iter().any(|d| d.range.contains(t) && d.matches(&labels)) {
+                        events.insert((t, labels), text);
+                    }
+                    Ok(())
+                },
+            )?;
+        }
+        for ((timestamp, labels), text) in &events {
+            writer.add_event(*timestamp, labels, text)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the new generation back and compares.
+    fn check_merged(&self, output: &Output) -> Result<()> {
+        let generation = Generation::new(output.prefix, output.record, &self.graveyard);
+        let reader = GenerationReader::new(&*self.kv, &generation);
+        let mut cursor = self.kv.cursor(Family::Chunks);
+        let (mut found, mut samples) = (0u64, 0u64);
+        let mut ids = Vec::new();
+        reader.for_each_series(&mut |id, _| {
+            ids.push(id);
+            Ok(())
+        })?;
+        for id in ids {
+            let mut run = Run::default();
+            reader.read(&mut *cursor, id, TimeRange::ALL, &mut run)?;
+            if !run.is_empty() {
+                samples += run.len() as u64;
+                found = found.wrapping_add(fingerprint(id.0, &run));
+            }
+        }
+        if (found, samples) == (output.fingerprint, output.record.samples) {
+            return Ok(());
+        }
+        self.remove_ranges([output.prefix])?;
+        Err(Error::Corrupt {
+            file: format!("chunks/{}", output.prefix.encode().escape_ascii()),
+            offset: 0,
+            what: format!(
+                "a merge reads back {samples} samples with fingerprint {found:016x}, wrote {} with {:016x}; \
+                 its inputs stay in use",
+                output.record.samples, output.fingerprint
+            ),
+        })
+    }
+
+    fn swap_in(&self, partition: PartitionId, inputs: Inputs, output: Output) -> Result<()> {
+        let mut structure = self.structure.lock();
+        let current = self.catalogue.load_full();
+        let mut next = (*current).clone();
+        next.generations.retain(|g| !inputs.generations.iter().any(|i| i.prefix == g.prefix));
+        let is_empty = output.record.samples == 0 && output.record.events == 0;
+        if !is_empty {
+            next.generations.push(Generation::new(output.prefix, output.record, &self.graveyard));
+        }
+        next.forget_spent_tombstones(self.unflushed_cut());
+        self.replace_catalogue(&current, next)?;
+        if let Some(indexed) = structure.indexed.get_mut(&partition) {
+            for id in &output.emptied {
+                indexed.remove(*id);
+            }
+        }
+        *structure.versions.entry(partition).or_default() += 1;
+        drop(structure);
+        inputs.generations.iter().for_each(|g| g.retire());
+        Ok(())
+    }
+}
+
+/// Depends on every bit of every sample of a series, and on nothing else.
+fn fingerprint(id: u64, run: &Run) -> u64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for i in 0..run.len() {
+        hasher.update(&run.timestamps[i].to_le_bytes());
+        hasher.update(&run.values[i].to_bits().to_le_bytes());
+    }
+    for (index, value) in &run.exact {
+        hasher.update(&index.to_le_bytes());
+        hasher.update(&value.to_le_bytes());
+    }
+    (u64::from(hasher.finalize()) << 32 | run.len() as u64) ^ id.rotate_left(17)
+}

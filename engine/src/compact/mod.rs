@@ -1,0 +1,50 @@
+//! The compactor: background work on what is stored.
+//!
+//! Words: a partition is *closed* when the newest sample is a partition's width past its
+//! end, so that little more will come; *merging* it makes one generation of all it has,
+//! with full chunks, and carries deletes out; *expiring* drops partitions that are older
+//! than the retention. Which partition is next is decided here, by looks at the catalogue
+//! alone.
+//!
+//! Next: `merge.rs` and `retention.rs`.
+
+mod merge;
+mod retention;
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::Parts;
+use crate::model::Timestamp;
+use crate::store::catalogue::{Catalogue, generations_of};
+use crate::store::keys::PartitionId;
+
+/// An open partition is merged when it has this many generations, so that queries do not
+/// look into ever more of them.
+const GENERATIONS_MAX: usize = 12;
+
+impl Parts {
+    /// The partition that is to be merged next, oldest first.
+    pub(crate) fn next_merge(&self) -> Option<PartitionId> {
+        let catalogue = self.catalogue.load();
+        let newest = catalogue.root.newest.min(self.clock.now());
+        next_merge(&catalogue, newest)
+    }
+}
+
+fn next_merge(catalogue: &Catalogue, now: Timestamp) -> Option<PartitionId> {
+    let width = catalogue.root.partition_width_ns;
+    let mut partitions: Vec<PartitionId> = catalogue.generations.iter().map(|g| g.prefix.partition).collect();
+    partitions.dedup();
+    partitions.into_iter().find(|&partition| {
+        let generations = generations_of(&catalogue.generations, partition);
+        let is_closed = partition.bounds(width).1.saturating_add(width) <= now;
+        let has_deletes =
+            generations.iter().any(|g| catalogue.tombstones.iter().any(|t| t.concerns(&g.record)));
+        generations.len() >= GENERATIONS_MAX || (is_closed && (generations.len() > 1 || has_deletes))
+    })
+}
+
+/// A relaxed store is enough for counters.
+fn count(counter: &std::sync::atomic::AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}

@@ -1,0 +1,255 @@
+//! Appending: resolve series, log, apply, wait for the disk.
+//!
+//! Next: `wal/` for the log, `head/series.rs` for the sample's first home.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::codec::varint;
+use crate::engine::{CommitState, Engine, Parts};
+use crate::head::record::{self, SampleEncoder};
+use crate::head::{Batch, Event, HeadSeries, Resolved};
+use crate::model::{Labels, Timestamp, Value};
+use crate::stats::Counters;
+use crate::{Error, Result};
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AppendReport {
+    /// Samples stored.
+    pub samples: u64,
+    /// Events stored.
+    pub events: u64,
+    /// Samples and events refused because they are older than the retention.
+    pub too_old: u64,
+}
+
+/// Bounds the number of new series in one second.
+#[derive(Debug, Default)]
+pub struct SeriesLimiter {
+    per_second: AtomicU64,
+    window: Mutex<Option<(Instant, u64)>>,
+}
+
+impl SeriesLimiter {
+    /// Changes the limit; zero is none.
+    pub fn set(&self, per_second: u64) {
+        self.per_second.store(per_second, Ordering::Relaxed);
+    }
+
+    fn admit(&self) -> Result<()> {
+        let limit = self.per_second.load(Ordering::Relaxed);
+        if limit == 0 {
+            return Ok(());
+        }
+        let mut window = self.window.lock();
+        let now = Instant::now();
+        let (start, count) =
+            window.filter(|w| now.duration_since(w.0) < Duration::from_secs(1)).unwrap_or((now, 0));
+        if count >= limit {
+            return Err(Error::Limit(format!("more than {limit} new series in one second; retry later")));
+        }
+        *window = Some((start, count + 1));
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Appends a batch. Returns when it is durable, as the durability option says; it is
+    /// visible to views from then on, whole.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::Busy`] or [`Error::Invalid`]: nothing of the batch is
+    /// stored. An I/O error: nothing is acknowledged, part of it may turn out stored.
+    pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let mut resolved = Resolved::default();
+        let horizon = parts.horizon();
+        let mut report = AppendReport::default();
+        for (labels, timestamp, value) in &batch.samples {
+            parts.check_sample(labels, *timestamp, value)?;
+            if *timestamp <= horizon {
+                report.too_old += 1;
+                continue;
+            }
+            resolved.push(parts.resolve(labels)?, *timestamp, value.clone());
+        }
+        for event in &batch.events {
+            parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
+            if event.timestamp <= horizon {
+                report.too_old += 1;
+                continue;
+            }
+            resolved.events.push(event.clone());
+        }
+        Counters::add(&parts.counters.too_old, report.too_old);
+        report.samples = resolved.samples() as u64;
+        report.events = resolved.events.len() as u64;
+        let seq = parts.commit(&mut resolved)?;
+        parts.wait_durable(seq)?;
+        Ok(report)
+    }
+}
+
+impl Parts {
+    fn check_sample(&self, labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {
+        if labels.is_empty() {
+            return Err(Error::Invalid(format!("sample at {timestamp}: its label set is empty")));
+        }
+        let count = labels.len();
+        if count > self.options.labels_per_series {
+            let limit = self.options.labels_per_series;
+            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
+        }
+        if matches!(value, Value::Histogram(_)) {
+            return Err(Error::Invalid(format!("series {labels}: native histograms cannot be stored")));
+        }
+        if timestamp == Timestamp::MIN {
+            return Err(Error::Invalid(format!(
+                "series {labels}: timestamp {timestamp} is the one no sample may have"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The series of a label set; a new one where the limits admit it.
+    pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
+        if let Some(series) = self.head.find(labels) {
+            return Ok(series);
+        }
+        let refuse = |e: Error| {
+            Counters::add(&self.counters.refused, 1);
+            e
+        };
+        let limit = self.options.active_series;
+        if self.head.series_count() as u64 >= limit {
+            return Err(refuse(Error::Limit(format!(
+                "{limit} active series, the limit; series {labels} is new"
+            ))));
+        }
+        let (bytes, bound) = (self.head.series_bytes(), self.options.memory_bytes / 2);
+        if bytes >= bound {
+            return Err(refuse(Error::Limit(format!(
+                "active series take {bytes} bytes of memory, the limit is {bound}; series {labels} is new"
+            ))));
+        }
+        self.limiter.admit().map_err(refuse)?;
+        Counters::add(&self.counters.series_created, 1);
+        Ok(self.head.find_or_create(labels))
+    }
+
+    /// Logs and applies; returns the sequence to wait for.
+    pub(crate) fn commit(&self, resolved: &mut Resolved) -> Result<u64> {
+        if resolved.is_empty() {
+            return Ok(0);
+        }
+        self.wait_for_room()?;
+        let mut commit = self.commit.lock();
+        resolved.revive(&self.head);
+        let seq = self.log(&mut commit, resolved)?;
+        let mut grown = 0;
+        let (epoch, cutting) = (commit.epoch, self.cutting());
+        resolved
+            .for_each(|series, timestamp, value| grown += series.append(epoch, cutting, timestamp, value));
+        for event in resolved.events.drain(..) {
+            grown += event.memory_bytes() as usize;
+            self.head.events.push(event);
+        }
+        commit.first_append.get_or_insert_with(Instant::now);
+        drop(commit);
+        self.head.add_sample_bytes(grown as u64);
+        if self.head.sample_bytes() >= self.options.flush_bytes() {
+            self.signal(|s| s.flush = true);
+        }
+        Ok(seq)
+    }
+
+    /// Writes the WAL records of a batch and counts it.
+    fn log(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
+        let mut seq = commit.last_seq;
+        if resolved.samples() > 0 {
+            seq = self.log_samples(commit, resolved)?;
+        }
+        if !resolved.events.is_empty() {
+            seq = self.log_events(commit, &resolved.events)?;
+        }
+        commit.last_seq = seq;
+        Counters::add(&self.counters.samples, resolved.samples() as u64);
+        Counters::add(&self.counters.events, resolved.events.len() as u64);
+        self.newest.fetch_max(resolved.newest().unwrap_or(Timestamp::MIN), Ordering::Relaxed);
+        Ok(seq)
+    }
+
+    fn log_samples(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
+        let CommitState { epoch, payload, definitions, last_seq, .. } = commit;
+        let Some(wal) = &self.wal else { return Ok(*last_seq + 1) };
+        payload.clear();
+        definitions.clear();
+        let mut defined: Vec<Arc<HeadSeries>> = Vec::new();
+        varint::write(payload, resolved.samples() as u64);
+        let mut encoder = SampleEncoder::default();
+        resolved.for_each(|series, timestamp, value| {
+            if series.needs_definition(*epoch) {
+                record::push_definition(definitions, series.id.0, &series.labels);
+                defined.push(series.clone());
+            }
+            encoder.push(payload, series.id.0, timestamp, value);
+        });
+        let mut count = Vec::with_capacity(10);
+        varint::write(&mut count, defined.len() as u64);
+        let logged = wal.append(record::KIND_SAMPLES, &[&count, definitions, payload]);
+        if logged.is_err() {
+            defined.iter().for_each(|series| series.forget_definition());
+        }
+        logged
+    }
+
+    fn log_events(&self, commit: &mut CommitState, events: &[Event]) -> Result<u64> {
+        let Some(wal) = &self.wal else { return Ok(commit.last_seq + 1) };
+        commit.payload.clear();
+        record::encode_events(events, &mut commit.payload);
+        wal.append(record::KIND_EVENTS, &[&commit.payload])
+    }
+
+    /// Waits until `seq` is as safe as the durability option says.
+    pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
+        match &self.wal {
+            Some(wal) if seq > 0 => wal.sync_to(seq),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits while unflushed samples fill their share of memory.
+    fn wait_for_room(&self) -> Result<()> {
+        let limit = self.options.head_bytes_max();
+        if self.head.sample_bytes() < limit {
+            return Ok(());
+        }
+        Counters::add(&self.counters.waits, 1);
+        if !self.options.background {
+            self.flush()?;
+        }
+        let start = Instant::now();
+        let mut guard = self.room.0.lock();
+        while self.head.sample_bytes() >= limit {
+            self.signal(|s| s.flush = true);
+            let waited = start.elapsed();
+            let Some(left) = self.options.write_wait.checked_sub(waited).filter(|left| !left.is_zero())
+            else {
+                Counters::add(&self.counters.refused, 1);
+                let used_bytes = self.head.sample_bytes();
+                return Err(Error::Busy {
+                    used_bytes,
+                    limit_bytes: limit,
+                    waited_ms: waited.as_millis() as u64,
+                });
+            };
+            self.room.1.wait_for(&mut guard, left.min(Duration::from_millis(100)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Background work: flush when it is time, then merge and expire.
+//!
+//! One thread flushes, one merges, so that a long merge never delays a flush. Both sleep
+//! until they are signalled or a second has passed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::engine::{Engine, Parts};
+use crate::wal::Wal;
+use crate::{Error, Result};
+
+/// How long a thread sleeps at most.
+const NAP: Duration = Duration::from_secs(1);
+/// How long to wait after a failure.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How often partitions are looked at without being asked.
+const COMPACT_EVERY: Duration = Duration::from_secs(60);
+
+impl Engine {
+    pub(super) fn start_workers(&self) -> Result<()> {
+        if !self.parts.options.background {
+            return Ok(());
+        }
+        let spawn = |name: &str, work: fn(&Parts)| {
+            let parts = Arc::clone(&self.parts);
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&parts))
+                .map_err(|e| Error::io("start a background thread", name, e))
+        };
+        let mut workers = self.workers.lock();
+        workers.push(spawn("flush", Parts::flush_loop)?);
+        workers.push(spawn("compact", Parts::compact_loop)?);
+        Ok(())
+    }
+
+    /// Carries out retention and every merge that is due, now.
+    ///
+    /// # Errors
+    /// The store refused; what was merged before stays merged.
+    pub fn compact(&self) -> Result<()> {
+        self.parts.check_writable()?;
+        self.parts.compact(&AtomicBool::new(false))
+    }
+}
+
+impl Parts {
+    fn flush_loop(&self) {
+        while !self.nap(NAP, |s| std::mem::take(&mut s.flush)) {
+            if self.is_flush_due() && self.flush().is_err() {
+                self.nap(PAUSE_AFTER_FAILURE, |_| false);
+            }
+        }
+    }
+
+    fn compact_loop(&self) {
+        let mut last = Instant::now();
+        loop {
+            let mut asked = false;
+            let stop = self.nap(NAP, |s| {
+                asked = std::mem::take(&mut s.compact);
+                asked
+            });
+            if stop {
+                return;
+            }
+            if asked || last.elapsed() >= COMPACT_EVERY {
+                last = Instant::now();
+                if let Err(error) = self.compact(&self.is_closed) {
+                    tracing::error!(%error, "compaction failed; it will be tried again");
+                    self.nap(PAUSE_AFTER_FAILURE, |_| false);
+                }
+            }
+        }
+    }
+
+    /// Sleeps until `wake` answers true or `time` has passed; true when it is time to stop.
+    fn nap(&self, time: Duration, mut wake: impl FnMut(&mut super::Signals) -> bool) -> bool {
+        let mut signals = self.wakeup.0.lock();
+        let end = Instant::now() + time;
+        loop {
+            if signals.stop || wake(&mut signals) {
+                return signals.stop;
+            }
+            if self.wakeup.1.wait_until(&mut signals, end).timed_out() {
+                return signals.stop;
+            }
+        }
+    }
+
+    fn is_flush_due(&self) -> bool {
+        let is_large = self.head.sample_bytes() >= self.options.flush_bytes();
+        let is_long = self.wal.as_ref().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
+        let first = self.commit.lock().first_append;
+        let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);
+        is_large || is_long || is_old
+    }
+
+    /// Retention, then merges, until nothing is due or `stop` says so.
+    pub(crate) fn compact(&self, stop: &AtomicBool) -> Result<()> {
+        let _merging = self.merging.lock();
+        self.expire()?;
+        while !stop.load(Ordering::Acquire) {
+            let Some(partition) = self.next_merge() else { break };
+            self.merge(partition)?;
+        }
+        self.bury()
+    }
+
+    /// Removes the ranges of generations that nobody reads any more.
+    pub(crate) fn bury(&self) -> Result<()> {
+        self.remove_ranges(self.graveyard.take())
+    }
+}

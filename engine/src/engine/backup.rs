@@ -1,0 +1,143 @@
+//! Snapshots: a consistent copy of a running database, and its way back.
+//!
+//! # Format
+//! A snapshot is a directory like a data directory (`FORMAT`, `store/`, `wal/`) with one
+//! more file, `SNAPSHOT`, written last: one line, `barograph snapshot 1 seq N`. It holds
+//! every write up to WAL sequence N and none after it. A directory without that file is an
+//! unfinished snapshot.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+const MANIFEST: &str = "SNAPSHOT";
+const MANIFEST_START: &str = "barograph snapshot 1 seq ";
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The last WAL sequence in it.
+    pub seq: u64,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Copies the database as it is now into `dest`, which must not exist. Appends go on
+    /// meanwhile; flushes and merges wait.
+    ///
+    /// # Errors
+    /// `dest` exists or cannot be written; a part of the copy is then removed.
+    pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let Some(wal) = &parts.wal else {
+            return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
+        };
+        if dest.exists() {
+            return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
+        }
+        fs::create_dir_all(dest).map_err(|e| Error::io("create", dest, e))?;
+        let _flush = parts.flush.lock();
+        let _merging = parts.merging.lock();
+        let copied = wal.sync().and_then(|()| {
+            let seq = wal.durable_seq();
+            parts.kv.checkpoint(&dest.join("store"))?;
+            wal.copy_to(&dest.join("wal"), seq)?;
+            finish_copy(dest, seq)?;
+            Ok(SnapshotReport { path: dest.to_owned(), seq, bytes: size_of_dir(dest)? })
+        });
+        if copied.is_err() {
+            // The cause matters more than a copy that cannot be removed either.
+            let _ = fs::remove_dir_all(dest);
+        }
+        copied
+    }
+}
+
+/// Makes a data directory of a snapshot. `dir` must not exist or be empty.
+///
+/// # Errors
+/// `snapshot` is not a complete snapshot, or holds something other than files and
+/// directories; or `dir` cannot be written.
+pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
+    let seq = read_manifest(snapshot)?;
+    if dir.exists() {
+        let mut entries = fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))?;
+        if entries.next().is_some() {
+            return Err(Error::Invalid(format!("{}: is not empty; name a new directory", dir.display())));
+        }
+    }
+    copy_dir(snapshot, dir)?;
+    let manifest = dir.join(MANIFEST);
+    fs::remove_file(&manifest).map_err(|e| Error::io("remove", &manifest, e))?;
+    sync_dir(dir)?;
+    Ok(SnapshotReport { path: dir.to_owned(), seq, bytes: size_of_dir(dir)? })
+}
+
+fn read_manifest(snapshot: &Path) -> Result<u64> {
+    let path = snapshot.join(MANIFEST);
+    let text = fs::read_to_string(&path).map_err(|e| {
+        if e.kind() == std::io::ErrorKind::NotFound {
+            return Error::Invalid(format!(
+                "{}: no complete snapshot (it has no {MANIFEST})",
+                snapshot.display()
+            ));
+        }
+        Error::io("read", &path, e)
+    })?;
+    text.trim_end().strip_prefix(MANIFEST_START).and_then(|seq| seq.parse().ok()).ok_or_else(|| {
+        Error::Corrupt {
+            file: path.display().to_string(),
+            offset: 0,
+            what: format!("{:?}, expected \"{MANIFEST_START}N\"", text.trim_end()),
+        }
+    })
+}
+
+fn finish_copy(dest: &Path, seq: u64) -> Result<()> {
+    super::open::write_format(dest, &dest.join("FORMAT"))
+        .map_err(|e| Error::io("write", dest.join("FORMAT"), e))?;
+    let path = dest.join(MANIFEST);
+    fs::write(&path, format!("{MANIFEST_START}{seq}\n")).map_err(|e| Error::io("write", &path, e))?;
+    File::open(&path).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &path, e))?;
+    sync_dir(dest)
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", dir, e))
+}
+
+/// Copies files and directories and syncs them. Links and devices are refused: a snapshot
+/// has none, and following one would leave its directory.
+fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
+    for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {
+        let entry = entry.map_err(|e| Error::io("list", from, e))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(|e| Error::io("inspect", &source, e))?;
+        if kind.is_dir() {
+            copy_dir(&source, &target)?;
+        } else if kind.is_file() {
+            fs::copy(&source, &target).map_err(|e| Error::io("copy", &source, e))?;
+            File::open(&target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &target, e))?;
+        } else {
+            return Err(Error::Invalid(format!("{}: is no file and no directory", source.display())));
+        }
+    }
+    sync_dir(to)
+}
+
+fn size_of_dir(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
+        let entry = entry.map_err(|e| Error::io("list", dir, e))?;
+        let metadata = entry.metadata().map_err(|e| Error::io("inspect", entry.path(), e))?;
+        bytes += if metadata.is_dir() { size_of_dir(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,78 @@
+//! Deleting by matchers and time range.
+//!
+//! A delete takes its place among the appends: it is logged, edits the active head on the
+//! spot, and leaves a tombstone for everything older (what a flush is working on, and the
+//! store). Merges carry tombstones out physically.
+
+use std::sync::Arc;
+
+use crate::engine::{Engine, Parts};
+use crate::head::record::KIND_DELETE;
+use crate::model::{Matcher, TimeRange};
+use crate::stats::Counters;
+use crate::store::catalogue::Tombstone;
+use crate::{Error, Result};
+
+/// What a delete did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeleteReport {
+    /// Series that match and may have had samples in the range.
+    pub series: u64,
+    /// Samples removed from memory at once; those in the store are hidden at once and
+    /// removed by the next merge of their partition.
+    pub samples_in_memory: u64,
+}
+
+impl Engine {
+    /// Deletes the samples in `range` of the series that meet all matchers. Durable and
+    /// complete for every later view when it returns; samples written afterwards stay.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without a matcher; an I/O error of the WAL.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteReport> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        if matchers.is_empty() {
+            return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
+        }
+        let mut report = DeleteReport::default();
+        report.series = parts.view().select(matchers, range, usize::MAX)?.len() as u64;
+        let mut tombstone = Tombstone { seq: 0, matchers: matchers.to_vec(), range };
+        let payload = tombstone.encode()?;
+        let mut commit = parts.commit.lock();
+        let seq = match &parts.wal {
+            Some(wal) => wal.append(KIND_DELETE, &[&payload])?,
+            None => commit.last_seq + 1,
+        };
+        commit.last_seq = seq;
+        tombstone.seq = seq;
+        report.samples_in_memory = parts.apply_delete(commit.epoch, Arc::new(tombstone))?;
+        drop(commit);
+        parts.wait_durable(seq)?;
+        Counters::add(&parts.counters.deletes, 1);
+        parts.signal(|s| s.compact = true);
+        Ok(report)
+    }
+}
+
+impl Parts {
+    /// Edits the head and adds the tombstone; the caller holds the commit lock. Returns the
+    /// samples removed from the head.
+    pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: Arc<Tombstone>) -> Result<u64> {
+        let (mut samples, mut freed) = (0, self.head.events.delete(&tombstone.matchers, tombstone.range));
+        for series in self.head.select(&tombstone.matchers)? {
+            let (removed, bytes) = series.delete(epoch, self.cutting(), tombstone.range);
+            samples += removed as u64;
+            freed += bytes as u64;
+        }
+        self.head.sub_sample_bytes(freed);
+        let _structure = self.structure.lock();
+        let mut next = (**self.catalogue.load()).clone();
+        if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {
+            next.tombstones.push(tombstone);
+            next.sort();
+            self.catalogue.store(Arc::new(next));
+        }
+        Ok(samples)
+    }
+}

@@ -1,0 +1,288 @@
+//! Flushing: the head's samples become generations of the store.
+//!
+//! # Steps
+//! 1. Under the commit lock the WAL is cut at sequence S and a new epoch begins. Everything
+//!    before it is frozen; appends go on.
+//! 2. One generation a partition is written into tables, late and in-order samples of a
+//!    series merged; the tables are taken in.
+//! 3. The catalogue that names them, with `flushed_seq = S`, is committed. This is the
+//!    instant at which the flush has happened.
+//! 4. The head forgets what was frozen, the WAL what is at or below S.
+//!
+//! A crash before 3 leaves ranges that no catalogue names; opening removes them. A failure
+//! before 3 leaves the frozen samples where they are, and the next flush tries them again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::{Begun, Engine, FlushState, Parts};
+use crate::head::{Epoch, Event, HeadSeries, Unflushed};
+use crate::model::TimeRange;
+use crate::stats::Counters;
+use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
+use crate::store::generation::{GenerationWriter, Tables};
+use crate::store::keys::{PartitionId, Prefix};
+use crate::store::kv::Family;
+use crate::{Error, Result};
+
+/// What a flush wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    /// Samples written.
+    pub samples: u64,
+    /// Chunks written.
+    pub chunks: u64,
+    /// Bytes of chunks, before block compression.
+    pub bytes: u64,
+    /// Partitions touched.
+    pub partitions: u64,
+}
+
+/// Flushes in a row without a sample after which a series leaves the head.
+const IDLE_FLUSHES: u32 = 2;
+
+/// How often a flush starts over because a merge changed a partition's index under it.
+const TRIES: u32 = 5;
+
+impl Engine {
+    /// Writes everything in memory to the store and shortens the WAL.
+    ///
+    /// # Errors
+    /// The store refused; nothing is lost, the samples stay in memory and in the WAL.
+    pub fn flush(&self) -> Result<FlushReport> {
+        self.parts.check_writable()?;
+        self.parts.flush()
+    }
+}
+
+/// Frozen samples by the partition they belong to.
+type Work = BTreeMap<PartitionId, PartitionWork>;
+
+#[derive(Default)]
+struct PartitionWork {
+    /// Indexes into the list of frozen series, ascending by id.
+    series: Vec<usize>,
+    events: Vec<Event>,
+}
+
+/// A generation that was written but is not in the catalogue yet.
+struct Written {
+    prefix: Prefix,
+    record: GenerationRecord,
+    indexed: Vec<u64>,
+}
+
+impl Parts {
+    pub(crate) fn flush(&self) -> Result<FlushReport> {
+        let mut state = self.flush.lock();
+        let Some(begun) = self.begin_flush(&mut state)? else { return Ok(FlushReport::default()) };
+        let started = Instant::now();
+        let done = self.flush_frozen(begun.epoch);
+        match &done {
+            Ok(_) => {
+                state.begun = None;
+                self.head.sub_sample_bytes(begun.bytes);
+                Counters::add(&self.counters.flushes, 1);
+                Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
+                self.room.1.notify_all();
+                self.signal(|s| s.compact = true);
+                self.retire_idle_series();
+            }
+            Err(e) => {
+                Counters::add(&self.counters.flush_failures, 1);
+                tracing::error!(error = %e, "flush failed; it will be tried again");
+            }
+        }
+        done
+    }
+
+    /// Step 1, unless an earlier flush has still to be completed.
+    fn begin_flush(&self, state: &mut FlushState) -> Result<Option<Begun>> {
+        if state.begun.is_some() {
+            return Ok(state.begun);
+        }
+        let mut commit = self.commit.lock();
+        if commit.first_append.is_none() {
+            return Ok(None);
+        }
+        let cut = match &self.wal {
+            Some(wal) => wal.rotate()?,
+            None => commit.last_seq,
+        };
+        commit.epoch = Epoch { number: commit.epoch.number + 1, cut };
+        commit.first_append = None;
+        self.head.set_frozen_cut(cut);
+        self.head.events.freeze();
+        state.begun = Some(Begun { epoch: commit.epoch, bytes: self.head.sample_bytes() });
+        Ok(state.begun)
+    }
+
+    /// Steps 2 to 4.
+    fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
+        let frozen: Vec<(Arc<HeadSeries>, Arc<Unflushed>)> =
+            self.head.all_series().into_iter().filter_map(|s| s.freeze(epoch).map(|u| (s, u))).collect();
+        let work = self.plan(&frozen);
+        let mut report = None;
+        for _ in 0..TRIES {
+            report = self.write_generations(epoch, &frozen, &work)?;
+            if report.is_some() {
+                break;
+            }
+        }
+        let Some(report) = report else {
+            return Err(Error::Store {
+                action: "flush",
+                message: "merges kept changing its partitions".to_owned(),
+            });
+        };
+        for (series, _) in &frozen {
+            series.thaw();
+        }
+        self.head.events.thaw();
+        if let Some(wal) = &self.wal {
+            wal.truncate_to(epoch.cut)?;
+        }
+        Ok(report)
+    }
+
+    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)]) -> Work {
+        let width = self.cutting().partition_width_ns;
+        let mut work = Work::new();
+        for (index, (_, unflushed)) in frozen.iter().enumerate() {
+            for partition in unflushed.partitions(width) {
+                work.entry(partition).or_default().series.push(index);
+            }
+        }
+        for event in self.head.events.frozen() {
+            work.entry(PartitionId::of(event.timestamp, width)).or_default().events.push(event);
+        }
+        work
+    }
+
+    /// Steps 2 and 3. `None` if the index of a partition changed meanwhile.
+    fn write_generations(
+        &self,
+        epoch: Epoch,
+        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        work: &Work,
+    ) -> Result<Option<FlushReport>> {
+        let versions: HashMap<PartitionId, u64> = {
+            let structure = self.structure.lock();
+            work.keys().map(|p| (*p, structure.versions.get(p).copied().unwrap_or(0))).collect()
+        };
+        let mut tables = Tables::new(&*self.kv);
+        let mut written = Vec::with_capacity(work.len());
+        for (&partition, part) in work {
+            written.push(self.write_partition(&mut tables, epoch, partition, frozen, part)?);
+        }
+        let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions));
+        if !matches!(published, Ok(true)) {
+            self.remove_ranges(written.iter().map(|w| w.prefix))?;
+        }
+        let mut report = FlushReport { partitions: written.len() as u64, ..FlushReport::default() };
+        for record in written.iter().map(|w| &w.record) {
+            report.samples += record.samples;
+            report.chunks += record.chunks;
+            report.bytes += record.bytes;
+        }
+        Ok(published?.then_some(report))
+    }
+
+    fn write_partition(
+        &self,
+        tables: &mut Tables<'_>,
+        epoch: Epoch,
+        partition: PartitionId,
+        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        work: &PartitionWork,
+    ) -> Result<Written> {
+        let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
+        let cutting = self.cutting();
+        let (first, last) = partition.bounds(cutting.partition_width_ns);
+        let span = TimeRange::inclusive(first, last);
+        let prefix = self.fresh_prefix(partition);
+        let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, cutting.chunk_samples);
+        let mut indexed = Vec::new();
+        for &index in &work.series {
+            let (series, unflushed) = &frozen[index];
+            if !known.contains(series.id.0) {
+                writer.add_labels(series.id, &series.labels)?;
+                indexed.push(series.id.0);
+            }
+            writer.add_samples(series.id, &unflushed.to_run(span))?;
+        }
+        for event in &work.events {
+            writer.add_event(event.timestamp, &event.labels, &event.text)?;
+        }
+        let (prefix, record) = writer.finish()?;
+        Ok(Written { prefix, record, indexed })
+    }
+
+    /// A prefix that nothing was ever written under.
+    pub(crate) fn fresh_prefix(&self, partition: PartitionId) -> Prefix {
+        let generation = self.next_generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Prefix { class: 0, tier: 0, partition, generation }
+    }
+
+    /// Step 3; false if a partition's index changed since `versions` was taken.
+    fn publish(
+        &self,
+        epoch: Epoch,
+        written: &[Written],
+        versions: &HashMap<PartitionId, u64>,
+    ) -> Result<bool> {
+        let mut structure = self.structure.lock();
+        if versions.iter().any(|(p, v)| structure.versions.get(p).copied().unwrap_or(0) != *v) {
+            return Ok(false);
+        }
+        let current = self.catalogue.load_full();
+        let mut next = (*current).clone();
+        next.root.flushed_seq = epoch.cut;
+        for w in written {
+            next.generations.push(Generation::new(w.prefix, w.record, &self.graveyard));
+            next.root.newest = next.root.newest.max(w.record.last);
+        }
+        self.replace_catalogue(&current, next)?;
+        for w in written {
+            structure.indexed.entry(w.prefix.partition).or_default().extend(w.indexed.iter().copied());
+        }
+        Ok(true)
+    }
+
+    /// Commits `next` in place of `current`; the caller holds the structure lock.
+    pub(crate) fn replace_catalogue(&self, current: &Catalogue, mut next: Catalogue) -> Result<()> {
+        next.root.next_generation = self.next_generation.load(std::sync::atomic::Ordering::Relaxed);
+        next.root.next_series = self.head.next_id();
+        next.sort();
+        self.kv.commit(current.changes_to(&next)?)?;
+        self.catalogue.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Removes what lies under prefixes that no catalogue names.
+    pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
+        for prefix in prefixes {
+            let (start, end) = prefix.range();
+            for family in [Family::Chunks, Family::Index, Family::Events] {
+                self.kv.remove_range(family, &start, &end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The cut of frozen samples that are not in the catalogue yet.
+    pub(crate) fn unflushed_cut(&self) -> Option<u64> {
+        // A flush under way holds the lock; then its cut is what the head says.
+        self.flush.try_lock().map_or(Some(self.head.frozen_cut()), |state| state.begun.map(|b| b.epoch.cut))
+    }
+
+    fn retire_idle_series(&self) {
+        let _commit = self.commit.lock();
+        let retired = self.head.retire(|series| series.retire_if_idle(IDLE_FLUSHES));
+        if retired > 0 {
+            self.line_cache.purge_dead();
+            tracing::debug!(retired, "idle series left the head");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Line protocol in: decode, find series, append.
+//!
+//! A line is stored whole or refused whole; refused lines do not stop the others.
+//!
+//! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::engine::line_cache::{LineContext, LineSeries};
+use crate::engine::{Engine, Parts};
+use crate::head::{Event, HeadSeries, Resolved};
+use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
+use crate::model::{Labels, Timestamp, Value};
+use crate::stats::Counters;
+
+/// How to read lines.
+#[derive(Debug, Clone)]
+pub struct LineOptions {
+    /// Unit of the timestamps. Default nanoseconds.
+    pub precision: Precision,
+    /// Time of lines that give none, nanoseconds. Default: the clock's, once for a call.
+    pub default_timestamp: Option<Timestamp>,
+    /// Labels added to every series, unless a line has a tag of that name. Default none.
+    pub extra_labels: Vec<(String, String)>,
+    /// How measurement and field make a metric name. Default `measurement_field`.
+    pub naming: Naming,
+    /// What one line may hold.
+    pub limits: LineLimits,
+}
+
+impl Default for LineOptions {
+    fn default() -> Self {
+        LineOptions {
+            precision: Precision::Nanosecond,
+            default_timestamp: None,
+            extra_labels: Vec::new(),
+            naming: Naming::MeasurementField,
+            limits: LineLimits::default(),
+        }
+    }
+}
+
+/// What became of the lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LineReport {
+    /// Lines that were not blank and no comment.
+    pub lines_total: u64,
+    /// Lines refused; the others are stored.
+    pub lines_bad: u64,
+    /// Of the refused lines, those that met a limit which passes by itself (new series in
+    /// a second, memory): the same lines may be accepted later.
+    pub lines_limited: u64,
+    /// Samples stored.
+    pub samples: u64,
+    /// String fields stored as events.
+    pub events: u64,
+    /// Why, for the first [`LineReport::ERRORS_MAX`] refused lines.
+    pub errors: Vec<LineError>,
+}
+
+impl LineReport {
+    /// Most errors that are kept.
+    pub const ERRORS_MAX: usize = 10;
+
+    fn refuse(&mut self, error: LineError) {
+        self.lines_bad += 1;
+        if self.errors.len() < Self::ERRORS_MAX {
+            self.errors.push(error);
+        }
+    }
+}
+
+/// Samples after which a body is committed in pieces; one piece is one WAL record.
+const PIECE_SAMPLES: usize = 100_000;
+
+impl Engine {
+    /// Appends line protocol. Returns when everything accepted is durable, as the
+    /// durability option says.
+    ///
+    /// # Errors
+    /// An I/O error, or memory that stays full: lines before the failure may be stored.
+    /// Bad lines are no error; the report tells them.
+    pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let mut limits = options.limits;
+        limits.tags = limits.tags.min(parts.options.labels_per_series);
+        let mut writer = LineWriter {
+            parts,
+            context: parts.line_cache.context(&options.extra_labels, &options.naming),
+            horizon: parts.horizon(),
+            default_timestamp: options.default_timestamp.unwrap_or_else(|| parts.clock.now()),
+            resolved: Resolved::default(),
+            indexes: Vec::new(),
+            report: LineReport::default(),
+        };
+        let mut seq = 0;
+        for line in Lines::new(body, options.precision, limits) {
+            writer.report.lines_total += 1;
+            match line.and_then(|line| writer.add(&line)) {
+                Ok(()) => {}
+                Err(error) => writer.report.refuse(error),
+            }
+            if writer.resolved.samples() >= PIECE_SAMPLES {
+                seq = writer.commit()?;
+            }
+        }
+        if !writer.resolved.is_empty() {
+            seq = writer.commit()?;
+        }
+        parts.wait_durable(seq)?;
+        Ok(writer.report)
+    }
+}
+
+/// Turns lines into rows of a batch.
+struct LineWriter<'p> {
+    parts: &'p Parts,
+    context: Arc<LineContext>,
+    horizon: Timestamp,
+    default_timestamp: Timestamp,
+    resolved: Resolved,
+    /// For each field of the line at hand its place in the group; reused.
+    indexes: Vec<u32>,
+    report: LineReport,
+}
+
+/// Stands for a string field among the indexes.
+const TEXT: u32 = u32::MAX;
+
+impl LineWriter<'_> {
+    fn commit(&mut self) -> Result<u64> {
+        self.report.samples += self.resolved.samples() as u64;
+        self.report.events += self.resolved.events.len() as u64;
+        let seq = self.parts.commit(&mut self.resolved);
+        self.resolved.clear();
+        seq
+    }
+
+    fn add(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
+        let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
+        if timestamp <= self.horizon {
+            Counters::add(&self.parts.counters.too_old, 1);
+            let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
+            return Err(line.reject(LineErrorKind::Refused { why }));
+        }
+        let known = self.context.get(line.series_key);
+        let series = match known.filter(|series| self.locate(line, series)) {
+            Some(series) => series,
+            None => self.learn(line)?,
+        };
+        let events = self.events(line, timestamp)?;
+        for ((_, value), &index) in line.fields().zip(&self.indexes) {
+            if let Some(value) = sample_value(&value) {
+                self.resolved.push_of_group(&series.group, index, timestamp, value);
+            }
+        }
+        self.resolved.events.extend(events);
+        Ok(())
+    }
+
+    /// Finds each field's place among the known ones; false if one is missing.
+    fn locate(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
+        self.indexes.clear();
+        for (place, (key, value)) in line.fields().enumerate() {
+            if matches!(value, FieldValue::Text(_)) {
+                self.indexes.push(TEXT);
+                continue;
+            }
+            // A writer sends its fields in one order.
+            let is_here = series.fields.get(place).is_some_and(|f| **f == *key);
+            let found = if is_here { Some(place) } else { series.fields.iter().position(|f| **f == *key) };
+            match found {
+                Some(index) => self.indexes.push(index as u32),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Makes the series of fields that are new and remembers them.
+    #[cold]
+    fn learn(&mut self, line: &Line<'_>) -> std::result::Result<Arc<LineSeries>, LineError> {
+        let known = self.context.get(line.series_key);
+        let mut fields: Vec<Box<[u8]>> = known.iter().flat_map(|k| k.fields.iter().cloned()).collect();
+        let mut group: Vec<Arc<HeadSeries>> = known.iter().flat_map(|k| k.group.iter().cloned()).collect();
+        for (key, value) in line.fields() {
+            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *key) {
+                continue;
+            }
+            let labels = self.labels(line, key)?;
+            let series = self.parts.resolve(&labels).map_err(|e| {
+                self.report.lines_limited += 1;
+                line.reject(LineErrorKind::Refused { why: e.to_string() })
+            })?;
+            fields.push(key.into());
+            group.push(series);
+        }
+        let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
+        self.parts.line_cache.insert(&self.context, line.series_key, series.clone());
+        self.locate(line, &series);
+        Ok(series)
+    }
+
+    fn labels(&self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Labels, LineError> {
+        line::labels(line.series_key, field, self.context.extra_labels(), self.context.naming())
+            .map_err(|reason| line.reject(reason))
+    }
+
+    fn events(&self, line: &Line<'_>, timestamp: Timestamp) -> std::result::Result<Vec<Event>, LineError> {
+        if !self.indexes.contains(&TEXT) {
+            return Ok(Vec::new());
+        }
+        let mut events = Vec::new();
+        for (key, value) in line.fields() {
+            if let FieldValue::Text(text) = value {
+                events.push(Event { labels: self.labels(line, key)?, timestamp, text: text.into_owned() });
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// The sample that a field is; none for text. An unsigned integer beyond `i64` is kept as
+/// the nearest float: the only number of the protocol that can lose a digit.
+fn sample_value(value: &FieldValue<'_>) -> Option<Value> {
+    Some(match value {
+        FieldValue::Float(v) => Value::Float(*v),
+        FieldValue::Int(v) => Value::Int(*v),
+        FieldValue::UInt(v) => i64::try_from(*v).map_or(Value::Float(*v as f64), Value::Int),
+        FieldValue::Bool(v) => Value::Float(f64::from(u8::from(*v))),
+        FieldValue::Text(_) => return None,
+    })
+}

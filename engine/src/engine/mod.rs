@@ -1,0 +1,250 @@
+//! The engine: the one place that knows all the parts.
+//!
+//! # Concurrency
+//! An [`Engine`] is shared by reference between threads. Locks, in the order they are
+//! taken: `flush` (one flush at a time), `merging` (one merge), `commit` (gives WAL
+//! sequences and applies them to the head in that order), `structure` (changes of the
+//! catalogue). No lock but `flush` and `merging` is held across reads of the store; `commit`
+//! is held while bytes are copied into the WAL's buffer, never across an fsync.
+//!
+//! # Invariants
+//! E1. A sample is acknowledged only after its WAL record is durable (or as the durability
+//!     option says), and visible to views from before that moment on.
+//! E2. The WAL loses a record only after the catalogue that covers it is committed.
+//! E3. Per series, head and WAL see appends and deletes in one order.
+
+mod append;
+mod background;
+mod backup;
+mod delete;
+mod flush;
+mod line_cache;
+mod lines;
+mod open;
+mod report;
+mod verify;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+use roaring::RoaringTreemap;
+
+pub use append::{AppendReport, SeriesLimiter};
+pub use backup::{SnapshotReport, restore};
+pub use delete::DeleteReport;
+pub use flush::FlushReport;
+pub use lines::{LineOptions, LineReport};
+pub use open::OpenReport;
+pub use verify::VerifyReport;
+
+use crate::clock::Clock;
+use crate::engine::line_cache::LineCache;
+use crate::head::{Cutting, Epoch, Head};
+use crate::model::Timestamp;
+use crate::options::Options;
+use crate::stats::Counters;
+use crate::store::catalogue::{Catalogue, Graveyard};
+use crate::store::keys::PartitionId;
+use crate::store::kv::Kv;
+use crate::view::View;
+use crate::wal::Wal;
+use crate::{Error, Result};
+
+/// An open database. Dropping it closes it without a flush: nothing acknowledged is lost,
+/// the next start replays the WAL.
+pub struct Engine {
+    parts: Arc<Parts>,
+    workers: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+/// Everything an open database consists of, shared with its background threads.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) wal: Option<Wal>,
+    pub(crate) head: Head,
+    pub(crate) catalogue: ArcSwap<Catalogue>,
+    pub(crate) graveyard: Arc<Graveyard>,
+    pub(crate) counters: Counters,
+    pub(crate) limiter: SeriesLimiter,
+    line_cache: LineCache,
+    pub(crate) read_only: bool,
+    commit: Mutex<CommitState>,
+    flush: Mutex<FlushState>,
+    pub(crate) merging: Mutex<()>,
+    pub(crate) structure: Mutex<Structure>,
+    pub(crate) next_generation: AtomicU64,
+    newest: AtomicI64,
+    retention_ns: AtomicI64,
+    wakeup: (Mutex<Signals>, Condvar),
+    room: (Mutex<()>, Condvar),
+    is_closed: AtomicBool,
+    report: OpenReport,
+    /// Held for as long as the directory is ours.
+    _lock: Option<File>,
+}
+
+/// What the commit lock guards.
+#[derive(Debug)]
+struct CommitState {
+    epoch: Epoch,
+    /// Sequence of the last record, for a database without a WAL.
+    last_seq: u64,
+    payload: Vec<u8>,
+    definitions: Vec<u8>,
+    /// When the epoch's first sample came.
+    first_append: Option<Instant>,
+}
+
+/// A flush that has begun: also after a failure, until a later try completes it.
+#[derive(Debug, Default)]
+struct FlushState {
+    begun: Option<Begun>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    epoch: Epoch,
+    bytes: u64,
+}
+
+/// What the structure lock guards beside the right to change the catalogue.
+#[derive(Debug, Default)]
+pub(crate) struct Structure {
+    /// For each partition the ids that its generations have a series record for.
+    pub(crate) indexed: HashMap<PartitionId, RoaringTreemap>,
+    /// Counts the merges and removals of each partition, so that a flush notices that
+    /// `indexed` changed under it.
+    pub(crate) versions: HashMap<PartitionId, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    flush: bool,
+    compact: bool,
+    stop: bool,
+}
+
+impl Engine {
+    /// A consistent read of everything acknowledged so far.
+    pub fn view(&self) -> View<'_> {
+        self.parts.view()
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &Options {
+        &self.parts.options
+    }
+
+    /// Its directory; none for a database in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        self.parts.dir.as_deref()
+    }
+
+    /// What opening found.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.parts.report
+    }
+
+    /// Changes the retention of the running database. Zero keeps everything.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when it is shorter than one partition.
+    pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
+        Options { retention, ..self.parts.options.clone() }.validate()?;
+        self.parts.retention_ns.store(duration_ns(retention), Ordering::Relaxed);
+        self.parts.signal(|s| s.compact = true);
+        Ok(())
+    }
+
+    /// Changes the limit of new series in one second. Zero is no limit.
+    pub fn set_new_series_per_second(&self, limit: u64) {
+        self.parts.limiter.set(limit);
+    }
+
+    /// Flushes, stops the background threads and lets the directory go. Later calls on
+    /// this handle answer [`Error::Closed`].
+    ///
+    /// # Errors
+    /// The last flush failed; nothing acknowledged is lost, the WAL still has it.
+    pub fn close(&self) -> Result<()> {
+        if self.parts.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.stop_workers();
+        let flushed = if self.parts.read_only { Ok(()) } else { self.parts.flush().map(|_| ()) };
+        let synced = self.parts.wal.as_ref().map_or(Ok(()), Wal::sync);
+        flushed.and(synced)
+    }
+
+    fn stop_workers(&self) {
+        self.parts.signal(|s| s.stop = true);
+        for worker in self.workers.lock().drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a background thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.parts.is_closed.store(true, Ordering::Release);
+        self.stop_workers();
+    }
+}
+
+impl Parts {
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(&self.head, &*self.kv, &self.catalogue)
+    }
+
+    pub(crate) fn cutting(&self) -> Cutting {
+        Cutting {
+            partition_width_ns: self.catalogue.load().root.partition_width_ns,
+            chunk_samples: self.options.chunk_samples,
+        }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if self.read_only {
+            return Err(Error::Invalid("the database is open for reading only".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Samples at or before this instant are past the retention. Counted from the newest
+    /// sample or the clock, whichever is earlier: one sample from the far future deletes
+    /// nothing.
+    pub(crate) fn horizon(&self) -> Timestamp {
+        let retention = self.retention_ns.load(Ordering::Relaxed);
+        let newest = self.newest.load(Ordering::Relaxed);
+        if retention == 0 || newest == Timestamp::MIN {
+            return Timestamp::MIN;
+        }
+        newest.min(self.clock.now()).saturating_sub(retention)
+    }
+
+    fn signal(&self, change: impl FnOnce(&mut Signals)) {
+        change(&mut self.wakeup.0.lock());
+        self.wakeup.1.notify_all();
+    }
+}
+
+fn duration_ns(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,522 @@
+//! Opening: lock, check, recover.
+//!
+//! # Layout of a data directory
+//! ```text
+//! LOCK       held while a process has the directory open
+//! FORMAT     one line, "barograph 1": the version of this layout
+//! wal/       the write-ahead log
+//! store/     the key-value store
+//! staging/   tables under construction; emptied at each start
+//! ```
+//!
+//! # Steps
+//! Take the lock; check the format; open the store; read the catalogue; remove ranges it
+//! does not name; report generations that hold nothing; replay the WAL after `flushed_seq`
+//! into the head. The work depends on the WAL's size, which the options bound, and not on
+//! the size of the store.
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::line_cache::LineCache;
+use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns};
+use crate::head::record::{KIND_DELETE, KIND_EVENTS, KIND_SAMPLES, RecordReader};
+use crate::head::{Cutting, Epoch, Head, HeadSeries};
+use crate::model::Timestamp;
+use crate::options::{Durability, Options};
+use crate::stats::Counters;
+use crate::store::catalogue::{Catalogue, Graveyard, Tombstone};
+use crate::store::keys::{Prefix, SeriesId, successor};
+use crate::store::kv::{Family, Kv};
+use crate::store::memory::MemoryKv;
+use crate::wal::{Record, Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
+use crate::{Error, Result};
+
+/// Version of the directory's layout.
+const FORMAT_VERSION: u32 = 1;
+
+/// What opening found.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// Samples replayed from the WAL.
+    pub samples_replayed: u64,
+    /// Ranges removed that a crash had left behind.
+    pub leftovers_removed: u64,
+    /// What replay found; none for a database in memory.
+    pub wal: Option<ReplayReport>,
+    /// How long opening took, nanoseconds.
+    pub open_ns: u64,
+}
+
+impl Engine {
+    /// Opens the database in `dir`, or creates it.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, from a newer version, or cannot be written.
+    #[cfg(feature = "rocksdb")]
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
+        Self::open_with_clock(dir, options, Arc::new(SystemClock))
+    }
+
+    /// [`Engine::open`] with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    #[cfg(feature = "rocksdb")]
+    pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
+        let dir = dir.as_ref();
+        options.validate()?;
+        let lock = prepare_dir(dir)?;
+        let kv = open_store(dir, &options, false)?;
+        Self::start(Some((dir.to_owned(), lock)), Arc::new(kv), options, clock)
+    }
+
+    /// Opens an existing database for reading: nothing in the directory changes, the WAL is
+    /// replayed into memory. No other process may have it open.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and where there is no database.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
+        let dir = dir.as_ref();
+        options.validate()?;
+        let options = Options { background: false, ..options };
+        let lock = lock_existing(dir)?;
+        let kv: Arc<dyn Kv> = Arc::new(open_store(dir, &options, true)?);
+        let started = Instant::now();
+        let graveyard = Arc::new(Graveyard::default());
+        let catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+            file: dir.join("store").display().to_string(),
+            offset: 0,
+            what: "the store has no catalogue".to_owned(),
+        })?;
+        check_presence(&*kv, &catalogue)?;
+        let mut replay = Replay::new(&catalogue, &options);
+        let place = dir.join("wal");
+        let found = crate::wal::read(&place, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
+        let report =
+            OpenReport { wal: Some(found), samples_replayed: replay.samples, ..OpenReport::default() };
+        let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
+        let mut parts = assemble(Opened {
+            dir,
+            lock,
+            kv,
+            wal: None,
+            options,
+            clock,
+            graveyard,
+            catalogue,
+            replay,
+            report,
+            started,
+        });
+        parts.read_only = true;
+        Ok(Engine { parts: Arc::new(parts), workers: Mutex::default() })
+    }
+
+    /// A database in memory: nothing survives it. For tests, and for embedders who only
+    /// want the queries.
+    ///
+    /// # Errors
+    /// A bad option.
+    pub fn in_memory(options: Options) -> Result<Engine> {
+        options.validate()?;
+        Self::start(None, Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
+    }
+
+    /// Opens a directory for the WAL over a store that the caller keeps: what tests use to
+    /// crash and reopen without files of a real store.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_over(dir: &Path, kv: Arc<dyn Kv>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
+        options.validate()?;
+        let lock = prepare_dir(dir)?;
+        Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
+    }
+
+    fn start(
+        place: Option<(PathBuf, File)>,
+        kv: Arc<dyn Kv>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Engine> {
+        let started = Instant::now();
+        let graveyard = Arc::new(Graveyard::default());
+        let catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
+        let mut report =
+            OpenReport { leftovers_removed: remove_leftovers(&*kv, &catalogue)?, ..OpenReport::default() };
+        check_presence(&*kv, &catalogue)?;
+        let (dir, lock) = place.unzip();
+        let mut replay = Replay::new(&catalogue, &options);
+        let wal = match &dir {
+            Some(dir) => {
+                let (wal, found) = open_wal(dir, &options, &catalogue, &mut replay)?;
+                report.wal = Some(found);
+                Some(wal)
+            }
+            None => None,
+        };
+        report.samples_replayed = replay.samples;
+        let parts = assemble(Opened {
+            dir,
+            lock,
+            kv,
+            wal,
+            options,
+            clock,
+            graveyard,
+            catalogue,
+            replay,
+            report,
+            started,
+        });
+        let engine = Engine { parts: Arc::new(parts), workers: Mutex::default() };
+        engine.start_workers()?;
+        Ok(engine)
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+pub(super) fn open_store(
+    dir: &Path,
+    options: &Options,
+    read_only: bool,
+) -> Result<crate::store::rocks::RocksKv> {
+    crate::store::rocks::RocksKv::open(crate::store::rocks::RocksSettings {
+        dir: dir.join("store"),
+        staging: dir.join("staging"),
+        cache_bytes: options.cache_bytes(),
+        open_timeout: options.open_timeout,
+        read_only,
+    })
+}
+
+/// What opening has gathered.
+struct Opened {
+    dir: Option<PathBuf>,
+    lock: Option<File>,
+    kv: Arc<dyn Kv>,
+    wal: Option<Wal>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    graveyard: Arc<Graveyard>,
+    catalogue: Catalogue,
+    replay: Replay,
+    report: OpenReport,
+    started: Instant,
+}
+
+fn assemble(opened: Opened) -> Parts {
+    let Opened { dir, lock, kv, wal, options, clock, graveyard, catalogue, replay, mut report, started } =
+        opened;
+    let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq, Wal::last_seq);
+    let limiter = SeriesLimiter::default();
+    limiter.set(options.new_series_per_second);
+    report.open_ns = started.elapsed().as_nanos() as u64;
+    let first_append = (replay.records > 0).then(Instant::now);
+    let newest = replay.newest.max(catalogue.root.newest);
+    let parts = Parts {
+        commit: Mutex::new(CommitState {
+            epoch: EPOCH_AT_START,
+            last_seq,
+            payload: Vec::new(),
+            definitions: Vec::new(),
+            first_append,
+        }),
+        next_generation: AtomicU64::new(catalogue.root.next_generation),
+        newest: AtomicI64::new(newest),
+        retention_ns: AtomicI64::new(duration_ns(options.retention)),
+        head: replay.head,
+        catalogue: ArcSwap::from_pointee(catalogue),
+        flush: Mutex::new(FlushState::default()),
+        merging: Mutex::new(()),
+        structure: Mutex::new(Structure::default()),
+        counters: Counters::default(),
+        limiter,
+        line_cache: LineCache::new(options.memory_bytes / 8),
+        read_only: false,
+        wakeup: (Mutex::default(), Condvar::new()),
+        room: (Mutex::default(), Condvar::new()),
+        is_closed: AtomicBool::new(false),
+        _lock: lock,
+        options,
+        dir,
+        clock,
+        kv,
+        wal,
+        graveyard,
+        report,
+    };
+    for tombstone in replay.tombstones {
+        let mut next = (**parts.catalogue.load()).clone();
+        if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {
+            next.tombstones.push(Arc::new(tombstone));
+            next.sort();
+            parts.catalogue.store(Arc::new(next));
+        }
+    }
+    parts
+}
+
+/// The epoch that replay fills and appends go on with. Its cut matters to no one: nothing
+/// is frozen when it begins.
+const EPOCH_AT_START: Epoch = Epoch { number: 1, cut: 0 };
+
+/// Creates or checks the directory and takes its lock.
+fn prepare_dir(dir: &Path) -> Result<File> {
+    std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    let lock = take_lock(dir)?;
+    check_format(dir)?;
+    Ok(lock)
+}
+
+/// Takes the lock of a directory that must be a database already.
+#[cfg(feature = "rocksdb")]
+pub(super) fn lock_existing(dir: &Path) -> Result<File> {
+    if !dir.join("FORMAT").exists() {
+        return Err(Error::Invalid(format!("{}: no database here (it has no file FORMAT)", dir.display())));
+    }
+    let lock = take_lock(dir)?;
+    check_format(dir)?;
+    Ok(lock)
+}
+
+fn take_lock(dir: &Path) -> Result<File> {
+    let path = dir.join("LOCK");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| Error::io("open the lock file", &path, e))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked { dir: dir.to_owned(), lock: path }),
+        Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
+    }
+    Ok(lock)
+}
+
+fn check_format(dir: &Path) -> Result<()> {
+    let path = dir.join("FORMAT");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let version = text.trim_end().strip_prefix("barograph ").and_then(|v| v.parse::<u32>().ok());
+            match version {
+                Some(FORMAT_VERSION) => Ok(()),
+                Some(found) if found > FORMAT_VERSION => Err(Error::FutureVersion {
+                    file: path.display().to_string(),
+                    found,
+                    supported: FORMAT_VERSION,
+                }),
+                _ => Err(Error::Corrupt {
+                    file: path.display().to_string(),
+                    offset: 0,
+                    what: format!("{:?}, expected \"barograph {FORMAT_VERSION}\"", text.trim_end()),
+                }),
+            }
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if dir.join("store").exists() || dir.join("wal").exists() {
+                let what = "missing beside an existing store".to_owned();
+                return Err(Error::Corrupt { file: path.display().to_string(), offset: 0, what });
+            }
+            write_format(dir, &path).map_err(|e| Error::io("write", &path, e))
+        }
+        Err(e) => Err(Error::io("read", &path, e)),
+    }
+}
+
+pub(super) fn write_format(dir: &Path, path: &Path) -> std::io::Result<()> {
+    let staged = dir.join("FORMAT.new");
+    let mut file = File::create(&staged)?;
+    writeln!(file, "barograph {FORMAT_VERSION}")?;
+    file.sync_all()?;
+    std::fs::rename(&staged, path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn load_or_create(
+    kv: &dyn Kv,
+    graveyard: &Arc<Graveyard>,
+    options: &Options,
+    clock: &dyn Clock,
+) -> Result<Catalogue> {
+    if let Some(catalogue) = Catalogue::load(kv, graveyard)? {
+        return Ok(catalogue);
+    }
+    // The id only tells segments of different databases apart; the moment of creation and
+    // the process make it distinct.
+    let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
+    let catalogue = Catalogue::new(id, options.partition_width_ns());
+    kv.commit(catalogue.changes_to(&catalogue)?)?;
+    Ok(catalogue)
+}
+
+/// Removes every range that the catalogue does not name; returns how many.
+fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue) -> Result<u64> {
+    let mut removed = 0;
+    for family in [Family::Chunks, Family::Index, Family::Events] {
+        let mut leftovers = Vec::new();
+        let mut cursor = kv.cursor(family);
+        cursor.seek(&[])?;
+        while let Some((key, _)) = cursor.entry() {
+            let Some(prefix) = Prefix::decode(key) else {
+                let file = format!("{}/{}", family.name(), key.escape_ascii());
+                return Err(Error::Corrupt { file, offset: 0, what: "key shorter than a prefix".to_owned() });
+            };
+            if !catalogue.generations.iter().any(|g| g.prefix == prefix) {
+                leftovers.push(prefix);
+            }
+            cursor.seek(&successor(&prefix.encode()))?;
+        }
+        drop(cursor);
+        for prefix in leftovers {
+            let (start, end) = prefix.range();
+            kv.remove_range(family, &start, &end)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// A generation that has lost all of a family would answer queries with silence: the store
+/// may have lost a table. (`verify` compares every count and checksum.)
+fn check_presence(kv: &dyn Kv, catalogue: &Catalogue) -> Result<()> {
+    let families: [(Family, fn(&crate::store::catalogue::GenerationRecord) -> u64); 3] =
+        [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
+    for (family, expected) in families {
+        let mut cursor = kv.cursor(family);
+        for generation in catalogue.generations.iter().filter(|g| expected(&g.record) > 0) {
+            let prefix = generation.prefix.encode();
+            cursor.seek(&prefix)?;
+            if cursor.entry().is_none_or(|(key, _)| !key.starts_with(&prefix)) {
+                return Err(Error::Corrupt {
+                    file: format!("{}/{}", family.name(), prefix.escape_ascii()),
+                    offset: 0,
+                    what: format!(
+                        "the catalogue names {} records of partition {}, the store has none",
+                        expected(&generation.record),
+                        generation.prefix.partition.0
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_wal(
+    dir: &Path,
+    options: &Options,
+    catalogue: &Catalogue,
+    replay: &mut Replay,
+) -> Result<(Wal, ReplayReport)> {
+    let wal_options = WalOptions {
+        segment_bytes: options.wal_segment_bytes,
+        reserve_bytes: options.wal_reserve_bytes,
+        sync: match options.durability {
+            Durability::Always => SyncPolicy::Always,
+            Durability::Interval(every) => SyncPolicy::Interval(every),
+            Durability::Off => SyncPolicy::Off,
+        },
+    };
+    let recovery = if options.recover_damaged_wal { Recovery::Skip } else { Recovery::Refuse };
+    let place = dir.join("wal");
+    Wal::open(&place, wal_options, recovery, catalogue.root.flushed_seq, &mut |record| {
+        replay.apply(&place, record)
+    })
+}
+
+/// The head as replay builds it.
+struct Replay {
+    head: Head,
+    cutting: Cutting,
+    by_wal_id: HashMap<u64, Arc<HeadSeries>>,
+    tombstones: Vec<Tombstone>,
+    samples: u64,
+    records: u64,
+    newest: Timestamp,
+}
+
+impl Replay {
+    fn new(catalogue: &Catalogue, options: &Options) -> Self {
+        Replay {
+            head: Head::new(catalogue.root.next_series),
+            cutting: Cutting {
+                partition_width_ns: catalogue.root.partition_width_ns,
+                chunk_samples: options.chunk_samples,
+            },
+            by_wal_id: HashMap::new(),
+            tombstones: Vec::new(),
+            samples: 0,
+            records: 0,
+            newest: Timestamp::MIN,
+        }
+    }
+
+    fn apply(&mut self, wal: &Path, record: Record<'_>) -> Result<()> {
+        self.records += 1;
+        let place = || format!("{}, record {}", wal.display(), record.seq);
+        let applied = match record.kind {
+            KIND_SAMPLES => self.apply_samples(record.payload),
+            KIND_EVENTS => RecordReader::new(record.payload).events(|event| {
+                self.newest = self.newest.max(event.timestamp);
+                self.head.add_sample_bytes(event.memory_bytes());
+                self.head.events.push(event);
+            }),
+            KIND_DELETE => {
+                let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;
+                self.apply_delete(tombstone)?;
+                Some(())
+            }
+            _ => None,
+        };
+        applied.ok_or_else(|| Error::Corrupt {
+            file: place(),
+            offset: 0,
+            what: format!("payload of kind {} cannot be decoded", record.kind),
+        })
+    }
+
+    fn apply_samples(&mut self, payload: &[u8]) -> Option<()> {
+        let Replay { head, by_wal_id, cutting, samples, newest, .. } = self;
+        let mut grown = 0;
+        let by_id = std::cell::RefCell::new(by_wal_id);
+        let done = RecordReader::new(payload).samples(
+            |id, labels| {
+                let series = head.define(SeriesId(id), &labels);
+                by_id.borrow_mut().insert(id, series);
+            },
+            |id, timestamp, value| {
+                let by_id = by_id.borrow();
+                grown += by_id.get(&id)?.append(EPOCH_AT_START, *cutting, timestamp, &value);
+                *samples += 1;
+                *newest = (*newest).max(timestamp);
+                Some(())
+            },
+        );
+        head.add_sample_bytes(grown as u64);
+        done
+    }
+
+    fn apply_delete(&mut self, tombstone: Tombstone) -> Result<()> {
+        let mut freed = self.head.events.delete(&tombstone.matchers, tombstone.range);
+        for series in self.head.select(&tombstone.matchers)? {
+            freed += series.delete(EPOCH_AT_START, self.cutting, tombstone.range).1 as u64;
+        }
+        self.head.sub_sample_bytes(freed);
+        self.tombstones.push(tombstone);
+        Ok(())
+    }
+}

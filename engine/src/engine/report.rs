@@ -1,0 +1,74 @@
+//! Figures about the open database.
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::Engine;
+use crate::model::Timestamp;
+use crate::stats::Stats;
+
+impl Engine {
+    /// Figures about the open database, taken one after the other.
+    pub fn stats(&self) -> Stats {
+        let parts = &self.parts;
+        let c = &parts.counters;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let newest = parts.newest.load(Ordering::Relaxed);
+        let mut stats = Stats {
+            samples: load(&c.samples),
+            events: load(&c.events),
+            series_created: load(&c.series_created),
+            refused: load(&c.refused),
+            too_old: load(&c.too_old),
+            flushes: load(&c.flushes),
+            flush_failures: load(&c.flush_failures),
+            flush_ns: load(&c.flush_ns),
+            merges: load(&c.merges),
+            merge_failures: load(&c.merge_failures),
+            merge_ns: load(&c.merge_ns),
+            partitions_expired: load(&c.partitions_expired),
+            deletes: load(&c.deletes),
+            waits: load(&c.waits),
+            head_series: parts.head.series_count() as u64,
+            head_sample_bytes: parts.head.sample_bytes(),
+            head_series_bytes: parts.head.series_bytes(),
+            last_seq: parts.commit.lock().last_seq,
+            newest: (newest != Timestamp::MIN).then_some(newest),
+            store: parts.kv.stats(),
+            ..Stats::default()
+        };
+        self.add_wal(&mut stats);
+        self.add_catalogue(&mut stats);
+        stats
+    }
+
+    fn add_wal(&self, stats: &mut Stats) {
+        let Some(wal) = &self.parts.wal else { return };
+        let figures = wal.stats();
+        stats.durable_seq = wal.durable_seq();
+        stats.wal_bytes = wal.size_bytes();
+        stats.wal_records = figures.records;
+        stats.wal_syncs = figures.syncs;
+        stats.wal_sync_ns = figures.sync_ns_sum;
+        stats.wal_segments = figures.segments;
+        stats.wal_poisoned = figures.poisoned;
+    }
+
+    fn add_catalogue(&self, stats: &mut Stats) {
+        let catalogue = self.parts.catalogue.load();
+        stats.flushed_seq = catalogue.root.flushed_seq;
+        stats.generations = catalogue.generations.len() as u64;
+        stats.tombstones = catalogue.tombstones.len() as u64;
+        let mut last_partition = None;
+        for generation in &catalogue.generations {
+            let record = &generation.record;
+            stats.stored_chunks += record.chunks;
+            stats.stored_samples += record.samples;
+            stats.stored_chunk_bytes += record.bytes;
+            stats.oldest = Some(stats.oldest.map_or(record.first, |o: i64| o.min(record.first)));
+            if last_partition != Some(generation.prefix.partition) {
+                stats.partitions += 1;
+                last_partition = Some(generation.prefix.partition);
+            }
+        }
+    }
+}

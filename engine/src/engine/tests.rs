@@ -1,0 +1,484 @@
+//! The engine against a model: random operations on a real WAL over a store in memory,
+//! compared with ordered maps after each step, with crashes and failing stores between.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::clock::ManualClock;
+use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
+use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::store::memory::MemoryKv;
+use crate::{Batch, Durability, Engine, Error, Options, Result};
+
+const SECOND: i64 = 1_000_000_000;
+const YEAR_2024: i64 = 1_704_067_200 * SECOND;
+
+/// A store that refuses after a countdown, as a full disk would.
+struct FaultyKv {
+    inner: Arc<MemoryKv>,
+    calls_left: AtomicI64,
+}
+
+impl FaultyKv {
+    fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
+        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX) })
+    }
+
+    fn step(&self) -> Result<()> {
+        if self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        Err(Error::DiskFull { path: "test".into() })
+    }
+}
+
+impl Kv for FaultyKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.inner.get(family, key)
+    }
+
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.inner.cursor(family)
+    }
+
+    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        self.step()?;
+        self.inner.table(family)
+    }
+
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
+        self.step()?;
+        self.inner.ingest(family, tables)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        self.step()?;
+        self.inner.commit(changes)
+    }
+
+    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+        self.step()?;
+        self.inner.remove_range(family, start, end)
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<()> {
+        self.inner.checkpoint(dir)
+    }
+
+    fn stats(&self) -> KvStats {
+        self.inner.stats()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Samples of one series: start second, count, step in seconds, first value.
+    Append {
+        series: u8,
+        start: i64,
+        count: u8,
+        step: i64,
+        value: Value,
+    },
+    Event {
+        series: u8,
+        at: i64,
+    },
+    Delete {
+        series: Option<u8>,
+        from: i64,
+        to: i64,
+    },
+    Flush,
+    Compact,
+    /// The process dies and the database is opened again.
+    Crash,
+    Close,
+    /// The next flush or merge fails at this call to the store.
+    FailAt(u8),
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => (-50i64..50).prop_map(|v| Value::Float(v as f64)),
+        2 => any::<u64>().prop_map(|b| Value::Float(f64::from_bits(b))),
+        1 => any::<i64>().prop_map(Value::Int),
+        1 => Just(Value::Float(f64::from_bits(crate::model::STALE_NAN_BITS))),
+    ]
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let second = 0i64..900;
+    prop_oneof![
+        10 => (0u8..5, second.clone(), 1u8..40, 1i64..12, any_value())
+            .prop_map(|(series, start, count, step, value)| Op::Append { series, start, count, step, value }),
+        1 => (0u8..5, second.clone()).prop_map(|(series, at)| Op::Event { series, at }),
+        2 => (proptest::option::of(0u8..5), second.clone(), second)
+            .prop_map(|(series, a, b)| Op::Delete { series, from: a.min(b), to: a.max(b) }),
+        3 => Just(Op::Flush),
+        2 => Just(Op::Compact),
+        2 => Just(Op::Crash),
+        1 => Just(Op::Close),
+        1 => (0u8..8).prop_map(Op::FailAt),
+    ]
+}
+
+fn labels(series: u8) -> Labels {
+    let (name, job) = (format!("m{}", series % 2), format!("job{series}"));
+    Labels::from_pairs([("__name__", name.as_str()), ("job", job.as_str())]).unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        background: false,
+        durability: Durability::Off,
+        partition_width: Duration::from_secs(60),
+        chunk_samples: 16,
+        wal_segment_bytes: 1 << 20,
+        wal_reserve_bytes: 0,
+        ..Options::default()
+    }
+}
+
+/// Bits of a value, so that NaN compares; integers that a float holds count as floats.
+fn bits(value: &Value) -> (bool, u64) {
+    match value {
+        Value::Int(v) if !crate::chunk::run::is_float_exact(*v) => (true, *v as u64),
+        Value::Int(v) => (false, (*v as f64).to_bits()),
+        Value::Float(v) => (false, v.to_bits()),
+        Value::Histogram(_) => unreachable!(),
+    }
+}
+
+struct Harness {
+    dir: tempfile::TempDir,
+    store: Arc<MemoryKv>,
+    faulty: Arc<FaultyKv>,
+    engine: Option<Engine>,
+    samples: BTreeMap<Labels, BTreeMap<i64, (bool, u64)>>,
+    events: BTreeMap<(i64, Labels), String>,
+}
+
+impl Harness {
+    fn new() -> Self {
+        let store = Arc::new(MemoryKv::default());
+        let dir = tempfile::tempdir().unwrap();
+        let faulty = FaultyKv::over(store.clone());
+        let mut harness =
+            Harness { dir, store, faulty, engine: None, samples: BTreeMap::new(), events: BTreeMap::new() };
+        harness.open();
+        harness
+    }
+
+    fn open(&mut self) {
+        self.faulty = FaultyKv::over(self.store.clone());
+        let clock = Arc::new(ManualClock::new(i64::MAX));
+        self.engine =
+            Some(Engine::open_over(self.dir.path(), self.faulty.clone(), options(), clock).unwrap());
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Append { series, start, count, step, value } => {
+                self.append(*series, *start, *count, *step, value)
+            }
+            Op::Event { series, at } => {
+                let (labels, at) = (labels(*series), YEAR_2024 + at * SECOND);
+                let text = format!("event {}", self.events.len());
+                let mut batch = Batch::new();
+                batch.push_event(&labels, at, &text);
+                self.engine().append(&batch).unwrap();
+                self.events.insert((at, labels), text);
+            }
+            Op::Delete { series, from, to } => self.delete(*series, *from, *to),
+            Op::Flush => self.tolerate(self.engine().flush().map(|_| ())),
+            Op::Compact => self.tolerate(self.engine().compact()),
+            Op::Crash => {
+                self.engine = None;
+                self.open();
+            }
+            Op::Close => {
+                self.tolerate(self.engine().close());
+                self.engine = None;
+                self.open();
+            }
+            Op::FailAt(calls) => self.faulty.calls_left.store(i64::from(*calls), Ordering::Relaxed),
+        }
+    }
+
+    /// A failure that was asked for is no fault, and the next try succeeds.
+    fn tolerate(&self, done: Result<()>) {
+        let was_asked_for = self.faulty.calls_left.swap(i64::MAX, Ordering::Relaxed) <= 0;
+        if let Err(e) = done {
+            assert!(was_asked_for, "{e}");
+        }
+    }
+
+    fn append(&mut self, series: u8, start: i64, count: u8, step: i64, value: &Value) {
+        let labels = labels(series);
+        let mut batch = Batch::new();
+        for i in 0..i64::from(count) {
+            let at = YEAR_2024 + (start + i * step) * SECOND;
+            let value = match value {
+                Value::Float(v) if i % 3 == 1 => Value::Float(v + i as f64),
+                Value::Int(v) => Value::Int(v.wrapping_add(i)),
+                other => other.clone(),
+            };
+            self.samples.entry(labels.clone()).or_default().insert(at, bits(&value));
+            batch.push(&labels, at, value);
+        }
+        self.engine().append(&batch).unwrap();
+    }
+
+    fn delete(&mut self, series: Option<u8>, from: i64, to: i64) {
+        let matcher = match series {
+            Some(series) => Matcher::equal("job", &format!("job{series}")),
+            None => Matcher::new("__name__", MatchOp::Equal, "m1").unwrap(),
+        };
+        let range = TimeRange::new(YEAR_2024 + from * SECOND, YEAR_2024 + to * SECOND);
+        let matchers = [matcher];
+        self.engine().delete(&matchers, range).unwrap();
+        for (labels, samples) in &mut self.samples {
+            if matchers[0].matches_labels(labels) {
+                samples.retain(|t, _| !range.contains(*t));
+            }
+        }
+        self.events.retain(|(t, labels), _| !(range.contains(*t) && matchers[0].matches_labels(labels)));
+    }
+
+    fn check(&self, after: &Op) {
+        let view = self.engine().view();
+        let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+        let mut found = BTreeMap::new();
+        for series in view.select(&any, TimeRange::ALL, usize::MAX).unwrap() {
+            let run = view.read(&series, TimeRange::ALL).unwrap();
+            let value = |i: usize| match run.exact_at(i) {
+                Some(v) => (true, v as u64),
+                None => (false, run.values[i].to_bits()),
+            };
+            let samples: BTreeMap<i64, (bool, u64)> =
+                (0..run.len()).map(|i| (run.timestamps[i], value(i))).collect();
+            if !samples.is_empty() {
+                found.insert(series.labels.clone(), samples);
+            }
+        }
+        let expected: BTreeMap<_, _> =
+            self.samples.iter().filter(|(_, s)| !s.is_empty()).map(|(l, s)| (l.clone(), s.clone())).collect();
+        assert_eq!(found, expected, "after {after:?}");
+        let events = view.events(&any, TimeRange::ALL, usize::MAX).unwrap();
+        let events: BTreeMap<_, _> = events.into_iter().map(|e| ((e.timestamp, e.labels), e.text)).collect();
+        assert_eq!(events, self.events, "events after {after:?}");
+    }
+
+    /// A part of the data, read by range and by an equality matcher.
+    fn check_part(&self, series: u8, from: i64, to: i64) {
+        let view = self.engine().view();
+        let range = TimeRange::new(YEAR_2024 + from * SECOND, YEAR_2024 + to * SECOND);
+        let matchers = [
+            Matcher::equal("__name__", &format!("m{}", series % 2)),
+            Matcher::equal("job", &format!("job{series}")),
+        ];
+        let mut found = BTreeMap::new();
+        for selected in view.select(&matchers, range, usize::MAX).unwrap() {
+            let run = view.read(&selected, range).unwrap();
+            found.extend((0..run.len()).map(|i| (run.timestamps[i], run.values[i].to_bits())));
+        }
+        let all = self.samples.get(&labels(series));
+        let as_float = |v: &(bool, u64)| if v.0 { (v.1 as i64 as f64).to_bits() } else { v.1 };
+        let expected: BTreeMap<i64, u64> = all
+            .into_iter()
+            .flatten()
+            .filter(|(t, _)| range.contains(**t))
+            .map(|(t, v)| (*t, as_float(v)))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_equals_ordered_maps(ops in proptest::collection::vec(any_op(), 1..40)) {
+        let mut harness = Harness::new();
+        for op in &ops {
+            harness.apply(op);
+            harness.check(op);
+        }
+        for series in 0..5 {
+            harness.check_part(series, 100, 500);
+        }
+        let report = harness.engine().verify().unwrap();
+        prop_assert!(report.is_clean(), "{:?}", report.problems);
+    }
+}
+
+fn float_batch(series: u8, seconds: &[i64]) -> Batch {
+    let mut batch = Batch::new();
+    for &s in seconds {
+        batch.push(&labels(series), YEAR_2024 + s * SECOND, Value::Float(s as f64));
+    }
+    batch
+}
+
+#[test]
+fn a_flush_that_fails_at_any_call_loses_nothing() {
+    for calls in 0..12 {
+        let mut harness = Harness::new();
+        harness.append(0, 0, 30, 5, &Value::Float(1.0));
+        harness.append(1, 100, 30, 5, &Value::Float(2.0));
+        harness.apply(&Op::FailAt(calls));
+        harness.apply(&Op::Flush);
+        harness.check(&Op::Flush);
+        harness.append(0, 200, 30, 5, &Value::Float(3.0));
+        harness.apply(&Op::Crash);
+        harness.check(&Op::Crash);
+        harness.apply(&Op::Flush);
+        harness.check(&Op::Flush);
+        assert!(harness.engine().verify().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn a_merge_leaves_one_generation_and_carries_deletes_out() {
+    let mut harness = Harness::new();
+    for round in 0..4 {
+        harness.append(0, round * 10, 5, 1, &Value::Float(round as f64));
+        harness.apply(&Op::Flush);
+    }
+    harness.delete(Some(0), 5, 12);
+    harness.append(0, 600, 1, 1, &Value::Float(0.0));
+    harness.apply(&Op::Flush);
+    assert_eq!(harness.engine().stats().generations, 5);
+    harness.apply(&Op::Compact);
+    harness.check(&Op::Compact);
+    let stats = harness.engine().stats();
+    assert_eq!((stats.generations, stats.tombstones), (2, 0));
+    let expected: u64 = harness.samples.values().map(|s| s.len() as u64).sum();
+    assert_eq!(stats.stored_samples, expected, "deleted samples are gone physically");
+}
+
+#[test]
+fn retention_drops_whole_partitions_and_refuses_old_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open_over(
+        dir.path(),
+        Arc::new(MemoryKv::default()),
+        Options { retention: Duration::from_secs(300), ..options() },
+        Arc::new(ManualClock::new(i64::MAX)),
+    )
+    .unwrap();
+    engine.append(&float_batch(0, &[0, 10, 20])).unwrap();
+    engine.flush().unwrap();
+    engine.append(&float_batch(0, &[1000])).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().partitions_expired, 1);
+    let report = engine.append(&float_batch(0, &[30, 900])).unwrap();
+    assert_eq!((report.samples, report.too_old), (1, 1));
+}
+
+#[test]
+fn one_sample_from_the_far_future_expires_nothing() {
+    let clock = Arc::new(ManualClock::new(YEAR_2024 + 100 * SECOND));
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open_over(
+        dir.path(),
+        Arc::new(MemoryKv::default()),
+        Options { retention: Duration::from_secs(300), ..options() },
+        clock,
+    )
+    .unwrap();
+    engine.append(&float_batch(0, &[10, 4_000_000_000])).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().partitions_expired, 0);
+}
+
+#[test]
+fn ranges_that_no_catalogue_names_are_removed_at_the_start() {
+    let mut harness = Harness::new();
+    harness.append(0, 0, 30, 5, &Value::Float(1.0));
+    // Index, events (none) and chunks are taken in; the catalogue is refused, and so is the
+    // removal of what was taken in.
+    harness.apply(&Op::FailAt(4));
+    harness.apply(&Op::Flush);
+    harness.apply(&Op::Crash);
+    assert!(harness.engine().open_report().leftovers_removed > 0);
+    harness.check(&Op::Crash);
+}
+
+#[test]
+fn a_generation_that_the_store_lost_is_reported() {
+    let mut harness = Harness::new();
+    harness.append(0, 0, 30, 5, &Value::Float(1.0));
+    harness.apply(&Op::Flush);
+    harness.engine = None;
+    harness.store.remove_range(Family::Chunks, &[], &[0xff; 40]).unwrap();
+    let kv: Arc<dyn Kv> = harness.store.clone();
+    let Err(error) = Engine::open_over(harness.dir.path(), kv, options(), Arc::new(ManualClock::new(0)))
+    else {
+        panic!("opened without its chunks")
+    };
+    assert!(error.to_string().contains("the store has none"), "{error}");
+}
+
+#[test]
+fn a_directory_has_one_owner_and_a_known_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options(), Arc::new(ManualClock::new(0)))
+    };
+    let first = open().unwrap();
+    assert!(matches!(open().map(drop), Err(Error::Locked { .. })));
+    drop(first);
+    std::fs::write(dir.path().join("FORMAT"), "barograph 2\n").unwrap();
+    assert!(matches!(open().map(drop), Err(Error::FutureVersion { found: 2, supported: 1, .. })));
+    std::fs::write(dir.path().join("FORMAT"), "something\n").unwrap();
+    assert!(matches!(open().map(drop), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn limits_refuse_a_batch_whole() {
+    let engine = Engine::in_memory(Options { active_series: 2, ..options() }).unwrap();
+    engine.append(&float_batch(0, &[1])).unwrap();
+    engine.append(&float_batch(1, &[1])).unwrap();
+    let mut batch = float_batch(0, &[2]);
+    batch.push(&labels(2), YEAR_2024, Value::Float(0.0));
+    let error = engine.append(&batch).unwrap_err();
+    assert!(error.to_string().contains("2 active series, the limit"), "{error}");
+    let run = |engine: &Engine| {
+        let view = engine.view();
+        let all = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
+        view.read(&all[0], TimeRange::ALL).unwrap().len()
+    };
+    assert_eq!(run(&engine), 1, "nothing of the refused batch is stored");
+}
+
+#[test]
+fn lines_are_stored_and_bad_ones_are_told() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let body = b"cpu,host=a usage=0.5,cores=8i 1704067200000000000\n\
+                 cpu,host=a usage= 1704067201000000000\n\
+                 deploy,host=a text=\"v1.2\",value=1 1704067200000000000\n\
+                 cpu,host=a cores=9i,usage=0.75 1704067202000000000\n";
+    let report = engine.write_lines(body, &crate::LineOptions::default()).unwrap();
+    assert_eq!((report.lines_total, report.lines_bad, report.samples, report.events), (4, 1, 5, 1));
+    assert_eq!(report.errors[0].line, 2);
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("host", "a")], TimeRange::ALL, 10).unwrap();
+    let names: Vec<String> = found.iter().map(|s| s.labels.to_string()).collect();
+    assert_eq!(names, ["cpu_cores{host=\"a\"}", "cpu_usage{host=\"a\"}", "deploy{host=\"a\"}"]);
+    assert_eq!(view.read(&found[1], TimeRange::ALL).unwrap().values, [0.5, 0.75]);
+    let events = view.events(&[], TimeRange::ALL, 10).unwrap();
+    assert_eq!((events[0].text.as_str(), events[0].labels.metric_name()), ("v1.2", Some("deploy_text")));
+}

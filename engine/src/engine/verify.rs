@@ -1,0 +1,191 @@
+//! Verifying: reads everything that is stored and compares it with the catalogue.
+
+use std::collections::BTreeSet;
+#[cfg(feature = "rocksdb")]
+use std::path::Path;
+
+use crate::chunk::Run;
+use crate::engine::Engine;
+use crate::index::{PostingsSource, encoding};
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::generation::GenerationReader;
+use crate::store::keys;
+use crate::store::kv::{Family, Kv};
+use crate::{Error, Result};
+
+/// What verifying found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Generations looked at.
+    pub generations: u64,
+    /// Chunks decoded.
+    pub chunks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Series records read.
+    pub series: u64,
+    /// Records of the WAL read; 0 where only the store was looked at.
+    pub wal_records: u64,
+    /// What is wrong, each with its place. Empty: all is well.
+    pub problems: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn compare(&mut self, place: &str, what: &str, found: u64, expected: u64) {
+        if found != expected {
+            self.problems.push(format!("{place}: {found} {what}, the catalogue says {expected}"));
+        }
+    }
+}
+
+impl Engine {
+    /// Reads everything in the store of the running database and compares it with the
+    /// catalogue. Damage is in the report.
+    ///
+    /// # Errors
+    /// The store could not be read at all.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let _merging = self.parts.merging.lock();
+        let catalogue = self.parts.catalogue.load_full();
+        verify_store(&*self.parts.kv, &catalogue)
+    }
+
+    /// Reads everything in a directory that nobody has open, WAL and store, and changes
+    /// nothing. Damage is in the report.
+    ///
+    /// # Errors
+    /// The directory is in use, from a newer version, or its store cannot be opened.
+    #[cfg(feature = "rocksdb")]
+    pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
+        let _lock = super::open::lock_existing(dir)?;
+        let kv = super::open::open_store(dir, options, true)?;
+        let graveyard = std::sync::Arc::default();
+        let catalogue = Catalogue::load(&kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+            file: dir.join("store").display().to_string(),
+            offset: 0,
+            what: "the store has no catalogue".to_owned(),
+        })?;
+        let mut report = verify_store(&kv, &catalogue)?;
+        let wal = crate::wal::verify(&dir.join("wal"))?;
+        report.wal_records = wal.records;
+        for damage in &wal.damage {
+            report.problems.push(format!(
+                "{}: offset {}: {}",
+                damage.file.display(),
+                damage.offset,
+                damage.what
+            ));
+        }
+        Ok(report)
+    }
+}
+
+fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    for generation in &catalogue.generations {
+        report.generations += 1;
+        verify_chunks(kv, generation, &mut report);
+        verify_index(kv, generation, &mut report);
+        verify_events(kv, generation, &mut report);
+    }
+    Ok(report)
+}
+
+fn place_of(family: Family, generation: &Generation) -> String {
+    let prefix = generation.prefix;
+    format!("{}, partition {}, generation {}", family.name(), prefix.partition.0, prefix.generation)
+}
+
+fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+    let place = place_of(Family::Chunks, generation);
+    let prefix = generation.prefix.encode();
+    let (mut chunks, mut samples, mut crc_sum) = (0u64, 0u64, 0u64);
+    let mut cursor = kv.cursor(Family::Chunks);
+    let mut step = cursor.seek(&prefix);
+    while let (Ok(()), Some((key, value))) = (&step, cursor.entry()) {
+        if !key.starts_with(&prefix) {
+            break;
+        }
+        chunks += 1;
+        crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
+        let mut run = Run::default();
+        match run.extend_from_chunk(key, value, i64::MIN) {
+            Ok(()) => samples += run.len() as u64,
+            Err(e) => report.problems.push(e.to_string()),
+        }
+        step = cursor.advance();
+    }
+    if let Err(e) = step {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "chunks", chunks, generation.record.chunks);
+    report.compare(&place, "samples", samples, generation.record.samples);
+    report.compare(&place, "is the sum of checksums", crc_sum, generation.record.crc_sum);
+    report.chunks += chunks;
+    report.samples += samples;
+}
+
+/// Every series record is readable, and its labels' postings name it.
+fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+    let place = place_of(Family::Index, generation);
+    let reader = GenerationReader::new(kv, generation);
+    let mut ids = BTreeSet::new();
+    let mut pairs = 0u64;
+    let read = reader.for_each_series(&mut |id, labels| {
+        ids.insert(id.0);
+        pairs += labels.len() as u64;
+        Ok(())
+    });
+    if let Err(e) = read {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "series records", ids.len() as u64, generation.record.series);
+    report.series += ids.len() as u64;
+    match count_postings(kv, generation, &ids) {
+        Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
+        Err(e) => report.problems.push(format!("{place}: {e}")),
+    }
+    if let Err(e) = reader.all() {
+        report.problems.push(format!("{place}: {e}"));
+    }
+}
+
+fn count_postings(kv: &dyn Kv, generation: &Generation, ids: &BTreeSet<u64>) -> Result<u64> {
+    let within = generation.prefix.all_postings();
+    let mut named = 0;
+    let mut cursor = kv.cursor(Family::Index);
+    cursor.seek(&within)?;
+    while let Some((key, value)) = cursor.entry() {
+        if !key.starts_with(&within) {
+            break;
+        }
+        let postings = encoding::decode(value).filter(|_| keys::decode_postings(key).is_some());
+        let postings = postings.ok_or_else(|| Error::Corrupt {
+            file: format!("index/{}", key.escape_ascii()),
+            offset: 0,
+            what: "damaged postings".to_owned(),
+        })?;
+        named += postings.iter().filter(|id| ids.contains(id)).count() as u64;
+        cursor.advance()?;
+    }
+    Ok(named)
+}
+
+fn verify_events(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+    let place = place_of(Family::Events, generation);
+    let mut events = 0;
+    let read =
+        GenerationReader::new(kv, generation).for_each_event(crate::model::TimeRange::ALL, &mut |_, _, _| {
+            events += 1;
+            Ok(())
+        });
+    if let Err(e) = read {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "events", events, generation.record.events);
+}

@@ -1,0 +1,158 @@
+//! Batches: what callers hand in, and its form once series are known.
+
+use std::sync::Arc;
+
+use crate::head::{Event, Head, HeadSeries};
+use crate::model::{Labels, Timestamp, Value};
+
+/// Samples to append in one go: written to the WAL as one record, visible together.
+///
+/// ```
+/// use barograph_engine::{Batch, model::{Labels, Value}};
+/// let labels = Labels::from_pairs([("__name__", "up"), ("job", "api")]).unwrap();
+/// let mut batch = Batch::new();
+/// batch.push(&labels, 1_700_000_000_000_000_000, Value::Float(1.0));
+/// assert_eq!(batch.len(), 1);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub(crate) samples: Vec<(Labels, Timestamp, Value)>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a sample; `timestamp` is in nanoseconds. Of two samples of one series with one
+    /// timestamp the later one wins.
+    pub fn push(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
+        self.samples.push((labels.clone(), timestamp, value));
+    }
+
+    /// Adds an event: text at an instant.
+    pub fn push_event(&mut self, labels: &Labels, timestamp: Timestamp, text: &str) {
+        self.events.push(Event { labels: labels.clone(), timestamp, text: text.to_owned() });
+    }
+
+    /// How many samples and events it holds.
+    pub fn len(&self) -> usize {
+        self.samples.len() + self.events.len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.samples.clear();
+        self.events.clear();
+    }
+}
+
+/// Series that are written together again and again: the fields of one line.
+pub type SeriesGroup = Arc<[Arc<HeadSeries>]>;
+
+/// Whose the values of a [`Row`] are.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// One series.
+    One(Arc<HeadSeries>),
+    /// Consecutive series of a group, from this index on.
+    Group(SeriesGroup, u32),
+}
+
+/// Values of one instant.
+#[derive(Debug, Clone)]
+pub struct Row {
+    target: Target,
+    timestamp: Timestamp,
+    count: u32,
+}
+
+/// A batch whose series are known: rows of values, in order.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    rows: Vec<Row>,
+    values: Vec<Value>,
+    /// String fields.
+    pub events: Vec<Event>,
+}
+
+impl Resolved {
+    /// Adds one sample.
+    pub fn push(&mut self, series: Arc<HeadSeries>, timestamp: Timestamp, value: Value) {
+        self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
+        self.values.push(value);
+    }
+
+    /// Adds a value to the row begun last, or begins a row, for the series of `group` at
+    /// `index`.
+    pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
+        self.values.push(value);
+        if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut() {
+            if *at == timestamp && *first + *count == index && Arc::ptr_eq(last, group) {
+                *count += 1;
+                return;
+            }
+        }
+        self.rows.push(Row { target: Target::Group(group.clone(), index), timestamp, count: 1 });
+    }
+
+    /// How many samples it holds.
+    pub fn samples(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.events.is_empty()
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.values.clear();
+        self.events.clear();
+    }
+
+    /// Newest timestamp.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
+    }
+
+    /// Calls `visit` with each sample in order.
+    pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, &Value)) {
+        let mut values = self.values.iter();
+        for row in &self.rows {
+            match &row.target {
+                Target::One(series) => values.by_ref().take(1).for_each(|v| visit(series, row.timestamp, v)),
+                Target::Group(group, first) => {
+                    let series = &group[*first as usize..(*first + row.count) as usize];
+                    for (series, value) in series.iter().zip(values.by_ref()) {
+                        visit(series, row.timestamp, value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Replaces series that left the head since they were resolved.
+    pub fn revive(&mut self, head: &Head) {
+        let mut any_dead = false;
+        self.for_each(|series, _, _| any_dead |= series.is_dead());
+        if !any_dead {
+            return;
+        }
+        let mut rows = Vec::with_capacity(self.values.len());
+        self.for_each(|series, timestamp, _| {
+            let alive = if series.is_dead() { head.find_or_create(&series.labels) } else { series.clone() };
+            rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
+        });
+        self.rows = rows;
+    }
+}

@@ -1,0 +1,311 @@
+//! One series in the head: its open chunk, what it closed, and what came late.
+//!
+//! In-order samples grow the open chunk. A sample at or before the newest one goes to the
+//! late buffer with its arrival order; when both hold one timestamp the late one is newer,
+//! so it wins. A flush freezes everything of one epoch; samples that come meanwhile start
+//! afresh.
+//!
+//! # Invariants
+//! H1. Closed chunks and the open chunk ascend in time, none spans two partitions.
+//! H2. A late sample is newer (in WAL order) than every in-order sample with its timestamp.
+//! H3. `frozen` is what belongs to the epoch before `epoch`.
+
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::chunk::run::{as_integer, is_float_exact};
+use crate::chunk::{ChunkKind, OpenChunk, Run};
+use crate::model::{Labels, TimeRange, Timestamp, Value};
+use crate::store::keys::{PartitionId, SeriesId};
+
+/// A span of the head's life between two flushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// Counts flushes, from 1.
+    pub number: u32,
+    /// The WAL sequence at which it began: every sample of the epochs before is at or
+    /// below it.
+    pub cut: u64,
+}
+
+/// Samples of one series and one epoch that are not in the store.
+#[derive(Debug, Default, Clone)]
+pub struct Unflushed {
+    /// Once frozen: every sample has a WAL sequence at or below this one.
+    pub cut: u64,
+    closed: Vec<Arc<OpenChunk>>,
+    open: Option<OpenChunk>,
+    late: Vec<(Timestamp, Value)>,
+}
+
+impl Unflushed {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none() && self.closed.is_empty() && self.late.is_empty()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let chunks = self.closed.iter().map(|c| c.memory_bytes()).sum::<usize>();
+        chunks
+            + self.open.as_ref().map_or(0, OpenChunk::memory_bytes)
+            + self.late.len() * size_of::<(Timestamp, Value)>()
+    }
+
+    fn newest_in_order(&self) -> Option<Timestamp> {
+        self.open.as_ref().or(self.closed.last().map(|c| &**c)).and_then(OpenChunk::last)
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &OpenChunk> {
+        self.closed.iter().map(|c| &**c).chain(&self.open)
+    }
+
+    /// What lies in `range` as one run; all of a chunk that touches the range is included.
+    pub fn to_run(&self, range: TimeRange) -> Run {
+        let mut ordered = Run::default();
+        for chunk in self.chunks().filter(|c| touches(c, range)) {
+            ordered.extend_from_open(chunk);
+        }
+        if self.late.is_empty() {
+            return ordered;
+        }
+        let late: Vec<_> = self.late.iter().filter(|s| range.contains(s.0)).cloned().collect();
+        Run::merge(vec![ordered, Run::from_arrivals(&late)])
+    }
+
+    /// The partitions that hold a sample, ascending, each once.
+    pub fn partitions(&self, width_ns: i64) -> Vec<PartitionId> {
+        let firsts = self.chunks().filter_map(OpenChunk::first).chain(self.late.iter().map(|s| s.0));
+        let mut partitions: Vec<PartitionId> = firsts.map(|t| PartitionId::of(t, width_ns)).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        partitions
+    }
+
+    /// A copy of what may lie in `range`.
+    fn copy(&self, range: TimeRange) -> Unflushed {
+        Unflushed {
+            cut: self.cut,
+            closed: self.closed.iter().filter(|c| touches(c, range)).cloned().collect(),
+            open: self.open.as_ref().filter(|c| touches(c, range)).cloned(),
+            late: self.late.iter().filter(|s| range.contains(s.0)).cloned().collect(),
+        }
+    }
+
+    /// Smallest and largest timestamp.
+    pub fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
+        let chunks =
+            self.closed.iter().map(|c| &**c).chain(&self.open).filter_map(|c| c.first().zip(c.last()));
+        chunks.chain(self.late.iter().map(|s| (s.0, s.0))).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {
+    chunk.first().zip(chunk.last()).is_some_and(|(first, last)| range.overlaps(first, last))
+}
+
+/// What the lock of a series guards.
+#[derive(Debug, Default)]
+struct SeriesData {
+    epoch: u32,
+    /// No sample after this instant fits the open chunk's partition.
+    open_until: Timestamp,
+    active: Unflushed,
+    frozen: Option<Arc<Unflushed>>,
+    /// The epoch in which the WAL last defined this series' id; 0 is never.
+    defined_epoch: u32,
+    /// Flushes in a row that found nothing of this series.
+    idle_flushes: u32,
+}
+
+/// A series with unflushed or recent samples.
+#[derive(Debug)]
+pub struct HeadSeries {
+    /// Its id, also in the store.
+    pub id: SeriesId,
+    /// Its identity.
+    pub labels: Labels,
+    is_dead: AtomicBool,
+    data: Mutex<SeriesData>,
+}
+
+/// How the head cuts chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Cutting {
+    /// Width of a partition.
+    pub partition_width_ns: i64,
+    /// Most samples of a chunk.
+    pub chunk_samples: usize,
+}
+
+/// What a view keeps of a series' head data.
+#[derive(Debug, Clone, Default)]
+pub struct HeadCopy {
+    /// What a flush is working on; older than `active`.
+    pub frozen: Option<Arc<Unflushed>>,
+    /// What came since.
+    pub active: Unflushed,
+}
+
+impl HeadCopy {
+    /// Whether there is anything to read.
+    pub fn may_hold_samples(&self) -> bool {
+        self.frozen.is_some() || !self.active.is_empty()
+    }
+}
+
+impl HeadSeries {
+    /// A series without samples.
+    pub fn new(id: SeriesId, labels: Labels) -> Self {
+        HeadSeries { id, labels, is_dead: AtomicBool::new(false), data: Mutex::default() }
+    }
+
+    /// Whether it left the head; a caller that still holds it must look its labels up again.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Acquire)
+    }
+
+    /// Takes it out of use if it holds nothing and held nothing for `idle_flushes` flushes.
+    /// The caller keeps appends out meanwhile.
+    pub fn retire_if_idle(&self, idle_flushes: u32) -> bool {
+        let data = self.data.lock();
+        let is_idle = data.active.is_empty() && data.frozen.is_none() && data.idle_flushes >= idle_flushes;
+        if is_idle {
+            self.is_dead.store(true, Ordering::Release);
+        }
+        is_idle
+    }
+
+    /// Appends a sample in `epoch`; returns by how many bytes memory grew.
+    pub fn append(&self, epoch: Epoch, cutting: Cutting, timestamp: Timestamp, value: &Value) -> usize {
+        let mut data = self.data.lock();
+        if data.epoch != epoch.number {
+            data.enter(epoch);
+        }
+        let until = data.open_until;
+        if let (Some(open), Value::Float(v)) = (&mut data.active.open, value) {
+            let fits =
+                open.last() < Some(timestamp) && timestamp <= until && open.len() < cutting.chunk_samples;
+            if fits && open.kind() == ChunkKind::Float {
+                let before = open.memory_bytes();
+                open.push_float(timestamp, *v);
+                return open.memory_bytes() - before;
+            }
+        }
+        data.append_slowly(cutting, timestamp, value)
+    }
+
+    /// Whether the WAL must define this series in `epoch` before it is used; asks once.
+    pub fn needs_definition(&self, epoch: Epoch) -> bool {
+        let mut data = self.data.lock();
+        let needs = data.defined_epoch != epoch.number;
+        data.defined_epoch = epoch.number;
+        needs
+    }
+
+    /// Takes a definition back that did not reach the WAL.
+    pub fn forget_definition(&self) {
+        self.data.lock().defined_epoch = 0;
+    }
+
+    /// What a flush of everything before `epoch` has to write.
+    pub fn freeze(&self, epoch: Epoch) -> Option<Arc<Unflushed>> {
+        let mut data = self.data.lock();
+        if data.epoch != epoch.number {
+            data.enter(epoch);
+        }
+        data.idle_flushes = if data.frozen.is_none() { data.idle_flushes + 1 } else { 0 };
+        data.frozen.clone()
+    }
+
+    /// Forgets what a flush has written.
+    pub fn thaw(&self) {
+        self.data.lock().frozen = None;
+    }
+
+    /// A copy of what may lie in `range`.
+    pub fn copy(&self, range: TimeRange) -> HeadCopy {
+        let data = self.data.lock();
+        let touches =
+            |u: &Arc<Unflushed>| u.bounds().is_some_and(|(first, last)| range.overlaps(first, last));
+        HeadCopy { frozen: data.frozen.clone().filter(touches), active: data.active.copy(range) }
+    }
+
+    /// Removes the active samples in `range`; returns how many, and by how many bytes
+    /// memory shrank. Frozen samples are the tombstone's to hide. The caller keeps appends
+    /// out meanwhile.
+    pub fn delete(&self, epoch: Epoch, cutting: Cutting, range: TimeRange) -> (usize, usize) {
+        let mut data = self.data.lock();
+        if data.epoch != epoch.number {
+            data.enter(epoch);
+        }
+        let before = data.active.memory_bytes();
+        let mut run = data.active.to_run(TimeRange::ALL);
+        let samples = run.len();
+        run.retain(|t| !range.contains(t));
+        if run.len() == samples {
+            return (0, 0);
+        }
+        data.active = Unflushed::default();
+        for i in 0..run.len() {
+            let value = run.exact_at(i).map_or(Value::Float(run.values[i]), Value::Int);
+            data.append_slowly(cutting, run.timestamps[i], &value);
+        }
+        (samples - run.len(), before.saturating_sub(data.active.memory_bytes()))
+    }
+}
+
+impl SeriesData {
+    fn enter(&mut self, epoch: Epoch) {
+        if !self.active.is_empty() {
+            debug_assert!(self.frozen.is_none(), "one flush at a time");
+            self.active.cut = epoch.cut;
+            self.frozen = Some(Arc::new(std::mem::take(&mut self.active)));
+        }
+        self.epoch = epoch.number;
+    }
+
+    fn append_slowly(&mut self, cutting: Cutting, timestamp: Timestamp, value: &Value) -> usize {
+        if self.active.newest_in_order().is_some_and(|newest| timestamp <= newest) {
+            self.active.late.push((timestamp, value.clone()));
+            return size_of::<(Timestamp, Value)>();
+        }
+        let open_kind = self.active.open.as_ref().map(OpenChunk::kind);
+        let kind = kind_for(value, open_kind);
+        let fits = self.active.open.as_ref().is_some_and(|open| {
+            open.kind() == kind && timestamp <= self.open_until && open.len() < cutting.chunk_samples
+        });
+        let mut grown = 0;
+        if !fits {
+            if let Some(closed) = self.active.open.take() {
+                self.active.closed.push(Arc::new(closed));
+                grown += size_of::<OpenChunk>();
+            }
+            let partition = PartitionId::of(timestamp, cutting.partition_width_ns);
+            self.open_until = partition.bounds(cutting.partition_width_ns).1;
+            self.active.open = Some(OpenChunk::new(kind));
+        }
+        let open = self.active.open.as_mut().expect("opened above");
+        let before = open.memory_bytes();
+        match value {
+            Value::Float(v) if kind == ChunkKind::Float => open.push_float(timestamp, *v),
+            Value::Float(v) => open.push_int(timestamp, *v as i64),
+            Value::Int(v) if kind == ChunkKind::Float => open.push_float(timestamp, *v as f64),
+            Value::Int(v) => open.push_int(timestamp, *v),
+            Value::Histogram(_) => unreachable!("refused before it reaches the head"),
+        }
+        grown + open.memory_bytes() - before
+    }
+}
+
+/// An integer that a float holds goes with the floats, unless an integer chunk is open.
+fn kind_for(value: &Value, open: Option<ChunkKind>) -> ChunkKind {
+    let int_is_open = open == Some(ChunkKind::Int);
+    match value {
+        Value::Int(v) if !is_float_exact(*v) || int_is_open => ChunkKind::Int,
+        Value::Float(v) if int_is_open && as_integer(*v).is_some() => ChunkKind::Int,
+        _ => ChunkKind::Float,
+    }
+}

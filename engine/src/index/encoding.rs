@@ -1,0 +1,94 @@
+//! Postings as bytes.
+//!
+//! # Format
+//! ```text
+//! 0  kind u8   0 list, 1 bitmap
+//! list:   varint count, then for each id the varint difference to the one before (the
+//!         first: the id itself); at most LIST_MAX ids, ascending strictly
+//! bitmap: a 64-bit Roaring bitmap in its portable form
+//! ```
+//! Most labels of short-lived series have one series; a bitmap would cost them 30 bytes.
+
+use roaring::RoaringTreemap;
+
+use crate::codec::varint;
+
+/// Longest list.
+const LIST_MAX: usize = 16;
+const KIND_LIST: u8 = 0;
+const KIND_BITMAP: u8 = 1;
+
+/// Appends the encoded form of ascending ids to `out`.
+pub fn encode(ids: &[u64], out: &mut Vec<u8>) {
+    if ids.len() <= LIST_MAX {
+        out.push(KIND_LIST);
+        varint::write(out, ids.len() as u64);
+        let mut previous = 0;
+        for &id in ids {
+            varint::write(out, id - previous);
+            previous = id;
+        }
+        return;
+    }
+    out.push(KIND_BITMAP);
+    let mut bitmap = RoaringTreemap::new();
+    for &id in ids {
+        bitmap.insert(id);
+    }
+    bitmap.serialize_into(&mut *out).expect("writing into memory does not fail");
+}
+
+/// Reads the encoded form; `None` if it is damaged.
+pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
+    let (&kind, rest) = bytes.split_first()?;
+    if kind == KIND_BITMAP {
+        return RoaringTreemap::deserialize_from(rest).ok();
+    }
+    if kind != KIND_LIST {
+        return None;
+    }
+    let mut position = 0;
+    let count = varint::read(rest, &mut position).ok()?;
+    if count > LIST_MAX as u64 {
+        return None;
+    }
+    let mut ids = RoaringTreemap::new();
+    let mut previous = 0u64;
+    for index in 0..count {
+        let step = varint::read(rest, &mut position).ok()?;
+        if index > 0 && step == 0 {
+            return None;
+        }
+        previous = previous.checked_add(step)?;
+        ids.insert(previous);
+    }
+    (position == rest.len()).then_some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn golden_bytes() {
+        let mut bytes = Vec::new();
+        encode(&[5, 7, 300], &mut bytes);
+        assert_eq!(bytes, [0, 3, 5, 2, 0xa5, 0x02]);
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(ids in proptest::collection::btree_set(any::<u64>(), 0..40)) {
+            let ids: Vec<u64> = ids.into_iter().collect();
+            let mut bytes = Vec::new();
+            encode(&ids, &mut bytes);
+            prop_assert_eq!(decode(&bytes).unwrap().into_iter().collect::<Vec<_>>(), ids);
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Options of a database: each with its default, unit and limits.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// When an append returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// After the disk has confirmed it (group-committed fsync). What was acknowledged
+    /// survives kill -9 and power loss.
+    Always,
+    /// After the operating system has it; the disk is asked at this interval. Survives
+    /// kill -9; a power loss may take what came in the last interval.
+    Interval(Duration),
+    /// After the operating system has it, which writes when it likes. Survives kill -9; a
+    /// power loss may take everything since the last flush.
+    Off,
+}
+
+/// Options of a database.
+///
+/// ```
+/// use barograph_engine::Options;
+/// let options = Options { memory_bytes: 256 << 20, ..Options::default() };
+/// assert!(options.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// When an append returns. Default [`Durability::Always`].
+    pub durability: Durability,
+    /// Bound on the engine's memory, bytes: half of it for unflushed samples, a quarter
+    /// for the block cache, the rest for indexes and buffers. Default 1 GiB, at least 16 MiB.
+    pub memory_bytes: u64,
+    /// How long samples are kept. Default 0: for ever. Counted from the newest sample or
+    /// the clock, whichever is earlier; whole partitions are dropped.
+    pub retention: Duration,
+    /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
+    /// database is created.
+    pub partition_width: Duration,
+    /// Unflushed samples are flushed at the latest after this time. Default 2 hours, at
+    /// least 1 second.
+    pub flush_interval: Duration,
+    /// Unflushed samples are flushed when the WAL has this many bytes, so that replay stays
+    /// short. Default 512 MiB, at least 8 MiB.
+    pub wal_bytes: u64,
+    /// Size of a WAL segment, bytes. Default 64 MiB, at least 1 MiB.
+    pub wal_segment_bytes: u64,
+    /// Disk blocks held back so that a full disk cannot stop what was begun, bytes.
+    /// Default 16 MiB; 0 holds none back.
+    pub wal_reserve_bytes: u64,
+    /// New series accepted in one second. Default 0: no limit.
+    pub new_series_per_second: u64,
+    /// Series with unflushed or recent samples at once. Default 10,000,000.
+    pub active_series: u64,
+    /// Labels of one series, its metric name included. Default 64, at most 1,000.
+    pub labels_per_series: usize,
+    /// How long an append waits for memory before it gives up. Default 10 seconds.
+    pub write_wait: Duration,
+    /// Chunks are closed at this many samples. Default 1,024, from 16 to 65,536.
+    pub chunk_samples: usize,
+    /// How long opening the store may take before it counts as hung. Default 60 seconds.
+    pub open_timeout: Duration,
+    /// What to do with damage in the WAL before its durable mark: refuse to open (default,
+    /// false), or set the damaged part aside, report it and go on (true).
+    pub recover_damaged_wal: bool,
+    /// Whether background threads flush, merge and expire. Default true; tests that want
+    /// every step in their own hands set it to false.
+    pub background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            durability: Durability::Always,
+            memory_bytes: 1 << 30,
+            retention: Duration::ZERO,
+            partition_width: Duration::from_secs(86_400),
+            flush_interval: Duration::from_secs(7_200),
+            wal_bytes: 512 << 20,
+            wal_segment_bytes: 64 << 20,
+            wal_reserve_bytes: 16 << 20,
+            new_series_per_second: 0,
+            active_series: 10_000_000,
+            labels_per_series: 64,
+            write_wait: Duration::from_secs(10),
+            chunk_samples: 1024,
+            open_timeout: Duration::from_secs(60),
+            recover_damaged_wal: false,
+            background: true,
+        }
+    }
+}
+
+impl Options {
+    /// Checks every option against its limits.
+    ///
+    /// # Errors
+    /// [`Error::Option`] that names the first bad one.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |name, reason: String| Err(Error::Option { name, reason });
+        let at_least = |name, value: u64, limit: u64| {
+            if value < limit { bad(name, format!("{value} is below the minimum of {limit}")) } else { Ok(()) }
+        };
+        at_least("memory_bytes", self.memory_bytes, 16 << 20)?;
+        at_least("wal_bytes", self.wal_bytes, 8 << 20)?;
+        at_least("wal_segment_bytes", self.wal_segment_bytes, 1 << 20)?;
+        at_least("active_series", self.active_series, 1)?;
+        at_least("flush_interval", self.flush_interval.as_secs(), 1)?;
+        let width = self.partition_width;
+        if !(Duration::from_secs(60)..=Duration::from_secs(365 * 86_400)).contains(&width) {
+            return bad("partition_width", format!("{width:?} is not between 1 minute and 365 days"));
+        }
+        if !(16..=65_536).contains(&self.chunk_samples) {
+            return bad("chunk_samples", format!("{} is not between 16 and 65536", self.chunk_samples));
+        }
+        if !(1..=1_000).contains(&self.labels_per_series) {
+            return bad("labels_per_series", format!("{} is not between 1 and 1000", self.labels_per_series));
+        }
+        if !self.retention.is_zero() && self.retention < width {
+            return bad(
+                "retention",
+                format!("{:?} is shorter than one partition ({width:?})", self.retention),
+            );
+        }
+        Ok(())
+    }
+
+    /// Bytes of unflushed samples at which appends wait.
+    pub fn head_bytes_max(&self) -> u64 {
+        self.memory_bytes / 2
+    }
+
+    /// Bytes of unflushed samples at which a flush begins.
+    pub fn flush_bytes(&self) -> u64 {
+        self.memory_bytes / 4
+    }
+
+    /// Bytes of the block cache.
+    pub fn cache_bytes(&self) -> u64 {
+        self.memory_bytes / 4
+    }
+
+    /// Width of a partition in nanoseconds.
+    pub fn partition_width_ns(&self) -> i64 {
+        self.partition_width.as_nanos() as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_option_is_named_with_its_limit() {
+        let options = Options { memory_bytes: 5, ..Options::default() };
+        assert_eq!(
+            options.validate().unwrap_err().to_string(),
+            "option memory_bytes: 5 is below the minimum of 16777216"
+        );
+        let options = Options { retention: Duration::from_secs(5), ..Options::default() };
+        assert!(options.validate().unwrap_err().to_string().contains("shorter than one partition"));
+    }
+}

@@ -1,0 +1,475 @@
+//! Writing a generation, and finding series and chunks in one.
+//!
+//! A writer is fed series in ascending order of id, then finished; what it wrote becomes
+//! visible when its tables are taken in and its record is committed to the catalogue.
+
+use std::collections::HashMap;
+
+use roaring::RoaringTreemap;
+
+use crate::chunk::Run;
+use crate::index::{PostingsSource, encoding};
+use crate::model::{Labels, TimeRange, Timestamp};
+use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::keys::{self, Prefix, SeriesId};
+use crate::store::kv::{Cursor, Family, Kv, Table, TableWriter};
+use crate::{Error, Result};
+
+/// A table is closed at this size, so that dropping a partition drops whole files.
+const TABLE_BYTES_MAX: u64 = 64 << 20;
+/// A table larger than this is closed when its partition ends.
+const TABLE_BYTES_SPLIT: u64 = 1 << 20;
+
+/// The tables of one family that one flush or merge writes, in ascending key order.
+pub struct TableSet<'a> {
+    kv: &'a dyn Kv,
+    family: Family,
+    current: Option<Box<dyn TableWriter + 'a>>,
+    done: Vec<Table>,
+}
+
+impl<'a> TableSet<'a> {
+    /// No table yet.
+    pub fn new(kv: &'a dyn Kv, family: Family) -> Self {
+        TableSet { kv, family, current: None, done: Vec::new() }
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if self.current.as_ref().is_some_and(|t| t.size_bytes() > TABLE_BYTES_MAX) {
+            self.close_table()?;
+        }
+        let table = match &mut self.current {
+            Some(table) => table,
+            None => self.current.insert(self.kv.table(self.family)?),
+        };
+        table.put(key, value)
+    }
+
+    fn end_partition(&mut self) -> Result<()> {
+        if self.current.as_ref().is_some_and(|t| t.size_bytes() > TABLE_BYTES_SPLIT) {
+            self.close_table()?;
+        }
+        Ok(())
+    }
+
+    fn close_table(&mut self) -> Result<()> {
+        if let Some(table) = self.current.take() {
+            self.done.push(table.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable in the store.
+    ///
+    /// # Errors
+    /// The store refused.
+    pub fn ingest(mut self) -> Result<()> {
+        self.close_table()?;
+        self.kv.ingest(self.family, self.done)
+    }
+}
+
+/// The tables of all bulk families.
+pub struct Tables<'a> {
+    chunks: TableSet<'a>,
+    index: TableSet<'a>,
+    events: TableSet<'a>,
+}
+
+impl<'a> Tables<'a> {
+    /// No table yet.
+    pub fn new(kv: &'a dyn Kv) -> Self {
+        let set = |family| TableSet::new(kv, family);
+        Tables { chunks: set(Family::Chunks), index: set(Family::Index), events: set(Family::Events) }
+    }
+
+    /// Makes everything written durable in the store.
+    ///
+    /// # Errors
+    /// The store refused; what was taken in before stays invisible, since no catalogue
+    /// record names it.
+    pub fn ingest(self) -> Result<()> {
+        self.index.ingest()?;
+        self.events.ingest()?;
+        self.chunks.ingest()
+    }
+}
+
+/// Writes one generation into a set of tables.
+pub struct GenerationWriter<'t, 'a> {
+    tables: &'t mut Tables<'a>,
+    prefix: Prefix,
+    chunk_samples: usize,
+    record: GenerationRecord,
+    postings: HashMap<(String, String), Vec<u64>>,
+    buffer: Vec<u8>,
+}
+
+impl<'t, 'a> GenerationWriter<'t, 'a> {
+    /// Starts a generation under `prefix`, which nothing was ever written under.
+    pub fn new(tables: &'t mut Tables<'a>, prefix: Prefix, cut: u64, chunk_samples: usize) -> Self {
+        let record = GenerationRecord {
+            cut,
+            deletes_applied: 0,
+            chunks: 0,
+            samples: 0,
+            series: 0,
+            events: 0,
+            crc_sum: 0,
+            bytes: 0,
+            first: Timestamp::MAX,
+            last: Timestamp::MIN,
+            merged: false,
+        };
+        GenerationWriter {
+            tables,
+            prefix,
+            chunk_samples,
+            record,
+            postings: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Writes a series' record and collects its postings. Ids must ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_labels(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
+        self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
+        self.record.series += 1;
+        for (name, value) in labels {
+            // Looking the pair up by reference first would save two allocations only for
+            // pairs already known, and cost a second hash for the others.
+            self.postings.entry((name.to_owned(), value.to_owned())).or_default().push(id.0);
+        }
+        Ok(())
+    }
+
+    /// Writes a series' samples as chunks. Ids must ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_samples(&mut self, id: SeriesId, run: &Run) -> Result<()> {
+        for (kind, span) in run.chunk_spans(self.chunk_samples) {
+            let (first, last) = (run.timestamps[span.start], run.timestamps[span.end - 1]);
+            let key = self.prefix.chunk(id, first);
+            self.buffer.clear();
+            let samples = span.len() as u64;
+            run.encode_span(&key, kind, span, &mut self.buffer);
+            self.tables.chunks.put(&key, &self.buffer)?;
+            self.count_span(first, last);
+            self.record.chunks += 1;
+            self.record.samples += samples;
+            self.record.bytes += self.buffer.len() as u64;
+            self.record.crc_sum = self.record.crc_sum.wrapping_add(u64::from(crc32fast::hash(&self.buffer)));
+        }
+        Ok(())
+    }
+
+    /// Writes an event; times must not descend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_event(&mut self, timestamp: Timestamp, labels: &Labels, text: &str) -> Result<()> {
+        let key = self.prefix.event(timestamp, self.record.events as u32);
+        self.tables.events.put(&key, &encode_event(labels, text))?;
+        self.record.events += 1;
+        self.count_span(timestamp, timestamp);
+        Ok(())
+    }
+
+    fn count_span(&mut self, first: Timestamp, last: Timestamp) {
+        self.record.first = self.record.first.min(first);
+        self.record.last = self.record.last.max(last);
+    }
+
+    /// Writes the postings and hands back the record for the catalogue.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn finish(mut self) -> Result<(Prefix, GenerationRecord)> {
+        let mut pairs: Vec<((String, String), Vec<u64>)> =
+            std::mem::take(&mut self.postings).into_iter().collect();
+        let mut keyed: Vec<(Vec<u8>, Vec<u64>)> =
+            pairs.drain(..).map(|((name, value), ids)| (self.prefix.postings(&name, &value), ids)).collect();
+        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, ids) in &keyed {
+            self.buffer.clear();
+            encoding::encode(ids, &mut self.buffer);
+            self.tables.index.put(key, &self.buffer)?;
+        }
+        self.tables.chunks.end_partition()?;
+        self.tables.index.end_partition()?;
+        self.tables.events.end_partition()?;
+        Ok((self.prefix, self.record))
+    }
+}
+
+/// An event's value: `labels length u32 LE | labels | text | CRC-32 of all before, u32 LE`.
+fn encode_event(labels: &Labels, text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + labels.as_bytes().len() + text.len());
+    out.extend_from_slice(&(labels.as_bytes().len() as u32).to_le_bytes());
+    out.extend_from_slice(labels.as_bytes());
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let (length, rest) = body.split_first_chunk::<4>()?;
+    let (labels, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((Labels::from_bytes(labels).ok()?, String::from_utf8(text.to_vec()).ok()?))
+}
+
+/// Reads one generation. Cheap to make; keeps one cursor a family between calls.
+pub struct GenerationReader<'a> {
+    kv: &'a dyn Kv,
+    /// Which generation.
+    pub generation: &'a Generation,
+}
+
+impl<'a> GenerationReader<'a> {
+    /// A reader of `generation`.
+    pub fn new(kv: &'a dyn Kv, generation: &'a Generation) -> Self {
+        GenerationReader { kv, generation }
+    }
+
+    /// Appends to `run` the samples of series `id` in the chunks that touch `range`, through
+    /// `cursor`, which is one over [`Family::Chunks`].
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn read(&self, cursor: &mut dyn Cursor, id: SeriesId, range: TimeRange, run: &mut Run) -> Result<()> {
+        let prefix = self.generation.prefix;
+        let wanted = prefix.chunk(id, Timestamp::MIN);
+        let series_prefix = &wanted[..wanted.len() - 8];
+        cursor.seek(&wanted)?;
+        while let Some((key, value)) = cursor.entry() {
+            if !key.starts_with(series_prefix) {
+                break;
+            }
+            let first = keys::decode_chunk(key).map(|(_, first)| first);
+            if first.is_none_or(|first| first > range.end) {
+                break;
+            }
+            run.extend_from_chunk(key, value, range.start)?;
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The labels of ascending `ids`, read in one pass.
+    ///
+    /// # Errors
+    /// A record is missing or damaged.
+    pub fn labels_of(&self, ids: &RoaringTreemap) -> Result<Vec<(SeriesId, Labels)>> {
+        let prefix = self.generation.prefix;
+        let mut out = Vec::with_capacity(ids.len() as usize);
+        let mut cursor = self.kv.cursor(Family::Index);
+        for id in ids {
+            let key = prefix.series(SeriesId(id));
+            if cursor.entry().is_none_or(|(at, _)| at != key) {
+                cursor.seek(&key)?;
+            }
+            let bytes = match cursor.entry() {
+                Some((at, value)) if at == key => value,
+                _ => return Err(missing_series(prefix, id)),
+            };
+            out.push((SeriesId(id), decode_labels(prefix, id, bytes)?));
+            cursor.advance()?;
+        }
+        Ok(out)
+    }
+
+    /// Calls `visit` with every series record, ascending by id.
+    ///
+    /// # Errors
+    /// A record is damaged, or the store could not be read.
+    pub fn for_each_series(&self, visit: &mut dyn FnMut(SeriesId, Labels) -> Result<()>) -> Result<()> {
+        let prefix = self.generation.prefix;
+        let mut cursor = self.kv.cursor(Family::Index);
+        cursor.seek(&prefix.series(SeriesId(0)))?;
+        while let Some((key, value)) = cursor.entry() {
+            let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
+                break;
+            };
+            visit(id, decode_labels(prefix, id.0, value)?)?;
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each label pair and its postings' encoded form, in key order,
+    /// from `start` while keys begin with `within`.
+    fn for_each_pair(
+        &self,
+        start: &[u8],
+        within: &[u8],
+        visit: &mut dyn FnMut(&str, &str, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut cursor = self.kv.cursor(Family::Index);
+        cursor.seek(start)?;
+        while let Some((key, value)) = cursor.entry() {
+            if !key.starts_with(within) {
+                break;
+            }
+            let (name, label_value) =
+                keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
+            visit(&name, &label_value, value)?;
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+
+    /// All label names, sorted.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_names(&self) -> Result<Vec<String>> {
+        let all = self.generation.prefix.all_postings();
+        let mut names = Vec::new();
+        let mut cursor = self.kv.cursor(Family::Index);
+        cursor.seek(&all)?;
+        while let Some((key, _)) = cursor.entry() {
+            if !key.starts_with(&all) {
+                break;
+            }
+            let (name, _) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
+            // The values of a name are one range: hop over it.
+            let next = keys::successor(&self.generation.prefix.postings_of_name(&name));
+            names.push(name);
+            cursor.seek(&next)?;
+        }
+        Ok(names)
+    }
+
+    /// All values of label `name` with how many series each has, sorted.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_values(&self, name: &str) -> Result<Vec<(String, u64)>> {
+        let within = self.generation.prefix.postings_of_name(name);
+        let mut values = Vec::new();
+        self.for_each_pair(&within, &within, &mut |_, value, postings| {
+            let count = encoding::decode(postings).map_or(0, |ids| ids.len());
+            values.push((value.to_owned(), count));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Calls `visit` with each event in `range`, ascending in time.
+    ///
+    /// # Errors
+    /// An event is damaged, or the store could not be read.
+    pub fn for_each_event(
+        &self,
+        range: TimeRange,
+        visit: &mut dyn FnMut(Timestamp, Labels, String) -> Result<()>,
+    ) -> Result<()> {
+        if self.generation.record.events == 0 {
+            return Ok(());
+        }
+        let prefix = self.generation.prefix;
+        let mut cursor = self.kv.cursor(Family::Events);
+        cursor.seek(&prefix.event(range.start.saturating_add(1), 0))?;
+        while let Some((key, value)) = cursor.entry() {
+            let Some(timestamp) = keys::decode_event(key).filter(|_| key.starts_with(&prefix.encode()))
+            else {
+                break;
+            };
+            if timestamp > range.end {
+                break;
+            }
+            let (labels, text) = decode_event(value).ok_or_else(|| damaged(key, "event"))?;
+            visit(timestamp, labels, text)?;
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+}
+
+impl PostingsSource for GenerationReader<'_> {
+    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
+        let key = self.generation.prefix.postings(name, value);
+        match self.kv.get(Family::Index, &key)? {
+            Some(bytes) => encoding::decode(&bytes).ok_or_else(|| damaged(&key, "postings")),
+            None => Ok(RoaringTreemap::new()),
+        }
+    }
+
+    fn union_where(
+        &self,
+        name: &str,
+        prefix: &str,
+        accept: &mut dyn FnMut(&str) -> bool,
+        into: &mut RoaringTreemap,
+    ) -> Result<()> {
+        let mut within = self.generation.prefix.postings_of_name(name);
+        within.extend_from_slice(prefix.as_bytes());
+        self.for_each_pair(&within, &within, &mut |name, value, postings| {
+            if accept(value) {
+                let key = self.generation.prefix.postings(name, value);
+                *into |= encoding::decode(postings).ok_or_else(|| damaged(&key, "postings"))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn all(&self) -> Result<RoaringTreemap> {
+        let mut all = RoaringTreemap::new();
+        let prefix = self.generation.prefix;
+        let mut cursor = self.kv.cursor(Family::Index);
+        cursor.seek(&prefix.series(SeriesId(0)))?;
+        while let Some((key, _)) = cursor.entry() {
+            let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
+                break;
+            };
+            all.insert(id.0);
+            cursor.advance()?;
+        }
+        Ok(all)
+    }
+
+    fn value_count_hint(&self, _name: &str) -> usize {
+        // Not known without a scan; a fraction of the series is a fair guess.
+        (self.generation.record.series / 4) as usize
+    }
+
+    fn labels(&self, id: u64) -> Result<Option<Labels>> {
+        let prefix = self.generation.prefix;
+        match self.kv.get(Family::Index, &prefix.series(SeriesId(id)))? {
+            Some(bytes) => decode_labels(prefix, id, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
+    Labels::from_bytes(bytes).map_err(|e| Error::Corrupt {
+        file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
+        offset: 0,
+        what: e.to_string(),
+    })
+}
+
+fn missing_series(prefix: Prefix, id: u64) -> Error {
+    Error::Corrupt {
+        file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
+        offset: 0,
+        what: "the series record that postings name is missing".to_owned(),
+    }
+}
+
+fn damaged(key: &[u8], what: &str) -> Error {
+    Error::Corrupt {
+        file: format!("store/{}", key.escape_ascii()),
+        offset: 0,
+        what: format!("damaged {what}"),
+    }
+}

@@ -1,0 +1,172 @@
+//! The seam to the key-value store: everything above speaks to [`Kv`] and never sees a
+//! type of the library below.
+//!
+//! The store keeps four families of ordered keys. Bulk data arrives only as finished,
+//! sorted tables that are taken in whole ([`Kv::ingest`]); small records about them are
+//! committed atomically ([`Kv::commit`]). Both are durable when the call returns. Keys are
+//! never overwritten by bulk data: every flush and merge writes under a fresh prefix
+//! (see `keys`), so the store has nothing to compact.
+
+use std::path::Path;
+
+use crate::Result;
+
+/// The families of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Chunks of samples.
+    Chunks,
+    /// Series records and postings.
+    Index,
+    /// String fields kept as events.
+    Events,
+    /// The catalogue's records.
+    Meta,
+}
+
+impl Family {
+    /// All families, in the order of their discriminants.
+    pub const ALL: [Family; 4] = [Family::Chunks, Family::Index, Family::Events, Family::Meta];
+
+    /// The family's name in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Chunks => "chunks",
+            Family::Index => "index",
+            Family::Events => "events",
+            Family::Meta => "meta",
+        }
+    }
+}
+
+/// One change of a [`Kv::commit`]: a key and its new value, or none to remove it.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Plain figures about the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KvStats {
+    /// Bytes of all tables on disk.
+    pub table_bytes: u64,
+    /// Number of tables.
+    pub tables: u64,
+    /// Bytes held by the block cache.
+    pub cache_bytes: u64,
+    /// Bytes held by indexes and filters outside the block cache, and write buffers.
+    pub other_memory_bytes: u64,
+}
+
+/// An ordered key-value store.
+pub trait Kv: Send + Sync {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// The store could not be read, or a checksum failed.
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// A cursor over `family` as it is now; later changes do not show.
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a>;
+
+    /// Starts a table for `family`. Nothing is visible before [`Kv::ingest`].
+    ///
+    /// # Errors
+    /// The table's file cannot be created.
+    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>>;
+
+    /// Takes finished tables in, all of one family, atomically and durably.
+    ///
+    /// # Errors
+    /// Nothing of the tables is visible after an error.
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()>;
+
+    /// Applies changes to [`Family::Meta`], atomically and durably.
+    ///
+    /// # Errors
+    /// None of the changes is visible after an error.
+    fn commit(&self, changes: Vec<Change>) -> Result<()>;
+
+    /// Removes all keys in `[start, end)`. May come back after a crash; the caller sweeps
+    /// what it does not know when it opens.
+    ///
+    /// # Errors
+    /// The store refused.
+    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()>;
+
+    /// Makes a consistent copy in `dir`, which must not exist.
+    ///
+    /// # Errors
+    /// The copy could not be made; `dir` may hold a part of it.
+    fn checkpoint(&self, dir: &Path) -> Result<()>;
+
+    /// Current figures.
+    fn stats(&self) -> KvStats;
+}
+
+/// Walks the keys of one family in ascending order.
+pub trait Cursor: Send {
+    /// Stands on the first key at or after `key`.
+    ///
+    /// # Errors
+    /// The store could not be read, or a checksum failed.
+    fn seek(&mut self, key: &[u8]) -> Result<()>;
+
+    /// Goes one key on.
+    ///
+    /// # Errors
+    /// The store could not be read, or a checksum failed.
+    fn advance(&mut self) -> Result<()>;
+
+    /// The key and value the cursor stands on; `None` past the end.
+    fn entry(&self) -> Option<(&[u8], &[u8])>;
+}
+
+/// Writes one table.
+pub trait TableWriter: Send {
+    /// Appends a pair; keys must ascend strictly.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Bytes written so far, roughly.
+    fn size_bytes(&self) -> u64;
+
+    /// Completes the table.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    fn finish(self: Box<Self>) -> Result<Table>;
+}
+
+/// A finished table that waits to be taken in. Dropping it removes its file.
+#[derive(Debug)]
+pub enum Table {
+    /// A file in the staging directory.
+    File(StagedFile),
+    /// Pairs in memory, for the in-memory store.
+    Memory(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// A file that is removed when dropped, unless it was moved away before.
+#[derive(Debug)]
+pub struct StagedFile {
+    path: std::path::PathBuf,
+}
+
+impl StagedFile {
+    /// Takes charge of the file at `path`.
+    pub fn new(path: std::path::PathBuf) -> Self {
+        StagedFile { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        // Ingestion moves the file away; what is still here was not taken in.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

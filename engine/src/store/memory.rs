@@ -1,0 +1,127 @@
+//! A store in memory: for tests, and for embedders who want no files.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::{Error, Result};
+
+type Pairs = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
+
+/// Four ordered maps.
+#[derive(Debug, Default)]
+pub struct MemoryKv {
+    families: [RwLock<Pairs>; 4],
+}
+
+impl MemoryKv {
+    fn family(&self, family: Family) -> &RwLock<Pairs> {
+        &self.families[family as usize]
+    }
+}
+
+impl Kv for MemoryKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.family(family).read().get(key).map(|value| value.to_vec()))
+    }
+
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        Box::new(MemoryCursor { pairs: self.family(family), entry: None })
+    }
+
+    fn table<'a>(&'a self, _family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        Ok(Box::new(MemoryTable::default()))
+    }
+
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
+        let mut pairs = self.family(family).write();
+        for table in tables {
+            let Table::Memory(rows) = table else {
+                return Err(Error::Store {
+                    action: "ingest",
+                    message: "a file table in a memory store".to_owned(),
+                });
+            };
+            pairs.extend(rows.into_iter().map(|(k, v)| (Arc::from(k), Arc::from(v))));
+        }
+        Ok(())
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        let mut pairs = self.family(Family::Meta).write();
+        for (key, value) in changes {
+            match value {
+                Some(value) => pairs.insert(Arc::from(key), Arc::from(value)),
+                None => pairs.remove(&key[..]),
+            };
+        }
+        Ok(())
+    }
+
+    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+        self.family(family).write().retain(|key, _| &key[..] < start || &key[..] >= end);
+        Ok(())
+    }
+
+    fn checkpoint(&self, _dir: &Path) -> Result<()> {
+        Err(Error::Invalid("a database in memory has no files to copy".to_owned()))
+    }
+
+    fn stats(&self) -> KvStats {
+        let bytes = |pairs: &Pairs| pairs.iter().map(|(k, v)| (k.len() + v.len()) as u64).sum::<u64>();
+        KvStats { table_bytes: self.families.iter().map(|f| bytes(&f.read())).sum(), ..KvStats::default() }
+    }
+}
+
+struct MemoryCursor<'a> {
+    pairs: &'a RwLock<Pairs>,
+    entry: Option<(Arc<[u8]>, Arc<[u8]>)>,
+}
+
+impl Cursor for MemoryCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let pairs = self.pairs.read();
+        let mut range = pairs.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+        self.entry = range.next().map(|(k, v)| (k.clone(), v.clone()));
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        let Some((key, _)) = self.entry.take() else { return Ok(()) };
+        let pairs = self.pairs.read();
+        let mut range = pairs.range::<[u8], _>((Bound::Excluded(&key[..]), Bound::Unbounded));
+        self.entry = range.next().map(|(k, v)| (k.clone(), v.clone()));
+        Ok(())
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.entry.as_ref().map(|(k, v)| (&k[..], &v[..]))
+    }
+}
+
+#[derive(Default)]
+struct MemoryTable {
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: u64,
+}
+
+impl TableWriter for MemoryTable {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        debug_assert!(self.rows.last().is_none_or(|(last, _)| &last[..] < key));
+        self.bytes += (key.len() + value.len()) as u64;
+        self.rows.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn finish(self: Box<Self>) -> Result<Table> {
+        Ok(Table::Memory(self.rows))
+    }
+}

@@ -1,0 +1,15 @@
+//! The store: chunks, index and catalogue in an ordered key-value store.
+//!
+//! Words: a *generation* is what one flush or merge wrote into one partition; the
+//! *catalogue* says which generations count. `kv` is the seam to the library; `rocks` is
+//! the only file that names RocksDB, `memory` the same seam over maps.
+
+pub mod catalogue;
+pub mod generation;
+pub mod keys;
+pub mod kv;
+pub mod manifest;
+pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
+pub mod values;

@@ -1,0 +1,317 @@
+//! The store over RocksDB: the only file that names it.
+//!
+//! RocksDB is not trusted blindly. Its own WAL is off (with one flipped bit it drops
+//! acknowledged records in silence); every record carries a checksum of ours; its MANIFEST
+//! is checked before it is opened and the opening is watched, because a flipped bit there
+//! can make it spin for ever.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::properties;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    FlushOptions, IngestExternalFileOptions, Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch,
+    WriteBufferManager, WriteOptions,
+};
+
+use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, StagedFile, Table, TableWriter};
+use crate::{Error, Result};
+
+/// How to open the store.
+#[derive(Debug, Clone)]
+pub struct RocksSettings {
+    /// The store's directory.
+    pub dir: PathBuf,
+    /// Where tables are built before they are taken in; on the same file system.
+    pub staging: PathBuf,
+    /// Bytes of the block cache.
+    pub cache_bytes: u64,
+    /// How long opening may take.
+    pub open_timeout: Duration,
+    /// Open without writing anything.
+    pub read_only: bool,
+}
+
+/// An open RocksDB.
+pub struct RocksKv {
+    db: DB,
+    cache: Cache,
+    table_options: [RocksOptions; 4],
+    settings: RocksSettings,
+    next_table: AtomicU64,
+}
+
+/// Block size: larger blocks let zstd find one scrape's timestamps again in the chunks of
+/// neighbouring series.
+const BLOCK_BYTES: usize = 32 << 10;
+
+fn failed(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
+    move |e| {
+        let message = e.into_string();
+        if message.contains("No space left on device") {
+            return Error::DiskFull { path: PathBuf::from("store") };
+        }
+        Error::Store { action, message }
+    }
+}
+
+fn database_options() -> RocksOptions {
+    let mut options = RocksOptions::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_max_background_jobs(2);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 << 20);
+    // Files are few and large; -1 keeps them open. The soft limit of most systems is 1024.
+    options.set_max_open_files(512);
+    options
+}
+
+fn family_options(family: Family, cache: &Cache) -> RocksOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_size(BLOCK_BYTES);
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(6);
+    if family == Family::Index {
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = database_options();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Zstd);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options.set_write_buffer_size(4 << 20);
+    options.set_target_file_size_base(64 << 20);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options
+}
+
+impl RocksKv {
+    /// Opens or creates the store.
+    ///
+    /// # Errors
+    /// RocksDB refused, the MANIFEST is damaged, or opening took longer than
+    /// `open_timeout` (a thread of it then goes on spinning: exit the process).
+    pub fn open(settings: RocksSettings) -> Result<Self> {
+        if settings.dir.join("CURRENT").exists() {
+            crate::store::manifest::check(&settings.dir)?;
+        }
+        let (sender, receiver) = mpsc::channel();
+        let timeout = settings.open_timeout;
+        let dir = settings.dir.clone();
+        std::thread::Builder::new()
+            .name("store-open".to_owned())
+            .spawn(move || {
+                // The receiver may have given up; then nobody wants the answer.
+                let _ = sender.send(Self::open_unwatched(settings));
+            })
+            .map_err(|e| Error::io("start a thread to open", dir.clone(), e))?;
+        receiver.recv_timeout(timeout).unwrap_or_else(|_| {
+            Err(Error::Store {
+                action: "open the store",
+                message: format!(
+                    "{} did not open within {timeout:?}; its MANIFEST may be damaged: restore a snapshot",
+                    dir.display()
+                ),
+            })
+        })
+    }
+
+    fn open_unwatched(settings: RocksSettings) -> Result<Self> {
+        let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
+        let mut options = database_options();
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(16 << 20, false, cache.clone());
+        options.set_write_buffer_manager(&buffers);
+        let families = |names: &[Family]| {
+            names
+                .iter()
+                .map(|f| ColumnFamilyDescriptor::new(f.name(), family_options(*f, &cache)))
+                .collect::<Vec<_>>()
+        };
+        let db = if settings.read_only {
+            DB::open_cf_descriptors_read_only(&options, &settings.dir, families(&Family::ALL), false)
+        } else {
+            DB::open_cf_descriptors(&options, &settings.dir, families(&Family::ALL))
+        };
+        let db = db.map_err(failed("open the store"))?;
+        if !settings.read_only {
+            clear_staging(&settings.staging)?;
+        }
+        let table_options = Family::ALL.map(|family| family_options(family, &cache));
+        Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0) })
+    }
+
+    fn family(&self, family: Family) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("all families are opened together")
+    }
+}
+
+/// Tables that a crash left behind were never taken in.
+fn clear_staging(staging: &Path) -> Result<()> {
+    if staging.exists() {
+        std::fs::remove_dir_all(staging).map_err(|e| Error::io("clear", staging, e))?;
+    }
+    std::fs::create_dir_all(staging).map_err(|e| Error::io("create", staging, e))
+}
+
+fn without_wal() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+impl Kv for RocksKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.family(family), key).map_err(failed("read the store"))
+    }
+
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        Box::new(RocksCursor { inner: self.db.raw_iterator_cf_opt(self.family(family), options) })
+    }
+
+    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        let number = self.next_table.fetch_add(1, Ordering::Relaxed);
+        let path = self.settings.staging.join(format!("{}-{number}.sst", family.name()));
+        let writer = SstFileWriter::create(&self.table_options[family as usize]);
+        writer.open(&path).map_err(failed("create a table"))?;
+        Ok(Box::new(RocksTable { writer, file: StagedFile::new(path), rows: 0 }))
+    }
+
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
+        let mut paths = Vec::with_capacity(tables.len());
+        for table in &tables {
+            let Table::File(file) = table else {
+                return Err(Error::Store {
+                    action: "ingest",
+                    message: "a memory table in a file store".to_owned(),
+                });
+            };
+            paths.push(file.path().to_owned());
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.db
+            .ingest_external_file_cf_opts(self.family(family), &options, paths)
+            .map_err(failed("take tables into the store"))
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        let meta = self.family(Family::Meta);
+        let mut batch = WriteBatch::default();
+        for (key, value) in &changes {
+            match value {
+                Some(value) => batch.put_cf(meta, key, value),
+                None => batch.delete_cf(meta, key),
+            }
+        }
+        self.db.write_opt(batch, &without_wal()).map_err(failed("change the catalogue"))?;
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        self.db.flush_cf_opt(meta, &flush).map_err(failed("flush the catalogue"))
+    }
+
+    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+        let cf = self.family(family);
+        self.db.delete_file_in_range_cf(cf, start, end).map_err(failed("remove tables"))?;
+        // A table that also holds other keys stays; a range tombstone hides the rest of it.
+        let mut cursor = self.cursor(family);
+        cursor.seek(start)?;
+        if cursor.entry().is_some_and(|(key, _)| key < end) {
+            self.db
+                .delete_range_cf_opt(cf, start, end, &without_wal())
+                .map_err(failed("remove a range of keys"))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<()> {
+        let checkpoint = Checkpoint::new(&self.db).map_err(failed("copy the store"))?;
+        checkpoint.create_checkpoint(dir).map_err(failed("copy the store"))
+    }
+
+    fn stats(&self) -> KvStats {
+        let mut stats = KvStats { cache_bytes: self.cache.get_usage() as u64, ..KvStats::default() };
+        for family in Family::ALL {
+            let cf = self.family(family);
+            let figure = |name: &properties::PropName| {
+                self.db.property_int_value_cf(cf, name).ok().flatten().unwrap_or(0)
+            };
+            stats.table_bytes += figure(properties::TOTAL_SST_FILES_SIZE);
+            stats.other_memory_bytes +=
+                figure(properties::ESTIMATE_TABLE_READERS_MEM) + figure(properties::CUR_SIZE_ALL_MEM_TABLES);
+        }
+        stats.tables = self.db.live_files().map(|files| files.len() as u64).unwrap_or(0);
+        stats
+    }
+}
+
+struct RocksCursor<'a> {
+    inner: DBRawIterator<'a>,
+}
+
+impl RocksCursor<'_> {
+    fn check(&self) -> Result<()> {
+        // Only an iterator that stopped can have met an error.
+        if self.inner.valid() {
+            return Ok(());
+        }
+        self.inner.status().map_err(failed("read the store"))
+    }
+}
+
+impl Cursor for RocksCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.inner.seek(key);
+        self.check()
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        if self.inner.valid() {
+            self.inner.next();
+        }
+        self.check()
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.inner.item()
+    }
+}
+
+/// A table being written to a file of its own.
+struct RocksTable<'a> {
+    writer: SstFileWriter<'a>,
+    file: StagedFile,
+    rows: u64,
+}
+
+impl TableWriter for RocksTable<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.rows += 1;
+        self.writer.put(key, value).map_err(failed("write a table"))
+    }
+
+    fn size_bytes(&self) -> u64 {
+        // The library keeps the block under construction out of this figure.
+        self.writer.file_size()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Table> {
+        let mut table = *self;
+        if table.rows == 0 {
+            return Err(Error::Store { action: "finish a table", message: "it has no rows".to_owned() });
+        }
+        table.writer.finish().map_err(failed("finish a table"))?;
+        Ok(Table::File(table.file))
+    }
+}

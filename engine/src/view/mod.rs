@@ -1,0 +1,262 @@
+//! A view: one consistent read of head and store.
+//!
+//! # Consistency
+//! For each selected series the head's data is copied first and the catalogue is taken
+//! after it; the other order would lose samples that a flush moves in between. What is in
+//! both is the same sample and is merged away. So a view holds everything acknowledged
+//! before it was made. Selecting a series again within one view gives the same head data
+//! again.
+//!
+//! # Order of precedence
+//! Of two samples with one timestamp the one written later wins: generations by cut, then
+//! what a flush is working on, then the active head.
+//!
+//! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
+
+mod labels;
+mod series;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use roaring::RoaringTreemap;
+
+pub use series::ViewSeries;
+
+use crate::head::{Event, Head, HeadCopy, HeadSeries};
+use crate::index::select;
+use crate::model::{Labels, Matcher, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::generation::GenerationReader;
+use crate::store::keys::{PartitionId, SeriesId};
+use crate::store::kv::{Cursor, Family, Kv};
+use crate::{Error, Result};
+
+/// A consistent read of everything. Make one for each query.
+pub struct View<'e> {
+    head: &'e Head,
+    kv: &'e dyn Kv,
+    catalogue: &'e ArcSwap<Catalogue>,
+    pinned: Mutex<Pinned>,
+    cursors: Mutex<Vec<PooledCursor<'e>>>,
+}
+
+/// What earlier selections of this view have taken.
+#[derive(Default)]
+struct Pinned {
+    catalogue: Option<Arc<Catalogue>>,
+    copies: HashMap<u64, (TimeRange, Arc<HeadCopy>)>,
+}
+
+/// A cursor sees the store as it was when it was made: good for one catalogue.
+struct PooledCursor<'e> {
+    catalogue: Arc<Catalogue>,
+    cursor: Box<dyn Cursor + 'e>,
+}
+
+impl<'e> View<'e> {
+    /// A view of the parts of an open database.
+    pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &'e ArcSwap<Catalogue>) -> Self {
+        View { head, kv, catalogue, pinned: Mutex::default(), cursors: Mutex::default() }
+    }
+
+    /// The series that meet all matchers and may have samples in `range`, sorted by labels.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when more than `series_max` match; or the store could not be read.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
+        let (heads, catalogue) = self.capture(matchers, range)?;
+        let mut found = Selection { series_max, by_labels: HashMap::new(), labels_of: HashMap::new() };
+        for (series, copy) in heads {
+            found.labels_of.insert(series.id.0, series.labels.clone());
+            if copy.may_hold_samples() {
+                found.series(&series.labels, &catalogue)?.head = Some(copy);
+            }
+        }
+        for generation in indexing(&catalogue, range) {
+            let reader = GenerationReader::new(self.kv, generation);
+            let ids = select(&reader, matchers)?;
+            self.add_stored(&mut found, &catalogue, &reader, &ids)?;
+        }
+        let mut out: Vec<ViewSeries> = found.by_labels.into_values().collect();
+        out.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(out)
+    }
+
+    fn add_stored(
+        &self,
+        found: &mut Selection,
+        catalogue: &Arc<Catalogue>,
+        reader: &GenerationReader<'_>,
+        ids: &RoaringTreemap,
+    ) -> Result<()> {
+        let mut unknown = RoaringTreemap::new();
+        let partition = reader.generation.prefix.partition;
+        for id in ids {
+            // Long-lived series are mostly known from the head or from a later partition.
+            let known =
+                found.labels_of.get(&id).cloned().or_else(|| self.head.find_id(id).map(|s| s.labels.clone()));
+            match known {
+                Some(labels) => found.series(&labels, catalogue)?.add_id(partition, SeriesId(id)),
+                None => {
+                    unknown.insert(id);
+                }
+            }
+        }
+        for (id, labels) in reader.labels_of(&unknown)? {
+            found.series(&labels, catalogue)?.add_id(partition, id);
+            found.labels_of.insert(id.0, labels);
+        }
+        Ok(())
+    }
+
+    /// Copies the head's part of a selection, then takes the catalogue.
+    #[expect(clippy::type_complexity, reason = "one private pair, named at its only use")]
+    fn capture(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(Vec<(Arc<HeadSeries>, Arc<HeadCopy>)>, Arc<Catalogue>)> {
+        let heads = self.head.select(matchers)?;
+        let mut pinned = self.pinned.lock();
+        let mut took_new = false;
+        let mut out = Vec::with_capacity(heads.len());
+        for series in heads {
+            let known = pinned.copies.get(&series.id.0).filter(|(copied, _)| covers(*copied, range));
+            let copy = match known {
+                Some((_, copy)) => copy.clone(),
+                None => {
+                    took_new = true;
+                    let copy = Arc::new(series.copy(range));
+                    pinned.copies.insert(series.id.0, (range, copy.clone()));
+                    copy
+                }
+            };
+            out.push((series, copy));
+        }
+        let catalogue = match &pinned.catalogue {
+            Some(catalogue) if !took_new => catalogue.clone(),
+            _ => self.catalogue.load_full(),
+        };
+        pinned.catalogue = Some(catalogue.clone());
+        Ok((out, catalogue))
+    }
+
+    /// Runs `work` with a cursor over the chunks that `catalogue` names.
+    fn with_cursor<T>(
+        &self,
+        catalogue: &Arc<Catalogue>,
+        work: impl FnOnce(&mut dyn Cursor) -> Result<T>,
+    ) -> Result<T> {
+        let pooled = {
+            let mut cursors = self.cursors.lock();
+            let at = cursors.iter().position(|c| Arc::ptr_eq(&c.catalogue, catalogue));
+            at.map(|at| cursors.swap_remove(at))
+        };
+        let mut pooled = pooled.unwrap_or_else(|| PooledCursor {
+            catalogue: catalogue.clone(),
+            cursor: self.kv.cursor(Family::Chunks),
+        });
+        let done = work(&mut *pooled.cursor);
+        self.cursors.lock().push(pooled);
+        done
+    }
+
+    /// Events in `range` whose labels meet all matchers, ascending in time, at most
+    /// `limit`. Of two with the same labels and time the later written one is returned.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
+        let (frozen, active) = self.head.events.select(matchers, range);
+        let catalogue = self.catalogue.load_full();
+        let mut all: Vec<Event> = Vec::new();
+        for generation in in_range(&catalogue, range) {
+            let hiding: Vec<_> =
+                catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record)).collect();
+            GenerationReader::new(self.kv, generation).for_each_event(
+                range,
+                &mut |timestamp, labels, text| {
+                    let is_hidden = hiding.iter().any(|t| t.range.contains(timestamp) && t.matches(&labels));
+                    if !is_hidden && matchers.iter().all(|m| m.matches_labels(&labels)) {
+                        all.push(Event { labels, timestamp, text });
+                    }
+                    Ok(())
+                },
+            )?;
+        }
+        let cut = self.head.frozen_cut();
+        let is_live = |e: &Event| {
+            !catalogue
+                .tombstones
+                .iter()
+                .any(|t| t.seq > cut && t.range.contains(e.timestamp) && t.matches(&e.labels))
+        };
+        all.extend(frozen.into_iter().filter(is_live));
+        all.extend(active);
+        Ok(newest_of_each(all, limit))
+    }
+}
+
+/// Sorts by time and labels; of equals the last stays.
+fn newest_of_each(mut events: Vec<Event>, limit: usize) -> Vec<Event> {
+    events.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
+    let mut out: Vec<Event> = Vec::with_capacity(events.len().min(limit));
+    for event in events {
+        let is_same = |e: &Event| (e.timestamp, &e.labels) == (event.timestamp, &event.labels);
+        if out.last().is_some_and(is_same) {
+            out.pop();
+        } else if out.len() == limit {
+            break;
+        }
+        out.push(event);
+    }
+    out
+}
+
+fn covers(outer: TimeRange, inner: TimeRange) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+fn in_range(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Arc<Generation>> {
+    catalogue.generations.iter().filter(move |g| range.overlaps(g.record.first, g.record.last))
+}
+
+/// The generations whose index may name a series with samples in `range`. A series is
+/// indexed once in a partition, by whichever of its generations came first.
+fn indexing(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Arc<Generation>> {
+    let width = catalogue.root.partition_width_ns;
+    catalogue.generations.iter().filter(move |g| {
+        let (first, last) = g.prefix.partition.bounds(width);
+        range.overlaps(first, last)
+    })
+}
+
+/// Series found so far, by labels.
+struct Selection {
+    series_max: usize,
+    by_labels: HashMap<Labels, ViewSeries>,
+    labels_of: HashMap<u64, Labels>,
+}
+
+impl Selection {
+    fn series(&mut self, labels: &Labels, catalogue: &Arc<Catalogue>) -> Result<&mut ViewSeries> {
+        if !self.by_labels.contains_key(labels) {
+            if self.by_labels.len() >= self.series_max {
+                return Err(Error::Limit(format!("more than {} series match", self.series_max)));
+            }
+            self.by_labels.insert(labels.clone(), ViewSeries::new(labels.clone(), catalogue.clone()));
+        }
+        Ok(self.by_labels.get_mut(labels).expect("inserted above"))
+    }
+}
+
+/// One id that a label set has in one partition.
+type PartitionSeries = (PartitionId, SeriesId);

@@ -1,0 +1,107 @@
+//! Reading one selected series.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::chunk::Run;
+use crate::head::HeadCopy;
+use crate::model::{Labels, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
+use crate::store::generation::GenerationReader;
+use crate::store::keys::{PartitionId, SeriesId};
+use crate::view::{PartitionSeries, View};
+
+/// A selected series: what the head had, and where the store keeps the rest.
+pub struct ViewSeries {
+    /// Its identity.
+    pub labels: Labels,
+    pub(super) head: Option<Arc<HeadCopy>>,
+    catalogue: Arc<Catalogue>,
+    /// Ascending by partition.
+    ids: Vec<PartitionSeries>,
+}
+
+impl ViewSeries {
+    pub(super) fn new(labels: Labels, catalogue: Arc<Catalogue>) -> Self {
+        ViewSeries { labels, head: None, catalogue, ids: Vec::new() }
+    }
+
+    pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
+        if !self.ids.contains(&(partition, id)) {
+            self.ids.push((partition, id));
+        }
+    }
+}
+
+impl View<'_> {
+    /// The samples of `series` in `range`, ascending.
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn read(&self, series: &ViewSeries, range: TimeRange) -> Result<Run> {
+        let hiding: Vec<&Tombstone> = series
+            .catalogue
+            .tombstones
+            .iter()
+            .map(|t| &**t)
+            .filter(|t| {
+                t.range.overlaps(range.start.saturating_add(1), range.end) && t.matches(&series.labels)
+            })
+            .collect();
+        let mut runs = Vec::new();
+        if !series.ids.is_empty() {
+            self.read_stored(series, range, &hiding, &mut runs)?;
+        }
+        if let Some(head) = &series.head {
+            if let Some(frozen) = &head.frozen {
+                runs.push(without(frozen.to_run(range), &hiding, frozen.cut));
+            }
+            runs.push(head.active.to_run(range));
+        }
+        let merged = Run::merge(runs);
+        let inside = merged.indexes(range);
+        Ok(if inside.len() == merged.len() { merged } else { merged.slice(inside) })
+    }
+
+    fn read_stored(
+        &self,
+        series: &ViewSeries,
+        range: TimeRange,
+        hiding: &[&Tombstone],
+        runs: &mut Vec<Run>,
+    ) -> Result<()> {
+        let generations = &series.catalogue.generations;
+        self.with_cursor(&series.catalogue, |cursor| {
+            let mut partitions: Vec<PartitionId> = series.ids.iter().map(|s| s.0).collect();
+            partitions.sort_unstable();
+            partitions.dedup();
+            for partition in partitions {
+                for generation in generations_of(generations, partition) {
+                    if !range.overlaps(generation.record.first, generation.record.last) {
+                        continue;
+                    }
+                    let reader = GenerationReader::new(self.kv, generation);
+                    for &(_, id) in series.ids.iter().filter(|s| s.0 == partition) {
+                        let mut run = Run::default();
+                        reader.read(cursor, id, range, &mut run)?;
+                        runs.push(without(run, hiding, applied(generation)));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Deletes up to this sequence are already carried out in `generation`, or were followed by
+/// everything in it.
+fn applied(generation: &Generation) -> u64 {
+    generation.record.cut.max(generation.record.deletes_applied)
+}
+
+fn without(mut run: Run, hiding: &[&Tombstone], applied: u64) -> Run {
+    for tombstone in hiding.iter().filter(|t| t.seq > applied) {
+        run.retain(|t| !tombstone.range.contains(t));
+    }
+    run
+}

@@ -1,0 +1,75 @@
+//! The storage engine as a source: the only file of this crate that names it.
+
+use std::sync::RwLock;
+
+use barograph_engine::model::{Matcher, Samples, TimeRange};
+use barograph_engine::{Error, View, ViewSeries};
+
+use crate::source::{SeriesRef, SeriesSource, SourceError};
+
+/// A view of the engine as a source for one query.
+pub struct EngineSource<'e> {
+    view: View<'e>,
+    selected: RwLock<Vec<std::sync::Arc<ViewSeries>>>,
+}
+
+impl<'e> EngineSource<'e> {
+    /// Wraps a view.
+    pub fn new(view: View<'e>) -> Self {
+        EngineSource { view, selected: RwLock::default() }
+    }
+}
+
+fn storage(error: Error) -> SourceError {
+    SourceError::Storage(error.to_string())
+}
+
+impl SeriesSource for EngineSource<'_> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError> {
+        let found = self.view.select(matchers, range, series_max).map_err(|e| match e {
+            Error::Limit(_) => SourceError::TooManySeries { limit: series_max },
+            other => storage(other),
+        })?;
+        let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let first = selected.len() as u64;
+        let refs = found
+            .iter()
+            .zip(first..)
+            .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle })
+            .collect();
+        selected.extend(found.into_iter().map(std::sync::Arc::new));
+        Ok(refs)
+    }
+
+    fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        let entry = {
+            let selected = self.selected.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+            selected.get(series.handle as usize).cloned()
+        };
+        let entry =
+            entry.ok_or_else(|| SourceError::Storage(format!("unknown series handle {}", series.handle)))?;
+        let run = self.view.read(&entry, range).map_err(storage)?;
+        out.timestamps = run.timestamps;
+        out.values = run.values;
+        Ok(())
+    }
+
+    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        self.view.label_names(matchers, range).map_err(storage)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError> {
+        let values = self.view.label_values(name, matchers, range).map_err(storage)?;
+        Ok(values.into_iter().map(|(value, _)| value).collect())
+    }
+}
