@@ -1,0 +1,318 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn pattern(text: &str) -> Pattern {
+    Pattern::new(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the automaton says, past all fast paths.
+fn automaton_matches(pattern: &Pattern, value: &str) -> bool {
+    pattern.automaton().expect("the automaton can be built").is_match(value.as_bytes())
+}
+
+/// Pattern, values that match, values that do not.
+#[test]
+fn where_go_and_the_regex_crate_differ() {
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        // Anchored as a whole, and `.` matches a newline.
+        ("a|b", &["a", "b"], &["ab", "xa", "bx"]),
+        ("a.b", &["axb", "a\nb", "aéb"], &["ab", "axxb"]),
+        ("(?-s)a.b", &["axb"], &["a\nb"]),
+        ("a$", &["a"], &["a\n"]),
+        ("(?m)a$\nb", &["a\nb"], &["a"]),
+        ("", &[""], &["a"]),
+        // Classes are ASCII.
+        (r"\d+", &["019"], &["٣", ""]),
+        (r"\w", &["a", "_", "0"], &["é"]),
+        (r"\W", &["é", "-"], &["a"]),
+        (r"\s", &["\t", "\n", "\x0c", "\r", " "], &["\x0b", "\u{a0}"]),
+        (r"\S", &["\x0b", "\u{a0}", "x"], &[" "]),
+        (r"[[:space:]]", &["\x0b", " "], &["\u{a0}"]),
+        (r"[[:alpha:]]", &["a"], &["é", "1", ":"]),
+        (r"[[:^alpha:]]", &["é", "1"], &["a"]),
+        (r"[[:word:]-]+", &["a-b_1"], &["a b"]),
+        (r"a\bé", &["aé"], &[]),
+        (r"é\Bé", &["éé"], &[]),
+        (r"a\Bé", &[], &["aé"]),
+        // Braces that are no repetition are literal.
+        ("a{", &["a{"], &["a"]),
+        ("a{,2}", &["a{,2}"], &["a", "aa"]),
+        ("a{x}", &["a{x}"], &["a"]),
+        ("{", &["{"], &[""]),
+        ("a{01}", &["a{01}"], &["a"]),
+        ("a{2}", &["aa"], &["a", "aaa"]),
+        ("a{1,2}?", &["a", "aa"], &["aaa"]),
+        ("{foo}", &["{foo}"], &["foo"]),
+        // Inside classes only `\`, `]`, `-`, `^` and `[:` are special.
+        ("[[a]", &["[", "a"], &["]"]),
+        ("[[a]]", &["[]", "a]"], &["a"]),
+        ("[a&&b]", &["a", "&", "b"], &["-"]),
+        ("[+--]", &["+", ",", "-"], &["."]),
+        ("[a~~b]", &["a", "~", "b"], &["c"]),
+        ("[]a]", &["]", "a"], &["["]),
+        ("[^]a]", &["b"], &["]", "a"]),
+        ("[a-]", &["a", "-"], &["b"]),
+        (r"[\d-z]", &["1", "-", "z"], &["y"]),
+        ("[[:alpha]", &["[", ":", "a", "h"], &["z", "]"]),
+        // Escapes.
+        (r"\<a\>", &["<a>"], &["a"]),
+        (r"\Qa.b*\E+", &["a.b*", "a.b***"], &["axb"]),
+        (r"\Qa.b", &["a.b"], &["axb"]),
+        (r"a\Q\E*", &["", "aa"], &["b"]),
+        (r"\101\0\x41\x{1F600}", &["A\0A😀"], &[]),
+        (r"\12", &["\n"], &["12"]),
+        (r"\-\_\/\ \@", &["-_/ @"], &[]),
+        (r"\Aa\z", &["a"], &["aa"]),
+        (r"\pN\p{Greek}\P{^Lu}\p{^Lu}", &["1αAa"], &["aaaa"]),
+        // Without regard to case.
+        ("(?i)straße", &["STRAßE", "ſtraße"], &["STRASSE"]),
+        ("(?i)k", &["k", "K", "\u{212a}"], &["x"]),
+        (r"(?i)\w", &["ſ", "k"], &["é"]),
+        (r"(?i)\W", &["é"], &["ſ", "s", "S"]),
+        (r"(?i)[^k]", &["a"], &["k", "K", "\u{212a}"]),
+        ("a(?i)b|c", &["ab", "aB", "C"], &["AB"]),
+        ("(a(?i)b)c", &["aBc"], &["aBC"]),
+        ("(?i:a)b", &["Ab"], &["AB"]),
+        ("(?i)a(?-i)b", &["Ab"], &["AB"]),
+        // Groups and repetition.
+        ("(?P<x>a)(?<y>b)", &["ab"], &["a"]),
+        ("(?:ab)*", &["", "abab"], &["aba"]),
+        ("ab*", &["a", "abb"], &["abab"]),
+        ("(|a)+b", &["b", "aab"], &["a"]),
+        ("^a$|^b$", &["a", "b"], &["ab"]),
+        ("(^a|b)c", &["ac", "bc"], &["c"]),
+        ("a^", &[], &["a"]),
+        ("^*a", &["a"], &["^a"]),
+    ];
+    for (text, matching, others) in cases {
+        let pattern = pattern(text);
+        for value in *matching {
+            assert!(pattern.is_match(value), "{text:?} should match {value:?}");
+        }
+        for value in *others {
+            assert!(!pattern.is_match(value), "{text:?} should not match {value:?}");
+        }
+        for value in matching.iter().chain(*others) {
+            assert_eq!(pattern.is_match(value), automaton_matches(&pattern, value), "{text:?} on {value:?}");
+        }
+    }
+}
+
+#[test]
+fn refused_patterns() {
+    let cases = [
+        "(",
+        ")",
+        "a)(b",
+        "[",
+        "[a",
+        "[b-a]",
+        "[a--b]",
+        "[]",
+        "*",
+        "+a",
+        "a**",
+        "a*+",
+        "a+*",
+        "a???",
+        "a|*",
+        "(*)",
+        "{2}",
+        "a{2}{3}",
+        "a{1001}",
+        "a{2,1}",
+        "a{99999999999}",
+        "(a{100}){100}",
+        "(?i)*",
+        "a(?i)*",
+        r"\C",
+        r"\8",
+        r"\1",
+        r"(a)\1",
+        r"\Z",
+        r"\y",
+        "\\",
+        r"\é",
+        r"\x",
+        r"\xg0",
+        r"\x{110000}",
+        r"\x{",
+        r"\p{Nope}",
+        r"\p",
+        r"\p{L",
+        r"[[:nope:]]",
+        r"[a-\d]",
+        r"[\b]",
+        "(?=a)",
+        "(?!a)",
+        "(?<=a)",
+        "(?<!a)",
+        "(?>a)",
+        "(?x)a",
+        "(?u)a",
+        "(?-)",
+        "(?i-)",
+        "(?i",
+        "(?P<>a)",
+        "(?P<a b>a)",
+        "(?P<a>a)(?P<a>b)",
+        "(?P<a",
+        "(?P=a)",
+        "a++",
+        "(?#c)",
+    ];
+    for text in cases {
+        let error = Pattern::new(text).expect_err(text);
+        assert!(!error.reason.is_empty() && error.pattern == text);
+    }
+    let error = Pattern::new("ab(c").expect_err("unclosed");
+    assert_eq!(error.to_string(), "bad regular expression \"ab(c\": no \")\" closes the \"(\" at byte 3");
+}
+
+#[test]
+fn size_is_bounded() {
+    for text in [
+        "a".repeat(TEXT_BYTES_MAX + 1),
+        "(".repeat(1000) + &")".repeat(1000),
+        r"(\pL{100}){10}".repeat(50),
+        r"[^x]{1000}".repeat(40),
+    ] {
+        assert!(Pattern::new(&text).is_err(), "{}…", &text[..20]);
+    }
+    let deep = "(".repeat(200) + "a*b" + &")".repeat(200);
+    assert!(pattern(&deep).is_match("aab"));
+    let long = (0..5000).map(|n| format!("instance-{n}")).collect::<Vec<_>>().join("|");
+    assert_eq!(long.len() / 5000, 13);
+    assert!(Pattern::new(&long[..TEXT_BYTES_MAX]).is_ok_and(|p| p.is_match("instance-4000")));
+}
+
+#[test]
+fn literals_and_prefixes() {
+    let literals = |text: &str| pattern(text).as_literals().map(<[String]>::to_vec);
+    let set = |list: &[&str]| Some(list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+    assert_eq!(literals("b|a|b"), set(&["a", "b"]));
+    assert_eq!(literals("^foo$"), set(&["foo"]));
+    assert_eq!(literals("(GET|POST)"), set(&["GET", "POST"]));
+    assert_eq!(literals("a[bc]d?"), set(&["ab", "abd", "ac", "acd"]));
+    assert_eq!(literals("a|"), set(&["", "a"]));
+    assert_eq!(literals(r"a\.b"), set(&["a.b"]));
+    assert_eq!(literals("(?i)123"), set(&["123"]));
+    assert_eq!(literals("x{2,3}"), set(&["xx", "xxx"]));
+    assert_eq!(literals("a.*"), None);
+    assert_eq!(literals("(?i)a"), None);
+    assert_eq!(literals("[0-9]{4}"), None);
+
+    let prefix = |text: &str| pattern(text).prefix().map(str::to_owned);
+    assert_eq!(prefix("foo.*").as_deref(), Some("foo"));
+    assert_eq!(prefix("foo(bar|baz).+").as_deref(), Some("fooba"));
+    assert_eq!(prefix("(foo|fox)").as_deref(), Some("fo"));
+    assert_eq!(prefix("a+b").as_deref(), Some("a"));
+    assert_eq!(prefix("a*b"), None);
+    assert_eq!(prefix("(?i)a"), None);
+    assert_eq!(prefix("é|è"), None);
+    assert_eq!(prefix(".*"), None);
+}
+
+#[test]
+fn templates() {
+    let cases = [
+        ("(.*):(.*)", "host:80", "$1", Some("host")),
+        ("(.*):(.*)", "host:80", "${2}x$1", Some("80xhost")),
+        ("(.*):(.*)", "host:80", "$2x", Some("")),
+        ("(.*):(.*)", "host:80", "$0", Some("host:80")),
+        ("(?P<h>.*):.*", "host:80", "$h-${h}", Some("host-host")),
+        ("(?P<h>.*):.*", "host:80", "$h_", Some("")),
+        ("(a)|(b)", "b", "[$1$2]", Some("[b]")),
+        ("a", "a", "$$ $ $- ${ ${1 $", Some("$ $ $- ${ ${1 $")),
+        ("(a)", "a", "$01${01}$9${nope}", Some("")),
+        ("(a)", "b", "$1", None),
+        ("(a)", "b", "x", None),
+        ("a|b", "b", "x", Some("x")),
+        ("(.+)é(.*)", "aéü", "$2é$1", Some("a")),
+    ];
+    for (text, value, template, expected) in cases {
+        assert_eq!(pattern(text).expand(value, template).as_deref(), expected, "{text} {value} {template}");
+    }
+}
+
+#[test]
+fn simple_patterns_need_no_automaton() {
+    for (text, value) in [
+        ("5..", "503"),
+        ("api-.*", "api-1"),
+        (".*err.*", "an error"),
+        (".+", "x"),
+        ("a|b|c", "b"),
+        ("(?i)Foo", "fOO"),
+        ("^(foo|bar)$", "bar"),
+        (".*-(prod)", "x-prod"),
+        ("a.*b.+c", "axxbxxc"),
+    ] {
+        let pattern = pattern(text);
+        assert!(pattern.is_match(value), "{text}");
+        assert!(pattern.inner.automaton.get().is_none(), "{text}");
+    }
+}
+
+/// Patterns that the `regex` crate reads as Go does.
+fn common_pattern() -> impl Strategy<Value = String> {
+    let atom = prop::sample::select(vec![
+        "a", "b", "ab", "é", "\\.", ".", ".", "[ab]", "[^a]", "(?i:ab)", "(?i:s)", "^", "$", "x", "(?:)",
+    ]);
+    atom.prop_map(str::to_owned).prop_recursive(3, 16, 4, |inner| {
+        let repetition = prop::sample::select(vec!["*", "+", "?", "{2}", "{1,2}", "*?", ""]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| format!("({})", parts.join("|"))),
+            (inner, repetition).prop_map(|(part, times)| format!("(?:{part}){times}")),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn fast_paths_answer_as_the_regex_crate(text in common_pattern(), values in prop::collection::vec("[abxsSAB.éſ\n]{0,6}", 8)) {
+        let pattern = Pattern::new(&text).expect("the syntax is common to both");
+        let plain = regex::Regex::new(&format!("^(?s:{text})$")).expect("the syntax is common to both");
+        for value in &values {
+            let expected = plain.is_match(value);
+            prop_assert_eq!(pattern.is_match(value), expected, "{} on {:?}", text, value);
+            prop_assert_eq!(automaton_matches(&pattern, value), expected, "automaton of {} on {:?}", text, value);
+            if expected {
+                prop_assert!(value.starts_with(pattern.prefix().unwrap_or("")));
+            }
+        }
+        for literal in pattern.as_literals().unwrap_or(&[]) {
+            prop_assert!(plain.is_match(literal), "{text} on {literal:?}");
+        }
+        let template = "$0|$1|${2}";
+        for value in &values {
+            let expected = plain.captures(value).map(|captures| {
+                let mut text = String::new();
+                captures.expand(template, &mut text);
+                text
+            });
+            prop_assert_eq!(pattern.expand(value, template), expected, "{} on {:?}", text, value);
+        }
+    }
+
+    #[test]
+    fn globs_answer_as_the_automaton(
+        parts in prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", ".", ".*", ".+", "é", ".{2}"]), 0..6),
+        values in prop::collection::vec("[abé\n]{0,8}", 8),
+    ) {
+        let pattern = Pattern::new(&parts.concat()).expect("a glob");
+        prop_assert!(!matches!(pattern.inner.shape, Shape::Automaton));
+        for value in &values {
+            prop_assert_eq!(pattern.is_match(value), automaton_matches(&pattern, value), "{:?} on {:?}", parts, value);
+        }
+    }
+
+    #[test]
+    fn any_text_is_answered(text in "[ab01.*+?(){}\\[\\],|^$\\\\:<>P=i!&~é-]{0,24}", value in "[ab01é-]{0,8}") {
+        if let Ok(pattern) = Pattern::new(&text) {
+            prop_assert_eq!(pattern.is_match(&value), automaton_matches(&pattern, &value), "{:?}", text);
+        }
+    }
+}
