@@ -83,7 +83,7 @@ def read_file(data_dir, path, found, notes):
         targets = [found[name][labels] for name, labels in map(identity, header[1:])]
         clock = int
     elif header in (["timestamp", "value"], ["TimeStamp", "Value", "Label"]):
-        targets = narrow_targets(os.path.relpath(path, data_dir), header, found)
+        targets = narrow_targets(data_dir, path, header, found)
         clock = milliseconds
     else:
         return
@@ -100,9 +100,10 @@ def read_file(data_dir, path, found, notes):
             series.samples[time] = value
 
 
-def narrow_targets(relative, header, found):
+def narrow_targets(data_dir, path, header, found):
     """The series of a file with one or two columns of values, named by its path."""
-    *folders, file_name = relative.split(os.sep)
+    *folders, file_name = os.path.relpath(path, data_dir).split(os.sep)
+    folders = folders or [os.path.basename(os.path.realpath(data_dir))]
     name = folders[0].replace("-", "_")
     pairs = {"group": "/".join(folders[1:]), "file": re.sub(r"\.csv(\.gz)?$", "", file_name)}
     labels = frozenset((label, text) for label, text in pairs.items() if text)

@@ -11,8 +11,8 @@ trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
 failed=0
 for folder in "$@"; do
     echo "recordings in $folder"
-    python3 -B "$here/lines.py" "$folder" | gzip -1 >"$work/lines.lp.gz"
-    "$BAROGRAPH" import --data-dir "$work/data" "$work/lines.lp.gz"
+    python3 -B "$here/to_lines.py" "$folder" "$work/lines" | tail -n 1
+    "$BAROGRAPH" import --data-dir "$work/data" "$work/lines"/*.lp
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$BAROGRAPH" serve --data-dir "$work/data" --listen "127.0.0.1:$port" --self-interval 0s 2>"$work/log" &
     server=$!
@@ -21,10 +21,10 @@ for folder in "$@"; do
         kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
         sleep 0.1
     done
-    python3 -B "$here/compare.py" "http://127.0.0.1:$port" "$folder" || failed=1
+    python3 -B "$here/check.py" "$folder" "http://127.0.0.1:$port" || failed=1
     kill "$server"
     wait "$server"
     server=
-    rm -rf "$work/data"
+    rm -rf "$work/data" "$work/lines"
 done
 exit $failed

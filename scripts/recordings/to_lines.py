@@ -12,8 +12,8 @@ DATA_DIR is searched for *.csv and *.csv.gz; each file's header says what it is:
                           `FOLDER,group=SUBFOLDER,file=NAME value=...`
   TimeStamp,Value,Label   the same with a second field: `value=...,label=...`
 
-where FOLDER is the first part of the path below DATA_DIR, `-` written as `_`. Line
-protocol has no NaN and no infinities: such cells are left out and counted. Each input
+where FOLDER is the first folder below DATA_DIR (DATA_DIR itself for files that lie in it
+directly), `-` written as `_`. Line protocol has no NaN and no infinities: such cells are left out and counted. Each input
 becomes one file of OUT_DIR. Where two inputs hold the same series, import them in the
 order of their names: the later one wins where timestamps are equal.
 
@@ -101,10 +101,10 @@ def wide(rows, header, out, counts):
                 counts["values"] += 1
 
 
-def narrow(rows, fields, path, out, counts):
+def narrow(rows, fields, folders, path, out, counts):
     """One line a row, the columns as fields."""
-    measurement = path.parts[0].replace("-", "_")
-    series = key(measurement, [("group", "/".join(path.parts[1:-1])), ("file", stem(path))])
+    measurement = folders[0].replace("-", "_")
+    series = key(measurement, [("group", "/".join(folders[1:])), ("file", stem(path))])
     counts["series"] = len(fields)
     for row in rows:
         cells = []
@@ -128,7 +128,7 @@ def opened(path, mode):
     return gzip.open(path, mode, newline="") if path.suffix == ".gz" else open(path, mode, newline="")
 
 
-def convert(path, relative, target):
+def convert(path, folders, target):
     """Converts one file; None where its header is of no known kind."""
     with opened(path, "rt") as text:
         rows = csv.reader(text)
@@ -140,7 +140,7 @@ def convert(path, relative, target):
             if header[0] == "timestamp_ms":
                 wide(rows, header, out, counts)
             else:
-                narrow(rows, [name.lower() for name in header[1:]], relative, out, counts)
+                narrow(rows, [name.lower() for name in header[1:]], folders, path, out, counts)
         return counts
 
 
@@ -160,7 +160,8 @@ def main():
         relative = path.relative_to(options.data_dir)
         name = "__".join([*relative.parts[:-1], stem(path)]) + (".lp.gz" if options.gzip else ".lp")
         try:
-            counts = convert(path, relative, options.out_dir / name)
+            folders = relative.parts[:-1] or (options.data_dir.resolve().name,)
+            counts = convert(path, folders, options.out_dir / name)
         except Unwritable as error:
             print(f"{relative}: cannot be written: {error}", file=sys.stderr)
             failed = True
