@@ -169,16 +169,6 @@ impl Pattern {
         let built = build(&inner.translated).ok()?;
         Some(inner.automaton.get_or_init(|| built))
     }
-
-    /// The only values that can match, where the expression is a list of them.
-    pub fn as_literals(&self) -> Option<&[String]> {
-        None
-    }
-
-    /// What every match begins with.
-    pub fn prefix(&self) -> Option<&str> {
-        None
-    }
 }
 
 fn build(translated: &str) -> Result<Regex, regex::Error> {
