@@ -20,7 +20,7 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve test lint bench conformance recordings fuzz clean prepare build checks
+.PHONY: help serve test lint bench conformance recordings differential fuzz clean prepare build checks
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
+	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
 
@@ -68,6 +69,10 @@ conformance: prepare
 recordings: build
 	@test -n "$(DIR)" || { echo 'Which folder of .csv recordings? make recordings DIR=path'; exit 2; }
 	@BAROGRAPH=$(BAROGRAPH) scripts/recordings/run.sh $(DIR)
+
+# Needs prometheus and promtool (Debian: prometheus). Without DIR the data is made up.
+differential: build
+	@scripts/differential/run.py --barograph $(BAROGRAPH) $(DIR)
 
 fuzz: prepare
 	@scripts/fuzz.sh $(TARGET) $(SECONDS)
