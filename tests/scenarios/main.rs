@@ -1,4 +1,5 @@
 //! The scenarios: what needs the whole database, or the whole repository, to be tested. One binary, because each test
 //! binary links RocksDB.
 
+mod fuzz;
 mod tidy;

@@ -1,0 +1,222 @@
+//! What the fuzzers check: one function from any bytes to "nothing is wrong" for each reader of foreign bytes.
+//!
+//! The targets under `fuzz/` hand libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` hands them the seeds
+//! and every input that ever failed. A function panics where the code under test does, or where its answer is wrong.
+
+use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
+use barograph_engine::codec::timestamps::Frame;
+use barograph_engine::codec::{CodecId, adaptive, varint};
+use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
+use barograph_engine::model::Labels;
+use barograph_query::{QueryError, syntax};
+
+/// A target: its name, which is that of its folder of seeds, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("chunk", chunk),
+    ("codecs", codecs),
+    ("round_trip", round_trip),
+    ("labels", label_set),
+    ("line", line),
+    ("query", query),
+];
+
+const KEY: &[u8] = b"key";
+const CHECKSUM_LEN: usize = 4;
+/// Most samples of a column that a codec is asked for; inputs are short.
+const COUNT_MAX: usize = 5000;
+
+/// A chunk whose checksum is right and all else is not: what a reader meets behind the checksum.
+pub fn chunk(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
+        bytes.truncate(body);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(KEY);
+    hasher.update(&bytes);
+    bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
+
+    let Ok(chunk) = Chunk::open(KEY, &bytes) else { return };
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    if chunk.decode(&mut Scratch::default(), &mut timestamps, &mut values).is_err() {
+        assert!(timestamps.is_empty() && values.is_empty(), "a failed decode left samples");
+        return;
+    }
+    assert_eq!((timestamps.len(), values.len()), (chunk.count(), chunk.count()));
+    assert_eq!((timestamps.first(), timestamps.last()), (Some(&chunk.first()), Some(&chunk.last())));
+    assert!(timestamps.windows(2).all(|pair| pair[0] < pair[1]), "timestamps do not ascend");
+    let mut ints = Vec::new();
+    timestamps.clear();
+    let read_as_ints = chunk.decode_ints(&mut timestamps, &mut ints);
+    assert_eq!(read_as_ints.is_ok(), chunk.kind() == ChunkKind::Int);
+}
+
+/// Sections of any bytes for every codec: byte 0 the codec, two bytes the count, the rest as it falls.
+pub fn codecs(data: &[u8]) {
+    let [codec, low, high, section @ ..] = data else { return };
+    let Ok(codec) = CodecId::from_byte(*codec) else { return };
+    let count = 1 + usize::from(u16::from_le_bytes([*low, *high])) % COUNT_MAX;
+    let (mut ints, mut floats, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+
+    let mut at = 0;
+    let ends = varint::read(section, &mut at).and_then(|first| Ok((first, varint::read(section, &mut at)?)));
+    if let Ok((first, last)) = ends {
+        let frame = Frame { first: varint::unzigzag(first), last: varint::unzigzag(last), count };
+        let _ = adaptive::decode_times(codec, &section[at..], frame, 1000, &mut ints);
+        assert!(ints.len() <= count, "{} timestamps of {count}", ints.len());
+        ints.clear();
+    }
+    let decoded = adaptive::decode_ints(codec, section, count, &mut ints);
+    assert!(ints.len() <= count && (decoded.is_err() || ints.len() == count));
+    let decoded = adaptive::decode_floats(codec, section, count, &mut scratch, &mut floats);
+    assert!(floats.len() <= count && (decoded.is_err() || floats.len() == count));
+}
+
+/// Samples made of the bytes go through an open chunk and a stored one, and come back.
+pub fn round_trip(data: &[u8]) {
+    let Some((&how, data)) = data.split_first() else { return };
+    let (timestamps, raw) = columns(how, data);
+    if timestamps.is_empty() {
+        return;
+    }
+    let mut bytes = Vec::new();
+    if how & 1 == 0 {
+        let values: Vec<f64> = raw.iter().map(|&raw| float(how, raw)).collect();
+        let mut open = OpenChunk::new(ChunkKind::Float);
+        timestamps.iter().zip(&values).for_each(|(&timestamp, &value)| open.push_float(timestamp, value));
+        encode(KEY, &timestamps, ChunkValues::Float(&values), &mut bytes);
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let (mut found, mut found_values) = (Vec::new(), Vec::new());
+        open.decode(&mut found, &mut found_values);
+        assert_eq!((&found, bits(&found_values)), (&timestamps, bits(&values)));
+        let (mut found, mut found_values) = (Vec::new(), Vec::new());
+        let chunk = Chunk::open(KEY, &bytes).expect("a chunk just encoded");
+        chunk.decode(&mut Scratch::default(), &mut found, &mut found_values).expect("a chunk just encoded");
+        assert_eq!((&found, bits(&found_values)), (&timestamps, bits(&values)));
+    } else {
+        let mut open = OpenChunk::new(ChunkKind::Int);
+        timestamps.iter().zip(&raw).for_each(|(&timestamp, &value)| open.push_int(timestamp, value));
+        encode(KEY, &timestamps, ChunkValues::Int(&raw), &mut bytes);
+        let (mut found, mut found_values) = (Vec::new(), Vec::new());
+        open.decode_ints(&mut found, &mut found_values);
+        assert_eq!((&found, &found_values), (&timestamps, &raw));
+        let (mut found, mut found_values) = (Vec::new(), Vec::new());
+        let chunk = Chunk::open(KEY, &bytes).expect("a chunk just encoded");
+        chunk.decode_ints(&mut found, &mut found_values).expect("a chunk just encoded");
+        assert_eq!((&found, &found_values), (&timestamps, &raw));
+    }
+}
+
+/// Bit 1 of `how`: values of 8 bytes, else steps of one; bits 2 and 3: the unit of time; bit 4: steps of time of
+/// 8 bytes, else of two.
+fn columns(how: u8, data: &[u8]) -> (Vec<i64>, Vec<i64>) {
+    let unit = [1, 1_000, 1_000_000, 1_000_000_000][usize::from(how >> 2 & 3)];
+    let (time_len, value_len) = (if how & 16 == 0 { 2 } else { 8 }, if how & 2 == 0 { 1 } else { 8 });
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    let (mut timestamp, mut value) = (if how & 32 == 0 { 0 } else { i64::MIN }, 0i64);
+    for sample in data.chunks_exact(time_len + value_len) {
+        let (time, raw) = sample.split_at(time_len);
+        let step = little_endian(time).unsigned_abs().max(1);
+        let step = step.saturating_mul(if time_len == 2 { unit } else { 1 });
+        let Some(next) = timestamp.checked_add_unsigned(step) else { break };
+        timestamp = next;
+        value = if value_len == 1 { value.wrapping_add(i64::from(raw[0] as i8)) } else { little_endian(raw) };
+        timestamps.push(timestamp);
+        values.push(value);
+    }
+    (timestamps, values)
+}
+
+fn little_endian(bytes: &[u8]) -> i64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    i64::from_le_bytes(word)
+}
+
+/// Bits 6 and 7 of `how`: any bits, whole numbers, one decimal, thirds.
+fn float(how: u8, raw: i64) -> f64 {
+    match how >> 6 {
+        0 => f64::from_bits(raw as u64),
+        1 => raw as f64,
+        2 => raw as f64 / 10.0,
+        _ => raw as f64 / 3.0,
+    }
+}
+
+/// A label set as the store gives it back: refused, or the same bytes again.
+pub fn label_set(data: &[u8]) {
+    let Ok(set) = Labels::from_bytes(data) else { return };
+    assert_eq!(set.as_bytes(), data);
+    let again = Labels::from_pairs(set.iter()).expect("labels that were accepted");
+    assert_eq!(again, set);
+    assert_eq!(set.iter().count(), set.len());
+    for (name, value) in set.iter() {
+        assert_eq!(set.get(name), Some(value));
+    }
+    let _ = set.to_string();
+}
+
+/// Line protocol of any bytes: each good line stands alone and means the same, each bad one says where it is bad.
+pub fn line(data: &[u8]) {
+    let limits = LineLimits::default();
+    for parsed in Lines::new(data, Precision::Nanosecond, limits) {
+        let line = match parsed {
+            Ok(line) => line,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                continue;
+            }
+        };
+        let mut alone = Lines::new(line.bytes(), Precision::Nanosecond, limits);
+        let again = alone.next().expect("a line").expect("a line that was good before");
+        assert_eq!((again.series_key, again.timestamp), (line.series_key, line.timestamp));
+        assert!(again.fields().eq(line.fields()), "the same line, other fields");
+        assert!(alone.next().is_none(), "one line became two");
+        for (key, _) in line.fields() {
+            if let Err(reason) = labels(line.series_key, key, &[], &Naming::MeasurementField) {
+                assert!(!line.reject(reason).to_string().is_empty());
+            }
+        }
+    }
+}
+
+/// A query of any text: an error that lies inside the text, or a tree that prints and parses to itself.
+pub fn query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let expr = match syntax::parse(text) {
+        Ok(expr) => expr,
+        Err(error) => {
+            if let QueryError::Parse { start, end, .. } = &error {
+                assert!(start <= end && *end as usize <= text.len(), "{error}: {start}..{end}");
+            }
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    if let Some(again) = reparse(&syntax::print(&expr)) {
+        assert_eq!(again, expr);
+    }
+    if let Some(again) = reparse(&syntax::pretty(&expr)) {
+        // A long operand of a sign is put in parentheses when it is broken into lines.
+        let bare = |expr| syntax::print(expr).replace(['(', ')'], "");
+        assert_eq!(bare(&again), bare(&expr));
+    }
+    let _ = syntax::json(&expr);
+}
+
+/// Parses what was printed; `None` where it is too long or too deep, which the query it came from need not be.
+fn reparse(printed: &str) -> Option<syntax::ast::Expr> {
+    match syntax::parse(printed) {
+        Ok(expr) => Some(expr),
+        Err(error) => {
+            let text = error.to_string();
+            let is_limit =
+                printed.len() > syntax::QUERY_BYTES_MAX || text.contains("deep") || text.contains("chains");
+            assert!(is_limit, "{printed:?}: {error}");
+            None
+        }
+    }
+}
