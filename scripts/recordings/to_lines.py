@@ -13,9 +13,10 @@ DATA_DIR is searched for *.csv and *.csv.gz; each file's header says what it is:
   TimeStamp,Value,Label   the same with a second field: `value=...,label=...`
 
 where FOLDER is the first folder below DATA_DIR (DATA_DIR itself for files that lie in it
-directly), `-` written as `_`. Line protocol has no NaN and no infinities: such cells are left out and counted. Each input
-becomes one file of OUT_DIR. Where two inputs hold the same series, import them in the
-order of their names: the later one wins where timestamps are equal.
+directly), `-` written as `_`. Line protocol has no NaN and no infinities: such cells are
+left out and counted. Each input becomes one file of OUT_DIR. Where two inputs hold the
+same series, import them in the order of their names: the later one wins where timestamps
+are equal.
 
 Prints one line an input. Exits with 1 if a label cannot be written, 2 on bad input.
 """
