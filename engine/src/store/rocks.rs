@@ -99,8 +99,15 @@ impl RocksKv {
     /// RocksDB refused, the MANIFEST is damaged, or opening took longer than
     /// `open_timeout` (a thread of it then goes on spinning: exit the process).
     pub fn open(settings: RocksSettings) -> Result<Self> {
-        if settings.dir.join("CURRENT").exists() {
-            crate::store::manifest::check(&settings.dir)?;
+        let manifest = crate::store::manifest::check(&settings.dir)?;
+        if let Some(tail) = manifest.tail {
+            tracing::warn!(
+                dir = %settings.dir.display(),
+                offset = tail.offset,
+                bytes = tail.bytes,
+                what = tail.what,
+                "the MANIFEST ends in an unfinished record, which is dropped"
+            );
         }
         let (sender, receiver) = mpsc::channel();
         let timeout = settings.open_timeout;
