@@ -244,6 +244,42 @@ fn a_directory_is_checked_by_its_current() {
     assert_eq!(error(dir.path()), message("it is not a plain file"));
 }
 
+/// What the linked RocksDB writes itself, closed and opened again in between.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn every_flipped_bit_of_a_real_manifest_is_found() {
+    use crate::store::kv::{Family, Kv};
+    use crate::store::rocks::{RocksKv, RocksSettings};
+    let dir = TempDir::new().unwrap();
+    let settings = RocksSettings {
+        dir: dir.path().join("store"),
+        staging: dir.path().join("staging"),
+        cache_bytes: 1 << 20,
+        open_timeout: std::time::Duration::from_secs(60),
+        read_only: false,
+    };
+    for round in 0u8..2 {
+        let store = RocksKv::open(settings.clone()).unwrap();
+        store.commit(vec![(vec![round], Some(b"record".to_vec()))]).unwrap();
+        let mut table = store.table(Family::Chunks).unwrap();
+        table.put(&[round, 1], b"chunk").unwrap();
+        let table = table.finish().unwrap();
+        store.ingest(Family::Chunks, vec![table]).unwrap();
+    }
+    let report = check(&settings.dir).unwrap();
+    assert!(report.records > 5 && report.tail.is_none(), "{report:?}");
+    let path = settings.dir.join(report.manifest.unwrap());
+    let bytes = fs::read(&path).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(scan(&path, &flipped[..]).is_err(), "bit {bit}");
+    }
+    fs::remove_file(settings.dir.join("CURRENT")).unwrap();
+    let error = RocksKv::open(settings).err().unwrap().to_string();
+    assert!(error.ends_with("it is missing beside table files"), "{error}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_place_of_a_file_is_refused_unopened() {
