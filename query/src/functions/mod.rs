@@ -11,8 +11,18 @@
 use std::sync::LazyLock;
 
 pub mod aggregates;
+pub(crate) mod classic;
+pub(crate) mod compensated;
+pub(crate) mod counter;
+pub(crate) mod flags;
+pub(crate) mod histogram_change;
+pub(crate) mod instant;
+pub(crate) mod over_time;
+pub(crate) mod quantile;
 mod suggest;
 mod table;
+pub(crate) mod time;
+pub(crate) mod window;
 
 pub use suggest::nearest;
 

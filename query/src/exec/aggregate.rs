@@ -1,0 +1,235 @@
+//! Aggregations: groups are found once for each series, columns are folded in the order of
+//! the series, so that compensated sums do not depend on how many cores took part.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::Labels;
+use rayon::prelude::*;
+
+use super::labels::{only, sorted_names, without};
+use super::steps::Steps;
+use super::{Evaluator, mixed, rank};
+use crate::error::QueryError;
+use crate::functions::compensated::{Mean, Sum};
+use crate::plan::Aggregate;
+use crate::series::{ABSENT, Points, Series, Vector, is_absent};
+use crate::syntax::ast::{AggregateOp, Grouping};
+use crate::syntax::span::Span;
+
+/// Values folded below which other threads are not worth waking.
+const PARALLEL_MIN_VALUES: usize = 1 << 17;
+
+/// Steps one piece of work has at least.
+const CHUNK_STEPS: usize = 64;
+
+/// Series of a vector by the group they belong to; members in the order of the vector.
+pub(super) struct Groups {
+    /// Labels of each group.
+    pub labels: Vec<Labels>,
+    /// Whether any member has a name that is to be dropped.
+    pub drop_name: Vec<bool>,
+    /// Indices of each group's members.
+    pub members: Vec<Vec<usize>>,
+}
+
+impl Groups {
+    /// Groups `vector`; groups are in the order of their first member.
+    pub fn of(vector: &Vector, grouping: &Grouping) -> Groups {
+        let key: Box<dyn Fn(&Labels) -> Labels> = match grouping {
+            Grouping::None => Box::new(|_| Labels::empty()),
+            Grouping::By(names) => {
+                let names = sorted_names(names);
+                Box::new(move |l| only(l, &names))
+            }
+            Grouping::Without(names) => {
+                let names = sorted_names(names);
+                Box::new(move |l| without(l, &names))
+            }
+        };
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut groups = Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() };
+        for (i, series) in vector.iter().enumerate() {
+            let labels = key(&series.labels);
+            let place = *places.entry(labels).or_insert_with_key(|labels| {
+                groups.labels.push(labels.clone());
+                groups.drop_name.push(false);
+                groups.members.push(Vec::new());
+                groups.labels.len() - 1
+            });
+            groups.drop_name[place] |= series.drop_name;
+            groups.members[place].push(i);
+        }
+        groups
+    }
+}
+
+/// Evaluates an aggregation at all steps.
+pub(super) fn evaluate(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    span: Span,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    use AggregateOp as A;
+    match aggregate.op {
+        A::Topk | A::Bottomk | A::Limitk | A::LimitRatio => return rank::choose(ev, aggregate, steps),
+        A::CountValues => return rank::count_values(ev, aggregate, steps),
+        A::Quantile => return rank::quantile(ev, aggregate, steps),
+        _ => {}
+    }
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    let groups = Groups::of(&vector, &aggregate.grouping);
+    let histograms = vector.iter().any(|s| s.points.histograms.is_some());
+    if histograms && matches!(aggregate.op, A::Sum | A::Avg) {
+        return mixed::aggregate(ev, aggregate, &vector, &groups, steps);
+    }
+    if histograms && matches!(aggregate.op, A::Min | A::Max | A::Stddev | A::Stdvar) {
+        note_ignored(ev, aggregate, &vector);
+    }
+    ev.ctx.budget.check()?;
+    let columns = match aggregate.op {
+        A::Sum => fold(&vector, &groups, steps, Sum::first, |s, v| *s = s.add(v), |s| s.total()),
+        A::Avg => fold(&vector, &groups, steps, Mean::first, Mean::add, |m| m.mean()),
+        A::Min => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
+        A::Max => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
+        A::Stddev => fold(&vector, &groups, steps, Moments::first, Moments::add, |m| m.variance().sqrt()),
+        A::Stdvar => fold(&vector, &groups, steps, Moments::first, Moments::add, |m| m.variance()),
+        _ => count(&vector, &groups, steps, aggregate.op),
+    };
+    let _ = span;
+    Ok(assemble(groups, columns))
+}
+
+/// An info for each aggregation that saw histograms and took no notice of them.
+pub(super) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector: &Vector) {
+    if vector.iter().any(|s| s.points.histograms.is_some()) {
+        let name = crate::functions::aggregates::of(aggregate.op).name;
+        ev.notes.info(aggregate.expr.span, format!("ignored histogram in {name} aggregation"));
+    }
+}
+
+/// Takes `v` if it is more extreme or the first that is not NaN.
+fn keep_if(kept: &mut f64, v: f64, more_extreme: bool) {
+    if more_extreme || kept.is_nan() {
+        *kept = v;
+    }
+}
+
+impl Sum {
+    fn first(v: f64) -> Sum {
+        Sum { sum: v, error: 0.0 }
+    }
+}
+
+impl Mean {
+    fn first(v: f64) -> Mean {
+        let mut m = Mean::default();
+        m.add(v);
+        m
+    }
+}
+
+/// Count, mean and sum of squared distances, by Welford's recurrence.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn first(v: f64) -> Moments {
+        // A group that begins with an infinity has no variance.
+        let squares = if v.is_finite() { 0.0 } else { f64::NAN };
+        Moments { count: 1.0, mean: v, squares }
+    }
+
+    fn add(&mut self, v: f64) {
+        self.count += 1.0;
+        let delta = v - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (v - self.mean);
+    }
+
+    fn variance(&self) -> f64 {
+        self.squares / self.count
+    }
+}
+
+/// One column for each group: the members' floats folded step by step.
+fn fold<S: Copy + Send>(
+    vector: &Vector,
+    groups: &Groups,
+    steps: Steps,
+    first: impl Fn(f64) -> S + Sync,
+    add: impl Fn(&mut S, f64) + Sync,
+    total: impl Fn(&S) -> f64 + Sync,
+) -> Vec<Points> {
+    let fold_part = |members: &[usize], from: usize, to: usize| -> Vec<f64> {
+        let mut states: Vec<Option<S>> = vec![None; to - from];
+        for &m in members {
+            for (state, &v) in states.iter_mut().zip(&vector[m].points.floats[from..to]) {
+                if is_absent(v) {
+                    continue;
+                }
+                match state {
+                    Some(state) => add(state, v),
+                    None => *state = Some(first(v)),
+                }
+            }
+        }
+        states.iter().map(|s| s.as_ref().map_or(ABSENT, &total)).collect()
+    };
+    if vector.len() * steps.count < PARALLEL_MIN_VALUES {
+        let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count);
+        return groups.members.iter().map(whole).map(column).collect();
+    }
+    let parts: Vec<(usize, usize)> = (0..groups.members.len())
+        .flat_map(|g| (0..steps.count).step_by(CHUNK_STEPS).map(move |s| (g, s)))
+        .collect();
+    let folded: Vec<Vec<f64>> = parts
+        .par_iter()
+        .map(|&(g, from)| fold_part(&groups.members[g], from, (from + CHUNK_STEPS).min(steps.count)))
+        .collect();
+    let mut columns = vec![Vec::with_capacity(steps.count); groups.members.len()];
+    for ((g, _), part) in parts.into_iter().zip(folded) {
+        columns[g].extend(part);
+    }
+    columns.into_iter().map(column).collect()
+}
+
+fn column(floats: Vec<f64>) -> Points {
+    Points { floats, histograms: None }
+}
+
+/// `count` and `group`, which take values of any kind.
+fn count(vector: &Vector, groups: &Groups, steps: Steps, op: AggregateOp) -> Vec<Points> {
+    let of_members = |members: &Vec<usize>| {
+        let mut counts = vec![0u64; steps.count];
+        for &m in members {
+            let points = &vector[m].points;
+            for (i, c) in counts.iter_mut().enumerate() {
+                *c += u64::from(points.has(i));
+            }
+        }
+        let value = |c: u64| match (c, op) {
+            (0, _) => ABSENT,
+            (_, AggregateOp::Group) => 1.0,
+            (c, _) => c as f64,
+        };
+        column(counts.into_iter().map(value).collect())
+    };
+    groups.members.iter().map(of_members).collect()
+}
+
+/// Puts labels to the columns; groups without values are left out.
+pub(super) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
+    groups
+        .labels
+        .into_iter()
+        .zip(groups.drop_name)
+        .zip(columns)
+        .map(|((labels, drop_name), points)| Series { labels, drop_name, points })
+        .filter(|s| s.points.any())
+        .collect()
+}

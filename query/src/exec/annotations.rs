@@ -1,0 +1,129 @@
+//! Warnings and infos: what was odd about an answer, and where in the query.
+//!
+//! Each text is kept once, in order of appearance. Kernels do not build texts: they raise
+//! [`Flags`](crate::functions::flags::Flags), and the texts are made once for each series.
+
+use std::collections::HashSet;
+
+use crate::functions::flags::Flags;
+use crate::syntax::span::Span;
+
+/// How serious a note is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Level {
+    Warning,
+    Info,
+}
+
+/// The notes of a query.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    seen: HashSet<(Level, Span, String)>,
+    ordered: Vec<(Level, Span, String)>,
+}
+
+impl Notes {
+    /// Adds a warning about the expression at `span`.
+    pub fn warn(&mut self, span: Span, text: impl Into<String>) {
+        self.add(Level::Warning, span, text.into());
+    }
+
+    /// Adds an info about the expression at `span`.
+    pub fn info(&mut self, span: Span, text: impl Into<String>) {
+        self.add(Level::Info, span, text.into());
+    }
+
+    fn add(&mut self, level: Level, span: Span, text: String) {
+        let note = (level, span, text);
+        if !self.seen.contains(&note) {
+            self.seen.insert(note.clone());
+            self.ordered.push(note);
+        }
+    }
+
+    /// The texts of warnings and of infos, with positions in `query`.
+    pub fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        let (mut warnings, mut infos) = (Vec::new(), Vec::new());
+        for (level, span, text) in &self.ordered {
+            let position = span.position(query);
+            match level {
+                Level::Warning => warnings.push(format!("PromQL warning: {text} ({position})")),
+                Level::Info => infos.push(format!("PromQL info: {text} ({position})")),
+            }
+        }
+        (warnings, infos)
+    }
+}
+
+/// `for metric name "…"`, or nothing for a series without a name.
+pub(crate) fn for_metric(text: &str, name: &str) -> String {
+    if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {name:?}") }
+}
+
+/// The text about a φ that is none.
+pub(crate) fn bad_phi(phi: f64) -> String {
+    format!("quantile value should be between 0 and 1, got {}", go_float(phi))
+}
+
+/// A float as `%g` prints it.
+pub(crate) fn go_float(v: f64) -> String {
+    if v.is_infinite() {
+        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let exponent = if v == 0.0 || v.is_nan() { 0.0 } else { v.abs().log10().floor() };
+    if !(-4.0..21.0).contains(&exponent) {
+        let text = format!("{v:e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = match power.strip_prefix('-') {
+            Some(digits) => ('-', digits),
+            None => ('+', power),
+        };
+        return format!("{mantissa}e{sign}{digits:0>2}");
+    }
+    format!("{v}")
+}
+
+/// Notes for what is raised about a series called `name`, at the argument's place.
+pub(crate) fn note_flags(notes: &mut Notes, flags: Flags, name: &str, span: Span) {
+    if flags.is_empty() {
+        return;
+    }
+    let warnings = [
+        (Flags::MIXED, for_metric("encountered a mix of histograms and floats", name)),
+        (Flags::NOT_COUNTER, format!("this native histogram metric is not a counter: {name:?}")),
+        (Flags::NOT_GAUGE, format!("this native histogram metric is not a gauge: {name:?}")),
+        (
+            Flags::MIXED_BUCKETS,
+            for_metric(
+                "vector contains a mix of histograms with exponential and custom buckets schemas",
+                name,
+            ),
+        ),
+        (
+            Flags::START_OVERLAP,
+            format!("sample has start time that overlaps with previous sample timestamp for metric {name:?}"),
+        ),
+        (Flags::RESET_CONFLICT_ADD, "conflicting counter resets during histogram addition".to_owned()),
+        (Flags::RESET_CONFLICT_SUB, "conflicting counter resets during histogram subtraction".to_owned()),
+        (Flags::RESET_CONFLICT_AGG, "conflicting counter resets during histogram aggregation".to_owned()),
+    ];
+    for (flag, text) in warnings {
+        if flags.has(flag) {
+            notes.warn(span, text);
+        }
+    }
+    let infos = [
+        (
+            Flags::HISTOGRAMS_IGNORED,
+            for_metric("ignored histograms in a range containing both floats and histograms", name),
+        ),
+        (Flags::RECONCILED_ADD, "mismatched custom buckets were reconciled during addition".to_owned()),
+        (Flags::RECONCILED_SUB, "mismatched custom buckets were reconciled during subtraction".to_owned()),
+        (Flags::RECONCILED_AGG, "mismatched custom buckets were reconciled during aggregation".to_owned()),
+    ];
+    for (flag, text) in infos {
+        if flags.has(flag) {
+            notes.info(span, text);
+        }
+    }
+}

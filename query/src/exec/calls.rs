@@ -1,0 +1,213 @@
+//! Function calls: prepares the arguments and hands them to what computes.
+
+use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
+
+use super::steps::Steps;
+use super::{Evaluator, finish, info, labels, range, selector};
+use crate::error::QueryError;
+use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
+use crate::plan::{Call, Kind, Node};
+use crate::series::{ABSENT, Points, Series, Value, Vector, is_absent};
+
+/// Evaluates a call at all steps.
+pub(super) fn evaluate(
+    ev: &mut Evaluator<'_>,
+    call: &Call,
+    node: &Node,
+    steps: Steps,
+) -> Result<Value, QueryError> {
+    use FunctionId as F;
+    let id = call.function.id;
+    if call.args.iter().any(|a| a.value_type() == ValueType::RangeVector) {
+        let vector = range::call(ev, call, steps)?;
+        return Ok(Value::Vector(match id {
+            F::AbsentOverTime => absent(&vector, &call.args[0], steps),
+            _ => vector,
+        }));
+    }
+    match id {
+        F::Time => return Ok(Value::Scalar(times(steps))),
+        F::Scalar => return Ok(Value::Scalar(only_float(&ev.vector(&call.args[0], steps)?, steps))),
+        F::MinOf | F::MaxOf => return scalar_extreme(ev, call, steps),
+        _ => {}
+    }
+    Ok(Value::Vector(match id {
+        F::Vector => {
+            let points = Points { floats: ev.scalar(&call.args[0], steps)?, histograms: None };
+            vec![Series { labels: Labels::empty(), drop_name: false, points }]
+        }
+        F::Absent => {
+            let vector = ev.vector(&call.args[0], steps)?;
+            absent(&vector, &call.args[0], steps)
+        }
+        F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => sorted(ev, call, node, steps)?,
+        F::LabelReplace => labels::replace(ev, call, steps)?,
+        F::LabelJoin => labels::join(ev, call, steps)?,
+        F::Timestamp => timestamp(ev, call, steps)?,
+        F::StartTimestamp => start_timestamp(ev, call, steps)?,
+        F::Info => info::evaluate(ev, call, steps)?,
+        F::HistogramQuantile
+        | F::HistogramQuantiles
+        | F::HistogramFraction
+        | F::HistogramCount
+        | F::HistogramSum
+        | F::HistogramAvg
+        | F::HistogramStddev
+        | F::HistogramStdvar => super::buckets::evaluate(ev, call, steps)?,
+        _ => each_float(ev, call, steps)?,
+    }))
+}
+
+fn times(steps: Steps) -> Vec<f64> {
+    (0..steps.count).map(|i| steps.at(i) as f64 / 1000.0).collect()
+}
+
+fn scalar_extreme(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Value, QueryError> {
+    let mut result = ev.scalar(&call.args[0], steps)?;
+    let other = ev.scalar(&call.args[1], steps)?;
+    for (a, b) in result.iter_mut().zip(other) {
+        let either_nan = a.is_nan() || b.is_nan();
+        *a = match call.function.id {
+            _ if either_nan => f64::NAN,
+            FunctionId::MinOf => a.min(b),
+            _ => a.max(b),
+        };
+    }
+    Ok(Value::Scalar(result))
+}
+
+/// The value of the one float element at each step, NaN where there is not exactly one.
+fn only_float(vector: &Vector, steps: Steps) -> Vec<f64> {
+    let mut values = vec![ABSENT; steps.count];
+    let mut many = vec![false; steps.count];
+    for series in vector {
+        for (i, &v) in series.points.floats.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            many[i] |= !is_absent(values[i]);
+            values[i] = v;
+        }
+    }
+    values.iter().zip(many).map(|(&v, many)| if many || is_absent(v) { f64::NAN } else { v }).collect()
+}
+
+/// Functions that map each float of a vector; histograms are left out.
+fn each_float(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let id = call.function.id;
+    let Some(arg) = call.args.first() else {
+        // Date functions without an argument speak of the evaluation time.
+        let floats = times(steps).into_iter().map(|t| time::part(id, t)).collect();
+        let points = Points { floats, histograms: None };
+        return Ok(vec![Series { labels: Labels::empty(), drop_name: false, points }]);
+    };
+    let mut vector = ev.vector(arg, steps)?;
+    let mut params = Vec::new();
+    for arg in &call.args[1..] {
+        params.push(ev.scalar(arg, steps)?);
+    }
+    for series in &mut vector {
+        series.drop_name |= call.function.name_rule == NameRule::Drop;
+        series.points.histograms = None;
+        if time::is_part(id) {
+            series.points.map_floats(|v| time::part(id, v));
+        } else if params.is_empty() && id != FunctionId::Round {
+            let f = instant::unary(id);
+            series.points.map_floats(f);
+        } else {
+            instant::with_params(id, &mut series.points.floats, &params);
+        }
+    }
+    vector.retain(|s| s.points.any());
+    Ok(vector)
+}
+
+/// `timestamp`: a selector's samples have their own times, other values the step's.
+fn timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let arg = &call.args[0];
+    let mut vector = match &arg.kind {
+        Kind::Instant(selection) if selection.edges == crate::syntax::ast::Edges::Plain => {
+            selector::instant(&ev.ctx, selection, steps, selector::Take::Time)?
+        }
+        _ => {
+            let mut vector = ev.vector(arg, steps)?;
+            for series in &mut vector {
+                let points = &mut series.points;
+                for i in 0..steps.count {
+                    points.floats[i] = if points.has(i) { steps.at(i) as f64 / 1000.0 } else { ABSENT };
+                }
+                points.histograms = None;
+            }
+            vector
+        }
+    };
+    vector.iter_mut().for_each(|s| s.drop_name = true);
+    Ok(vector)
+}
+
+/// `start_timestamp`: only a selector's samples have one.
+fn start_timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let Kind::Instant(selection) = &call.args[0].kind else {
+        ev.vector(&call.args[0], steps)?;
+        return Ok(Vec::new());
+    };
+    let mut vector = selector::instant(&ev.ctx, selection, steps, selector::Take::StartTime)?;
+    vector.iter_mut().for_each(|s| s.drop_name = true);
+    vector.retain(|s| s.points.any());
+    Ok(vector)
+}
+
+/// One element of value 1 at the steps where `vector` is empty.
+fn absent(vector: &Vector, arg: &Node, steps: Steps) -> Vector {
+    let floats: Vec<f64> =
+        (0..steps.count).map(|i| if vector.iter().any(|s| s.points.has(i)) { ABSENT } else { 1.0 }).collect();
+    let points = Points { floats, histograms: None };
+    if !points.any() {
+        return Vec::new();
+    }
+    vec![Series { labels: labels_asked_for(arg), drop_name: false, points }]
+}
+
+/// The labels that a plain selector asks to be equal, without the name and without those
+/// that are asked for more than once.
+fn labels_asked_for(arg: &Node) -> Labels {
+    let matchers: &[Matcher] = match &arg.kind {
+        Kind::Instant(s) | Kind::Range(s) => &s.matchers,
+        _ => return Labels::empty(),
+    };
+    let mut labels = LabelsBuilder::new();
+    for m in matchers.iter().filter(|m| m.name != METRIC_NAME && m.op == MatchOp::Equal) {
+        if matchers.iter().filter(|other| other.name == m.name).count() == 1 {
+            labels.set(&m.name, &m.value);
+        }
+    }
+    labels.build()
+}
+
+/// `sort` and its kin; in range queries they only warn.
+fn sorted(ev: &mut Evaluator<'_>, call: &Call, node: &Node, steps: Steps) -> Result<Vector, QueryError> {
+    use FunctionId as F;
+    let mut vector = ev.vector(&call.args[0], steps)?;
+    if ev.is_range {
+        finish::note_sort(&mut ev.notes, node.span);
+    }
+    let id = call.function.id;
+    if matches!(id, F::Sort | F::SortDesc) {
+        vector.iter_mut().for_each(|s| s.points.histograms = None);
+        vector.retain(|s| s.points.any());
+    }
+    if steps.count != 1 {
+        return Ok(vector);
+    }
+    match id {
+        F::Sort | F::SortDesc => {
+            let descending = id == F::SortDesc;
+            vector.sort_by(|a, b| instant::nan_last(a.points.floats[0], b.points.floats[0], descending));
+        }
+        _ => {
+            let names: Vec<String> = call.args[1..].iter().map(|a| ev.text(a)).collect();
+            vector.sort_by(|a, b| labels::natural_order(&a.labels, &b.labels, &names));
+            if id == F::SortByLabelDesc {
+                vector.reverse();
+            }
+        }
+    }
+    Ok(vector)
+}

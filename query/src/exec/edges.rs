@@ -1,0 +1,282 @@
+//! `anchored` and `smoothed`: windows whose ends have values even where no sample lies.
+//!
+//! Anchored takes the last sample at or before the left end for the value there; smoothed
+//! interpolates at both ends, for which it also looks behind the right one. Nothing is
+//! extrapolated. All look at most one lookback beyond the window.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use barograph_engine::model::{Histogram, ResetHint, Samples, TimeRange};
+
+use super::annotations::note_flags;
+use super::mixed::{Sample, count_neighbours, is_change_between, is_reset_pair};
+use super::range::Job;
+use super::selector::{read, select};
+use super::steps::{Steps, ms_to_ns};
+use super::{Evaluator, parallel};
+use crate::error::QueryError;
+use crate::functions::FunctionId;
+use crate::functions::flags::Flags;
+use crate::functions::histogram_change::note_gauges;
+use crate::functions::window::{Columns, seconds};
+use crate::histogram::arithmetic::{plus, scaled};
+use crate::histogram::resets::is_reset;
+use crate::histogram::{compacted, is_custom};
+use crate::plan::Selection;
+use crate::series::{Point, Points, Series, Vector};
+use crate::source::SeriesRef;
+use crate::syntax::ast::Edges;
+use crate::syntax::span::Span;
+
+/// The indices of times in `(after, to]`.
+fn within(times: &[i64], after: i64, to: i64) -> Range<usize> {
+    let lo = times.partition_point(|&t| t <= after);
+    lo..times.partition_point(|&t| t <= to).max(lo)
+}
+
+/// The samples that decide a window: from the one at or before the left end to the last
+/// one inside, or smoothed, to the first one at or after the right end.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    first: usize,
+    last: usize,
+    /// The value at the left end lies between `first` and the next sample.
+    left_between: bool,
+    /// The value at the right end lies between `last` and the sample before.
+    right_between: bool,
+}
+
+impl Ends {
+    fn of(times: &[i64], near: Range<usize>, (start, end): (i64, i64), smoothed: bool) -> Option<Ends> {
+        if near.is_empty() {
+            return None;
+        }
+        let inside = near.start + times[near.clone()].partition_point(|&t| t <= start);
+        let first = inside.saturating_sub(1).max(near.start);
+        let after = near.start + times[near.clone()].partition_point(|&t| t <= end);
+        let mut last = after.checked_sub(1).filter(|&i| i >= near.start);
+        if smoothed && last.is_none_or(|i| times[i] < end) && after < near.end {
+            last = Some(after);
+        }
+        let last = last?;
+        if times[last] <= start || times[first] > end {
+            return None;
+        }
+        let left_between = smoothed && times[first] < start;
+        let right_between = smoothed && times[last] > end && last > near.start;
+        Some(Ends { first, last, left_between, right_between })
+    }
+
+    /// Pairs of neighbours, by the later one, between which a reset counts. One that the
+    /// value at the left end lies in has already been counted there.
+    fn pairs(&self) -> Range<usize> {
+        self.first + 1 + usize::from(self.left_between)..self.last + 1
+    }
+}
+
+/// How far `at` lies between two times.
+fn share(before: i64, after: i64, at: i64) -> f64 {
+    seconds(at - before) / seconds(after - before)
+}
+
+/// `rate`, `increase`, `delta`.
+pub(super) fn change(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    let mut points = Points::absent(job.windows.steps.count);
+    let smoothed = job.edges == Edges::Smoothed;
+    let lookback = ms_to_ns(job.ctx.lookback_ms);
+    let counter = job.id != FunctionId::Delta;
+    for step in 0..job.windows.steps.count {
+        let (start, end) = job.windows.bounds(step);
+        let to = if smoothed { end.saturating_add(lookback) } else { end };
+        let near = within(&columns.times, start.saturating_sub(lookback), to);
+        let near_histograms = within(&columns.histogram_times, start.saturating_sub(lookback), to);
+        job.ctx.budget.count_read((near.len() + near_histograms.len()) as u64);
+        if !near.is_empty() && !near_histograms.is_empty() {
+            flags.raise(Flags::MIXED);
+            continue;
+        }
+        let per_second = if job.id == FunctionId::Rate { seconds(end - start) } else { 1.0 };
+        if let Some(ends) = Ends::of(&columns.times, near, (start, end), smoothed) {
+            if counter {
+                flags.raise(Flags::FLOAT_RESULT);
+            }
+            points.floats[step] = floats(columns, ends, (start, end), counter) / per_second;
+        } else if let Some(ends) = Ends::of(&columns.histogram_times, near_histograms, (start, end), smoothed)
+        {
+            let h = histograms(columns, ends, (start, end), counter, flags);
+            let result = h.map(|h| {
+                let mut h = compacted(scaled(&h, 1.0 / per_second));
+                h.reset_hint = ResetHint::Gauge;
+                Point::Histogram(Arc::new(h))
+            });
+            points.set(step, result);
+        }
+    }
+    Ok(points)
+}
+
+fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool) -> f64 {
+    let (t, v) = (&columns.times, &columns.values);
+    // On a counter's drop the earlier value counts as zero.
+    let between = |i: usize, at: i64| {
+        let before = if counter && v[i + 1] < v[i] { 0.0 } else { v[i] };
+        before + (v[i + 1] - before) * share(t[i], t[i + 1], at)
+    };
+    let left = if ends.left_between { between(ends.first, start) } else { v[ends.first] };
+    let right = if ends.right_between { between(ends.last - 1, end) } else { v[ends.last] };
+    let mut result = right - left;
+    if counter {
+        for i in ends.pairs().filter(|&i| v[i] < v[i - 1]) {
+            result += v[i - 1];
+        }
+    }
+    result
+}
+
+fn histograms(
+    columns: &Columns,
+    ends: Ends,
+    (start, end): (i64, i64),
+    counter: bool,
+    flags: &mut Flags,
+) -> Option<Histogram> {
+    let (t, h) = (&columns.histogram_times, &columns.histograms);
+    let used = &h[ends.first..=ends.last];
+    note_gauges(used, counter, flags);
+    if used.iter().any(|x| is_custom(x) != is_custom(&used[0])) {
+        flags.raise(Flags::MIXED_BUCKETS);
+        return None;
+    }
+    let between = |i: usize, at: i64| interpolate(&h[i], &h[i + 1], share(t[i], t[i + 1], at), counter);
+    let left = if ends.left_between { between(ends.first, start)? } else { Histogram::clone(&h[ends.first]) };
+    let right =
+        if ends.right_between { between(ends.last - 1, end)? } else { Histogram::clone(&h[ends.last]) };
+    let (mut result, reconciled) = plus(&right, &left, -1.0)?;
+    if reconciled {
+        flags.raise(Flags::RECONCILED_SUB);
+    }
+    if counter {
+        for i in ends.pairs().filter(|&i| is_reset(&h[i], &h[i - 1])) {
+            let (sum, reconciled) = plus(&result, &h[i - 1], 1.0)?;
+            result = sum;
+            if reconciled {
+                flags.raise(Flags::RECONCILED_ADD);
+            }
+        }
+    }
+    Some(result)
+}
+
+/// A histogram between two; after a reset of a counter it grows from nothing.
+fn interpolate(before: &Histogram, after: &Histogram, share: f64, counter: bool) -> Option<Histogram> {
+    if counter && is_reset(after, before) {
+        return Some(scaled(after, share));
+    }
+    let difference = plus(after, before, -1.0)?.0;
+    Some(plus(before, &scaled(&difference, share), 1.0)?.0)
+}
+
+/// `resets`, `changes` of anchored windows: the last sample at or before the left end
+/// counts as if it stood there.
+pub(super) fn count(job: &Job<'_>, columns: &Columns) -> Result<Points, QueryError> {
+    let mut points = Points::absent(job.windows.steps.count);
+    let lookback = ms_to_ns(job.ctx.lookback_ms);
+    for step in 0..job.windows.steps.count {
+        let (start, end) = job.windows.bounds(step);
+        let from = start.saturating_sub(lookback);
+        let floats = within(&columns.times, from, end);
+        let others = within(&columns.histogram_times, from, end);
+        let mut samples: Vec<(i64, usize, Sample<'_>)> = Vec::with_capacity(floats.len() + others.len());
+        samples.extend(floats.map(|i| (columns.times[i], i, Sample::Float(columns.values[i]))));
+        samples.extend(
+            others.map(|i| (columns.histogram_times[i], i, Sample::Histogram(&columns.histograms[i]))),
+        );
+        samples.sort_by_key(|s| s.0);
+        let inside = samples.partition_point(|s| s.0 <= start);
+        if inside == samples.len() {
+            continue;
+        }
+        let used = &samples[inside.saturating_sub(1)..];
+        points.floats[step] = match job.id {
+            FunctionId::Resets => count_neighbours(used, |a, b| is_reset_pair(&a.2, &b.2)),
+            _ => count_neighbours(used, |a, b| is_change_between(&a.2, &b.2)),
+        };
+    }
+    Ok(points)
+}
+
+/// A smoothed instant selector: between the neighbours within lookback; the earlier one
+/// where there is no later one; nothing without an earlier one.
+pub(super) fn smoothed(
+    ev: &mut Evaluator<'_>,
+    selection: &Selection,
+    span: Span,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    if steps.count == 0 {
+        return Ok(Vec::new());
+    }
+    let lookback = ms_to_ns(ev.ctx.lookback_ms);
+    let first = steps.reference_ns(0, selection.shift);
+    let last = steps.reference_ns(steps.count - 1, selection.shift);
+    let range = TimeRange::new(first.saturating_sub(lookback), last.saturating_add(lookback));
+    let ctx = &ev.ctx;
+    let refs = select(ctx, selection, range)?;
+    let done = parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
+        let held = read(ctx, &series, range, samples)?;
+        columns.fill(samples);
+        ctx.budget.release(held);
+        let mut points = Points::absent(steps.count);
+        let mut flags = Flags::default();
+        for i in 0..steps.count {
+            let at = steps.reference_ns(i, selection.shift);
+            let floats = within(&columns.times, at.saturating_sub(lookback), at.saturating_add(lookback));
+            let others =
+                within(&columns.histogram_times, at.saturating_sub(lookback), at.saturating_add(lookback));
+            if !floats.is_empty() && !others.is_empty() {
+                flags.raise(Flags::MIXED);
+                continue;
+            }
+            points.set(i, value_at(columns, floats, others, at));
+        }
+        ctx.budget.hold(points.weight())?;
+        Ok(Some((Series { labels: series.labels, drop_name: false, points }, flags)))
+    })?;
+    let mut vector = Vec::with_capacity(done.len());
+    for (series, flags) in done {
+        note_flags(&mut ev.notes, flags, series.labels.metric_name().unwrap_or(""), span);
+        if series.points.any() {
+            vector.push(series);
+        }
+    }
+    Ok(vector)
+}
+
+fn value_at(columns: &Columns, floats: Range<usize>, others: Range<usize>, at: i64) -> Option<Point> {
+    if !floats.is_empty() {
+        let (t, v) = (&columns.times, &columns.values);
+        let (i, next) = neighbours(t, floats, at)?;
+        return Some(Point::Float(match next {
+            Some(n) => v[i] + (v[n] - v[i]) * share(t[i], t[n], at),
+            None => v[i],
+        }));
+    }
+    let (t, h) = (&columns.histogram_times, &columns.histograms);
+    let (i, next) = neighbours(t, others, at)?;
+    Some(Point::Histogram(match next {
+        Some(n) => {
+            let counter = h[i].reset_hint != ResetHint::Gauge;
+            Arc::new(interpolate(&h[i], &h[n], share(t[i], t[n], at), counter)?)
+        }
+        None => Arc::clone(&h[i]),
+    }))
+}
+
+/// The last sample at or before `at`, and the next one unless that is right there.
+fn neighbours(times: &[i64], near: Range<usize>, at: i64) -> Option<(usize, Option<usize>)> {
+    let after = near.start + times[near.clone()].partition_point(|&t| t <= at);
+    let before = after.checked_sub(1).filter(|&i| i >= near.start)?;
+    let next = (times[before] < at && after < near.end).then_some(after);
+    Some((before, next))
+}

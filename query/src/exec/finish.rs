@@ -1,0 +1,167 @@
+//! From the value of the root to the answer: names dropped, series that became one merged,
+//! matrices sorted.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::{Labels, METRIC_NAME, Samples, TimeRange};
+
+use super::annotations::Notes;
+use super::steps::{NS_PER_MS, Steps, ms_to_ns};
+use super::window::Windows;
+use super::{Evaluator, selector, subquery};
+use crate::error::QueryError;
+use crate::functions::ValueType;
+use crate::functions::window::Columns;
+use crate::plan::{Kind, Node, Selection, Subquery};
+use crate::series::{Point, Series, Value, Vector, is_absent};
+use crate::syntax::ast::Edges;
+use crate::value::{MatrixSeries, QueryValue, SampleValue, VectorSample};
+
+/// The text of the error when a result would hold one label set twice.
+pub(super) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
+
+/// Whether a label goes together with the metric name.
+pub(super) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// Evaluates and finishes an instant query.
+pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Result<QueryValue, QueryError> {
+    match &root.kind {
+        Kind::Range(selection) => return raw_samples(ev, selection, time_ms),
+        Kind::Subquery(subquery) => return inner_samples(ev, subquery, time_ms),
+        _ => {}
+    }
+    Ok(match ev.eval(root, Steps::single(time_ms))? {
+        Value::Scalar(values) => QueryValue::Scalar(time_ms, values[0]),
+        Value::Text(text) => QueryValue::String(time_ms, text),
+        Value::Vector(vector) => {
+            let vector = drop_names(vector)?;
+            let sample = |s: Series| {
+                let value = match s.points.get(0)? {
+                    Point::Float(v) => SampleValue::Float(v),
+                    Point::Histogram(h) => SampleValue::Histogram(h),
+                };
+                Some(VectorSample { labels: s.labels, timestamp_ms: time_ms, value })
+            };
+            QueryValue::Vector(vector.into_iter().filter_map(sample).collect())
+        }
+    })
+}
+
+/// Evaluates and finishes a range query.
+pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result<QueryValue, QueryError> {
+    if matches!(root.value_type(), ValueType::RangeVector | ValueType::String) {
+        return Err(QueryError::Execution(format!(
+            "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+            root.value_type().as_str()
+        )));
+    }
+    let vector = drop_names(ev.vector(root, steps)?)?;
+    let mut matrix: Vec<MatrixSeries> =
+        vector.into_iter().map(|s| matrix_series(s, steps)).filter(has_samples).collect();
+    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(QueryValue::Matrix(matrix))
+}
+
+fn has_samples(series: &MatrixSeries) -> bool {
+    !series.floats.is_empty() || !series.histograms.is_empty()
+}
+
+fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
+    let mut out = MatrixSeries { labels: series.labels, ..MatrixSeries::default() };
+    let floats = series.points.floats.iter().enumerate().filter(|(_, v)| !is_absent(**v));
+    out.floats = floats.map(|(i, &v)| (steps.at(i), v)).collect();
+    for (i, h) in series.points.histograms.into_iter().flatten().enumerate() {
+        out.histograms.extend(h.map(|h| (steps.at(i), h)));
+    }
+    out
+}
+
+/// Drops the names that were marked on the way and merges what becomes one series.
+fn drop_names(mut vector: Vector) -> Result<Vector, QueryError> {
+    for series in vector.iter_mut().filter(|s| s.drop_name) {
+        series.labels = series.labels.without(is_metadata);
+        series.drop_name = false;
+    }
+    merge_equal(vector)
+}
+
+/// Merges series with equal labels, which must not have values at the same step.
+///
+/// # Errors
+/// [`QueryError::Execution`] if they have.
+pub(super) fn merge_equal(vector: Vector) -> Result<Vector, QueryError> {
+    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(vector.len());
+    let mut merged: Vector = Vec::with_capacity(vector.len());
+    for series in vector {
+        match places.get(&series.labels) {
+            None => {
+                places.insert(series.labels.clone(), merged.len());
+                merged.push(series);
+            }
+            Some(&place) => {
+                let into = &mut merged[place];
+                into.drop_name |= series.drop_name;
+                if !into.points.merge(series.points) {
+                    return Err(QueryError::Execution(SAME_LABELS.to_owned()));
+                }
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// The samples of a range selector as they are stored.
+fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Result<QueryValue, QueryError> {
+    if selection.edges != Edges::Plain {
+        return Err(QueryError::Execution(
+            "anchored and smoothed need a function around the range vector".to_owned(),
+        ));
+    }
+    let ctx = &ev.ctx;
+    let end = ms_to_ns(selection.shift.apply(time_ms));
+    let range = TimeRange::new(end.saturating_sub(ms_to_ns(selection.range_ms)), end);
+    let (mut samples, mut columns) = (Samples::default(), Columns::default());
+    let mut matrix = Vec::new();
+    for series in selector::select(ctx, selection, range)? {
+        selector::read(ctx, &series, range, &mut samples)?;
+        columns.fill(&mut samples);
+        ctx.budget.count_read(columns.len() as u64);
+        matrix.push(whole_columns(series.labels, &columns));
+    }
+    Ok(sorted_matrix(matrix))
+}
+
+fn inner_samples(
+    ev: &mut Evaluator<'_>,
+    subquery: &Subquery,
+    time_ms: i64,
+) -> Result<QueryValue, QueryError> {
+    let windows =
+        Windows { steps: Steps::single(time_ms), shift: subquery.shift, range_ms: subquery.range_ms };
+    let (vector, steps) = subquery::evaluate(ev, subquery, &windows)?;
+    let matrix = drop_names(vector)?.into_iter().map(|s| matrix_series(s, steps)).collect();
+    Ok(sorted_matrix(matrix))
+}
+
+fn sorted_matrix(mut matrix: Vec<MatrixSeries>) -> QueryValue {
+    matrix.retain(has_samples);
+    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    QueryValue::Matrix(matrix)
+}
+
+/// All samples of a series, by whole milliseconds.
+fn whole_columns(labels: Labels, columns: &Columns) -> MatrixSeries {
+    let ms = |ns: &i64| ns.div_euclid(NS_PER_MS);
+    MatrixSeries {
+        labels,
+        floats: columns.times.iter().map(ms).zip(columns.values.iter().copied()).collect(),
+        histograms: columns.histogram_times.iter().map(ms).zip(columns.histograms.iter().cloned()).collect(),
+    }
+}
+
+/// Warns that a sort has no effect in a range query.
+pub(super) fn note_sort(notes: &mut Notes, span: crate::syntax::span::Span) {
+    notes.warn(span, "sort is ineffective for range queries since results are always ordered by labels");
+}

@@ -1,0 +1,210 @@
+//! `info`: adds to each series the labels of the info series that shares its identity.
+//!
+//! The identity is `instance` and `job`. At every step the newest sample among the info
+//! series of one name and identity wins, so labels may change in the middle of a query.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
+
+use super::Evaluator;
+use super::labels::only;
+use super::selector::{Take, instant};
+use super::steps::Steps;
+use crate::error::QueryError;
+use crate::plan::{Call, Kind, Node, Selection, Shift};
+use crate::series::{Point, Points, Series, Vector};
+use crate::syntax::ast::Edges;
+
+/// The labels that say what a series is about.
+const IDENTITY: [&str; 2] = ["instance", "job"];
+
+/// The info series that are used when none are named.
+const DEFAULT_NAME: &str = "target_info";
+
+/// Evaluates `info(v, {matchers})` at all steps.
+pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let base = ev.vector(&call.args[0], steps)?;
+    let wanted = Wanted::of(call.args.get(1));
+    let shift = first_shift(&call.args[0]).unwrap_or(Shift { at_ms: None, offset_ms: 0 });
+    let infos = Infos::read(ev, &wanted, shift, steps)?;
+    let mut enriched = Vec::with_capacity(base.len());
+    for series in base {
+        ev.ctx.budget.check()?;
+        let name = series.labels.metric_name().unwrap_or("");
+        if wanted.names.iter().all(|m| m.matches(name)) {
+            enriched.push(series);
+        } else {
+            infos.enrich(series, &wanted, &mut enriched)?;
+        }
+    }
+    super::finish::merge_equal(enriched)
+}
+
+/// Which info series are asked for, and which of their labels.
+struct Wanted {
+    names: Vec<Matcher>,
+    others: Vec<Matcher>,
+}
+
+impl Wanted {
+    fn of(selector: Option<&Node>) -> Wanted {
+        let matchers: &[Matcher] = match selector.map(|n| &n.kind) {
+            Some(Kind::Instant(selection)) => &selection.matchers,
+            _ => &[],
+        };
+        let (mut names, others): (Vec<Matcher>, Vec<Matcher>) =
+            matchers.iter().cloned().partition(|m| m.name == METRIC_NAME);
+        if names.is_empty() {
+            names.push(Matcher::equal(METRIC_NAME, DEFAULT_NAME));
+        } else if names.iter().all(|m| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex)) {
+            let info = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info");
+            names.push(info.expect("the expression is a constant"));
+        }
+        Wanted { names, others }
+    }
+
+    /// Whether a label of an info series is to be copied.
+    fn takes(&self, label: &str) -> bool {
+        label != METRIC_NAME
+            && !IDENTITY.contains(&label)
+            && (self.others.is_empty() || self.others.iter().any(|m| m.name == label))
+    }
+
+    /// Whether a series without any info series is left out.
+    fn requires_match(&self) -> bool {
+        self.others.iter().any(|m| !m.matches_empty())
+    }
+}
+
+/// Where in time the selector of an expression looks: the info series are read there too.
+fn first_shift(node: &Node) -> Option<Shift> {
+    match &node.kind {
+        Kind::Instant(s) | Kind::Range(s) => Some(s.shift),
+        Kind::Subquery(s) => first_shift(&s.expr).map(|inner| after(s.shift, inner)),
+        Kind::Call(call) => call.args.iter().find_map(first_shift),
+        Kind::Aggregate(a) => first_shift(&a.expr),
+        Kind::Binary(b) => first_shift(&b.lhs).or_else(|| first_shift(&b.rhs)),
+        Kind::Negate(inner) => first_shift(inner),
+        Kind::Number(_) | Kind::Text(_) => None,
+    }
+}
+
+/// The shift of `inner` evaluated at the times of `outer`.
+fn after(outer: Shift, inner: Shift) -> Shift {
+    if inner.at_ms.is_some() {
+        return inner;
+    }
+    Shift { at_ms: outer.at_ms, offset_ms: outer.offset_ms.saturating_add(inner.offset_ms) }
+}
+
+/// The info series by identity.
+struct Infos {
+    series: Vector,
+    /// Times of the samples, series by series.
+    times: Vec<Points>,
+    by_identity: HashMap<Labels, Vec<usize>>,
+    steps: Steps,
+}
+
+fn identity_of(labels: &Labels) -> Labels {
+    only(labels, &IDENTITY.map(str::to_owned))
+}
+
+impl Infos {
+    fn read(ev: &Evaluator<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Infos, QueryError> {
+        let matchers = wanted.names.iter().chain(&wanted.others).cloned().collect();
+        let selection = Selection { matchers, shift, range_ms: 0, edges: Edges::Plain };
+        let series = instant(&ev.ctx, &selection, steps, Take::Value)?;
+        let times = instant(&ev.ctx, &selection, steps, Take::Time)?;
+        let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();
+        for (i, s) in series.iter().enumerate() {
+            if s.points.histograms.is_some() {
+                return Err(QueryError::Execution(format!(
+                    "this should be an info metric, with float samples: {}",
+                    s.labels
+                )));
+            }
+            by_identity.entry(identity_of(&s.labels)).or_default().push(i);
+        }
+        // Both reads select the same series in the same order.
+        let times = times.into_iter().map(|s| s.points).collect();
+        Ok(Infos { series, times, by_identity, steps })
+    }
+
+    fn enrich(&self, series: Series, wanted: &Wanted, out: &mut Vector) -> Result<(), QueryError> {
+        let identity = identity_of(&series.labels);
+        let candidates = match self.by_identity.get(&identity) {
+            Some(found) if !identity.is_empty() => found.as_slice(),
+            _ => &[],
+        };
+        if candidates.is_empty() {
+            if !wanted.requires_match() {
+                out.push(series);
+            }
+            return Ok(());
+        }
+        let mut parts: Vec<(Vec<usize>, Points)> = Vec::new();
+        for i in (0..self.steps.count).filter(|&i| series.points.has(i)) {
+            let chosen = self.newest(candidates, i)?;
+            if chosen.is_empty() && wanted.requires_match() {
+                continue;
+            }
+            let place = parts.iter().position(|(c, _)| *c == chosen).unwrap_or_else(|| {
+                parts.push((chosen, Points::absent(self.steps.count)));
+                parts.len() - 1
+            });
+            parts[place].1.set(i, series.points.get(i));
+        }
+        for (chosen, points) in parts {
+            let labels = self.with_labels(&series.labels, &chosen, wanted)?;
+            out.push(Series { labels, drop_name: series.drop_name, points });
+        }
+        Ok(())
+    }
+
+    /// The info series with the newest sample at a step, one for each name.
+    fn newest(&self, candidates: &[usize], step: usize) -> Result<Vec<usize>, QueryError> {
+        let mut chosen: Vec<usize> = Vec::new();
+        for &c in candidates {
+            let Some(Point::Float(time)) = self.times[c].get(step) else { continue };
+            let name = self.series[c].labels.metric_name();
+            let rival = chosen.iter_mut().find(|r| self.series[**r].labels.metric_name() == name);
+            let Some(rival) = rival else {
+                chosen.push(c);
+                continue;
+            };
+            let other = self.times[*rival].floats[step];
+            if other == time {
+                return Err(QueryError::Execution(format!(
+                    "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
+                    self.series[*rival].labels,
+                    (other * 1000.0) as i64,
+                    self.series[c].labels,
+                    (time * 1000.0) as i64
+                )));
+            }
+            if time > other {
+                *rival = c;
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// `base` with the labels of the chosen info series that it does not have itself.
+    fn with_labels(&self, base: &Labels, chosen: &[usize], wanted: &Wanted) -> Result<Labels, QueryError> {
+        let mut labels = base.to_builder();
+        for &c in chosen {
+            for (name, value) in self.series[c].labels.iter().filter(|(n, _)| wanted.takes(n)) {
+                if base.get(name).is_some() {
+                    continue;
+                }
+                if labels.get(name).is_some_and(|other| other != value) {
+                    return Err(QueryError::Execution(format!("conflicting label: {name}")));
+                }
+                labels.set(name, value);
+            }
+        }
+        Ok(labels.build())
+    }
+}

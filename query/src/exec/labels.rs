@@ -1,0 +1,132 @@
+//! Work on label sets: `label_replace`, `label_join`, natural order, and the sets that
+//! groups and matches are made of.
+
+use std::cmp::Ordering;
+
+use barograph_engine::model::{Labels, METRIC_NAME, Pattern};
+
+use super::steps::Steps;
+use super::{Evaluator, finish};
+use crate::error::QueryError;
+use crate::plan::Call;
+use crate::series::Vector;
+
+/// The labels of `labels` that are in `names` (sorted).
+pub(super) fn only(labels: &Labels, names: &[String]) -> Labels {
+    labels.without(|n| names.binary_search_by(|k| k.as_str().cmp(n)).is_err())
+}
+
+/// The labels of `labels` that are not in `names` (sorted), and without the metric name.
+pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
+    labels.without(|n| n == METRIC_NAME || names.binary_search_by(|k| k.as_str().cmp(n)).is_ok())
+}
+
+/// `names`, sorted, each once.
+pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
+    let mut sorted = names.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
+/// `label_replace(v, dst, replacement, src, regex)`.
+pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let mut vector = ev.vector(&call.args[0], steps)?;
+    let [dst, replacement, src, regex] = [1, 2, 3, 4].map(|i| ev.text(&call.args[i]));
+    let pattern = Pattern::new(&regex).map_err(|e| {
+        QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}: {}", e.reason))
+    })?;
+    if dst.is_empty() {
+        return Err(QueryError::Execution(format!(
+            "invalid destination label name in label_replace(): {dst}"
+        )));
+    }
+    for series in &mut vector {
+        let value = series.labels.get(&src).unwrap_or("");
+        let Some(expanded) = pattern.expand(value, &replacement) else { continue };
+        let mut labels = series.labels.to_builder();
+        series.labels = labels.set(&dst, &expanded).build();
+        if dst == METRIC_NAME {
+            series.drop_name = false;
+        }
+    }
+    finish::merge_equal(vector)
+}
+
+/// `label_join(v, dst, separator, src…)`.
+pub(super) fn join(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let mut vector = ev.vector(&call.args[0], steps)?;
+    let dst = ev.text(&call.args[1]);
+    let separator = ev.text(&call.args[2]);
+    let sources: Vec<String> = call.args[3..].iter().map(|a| ev.text(a)).collect();
+    if dst.is_empty() {
+        return Err(QueryError::Execution(format!("invalid destination label name in label_join(): {dst}")));
+    }
+    if sources.iter().any(String::is_empty) {
+        return Err(QueryError::Execution("invalid source label name in label_join(): ".to_owned()));
+    }
+    for series in &mut vector {
+        let values: Vec<&str> = sources.iter().map(|s| series.labels.get(s).unwrap_or("")).collect();
+        let joined = values.join(&separator);
+        let mut labels = series.labels.to_builder();
+        series.labels = labels.set(&dst, &joined).build();
+        if dst == METRIC_NAME {
+            series.drop_name = false;
+        }
+    }
+    finish::merge_equal(vector)
+}
+
+/// The order of `sort_by_label`: each named label in turn, then the whole sets.
+pub(super) fn natural_order(a: &Labels, b: &Labels, names: &[String]) -> Ordering {
+    let by_name = names.iter().map(|n| natural(a.get(n).unwrap_or(""), b.get(n).unwrap_or("")));
+    by_name.fold(Ordering::Equal, Ordering::then).then_with(|| a.cmp(b))
+}
+
+/// Compares text piece by piece, runs of digits by their number.
+fn natural(mut a: &str, mut b: &str) -> Ordering {
+    loop {
+        let (piece_a, piece_b) = (piece(a), piece(b));
+        if piece_a.is_empty() || piece_b.is_empty() {
+            return piece_a.len().cmp(&piece_b.len());
+        }
+        let order = match (is_number(piece_a), is_number(piece_b)) {
+            (true, true) => number_order(piece_a, piece_b),
+            _ => piece_a.cmp(piece_b),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        a = &a[piece_a.len()..];
+        b = &b[piece_b.len()..];
+    }
+}
+
+/// The longest prefix of `text` that is all digits or has none.
+fn piece(text: &str) -> &str {
+    let digits = is_number(text);
+    let end = text.bytes().position(|c| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    &text[..end]
+}
+
+fn is_number(piece: &str) -> bool {
+    piece.bytes().next().is_some_and(|c| c.is_ascii_digit())
+}
+
+/// Digits of any length; those with fewer leading zeros first among equals.
+fn number_order(a: &str, b: &str) -> Ordering {
+    let (x, y) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+    x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then_with(|| a.len().cmp(&b.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_compare_by_number() {
+        let mut hosts = vec!["node10", "node9", "node1a2", "node1a10", "node", "4m1000", "4m6", "é2", "é10"];
+        hosts.sort_by(|a, b| natural(a, b));
+        assert_eq!(hosts, ["4m6", "4m1000", "node", "node1a2", "node1a10", "node9", "node10", "é2", "é10"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Evaluates a plan: every node once, for all steps at the same time.
+//!
+//! A node's value is a column for each series (`series.rs`). Selectors read each series
+//! once and slide over it; range functions are kernels over windows (`window.rs`,
+//! `range.rs`); aggregations and binary operators (`aggregate.rs`, `binary.rs`) look up
+//! labels once for each series and then walk columns. Step-invariant nodes are evaluated
+//! for one step and repeated. What depends on the order of floating-point operations is
+//! folded in the order of series and steps, also where several cores share the work.
+//!
+//! # Invariants
+//! E1. A node's vector has as many slots as the steps it was evaluated for. E2. After a
+//! node is done the budget holds what its value holds, plus what was held before.
+//!
+//! # Not here
+//! Parsing and checking (`syntax`), resolving times (`plan`), what functions compute
+//! (`functions`, `histogram`).
+
+use barograph_engine::model::Labels;
+
+use crate::error::QueryError;
+use crate::functions::ValueType;
+use crate::plan::{Kind, Node};
+use crate::request::{Request, Times};
+use crate::series::{Points, Series, Value, Vector};
+use crate::source::SeriesSource;
+use crate::value::{QueryStats, QueryValue};
+
+mod aggregate;
+pub(crate) mod annotations;
+mod binary;
+mod buckets;
+mod budget;
+mod calls;
+mod edges;
+mod finish;
+mod info;
+mod labels;
+mod matching;
+mod mixed;
+mod operators;
+mod parallel;
+mod range;
+mod rank;
+mod selector;
+mod sets;
+mod steps;
+mod subquery;
+mod window;
+
+use annotations::Notes;
+use budget::Budget;
+use steps::Steps;
+
+/// What all workers of a query share.
+struct Context<'q> {
+    source: &'q dyn SeriesSource,
+    budget: Budget,
+    lookback_ms: i64,
+}
+
+/// A running query.
+struct Evaluator<'q> {
+    ctx: Context<'q>,
+    notes: Notes,
+    /// A range query: `sort` and the like have no effect.
+    is_range: bool,
+}
+
+/// What a plan came to.
+pub(crate) struct Outcome {
+    /// The value, names dropped and sorted as promised.
+    pub value: QueryValue,
+    /// Warnings with positions.
+    pub warnings: Vec<String>,
+    /// Infos with positions.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: QueryStats,
+}
+
+/// Runs `plan` for the times of `request`.
+///
+/// # Errors
+/// Any of [`QueryError`] but parse errors.
+pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
+    let budget = Budget::new(request.limits, request.cancel.clone(), request.started);
+    let ctx = Context { source, budget, lookback_ms: request.lookback_ms };
+    let is_range = matches!(request.times, Times::Range { .. });
+    let mut ev = Evaluator { ctx, notes: Notes::default(), is_range };
+    let value = match request.times {
+        Times::Instant { time_ms } => finish::instant(&mut ev, plan, time_ms)?,
+        Times::Range { start_ms, end_ms, step_ms } => {
+            finish::range(&mut ev, plan, Steps::until(start_ms, end_ms, step_ms))?
+        }
+    };
+    let (warnings, infos) = ev.notes.texts(&request.query);
+    Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats() })
+}
+
+impl Evaluator<'_> {
+    /// The value of `node` at all steps.
+    fn eval(&mut self, node: &Node, steps: Steps) -> Result<Value, QueryError> {
+        self.ctx.budget.check()?;
+        self.ctx.budget.admit(steps.count)?;
+        let before = self.ctx.budget.held();
+        let value = if node.invariant && steps.count > 1 {
+            repeat(self.compute(node, Steps::single(steps.start_ms))?, steps.count)
+        } else {
+            self.compute(node, steps)?
+        };
+        self.ctx.budget.settle(before, weight(&value))?;
+        Ok(value)
+    }
+
+    fn compute(&mut self, node: &Node, steps: Steps) -> Result<Value, QueryError> {
+        Ok(match &node.kind {
+            Kind::Number(n) => Value::Scalar(vec![*n; steps.count]),
+            Kind::Text(text) => Value::Text(text.clone()),
+            Kind::Instant(selection) => Value::Vector(selector::evaluate(self, selection, node.span, steps)?),
+            Kind::Call(call) => calls::evaluate(self, call, node, steps)?,
+            Kind::Aggregate(aggregate) => {
+                Value::Vector(aggregate::evaluate(self, aggregate, node.span, steps)?)
+            }
+            Kind::Binary(b) => binary::evaluate(self, b, node.span, steps)?,
+            Kind::Negate(inner) => negate(self.eval(inner, steps)?),
+            Kind::Range(_) | Kind::Subquery(_) => unreachable!("a range vector is read by its function"),
+        })
+    }
+
+    /// The value of a node that the checker knows to be an instant vector.
+    fn vector(&mut self, node: &Node, steps: Steps) -> Result<Vector, QueryError> {
+        Ok(match self.eval(node, steps)? {
+            Value::Vector(v) => v,
+            // A subquery's inner expression may be a scalar function or number.
+            Value::Scalar(values) => {
+                let points = Points { floats: values, histograms: None };
+                vec![Series { labels: Labels::empty(), drop_name: false, points }]
+            }
+            Value::Text(_) => Vec::new(),
+        })
+    }
+
+    /// The value of a node that the checker knows to be a scalar.
+    fn scalar(&mut self, node: &Node, steps: Steps) -> Result<Vec<f64>, QueryError> {
+        match self.eval(node, steps)? {
+            Value::Scalar(values) => Ok(values),
+            Value::Vector(_) | Value::Text(_) => unreachable!("checked: {:?} is a scalar", node.value_type()),
+        }
+    }
+
+    /// The value of a string argument.
+    fn text(&mut self, node: &Node) -> String {
+        debug_assert_eq!(node.value_type(), ValueType::String);
+        match &node.kind {
+            Kind::Text(text) => text.clone(),
+            _ => String::new(),
+        }
+    }
+}
+
+fn repeat(value: Value, count: usize) -> Value {
+    match value {
+        Value::Scalar(values) => Value::Scalar(vec![values[0]; count]),
+        Value::Vector(vector) => Value::Vector(
+            vector.into_iter().map(|s| Series { points: s.points.repeat(count), ..s }).collect(),
+        ),
+        text => text,
+    }
+}
+
+fn weight(value: &Value) -> u64 {
+    match value {
+        Value::Scalar(values) => values.len() as u64,
+        Value::Vector(vector) => vector.iter().map(|s| s.points.weight()).sum(),
+        Value::Text(_) => 0,
+    }
+}
+
+/// Unary minus drops the name.
+fn negate(value: Value) -> Value {
+    match value {
+        Value::Scalar(mut values) => {
+            values.iter_mut().for_each(|v| *v = -*v);
+            Value::Scalar(values)
+        }
+        Value::Vector(mut vector) => {
+            for series in &mut vector {
+                series.drop_name = true;
+                series.points.map_floats(|v| -v);
+                series.points.map_histograms(|h| crate::histogram::arithmetic::scaled(h, -1.0));
+            }
+            Value::Vector(vector)
+        }
+        text => text,
+    }
+}

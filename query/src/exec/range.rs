@@ -1,0 +1,294 @@
+//! Functions of range vectors: one kernel for each series, chosen once, run over all of
+//! its windows. Raw samples are dropped as soon as their windows are done.
+
+use barograph_engine::model::{Labels, Samples, TimeRange};
+
+use super::annotations::note_flags;
+use super::steps::ms_to_ns;
+use super::window::{Windows, slide};
+use super::{Context, Evaluator, parallel, selector};
+use crate::error::QueryError;
+use crate::exec::steps::Steps;
+use crate::functions::counter::{self, ChangeKind, Resets};
+use crate::functions::flags::Flags;
+use crate::functions::over_time::{self, Extreme, slot};
+use crate::functions::quantile::is_phi;
+use crate::functions::window::{Columns, Window, shown_seconds};
+use crate::functions::{FunctionId, NameRule, ValueType};
+use crate::plan::{Call, Kind, Node, Selection};
+use crate::series::{Points, Series, Vector};
+use crate::source::SeriesRef;
+use crate::syntax::ast::Edges;
+
+/// A range function about to run: what every series needs.
+pub(super) struct Job<'a> {
+    pub ctx: &'a Context<'a>,
+    pub id: FunctionId,
+    pub windows: Windows,
+    pub edges: Edges,
+    /// Scalar arguments, one value for each step.
+    pub params: Vec<Vec<f64>>,
+}
+
+/// A finished series and what was noticed on the way.
+struct Done {
+    series: Series,
+    flags: Flags,
+}
+
+/// Evaluates a call whose argument is a range vector.
+pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let arg = range_argument(call);
+    let params = parameters(ev, call, steps)?;
+    let keep_name = call.function.name_rule == NameRule::Keep;
+    let windows = match &arg.kind {
+        Kind::Range(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
+        Kind::Subquery(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
+        _ => return Ok(Vec::new()),
+    };
+    if steps.count == 0 {
+        return Ok(Vec::new());
+    }
+    let done = match &arg.kind {
+        Kind::Subquery(subquery) => {
+            let (inner, inner_steps) = super::subquery::evaluate(ev, subquery, &windows)?;
+            let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: Edges::Plain, params };
+            over_points(&job, inner, inner_steps, keep_name)?
+        }
+        Kind::Range(selection) => {
+            let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: selection.edges, params };
+            over_selection(&job, selection, keep_name)?
+        }
+        _ => Vec::new(),
+    };
+    Ok(finish(ev, call, arg, done))
+}
+
+/// The argument that is a range vector.
+fn range_argument(call: &Call) -> &Node {
+    call.args
+        .iter()
+        .find(|a| a.value_type() == ValueType::RangeVector)
+        .expect("the checker gives range functions a range vector")
+}
+
+fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<Vec<f64>>, QueryError> {
+    let mut params = Vec::new();
+    for arg in call.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
+        let values = ev.scalar(arg, steps)?;
+        match call.function.id {
+            FunctionId::QuantileOverTime => {
+                for phi in values.iter().filter(|p| !is_phi(**p)) {
+                    ev.notes.warn(arg.span, super::annotations::bad_phi(*phi));
+                }
+            }
+            FunctionId::DoubleExponentialSmoothing => {
+                let which = if params.is_empty() { "smoothing" } else { "trend" };
+                if let Some(bad) = values.iter().find(|f| !over_time::is_smoothing_factor(**f)) {
+                    return Err(QueryError::Execution(format!(
+                        "invalid {which} factor. Expected: 0 < {} < 1, got: {bad:.6}",
+                        if which == "trend" { "tf" } else { "sf" }
+                    )));
+                }
+            }
+            _ => {}
+        }
+        params.push(values);
+    }
+    Ok(params)
+}
+
+fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Result<Vec<Done>, QueryError> {
+    let lookback = ms_to_ns(job.ctx.lookback_ms);
+    let (mut from, mut to) = job.windows.hull();
+    if selection.edges != Edges::Plain {
+        from = from.saturating_sub(lookback);
+    }
+    if selection.edges == Edges::Smoothed {
+        to = to.saturating_add(lookback);
+    }
+    let range = TimeRange::new(from, to);
+    let refs = selector::select(job.ctx, selection, range)?;
+    parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
+        let held = selector::read(job.ctx, &series, range, samples)?;
+        columns.fill(samples);
+        let done = one_series(job, columns, series.labels, !keep_name)?;
+        job.ctx.budget.release(held);
+        Ok(done)
+    })
+}
+
+fn over_points(
+    job: &Job<'_>,
+    inner: Vector,
+    inner_steps: Steps,
+    keep_name: bool,
+) -> Result<Vec<Done>, QueryError> {
+    parallel::map(inner, |columns: &mut Columns, series: Series| {
+        super::subquery::columns_of(&series.points, inner_steps, columns);
+        one_series(job, columns, series.labels, series.drop_name || !keep_name)
+    })
+}
+
+fn one_series(
+    job: &Job<'_>,
+    columns: &Columns,
+    labels: Labels,
+    drop_name: bool,
+) -> Result<Option<Done>, QueryError> {
+    if columns.len() == 0 {
+        return Ok(None);
+    }
+    let mut flags = Flags::default();
+    let points = run(job, columns, &mut flags)?;
+    let any = points.any();
+    if !any && flags.is_empty() {
+        return Ok(None);
+    }
+    job.ctx.budget.hold(points.weight())?;
+    Ok(Some(Done { series: Series { labels, drop_name, points }, flags }))
+}
+
+/// Notes what was noticed and drops series without values.
+fn finish(ev: &mut Evaluator<'_>, call: &Call, arg: &Node, done: Vec<Done>) -> Vector {
+    let wants_counter = matches!(call.function.id, FunctionId::Rate | FunctionId::Increase);
+    let mut vector = Vec::with_capacity(done.len());
+    for Done { series, flags } in done {
+        if !flags.is_empty() {
+            let name = series.labels.metric_name().unwrap_or("");
+            note_flags(&mut ev.notes, flags, name, arg.span);
+            if wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name) {
+                ev.notes.info(
+                    arg.span,
+                    format!(
+                        "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"
+                    ),
+                );
+            }
+        }
+        if series.points.any() {
+            vector.push(series);
+        }
+    }
+    vector
+}
+
+fn looks_like_counter(name: &str) -> bool {
+    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
+}
+
+/// Runs the function over all windows of one series.
+fn run(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    use FunctionId as F;
+    let edges = job.edges != Edges::Plain;
+    match job.id {
+        F::Rate | F::Increase | F::Delta if edges => super::edges::change(job, columns, flags),
+        F::Resets | F::Changes if edges => super::edges::count(job, columns),
+        F::Rate | F::Increase | F::Delta => change(job, columns, flags),
+        F::Irate => super::mixed::instant_change(job, columns, true, flags),
+        F::Idelta => super::mixed::instant_change(job, columns, false, flags),
+        F::Resets => super::mixed::resets(job, columns),
+        F::Changes => super::mixed::changes(job, columns),
+        F::SumOverTime | F::AvgOverTime => sum_or_mean(job, columns, flags),
+        F::CountOverTime => both(job, columns, |w| Some((w.len() + w.histogram_len()) as f64)),
+        F::PresentOverTime | F::AbsentOverTime => both(job, columns, |_| Some(1.0)),
+        F::LastOverTime => super::mixed::end_value(job, columns, super::mixed::End::Last),
+        F::FirstOverTime => super::mixed::end_value(job, columns, super::mixed::End::First),
+        F::TsOfLastOverTime => both(job, columns, |w| {
+            w.times().last().max(w.histogram_times().last()).map(|t| shown_seconds(*t))
+        }),
+        F::TsOfFirstOverTime => both(job, columns, |w| {
+            let ends = [w.times().first(), w.histogram_times().first()];
+            ends.into_iter().flatten().min().map(|t| shown_seconds(*t))
+        }),
+        _ => floats_only(job, columns, flags),
+    }
+}
+
+/// Functions that know only floats; histograms beside floats are ignored with a note.
+fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    use FunctionId as F;
+    if columns.times.is_empty() {
+        return Ok(Points::absent(job.windows.steps.count));
+    }
+    let param = |i: usize| job.params.get(i).map_or(&[][..], Vec::as_slice);
+    match job.id {
+        F::MinOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Min)),
+        F::MaxOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Max)),
+        F::TsOfMinOverTime => floats(job, columns, flags, over_time::time_of_extreme(Extreme::Min)),
+        F::TsOfMaxOverTime => floats(job, columns, flags, over_time::time_of_extreme(Extreme::Max)),
+        F::StddevOverTime => {
+            floats(job, columns, flags, |w| (w.len() > 0).then(|| over_time::variance(w.values()).sqrt()))
+        }
+        F::StdvarOverTime => {
+            floats(job, columns, flags, |w| (w.len() > 0).then(|| over_time::variance(w.values())))
+        }
+        F::MadOverTime => floats(job, columns, flags, over_time::median_deviation()),
+        F::QuantileOverTime => floats(job, columns, flags, over_time::quantile_over(param(0))),
+        F::Deriv => floats(job, columns, flags, over_time::slope),
+        F::PredictLinear => floats(job, columns, flags, over_time::predict(param(0))),
+        F::DoubleExponentialSmoothing => {
+            floats(job, columns, flags, over_time::smoothing(param(0), param(1)))
+        }
+        other => unreachable!("{other:?} takes no range vector"),
+    }
+}
+
+/// Runs a kernel over floats.
+fn floats(
+    job: &Job<'_>,
+    columns: &Columns,
+    flags: &mut Flags,
+    mut kernel: impl FnMut(&Window<'_>) -> Option<f64>,
+) -> Result<Points, QueryError> {
+    let mut points = Points::absent(job.windows.steps.count);
+    slide(job.ctx, &job.windows, columns, |w| {
+        points.floats[w.step] = slot(kernel(w));
+        if w.histogram_len() > 0 && w.len() > 0 {
+            flags.raise(Flags::HISTOGRAMS_IGNORED);
+        }
+    })?;
+    Ok(points)
+}
+
+/// Runs a kernel that treats floats and histograms alike and gives floats.
+pub(super) fn both(
+    job: &Job<'_>,
+    columns: &Columns,
+    mut kernel: impl FnMut(&Window<'_>) -> Option<f64>,
+) -> Result<Points, QueryError> {
+    let mut points = Points::absent(job.windows.steps.count);
+    slide(job.ctx, &job.windows, columns, |w| points.floats[w.step] = slot(kernel(w)))?;
+    Ok(points)
+}
+
+fn change(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    let kind = match job.id {
+        FunctionId::Rate => ChangeKind::RATE,
+        FunctionId::Increase => ChangeKind::INCREASE,
+        _ => ChangeKind::DELTA,
+    };
+    let mut noticed = Flags::default();
+    let mut points = Points::absent(job.windows.steps.count);
+    if !columns.histograms.is_empty() {
+        super::mixed::change(job, columns, kind, flags, &mut points)?;
+        return Ok(points);
+    }
+    {
+        let mut kernel = counter::change(kind, Resets::of(columns), &mut noticed);
+        slide(job.ctx, &job.windows, columns, |w| points.floats[w.step] = slot(kernel(w)))?;
+    }
+    flags.raise(noticed);
+    Ok(points)
+}
+
+fn sum_or_mean(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    if !columns.histograms.is_empty() {
+        return super::mixed::sum_or_mean(job, columns, flags);
+    }
+    if job.id == FunctionId::SumOverTime {
+        both(job, columns, |w| Some(over_time::sum(w.values())))
+    } else {
+        both(job, columns, |w| Some(over_time::mean(w.values())))
+    }
+}

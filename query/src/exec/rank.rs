@@ -1,0 +1,257 @@
+//! Aggregations that look at a group as a whole: `topk bottomk limitk limit_ratio
+//! quantile count_values`.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::{Labels, LabelsBuilder};
+use smallvec::SmallVec;
+
+use super::aggregate::{Groups, assemble, note_ignored};
+use super::annotations::bad_phi;
+use super::steps::Steps;
+use super::{Evaluator, labels};
+use crate::error::QueryError;
+use crate::functions::instant::nan_last;
+use crate::functions::quantile::{is_phi, nan_first, quantile_of_sorted};
+use crate::histogram::text::histogram_text;
+use crate::plan::{Aggregate, Node};
+use crate::series::{Point, Points, Series, Vector, is_absent};
+use crate::syntax::ast::{AggregateOp, Grouping};
+
+fn param(aggregate: &Aggregate) -> &Node {
+    aggregate.param.as_deref().expect("the checker gives these operators a parameter")
+}
+
+/// `topk`, `bottomk`, `limitk`, `limit_ratio`: elements keep their labels and values.
+pub(super) fn choose(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let params = ev.scalar(param(aggregate), steps)?;
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    let groups = Groups::of(&vector, &aggregate.grouping);
+    match aggregate.op {
+        AggregateOp::LimitRatio => limit_ratio(ev, aggregate, vector, &params),
+        AggregateOp::Limitk => {
+            let ks = counts(&params, vector.is_empty())?;
+            Ok(keep_first(vector, &groups, &ks))
+        }
+        _ => {
+            let ks = counts(&params, vector.is_empty())?;
+            note_ignored(ev, aggregate, &vector);
+            ev.ctx.budget.check()?;
+            Ok(keep_extreme(vector, &groups, &ks, aggregate.op == AggregateOp::Topk))
+        }
+    }
+}
+
+/// How many elements to keep at each step.
+fn counts(params: &[f64], no_elements: bool) -> Result<Vec<usize>, QueryError> {
+    let count = |&k: &f64| {
+        if k.is_nan() {
+            return Err(QueryError::Execution("Parameter value is NaN".to_owned()));
+        }
+        if !no_elements && (k >= i64::MAX as f64 || k <= i64::MIN as f64) {
+            return Err(QueryError::Execution(format!("Scalar value {k} overflows int64")));
+        }
+        Ok(if k < 1.0 { 0 } else { k as usize })
+    };
+    params.iter().map(count).collect()
+}
+
+/// The first k elements of each group.
+fn keep_first(mut vector: Vector, groups: &Groups, ks: &[usize]) -> Vector {
+    for members in &groups.members {
+        let mut left = ks.to_vec();
+        for &m in members {
+            let points = &mut vector[m].points;
+            for (i, left) in left.iter_mut().enumerate() {
+                if points.has(i) {
+                    match left.checked_sub(1) {
+                        Some(less) => *left = less,
+                        None => points.set(i, None),
+                    }
+                }
+            }
+        }
+    }
+    vector.retain(|s| s.points.any());
+    vector
+}
+
+/// The k largest or smallest floats of each group, NaN last. At a single step the result
+/// is ordered by value within each group.
+fn keep_extreme(vector: Vector, groups: &Groups, ks: &[usize], largest: bool) -> Vector {
+    let mut kept: Vec<Points> = vector.iter().map(|s| Points::absent(s.points.len())).collect();
+    let mut order: Vec<usize> = Vec::new();
+    let mut candidates: Vec<(f64, usize)> = Vec::new();
+    for members in &groups.members {
+        for (i, &k) in ks.iter().enumerate() {
+            candidates.clear();
+            let floats = members.iter().map(|&m| (vector[m].points.floats[i], m));
+            candidates.extend(floats.filter(|(v, _)| !is_absent(*v)));
+            // Equal values keep the order of the series, so that the choice is stable.
+            let by_value =
+                |a: &(f64, usize), b: &(f64, usize)| nan_last(a.0, b.0, largest).then(a.1.cmp(&b.1));
+            if k < candidates.len() && k > 0 {
+                candidates.select_nth_unstable_by(k - 1, by_value);
+            }
+            candidates.truncate(k);
+            if ks.len() == 1 {
+                candidates.sort_unstable_by(by_value);
+                order.extend(candidates.iter().map(|c| c.1));
+            }
+            for &(v, m) in &candidates {
+                kept[m].floats[i] = v;
+            }
+        }
+    }
+    if ks.len() != 1 {
+        order = (0..vector.len()).collect();
+    }
+    let mut slots: Vec<Option<(Series, Points)>> = vector.into_iter().zip(kept).map(Some).collect();
+    let chosen = order.into_iter().filter_map(|m| slots[m].take());
+    chosen.map(|(s, points)| Series { points, ..s }).filter(|s| s.points.any()).collect()
+}
+
+/// The elements whose place between 0 and 1, a hash of their labels, lies within r.
+fn limit_ratio(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    mut vector: Vector,
+    params: &[f64],
+) -> Result<Vector, QueryError> {
+    let mut ratios = Vec::with_capacity(params.len());
+    for &r in params {
+        if r.is_nan() {
+            return Err(QueryError::Execution("Ratio value is NaN".to_owned()));
+        }
+        let capped = r.clamp(-1.0, 1.0);
+        if capped != r {
+            let text = format!("ratio value should be between -1 and 1, got {r}, capping to {capped}");
+            ev.notes.warn(param(aggregate).span, text);
+        }
+        ratios.push(capped);
+    }
+    for series in &mut vector {
+        let place = place_of(&series.labels);
+        for (i, &r) in ratios.iter().enumerate() {
+            let inside = if r >= 0.0 { place < r } else { place >= 1.0 + r };
+            if !inside {
+                series.points.set(i, None);
+            }
+        }
+    }
+    vector.retain(|s| s.points.any());
+    Ok(vector)
+}
+
+/// The place of a label set in `[0, 1)`: its hash as a fraction. Seeds are fixed, so a
+/// series is chosen or not whatever process asks.
+fn place_of(labels: &Labels) -> f64 {
+    let hash = rapidhash::v3::rapidhash_v3(labels.as_bytes());
+    // The top 53 bits: all of them make a float below 1.
+    (hash >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// `quantile(φ, v)`.
+pub(super) fn quantile(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let phis = ev.scalar(param(aggregate), steps)?;
+    for phi in phis.iter().filter(|p| !is_phi(**p)) {
+        ev.notes.warn(param(aggregate).span, bad_phi(*phi));
+    }
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    note_ignored(ev, aggregate, &vector);
+    let groups = Groups::of(&vector, &aggregate.grouping);
+    let mut sorted: Vec<f64> = Vec::new();
+    let mut columns = Vec::with_capacity(groups.members.len());
+    for members in &groups.members {
+        ev.ctx.budget.check()?;
+        let mut points = Points::absent(steps.count);
+        for (i, &phi) in phis.iter().enumerate() {
+            sorted.clear();
+            let floats = members.iter().map(|&m| vector[m].points.floats[i]);
+            sorted.extend(floats.filter(|v| !is_absent(*v)));
+            if !sorted.is_empty() {
+                sorted.sort_by(|a, b| nan_first(*a, *b));
+                points.floats[i] = quantile_of_sorted(phi, &sorted);
+            }
+        }
+        columns.push(points);
+    }
+    Ok(assemble(groups, columns))
+}
+
+/// `count_values("label", v)`.
+pub(super) fn count_values(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let label = ev.text(param(aggregate));
+    if label.is_empty() {
+        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
+    }
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    let mut counted: Vec<Series> = Vec::new();
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    for series in &vector {
+        ev.ctx.budget.check()?;
+        // Most series have few values: their groups are looked up once.
+        let mut known: SmallVec<[(u64, usize); 4]> = SmallVec::new();
+        for i in 0..steps.count {
+            let Some(point) = series.points.get(i) else { continue };
+            let bits = if let Point::Float(v) = point { Some(v.to_bits()) } else { None };
+            let place = match bits.and_then(|b| known.iter().find(|(k, _)| *k == b)) {
+                Some(&(_, place)) => place,
+                None => {
+                    let group = group_of(&series.labels, &label, &point, &aggregate.grouping);
+                    let place = *places.entry(group).or_insert_with_key(|labels| {
+                        let points = Points::absent(steps.count);
+                        counted.push(Series { labels: labels.clone(), drop_name: false, points });
+                        counted.len() - 1
+                    });
+                    known.extend(bits.map(|b| (b, place)));
+                    place
+                }
+            };
+            let group = &mut counted[place];
+            group.drop_name |= series.drop_name;
+            let slot = &mut group.points.floats[i];
+            *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
+        }
+    }
+    Ok(counted)
+}
+
+/// The group of a value: the label is set first, then the set is grouped; `by` lists
+/// without it get it all the same.
+fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) -> Labels {
+    let text = match point {
+        Point::Float(v) => float_text(*v),
+        Point::Histogram(h) => histogram_text(h),
+    };
+    let grouped = match grouping {
+        Grouping::None => Labels::empty(),
+        Grouping::By(names) => labels::only(series, &labels::sorted_names(names)),
+        Grouping::Without(names) => labels::without(series, &labels::sorted_names(names)),
+    };
+    let mut builder: LabelsBuilder = grouped.to_builder();
+    builder.set(label, &text).build()
+}
+
+/// Shortest decimal without exponent.
+pub(super) fn float_text(v: f64) -> String {
+    if v.is_nan() {
+        "NaN".to_owned()
+    } else if v.is_infinite() {
+        if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+    } else {
+        format!("{v}")
+    }
+}

@@ -1,0 +1,157 @@
+//! Instant selectors: the newest sample of each series at every step.
+//!
+//! A series is read once, from the first step's lookback to the last step; two indices
+//! move over it, so the cost is that of its samples plus that of the steps.
+
+use std::sync::Arc;
+
+use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
+
+use super::steps::{Steps, ms_to_ns};
+use super::{Context, Evaluator, edges, parallel};
+use crate::error::QueryError;
+use crate::functions::window::shown_seconds;
+use crate::plan::Selection;
+use crate::series::{ABSENT, Points, Series, Vector};
+use crate::source::SeriesRef;
+use crate::syntax::ast::Edges;
+use crate::syntax::span::Span;
+
+/// What of the newest sample is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Its value.
+    Value,
+    /// Its time, seconds.
+    Time,
+    /// Its start time, seconds; nothing if unknown.
+    StartTime,
+}
+
+/// The series of `selection` that may have samples in `range`.
+pub(super) fn select(
+    ctx: &Context<'_>,
+    selection: &Selection,
+    range: TimeRange,
+) -> Result<Vec<SeriesRef>, QueryError> {
+    ctx.budget.check()?;
+    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    ctx.budget.count_series(refs.len() as u64);
+    Ok(refs)
+}
+
+/// Evaluates an instant selector, plain or smoothed, at all steps.
+pub(super) fn evaluate(
+    ev: &mut Evaluator<'_>,
+    selection: &Selection,
+    span: Span,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    match selection.edges {
+        Edges::Smoothed => edges::smoothed(ev, selection, span, steps),
+        Edges::Plain | Edges::Anchored => instant(&ev.ctx, selection, steps, Take::Value),
+    }
+}
+
+/// Evaluates an instant selector at all steps. Series without any value are left out.
+pub(super) fn instant(
+    ctx: &Context<'_>,
+    selection: &Selection,
+    steps: Steps,
+    take: Take,
+) -> Result<Vector, QueryError> {
+    if steps.count == 0 {
+        return Ok(Vec::new());
+    }
+    let first = steps.reference_ns(0, selection.shift);
+    let last = steps.reference_ns(steps.count - 1, selection.shift);
+    let range = TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last);
+    let refs = select(ctx, selection, range)?;
+    parallel::map(refs, |samples: &mut Samples, series: SeriesRef| {
+        let held = read(ctx, &series, range, samples)?;
+        let points = newest(ctx, samples, selection, steps, take);
+        ctx.budget.release(held);
+        let Some(points) = points else { return Ok(None) };
+        ctx.budget.hold(points.weight())?;
+        Ok(Some(Series { labels: series.labels, drop_name: false, points }))
+    })
+}
+
+/// Reads a series into `samples` and holds it in the budget; how much is held.
+pub(super) fn read(
+    ctx: &Context<'_>,
+    series: &SeriesRef,
+    range: TimeRange,
+    samples: &mut Samples,
+) -> Result<u64, QueryError> {
+    ctx.budget.check()?;
+    samples.clear();
+    ctx.source.read(series, range, samples)?;
+    let held = samples.len() as u64;
+    ctx.budget.hold(held)?;
+    Ok(held)
+}
+
+/// The newest sample at each step, `None` if there is none at any.
+fn newest(
+    ctx: &Context<'_>,
+    samples: &Samples,
+    selection: &Selection,
+    steps: Steps,
+    take: Take,
+) -> Option<Points> {
+    let lookback = ms_to_ns(ctx.lookback_ms);
+    let times = &samples.timestamps;
+    let mut points = Points::absent(steps.count);
+    let (mut next, mut found) = (0, 0u64);
+    let mut histograms = HistogramCursor { rest: &samples.histograms };
+    for i in 0..steps.count {
+        let reference = steps.reference_ns(i, selection.shift);
+        while next < times.len() && times[next] <= reference {
+            next += 1;
+        }
+        let Some(at) = next.checked_sub(1) else { continue };
+        if times[at] <= reference.saturating_sub(lookback) {
+            continue;
+        }
+        let histogram = histograms.at(at);
+        if histogram.map_or(samples.values[at], |h| h.sum).to_bits() == ABSENT.to_bits() {
+            continue;
+        }
+        found += 1;
+        match (take, histogram) {
+            (Take::Value, None) => points.floats[i] = samples.values[at],
+            (Take::Value, Some(h)) => {
+                points.histograms.get_or_insert_with(|| vec![None; steps.count])[i] = Some(Arc::clone(h));
+            }
+            (Take::Time, _) => points.floats[i] = shown_seconds(times[at]),
+            (Take::StartTime, _) => {
+                let start = samples.start_timestamps.get(at).copied().unwrap_or(0);
+                points.floats[i] = if start == 0 { ABSENT } else { shown_seconds(start) };
+            }
+        }
+    }
+    debug_assert!(points.floats.iter().all(|v| !is_stale(*v) || v.to_bits() == ABSENT.to_bits()));
+    ctx.budget.count_read(found);
+    (found > 0).then_some(points)
+}
+
+/// Finds histograms by ascending sample index.
+struct HistogramCursor<'a> {
+    rest: &'a [(u32, Arc<Histogram>)],
+}
+
+impl<'a> HistogramCursor<'a> {
+    fn at(&mut self, index: usize) -> Option<&'a Arc<Histogram>> {
+        while let [(i, _), tail @ ..] = self.rest {
+            if *i as usize >= index {
+                break;
+            }
+            self.rest = tail;
+        }
+        match self.rest {
+            [(i, h), ..] if *i as usize == index => Some(h),
+            _ => None,
+        }
+    }
+}

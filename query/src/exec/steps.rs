@@ -1,0 +1,71 @@
+//! The evaluation times of one pass: `start`, `start + step`, …, in milliseconds.
+
+use crate::plan::Shift;
+
+/// Nanoseconds in a millisecond.
+pub(crate) const NS_PER_MS: i64 = 1_000_000;
+
+/// Milliseconds to the nanoseconds of storage; ends of time saturate.
+pub(crate) fn ms_to_ns(ms: i64) -> i64 {
+    ms.saturating_mul(NS_PER_MS)
+}
+
+/// An arithmetic row of evaluation times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// The first.
+    pub start_ms: i64,
+    /// Distance; at least 1, of no meaning when `count` is 1.
+    pub step_ms: i64,
+    /// How many; may be 0.
+    pub count: usize,
+}
+
+impl Steps {
+    /// One evaluation.
+    pub fn single(time_ms: i64) -> Self {
+        Steps { start_ms: time_ms, step_ms: 1, count: 1 }
+    }
+
+    /// All of `start, start + step, …` that are not after `end`.
+    pub fn until(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        let step_ms = step_ms.max(1);
+        let count = if end_ms < start_ms {
+            0
+        } else {
+            // The distance of two i64 fits u64; a count beyond memory is refused by the budget.
+            usize::try_from((start_ms.abs_diff(end_ms) / step_ms as u64).saturating_add(1))
+                .unwrap_or(usize::MAX)
+        };
+        Steps { start_ms, step_ms, count }
+    }
+
+    /// The time of step `i`.
+    pub fn at(&self, i: usize) -> i64 {
+        self.start_ms.saturating_add((i as i64).saturating_mul(self.step_ms))
+    }
+
+    /// The last time; the first if there is none.
+    pub fn last(&self) -> i64 {
+        self.at(self.count.saturating_sub(1))
+    }
+
+    /// The reference time of step `i` in nanoseconds.
+    pub fn reference_ns(&self, i: usize, shift: Shift) -> i64 {
+        ms_to_ns(shift.apply(self.at(i)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_included_and_nothing_after_it() {
+        assert_eq!(Steps::until(0, 10, 5).count, 3);
+        assert_eq!(Steps::until(0, 9, 5).count, 2);
+        assert_eq!(Steps::until(1, 0, 5).count, 0);
+        assert_eq!(Steps::until(0, 10, 5).last(), 10);
+        assert_eq!(Steps::until(i64::MIN, i64::MAX, 1).count, usize::MAX);
+    }
+}

@@ -1,0 +1,82 @@
+//! Sliding windows: calls a kernel for each step's window of one series.
+
+use super::Context;
+use super::steps::{Steps, ms_to_ns};
+use crate::error::QueryError;
+use crate::functions::window::{Columns, Window};
+use crate::plan::Shift;
+
+/// Samples passed to kernels between two looks at the clock.
+const CHECK_EVERY: usize = 1 << 16;
+
+/// Where the windows of a range vector lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// One window for each.
+    pub steps: Steps,
+    /// Where a window's right end is, relative to its step.
+    pub shift: Shift,
+    /// Length.
+    pub range_ms: i64,
+}
+
+impl Windows {
+    /// `(start, end]` of the window of step `i`, nanoseconds.
+    pub fn bounds(&self, i: usize) -> (i64, i64) {
+        let end = self.steps.reference_ns(i, self.shift);
+        (end.saturating_sub(ms_to_ns(self.range_ms)), end)
+    }
+
+    /// `(start, end]` of all windows together.
+    pub fn hull(&self) -> (i64, i64) {
+        (self.bounds(0).0, self.bounds(self.steps.count.saturating_sub(1)).1)
+    }
+}
+
+/// Calls `visit` with the window of every step that holds a sample, in order of time.
+///
+/// # Errors
+/// When the budget says so.
+pub(super) fn slide(
+    ctx: &Context<'_>,
+    windows: &Windows,
+    columns: &Columns,
+    mut visit: impl FnMut(&Window<'_>),
+) -> Result<(), QueryError> {
+    let (times, histogram_times) = (&columns.times[..], &columns.histogram_times[..]);
+    let (mut lo, mut hi, mut histogram_lo, mut histogram_hi) = (0, 0, 0, 0);
+    let (mut work, mut read) = (0, 0);
+    for step in 0..windows.steps.count {
+        let (start, end) = windows.bounds(step);
+        lo = advance(times, lo, start);
+        hi = advance(times, hi, end);
+        if !histogram_times.is_empty() {
+            histogram_lo = advance(histogram_times, histogram_lo, start);
+            histogram_hi = advance(histogram_times, histogram_hi, end);
+        }
+        let inside = hi - lo + histogram_hi - histogram_lo;
+        if inside == 0 {
+            continue;
+        }
+        let time_ms = windows.steps.at(step);
+        visit(&Window { columns, lo, hi, histogram_lo, histogram_hi, start, end, step, time_ms });
+        read += inside as u64;
+        work += inside;
+        if work > CHECK_EVERY {
+            ctx.budget.check()?;
+            work = 0;
+        }
+    }
+    ctx.budget.count_read(read);
+    Ok(())
+}
+
+/// The first index from `from` on whose time is after `limit`.
+#[inline]
+fn advance(times: &[i64], from: usize, limit: i64) -> usize {
+    let mut i = from;
+    while i < times.len() && times[i] <= limit {
+        i += 1;
+    }
+    i
+}

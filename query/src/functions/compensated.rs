@@ -1,0 +1,108 @@
+//! Sums that keep what rounding loses (Neumaier's variant of Kahan's summation).
+//!
+//! Rust never contracts `a * b + c` into a fused operation, so the error terms are exact.
+
+/// A running sum and the error it has made so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sum {
+    /// The rounded sum.
+    pub sum: f64,
+    /// What rounding lost.
+    pub error: f64,
+}
+
+impl Sum {
+    /// Adds one value. An infinite sum has no error left to keep.
+    #[inline]
+    pub fn add(self, x: f64) -> Sum {
+        let sum = self.sum + x;
+        let error = if sum.is_infinite() {
+            0.0
+        } else if self.sum.abs() >= x.abs() {
+            self.error + ((self.sum - sum) + x)
+        } else {
+            self.error + ((x - sum) + self.sum)
+        };
+        Sum { sum, error }
+    }
+
+    /// The sum of all that was added.
+    #[inline]
+    pub fn total(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.error }
+    }
+}
+
+/// A running mean: a sum as long as it is finite, from then on a mean that is moved by
+/// each value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mean {
+    state: Sum,
+    count: f64,
+    incremental: bool,
+}
+
+impl Mean {
+    /// Adds one value.
+    #[inline]
+    pub fn add(&mut self, x: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.state.sum = x;
+            return;
+        }
+        if !self.incremental {
+            let next = self.state.add(x);
+            if !next.sum.is_infinite() {
+                self.state = next;
+                return;
+            }
+            self.incremental = true;
+            let before = self.count - 1.0;
+            self.state = Sum { sum: self.state.sum / before, error: self.state.error / before };
+        }
+        let share = (self.count - 1.0) / self.count;
+        self.state = Sum { sum: share * self.state.sum, error: share * self.state.error }.add(x / self.count);
+    }
+
+    /// The mean of all that was added; NaN if nothing was.
+    #[inline]
+    pub fn mean(&self) -> f64 {
+        if self.incremental {
+            self.state.sum + self.state.error
+        } else {
+            self.state.sum / self.count + self.state.error / self.count
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(values: &[f64]) -> f64 {
+        values.iter().fold(Sum::default(), |s, &v| s.add(v)).total()
+    }
+
+    fn mean(values: &[f64]) -> f64 {
+        let mut m = Mean::default();
+        values.iter().for_each(|&v| m.add(v));
+        m.mean()
+    }
+
+    #[test]
+    fn what_a_large_value_swallows_comes_back() {
+        assert_eq!(sum(&[2.0, 8.0, 1e100, -1e100]), 10.0);
+        assert_eq!(sum(&[5.0, 1e100, 1.0, -1e100]), 6.0);
+        assert_eq!(sum(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+    }
+
+    #[test]
+    fn a_mean_survives_a_sum_that_overflows() {
+        assert_eq!(mean(&[9.9884656743115e307; 4]), 9.9884656743115e307);
+        assert!(mean(&[f64::MAX, f64::MAX, -f64::MAX, -f64::MAX]).abs() < 1e-15 * f64::MAX);
+        assert_eq!(mean(&[0.0, f64::INFINITY, f64::INFINITY, 0.0]), f64::INFINITY);
+        assert!(mean(&[]).is_nan());
+    }
+}

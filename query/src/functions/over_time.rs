@@ -1,0 +1,220 @@
+//! The `*_over_time` family on floats, and the regressions.
+//!
+//! Each function here makes a kernel: a closure that is called for each window of a
+//! series. `count`, `min`, `max`, first and last cost amortized one step a sample; sums and
+//! moments are folded anew for each window, because a sum from which values were taken
+//! away again would not have the bits of the compensated sum.
+
+use std::collections::VecDeque;
+
+use super::compensated::{Mean, Sum};
+use super::quantile::{self, quantile_of_sorted};
+use super::window::{Window, seconds, shown_seconds};
+use crate::series::ABSENT;
+
+/// Sum of a slice, compensated.
+pub(crate) fn sum(values: &[f64]) -> f64 {
+    values.iter().fold(Sum::default(), |s, &v| s.add(v)).total()
+}
+
+/// Mean of a slice.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    let mut m = Mean::default();
+    values.iter().for_each(|&v| m.add(v));
+    m.mean()
+}
+
+/// Population variance of a slice, by Welford's recurrence with compensated sums.
+pub(crate) fn variance(values: &[f64]) -> f64 {
+    let (mut mean, mut squares) = (Sum::default(), Sum::default());
+    let mut count = 0.0;
+    for &v in values {
+        count += 1.0;
+        let delta = v - (mean.sum + mean.error);
+        mean = mean.add(delta / count);
+        squares = squares.add(delta * (v - (mean.sum + mean.error)));
+    }
+    (squares.sum + squares.error) / count
+}
+
+/// Which end of the order a deque keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extreme {
+    Min,
+    Max,
+}
+
+/// Which of several equal values is the extreme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    First,
+    Last,
+}
+
+/// A monotonic deque: indices of values none of which is beaten by a later one. The front
+/// is the window's extreme.
+struct Candidates {
+    which: Extreme,
+    tie: Tie,
+    indices: VecDeque<usize>,
+    seen: usize,
+}
+
+impl Candidates {
+    fn new(which: Extreme, tie: Tie) -> Self {
+        Candidates { which, tie, indices: VecDeque::new(), seen: 0 }
+    }
+
+    /// Whether a later value makes an earlier one superfluous.
+    #[inline]
+    fn beats(&self, later: f64, earlier: f64) -> bool {
+        match (self.which, self.tie) {
+            (Extreme::Min, Tie::First) => later < earlier,
+            (Extreme::Min, Tie::Last) => later <= earlier,
+            (Extreme::Max, Tie::First) => later > earlier,
+            (Extreme::Max, Tie::Last) => later >= earlier,
+        }
+    }
+
+    /// Moves on to window `w`; the index of its extreme, `None` if all are NaN.
+    fn advance(&mut self, w: &Window<'_>) -> Option<usize> {
+        let values = &w.columns.values;
+        for i in self.seen.max(w.lo)..w.hi {
+            if values[i].is_nan() {
+                continue;
+            }
+            while self.indices.back().is_some_and(|&b| self.beats(values[i], values[b])) {
+                self.indices.pop_back();
+            }
+            self.indices.push_back(i);
+        }
+        self.seen = self.seen.max(w.hi);
+        while self.indices.front().is_some_and(|&f| f < w.lo) {
+            self.indices.pop_front();
+        }
+        self.indices.front().copied()
+    }
+}
+
+/// `min_over_time`, `max_over_time`: NaN only if all are.
+pub(crate) fn extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut candidates = Candidates::new(which, Tie::First);
+    move |w| {
+        let found = candidates.advance(w);
+        (w.len() > 0).then(|| found.map_or(f64::NAN, |i| w.columns.values[i]))
+    }
+}
+
+/// `ts_of_min_over_time`, `ts_of_max_over_time`: the time of the last extreme value.
+pub(crate) fn time_of_extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut candidates = Candidates::new(which, Tie::Last);
+    move |w| {
+        let found = candidates.advance(w);
+        (w.len() > 0).then(|| shown_seconds(w.columns.times[found.unwrap_or(w.hi - 1)]))
+    }
+}
+
+/// `quantile_over_time`, with φ for each step.
+pub(crate) fn quantile_over(phi: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut sorted = Vec::new();
+    move |w| {
+        if w.len() == 0 {
+            return None;
+        }
+        quantile::sort_into(&mut sorted, w.values());
+        Some(quantile_of_sorted(phi[w.step], &sorted))
+    }
+}
+
+/// `mad_over_time`: the median distance from the median.
+pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let (mut sorted, mut distances) = (Vec::new(), Vec::new());
+    move |w| {
+        if w.len() == 0 {
+            return None;
+        }
+        if w.values().iter().any(|v| v.is_nan()) {
+            return Some(f64::NAN);
+        }
+        quantile::sort_into(&mut sorted, w.values());
+        let median = quantile_of_sorted(0.5, &sorted);
+        distances.clear();
+        distances.extend(w.values().iter().map(|v| (v - median).abs()));
+        distances.sort_unstable_by(f64::total_cmp);
+        Some(quantile_of_sorted(0.5, &distances))
+    }
+}
+
+/// Least squares over the window; x in seconds from `origin_ns`. Slope and value at the
+/// origin.
+fn regression(w: &Window<'_>, origin_ns: i64) -> (f64, f64) {
+    let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
+    let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
+    let values = w.values();
+    let first = values[0];
+    if values.iter().all(|&v| v == first) {
+        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+    }
+    for (&t, &y) in w.times().iter().zip(values) {
+        let x = seconds(t.saturating_sub(origin_ns));
+        x_sum = x_sum.add(x);
+        y_sum = y_sum.add(y);
+        xy_sum = xy_sum.add(x * y);
+        xx_sum = xx_sum.add(x * x);
+    }
+    let n = values.len() as f64;
+    let (x, y) = (x_sum.sum + x_sum.error, y_sum.sum + y_sum.error);
+    let covariance = (xy_sum.sum + xy_sum.error) - x * y / n;
+    let variance = (xx_sum.sum + xx_sum.error) - x * x / n;
+    let slope = covariance / variance;
+    (slope, y / n - slope * x / n)
+}
+
+/// `deriv`: the slope, by least squares. Needs two floats.
+pub(crate) fn slope(w: &Window<'_>) -> Option<f64> {
+    (w.len() >= 2).then(|| regression(w, w.times()[0]).0)
+}
+
+/// `predict_linear`: the line's value `ahead` seconds after the evaluation time.
+pub(crate) fn predict(ahead: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    move |w| {
+        if w.len() < 2 {
+            return None;
+        }
+        let (slope, at_origin) = regression(w, w.time_ms.saturating_mul(1_000_000));
+        Some(slope * ahead[w.step] + at_origin)
+    }
+}
+
+/// `double_exponential_smoothing`, with both factors for each step.
+pub(crate) fn smoothing(level: &[f64], trend: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    move |w| {
+        let values = w.values();
+        if values.len() < 2 {
+            return None;
+        }
+        let (sf, tf) = (level[w.step], trend[w.step]);
+        let mut s = values[0];
+        let mut b = values[1] - values[0];
+        let mut before = s;
+        for (i, &v) in values.iter().enumerate().skip(1) {
+            if i > 1 {
+                b = tf * (s - before) + (1.0 - tf) * b;
+            }
+            before = s;
+            s = sf * v + (1.0 - sf) * (s + b);
+        }
+        Some(s)
+    }
+}
+
+/// Whether a factor of [`smoothing`] is allowed.
+pub(crate) fn is_smoothing_factor(f: f64) -> bool {
+    f > 0.0 && f < 1.0
+}
+
+/// The value a kernel's answer has in a column.
+#[inline]
+pub(crate) fn slot(answer: Option<f64>) -> f64 {
+    answer.unwrap_or(ABSENT)
+}

@@ -1,0 +1,66 @@
+//! Quantiles of plain numbers, as `quantile` and `quantile_over_time` take them.
+
+use std::cmp::Ordering;
+
+/// The φ-quantile of values that are sorted ascending with NaN first, linear between
+/// neighbours. Out of range: NaN for a φ of NaN or no values, else -Inf or +Inf.
+pub(crate) fn quantile_of_sorted(phi: f64, sorted: &[f64]) -> f64 {
+    if sorted.is_empty() || phi.is_nan() {
+        return f64::NAN;
+    }
+    if phi < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if phi > 1.0 {
+        return f64::INFINITY;
+    }
+    let n = sorted.len() as f64;
+    let rank = phi * (n - 1.0);
+    let lower = rank.floor().max(0.0);
+    let upper = (lower + 1.0).min(n - 1.0);
+    let weight = rank - rank.floor();
+    sorted[lower as usize] * (1.0 - weight) + sorted[upper as usize] * weight
+}
+
+/// The order quantiles sort by: NaN before everything.
+pub(crate) fn nan_first(a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+    }
+}
+
+/// Replaces the content of `sorted` by `values` in that order.
+pub(crate) fn sort_into(sorted: &mut Vec<f64>, values: &[f64]) {
+    sorted.clear();
+    sorted.extend_from_slice(values);
+    sorted.sort_by(|a, b| nan_first(*a, *b));
+}
+
+/// Whether φ is one, or deserves a warning.
+pub(crate) fn is_phi(phi: f64) -> bool {
+    (0.0..=1.0).contains(&phi)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_counts_as_the_smallest() {
+        let mut sorted = Vec::new();
+        sort_into(&mut sorted, &[1.0, f64::NAN, 0.0]);
+        assert!((quantile_of_sorted(0.8, &sorted) - 0.6).abs() < 1e-15);
+        assert!(quantile_of_sorted(0.2, &sorted).is_nan());
+    }
+
+    #[test]
+    fn phi_out_of_range() {
+        assert_eq!(quantile_of_sorted(-0.1, &[1.0]), f64::NEG_INFINITY);
+        assert_eq!(quantile_of_sorted(1.1, &[1.0]), f64::INFINITY);
+        assert!(quantile_of_sorted(f64::NAN, &[1.0]).is_nan());
+        assert!(quantile_of_sorted(0.5, &[]).is_nan());
+    }
+}

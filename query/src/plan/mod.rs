@@ -1,0 +1,349 @@
+//! From the syntax tree to a plan: times resolved, nothing left to look up.
+//!
+//! The tree keeps what was written; the plan keeps what is done. Durations and offsets are
+//! milliseconds, `@ start()` is a time, parentheses and unary plus are gone, and every node
+//! knows whether it is *step-invariant*: pinned by `@` so that it has one value for the
+//! whole query and is evaluated once.
+//!
+//! # Not here
+//! Types and arity are checked by the parser. Next: `exec/mod.rs`.
+
+use barograph_engine::model::Matcher;
+
+use crate::error::QueryError;
+use crate::functions::{Function, FunctionId, ValueType};
+use crate::syntax::ast::{
+    self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
+    VectorMatching,
+};
+use crate::syntax::span::Span;
+
+mod duration;
+
+/// The times a plan is made for, milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryTimes {
+    /// First evaluation.
+    pub start_ms: i64,
+    /// Last evaluation.
+    pub end_ms: i64,
+    /// Distance; 0 in instant queries.
+    pub step_ms: i64,
+}
+
+/// Distance of a subquery's steps when none is written.
+const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
+
+/// A node of the plan.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// What to do.
+    pub kind: Kind,
+    /// Where it was written.
+    pub span: Span,
+    /// One value for all steps.
+    pub invariant: bool,
+}
+
+/// What a node does.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The same number at every step.
+    Number(f64),
+    /// A string.
+    Text(String),
+    /// Newest sample of each series.
+    Instant(Selection),
+    /// All samples of a window.
+    Range(Selection),
+    /// All values of an inner expression in a window.
+    Subquery(Subquery),
+    /// A function call.
+    Call(Call),
+    /// An aggregation.
+    Aggregate(Aggregate),
+    /// A binary operation.
+    Binary(Binary),
+    /// The value with its sign changed.
+    Negate(Box<Node>),
+}
+
+/// Where in time a selector or subquery looks: `at` or the evaluation time, less `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shift {
+    /// The time `@` gives.
+    pub at_ms: Option<i64>,
+    /// How much earlier.
+    pub offset_ms: i64,
+}
+
+impl Shift {
+    /// The reference time of an evaluation at `time_ms`.
+    pub fn apply(self, time_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
+}
+
+/// Which series, and where in time.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// All must match.
+    pub matchers: Vec<Matcher>,
+    /// Where to look.
+    pub shift: Shift,
+    /// Length of the window; 0 for an instant selector.
+    pub range_ms: i64,
+    /// `anchored`, `smoothed`.
+    pub edges: Edges,
+}
+
+/// `expr[range:step]`.
+#[derive(Debug)]
+pub(crate) struct Subquery {
+    /// Evaluated at every inner step.
+    pub expr: Box<Node>,
+    /// Length of the window.
+    pub range_ms: i64,
+    /// Distance of inner steps, at least 1.
+    pub step_ms: i64,
+    /// Where to look.
+    pub shift: Shift,
+}
+
+/// `function(args)`.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The table's entry.
+    pub function: &'static Function,
+    /// The arguments.
+    pub args: Vec<Node>,
+}
+
+/// `op by (labels) (param, expr)`.
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    /// Which one.
+    pub op: AggregateOp,
+    /// Its parameter.
+    pub param: Option<Box<Node>>,
+    /// What is aggregated.
+    pub expr: Box<Node>,
+    /// The groups.
+    pub grouping: Grouping,
+}
+
+/// `lhs op rhs`.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    /// The operator.
+    pub op: BinaryOp,
+    /// Left operand.
+    pub lhs: Box<Node>,
+    /// Right operand.
+    pub rhs: Box<Node>,
+    /// Comparison to 0 or 1 instead of a filter.
+    pub return_bool: bool,
+    /// Present iff both operands are vectors.
+    pub matching: Option<VectorMatching>,
+}
+
+impl Node {
+    /// The type of the node's value.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            Kind::Number(_) => ValueType::Scalar,
+            Kind::Text(_) => ValueType::String,
+            Kind::Instant(_) | Kind::Aggregate(_) => ValueType::InstantVector,
+            Kind::Range(_) | Kind::Subquery(_) => ValueType::RangeVector,
+            Kind::Call(call) => call.function.returns,
+            Kind::Binary(b) => match (b.lhs.value_type(), b.rhs.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::InstantVector,
+            },
+            Kind::Negate(inner) => inner.value_type(),
+        }
+    }
+}
+
+/// Plans `expr` for `times`.
+///
+/// # Errors
+/// [`QueryError::Parse`] at a range or step that does not come out positive, or a duration
+/// out of bounds; [`QueryError::Execution`] for a modifier where it means nothing.
+pub(crate) fn plan(expr: &Expr, times: QueryTimes, query: &str) -> Result<Node, QueryError> {
+    Planner { times, query }.node(expr)
+}
+
+struct Planner<'q> {
+    times: QueryTimes,
+    query: &'q str,
+}
+
+impl Planner<'_> {
+    fn node(&self, expr: &Expr) -> Result<Node, QueryError> {
+        let span = expr.span;
+        let (kind, invariant) = match &expr.kind {
+            ExprKind::Number(n) => (Kind::Number(n.value), true),
+            ExprKind::String(text) => (Kind::Text(text.clone()), true),
+            ExprKind::Paren(inner) => return self.node(inner),
+            ExprKind::Unary(u) if u.op == UnaryOp::Plus => return self.node(&u.expr),
+            ExprKind::Unary(u) => {
+                let inner = self.node(&u.expr)?;
+                let invariant = inner.invariant;
+                (Kind::Negate(Box::new(inner)), invariant)
+            }
+            ExprKind::Selector(s) => {
+                let selection = self.selection(s, 0)?;
+                let invariant = selection.shift.at_ms.is_some();
+                (Kind::Instant(selection), invariant)
+            }
+            ExprKind::Range(r) => {
+                let range_ms = self.positive(&r.range, "range", span)?;
+                let selection = self.selection(&r.selector, range_ms)?;
+                let invariant = selection.shift.at_ms.is_some();
+                (Kind::Range(selection), invariant)
+            }
+            ExprKind::Subquery(s) => self.subquery(s, span)?,
+            ExprKind::Call(c) => self.call(c)?,
+            ExprKind::Aggregate(a) => self.aggregate(a)?,
+            ExprKind::Binary(b) => self.binary(b)?,
+        };
+        Ok(Node { kind, span, invariant })
+    }
+
+    fn selection(&self, s: &ast::Selector, range_ms: i64) -> Result<Selection, QueryError> {
+        Ok(Selection {
+            matchers: s.matchers.clone(),
+            shift: self.shift(&s.modifiers)?,
+            range_ms,
+            edges: s.edges,
+        })
+    }
+
+    fn shift(&self, modifiers: &TimeModifiers) -> Result<Shift, QueryError> {
+        let at_ms = modifiers.at.map(|at| match at {
+            AtModifier::Time(ms) => ms,
+            AtModifier::Start => self.times.start_ms,
+            AtModifier::End => self.times.end_ms,
+        });
+        let offset_ms = match &modifiers.offset {
+            Some(offset) => duration::resolve(offset, self.times, self.query)?,
+            None => 0,
+        };
+        Ok(Shift { at_ms, offset_ms })
+    }
+
+    /// A duration that must come out positive; a range written as a plain `0` is allowed
+    /// and selects nothing.
+    fn positive(&self, d: &ast::DurationExpr, what: &str, span: Span) -> Result<i64, QueryError> {
+        let ms = duration::resolve(d, self.times, self.query)?;
+        let plain_zero = what == "range" && matches!(d, ast::DurationExpr::Literal(n, _) if n.value == 0.0);
+        if ms > 0 || plain_zero {
+            return Ok(ms);
+        }
+        Err(duration::error(
+            self.query,
+            span,
+            format!("duration of {what} must be greater than 0, got {ms} ms"),
+        ))
+    }
+
+    fn subquery(&self, s: &ast::Subquery, span: Span) -> Result<(Kind, bool), QueryError> {
+        let range_ms = self.positive(&s.range, "range", span)?;
+        let step_ms = match &s.step {
+            Some(step) => self.positive(step, "subquery step", span)?,
+            None => DEFAULT_SUBQUERY_STEP_MS,
+        };
+        let shift = self.shift(&s.modifiers)?;
+        let expr = Box::new(self.node(&s.expr)?);
+        Ok((Kind::Subquery(Subquery { expr, range_ms, step_ms, shift }), shift.at_ms.is_some()))
+    }
+
+    fn call(&self, c: &ast::Call) -> Result<(Kind, bool), QueryError> {
+        let args = c.args.iter().map(|a| self.node(a)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(constant) = self.constant(c.function.id) {
+            return Ok((Kind::Number(constant), true));
+        }
+        for arg in &args {
+            if let Kind::Range(selection) = &arg.kind {
+                check_edges(selection.edges, c.function)?;
+            }
+        }
+        let invariant = !reads_time(c.function.id, args.is_empty()) && args.iter().all(|a| a.invariant);
+        Ok((Kind::Call(Call { function: c.function, args }), invariant))
+    }
+
+    /// The functions that speak of the query's own times are numbers once it is planned.
+    fn constant(&self, id: FunctionId) -> Option<f64> {
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        match id {
+            FunctionId::Pi => Some(std::f64::consts::PI),
+            FunctionId::Start => Some(seconds(self.times.start_ms)),
+            FunctionId::End => Some(seconds(self.times.end_ms)),
+            FunctionId::Step => Some(seconds(self.times.step_ms)),
+            FunctionId::Range => Some(seconds(self.times.end_ms.saturating_sub(self.times.start_ms))),
+            _ => None,
+        }
+    }
+
+    fn aggregate(&self, a: &ast::Aggregate) -> Result<(Kind, bool), QueryError> {
+        let param = a.param.as_ref().map(|p| self.node(p)).transpose()?.map(Box::new);
+        let expr = Box::new(self.node(&a.expr)?);
+        let invariant = expr.invariant && param.as_ref().is_none_or(|p| p.invariant);
+        Ok((Kind::Aggregate(Aggregate { op: a.op, param, expr, grouping: a.grouping.clone() }), invariant))
+    }
+
+    fn binary(&self, b: &ast::Binary) -> Result<(Kind, bool), QueryError> {
+        let lhs = Box::new(self.node(&b.lhs)?);
+        let rhs = Box::new(self.node(&b.rhs)?);
+        let invariant = lhs.invariant && rhs.invariant;
+        let kind = Kind::Binary(Binary {
+            op: b.op,
+            lhs,
+            rhs,
+            return_bool: b.return_bool,
+            matching: b.matching.clone(),
+        });
+        Ok((kind, invariant))
+    }
+}
+
+/// Whether a call's value depends on the evaluation time itself.
+fn reads_time(id: FunctionId, no_args: bool) -> bool {
+    use FunctionId as F;
+    match id {
+        F::Time | F::Timestamp | F::PredictLinear => true,
+        F::DaysInMonth
+        | F::DayOfMonth
+        | F::DayOfWeek
+        | F::DayOfYear
+        | F::Hour
+        | F::Minute
+        | F::Month
+        | F::Year => no_args,
+        _ => false,
+    }
+}
+
+/// `anchored` and `smoothed` need a function that knows what to do with them.
+fn check_edges(edges: Edges, function: &Function) -> Result<(), QueryError> {
+    use FunctionId as F;
+    let (word, allowed, names) = match edges {
+        Edges::Plain => return Ok(()),
+        Edges::Anchored => (
+            "anchored",
+            matches!(function.id, F::Changes | F::Delta | F::Increase | F::Rate | F::Resets),
+            "changes, delta, increase, rate, resets",
+        ),
+        Edges::Smoothed => {
+            ("smoothed", matches!(function.id, F::Delta | F::Increase | F::Rate), "delta, increase, rate")
+        }
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(QueryError::Execution(format!(
+        "{word} modifier can only be used with: {names} - not with {}",
+        function.name
+    )))
+}

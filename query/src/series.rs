@@ -1,0 +1,174 @@
+//! Values while they are computed: series by steps, in columns.
+//!
+//! A series holds one slot for each evaluation step and no timestamps: step `i` is the
+//! same time in every column of a pass. A float slot without a value holds the stale
+//! marker, the one NaN that can never be a value here (selectors drop it, arithmetic
+//! quietens it), so a column needs no bitmap beside it.
+//!
+//! # Invariants
+//! I1. A slot is a float, a histogram, or absent; a slot with a histogram is absent in
+//! `floats`. I2. All columns of one [`Vector`] have the same length.
+
+use std::sync::Arc;
+
+use barograph_engine::model::{Histogram, Labels, STALE_NAN_BITS};
+
+/// The float that stands for "no value at this step".
+pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
+
+/// Whether a float slot has no value.
+#[inline]
+pub(crate) fn is_absent(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Point {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+/// The values of one series, one slot for each step.
+#[derive(Debug, Clone)]
+pub(crate) struct Points {
+    /// Floats, [`ABSENT`] where there is none.
+    pub floats: Vec<f64>,
+    /// Histograms; `None` as long as the series has none at all.
+    pub histograms: Option<Vec<Option<Arc<Histogram>>>>,
+}
+
+impl Points {
+    /// `count` empty slots.
+    pub fn absent(count: usize) -> Self {
+        Points { floats: vec![ABSENT; count], histograms: None }
+    }
+
+    /// How many slots.
+    pub fn len(&self) -> usize {
+        self.floats.len()
+    }
+
+    /// The histogram at step `i`.
+    pub fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.as_ref()?[i].as_ref()
+    }
+
+    /// Whether step `i` has a value.
+    pub fn has(&self, i: usize) -> bool {
+        !is_absent(self.floats[i]) || self.histogram(i).is_some()
+    }
+
+    /// The value at step `i`.
+    pub fn get(&self, i: usize) -> Option<Point> {
+        match self.histogram(i) {
+            Some(h) => Some(Point::Histogram(Arc::clone(h))),
+            None if is_absent(self.floats[i]) => None,
+            None => Some(Point::Float(self.floats[i])),
+        }
+    }
+
+    /// Puts a value into slot `i`.
+    pub fn set(&mut self, i: usize, point: Option<Point>) {
+        match point {
+            Some(Point::Float(v)) => {
+                self.floats[i] = v;
+                if let Some(histograms) = &mut self.histograms {
+                    histograms[i] = None;
+                }
+            }
+            Some(Point::Histogram(h)) => {
+                self.floats[i] = ABSENT;
+                let count = self.floats.len();
+                self.histograms.get_or_insert_with(|| vec![None; count])[i] = Some(h);
+            }
+            None => {
+                self.floats[i] = ABSENT;
+                if let Some(histograms) = &mut self.histograms {
+                    histograms[i] = None;
+                }
+            }
+        }
+    }
+
+    /// Whether any step has a value.
+    pub fn any(&self) -> bool {
+        self.floats.iter().any(|&v| !is_absent(v))
+            || self.histograms.as_ref().is_some_and(|h| h.iter().any(Option::is_some))
+    }
+
+    /// How many samples the slots hold, a histogram counting for its buckets.
+    pub fn weight(&self) -> u64 {
+        let floats = self.floats.len() as u64;
+        let histograms: u64 = self.histograms.iter().flatten().flatten().map(|h| histogram_weight(h)).sum();
+        floats + histograms
+    }
+
+    /// Changes every float that is there; histograms stay.
+    pub fn map_floats(&mut self, f: impl Fn(f64) -> f64) {
+        for v in &mut self.floats {
+            *v = if is_absent(*v) { ABSENT } else { f(*v) };
+        }
+    }
+
+    /// Changes every histogram that is there.
+    pub fn map_histograms(&mut self, f: impl Fn(&Histogram) -> Histogram) {
+        for h in self.histograms.iter_mut().flatten().flatten() {
+            *h = Arc::new(f(h));
+        }
+    }
+
+    /// Takes over the values of `other`; false if both have a value at one step.
+    pub fn merge(&mut self, other: Points) -> bool {
+        for i in 0..self.len() {
+            if !other.has(i) {
+                continue;
+            }
+            if self.has(i) {
+                return false;
+            }
+            self.set(i, other.get(i));
+        }
+        true
+    }
+
+    /// One slot repeated `count` times.
+    pub fn repeat(self, count: usize) -> Self {
+        let histograms = self.histograms.map(|h| vec![h[0].clone(); count]);
+        Points { floats: vec![self.floats[0]; count], histograms }
+    }
+}
+
+/// What a histogram counts for against the sample limit: its size in 16-byte samples.
+pub(crate) fn histogram_weight(h: &Histogram) -> u64 {
+    let buckets = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
+    let spans = h.positive_spans.len() + h.negative_spans.len();
+    (std::mem::size_of::<Histogram>() + (buckets + spans) * 8) as u64 / 16
+}
+
+/// A labelled column.
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    /// Its labels, with the name even when it is to be dropped.
+    pub labels: Labels,
+    /// The name goes when the whole query is done.
+    pub drop_name: bool,
+    /// Its values.
+    pub points: Points,
+}
+
+/// An instant vector at every step.
+pub(crate) type Vector = Vec<Series>;
+
+/// The value of a node at every step.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// One float for each step.
+    Scalar(Vec<f64>),
+    /// An instant vector for each step. Series without any value may be among them.
+    Vector(Vector),
+    /// Text.
+    Text(String),
+}
