@@ -82,13 +82,10 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
 fn mark_test_modules(sources: &mut [Source]) {
     loop {
         let is_test = |source: &Source| {
-            rules::parents_of(&source.path).iter().any(|(path, name)| {
-                sources.iter().any(|parent| {
-                    parent.path == *path
-                        && rules::declares(&parent.code, name)
-                        && !rules::declares(&parent.production, name)
-                })
-            })
+            let names = rules::parents_of(&source.path);
+            let hidden =
+                |parent: &Source| !names.iter().any(|(_, name)| rules::declares(&parent.production, name));
+            rules::declaring(source, sources).any(hidden)
         };
         let marked: Vec<usize> = (0..sources.len())
             .filter(|&at| !sources[at].production.is_empty() && is_test(&sources[at]))

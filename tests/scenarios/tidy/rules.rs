@@ -189,20 +189,24 @@ fn at_words(source: &Source, code: &str, word: &str, what: &str) -> Vec<Finding>
 
 /// Files that no `mod` line names, which cargo would pass over in silence.
 pub fn dead_files(sources: &[Source]) -> Vec<Finding> {
-    let of_path = |path: &str| sources.iter().find(|source| source.path == path);
-    let parentless = |source: &&Source| {
-        let parents = parents_of(&source.path);
-        !parents.is_empty()
-            && !parents
-                .iter()
-                .filter_map(|(path, _)| of_path(path))
-                .any(|parent| declares(&parent.code, &parents[0].1))
-    };
-    let inside = sources.iter().filter(|source| source.path.contains("src/"));
+    let inside =
+        sources.iter().filter(|source| source.path.contains("src/") && !parents_of(&source.path).is_empty());
     inside
-        .filter(parentless)
+        .filter(|source| declaring(source, sources).next().is_none())
         .map(|source| Finding::new(source, 1, "no mod line names this file: it is never compiled"))
         .collect()
+}
+
+/// The files that declare `source` as their module; a file beside it may, with a `#[path]`.
+pub fn declaring<'a>(source: &'a Source, sources: &'a [Source]) -> impl Iterator<Item = &'a Source> {
+    let parents = parents_of(&source.path);
+    let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    sources.iter().filter(move |parent| {
+        let above = parents.iter().any(|(path, name)| *path == parent.path && declares(&parent.code, name));
+        let is_beside = parent.path.rsplit_once('/').is_some_and(|(other, _)| other == folder);
+        let by_path = is_beside && parent.code.contains("#[path");
+        above || by_path && parents.iter().any(|(_, name)| declares(&parent.code, name))
+    })
 }
 
 /// The files that may declare a module, and the name they declare it by; none for the root of a crate.
