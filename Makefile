@@ -75,7 +75,7 @@ differential: build
 	@scripts/differential/run.py --barograph $(BAROGRAPH) $(DIR)
 
 fuzz: prepare
-	@scripts/fuzz.sh $(TARGET) $(SECONDS)
+	@CARGO_TARGET_DIR=$(CURDIR)/fuzz/target fuzz/run.sh $(TARGET) $(SECONDS)
 
 clean:
 	cargo clean
