@@ -3,11 +3,18 @@
 //! The targets under `fuzz/` hand libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` hands them the seeds
 //! and every input that ever failed. A function panics where the code under test does, or where its answer is wrong.
 
+mod segment;
+
+use std::{env, fs, process};
+
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
 use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CodecId, adaptive, varint};
+use barograph_engine::head::record::RecordReader;
+use barograph_engine::index::encoding;
 use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
 use barograph_engine::model::Labels;
+use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
 /// A target: its name, which is that of its folder of seeds, and its function.
@@ -21,6 +28,8 @@ pub const TARGETS: &[Target] = &[
     ("labels", label_set),
     ("line", line),
     ("query", query),
+    ("record", record),
+    ("log", log),
 ];
 
 const KEY: &[u8] = b"key";
@@ -157,6 +166,57 @@ pub fn label_set(data: &[u8]) {
         assert_eq!(set.get(name), Some(value));
     }
     let _ = set.to_string();
+}
+
+/// Payloads of the log's records and a list of postings, of any bytes.
+pub fn record(data: &[u8]) {
+    let Some((kind, payload)) = data.split_first() else { return };
+    match kind % 3 {
+        0 => {
+            let mut samples = 0;
+            let count = |_, _, _| {
+                samples += 1;
+                Some(())
+            };
+            let _ = RecordReader::new(payload).samples(|_, _| {}, count);
+            assert!(samples <= payload.len(), "{samples} samples out of {} bytes", payload.len());
+        }
+        1 => {
+            let _ = RecordReader::new(payload).events(|event| assert!(event.text.len() <= payload.len()));
+        }
+        _ => {
+            let Some(ids) = encoding::decode(payload) else { return };
+            let ids: Vec<u64> = ids.iter().take(COUNT_MAX).collect();
+            assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "ids do not ascend");
+        }
+    }
+}
+
+/// A segment of the log, whole or damaged: nothing is replayed that was not written, and nothing is lost unsaid.
+pub fn log(data: &[u8]) {
+    let segment = segment::Segment::new(data);
+    let dir = env::temp_dir().join(format!("barograph-fuzz-{}", process::id()));
+    fs::create_dir_all(&dir).expect("a directory for temporary files");
+    fs::write(dir.join("00000001.wal"), &segment.bytes).expect("a temporary file");
+    fs::write(dir.join("durable"), &segment.mark_file).expect("a temporary file");
+
+    let mut replayed = Vec::new();
+    let report = wal::read(&dir, 0, &mut |record| {
+        replayed.push((record.seq, record.kind, record.payload.to_vec()));
+        Ok(())
+    });
+    fs::remove_dir_all(&dir).expect("the directory made above");
+    assert!(replayed.windows(2).all(|pair| pair[0].0 < pair[1].0), "sequence numbers do not ascend");
+    for record in &replayed {
+        assert_eq!(segment.records.get(record.0 as usize - 1), Some(record), "a record that nobody wrote");
+    }
+    let is_silent = report.is_ok_and(|report| report.damage.is_empty() && report.torn_tail.is_none());
+    if !segment.is_damaged {
+        assert!(is_silent, "damage in an undamaged log");
+        assert_eq!(replayed, segment.records);
+    } else if is_silent {
+        assert_eq!(replayed[..], segment.records[..replayed.len()], "a record is lost and nothing is said");
+    }
 }
 
 /// Line protocol of any bytes: each good line stands alone and means the same, each bad one says where it is bad.
