@@ -1,1 +1,46 @@
-//! placeholder
+//! Barograph: a metrics database that a program embeds, or runs as a server.
+//!
+//! One handle, [`Database`], is the whole database: it takes samples and line protocol,
+//! keeps them durably, and answers PromQL.
+//!
+//! ```
+//! use barograph::{Database, LineOptions, QueryValue};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let db = Database::open(dir.path())?;
+//! let lines = "cpu,host=a usage=0.5 1700000000000000000\ncpu,host=b usage=0.7 1700000000000000000\n";
+//! let report = db.write_lines(lines.as_bytes(), &LineOptions::default())?;
+//! assert_eq!(report.samples, 2);
+//! let answer = db.query("max(cpu_usage)", 1_700_000_060_000_000_000)?;
+//! let QueryValue::Vector(samples) = answer.value else { panic!("a vector") };
+//! assert_eq!(samples[0].value, barograph::SampleValue::Float(0.7));
+//! db.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Blocking, threads, async
+//! Every call blocks: appends until the disk has confirmed (see [`Durability`]), queries
+//! until they are answered. From async code use your runtime's way for blocking calls
+//! (`tokio::task::spawn_blocking`). A [`Database`] is `Send`, `Sync` and cheap to clone. An
+//! open database has two threads of its own, `flush` and `compact`, and RocksDB's two;
+//! queries use rayon's global pool. No call panics on bad input or a full disk.
+//!
+//! # Times
+//! Timestamps are nanoseconds since the Unix epoch, except in [`Request`] and query
+//! results, which count milliseconds as PromQL does.
+
+mod database;
+
+pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
+pub use barograph_engine::model::{self, Labels, MatchOp, Matcher, TimeRange, Value};
+pub use barograph_engine::{
+    AppendReport, Batch, DeleteReport, Durability, Error, ErrorKind, Event, FlushReport, LineOptions,
+    LineReport, OpenReport, Options, Result, SnapshotReport, Stats, VerifyReport,
+};
+pub use barograph_query::{
+    self as query, Cancel, Limits, MatrixSeries, QueryError, QueryStats, QueryValue, Request, Response,
+    SampleValue, Times, VectorSample,
+};
+pub use database::{Database, SeriesColumns};

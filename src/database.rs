@@ -1,0 +1,300 @@
+//! The handle: engine and query language behind one door.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use barograph_engine::model::{Labels, Matcher, TimeRange, Timestamp};
+use barograph_engine::{
+    AppendReport, Batch, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport, OpenReport,
+    Options, Result, SnapshotReport, Stats, VerifyReport,
+};
+use barograph_query::source::engine::EngineSource;
+use barograph_query::{QueryError, Request, Response};
+
+/// An open database. Clones share it; the directory is let go when the last one is dropped
+/// or [`Database::close`] is called.
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+}
+
+/// The stored samples of one series: columns of one length.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeriesColumns {
+    /// The series.
+    pub labels: Labels,
+    /// Nanoseconds, ascending.
+    pub timestamps: Vec<Timestamp>,
+    /// Values; integers as the nearest float.
+    pub values: Vec<f64>,
+    /// Integers that a float cannot hold: index and exact value.
+    pub exact: Vec<(u32, i64)>,
+}
+
+impl Database {
+    /// Opens the database in `dir` with default options, or creates it.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, from a newer version, or cannot be written.
+    #[cfg(feature = "rocksdb")]
+    pub fn open(dir: impl AsRef<Path>) -> Result<Database> {
+        Self::open_with(dir, Options::default())
+    }
+
+    /// Opens the database in `dir`, or creates it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use barograph::{Database, Durability, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let options = Options { durability: Durability::Off, memory_bytes: 64 << 20, ..Options::default() };
+    /// let db = Database::open_with(dir.path(), options)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Database::open`], and where an option is out of range.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
+        Ok(Self::over(Engine::open(dir, options)?))
+    }
+
+    /// Opens an existing database for reading; nothing in the directory changes.
+    ///
+    /// # Errors
+    /// There is no database, or it is in use or damaged.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
+        Ok(Self::over(Engine::open_read_only(dir, options)?))
+    }
+
+    /// A database in memory: nothing survives it.
+    ///
+    /// # Errors
+    /// An option is out of range.
+    pub fn in_memory(options: Options) -> Result<Database> {
+        Ok(Self::over(Engine::in_memory(options)?))
+    }
+
+    fn over(engine: Engine) -> Database {
+        Database { engine: Arc::new(engine) }
+    }
+
+    /// Appends a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
+    pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
+        self.engine.append(batch)
+    }
+
+    /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are told in
+    /// the report, the others are stored.
+    ///
+    /// # Errors
+    /// An I/O error, or memory that stays full.
+    pub fn write_lines(&self, lines: &[u8], options: &LineOptions) -> Result<LineReport> {
+        self.engine.write_lines(lines, options)
+    }
+
+    /// Evaluates a PromQL expression at `time`, nanoseconds (evaluation is at the whole
+    /// millisecond below), with default limits.
+    ///
+    /// # Errors
+    /// The text is no query, or its evaluation failed.
+    pub fn query(&self, query: &str, time: Timestamp) -> std::result::Result<Response, QueryError> {
+        self.execute(&Request::instant(query, time.div_euclid(1_000_000)))
+    }
+
+    /// Evaluates a PromQL expression at `start`, `start + step`, … up to `end`; nanoseconds,
+    /// cut to whole milliseconds.
+    ///
+    /// # Errors
+    /// The times make no sense, the text is no query, or its evaluation failed.
+    pub fn query_range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: Timestamp,
+    ) -> std::result::Result<Response, QueryError> {
+        let ms = |t: Timestamp| t.div_euclid(1_000_000);
+        self.execute(&Request::range(query, ms(start), ms(end), ms(step)))
+    }
+
+    /// Evaluates a request: times, limits and cancellation in the caller's hands.
+    ///
+    /// # Errors
+    /// As [`Database::query_range`], and when a limit is met or the request is cancelled.
+    pub fn execute(&self, request: &Request) -> std::result::Result<Response, QueryError> {
+        let source = EngineSource::new(self.engine.view());
+        barograph_query::execute(&source, request)
+    }
+
+    /// The label sets of the series that meet any of `selectors` (each a list of matchers
+    /// that all must hold) and may have samples in `range`, sorted, at most `limit`.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
+        let view = self.engine.view();
+        let mut found = Vec::new();
+        for matchers in selectors {
+            found.extend(view.select(matchers, range, usize::MAX)?.into_iter().map(|s| s.labels));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The label names of the series that meet all matchers and may have samples in
+    /// `range`, sorted.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+        self.engine.view().label_names(matchers, range)
+    }
+
+    /// The values of label `name` among the same series with their number of series, sorted.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<(String, u64)>> {
+        self.engine.view().label_values(name, matchers, range)
+    }
+
+    /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
+    /// order of labels, until it answers false.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn export(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut visit: impl FnMut(SeriesColumns) -> bool,
+    ) -> Result<()> {
+        let view = self.engine.view();
+        for series in view.select(matchers, range, usize::MAX)? {
+            let run = view.read(&series, range)?;
+            if run.is_empty() {
+                continue;
+            }
+            let columns = SeriesColumns {
+                labels: series.labels.clone(),
+                timestamps: run.timestamps,
+                values: run.values,
+                exact: run.exact,
+            };
+            if !visit(columns) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// String fields in `range` whose labels meet all matchers, ascending in time.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
+        self.engine.view().events(matchers, range, limit)
+    }
+
+    /// Deletes the samples in `range` of the series that meet all matchers.
+    ///
+    /// # Errors
+    /// No matcher was given, or the WAL could not be written.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteReport> {
+        self.engine.delete(matchers, range)
+    }
+
+    /// Copies the database as it is now into `dest`, which must not exist.
+    ///
+    /// # Errors
+    /// `dest` exists or cannot be written.
+    pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
+        self.engine.snapshot(dest)
+    }
+
+    /// Makes a data directory of a snapshot.
+    ///
+    /// # Errors
+    /// `snapshot` is not complete, or `dir` is not empty or cannot be written.
+    pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
+        barograph_engine::restore(snapshot, dir)
+    }
+
+    /// Reads everything in a directory that nobody has open and reports damage.
+    ///
+    /// # Errors
+    /// The directory is in use, or its store cannot be opened.
+    #[cfg(feature = "rocksdb")]
+    pub fn verify(dir: &Path) -> Result<VerifyReport> {
+        Engine::verify_dir(dir, &Options::default())
+    }
+
+    /// Reads everything in the open database's store and reports damage.
+    ///
+    /// # Errors
+    /// The store could not be read at all.
+    pub fn verify_open(&self) -> Result<VerifyReport> {
+        self.engine.verify()
+    }
+
+    /// Writes everything in memory to the store and shortens the WAL.
+    ///
+    /// # Errors
+    /// The store refused; nothing is lost.
+    pub fn flush(&self) -> Result<FlushReport> {
+        self.engine.flush()
+    }
+
+    /// Carries out retention and every merge that is due, now.
+    ///
+    /// # Errors
+    /// The store refused; nothing is lost.
+    pub fn compact(&self) -> Result<()> {
+        self.engine.compact()
+    }
+
+    /// Changes the retention of the running database; zero keeps everything.
+    ///
+    /// # Errors
+    /// It is shorter than one partition.
+    pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
+        self.engine.set_retention(retention)
+    }
+
+    /// Changes the limit of new series in one second; zero is no limit.
+    pub fn set_new_series_per_second(&self, limit: u64) {
+        self.engine.set_new_series_per_second(limit);
+    }
+
+    /// Figures about the open database.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// What opening found.
+    pub fn open_report(&self) -> &OpenReport {
+        self.engine.open_report()
+    }
+
+    /// Flushes and lets the directory go. Later calls on any clone that write answer
+    /// [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// # Errors
+    /// The last flush failed; nothing acknowledged is lost.
+    pub fn close(&self) -> Result<()> {
+        self.engine.close()
+    }
+}
