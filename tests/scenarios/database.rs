@@ -1,0 +1,247 @@
+//! The whole database over RocksDB: what an embedder relies on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use barograph::model::{Labels, MatchOp, Matcher, TimeRange, Value};
+use barograph::{Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_704_067_200 * SECOND;
+
+type Model = BTreeMap<String, BTreeMap<i64, u64>>;
+
+fn options() -> Options {
+    Options {
+        background: false,
+        durability: Durability::Off,
+        partition_width: Duration::from_secs(60),
+        wal_reserve_bytes: 0,
+        wal_segment_bytes: 1 << 20,
+        memory_bytes: 64 << 20,
+        ..Options::default()
+    }
+}
+
+fn labels(series: u8) -> Labels {
+    let job = format!("job{series}");
+    Labels::from_pairs([("__name__", "m"), ("job", job.as_str())]).expect("two labels")
+}
+
+fn everything() -> [Matcher; 1] {
+    [Matcher::new("job", MatchOp::Regex, ".+").expect("a pattern")]
+}
+
+fn contents(db: &Database) -> Model {
+    let mut found = Model::new();
+    db.export(&everything(), TimeRange::ALL, |series| {
+        let samples = series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
+        found.insert(series.labels.to_string(), samples);
+        true
+    })
+    .expect("export");
+    found
+}
+
+fn append(db: &Database, model: &mut Model, series: u8, start: i64, count: i64) {
+    let mut batch = Batch::new();
+    let labels = labels(series);
+    for i in 0..count {
+        let (at, value) = (START + (start + i) * SECOND, (start * 7 + i) as f64 * 0.25);
+        batch.push(&labels, at, Value::Float(value));
+        model.entry(labels.to_string()).or_default().insert(at, value.to_bits());
+    }
+    db.append(&batch).expect("append");
+}
+
+fn delete(db: &Database, model: &mut Model, series: u8, from: i64, to: i64) {
+    let range = TimeRange::new(START + from * SECOND, START + to * SECOND);
+    let matcher = Matcher::equal("job", &format!("job{series}"));
+    db.delete(std::slice::from_ref(&matcher), range).expect("delete");
+    if let Some(samples) = model.get_mut(&labels(series).to_string()) {
+        samples.retain(|t, _| !range.contains(*t));
+    }
+    model.retain(|_, samples| !samples.is_empty());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(u8, i64, i64),
+    Delete(u8, i64, i64),
+    Flush,
+    Compact,
+    Crash,
+    Close,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u8..4, 0i64..600, 1i64..40).prop_map(|(s, at, n)| Step::Append(s, at, n)),
+        1 => (0u8..4, 0i64..600, 0i64..600).prop_map(|(s, a, b)| Step::Delete(s, a.min(b), a.max(b))),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Compact),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Close),
+    ]
+}
+
+/// The same idea as the engine's own model test, over the real store; fewer cases, since
+/// each opening costs files and fsyncs.
+#[test]
+fn random_steps_over_rocksdb_equal_ordered_maps() {
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let steps = proptest::collection::vec(any_step(), 5..25);
+    let result = runner.run(&steps, |steps| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut db = Database::open_with(dir.path(), options()).expect("open");
+        let mut model = Model::new();
+        for step in &steps {
+            match step {
+                Step::Append(series, at, n) => append(&db, &mut model, *series, *at, *n),
+                Step::Delete(series, from, to) => delete(&db, &mut model, *series, *from, *to),
+                Step::Flush => drop(db.flush().expect("flush")),
+                Step::Compact => db.compact().expect("compact"),
+                Step::Crash => db = reopen(db, dir.path(), false),
+                Step::Close => db = reopen(db, dir.path(), true),
+            }
+            prop_assert_eq!(&contents(&db), &model, "after {:?}", step);
+        }
+        db.close().expect("close");
+        drop(db);
+        let report = Database::verify(dir.path()).expect("verify");
+        prop_assert!(report.is_clean(), "{:?}", report.problems);
+        Ok(())
+    });
+    result.expect("the database equals the model");
+}
+
+fn reopen(db: Database, dir: &Path, clean: bool) -> Database {
+    if clean {
+        db.close().expect("close");
+    }
+    drop(db);
+    Database::open_with(dir, options()).expect("reopen")
+}
+
+#[test]
+fn lines_in_promql_out_across_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    let mut lines = String::new();
+    for i in 0..120 {
+        lines += &format!("requests,job=api total={} {}\n", i * 10, START + i * 5 * SECOND);
+    }
+    db.write_lines(lines.as_bytes(), &LineOptions::default()).expect("write");
+    let rate = |db: &Database| {
+        let answer = db.query("rate(requests_total[5m])", START + 595 * SECOND).expect("query");
+        let QueryValue::Vector(samples) = answer.value else { panic!("a vector") };
+        samples[0].value.clone()
+    };
+    assert_eq!(rate(&db), SampleValue::Float(2.0));
+    db.close().expect("close");
+    assert!(matches!(db.append(&Batch::new()), Err(Error::Closed)));
+    drop(db);
+    let again = Database::open_with(dir.path(), options()).expect("reopen");
+    assert_eq!(rate(&again), SampleValue::Float(2.0));
+}
+
+#[test]
+fn a_snapshot_holds_what_was_acknowledged_and_nothing_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path().join("live"), options()).expect("open");
+    let mut model = Model::new();
+    append(&db, &mut model, 0, 0, 100);
+    db.flush().expect("flush");
+    append(&db, &mut model, 1, 50, 100);
+    let copy = dir.path().join("copy");
+    db.snapshot(&copy).expect("snapshot");
+    let at_snapshot = model.clone();
+    append(&db, &mut model, 2, 0, 10);
+    assert!(matches!(db.snapshot(&copy), Err(Error::Invalid(_))), "an existing directory is not overwritten");
+    let restored = dir.path().join("restored");
+    Database::restore(&copy, &restored).expect("restore");
+    assert!(Database::restore(&copy, &restored).is_err(), "a directory in use is not overwritten");
+    let old = Database::open_with(&restored, options()).expect("open the copy");
+    assert_eq!(contents(&old), at_snapshot);
+    assert_eq!(contents(&db), model);
+}
+
+#[test]
+fn reading_only_changes_no_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    let mut model = Model::new();
+    append(&db, &mut model, 0, 0, 100);
+    db.flush().expect("flush");
+    append(&db, &mut model, 0, 200, 100);
+    drop(db);
+    let before = listing(dir.path());
+    let reader = Database::open_read_only(dir.path(), options()).expect("open for reading");
+    assert_eq!(contents(&reader), model);
+    assert!(matches!(reader.append(&Batch::new()), Err(Error::Invalid(_))));
+    drop(reader);
+    assert_eq!(listing(dir.path()), before);
+}
+
+/// Names and contents of all files that hold data (RocksDB's own text log aside).
+fn listing(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(at) = dirs.pop() {
+        for entry in std::fs::read_dir(&at).expect("list") {
+            let path = entry.expect("entry").path();
+            let name = path.display().to_string();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if !name.contains("/LOG") {
+                files.insert(name, std::fs::read(&path).expect("read"));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_directory_in_use_or_from_the_future_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    let refused = |dir: &Path| Database::open_with(dir, options()).map(drop).expect_err("refused").to_string();
+    assert!(refused(dir.path()).contains("in use by another process"));
+    db.close().expect("close");
+    drop(db);
+    std::fs::write(dir.path().join("FORMAT"), "barograph 9\n").expect("write");
+    assert!(refused(dir.path()).contains("format version 9"));
+    assert!(Database::open_read_only(dir.path().join("nothing"), options()).is_err());
+}
+
+/// One flipped bit in every 97th byte of the largest table.
+#[test]
+fn damage_in_a_stored_chunk_is_told_and_never_answered_with() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    let mut model = Model::new();
+    append(&db, &mut model, 0, 0, 2000);
+    db.close().expect("close");
+    drop(db);
+    let (table, good) = listing(dir.path())
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".sst"))
+        .max_by_key(|(_, bytes)| bytes.len())
+        .expect("a table");
+    for at in (0..good.len()).step_by(97) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        std::fs::write(&table, &bad).expect("write");
+        let Ok(db) = Database::open_with(dir.path(), options()) else { continue };
+        let mut found = Model::new();
+        let read = db.export(&everything(), TimeRange::ALL, |series| {
+            let samples = series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
+            found.insert(series.labels.to_string(), samples);
+            true
+        });
+        assert!(read.is_err() || found == model, "byte {at}: wrong or missing samples without an error");
+    }
+}
