@@ -1,0 +1,148 @@
+//! From line-protocol bytes to acknowledged: samples per second, one fsync for each batch
+//! of 10,000 samples, on one core; and what a stored sample costs on disk.
+//!
+//! The data is of the TSBS cpu-only kind: ten tags, ten integer fields that walk at random
+//! between 0 and 100, one line a host every ten seconds.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use barograph::{Database, Durability, LineOptions, Options};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const HOSTS: usize = 1000;
+const FIELDS: [&str; 10] = [
+    "usage_user",
+    "usage_system",
+    "usage_idle",
+    "usage_nice",
+    "usage_iowait",
+    "usage_irq",
+    "usage_softirq",
+    "usage_steal",
+    "usage_guest",
+    "usage_guest_nice",
+];
+const START_NS: i64 = 1_704_067_200_000_000_000;
+const STEP_NS: i64 = 10_000_000_000;
+
+/// Hosts whose figures walk; a small generator of our own keeps the data the same for ever.
+struct Hosts {
+    values: Vec<[f64; 10]>,
+    tags: Vec<String>,
+    state: u64,
+    step: i64,
+}
+
+impl Hosts {
+    fn new(count: usize) -> Self {
+        let tags = (0..count)
+            .map(|h| {
+                format!(
+                    "cpu,hostname=host_{h},region=eu-west-1,datacenter=eu-west-1{},rack={},os=Ubuntu16.04LTS,arch=x64,\
+                     team=SF,service={},service_version=1,service_environment=production",
+                    ["a", "b", "c"][h % 3],
+                    h % 100,
+                    h % 20
+                )
+            })
+            .collect();
+        Hosts { values: vec![[50.0; 10]; count], tags, state: 0x9e37_79b9_7f4a_7c15, step: 0 }
+    }
+
+    /// Roughly normal with deviation one: the sum of twelve uniform numbers less six.
+    fn normal(&mut self) -> f64 {
+        let mut sum = 0.0;
+        for _ in 0..12 {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            sum += (self.state >> 11) as f64 / (1u64 << 53) as f64;
+        }
+        sum - 6.0
+    }
+
+    /// The next ten seconds of all hosts.
+    fn next_body(&mut self) -> String {
+        let mut body = String::with_capacity(self.tags.len() * 380);
+        let timestamp = START_NS + self.step * STEP_NS;
+        self.step += 1;
+        for host in 0..self.tags.len() {
+            body += &self.tags[host];
+            for (field, name) in FIELDS.iter().enumerate() {
+                let walked = (self.values[host][field] + self.normal()).clamp(0.0, 100.0);
+                self.values[host][field] = walked;
+                let sign = if field == 0 { ' ' } else { ',' };
+                let _ = write!(body, "{sign}{name}={}i", walked as i64);
+            }
+            let _ = writeln!(body, " {timestamp}");
+        }
+        body
+    }
+}
+
+fn open(dir: &Path, durability: Durability) -> Database {
+    let options = Options { durability, ..Options::default() };
+    Database::open_with(dir, options).expect("open a fresh directory")
+}
+
+fn write_batches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ingest");
+    let samples = (HOSTS * FIELDS.len()) as u64;
+    group.throughput(Throughput::Elements(samples)).sample_size(10).measurement_time(Duration::from_secs(5));
+    for (name, durability) in [("fsync for each batch", Durability::Always), ("no fsync", Durability::Off)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let db = open(dir.path(), durability);
+        let mut hosts = Hosts::new(HOSTS);
+        group.bench_function(name, |b| {
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    let body = hosts.next_body();
+                    let start = Instant::now();
+                    let report = db.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+                    spent += start.elapsed();
+                    assert_eq!(report.samples, samples);
+                }
+                spent
+            });
+        });
+        db.close().expect("close");
+        let stats = db.stats();
+        let stored = stats.stored_samples.max(1) as f64;
+        println!(
+            "ingest/{name}: {} samples stored, {:.3} bytes/sample as chunks, {:.3} as tables with their index",
+            stats.stored_samples,
+            stats.stored_chunk_bytes as f64 / stored,
+            stats.store.table_bytes as f64 / stored
+        );
+    }
+    group.finish();
+}
+
+/// A clean stop with many series, then open and answer one query.
+fn restart(c: &mut Criterion) {
+    let mut group = c.benchmark_group("restart");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = open(dir.path(), Durability::Off);
+    let mut hosts = Hosts::new(10_000);
+    for _ in 0..3 {
+        db.write_lines(hosts.next_body().as_bytes(), &LineOptions::default()).expect("write");
+    }
+    db.close().expect("close");
+    drop(db);
+    group.bench_function("100,000 series, to the first answer", |b| {
+        b.iter(|| {
+            let db = open(dir.path(), Durability::Off);
+            let answer = db.query("cpu_usage_user{hostname=\"host_77\"}", START_NS + 3 * STEP_NS).expect("query");
+            db.close().expect("close");
+            answer
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, write_batches, restart);
+criterion_main!(benches);
