@@ -2,4 +2,5 @@
 //! binary links RocksDB.
 
 mod fuzz;
+mod database;
 mod tidy;
