@@ -46,13 +46,23 @@ pub(super) struct Buffer {
     open: OpenSegment,
     batches: VecDeque<Batch>,
     bytes: usize,
+    /// Size of the closed segments whose seal is not written.
+    closed_bytes: u64,
     spare: Vec<u8>,
 }
 
 impl Buffer {
     pub fn new(database_id: u64, number: u64, next_seq: u64) -> Self {
         let open = OpenSegment::new(database_id, number, next_seq);
-        Buffer { database_id, next_seq, open, batches: VecDeque::new(), bytes: 0, spare: Vec::new() }
+        Buffer {
+            database_id,
+            next_seq,
+            open,
+            batches: VecDeque::new(),
+            bytes: 0,
+            closed_bytes: 0,
+            spare: Vec::new(),
+        }
     }
 
     pub fn last_seq(&self) -> u64 {
@@ -67,6 +77,16 @@ impl Buffer {
     /// Size that the open segment has with all that waits; 0 if nothing was appended to it.
     pub fn open_bytes(&self) -> u64 {
         if self.open.tally.entries == 0 { 0 } else { self.open.bytes }
+    }
+
+    /// Size of the segments that were closed and are not yet sealed on the disk.
+    pub fn closed_bytes(&self) -> u64 {
+        self.closed_bytes
+    }
+
+    /// A closed segment of this size is sealed on the disk.
+    pub fn forget_closed(&mut self, bytes: u64) {
+        self.closed_bytes -= bytes;
     }
 
     /// Whether the seal of a segment has yet to be written.
@@ -98,6 +118,7 @@ impl Buffer {
         let payload = encode_seal(self.open.tally.entries, self.open.tally.crc_of_crcs());
         self.push(KIND_SEAL, self.last_seq(), mark, &[&payload]);
         self.batches.back_mut().expect("the seal was pushed to it").seals = true;
+        self.closed_bytes += self.open.bytes;
         self.open = OpenSegment::new(self.database_id, self.open.number + 1, self.next_seq);
     }
 
@@ -161,4 +182,38 @@ impl OpenSegment {
 /// Bytes that a record with this payload takes.
 pub(super) fn record_bytes(payload_bytes: usize) -> usize {
     RECORD_BYTES + payload_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_comes_first() {
+        let mut buffer = Buffer::new(1, 1, 1);
+        buffer.append(0, 0, &[b"a"]);
+        buffer.seal(0);
+        let unwritten = buffer.take();
+        assert_eq!((buffer.bytes(), buffer.append(0, 0, &[b"b"])), (0, 2));
+        buffer.put_back(unwritten);
+        buffer.append(0, 0, &[b"c"]);
+        let bytes = buffer.bytes();
+        let batches = buffer.take();
+        let shape: Vec<_> =
+            batches.iter().map(|batch| (batch.segment, batch.last_seq, batch.seals)).collect();
+        assert_eq!(shape, [(1, 1, true), (2, 3, false)]);
+        assert_eq!(bytes, batches.iter().map(|batch| batch.bytes.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn a_commit_follows_records_once() {
+        let mut buffer = Buffer::new(1, 1, 1);
+        buffer.commit(0);
+        buffer.seal(0);
+        assert_eq!((buffer.bytes(), buffer.open_bytes()), (0, 0));
+        buffer.append(0, 0, &[]);
+        buffer.commit(0);
+        buffer.commit(0);
+        assert_eq!(buffer.bytes(), 2 * RECORD_BYTES);
+    }
 }

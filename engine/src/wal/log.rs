@@ -165,17 +165,7 @@ impl Wal {
         }
         let bytes = record_bytes(payload_bytes);
         let shared = &*self.shared;
-        let mut state = shared.state.lock();
-        state.refuse_poisoned()?;
-        if state.disk_full {
-            state = shared.resume(state)?;
-        }
-        if state.buffer.bytes() > 0 && state.buffer.bytes() + bytes > BUFFER_BYTES_MAX {
-            let last = state.buffer.last_seq();
-            drop(state);
-            shared.drive(false, |state| state.written >= last)?;
-            state = shared.state.lock();
-        }
+        let mut state = shared.with_room(bytes)?;
         let mark = state.durable;
         let open_bytes = state.buffer.open_bytes();
         if open_bytes > 0 && open_bytes + bytes as u64 > shared.options.segment_bytes {
@@ -283,7 +273,9 @@ impl Wal {
     /// Size of the log, what waits in memory included.
     pub fn size_bytes(&self) -> u64 {
         let state = self.shared.state.lock();
-        state.segments.iter().map(|segment| segment.bytes).sum::<u64>() + state.buffer.open_bytes()
+        state.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+            + state.buffer.closed_bytes()
+            + state.buffer.open_bytes()
     }
 
     /// Counters.
@@ -336,6 +328,23 @@ impl Shared {
         let last = self.state.lock().buffer.last_seq();
         // A seal may wait although its records are durable.
         self.drive(true, |state| state.durable >= last && !state.buffer.seal_waits())
+    }
+
+    /// Makes room in the buffer for a record of `bytes`.
+    fn with_room(&self, bytes: usize) -> Result<MutexGuard<'_, State>> {
+        loop {
+            let mut state = self.state.lock();
+            state.refuse_poisoned()?;
+            if state.disk_full {
+                state = self.resume(state)?;
+            }
+            if state.buffer.bytes() == 0 || state.buffer.bytes() + bytes <= BUFFER_BYTES_MAX {
+                return Ok(state);
+            }
+            let last = state.buffer.last_seq();
+            drop(state);
+            self.drive(false, |state| state.written >= last)?;
+        }
     }
 
     /// Leads, or waits for those who do, until `is_done`.
@@ -402,6 +411,7 @@ impl Shared {
     /// Tries whether there is space again.
     fn resume<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
         let state = self.idle(state);
+        state.refuse_poisoned()?;
         let (state, result) = self.turn(state, false);
         result?;
         if state.disk_full {
@@ -439,7 +449,10 @@ impl State {
         self.durable = self.durable.max(progress.durable.unwrap_or(0));
         self.written = self.written.max(progress.written.unwrap_or(0));
         self.disk_full = progress.disk_full;
-        self.segments.extend(progress.sealed);
+        for segment in progress.sealed {
+            self.buffer.forget_closed(segment.bytes);
+            self.segments.push(segment);
+        }
         self.buffer.recycle(progress.spare);
         self.stats.mark_failures += u64::from(progress.mark_failed);
         for time in progress.sync_times {

@@ -25,7 +25,7 @@ fn small_log(dir: &Path) -> Vec<Owned> {
     expected
 }
 
-fn segment_paths(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn segment_paths(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
     paths.sort();
@@ -353,4 +353,71 @@ fn make_fifo(path: &Path) {
 
 fn make_link(path: &Path) {
     std::os::unix::fs::symlink("00000001.wal", path).unwrap();
+}
+
+/// A log of one synced record of zeros, so large that a flip in it looks like a page that never arrived.
+fn zeros_then_flip(dir: &Path, then: &[&[u8]]) {
+    let (wal, _) = open(dir);
+    put(&wal, 1, &[0; 4096]);
+    for payload in then {
+        put(&wal, 2, payload);
+    }
+    drop(wal);
+    flip(&dir.join("00000001.wal"), 100, 0);
+}
+
+#[test]
+fn a_flip_among_zeros_is_damage_where_a_later_record_states_the_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    zeros_then_flip(dir.path(), &[b"later"]);
+    name_database_of(dir.path());
+    let error = try_open(dir.path(), Recovery::Refuse, 0).unwrap_err();
+    assert!(error.to_string().contains("records 1..=1 are lost"), "{error}");
+    let (_, records, report) = try_open(dir.path(), Recovery::Skip, 0).unwrap();
+    assert_eq!((records, report.torn_tail), (vec![(2, 2, b"later".to_vec())], None));
+}
+
+#[test]
+fn a_flip_among_zeros_in_the_last_sync_is_damage_where_the_mark_file_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    zeros_then_flip(dir.path(), &[]);
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), copy.path());
+    assert!(matches!(try_open(dir.path(), Recovery::Refuse, 0), Err(Error::Corrupt { .. })));
+    // The stated limit: without the mark it looks torn, and is reported as such.
+    name_database_of(copy.path());
+    let (_, records, report) = try_open(copy.path(), Recovery::Refuse, 0).unwrap();
+    assert_eq!((records, report.torn_tail.unwrap().offset), (vec![], 48));
+}
+
+#[test]
+fn a_seal_notices_what_no_number_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = small_log(dir.path());
+    let noticed = check_broken(dir.path(), &expected, "a commit cut out", |copy| {
+        // After two records of 25 and 28 bytes.
+        let path = copy.join("00000001.wal");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.drain(48 + 53..48 + 53 + 25);
+        fs::write(path, bytes).unwrap();
+    });
+    assert!(noticed);
+}
+
+#[test]
+fn a_search_among_imitations_ends() {
+    // Headers that claim a plausible number and a large payload; hashing every candidate would take for ever.
+    let dir = tempfile::tempdir().unwrap();
+    let (wal, _) = open(dir.path());
+    let mut imitation = [0; 25];
+    imitation[..4].copy_from_slice(&(64_u32 << 10).to_le_bytes());
+    imitation[9] = 2;
+    put(&wal, 1, &imitation.repeat(20_000));
+    put(&wal, 1, b"later");
+    drop(wal);
+    flip(&dir.path().join("00000001.wal"), 60, 0);
+    let (_, records, report) = try_open(dir.path(), Recovery::Skip, 0).unwrap();
+    assert_eq!((records, report.last_seq), (vec![], 2));
+    let whats: Vec<&str> = report.damage.iter().map(|damage| damage.what.as_str()).collect();
+    assert!(whats[1].contains("records 1..=2 were synced and are missing"), "{whats:?}");
 }

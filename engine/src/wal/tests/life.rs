@@ -13,14 +13,21 @@ fn records_come_back_in_order_across_segments_and_opens() {
             open_on(Arc::new(FaultyFs::sound()), dir.path(), options(1 << 10), Recovery::Refuse, 0).unwrap();
         assert_eq!(records, expected);
         assert_eq!(report.last_seq, expected.len() as u64);
+        let before = wal.size_bytes();
         for at in 0..30_u8 {
             let payload = vec![at; usize::from(at) * 5];
             let seq = wal.append(round, &[&payload[..at.into()], &payload[at.into()..]]).unwrap();
             assert_eq!(seq, expected.len() as u64 + 1);
             expected.push((seq, round, payload));
         }
+        // Segments, commits and seals: the same before the sync and after it, but for the last commit.
+        let appended = wal.size_bytes() - before;
         wal.sync().unwrap();
+        assert_eq!(wal.size_bytes() - before, appended + 25);
         assert_eq!(wal.durable_seq(), wal.last_seq());
+        let on_disk: u64 =
+            damage::segment_paths(dir.path()).iter().map(|path| path.metadata().unwrap().len()).sum();
+        assert_eq!(wal.size_bytes(), on_disk);
         // Half the rounds end like a crash, without a seal.
         if round % 2 == 0 {
             wal.close().unwrap();
