@@ -74,3 +74,21 @@ pub struct Response {
     /// What it cost.
     pub stats: QueryStats,
 }
+
+/// A float as `%g` prints it.
+pub(crate) fn go_float(v: f64) -> String {
+    if v.is_infinite() {
+        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let exponent = if v == 0.0 || v.is_nan() { 0.0 } else { v.abs().log10().floor() };
+    if !(-4.0..21.0).contains(&exponent) {
+        let text = format!("{v:e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = match power.strip_prefix('-') {
+            Some(digits) => ('-', digits),
+            None => ('+', power),
+        };
+        return format!("{mantissa}e{sign}{digits:0>2}");
+    }
+    format!("{v}")
+}

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use crate::functions::flags::Flags;
 use crate::syntax::span::Span;
+use crate::value::go_float;
 
 /// How serious a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,24 +64,6 @@ pub(crate) fn for_metric(text: &str, name: &str) -> String {
 /// The text about a φ that is none.
 pub(crate) fn bad_phi(phi: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", go_float(phi))
-}
-
-/// A float as `%g` prints it.
-pub(crate) fn go_float(v: f64) -> String {
-    if v.is_infinite() {
-        return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let exponent = if v == 0.0 || v.is_nan() { 0.0 } else { v.abs().log10().floor() };
-    if !(-4.0..21.0).contains(&exponent) {
-        let text = format!("{v:e}");
-        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = match power.strip_prefix('-') {
-            Some(digits) => ('-', digits),
-            None => ('+', power),
-        };
-        return format!("{mantissa}e{sign}{digits:0>2}");
-    }
-    format!("{v}")
 }
 
 /// Notes for what is raised about a series called `name`, at the argument's place.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use barograph_engine::model::{Histogram, Labels};
 
 use super::Evaluator;
-use super::annotations::{bad_phi, for_metric, go_float};
+use super::annotations::{bad_phi, for_metric};
 use super::steps::Steps;
 use crate::error::QueryError;
 use crate::functions::FunctionId;
@@ -18,6 +18,7 @@ use crate::histogram::{fraction, moments, quantile};
 use crate::plan::{Call, Node};
 use crate::series::{Points, Series, Vector, is_absent};
 use crate::syntax::span::Span;
+use crate::value::go_float;
 
 const LE: &str = "le";
 
