@@ -19,11 +19,13 @@ pub(crate) mod histogram_change;
 pub(crate) mod instant;
 pub(crate) mod over_time;
 pub(crate) mod quantile;
+mod reference;
 mod suggest;
 mod table;
 pub(crate) mod time;
 pub(crate) mod window;
 
+pub use reference::reference_markdown;
 pub use suggest::nearest;
 
 /// The four types of an expression.
