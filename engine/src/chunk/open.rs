@@ -364,6 +364,21 @@ mod tests {
     }
 
     #[test]
+    fn all_short_sequences_of_intervals_come_back() {
+        const STEPS: [i64; 7] = [1, 1_000, 1_000_000, 3_000_000, 3_001_000, 1_000_000_000, 1 << 40];
+        for sequence in 0..STEPS.len().pow(5) {
+            let mut chunk = OpenChunk::new(ChunkKind::Int);
+            let (mut timestamps, mut rest) = (vec![-5], sequence);
+            for _ in 0..5 {
+                timestamps.push(timestamps[timestamps.len() - 1] + STEPS[rest % STEPS.len()]);
+                rest /= STEPS.len();
+            }
+            timestamps.iter().for_each(|&timestamp| chunk.push_int(timestamp, 0));
+            assert_eq!(decoded(&chunk).0, timestamps);
+        }
+    }
+
+    #[test]
     fn it_is_full_at_its_limit() {
         let mut chunk = OpenChunk::new(ChunkKind::Int);
         for i in 0..OpenChunk::SAMPLES_MAX as i64 {

@@ -140,6 +140,28 @@ fn floats_are_not_read_as_integers() {
 }
 
 #[test]
+fn all_short_sequences_come_back() {
+    let floats = [0.0, -0.0, 1.0, 0.1, f64::MAX, f64::from_bits(crate::model::STALE_NAN_BITS)];
+    let steps = [1, 2, 1_000_000_000, 1_000_000_001, i64::MAX, 1_000];
+    for sequence in 0..floats.len().pow(5) {
+        let (mut timestamps, mut values, mut rest, mut next) = (vec![], vec![], sequence, i64::MIN);
+        while rest > 0 {
+            let at = rest % floats.len();
+            rest /= floats.len();
+            let Some(after) = i64::checked_add(next, steps[at]) else { break };
+            next = after;
+            timestamps.push(next);
+            values.push(floats[at]);
+        }
+        if !timestamps.is_empty() {
+            let (found, found_values) = decoded(&encoded(&timestamps, ChunkValues::Float(&values))).unwrap();
+            assert_eq!(found, timestamps);
+            assert_same_bits(&found_values, &values);
+        }
+    }
+}
+
+#[test]
 fn the_largest_chunk() {
     let timestamps: Vec<i64> = (0..SAMPLES_MAX as i64).map(|i| i * i).collect();
     let values: Vec<f64> = timestamps.iter().map(|&t| t as f64 / 3.0).collect();
