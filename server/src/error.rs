@@ -20,6 +20,34 @@ pub enum Dialect {
     Influx2,
 }
 
+/// The bad lines of a write, for clients that read more than the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLines {
+    /// Lines of the body that hold data.
+    pub total: u64,
+    /// Lines refused; the others are stored.
+    pub bad: u64,
+    /// The first ten: line and column from 1, and the reason.
+    pub first: Vec<(u64, u64, String)>,
+}
+
+impl BadLines {
+    fn describe(&self, value: &mut serde_json::Value) {
+        if let Some((line, ..)) = self.first.first() {
+            value["line"] = (*line).into();
+        }
+        value["lines_total"] = self.total.into();
+        value["lines_bad"] = self.bad.into();
+        value["errors"] = self
+            .first
+            .iter()
+            .map(|(line, column, reason)| {
+                serde_json::json!({ "line": line, "column": column, "reason": reason })
+            })
+            .collect();
+    }
+}
+
 /// A failed request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -32,8 +60,8 @@ pub struct ApiError {
     pub message: String,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u32>,
-    /// First bad line of a write, from 1.
-    pub line: Option<u64>,
+    /// What was wrong with the lines of a write.
+    pub lines: Option<BadLines>,
     /// `Allow`, for 405.
     pub allow: Option<String>,
 }
@@ -41,7 +69,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error with this status.
     pub fn new(status: StatusCode, error_type: &'static str, message: impl Into<String>) -> Self {
-        ApiError { status, error_type, message: message.into(), retry_after: None, line: None, allow: None }
+        ApiError { status, error_type, message: message.into(), retry_after: None, lines: None, allow: None }
     }
 
     /// 400: the request is wrong.
@@ -114,8 +142,8 @@ impl ApiError {
             Dialect::Influx1 => serde_json::json!({ "error": self.message }),
             Dialect::Influx2 => {
                 let mut value = serde_json::json!({ "code": self.influx2_code(), "message": self.message });
-                if let Some(line) = self.line {
-                    value["line"] = line.into();
+                if let Some(lines) = &self.lines {
+                    lines.describe(&mut value);
                 }
                 value
             }
@@ -174,7 +202,7 @@ mod tests {
     #[test]
     fn each_dialect_has_its_shape() {
         let mut error = ApiError::bad_data("line 3: no field");
-        error.line = Some(3);
+        error.lines = Some(BadLines { total: 9, bad: 1, first: vec![(3, 7, "no field".into())] });
         let text = |dialect| String::from_utf8(error.body(dialect)).unwrap();
         assert_eq!(
             text(Dialect::Prometheus),
@@ -183,7 +211,11 @@ mod tests {
         assert_eq!(text(Dialect::Influx1), "{\"error\":\"line 3: no field\"}\n");
         assert_eq!(
             text(Dialect::Influx2),
-            "{\"code\":\"invalid\",\"line\":3,\"message\":\"line 3: no field\"}\n"
+            concat!(
+                r#"{"code":"invalid","errors":[{"column":7,"line":3,"reason":"no field"}],"line":3,"#,
+                r#""lines_bad":1,"lines_total":9,"message":"line 3: no field"}"#,
+                "\n"
+            )
         );
     }
 

@@ -2,5 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod app;
+pub mod cli;
+pub mod client;
+pub mod commands;
 pub mod config;
 pub mod error;
+pub mod ingest;
+pub mod listen;
+pub mod storage;
+pub mod telemetry;

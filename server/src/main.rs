@@ -1,1 +1,40 @@
-fn main() {}
+//! The program `barograph`: reads the command line, runs one command, and turns its
+//! outcome into an exit code: 0 done, 1 failed, 2 misused.
+
+use std::process::ExitCode;
+
+use barograph_server::cli::{Cli, Command};
+use barograph_server::{commands, config};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => commands::serve::run(args.sources).map(|()| true),
+        Command::Query(args) => commands::query::run(&args).map(|()| true),
+        Command::Import(args) => commands::import::run(&args),
+        Command::Export(args) => commands::export::run(&args).map(|()| true),
+        Command::Inspect(args) => commands::inspect::run(&args).map(|()| true),
+        Command::Snapshot(command) => commands::snapshot::run(&command).map(|()| true),
+        Command::Verify(args) => commands::snapshot::verify(&args.data_dir),
+        Command::Token => print_token().map(|()| true),
+        Command::Config => {
+            print!("{}", config::settings::commented_file());
+            Ok(true)
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("barograph: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_token() -> anyhow::Result<()> {
+    let (token, line) = barograph_server::api::auth::generate()?;
+    println!("token (give it to the client, it is not kept anywhere):\n  {token}");
+    println!("line for the server's --token-file:\n  {line} all");
+    Ok(())
+}

@@ -85,8 +85,6 @@ fn out_of_memory() -> ApiError {
 pub struct BodyLimits {
     /// Bytes as sent.
     pub sent_max: u64,
-    /// Bytes after decompression.
-    pub decoded_max: u64,
     /// Longest pause between two pieces, and longest wait for memory.
     pub idle: Duration,
 }

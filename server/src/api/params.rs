@@ -35,6 +35,18 @@ impl Params {
         Ok(())
     }
 
+    /// Appends the parameters of `other`.
+    ///
+    /// # Errors
+    /// 400 when there are more than [`PARAMS_MAX`] then.
+    pub fn append(&mut self, mut other: Params) -> Result<(), ApiError> {
+        self.pairs.append(&mut other.pairs);
+        if self.pairs.len() > PARAMS_MAX {
+            return Err(ApiError::bad_data(format!("more than {PARAMS_MAX} parameters")));
+        }
+        Ok(())
+    }
+
     /// The first value of `name`; an empty value counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())

@@ -54,8 +54,8 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const STORAGE: &str = "Storage";
 const LISTEN: &str = "Listening";
-const INGEST: &str = "Ingest limits";
-const QUERY: &str = "Query limits";
+const INGEST: &str = "Ingest";
+const QUERY: &str = "Queries";
 const SAFETY: &str = "Access";
 const SELF: &str = "Logs and self-monitoring";
 
@@ -149,6 +149,10 @@ pub static SETTINGS: &[Setting] = &[
     setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
         "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
         |c, t| c.shutdown_timeout = values::duration(t, Duration::ZERO, HOUR)?),
+    setting!("naming" "RULE" = "measurement-field", INGEST, false,
+        "How measurement and field make a metric name: `measurement-field` (a field named `value` adds nothing), \
+         `field` (the field alone), `field-label` (the measurement; the field becomes the label `_field`).",
+        |c, t| c.naming = values::choice(t, &["measurement-field", "field", "field-label"])?),
     setting!("max_body" "SIZE" = "32MiB", INGEST, true,
         "Largest request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
         |c, t| c.max_body = values::size(t, 1024, GIB)?),
@@ -216,6 +220,23 @@ pub static SETTINGS: &[Setting] = &[
 /// The setting with this key.
 pub fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// A configuration file with every setting commented out at its default.
+pub fn commented_file() -> String {
+    let mut text =
+        String::from("# Settings of `barograph serve`. Remove the # before a line to change it.\n");
+    let mut group = "";
+    for setting in SETTINGS {
+        if setting.group != group {
+            group = setting.group;
+            text.push_str(&format!("\n# ---- {group} ----\n"));
+        }
+        let reload = if setting.reloadable { " Reloaded on SIGHUP." } else { "" };
+        let default = toml::Value::String(setting.default.to_owned());
+        text.push_str(&format!("\n# {}{reload}\n# {} = {default}\n", setting.doc, setting.key));
+    }
+    text
 }
 
 /// The key most like `wrong`, for the message about an unknown one.

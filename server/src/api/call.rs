@@ -1,0 +1,173 @@
+//! One request as its handler sees it, and the envelope its answer travels in.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Method;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+
+use crate::api::body::{self, BodyLimits, Encoding, Held};
+use crate::api::json;
+use crate::api::params::Params;
+use crate::api::reply::{JSON, Reply};
+use crate::app::App;
+use crate::config::Config;
+use crate::error::ApiError;
+use barograph::Database;
+
+/// Largest form body: a long query and a hundred selectors fit many times.
+const FORM_MAX: u64 = 512 * 1024;
+/// Answers below this are not worth compressing.
+const GZIP_MIN: usize = 1024;
+/// Annotations of each kind that an answer lists.
+const ANNOTATIONS_MAX: usize = 10;
+
+/// One request.
+pub struct Call {
+    /// The server.
+    pub app: Arc<App>,
+    /// The settings when the request came in.
+    pub config: Arc<Config>,
+    /// Parameters of the URL, and of the form once read.
+    pub params: Params,
+    /// The header.
+    pub headers: HeaderMap,
+    /// The decoded `{name}` segment of the path.
+    pub segment: String,
+    /// The body, until it is read.
+    pub body: Option<Incoming>,
+}
+
+impl Call {
+    /// The database.
+    ///
+    /// # Errors
+    /// 503 while there is none.
+    pub fn database(&self) -> Result<Database, ApiError> {
+        self.app.database().cloned()
+    }
+
+    /// Reads the body as sent, and how it is compressed.
+    ///
+    /// # Errors
+    /// As [`body::read`] and [`body::encoding`].
+    pub async fn read_body(&mut self, sent_max: u64) -> Result<(Held, Encoding), ApiError> {
+        let encoding = body::encoding(&self.headers)?;
+        let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
+        let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
+        Ok((body::read(incoming, limits, &self.app.bodies).await?, encoding))
+    }
+
+    /// Adds the parameters of a form body before those of the URL.
+    ///
+    /// # Errors
+    /// As [`Call::read_body`], and 400 for a malformed form.
+    pub async fn read_form(&mut self, method: &Method) -> Result<(), ApiError> {
+        let is_form = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.trim_start().starts_with("application/x-www-form-urlencoded"));
+        if method != Method::POST || !is_form {
+            return Ok(());
+        }
+        let (mut held, encoding) = self.read_body(FORM_MAX).await?;
+        held.decode(encoding, FORM_MAX)?;
+        let url = std::mem::take(&mut self.params);
+        self.params.add(&held.bytes)?;
+        self.params.append(url)
+    }
+
+    /// Whether the client takes gzip.
+    pub fn accepts_gzip(&self) -> bool {
+        let values = self.headers.get_all(header::ACCEPT_ENCODING);
+        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
+    }
+}
+
+/// A finished body, compressed where that helps. Made on a blocking thread.
+pub struct Encoded {
+    bytes: Vec<u8>,
+    gzip: bool,
+}
+
+impl Encoded {
+    /// Compresses `bytes` if the client takes it and it is worth it.
+    pub fn new(bytes: Vec<u8>, accepts_gzip: bool) -> Self {
+        if accepts_gzip && bytes.len() >= GZIP_MIN {
+            let sink = Vec::with_capacity(bytes.len() / 4);
+            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
+            if encoder.write_all(&bytes).is_ok()
+                && let Ok(compressed) = encoder.finish()
+            {
+                return Encoded { bytes: compressed, gzip: true };
+            }
+        }
+        Encoded { bytes, gzip: false }
+    }
+
+    /// The answer.
+    pub fn into_reply(self) -> Reply {
+        let reply = Reply::ok(JSON, Bytes::from(self.bytes));
+        if self.gzip { reply.gzipped() } else { reply }
+    }
+}
+
+/// Writes `{"status":"success","data":…,"warnings":…,"infos":…}`.
+pub fn success(warnings: &[String], infos: &[String], data: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
+    data(&mut out);
+    annotations(&mut out, "warnings", "warning", warnings);
+    annotations(&mut out, "infos", "info", infos);
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+fn annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    let untold = texts.len().saturating_sub(ANNOTATIONS_MAX);
+    let rest = (untold > 0).then(|| format!("{untold} more {kind} annotations omitted"));
+    out.push(b',');
+    json::string(out, key);
+    out.push(b':');
+    let listed = texts.iter().take(ANNOTATIONS_MAX).chain(rest.iter());
+    json::list(out, listed, |out, text| json::string(out, text));
+}
+
+/// A success whose data is a JSON value; for small answers.
+pub fn success_value(data: &serde_json::Value) -> Reply {
+    let body = success(&[], &[], |out| out.extend_from_slice(data.to_string().as_bytes()));
+    Reply::ok(JSON, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_are_at_most_ten_and_a_remainder() {
+        let texts: Vec<String> = (0..12).map(|i| format!("w{i}")).collect();
+        let body = String::from_utf8(success(&texts, &[], |out| out.extend_from_slice(b"[]"))).unwrap();
+        assert!(body.starts_with(r#"{"status":"success","data":[],"warnings":["w0","#), "{body}");
+        assert!(body.ends_with("\"w9\",\"2 more warning annotations omitted\"]}\n"), "{body}");
+        let plain = success(&[], &["i".into()], |out| out.push(b'1'));
+        assert_eq!(plain, b"{\"status\":\"success\",\"data\":1,\"infos\":[\"i\"]}\n");
+    }
+
+    #[test]
+    fn large_answers_are_compressed_small_ones_not() {
+        assert!(!Encoded::new(vec![b'x'; 10], true).gzip);
+        assert!(!Encoded::new(vec![b'x'; 10_000], false).gzip);
+        let encoded = Encoded::new(vec![b'x'; 10_000], true);
+        assert!(encoded.gzip && encoded.bytes.len() < 200);
+    }
+}

@@ -1,0 +1,140 @@
+//! From a request to its handler and back: route, token, parameters, errors in the
+//! client's words, counters.
+//!
+//! Next: `api/influx.rs` for a write, `api/prometheus.rs` for a query.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+
+use crate::api::call::Call;
+use crate::api::params::{Params, decode};
+use crate::api::reply::{Guard, Reply, ReplyBody};
+use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
+use crate::api::{admin, export, influx, labels, prometheus, status};
+use crate::app::App;
+use crate::error::{ApiError, Dialect};
+
+/// Counts a running request, also when its client goes away half-way.
+struct Counted<'a>(&'a App);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.telemetry.requests_running.sub(1);
+    }
+}
+
+/// Answers one request. `guard` is dropped when the answer has left.
+pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -> Response<ReplyBody> {
+    let started = Instant::now();
+    app.telemetry.requests_running.add(1);
+    let counted = Counted(&app);
+    let (endpoint, dialect, result) = route(&app, request).await;
+    let reply = result.unwrap_or_else(|error| Reply::error(&error, dialect));
+    drop(counted);
+    app.telemetry.observe_request(endpoint, reply.code().as_u16(), started.elapsed());
+    reply.into_response(Some(guard))
+}
+
+async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect, Result<Reply, ApiError>) {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    match routes::find(&method, &path) {
+        Lookup::Found(route, segment) => {
+            (route.endpoint, route.dialect, handle(app, route, segment, request).await)
+        }
+        Lookup::WrongMethod(route, allow) => {
+            let message = format!("{} is not allowed here; allowed: {allow}", method.as_str());
+            let mut error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_data", message);
+            error.allow = Some(allow);
+            (Endpoint::Unknown, route.dialect, Err(error))
+        }
+        Lookup::Unknown => {
+            let shown: String = path.chars().take(200).collect();
+            let error = ApiError::not_found(format!("no such path: {shown}"));
+            (Endpoint::Unknown, Dialect::Prometheus, Err(error))
+        }
+    }
+}
+
+async fn handle(
+    app: &Arc<App>,
+    route: &'static Route,
+    segment: &str,
+    request: Request<Incoming>,
+) -> Result<Reply, ApiError> {
+    let segment = decode(segment.as_bytes(), false)
+        .map_err(|reason| ApiError::bad_data(format!("path segment: {reason}")))?;
+    let mut params = Params::default();
+    params.add(request.uri().query().unwrap_or("").as_bytes())?;
+    let (parts, body) = request.into_parts();
+    authorize(app, route, &parts.headers, &params)?;
+    let config = app.config.load_full();
+    let mut call =
+        Call { app: app.clone(), config, params, headers: parts.headers, segment, body: Some(body) };
+    if !matches!(route.endpoint, Endpoint::Write1 | Endpoint::Write2) {
+        call.read_form(&parts.method).await?;
+    }
+    answer(route.endpoint, call).await
+}
+
+fn authorize(app: &App, route: &Route, headers: &hyper::HeaderMap, params: &Params) -> Result<(), ApiError> {
+    if route.access == Access::Public {
+        return Ok(());
+    }
+    if let Some(tokens) = app.tokens().as_ref() {
+        // InfluxDB 1 clients may send their password as the parameter `p`.
+        let password = params.get("p").filter(|_| route.dialect == Dialect::Influx1);
+        tokens.check(headers, password, route.access)?;
+    }
+    if route.access == Access::Admin && !app.config.load().enable_admin {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "unavailable",
+            "admin calls are off; start the server with --enable-admin",
+        ));
+    }
+    Ok(())
+}
+
+async fn answer(endpoint: Endpoint, call: Call) -> Result<Reply, ApiError> {
+    match endpoint {
+        Endpoint::Write1 => influx::write(call, influx::Version::One).await,
+        Endpoint::Write2 => influx::write(call, influx::Version::Two).await,
+        Endpoint::Query1 => influx::query(call).await,
+        Endpoint::Ping => Ok(influx::ping(&call)),
+        Endpoint::Health => Ok(influx::health(&call)),
+        Endpoint::Healthy => Ok(status::healthy()),
+        Endpoint::Ready => status::ready(&call),
+        Endpoint::Metrics => status::metrics(&call).await,
+        Endpoint::Query => prometheus::query(call).await,
+        Endpoint::QueryRange => prometheus::query_range(call).await,
+        Endpoint::FormatQuery => prometheus::format_query(&call),
+        Endpoint::ParseQuery => prometheus::parse_query(&call),
+        Endpoint::QueryExemplars => prometheus::query_exemplars(&call),
+        Endpoint::Series => labels::series(call).await,
+        Endpoint::Labels => labels::names(call).await,
+        Endpoint::LabelValues => labels::values(call).await,
+        Endpoint::Events => export::events(call).await,
+        Endpoint::Export => export::export(call).await,
+        Endpoint::DeleteSeries => admin::delete_series(call).await,
+        Endpoint::CleanTombstones => admin::clean_tombstones(call).await,
+        Endpoint::Snapshot => admin::snapshot(call).await,
+        Endpoint::Flush => admin::flush(call).await,
+        Endpoint::Tsdb => status::tsdb(call).await,
+        Endpoint::Metadata
+        | Endpoint::BuildInfo
+        | Endpoint::RuntimeInfo
+        | Endpoint::Flags
+        | Endpoint::ConfigText
+        | Endpoint::WalReplay
+        | Endpoint::Rules
+        | Endpoint::Alerts
+        | Endpoint::Targets
+        | Endpoint::TargetsMetadata
+        | Endpoint::ScrapePools
+        | Endpoint::Alertmanagers => status::describe(endpoint, &call),
+        Endpoint::Unknown => Err(ApiError::not_found("no such path")),
+    }
+}

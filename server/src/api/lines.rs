@@ -1,0 +1,194 @@
+//! Writes samples and events as line protocol, so that what goes out can come in again.
+//!
+//! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing
+//! to the measurement's name, so importing the line gives the same series. What line
+//! protocol cannot say is left out and counted: NaN and infinities, histograms, and names
+//! or values with a line break or a backslash at the end.
+
+use barograph_engine::model::{Labels, METRIC_NAME};
+
+use crate::api::json;
+use barograph::SeriesColumns;
+
+/// What was left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// Series or events whose labels line protocol cannot say.
+    pub series: u64,
+    /// Samples that are not finite numbers.
+    pub samples: u64,
+}
+
+impl Omitted {
+    /// A comment line about what was left out; empty if nothing was.
+    pub fn comment(&self) -> String {
+        if *self == Omitted::default() {
+            return String::new();
+        }
+        format!(
+            "# left out, as line protocol has no words for it: {} series, {} samples that are not finite numbers\n",
+            self.series, self.samples
+        )
+    }
+}
+
+/// Appends one line for each sample. Integers beyond what a float holds keep every digit.
+pub fn write_series(out: &mut Vec<u8>, series: &SeriesColumns, omitted: &mut Omitted) {
+    let mut key = Vec::new();
+    if !write_key(&mut key, &series.labels) {
+        omitted.series += 1;
+        return;
+    }
+    let mut exact = series.exact.iter().peekable();
+    for (index, (timestamp, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
+        let integer = exact.next_if(|(at, _)| *at as usize == index).map(|(_, integer)| *integer);
+        if !value.is_finite() {
+            omitted.samples += 1;
+            continue;
+        }
+        out.extend_from_slice(&key);
+        out.extend_from_slice(b" value=");
+        match integer {
+            Some(integer) => {
+                out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+                out.push(b'i');
+            }
+            None => json::float(out, *value),
+        }
+        out.push(b' ');
+        out.extend_from_slice(itoa::Buffer::new().format(*timestamp).as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// Appends the line of an event.
+pub fn write_event(out: &mut Vec<u8>, labels: &Labels, timestamp: i64, text: &str, omitted: &mut Omitted) {
+    let mut key = Vec::new();
+    if !write_key(&mut key, labels) || text.contains('\0') {
+        omitted.series += 1;
+        return;
+    }
+    out.extend_from_slice(&key);
+    out.extend_from_slice(b" value=\"");
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.extend_from_slice(b"\" ");
+    out.extend_from_slice(itoa::Buffer::new().format(timestamp).as_bytes());
+    out.push(b'\n');
+}
+
+/// Writes measurement and tags; false when they cannot be said.
+fn write_key(out: &mut Vec<u8>, labels: &Labels) -> bool {
+    let Some(name) = labels.metric_name() else { return false };
+    if name.starts_with('#') || !write_text(out, name, b", ") {
+        return false;
+    }
+    for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
+        out.push(b',');
+        if !write_text(out, label, b",= ") {
+            return false;
+        }
+        out.push(b'=');
+        if !write_text(out, value, b",= ") {
+            return false;
+        }
+    }
+    true
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str, escaped: &[u8]) -> bool {
+    if text.ends_with('\\') || text.contains(['\n', '\r', '\0']) {
+        return false;
+    }
+    for byte in text.bytes() {
+        if escaped.contains(&byte) {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use barograph_engine::line::{FieldValue, LineLimits, Lines, Naming, Precision, labels};
+    use proptest::prelude::*;
+
+    fn read_back(text: &[u8]) -> Vec<(Labels, i64, Result<f64, String>)> {
+        let mut lines = Lines::new(text, Precision::Nanosecond, LineLimits::default());
+        let mut found = Vec::new();
+        for line in &mut lines {
+            let line = line.unwrap_or_else(|e| panic!("{e}"));
+            for (key, value) in line.fields() {
+                let set = labels(line.series_key, key, &[], &Naming::default()).unwrap();
+                let value = match value {
+                    FieldValue::Float(value) => Ok(value),
+                    FieldValue::Text(text) => Err(text.into_owned()),
+                    other => panic!("{other:?}"),
+                };
+                found.push((set, line.timestamp.unwrap(), value));
+            }
+        }
+        found
+    }
+
+    fn series(labels: &Labels, samples: &[(i64, f64)], exact: &[(u32, i64)]) -> SeriesColumns {
+        SeriesColumns {
+            labels: labels.clone(),
+            timestamps: samples.iter().map(|s| s.0).collect(),
+            values: samples.iter().map(|s| s.1).collect(),
+            exact: exact.to_vec(),
+        }
+    }
+
+    #[test]
+    fn golden_lines() {
+        let labels =
+            Labels::from_pairs([("__name__", "disk io"), ("host", "a,b=c"), ("p", r"C:\x")]).unwrap();
+        let samples = [(1, 1.5), (2, f64::NAN), (3, 1e21), (4, -0.0), (5, 9_007_199_254_740_992.0)];
+        let exact = [(4, 9_007_199_254_740_993)];
+        let (mut out, mut omitted) = (Vec::new(), Omitted::default());
+        write_series(&mut out, &series(&labels, &samples, &exact), &mut omitted);
+        let key = r"disk\ io,host=a\,b\=c,p=C:\x";
+        let values = ["1.5 1", "1e+21 3", "-0 4", "9007199254740993i 5"];
+        let expected: String = values.iter().map(|value| format!("{key} value={value}\n")).collect();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(omitted, Omitted { series: 0, samples: 1 });
+        assert!(omitted.comment().contains("0 series, 1 samples"));
+    }
+
+    proptest! {
+        #[test]
+        fn lines_read_back(
+            name in "[a-z#, =\\\\\"é]{1,6}",
+            tags in proptest::collection::btree_map("[a-z, =\\\\\"]{1,4}", "[a-z, =\\\\\"\n]{1,5}", 0..4),
+            bits: u64,
+            text in "[a-z\"\\\\\n ]{0,8}",
+        ) {
+            let pairs = tags.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+            let set = Labels::from_pairs(pairs.chain([("__name__", name.as_str())])).unwrap();
+            let (mut out, mut omitted) = (Vec::new(), Omitted::default());
+            write_series(&mut out, &series(&set, &[(77, f64::from_bits(bits))], &[]), &mut omitted);
+            write_event(&mut out, &set, 78, &text, &mut omitted);
+            let found = read_back(&out);
+            let finite = f64::from_bits(bits).is_finite();
+            if omitted.series > 0 {
+                prop_assert_eq!(found.len(), 0);
+            } else {
+                prop_assert_eq!(found.len(), 1 + usize::from(finite));
+                for (labels, _, value) in found {
+                    prop_assert_eq!(&labels, &set);
+                    match value {
+                        Ok(value) => prop_assert_eq!(value.to_bits(), bits),
+                        Err(found) => prop_assert_eq!(&found, &text),
+                    }
+                }
+            }
+        }
+    }
+}

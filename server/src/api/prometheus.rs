@@ -1,0 +1,201 @@
+//! Queries: instant, range, and what only looks at a query's text.
+//!
+//! A query waits at the gate, runs on a blocking thread, and is written as JSON there. It
+//! stops when its time is up, and when its client goes away: the request's future is then
+//! dropped, and with it the guard that raises the query's cancel flag.
+//!
+//! Next: `barograph::Database::execute`.
+
+use std::time::Duration;
+
+use barograph_query::{Cancel, Limits, QueryValue, Request, Response, Times};
+
+use crate::api::call::{Call, Encoded, success, success_value};
+use crate::api::json;
+use crate::api::reply::{JSON, Reply};
+use crate::error::ApiError;
+use crate::storage;
+
+/// Longest query text, bytes.
+const QUERY_MAX: usize = 128 * 1024;
+/// Most steps of a range query.
+const POINTS_MAX: i64 = 11_000;
+/// How long after its deadline a query that does not stop by itself is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Raises the cancel flag when the request is over, however it ended.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// `/api/v1/query`
+///
+/// # Errors
+/// 400 for bad parameters, and what the evaluation gives.
+pub async fn query(call: Call) -> Result<Reply, ApiError> {
+    let time_ms = call.params.time("time")?.unwrap_or_else(|| storage::now_ns() / 1_000_000);
+    evaluate(call, Times::Instant { time_ms }).await
+}
+
+/// `/api/v1/query_range`
+///
+/// # Errors
+/// 400 for bad parameters, and what the evaluation gives.
+pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
+    let missing = |name| move || ApiError::parameter(name, "it is required");
+    let start_ms = call.params.time("start")?.ok_or_else(missing("start"))?;
+    let end_ms = call.params.time("end")?.ok_or_else(missing("end"))?;
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = call.params.positive_duration("step")?.ok_or_else(missing("step"))?;
+    if (end_ms - start_ms) / step_ms > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    evaluate(call, Times::Range { start_ms, end_ms, step_ms }).await
+}
+
+/// The query's text.
+fn text(call: &Call) -> Result<&str, ApiError> {
+    let text = call.params.require("query")?;
+    if text.len() > QUERY_MAX {
+        let message = format!("the query has {} bytes, the limit is {QUERY_MAX}", text.len());
+        return Err(ApiError::parameter("query", message));
+    }
+    Ok(text)
+}
+
+fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
+    let config = &call.config;
+    let mut timeout = config.query_timeout;
+    if let Some(asked_ms) = call.params.positive_duration("timeout")? {
+        timeout = timeout.min(Duration::from_millis(asked_ms as u64));
+    }
+    let lookback = call.params.positive_duration("lookback_delta")?;
+    Ok(Request {
+        query: text(call)?.to_owned(),
+        times,
+        lookback_ms: lookback.unwrap_or(config.query_lookback.as_millis() as i64),
+        limits: Limits {
+            samples_max: config.query_max_samples,
+            series_max: config.query_max_series,
+            timeout,
+        },
+        cancel: Cancel::default(),
+        started: std::time::Instant::now(),
+    })
+}
+
+async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
+    let mut request = request(&call, times)?;
+    let limit = call.params.limit("limit")?;
+    let with_stats = call.params.get("stats").is_some();
+    let gzip = call.accepts_gzip();
+    let database = call.database()?;
+    let timeout = request.limits.timeout;
+    let waited = std::time::Instant::now();
+    let permit = call.app.queries.enter(call.config.query_wait.min(timeout)).await?;
+    let queue_seconds = waited.elapsed().as_secs_f64();
+    request.started = std::time::Instant::now();
+    let cancel = CancelOnDrop(request.cancel.clone());
+    let run = storage::blocking(move || {
+        // The turn ends when the thread does, not when the client stops waiting.
+        let _permit = permit;
+        let mut response = database.execute(&request)?;
+        truncate(&mut response, limit);
+        let body = success(&response.warnings, &response.infos, |out| {
+            json::query_data(out, &response.value);
+            if with_stats {
+                stats(out, &response, queue_seconds, request.started.elapsed().as_secs_f64());
+            }
+            out.push(b'}');
+        });
+        Ok::<_, ApiError>(Encoded::new(body, gzip))
+    });
+    let outcome = tokio::time::timeout(timeout + GRACE, run).await;
+    drop(cancel);
+    match outcome {
+        Ok(result) => Ok(result??.into_reply()),
+        Err(_) => {
+            let seconds = timeout.as_secs_f64();
+            Err(barograph_query::QueryError::Timeout { seconds }.into())
+        }
+    }
+}
+
+/// Cuts the result to `limit` series; 0 keeps all.
+fn truncate(response: &mut Response, limit: usize) {
+    let length = match &mut response.value {
+        QueryValue::Vector(samples) => samples.len(),
+        QueryValue::Matrix(series) => series.len(),
+        _ => 0,
+    };
+    if limit == 0 || length <= limit {
+        return;
+    }
+    match &mut response.value {
+        QueryValue::Vector(samples) => samples.truncate(limit),
+        QueryValue::Matrix(series) => series.truncate(limit),
+        _ => {}
+    }
+    response.warnings.push(TRUNCATED.to_owned());
+}
+
+/// The warning about `limit`.
+pub const TRUNCATED: &str = "results truncated due to limit";
+
+fn stats(out: &mut Vec<u8>, response: &Response, queue_seconds: f64, total_seconds: f64) {
+    let eval = response.stats.eval_ns as f64 / 1e9;
+    let value = serde_json::json!({
+        "timings": {
+            "evalTotalTime": eval,
+            "resultSortTime": 0.0,
+            "queryPreparationTime": (total_seconds - eval).max(0.0),
+            "innerEvalTime": eval,
+            "execQueueTime": queue_seconds,
+            "execTotalTime": total_seconds + queue_seconds,
+        },
+        "samples": {
+            "totalQueryableSamples": response.stats.samples_total,
+            "peakSamples": response.stats.samples_peak,
+        },
+    });
+    out.extend_from_slice(b",\"stats\":");
+    out.extend_from_slice(value.to_string().as_bytes());
+}
+
+/// `/api/v1/format_query`
+///
+/// # Errors
+/// 400 for a text that is not a query.
+pub fn format_query(call: &Call) -> Result<Reply, ApiError> {
+    let expr = barograph_query::syntax::parse(text(call)?)?;
+    Ok(success_value(&barograph_query::syntax::pretty(&expr).into()))
+}
+
+/// `/api/v1/parse_query`
+///
+/// # Errors
+/// 400 for a text that is not a query.
+pub fn parse_query(call: &Call) -> Result<Reply, ApiError> {
+    let expr = barograph_query::syntax::parse(text(call)?)?;
+    let tree = barograph_query::syntax::json(&expr);
+    Ok(Reply::ok(JSON, success(&[], &[], |out| out.extend_from_slice(tree.as_bytes()))))
+}
+
+/// `/api/v1/query_exemplars`: exemplars are not kept, so the answer to a good query is
+/// empty.
+///
+/// # Errors
+/// 400 for a text that is not a query.
+pub fn query_exemplars(call: &Call) -> Result<Reply, ApiError> {
+    call.params.range()?;
+    barograph_query::syntax::parse(text(call)?)?;
+    Ok(success_value(&serde_json::json!([])))
+}

@@ -1,0 +1,182 @@
+//! The composition of the server: settings, database, gates, counters; how it comes up
+//! and in which order it goes down.
+//!
+//! Up: sockets are bound first, so that a health check sees a process that is starting;
+//! then the database is opened, and until that is done everything but `/-/healthy`
+//! answers 503. Down: stop listening, let running requests finish within
+//! `shutdown_timeout`, then close the database, which flushes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::watch;
+
+use crate::api::auth::Tokens;
+use crate::api::body::BodyBudget;
+use crate::api::gate::QueryGate;
+use crate::config::{Config, Sources};
+use crate::error::ApiError;
+use crate::listen;
+use crate::telemetry::{Telemetry, log};
+use barograph::Database;
+
+/// What every request can see.
+pub struct App {
+    /// The settings now; a reload replaces them as a whole.
+    pub config: ArcSwap<Config>,
+    /// The server's counters.
+    pub telemetry: Telemetry,
+    /// Admits queries.
+    pub queries: QueryGate,
+    /// Memory for request bodies.
+    pub bodies: BodyBudget,
+    /// Taken while a snapshot is made.
+    pub snapshot: tokio::sync::Mutex<()>,
+    tokens: ArcSwap<Option<Tokens>>,
+    database: OnceLock<Database>,
+    stopping: AtomicBool,
+}
+
+impl App {
+    /// A server without a database yet.
+    ///
+    /// # Errors
+    /// The token file is unusable.
+    pub fn new(config: Config) -> anyhow::Result<Self> {
+        let tokens = load_tokens(&config)?;
+        Ok(App {
+            telemetry: Telemetry::default(),
+            queries: QueryGate::new(config.query_concurrency, config.query_queue),
+            bodies: BodyBudget::new(config.max_body_total),
+            snapshot: tokio::sync::Mutex::new(()),
+            tokens: ArcSwap::from_pointee(tokens),
+            database: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            config: ArcSwap::from_pointee(config),
+        })
+    }
+
+    /// Hands in the opened database; requests are answered from here on.
+    pub fn set_database(&self, database: Database) {
+        let _ = self.database.set(database);
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    /// 503 while it is being opened and once the server stops.
+    pub fn database(&self) -> Result<&Database, ApiError> {
+        match self.database.get() {
+            Some(database) if !self.stopping.load(Ordering::Relaxed) => Ok(database),
+            Some(_) => Err(ApiError::busy("the server is stopping", 5)),
+            None => Err(ApiError::busy("the database is being opened; retry later", 1)),
+        }
+    }
+
+    /// The accepted tokens; `None` lets everybody in.
+    pub fn tokens(&self) -> arc_swap::Guard<Arc<Option<Tokens>>> {
+        self.tokens.load()
+    }
+
+    /// Reads the settings again and applies what may change while running.
+    pub fn reload(&self, sources: &Sources) {
+        let fresh = match sources.build() {
+            Ok(fresh) => fresh,
+            Err(e) => return tracing::error!("reload refused, the old settings stay: {e}"),
+        };
+        let (merged, waiting) = self.config.load().reload(&fresh);
+        match load_tokens(&merged) {
+            Ok(tokens) => self.tokens.store(Arc::new(tokens)),
+            Err(e) => return tracing::error!("reload refused, the old settings stay: {e:#}"),
+        }
+        if let Err(e) = log::set_filter(&merged.log) {
+            tracing::error!("{e}; the old filter stays");
+        }
+        for key in waiting {
+            tracing::warn!("setting {key} has changed but takes effect only after a restart");
+        }
+        self.config.store(Arc::new(merged));
+        tracing::info!("settings reloaded");
+    }
+}
+
+fn load_tokens(config: &Config) -> anyhow::Result<Option<Tokens>> {
+    match &config.token_file {
+        Some(path) => Ok(Some(Tokens::load(path)?)),
+        None => Ok(None),
+    }
+}
+
+/// The bound sockets.
+pub struct Sockets {
+    /// Requests.
+    pub http: TcpListener,
+    /// Lines over TCP.
+    pub tcp: Option<TcpListener>,
+    /// Lines over UDP.
+    pub udp: Option<UdpSocket>,
+}
+
+impl Sockets {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    /// An address does not resolve, is taken, or would let strangers in (an address other
+    /// than loopback without tokens or `insecure`).
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let http = bind_tcp(&config.listen, "listen", config.insecure || config.token_file.is_some()).await?;
+        let tcp = match &config.tcp_listen {
+            Some(address) => Some(bind_tcp(address, "tcp_listen", config.insecure).await?),
+            None => None,
+        };
+        let udp = match &config.udp_listen {
+            Some(address) => {
+                let socket =
+                    UdpSocket::bind(address).await.map_err(|e| cannot_bind("udp_listen", address, &e))?;
+                require_loopback(socket.local_addr()?, "udp_listen", config.insecure)?;
+                Some(socket)
+            }
+            None => None,
+        };
+        Ok(Sockets { http, tcp, udp })
+    }
+}
+
+async fn bind_tcp(address: &str, setting: &str, open: bool) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.map_err(|e| cannot_bind(setting, address, &e))?;
+    require_loopback(listener.local_addr()?, setting, open)?;
+    Ok(listener)
+}
+
+fn cannot_bind(setting: &str, address: &str, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("{setting}: cannot listen on {address}: {error}")
+}
+
+fn require_loopback(address: std::net::SocketAddr, setting: &str, open: bool) -> anyhow::Result<()> {
+    if address.ip().is_loopback() || open {
+        return Ok(());
+    }
+    let way_out = if setting == "listen" { "set token_file, or insecure" } else { "set insecure" };
+    anyhow::bail!(
+        "{setting}: {address} is not a loopback address, so anybody who reaches it could read, write and delete; {way_out}"
+    )
+}
+
+/// Serves until `stop` turns true, then winds down. The database is closed by the caller.
+pub async fn run(app: Arc<App>, sockets: Sockets, stop: watch::Receiver<bool>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(listen::http::serve(app.clone(), sockets.http, stop.clone()));
+    if let Some(listener) = sockets.tcp {
+        tasks.spawn(listen::tcp::serve(app.clone(), listener, stop.clone()));
+    }
+    if let Some(socket) = sockets.udp {
+        tasks.spawn(listen::udp::serve(app.clone(), socket, stop.clone()));
+    }
+    if let Some(interval) = app.config.load().self_interval {
+        tasks.spawn(crate::telemetry::monitor::run(app.clone(), interval, stop.clone()));
+    }
+    while tasks.join_next().await.is_some() {}
+    app.stopping.store(true, Ordering::Relaxed);
+}

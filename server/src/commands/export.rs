@@ -1,0 +1,71 @@
+//! `barograph export`
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+
+use anyhow::Context;
+use barograph_engine::model::TimeRange;
+
+use crate::api::{export, json, selectors};
+use crate::cli::ExportArgs;
+use crate::client::Client;
+use crate::commands::{open_read_only, time_ms};
+use crate::storage;
+
+/// Writes line protocol to the output.
+///
+/// # Errors
+/// Bad arguments, no database, or an output that takes no more.
+pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    let mut output: Box<dyn Write> = match &args.output {
+        Some(path) => {
+            Box::new(File::create_new(path).with_context(|| format!("--output {}", path.display()))?)
+        }
+        None => Box::new(io::stdout().lock()),
+    };
+    let mut output = BufWriter::with_capacity(1 << 20, &mut output);
+    let now_ms = storage::now_ns() / 1_000_000;
+    let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();
+    let (start, end) = (bound(&args.start)?, bound(&args.end)?);
+    match &args.target.data_dir {
+        Some(dir) => {
+            let wanted = args
+                .selectors
+                .iter()
+                .map(|text| selectors::parse(text).map_err(anyhow::Error::msg))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            let ns = |ms: i64| ms.saturating_mul(1_000_000);
+            let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
+            let mut failed = None;
+            export::write_all(&open_read_only(dir)?, &wanted, range, &mut |piece| match output
+                .write_all(&piece)
+            {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => {
+                    failed = Some(e);
+                    ControlFlow::Break(())
+                }
+            })?;
+            if let Some(e) = failed {
+                return Err(e).context("the output broke off");
+            }
+        }
+        None => {
+            let mut form: Vec<(&str, String)> =
+                args.selectors.iter().map(|selector| ("match[]", selector.clone())).collect();
+            for (name, ms) in [("start", start), ("end", end)] {
+                if let Some(ms) = ms {
+                    let mut text = Vec::new();
+                    json::time(&mut text, ms);
+                    form.push((name, String::from_utf8_lossy(&text).into_owned()));
+                }
+            }
+            let client = Client::new(&args.target)?;
+            let mut body = client.stream("/api/v1/export", &form)?;
+            io::copy(&mut body, &mut output)
+                .context("the export broke off; what was written is not complete")?;
+        }
+    }
+    output.flush().context("the output broke off")
+}

@@ -1,0 +1,69 @@
+//! What each command does. A command speaks to a server through [`crate::client`], or
+//! opens a data directory itself; both ways print the same.
+
+pub mod export;
+pub mod import;
+pub mod inspect;
+pub mod query;
+pub mod serve;
+pub mod snapshot;
+pub mod table;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use barograph::{Database, Options};
+
+use crate::storage;
+
+/// Opens a data directory for reading.
+///
+/// # Errors
+/// What the database says; a locked one adds how to ask its server.
+pub fn open_read_only(dir: &Path) -> anyhow::Result<Database> {
+    storage::open_read_only(dir).with_context(|| hint(dir))
+}
+
+/// Opens a data directory for writing.
+///
+/// # Errors
+/// What the database says; a locked one adds how to ask its server.
+pub fn open(dir: &Path) -> anyhow::Result<Database> {
+    storage::open(dir, Options::default()).with_context(|| hint(dir))
+}
+
+fn hint(dir: &Path) -> String {
+    format!("cannot open {} (if a server uses it, ask the server with --url)", dir.display())
+}
+
+/// Milliseconds since 1970 of a time as people write it: `now`, `-5m` (before now),
+/// seconds, or RFC 3339.
+///
+/// # Errors
+/// Anything else.
+pub fn time_ms(text: &str, now_ms: i64) -> anyhow::Result<i64> {
+    if text == "now" {
+        return Ok(now_ms);
+    }
+    if let Some(before) = text.strip_prefix('-')
+        && let Ok(ms) = crate::config::values::duration_ms(before)
+        && before.ends_with(|c: char| c.is_ascii_alphabetic())
+    {
+        return Ok(now_ms - ms as i64);
+    }
+    crate::api::times::time_ms(text).map_err(anyhow::Error::msg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_may_be_relative() {
+        for (text, ms) in [("now", 10_000_000), ("-1h", 6_400_000), ("5", 5_000), ("-5", -5_000)] {
+            assert_eq!(time_ms(text, 10_000_000).unwrap(), ms, "{text}");
+        }
+        assert!(time_ms("-1x", 0).is_err() && time_ms("yesterday", 0).is_err());
+    }
+}

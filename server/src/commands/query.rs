@@ -1,0 +1,83 @@
+//! `barograph query`
+
+use anyhow::bail;
+use barograph_query::{Request, Times};
+use serde_json::Value;
+
+use crate::api::{call, json};
+use crate::cli::{Format, QueryArgs};
+use crate::client::Client;
+use crate::commands::{open_read_only, table, time_ms};
+use crate::config::values;
+use crate::storage;
+
+/// Asks and prints. Warnings go to standard error.
+///
+/// # Errors
+/// Bad arguments, no database, or a failed query.
+pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
+    let times = times(args, storage::now_ns() / 1_000_000)?;
+    let answer = match &args.target.data_dir {
+        Some(dir) => {
+            let mut request = Request::instant(args.query.clone(), 0);
+            request.times = times;
+            let response = open_read_only(dir)?.execute(&request)?;
+            let body = call::success(&response.warnings, &response.infos, |out| {
+                json::query_data(out, &response.value);
+                out.push(b'}');
+            });
+            serde_json::from_slice(&body)?
+        }
+        None => ask(args, times)?,
+    };
+    for key in ["warnings", "infos"] {
+        for text in answer[key].as_array().into_iter().flatten() {
+            eprintln!("{}", text.as_str().unwrap_or(""));
+        }
+    }
+    match args.format {
+        Format::Table => print!("{}", table::table(&answer["data"])),
+        Format::Csv => print!("{}", table::csv(&answer["data"])),
+        Format::Json => println!("{answer}"),
+    }
+    Ok(())
+}
+
+fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Value> {
+    let seconds = |ms: i64| {
+        let mut text = Vec::new();
+        json::time(&mut text, ms);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let mut form = vec![("query", args.query.clone())];
+    let path = match times {
+        Times::Instant { time_ms } => {
+            form.push(("time", seconds(time_ms)));
+            "/api/v1/query"
+        }
+        Times::Range { start_ms, end_ms, step_ms } => {
+            form.extend([("start", seconds(start_ms)), ("end", seconds(end_ms)), ("step", seconds(step_ms))]);
+            "/api/v1/query_range"
+        }
+    };
+    Client::new(&args.target)?.post_form(path, &form)?.json()
+}
+
+fn times(args: &QueryArgs, now_ms: i64) -> anyhow::Result<Times> {
+    let Some(start) = &args.start else {
+        return Ok(Times::Instant { time_ms: time_ms(&args.time, now_ms)? });
+    };
+    let start_ms = time_ms(start, now_ms)?;
+    let end_ms = time_ms(args.end.as_deref().unwrap_or("now"), now_ms)?;
+    if end_ms < start_ms {
+        bail!("--end lies before --start");
+    }
+    let step_ms = match &args.step {
+        Some(text) => values::duration_ms(text)? as i64,
+        None => ((end_ms - start_ms) / 60).max(1000),
+    };
+    if step_ms == 0 {
+        bail!("--step must be longer than 0");
+    }
+    Ok(Times::Range { start_ms, end_ms, step_ms })
+}

@@ -1,0 +1,73 @@
+//! `barograph serve`: the process around the server. Signals, the runtime, the order of
+//! coming up and going down.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::app::{self, App, Sockets};
+use crate::config::Sources;
+use crate::storage;
+use crate::telemetry::log;
+
+/// Serves until a signal says stop.
+///
+/// # Errors
+/// Bad settings, a taken address, a database that does not open or close.
+pub fn run(mut sources: Sources) -> anyhow::Result<()> {
+    sources.read_environment();
+    let config = sources.build()?;
+    log::init(&config.log).map_err(anyhow::Error::msg)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("barograph-io").build()?;
+    let result = runtime.block_on(serve(sources, config));
+    // A query that ignores its deadline must not hold up the exit: everything is on disk.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+async fn serve(sources: Sources, config: crate::config::Config) -> anyhow::Result<()> {
+    let sockets = Sockets::bind(&config).await?;
+    let address = sockets.http.local_addr()?;
+    let dir = config.data_dir.clone();
+    let options = storage::options(&config);
+    let app = Arc::new(App::new(config)?);
+    let (stop, stopping) = watch::channel(false);
+    let serving = tokio::spawn(app::run(app.clone(), sockets, stopping));
+    tracing::info!("listening on http://{address}, opening {}", dir.display());
+
+    let opening = {
+        let dir = dir.clone();
+        tokio::task::spawn_blocking(move || storage::open(&dir, options))
+    };
+    let database = opening.await?.with_context(|| format!("cannot open {}", dir.display()))?;
+    app.set_database(database.clone());
+    tracing::info!("ready: http://{address}, data in {}", dir.display());
+
+    wait_for_stop(&app, &sources).await?;
+    stop.send_replace(true);
+    serving.await?;
+    tokio::task::spawn_blocking(move || database.close())
+        .await?
+        .with_context(|| format!("{} was not closed cleanly", dir.display()))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT end the wait.
+async fn wait_for_stop(app: &Arc<App>, sources: &Sources) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => app.reload(sources),
+        }
+    }
+    tracing::info!("stopping: finishing running requests, then flushing");
+    Ok(())
+}

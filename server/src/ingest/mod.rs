@@ -1,0 +1,76 @@
+//! The way in for line protocol, whatever socket it came from: one call that stores a
+//! body, counts it, and says what was wrong with it.
+//!
+//! The decoder stands below the database's door, since embedders write lines too. Here is
+//! what only a server has: counters by origin, and the words for a partial write.
+//!
+//! Next: `barograph::Database::write_lines`.
+
+use crate::error::{ApiError, BadLines};
+use crate::telemetry::{IngestCounters, Origin, Telemetry};
+use barograph::{Database, LineOptions, LineReport};
+
+/// Stores the lines of `body`. Blocks until they are durable.
+///
+/// Bad lines do not stop good ones; the report lists them.
+///
+/// # Errors
+/// Storage took nothing: the error says whether to come back.
+pub fn store_lines(
+    database: &Database,
+    telemetry: &Telemetry,
+    origin: Origin,
+    body: &[u8],
+    options: &LineOptions,
+) -> Result<LineReport, ApiError> {
+    let counters = telemetry.ingest(origin);
+    counters.bytes.add(body.len() as u64);
+    match database.write_lines(body, options) {
+        Ok(report) => {
+            count(counters, &report);
+            Ok(report)
+        }
+        Err(error) => {
+            counters.failures.add(1);
+            Err(error.into())
+        }
+    }
+}
+
+fn count(counters: &IngestCounters, report: &LineReport) {
+    counters.lines.add(report.lines_total);
+    counters.lines_bad.add(report.lines_bad);
+    counters.samples.add(report.samples);
+    counters.events.add(report.events);
+}
+
+/// The error of a body with bad lines: how many, and the first ten with line, column and
+/// reason. It is 429 when a limit that passes by itself refused some, so that the client
+/// sends the body again; `None` when every line was good.
+pub fn partial_write(report: &LineReport) -> Option<ApiError> {
+    if report.lines_bad == 0 {
+        return None;
+    }
+    let (bad, total) = (report.lines_bad, report.lines_total);
+    let mut message = if bad == total {
+        format!("no line stored, all {total} refused")
+    } else {
+        format!("partial write: {bad} of {total} lines refused, the others are stored")
+    };
+    for error in &report.errors {
+        message.push_str("; ");
+        message.push_str(&error.to_string());
+    }
+    let untold = bad as usize - report.errors.len().min(bad as usize);
+    if untold > 0 {
+        message.push_str(&format!("; and {untold} more"));
+    }
+    // Sent again, good lines overwrite themselves and limited ones get their chance.
+    let mut error = match report.lines_limited {
+        0 => ApiError::bad_data(message),
+        _ => ApiError::too_many(message, 1),
+    };
+    let first = report.errors.iter().map(|e| (e.line as u64, e.column as u64, e.reason.to_string()));
+    error.lines = Some(BadLines { total, bad, first: first.collect() });
+    Some(error)
+}

@@ -1,0 +1,132 @@
+//! Accepts HTTP connections: HTTP/1.1 only, a bounded number, each with clocks.
+//!
+//! Next: `api/dispatch.rs`.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::api::dispatch::dispatch;
+use crate::app::App;
+use crate::listen::stream::{Activity, TimedStream, Timeouts};
+use crate::telemetry::log::Throttle;
+
+/// Bytes of a request's header, its line included; more is 431.
+const HEADER_MAX: usize = 16 * 1024;
+/// Fields of a request's header; more is 431.
+const FIELDS_MAX: usize = 100;
+
+const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
+const NOT_HTTP_2: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    connection: close\r\ncontent-length: 31\r\n\r\nthis port speaks HTTP/1.1 only\n\n";
+
+static ACCEPT_FAILED: Throttle = Throttle::new();
+
+/// Accepts until `stop` turns true, then waits for running requests.
+pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let connections_max = app.config.load().max_connections;
+    let slots = Arc::new(Semaphore::new(connections_max));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = super::stopped(&mut stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                accept_failed(&e).await;
+                continue;
+            }
+        };
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            app.telemetry.connections_refused.add(1);
+            refuse(stream);
+            continue;
+        };
+        let (app, stop) = (app.clone(), stop.clone());
+        tokio::spawn(async move {
+            app.telemetry.connections.add(1);
+            connection(&app, stream, stop).await;
+            app.telemetry.connections.sub(1);
+            drop(slot);
+        });
+    }
+    drop(listener);
+    let patience = app.config.load().shutdown_timeout;
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+    if tokio::time::timeout(patience, slots.acquire_many(all)).await.is_err() {
+        tracing::warn!("requests still ran after {} s and were cut off", patience.as_secs_f64());
+    }
+}
+
+/// Running out of files is the usual cause: wait a moment, since it would fail again at once.
+pub(super) async fn accept_failed(error: &io::Error) {
+    if let Some(held_back) = ACCEPT_FAILED.pass() {
+        tracing::warn!(held_back, "cannot accept a connection: {error}");
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// Says why, as far as the socket takes it without waiting.
+fn refuse(stream: TcpStream) {
+    let _ = stream.try_write(REFUSED);
+}
+
+async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Receiver<bool>) {
+    let config = app.config.load_full();
+    let _ = stream.set_nodelay(true);
+    match tokio::time::timeout(config.header_timeout, speaks_http_2(&stream)).await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => {
+            let _ = stream.write_all(NOT_HTTP_2).await;
+            return;
+        }
+        Ok(Err(_)) | Err(_) => return,
+    }
+    let timeouts =
+        Timeouts { header: config.header_timeout, idle: config.idle_timeout, write: config.body_timeout };
+    let activity = Arc::new(Activity::default());
+    let service = service_fn(|request| {
+        let running = activity.begin();
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }
+    });
+    let io = TokioIo::new(TimedStream::new(stream, activity.clone(), timeouts));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The stream has its own clocks, which know an idle connection from a slow header.
+        .header_read_timeout(None)
+        .max_buf_size(HEADER_MAX)
+        .max_headers(FIELDS_MAX)
+        .serve_connection(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = super::stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!("connection ended: {e}");
+    }
+}
+
+/// Whether the first bytes begin an HTTP/2 connection. They stay unread.
+async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 4];
+    let count = stream.peek(&mut first).await?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(&first[..count] == b"PRI ")
+}

@@ -1,0 +1,239 @@
+//! A TCP stream that gives up on slow peers.
+//!
+//! Three clocks, one at a time: a connection waits for a request (idle), a request's
+//! header is arriving (header), or a request is being answered (busy; its body has its
+//! own clock where it is read). Writing has a clock too: a peer that takes no byte for
+//! `body_timeout` is cut off. The service and the stream share [`Activity`], through which
+//! the stream learns that a request is running.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long each phase may last.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From the first byte of a header to its end.
+    pub header: Duration,
+    /// Without a request.
+    pub idle: Duration,
+    /// Without taking a byte of the answer.
+    pub write: Duration,
+}
+
+/// What the service tells the stream of one connection: how many requests have begun and
+/// how many have ended. The HTTP library need not read while it answers, so the end of an
+/// answer wakes the stream, which then starts the clock of idleness.
+#[derive(Debug, Default)]
+pub struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Activity {
+    /// Marks a request as running until the guard is dropped.
+    pub fn begin(self: &Arc<Self>) -> Running {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        Running { activity: self.clone() }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.begun.load(Ordering::Acquire) > self.ended()
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// A running request.
+pub struct Running {
+    activity: Arc<Activity>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.activity.ended.fetch_add(1, Ordering::AcqRel);
+        let reader = self.activity.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Header,
+}
+
+/// See the module's documentation.
+pub struct TimedStream<S> {
+    inner: S,
+    activity: Arc<Activity>,
+    timeouts: Timeouts,
+    phase: Phase,
+    /// Requests that had ended when the phase began.
+    ended: u64,
+    reading: Pin<Box<Sleep>>,
+    writing: Pin<Box<Sleep>>,
+    write_stalled: bool,
+}
+
+impl<S> TimedStream<S> {
+    /// Wraps a fresh connection: its first header must come within the header's time.
+    pub fn new(inner: S, activity: Arc<Activity>, timeouts: Timeouts) -> Self {
+        let now = Instant::now();
+        TimedStream {
+            inner,
+            activity,
+            timeouts,
+            phase: Phase::Header,
+            ended: 0,
+            reading: Box::pin(sleep_until(now + timeouts.header)),
+            writing: Box::pin(sleep_until(now)),
+            write_stalled: false,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, limit: Duration) {
+        self.phase = phase;
+        self.ended = self.activity.ended();
+        self.reading.as_mut().reset(Instant::now() + limit);
+    }
+
+    /// Called when nothing could be read: is it time to give up?
+    fn poll_read_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        *self.activity.reader.lock() = Some(cx.waker().clone());
+        if self.activity.is_busy() {
+            return Poll::Pending;
+        }
+        if self.ended != self.activity.ended() {
+            self.enter(Phase::Idle, self.timeouts.idle);
+        }
+        match self.reading.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn after_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_stalled = false;
+            return written;
+        }
+        if !self.write_stalled {
+            self.write_stalled = true;
+            self.writing.as_mut().reset(Instant::now() + self.timeouts.write);
+        }
+        match self.writing.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+            Poll::Pending => this.poll_read_clock(cx),
+            ready => {
+                let fresh = this.phase != Phase::Header || this.ended != this.activity.ended();
+                if fresh && !this.activity.is_busy() {
+                    this.enter(Phase::Header, this.timeouts.header);
+                }
+                ready
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.after_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.after_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    const SHORT: Duration = Duration::from_millis(5);
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn timeouts(header: Duration, idle: Duration, write: Duration) -> Timeouts {
+        Timeouts { header, idle, write }
+    }
+
+    #[tokio::test]
+    async fn a_silent_or_slow_header_is_cut() {
+        let (near, mut far) = duplex(64);
+        let mut stream = TimedStream::new(near, Arc::default(), timeouts(SHORT, LONG, LONG));
+        far.write_all(b"G").await.unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 1);
+        assert_eq!(stream.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_running_request_stops_the_clock_and_idleness_starts_it() {
+        let (near, mut far) = duplex(64);
+        let activity = Arc::new(Activity::default());
+        let mut stream = TimedStream::new(near, activity.clone(), timeouts(SHORT, SHORT, LONG));
+        let running = activity.begin();
+        let mut buffer = [0; 8];
+        let waited = tokio::time::timeout(SHORT * 4, stream.read(&mut buffer)).await;
+        assert!(waited.is_err(), "busy connections are not cut");
+        drop(running);
+        assert_eq!(stream.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 1, "the next header has its own clock");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_cut() {
+        let (near, _far) = duplex(4);
+        let mut stream = TimedStream::new(near, Arc::default(), timeouts(LONG, LONG, SHORT));
+        let error = stream.write_all(b"too long for the pipe").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,190 @@
+//! The server's way to the database: options from settings, blocking calls off the
+//! runtime's threads, the database's figures as metrics.
+//!
+//! Every call of `barograph::Database` blocks, a write until its fsync. So none is made on
+//! a thread that drives sockets: [`blocking`] moves it to tokio's pool for that.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use barograph_engine::model::{METRIC_NAME, TimeRange};
+
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::telemetry::database;
+use crate::telemetry::exposition::Metric;
+use barograph::{Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, VerifyReport};
+
+/// Runs a blocking call elsewhere and waits for it.
+///
+/// # Errors
+/// 500 when the call panicked, which is a defect of ours.
+pub async fn blocking<T, F>(call: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    tokio::task::spawn_blocking(call).await.map_err(|e| {
+        tracing::error!("a blocking call failed: {e}");
+        ApiError::internal("an internal call failed; the log has details")
+    })
+}
+
+/// Now, in nanoseconds since 1970.
+pub fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Options of the engine from the settings.
+pub fn options(config: &Config) -> Options {
+    Options {
+        durability: match config.durability {
+            "interval" => Durability::Interval(config.sync_interval),
+            "off" => Durability::Off,
+            _ => Durability::Always,
+        },
+        memory_bytes: config.memory,
+        retention: config.retention,
+        partition_width: config.partition_width,
+        flush_interval: config.flush_interval,
+        wal_bytes: config.wal_size,
+        new_series_per_second: config.max_new_series,
+        active_series: config.max_series,
+        labels_per_series: config.max_labels,
+        write_wait: config.write_wait,
+        recover_damaged_wal: config.recover_damaged_wal,
+        ..Options::default()
+    }
+}
+
+/// Opens the directory of the settings.
+///
+/// # Errors
+/// As `barograph::Database::open_with`.
+#[cfg(feature = "rocksdb")]
+pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
+    Ok(Database::open_with(dir, options)?)
+}
+
+/// Opens a directory for reading.
+///
+/// # Errors
+/// As `barograph::Database::open_read_only`.
+#[cfg(feature = "rocksdb")]
+pub fn open_read_only(dir: &Path) -> anyhow::Result<Database> {
+    Ok(Database::open_read_only(dir, Options::default())?)
+}
+
+/// Reads everything in a directory and checks every sum.
+///
+/// # Errors
+/// As `barograph::Database::verify`.
+#[cfg(feature = "rocksdb")]
+pub fn verify(dir: &Path) -> anyhow::Result<VerifyReport> {
+    Ok(Database::verify(dir)?)
+}
+
+#[cfg(not(feature = "rocksdb"))]
+mod without_rocksdb {
+    //! A build without RocksDB knows databases in memory alone.
+    use super::{Database, Options, Path, VerifyReport};
+
+    fn refuse<T>() -> anyhow::Result<T> {
+        anyhow::bail!("this program was built without RocksDB and opens no directory")
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open(_: &Path, _: Options) -> anyhow::Result<Database> {
+        refuse()
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open_read_only(_: &Path) -> anyhow::Result<Database> {
+        refuse()
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn verify(_: &Path) -> anyhow::Result<VerifyReport> {
+        refuse()
+    }
+}
+
+#[cfg(not(feature = "rocksdb"))]
+pub use without_rocksdb::{open, open_read_only, verify};
+
+/// How lines are read: the server's limits, one request's precision and `db`.
+pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> LineOptions {
+    let extra_labels = db.map(|db| vec![("db".to_owned(), db.to_owned())]).unwrap_or_default();
+    let limits = LineLimits { line_bytes: config.max_line, tags: config.max_labels, ..LineLimits::default() };
+    let naming = config.naming.parse::<Naming>().unwrap_or_default();
+    LineOptions { precision, default_timestamp: None, extra_labels, naming, limits }
+}
+
+/// The server's metrics and the database's.
+pub fn all_metrics(telemetry: &crate::telemetry::Telemetry, database: &Database) -> Vec<Metric> {
+    let mut metrics = telemetry.metrics();
+    metrics.extend(database::metrics(&database.stats()));
+    metrics
+}
+
+/// The figures of `/api/v1/status/tsdb`, each list at most `top` long.
+///
+/// # Errors
+/// More than `series_max` series, and what storage gives.
+pub fn cardinality(
+    database: &Database,
+    top: usize,
+    series_max: usize,
+) -> Result<serde_json::Value, ApiError> {
+    let stats = database.stats();
+    let everything = vec![vec![]];
+    let series = database.series(&everything, TimeRange::ALL, series_max)?;
+    let mut by_metric: HashMap<String, u64> = HashMap::new();
+    let mut by_pair: HashMap<(String, String), u64> = HashMap::new();
+    for labels in &series {
+        for (name, value) in labels.iter() {
+            if name == METRIC_NAME {
+                *by_metric.entry(value.to_owned()).or_default() += 1;
+            }
+            *by_pair.entry((name.to_owned(), value.to_owned())).or_default() += 1;
+        }
+    }
+    let mut values_by_name: HashMap<String, u64> = HashMap::new();
+    let mut bytes_by_name: HashMap<String, u64> = HashMap::new();
+    for (name, value) in by_pair.keys() {
+        *values_by_name.entry(name.clone()).or_default() += 1;
+        *bytes_by_name.entry(name.clone()).or_default() += value.len() as u64;
+    }
+    let by_pair =
+        by_pair.into_iter().map(|((name, value), count)| (format!("{name}={value}"), count)).collect();
+    let seconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
+    Ok(serde_json::json!({
+        "headStats": {
+            "numSeries": series.len(), "numLabelPairs": values_by_name.values().sum::<u64>(),
+            "chunkCount": stats.stored_chunks, "minTime": seconds(stats.oldest), "maxTime": seconds(stats.newest),
+        },
+        "seriesCountByMetricName": largest(by_metric, top),
+        "labelValueCountByLabelName": largest(values_by_name, top),
+        "memoryInBytesByLabelName": largest(bytes_by_name, top),
+        "seriesCountByLabelValuePair": largest(by_pair, top),
+    }))
+}
+
+/// The `top` largest entries, largest first, equal ones by name.
+fn largest(counts: HashMap<String, u64>, top: usize) -> serde_json::Value {
+    let mut entries: Vec<(String, u64)> = counts.into_iter().collect();
+    entries.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    entries.truncate(top);
+    entries.into_iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect()
+}

@@ -1,0 +1,104 @@
+//! The database's figures as metrics, one table.
+
+use barograph::Stats;
+
+use crate::telemetry::exposition::{Kind, Metric};
+
+type Read = fn(&Stats) -> f64;
+
+/// Name, help, type, and where the figure is. Names begin with `barograph_db_`, by which
+/// `barograph inspect` finds them.
+const TABLE: &[(&str, &str, Kind, Read)] = &[
+    ("barograph_db_samples_total", "Samples appended.", Kind::Counter, |s| s.samples as f64),
+    ("barograph_db_events_total", "Events appended.", Kind::Counter, |s| s.events as f64),
+    ("barograph_db_series_created_total", "Series created in the head.", Kind::Counter, |s| {
+        s.series_created as f64
+    }),
+    ("barograph_db_refused_total", "Appends refused by a limit.", Kind::Counter, |s| s.refused as f64),
+    ("barograph_db_too_old_total", "Samples older than the retention, refused.", Kind::Counter, |s| {
+        s.too_old as f64
+    }),
+    ("barograph_db_waits_total", "Appends that had to wait for memory.", Kind::Counter, |s| s.waits as f64),
+    ("barograph_db_flushes_total", "Completed flushes.", Kind::Counter, |s| s.flushes as f64),
+    ("barograph_db_flush_failures_total", "Failed flushes; each is tried again.", Kind::Counter, |s| {
+        s.flush_failures as f64
+    }),
+    ("barograph_db_flush_seconds_total", "Time spent in flushes.", Kind::Counter, |s| {
+        s.flush_ns as f64 / 1e9
+    }),
+    ("barograph_db_merges_total", "Completed merges.", Kind::Counter, |s| s.merges as f64),
+    ("barograph_db_merge_failures_total", "Failed merges.", Kind::Counter, |s| s.merge_failures as f64),
+    ("barograph_db_merge_seconds_total", "Time spent in merges.", Kind::Counter, |s| s.merge_ns as f64 / 1e9),
+    ("barograph_db_partitions_expired_total", "Partitions dropped by retention.", Kind::Counter, |s| {
+        s.partitions_expired as f64
+    }),
+    ("barograph_db_deletes_total", "Deletes carried out.", Kind::Counter, |s| s.deletes as f64),
+    ("barograph_db_head_series", "Series in the head.", Kind::Gauge, |s| s.head_series as f64),
+    ("barograph_db_head_sample_bytes", "Memory of unflushed samples and events.", Kind::Gauge, |s| {
+        s.head_sample_bytes as f64
+    }),
+    ("barograph_db_head_series_bytes", "Memory of series in the head.", Kind::Gauge, |s| {
+        s.head_series_bytes as f64
+    }),
+    ("barograph_db_last_seq", "Sequence of the newest WAL record.", Kind::Gauge, |s| s.last_seq as f64),
+    ("barograph_db_durable_seq", "Sequence up to which everything is on disk.", Kind::Gauge, |s| {
+        s.durable_seq as f64
+    }),
+    ("barograph_db_flushed_seq", "Sequence up to which everything is in the store.", Kind::Gauge, |s| {
+        s.flushed_seq as f64
+    }),
+    ("barograph_db_wal_bytes", "Size of the WAL.", Kind::Gauge, |s| s.wal_bytes as f64),
+    ("barograph_db_wal_segments", "WAL segments.", Kind::Gauge, |s| s.wal_segments as f64),
+    ("barograph_db_wal_records_total", "WAL records appended.", Kind::Counter, |s| s.wal_records as f64),
+    ("barograph_db_wal_syncs_total", "fsyncs of the WAL.", Kind::Counter, |s| s.wal_syncs as f64),
+    ("barograph_db_wal_sync_seconds_total", "Time spent in them.", Kind::Counter, |s| {
+        s.wal_sync_ns as f64 / 1e9
+    }),
+    ("barograph_db_wal_poisoned", "1 when writes are refused since a failed fsync.", Kind::Gauge, |s| {
+        f64::from(u8::from(s.wal_poisoned))
+    }),
+    ("barograph_db_partitions", "Partitions in the store.", Kind::Gauge, |s| s.partitions as f64),
+    ("barograph_db_generations", "Generations in the store.", Kind::Gauge, |s| s.generations as f64),
+    ("barograph_db_tombstones", "Tombstones not yet carried out.", Kind::Gauge, |s| s.tombstones as f64),
+    ("barograph_db_stored_chunks", "Chunks in the store.", Kind::Gauge, |s| s.stored_chunks as f64),
+    ("barograph_db_stored_samples", "Samples in the store, overwritten ones included.", Kind::Gauge, |s| {
+        s.stored_samples as f64
+    }),
+    ("barograph_db_stored_chunk_bytes", "Chunks in the store before block compression.", Kind::Gauge, |s| {
+        s.stored_chunk_bytes as f64
+    }),
+    ("barograph_db_oldest_seconds", "Oldest timestamp in the store.", Kind::Gauge, |s| seconds(s.oldest)),
+    ("barograph_db_newest_seconds", "Newest timestamp written.", Kind::Gauge, |s| seconds(s.newest)),
+    ("barograph_db_rocksdb_table_bytes", "RocksDB tables on disk.", Kind::Gauge, |s| {
+        s.store.table_bytes as f64
+    }),
+    ("barograph_db_rocksdb_tables", "Number of RocksDB tables.", Kind::Gauge, |s| s.store.tables as f64),
+    ("barograph_db_rocksdb_cache_bytes", "RocksDB's block cache.", Kind::Gauge, |s| {
+        s.store.cache_bytes as f64
+    }),
+    ("barograph_db_rocksdb_other_memory_bytes", "RocksDB's memory outside the cache.", Kind::Gauge, |s| {
+        s.store.other_memory_bytes as f64
+    }),
+];
+
+fn seconds(time: Option<i64>) -> f64 {
+    time.map_or(f64::NAN, |ns| ns as f64 / 1e9)
+}
+
+/// All figures.
+pub fn metrics(stats: &Stats) -> Vec<Metric> {
+    TABLE.iter().map(|(name, help, kind, read)| Metric::plain(*kind, name, help, read(stats))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_their_type() {
+        for (name, help, kind, _) in TABLE {
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert!(name.starts_with("barograph_db_") && help.ends_with('.'), "{name}");
+        }
+    }
+}

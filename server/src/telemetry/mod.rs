@@ -1,0 +1,246 @@
+//! The server's own counters, and everything that reads them.
+//!
+//! Counters are atomics with fixed labels: an endpoint is an enum, a status is its class,
+//! so no request can add a series. [`Telemetry::metrics`] turns them into one list, which
+//! `/metrics` prints and the self-monitor writes into the database; a metric exists in
+//! both or in neither.
+
+pub mod database;
+pub mod exposition;
+pub mod latency;
+pub mod log;
+pub mod monitor;
+pub mod process;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use exposition::{Kind, Metric};
+use latency::Latency;
+
+use crate::api::routes::{Endpoint, ROUTES};
+
+/// Status classes: 2xx, 3xx, 4xx, 5xx.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// A counter; relaxed, since nothing is ordered by it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Takes `n` away; for gauges.
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Where lines come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `/write` and `/api/v2/write`.
+    Http,
+    /// The TCP listener.
+    Tcp,
+    /// The UDP listener.
+    Udp,
+}
+
+const ORIGINS: [(Origin, &str); 3] = [(Origin::Http, "http"), (Origin::Tcp, "tcp"), (Origin::Udp, "udp")];
+
+/// What was written from one origin.
+#[derive(Debug, Default)]
+pub struct IngestCounters {
+    /// Body bytes as received.
+    pub bytes: Counter,
+    /// Lines, good and bad.
+    pub lines: Counter,
+    /// Lines refused.
+    pub lines_bad: Counter,
+    /// Samples stored.
+    pub samples: Counter,
+    /// Events stored.
+    pub events: Counter,
+    /// Batches that storage did not take.
+    pub failures: Counter,
+}
+
+/// All counters of the server.
+pub struct Telemetry {
+    started: Instant,
+    requests: Vec<[Counter; CLASSES.len()]>,
+    /// Requests that are running.
+    pub requests_running: Counter,
+    /// HTTP connections that are open.
+    pub connections: Counter,
+    /// HTTP connections refused at the limit.
+    pub connections_refused: Counter,
+    /// TCP line connections that are open.
+    pub line_connections: Counter,
+    ingest: [IngestCounters; ORIGINS.len()],
+    /// Time from request to answer of writes.
+    pub write_seconds: Latency,
+    /// Time from request to answer of queries, waiting included.
+    pub query_seconds: Latency,
+    /// Self-monitoring rounds that storage did not take.
+    pub self_failures: Counter,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Telemetry {
+            started: Instant::now(),
+            requests: (0..Endpoint::COUNT).map(|_| Default::default()).collect(),
+            requests_running: Counter::default(),
+            connections: Counter::default(),
+            connections_refused: Counter::default(),
+            line_connections: Counter::default(),
+            ingest: Default::default(),
+            write_seconds: Latency::default(),
+            query_seconds: Latency::default(),
+            self_failures: Counter::default(),
+        }
+    }
+}
+
+impl Telemetry {
+    /// Counts a finished request.
+    pub fn observe_request(&self, endpoint: Endpoint, status: u16, took: Duration) {
+        let class = (usize::from(status / 100)).clamp(2, 5) - 2;
+        self.requests[endpoint as usize][class].add(1);
+        match endpoint {
+            Endpoint::Write1 | Endpoint::Write2 => self.write_seconds.record(took),
+            Endpoint::Query | Endpoint::QueryRange => self.query_seconds.record(took),
+            _ => {}
+        }
+    }
+
+    /// The counters of one origin.
+    pub fn ingest(&self, origin: Origin) -> &IngestCounters {
+        &self.ingest[origin as usize]
+    }
+
+    /// Time since the process came up.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Everything the server itself counts.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = vec![
+            Metric::gauge(
+                "barograph_build_info",
+                "A constant 1, labelled with the version.",
+                &[("version", env!("CARGO_PKG_VERSION"))],
+                1.0,
+            ),
+            Metric::plain(
+                Kind::Gauge,
+                "barograph_uptime_seconds",
+                "Time since the process came up.",
+                self.uptime().as_secs_f64(),
+            ),
+        ];
+        metrics.push(self.request_metric());
+        for (name, help, kind, counter) in [
+            (
+                "barograph_http_requests_running",
+                "Requests that are running.",
+                Kind::Gauge,
+                &self.requests_running,
+            ),
+            ("barograph_http_connections", "Open HTTP connections.", Kind::Gauge, &self.connections),
+            (
+                "barograph_http_connections_refused_total",
+                "HTTP connections refused at max_connections.",
+                Kind::Counter,
+                &self.connections_refused,
+            ),
+            ("barograph_line_connections", "Open TCP line connections.", Kind::Gauge, &self.line_connections),
+            (
+                "barograph_self_monitoring_failures_total",
+                "Rounds of self-monitoring that could not be stored.",
+                Kind::Counter,
+                &self.self_failures,
+            ),
+        ] {
+            metrics.push(Metric::plain(kind, name, help, counter.get() as f64));
+        }
+        metrics.extend(self.ingest_metrics());
+        metrics.push(self.write_seconds.metric("barograph_write_seconds", "Time to answer a write."));
+        metrics.push(
+            self.query_seconds.metric("barograph_query_seconds", "Time to answer a query, waiting included."),
+        );
+        metrics.extend(process::metrics());
+        metrics
+    }
+
+    fn request_metric(&self) -> Metric {
+        let mut metric =
+            Metric::new(Kind::Counter, "barograph_http_requests_total", "Requests by endpoint and status.");
+        let endpoints = ROUTES.iter().map(|route| route.endpoint).chain([Endpoint::Unknown]);
+        for endpoint in endpoints {
+            for (class, counter) in CLASSES.iter().zip(&self.requests[endpoint as usize]) {
+                // A class that never occurred says nothing; once seen, it stays.
+                if counter.get() > 0 {
+                    metric.push(&[("code", class), ("endpoint", endpoint.name())], counter.get() as f64);
+                }
+            }
+        }
+        metric
+    }
+
+    fn ingest_metrics(&self) -> Vec<Metric> {
+        type Read = fn(&IngestCounters) -> u64;
+        let table: [(&str, &str, Read); 6] = [
+            ("barograph_ingest_bytes_total", "Bytes of line protocol received.", |c| c.bytes.get()),
+            ("barograph_ingest_lines_total", "Lines received.", |c| c.lines.get()),
+            ("barograph_ingest_lines_bad_total", "Lines refused.", |c| c.lines_bad.get()),
+            ("barograph_ingest_samples_total", "Samples stored.", |c| c.samples.get()),
+            ("barograph_ingest_events_total", "Events stored.", |c| c.events.get()),
+            ("barograph_ingest_failures_total", "Batches that storage did not take.", |c| c.failures.get()),
+        ];
+        let mut metrics = Vec::new();
+        for (name, help, read) in table {
+            let mut metric = Metric::new(Kind::Counter, name, help);
+            for (origin, label) in ORIGINS {
+                metric.push(&[("origin", label)], read(self.ingest(origin)) as f64);
+            }
+            metrics.push(metric);
+        }
+        metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_fixed_labels() {
+        let telemetry = Telemetry::default();
+        for status in [200, 204, 400, 499, 503, 999, 0] {
+            telemetry.observe_request(Endpoint::Query, status, Duration::from_millis(1));
+        }
+        telemetry.observe_request(Endpoint::Unknown, 404, Duration::ZERO);
+        let metric = telemetry.request_metric();
+        let find = |code: &str, endpoint: &str| {
+            let labels = vec![("code", code.to_owned()), ("endpoint", endpoint.to_owned())];
+            metric.points.iter().find(|p| p.labels == labels).map(|p| p.value)
+        };
+        assert_eq!(find("2xx", "/api/v1/query"), Some(3.0));
+        assert_eq!(find("4xx", "/api/v1/query"), Some(2.0));
+        assert_eq!(find("5xx", "/api/v1/query"), Some(2.0));
+        assert_eq!(find("4xx", "unknown"), Some(1.0));
+        assert_eq!(metric.points.len(), 4);
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls that delete and copy.
+
+use crate::harness::server;
+
+const DELETE: &str = "/api/v1/admin/tsdb/delete_series";
+
+#[test]
+fn admin_calls_are_off_by_default() {
+    let server = server(&[]);
+    for target in [DELETE, "/api/v1/admin/tsdb/snapshot", "/api/v1/admin/tsdb/clean_tombstones"] {
+        let message = server.send("POST", target, &[], b"").error(403, "unavailable");
+        assert!(message.contains("--enable-admin"), "{message}");
+    }
+}
+
+#[test]
+fn deletes_take_what_was_named() {
+    let server = server(&[("enable_admin", "true")]);
+    server
+        .write("a,t=x value=1 1000000000\na,t=x value=2 2000000000\na,t=y value=3 1000000000\nb value=4 1\n");
+    assert_eq!(
+        server.send("POST", &format!("{DELETE}?match[]=a{{t=%22x%22}}&start=2&end=3"), &[], b"").status,
+        204
+    );
+    assert_eq!(server.export("a"), "a,t=x value=1 1000000000\na,t=y value=3 1000000000\n");
+    assert_eq!(server.send("PUT", &format!("{DELETE}?match[]=a"), &[], b"").status, 204);
+    assert_eq!(server.export("a"), "");
+    assert_eq!(server.export("b"), "b value=4 1\n");
+    assert_eq!(server.send("POST", "/api/v1/admin/tsdb/clean_tombstones", &[], b"").status, 204);
+    assert_eq!(server.export("b"), "b value=4 1\n");
+}
+
+#[test]
+fn deleting_everything_must_be_said() {
+    let server = server(&[("enable_admin", "true")]);
+    server.write("a value=1 1\n");
+    server.send("POST", DELETE, &[], b"").error(400, "bad_data");
+    for selector in ["{__name__=~%22.%2B%22}", "{a=~%22.*%22,__name__=~%22.%2B%22}"] {
+        let message =
+            server.send("POST", &format!("{DELETE}?match[]={selector}"), &[], b"").error(400, "bad_data");
+        assert!(message.contains("all=true"), "{message}");
+    }
+    server
+        .send("POST", &format!("{DELETE}?match[]=a&match[]={{__name__!=%22%22}}"), &[], b"")
+        .error(400, "bad_data");
+    assert_eq!(server.export("a"), "a value=1 1\n");
+    let all = format!("{DELETE}?match[]={{__name__=~%22.%2B%22}}&all=true");
+    assert_eq!(server.send("POST", &all, &[], b"").status, 204);
+    assert_eq!(server.export("a"), "");
+}
+
+#[test]
+fn one_snapshot_at_a_time() {
+    let server = server(&[("enable_admin", "true")]);
+    let busy = server.app.snapshot.try_lock().unwrap();
+    let reply = server.send("POST", "/api/v1/admin/tsdb/snapshot?name=../../etc/passwd", &[], b"");
+    reply.error(503, "unavailable");
+    assert!(reply.headers.contains_key("retry-after"));
+    drop(busy);
+}

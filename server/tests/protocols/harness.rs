@@ -1,0 +1,274 @@
+//! A server in this process over a database in memory, and a client that sends exactly
+//! the bytes it is given.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use barograph::Database;
+use barograph_server::app::{self, App, Sockets};
+use barograph_server::config::Sources;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// Nobody waits longer than this for an answer; a test that does has found a hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub struct Server {
+    pub app: Arc<App>,
+    pub address: SocketAddr,
+    pub tcp: Option<SocketAddr>,
+    pub udp: Option<SocketAddr>,
+    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
+    running: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// The `data` of a success.
+    pub fn data(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text());
+        let mut value = self.json();
+        assert_eq!(value["status"], "success");
+        value["data"].take()
+    }
+
+    /// Asserts an error of the Prometheus shape and gives its message.
+    pub fn error(&self, status: u16, error_type: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        let value = self.json();
+        assert_eq!(value["status"], "error");
+        assert_eq!(value["errorType"], error_type, "{value}");
+        value["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A server with these settings besides what tests need.
+pub fn server(settings: &[(&'static str, &str)]) -> Server {
+    let server = server_without_database(settings);
+    let database = Database::in_memory(Default::default()).unwrap();
+    server.app.set_database(database);
+    server
+}
+
+/// A server whose database is not open yet.
+pub fn server_without_database(settings: &[(&'static str, &str)]) -> Server {
+    let mut sources = Sources::default();
+    for (key, text) in [("listen", "127.0.0.1:0"), ("self_interval", "0"), ("shutdown_timeout", "5s")] {
+        sources.flags.insert(key, text.to_owned());
+    }
+    for (key, text) in settings {
+        sources.flags.insert(key, (*text).to_owned());
+    }
+    let config = sources.build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let sockets = runtime.block_on(Sockets::bind(&config)).unwrap();
+    let address = sockets.http.local_addr().unwrap();
+    let tcp = sockets.tcp.as_ref().map(|socket| socket.local_addr().unwrap());
+    let udp = sockets.udp.as_ref().map(|socket| socket.local_addr().unwrap());
+    let app = Arc::new(App::new(config).unwrap());
+    let (stop, stopping) = watch::channel(false);
+    let running = runtime.spawn(app::run(app.clone(), sockets, stopping));
+    Server { app, address, tcp, udp, runtime: Some(runtime), stop, running: Some(running) }
+}
+
+impl Server {
+    /// A fresh connection.
+    pub fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// GET on a connection of its own.
+    pub fn get(&self, target: &str) -> Reply {
+        self.send("GET", target, &[], b"")
+    }
+
+    /// A request on a connection of its own.
+    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let mut connection = self.connect();
+        connection.write_all(&request(method, target, headers, body)).unwrap();
+        read_reply(&mut connection, method == "HEAD")
+    }
+
+    /// POST of a form.
+    pub fn form(&self, target: &str, form: &str) -> Reply {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", target, &headers, form.as_bytes())
+    }
+
+    /// Writes lines and insists that all are good.
+    pub fn write(&self, lines: &str) {
+        let reply = self.send("POST", "/write", &[], lines.as_bytes());
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+
+    /// The series that a selector finds.
+    pub fn series(&self, selector: &str) -> Vec<Value> {
+        self.form("/api/v1/series", &format!("match[]={}", escape(selector)))
+            .data()
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// Everything of a selector as line protocol.
+    pub fn export(&self, selector: &str) -> String {
+        let reply = self.get(&format!("/api/v1/export?match[]={}", escape(selector)));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text()
+    }
+
+    /// Tells the server to stop and waits until it has.
+    pub fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let (Some(running), Some(runtime)) = (self.running.take(), &self.runtime) {
+            runtime.block_on(async { tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap() });
+        }
+    }
+
+    /// Waits until `ready` says so.
+    pub fn wait_for(&self, what: &str, mut ready: impl FnMut() -> bool) {
+        let started = std::time::Instant::now();
+        while !ready() {
+            assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A connection that gives up after a while.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// The bytes of a request.
+pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: test\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads one reply, by its length or by its chunks.
+pub fn read_reply(stream: &mut TcpStream, is_head: bool) -> Reply {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at;
+        }
+        assert!(
+            read_more(stream, &mut bytes),
+            "the connection closed: {:?}",
+            String::from_utf8_lossy(&bytes)
+        );
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let mut body = bytes.split_off(end + 4);
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap()[9..12].parse().unwrap();
+    let headers: BTreeMap<String, String> = lines
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    if is_head || status == 204 {
+        return Reply { status, headers, body: Vec::new() };
+    }
+    if headers.get("transfer-encoding").is_some_and(|value| value == "chunked") {
+        body = read_chunks(stream, body);
+    } else {
+        let length: usize = headers["content-length"].parse().unwrap();
+        while body.len() < length {
+            assert!(read_more(stream, &mut body), "half a body");
+        }
+    }
+    Reply { status, headers, body }
+}
+
+fn read_chunks(stream: &mut TcpStream, mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let line = loop {
+            match bytes.windows(2).position(|w| w == b"\r\n") {
+                Some(at) => break at,
+                None => assert!(read_more(stream, &mut bytes), "half a chunk"),
+            }
+        };
+        let length = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).unwrap(), 16).unwrap();
+        while bytes.len() < line + 2 + length + 2 {
+            assert!(read_more(stream, &mut bytes), "half a chunk");
+        }
+        body.extend_from_slice(&bytes[line + 2..line + 2 + length]);
+        bytes.drain(..line + 2 + length + 2);
+        if length == 0 {
+            return body;
+        }
+    }
+}
+
+/// Reads what is there; false at the end.
+pub fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
+    let mut piece = [0; 65_536];
+    match stream.read(&mut piece) {
+        Ok(count) => {
+            bytes.extend_from_slice(&piece[..count]);
+            count > 0
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+        Err(e) => panic!("no answer: {e}"),
+    }
+}
+
+/// Reads until the server closes.
+pub fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while read_more(stream, &mut bytes) {}
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Percent-encodes everything but letters and digits.
+pub fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+/// gzip of `bytes`.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

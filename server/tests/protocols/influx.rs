@@ -1,0 +1,199 @@
+//! What InfluxDB clients send, and the ways line protocol goes wrong.
+
+use serde_json::json;
+
+use crate::harness::{Reply, Server, server};
+
+fn write1(server: &Server, query: &str, body: &str) -> Reply {
+    server.send("POST", &format!("/write{query}"), &[], body.as_bytes())
+}
+
+fn write2(server: &Server, query: &str, body: &str) -> Reply {
+    server.send("POST", &format!("/api/v2/write{query}"), &[], body.as_bytes())
+}
+
+#[test]
+fn precisions_of_both_versions() {
+    let server = server(&[]);
+    for (i, (query, expected)) in [
+        ("", 7i64),
+        ("?precision=ns", 7),
+        ("?precision=n", 7),
+        ("?precision=us", 7_000),
+        ("?precision=u", 7_000),
+        ("?precision=%C2%B5", 7_000),
+        ("?precision=ms", 7_000_000),
+        ("?precision=s", 7_000_000_000),
+        ("?precision=m", 420_000_000_000),
+        ("?precision=h", 25_200_000_000_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(write1(&server, query, &format!("a{i} value=1 7")).status, 204, "{query}");
+        assert_eq!(server.export(&format!("a{i}")), format!("a{i} value=1 {expected}\n"));
+    }
+    assert_eq!(write2(&server, "?precision=ms&bucket=b&org=o", "b value=1 7").status, 204);
+    assert_eq!(server.export("b"), "b,db=b value=1 7000000\n");
+    let reply = write2(&server, "?precision=fortnight", "b value=1 7");
+    assert_eq!((reply.status, reply.json()["code"].clone()), (400, json!("invalid")));
+    assert!(reply.text().contains("fortnight"));
+}
+
+#[test]
+fn databases_and_buckets_are_a_label() {
+    let server = server(&[]);
+    write1(&server, "?db=one&rp=autogen&u=x&p=y&consistency=all", "cpu value=1 1");
+    write1(&server, "?db=two", "cpu value=2 1\ncpu,db=own value=3 1");
+    write1(&server, "", "cpu value=4 1");
+    let mut lines: Vec<String> = server.export("cpu").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        ["cpu value=4 1", "cpu,db=one value=1 1", "cpu,db=own value=3 1", "cpu,db=two value=2 1"]
+    );
+    let names = server.get("/query?q=SHOW+DATABASES").json();
+    assert_eq!(names["results"][0]["series"][0]["values"], json!([["one"], ["own"], ["two"]]));
+    assert_eq!(write1(&server, &format!("?db={}", "x".repeat(300)), "cpu value=1 1").status, 400);
+    assert_eq!(write1(&server, "?db=%ff", "cpu value=1 1").status, 400);
+}
+
+#[test]
+fn good_lines_are_kept_and_bad_ones_told() {
+    let server = server(&[]);
+    let mut body = String::new();
+    for i in 0..100 {
+        body.push_str(&if i % 5 == 4 {
+            format!("bad{i} novalue\n")
+        } else {
+            format!("good,n=n{i} value={i} 1\n")
+        });
+    }
+    let reply = write2(&server, "?bucket=b", &body);
+    assert_eq!(reply.status, 400);
+    let value = reply.json();
+    assert_eq!(value["code"], "invalid");
+    assert_eq!(value["line"], 5);
+    assert_eq!((value["lines_bad"].as_u64(), value["lines_total"].as_u64()), (Some(20), Some(100)));
+    assert_eq!(value["errors"].as_array().unwrap().len(), 10);
+    let message = value["message"].as_str().unwrap();
+    assert!(message.starts_with("partial write: 20 of 100 lines refused"), "{message}");
+    assert!(message.contains("line 5, column ") && message.ends_with("and 10 more"), "{message}");
+    assert_eq!(server.series("good").len(), 80);
+
+    let reply = write1(&server, "", "good,n=x value=1 1\nbad\n");
+    assert_eq!(reply.status, 400);
+    assert!(reply.json()["error"].as_str().unwrap().contains("1 of 2 lines"), "{}", reply.text());
+    assert_eq!(server.series("good").len(), 81);
+}
+
+#[test]
+fn hostile_lines_are_refused_with_their_place() {
+    let server = server(&[]);
+    let long_line = format!("a,t={} value=1 1", "x".repeat(1 << 20));
+    let many_tags = format!("a{} value=1 1", (0..100_000).map(|i| format!(",t{i}=v")).collect::<String>());
+    let digits = format!("a value={}x 1", "1".repeat(400));
+    for line in [
+        long_line.as_str(),
+        &many_tags,
+        &digits,
+        "a,t=1,t=2 value=1 1",
+        "a,=v value=1 1",
+        "a,t= value=1 1",
+        "a,t value=1 1",
+        ",t=v value=1 1",
+        "a =1 1",
+        "a value= 1",
+        "a value",
+        "a",
+        "a\0b value=1 1",
+        "a value=nan 1",
+        "a value=inf 1",
+        "a value=-Infinity 1",
+        "a value=0x1p3 1",
+        "a value=1_0 1",
+        "a value=+1 1",
+        "a value=1e400 1",
+        "a value=\"open 1",
+        "a value=9223372036854775808i 1",
+        "a value=1 9223372036854775808",
+        "a value=1 -9223372036854775809",
+        "a value=1 1.5",
+        "a value=1 now",
+        "a value=1 1 1",
+    ] {
+        let reply = write2(&server, "", line);
+        let shown: String = line.chars().take(60).collect();
+        assert_eq!(reply.status, 400, "{shown}");
+        assert_eq!(reply.json()["line"], 1, "{shown}: {}", reply.text());
+        assert!(reply.body.len() < 2_000, "{shown}: the answer has {} bytes", reply.body.len());
+    }
+    assert_eq!(
+        write2(&server, "?precision=s", "a value=1 9223372036854775").status,
+        400,
+        "overflow of seconds"
+    );
+    let reply = server.send("POST", "/api/v2/write", &[], b"ok value=1 1\na,t=\xff value=1 1\n");
+    assert_eq!((reply.status, reply.json()["line"].clone()), (400, json!(2)));
+    assert!(server.series("a").is_empty());
+    assert_eq!(server.series("ok").len(), 1);
+}
+
+#[test]
+fn the_line_limit_is_named() {
+    let server = server(&[("max_line", "300")]);
+    let reply = write2(&server, "", &format!("a,t={} value=1 1", "x".repeat(400)));
+    assert!(reply.text().contains("300"), "{}", reply.text());
+}
+
+#[test]
+fn unusual_but_good_lines_are_stored() {
+    let server = server(&[]);
+    server.write("a\\ b,k\\,1=v\\=2 f\\ 1=1 1\n# a comment\n\nc,t=é value=2 2\r\nd value=t 3\ne value=-5i 4\nf value=1");
+    assert_eq!(server.export(r#"{__name__="a b_f 1"}"#), "a\\ b_f\\ 1,k\\,1=v\\=2 value=1 1\n");
+    assert_eq!(server.export("c"), "c,t=é value=2 2\n");
+    assert_eq!(server.export("d"), "d value=1 3\n");
+    assert_eq!(server.export("e"), "e value=-5 4\n");
+    assert!(server.export("f").starts_with("f value=1 1"), "a line without time gets the server's");
+    assert_eq!(write1(&server, "", "").status, 204);
+}
+
+#[test]
+fn string_fields_become_events() {
+    let server = server(&[]);
+    server.write("deploy,env=prod text=\"v1 \\\"final\\\"\",by=\"me\" 1500000000\n");
+    let events = server.get("/api/v1/events?match[]=deploy_text").data();
+    let expected = json!([{
+        "labels": {"__name__": "deploy_text", "env": "prod"}, "timestamp": 1.5, "text": "v1 \"final\"",
+    }]);
+    assert_eq!(events, expected);
+    assert_eq!(server.get("/api/v1/events").data().as_array().unwrap().len(), 2);
+    assert_eq!(server.get("/api/v1/events?limit=1").json()["warnings"][0], "results truncated due to limit");
+    assert_eq!(server.get("/api/v1/events?start=2").data(), json!([]));
+    assert_eq!(server.export("deploy_by"), "deploy_by,env=prod value=\"me\" 1500000000\n");
+}
+
+#[test]
+fn pings_and_health() {
+    let server = server(&[]);
+    for method in ["GET", "HEAD"] {
+        let reply = server.send(method, "/ping", &[], b"");
+        assert_eq!(reply.status, 204);
+        assert_eq!(reply.headers["x-influxdb-version"], "1.8.10");
+    }
+    assert_eq!(server.get("/ping?verbose=true").json(), json!({"version": "1.8.10"}));
+    let health = server.get("/health").json();
+    assert_eq!((health["status"].as_str(), health["name"].as_str()), (Some("pass"), Some("barograph")));
+}
+
+#[test]
+fn first_queries_of_version_1_writers() {
+    let server = server(&[]);
+    let created = json!({"results": [{"statement_id": 0}]});
+    assert_eq!(server.form("/query", "q=CREATE+DATABASE+%22telegraf%22").json(), created);
+    assert_eq!(server.get("/query?q=CREATE%20DATABASE%20x").json(), created);
+    let reply = server.get("/query?db=x&q=SELECT+*+FROM+cpu");
+    assert_eq!(reply.status, 400);
+    assert!(reply.json()["error"].as_str().unwrap().contains("/api/v1/query"), "{}", reply.text());
+    assert_eq!(server.get("/query").status, 400);
+}

@@ -1,0 +1,12 @@
+//! The protocols, spoken to the real server over real sockets: what clients send, what
+//! enemies send, and what each gets.
+
+mod access;
+mod admin;
+mod compression;
+mod harness;
+mod influx;
+mod lifecycle;
+mod listeners;
+mod prometheus;
+mod transport;

@@ -1,0 +1,221 @@
+//! Slow, oversized, malformed and numerous: what arrives below the level of requests.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::harness::{gzip, read_reply, read_to_end, request, server};
+
+#[test]
+fn slow_headers_and_idle_connections_are_closed() {
+    let server = server(&[("header_timeout", "50ms"), ("idle_timeout", "50ms")]);
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n").unwrap();
+    let mut idle = server.connect();
+    idle.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+    assert_eq!(read_reply(&mut idle, false).status, 204);
+    for stream in [&mut silent, &mut slow, &mut idle] {
+        assert_eq!(read_to_end(stream), "");
+    }
+}
+
+#[test]
+fn a_connection_may_rest_between_requests() {
+    let server = server(&[("header_timeout", "20ms"), ("idle_timeout", "60s")]);
+    let mut stream = server.connect();
+    for _ in 0..2 {
+        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        assert_eq!(read_reply(&mut stream, false).status, 204);
+        std::thread::sleep(Duration::from_millis(60));
+    }
+}
+
+#[test]
+fn a_body_that_stops_is_408() {
+    let server = server(&[("body_timeout", "50ms")]);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\ncpu v=1").unwrap();
+    let reply = read_reply(&mut stream, false);
+    assert_eq!(reply.status, 408, "{}", reply.text());
+}
+
+#[test]
+fn a_header_over_16_kib_is_431() {
+    let server = server(&[]);
+    let long = "x".repeat(17 * 1024);
+    assert_eq!(server.send("GET", "/ping", &[("x-long", &long)], b"").status, 431);
+    let many: Vec<(String, &str)> = (0..200).map(|i| (format!("x-{i}"), "y")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(server.send("GET", "/ping", &many, b"").status, 431);
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_without_reading_it() {
+    let server = server(&[("max_body", "1KiB")]);
+    let mut declared = server.connect();
+    declared.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n").unwrap();
+    let reply = read_reply(&mut declared, false);
+    assert_eq!(reply.status, 413);
+    assert!(reply.text().contains("1KiB"), "{}", reply.text());
+    let mut chunked = server.connect();
+    let chunk = "a v=1\n".repeat(400);
+    let head = "POST /write HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    chunked.write_all(format!("{head}{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes()).unwrap();
+    assert_eq!(read_reply(&mut chunked, false).status, 413);
+    assert_eq!(server.get("/ping").status, 204);
+}
+
+#[test]
+fn malformed_requests_are_400_and_close() {
+    let server = server(&[]);
+    for bytes in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        b"GARBAGE\r\n\r\n",
+        b"GET /ping HTTP/9.9\r\n\r\n",
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+        b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"POST /write HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n",
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(bytes).unwrap();
+        let answer = read_to_end(&mut stream);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{:?}: {answer}", String::from_utf8_lossy(bytes));
+    }
+}
+
+/// RFC 9112 lets a server refuse such a request, or read it by its chunks and close the
+/// connection: either way the length that was a lie cannot smuggle a second request.
+#[test]
+fn content_length_beside_chunks_ends_the_connection() {
+    let server = server(&[]);
+    for head in
+        ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 3"]
+    {
+        let mut stream = server.connect();
+        let first = format!("POST /write HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n0\r\n\r\n");
+        stream.write_all(first.as_bytes()).unwrap();
+        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        let answer = read_to_end(&mut stream);
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn a_chunk_of_2_to_the_63_is_400() {
+    let server = server(&[]);
+    for size in ["8000000000000000", "ffffffffffffffffffff", "-1", "zz"] {
+        let mut stream = server.connect();
+        let head = "POST /write HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(format!("{head}{size}\r\n").as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let answer = read_to_end(&mut stream);
+        assert!(
+            answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 413") || answer.is_empty(),
+            "{size}: {answer}"
+        );
+    }
+    assert_eq!(server.get("/ping").status, 204);
+}
+
+#[test]
+fn pipelined_garbage_answers_the_first_and_closes() {
+    let server = server(&[]);
+    let mut stream = server.connect();
+    let mut bytes = request("GET", "/ping", &[], b"");
+    bytes.extend_from_slice(b"\x01\x02 nonsense\r\n\r\n");
+    stream.write_all(&bytes).unwrap();
+    let answer = read_to_end(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(answer.contains("HTTP/1.1 400 "), "{answer}");
+}
+
+#[test]
+fn connections_over_the_cap_are_refused_and_old_ones_served() {
+    let server = server(&[("max_connections", "2")]);
+    let mut old = [server.connect(), server.connect()];
+    for stream in &mut old {
+        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        assert_eq!(read_reply(stream, false).status, 204);
+    }
+    let answer = read_to_end(&mut server.connect());
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after"), "{answer}");
+    for stream in &mut old {
+        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        assert_eq!(read_reply(stream, false).status, 204);
+    }
+    assert!(server.app.telemetry.connections_refused.get() >= 1);
+    drop(old);
+    server.wait_for("free slots", || server.app.telemetry.connections.get() == 0);
+    assert_eq!(server.get("/ping").status, 204);
+}
+
+#[test]
+fn methods_and_paths_are_answered_in_json() {
+    let server = server(&[]);
+    for method in ["TRACE", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+        let reply = server.send(method, "/api/v1/query", &[], b"");
+        reply.error(405, "bad_data");
+        assert_eq!(reply.headers["allow"], "GET, POST, HEAD");
+    }
+    assert_eq!(server.send("GET", "/write", &[], b"").headers["allow"], "POST");
+    for path in
+        ["/", "/nothing", "//evil.example/..", "/api/v1/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
+    {
+        let reply = server.get(path);
+        reply.error(404, "not_found");
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+        assert_eq!(reply.headers["content-type"], "application/json");
+        assert!(!reply.headers.contains_key("location"));
+    }
+    assert_eq!(server.send("CONNECT", "example.com:80", &[], b"").status, 404);
+}
+
+#[test]
+fn odd_requests_add_no_metrics_and_hosts_change_nothing() {
+    let server = server(&[]);
+    let count = || server.get("/metrics").text().lines().count();
+    server.get("/nothing/0");
+    count();
+    let before = count();
+    for i in 0..200 {
+        server.send(&format!("M{i}"), &format!("/nothing/{i}"), &[], b"");
+    }
+    assert_eq!(count(), before);
+    for host in ["evil.example", "127.0.0.1:1", "[::1]", ""] {
+        let mut stream = server.connect();
+        stream.write_all(format!("GET /-/healthy HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream, false).status, 200, "{host}");
+    }
+    let reply = server.send("GET", "/-/healthy", &[("origin", "https://evil.example")], b"");
+    assert!(!reply.headers.keys().any(|name| name.starts_with("access-control")), "{reply:?}");
+}
+
+#[test]
+fn bodies_share_a_budget() {
+    let server = server(&[("max_body_total", "1MiB"), ("body_timeout", "50ms")]);
+    let mut hogs: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n").unwrap();
+            let _ = stream.write_all(&vec![b'#'; 800_000]);
+            stream
+        })
+        .collect();
+    let statuses: Vec<u16> = hogs.iter_mut().map(|stream| read_reply(stream, false).status).collect();
+    assert!(statuses.contains(&503), "{statuses:?}");
+    server.write("cpu value=1 1\n");
+}
+
+#[test]
+fn a_truncated_body_stores_nothing() {
+    let server = server(&[]);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\ncpu v=1 1\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    read_to_end(&mut stream);
+    let whole = gzip(b"cpu v=1 1\n");
+    let cut = &whole[..whole.len() - 4];
+    assert_eq!(server.send("POST", "/write", &[("content-encoding", "gzip")], cut).status, 400);
+    assert!(server.series("cpu_v").is_empty());
+}
