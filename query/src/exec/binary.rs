@@ -53,9 +53,20 @@ pub(super) fn evaluate(
     }
 }
 
-/// Whether an operator is a comparison.
-fn is_comparison(op: BinaryOp) -> bool {
-    matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge)
+/// Whether an operator lets elements pass, or parts of them, under their names:
+/// comparisons and trims.
+fn is_filter(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Eq
+            | BinaryOp::Ne
+            | BinaryOp::Lt
+            | BinaryOp::Gt
+            | BinaryOp::Le
+            | BinaryOp::Ge
+            | BinaryOp::TrimUpper
+            | BinaryOp::TrimLower
+    )
 }
 
 fn with_scalar(
@@ -67,7 +78,7 @@ fn with_scalar(
     scalar_is_left: bool,
 ) -> Value {
     let scalar = Points { floats: scalar, histograms: None };
-    let filter = is_comparison(b.op) && !b.return_bool;
+    let filter = is_filter(b.op) && !b.return_bool;
     let keep = match (b.return_bool, scalar_is_left) {
         (true, _) => Keep::Bool,
         (false, true) => Keep::Right,
@@ -306,8 +317,7 @@ impl Matcher<'_> {
     }
 
     fn result_labels(&self, many: &Labels, one: Option<&Labels>) -> Labels {
-        let labels =
-            if is_comparison(self.binary.op) { many.clone() } else { many.without(finish::is_metadata) };
+        let labels = if is_filter(self.binary.op) { many.clone() } else { many.without(finish::is_metadata) };
         if self.matching.cardinality == Cardinality::OneToOne {
             return match self.matching.labels {
                 MatchLabels::On(_) => only(&labels, &self.names),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, ResetHint};
+use barograph_engine::model::Histogram;
 
 use super::aggregate::{Groups, assemble};
 use super::range::{Job, both};
@@ -17,8 +17,8 @@ use crate::functions::flags::Flags;
 use crate::functions::histogram_change::{self, Run};
 use crate::functions::over_time::{self, slot};
 use crate::functions::window::{Columns, Window};
-use crate::histogram::arithmetic::{divided, equal, sum};
-use crate::histogram::is_custom;
+use crate::histogram::accumulate::Accumulator;
+use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
 use crate::plan::Aggregate;
 use crate::series::{Point, Points, Vector};
@@ -169,11 +169,14 @@ pub(super) fn count_neighbours<'a>(
 
 /// Whether a reset lies between two neighbours; a change of kind is one.
 fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usize, Sample<'_>)) -> bool {
-    let starts = match b.2 {
-        Sample::Float(_) => w.starts(),
-        Sample::Histogram(_) => w.histogram_starts(),
+    let start = |s: &(i64, usize, Sample<'_>)| {
+        let starts = match s.2 {
+            Sample::Float(_) => w.starts(),
+            Sample::Histogram(_) => w.histogram_starts(),
+        };
+        starts.get(s.1).copied().unwrap_or(0)
     };
-    if starts.get(b.1).is_some_and(|&s| counter::is_start_reset(s, b.0, a.0)) {
+    if counter::is_start_reset((start(b), b.0), (start(a), a.0)) {
         return true;
     }
     is_reset_pair(&a.2, &b.2)
@@ -204,62 +207,18 @@ pub(super) fn sum_or_mean(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -
             let v = if mean { over_time::mean(w.values()) } else { over_time::sum(w.values()) };
             points.floats[w.step] = v;
         }
-        (0, n) => {
-            let mut total = Total::default();
-            w.histograms().iter().for_each(|h| total.add(h));
-            let h = total.finish(mean.then_some(n as f64), flags);
-            points.set(w.step, h.map(histogram));
+        (0, _) => {
+            let mut total = Accumulator::default();
+            w.histograms().iter().for_each(|h| add(&mut total, h, mean));
+            points.set(w.step, total.finish(mean, flags).map(histogram));
         }
         _ => flags.raise(Flags::MIXED),
     })?;
     Ok(points)
 }
 
-/// A running sum of histograms.
-#[derive(Default)]
-struct Total {
-    sum: Option<Histogram>,
-    mixed_buckets: bool,
-    saw_reset: bool,
-    saw_no_reset: bool,
-    reconciled: bool,
-}
-
-impl Total {
-    fn add(&mut self, h: &Histogram) {
-        self.saw_reset |= h.reset_hint == ResetHint::Reset;
-        self.saw_no_reset |= h.reset_hint == ResetHint::NotReset;
-        let Some(total) = &self.sum else {
-            self.sum = Some(h.clone());
-            return;
-        };
-        if is_custom(total) != is_custom(h) {
-            self.mixed_buckets = true;
-            return;
-        }
-        let mut flags = Flags::default();
-        self.sum = sum(total, h, &mut flags);
-        self.reconciled |= flags.has(Flags::RECONCILED_ADD);
-    }
-
-    /// The sum, or the mean of `count`; nothing if buckets of both kinds met.
-    fn finish(self, count: Option<f64>, flags: &mut Flags) -> Option<Histogram> {
-        if self.saw_reset && self.saw_no_reset {
-            flags.raise(Flags::RESET_CONFLICT_AGG);
-        }
-        if self.mixed_buckets {
-            flags.raise(Flags::MIXED_BUCKETS);
-            return None;
-        }
-        if self.reconciled {
-            flags.raise(Flags::RECONCILED_AGG);
-        }
-        let total = self.sum?;
-        Some(match count {
-            Some(n) => divided(&total, n),
-            None => total,
-        })
-    }
+fn add(total: &mut Accumulator, h: &Histogram, mean: bool) {
+    if mean { total.add_to_mean(h) } else { total.add(h) }
 }
 
 /// `sum` and `avg` of a vector in which there are histograms.
@@ -315,7 +274,7 @@ fn fold(
     flags: &mut Flags,
 ) -> (Option<Point>, bool) {
     let (mut sum, mut average) = (Sum::default(), Mean::default());
-    let mut total = Total::default();
+    let mut total = Accumulator::default();
     let (mut floats, mut histograms) = (0usize, 0usize);
     for &m in members {
         match vector[m].points.get(step) {
@@ -325,7 +284,7 @@ fn fold(
                 floats += 1;
             }
             Some(Point::Histogram(h)) => {
-                total.add(&h);
+                add(&mut total, &h, mean);
                 histograms += 1;
             }
             None => {}
@@ -334,7 +293,7 @@ fn fold(
     match (floats, histograms) {
         (0, 0) => (None, false),
         (_, 0) => (Some(Point::Float(if mean { average.mean() } else { sum.total() })), false),
-        (0, n) => (total.finish(mean.then_some(n as f64), flags).map(histogram), false),
+        (0, _) => (total.finish(mean, flags).map(histogram), false),
         _ => (None, true),
     }
 }

@@ -112,6 +112,9 @@ fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Resu
     parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
         let held = selector::read(job.ctx, &series, range, samples)?;
         columns.fill(samples);
+        if selection.infer_hints {
+            columns.infer_hints();
+        }
         let done = one_series(job, columns, series.labels, !keep_name)?;
         job.ctx.budget.release(held);
         Ok(done)

@@ -11,6 +11,7 @@ use super::steps::{Steps, ms_to_ns};
 use super::{Context, Evaluator, edges, parallel};
 use crate::error::QueryError;
 use crate::functions::window::shown_seconds;
+use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
 use crate::series::{ABSENT, Points, Series, Vector};
 use crate::source::SeriesRef;
@@ -69,6 +70,9 @@ pub(super) fn instant(
     let refs = select(ctx, selection, range)?;
     parallel::map(refs, |samples: &mut Samples, series: SeriesRef| {
         let held = read(ctx, &series, range, samples)?;
+        if selection.infer_hints {
+            infer_hints(samples);
+        }
         let points = newest(ctx, samples, selection, steps, take);
         ctx.budget.release(held);
         let Some(points) = points else { return Ok(None) };
@@ -90,6 +94,14 @@ pub(super) fn read(
     let held = samples.len() as u64;
     ctx.budget.hold(held)?;
     Ok(held)
+}
+
+/// Gives every histogram a hint whose writer gave none.
+fn infer_hints(samples: &mut Samples) {
+    for i in (1..samples.histograms.len()).rev() {
+        let hinted = with_hint(&samples.histograms[i].1, &samples.histograms[i - 1].1);
+        samples.histograms[i].1 = hinted;
+    }
 }
 
 /// The newest sample at each step, `None` if there is none at any.

@@ -27,8 +27,12 @@ impl ChangeKind {
 
 /// Whether the start time of a sample says that the counter began anew since the sample
 /// before it.
-pub(crate) fn is_start_reset(start: i64, time: i64, time_before: i64) -> bool {
-    start != 0 && start >= time_before && start < time
+///
+/// A start time equal to the time of the sample before is one only if it is new: the
+/// sample before may itself stand at the start.
+pub(crate) fn is_start_reset((start, time): (i64, i64), (start_before, time_before): (i64, i64)) -> bool {
+    let began_since = start > time_before || (start == time_before && start != start_before);
+    start != 0 && began_since && start < time
 }
 
 /// Whether a start time contradicts the sample before: older than it, yet a new one.
@@ -51,7 +55,8 @@ impl Resets {
         let mut at = Vec::new();
         let mut overlaps = Vec::new();
         for i in 1..values.len() {
-            let by_start = !starts.is_empty() && is_start_reset(starts[i], times[i], times[i - 1]);
+            let by_start =
+                !starts.is_empty() && is_start_reset((starts[i], times[i]), (starts[i - 1], times[i - 1]));
             if values[i] < values[i - 1] || by_start {
                 at.push(i);
             }
@@ -185,7 +190,10 @@ pub(crate) fn instant_change(w: &Window<'_>, counter: bool) -> Option<f64> {
     if !counter {
         return Some(last - before);
     }
-    let by_start = w.starts().last().is_some_and(|&s| is_start_reset(s, time, time_before));
+    let by_start = match w.starts() {
+        [.., start_before, start] => is_start_reset((*start, time), (*start_before, time_before)),
+        _ => false,
+    };
     let raw = if last < before || by_start { last } else { last - before };
     Some(raw / seconds(time - time_before))
 }

@@ -30,8 +30,8 @@ impl<'a> Run<'a> {
 
     /// Whether the counter began anew between samples `i - 1` and `i`.
     pub fn is_reset(&self, i: usize) -> bool {
-        let by_start =
-            self.starts.get(i).is_some_and(|&s| is_start_reset(s, self.times[i], self.times[i - 1]));
+        let by_start = self.starts.len() > i
+            && is_start_reset((self.starts[i], self.times[i]), (self.starts[i - 1], self.times[i - 1]));
         by_start || is_reset(&self.histograms[i], &self.histograms[i - 1])
     }
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, Timestamp, is_stale};
 
+use crate::histogram::resets::with_hint;
+
 /// All samples of a series that its windows will need.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns {
@@ -74,6 +76,13 @@ impl Columns {
         }
         drop(histograms);
         samples.clear();
+    }
+
+    /// Gives every histogram a hint whose writer gave none.
+    pub fn infer_hints(&mut self) {
+        for i in (1..self.histograms.len()).rev() {
+            self.histograms[i] = with_hint(&self.histograms[i], &self.histograms[i - 1]);
+        }
     }
 
     /// How many samples there are.

@@ -222,7 +222,8 @@ pub(crate) fn wider_zero(h: &Histogram, threshold: f64) -> (f64, f64) {
     }
 }
 
-fn with_zero(h: &Histogram, threshold: f64) -> Histogram {
+/// `h` with a zero bucket that covers at least `threshold`.
+pub(crate) fn with_zero(h: &Histogram, threshold: f64) -> Histogram {
     if threshold == h.zero_threshold {
         return h.clone();
     }

@@ -43,10 +43,13 @@ fn rank(buckets: &[Bucket], v: f64) -> Option<f64> {
     None
 }
 
-/// Nothing is known of where observations lie in an infinite bucket: those of the first
+/// The first bucket begins at zero unless it lies below. Nothing is known of where observations lie in an infinite bucket: those of the first
 /// one count as below, those of the last one as above.
 fn part(b: &Bucket, v: f64) -> f64 {
     match b.kind {
+        BucketKind::Custom if b.lower == f64::NEG_INFINITY && b.upper > 0.0 => {
+            share(&Bucket { lower: 0.0, ..*b }, v)
+        }
         BucketKind::Custom if b.lower == f64::NEG_INFINITY => 1.0,
         BucketKind::Custom if b.upper == f64::INFINITY => 0.0,
         _ => share(b, v),

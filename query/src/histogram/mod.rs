@@ -11,6 +11,7 @@
 
 use barograph_engine::model::{Histogram, Span};
 
+pub(crate) mod accumulate;
 pub(crate) mod arithmetic;
 pub(crate) mod bounds;
 pub(crate) mod fraction;

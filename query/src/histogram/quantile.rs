@@ -36,11 +36,12 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     let rank = if from_below { phi * h.count } else { (1.0 - phi) * h.count };
     let (found, mut count) =
         if from_below { walk(buckets.iter(), rank) } else { walk(buckets.iter().rev(), rank) };
-    let Some(&bucket) = found else { return (f64::NAN, NanEffect::No) };
+    let no_result = (f64::NAN, if has_nan { NanEffect::Result } else { NanEffect::No });
+    let Some(&bucket) = found else { return no_result };
     count = count.min(h.count);
     let in_buckets: f64 = buckets.iter().map(|b| b.count).sum();
     if count < rank {
-        return (f64::NAN, if has_nan { NanEffect::Result } else { NanEffect::No });
+        return no_result;
     }
     let effect = if has_nan && in_buckets < h.count { NanEffect::Skewed } else { NanEffect::No };
     let rank_in_bucket = if from_below { rank - (count - bucket.count) } else { count - rank };

@@ -1,5 +1,7 @@
 //! Whether a counter of histograms began anew between two samples.
 
+use std::sync::Arc;
+
 use barograph_engine::model::{Histogram, ResetHint};
 
 use super::arithmetic::{coarser, common_bounds, rebound, wider_zero};
@@ -38,6 +40,16 @@ pub(crate) fn is_reset(current: &Histogram, before: &Histogram) -> bool {
         any_shrank(&now, &coarser(&outside, by))
     };
     shrank(positive(current), positive(before)) || shrank(negative(current), negative(before))
+}
+
+/// The histogram with a hint where its writer gave none: whether it is a reset after
+/// `before`.
+pub(crate) fn with_hint(current: &Arc<Histogram>, before: &Histogram) -> Arc<Histogram> {
+    if current.reset_hint != ResetHint::Unknown {
+        return Arc::clone(current);
+    }
+    let reset_hint = if is_reset(current, before) { ResetHint::Reset } else { ResetHint::NotReset };
+    Arc::new(Histogram { reset_hint, ..Histogram::clone(current) })
 }
 
 /// Whether a bucket that was populated holds less now.

@@ -8,6 +8,8 @@
 //! # Not here
 //! Types and arity are checked by the parser. Next: `exec/mod.rs`.
 
+use std::cell::Cell;
+
 use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
@@ -95,6 +97,9 @@ pub(crate) struct Selection {
     pub range_ms: i64,
     /// `anchored`, `smoothed`.
     pub edges: Edges,
+    /// Only counts and sums of histograms are wanted in the end. Samples whose writer said
+    /// nothing about a reset then get a hint by comparison with the one before.
+    pub infer_hints: bool,
 }
 
 /// `expr[range:step]`.
@@ -171,12 +176,14 @@ impl Node {
 /// [`QueryError::Parse`] at a range or step that does not come out positive, or a duration
 /// out of bounds; [`QueryError::Execution`] for a modifier where it means nothing.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, query: &str) -> Result<Node, QueryError> {
-    Planner { times, query }.node(expr)
+    Planner { times, query, infer_hints: Cell::new(false) }.node(expr)
 }
 
 struct Planner<'q> {
     times: QueryTimes,
     query: &'q str,
+    /// Whether the nearest histogram function around the node asks for counts and sums.
+    infer_hints: Cell<bool>,
 }
 
 impl Planner<'_> {
@@ -217,6 +224,7 @@ impl Planner<'_> {
             shift: self.shift(&s.modifiers)?,
             range_ms,
             edges: s.edges,
+            infer_hints: self.infer_hints.get(),
         })
     }
 
@@ -260,7 +268,11 @@ impl Planner<'_> {
     }
 
     fn call(&self, c: &ast::Call) -> Result<(Kind, bool), QueryError> {
-        let args = c.args.iter().map(|a| self.node(a)).collect::<Result<Vec<_>, _>>()?;
+        let outside = self.infer_hints.get();
+        self.infer_hints.set(infers_hints(c.function.id).unwrap_or(outside));
+        let args = c.args.iter().map(|a| self.node(a)).collect::<Result<Vec<_>, _>>();
+        self.infer_hints.set(outside);
+        let args = args?;
         if let Some(constant) = self.constant(c.function.id) {
             return Ok((Kind::Number(constant), true));
         }
@@ -305,6 +317,21 @@ impl Planner<'_> {
             matching: b.matching.clone(),
         });
         Ok((kind, invariant))
+    }
+}
+
+/// Whether a function needs only counts and sums of histograms; `None` if it does not
+/// care.
+fn infers_hints(id: FunctionId) -> Option<bool> {
+    use FunctionId as F;
+    match id {
+        F::HistogramCount | F::HistogramSum | F::HistogramAvg => Some(true),
+        F::HistogramQuantile
+        | F::HistogramQuantiles
+        | F::HistogramFraction
+        | F::HistogramStddev
+        | F::HistogramStdvar => Some(false),
+        _ => None,
     }
 }
 
