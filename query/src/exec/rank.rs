@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::aggregate::{Groups, assemble, note_ignored};
 use super::annotations::bad_phi;
 use super::steps::Steps;
-use super::{Evaluator, labels};
+use super::{Evaluator, hash, labels};
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
 use crate::functions::quantile::{is_phi, nan_first, quantile_of_sorted};
@@ -147,12 +147,9 @@ fn limit_ratio(
     Ok(vector)
 }
 
-/// The place of a label set in `[0, 1)`: its hash as a fraction. Seeds are fixed, so a
-/// series is chosen or not whatever process asks.
+/// The place of a label set between 0 and 1: its hash as a fraction.
 fn place_of(labels: &Labels) -> f64 {
-    let hash = rapidhash::v3::rapidhash_v3(labels.as_bytes());
-    // The top 53 bits: all of them make a float below 1.
-    (hash >> 11) as f64 / (1u64 << 53) as f64
+    hash::xxh64(labels.as_bytes()) as f64 / u64::MAX as f64
 }
 
 /// `quantile(φ, v)`.
