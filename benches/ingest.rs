@@ -136,7 +136,8 @@ fn restart(c: &mut Criterion) {
     group.bench_function("100,000 series, to the first answer", |b| {
         b.iter(|| {
             let db = open(dir.path(), Durability::Off);
-            let answer = db.query("cpu_usage_user{hostname=\"host_77\"}", START_NS + 3 * STEP_NS).expect("query");
+            let answer =
+                db.query("cpu_usage_user{hostname=\"host_77\"}", START_NS + 3 * STEP_NS).expect("query");
             db.close().expect("close");
             answer
         });

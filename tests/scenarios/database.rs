@@ -208,7 +208,8 @@ fn listing(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_directory_in_use_or_from_the_future_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
     let db = Database::open_with(dir.path(), options()).expect("open");
-    let refused = |dir: &Path| Database::open_with(dir, options()).map(drop).expect_err("refused").to_string();
+    let refused =
+        |dir: &Path| Database::open_with(dir, options()).map(drop).expect_err("refused").to_string();
     assert!(refused(dir.path()).contains("in use by another process"));
     db.close().expect("close");
     drop(db);
@@ -238,7 +239,8 @@ fn damage_in_a_stored_chunk_is_told_and_never_answered_with() {
         let Ok(db) = Database::open_with(dir.path(), options()) else { continue };
         let mut found = Model::new();
         let read = db.export(&everything(), TimeRange::ALL, |series| {
-            let samples = series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
+            let samples =
+                series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
             found.insert(series.labels.to_string(), samples);
             true
         });

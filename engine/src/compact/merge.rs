@@ -12,10 +12,10 @@ use std::time::Instant;
 use crate::chunk::Run;
 use crate::compact::count;
 use crate::engine::Parts;
-use crate::model::{Labels, TimeRange};
+use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
-use crate::store::keys::{PartitionId, Prefix, SeriesId};
+use crate::store::keys::Prefix;
 use crate::store::kv::Family;
 use crate::{Error, Result};
 

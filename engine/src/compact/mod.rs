@@ -14,9 +14,8 @@ mod retention;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
-use crate::model::Timestamp;
+use crate::model::{PartitionId, Timestamp};
 use crate::store::catalogue::{Catalogue, generations_of};
-use crate::store::keys::PartitionId;
 
 /// An open partition is merged when it has this many generations, so that queries do not
 /// look into ever more of them.

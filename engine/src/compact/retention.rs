@@ -13,7 +13,7 @@ impl Parts {
         let mut structure = self.structure.lock();
         let current = self.catalogue.load_full();
         let width = current.root.partition_width_ns;
-        let is_past = |partition: crate::store::keys::PartitionId| partition.bounds(width).1 <= horizon;
+        let is_past = |partition: crate::model::PartitionId| partition.bounds(width).1 <= horizon;
         let (gone, kept): (Vec<_>, Vec<_>) =
             current.generations.iter().cloned().partition(|g| is_past(g.prefix.partition));
         if gone.is_empty() {

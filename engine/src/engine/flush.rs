@@ -18,11 +18,11 @@ use std::time::Instant;
 
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, HeadSeries, Unflushed};
-use crate::model::TimeRange;
+use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
 use crate::store::generation::{GenerationWriter, Tables};
-use crate::store::keys::{PartitionId, Prefix};
+use crate::store::keys::Prefix;
 use crate::store::kv::Family;
 use crate::{Error, Result};
 

@@ -29,8 +29,7 @@ pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 use crate::Result;
 use crate::head::postings::HeadPostings;
 use crate::index::{PostingsSource, select};
-use crate::model::{Labels, Matcher};
-use crate::store::keys::SeriesId;
+use crate::model::{Labels, Matcher, SeriesId};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.

@@ -5,8 +5,7 @@ use std::ops::Bound;
 
 use roaring::RoaringTreemap;
 
-use crate::model::Labels;
-use crate::store::keys::SeriesId;
+use crate::model::{Labels, SeriesId};
 
 /// Postings of the series in the head.
 #[derive(Debug, Default)]

@@ -18,8 +18,7 @@ use parking_lot::Mutex;
 
 use crate::chunk::run::{as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
-use crate::model::{Labels, TimeRange, Timestamp, Value};
-use crate::store::keys::{PartitionId, SeriesId};
+use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 
 /// A span of the head's life between two flushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

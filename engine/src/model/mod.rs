@@ -4,6 +4,7 @@
 //! types too, so a label set travels from the socket to a query's answer unchanged.
 
 pub mod histogram;
+pub mod ids;
 pub mod labels;
 pub mod matcher;
 pub mod pattern;
@@ -11,6 +12,7 @@ pub mod samples;
 pub mod time;
 
 pub use histogram::{Histogram, ResetHint, Span};
+pub use ids::{PartitionId, SeriesId};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
 pub use pattern::{Pattern, PatternError};

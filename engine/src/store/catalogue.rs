@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bincode::{Decode, Encode};
 use parking_lot::Mutex;
 
-use crate::model::{Labels, MatchOp, Matcher, TimeRange, Timestamp};
-use crate::store::keys::{PartitionId, Prefix};
+use crate::model::{Labels, MatchOp, Matcher, PartitionId, TimeRange, Timestamp};
+use crate::store::keys::Prefix;
 use crate::store::kv::{Change, Family, Kv};
 use crate::store::values;
 use crate::{Error, Result};

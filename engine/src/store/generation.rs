@@ -9,9 +9,9 @@ use roaring::RoaringTreemap;
 
 use crate::chunk::Run;
 use crate::index::{PostingsSource, encoding};
-use crate::model::{Labels, TimeRange, Timestamp};
+use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
-use crate::store::keys::{self, Prefix, SeriesId};
+use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv, Table, TableWriter};
 use crate::{Error, Result};
 

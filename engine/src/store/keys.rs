@@ -23,30 +23,7 @@
 //! K1. Within one generation a series' chunks do not overlap in time.
 //! K2. Of two generations of one partition the one with the larger cut wins.
 
-use crate::model::Timestamp;
-
-/// Identifies a series inside the store. Labels are the identity; one label set may have
-/// several ids (after a restart, say), but an id never has two label sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesId(pub u64);
-
-/// A span of time, numbered from the epoch by the database's partition width.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PartitionId(pub i32);
-
-impl PartitionId {
-    /// The partition that holds `t`; `width_ns` is positive.
-    pub fn of(t: Timestamp, width_ns: i64) -> Self {
-        // The narrowest width allowed keeps the quotient inside 32 bits.
-        PartitionId(t.div_euclid(width_ns) as i32)
-    }
-
-    /// First instant of the partition, and the last.
-    pub fn bounds(self, width_ns: i64) -> (Timestamp, Timestamp) {
-        let first = i64::from(self.0).saturating_mul(width_ns);
-        (first, first.saturating_add(width_ns - 1))
-    }
-}
+use crate::model::{PartitionId, SeriesId, Timestamp};
 
 /// Where one generation's keys lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -232,16 +209,6 @@ mod tests {
         );
         assert_eq!(p.series(SeriesId(3))[14..], [1, 0, 0, 0, 0, 0, 0, 0, 3]);
         assert_eq!(&p.postings("a\0b", "v")[14..], b"\x02a\x00\xffb\x00\x01v");
-    }
-
-    #[test]
-    fn partitions_cover_time_without_gaps() {
-        let width = 86_400_000_000_000;
-        for t in [i64::MIN, -1, 0, 1, width - 1, width, i64::MAX] {
-            let (first, last) = PartitionId::of(t, width).bounds(width);
-            assert!(first <= t && t <= last, "{t}");
-        }
-        assert_eq!(PartitionId::of(-1, width), PartitionId(-1));
     }
 
     #[test]

@@ -27,10 +27,9 @@ pub use series::ViewSeries;
 
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Labels, Matcher, TimeRange};
+use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
-use crate::store::keys::{PartitionId, SeriesId};
 use crate::store::kv::{Cursor, Family, Kv};
 use crate::{Error, Result};
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use crate::Result;
 use crate::chunk::Run;
 use crate::head::HeadCopy;
-use crate::model::{Labels, TimeRange};
+use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::generation::GenerationReader;
-use crate::store::keys::{PartitionId, SeriesId};
 use crate::view::{PartitionSeries, View};
 
 /// A selected series: what the head had, and where the store keeps the rest.

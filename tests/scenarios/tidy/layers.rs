@@ -48,11 +48,11 @@ const LEVELS: &[Levels] = &[
             ("index", 2),
             ("wal", 2),
             ("store", 3),
-            ("head", 4),
-            ("stats", 5),
-            ("view", 5),
-            ("compact", 6),
-            ("engine", 6),
+            ("head", 3),
+            ("stats", 4),
+            ("view", 4),
+            ("compact", 5),
+            ("engine", 5),
         ],
     },
     Levels {
@@ -231,7 +231,7 @@ mod tests {
         assert!(findings("engine/src/head/mod.rs", "use crate::chunk::Chunk;").is_empty());
         assert_eq!(
             findings("engine/src/chunk/mod.rs", "use crate::{model::{Labels, Sample}, head::Head};"),
-            ["chunk (level 2) names head (level 4): only lower levels may be named"]
+            ["chunk (level 2) names head (level 3): only lower levels may be named"]
         );
         assert_eq!(findings("engine/src/chunk/open.rs", "use super::super::wal::Writer;").len(), 1);
         assert!(
