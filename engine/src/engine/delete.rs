@@ -35,8 +35,7 @@ impl Engine {
         if matchers.is_empty() {
             return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
         }
-        let mut report = DeleteReport::default();
-        report.series = parts.view().select(matchers, range, usize::MAX)?.len() as u64;
+        let series = parts.view().select(matchers, range, usize::MAX)?.len() as u64;
         let mut tombstone = Tombstone { seq: 0, matchers: matchers.to_vec(), range };
         let payload = tombstone.encode()?;
         let mut commit = parts.commit.lock();
@@ -46,12 +45,12 @@ impl Engine {
         };
         commit.last_seq = seq;
         tombstone.seq = seq;
-        report.samples_in_memory = parts.apply_delete(commit.epoch, Arc::new(tombstone))?;
+        let samples_in_memory = parts.apply_delete(commit.epoch, Arc::new(tombstone))?;
         drop(commit);
         parts.wait_durable(seq)?;
         Counters::add(&parts.counters.deletes, 1);
         parts.signal(|s| s.compact = true);
-        Ok(report)
+        Ok(DeleteReport { series, samples_in_memory })
     }
 }
 

@@ -66,7 +66,7 @@ impl LineCache {
         }
         let context = Arc::new(LineContext {
             extra_labels: extra_labels.to_vec(),
-            naming: naming.clone(),
+            naming: *naming,
             entries: RwLock::default(),
         });
         contexts.push(context.clone());

@@ -393,7 +393,8 @@ fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue) -> Result<u64> {
 /// A generation that has lost all of a family would answer queries with silence: the store
 /// may have lost a table. (`verify` compares every count and checksum.)
 fn check_presence(kv: &dyn Kv, catalogue: &Catalogue) -> Result<()> {
-    let families: [(Family, fn(&crate::store::catalogue::GenerationRecord) -> u64); 3] =
+    type Expected = fn(&crate::store::catalogue::GenerationRecord) -> u64;
+    let families: [(Family, Expected); 3] =
         [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
     for (family, expected) in families {
         let mut cursor = kv.cursor(family);

@@ -94,11 +94,13 @@ impl Resolved {
     /// `index`.
     pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
         self.values.push(value);
-        if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut() {
-            if *at == timestamp && *first + *count == index && Arc::ptr_eq(last, group) {
-                *count += 1;
-                return;
-            }
+        if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut()
+            && *at == timestamp
+            && *first + *count == index
+            && Arc::ptr_eq(last, group)
+        {
+            *count += 1;
+            return;
         }
         self.rows.push(Row { target: Target::Group(group.clone(), index), timestamp, count: 1 });
     }

@@ -226,7 +226,10 @@ fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
     Some((Labels::from_bytes(labels).ok()?, String::from_utf8(text.to_vec()).ok()?))
 }
 
-/// Reads one generation. Cheap to make; keeps one cursor a family between calls.
+/// Gets a label's name and value and the encoded postings of the pair.
+type PairVisitor<'v> = dyn FnMut(&str, &str, &[u8]) -> Result<()> + 'v;
+
+/// Reads one generation. Cheap to make.
 pub struct GenerationReader<'a> {
     kv: &'a dyn Kv,
     /// Which generation.
@@ -306,12 +309,7 @@ impl<'a> GenerationReader<'a> {
 
     /// Calls `visit` with each label pair and its postings' encoded form, in key order,
     /// from `start` while keys begin with `within`.
-    fn for_each_pair(
-        &self,
-        start: &[u8],
-        within: &[u8],
-        visit: &mut dyn FnMut(&str, &str, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn for_each_pair(&self, start: &[u8], within: &[u8], visit: &mut PairVisitor<'_>) -> Result<()> {
         let mut cursor = self.kv.cursor(Family::Index);
         cursor.seek(start)?;
         while let Some((key, value)) = cursor.entry() {

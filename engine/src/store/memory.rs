@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
 use crate::{Error, Result};
 
+type Pair = (Arc<[u8]>, Arc<[u8]>);
 type Pairs = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
 /// Four ordered maps.
@@ -79,7 +80,7 @@ impl Kv for MemoryKv {
 
 struct MemoryCursor<'a> {
     pairs: &'a RwLock<Pairs>,
-    entry: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    entry: Option<Pair>,
 }
 
 impl Cursor for MemoryCursor<'_> {
