@@ -195,3 +195,6 @@ fn negate(value: Value) -> Value {
         text => text,
     }
 }
+
+#[cfg(test)]
+mod tests;
