@@ -91,7 +91,8 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
             out.push_str(unary.op.as_str());
             let start = out.len();
             operand_lines(out, &unary.expr, level, unless_sign(&unary.expr, UNARY_BINDING))?;
-            out.replace_range(start..start + indent, "");
+            let blanks = out[start..].len() - out[start..].trim_start().len();
+            out.replace_range(start..start + blanks, "");
             Ok(())
         }
         ExprKind::Subquery(subquery) => {
