@@ -3,7 +3,7 @@
 //! be held to the same answers.
 //!
 //! ```
-//! use promqltest::Script;
+//! use promqltest::{MemoryStorage, Script};
 //!
 //! let script = Script::parse(
 //!     "load 1m\n\
@@ -14,6 +14,8 @@
 //! )
 //! .unwrap();
 //! assert_eq!(script.cases().count(), 1);
+//! let report = promqltest::run(&script, &mut MemoryStorage::default());
+//! assert_eq!(report.cases.len(), 1);
 //! ```
 //!
 //! # Grammar
@@ -41,11 +43,13 @@ pub mod histogram;
 pub mod nhcb;
 pub mod pin;
 pub mod report;
+pub mod run;
 pub mod scan;
 pub mod script;
 pub mod series;
 pub mod storage;
 
 pub use report::{CaseReport, FileReport};
+pub use run::{run, run_dir, run_file};
 pub use script::{Script, ScriptError};
 pub use storage::{MemoryStorage, Sample, Storage};

@@ -1,0 +1,34 @@
+//! `conformance DIR`: runs the `*.test` scripts of a directory over the in-memory source and
+//! prints what passed. Ends with status 1 unless every case passed, 2 if there are none.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use promqltest::report::summary;
+use promqltest::{FileReport, MemoryStorage, run_dir};
+
+fn main() -> ExitCode {
+    let dirs: Vec<String> = std::env::args().skip(1).collect();
+    if dirs.is_empty() || dirs.iter().any(|dir| dir.starts_with('-')) {
+        eprintln!("usage: conformance DIR...\nRuns the PromQL test scripts DIR/*.test.");
+        return ExitCode::from(2);
+    }
+    // A query that panics fails its case; its trace would bury the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut storage = MemoryStorage::default();
+    let mut files: Vec<FileReport> = Vec::new();
+    for dir in &dirs {
+        match run_dir(Path::new(dir), &mut storage) {
+            Ok(reports) => files.extend(reports),
+            Err(error) => {
+                eprintln!("{dir}: {error}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    for file in &files {
+        println!("{file}");
+    }
+    println!("{}", summary(&files));
+    if files.iter().all(FileReport::is_green) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
