@@ -131,7 +131,7 @@ impl OpenChunk {
     /// On a chunk of integers, and on one of [`OpenChunk::SAMPLES_MAX`] samples.
     #[inline]
     pub fn push_float(&mut self, timestamp: i64, value: f64) {
-        assert_eq!(self.kind, ChunkKind::Float, "a float into a chunk of integers");
+        assert!(self.kind == ChunkKind::Float, "a float into a chunk of integers");
         let bits = value.to_bits();
         if !self.push_time_and_equal_value(timestamp, bits) {
             self.push_changed_float(bits);
@@ -144,7 +144,7 @@ impl OpenChunk {
     /// On a chunk of floats, and on one of [`OpenChunk::SAMPLES_MAX`] samples.
     #[inline]
     pub fn push_int(&mut self, timestamp: i64, value: i64) {
-        assert_eq!(self.kind, ChunkKind::Int, "an integer into a chunk of floats");
+        assert!(self.kind == ChunkKind::Int, "an integer into a chunk of floats");
         if !self.push_time_and_equal_value(timestamp, value as u64) {
             self.push_changed_int(value);
         }
@@ -177,7 +177,10 @@ impl OpenChunk {
     }
 
     /// Appends an interval that the regular prefix does not explain.
-    #[inline]
+    ///
+    /// This and the two below are kept out of the callers, whose common path needs few
+    /// registers: most samples of most series are on time, and many are equal.
+    #[inline(never)]
     fn push_turn(&mut self, interval: i64) {
         let mut writer = BitWriter::resume(&mut self.time_bits, self.time_free);
         if self.regular == self.len {
@@ -193,7 +196,7 @@ impl OpenChunk {
     }
 
     /// Appends a float that the constant prefix does not explain. It is counted already.
-    #[inline]
+    #[inline(never)]
     fn push_changed_float(&mut self, bits: u64) {
         let starts = self.starts_values();
         let mut writer = BitWriter::resume(&mut self.value_bits, self.value_free);
@@ -208,7 +211,7 @@ impl OpenChunk {
     }
 
     /// Appends an integer that the constant prefix does not explain. It is counted already.
-    #[inline]
+    #[inline(never)]
     fn push_changed_int(&mut self, value: i64) {
         let starts = self.starts_values();
         let mut writer = BitWriter::resume(&mut self.value_bits, self.value_free);

@@ -1,8 +1,10 @@
 //! The stored chunk: [`encode`] writes one, [`Chunk`] reads it. The format is told in
 //! [`chunk`](crate::chunk).
 
+use std::borrow::Cow;
+
 use super::{ChunkKind, SAMPLES_MAX};
-use crate::codec::timestamps::Frame;
+use crate::codec::timestamps::{self, Frame};
 use crate::codec::{CodecId, Fault, adaptive, varint};
 
 const VERSION: u8 = 1;
@@ -97,41 +99,51 @@ pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, out: &mut
 }
 
 fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) {
-    let number = coarsest_unit(timestamps);
+    let is_regular = timestamps::is_regular(timestamps);
+    // Of a regular column the first two tell what is whole.
+    let telling = if is_regular { &timestamps[..timestamps.len().min(2)] } else { timestamps };
+    let number = coarsest_unit(telling);
     let unit = UNITS[number];
-    let (first, last) = (timestamps[0], timestamps[timestamps.len() - 1]);
-    let (first, last) = (first / unit, last / unit);
+    let (first, last) = (timestamps[0] / unit, timestamps[timestamps.len() - 1] / unit);
     varint::write(out, varint::zigzag(first));
     varint::write(out, last.wrapping_sub(first) as u64);
+    let number = (number as u8) << UNIT_SHIFT;
+    if is_regular {
+        out.extend_from_slice(&[number | CodecId::Regular.to_byte(), 0]);
+        return;
+    }
     let mut section = Vec::new();
-    let codec = if unit == 1 {
-        adaptive::encode_times(timestamps, &mut section)
-    } else {
-        let scaled: Vec<i64> = timestamps.iter().map(|timestamp| timestamp / unit).collect();
-        adaptive::encode_times(&scaled, &mut section)
-    };
-    out.push((number as u8) << UNIT_SHIFT | codec.to_byte());
+    let codec = adaptive::encode_times(&in_units(timestamps, unit), &mut section);
+    out.push(number | codec.to_byte());
     varint::write(out, section.len() as u64);
     out.extend_from_slice(&section);
 }
 
 /// The number of the coarsest unit in which every timestamp is whole.
 fn coarsest_unit(timestamps: &[i64]) -> usize {
-    const { assert!(UNITS.len() == 4) };
-    // Written out so that each division is by a constant.
-    let mut number = 3;
-    for &timestamp in timestamps {
-        while number > 0
-            && match number {
-                3 => timestamp % UNITS[3] != 0,
-                2 => timestamp % UNITS[2] != 0,
-                _ => timestamp % UNITS[1] != 0,
-            }
-        {
-            number -= 1;
-        }
+    // Here and below the divisors are written out, so that no division is by a variable.
+    let whole = |unit: fn(i64) -> bool| timestamps.iter().all(|&timestamp| unit(timestamp));
+    if whole(|timestamp| timestamp % UNITS[3] == 0) {
+        3
+    } else if whole(|timestamp| timestamp % UNITS[2] == 0) {
+        2
+    } else if whole(|timestamp| timestamp % UNITS[1] == 0) {
+        1
+    } else {
+        0
     }
-    number
+}
+
+fn in_units(timestamps: &[i64], unit: i64) -> Cow<'_, [i64]> {
+    if unit == UNITS[3] {
+        timestamps.iter().map(|timestamp| timestamp / UNITS[3]).collect()
+    } else if unit == UNITS[2] {
+        timestamps.iter().map(|timestamp| timestamp / UNITS[2]).collect()
+    } else if unit == UNITS[1] {
+        timestamps.iter().map(|timestamp| timestamp / UNITS[1]).collect()
+    } else {
+        Cow::Borrowed(timestamps)
+    }
 }
 
 fn checksum(key: &[u8], bytes: &[u8]) -> u32 {

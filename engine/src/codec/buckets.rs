@@ -18,7 +18,10 @@ const ESCAPE_ONES: u32 = BUCKETS as u32 + 1;
 /// One prefix code: the widths of its buckets.
 #[derive(Debug)]
 pub struct Buckets {
-    widths: [u8; BUCKETS + 1],
+    /// As long as a power of two, so that a masked index needs no check.
+    widths: [u8; 8],
+    /// The low bits of each width.
+    masks: [u64; 8],
     /// The bucket (0 to 5; 5 is the escape) for a number of significant bits.
     bucket_of: [u8; 65],
 }
@@ -33,7 +36,7 @@ pub enum Code {
 }
 
 impl Buckets {
-    /// A code with these bucket widths, ascending, each at most 48.
+    /// A code with these bucket widths, ascending, each 1 to 48.
     pub const fn new(widths: [u8; BUCKETS]) -> Self {
         let mut bucket_of = [BUCKETS as u8; 65];
         let mut bits = 0;
@@ -48,18 +51,19 @@ impl Buckets {
             }
             bits += 1;
         }
-        let mut all = [64; BUCKETS + 1];
+        let (mut all, mut masks) = ([64; 8], [u64::MAX; 8]);
         let mut k = 0;
         while k < BUCKETS {
-            assert!(widths[k] <= 48 && (k == 0 || widths[k - 1] < widths[k]));
+            assert!(widths[k] > 0 && widths[k] <= 48 && (k == 0 || widths[k - 1] < widths[k]));
             all[k] = widths[k];
+            masks[k] = mask(widths[k] as u32);
             k += 1;
         }
-        Buckets { widths: all, bucket_of }
+        Buckets { widths: all, masks, bucket_of }
     }
 
     /// Appends `value`, or returns false where no bucket holds it.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn write(&self, writer: &mut BitWriter<'_>, value: i64) -> bool {
         if value == 0 {
@@ -72,8 +76,8 @@ impl Buckets {
             return false;
         }
         let prefix = bucket.wrapping_add(2);
-        let ones = mask(bucket.wrapping_add(1));
-        let width = u32::from(self.widths[bucket as usize]);
+        let ones = 2u64.wrapping_shl(bucket).wrapping_sub(1);
+        let width = u32::from(self.widths[(bucket & 7) as usize]);
         writer.write(ones | payload.wrapping_shl(prefix), prefix.wrapping_add(width));
         true
     }
@@ -95,14 +99,19 @@ impl Buckets {
         // Bit 6 is made a zero so that at most six ones are counted.
         let ones = (!word | 1 << ESCAPE_ONES).trailing_zeros();
         if ones == ESCAPE_ONES {
-            reader.skip(ESCAPE_ONES);
-            return Code::Escape(reader.read(64));
+            return read_escape(reader);
         }
-        let width = u32::from(self.widths[(ones.wrapping_sub(1) & 7).min(BUCKETS as u32) as usize]);
+        let bucket = (ones.wrapping_sub(1) & 7) as usize;
         let prefix = ones.wrapping_add(1);
-        reader.skip(prefix.wrapping_add(width));
-        Code::Value(unzigzag((word.wrapping_shr(prefix) & mask(width)).wrapping_add(1)))
+        reader.skip(prefix.wrapping_add(u32::from(self.widths[bucket])));
+        Code::Value(unzigzag((word.wrapping_shr(prefix) & self.masks[bucket]).wrapping_add(1)))
     }
+}
+
+#[cold]
+fn read_escape(reader: &mut BitReader<'_>) -> Code {
+    reader.skip(ESCAPE_ONES);
+    Code::Escape(reader.read(64))
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl XorState {
         let XorState { mut previous, leading, significant } = *self;
         let mut significant = u32::from(significant);
         let mut trailing = 64u32.wrapping_sub(u32::from(leading)).wrapping_sub(significant);
+        let mut low = mask(significant);
         out.extend((0..count).map(|_| {
             let word = reader.peek();
             if word & 1 == 0 {
@@ -92,11 +93,12 @@ impl XorState {
                 significant = ((word >> 7) as u32 & 63).wrapping_add(1);
                 // Leading and significant bits of damaged bytes may exceed 64 together.
                 trailing = 64u32.saturating_sub(leading.wrapping_add(significant));
+                low = mask(significant);
                 reader.skip(13);
                 previous ^= reader.read(significant).wrapping_shl(trailing);
             } else if significant <= 55 {
                 reader.skip(significant.wrapping_add(2));
-                previous ^= ((word >> 2) & mask(significant)).wrapping_shl(trailing);
+                previous ^= ((word >> 2) & low).wrapping_shl(trailing);
             } else {
                 reader.skip(2);
                 previous ^= reader.read(significant).wrapping_shl(trailing);
