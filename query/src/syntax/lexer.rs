@@ -278,6 +278,10 @@ mod tests {
         lexer.set_in_brackets(true);
         let read: Vec<_> = (0..3).map(|_| lexer.next().expect("the text lexes").kind).collect();
         assert_eq!(read, [Duration, Colon, Word]);
+        let mut lexer = Lexer::new("step:5m");
+        lexer.set_in_brackets(true);
+        assert_eq!(lexer.next().expect("the text lexes").span, Span::new(0, 4));
+        assert_eq!(Lexer::new("step:5m").next().expect("the text lexes").span, Span::new(0, 7));
     }
 
     #[test]

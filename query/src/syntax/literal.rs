@@ -49,8 +49,7 @@ pub(super) fn number(text: &str, span: Span) -> Parsed<f64> {
 
 /// An integer as a float; `None` if it is none or does not fit 63 bits.
 fn integer(digits: &str, radix: u32) -> Option<f64> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    i64::from_str_radix(digits, radix).ok().filter(|_| plain).map(|value| value as f64)
+    i64::from_str_radix(digits, radix).ok().map(|value| value as f64)
 }
 
 /// Whether each underscore stands between two digits, or after the prefix `0x`.

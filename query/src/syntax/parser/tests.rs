@@ -138,6 +138,25 @@ fn ranges_and_modifiers() {
 }
 
 #[test]
+fn arithmetic_on_durations() {
+    let cases = [
+        ("2 ^ 1 ^ 3", 2.0),
+        ("1 + 2 * 3", 7.0),
+        ("10 - 3 - 2", 5.0),
+        ("30m1s - 30m1s % 1m", 1800.0),
+        ("5 + -2 ^ 2", 1.0),
+        ("(5 + 1) * 2", 12.0),
+        ("MIN_OF(step(), 1m) + max_of(range(), 2)", 75.0),
+        ("100 / 8 % 5", 2.5),
+    ];
+    for (text, expected) in cases {
+        let expr = parsed(&format!("a[{text}]"));
+        let ExprKind::Range(range) = &expr.kind else { panic!("a range") };
+        assert_eq!(range.range.seconds(15.0, 60.0), expected, "{text}");
+    }
+}
+
+#[test]
 fn ranges_that_are_refused() {
     let cases = [
         ("foo[0]", "1:5: parse error: duration must be greater than 0"),
