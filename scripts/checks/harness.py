@@ -102,6 +102,11 @@ class Server:
             raise RuntimeError(f"{path} {parameters}: {status} {answer[:500]!r}")
         return json.loads(answer)["data"]
 
+    def metric(self, name):
+        """One of the server's own metrics that has no labels."""
+        lines = self.request("GET", "/metrics")[1].decode().splitlines()
+        return next(float(line.split(" ")[1]) for line in lines if line.startswith(name + " "))
+
     def query(self, text, at):
         """An instant query: a list of (labels, value)."""
         return [(item["metric"], float(item["value"][1])) for item in self.api("query", query=text, time=at)["result"]]
