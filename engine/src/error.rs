@@ -128,7 +128,7 @@ impl Error {
     /// Wraps an I/O error; a full disk gets its own variant.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
-        if source.kind() == io::ErrorKind::StorageFull {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Error::DiskFull { path };
         }
         Error::Io { action, path, source }

@@ -40,7 +40,7 @@ impl Engine {
         let payload = tombstone.encode()?;
         let mut commit = parts.commit.lock();
         let seq = match &parts.wal {
-            Some(wal) => wal.append(KIND_DELETE, &[&payload])?,
+            Some(wal) => wal.append_to_free(KIND_DELETE, &[&payload])?,
             None => commit.last_seq + 1,
         };
         commit.last_seq = seq;

@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::directory::{MARK_NAME, Segment, make_dir, segment_name};
 use super::format::{HEADER_BYTES, Mark, Role, segment_seed};
 use super::fs::WalFs;
-use super::recover::{MARK_NAME, Segment, make_dir, segment_name};
 use super::repair::{Rebuild, replace};
 use super::replay::{Run, Scan, entries};
 use crate::error::{Error, Result};

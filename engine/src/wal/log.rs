@@ -19,8 +19,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::buffer::{Buffer, record_bytes};
 use super::copy::LogCopy;
+use super::directory::{Segment, make_dir, segment_name};
 use super::fs::{RealFs, WalFs};
-use super::recover::{Segment, make_dir, recover, segment_name};
+use super::recover::recover;
 use super::writer::{Progress, Writer};
 use super::{KIND_MAX, PAYLOAD_BYTES_MAX, Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
@@ -34,6 +35,13 @@ const BUFFER_BYTES_MAX: usize = 64 << 20;
 pub struct Wal {
     shared: Arc<Shared>,
     ticker: Option<JoinHandle<()>>,
+}
+
+/// What a full disk means for a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnFullDisk {
+    Refuse,
+    Append,
 }
 
 struct Shared {
@@ -152,6 +160,19 @@ impl Wal {
     /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above [`KIND_MAX`],
     /// [`Error::DiskFull`] until space is back (each call tries), [`Error::Poisoned`] after a failed sync.
     pub fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        self.append_if(kind, parts, OnFullDisk::Refuse)
+    }
+
+    /// [`Wal::append`] for a record that leads to freed space: not refused on a full disk, where it uses what the
+    /// reserve gave.
+    ///
+    /// # Errors
+    /// As [`Wal::append`], without [`Error::DiskFull`].
+    pub fn append_to_free(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        self.append_if(kind, parts, OnFullDisk::Append)
+    }
+
+    fn append_if(&self, kind: u8, parts: &[&[u8]], on_full_disk: OnFullDisk) -> Result<u64> {
         let payload_bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         if payload_bytes > PAYLOAD_BYTES_MAX {
             return Err(Error::Limit(format!(
@@ -165,7 +186,7 @@ impl Wal {
         }
         let bytes = record_bytes(payload_bytes);
         let shared = &*self.shared;
-        let mut state = shared.with_room(bytes)?;
+        let mut state = shared.with_room(bytes, on_full_disk)?;
         let mark = state.durable;
         let open_bytes = state.buffer.open_bytes();
         if open_bytes > 0 && open_bytes + bytes as u64 > shared.options.segment_bytes {
@@ -331,11 +352,11 @@ impl Shared {
     }
 
     /// Makes room in the buffer for a record of `bytes`.
-    fn with_room(&self, bytes: usize) -> Result<MutexGuard<'_, State>> {
+    fn with_room(&self, bytes: usize, on_full_disk: OnFullDisk) -> Result<MutexGuard<'_, State>> {
         loop {
             let mut state = self.state.lock();
             state.refuse_poisoned()?;
-            if state.disk_full {
+            if state.disk_full && on_full_disk == OnFullDisk::Refuse {
                 state = self.resume(state)?;
             }
             if state.buffer.bytes() == 0 || state.buffer.bytes() + bytes <= BUFFER_BYTES_MAX {

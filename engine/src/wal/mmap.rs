@@ -19,12 +19,12 @@ pub(super) struct SegmentMap(Mmap);
 impl SegmentMap {
     /// Maps a whole segment.
     ///
-    /// Only recovery may call this: it holds the directory's lock, has not begun to write, and drops the map before
-    /// it repairs or cuts the file.
+    /// For recovery and checks alone: whoever runs them holds the directory's lock or has made sure otherwise that
+    /// no log is opened in it, and recovery drops the map before it cuts the file.
     pub fn open(path: &Path) -> Result<SegmentMap> {
         let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        // SAFETY: the caller holds the lock of the directory, so no other process of ours writes the file, and in
-        // this one no writer exists before recovery ends; each map is dropped before the file is changed.
+        // SAFETY: no bytes under the map change or vanish while it lives. An open log only appends to segments and
+        // unlinks them; only recovery cuts one, under the directory's lock and after its own map of it is gone.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(|error| Error::io("map", path, error))?;
         // Advice only: without it replay is slower, not wrong.
         let _ = map.advise(Advice::Sequential);

@@ -63,7 +63,7 @@
 //! * The last synced write has no later record to carry its mark. Its own commit cannot prove that the sync ended:
 //!   pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
 //!   files and never reused. So a bad range followed by an intact commit is torn only if it holds a 512-byte sector
-//!   (or the part of one that the write began in) of zeros alone; else it is damage.
+//!   (or the rest of the one that it begins in) of zeros alone; else it is damage.
 //! * What is left is a torn tail: it is reported and cut off before anything is appended.
 //!
 //! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
@@ -88,6 +88,7 @@
 
 mod buffer;
 mod copy;
+mod directory;
 mod format;
 mod fs;
 mod log;

@@ -1,39 +1,17 @@
 //! Goes through a log's directory segment by segment: replays what is valid, decides what is a torn tail and what is
 //! damage, and leaves every segment sealed so that an open log only ever adds new ones.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use super::format::{
-    Checked, Entry, Fault, HEADER_BYTES, Header, MARK_BYTES, Mark, Role, VERSION, segment_seed,
-};
+use super::directory::{Head, Listing, MARK_NAME, Segment, corrupt, list, read_mark};
+use super::format::{Entry, Fault, HEADER_BYTES, Header, Mark, Role, segment_seed};
 use super::fs::{RealFs, WalFs};
 use super::mmap::SegmentMap;
 use super::repair::{Rebuild, Unsealed, quarantine, with_reserve};
 use super::replay::{BadRange, Scan};
 use super::{Damage, Record, Recovery, ReplayReport, TornTail};
 use crate::error::{Error, Result};
-
-pub(super) const MARK_NAME: &str = "durable";
-pub(super) const RESERVE_NAME: &str = "reserve";
-const SEGMENT_SUFFIX: &str = ".wal";
-
-/// The file name of a segment.
-pub(super) fn segment_name(number: u64) -> String {
-    format!("{number:08}{SEGMENT_SUFFIX}")
-}
-
-/// A sealed segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub number: u64,
-    pub first_seq: u64,
-    /// `first_seq - 1` if it holds nothing.
-    pub last_seq: u64,
-    pub bytes: u64,
-}
 
 /// A log that is ready to be appended to.
 #[derive(Debug)]
@@ -66,7 +44,8 @@ pub(super) fn recover(
     Pass::new(fs, dir, mode, Some(after_seq), listing)?.run(replay)
 }
 
-/// Checks every record of the log in `dir` and changes nothing. Damage is in the report.
+/// Checks every record of the log in `dir` and changes nothing. Damage is in the report. The caller sees to it that
+/// nobody opens the log meanwhile.
 ///
 /// # Errors
 /// [`Error::FutureVersion`], [`Error::Io`], and [`Error::Corrupt`] if something other than a file has a segment's
@@ -78,7 +57,7 @@ pub fn verify(dir: &Path) -> Result<ReplayReport> {
 }
 
 /// Replays the records after `after_seq` of the log in `dir` and changes nothing: what a reader of a database that
-/// nobody has open does. Damage is in the report.
+/// nobody has open or opens meanwhile does. Damage is in the report.
 ///
 /// # Errors
 /// As [`verify`], and what `replay` answers.
@@ -97,77 +76,6 @@ enum Mode {
     Verify,
     Refuse,
     Skip,
-}
-
-struct Listing {
-    /// By number.
-    segments: Vec<(u64, PathBuf)>,
-    unfinished: Vec<PathBuf>,
-    strays: Vec<PathBuf>,
-}
-
-fn list(dir: &Path) -> Result<Listing> {
-    let io_error = |error| Error::io("list", dir, error);
-    let mut listing = Listing { segments: Vec::new(), unfinished: Vec::new(), strays: Vec::new() };
-    for entry in fs::read_dir(dir).map_err(io_error)? {
-        let path = entry.map_err(io_error)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_unfinished = |name: &str| name == MARK_NAME || segment_number(name).is_some();
-        if let Some(number) = segment_number(&name) {
-            listing.segments.push((number, path));
-        } else if name.strip_suffix(".tmp").is_some_and(is_unfinished) {
-            listing.unfinished.push(path);
-        } else if name != MARK_NAME && name != RESERVE_NAME && !name.ends_with(".bad") {
-            listing.strays.push(path);
-        }
-    }
-    listing.segments.sort();
-    listing.strays.sort();
-    Ok(listing)
-}
-
-fn segment_number(name: &str) -> Option<u64> {
-    let number = name.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()?;
-    (segment_name(number) == name).then_some(number)
-}
-
-/// Reads at most `limit` bytes of a regular file. Anything else is refused before it is opened: a FIFO would block.
-fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>> {
-    let kind = fs::symlink_metadata(path).map_err(|error| Error::io("inspect", path, error))?.file_type();
-    if !kind.is_file() {
-        let found = match kind {
-            kind if kind.is_dir() => "a directory",
-            kind if kind.is_fifo() => "a FIFO",
-            kind if kind.is_symlink() => "a symbolic link",
-            _ => "a device or socket",
-        };
-        return Err(corrupt(path, 0, format!("expected a regular file, found {found}")));
-    }
-    let mut bytes = Vec::with_capacity(limit);
-    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-    file.take(limit as u64).read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
-    Ok(bytes)
-}
-
-fn corrupt(path: &Path, offset: usize, what: String) -> Error {
-    Error::Corrupt { file: path.display().to_string(), offset: offset as u64, what }
-}
-
-/// A version of the future is an error in every mode: this build cannot judge such a file.
-fn refuse_future<T>(path: &Path, decoded: Checked<T>) -> Result<Checked<T>> {
-    match decoded {
-        Err(Fault::Version(found)) => {
-            Err(Error::FutureVersion { file: path.display().to_string(), found, supported: VERSION })
-        }
-        decoded => Ok(decoded),
-    }
-}
-
-/// A segment before its records are read.
-struct Head {
-    number: u64,
-    path: PathBuf,
-    header: Checked<Header>,
 }
 
 /// One way through all segments.
@@ -197,14 +105,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Self> {
         let mut heads = Vec::with_capacity(listing.segments.len());
         for (number, path) in listing.segments {
-            let header = refuse_future(&path, Header::decode(&read_start(&path, HEADER_BYTES)?))?;
-            let header = match header {
-                Ok(Header { number: found, .. }) if found != number => {
-                    Err(Fault::Number { expected: number, found })
-                }
-                header => header,
-            };
-            heads.push(Head { number, path, header });
+            heads.push(Head::read(number, path)?);
         }
         let report = ReplayReport { strays: listing.strays, ..ReplayReport::default() };
         let (database_id, mark, next, segments) = (None, None, None, Vec::new());
@@ -216,11 +117,7 @@ impl<'a> Pass<'a> {
     /// Reads the file `durable` and settles which database the log belongs to.
     fn identify(&mut self) -> Result<()> {
         let path = self.dir.join(MARK_NAME);
-        let is_there = path.symlink_metadata().is_ok();
-        let mark = match is_there {
-            true => Some(refuse_future(&path, Mark::decode(&read_start(&path, MARK_BYTES)?))?),
-            false => None,
-        };
+        let mark = read_mark(&path)?;
         let mut ids = self.heads.iter().filter_map(|head| Some(head.header.as_ref().ok()?.database_id));
         let first_id = ids.clone().next();
         let mut note = |what: String| {
@@ -445,25 +342,26 @@ impl<'a> Pass<'a> {
         let path = self.dir.to_owned();
         if mark > after_seq && self.after_seq.is_some() {
             let first = after_seq + 1;
-            self.damaged(
-                &path,
-                0,
-                format!("records {first}..={mark} were synced, but no segment is left"),
-                &[],
-            )?;
-            let database_id = self.database_id.expect("the mark that was read names one");
-            let rebuild = Rebuild { database_id, number: 1, first, next: mark + 1, bytes: &[], runs: &[] };
-            let segment = with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?;
-            self.segments.push(segment);
+            let what = format!("records {first}..={mark} were synced, but no segment is left");
+            self.damaged(&path, 0, what, &[])?;
+            self.stand_in(first, mark + 1)?;
         } else if self.mark.is_none() && after_seq > 0 {
-            self.damaged(
-                &path,
-                0,
-                format!("the log should go on after {after_seq}, but nothing of it is left"),
-                &[],
-            )?;
+            let what = format!("the log should go on after {after_seq}, but nothing of it is left");
+            self.damaged(&path, 0, what, &[])?;
         }
         self.next = Some(mark.max(after_seq).saturating_add(1));
+        Ok(())
+    }
+
+    /// Writes a segment that says that `first..next` are lost, so that the loss is reported once.
+    fn stand_in(&mut self, first: u64, next: u64) -> Result<()> {
+        if self.mode == Mode::Verify {
+            return Ok(());
+        }
+        let database_id = self.database_id.expect("the mark that was read names one");
+        let rebuild = Rebuild { database_id, number: 1, first, next, bytes: &[], runs: &[] };
+        let segment = with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?;
+        self.segments.push(segment);
         Ok(())
     }
 }
@@ -475,18 +373,5 @@ fn first_of_records(bytes: &[u8], seed: u32) -> Option<u64> {
         Role::Record => Some(entry.seq),
         Role::Gap { first } => Some(first),
         Role::Commit | Role::Seal { .. } => entry.seq.checked_add(1),
-    }
-}
-
-/// Makes the directory if it is not there, and its name durable.
-pub(super) fn make_dir(fs: &dyn WalFs, dir: &Path) -> Result<()> {
-    match fs::create_dir(dir) {
-        Ok(()) => {
-            let parent =
-                dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::io("create", dir, error)),
     }
 }

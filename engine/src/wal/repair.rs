@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::directory::{RESERVE_NAME, Segment, segment_name};
 use super::format::{
-    Entry, HEADER_BYTES, Header, KIND_GAP, KIND_SEAL, Tally, encode_record, encode_seal, segment_seed,
+    HEADER_BYTES, Header, KIND_GAP, KIND_SEAL, Tally, encode_record, encode_seal, segment_seed,
 };
 use super::fs::{WalFs, write_all_at};
-use super::recover::{RESERVE_NAME, Segment, segment_name};
 use super::replay::{Run, entries};
 use crate::error::{Error, Result};
 
@@ -85,7 +85,7 @@ impl Tail {
 
 /// The end of an undamaged segment that a crash left open.
 pub(super) struct Unsealed {
-    pub path: PathBuf,
+    path: PathBuf,
     /// Where the valid entries end; what follows is cut off.
     end: usize,
     /// Bytes before this offset are known to be on the disk.
@@ -99,8 +99,7 @@ impl Unsealed {
     pub fn new(path: &Path, bytes: &[u8], seed: u32, proven_end: usize, end: usize, next: u64) -> Self {
         let mut tail = Tail { seed, tally: Tally::default() };
         for entry in entries(&bytes[HEADER_BYTES..end]) {
-            let Entry { crc, .. } = entry;
-            tail.tally.add(crc);
+            tail.tally.add(entry.crc);
         }
         let mut out = bytes[proven_end..end].to_vec();
         tail.seal(&mut out, next - 1);

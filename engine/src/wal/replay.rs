@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
         let expected = self.scan.next;
         self.offset = if self.scan.sealed { self.bytes.len() } else { self.search() };
         let range = start..self.offset;
-        let unwritten = has_unwritten_sector(self.bytes, &range, self.commit.1);
+        let unwritten = has_unwritten_sector(self.bytes, &range);
         self.scan.bad.push(BadRange {
             range,
             expected,
@@ -272,12 +272,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a range holds a sector, or the part of one after `batch_start`, that is zero throughout: where the write
-/// that began at `batch_start` did not reach the disk.
-fn has_unwritten_sector(bytes: &[u8], range: &Range<usize>, batch_start: usize) -> bool {
+/// Whether a range, which begins where a write may have begun, holds a sector, or the rest of the one that it begins
+/// in, that is zero throughout: what did not reach the disk.
+fn has_unwritten_sector(bytes: &[u8], range: &Range<usize>) -> bool {
     let first = range.start - range.start % SECTOR_BYTES;
     (first..range.end).step_by(SECTOR_BYTES).any(|sector| {
-        let window = sector.max(batch_start)..(sector + SECTOR_BYTES).min(bytes.len());
+        let window = sector.max(range.start)..(sector + SECTOR_BYTES).min(bytes.len());
         bytes[window].iter().all(|&byte| byte == 0)
     })
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffer::Batch;
+use super::directory::{MARK_NAME, RESERVE_NAME, Segment, segment_name};
 use super::format::{HEADER_BYTES, Header, Mark};
 use super::fs::{WalFile, WalFs, write_all_at};
-use super::recover::{MARK_NAME, RESERVE_NAME, Segment, segment_name};
-use super::repair::replace;
+use super::repair::{replace, with_reserve};
 use crate::error::{Error, Result};
 
 /// Unit of a file's block count.
@@ -74,7 +74,7 @@ impl Writer {
         let path = dir.join(MARK_NAME);
         let bytes = Mark { database_id, seq: durable }.encode();
         if !mark_is_good {
-            replace(&*fs, &dir, &path, &bytes)?;
+            with_reserve(&*fs, &dir, || replace(&*fs, &dir, &path, &bytes))?;
         }
         let mark = fs.open(&path).map_err(|error| Error::io("open", &path, error))?;
         write_all_at(&*mark, &bytes, 0, &mut 0).map_err(|error| Error::io("write", &path, error))?;

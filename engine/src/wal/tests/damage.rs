@@ -421,3 +421,25 @@ fn a_search_among_imitations_ends() {
     let whats: Vec<&str> = report.damage.iter().map(|damage| damage.what.as_str()).collect();
     assert!(whats[1].contains("records 1..=2 were synced and are missing"), "{whats:?}");
 }
+
+#[test]
+fn reading_and_checking_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let mark = dir.path().join("durable");
+    for path in segment_paths(dir.path()).iter().chain([&mark]) {
+        let listing = || {
+            let mut files: Vec<_> =
+                fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+            files.sort();
+            files.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+        };
+        let before = listing();
+        for after_seq in [0, 5, 10] {
+            crate::wal::read(dir.path(), after_seq, &mut |_| Ok(())).unwrap();
+        }
+        verify(dir.path()).unwrap();
+        assert_eq!(listing(), before);
+        fs::remove_file(path).unwrap();
+    }
+}

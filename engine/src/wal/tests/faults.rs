@@ -156,11 +156,14 @@ fn a_full_disk_uses_the_reserve_then_refuses_then_resumes() {
     assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::DiskFull { .. })));
     assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::DiskFull { .. })));
     assert_eq!(wal.last_seq(), seq);
+    let freeing = wal.append_to_free(1, &[b"a deletion"]).unwrap();
+    wal.sync_to(freeing).unwrap();
+    assert!(wal.stats().disk_full);
     fs.mend();
-    assert_eq!(put(&wal, 1, b"resumed"), seq + 1);
+    assert_eq!(put(&wal, 1, b"resumed"), freeing + 1);
     assert!(dir.path().join("reserve").exists() && !wal.stats().disk_full);
     drop(wal);
-    assert_eq!(open(dir.path()).1.len(), 3);
+    assert_eq!(open(dir.path()).1.len(), 4);
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! The files of a log: their names, which of them are there, and how each begins.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::format::{Checked, Fault, HEADER_BYTES, Header, MARK_BYTES, Mark, VERSION};
+use super::fs::WalFs;
+use crate::error::{Error, Result};
+
+pub(super) const MARK_NAME: &str = "durable";
+pub(super) const RESERVE_NAME: &str = "reserve";
+const SEGMENT_SUFFIX: &str = ".wal";
+
+/// The file name of a segment.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("{number:08}{SEGMENT_SUFFIX}")
+}
+
+/// A sealed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub number: u64,
+    pub first_seq: u64,
+    /// `first_seq - 1` if it holds nothing.
+    pub last_seq: u64,
+    pub bytes: u64,
+}
+
+/// What a directory holds.
+pub(super) struct Listing {
+    /// By number.
+    pub segments: Vec<(u64, PathBuf)>,
+    /// Left by a crash; of no use.
+    pub unfinished: Vec<PathBuf>,
+    pub strays: Vec<PathBuf>,
+}
+
+pub(super) fn list(dir: &Path) -> Result<Listing> {
+    let io_error = |error| Error::io("list", dir, error);
+    let mut listing = Listing { segments: Vec::new(), unfinished: Vec::new(), strays: Vec::new() };
+    for entry in fs::read_dir(dir).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_unfinished = |name: &str| name == MARK_NAME || segment_number(name).is_some();
+        if let Some(number) = segment_number(&name) {
+            listing.segments.push((number, path));
+        } else if name.strip_suffix(".tmp").is_some_and(is_unfinished) {
+            listing.unfinished.push(path);
+        } else if name != MARK_NAME && name != RESERVE_NAME && !name.ends_with(".bad") {
+            listing.strays.push(path);
+        }
+    }
+    listing.segments.sort();
+    listing.strays.sort();
+    Ok(listing)
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()?;
+    (segment_name(number) == name).then_some(number)
+}
+
+/// Reads at most `limit` bytes of a regular file. Anything else is refused before it is opened: a FIFO would block.
+fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    let kind = fs::symlink_metadata(path).map_err(|error| Error::io("inspect", path, error))?.file_type();
+    if !kind.is_file() {
+        let found = match kind {
+            kind if kind.is_dir() => "a directory",
+            kind if kind.is_fifo() => "a FIFO",
+            kind if kind.is_symlink() => "a symbolic link",
+            _ => "a device or socket",
+        };
+        return Err(corrupt(path, 0, format!("expected a regular file, found {found}")));
+    }
+    let mut bytes = Vec::with_capacity(limit);
+    let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+    file.take(limit as u64).read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+    Ok(bytes)
+}
+
+pub(super) fn corrupt(path: &Path, offset: usize, what: String) -> Error {
+    Error::Corrupt { file: path.display().to_string(), offset: offset as u64, what }
+}
+
+/// A version of the future is an error in every mode: this build cannot judge such a file.
+fn refuse_future<T>(path: &Path, decoded: Checked<T>) -> Result<Checked<T>> {
+    match decoded {
+        Err(Fault::Version(found)) => {
+            Err(Error::FutureVersion { file: path.display().to_string(), found, supported: VERSION })
+        }
+        decoded => Ok(decoded),
+    }
+}
+
+/// A segment before its records are read.
+pub(super) struct Head {
+    pub number: u64,
+    pub path: PathBuf,
+    pub header: Checked<Header>,
+}
+
+impl Head {
+    /// Reads a segment's header.
+    pub fn read(number: u64, path: PathBuf) -> Result<Head> {
+        let header = match refuse_future(&path, Header::decode(&read_start(&path, HEADER_BYTES)?))? {
+            Ok(Header { number: found, .. }) if found != number => {
+                Err(Fault::Number { expected: number, found })
+            }
+            header => header,
+        };
+        Ok(Head { number, path, header })
+    }
+}
+
+/// Reads the file `durable`; none if it is not there.
+pub(super) fn read_mark(path: &Path) -> Result<Option<Checked<Mark>>> {
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    refuse_future(path, Mark::decode(&read_start(path, MARK_BYTES)?)).map(Some)
+}
+
+/// Makes the directory if it is not there, and its name durable.
+pub(super) fn make_dir(fs: &dyn WalFs, dir: &Path) -> Result<()> {
+    match fs::create_dir(dir) {
+        Ok(()) => {
+            let parent =
+                dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", dir, error)),
+    }
+}
