@@ -87,16 +87,23 @@ impl App {
             Err(e) => return tracing::error!("reload refused, the old settings stay: {e}"),
         };
         let (merged, waiting) = self.config.load().reload(&fresh);
-        match load_tokens(&merged) {
-            Ok(tokens) => self.tokens.store(Arc::new(tokens)),
+        let tokens = match load_tokens(&merged) {
+            Ok(tokens) => tokens,
             Err(e) => return tracing::error!("reload refused, the old settings stay: {e:#}"),
-        }
+        };
         if let Err(e) = log::set_filter(&merged.log) {
             tracing::error!("{e}; the old filter stays");
         }
         for key in waiting {
             tracing::warn!("setting {key} has changed but takes effect only after a restart");
         }
+        if let Some(database) = self.database.get() {
+            if let Err(e) = database.set_retention(merged.retention) {
+                return tracing::error!("reload refused, the old settings stay: retention: {e}");
+            }
+            database.set_new_series_per_second(merged.max_new_series);
+        }
+        self.tokens.store(Arc::new(tokens));
         self.config.store(Arc::new(merged));
         tracing::info!("settings reloaded");
     }

@@ -15,6 +15,7 @@ pub struct QueryGate {
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_max: usize,
+    concurrency: usize,
 }
 
 /// Counts a waiter, also when the waiter gives up half-way.
@@ -29,7 +30,12 @@ impl Drop for Waiting<'_> {
 impl QueryGate {
     /// `concurrency` run at once, `queue_max` may wait.
     pub fn new(concurrency: usize, queue_max: usize) -> Self {
-        QueryGate { running: Arc::new(Semaphore::new(concurrency)), waiting: AtomicUsize::new(0), queue_max }
+        QueryGate {
+            running: Arc::new(Semaphore::new(concurrency)),
+            waiting: AtomicUsize::new(0),
+            queue_max,
+            concurrency,
+        }
     }
 
     /// Waits for a turn, which ends when the permit is dropped.
@@ -55,6 +61,11 @@ impl QueryGate {
                 Err(ApiError::busy(message, 5))
             }
         }
+    }
+
+    /// Queries that run now.
+    pub fn running(&self) -> usize {
+        self.concurrency.saturating_sub(self.running.available_permits())
     }
 
     /// Queries that wait now.

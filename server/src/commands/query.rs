@@ -1,5 +1,7 @@
 //! `barograph query`
 
+use std::io::Write;
+
 use anyhow::bail;
 use barograph_query::{Request, Times};
 use serde_json::Value;
@@ -17,33 +19,37 @@ use crate::storage;
 /// Bad arguments, no database, or a failed query.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let times = times(args, storage::now_ns() / 1_000_000)?;
-    let answer = match &args.target.data_dir {
+    let body = match &args.target.data_dir {
         Some(dir) => {
             let mut request = Request::instant(args.query.clone(), 0);
             request.times = times;
             let response = open_read_only(dir)?.execute(&request)?;
-            let body = call::success(&response.warnings, &response.infos, |out| {
+            call::success(&response.warnings, &response.infos, |out| {
                 json::query_data(out, &response.value);
                 out.push(b'}');
-            });
-            serde_json::from_slice(&body)?
+            })
         }
         None => ask(args, times)?,
     };
+    if args.format == Format::Json {
+        std::io::stdout().write_all(&body)?;
+        return Ok(());
+    }
+    let answer: Value = serde_json::from_slice(&body)?;
     for key in ["warnings", "infos"] {
         for text in answer[key].as_array().into_iter().flatten() {
             eprintln!("{}", text.as_str().unwrap_or(""));
         }
     }
-    match args.format {
-        Format::Table => print!("{}", table::table(&answer["data"])),
-        Format::Csv => print!("{}", table::csv(&answer["data"])),
-        Format::Json => println!("{answer}"),
-    }
+    let text = match args.format {
+        Format::Csv => table::csv(&answer["data"]),
+        _ => table::table(&answer["data"]),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
-fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Value> {
+fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Vec<u8>> {
     let seconds = |ms: i64| {
         let mut text = Vec::new();
         json::time(&mut text, ms);
@@ -60,7 +66,11 @@ fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Value> {
             "/api/v1/query_range"
         }
     };
-    Client::new(&args.target)?.post_form(path, &form)?.json()
+    let answer = Client::new(&args.target)?.post_form(path, &form)?;
+    if answer.status != 200 {
+        bail!("{}", answer.error());
+    }
+    Ok(answer.body)
 }
 
 fn times(args: &QueryArgs, now_ms: i64) -> anyhow::Result<Times> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use barograph::Database;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -44,6 +45,7 @@ async fn serve(sources: Sources, config: crate::config::Config) -> anyhow::Resul
     };
     let database = opening.await?.with_context(|| format!("cannot open {}", dir.display()))?;
     app.set_database(database.clone());
+    report_opening(&database);
     tracing::info!("ready: http://{address}, data in {}", dir.display());
 
     wait_for_stop(&app, &sources).await?;
@@ -70,4 +72,15 @@ async fn wait_for_stop(app: &Arc<App>, sources: &Sources) -> anyhow::Result<()> 
     }
     tracing::info!("stopping: finishing running requests, then flushing");
     Ok(())
+}
+
+/// Says what opening found, and loudly if something acknowledged was damaged.
+fn report_opening(database: &Database) {
+    let report = database.open_report();
+    tracing::info!(
+        samples_replayed = report.samples_replayed,
+        leftovers_removed = report.leftovers_removed,
+        took_ms = report.open_ns / 1_000_000,
+        "database opened"
+    );
 }

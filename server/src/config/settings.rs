@@ -102,7 +102,7 @@ pub static SETTINGS: &[Setting] = &[
         "Bound for the engine's memory, 16MiB to 16TiB: half for unflushed samples, a quarter for the block cache, \
          the rest for indexes. When it is used up, writes wait for `write_wait`, then answer 429.",
         |c, t| c.memory = values::size(t, 16 * MIB, 16 * 1024 * GIB)?),
-    setting!("retention" "DURATION" = "0", STORAGE, false,
+    setting!("retention" "DURATION" = "0", STORAGE, true,
         "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
@@ -168,7 +168,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!("max_labels" "N" = "64", INGEST, false,
         "Most labels of one series, the metric name included, 2 to 1000.",
         |c, t| c.max_labels = usize_of(t, 2, 1000)?),
-    setting!("max_new_series" "N" = "0", INGEST, false,
+    setting!("max_new_series" "N" = "0", INGEST, true,
         "New series a second, 0 to 100 million; beyond it lines of new series are refused, known series go on. 0: no limit.",
         |c, t| c.max_new_series = values::count(t, 0, 100_000_000)?),
     setting!("max_series" "N" = "10_000_000", INGEST, false,

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod commands;
 mod compression;
 mod harness;
 mod influx;

@@ -1,0 +1,94 @@
+//! The commands of the program, run against a real server.
+
+use std::path::PathBuf;
+
+use barograph_server::cli::{Cli, Command};
+use barograph_server::commands;
+use clap::Parser;
+
+use crate::harness::{Server, gzip, server};
+
+fn command(server: &Server, words: &[&str]) -> Command {
+    let url = format!("http://{}", server.address);
+    let all = ["barograph"].iter().chain(words).copied().chain(["--url", &url]);
+    Cli::try_parse_from(all).unwrap().command
+}
+
+fn import(server: &Server, words: &[&str]) -> anyhow::Result<bool> {
+    match command(server, &[&["import"], words].concat()) {
+        Command::Import(args) => commands::import::run(&args),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn file(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn files_are_imported_in_batches() {
+    let server = server(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..2_500).map(|i| format!("m value={i} {i}\n")).collect();
+    let plain = file(&dir, "plain.lp", lines.as_bytes());
+    let packed = file(&dir, "packed", &gzip(b"p value=1 1\np text=\"two\nlines\" 2\np value=3 3"));
+    let files = [plain.to_str().unwrap(), packed.to_str().unwrap()];
+    assert!(
+        import(&server, &[files[0], files[1], "--batch", "100", "--precision", "s", "--db", "old"]).unwrap()
+    );
+    assert_eq!(server.export("m").lines().count(), 2_500);
+    assert!(server.export("m").ends_with("m,db=old value=2499 2499000000000\n"));
+    assert_eq!(server.export("p"), "p,db=old value=1 1000000000\np,db=old value=3 3000000000\n");
+    assert_eq!(server.export("p_text"), "p_text,db=old value=\"two\nlines\" 2000000000\n");
+}
+
+#[test]
+fn bad_lines_fail_the_import_unless_told_otherwise() {
+    let server = server(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "mixed.lp", b"m value=1 1\nnonsense\nm value=2 2\n");
+    let path = path.to_str().unwrap();
+    assert!(!import(&server, &[path]).unwrap());
+    assert!(import(&server, &[path, "--skip-bad"]).unwrap());
+    assert_eq!(server.export("m").lines().count(), 2);
+    let broken = file(&dir, "broken.gz", &gzip(b"m value=1 1\n")[..15]);
+    assert!(import(&server, &[broken.to_str().unwrap()]).is_err());
+    assert!(import(&server, &["/nowhere/at/all.lp"]).is_err());
+}
+
+#[test]
+fn an_export_is_a_file_that_imports() {
+    let source = server(&[]);
+    source.write("a,t=x value=1.5 1\na,t=y value=-0 2\nb note=\"n\" 3\n");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.lp");
+    let words = ["export", "--match", "a", "--match", "b_note", "--output", path.to_str().unwrap()];
+    let Command::Export(args) = command(&source, &words) else { panic!("export") };
+    commands::export::run(&args).unwrap();
+    let copy = server(&[]);
+    assert!(import(&copy, &[path.to_str().unwrap()]).unwrap());
+    for selector in ["a", "b_note"] {
+        assert_eq!(copy.export(selector), source.export(selector));
+    }
+    assert!(commands::export::run(&args).is_err(), "an existing file is not overwritten");
+}
+
+#[test]
+fn questions_and_inspections_are_answered() {
+    let server = server(&[]);
+    server.write("up,job=a value=1 1000000000\n");
+    for words in [
+        &["query", "up", "--time", "1"][..],
+        &["query", "up", "--start", "0", "--end", "5", "--step", "1s", "--format", "csv"],
+        &["query", "1+1", "--format", "json"],
+    ] {
+        let Command::Query(args) = command(&server, words) else { panic!("query") };
+        commands::query::run(&args).unwrap();
+    }
+    let Command::Query(args) = command(&server, &["query", "sum("]) else { panic!("query") };
+    assert!(commands::query::run(&args).unwrap_err().to_string().contains("parse error"));
+    let Command::Inspect(args) = command(&server, &["inspect"]) else { panic!("inspect") };
+    commands::inspect::run(&args).unwrap();
+}
