@@ -7,7 +7,7 @@
 
 use super::timestamps::Frame;
 use super::varint::{self, unzigzag, zigzag};
-use super::{CodecId, Fault, decimal, gorilla, integers, packed, timestamps};
+use super::{CodecId, Fault, decimal, gorilla, integers, near, packed, timestamps};
 
 /// Columns shorter than this try every codec.
 const SHORT: usize = 32;
@@ -36,6 +36,12 @@ pub fn encode_floats(values: &[f64], out: &mut Vec<u8>) -> CodecId {
     let start = out.len();
     if !decimal::encode(values, out) {
         gorilla::encode(values, out);
+        let mut section = Vec::new();
+        if near::encode(values, &mut section) && section.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&section);
+            return CodecId::Near;
+        }
         return CodecId::Xor;
     }
     let is_clear = values.len() >= SHORT && out.len() - start <= values.len() * DECIMAL_BYTES_CLEAR;
@@ -117,6 +123,7 @@ pub fn decode_floats(
         }
         CodecId::Xor => gorilla::decode(section, count, out),
         CodecId::Decimal => decimal::decode(section, count, scratch, out),
+        CodecId::Near => near::decode(section, count, scratch, out),
         other => Err(Fault::UnknownCodec(other.to_byte())),
     }
 }
@@ -166,6 +173,8 @@ mod tests {
         floats[5] = 0.2;
         assert_eq!(encode_floats(&floats, &mut out), CodecId::Decimal);
         assert_eq!(encode_floats(&[0.1, -0.0], &mut out), CodecId::Xor);
+        let rates: Vec<f64> = (0..100).map(|i| f64::from(i * i % 71) / 60.0).collect();
+        assert_eq!(encode_floats(&rates, &mut out), CodecId::Near);
         let roots: Vec<f64> = (0..100).map(|i| f64::from(i).sqrt()).collect();
         assert_eq!(encode_floats(&roots, &mut out), CodecId::Xor);
 

@@ -10,14 +10,13 @@
 //! | field | bytes | meaning |
 //! |---|---|---|
 //! | exponent | 1 | `e`, 0 to 18 |
-//! | patches | varint | how many |
-//! | patch, each | varint, 0 or 8 | twice the number of floats between it and the patch before, plus 1 for the stale marker; else its bits follow, little-endian |
+//! | patches | | see [`patches`](super::patches) |
 //! | first | varint | zigzag of the first `k` |
 //! | integers | rest | all `k`, see [`packed`]; a patched one repeats the one before |
 
+use super::patches::{self, Patches};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Fault, packed};
-use crate::model::STALE_NAN_BITS;
 
 const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
@@ -48,17 +47,7 @@ struct Decimals {
 pub fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
     let Some(decimals) = Decimals::find(values) else { return false };
     out.push(decimals.exponent as u8);
-    varint::write(out, decimals.patches.len() as u64);
-    let mut next = 0;
-    for &index in &decimals.patches {
-        let bits = values[index as usize].to_bits();
-        let is_stale = bits == STALE_NAN_BITS;
-        varint::write(out, u64::from(index - next) << 1 | u64::from(is_stale));
-        if !is_stale {
-            out.extend_from_slice(&bits.to_le_bytes());
-        }
-        next = index + 1;
-    }
+    patches::encode(values, &decimals.patches, out);
     varint::write(out, zigzag(decimals.integers[0]));
     packed::encode(&decimals.integers, out);
     true
@@ -142,12 +131,7 @@ pub fn decode(
     let exponent = usize::from(*section.first().ok_or(Fault::Truncated)?);
     let power = *POWERS.get(exponent).ok_or(Fault::Field)?;
     let mut at = 1;
-    let patch_count = varint::read(section, &mut at)?;
-    if patch_count > count as u64 {
-        return Err(Fault::Field);
-    }
-    let patches_at = at;
-    visit_patches(section, &mut at, patch_count, count, |_, _| {})?;
+    let patches = Patches::read(section, &mut at, count)?;
     let first = unzigzag(varint::read(section, &mut at)?);
     integers.clear();
     integers.reserve(count);
@@ -158,38 +142,7 @@ pub fn decode(
     } else {
         out.extend(integers.iter().map(|&integer| integer as f64 / power));
     }
-    let floats = &mut out[start..];
-    visit_patches(section, &mut { patches_at }, patch_count, count, |index, bits| {
-        floats[index] = f64::from_bits(bits);
-    })
-}
-
-/// Hands index and bits of each patch to `visit`; indexes are below `count`.
-fn visit_patches(
-    section: &[u8],
-    at: &mut usize,
-    patch_count: u64,
-    count: usize,
-    mut visit: impl FnMut(usize, u64),
-) -> Result<(), Fault> {
-    let mut next = 0u64;
-    for _ in 0..patch_count {
-        let code = varint::read(section, at)?;
-        let index = next.wrapping_add(code >> 1);
-        if index >= count as u64 {
-            return Err(Fault::Field);
-        }
-        let bits = if code & 1 == 1 {
-            STALE_NAN_BITS
-        } else {
-            let raw = section.get(*at..).and_then(|tail| tail.first_chunk()).ok_or(Fault::Truncated)?;
-            *at += raw.len();
-            u64::from_le_bytes(*raw)
-        };
-        visit(index as usize, bits);
-        next = index + 1;
-    }
-    Ok(())
+    patches.apply(section, &mut out[start..])
 }
 
 #[cfg(test)]
@@ -198,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::codec::test_data::{NASTY_BITS, assert_same_bits, floats};
+    use crate::model::STALE_NAN_BITS;
 
     /// The section's length, or `None` where the floats are not decimal.
     fn round_trip(values: &[f64]) -> Option<usize> {

@@ -21,7 +21,9 @@ pub mod buckets;
 pub mod decimal;
 pub mod gorilla;
 pub mod integers;
+mod near;
 pub mod packed;
+mod patches;
 mod plan;
 #[cfg(test)]
 pub(crate) mod test_data;
@@ -44,6 +46,8 @@ pub enum CodecId {
     Xor = 0x11,
     /// Floats that are decimal numbers, as bit-packed integers.
     Decimal = 0x12,
+    /// Floats that are fractions of one denominator but for their last bits.
+    Near = 0x13,
     /// One integer for all samples: zigzag varint.
     ConstantInt = 0x20,
     /// Integers as bucketed differences.
@@ -65,6 +69,7 @@ impl CodecId {
             0x10 => CodecId::ConstantFloat,
             0x11 => CodecId::Xor,
             0x12 => CodecId::Decimal,
+            0x13 => CodecId::Near,
             0x20 => CodecId::ConstantInt,
             0x21 => CodecId::IntDelta,
             0x22 => CodecId::PackedInts,
