@@ -20,7 +20,8 @@ pub enum QueryError {
         /// What was expected, what was found.
         message: String,
     },
-    /// The times do not make sense: `end` before `start`, a step below 1 ms, …
+    /// The times do not make sense: `end` before `start`, a step below 1 ms, a range asked of
+    /// what has no value at each step (a string, a range vector).
     #[error("{0}")]
     BadTimes(String),
     /// The evaluation failed: many-to-many matching, duplicate labels, a bad parameter.

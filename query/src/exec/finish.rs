@@ -52,7 +52,7 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
 /// Evaluates and finishes a range query.
 pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result<QueryValue, QueryError> {
     if matches!(root.value_type(), ValueType::RangeVector | ValueType::String) {
-        return Err(QueryError::Execution(format!(
+        return Err(QueryError::BadTimes(format!(
             "invalid expression type {:?} for range query, must be Scalar or instant Vector",
             root.value_type().as_str()
         )));
