@@ -7,7 +7,7 @@
 //! The payload of a record is opaque here. Kinds `0..=KIND_MAX` belong to the caller.
 //!
 //! # Format
-//! Integers are little-endian. A segment's header, 48 bytes ([`format`]):
+//! Integers are little-endian. A segment's header, 48 bytes (`format.rs`):
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -84,7 +84,7 @@
 //!
 //! # Not here
 //! The directory is locked by the caller. What records mean, and when the log may be cut, is the engine's.
-//! Next: [`log`] for the open log, [`recover`] for the way back.
+//! Next: `log.rs` for the open log, `recover.rs` for the way back.
 
 mod buffer;
 mod copy;
@@ -163,7 +163,7 @@ pub enum SyncPolicy {
 /// What to do about damage that a crash does not explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// Fail with [`Error::Corrupt`], change nothing.
+    /// Fail with [`Error::Corrupt`] and leave the segments as they are.
     Refuse,
     /// Put the damaged bytes aside as `<segment>.<offset>.bad`, note the gap in the log, go on with the rest.
     Skip,
