@@ -211,12 +211,15 @@ impl Parts {
         }
         next.forget_spent_tombstones(self.unflushed_cut());
         self.replace_catalogue(&current, next)?;
-        if let Some(indexed) = structure.indexed.get_mut(&partition) {
-            for id in &output.emptied {
-                indexed.remove(*id);
+        if !output.emptied.is_empty() {
+            // A flush under way may count on records that are gone now: it starts over.
+            *structure.versions.entry(partition).or_default() += 1;
+            if let Some(indexed) = structure.indexed.get_mut(&partition) {
+                for id in &output.emptied {
+                    indexed.remove(*id);
+                }
             }
         }
-        *structure.versions.entry(partition).or_default() += 1;
         drop(structure);
         inputs.generations.iter().for_each(|g| g.retire());
         Ok(())

@@ -160,8 +160,9 @@ impl Parts {
             self.head.events.push(event);
         }
         commit.first_append.get_or_insert_with(Instant::now);
-        drop(commit);
+        // Counted under the lock: a flush that begins takes the count as its own.
         self.head.add_sample_bytes(grown as u64);
+        drop(commit);
         if self.head.sample_bytes() >= self.options.flush_bytes() {
             self.signal(|s| s.flush = true);
         }

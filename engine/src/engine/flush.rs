@@ -42,8 +42,9 @@ pub struct FlushReport {
 /// Flushes in a row without a sample after which a series leaves the head.
 const IDLE_FLUSHES: u32 = 2;
 
-/// How often a flush starts over because a merge changed a partition's index under it.
-const TRIES: u32 = 5;
+/// How often a flush starts over because a merge took series out of a partition's index
+/// under it, before it keeps merges out.
+const TRIES: u32 = 2;
 
 impl Engine {
     /// Writes everything in memory to the store and shortens the WAL.
@@ -123,19 +124,7 @@ impl Parts {
         let frozen: Vec<(Arc<HeadSeries>, Arc<Unflushed>)> =
             self.head.all_series().into_iter().filter_map(|s| s.freeze(epoch).map(|u| (s, u))).collect();
         let work = self.plan(&frozen);
-        let mut report = None;
-        for _ in 0..TRIES {
-            report = self.write_generations(epoch, &frozen, &work)?;
-            if report.is_some() {
-                break;
-            }
-        }
-        let Some(report) = report else {
-            return Err(Error::Store {
-                action: "flush",
-                message: "merges kept changing its partitions".to_owned(),
-            });
-        };
+        let report = self.write_undisturbed(epoch, &frozen, &work)?;
         for (series, _) in &frozen {
             series.thaw();
         }
@@ -144,6 +133,25 @@ impl Parts {
             wal.truncate_to(epoch.cut)?;
         }
         Ok(report)
+    }
+
+    fn write_undisturbed(
+        &self,
+        epoch: Epoch,
+        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        work: &Work,
+    ) -> Result<FlushReport> {
+        for _ in 0..TRIES {
+            if let Some(report) = self.write_generations(epoch, frozen, work)? {
+                return Ok(report);
+            }
+        }
+        let _merging = self.merging.lock();
+        let report = self.write_generations(epoch, frozen, work)?;
+        report.ok_or_else(|| Error::Store {
+            action: "flush",
+            message: "the index of a partition changed while merges were kept out".to_owned(),
+        })
     }
 
     fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)]) -> Work {
