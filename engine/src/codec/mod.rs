@@ -21,9 +21,9 @@ pub mod buckets;
 pub mod decimal;
 pub mod gorilla;
 pub mod integers;
-mod near;
+pub mod near;
 pub mod packed;
-mod patches;
+pub mod patches;
 mod plan;
 #[cfg(test)]
 pub(crate) mod test_data;
