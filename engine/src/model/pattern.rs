@@ -117,7 +117,9 @@ impl Pattern {
             Shape::AnyCase(literal) if value.is_ascii() => literal.eq_ignore_ascii_case(value),
             Shape::Glob(glob) => glob.is_match(value),
             Shape::AnyCase(_) | Shape::Automaton => {
-                self.automaton().is_some_and(|re| re.is_match(value.as_bytes()))
+                // Most values that do not match differ at once, and need no automaton.
+                value.starts_with(&self.inner.prefix)
+                    && self.automaton().is_some_and(|automaton| automaton.is_match(value.as_bytes()))
             }
         }
     }
