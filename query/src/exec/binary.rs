@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
-use super::labels::{only, sorted_names};
+use super::labels::{in_braces, only, sorted_names};
 use super::matching::{Match, any_present, matches};
 use super::operators::{Keep, Noted, combine, scalar};
 use super::steps::Steps;
@@ -205,11 +205,13 @@ impl Matcher<'_> {
 
     fn duplicate(&self, m: &Match, first: usize, second: usize) -> QueryError {
         let side = if self.swapped { "left" } else { "right" };
-        let mut pair = [self.one[first].labels.to_string(), self.one[second].labels.to_string()];
+        let mut pair = [in_braces(&self.one[first].labels), in_braces(&self.one[second].labels)];
         pair.sort_unstable();
         QueryError::Execution(format!(
             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-            m.signature, pair[0], pair[1]
+            in_braces(&m.signature),
+            pair[0],
+            pair[1]
         ))
     }
 

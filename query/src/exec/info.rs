@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::Evaluator;
-use super::labels::only;
+use super::labels::{in_braces, only};
 use super::selector::{Take, instant};
 use super::steps::Steps;
 use crate::error::QueryError;
@@ -122,7 +122,7 @@ impl Infos {
             if s.points.histograms.is_some() {
                 return Err(QueryError::Execution(format!(
                     "this should be an info metric, with float samples: {}",
-                    s.labels
+                    in_braces(&s.labels)
                 )));
             }
             by_identity.entry(identity_of(&s.labels)).or_default().push(i);
@@ -178,9 +178,9 @@ impl Infos {
             if other == time {
                 return Err(QueryError::Execution(format!(
                     "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
-                    self.series[*rival].labels,
+                    in_braces(&self.series[*rival].labels),
                     (other * 1000.0) as i64,
-                    self.series[c].labels,
+                    in_braces(&self.series[c].labels),
                     (time * 1000.0) as i64
                 )));
             }

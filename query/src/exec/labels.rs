@@ -21,6 +21,12 @@ pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
     labels.without(|n| n == METRIC_NAME || names.binary_search_by(|k| k.as_str().cmp(n)).is_ok())
 }
 
+/// All labels in braces, the name among them, as error texts give a series.
+pub(super) fn in_braces(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
 /// `names`, sorted, each once.
 pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
     let mut sorted = names.to_vec();

@@ -12,11 +12,12 @@ use super::steps::Steps;
 use super::{Evaluator, hash, labels};
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
-use crate::functions::quantile::{is_phi, nan_first, quantile_of_sorted};
+use crate::functions::quantile::{nan_first, quantile_of_sorted};
 use crate::histogram::text::histogram_text;
 use crate::plan::{Aggregate, Node};
 use crate::series::{Point, Points, Series, Vector, is_absent};
 use crate::syntax::ast::{AggregateOp, Grouping};
+use crate::value::go_float;
 
 fn param(aggregate: &Aggregate) -> &Node {
     aggregate.param.as_deref().expect("the checker gives these operators a parameter")
@@ -34,11 +35,11 @@ pub(super) fn choose(
     match aggregate.op {
         AggregateOp::LimitRatio => limit_ratio(ev, aggregate, vector, &params),
         AggregateOp::Limitk => {
-            let ks = counts(&params, vector.is_empty())?;
+            let ks = counts(&params)?;
             Ok(keep_first(vector, &groups, &ks))
         }
         _ => {
-            let ks = counts(&params, vector.is_empty())?;
+            let ks = counts(&params)?;
             note_ignored(ev, aggregate, &vector);
             ev.ctx.budget.check()?;
             Ok(keep_extreme(vector, &groups, &ks, aggregate.op == AggregateOp::Topk))
@@ -47,17 +48,20 @@ pub(super) fn choose(
 }
 
 /// How many elements to keep at each step.
-fn counts(params: &[f64], no_elements: bool) -> Result<Vec<usize>, QueryError> {
-    let count = |&k: &f64| {
-        if k.is_nan() {
-            return Err(QueryError::Execution("Parameter value is NaN".to_owned()));
-        }
-        if !no_elements && (k >= i64::MAX as f64 || k <= i64::MIN as f64) {
-            return Err(QueryError::Execution(format!("Scalar value {k} overflows int64")));
-        }
-        Ok(if k < 1.0 { 0 } else { k as usize })
-    };
-    params.iter().map(count).collect()
+fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
+    let refuse = |text: String| Err(QueryError::Execution(text));
+    if params.iter().any(|k| k.is_nan()) {
+        return refuse("Parameter value is NaN".to_owned());
+    }
+    let largest = params.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let smallest = params.iter().copied().fold(f64::INFINITY, f64::min);
+    if largest >= 1.0 && smallest <= i64::MIN as f64 {
+        return refuse(format!("Scalar value {} underflows int64", go_float(smallest)));
+    }
+    if largest >= i64::MAX as f64 {
+        return refuse(format!("Scalar value {} overflows int64", go_float(largest)));
+    }
+    Ok(params.iter().map(|&k| if k < 1.0 { 0 } else { k as usize }).collect())
 }
 
 /// The first k elements of each group.
@@ -129,7 +133,8 @@ fn limit_ratio(
         }
         let capped = r.clamp(-1.0, 1.0);
         if capped != r {
-            let text = format!("ratio value should be between -1 and 1, got {r}, capping to {capped}");
+            let text =
+                format!("ratio value should be between -1 and 1, got {}, capping to {capped}", go_float(r));
             ev.notes.warn(param(aggregate).span, text);
         }
         ratios.push(capped);
@@ -159,8 +164,8 @@ pub(super) fn quantile(
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     let phis = ev.scalar(param(aggregate), steps)?;
-    for phi in phis.iter().filter(|p| !is_phi(**p)) {
-        ev.notes.warn(param(aggregate).span, bad_phi(*phi));
+    for phi in worst_phis(&phis) {
+        ev.notes.warn(param(aggregate).span, bad_phi(phi));
     }
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);
@@ -182,6 +187,14 @@ pub(super) fn quantile(
         columns.push(points);
     }
     Ok(assemble(groups, columns))
+}
+
+/// Of the parameters that are no φ: NaN, the smallest and the largest.
+fn worst_phis(phis: &[f64]) -> impl Iterator<Item = f64> {
+    let nan = phis.iter().copied().find(|p| p.is_nan());
+    let smallest = phis.iter().copied().filter(|p| *p < 0.0).reduce(f64::min);
+    let largest = phis.iter().copied().filter(|p| *p > 1.0).reduce(f64::max);
+    [nan, smallest, largest].into_iter().flatten()
 }
 
 /// `count_values("label", v)`.

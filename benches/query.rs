@@ -1,0 +1,117 @@
+//! Queries over columns in memory: what the evaluator itself costs, without storage.
+//!
+//! A thousand counters at 15 s for six hours and a dashboard's 240 steps, if not said
+//! otherwise. Throughput is samples read for each query, counted once.
+
+use std::hint::black_box;
+
+use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
+use barograph_query::source::{SeriesRef, SeriesSource, SourceError};
+use barograph_query::{Request, execute};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const NS_PER_S: i64 = 1_000_000_000;
+const SPACING_S: i64 = 15;
+const HOURS: i64 = 6;
+
+/// Series as columns, sorted by labels.
+struct ColumnSource {
+    series: Vec<(Labels, Samples)>,
+}
+
+impl SeriesSource for ColumnSource {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        _range: TimeRange,
+        _series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError> {
+        let all = self.series.iter().enumerate();
+        let matching = all.filter(|(_, (labels, _))| matchers.iter().all(|m| m.matches_labels(labels)));
+        Ok(matching.map(|(i, (labels, _))| SeriesRef { labels: labels.clone(), handle: i as u64 }).collect())
+    }
+
+    fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        let samples = &self.series[series.handle as usize].1;
+        let from = samples.timestamps.partition_point(|&t| t <= range.start);
+        let to = samples.timestamps.partition_point(|&t| t <= range.end).max(from);
+        out.timestamps.extend_from_slice(&samples.timestamps[from..to]);
+        out.values.extend_from_slice(&samples.values[from..to]);
+        Ok(())
+    }
+
+    fn label_names(&self, _: &[Matcher], _: TimeRange) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(&self, _: &str, _: &[Matcher], _: TimeRange) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Numbers that are the same in every run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f64 / 16.0
+    }
+}
+
+fn source() -> ColumnSource {
+    let mut numbers = Seeded(1);
+    let mut series = Vec::new();
+    for i in 0..1000 {
+        let (pod, route) = (format!("pod-{i:04}"), format!("/r{}", i % 20));
+        let mut counter = Samples::default();
+        let mut gauge = Samples::default();
+        let mut total = 0.0;
+        for at in 0..HOURS * 3600 / SPACING_S {
+            total = if numbers.next() < 1000.0 { 0.0 } else { total + numbers.next() };
+            counter.push(at * SPACING_S * NS_PER_S, total);
+            gauge.push(at * SPACING_S * NS_PER_S, numbers.next());
+        }
+        let labels = |name: &str, extra: (&str, &str)| {
+            Labels::from_pairs([("__name__", name), ("pod", &pod), ("route", &route), extra])
+                .expect("the names are unique")
+        };
+        let bounds = ["0.1", "0.5", "1", "5", "+Inf"];
+        series.push((labels("bucket", ("le", bounds[i % 5])), counter.clone()));
+        series.push((labels("requests_total", ("code", "200")), counter));
+        series.push((labels("load", ("", "")), gauge));
+    }
+    series.sort_by(|a, b| a.0.cmp(&b.0));
+    ColumnSource { series }
+}
+
+fn queries(c: &mut Criterion) {
+    let source = source();
+    let cases = [
+        ("selector", "load"),
+        ("rate", "rate(requests_total[5m])"),
+        ("sum_by_rate", "sum by (route) (rate(requests_total[5m]))"),
+        ("max_over_time_1h", "max_over_time(load[1h])"),
+        ("sum_over_time_5m", "sum_over_time(load[5m])"),
+        ("avg_over_time_1h", "avg_over_time(load[1h])"),
+        ("quantile_over_time", "quantile_over_time(0.95, load[10m])"),
+        ("topk", "topk(10, load)"),
+        ("histogram_quantile", "histogram_quantile(0.9, sum by (le, route) (rate(bucket[5m])))"),
+        ("matching", "load / on (pod, route) requests_total"),
+        ("subquery", "max_over_time(rate(requests_total[5m])[30m:1m])"),
+        ("label_replace", r#"label_replace(load, "p", "$1", "pod", "pod-(.*)")"#),
+    ];
+    let mut group = c.benchmark_group("query");
+    group.sample_size(10);
+    for (name, query) in cases {
+        let end_ms = HOURS * 3_600_000;
+        let request = Request::range(query, end_ms - 240 * 60_000, end_ms, 60_000);
+        let samples = execute(&source, &request).expect("the query is good").stats.samples_total;
+        group.throughput(Throughput::Elements(samples));
+        group.bench_function(name, |b| b.iter(|| execute(&source, black_box(&request)).map(|r| r.stats)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, queries);
+criterion_main!(benches);
