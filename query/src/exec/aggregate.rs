@@ -10,7 +10,7 @@ use super::labels::{only, sorted_names, without};
 use super::steps::Steps;
 use super::{Evaluator, mixed, rank};
 use crate::error::QueryError;
-use crate::functions::compensated::{Mean, Sum};
+use crate::functions::compensated::{Mean, two_sum};
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Points, Series, Vector, is_absent};
 use crate::syntax::ast::{AggregateOp, Grouping};
@@ -88,7 +88,7 @@ pub(super) fn evaluate(
     }
     ev.ctx.budget.check()?;
     let columns = match aggregate.op {
-        A::Sum => fold(&vector, &groups, steps, Sum::first, |s, v| *s = s.add(v), |s| s.total()),
+        A::Sum => fold_with(&vector, &groups, steps, |members, from, to| sums(&vector, members, from, to)),
         A::Avg => fold(&vector, &groups, steps, Mean::first, Mean::add, |m| m.mean()),
         A::Min => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
         A::Max => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
@@ -112,12 +112,6 @@ pub(super) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector
 fn keep_if(kept: &mut f64, v: f64, more_extreme: bool) {
     if more_extreme || kept.is_nan() {
         *kept = v;
-    }
-}
-
-impl Sum {
-    fn first(v: f64) -> Sum {
-        Sum { sum: v, error: 0.0 }
     }
 }
 
@@ -156,6 +150,33 @@ impl Moments {
     }
 }
 
+/// Sums of the members' floats at steps `from..to`. The loop has no branch: an absent value
+/// is added as -0, which changes neither sum nor error.
+fn sums(vector: &Vector, members: &[usize], from: usize, to: usize) -> Vec<f64> {
+    let mut sums = vec![-0.0; to - from];
+    let mut errors = vec![0.0; to - from];
+    let mut present = vec![false; to - from];
+    for &m in members {
+        let values = &vector[m].points.floats[from..to];
+        for (((sum, error), present), &v) in sums.iter_mut().zip(&mut errors).zip(&mut present).zip(values) {
+            let absent = is_absent(v);
+            let (next, lost) = two_sum(*sum, if absent { -0.0 } else { v });
+            *sum = next;
+            *error += lost;
+            *present |= !absent;
+        }
+    }
+    for ((sum, error), present) in sums.iter_mut().zip(errors).zip(present) {
+        // Where the sum is not finite the error means nothing.
+        *sum = match (present, sum.is_finite()) {
+            (false, _) => ABSENT,
+            (true, true) if error != 0.0 => *sum + error,
+            (true, _) => *sum,
+        };
+    }
+    sums
+}
+
 /// One column for each group: the members' floats folded step by step.
 fn fold<S: Copy + Send>(
     vector: &Vector,
@@ -180,6 +201,17 @@ fn fold<S: Copy + Send>(
         }
         states.iter().map(|s| s.as_ref().map_or(ABSENT, &total)).collect()
     };
+    fold_with(vector, groups, steps, fold_part)
+}
+
+/// One column for each group, of parts that are folded in parallel where that is worth it:
+/// a part is all members of a group at some of the steps.
+fn fold_with(
+    vector: &Vector,
+    groups: &Groups,
+    steps: Steps,
+    fold_part: impl Fn(&[usize], usize, usize) -> Vec<f64> + Sync,
+) -> Vec<Points> {
     if vector.len() * steps.count < PARALLEL_MIN_VALUES {
         let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count);
         return groups.members.iter().map(whole).map(column).collect();

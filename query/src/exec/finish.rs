@@ -70,8 +70,10 @@ fn has_samples(series: &MatrixSeries) -> bool {
 
 fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     let mut out = MatrixSeries { labels: series.labels, ..MatrixSeries::default() };
+    let present = series.points.floats.iter().filter(|v| !is_absent(**v)).count();
+    out.floats.reserve_exact(present);
     let floats = series.points.floats.iter().enumerate().filter(|(_, v)| !is_absent(**v));
-    out.floats = floats.map(|(i, &v)| (steps.at(i), v)).collect();
+    out.floats.extend(floats.map(|(i, &v)| (steps.at(i), v)));
     for (i, h) in series.points.histograms.into_iter().flatten().enumerate() {
         out.histograms.extend(h.map(|h| (steps.at(i), h)));
     }

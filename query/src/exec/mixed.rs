@@ -11,11 +11,11 @@ use super::window::slide;
 use super::{Evaluator, annotations};
 use crate::error::QueryError;
 use crate::functions::FunctionId;
-use crate::functions::compensated::{Mean, Sum};
+use crate::functions::compensated::{self, Mean, Sum};
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
 use crate::functions::histogram_change::{self, Run};
-use crate::functions::over_time::{self, slot};
+use crate::functions::over_time::slot;
 use crate::functions::window::{Columns, Window};
 use crate::histogram::accumulate::Accumulator;
 use crate::histogram::arithmetic::equal;
@@ -204,7 +204,7 @@ pub(super) fn sum_or_mean(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -
     let mut points = Points::absent(job.windows.steps.count);
     slide(job.ctx, &job.windows, columns, |w| match (w.len(), w.histogram_len()) {
         (_, 0) => {
-            let v = if mean { over_time::mean(w.values()) } else { over_time::sum(w.values()) };
+            let v = if mean { compensated::mean(w.values()) } else { compensated::sum(w.values()) };
             points.floats[w.step] = v;
         }
         (0, _) => {

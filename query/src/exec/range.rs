@@ -9,6 +9,7 @@ use super::window::{Windows, slide};
 use super::{Context, Evaluator, parallel, selector};
 use crate::error::QueryError;
 use crate::exec::steps::Steps;
+use crate::functions::compensated;
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
 use crate::functions::over_time::{self, Extreme, slot};
@@ -290,8 +291,8 @@ fn sum_or_mean(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
         return super::mixed::sum_or_mean(job, columns, flags);
     }
     if job.id == FunctionId::SumOverTime {
-        both(job, columns, |w| Some(over_time::sum(w.values())))
+        both(job, columns, |w| Some(compensated::sum(w.values())))
     } else {
-        both(job, columns, |w| Some(over_time::mean(w.values())))
+        both(job, columns, |w| Some(compensated::mean(w.values())))
     }
 }

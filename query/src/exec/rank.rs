@@ -180,7 +180,7 @@ pub(super) fn quantile(
             let floats = members.iter().map(|&m| vector[m].points.floats[i]);
             sorted.extend(floats.filter(|v| !is_absent(*v)));
             if !sorted.is_empty() {
-                sorted.sort_by(|a, b| nan_first(*a, *b));
+                sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
                 points.floats[i] = quantile_of_sorted(phi, &sorted);
             }
         }

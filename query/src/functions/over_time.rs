@@ -7,22 +7,10 @@
 
 use std::collections::VecDeque;
 
-use super::compensated::{Mean, Sum};
+use super::compensated::Sum;
 use super::quantile::{self, quantile_of_sorted};
 use super::window::{Window, seconds, shown_seconds};
 use crate::series::ABSENT;
-
-/// Sum of a slice, compensated.
-pub(crate) fn sum(values: &[f64]) -> f64 {
-    values.iter().fold(Sum::default(), |s, &v| s.add(v)).total()
-}
-
-/// Mean of a slice.
-pub(crate) fn mean(values: &[f64]) -> f64 {
-    let mut m = Mean::default();
-    values.iter().for_each(|&v| m.add(v));
-    m.mean()
-}
 
 /// Population variance of a slice, by Welford's recurrence with compensated sums.
 pub(crate) fn variance(values: &[f64]) -> f64 {
@@ -116,13 +104,45 @@ pub(crate) fn time_of_extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Opti
 
 /// `quantile_over_time`, with φ for each step.
 pub(crate) fn quantile_over(phi: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
-    let mut sorted = Vec::new();
+    let mut sorted = SortedWindow::default();
     move |w| {
-        if w.len() == 0 {
-            return None;
+        sorted.advance(w);
+        (w.len() > 0).then(|| quantile_of_sorted(phi[w.step], &sorted.values))
+    }
+}
+
+/// The values of a moving window in the order of quantiles.
+#[derive(Default)]
+struct SortedWindow {
+    values: Vec<f64>,
+    lo: usize,
+    hi: usize,
+}
+
+impl SortedWindow {
+    /// Moves on to window `w`: takes out and puts in what has changed, or where little
+    /// stays, sorts anew.
+    fn advance(&mut self, w: &Window<'_>) {
+        let all = &w.columns.values;
+        let kept = self.hi.saturating_sub(w.lo);
+        if kept == 0 || kept < w.len() / 2 {
+            quantile::sort_into(&mut self.values, w.values());
+        } else {
+            for &v in &all[self.lo..w.lo] {
+                if let Ok(at) = self.place(v) {
+                    self.values.remove(at);
+                }
+            }
+            for &v in &all[self.hi..w.hi] {
+                let at = self.place(v).unwrap_or_else(|at| at);
+                self.values.insert(at, v);
+            }
         }
-        quantile::sort_into(&mut sorted, w.values());
-        Some(quantile_of_sorted(phi[w.step], &sorted))
+        (self.lo, self.hi) = (w.lo, w.hi);
+    }
+
+    fn place(&self, v: f64) -> Result<usize, usize> {
+        self.values.binary_search_by(|x| quantile::nan_first(*x, v))
     }
 }
 

@@ -22,21 +22,17 @@ pub(crate) fn quantile_of_sorted(phi: f64, sorted: &[f64]) -> f64 {
     sorted[lower as usize] * (1.0 - weight) + sorted[upper as usize] * weight
 }
 
-/// The order quantiles sort by: NaN before everything.
+/// The order quantiles sort by: NaN before everything, else by value. A total order over
+/// bits, so that a value can be found again.
 pub(crate) fn nan_first(a: f64, b: f64) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-    }
+    b.is_nan().cmp(&a.is_nan()).then_with(|| a.total_cmp(&b))
 }
 
 /// Replaces the content of `sorted` by `values` in that order.
 pub(crate) fn sort_into(sorted: &mut Vec<f64>, values: &[f64]) {
     sorted.clear();
     sorted.extend_from_slice(values);
-    sorted.sort_by(|a, b| nan_first(*a, *b));
+    sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
 }
 
 /// Whether φ is one, or deserves a warning.
