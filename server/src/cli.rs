@@ -36,8 +36,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the server: writes, queries and everything else on one HTTP port.
     #[command(after_help = "\
-Settings are read from flags, then BAROGRAPH_* variables, then --config, then defaults.
-SIGHUP reads the file again; SIGTERM and SIGINT finish running requests, flush and stop.
+A setting is taken from its flag, else its variable, else the --config file,
+else its default. SIGHUP reads the file again; SIGTERM and SIGINT finish
+running requests, flush and stop.
 
 Examples:
   barograph serve --data-dir /var/lib/barograph
@@ -48,13 +49,15 @@ Examples:
     #[command(after_help = "\
 Examples:
   barograph query up
-  barograph query 'rate(http_requests_total[5m])' --start -1h --step 1m --format csv
-  barograph query 'sum by (host) (cpu_usage)' --time 2026-01-01T00:00:00Z --data-dir ./data")]
+  barograph query 'rate(requests_total[5m])' --start -1h --step 1m --format csv
+  barograph query 'sum by (host) (cpu)' --time 2026-01-01T00:00:00Z
+  barograph query 'count({job=\"api\"})' --data-dir ./data")]
     Query(QueryArgs),
     /// Load files of line protocol, plain or gzip; `-` is standard input.
     #[command(after_help = "\
-A file is sent in batches; a batch is durable before the next one is sent. Bad lines are reported with
-file, line and column, the good lines around them are stored.
+A file is sent in batches; a batch is durable before the next one is sent.
+Bad lines are reported with file, line and column; the good lines around them
+are stored.
 
 Examples:
   barograph import metrics.lp more.lp.gz
@@ -72,7 +75,7 @@ Examples:
     /// Make a consistent copy of a database, or a database of such a copy.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// Read everything in a data directory and check every sum. The directory must not be in use.
+    /// Read everything in an idle data directory and check every sum.
     Verify(VerifyArgs),
     /// Make a random token: prints it, and the line for the server's --token-file.
     Token,

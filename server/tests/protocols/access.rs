@@ -50,6 +50,25 @@ fn without_a_good_token_nothing_is_answered() {
 }
 
 #[test]
+fn a_reload_changes_tokens_but_never_drops_them() {
+    let (server, all, agent, file) = guarded();
+    let (fresh, line) = generate().unwrap();
+    std::fs::write(file.path(), line).unwrap();
+    let mut sources = Sources::default();
+    for key in ["listen", "self_interval", "shutdown_timeout", "token_file"] {
+        sources.flags.insert(key, server.app.config.load().texts[key].clone());
+    }
+    server.app.reload(&sources);
+    let ask = |token: &str| status(&server, "GET", "/api/v1/query?query=1", &format!("Bearer {token}"), "");
+    assert_eq!((ask(&all), ask(&agent), ask(&fresh)), (401, 401, 200));
+    sources.flags.insert("token_file", String::new());
+    server.app.reload(&sources);
+    std::fs::write(file.path(), "nonsense").unwrap();
+    server.app.reload(&sources);
+    assert_eq!((status(&server, "GET", "/metrics", "", ""), ask(&fresh)), (401, 200));
+}
+
+#[test]
 fn strangers_are_not_let_in_by_accident() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bind = |settings: &[(&'static str, &str)]| {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use barograph::Database;
 use barograph_server::app::{self, App, Sockets};
 use barograph_server::config::Sources;
+use barograph_server::storage;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -66,7 +67,7 @@ impl Reply {
 /// A server with these settings besides what tests need.
 pub fn server(settings: &[(&'static str, &str)]) -> Server {
     let server = server_without_database(settings);
-    let database = Database::in_memory(Default::default()).unwrap();
+    let database = Database::in_memory(storage::options(&server.app.config.load())).unwrap();
     server.app.set_database(database);
     server
 }
