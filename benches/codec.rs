@@ -130,6 +130,7 @@ fn series(name: &str, random: &mut Random) -> Series {
         "tsbs_float" => (regular(10), Column::Floats(walk(random).into_iter().map(f64::trunc).collect())),
         "decimals" => (regular(10), Column::Floats(rounded(walk(random), 100.0))),
         "counter_jittered" => (jittered(random), Column::Floats(counter(random))),
+        "rates" => (regular(10), Column::Floats(rounded(walk(random), 60.0))),
         "constant" => (regular(15), Column::Floats(vec![1.0; SAMPLES])),
         "constant_jittered" => (jittered(random), Column::Floats(vec![1.0; SAMPLES])),
         _ => (regular(15), Column::Floats((0..SAMPLES).map(|_| random.unit()).collect())),
@@ -146,8 +147,16 @@ fn print_sizes(name: &str, series: &[Series]) {
 }
 
 fn bench(c: &mut Criterion) {
-    let names =
-        ["tsbs_int", "tsbs_float", "decimals", "counter_jittered", "constant", "constant_jittered", "random"];
+    let names = [
+        "tsbs_int",
+        "tsbs_float",
+        "decimals",
+        "rates",
+        "counter_jittered",
+        "constant",
+        "constant_jittered",
+        "random",
+    ];
     for name in names {
         let mut random = Random(0x5eed);
         let all: Vec<Series> = (0..SERIES).map(|_| series(name, &mut random)).collect();

@@ -10,7 +10,7 @@
 //! | field | bytes | meaning |
 //! |---|---|---|
 //! | exponent | 1 | `e`, 0 to 18 |
-//! | patches | | see [`patches`](super::patches) |
+//! | patches | | see [`patches`] |
 //! | first | varint | zigzag of the first `k` |
 //! | integers | rest | all `k`, see [`packed`]; a patched one repeats the one before |
 

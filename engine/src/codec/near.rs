@@ -7,8 +7,8 @@
 //! # Format
 //! | field | bytes | meaning |
 //! |---|---|---|
-//! | denominator | 1 | index into [`DENOMINATORS`], which only grows at its end |
-//! | patches | | see [`patches`](super::patches) |
+//! | denominator | 1 | index into the table of denominators, which only grows at its end |
+//! | patches | | see [`patches`] |
 //! | first | varint | zigzag of the first `k` |
 //! | length | varint | bytes of the next field |
 //! | integers | as said | all `k`, see [`packed`]; a patched one repeats the one before |
