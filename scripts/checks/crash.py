@@ -151,7 +151,7 @@ def verify(server, writers):
     return wrong
 
 
-def load(server, writers, seconds, strike, work, trust_late_answers):
+def load(server, writers, duration, strike, work, trust_late_answers):
     """Runs the writers for a while, then `strike`, and returns when all have noticed. Adds to `work` what was done.
 
     Answers that come while `strike` runs are acknowledgements too where they can be trusted."""
@@ -159,7 +159,7 @@ def load(server, writers, seconds, strike, work, trust_late_answers):
     threads = [threading.Thread(target=writer.run, args=(server.port, stopped)) for writer in writers]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    time.sleep(duration)
     for kind in WORK:
         work[kind] += int(server.metric(f"barograph_db_{kind}_total"))
     if not trust_late_answers:
@@ -168,6 +168,11 @@ def load(server, writers, seconds, strike, work, trust_late_answers):
     stopped.set()
     for thread in threads:
         thread.join()
+
+
+def seconds(chance, is_last):
+    """How long a round runs: any time, and once long enough for the flush that comes each second and merges after it."""
+    return 3.0 if is_last else chance.uniform(0.02, 1.6)
 
 
 def upkeep(server, chance):
@@ -190,7 +195,7 @@ def kill_rounds(rounds, seed, checks):
                 return report(checks, number, wrong, folder)
             strike = server.stop if chance.random() < 0.1 else server.kill
             threading.Thread(target=tolerant(upkeep), args=(server, chance)).start()
-            load(server, writers, chance.uniform(0.02, 1.5), strike, work, True)
+            load(server, writers, seconds(chance, number == rounds), strike, work, True)
             refused = [writer.refused for writer in writers if writer.refused]
             if refused and strike != server.stop:
                 return report(checks, number, refused, folder)
@@ -251,23 +256,23 @@ def power_rounds(rounds, seed, checks):
             skip(f"this machine forbids loop mounts of ext4: {error}")
         writers = [Writer(number, seed) for number in range(WRITERS)]
         for number in range(1, rounds + 1):
-            wrong = power_round(disk, folder, writers, chance, OPTIONS, work)
+            wrong = power_round(disk, folder, writers, chance, OPTIONS, work, number == rounds)
             if wrong:
                 return report(checks, number, wrong, folder)
         summary(checks, rounds, writers, work)
         unsynced = [Writer(number, seed + 1) for number in range(WRITERS)]
         disk = LoopMount(tempfile.mkdtemp(dir=folder))
         lossy = [*OPTIONS, "--durability=off"]
-        lost = any(power_round(disk, folder, unsynced, chance, lossy, work) for _ in range(3))
+        lost = any(power_round(disk, folder, unsynced, chance, lossy, work, False) for _ in range(3))
         checks.holds("without fsync the same shutdown loses samples", lost, "the test is blunt")
 
 
-def power_round(disk, folder, writers, chance, options, work):
+def power_round(disk, folder, writers, chance, options, work, is_last):
     """One load cut off by the shutdown of the file system, then a reopen; what is wrong after it."""
     server = Server(f"{disk.folder}/data", f"{folder}/log", *options)
     with disk.mounted():
         with server.running():
-            load(server, writers, chance.uniform(0.1, 2.0), disk.shut_down, work, False)
+            load(server, writers, seconds(chance, is_last), disk.shut_down, work, False)
             forget_refusals(writers)
     with disk.mounted(), server.running():
         return verify(server, writers)
