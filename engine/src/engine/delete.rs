@@ -58,13 +58,7 @@ impl Parts {
     /// Edits the head and adds the tombstone; the caller holds the commit lock. Returns the
     /// samples removed from the head.
     pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: Arc<Tombstone>) -> Result<u64> {
-        let (mut samples, mut freed) = (0, self.head.events.delete(&tombstone.matchers, tombstone.range));
-        for series in self.head.select(&tombstone.matchers)? {
-            let (removed, bytes) = series.delete(epoch, self.cutting(), tombstone.range);
-            samples += removed as u64;
-            freed += bytes as u64;
-        }
-        self.head.sub_sample_bytes(freed);
+        let samples = self.head.delete(epoch, self.cutting(), &tombstone.matchers, tombstone.range)?;
         let _structure = self.structure.lock();
         let mut next = (**self.catalogue.load()).clone();
         if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {

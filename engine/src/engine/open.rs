@@ -512,11 +512,7 @@ impl Replay {
     }
 
     fn apply_delete(&mut self, tombstone: Tombstone) -> Result<()> {
-        let mut freed = self.head.events.delete(&tombstone.matchers, tombstone.range);
-        for series in self.head.select(&tombstone.matchers)? {
-            freed += series.delete(EPOCH_AT_START, self.cutting, tombstone.range).1 as u64;
-        }
-        self.head.sub_sample_bytes(freed);
+        self.head.delete(EPOCH_AT_START, self.cutting, &tombstone.matchers, tombstone.range)?;
         self.tombstones.push(tombstone);
         Ok(())
     }

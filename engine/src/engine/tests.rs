@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::clock::ManualClock;
+use crate::head::Event;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
 use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
@@ -255,7 +256,18 @@ impl Harness {
         self.events.retain(|(t, labels), _| !(range.contains(*t) && matchers[0].matches_labels(labels)));
     }
 
+    /// Memory is counted to the byte: a count that drifts would refuse writes, or never.
+    fn check_memory(&self, after: &Op) {
+        let head = &self.engine().parts.head;
+        let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
+        let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+        let (frozen, active) = head.events.select(&any, TimeRange::ALL);
+        let events: u64 = frozen.iter().chain(&active).map(Event::memory_bytes).sum();
+        assert_eq!(head.sample_bytes(), samples as u64 + events, "memory after {after:?}");
+    }
+
     fn check(&self, after: &Op) {
+        self.check_memory(after);
         let view = self.engine().view();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
         let mut found = BTreeMap::new();
@@ -328,6 +340,16 @@ fn float_batch(series: u8, seconds: &[i64]) -> Batch {
         batch.push(&labels(series), YEAR_2024 + s * SECOND, Value::Float(s as f64));
     }
     batch
+}
+
+#[test]
+fn a_delete_gives_back_what_its_samples_took() {
+    let mut harness = Harness::new();
+    harness.append(1, 240, 1, 1, &Value::Float(0.0));
+    let delete = Op::Delete { series: None, from: 0, to: 240 };
+    harness.apply(&delete);
+    harness.check(&delete);
+    assert_eq!(harness.engine().stats().head_sample_bytes, 0);
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 use crate::Result;
 use crate::head::postings::HeadPostings;
 use crate::index::{PostingsSource, select};
-use crate::model::{Labels, Matcher, SeriesId};
+use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.
@@ -193,9 +193,37 @@ impl Head {
         self.sample_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts memory that samples gave back.
+    /// Counts memory that samples gave back: never more than was counted before, or appends
+    /// would wait for room that is there.
     pub fn sub_sample_bytes(&self, bytes: u64) {
-        self.sample_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.sample_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "{bytes} bytes given back of {before}");
+    }
+
+    /// Deletes the samples and events that are not set apart for a flush, in `range`, of the
+    /// series that meet all matchers; returns how many samples. The caller keeps appends out
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// None; see [`Head::select`].
+    pub fn delete(
+        &self,
+        epoch: Epoch,
+        cutting: Cutting,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<u64> {
+        let (mut samples, mut grown) = (0, 0);
+        let mut freed = self.events.delete(matchers, range);
+        for series in self.select(matchers)? {
+            let removed = series.delete(epoch, cutting, range);
+            samples += removed.samples as u64;
+            freed += u64::try_from(removed.bytes).unwrap_or(0);
+            grown += u64::try_from(-removed.bytes).unwrap_or(0);
+        }
+        self.add_sample_bytes(grown);
+        self.sub_sample_bytes(freed);
+        Ok(samples)
     }
 
     /// Bytes of samples and events.

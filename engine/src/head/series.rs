@@ -46,11 +46,12 @@ impl Unflushed {
         self.open.is_none() && self.closed.is_empty() && self.late.is_empty()
     }
 
+    /// The sum of what appends said that memory grew by. The open chunk itself is part of
+    /// its series, only its buffers count.
     fn memory_bytes(&self) -> usize {
         let chunks = self.closed.iter().map(|c| c.memory_bytes()).sum::<usize>();
-        chunks
-            + self.open.as_ref().map_or(0, OpenChunk::memory_bytes)
-            + self.late.len() * size_of::<(Timestamp, Value)>()
+        let open = self.open.as_ref().map_or(0, |c| c.memory_bytes() - size_of::<OpenChunk>());
+        chunks + open + self.late.len() * size_of::<(Timestamp, Value)>()
     }
 
     fn newest_in_order(&self) -> Option<Timestamp> {
@@ -137,6 +138,15 @@ pub struct Cutting {
     pub partition_width_ns: i64,
     /// Most samples of a chunk.
     pub chunk_samples: usize,
+}
+
+/// What a delete took out of a series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Removed {
+    /// Samples.
+    pub samples: usize,
+    /// By how much memory shrank; negative where it grew.
+    pub bytes: i64,
 }
 
 /// What a view keeps of a series' head data.
@@ -232,10 +242,9 @@ impl HeadSeries {
         HeadCopy { frozen: data.frozen.clone().filter(touches), active: data.active.copy(range) }
     }
 
-    /// Removes the active samples in `range`; returns how many, and by how many bytes
-    /// memory shrank. Frozen samples are the tombstone's to hide. The caller keeps appends
-    /// out meanwhile.
-    pub fn delete(&self, epoch: Epoch, cutting: Cutting, range: TimeRange) -> (usize, usize) {
+    /// Removes the active samples in `range`. Frozen samples are the tombstone's to hide.
+    /// The caller keeps appends out meanwhile.
+    pub fn delete(&self, epoch: Epoch, cutting: Cutting, range: TimeRange) -> Removed {
         let mut data = self.data.lock();
         if data.epoch != epoch.number {
             data.enter(epoch);
@@ -245,14 +254,25 @@ impl HeadSeries {
         let samples = run.len();
         run.retain(|t| !range.contains(t));
         if run.len() == samples {
-            return (0, 0);
+            return Removed::default();
         }
         data.active = Unflushed::default();
         for i in 0..run.len() {
             let value = run.exact_at(i).map_or(Value::Float(run.values[i]), Value::Int);
             data.append_slowly(cutting, run.timestamps[i], &value);
         }
-        (samples - run.len(), before.saturating_sub(data.active.memory_bytes()))
+        // What stays is packed anew and may take more buffer than it had.
+        let (after, samples) = (data.active.memory_bytes(), samples - run.len());
+        Removed { samples, bytes: before as i64 - after as i64 }
+    }
+}
+
+#[cfg(test)]
+impl HeadSeries {
+    /// What appends and deletes have said that its samples take.
+    pub fn memory_bytes(&self) -> usize {
+        let data = self.data.lock();
+        data.active.memory_bytes() + data.frozen.as_ref().map_or(0, |frozen| frozen.memory_bytes())
     }
 }
 
