@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
+use barograph_engine::codec::Effort;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SERIES: usize = 64;
@@ -58,9 +59,9 @@ impl Series {
         chunk
     }
 
-    fn sealed(&self) -> Vec<u8> {
+    fn sealed(&self, effort: Effort) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(KEY, &self.timestamps, self.values.as_values(), &mut bytes);
+        encode(KEY, &self.timestamps, self.values.as_values(), effort, &mut bytes);
         bytes
     }
 }
@@ -140,10 +141,10 @@ fn series(name: &str, random: &mut Random) -> Series {
 
 fn print_sizes(name: &str, series: &[Series]) {
     let samples = (series.len() * SAMPLES) as f64;
-    let stored: usize = series.iter().map(|one| one.sealed().len()).sum();
+    let stored = |effort| series.iter().map(|one| one.sealed(effort).len()).sum::<usize>() as f64 / samples;
     let open: usize = series.iter().map(|one| one.open_chunk().memory_bytes()).sum();
-    let (stored, open) = (stored as f64 / samples, open as f64 / samples);
-    println!("{name}: {stored:.3} bytes/sample stored, {open:.3} in memory");
+    let (fast, best, open) = (stored(Effort::Fast), stored(Effort::Best), open as f64 / samples);
+    println!("{name}: {fast:.3} bytes/sample stored fast, {best:.3} best, {open:.3} in memory");
 }
 
 fn bench(c: &mut Criterion) {
@@ -174,29 +175,31 @@ fn bench_set(c: &mut Criterion, name: &str, series: &[Series]) {
     group.bench_function("append", |b| {
         b.iter(|| series.iter().map(|one| black_box(one.open_chunk()).len()).sum::<usize>());
     });
-    group.bench_function("encode", |b| {
-        let mut bytes = Vec::new();
-        b.iter(|| {
-            for one in series {
-                bytes.clear();
-                encode(KEY, &one.timestamps, one.values.as_values(), &mut bytes);
-                black_box(&bytes);
-            }
+    for (name, effort) in [("fast", Effort::Fast), ("best", Effort::Best)] {
+        group.bench_function(format!("encode_{name}"), |b| {
+            let mut bytes = Vec::new();
+            b.iter(|| {
+                for one in series {
+                    bytes.clear();
+                    encode(KEY, &one.timestamps, one.values.as_values(), effort, &mut bytes);
+                    black_box(&bytes);
+                }
+            });
         });
-    });
-    let sealed: Vec<Vec<u8>> = series.iter().map(Series::sealed).collect();
-    group.bench_function("decode", |b| {
-        let mut scratch = Scratch::default();
-        b.iter(|| {
-            for bytes in &sealed {
-                timestamps.clear();
-                values.clear();
-                let chunk = Chunk::open(KEY, bytes).expect("a chunk just encoded");
-                chunk.decode(&mut scratch, &mut timestamps, &mut values).expect("a chunk just encoded");
-                black_box((&timestamps, &values));
-            }
+        let sealed: Vec<Vec<u8>> = series.iter().map(|one| one.sealed(effort)).collect();
+        group.bench_function(format!("decode_{name}"), |b| {
+            let mut scratch = Scratch::default();
+            b.iter(|| {
+                for bytes in &sealed {
+                    timestamps.clear();
+                    values.clear();
+                    let chunk = Chunk::open(KEY, bytes).expect("a chunk just encoded");
+                    chunk.decode(&mut scratch, &mut timestamps, &mut values).expect("a chunk just encoded");
+                    black_box((&timestamps, &values));
+                }
+            });
         });
-    });
+    }
     let open: Vec<OpenChunk> = series.iter().map(Series::open_chunk).collect();
     group.bench_function("decode_open", |b| {
         b.iter(|| {

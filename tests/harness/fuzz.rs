@@ -9,7 +9,7 @@ use std::{env, fs, process};
 
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
 use barograph_engine::codec::timestamps::Frame;
-use barograph_engine::codec::{CodecId, adaptive, varint};
+use barograph_engine::codec::{CodecId, Effort, adaptive, varint};
 use barograph_engine::head::record::RecordReader;
 use barograph_engine::index::encoding;
 use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
@@ -92,11 +92,12 @@ pub fn round_trip(data: &[u8]) {
         return;
     }
     let mut bytes = Vec::new();
+    let effort = if how & 0x80 == 0 { Effort::Fast } else { Effort::Best };
     if how & 1 == 0 {
         let values: Vec<f64> = raw.iter().map(|&raw| float(how, raw)).collect();
         let mut open = OpenChunk::new(ChunkKind::Float);
         timestamps.iter().zip(&values).for_each(|(&timestamp, &value)| open.push_float(timestamp, value));
-        encode(KEY, &timestamps, ChunkValues::Float(&values), &mut bytes);
+        encode(KEY, &timestamps, ChunkValues::Float(&values), effort, &mut bytes);
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         let (mut found, mut found_values) = (Vec::new(), Vec::new());
         open.decode(&mut found, &mut found_values);
@@ -108,7 +109,7 @@ pub fn round_trip(data: &[u8]) {
     } else {
         let mut open = OpenChunk::new(ChunkKind::Int);
         timestamps.iter().zip(&raw).for_each(|(&timestamp, &value)| open.push_int(timestamp, value));
-        encode(KEY, &timestamps, ChunkValues::Int(&raw), &mut bytes);
+        encode(KEY, &timestamps, ChunkValues::Int(&raw), effort, &mut bytes);
         let (mut found, mut found_values) = (Vec::new(), Vec::new());
         open.decode_ints(&mut found, &mut found_values);
         assert_eq!((&found, &found_values), (&timestamps, &raw));

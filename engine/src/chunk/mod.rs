@@ -34,6 +34,7 @@ pub mod open;
 pub mod run;
 pub mod sealed;
 
+use crate::codec::Effort;
 #[cfg(doc)]
 use crate::codec::{CodecId, varint};
 
@@ -43,6 +44,15 @@ pub use sealed::{Chunk, ChunkError, ChunkFault, ChunkValues, Scratch, encode};
 
 /// The most samples one chunk holds.
 pub const SAMPLES_MAX: usize = 65_536;
+
+/// How samples become stored chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealing {
+    /// Most samples of a chunk.
+    pub samples_max: usize,
+    /// What the codecs may spend.
+    pub effort: Effort,
+}
 
 /// What a chunk's values are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

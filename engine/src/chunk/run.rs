@@ -9,6 +9,7 @@
 //! R2. `exact` ascends by index, and holds every sample whose integer `values` rounds.
 
 use crate::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, sealed};
+use crate::codec::Effort;
 use crate::model::{TimeRange, Timestamp, Value};
 use crate::{Error, Result};
 
@@ -264,13 +265,20 @@ impl Run {
     }
 
     /// Encodes the samples of one span of [`Run::chunk_spans`].
-    pub fn encode_span(&self, key: &[u8], kind: ChunkKind, span: std::ops::Range<usize>, out: &mut Vec<u8>) {
+    pub fn encode_span(
+        &self,
+        key: &[u8],
+        kind: ChunkKind,
+        span: std::ops::Range<usize>,
+        effort: Effort,
+        out: &mut Vec<u8>,
+    ) {
         let timestamps = &self.timestamps[span.clone()];
         if kind == ChunkKind::Int {
             let ints: Vec<i64> = span.map(|i| self.exact_at(i).unwrap_or(self.values[i] as i64)).collect();
-            sealed::encode(key, timestamps, ChunkValues::Int(&ints), out);
+            sealed::encode(key, timestamps, ChunkValues::Int(&ints), effort, out);
         } else {
-            sealed::encode(key, timestamps, ChunkValues::Float(&self.values[span]), out);
+            sealed::encode(key, timestamps, ChunkValues::Float(&self.values[span]), effort, out);
         }
     }
 }
@@ -322,7 +330,7 @@ mod tests {
         let mut again = Run::default();
         for (kind, span) in spans {
             let mut bytes = Vec::new();
-            all.encode_span(b"key", kind, span, &mut bytes);
+            all.encode_span(b"key", kind, span, Effort::Best, &mut bytes);
             again.extend_from_chunk(b"key", &bytes, i64::MIN).unwrap();
         }
         assert_eq!(again, all);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{ChunkKind, SAMPLES_MAX};
 use crate::codec::timestamps::{self, Frame};
-use crate::codec::{CodecId, Fault, adaptive, varint};
+use crate::codec::{CodecId, Effort, Fault, adaptive, varint};
 
 const VERSION: u8 = 1;
 const KIND_MASK: u8 = 0x0f;
@@ -73,7 +73,7 @@ pub enum ChunkFault {
 /// Where there is no sample, or more than [`SAMPLES_MAX`], or not one value for each
 /// timestamp: the caller cuts chunks. Timestamps must ascend strictly (asserted in debug
 /// builds; a chunk that breaks it is refused by its reader).
-pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, out: &mut Vec<u8>) {
+pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, effort: Effort, out: &mut Vec<u8>) {
     let (kind, values_len) = match values {
         ChunkValues::Float(values) => (ChunkKind::Float, values.len()),
         ChunkValues::Int(values) => (ChunkKind::Int, values.len()),
@@ -86,19 +86,19 @@ pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, out: &mut
     let start = out.len();
     out.extend_from_slice(&[VERSION, kind as u8]);
     varint::write(out, count as u64 - 1);
-    encode_times(timestamps, out);
+    encode_times(timestamps, effort, out);
     let codec_at = out.len();
     out.push(0);
     let codec = match values {
-        ChunkValues::Float(values) => adaptive::encode_floats(values, out),
-        ChunkValues::Int(values) => adaptive::encode_ints(values, out),
+        ChunkValues::Float(values) => adaptive::encode_floats(values, effort, out),
+        ChunkValues::Int(values) => adaptive::encode_ints(values, effort, out),
     };
     out[codec_at] = codec.to_byte();
     let sum = checksum(key, &out[start..]);
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) {
+fn encode_times(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) {
     let is_regular = timestamps::is_regular(timestamps);
     // Of a regular column the first two tell what is whole.
     let telling = if is_regular { &timestamps[..timestamps.len().min(2)] } else { timestamps };
@@ -113,7 +113,7 @@ fn encode_times(timestamps: &[i64], out: &mut Vec<u8>) {
         return;
     }
     let mut section = Vec::new();
-    let codec = adaptive::encode_times(&in_units(timestamps, unit), &mut section);
+    let codec = adaptive::encode_times(&in_units(timestamps, unit), effort, &mut section);
     out.push(number | codec.to_byte());
     varint::write(out, section.len() as u64);
     out.extend_from_slice(&section);
@@ -163,9 +163,10 @@ pub struct Scratch {
 ///
 /// ```
 /// use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
+/// use barograph_engine::codec::Effort;
 ///
 /// let mut bytes = Vec::new();
-/// encode(b"key", &[10, 20, 30], ChunkValues::Float(&[0.5, 1.5, -0.0]), &mut bytes);
+/// encode(b"key", &[10, 20, 30], ChunkValues::Float(&[0.5, 1.5, -0.0]), Effort::Best, &mut bytes);
 ///
 /// let chunk = Chunk::open(b"key", &bytes)?;
 /// assert_eq!((chunk.count(), chunk.first(), chunk.last()), (3, 10, 30));

@@ -103,6 +103,11 @@ impl<'a> BitReader<'a> {
         BitReader { bytes, position: 0 }
     }
 
+    /// How many bits were read.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
     /// The next 57 bits at least; zeros past the end.
     #[inline]
     pub fn peek(&self) -> u64 {

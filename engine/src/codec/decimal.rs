@@ -16,7 +16,7 @@
 
 use super::patches::{self, Patches};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Fault, packed};
+use super::{Effort, Fault, packed};
 
 const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
@@ -44,12 +44,12 @@ struct Decimals {
 /// Appends the section of `values`, or returns false, and appends nothing, where too many
 /// are not decimal.
 #[must_use]
-pub fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
+pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
     let Some(decimals) = Decimals::find(values) else { return false };
     out.push(decimals.exponent as u8);
     patches::encode(values, &decimals.patches, out);
     varint::write(out, zigzag(decimals.integers[0]));
-    packed::encode(&decimals.integers, out);
+    packed::encode(&decimals.integers, effort, out);
     true
 }
 
@@ -156,7 +156,13 @@ mod tests {
     /// The section's length, or `None` where the floats are not decimal.
     fn round_trip(values: &[f64]) -> Option<usize> {
         let mut out = vec![3];
-        if !encode(values, &mut out) {
+        if encode(values, Effort::Best, &mut out) {
+            let mut decoded = Vec::new();
+            assert_eq!(decode(&out[1..], values.len(), &mut vec![1, 2], &mut decoded), Ok(()));
+            assert_same_bits(&decoded, values);
+        }
+        out.truncate(1);
+        if !encode(values, Effort::Fast, &mut out) {
             assert_eq!(out, [3]);
             return None;
         }
@@ -169,7 +175,11 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let mut out = Vec::new();
-        assert!(encode(&[1.5, 1.25, 1.0, 2.0, 0.75, 1.5, f64::from_bits(STALE_NAN_BITS)], &mut out));
+        assert!(encode(
+            &[1.5, 1.25, 1.0, 2.0, 0.75, 1.5, f64::from_bits(STALE_NAN_BITS)],
+            Effort::Fast,
+            &mut out
+        ));
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "02010dac0204190503004ab101");
     }
@@ -236,7 +246,7 @@ mod tests {
         #[test]
         fn flipped_bits(values in floats(1..200), flip in any::<prop::sample::Index>()) {
             let mut out = Vec::new();
-            if encode(&values, &mut out) {
+            if encode(&values, Effort::Fast, &mut out) {
                 let bit = flip.index(out.len() * 8);
                 out[bit / 8] ^= 1 << (bit % 8);
                 let mut decoded = Vec::new();

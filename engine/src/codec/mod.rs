@@ -17,6 +17,7 @@
 pub mod adaptive;
 pub mod bitpack;
 pub mod bits;
+pub mod blocks;
 pub mod buckets;
 pub mod decimal;
 pub mod gorilla;
@@ -25,10 +26,22 @@ pub mod near;
 pub mod packed;
 pub mod patches;
 mod plan;
+pub mod prefix;
+pub mod sparse;
 #[cfg(test)]
 pub(crate) mod test_data;
 pub mod timestamps;
+pub mod transform;
 pub mod varint;
+
+/// What an encoder may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// For chunks that are merged soon: quick to write, quickest to read.
+    Fast,
+    /// For chunks that stay: as small as the codecs can make them.
+    Best,
+}
 
 /// Names a codec in stored bytes. A number once given is never given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

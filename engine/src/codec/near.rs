@@ -17,7 +17,7 @@
 
 use super::patches::{self, Patches};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Fault, packed};
+use super::{Effort, Fault, packed};
 
 /// What floats are tried as fractions of.
 const DENOMINATORS: [f64; 28] = [
@@ -63,7 +63,7 @@ const PATCH_SHARE: usize = 6;
 /// Appends the section of `values`, or returns false, and appends nothing, where no
 /// denominator serves.
 #[must_use]
-pub fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
+pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
     let Some(index) = denominator(values) else { return false };
     let mut integers = Vec::with_capacity(values.len());
     let mut steps = Vec::with_capacity(values.len());
@@ -83,11 +83,11 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
     patches::encode(values, &strays, out);
     varint::write(out, zigzag(integers[0]));
     let mut packed = Vec::new();
-    packed::encode(&integers, &mut packed);
+    packed::encode(&integers, effort, &mut packed);
     varint::write(out, packed.len() as u64);
     out.extend_from_slice(&packed);
     varint::write(out, zigzag(steps[0]));
-    packed::encode(&steps, out);
+    packed::encode(&steps, effort, out);
     true
 }
 
@@ -158,7 +158,13 @@ mod tests {
     /// The section's length, or `None` where no denominator serves.
     fn round_trip(values: &[f64]) -> Option<usize> {
         let mut out = vec![3];
-        if !encode(values, &mut out) {
+        if encode(values, Effort::Best, &mut out) {
+            let mut decoded = Vec::new();
+            assert_eq!(decode(&out[1..], values.len(), &mut vec![1, 2], &mut decoded), Ok(()));
+            assert_same_bits(&decoded, values);
+        }
+        out.truncate(1);
+        if !encode(values, Effort::Fast, &mut out) {
             assert_eq!(out, [3]);
             return None;
         }
@@ -171,7 +177,11 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let mut out = Vec::new();
-        assert!(encode(&[0.066, 0.06599999999999999, 0.067, 0.1 + 0.2, 1.0 / 8.0, 0.068, -0.0], &mut out));
+        assert!(encode(
+            &[0.066, 0.06599999999999999, 0.067, 0.1 + 0.2, 1.0 / 8.0, 0.068, -0.0],
+            Effort::Fast,
+            &mut out
+        ));
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "0f010c000000000000008084010a000008000001ea3b020200000102006405");
     }
@@ -212,7 +222,7 @@ mod tests {
         #[test]
         fn flipped_bits(values in floats(1..200), flip in any::<prop::sample::Index>()) {
             let mut out = Vec::new();
-            if encode(&values, &mut out) {
+            if encode(&values, Effort::Fast, &mut out) {
                 let bit = flip.index(out.len() * 8);
                 out[bit / 8] ^= 1 << (bit % 8);
                 let mut decoded = Vec::new();

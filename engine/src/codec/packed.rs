@@ -1,10 +1,10 @@
-//! Integers as bit-packed residuals of a simple prediction: the stage that timestamps,
-//! integer values and decimal floats share.
+//! Integers as residuals of a simple prediction: the stage that timestamps, integer
+//! values and decimal floats share.
 //!
-//! The writer predicts each integer from its place ([`Transform`]), judging the four ways
-//! by a sample, and packs what is left in blocks, each at the width that makes it
-//! smallest. The few residuals that need more bits than that are patches behind the block;
-//! a column that seldom changes is a width of zero and some patches.
+//! The writer predicts each integer from its place ([`Transform`]) and stores what is left
+//! in one of three ways ([`Stage`]). For a fast chunk it judges the predictions by a sample
+//! and packs blocks of bits, which decode at the speed of memory; for the best chunk it
+//! counts every residual and takes the smallest of all.
 //!
 //! All arithmetic is modulo 2^64 and exact over the whole of `i64`.
 //!
@@ -13,78 +13,44 @@
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
-//! | transform | 1 | low 2 bits: [`Transform`]; bit 2: a divisor follows; others zero |
+//! | head | 1 | bits 0 and 1: [`Transform`]; bit 2: a divisor follows; bits 3 and 4: [`Stage`]; others zero |
 //! | divisor | varint | at least 2; absent: 1 |
 //! | slope | varint | zigzag; for `Line`: of `m` per sample, times 2^16; for `Delta2`: the first difference; absent for others |
 //! | base | varint | zigzag; what residuals are counted from |
-//! | blocks | | of 256 residuals, the last with what is left, none without residuals |
-//!
-//! | block field | bytes | meaning |
-//! |---|---|---|
-//! | width | 1 | low 7 bits: 0 to 64; high bit: residuals are zigzag of the difference from the base's centre, else the difference from the base |
-//! | centre | varint | only with the high bit: zigzag, added to the base |
-//! | patches | 1 | how many |
-//! | residuals | packed | low bits of each, see [`bitpack`](super::bitpack) |
-//! | patch, each | varint, varint | residuals between it and the patch before; high bits, shifted down by the width |
+//! | residuals | rest | as the stage has them: [`blocks`], [`prefix`] or [`sparse`]; the latter two hold the zigzag of the difference from the base |
 //!
 //! Residuals are of the integers behind the first (`Delta2`: behind the second).
 
-use super::bitpack::{pack, packed_len, unpack};
+use super::blocks::{BLOCK, BlockFrame, decode_block, encode_block};
+use super::plan::{self, Plan};
+use super::transform::{Rebuild, Transform, to_residuals};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Fault, plan};
+use super::{Effort, Fault, prefix, sparse};
 
-/// Residuals in a block.
-pub const BLOCK: usize = 256;
+#[cfg(doc)]
+use super::blocks;
 
 const TRANSFORM_MASK: u8 = 0x03;
 const DIVISOR_FLAG: u8 = 0x04;
-const ZIGZAG_FLAG: u8 = 0x80;
-/// Fraction bits of a line's slope.
-pub const SLOPE_BITS: u32 = 16;
+const STAGE_SHIFT: u32 = 3;
+const STAGE_MASK: u8 = 0x18;
+/// Columns shorter than this are not worth a code of their own.
+const CODED_MIN: usize = 32;
 
-/// How an integer is predicted; what the prediction misses is its residual.
+/// How residuals are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Transform {
-    /// Not at all.
-    Frame = 0,
-    /// By the one before: residuals are differences.
-    Delta = 1,
-    /// By the one before and its difference: residuals are changes of the difference.
-    Delta2 = 2,
-    /// By a straight line through the first: a clock with jitter has residuals of the
-    /// jitter's size, where differences would have 1.4 times it, and their changes 2.4 times.
-    Line = 3,
-}
-
-impl Transform {
-    /// All of them, simplest first.
-    pub const ALL: [Transform; 4] = [Transform::Frame, Transform::Delta, Transform::Delta2, Transform::Line];
-
-    /// The first integer that has a residual.
-    pub fn start(self) -> usize {
-        if self == Transform::Delta2 { 2 } else { 1 }
-    }
-
-    /// The residual of `m[i]`; `i` is not before the start.
-    #[inline]
-    pub fn residual(self, m: &[i64], i: usize, slope: i64) -> i64 {
-        match self {
-            Transform::Frame => m[i],
-            Transform::Delta => m[i].wrapping_sub(m[i - 1]),
-            Transform::Delta2 => m[i].wrapping_sub(m[i - 1].wrapping_mul(2)).wrapping_add(m[i - 2]),
-            Transform::Line => m[i].wrapping_sub(on_line(slope, i as i64)),
-        }
-    }
-}
-
-#[inline]
-fn on_line(slope: i64, i: i64) -> i64 {
-    slope.wrapping_mul(i) >> SLOPE_BITS
+pub enum Stage {
+    /// In blocks of bits.
+    Blocks = 0,
+    /// In a prefix code of the column's own.
+    Prefix = 1,
+    /// As the gaps between those that are not zero, and what stands there.
+    Sparse = 2,
 }
 
 /// Appends the section of `values`, at least one, without the first.
-pub fn encode(values: &[i64], out: &mut Vec<u8>) {
+pub fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
     let Some(&first) = values.first() else { return };
     let mut m: Vec<i64> = values.iter().map(|value| value.wrapping_sub(first)).collect();
     let divisor = plan::common_divisor(&m);
@@ -92,20 +58,23 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
         let divisor = divisor as i64;
         m.iter_mut().for_each(|value| *value /= divisor);
     }
-    let plan = plan::choose(&m);
-    let has_divisor = if divisor > 1 { DIVISOR_FLAG } else { 0 };
-    out.push(plan.transform as u8 | has_divisor);
-    if divisor > 1 {
-        varint::write(out, divisor);
+    let start = out.len();
+    encode_blocks(&mut m.clone(), divisor, out);
+    if effort == Effort::Best && values.len() >= CODED_MIN {
+        let mut coded = Vec::with_capacity(out.len() - start);
+        encode_coded(&mut m, divisor, &mut coded);
+        if coded.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&coded);
+        }
     }
-    if matches!(plan.transform, Transform::Delta2 | Transform::Line) {
-        varint::write(out, zigzag(plan.slope));
-    }
+}
 
-    let start = plan.transform.start();
-    let mut residuals = m;
-    to_residuals(&mut residuals, plan.transform, plan.slope);
-    let residuals = residuals.get(start..).unwrap_or_default();
+fn encode_blocks(m: &mut [i64], divisor: u64, out: &mut Vec<u8>) {
+    let plan = plan::choose(m);
+    write_head(&plan, Stage::Blocks, divisor, out);
+    to_residuals(m, plan.transform, plan.slope);
+    let residuals = m.get(plan.transform.start()..).unwrap_or_default();
     let base = plan::base(residuals, plan.centre, plan.spread);
     varint::write(out, zigzag(base));
     for block in residuals.chunks(BLOCK) {
@@ -113,67 +82,35 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Replaces integers by their residuals, from the back so that none is read too late.
-fn to_residuals(m: &mut [i64], transform: Transform, slope: i64) {
-    match transform {
-        Transform::Frame => {}
-        Transform::Delta => {
-            for i in (1..m.len()).rev() {
-                m[i] = m[i].wrapping_sub(m[i - 1]);
-            }
-        }
-        Transform::Delta2 => {
-            for i in (2..m.len()).rev() {
-                m[i] = m[i].wrapping_sub(m[i - 1].wrapping_mul(2)).wrapping_add(m[i - 2]);
-            }
-        }
-        Transform::Line => {
-            for (i, value) in m.iter_mut().enumerate() {
-                *value = value.wrapping_sub(on_line(slope, i as i64));
-            }
+fn encode_coded(m: &mut [i64], divisor: u64, out: &mut Vec<u8>) {
+    let plan = plan::choose_by_all(m);
+    to_residuals(m, plan.transform, plan.slope);
+    let residuals = m.get(plan.transform.start()..).unwrap_or_default();
+    let around: Vec<u64> = residuals.iter().map(|r| zigzag(r.wrapping_sub(plan.centre))).collect();
+    let mut body = Vec::with_capacity(around.len() / 2);
+    prefix::encode(&around, &mut body);
+    let mut stage = Stage::Prefix;
+    if sparse::may_suit(&around) {
+        let mut other = Vec::with_capacity(body.len());
+        sparse::encode(&around, &mut other);
+        if other.len() < body.len() {
+            (stage, body) = (Stage::Sparse, other);
         }
     }
+    write_head(&plan, stage, divisor, out);
+    varint::write(out, zigzag(plan.centre));
+    out.extend_from_slice(&body);
 }
 
-fn encode_block(residuals: &[i64], base: i64, centre: i64, out: &mut Vec<u8>) {
-    let mut above = [0; BLOCK];
-    let mut around = [0; BLOCK];
-    let (above, around) = (&mut above[..residuals.len()], &mut around[..residuals.len()]);
-    for ((&residual, above), around) in residuals.iter().zip(&mut *above).zip(&mut *around) {
-        *above = residual.wrapping_sub(base) as u64;
-        *around = zigzag(residual.wrapping_sub(centre));
+fn write_head(plan: &Plan, stage: Stage, divisor: u64, out: &mut Vec<u8>) {
+    let has_divisor = if divisor > 1 { DIVISOR_FLAG } else { 0 };
+    out.push(plan.transform as u8 | has_divisor | (stage as u8) << STAGE_SHIFT);
+    if divisor > 1 {
+        varint::write(out, divisor);
     }
-    let (width_above, cost_above) = plan::width(above);
-    let (width_around, cost_around) = plan::width(around);
-    let centre = zigzag(centre.wrapping_sub(base));
-    let (packed, width) = if cost_around + varint::len(centre) < cost_above {
-        out.push(width_around as u8 | ZIGZAG_FLAG);
-        varint::write(out, centre);
-        (around, width_around)
-    } else {
-        out.push(width_above as u8);
-        (above, width_above)
-    };
-    let patch = |residual: u64| residual.checked_shr(width).filter(|&high| high != 0);
-    let patches = packed.iter().filter(|&&residual| patch(residual).is_some()).count();
-    out.push(patches as u8);
-    pack(packed, width, out);
-    let mut next = 0;
-    for (i, high) in packed.iter().enumerate().filter_map(|(i, &residual)| Some((i, patch(residual)?))) {
-        varint::write(out, (i - next) as u64);
-        varint::write(out, high);
-        next = i + 1;
+    if matches!(plan.transform, Transform::Delta2 | Transform::Line) {
+        varint::write(out, zigzag(plan.slope));
     }
-}
-
-/// How a section's integers follow from its residuals.
-struct Rebuild {
-    transform: Transform,
-    /// Of results.
-    first: i64,
-    /// Of results per `m`: the divisor times the caller's unit.
-    scale: i64,
-    slope: i64,
 }
 
 /// Decodes the section of `count` integers, at least one, and appends each times `unit`.
@@ -182,146 +119,59 @@ struct Rebuild {
 /// The fault of a section that is too short, too long or malformed; `out` then holds at most
 /// `count` integers of rubbish behind its old length.
 pub fn decode(section: &[u8], first: i64, count: usize, unit: i64, out: &mut Vec<i64>) -> Result<(), Fault> {
-    let mut at = 0;
     let head = *section.first().ok_or(Fault::Truncated)?;
-    at += 1;
-    let transform = Transform::ALL[usize::from(head & TRANSFORM_MASK)];
-    if head & !(TRANSFORM_MASK | DIVISOR_FLAG) != 0 {
+    let mut at = 1;
+    if head & !(TRANSFORM_MASK | DIVISOR_FLAG | STAGE_MASK) != 0 {
         return Err(Fault::Field);
     }
+    let transform = Transform::ALL[usize::from(head & TRANSFORM_MASK)];
     let divisor = if head & DIVISOR_FLAG != 0 { varint::read(section, &mut at)? } else { 1 };
     let sloped = matches!(transform, Transform::Delta2 | Transform::Line);
     let slope = if sloped { unzigzag(varint::read(section, &mut at)?) } else { 0 };
     let base = unzigzag(varint::read(section, &mut at)?);
-    let rebuild = Rebuild {
-        transform,
-        first: first.wrapping_mul(unit),
-        scale: (divisor as i64).wrapping_mul(unit),
-        slope,
-    };
-    rebuild.decode(section, at, base, count, out)
-}
-
-impl Rebuild {
-    fn decode(
-        &self,
-        section: &[u8],
-        mut at: usize,
-        base: i64,
-        count: usize,
-        out: &mut Vec<i64>,
-    ) -> Result<(), Fault> {
-        out.push(self.first);
-        let mut state = State { value: self.first, step: 0, line: 0 };
-        let mut left = count.saturating_sub(1);
-        if self.transform == Transform::Delta2 && left > 0 {
-            state.step = self.slope.wrapping_mul(self.scale);
-            state.value = state.value.wrapping_add(state.step);
-            out.push(state.value);
-            left -= 1;
-        }
-        let mut buffer = [0u64; BLOCK];
-        while left > 0 {
-            let block = &mut buffer[..left.min(BLOCK)];
-            let frame = decode_block(section, &mut at, base, block)?;
-            self.append(block, frame, &mut state, out);
-            left -= block.len();
-        }
-        if at < section.len() { Err(Fault::Trailing) } else { Ok(()) }
-    }
-
-    /// Turns residuals into integers.
-    fn append(&self, block: &[u64], frame: BlockFrame, state: &mut State, out: &mut Vec<i64>) {
-        let BlockFrame { origin, is_zigzag } = frame;
-        let origin = origin.wrapping_mul(self.scale);
-        if is_zigzag {
-            let scale = self.scale;
-            self.append_scaled(block, |u| origin.wrapping_add(unzigzag(u).wrapping_mul(scale)), state, out);
-        } else if self.scale == 1 {
-            self.append_scaled(block, |u| origin.wrapping_add(u as i64), state, out);
-        } else {
-            let scale = self.scale;
-            self.append_scaled(block, |u| origin.wrapping_add((u as i64).wrapping_mul(scale)), state, out);
-        }
-    }
-
-    #[inline]
-    fn append_scaled(
-        &self,
-        block: &[u64],
-        residual: impl Fn(u64) -> i64,
-        state: &mut State,
-        out: &mut Vec<i64>,
-    ) {
-        let State { mut value, mut step, mut line } = *state;
-        match self.transform {
-            Transform::Frame => {
-                let first = self.first;
-                out.extend(block.iter().map(|&u| first.wrapping_add(residual(u))));
-            }
-            Transform::Delta => out.extend(block.iter().map(|&u| {
-                value = value.wrapping_add(residual(u));
-                value
-            })),
-            Transform::Delta2 => out.extend(block.iter().map(|&u| {
-                step = step.wrapping_add(residual(u));
-                value = value.wrapping_add(step);
-                value
-            })),
-            Transform::Line => {
-                let Rebuild { first, scale, slope, .. } = *self;
-                out.extend(block.iter().map(|&u| {
-                    line = line.wrapping_add(slope);
-                    let expected = (line >> SLOPE_BITS).wrapping_mul(scale);
-                    first.wrapping_add(expected).wrapping_add(residual(u))
-                }));
-            }
-        }
-        *state = State { value, step, line };
+    let scale = (divisor as i64).wrapping_mul(unit);
+    let rebuild = Rebuild { transform, first: first.wrapping_mul(unit), scale, slope };
+    let body = section.get(at..).ok_or(Fault::Truncated)?;
+    match (head & STAGE_MASK) >> STAGE_SHIFT {
+        0 => decode_blocks(body, base, count, &rebuild, out),
+        1 => decode_coded(body, base, count, &rebuild, prefix::decode, out),
+        2 => decode_coded(body, base, count, &rebuild, sparse::decode, out),
+        _ => Err(Fault::Field),
     }
 }
 
-/// Where a rebuilding stands between two blocks.
-#[derive(Clone, Copy)]
-struct State {
-    /// The last integer.
-    value: i64,
-    /// Its difference from the one before.
-    step: i64,
-    /// Slope times its index.
-    line: i64,
+fn decode_blocks(
+    body: &[u8],
+    base: i64,
+    count: usize,
+    rebuild: &Rebuild,
+    out: &mut Vec<i64>,
+) -> Result<(), Fault> {
+    let mut at = 0;
+    let (mut state, mut left) = rebuild.begin(count, out);
+    let mut buffer = [0u64; BLOCK];
+    while left > 0 {
+        let block = &mut buffer[..left.min(BLOCK)];
+        let frame = decode_block(body, &mut at, base, block)?;
+        rebuild.append(block, frame, &mut state, out);
+        left -= block.len();
+    }
+    if at < body.len() { Err(Fault::Trailing) } else { Ok(()) }
 }
 
-/// What a block's residuals are counted from.
-#[derive(Clone, Copy)]
-struct BlockFrame {
-    origin: i64,
-    is_zigzag: bool,
-}
-
-/// Fills `block` with residuals, patches applied.
-fn decode_block(section: &[u8], at: &mut usize, base: i64, block: &mut [u64]) -> Result<BlockFrame, Fault> {
-    let head = *section.get(*at).ok_or(Fault::Truncated)?;
-    *at += 1;
-    let (width, is_zigzag) = (u32::from(head & !ZIGZAG_FLAG), head & ZIGZAG_FLAG != 0);
-    if width > 64 {
-        return Err(Fault::Field);
-    }
-    let centre = if is_zigzag { unzigzag(varint::read(section, at)?) } else { 0 };
-    let patches = *section.get(*at).ok_or(Fault::Truncated)?;
-    *at += 1;
-    let bytes = section.get(*at..*at + packed_len(block.len(), width)).ok_or(Fault::Truncated)?;
-    *at += bytes.len();
-    unpack(bytes, width, block);
-    let mut next = 0usize;
-    for _ in 0..patches {
-        let gap = usize::try_from(varint::read(section, at)?).map_err(|_| Fault::Field)?;
-        let high = varint::read(section, at)?;
-        let residual = next.checked_add(gap).and_then(|i| block.get_mut(i)).ok_or(Fault::Field)?;
-        *residual |= high.wrapping_shl(width);
-        next += gap + 1;
-    }
-    Ok(BlockFrame { origin: base.wrapping_add(centre), is_zigzag })
+fn decode_coded(
+    body: &[u8],
+    base: i64,
+    count: usize,
+    rebuild: &Rebuild,
+    decode: fn(&[u8], &mut [u64]) -> Result<(), Fault>,
+    out: &mut Vec<i64>,
+) -> Result<(), Fault> {
+    let (mut state, left) = rebuild.begin(count, out);
+    let mut residuals = vec![0u64; left];
+    decode(body, &mut residuals)?;
+    rebuild.append(&residuals, BlockFrame { origin: base, is_zigzag: true }, &mut state, out);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -331,13 +181,23 @@ mod tests {
     use super::*;
     use crate::codec::test_data::{integers, times};
 
-    fn round_trip(values: &[i64]) -> usize {
+    fn encoded(values: &[i64], effort: Effort) -> Vec<u8> {
         let mut out = vec![3];
-        encode(values, &mut out);
-        let mut decoded = vec![5];
-        assert_eq!(decode(&out[1..], values[0], values.len(), 1, &mut decoded), Ok(()));
-        assert_eq!(&decoded[1..], values);
-        out.len() - 1
+        encode(values, effort, &mut out);
+        out.split_off(1)
+    }
+
+    /// The bytes of a fast section.
+    fn round_trip(values: &[i64]) -> usize {
+        let [fast, best] = [Effort::Fast, Effort::Best].map(|effort| {
+            let section = encoded(values, effort);
+            let mut decoded = vec![5];
+            assert_eq!(decode(&section, values[0], values.len(), 1, &mut decoded), Ok(()), "{effort:?}");
+            assert_eq!(&decoded[1..], values, "{effort:?}");
+            section.len()
+        });
+        assert!(best <= fast);
+        fast
     }
 
     #[test]
@@ -347,8 +207,7 @@ mod tests {
             (&[7, 7, 8, 7, 5], "000302002e"),
             (&[0, 1000, 3000, 2000, 1_000_000_000], "04e807020201d8038fa10f"),
         ] {
-            let mut out = Vec::new();
-            encode(values, &mut out);
+            let out = encoded(values, Effort::Fast);
             let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, golden, "{values:?}");
         }
@@ -375,9 +234,10 @@ mod tests {
             (Transform::Line, (0..1000).map(|i| i * 1000 + noise(i)).collect()),
         ];
         for (transform, values) in cases {
-            let mut out = Vec::new();
-            encode(&values, &mut out);
-            assert_eq!(out[0] & TRANSFORM_MASK, transform as u8, "{transform:?}");
+            for effort in [Effort::Fast, Effort::Best] {
+                let head = encoded(&values, effort)[0];
+                assert_eq!(head & TRANSFORM_MASK, transform as u8, "{transform:?} {effort:?}");
+            }
             assert!(round_trip(&values) < 600, "{transform:?}: {} bytes", round_trip(&values));
         }
     }
@@ -417,17 +277,18 @@ mod tests {
         #[test]
         fn times_round_trip_in_units(values in times(1..300), unit in 1i64..1_000_000_000) {
             round_trip(&values);
-            let mut out = Vec::new();
-            encode(&values, &mut out);
-            let mut decoded = Vec::new();
-            prop_assert_eq!(decode(&out, values[0], values.len(), unit, &mut decoded), Ok(()));
             let expected: Vec<i64> = values.iter().map(|value| value.wrapping_mul(unit)).collect();
-            prop_assert_eq!(decoded, expected);
+            for effort in [Effort::Fast, Effort::Best] {
+                let out = encoded(&values, effort);
+                let mut decoded = Vec::new();
+                prop_assert_eq!(decode(&out, values[0], values.len(), unit, &mut decoded), Ok(()));
+                prop_assert_eq!(&decoded, &expected);
+            }
         }
 
         #[test]
         fn hostile_bytes(
-            bytes in prop::collection::vec(any::<u8>(), 0..300), head in 0u8..8, first in any::<i64>(),
+            bytes in prop::collection::vec(any::<u8>(), 0..300), head in 0u8..32, first in any::<i64>(),
             count in 1usize..2000, unit in any::<i64>(),
         ) {
             let mut decoded = Vec::new();
@@ -437,9 +298,10 @@ mod tests {
         }
 
         #[test]
-        fn flipped_bits(values in integers(1..300), flip in any::<prop::sample::Index>()) {
-            let mut out = Vec::new();
-            encode(&values, &mut out);
+        fn flipped_bits(
+            values in integers(1..300), flip in any::<prop::sample::Index>(), is_best in any::<bool>(),
+        ) {
+            let mut out = encoded(&values, if is_best { Effort::Best } else { Effort::Fast });
             let bit = flip.index(out.len() * 8);
             out[bit / 8] ^= 1 << (bit % 8);
             let mut decoded = Vec::new();

@@ -3,8 +3,9 @@
 //! They cost size when they are poor, never correctness: the section says what was chosen.
 //! Transform and centre are judged by a sample, widths by exact size.
 
-use super::packed::{BLOCK, SLOPE_BITS, Transform};
-use super::varint;
+use super::blocks::width;
+use super::transform::{SLOPE_BITS, Transform, to_residuals};
+use super::{prefix, varint};
 
 /// Residuals looked at for each transform.
 const SAMPLE: usize = 64;
@@ -57,6 +58,31 @@ pub fn choose(m: &[i64]) -> Plan {
     best.expect("a frame is always possible").1
 }
 
+/// Chooses the transform whose residuals take the fewest bits in a prefix code. Looks at
+/// all of them.
+pub fn choose_by_all(m: &[i64]) -> Plan {
+    let mut best: Option<(f64, Plan)> = None;
+    let mut sorted = Vec::with_capacity(m.len());
+    for transform in Transform::ALL {
+        let Some(slope) = slope(m, transform) else { continue };
+        let mut residuals = m.to_vec();
+        to_residuals(&mut residuals, transform, slope);
+        let residuals = residuals.get(transform.start()..).unwrap_or_default();
+        sorted.clear();
+        sorted.extend_from_slice(residuals);
+        let centre = match sorted.len() {
+            0 => 0,
+            len => *sorted.select_nth_unstable(len / 2).1,
+        };
+        let around = residuals.iter().map(|residual| varint::zigzag(residual.wrapping_sub(centre)));
+        let bits = prefix::Counts::of(around).bits();
+        if best.as_ref().is_none_or(|(least, _)| bits < *least) {
+            best = Some((bits, Plan { transform, slope, centre, spread: 0 }));
+        }
+    }
+    best.expect("a frame is always possible").1
+}
+
 /// The slope of a transform, 0 for those that need none; `None` where it does not fit the column.
 fn slope(m: &[i64], transform: Transform) -> Option<i64> {
     let last_index = m.len().wrapping_sub(1) as i64;
@@ -102,36 +128,6 @@ pub fn base(residuals: &[i64], centre: i64, spread: u64) -> i64 {
     residuals.iter().copied().filter(|&residual| residual >= floor).min().unwrap_or(centre)
 }
 
-/// The width that makes a block smallest, and the bytes it then takes.
-pub fn width(residuals: &[u64]) -> (u32, usize) {
-    let mut count_of = [0u32; 65];
-    for residual in residuals {
-        count_of[64usize.wrapping_sub(residual.leading_zeros() as usize)] += 1;
-    }
-    let widest = count_of.iter().rposition(|&count| count > 0).unwrap_or(0);
-    let mut best = (widest as u32, (residuals.len() * widest).div_ceil(8));
-    let mut patched = 0;
-    for width in (0..widest).rev() {
-        patched += count_of[width + 1] as usize;
-        let patches: usize =
-            (width + 1..=widest).map(|bits| count_of[bits] as usize * patch_len(bits - width)).sum();
-        let size = (residuals.len() * width).div_ceil(8) + patches;
-        if size < best.1 && patched < BLOCK {
-            best = (width as u32, size);
-        }
-        // Patches only become more, and longer, below; their number must fit a byte.
-        if patches > best.1 {
-            break;
-        }
-    }
-    best
-}
-
-/// Bytes of a patch whose residual is `bits` wider than the block.
-fn patch_len(bits: usize) -> usize {
-    1 + bits.div_ceil(7)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,17 +139,6 @@ mod tests {
         assert_eq!(common_divisor(&[0, 12, 7]), 1);
         assert_eq!(common_divisor(&[0, i64::MIN]), 1);
         assert_eq!(common_divisor(&[0, i64::MIN, 1 << 62]), 1 << 62);
-    }
-
-    #[test]
-    fn widths() {
-        assert_eq!(width(&[0; 100]), (0, 0));
-        assert_eq!(width(&[7; 16]), (3, 6));
-        let mut strays = [7; 128];
-        (strays[5], strays[99]) = (1 << 30, u64::MAX);
-        assert_eq!(width(&strays), (3, 48 + 5 + 10));
-        assert_eq!(width(&[u64::MAX; 8]), (64, 64));
-        assert_eq!(width(&[]), (0, 0));
     }
 
     #[test]

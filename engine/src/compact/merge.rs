@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::chunk::Run;
+use crate::chunk::{Run, Sealing};
+use crate::codec::Effort;
 use crate::compact::count;
 use crate::engine::Parts;
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
@@ -74,7 +75,8 @@ impl Parts {
         let groups = self.group_ids(inputs)?;
         let mut tables = Tables::new(&*self.kv);
         let prefix = self.fresh_prefix(partition);
-        let mut writer = GenerationWriter::new(&mut tables, prefix, inputs.cut, self.options.chunk_samples);
+        let sealing = Sealing { samples_max: self.options.chunk_samples, effort: Effort::Best };
+        let mut writer = GenerationWriter::new(&mut tables, prefix, inputs.cut, sealing);
         let mut output =
             Output { prefix, record: GenerationRecord::default(), fingerprint: 0, emptied: Vec::new() };
         let mut labels_by_id: BTreeMap<u64, &Labels> = BTreeMap::new();

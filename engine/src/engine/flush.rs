@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::chunk::Sealing;
+use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, HeadSeries, Unflushed};
 use crate::model::{PartitionId, TimeRange};
@@ -210,7 +212,8 @@ impl Parts {
         let (first, last) = partition.bounds(cutting.partition_width_ns);
         let span = TimeRange::inclusive(first, last);
         let prefix = self.fresh_prefix(partition);
-        let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, cutting.chunk_samples);
+        let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
+        let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
         let mut indexed = Vec::new();
         for &index in &work.series {
             let (series, unflushed) = &frozen[index];

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use roaring::RoaringTreemap;
 
-use crate::chunk::Run;
+use crate::chunk::{Run, Sealing};
 use crate::index::{PostingsSource, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
@@ -99,7 +99,7 @@ impl<'a> Tables<'a> {
 pub struct GenerationWriter<'t, 'a> {
     tables: &'t mut Tables<'a>,
     prefix: Prefix,
-    chunk_samples: usize,
+    sealing: Sealing,
     record: GenerationRecord,
     postings: HashMap<(String, String), Vec<u64>>,
     buffer: Vec<u8>,
@@ -107,7 +107,7 @@ pub struct GenerationWriter<'t, 'a> {
 
 impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// Starts a generation under `prefix`, which nothing was ever written under.
-    pub fn new(tables: &'t mut Tables<'a>, prefix: Prefix, cut: u64, chunk_samples: usize) -> Self {
+    pub fn new(tables: &'t mut Tables<'a>, prefix: Prefix, cut: u64, sealing: Sealing) -> Self {
         let record = GenerationRecord {
             cut,
             deletes_applied: 0,
@@ -121,14 +121,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             last: Timestamp::MIN,
             merged: false,
         };
-        GenerationWriter {
-            tables,
-            prefix,
-            chunk_samples,
-            record,
-            postings: HashMap::new(),
-            buffer: Vec::new(),
-        }
+        GenerationWriter { tables, prefix, sealing, record, postings: HashMap::new(), buffer: Vec::new() }
     }
 
     /// Writes a series' record and collects its postings. Ids must ascend.
@@ -151,12 +144,12 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// # Errors
     /// The table could not be written.
     pub fn add_samples(&mut self, id: SeriesId, run: &Run) -> Result<()> {
-        for (kind, span) in run.chunk_spans(self.chunk_samples) {
+        for (kind, span) in run.chunk_spans(self.sealing.samples_max) {
             let (first, last) = (run.timestamps[span.start], run.timestamps[span.end - 1]);
             let key = self.prefix.chunk(id, first);
             self.buffer.clear();
             let samples = span.len() as u64;
-            run.encode_span(&key, kind, span, &mut self.buffer);
+            run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
             self.tables.chunks.put(&key, &self.buffer)?;
             self.count_span(first, last);
             self.record.chunks += 1;

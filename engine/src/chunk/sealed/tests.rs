@@ -4,10 +4,15 @@ use super::*;
 use crate::codec::test_data::{assert_same_bits, floats, integers, times};
 
 const KEY: &[u8] = b"class tier partition series";
+const EFFORTS: [Effort; 2] = [Effort::Fast, Effort::Best];
 
 fn encoded(timestamps: &[i64], values: ChunkValues<'_>) -> Vec<u8> {
+    encoded_with(timestamps, values, Effort::Fast)
+}
+
+fn encoded_with(timestamps: &[i64], values: ChunkValues<'_>, effort: Effort) -> Vec<u8> {
     let mut out = vec![0xcc];
-    encode(KEY, timestamps, values, &mut out);
+    encode(KEY, timestamps, values, effort, &mut out);
     out.split_off(1)
 }
 
@@ -185,28 +190,32 @@ proptest! {
     #[test]
     fn floats_come_back(timestamps in times(1..300), values in floats(300..301)) {
         let values = &values[..timestamps.len()];
-        let bytes = encoded(&timestamps, ChunkValues::Float(values));
-        let chunk = Chunk::open(KEY, &bytes).unwrap();
-        prop_assert_eq!(chunk.kind(), ChunkKind::Float);
-        prop_assert_eq!(chunk.count(), timestamps.len());
-        prop_assert_eq!((chunk.first(), chunk.last()), (timestamps[0], timestamps[timestamps.len() - 1]));
-        let (found, found_values) = decoded(&bytes).unwrap();
-        prop_assert_eq!(&found, &timestamps);
-        assert_same_bits(&found_values, values);
+        for effort in EFFORTS {
+            let bytes = encoded_with(&timestamps, ChunkValues::Float(values), effort);
+            let chunk = Chunk::open(KEY, &bytes).unwrap();
+            prop_assert_eq!(chunk.kind(), ChunkKind::Float);
+            prop_assert_eq!(chunk.count(), timestamps.len());
+            prop_assert_eq!((chunk.first(), chunk.last()), (timestamps[0], timestamps[timestamps.len() - 1]));
+            let (found, found_values) = decoded(&bytes).unwrap();
+            prop_assert_eq!(&found, &timestamps);
+            assert_same_bits(&found_values, values);
+        }
     }
 
     #[test]
     fn integers_come_back(timestamps in times(1..300), values in integers(300..301)) {
         let values = &values[..timestamps.len()];
-        let bytes = encoded(&timestamps, ChunkValues::Int(values));
-        let chunk = Chunk::open(KEY, &bytes).unwrap();
-        prop_assert_eq!(chunk.kind(), ChunkKind::Int);
-        let (mut found, mut found_values) = (Vec::new(), Vec::new());
-        chunk.decode_ints(&mut found, &mut found_values).unwrap();
-        prop_assert_eq!(&found, &timestamps);
-        prop_assert_eq!(&found_values[..], values);
         let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
-        prop_assert_eq!(decoded(&bytes).unwrap().1, floats);
+        for effort in EFFORTS {
+            let bytes = encoded_with(&timestamps, ChunkValues::Int(values), effort);
+            let chunk = Chunk::open(KEY, &bytes).unwrap();
+            prop_assert_eq!(chunk.kind(), ChunkKind::Int);
+            let (mut found, mut found_values) = (Vec::new(), Vec::new());
+            chunk.decode_ints(&mut found, &mut found_values).unwrap();
+            prop_assert_eq!(&found, &timestamps);
+            prop_assert_eq!(&found_values[..], values);
+            prop_assert_eq!(&decoded(&bytes).unwrap().1, &floats);
+        }
     }
 
     #[test]
@@ -214,8 +223,9 @@ proptest! {
         timestamps in times(1..100),
         values in floats(100..101),
         flips in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        effort in prop::sample::select(&EFFORTS[..]),
     ) {
-        let mut bytes = encoded(&timestamps, ChunkValues::Float(&values[..timestamps.len()]));
+        let mut bytes = encoded_with(&timestamps, ChunkValues::Float(&values[..timestamps.len()]), effort);
         for flip in flips {
             let bit = flip.index((bytes.len() - CHECKSUM_LEN) * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

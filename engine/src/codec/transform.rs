@@ -1,0 +1,163 @@
+//! How an integer is predicted from its place in a column, and how it follows from what
+//! the prediction missed.
+//!
+//! All arithmetic is modulo 2^64 and exact over the whole of `i64`.
+
+use super::blocks::BlockFrame;
+use super::varint::unzigzag;
+
+/// Fraction bits of a line's slope.
+pub const SLOPE_BITS: u32 = 16;
+
+/// How an integer is predicted; what the prediction misses is its residual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Transform {
+    /// Not at all.
+    Frame = 0,
+    /// By the one before: residuals are differences.
+    Delta = 1,
+    /// By the one before and its difference: residuals are changes of the difference.
+    Delta2 = 2,
+    /// By a straight line through the first: a clock with jitter has residuals of the
+    /// jitter's size, where differences would have 1.4 times it, and their changes 2.4 times.
+    Line = 3,
+}
+
+impl Transform {
+    /// All of them, simplest first.
+    pub const ALL: [Transform; 4] = [Transform::Frame, Transform::Delta, Transform::Delta2, Transform::Line];
+
+    /// The first integer that has a residual.
+    pub fn start(self) -> usize {
+        if self == Transform::Delta2 { 2 } else { 1 }
+    }
+
+    /// The residual of `m[i]`; `i` is not before the start.
+    #[inline]
+    pub fn residual(self, m: &[i64], i: usize, slope: i64) -> i64 {
+        match self {
+            Transform::Frame => m[i],
+            Transform::Delta => m[i].wrapping_sub(m[i - 1]),
+            Transform::Delta2 => m[i].wrapping_sub(m[i - 1].wrapping_mul(2)).wrapping_add(m[i - 2]),
+            Transform::Line => m[i].wrapping_sub(on_line(slope, i as i64)),
+        }
+    }
+}
+
+#[inline]
+fn on_line(slope: i64, i: i64) -> i64 {
+    slope.wrapping_mul(i) >> SLOPE_BITS
+}
+
+/// Replaces integers by their residuals, from the back so that none is read too late.
+pub fn to_residuals(m: &mut [i64], transform: Transform, slope: i64) {
+    match transform {
+        Transform::Frame => {}
+        Transform::Delta => {
+            for i in (1..m.len()).rev() {
+                m[i] = m[i].wrapping_sub(m[i - 1]);
+            }
+        }
+        Transform::Delta2 => {
+            for i in (2..m.len()).rev() {
+                m[i] = m[i].wrapping_sub(m[i - 1].wrapping_mul(2)).wrapping_add(m[i - 2]);
+            }
+        }
+        Transform::Line => {
+            for (i, value) in m.iter_mut().enumerate() {
+                *value = value.wrapping_sub(on_line(slope, i as i64));
+            }
+        }
+    }
+}
+
+/// How a section's integers follow from its residuals.
+pub struct Rebuild {
+    /// The prediction.
+    pub transform: Transform,
+    /// The first result.
+    pub first: i64,
+    /// Results per `m`: the divisor times the caller's unit.
+    pub scale: i64,
+    /// See [`Transform::Line`] and [`Transform::Delta2`].
+    pub slope: i64,
+}
+
+impl Rebuild {
+    /// Appends the integers that have no residual, of `count` at least one. Answers where
+    /// the rebuilding stands and how many residuals are to come.
+    pub fn begin(&self, count: usize, out: &mut Vec<i64>) -> (State, usize) {
+        out.push(self.first);
+        let mut state = State { value: self.first, step: 0, line: 0 };
+        let mut left = count.saturating_sub(1);
+        if self.transform == Transform::Delta2 && left > 0 {
+            state.step = self.slope.wrapping_mul(self.scale);
+            state.value = state.value.wrapping_add(state.step);
+            out.push(state.value);
+            left -= 1;
+        }
+        (state, left)
+    }
+
+    /// Turns the next residuals into integers.
+    pub fn append(&self, block: &[u64], frame: BlockFrame, state: &mut State, out: &mut Vec<i64>) {
+        let BlockFrame { origin, is_zigzag } = frame;
+        let origin = origin.wrapping_mul(self.scale);
+        if is_zigzag {
+            let scale = self.scale;
+            self.append_scaled(block, |u| origin.wrapping_add(unzigzag(u).wrapping_mul(scale)), state, out);
+        } else if self.scale == 1 {
+            self.append_scaled(block, |u| origin.wrapping_add(u as i64), state, out);
+        } else {
+            let scale = self.scale;
+            self.append_scaled(block, |u| origin.wrapping_add((u as i64).wrapping_mul(scale)), state, out);
+        }
+    }
+
+    #[inline]
+    fn append_scaled(
+        &self,
+        block: &[u64],
+        residual: impl Fn(u64) -> i64,
+        state: &mut State,
+        out: &mut Vec<i64>,
+    ) {
+        let State { mut value, mut step, mut line } = *state;
+        match self.transform {
+            Transform::Frame => {
+                let first = self.first;
+                out.extend(block.iter().map(|&u| first.wrapping_add(residual(u))));
+            }
+            Transform::Delta => out.extend(block.iter().map(|&u| {
+                value = value.wrapping_add(residual(u));
+                value
+            })),
+            Transform::Delta2 => out.extend(block.iter().map(|&u| {
+                step = step.wrapping_add(residual(u));
+                value = value.wrapping_add(step);
+                value
+            })),
+            Transform::Line => {
+                let Rebuild { first, scale, slope, .. } = *self;
+                out.extend(block.iter().map(|&u| {
+                    line = line.wrapping_add(slope);
+                    let expected = (line >> SLOPE_BITS).wrapping_mul(scale);
+                    first.wrapping_add(expected).wrapping_add(residual(u))
+                }));
+            }
+        }
+        *state = State { value, step, line };
+    }
+}
+
+/// Where a rebuilding stands between two runs of residuals.
+#[derive(Clone, Copy)]
+pub struct State {
+    /// The last integer.
+    value: i64,
+    /// Its difference from the one before.
+    step: i64,
+    /// Slope times its index.
+    line: i64,
+}
