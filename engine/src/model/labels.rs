@@ -98,18 +98,19 @@ impl Labels {
     /// [`LabelsError::NotCanonical`] with the offset of the first broken byte.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelsError> {
         let mut offset = 0;
-        let mut previous: Option<&str> = None;
+        let mut previous: &[u8] = &[];
+        // One pass over all bytes mostly answers for every text among them.
+        let is_ascii = bytes.is_ascii();
+        let is_text = |part: &[u8]| is_ascii || std::str::from_utf8(part).is_ok();
         while offset < bytes.len() {
             let broken = LabelsError::NotCanonical { offset };
-            let (name, after_name) = read_text(bytes, offset).ok_or(broken.clone())?;
-            let (value, after_value) = read_text(bytes, after_name).ok_or(broken.clone())?;
-            if name.is_empty()
-                || value.is_empty()
-                || previous.is_some_and(|p| p.as_bytes() >= name.as_bytes())
-            {
+            let Some((name, after_name)) = read_part(bytes, offset) else { return Err(broken) };
+            let Some((value, after_value)) = read_part(bytes, after_name) else { return Err(broken) };
+            // No name is before the empty one, so this refuses empty names too.
+            if previous >= name || value.is_empty() || !is_text(name) || !is_text(value) {
                 return Err(broken);
             }
-            previous = Some(name);
+            previous = name;
             offset = after_value;
         }
         Ok(Labels { bytes: Arc::from(bytes) })
@@ -122,15 +123,20 @@ impl Labels {
 
     /// Name and value pairs in ascending order of name.
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { bytes: &self.bytes, offset: 0 }
+        LabelsIter { parts: self.parts() }
+    }
+
+    /// The pairs as bytes: what compares and counts needs no text.
+    fn parts(&self) -> Parts<'_> {
+        Parts { bytes: &self.bytes, offset: 0 }
     }
 
     /// The value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (n, v) in self.iter() {
-            match n.as_bytes().cmp(name.as_bytes()) {
+        for (n, v) in self.parts() {
+            match n.cmp(name.as_bytes()) {
                 Ordering::Less => {}
-                Ordering::Equal => return Some(v),
+                Ordering::Equal => return std::str::from_utf8(v).ok(),
                 Ordering::Greater => return None,
             }
         }
@@ -144,7 +150,7 @@ impl Labels {
 
     /// How many labels the set has.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.parts().count()
     }
 
     /// Whether the set has no labels.
@@ -179,7 +185,20 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-fn read_text(bytes: &[u8], mut offset: usize) -> Option<(&str, usize)> {
+/// A name or value and where the next one begins.
+#[inline]
+fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
+    let first = *bytes.get(offset)?;
+    if first & 0x80 != 0 {
+        return read_long_part(bytes, offset);
+    }
+    let start = offset + 1;
+    let end = start + usize::from(first);
+    Some((bytes.get(start..end)?, end))
+}
+
+/// A part whose length takes more than a byte.
+fn read_long_part(bytes: &[u8], mut offset: usize) -> Option<(&[u8], usize)> {
     let mut length = 0u64;
     let mut shift = 0;
     loop {
@@ -199,24 +218,38 @@ fn read_text(bytes: &[u8], mut offset: usize) -> Option<(&str, usize)> {
         }
     }
     let end = offset.checked_add(usize::try_from(length).ok()?)?;
-    let text = std::str::from_utf8(bytes.get(offset..end)?).ok()?;
-    Some((text, end))
+    Some((bytes.get(offset..end)?, end))
+}
+
+/// Iterates over the pairs of a [`Labels`] as bytes.
+struct Parts<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, after_name) = read_part(self.bytes, self.offset)?;
+        let (value, after_value) = read_part(self.bytes, after_name)?;
+        self.offset = after_value;
+        Some((name, value))
+    }
 }
 
 /// Iterates over the pairs of a [`Labels`].
 pub struct LabelsIter<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+    parts: Parts<'a>,
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, after_name) = read_text(self.bytes, self.offset)?;
-        let (value, after_value) = read_text(self.bytes, after_name)?;
-        self.offset = after_value;
-        Some((name, value))
+        let (name, value) = self.parts.next()?;
+        Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
     }
 }
 
@@ -252,7 +285,8 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Compares name, value, name, value …, as matrix results are sorted.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // As text compares: byte by byte.
+        self.parts().cmp(other.parts())
     }
 }
 

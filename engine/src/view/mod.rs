@@ -17,8 +17,10 @@ mod labels;
 mod series;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
@@ -72,7 +74,8 @@ impl<'e> View<'e> {
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
         let (heads, catalogue) = self.capture(matchers, range)?;
-        let mut found = Selection { series_max, by_labels: HashMap::new(), labels_of: HashMap::new() };
+        let mut found =
+            Selection { series_max, by_labels: HashMap::default(), labels_of: HashMap::default() };
         for (series, copy) in heads {
             found.labels_of.insert(series.id.0, series.labels.clone());
             if copy.may_hold_samples() {
@@ -241,19 +244,21 @@ fn indexing(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Ar
 /// Series found so far, by labels.
 struct Selection {
     series_max: usize,
-    by_labels: HashMap<Labels, ViewSeries>,
-    labels_of: HashMap<u64, Labels>,
+    // Label sets come from the network: the hash is keyed.
+    by_labels: HashMap<Labels, ViewSeries, RandomState>,
+    labels_of: HashMap<u64, Labels, RandomState>,
 }
 
 impl Selection {
     fn series(&mut self, labels: &Labels, catalogue: &Arc<Catalogue>) -> Result<&mut ViewSeries> {
-        if !self.by_labels.contains_key(labels) {
-            if self.by_labels.len() >= self.series_max {
-                return Err(Error::Limit(format!("more than {} series match", self.series_max)));
+        let known = self.by_labels.len();
+        match self.by_labels.entry(labels.clone()) {
+            Entry::Occupied(series) => Ok(series.into_mut()),
+            Entry::Vacant(_) if known >= self.series_max => {
+                Err(Error::Limit(format!("more than {} series match", self.series_max)))
             }
-            self.by_labels.insert(labels.clone(), ViewSeries::new(labels.clone(), catalogue.clone()));
+            Entry::Vacant(place) => Ok(place.insert(ViewSeries::new(labels.clone(), catalogue.clone()))),
         }
-        Ok(self.by_labels.get_mut(labels).expect("inserted above"))
     }
 }
 
