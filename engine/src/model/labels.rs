@@ -185,6 +185,17 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// How many bytes two slices begin with that are the same.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const WORD: usize = 8;
+    let word = |bytes: &[u8], at| bytes.get(at..).and_then(|tail| tail.first_chunk::<WORD>()).copied();
+    let mut at = 0;
+    while word(a, at).is_some() && word(a, at) == word(b, at) {
+        at += WORD;
+    }
+    at + a[at..].iter().zip(b.get(at..).unwrap_or_default()).take_while(|(a, b)| a == b).count()
+}
+
 /// A name or value and where the next one begins.
 #[inline]
 fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
@@ -285,8 +296,17 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Compares name, value, name, value …, as matrix results are sorted.
     fn cmp(&self, other: &Self) -> Ordering {
-        // As text compares: byte by byte.
-        self.parts().cmp(other.parts())
+        let alike = common_prefix(&self.bytes, &other.bytes);
+        if alike == self.bytes.len() || alike == other.bytes.len() {
+            return self.bytes.len().cmp(&other.bytes.len());
+        }
+        // The part that differs begins where all before it are alike, lengths included.
+        let mut start = 0;
+        while let Some((_, end)) = read_part(&self.bytes, start).filter(|(_, end)| *end <= alike) {
+            start = end;
+        }
+        let (a, b) = (read_part(&self.bytes, start), read_part(&other.bytes, start));
+        a.map(|(part, _)| part).cmp(&b.map(|(part, _)| part))
     }
 }
 
@@ -414,6 +434,18 @@ mod tests {
             for (n, v) in &pairs {
                 prop_assert_eq!(labels.get(n), Some(v.as_str()));
             }
+        }
+
+        #[test]
+        fn sets_compare_as_their_pairs(
+            a in proptest::collection::btree_map("[ab]{1,2}", "(x{0,2}|x{126,130})[xy\\x00é]{0,3}", 0..4),
+            b in proptest::collection::btree_map("[ab]{1,2}", "(x{0,2}|x{126,130})[xy\\x00é]{0,3}", 0..4),
+        ) {
+            let pairs = |set: &std::collections::BTreeMap<String, String>| {
+                Labels::from_pairs(set.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap()
+            };
+            let (a, b) = (pairs(&a), pairs(&b));
+            prop_assert_eq!(a.cmp(&b), a.iter().cmp(b.iter()), "{} {}", a, b);
         }
 
         #[test]

@@ -14,26 +14,26 @@
 //! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
 
 mod labels;
+mod selection;
 mod series;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
+use selection::Selection;
 pub use series::ViewSeries;
 
+use crate::Result;
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange};
+use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Cursor, Family, Kv};
-use crate::{Error, Result};
 
 /// A consistent read of everything. Make one for each query.
 pub struct View<'e> {
@@ -74,12 +74,10 @@ impl<'e> View<'e> {
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
         let (heads, catalogue) = self.capture(matchers, range)?;
-        let mut found =
-            Selection { series_max, by_labels: HashMap::default(), labels_of: HashMap::default() };
+        let mut found = Selection::new(series_max);
         for (series, copy) in heads {
-            found.labels_of.insert(series.id.0, series.labels.clone());
             if copy.may_hold_samples() {
-                found.series(&series.labels, &catalogue)?.head = Some(copy);
+                found.series(series.id, || series.labels.clone(), &catalogue)?.head = Some(copy);
             }
         }
         for generation in indexing(&catalogue, range) {
@@ -87,9 +85,7 @@ impl<'e> View<'e> {
             let ids = select(&reader, matchers)?;
             self.add_stored(&mut found, &catalogue, &reader, &ids)?;
         }
-        let mut out: Vec<ViewSeries> = found.by_labels.into_values().collect();
-        out.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(out)
+        found.finish()
     }
 
     fn add_stored(
@@ -103,18 +99,17 @@ impl<'e> View<'e> {
         let partition = reader.generation.prefix.partition;
         for id in ids {
             // Long-lived series are mostly known from the head or from a later partition.
-            let known =
-                found.labels_of.get(&id).cloned().or_else(|| self.head.find_id(id).map(|s| s.labels.clone()));
-            match known {
-                Some(labels) => found.series(&labels, catalogue)?.add_id(partition, SeriesId(id)),
-                None => {
-                    unknown.insert(id);
-                }
+            if let Some(series) = found.known(SeriesId(id)) {
+                series.add_id(partition, SeriesId(id));
+            } else if let Some(series) = self.head.find_id(id) {
+                let found = found.series(SeriesId(id), || series.labels.clone(), catalogue)?;
+                found.add_id(partition, SeriesId(id));
+            } else {
+                unknown.insert(id);
             }
         }
         for (id, labels) in reader.labels_of(&unknown)? {
-            found.series(&labels, catalogue)?.add_id(partition, id);
-            found.labels_of.insert(id.0, labels);
+            found.series(id, || labels, catalogue)?.add_id(partition, id);
         }
         Ok(())
     }
@@ -239,27 +234,6 @@ fn indexing(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Ar
         let (first, last) = g.prefix.partition.bounds(width);
         range.overlaps(first, last)
     })
-}
-
-/// Series found so far, by labels.
-struct Selection {
-    series_max: usize,
-    // Label sets come from the network: the hash is keyed.
-    by_labels: HashMap<Labels, ViewSeries, RandomState>,
-    labels_of: HashMap<u64, Labels, RandomState>,
-}
-
-impl Selection {
-    fn series(&mut self, labels: &Labels, catalogue: &Arc<Catalogue>) -> Result<&mut ViewSeries> {
-        let known = self.by_labels.len();
-        match self.by_labels.entry(labels.clone()) {
-            Entry::Occupied(series) => Ok(series.into_mut()),
-            Entry::Vacant(_) if known >= self.series_max => {
-                Err(Error::Limit(format!("more than {} series match", self.series_max)))
-            }
-            Entry::Vacant(place) => Ok(place.insert(ViewSeries::new(labels.clone(), catalogue.clone()))),
-        }
-    }
 }
 
 /// One id that a label set has in one partition.

@@ -25,6 +25,17 @@ impl ViewSeries {
         ViewSeries { labels, head: None, catalogue, ids: Vec::new() }
     }
 
+    /// The ids it has in the store.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SeriesId> {
+        self.ids.iter().map(|id| id.1)
+    }
+
+    /// Takes over what another entry of the same labels knows.
+    pub(super) fn join(&mut self, other: &mut ViewSeries) {
+        self.head = self.head.take().or_else(|| other.head.take());
+        other.ids.drain(..).for_each(|(partition, id)| self.add_id(partition, id));
+    }
+
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
         if !self.ids.contains(&(partition, id)) {
             self.ids.push((partition, id));

@@ -1,0 +1,135 @@
+//! The series of a selection: gathered by id, handed out by labels.
+//!
+//! Within one life of the database a label set has one id, so that most of the gathering is
+//! one look-up of a number; labels are compared only in the sort that the answer needs in
+//! any case. There the ids that a restart gave to the same labels are joined.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use crate::model::{Labels, SeriesId};
+use crate::store::catalogue::Catalogue;
+use crate::view::ViewSeries;
+use crate::{Error, Result};
+
+/// Series found so far.
+pub struct Selection {
+    series_max: usize,
+    /// With more entries than this they are joined, to see whether they are too many.
+    join_above: usize,
+    entries: Vec<ViewSeries>,
+    by_id: HashMap<u64, u32, RandomState>,
+}
+
+impl Selection {
+    /// None yet, of at most `series_max`.
+    pub fn new(series_max: usize) -> Self {
+        Selection { series_max, join_above: series_max, entries: Vec::new(), by_id: HashMap::default() }
+    }
+
+    /// The series of an id that was found before.
+    pub fn known(&mut self, id: SeriesId) -> Option<&mut ViewSeries> {
+        let at = *self.by_id.get(&id.0)?;
+        self.entries.get_mut(at as usize)
+    }
+
+    /// The series of an id; a new one if it was not found before.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when there are too many already.
+    pub fn series(
+        &mut self,
+        id: SeriesId,
+        labels: impl FnOnce() -> Labels,
+        catalogue: &Arc<Catalogue>,
+    ) -> Result<&mut ViewSeries> {
+        if self.entries.len() > self.join_above {
+            self.join_early()?;
+        }
+        let at = *self.by_id.entry(id.0).or_insert_with(|| {
+            self.entries.push(ViewSeries::new(labels(), catalogue.clone()));
+            self.entries.len() as u32 - 1
+        });
+        Ok(&mut self.entries[at as usize])
+    }
+
+    /// More entries than the limit are no fault where they are fewer label sets; then half
+    /// as many again may come before the next look.
+    fn join_early(&mut self) -> Result<()> {
+        self.join();
+        self.check()?;
+        self.join_above = self.series_max.saturating_add(self.series_max / 2);
+        self.by_id.clear();
+        for (at, series) in self.entries.iter().enumerate() {
+            self.by_id.extend(series.ids().map(|id| (id.0, at as u32)));
+        }
+        Ok(())
+    }
+
+    /// Sorts, and makes one of what has the same labels.
+    fn join(&mut self) {
+        self.entries.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        self.entries.dedup_by(|later, earlier| {
+            let is_same = later.labels == earlier.labels;
+            if is_same {
+                earlier.join(later);
+            }
+            is_same
+        });
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.entries.len() > self.series_max {
+            return Err(Error::Limit(format!("more than {} series match", self.series_max)));
+        }
+        Ok(())
+    }
+
+    /// All of them, sorted by labels.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when they are too many.
+    pub fn finish(mut self) -> Result<Vec<ViewSeries>> {
+        self.join();
+        self.check()?;
+        Ok(self.entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PartitionId;
+
+    fn gathered(series_max: usize, found: &[(u64, &str)]) -> Result<Vec<(String, Vec<u64>)>> {
+        let catalogue = Arc::new(Catalogue::new(1, 1000));
+        let mut selection = Selection::new(series_max);
+        for (partition, &(id, name)) in found.iter().enumerate() {
+            let labels = || Labels::from_pairs([("__name__", name)]).unwrap();
+            let series = selection.series(SeriesId(id), labels, &catalogue)?;
+            series.add_id(PartitionId(partition as i32), SeriesId(id));
+        }
+        let told = |s: ViewSeries| (s.labels.to_string(), s.ids().map(|id| id.0).collect());
+        Ok(selection.finish()?.into_iter().map(told).collect())
+    }
+
+    #[test]
+    fn ids_of_one_label_set_are_one_series() {
+        let found = [(7, "b"), (1, "a"), (7, "b"), (9, "a"), (2, "c")];
+        let expected = [("a", vec![1, 9]), ("b", vec![7, 7]), ("c", vec![2])];
+        let expected: Vec<_> = expected.into_iter().map(|(name, ids)| (name.to_owned(), ids)).collect();
+        assert_eq!(gathered(3, &found).unwrap(), expected);
+        assert_eq!(gathered(100, &found).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_limit_counts_label_sets() {
+        let ids_of_one: Vec<(u64, &str)> = (0..50).map(|id| (id, "up")).collect();
+        assert_eq!(gathered(1, &ids_of_one).unwrap()[0].1.len(), 50);
+        assert!(gathered(2, &[(1, "a"), (2, "b"), (3, "a"), (4, "b")]).is_ok());
+        assert!(gathered(2, &[(1, "a"), (2, "b"), (3, "c")]).is_err());
+        assert!(gathered(0, &[(1, "a")]).is_err() && gathered(0, &[]).unwrap().is_empty());
+    }
+}
