@@ -3,6 +3,7 @@
 //! The targets under `fuzz/` hand libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` hands them the seeds
 //! and every input that ever failed. A function panics where the code under test does, or where its answer is wrong.
 
+mod language;
 mod segment;
 
 use std::{env, fs, process};
@@ -17,6 +18,8 @@ use barograph_engine::model::Labels;
 use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
+pub use language::{evaluate, pattern, script};
+
 /// A target: its name, which is that of its folder of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -28,6 +31,9 @@ pub const TARGETS: &[Target] = &[
     ("labels", label_set),
     ("line", line),
     ("query", query),
+    ("pattern", pattern),
+    ("evaluate", evaluate),
+    ("script", script),
     ("record", record),
     ("log", log),
 ];

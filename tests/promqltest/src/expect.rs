@@ -123,6 +123,14 @@ impl Expectation {
         }
     }
 
+    /// How many points the expected series have.
+    pub fn points(&self) -> usize {
+        match &self.value {
+            ExpectedValue::Series(lines) => lines.iter().map(|line| line.points.len()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Takes the next line of the block.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use barograph_query::Times;
 use crate::expect::{After, Expectation, Mode, milliseconds};
 use crate::nhcb;
 use crate::scan::{Cursor, Scanned, matchers, whole_duration_ns};
-use crate::series::{LoadLine, Point, SeriesLine, StartLine, load_line};
+use crate::series::{LoadLine, POINTS_MAX, Point, SeriesLine, StartLine, load_line};
 use crate::storage::Sample;
 
 /// Why a text is not a script.
@@ -70,12 +70,21 @@ impl Script {
     /// # Errors
     /// [`ScriptError`] at the first line that is malformed.
     pub fn parse(text: &str) -> Result<Self, ScriptError> {
-        let mut lines = Lines { lines: text.lines().collect(), at: 0 };
+        let mut lines = Lines { lines: text.lines().collect(), at: 0, points: 0 };
         let mut commands = Vec::new();
         while let Some((line, text)) = lines.next_command() {
             commands.push(command(&mut lines, line, text)?);
         }
         Ok(Script { commands })
+    }
+
+    /// How many samples the script loads.
+    pub fn samples(&self) -> usize {
+        let loaded = |command: &Command| match command {
+            Command::Load(series) => series.iter().map(|one| one.samples.len()).sum(),
+            _ => 0,
+        };
+        self.commands.iter().map(loaded).sum()
     }
 
     /// The `eval` commands.
@@ -91,9 +100,20 @@ impl Script {
 struct Lines<'a> {
     lines: Vec<&'a str>,
     at: usize,
+    /// Points that all lines so far expand to: a line of a few bytes may be a million.
+    points: usize,
 }
 
 impl<'a> Lines<'a> {
+    /// Counts the points of a line.
+    fn count(&mut self, points: usize) -> Scanned<()> {
+        self.points += points;
+        if self.points > POINTS_MAX {
+            return Err(format!("the script's lines make more than {POINTS_MAX} points"));
+        }
+        Ok(())
+    }
+
     /// The next line if the block has one more: an empty or comment line ends it.
     fn next_in_block(&mut self) -> Option<(usize, &'a str)> {
         let text = self.lines.get(self.at)?.trim();
@@ -141,7 +161,10 @@ fn command(lines: &mut Lines<'_>, line: usize, text: &str) -> Result<Command, Sc
     let (times, query) = evaluation(rest).map_err(at(line))?;
     let mut expect = Expectation::new(mode);
     while let Some((line, text)) = lines.next_in_block() {
-        if expect.line(text, mode).map_err(at(line))? == After::End {
+        let before = expect.points();
+        let after = expect.line(text, mode).map_err(at(line))?;
+        lines.count(expect.points().saturating_sub(before)).map_err(at(line))?;
+        if after == After::End {
             break;
         }
     }
@@ -207,6 +230,7 @@ fn load(lines: &mut Lines<'_>, line: usize, step: &str) -> Result<Command, Scrip
                 }
             }
             LoadLine::Series(found) => {
+                lines.count(found.points.len()).map_err(at(line))?;
                 let samples = place(&found, starts.take(), step).map_err(at(line))?;
                 series.insert(found.labels, samples);
             }
@@ -278,6 +302,16 @@ eval instant at 1m 7
 eval instant at 1m \"x\"
   expect string \"x\"
 ";
+
+    #[test]
+    fn a_script_of_few_bytes_is_no_bomb() {
+        let line = "  m{i=\"N\"} 1x999998\n";
+        let bomb: String = (0..3).map(|i| line.replace('N', &i.to_string())).collect();
+        let error = Script::parse(&format!("load 1m\n{bomb}")).unwrap_err();
+        assert_eq!((error.line, error.reason.contains("more than 1000000 points")), (3, true), "{error}");
+        let expected = format!("eval range from 0 to 1m step 1s m\n{bomb}");
+        assert_eq!(Script::parse(&expected).unwrap_err().line, 3);
+    }
 
     #[test]
     fn a_script_is_a_list_of_commands() {

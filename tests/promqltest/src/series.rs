@@ -20,7 +20,7 @@ use barograph_engine::model::{Labels, STALE_NAN_BITS};
 use crate::histogram::{self, Written};
 use crate::scan::{Cursor, Scanned, duration_ns, labels, number};
 
-/// Items may expand to this many points a line, at most.
+/// A script's items may expand to this many points, at most.
 pub const POINTS_MAX: usize = 1_000_000;
 
 /// One written point.

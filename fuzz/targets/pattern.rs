@@ -1,0 +1,4 @@
+//! Fuzzes `harness::pattern`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| barograph_fuzz::harness::pattern(data));
