@@ -6,7 +6,9 @@
 //! own in `aggregates.rs` so that their help comes from one place too.
 //!
 //! # Not here
-//! What a function computes: that is the executor's, which matches on [`FunctionId`].
+//! What a function computes: that is the executor's, which matches on [`FunctionId`]. The
+//! page that shows every entry and what its example answers (`docs/query-language.md`):
+//! `tests/promqltest/src/reference` makes it, over the data set there.
 
 use std::sync::LazyLock;
 
@@ -19,13 +21,11 @@ pub(crate) mod histogram_change;
 pub(crate) mod instant;
 pub(crate) mod over_time;
 pub(crate) mod quantile;
-mod reference;
 mod suggest;
 mod table;
 pub(crate) mod time;
 pub(crate) mod window;
 
-pub use reference::reference_markdown;
 pub use suggest::nearest;
 
 /// The four types of an expression.

@@ -42,6 +42,7 @@ pub mod expect;
 pub mod histogram;
 pub mod nhcb;
 pub mod pin;
+pub mod reference;
 pub mod report;
 pub mod run;
 pub mod scan;

@@ -23,7 +23,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v range-vector",
             "The difference between the last and the first value of a gauge, extrapolated to the whole window. It needs two samples.",
-            "delta(cpu_temp_celsius[2h])",
+            "delta(cpu_temp_celsius[1h])",
         ),
     ),
     entry(
@@ -100,7 +100,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v range-vector, t scalar",
             "The value a gauge would have t seconds from now if it went on along the least-squares line of the window. It needs two floats.",
-            "predict_linear(node_filesystem_avail_bytes[6h], 4 * 3600)",
+            "predict_linear(node_filesystem_avail_bytes[1h], 4 * 3600)",
         ),
     ),
     entry(
@@ -122,7 +122,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v range-vector",
             "How often a counter fell from one sample to the next inside the window. One sample gives 0.",
-            "resets(http_requests_total[1d])",
+            "resets(http_requests_total[1h])",
         ),
     ),
 ];

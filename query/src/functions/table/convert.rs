@@ -12,7 +12,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v instant-vector",
             "Nothing while the argument has elements, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
-            r#"absent(up{job="api"})"#,
+            r#"absent(up{job="mail"})"#,
         ),
     ),
     entry(

@@ -23,7 +23,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v instant-vector, dst string, separator string, src string…?",
             "Each element with the label dst set to the values of the src labels, joined by the separator.",
-            r#"label_join(up, "address", ":", "host", "port")"#,
+            r#"label_join(up, "target", "/", "job", "instance")"#,
         ),
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
     entry(

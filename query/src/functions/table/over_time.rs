@@ -12,7 +12,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "v range-vector",
             "Nothing while the window has samples, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
-            r#"absent_over_time(up{job="api"}[1h])"#,
+            r#"absent_over_time(up{job="mail"}[1h])"#,
         ),
     ),
     entry(
@@ -111,7 +111,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Help(
             "φ scalar, v range-vector",
             "The φ-quantile of the samples in the window, linear between neighbours; φ is between 0 and 1.",
-            "quantile_over_time(0.99, request_seconds[1h])",
+            "quantile_over_time(0.99, node_load1[1h])",
         ),
     ),
     entry(
