@@ -75,6 +75,7 @@ pub(super) fn evaluate(
         A::Topk | A::Bottomk | A::Limitk | A::LimitRatio => return rank::choose(ev, aggregate, steps),
         A::CountValues => return rank::count_values(ev, aggregate, steps),
         A::Quantile => return rank::quantile(ev, aggregate, steps),
+        A::Quantiles => return rank::quantiles(ev, aggregate, steps),
         _ => {}
     }
     let vector = ev.vector(&aggregate.expr, steps)?;

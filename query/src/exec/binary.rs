@@ -13,7 +13,7 @@ use super::labels::{in_braces, only, sorted_names};
 use super::matching::{Match, any_present, matches};
 use super::operators::{Keep, Noted, combine, scalar};
 use super::steps::Steps;
-use super::{Evaluator, finish, sets};
+use super::{Evaluator, finish, gaps, sets};
 use crate::error::QueryError;
 use crate::plan::Binary;
 use crate::series::{Points, Series, Value, Vector};
@@ -30,6 +30,9 @@ pub(super) fn evaluate(
     let lhs = ev.eval(&b.lhs, steps)?;
     let rhs = ev.eval(&b.rhs, steps)?;
     ev.ctx.budget.check()?;
+    if matches!(b.op, BinaryOp::Default | BinaryOp::If | BinaryOp::IfNot) {
+        return gaps::evaluate(b.op, (lhs, rhs), b.matching.as_ref().map(|m| &m.labels), steps);
+    }
     match (lhs, rhs) {
         (Value::Scalar(mut l), Value::Scalar(r)) => {
             for (l, r) in l.iter_mut().zip(r) {
@@ -86,7 +89,7 @@ fn with_scalar(
     };
     let mut noted = Noted::default();
     for series in &mut vector {
-        series.drop_name |= !filter;
+        series.drop_name |= !filter && !b.keep_names;
         series.points = if scalar_is_left {
             combine(b.op, &scalar, &series.points, keep, &mut noted)
         } else {
@@ -237,7 +240,7 @@ impl Matcher<'_> {
                 }
             }
             let labels = self.result_labels(&m.signature, Some(&self.one[series].labels));
-            output.add(Series { labels, drop_name: self.binary.return_bool, points: part });
+            output.add(Series { labels, drop_name: self.drops_name(), points: part });
         }
     }
 
@@ -295,7 +298,7 @@ impl Matcher<'_> {
                 points.set(i, None);
             }
         }
-        let drop_name = self.binary.return_bool || series.drop_name;
+        let drop_name = self.drops_name() || series.drop_name;
         if self.copied.is_empty() {
             let labels = self.result_labels(&series.labels, None);
             return output.add_unique(Series { labels, drop_name, points });
@@ -318,10 +321,22 @@ impl Matcher<'_> {
         Ok(())
     }
 
+    /// Whether names that the labels still hold go in the end.
+    fn drops_name(&self) -> bool {
+        self.binary.return_bool && !self.binary.keep_names
+    }
+
     fn result_labels(&self, many: &Labels, one: Option<&Labels>) -> Labels {
-        let labels = if is_filter(self.binary.op) { many.clone() } else { many.without(finish::is_metadata) };
+        let keeps_name = self.binary.keep_names;
+        let labels = match is_filter(self.binary.op) || keeps_name {
+            true => many.clone(),
+            false => many.without(finish::is_metadata),
+        };
         if self.matching.cardinality == Cardinality::OneToOne {
             return match self.matching.labels {
+                MatchLabels::On(_) if keeps_name => {
+                    labels.without(|n| !finish::is_metadata(n) && !self.names.iter().any(|k| k == n))
+                }
                 MatchLabels::On(_) => only(&labels, &self.names),
                 MatchLabels::Ignoring(_) => labels.without(|n| self.names.iter().any(|k| k == n)),
             };

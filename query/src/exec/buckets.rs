@@ -9,10 +9,10 @@ use super::Evaluator;
 use super::annotations::{bad_phi, for_metric};
 use super::steps::Steps;
 use crate::error::QueryError;
-use crate::functions::FunctionId;
 use crate::functions::classic::{self, Cumulative, Repair};
 use crate::functions::quantile::is_phi;
 use crate::functions::time::rfc3339_ms;
+use crate::functions::{FunctionId, NameRule};
 use crate::histogram::quantile::NanEffect;
 use crate::histogram::{fraction, moments, quantile};
 use crate::plan::{Call, Node};
@@ -28,7 +28,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
     match call.function.id {
         F::HistogramQuantile => {
             let phis = phis(ev, &call.args[0], steps)?;
-            let input = Input::of(ev, &call.args[1], steps)?;
+            let input = Input::of(ev, call, 1, steps)?;
             let mut vector = Vec::new();
             input.each(ev, Question::Quantile(&phis), &mut vector, |labels| labels.clone())?;
             Ok(vector)
@@ -37,7 +37,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         F::HistogramFraction => {
             let lower = ev.scalar(&call.args[0], steps)?;
             let upper = ev.scalar(&call.args[1], steps)?;
-            let input = Input::of(ev, &call.args[2], steps)?;
+            let input = Input::of(ev, call, 2, steps)?;
             let mut vector = Vec::new();
             input.each(ev, Question::Fraction(&lower, &upper), &mut vector, |labels| labels.clone())?;
             Ok(vector)
@@ -66,7 +66,7 @@ fn simple(ev: &mut Evaluator<'_>, call: &Call, id: FunctionId, steps: Steps) -> 
             }
         }
         series.points = points;
-        series.drop_name = true;
+        series.drop_name |= call.name_rule == NameRule::Drop;
     }
     vector.retain(|s| s.points.any());
     Ok(vector)
@@ -86,7 +86,7 @@ fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
-    let input = Input::of(ev, &call.args[0], steps)?;
+    let input = Input::of(ev, call, 0, steps)?;
     let mut vector = Vec::new();
     for arg in &call.args[2..] {
         let phis = phis(ev, arg, steps)?;
@@ -99,7 +99,7 @@ fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
 }
 
 /// A float that always shows that it is one: `1.0`.
-fn open_metrics_float(v: f64) -> String {
+pub(super) fn open_metrics_float(v: f64) -> String {
     let text = go_float(v);
     if v.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }
@@ -120,6 +120,7 @@ struct Input {
     classic: Vec<Classic>,
     steps: Steps,
     span: Span,
+    drops_name: bool,
 }
 
 /// The series of one classic histogram.
@@ -131,7 +132,9 @@ struct Classic {
 }
 
 impl Input {
-    fn of(ev: &mut Evaluator<'_>, node: &Node, steps: Steps) -> Result<Input, QueryError> {
+    /// The histograms of argument `arg`.
+    fn of(ev: &mut Evaluator<'_>, call: &Call, arg: usize, steps: Steps) -> Result<Input, QueryError> {
+        let node = &call.args[arg];
         let vector = ev.vector(node, steps)?;
         let span = node.span;
         let mut places: HashMap<Labels, usize> = HashMap::new();
@@ -158,7 +161,8 @@ impl Input {
         let has_histograms = vector.iter().enumerate().filter(|(_, s)| s.points.histograms.is_some());
         let native =
             has_histograms.map(|(i, s)| (i, places.get(&s.labels.without(|n| n == LE)).copied())).collect();
-        Ok(Input { vector, native, classic, steps, span })
+        let drops_name = call.name_rule == NameRule::Drop;
+        Ok(Input { vector, native, classic, steps, span, drops_name })
     }
 
     /// Answers a question for every histogram, under labels made from its own.
@@ -174,12 +178,16 @@ impl Input {
             ev.ctx.budget.check()?;
             let series = &self.vector[i];
             let points = self.native_points(ev, series, twin, question, &mut both);
-            out.push(Series { labels: labels(&series.labels), drop_name: true, points });
+            out.push(Series {
+                labels: labels(&series.labels),
+                drop_name: self.drops_name || series.drop_name,
+                points,
+            });
         }
         for (c, both) in self.classic.iter().zip(both) {
             ev.ctx.budget.check()?;
             let points = self.classic_points(ev, c, question, &both);
-            out.push(Series { labels: labels(&c.labels), drop_name: true, points });
+            out.push(Series { labels: labels(&c.labels), drop_name: self.drops_name || c.drop_name, points });
         }
         out.retain(|s| s.points.any());
         Ok(())

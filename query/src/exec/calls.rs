@@ -3,7 +3,7 @@
 use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 use super::steps::Steps;
-use super::{Evaluator, finish, info, labels, range, selector};
+use super::{Evaluator, finish, info, labels, range, selector, sets};
 use crate::error::QueryError;
 use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
 use crate::plan::{Call, Kind, Node};
@@ -45,6 +45,7 @@ pub(super) fn evaluate(
         F::LabelJoin => labels::join(ev, call, steps)?,
         F::Timestamp => timestamp(ev, call, steps)?,
         F::StartTimestamp => start_timestamp(ev, call, steps)?,
+        F::Union => sets::union(ev, call, steps)?,
         F::Info => info::evaluate(ev, call, steps)?,
         F::HistogramQuantile
         | F::HistogramQuantiles
@@ -104,7 +105,7 @@ fn each_float(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vecto
         params.push(ev.scalar(arg, steps)?);
     }
     for series in &mut vector {
-        series.drop_name |= call.function.name_rule == NameRule::Drop;
+        series.drop_name |= call.name_rule == NameRule::Drop;
         series.points.histograms = None;
         if time::is_part(id) {
             series.points.map_floats(|v| time::part(id, v));
@@ -138,8 +139,13 @@ fn timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
             vector
         }
     };
-    vector.iter_mut().for_each(|s| s.drop_name = true);
+    mark_names(&mut vector, call.name_rule);
     Ok(vector)
+}
+
+/// Marks the names that a function drops.
+fn mark_names(vector: &mut Vector, rule: NameRule) {
+    vector.iter_mut().for_each(|s| s.drop_name |= rule == NameRule::Drop);
 }
 
 /// `start_timestamp`: only a selector's samples have one.
@@ -149,7 +155,7 @@ fn start_timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
         return Ok(Vec::new());
     };
     let mut vector = selector::instant(&ev.ctx, selection, steps, selector::Take::StartTime)?;
-    vector.iter_mut().for_each(|s| s.drop_name = true);
+    mark_names(&mut vector, call.name_rule);
     vector.retain(|s| s.points.any());
     Ok(vector)
 }

@@ -33,6 +33,7 @@ mod budget;
 mod calls;
 mod edges;
 mod finish;
+mod gaps;
 mod hash;
 mod info;
 mod labels;

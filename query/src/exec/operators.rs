@@ -35,7 +35,7 @@ pub(crate) struct Noted {
 impl Noted {
     /// Writes the notes about the operation at `span`.
     pub fn write(&self, notes: &mut Notes, op: BinaryOp, span: Span) {
-        let text = op_text(op);
+        let text = op.as_str();
         let kind = |is_histogram| if is_histogram { "histogram" } else { "float" };
         for &(l, r) in &self.incompatible {
             notes.info(
@@ -59,30 +59,6 @@ impl Noted {
             self.incompatible.push(types);
         }
         None
-    }
-}
-
-/// The operator as it is written.
-fn op_text(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Pow => "^",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Mod => "%",
-        BinaryOp::Atan2 => "atan2",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::Lt => "<",
-        BinaryOp::Gt => ">",
-        BinaryOp::Le => "<=",
-        BinaryOp::Ge => ">=",
-        BinaryOp::TrimUpper => "</",
-        BinaryOp::TrimLower => ">/",
-        BinaryOp::And => "and",
-        BinaryOp::Unless => "unless",
-        BinaryOp::Or => "or",
     }
 }
 

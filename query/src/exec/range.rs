@@ -33,7 +33,10 @@ pub(super) struct Job<'a> {
 
 /// A finished series and what was noticed on the way.
 struct Done {
-    series: Series,
+    labels: Labels,
+    drop_name: bool,
+    /// One, or several where the function gives several for one series.
+    columns: Vec<Points>,
     flags: Flags,
 }
 
@@ -41,7 +44,8 @@ struct Done {
 pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
     let arg = range_argument(call);
     let params = parameters(ev, call, steps)?;
-    let keep_name = call.function.name_rule == NameRule::Keep;
+    let naming = naming(ev, call, &params)?;
+    let keep_name = call.name_rule == NameRule::Keep;
     let windows = match &arg.kind {
         Kind::Range(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
         Kind::Subquery(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
@@ -62,7 +66,23 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
         }
         _ => Vec::new(),
     };
-    Ok(finish(ev, call, arg, done))
+    let vector = finish(ev, call, arg, done, naming.as_ref());
+    if naming.is_some() { super::finish::merge_equal(vector) } else { Ok(vector) }
+}
+
+/// A label, and what it says of each column that a function makes of one series.
+type Naming = (String, Vec<String>);
+
+/// The label that tells apart what `quantiles_over_time` makes of one series.
+fn naming(ev: &mut Evaluator<'_>, call: &Call, params: &[Vec<f64>]) -> Result<Option<Naming>, QueryError> {
+    if call.function.id != FunctionId::QuantilesOverTime {
+        return Ok(None);
+    }
+    let label = ev.text(&call.args[0]);
+    if label.is_empty() {
+        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
+    }
+    Ok(Some((label, params.iter().map(|phis| super::rank::phi_name(phis)).collect())))
 }
 
 /// The argument that is a range vector.
@@ -78,7 +98,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
     for arg in call.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
         let values = ev.scalar(arg, steps)?;
         match call.function.id {
-            FunctionId::QuantileOverTime => {
+            FunctionId::QuantileOverTime | FunctionId::QuantilesOverTime => {
                 for phi in values.iter().filter(|p| !is_phi(**p)) {
                     ev.notes.warn(arg.span, super::annotations::bad_phi(*phi));
                 }
@@ -144,22 +164,43 @@ fn one_series(
         return Ok(None);
     }
     let mut flags = Flags::default();
-    let points = run(job, columns, &mut flags)?;
-    let any = points.any();
-    if !any && flags.is_empty() {
+    let columns = match job.id {
+        FunctionId::QuantilesOverTime => quantiles(job, columns, &mut flags)?,
+        _ => vec![run(job, columns, &mut flags)?],
+    };
+    if flags.is_empty() && !columns.iter().any(Points::any) {
         return Ok(None);
     }
-    job.ctx.budget.hold(points.weight())?;
-    Ok(Some(Done { series: Series { labels, drop_name, points }, flags }))
+    job.ctx.budget.hold(columns.iter().map(Points::weight).sum())?;
+    Ok(Some(Done { labels, drop_name, columns, flags }))
+}
+
+/// `quantiles_over_time`: a column for each φ.
+fn quantiles(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Vec<Points>, QueryError> {
+    let mut found = vec![Points::absent(job.windows.steps.count); job.params.len()];
+    let mut kernel = over_time::quantiles_over(&job.params);
+    slide(job.ctx, &job.windows, columns, |w| {
+        kernel(w, &mut |place, value| found[place].floats[w.step] = slot(Some(value)));
+        if w.histogram_len() > 0 && w.len() > 0 {
+            flags.raise(Flags::HISTOGRAMS_IGNORED);
+        }
+    })?;
+    Ok(found)
 }
 
 /// Notes what was noticed and drops series without values.
-fn finish(ev: &mut Evaluator<'_>, call: &Call, arg: &Node, done: Vec<Done>) -> Vector {
+fn finish(
+    ev: &mut Evaluator<'_>,
+    call: &Call,
+    arg: &Node,
+    done: Vec<Done>,
+    naming: Option<&Naming>,
+) -> Vector {
     let wants_counter = matches!(call.function.id, FunctionId::Rate | FunctionId::Increase);
     let mut vector = Vec::with_capacity(done.len());
-    for Done { series, flags } in done {
+    for Done { labels, drop_name, columns, flags } in done {
         if !flags.is_empty() {
-            let name = series.labels.metric_name().unwrap_or("");
+            let name = labels.metric_name().unwrap_or("");
             note_flags(&mut ev.notes, flags, name, arg.span);
             if wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name) {
                 ev.notes.info(
@@ -170,8 +211,12 @@ fn finish(ev: &mut Evaluator<'_>, call: &Call, arg: &Node, done: Vec<Done>) -> V
                 );
             }
         }
-        if series.points.any() {
-            vector.push(series);
+        for (index, points) in columns.into_iter().enumerate().filter(|(_, points)| points.any()) {
+            let labels = match naming {
+                Some((label, values)) => labels.to_builder().set(label, &values[index]).build(),
+                None => labels.clone(),
+            };
+            vector.push(Series { labels, drop_name, points });
         }
     }
     vector

@@ -1,5 +1,5 @@
 //! Aggregations that look at a group as a whole: `topk bottomk limitk limit_ratio
-//! quantile count_values`.
+//! quantile quantiles count_values`.
 
 use std::collections::HashMap;
 
@@ -163,30 +163,84 @@ pub(super) fn quantile(
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let phis = ev.scalar(param(aggregate), steps)?;
-    for phi in worst_phis(&phis) {
-        ev.notes.warn(param(aggregate).span, bad_phi(phi));
-    }
+    let phis = phis_of(ev, param(aggregate), steps)?;
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);
     let groups = Groups::of(&vector, &aggregate.grouping);
-    let mut sorted: Vec<f64> = Vec::new();
     let mut columns = Vec::with_capacity(groups.members.len());
     for members in &groups.members {
-        ev.ctx.budget.check()?;
-        let mut points = Points::absent(steps.count);
-        for (i, &phi) in phis.iter().enumerate() {
-            sorted.clear();
-            let floats = members.iter().map(|&m| vector[m].points.floats[i]);
-            sorted.extend(floats.filter(|v| !is_absent(*v)));
-            if !sorted.is_empty() {
-                sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
-                points.floats[i] = quantile_of_sorted(phi, &sorted);
-            }
-        }
-        columns.push(points);
+        columns.extend(group_quantiles(ev, &vector, members, std::slice::from_ref(&phis))?);
     }
     Ok(assemble(groups, columns))
+}
+
+/// `quantiles("label", φ…, v)`: of each group one element for each φ, which the label names.
+pub(super) fn quantiles(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let label = ev.text(param(aggregate));
+    if label.is_empty() {
+        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
+    }
+    let mut phis = Vec::with_capacity(aggregate.more.len());
+    for node in &aggregate.more {
+        phis.push(phis_of(ev, node, steps)?);
+    }
+    let names: Vec<String> = phis.iter().map(|phis| phi_name(phis)).collect();
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    note_ignored(ev, aggregate, &vector);
+    let groups = Groups::of(&vector, &aggregate.grouping);
+    let mut named = Vec::new();
+    for (group, members) in groups.members.iter().enumerate() {
+        let columns = group_quantiles(ev, &vector, members, &phis)?;
+        for (name, points) in names.iter().zip(columns).filter(|(_, points)| points.any()) {
+            let labels = groups.labels[group].to_builder().set(&label, name).build();
+            named.push(Series { labels, drop_name: groups.drop_name[group], points });
+        }
+    }
+    super::finish::merge_equal(named)
+}
+
+/// What a label calls a φ: its value at the first step, as a float that shows that it is one.
+pub(super) fn phi_name(phis: &[f64]) -> String {
+    super::buckets::open_metrics_float(phis.first().copied().unwrap_or(f64::NAN))
+}
+
+fn phis_of(ev: &mut Evaluator<'_>, node: &Node, steps: Steps) -> Result<Vec<f64>, QueryError> {
+    let phis = ev.scalar(node, steps)?;
+    for phi in worst_phis(&phis) {
+        ev.notes.warn(node.span, bad_phi(phi));
+    }
+    Ok(phis)
+}
+
+/// The column of each φ for one group; its floats are sorted once for all of them.
+fn group_quantiles(
+    ev: &mut Evaluator<'_>,
+    vector: &Vector,
+    members: &[usize],
+    phis: &[Vec<f64>],
+) -> Result<Vec<Points>, QueryError> {
+    ev.ctx.budget.check()?;
+    let count = phis.first().map_or(0, Vec::len);
+    ev.ctx.budget.hold((count * phis.len()) as u64)?;
+    let mut columns = vec![Points::absent(count); phis.len()];
+    let mut sorted: Vec<f64> = Vec::with_capacity(members.len());
+    for i in 0..count {
+        sorted.clear();
+        let floats = members.iter().map(|&m| vector[m].points.floats[i]);
+        sorted.extend(floats.filter(|v| !is_absent(*v)));
+        if sorted.is_empty() {
+            continue;
+        }
+        sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
+        for (column, phis) in columns.iter_mut().zip(phis) {
+            column.floats[i] = quantile_of_sorted(phis[i], &sorted);
+        }
+    }
+    Ok(columns)
 }
 
 /// Of the parameters that are no φ: NaN, the smallest and the largest.

@@ -1,9 +1,14 @@
-//! `and`, `or`, `unless`: elements pass or not, values and names untouched.
+//! `and`, `or`, `unless`, `union`: elements pass or not, values and names untouched.
 
-use super::finish;
+use std::collections::HashMap;
+
+use barograph_engine::model::Labels;
+
 use super::matching::{any_present, matches};
 use super::steps::Steps;
+use super::{Evaluator, finish};
 use crate::error::QueryError;
+use crate::plan::Call;
 use crate::series::{Points, Vector};
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
@@ -34,6 +39,36 @@ pub(super) fn evaluate(
     left.retain(|s| s.points.any());
     // A series may come from the left at one step and from the right at another.
     finish::merge_equal(left)
+}
+
+/// `union(a, b, …)`: at each step the elements of all arguments, of equal ones the first.
+pub(super) fn union(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut united: Vector = Vec::new();
+    for arg in &call.args {
+        for series in ev.vector(arg, steps)? {
+            // Two names that are going to be dropped do not tell elements apart.
+            let labels = match series.drop_name {
+                true => series.labels.without(finish::is_metadata),
+                false => series.labels.clone(),
+            };
+            match places.get(&labels) {
+                None => {
+                    places.insert(labels, united.len());
+                    united.push(series);
+                }
+                Some(&place) => {
+                    let into = &mut united[place].points;
+                    for step in (0..steps.count).filter(|&step| series.points.has(step)) {
+                        if !into.has(step) {
+                            into.set(step, series.points.get(step));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(united)
 }
 
 /// Keeps the values at the steps where `at` is `keep`.

@@ -12,6 +12,8 @@ pub struct AggregateInfo {
     pub name: &'static str,
     /// The type of the parameter that stands before the vector, if there is one.
     pub param: Option<ValueType>,
+    /// The type of the parameters after that one, of which one at least must be given.
+    pub more: Option<ValueType>,
     /// What it does, one or two sentences.
     pub doc: &'static str,
     /// A query that shows it.
@@ -24,7 +26,7 @@ const fn plain(
     doc: &'static str,
     example: &'static str,
 ) -> AggregateInfo {
-    AggregateInfo { op, name, param: None, doc, example }
+    AggregateInfo { op, name, param: None, more: None, doc, example }
 }
 
 const fn with(
@@ -34,10 +36,10 @@ const fn with(
     doc: &'static str,
     example: &'static str,
 ) -> AggregateInfo {
-    AggregateInfo { op, name, param: Some(param), doc, example }
+    AggregateInfo { op, name, param: Some(param), more: None, doc, example }
 }
 
-static ALL: [AggregateInfo; 14] = [
+static ALL: [AggregateInfo; 15] = [
     plain(
         AggregateOp::Avg,
         "avg",
@@ -98,6 +100,16 @@ static ALL: [AggregateInfo; 14] = [
         "The φ-quantile of each group, linear between neighbours; φ is between 0 and 1.",
         "quantile(0.9, node_load1)",
     ),
+    AggregateInfo {
+        more: Some(ValueType::Scalar),
+        ..with(
+            AggregateOp::Quantiles,
+            "quantiles",
+            ValueType::String,
+            "Several φ-quantiles of each group at once; the label that the first parameter names tells the φ of each element. An extension, also of MetricsQL.",
+            r#"quantiles("phi", 0.5, 0.9, node_load1)"#,
+        )
+    },
     plain(
         AggregateOp::Stddev,
         "stddev",

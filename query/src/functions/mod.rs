@@ -26,7 +26,7 @@ mod table;
 pub(crate) mod time;
 pub(crate) mod window;
 
-pub use suggest::nearest;
+pub use suggest::{nearest, nearest_of};
 
 /// The four types of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,6 +102,9 @@ pub struct Function {
     pub required: usize,
     /// Whether the last of `args` may be repeated, up to `args_max` arguments in all.
     pub variadic: bool,
+    /// Whether not the last of `args` is repeated but the one before it, and the last
+    /// stands alone at the end.
+    pub has_tail: bool,
     /// The most arguments a call may have; `usize::MAX` is no limit.
     pub args_max: usize,
     /// Type of the result.
@@ -124,7 +127,16 @@ impl Function {
         if index >= self.args_max {
             return None;
         }
+        if self.has_tail {
+            let repeated = self.args.len() - 2;
+            return self.args.get(index.min(repeated)).copied();
+        }
         self.args.get(index).or(if self.variadic { self.args.last() } else { None }).copied()
+    }
+
+    /// The type that argument `index` may have instead, as the last one.
+    pub fn tail_type(&self, index: usize) -> Option<ValueType> {
+        self.args.last().copied().filter(|_| self.has_tail && index >= self.args.len() - 1)
     }
 }
 
@@ -192,6 +204,7 @@ pub enum FunctionId {
     PredictLinear,
     PresentOverTime,
     QuantileOverTime,
+    QuantilesOverTime,
     Rad,
     Range,
     Rate,
@@ -220,6 +233,7 @@ pub enum FunctionId {
     TsOfLastOverTime,
     TsOfMaxOverTime,
     TsOfMinOverTime,
+    Union,
     Vector,
     Year,
 }

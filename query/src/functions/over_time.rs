@@ -111,6 +111,20 @@ pub(crate) fn quantile_over(phi: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f6
     }
 }
 
+/// `quantiles_over_time`: calls `put` with the place of each φ and its quantile.
+pub(crate) fn quantiles_over(phis: &[Vec<f64>]) -> impl FnMut(&Window<'_>, &mut dyn FnMut(usize, f64)) {
+    let mut sorted = SortedWindow::default();
+    move |w, put| {
+        if w.len() == 0 {
+            return;
+        }
+        sorted.advance(w);
+        for (place, phi) in phis.iter().enumerate() {
+            put(place, quantile_of_sorted(phi[w.step], &sorted.values));
+        }
+    }
+}
+
 /// The values of a moving window in the order of quantiles.
 #[derive(Default)]
 struct SortedWindow {

@@ -5,19 +5,22 @@ use super::{aggregates, all};
 /// Names longer than this are not compared: no function's name comes near.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The function or aggregation whose name is nearest to `name`, if one is near: at most
-/// one edit for each three bytes, case not counted. An edit inserts, removes or replaces a
-/// byte or swaps two neighbours. Of equally near names one that `name` begins wins.
+/// The function or aggregation whose name is nearest to `name`, if one is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
+    let functions = all().iter().map(|function| function.name);
+    nearest_of(name, functions.chain(aggregates::all().iter().map(|aggregate| aggregate.name)))
+}
+
+/// The candidate nearest to `name`, if one is near: at most one edit for each three bytes,
+/// case not counted. An edit inserts, removes or replaces a byte or swaps two neighbours.
+/// Of equally near candidates one that `name` begins wins.
+pub fn nearest_of<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return None;
     }
     let wanted = name.to_ascii_lowercase();
     let edits_max = wanted.len().div_ceil(3);
-    let functions = all().iter().map(|function| function.name);
-    let operators = aggregates::all().iter().map(|aggregate| aggregate.name);
-    functions
-        .chain(operators)
+    candidates
         .filter(|candidate| candidate.len().abs_diff(wanted.len()) <= edits_max)
         .map(|candidate| (distance(wanted.as_bytes(), candidate.as_bytes()), candidate))
         .min_by_key(|&(edits, candidate)| (edits, !candidate.starts_with(&wanted), candidate))

@@ -56,6 +56,10 @@ fn argument_types_of_repeated_arguments() {
     let quantiles = find("histogram_quantiles").unwrap();
     assert_eq!(quantiles.arg_type(11), Some(ValueType::Scalar));
     assert_eq!(quantiles.arg_type(12), None);
+    let over_time = find("quantiles_over_time").unwrap();
+    let types = [0, 1, 2, 9].map(|index| (over_time.arg_type(index), over_time.tail_type(index)));
+    let (phi, window) = (Some(ValueType::Scalar), Some(ValueType::RangeVector));
+    assert_eq!(types, [(Some(ValueType::String), None), (phi, None), (phi, window), (phi, window)]);
 }
 
 #[test]
@@ -71,6 +75,7 @@ fn names_that_stay() {
         "sort_by_label",
         "sort_by_label_desc",
         "sort_desc",
+        "union",
     ];
     assert_eq!(kept, expected);
 }

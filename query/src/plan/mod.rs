@@ -13,7 +13,7 @@ use std::cell::Cell;
 use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
-use crate::functions::{Function, FunctionId, ValueType};
+use crate::functions::{Function, FunctionId, NameRule, ValueType};
 use crate::syntax::ast::{
     self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
     VectorMatching,
@@ -122,6 +122,8 @@ pub(crate) struct Call {
     pub function: &'static Function,
     /// The arguments.
     pub args: Vec<Node>,
+    /// What happens to metric names: the function's rule, unless `keep_metric_names`.
+    pub name_rule: NameRule,
 }
 
 /// `op by (labels) (param, expr)`.
@@ -131,6 +133,8 @@ pub(crate) struct Aggregate {
     pub op: AggregateOp,
     /// Its parameter.
     pub param: Option<Box<Node>>,
+    /// Parameters after the first.
+    pub more: Vec<Node>,
     /// What is aggregated.
     pub expr: Box<Node>,
     /// The groups.
@@ -150,6 +154,8 @@ pub(crate) struct Binary {
     pub return_bool: bool,
     /// Present iff both operands are vectors.
     pub matching: Option<VectorMatching>,
+    /// `keep_metric_names`: names stay that the operator would drop.
+    pub keep_names: bool,
 }
 
 impl Node {
@@ -282,7 +288,8 @@ impl Planner<'_> {
             }
         }
         let invariant = !reads_time(c.function.id, args.is_empty()) && args.iter().all(|a| a.invariant);
-        Ok((Kind::Call(Call { function: c.function, args }), invariant))
+        let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
+        Ok((Kind::Call(Call { function: c.function, args, name_rule }), invariant))
     }
 
     /// The functions that speak of the query's own times are numbers once it is planned.
@@ -301,8 +308,11 @@ impl Planner<'_> {
     fn aggregate(&self, a: &ast::Aggregate) -> Result<(Kind, bool), QueryError> {
         let param = a.param.as_ref().map(|p| self.node(p)).transpose()?.map(Box::new);
         let expr = Box::new(self.node(&a.expr)?);
-        let invariant = expr.invariant && param.as_ref().is_none_or(|p| p.invariant);
-        Ok((Kind::Aggregate(Aggregate { op: a.op, param, expr, grouping: a.grouping.clone() }), invariant))
+        let more = a.more.iter().map(|p| self.node(p)).collect::<Result<Vec<_>, _>>()?;
+        let params_invariant = param.iter().map(AsRef::as_ref).chain(&more).all(|p| p.invariant);
+        let invariant = expr.invariant && params_invariant;
+        let grouping = a.grouping.clone();
+        Ok((Kind::Aggregate(Aggregate { op: a.op, param, more, expr, grouping }), invariant))
     }
 
     fn binary(&self, b: &ast::Binary) -> Result<(Kind, bool), QueryError> {
@@ -315,6 +325,7 @@ impl Planner<'_> {
             rhs,
             return_bool: b.return_bool,
             matching: b.matching.clone(),
+            keep_names: b.keep_names,
         });
         Ok((kind, invariant))
     }

@@ -151,6 +151,8 @@ pub struct Call {
     pub name_span: Span,
     /// The arguments as written.
     pub args: Vec<Expr>,
+    /// `keep_metric_names`: the result keeps the names that the function would drop.
+    pub keep_names: bool,
 }
 
 /// Aggregation operators.
@@ -171,6 +173,7 @@ pub enum AggregateOp {
     CountValues,
     Limitk,
     LimitRatio,
+    Quantiles,
 }
 
 /// `by (…)` or `without (…)`.
@@ -191,6 +194,8 @@ pub struct Aggregate {
     pub op: AggregateOp,
     /// The parameter of `topk`, `quantile`, `count_values` …
     pub param: Option<Box<Expr>>,
+    /// Parameters after the first: each φ of `quantiles`.
+    pub more: Vec<Expr>,
     /// What is aggregated.
     pub expr: Box<Expr>,
     /// The groups.
@@ -221,6 +226,12 @@ pub enum BinaryOp {
     And,
     Unless,
     Or,
+    /// `if`: keeps the left elements that have a counterpart on the right.
+    If,
+    /// `ifnot`: keeps the left elements that have none.
+    IfNot,
+    /// `default`: fills the gaps of the left side from the right one.
+    Default,
 }
 
 impl BinaryOp {
@@ -245,6 +256,9 @@ impl BinaryOp {
             BinaryOp::And => "and",
             BinaryOp::Unless => "unless",
             BinaryOp::Or => "or",
+            BinaryOp::If => "if",
+            BinaryOp::IfNot => "ifnot",
+            BinaryOp::Default => "default",
         }
     }
 }
@@ -267,7 +281,7 @@ pub enum Cardinality {
     GroupLeft(Vec<String>),
     /// `group_right (labels)`: many on the right, labels copied from the left.
     GroupRight(Vec<String>),
-    /// Set operators.
+    /// Set operators, and `default`, `if`, `ifnot`.
     ManyToMany,
 }
 
@@ -301,6 +315,8 @@ pub struct Binary {
     pub return_bool: bool,
     /// Matching of two vectors; present iff both operands are vectors.
     pub matching: Option<VectorMatching>,
+    /// `keep_metric_names`: the result keeps the names that the operator would drop.
+    pub keep_names: bool,
 }
 
 /// Unary operators.

@@ -43,6 +43,17 @@ pub(super) fn is_set_operator(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
 }
 
+/// Whether an operator is `default`, `if` or `ifnot`, whose operands may be scalars too.
+pub(super) fn is_gap_operator(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Default | BinaryOp::If | BinaryOp::IfNot)
+}
+
+/// Whether an operator matches many series with many, so that neither grouping nor
+/// filling means anything.
+pub(super) fn is_many_to_many(op: BinaryOp) -> bool {
+    is_set_operator(op) || is_gap_operator(op)
+}
+
 /// Whether an operator compares.
 pub(super) fn is_comparison(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge)
@@ -101,13 +112,17 @@ pub(super) fn matching(op: BinaryOp, matching: &VectorMatching, op_span: Span) -
         Cardinality::GroupLeft(labels) | Cardinality::GroupRight(labels) => Some(labels),
         Cardinality::OneToOne | Cardinality::ManyToMany => None,
     };
-    if is_set_operator(op) {
+    if is_many_to_many(op) {
         if grouped.is_some() {
             let message = format!("no grouping allowed for \"{}\" operation", op.as_str());
             return Err(Fault::new(op_span, message));
         }
         if matching.fill_left.is_some() || matching.fill_right.is_some() {
-            return Err(Fault::new(op_span, "filling in missing series not allowed for set operators"));
+            let message = match is_set_operator(op) {
+                true => "filling in missing series not allowed for set operators".to_owned(),
+                false => format!("filling in missing series not allowed for \"{}\"", op.as_str()),
+            };
+            return Err(Fault::new(op_span, message));
         }
     }
     if let (MatchLabels::On(on), Some(grouped)) = (&matching.labels, grouped)
@@ -126,7 +141,8 @@ pub(super) fn argument(function: &Function, index: usize, argument: &Expr, given
         // Too many: `arity` tells how many when all are counted.
         return Ok(());
     };
-    if given != expected {
+    let fits = |wanted: ValueType| given == wanted;
+    if !fits(expected) && !function.tail_type(index).is_some_and(fits) {
         let name = function.name;
         let message = format!("expected type {expected} in call to function {name:?}, got {given}");
         return Err(Fault::new(argument.span, message));
@@ -151,6 +167,26 @@ fn window_edges(function: &Function, argument: &Expr) -> Parsed<()> {
     let word = edges_name(range.selector.edges);
     let message = format!("{word} modifier can only be used with: {names} - not with {}", function.name);
     Err(Fault::new(argument.span, message))
+}
+
+/// Where an argument is repeated before the last one, the last one must be what is left,
+/// and nothing before it.
+pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> Parsed<()> {
+    let Some(expected) = function.tail_type(usize::MAX) else { return Ok(()) };
+    let Some((&(last, span), before)) = args.split_last() else { return Ok(()) };
+    let name = function.name;
+    if last == ValueType::Scalar {
+        let message =
+            format!("expected type {expected} as the last argument of function {name:?}, got {last}");
+        return Err(Fault::new(span, message));
+    }
+    match before.iter().find(|(given, _)| *given == expected) {
+        Some(&(given, span)) => {
+            let message = format!("expected the {given} as the last argument of function {name:?}");
+            Err(Fault::new(span, message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// How many arguments a call has.
@@ -181,6 +217,24 @@ fn expect_type(expected: ValueType, given: ValueType, place: &str, span: Span) -
         return Ok(());
     }
     Err(Fault::new(span, format!("expected type {expected} in {place}, got {given}")))
+}
+
+/// What `keep_metric_names` may follow: the mark to set, in the call or the binary
+/// expression before it.
+pub(super) fn names_mark(expr: &mut Expr) -> Option<&mut bool> {
+    match &mut expr.kind {
+        ExprKind::Call(call) => Some(&mut call.keep_names),
+        ExprKind::Paren(inner) => binary_names_mark(inner),
+        _ => None,
+    }
+}
+
+fn binary_names_mark(expr: &mut Expr) -> Option<&mut bool> {
+    match &mut expr.kind {
+        ExprKind::Binary(binary) => Some(&mut binary.keep_names),
+        ExprKind::Paren(inner) => binary_names_mark(inner),
+        _ => None,
+    }
 }
 
 pub(super) fn subquery(given: ValueType, span: Span) -> Parsed<()> {

@@ -34,7 +34,9 @@ impl PartialEq for DurationExpr {
 
 impl PartialEq for Call {
     fn eq(&self, other: &Self) -> bool {
-        self.function.name == other.function.name && self.args == other.args
+        self.function.name == other.function.name
+            && self.keep_names == other.keep_names
+            && self.args == other.args
     }
 }
 
@@ -53,6 +55,7 @@ impl PartialEq for Binary {
     fn eq(&self, other: &Self) -> bool {
         self.op == other.op
             && self.return_bool == other.return_bool
+            && self.keep_names == other.keep_names
             && self.matching == other.matching
             && self.rhs == other.rhs
             && self.lhs == other.lhs
@@ -77,6 +80,10 @@ mod tests {
             ("a + fill(0) b", "a + fill(-0) b"),
             ("holt_winters(a[5m], 0.1, 0.1)", "double_exponential_smoothing(a[5m], 0.1, 0.1)"),
             ("a[5m+1s]", "a[5m-1s]"),
+            ("abs(a)", "abs(a) keep_metric_names"),
+            ("(a + b)", "(a + b) keep_metric_names"),
+            ("a if b", "a ifnot b"),
+            ("quantiles(\"q\", 0.5, a)", "quantiles(\"q\", 0.5, 0.5, a)"),
         ];
         for (left, right) in different {
             assert_ne!(parse(left).expect(left), parse(right).expect(right));

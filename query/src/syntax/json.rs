@@ -5,7 +5,9 @@
 //! `vectorSelector`, `matrixSelector`, `subquery`, `call`, `aggregation`, `binaryExpr`,
 //! `unaryExpr`, `parenExpr`, and inside ranges and offsets `durationExpr`. Durations that
 //! are plain literals are whole milliseconds under `range`, `step`, `offset`; others stand
-//! under `rangeExpr`, `stepExpr`, `offsetExpr`. A sign before a number is part of it.
+//! under `rangeExpr`, `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that
+//! Prometheus does not have stand only where they say something: `keepMetricNames`, and
+//! `moreParams`, the parameters of an aggregation after the first.
 
 use std::fmt::Write;
 
@@ -192,7 +194,16 @@ impl Writer {
         self.function(call.function);
         self.key("args");
         self.list(&call.args, Writer::expr);
+        self.keep_names(call.keep_names);
         self.end();
+    }
+
+    /// Only where it is set: Prometheus' tree has no such key.
+    fn keep_names(&mut self, keep_names: bool) {
+        if keep_names {
+            self.key("keepMetricNames");
+            self.boolean(true);
+        }
     }
 
     fn function(&mut self, function: &Function) {
@@ -224,6 +235,10 @@ impl Writer {
             Some(param) => self.expr(param),
             None => self.text.push_str("null"),
         }
+        if !aggregate.more.is_empty() {
+            self.key("moreParams");
+            self.list(&aggregate.more, Writer::expr);
+        }
         self.key("grouping");
         self.list(labels, |writer, label| writer.string(label));
         self.key("without");
@@ -246,6 +261,7 @@ impl Writer {
         }
         self.key("bool");
         self.boolean(binary.return_bool);
+        self.keep_names(binary.keep_names);
         self.end();
     }
 
@@ -423,6 +439,20 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(of(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_that_prometheus_does_not_have() {
+        assert!(of("abs(a) keep_metric_names").ends_with(r#"],"keepMetricNames":true}"#));
+        let text = of("(a default 1) keep_metric_names");
+        assert!(text.contains(r#""op":"default""#), "{text}");
+        assert!(text.ends_with(r#""matching":null,"bool":false,"keepMetricNames":true}}"#), "{text}");
+        let params = concat!(
+            r#""param":{"type":"stringLiteral","val":"q"},"moreParams":[{"type":"numberLiteral","val":"0.5"},"#,
+            r#"{"type":"numberLiteral","val":"1"}],"grouping":[]"#
+        );
+        assert!(of("quantiles(\"q\", 0.5, 1, a)").contains(params));
+        assert!(!of("abs(a) + (b)").contains("keepMetricNames"));
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::syntax::parser::{UNARY_BINDING, binding};
 /// [`pretty`] breaks what is longer than this, in bytes.
 const LINE_MAX: usize = 100;
 
+/// The modifier after a call or a binary expression in parentheses.
+const KEEP_NAMES: &str = " keep_metric_names";
+
 /// Binds tighter than every operator.
 const PRIMARY: u8 = u8::MAX;
 
@@ -65,6 +68,10 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
         return Printer { out }.expr(expr);
     }
     match &expr.kind {
+        ExprKind::Paren(inner) if keeps_names(inner) => {
+            out.truncate(out.len() - indent);
+            lines(out, inner, level)
+        }
         ExprKind::Paren(inner) => {
             out.push_str("(\n");
             lines(out, inner, level + 1)?;
@@ -72,20 +79,22 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
         }
         ExprKind::Call(call) => {
             out.push_str(call.function.name);
-            argument_lines(out, call.args.iter(), level)
+            argument_lines(out, call.args.iter(), level)?;
+            out.push_str(if call.keep_names { KEEP_NAMES } else { "" });
+            Ok(())
         }
         ExprKind::Aggregate(aggregate) => {
             Printer { out }.aggregate_head(aggregate)?;
-            let args = aggregate.param.iter().chain(std::iter::once(&aggregate.expr)).map(AsRef::as_ref);
-            argument_lines(out, args, level)
+            argument_lines(out, aggregate_args(aggregate), level)
+        }
+        ExprKind::Binary(binary) if binary.keep_names => {
+            out.push_str("(\n");
+            binary_lines(out, binary, level + 1)?;
+            write!(out, "\n{:indent$}){KEEP_NAMES}", "")
         }
         ExprKind::Binary(binary) => {
             out.truncate(out.len() - indent);
-            operand_lines(out, &binary.lhs, level + 1, left_min(binary.op))?;
-            write!(out, "\n{:indent$}", "")?;
-            Printer { out }.operator(binary)?;
-            out.push('\n');
-            operand_lines(out, &binary.rhs, level + 1, unless_sign(&binary.rhs, right_min(binary.op)))
+            binary_lines(out, binary, level)
         }
         ExprKind::Unary(unary) => {
             out.push_str(unary.op.as_str());
@@ -104,6 +113,27 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
             Printer { out }.expr(expr)
         }
     }
+}
+
+/// The operands and, between them and less indented, the operator.
+fn binary_lines(out: &mut String, binary: &Binary, level: usize) -> fmt::Result {
+    let indent = level * 2;
+    operand_lines(out, &binary.lhs, level + 1, left_min(binary.op))?;
+    write!(out, "\n{:indent$}", "")?;
+    Printer { out }.operator(binary)?;
+    out.push('\n');
+    operand_lines(out, &binary.rhs, level + 1, unless_sign(&binary.rhs, right_min(binary.op)))
+}
+
+/// The parameters of an aggregation and what is aggregated.
+fn aggregate_args(aggregate: &Aggregate) -> impl Iterator<Item = &Expr> {
+    let param = aggregate.param.iter().map(AsRef::as_ref);
+    param.chain(&aggregate.more).chain(std::iter::once(aggregate.expr.as_ref()))
+}
+
+/// Whether an expression prints its own parentheses, with `keep_metric_names` after them.
+fn keeps_names(expr: &Expr) -> bool {
+    matches!(&expr.kind, ExprKind::Binary(binary) if binary.keep_names)
 }
 
 /// `(`, the arguments on lines of their own, `)`.
@@ -148,7 +178,7 @@ fn unless_sign(expr: &Expr, binding_min: u8) -> u8 {
 
 fn expr_binding(expr: &Expr) -> u8 {
     match &expr.kind {
-        ExprKind::Binary(binary) => binding(binary.op),
+        ExprKind::Binary(binary) if !binary.keep_names => binding(binary.op),
         ExprKind::Unary(_) => UNARY_BINDING - 1,
         _ => PRIMARY,
     }
@@ -181,27 +211,34 @@ impl<W: Write> Printer<'_, W> {
             }
             ExprKind::Call(call) => {
                 self.out.write_str(call.function.name)?;
-                self.arguments(call.args.iter())
+                self.arguments(call.args.iter())?;
+                self.out.write_str(if call.keep_names { KEEP_NAMES } else { "" })
             }
             ExprKind::Aggregate(aggregate) => {
                 self.aggregate_head(aggregate)?;
-                self.arguments(
-                    aggregate.param.iter().chain(std::iter::once(&aggregate.expr)).map(AsRef::as_ref),
-                )
+                self.arguments(aggregate_args(aggregate))
             }
-            ExprKind::Binary(binary) => {
-                self.operand(&binary.lhs, left_min(binary.op))?;
-                self.out.write_char(' ')?;
-                self.operator(binary)?;
-                self.out.write_char(' ')?;
-                self.operand(&binary.rhs, unless_sign(&binary.rhs, right_min(binary.op)))
+            ExprKind::Binary(binary) if binary.keep_names => {
+                self.out.write_char('(')?;
+                self.binary(binary)?;
+                write!(self.out, "){KEEP_NAMES}")
             }
+            ExprKind::Binary(binary) => self.binary(binary),
             ExprKind::Unary(unary) => {
                 self.out.write_str(unary.op.as_str())?;
                 self.operand(&unary.expr, unless_sign(&unary.expr, UNARY_BINDING))
             }
+            ExprKind::Paren(inner) if keeps_names(inner) => self.expr(inner),
             ExprKind::Paren(inner) => self.parenthesised(inner),
         }
+    }
+
+    fn binary(&mut self, binary: &Binary) -> fmt::Result {
+        self.operand(&binary.lhs, left_min(binary.op))?;
+        self.out.write_char(' ')?;
+        self.operator(binary)?;
+        self.out.write_char(' ')?;
+        self.operand(&binary.rhs, unless_sign(&binary.rhs, right_min(binary.op)))
     }
 
     fn operand(&mut self, expr: &Expr, binding_min: u8) -> fmt::Result {

@@ -94,6 +94,7 @@ fn walk(expr: &Expr, findings: &mut Findings) {
             if let Some(param) = &aggregate.param {
                 walk(param, findings);
             }
+            aggregate.more.iter().for_each(|param| walk(param, findings));
             walk(&aggregate.expr, findings);
         }
         ExprKind::Binary(binary) => {

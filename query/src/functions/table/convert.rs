@@ -29,6 +29,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .scalar(),
     entry(
         Family::Convert,
+        Id::Union,
+        "union",
+        &[VECTOR],
+        Help(
+            "v instant-vector…",
+            "The elements of all arguments; where several have the same labels, that of the first of them. An extension, also of MetricsQL.",
+            "union(queue_length, build_version)",
+        ),
+    ).last_repeated(usize::MAX).keeps_name(),
+    entry(
+        Family::Convert,
         Id::Vector,
         "vector",
         &[SCALAR],

@@ -46,6 +46,7 @@ const fn entry(
         args,
         required: args.len(),
         variadic: false,
+        has_tail: false,
         args_max: args.len(),
         returns: VECTOR,
         name_rule: NameRule::Drop,
@@ -65,6 +66,11 @@ impl Function {
     /// The last argument may be repeated, up to `args_max` arguments in all.
     const fn last_repeated(self, args_max: usize) -> Function {
         Function { variadic: true, args_max, ..self }
+    }
+
+    /// The argument before the last may be repeated.
+    const fn middle_repeated(self) -> Function {
+        Function { variadic: true, has_tail: true, args_max: usize::MAX, ..self }
     }
 
     /// The result is a scalar.

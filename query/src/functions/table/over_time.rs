@@ -1,6 +1,6 @@
 //! Statistics over the samples of a window.
 
-use super::{Help, RANGE, SCALAR, entry};
+use super::{Help, RANGE, SCALAR, STRING, entry};
 use crate::functions::{Family, Function, FunctionId as Id};
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -114,6 +114,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "quantile_over_time(0.99, node_load1[1h])",
         ),
     ),
+    entry(
+        Family::OverTime,
+        Id::QuantilesOverTime,
+        "quantiles_over_time",
+        &[STRING, SCALAR, RANGE],
+        Help(
+            "label string, φ scalar…, v range-vector",
+            "Several φ-quantiles of the samples in the window at once; the label tells the φ of each element. An extension, also of MetricsQL.",
+            r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
+        ),
+    ).middle_repeated(),
     entry(
         Family::OverTime,
         Id::StddevOverTime,

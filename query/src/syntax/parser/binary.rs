@@ -10,7 +10,7 @@ use crate::syntax::lexer::{Fault, Parsed, TokenKind};
 use crate::syntax::span::Span;
 
 /// How tightly `*` binds.
-const MULTIPLICATION: u8 = 5;
+const MULTIPLICATION: u8 = 7;
 
 /// What the operand of a sign must at least bind like: tighter than `*`, so `^` alone.
 pub(in crate::syntax) const UNARY_BINDING: u8 = MULTIPLICATION + 1;
@@ -28,6 +28,17 @@ impl Operator {
     }
 }
 
+/// The operators that are words, in any case.
+pub(super) const OPERATOR_WORDS: [(&str, BinaryOp); 7] = [
+    ("and", BinaryOp::And),
+    ("or", BinaryOp::Or),
+    ("unless", BinaryOp::Unless),
+    ("atan2", BinaryOp::Atan2),
+    ("default", BinaryOp::Default),
+    ("if", BinaryOp::If),
+    ("ifnot", BinaryOp::IfNot),
+];
+
 /// The words after an operator, before they are checked.
 #[derive(Default)]
 struct Modifiers {
@@ -41,13 +52,15 @@ struct Modifiers {
 /// How tightly an operator binds.
 pub(in crate::syntax) fn binding(op: BinaryOp) -> u8 {
     match op {
-        BinaryOp::Or => 1,
-        BinaryOp::And | BinaryOp::Unless => 2,
-        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge => 3,
-        BinaryOp::TrimUpper | BinaryOp::TrimLower => 3,
-        BinaryOp::Add | BinaryOp::Sub => 4,
+        BinaryOp::Default => 1,
+        BinaryOp::If | BinaryOp::IfNot => 2,
+        BinaryOp::Or => 3,
+        BinaryOp::And | BinaryOp::Unless => 4,
+        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge => 5,
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => 5,
+        BinaryOp::Add | BinaryOp::Sub => 6,
         BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Atan2 => MULTIPLICATION,
-        BinaryOp::Pow => 6,
+        BinaryOp::Pow => MULTIPLICATION + 1,
     }
 }
 
@@ -76,14 +89,8 @@ impl Parser<'_> {
     }
 
     fn operator_word(&self) -> Option<BinaryOp> {
-        let words = [
-            ("and", BinaryOp::And),
-            ("or", BinaryOp::Or),
-            ("unless", BinaryOp::Unless),
-            ("atan2", BinaryOp::Atan2),
-        ];
         let text = self.token_text(self.token);
-        words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, op)| op)
+        OPERATOR_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, op)| op)
     }
 
     /// Parses what follows `left`: the operator that is looked at and its right side.
@@ -112,7 +119,8 @@ impl Parser<'_> {
         let value_type = if scalars { ValueType::Scalar } else { ValueType::InstantVector };
         let height = self.height_above(left.height.max(right.height), op_span)?;
         let (lhs, rhs) = (Box::new(left.expr), Box::new(right.expr));
-        let kind = ExprKind::Binary(Binary { op, op_span, lhs, rhs, return_bool, matching });
+        let kind =
+            ExprKind::Binary(Binary { op, op_span, lhs, rhs, return_bool, matching, keep_names: false });
         Ok(Tree { expr: Expr { kind, span }, value_type, height })
     }
 
@@ -200,7 +208,7 @@ impl Parser<'_> {
 }
 
 fn matching(op: BinaryOp, modifiers: Modifiers) -> VectorMatching {
-    let one = if check::is_set_operator(op) { Cardinality::ManyToMany } else { Cardinality::OneToOne };
+    let one = if check::is_many_to_many(op) { Cardinality::ManyToMany } else { Cardinality::OneToOne };
     VectorMatching {
         explicit: modifiers.labels.is_some(),
         labels: modifiers.labels.unwrap_or(MatchLabels::Ignoring(Vec::new())),

@@ -15,10 +15,12 @@ impl Parser<'_> {
         let function = functions::find(text).ok_or_else(|| unknown_function(text, name.span))?;
         let open = self.advance()?;
         let mut args = Vec::with_capacity(function.args.len());
+        let mut given = Vec::with_capacity(function.args.len());
         let mut height = 0;
         while self.token.kind != TokenKind::RightParen {
             let argument = self.argument(function, args.len())?;
             height = height.max(argument.height);
+            given.push((argument.value_type, argument.expr.span));
             args.push(argument.expr);
             if !self.another_argument(open)? {
                 break;
@@ -27,8 +29,9 @@ impl Parser<'_> {
         self.expect_closing(TokenKind::RightParen, ")", open)?;
         let span = self.span_from(name.span.start);
         check::arity(function, args.len(), span)?;
+        check::last_argument(function, &given)?;
         let height = self.height_above(height, span)?;
-        let kind = ExprKind::Call(Call { function, name_span: name.span, args });
+        let kind = ExprKind::Call(Call { function, name_span: name.span, args, keep_names: false });
         Ok(Tree { expr: Expr { kind, span }, value_type: function.returns, height })
     }
 
@@ -81,9 +84,17 @@ impl Parser<'_> {
         if self.token.kind == TokenKind::RightParen {
             return Err(self.wrong_count(info, usize::from(param.is_some()), name));
         }
-        let operand = self.expression(0)?;
-        if self.another_argument(open)? {
-            return Err(self.wrong_count(info, 2 + usize::from(param.is_some()), name));
+        let mut more = Vec::new();
+        let mut operand = self.expression(0)?;
+        while self.another_argument(open)? {
+            let Some(expected) = info.more else {
+                return Err(self.wrong_count(info, 2 + usize::from(param.is_some()), name));
+            };
+            check::aggregate_param(expected, operand.value_type, operand.expr.span)?;
+            more.push(std::mem::replace(&mut operand, self.expression(0)?));
+        }
+        if info.more.is_some() && more.is_empty() {
+            return Err(self.wrong_count(info, 2, name));
         }
         check::aggregate_operand(operand.value_type, operand.expr.span)?;
         self.expect_closing(TokenKind::RightParen, ")", open)?;
@@ -92,11 +103,12 @@ impl Parser<'_> {
             None => self.grouping()?.unwrap_or(Grouping::None),
         };
         let span = self.span_from(name.span.start);
-        let below = param.as_ref().map_or(0, |param| param.height).max(operand.height);
+        let below = param.iter().chain(&more).map(|tree| tree.height).fold(operand.height, u32::max);
         let height = self.height_above(below, span)?;
         let param = param.map(|param| Box::new(param.expr));
-        let kind =
-            ExprKind::Aggregate(Aggregate { op: info.op, param, expr: Box::new(operand.expr), grouping });
+        let more = more.into_iter().map(|tree| tree.expr).collect();
+        let expr = Box::new(operand.expr);
+        let kind = ExprKind::Aggregate(Aggregate { op: info.op, param, more, expr, grouping });
         Ok(Tree { expr: Expr { kind, span }, value_type: ValueType::InstantVector, height })
     }
 
@@ -127,10 +139,11 @@ impl Parser<'_> {
     }
 
     fn wrong_count(&self, info: &'static AggregateInfo, given: usize, token: Token) -> Box<Fault> {
-        let expected = 1 + usize::from(info.param.is_some());
+        let least = if info.more.is_some() { "at least " } else { "" };
+        let expected = 1 + usize::from(info.param.is_some()) + usize::from(info.more.is_some());
         let span = Span { start: token.span.start, end: self.token.span.end };
         let message = format!(
-            "wrong number of arguments for aggregate expression provided, expected {expected}, got {given}"
+            "wrong number of arguments for aggregate expression provided, expected {least}{expected}, got {given}"
         );
         Fault::new(span, message)
     }

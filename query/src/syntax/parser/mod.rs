@@ -26,7 +26,7 @@ mod selector;
 pub(super) use binary::{UNARY_BINDING, binding};
 
 use crate::error::QueryError;
-use crate::functions::ValueType;
+use crate::functions::{self, ValueType};
 use crate::syntax::ast::Expr;
 use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
 use crate::syntax::span::Span;
@@ -107,8 +107,24 @@ impl<'q> Parser<'q> {
         if self.token.kind == TokenKind::End {
             Ok(tree.expr)
         } else {
-            Err(self.expected("an operator or the end"))
+            Err(self.with_operator_meant(self.expected("an operator or the end")))
         }
+    }
+
+    /// Where an operator should stand and a word does that is nearly one, says so.
+    fn with_operator_meant(&self, mut fault: Box<Fault>) -> Box<Fault> {
+        /// Nearly anything is near to a shorter word.
+        const LETTERS_MIN: usize = 3;
+        let word = self.token_text(self.token);
+        if self.token.kind != TokenKind::Word || word.len() < LETTERS_MIN {
+            return fault;
+        }
+        let words = binary::OPERATOR_WORDS.iter().map(|(word, _)| *word);
+        let modifiers = ["offset", "anchored", "smoothed", "keep_metric_names"];
+        if let Some(near) = functions::nearest_of(word, words.chain(modifiers)) {
+            fault.message.push_str(&format!(", did you mean {near:?}?"));
+        }
+        fault
     }
 
     /// Goes on to the next token and gives the one that was looked at.
@@ -150,7 +166,7 @@ impl<'q> Parser<'q> {
         }
         let place = open.span.position(self.text);
         let expected = format!("{closing:?} to close {:?} at {place}", self.token_text(open));
-        Err(self.expected(&expected))
+        Err(self.with_operator_meant(self.expected(&expected)))
     }
 
     /// The fault that something else than `expected` was found.

@@ -123,9 +123,24 @@ impl Parser<'_> {
                 TokenKind::Word if self.at_keyword("smoothed") => {
                     self.edges(&mut tree.expr, Edges::Smoothed)?
                 }
+                TokenKind::Word if self.at_keyword("keep_metric_names") => self.keep_names(&mut tree.expr)?,
                 _ => return Ok(tree),
             }
         }
+    }
+
+    fn keep_names(&mut self, expr: &mut Expr) -> Parsed<()> {
+        let word = self.advance()?;
+        let message = match check::names_mark(expr) {
+            Some(mark) if !*mark => {
+                *mark = true;
+                expr.span.end = self.previous_end;
+                return Ok(());
+            }
+            Some(_) => "keep_metric_names may not be set multiple times",
+            None => "keep_metric_names must follow a function call or a binary expression in parentheses",
+        };
+        Err(Fault::new(word.span, message))
     }
 
     /// `[range]` or `[range:step]`.

@@ -42,6 +42,9 @@ fn precedence_and_associativity() {
         ("-a offset 5m", "(-a offset 5m)"),
         ("a ^ b offset 5m", "(a ^ b offset 5m)"),
         ("(1 + 2) * 3", "((1 + 2) * 3)"),
+        ("a default b if c or d and e", "(a default (b if (c or (d and e))))"),
+        ("a if b ifnot c if d", "(((a if b) ifnot c) if d)"),
+        ("a + 1 default b > 2 default c", "(((a + 1) default (b > 2)) default c)"),
     ];
     for (text, expected) in cases {
         assert_eq!(grouped(&parsed(text)), expected, "{text}");
@@ -61,6 +64,15 @@ fn keywords_as_names() {
     {
         assert_eq!(print(&parsed(name)), name);
         assert_eq!(print(&parsed(&format!("{name}{{a=\"b\"}}[5m]"))), format!("{name}{{a=\"b\"}}[5m]"));
+    }
+    for name in ["default", "if", "ifnot", "keep_metric_names", "union", "quantiles", "quantiles_over_time"] {
+        assert_eq!(print(&parsed(name)), name);
+        for query in
+            ["NAME default NAME", "NAME if NAME{NAME=\"x\"}", "NAME ifnot on (NAME) NAME", "abs(NAME)"]
+        {
+            let query = query.replace("NAME", name);
+            assert_eq!(print(&parsed(&query)), query);
+        }
     }
     for name in ["on", "ignoring", "group_left", "group_right", "bool", "atan2"] {
         assert!(error(name).contains("expected an expression"), "{name}");
@@ -269,6 +281,113 @@ fn operators_and_their_words() {
 }
 
 #[test]
+fn names_that_are_kept() {
+    let cases = [
+        ("rate(a[5m])keep_metric_names", "rate(a[5m]) keep_metric_names"),
+        ("(a+b)Keep_Metric_Names*2", "(a + b) keep_metric_names * 2"),
+        ("((a == bool 1)) keep_metric_names", "((a == bool 1) keep_metric_names)"),
+        ("max_over_time(abs(a) keep_metric_names[5m:])", "max_over_time(abs(a) keep_metric_names[5m:])"),
+        ("abs(a) keep_metric_names keep_metric_names", ""),
+        ("a keep_metric_names", ""),
+        ("a + b keep_metric_names", ""),
+        ("sum(a) keep_metric_names", ""),
+        ("(a) keep_metric_names", ""),
+    ];
+    for (text, expected) in cases {
+        if expected.is_empty() {
+            let message = error(text);
+            let twice = "1:26: parse error: keep_metric_names may not be set multiple times";
+            assert!(
+                message == twice || message.contains("keep_metric_names must follow"),
+                "{text}: {message}"
+            );
+            continue;
+        }
+        assert_eq!(print(&parsed(text)), expected, "{text}");
+        assert_eq!(parsed(expected), parsed(text));
+    }
+}
+
+#[test]
+fn gap_operators_and_what_they_refuse() {
+    assert_eq!(value_type(&parsed("1 default 2")), ValueType::Scalar);
+    assert_eq!(value_type(&parsed("a if 1")), ValueType::InstantVector);
+    assert_eq!(value_type(&parsed("1 ifnot a")), ValueType::InstantVector);
+    for (text, at, reason) in [
+        ("a default on(x) group_left b", "1:3", "no grouping allowed for \"default\" operation"),
+        ("a if fill(0) b", "1:3", "filling in missing series not allowed for \"if\""),
+        ("a ifnot bool b", "1:3", "bool modifier can only be used on comparison operators"),
+        ("a default on(x) 1", "1:3", "vector matching only allowed between instant vectors"),
+        (
+            "a default \"x\"",
+            "1:11",
+            "binary expression must contain only scalar and instant vector types, got \"string\"",
+        ),
+        (
+            "a defualt b",
+            "1:3",
+            "unexpected identifier defualt, expected an operator or the end, did you mean \"default\"?",
+        ),
+        (
+            "abs(a) + (b ofset 5m)",
+            "1:13",
+            "unexpected identifier ofset, expected \")\" to close \"(\" at 1:10, did you mean \"offset\"?",
+        ),
+    ] {
+        assert_eq!(error(text), format!("{at}: parse error: {reason}"), "{text}");
+    }
+}
+
+#[test]
+fn several_quantiles() {
+    assert_eq!(
+        print(&parsed("QUANTILES(\"q\", 0.5, scalar(a), b) by (c)")),
+        "quantiles by (c) (\"q\", 0.5, scalar(a), b)"
+    );
+    parsed("quantiles_over_time(\"q\", 0.5, 0.9, 1, a[5m])");
+    for (text, at, reason) in [
+        (
+            "quantiles(\"q\", a)",
+            "1:1",
+            "wrong number of arguments for aggregate expression provided, expected at least 3, got 2",
+        ),
+        ("quantiles(0.5, 0.9, a)", "1:11", "expected type string in aggregation parameter, got scalar"),
+        (
+            "quantiles(\"q\", a, 0.5)",
+            "1:16",
+            "expected type scalar in aggregation parameter, got instant vector",
+        ),
+        (
+            "quantiles(\"q\", 0.5, 1)",
+            "1:21",
+            "expected type instant vector in aggregation expression, got scalar",
+        ),
+        (
+            "quantiles_over_time(\"q\", a[5m])",
+            "1:1",
+            "expected at least 3 argument(s) in call to \"quantiles_over_time\", got 2",
+        ),
+        (
+            "quantiles_over_time(\"q\", 0.5, 0.9)",
+            "1:31",
+            "expected type range vector as the last argument of function \"quantiles_over_time\", got scalar",
+        ),
+        (
+            "quantiles_over_time(\"q\", 0.5, a[5m], a[5m])",
+            "1:31",
+            "expected the range vector as the last argument of function \"quantiles_over_time\"",
+        ),
+        (
+            "quantiles_over_time(\"q\", a[5m], 0.5)",
+            "1:26",
+            "expected type scalar in call to function \"quantiles_over_time\", got range vector",
+        ),
+    ] {
+        assert_eq!(error(text), format!("{at}: parse error: {reason}"), "{text}");
+    }
+}
+
+#[test]
 fn errors_know_their_line() {
     assert_eq!(
         error("sum(\n  a,\n  b)"),
@@ -342,7 +461,7 @@ proptest! {
     fn any_words_are_answered(words in prop::collection::vec(prop::sample::select(vec![
         "sum", "rate", "a", "by", "(", ")", "(", ")", "[", "]", ":", "5m", "1", "step", "on", "group_left", "offset",
         "@", "+", "-", "*", "^", "==", "and", "{", "}", "x", "=", "=~", "\"v\"", ",", "bool", "fill", "anchored",
-        "min_of", "start", "</", "info", "inf",
+        "min_of", "start", "</", "info", "inf", "default", "if", "ifnot", "keep_metric_names", "quantiles", "union",
     ]), 0..24)) {
         let text = words.join(" ");
         match parse(&text) {

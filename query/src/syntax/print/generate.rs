@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::functions::{ValueType, aggregates, all};
 use crate::syntax::ast::*;
-use crate::syntax::check::{is_comparison, is_set_operator};
+use crate::syntax::check::{is_comparison, is_many_to_many, is_set_operator};
 use crate::syntax::span::Span;
 
 const SPAN: Span = Span { start: 0, end: 0 };
@@ -146,7 +146,10 @@ fn call(returns: ValueType, depth: u32) -> impl Strategy<Value = Expr> {
     (prop::sample::select(functions), any::<bool>()).prop_flat_map(move |(function, short)| {
         let count = if short { function.required } else { function.args.len() };
         let args: Vec<_> = function.args[..count].iter().map(|&arg| argument(arg, depth)).collect();
-        args.prop_map(move |args| expr(ExprKind::Call(Call { function, name_span: SPAN, args })))
+        (args, any::<bool>()).prop_map(move |(args, keep)| {
+            let keep_names = keep && short;
+            expr(ExprKind::Call(Call { function, name_span: SPAN, args, keep_names }))
+        })
     })
 }
 
@@ -158,10 +161,14 @@ fn aggregate(depth: u32) -> impl Strategy<Value = Expr> {
     ];
     (prop::sample::select(aggregates::all()), grouping).prop_flat_map(move |(info, grouping)| {
         let param: Vec<_> = info.param.iter().map(|&param| argument(param, depth)).collect();
-        (param, vector(depth)).prop_map(move |(mut param, inner)| {
+        let more = match info.more {
+            Some(more) => prop::collection::vec(argument(more, depth), 1..3).boxed(),
+            None => Just(Vec::new()).boxed(),
+        };
+        (param, more, vector(depth)).prop_map(move |(mut param, more, inner)| {
             let param = param.pop().map(Box::new);
             let (op, grouping) = (info.op, grouping.clone());
-            expr(ExprKind::Aggregate(Aggregate { op, param, expr: Box::new(inner), grouping }))
+            expr(ExprKind::Aggregate(Aggregate { op, param, more, expr: Box::new(inner), grouping }))
         })
     })
 }
@@ -170,6 +177,7 @@ fn any_op() -> impl Strategy<Value = BinaryOp> {
     use BinaryOp::*;
     prop::sample::select(vec![
         Pow, Mul, Div, Mod, Atan2, Add, Sub, Eq, Ne, Lt, Gt, Le, Ge, TrimUpper, TrimLower, And, Unless, Or,
+        If, IfNot, Default,
     ])
 }
 
@@ -183,7 +191,7 @@ fn matching(op: BinaryOp) -> impl Strategy<Value = VectorMatching> {
     (prop::option::of(labels), 0..3, copied, fill(), fill()).prop_map(
         move |(labels, group, copied, left, right)| {
             let explicit = labels.is_some();
-            let set = is_set_operator(op);
+            let set = is_many_to_many(op);
             let cardinality = match group {
                 _ if set => Cardinality::ManyToMany,
                 1 if explicit => Cardinality::GroupLeft(copied),
@@ -199,7 +207,18 @@ fn matching(op: BinaryOp) -> impl Strategy<Value = VectorMatching> {
 
 fn binary(op: BinaryOp, lhs: Expr, rhs: Expr, return_bool: bool, matching: Option<VectorMatching>) -> Expr {
     let (lhs, rhs) = (Box::new(lhs), Box::new(rhs));
-    expr(ExprKind::Binary(Binary { op, op_span: SPAN, lhs, rhs, return_bool, matching }))
+    let keep_names = false;
+    expr(ExprKind::Binary(Binary { op, op_span: SPAN, lhs, rhs, return_bool, matching, keep_names }))
+}
+
+/// Some binary expressions with `keep_metric_names`.
+fn keeping_names(inner: impl Strategy<Value = Expr>) -> impl Strategy<Value = Expr> {
+    (inner, prop::bool::weighted(0.2)).prop_map(|(mut tree, keep)| {
+        if let ExprKind::Binary(binary) = &mut tree.kind {
+            binary.keep_names = keep;
+        }
+        tree
+    })
 }
 
 fn unary(inner: BoxedStrategy<Expr>) -> impl Strategy<Value = Expr> {
@@ -215,7 +234,7 @@ fn scalar(depth: u32) -> BoxedStrategy<Expr> {
     let operation = (any_op(), scalar(below), scalar(below))
         .prop_filter("no set operators between scalars", |(op, ..)| !is_set_operator(*op))
         .prop_map(|(op, lhs, rhs)| binary(op, lhs, rhs, is_comparison(op), None));
-    prop_oneof![2 => leaf, 1 => unary(scalar(below)), 3 => operation, 1 => call(ValueType::Scalar, below)]
+    prop_oneof![2 => leaf, 1 => unary(scalar(below)), 3 => keeping_names(operation), 1 => call(ValueType::Scalar, below)]
         .boxed()
 }
 
@@ -243,8 +262,8 @@ fn vector(depth: u32) -> BoxedStrategy<Expr> {
     prop_oneof![
         2 => leaf,
         1 => unary(vector(below)),
-        3 => vectors,
-        2 => mixed,
+        3 => keeping_names(vectors),
+        2 => keeping_names(mixed),
         2 => call(ValueType::InstantVector, below),
         2 => aggregate(below),
     ]

@@ -22,6 +22,7 @@ fn without_parens(expr: Expr) -> Expr {
         ExprKind::Aggregate(mut aggregate) => {
             aggregate.expr = inner(aggregate.expr);
             aggregate.param = aggregate.param.map(inner);
+            aggregate.more = aggregate.more.into_iter().map(without_parens).collect();
             ExprKind::Aggregate(aggregate)
         }
         ExprKind::Call(mut call) => {

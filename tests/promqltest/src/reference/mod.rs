@@ -58,7 +58,8 @@ fn aggregations(examples: &mut Examples) -> String {
     let mut text = String::new();
     for aggregate in aggregates::all() {
         let param = aggregate.param.map_or(String::new(), |param| format!("{param}, "));
-        let signature = format!("{}({param}vector)", aggregate.name);
+        let more = aggregate.more.map_or(String::new(), |more| format!("{more}…, "));
+        let signature = format!("{}({param}{more}vector)", aggregate.name);
         entry(&mut text, &signature, aggregate.doc, &examples.answered(aggregate.example));
     }
     text

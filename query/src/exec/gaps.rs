@@ -1,0 +1,164 @@
+//! `default`, `if`, `ifnot`: what stands in where something is missing, and what passes
+//! because something is there.
+//!
+//! For these operators a NaN is no value: `default` replaces it and it meets no `if`. So a
+//! scalar, which cannot be absent, can be missing too. A scalar is the counterpart of
+//! every element; elements of two vectors are counterparts by their labels.
+//!
+//! Which labels stand in a gap is known only from a series that has values elsewhere, so
+//! here alone a step of a range query is not always what an instant query answers: a
+//! series that the left side has anywhere in the query is filled under its own labels.
+
+use barograph_engine::model::Labels;
+
+use super::finish;
+use super::matching::matches;
+use super::steps::Steps;
+use crate::error::QueryError;
+use crate::series::{ABSENT, Points, Series, Value, Vector};
+use crate::syntax::ast::{BinaryOp, MatchLabels};
+
+/// Evaluates one of the three at all steps. `labels` are there iff both sides are vectors.
+pub(super) fn evaluate(
+    op: BinaryOp,
+    (left, right): (Value, Value),
+    labels: Option<&MatchLabels>,
+    steps: Steps,
+) -> Result<Value, QueryError> {
+    let vector = match (left, right) {
+        (Value::Scalar(l), Value::Scalar(r)) => {
+            return Ok(Value::Scalar(l.into_iter().zip(r).map(|(l, r)| scalars(op, l, r)).collect()));
+        }
+        (Value::Vector(l), Value::Vector(r)) => {
+            let unlabelled = MatchLabels::Ignoring(Vec::new());
+            vectors(op, l, r, labels.unwrap_or(&unlabelled), steps)
+        }
+        (Value::Vector(l), Value::Scalar(r)) => vector_and_scalar(op, l, r, steps),
+        (Value::Scalar(l), Value::Vector(r)) => scalar_and_vector(op, l, r, steps),
+        _ => unreachable!("the checker refuses strings as operands"),
+    };
+    let present = vector.into_iter().filter(|s| s.points.any()).collect();
+    Ok(Value::Vector(finish::merge_equal(present)?))
+}
+
+fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
+    let keeps_left = match op {
+        BinaryOp::Default => !l.is_nan(),
+        BinaryOp::If => !r.is_nan(),
+        _ => r.is_nan(),
+    };
+    match (keeps_left, op) {
+        (true, _) => l,
+        (false, BinaryOp::Default) => r,
+        (false, _) => f64::NAN,
+    }
+}
+
+fn vectors(op: BinaryOp, mut left: Vector, mut right: Vector, labels: &MatchLabels, steps: Steps) -> Vector {
+    // Only what the left side really has may lend its labels.
+    left.retain(|s| s.points.any());
+    let found = matches(&left, &right, labels);
+    for m in &found {
+        if op == BinaryOp::Default {
+            for &l in &m.left {
+                m.right.iter().for_each(|&r| fill(&mut left[l].points, &right[r].points));
+            }
+        } else {
+            let there = any_there(m.right.iter().map(|&r| &right[r].points), steps);
+            m.left.iter().for_each(|&l| keep_where(&mut left[l].points, &there, op == BinaryOp::If));
+        }
+    }
+    if op == BinaryOp::Default {
+        // Those with a counterpart on the left have done their part.
+        let used = found.iter().filter(|m| !m.left.is_empty());
+        for r in used.flat_map(|m| m.right.iter().copied()) {
+            right[r].points = Points::absent(steps.count);
+        }
+        left.append(&mut right);
+    }
+    left
+}
+
+fn vector_and_scalar(op: BinaryOp, mut left: Vector, right: Vec<f64>, steps: Steps) -> Vector {
+    if op != BinaryOp::Default {
+        let there: Vec<bool> = right.iter().map(|r| !r.is_nan()).collect();
+        left.iter_mut().for_each(|s| keep_where(&mut s.points, &there, op == BinaryOp::If));
+        return left;
+    }
+    let scalar = unlabelled(right);
+    left.retain(|s| s.points.any());
+    left.iter_mut().for_each(|s| fill(&mut s.points, &scalar.points));
+    if left.is_empty() && steps.count > 0 {
+        left.push(scalar);
+    }
+    left
+}
+
+fn scalar_and_vector(op: BinaryOp, left: Vec<f64>, mut right: Vector, steps: Steps) -> Vector {
+    let mut scalar = unlabelled(left);
+    if op == BinaryOp::Default {
+        let there = any_there(std::iter::once(&scalar.points), steps);
+        right.iter_mut().for_each(|s| keep_where(&mut s.points, &there, false));
+        right.push(scalar);
+        return right;
+    }
+    let there = any_there(right.iter().map(|s| &s.points), steps);
+    keep_where(&mut scalar.points, &there, op == BinaryOp::If);
+    vec![scalar]
+}
+
+/// A scalar as a series without labels; NaN is no value.
+fn unlabelled(values: Vec<f64>) -> Series {
+    let floats = values.into_iter().map(|v| if v.is_nan() { ABSENT } else { v }).collect();
+    Series { labels: Labels::empty(), drop_name: false, points: Points { floats, histograms: None } }
+}
+
+/// Whether a step has a value that is not NaN.
+fn is_there(points: &Points, step: usize) -> bool {
+    !points.floats[step].is_nan() || points.histogram(step).is_some()
+}
+
+/// At which steps any of the series has a value that is not NaN.
+fn any_there<'p>(points: impl Iterator<Item = &'p Points>, steps: Steps) -> Vec<bool> {
+    let mut there = vec![false; steps.count];
+    for points in points {
+        for (step, there) in there.iter_mut().enumerate() {
+            *there = *there || is_there(points, step);
+        }
+    }
+    there
+}
+
+/// Puts values of `from` where `points` has none; a NaN stays where there is nothing better.
+fn fill(points: &mut Points, from: &Points) {
+    for step in 0..points.len() {
+        if !is_there(points, step) && is_there(from, step) {
+            points.set(step, from.get(step));
+        }
+    }
+}
+
+/// Keeps the values at the steps where `there` is `wanted`.
+fn keep_where(points: &mut Points, there: &[bool], wanted: bool) {
+    for (step, &there) in there.iter().enumerate() {
+        if there != wanted {
+            points.set(step, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scalar_that_is_nan_is_missing() {
+        use BinaryOp::{Default, If, IfNot};
+        assert_eq!(scalars(Default, 1.0, 2.0), 1.0);
+        assert_eq!(scalars(Default, f64::NAN, 2.0), 2.0);
+        assert_eq!(scalars(If, 1.0, 0.0), 1.0);
+        assert!(scalars(If, 1.0, f64::NAN).is_nan());
+        assert!(scalars(IfNot, 1.0, 0.0).is_nan());
+        assert_eq!(scalars(IfNot, 1.0, f64::NAN), 1.0);
+    }
+}
