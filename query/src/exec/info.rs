@@ -114,7 +114,14 @@ fn identity_of(labels: &Labels) -> Labels {
 impl Infos {
     fn read(ev: &Evaluator<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Infos, QueryError> {
         let matchers = wanted.names.iter().chain(&wanted.others).cloned().collect();
-        let selection = Selection { matchers, shift, range_ms: 0, edges: Edges::Plain, infer_hints: false };
+        let selection = Selection {
+            matchers,
+            shift,
+            range_ms: 0,
+            implicit: false,
+            edges: Edges::Plain,
+            infer_hints: false,
+        };
         let series = instant(&ev.ctx, &selection, steps, Take::Value)?;
         let times = instant(&ev.ctx, &selection, steps, Take::Time)?;
         let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();

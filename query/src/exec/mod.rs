@@ -35,6 +35,7 @@ mod edges;
 mod finish;
 mod gaps;
 mod hash;
+mod implicit;
 mod info;
 mod labels;
 mod matching;

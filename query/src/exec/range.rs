@@ -47,6 +47,10 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     let naming = naming(ev, call, &params)?;
     let keep_name = call.name_rule == NameRule::Keep;
     let windows = match &arg.kind {
+        Kind::Range(s) if s.implicit => {
+            let range_ms = super::implicit::window_ms(ev, s, arg.span, steps)?;
+            Windows { steps, shift: s.shift, range_ms }
+        }
         Kind::Range(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
         Kind::Subquery(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
         _ => return Ok(Vec::new()),

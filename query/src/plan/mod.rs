@@ -14,6 +14,7 @@ use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
 use crate::functions::{Function, FunctionId, NameRule, ValueType};
+use crate::syntax;
 use crate::syntax::ast::{
     self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
     VectorMatching,
@@ -35,6 +36,9 @@ pub(crate) struct QueryTimes {
 
 /// Distance of a subquery's steps when none is written.
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
+
+/// In an instant query, which has no step, the window of a selector without one.
+const INSTANT_WINDOW_MS: i64 = 300_000;
 
 /// A node of the plan.
 #[derive(Debug)]
@@ -95,6 +99,9 @@ pub(crate) struct Selection {
     pub shift: Shift,
     /// Length of the window; 0 for an instant selector.
     pub range_ms: i64,
+    /// No window was written where one is needed: `range_ms` is the step, and the samples
+    /// themselves may ask for more.
+    pub implicit: bool,
     /// `anchored`, `smoothed`.
     pub edges: Edges,
     /// Only counts and sums of histograms are wanted in the end. Samples whose writer said
@@ -182,7 +189,8 @@ impl Node {
 /// [`QueryError::Parse`] at a range or step that does not come out positive, or a duration
 /// out of bounds; [`QueryError::Execution`] for a modifier where it means nothing.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, query: &str) -> Result<Node, QueryError> {
-    Planner { times, query, infer_hints: Cell::new(false) }.node(expr)
+    let step_ms = if times.step_ms > 0 { times.step_ms } else { INSTANT_WINDOW_MS };
+    Planner { times, query, infer_hints: Cell::new(false), step_ms: Cell::new(step_ms) }.node(expr)
 }
 
 struct Planner<'q> {
@@ -190,6 +198,8 @@ struct Planner<'q> {
     query: &'q str,
     /// Whether the nearest histogram function around the node asks for counts and sums.
     infer_hints: Cell<bool>,
+    /// The distance of the evaluations of the node: the query's step or a subquery's.
+    step_ms: Cell<i64>,
 }
 
 impl Planner<'_> {
@@ -229,6 +239,7 @@ impl Planner<'_> {
             matchers: s.matchers.clone(),
             shift: self.shift(&s.modifiers)?,
             range_ms,
+            implicit: false,
             edges: s.edges,
             infer_hints: self.infer_hints.get(),
         })
@@ -269,14 +280,19 @@ impl Planner<'_> {
             None => DEFAULT_SUBQUERY_STEP_MS,
         };
         let shift = self.shift(&s.modifiers)?;
-        let expr = Box::new(self.node(&s.expr)?);
+        let outside = self.step_ms.replace(step_ms);
+        let expr = self.node(&s.expr).map(Box::new);
+        self.step_ms.set(outside);
+        let expr = expr?;
         Ok((Kind::Subquery(Subquery { expr, range_ms, step_ms, shift }), shift.at_ms.is_some()))
     }
 
     fn call(&self, c: &ast::Call) -> Result<(Kind, bool), QueryError> {
         let outside = self.infer_hints.get();
         self.infer_hints.set(infers_hints(c.function.id).unwrap_or(outside));
-        let args = c.args.iter().map(|a| self.node(a)).collect::<Result<Vec<_>, _>>();
+        let args = c.args.iter().enumerate();
+        let args =
+            args.map(|(index, arg)| self.argument(c.function, index, arg)).collect::<Result<Vec<_>, _>>();
         self.infer_hints.set(outside);
         let args = args?;
         if let Some(constant) = self.constant(c.function.id) {
@@ -290,6 +306,17 @@ impl Planner<'_> {
         let invariant = !reads_time(c.function.id, args.is_empty()) && args.iter().all(|a| a.invariant);
         let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
         Ok((Kind::Call(Call { function: c.function, args, name_rule }), invariant))
+    }
+
+    /// An argument; a selector without a window where one is needed gets one.
+    fn argument(&self, function: &Function, index: usize, arg: &Expr) -> Result<Node, QueryError> {
+        let ExprKind::Selector(selector) = &arg.kind else { return self.node(arg) };
+        if !syntax::takes_window(function, index, arg) {
+            return self.node(arg);
+        }
+        let selection = Selection { implicit: true, ..self.selection(selector, self.step_ms.get())? };
+        let invariant = selection.shift.at_ms.is_some();
+        Ok(Node { kind: Kind::Range(selection), span: arg.span, invariant })
     }
 
     /// The functions that speak of the query's own times are numbers once it is planned.

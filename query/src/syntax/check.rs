@@ -142,6 +142,9 @@ pub(super) fn argument(function: &Function, index: usize, argument: &Expr, given
         return Ok(());
     };
     let fits = |wanted: ValueType| given == wanted;
+    if takes_window(function, index, argument) {
+        return Ok(());
+    }
     if !fits(expected) && !function.tail_type(index).is_some_and(fits) {
         let name = function.name;
         let message = format!("expected type {expected} in call to function {name:?}, got {given}");
@@ -169,6 +172,13 @@ fn window_edges(function: &Function, argument: &Expr) -> Parsed<()> {
     Err(Fault::new(argument.span, message))
 }
 
+/// Whether an argument is a selector without a window where the function needs one: it
+/// then has the window of the step.
+pub fn takes_window(function: &Function, index: usize, argument: &Expr) -> bool {
+    let wanted = [function.arg_type(index), function.tail_type(index)];
+    matches!(argument.kind, ExprKind::Selector(_)) && wanted.contains(&Some(ValueType::RangeVector))
+}
+
 /// Where an argument is repeated before the last one, the last one must be what is left,
 /// and nothing before it.
 pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> Parsed<()> {
@@ -180,9 +190,10 @@ pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> 
             format!("expected type {expected} as the last argument of function {name:?}, got {last}");
         return Err(Fault::new(span, message));
     }
-    match before.iter().find(|(given, _)| *given == expected) {
+    let repeated = before.get(function.args.len() - 2..).unwrap_or_default();
+    match repeated.iter().find(|(given, _)| *given != ValueType::Scalar) {
         Some(&(given, span)) => {
-            let message = format!("expected the {given} as the last argument of function {name:?}");
+            let message = format!("expected type scalar in call to function {name:?}, got {given}");
             Err(Fault::new(span, message))
         }
         None => Ok(()),

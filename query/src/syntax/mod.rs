@@ -29,7 +29,8 @@ mod parser;
 mod print;
 pub mod span;
 
-pub use check::value_type;
+pub use check::{takes_window, value_type};
 pub use json::json;
 pub use parser::{HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse};
+pub(crate) use print::duration_text;
 pub use print::{pretty, print};

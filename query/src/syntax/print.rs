@@ -44,6 +44,13 @@ pub fn pretty(expr: &Expr) -> String {
     text
 }
 
+/// A duration as queries write it: `1h30m`.
+pub(crate) fn duration_text(seconds: f64) -> String {
+    let mut text = String::new();
+    Printer { out: &mut text }.duration_literal(seconds).expect("writing to a string does not fail");
+    text
+}
+
 /// A sink that counts bytes and fails past [`LINE_MAX`].
 struct Columns {
     used: usize,

@@ -4,6 +4,7 @@
 //! The text is changed, not the tree, so that the parser's spans are checked along the way.
 
 use barograph_query::syntax::ast::{AtModifier, DurationExpr, Expr, ExprKind, TimeModifiers};
+use barograph_query::syntax::takes_window;
 
 /// Functions whose answer depends on the time of evaluation whatever is pinned.
 const UNPINNABLE: [&str; 16] = [
@@ -46,6 +47,8 @@ pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     }
     let mut text = query.to_owned();
     findings.insertions.sort_unstable();
+    // What stands in a template is in the tree once for each use.
+    findings.insertions.dedup();
     for at in findings.insertions.into_iter().rev() {
         let sign = if time_ms < 0 { "-" } else { "" };
         let (seconds, millis) = (time_ms.abs() / 1000, time_ms.abs() % 1000);
@@ -88,6 +91,9 @@ fn walk(expr: &Expr, findings: &mut Findings) {
             let name = call.function.name;
             findings.unpinnable |= UNPINNABLE.contains(&name);
             findings.asks_bounds |= ["start", "end", "step", "range"].contains(&name);
+            // Without a window of its own a selector has that of the query's step.
+            let mut args = call.args.iter().enumerate();
+            findings.asks_bounds |= args.any(|(index, arg)| takes_window(call.function, index, arg));
             call.args.iter().for_each(|arg| walk(arg, findings));
         }
         ExprKind::Aggregate(aggregate) => {
@@ -158,6 +164,7 @@ mod tests {
             assert_eq!(pin(query), None, "{query}");
         }
         let bounds = |query: &str| asks_bounds(&barograph_query::syntax::parse(query).unwrap());
+        assert!(bounds("rate(up)") && !bounds("rate(up[5m])"));
         assert!(bounds("up @ end()") && bounds("up offset range()") && !bounds("time()"));
     }
 }

@@ -206,8 +206,16 @@ fn calls_and_aggregations() {
     parsed("time() + step() + range() + start() + end() + min_of(1, 2) + pi()");
     let cases = [
         (
-            "rate(a)",
+            "rate((a))",
             "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        (
+            "rate(sum(a))",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
+        (
+            "abs(a[5m])",
+            "1:5: parse error: expected type instant vector in call to function \"abs\", got range vector",
         ),
         ("rate()", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0"),
         ("abs(a,)", "1:6: parse error: trailing commas not allowed in function call args"),
@@ -363,7 +371,7 @@ fn several_quantiles() {
             "expected type instant vector in aggregation expression, got scalar",
         ),
         (
-            "quantiles_over_time(\"q\", a[5m])",
+            "quantiles_over_time(\"q\", 0.5)",
             "1:1",
             "expected at least 3 argument(s) in call to \"quantiles_over_time\", got 2",
         ),
@@ -375,7 +383,7 @@ fn several_quantiles() {
         (
             "quantiles_over_time(\"q\", 0.5, a[5m], a[5m])",
             "1:31",
-            "expected the range vector as the last argument of function \"quantiles_over_time\"",
+            "expected type scalar in call to function \"quantiles_over_time\", got range vector",
         ),
         (
             "quantiles_over_time(\"q\", a[5m], 0.5)",

@@ -132,11 +132,16 @@ fn range_vector(depth: u32) -> BoxedStrategy<Expr> {
     prop_oneof![range, subquery].boxed()
 }
 
+/// A selector that has the window of the step.
+fn without_window() -> impl Strategy<Value = Expr> {
+    selector().prop_map(|selector| expr(ExprKind::Selector(Selector { edges: Edges::Plain, ..selector })))
+}
+
 fn argument(value_type: ValueType, depth: u32) -> BoxedStrategy<Expr> {
     match value_type {
         ValueType::Scalar => scalar(depth),
         ValueType::InstantVector => vector(depth),
-        ValueType::RangeVector => range_vector(depth),
+        ValueType::RangeVector => prop_oneof![4 => range_vector(depth), 1 => without_window()].boxed(),
         ValueType::String => text().prop_map(|text| expr(ExprKind::String(text))).boxed(),
     }
 }

@@ -1,0 +1,90 @@
+//! The window of a selector that was written without one: the step, but never less than
+//! four of the intervals at which its series get their samples.
+//!
+//! A step shorter than the distance of samples would leave most windows with one sample
+//! or none, and functions like `rate` need two; four let one or two samples be missing.
+//! The interval is learnt from the samples themselves: of some of the selected series the
+//! median distance of the newest samples, of these the largest, since one window serves
+//! them all. It is learnt once for all steps, from the end of what is asked for.
+
+use barograph_engine::model::{Samples, TimeRange};
+
+use super::steps::{NS_PER_MS, Steps, ms_to_ns};
+use super::{Context, Evaluator, selector};
+use crate::error::QueryError;
+use crate::plan::Selection;
+use crate::source::SeriesRef;
+use crate::syntax;
+use crate::syntax::span::Span;
+
+/// How many intervals a window holds at least.
+const INTERVALS_MIN: i64 = 4;
+
+/// How many series are looked at.
+const SERIES_MAX: usize = 32;
+
+/// How many of a series' newest samples are looked at.
+const SAMPLES_MAX: usize = 21;
+
+/// How far back samples are looked for, at first; then before all of the query.
+const RECENT_MS: i64 = 24 * 3_600_000;
+
+/// The length of a selector's window, and a note that tells it.
+pub(super) fn window_ms(
+    ev: &mut Evaluator<'_>,
+    selection: &Selection,
+    span: Span,
+    steps: Steps,
+) -> Result<i64, QueryError> {
+    let interval = if steps.count == 0 { None } else { learn(&ev.ctx, selection, steps)? };
+    // Whole milliseconds, rounded up: all of the intervals must fit.
+    let least =
+        interval.map_or(0, |ns| (ns as u64).saturating_mul(INTERVALS_MIN as u64).div_ceil(NS_PER_MS as u64));
+    let least = i64::try_from(least).unwrap_or(i64::MAX);
+    let text = |ms: i64| syntax::duration_text(ms as f64 / 1000.0);
+    if least <= selection.range_ms {
+        ev.notes.info(span, format!("no window was given, {} was taken", text(selection.range_ms)));
+        return Ok(selection.range_ms);
+    }
+    let interval = text(interval.unwrap_or(0).div_euclid(NS_PER_MS));
+    let message =
+        format!("no window was given, {} was taken: {INTERVALS_MIN} intervals of {interval}", text(least));
+    ev.notes.info(span, message);
+    Ok(least)
+}
+
+/// The largest of the usual distances of samples, nanoseconds; `None` without samples.
+fn learn(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Result<Option<i64>, QueryError> {
+    let first = steps.reference_ns(0, selection.shift);
+    let last = steps.reference_ns(steps.count - 1, selection.shift);
+    for start in [last, first].map(|time| time.saturating_sub(ms_to_ns(RECENT_MS))) {
+        let found = learn_from(ctx, selection, TimeRange::new(start, last))?;
+        if found.is_some() || first == last {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Result<Option<i64>, QueryError> {
+    ctx.budget.check()?;
+    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    let apart = refs.len().div_ceil(SERIES_MAX).max(1);
+    let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
+    let (mut usual, mut rough) = (None, None);
+    let mut samples = Samples::default();
+    for series in &chosen {
+        let held = selector::read(ctx, series, range, &mut samples)?;
+        ctx.budget.count_read(held);
+        ctx.budget.release(held);
+        let times = &samples.timestamps[samples.timestamps.len().saturating_sub(SAMPLES_MAX)..];
+        let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        gaps.sort_unstable();
+        let Some(&median) = gaps.get(gaps.len() / 2) else { continue };
+        // Two samples may be any distance apart; several tell a rhythm.
+        let enough = gaps.len() as i64 >= INTERVALS_MIN;
+        let seen = if enough { &mut usual } else { &mut rough };
+        *seen = Some(seen.map_or(median, |known: i64| known.max(median)));
+    }
+    Ok(usual.or(rough))
+}
