@@ -102,6 +102,11 @@ impl<'q> Lexer<'q> {
         self.in_brackets = in_brackets;
     }
 
+    /// Goes on reading at byte `position`, where a token begins.
+    pub(super) fn seek(&mut self, position: u32) {
+        self.position = position as usize;
+    }
+
     /// The next token; after the last one [`TokenKind::End`], again and again.
     pub(super) fn next(&mut self) -> Parsed<Token> {
         self.skip_blanks();

@@ -153,6 +153,8 @@ mod tests {
             ("max_over_time(rate(up[1m])[5m:1m])", "max_over_time(rate(up[1m])[5m:1m] @ 60.500)"),
             ("max_over_time(up[5m:1m] @ 7)", "max_over_time(up[5m:1m] @ 7)"),
             ("vector(1) + (up)", "vector(1) + (up @ 60.500)"),
+            ("WITH (x = sum(up)) x + x", "WITH (x = sum(up @ 60.500)) x + x"),
+            ("WITH (x = up) x + rate(x[5m])", "WITH (x = up) x @ 60.500 + rate(x[5m] @ 60.500)"),
         ] {
             assert_eq!(pin(query).as_deref(), Some(want));
         }

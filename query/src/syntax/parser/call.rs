@@ -12,7 +12,7 @@ impl Parser<'_> {
     /// `name(args)`; the name is behind, the parenthesis is looked at.
     pub(super) fn call(&mut self, name: Token) -> Parsed<Tree> {
         let text = self.token_text(name);
-        let function = functions::find(text).ok_or_else(|| unknown_function(text, name.span))?;
+        let function = functions::find(text).ok_or_else(|| self.unknown_function(name))?;
         let open = self.advance()?;
         let mut args = Vec::with_capacity(function.args.len());
         let mut given = Vec::with_capacity(function.args.len());
@@ -33,6 +33,16 @@ impl Parser<'_> {
         let height = self.height_above(height, span)?;
         let kind = ExprKind::Call(Call { function, name_span: name.span, args, keep_names: false });
         Ok(Tree { expr: Expr { kind, span }, value_type: function.returns, height })
+    }
+
+    fn unknown_function(&self, name: Token) -> Box<Fault> {
+        let text = self.token_text(name);
+        let mut message = format!("unknown function with name {text:?}");
+        let template = functions::nearest_of(text, self.templates.callable());
+        if let Some(near) = template.or_else(|| functions::nearest(text)) {
+            message.push_str(&format!(", did you mean {near:?}?"));
+        }
+        Fault::new(name.span, message)
     }
 
     fn argument(&mut self, function: &'static Function, index: usize) -> Parsed<Tree> {
@@ -158,12 +168,4 @@ impl Parser<'_> {
         let labels = self.label_list()?;
         Ok(Some(if by { Grouping::By(labels) } else { Grouping::Without(labels) }))
     }
-}
-
-fn unknown_function(name: &str, span: Span) -> Box<Fault> {
-    let mut message = format!("unknown function with name {name:?}");
-    if let Some(near) = functions::nearest(name) {
-        message.push_str(&format!(", did you mean {near:?}?"));
-    }
-    Fault::new(span, message)
 }

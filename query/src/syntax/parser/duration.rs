@@ -31,7 +31,7 @@ impl Parser<'_> {
         })
     }
 
-    fn duration(&mut self, binding_min: u8) -> Parsed<DurationExpr> {
+    pub(super) fn duration(&mut self, binding_min: u8) -> Parsed<DurationExpr> {
         let mut left = self.duration_operand()?;
         let mut chained = 0;
         while let Some(operator) = self.operator().filter(|operator| operator.binding >= binding_min) {
@@ -79,7 +79,10 @@ impl Parser<'_> {
                 self.expect_closing(TokenKind::RightParen, ")", open)?;
                 Ok(DurationExpr::Paren(Box::new(inner), self.span_from(open.span.start)))
             }
-            TokenKind::Word => self.duration_call(),
+            TokenKind::Word => match self.duration_template()? {
+                Some(duration) => Ok(duration),
+                None => self.duration_call(),
+            },
             _ => Err(self.expected("a number, a duration, step(), range(), min_of() or max_of()")),
         }
     }

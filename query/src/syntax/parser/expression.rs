@@ -79,13 +79,20 @@ impl Parser<'_> {
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(text)) {
             return Err(self.expected("an expression"));
         }
+        if self.at_with() {
+            return self.nested(Parser::with_expression);
+        }
         if let Some(value) = special_number(text) {
             let token = self.advance()?;
             return Ok(self.number(NumberLiteral { value, is_duration: false }, token));
         }
         let name = self.advance()?;
         let called = self.token.kind == TokenKind::LeftParen;
-        if (called || self.at_keyword("by") || self.at_keyword("without"))
+        let grouped = self.at_keyword("by") || self.at_keyword("without");
+        if !grouped && let Some(tree) = self.template(name)? {
+            return Ok(tree);
+        }
+        if (called || grouped)
             && let Some(aggregate) = aggregates::find(text)
         {
             return self.nested(|parser| parser.aggregate(aggregate, name));
@@ -117,6 +124,11 @@ impl Parser<'_> {
         self.advance()?;
         Ok((literal, token))
     }
+}
+
+/// Whether a word never is a name of its own where an expression begins.
+pub(super) fn is_reserved(word: &str) -> bool {
+    special_number(word).is_some() || RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
 /// `Inf` and `NaN`, in any case.

@@ -6,6 +6,7 @@
 //! selector.rs     metric{matchers}, and what may follow a selector: [5m], [1h:5m], offset, @
 //! duration.rs     arithmetic on durations inside [ ] and after offset
 //! call.rs         functions and aggregations
+//! template.rs     WITH: templates and their expansion
 //! ```
 //!
 //! Types are checked while the tree grows, by the rules of `check.rs`: each part knows its
@@ -22,12 +23,14 @@ mod call;
 mod duration;
 mod expression;
 mod selector;
+mod template;
 
 pub(super) use binary::{UNARY_BINDING, binding};
+pub use template::EXPANSION_TOKENS_MAX;
 
 use crate::error::QueryError;
 use crate::functions::{self, ValueType};
-use crate::syntax::ast::Expr;
+use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
 use crate::syntax::span::Span;
 
@@ -89,13 +92,15 @@ struct Parser<'q> {
     /// Where the token before it ended.
     previous_end: u32,
     nesting: u32,
+    templates: template::Templates<'q>,
 }
 
 impl<'q> Parser<'q> {
     fn new(text: &'q str) -> Parsed<Self> {
         let mut lexer = Lexer::new(text);
         let token = lexer.next()?;
-        Ok(Parser { text, lexer, token, previous_end: 0, nesting: 0 })
+        let templates = template::Templates::default();
+        Ok(Parser { text, lexer, token, previous_end: 0, nesting: 0, templates })
     }
 
     /// Parses the whole text as one expression.
@@ -105,10 +110,22 @@ impl<'q> Parser<'q> {
         }
         let tree = self.expression(0)?;
         if self.token.kind == TokenKind::End {
-            Ok(tree.expr)
+            Ok(self.without_added_parens(tree.expr))
         } else {
             Err(self.with_operator_meant(self.expected("an operator or the end")))
         }
+    }
+
+    /// Around the whole query, parentheses that templates put there say nothing.
+    fn without_added_parens(&self, mut expr: Expr) -> Expr {
+        while let ExprKind::Paren(inner) = expr.kind {
+            let keeps_names = matches!(&inner.kind, ExprKind::Binary(binary) if binary.keep_names);
+            if keeps_names || self.text.as_bytes().get(expr.span.start as usize) == Some(&b'(') {
+                return Expr { kind: ExprKind::Paren(inner), span: expr.span };
+            }
+            expr = *inner;
+        }
+        expr
     }
 
     /// Where an operator should stand and a word does that is nearly one, says so.
@@ -129,6 +146,7 @@ impl<'q> Parser<'q> {
 
     /// Goes on to the next token and gives the one that was looked at.
     fn advance(&mut self) -> Parsed<Token> {
+        self.count_token()?;
         let next = self.lexer.next()?;
         self.previous_end = self.token.span.end;
         Ok(std::mem::replace(&mut self.token, next))

@@ -37,15 +37,18 @@ impl Parser<'_> {
     }
 
     /// The matchers up to the closing brace; a comma may stand after the last one.
-    fn matchers(&mut self, matchers: &mut Vec<Matcher>, mut named: bool) -> Parsed<()> {
+    pub(super) fn matchers(&mut self, matchers: &mut Vec<Matcher>, mut named: bool) -> Parsed<()> {
         while self.token.kind != TokenKind::RightBrace {
             let token = self.token;
-            let (matcher, is_name) = self.matcher()?;
-            if is_name && std::mem::replace(&mut named, true) {
-                let message = format!("metric name must not be set twice: {:?} is the second", matcher.value);
-                return Err(Fault::new(token.span, message));
+            if !self.filter_template(matchers, &mut named)? {
+                let (matcher, is_name) = self.matcher()?;
+                if is_name && std::mem::replace(&mut named, true) {
+                    let message =
+                        format!("metric name must not be set twice: {:?} is the second", matcher.value);
+                    return Err(Fault::new(token.span, message));
+                }
+                matchers.push(matcher);
             }
-            matchers.push(matcher);
             match self.token.kind {
                 TokenKind::Comma => self.advance()?,
                 TokenKind::RightBrace => break,
@@ -69,11 +72,14 @@ impl Parser<'_> {
             _ => return Err(self.expected("one of =, !=, =~, !~ after a label name")),
         };
         self.advance()?;
-        if self.token.kind != TokenKind::String {
-            return Err(self.expected("a quoted string after a label matching operator"));
-        }
-        let token = self.advance()?;
-        let value = literal::string(self.token_text(token), token.span)?;
+        let value = match self.string_template()? {
+            Some(value) => value,
+            None if self.token.kind == TokenKind::String => {
+                let token = self.advance()?;
+                literal::string(self.token_text(token), token.span)?
+            }
+            None => return Err(self.expected("a quoted string after a label matching operator")),
+        };
         let matcher = Matcher::new(&label, op, &value)
             .map_err(|error| Fault::new(self.span_from(start), error.to_string()))?;
         Ok((matcher, false))

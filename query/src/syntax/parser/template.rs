@@ -1,0 +1,483 @@
+//! `WITH (name = expr, f(a, b) = expr) expr`: templates, expanded while the text is read.
+//!
+//! A template is a stretch of the text. Where it is used the parser goes back to that
+//! stretch, reads it again with the names that are visible there, and comes back. So an
+//! expansion is checked like any other text, whatever it is (an expression, label filters,
+//! a string, a duration), and what it becomes has spans into what was written. Arguments
+//! are stretches of the text too, read where the parameter stands.
+//!
+//! # Scopes
+//! All templates of one `WITH` see each other, whatever their order, and those of the
+//! `WITH`s around it, of which they hide equal names. A parameter hides everything of its
+//! name. A template that takes arguments and one that takes none may share a name.
+//!
+//! # Invariants
+//! - T1: no template is read inside its own reading, so expansion ends. An argument is read
+//!   as where the call stands: `f(f(x))` is no recursion.
+//! - T2: reading stops at [`EXPANSION_TOKENS_MAX`] tokens beyond those that are written.
+
+use super::{Parser, Tree};
+use crate::syntax::ast::{DurationExpr, Edges, Expr, ExprKind, TimeModifiers};
+use crate::syntax::check;
+use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
+use crate::syntax::literal;
+use crate::syntax::span::Span;
+
+use barograph_engine::model::Matcher;
+
+/// How many tokens all expansions of a query may read.
+pub const EXPANSION_TOKENS_MAX: u32 = 100_000;
+
+/// A stretch of the text that is put where its name stands.
+struct Template<'q> {
+    name: &'q str,
+    name_span: Span,
+    /// `None`: it is used without parentheses.
+    params: Option<Vec<&'q str>>,
+    body: Stretch,
+    /// The scope in which the names of the body are looked up.
+    scope: Option<usize>,
+    /// An argument is read as if at the call: with what was being read there.
+    argument_of: Option<Option<usize>>,
+    used: bool,
+}
+
+/// From the first byte of a body to the token after it.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: u32,
+    end: u32,
+    /// It is one pair of braces.
+    is_filters: bool,
+}
+
+/// What is visible together.
+struct Scope {
+    parent: Option<usize>,
+    /// Of all templates, those that belong here.
+    from: usize,
+    to: usize,
+}
+
+/// A template that is being read, and inside which reading that happened.
+struct Frame {
+    template: usize,
+    parent: Option<usize>,
+}
+
+/// All templates of a text and where the parser is among them.
+#[derive(Default)]
+pub(super) struct Templates<'q> {
+    all: Vec<Template<'q>>,
+    scopes: Vec<Scope>,
+    frames: Vec<Frame>,
+    scope: Option<usize>,
+    frame: Option<usize>,
+    depth: u32,
+    read: u32,
+}
+
+impl<'q> Templates<'q> {
+    /// The template that `name` means here; `called`: with parentheses behind it.
+    fn find(&self, name: &str, called: bool) -> Option<usize> {
+        self.visible().find(|&id| self.all[id].name == name && self.all[id].params.is_some() == called)
+    }
+
+    /// All that can be seen from here, the nearest first.
+    fn visible(&self) -> impl Iterator<Item = usize> {
+        let scopes = std::iter::successors(self.scope, move |&scope| self.scopes[scope].parent);
+        scopes.flat_map(move |scope| self.scopes[scope].from..self.scopes[scope].to)
+    }
+
+    /// The names of those that take arguments.
+    pub(super) fn callable(&self) -> impl Iterator<Item = &'q str> {
+        self.visible().filter(move |&id| self.all[id].params.is_some()).map(move |id| self.all[id].name)
+    }
+
+    fn add_scope(&mut self, parent: Option<usize>, templates: Vec<Template<'q>>) -> usize {
+        let from = self.all.len();
+        self.all.extend(templates);
+        self.scopes.push(Scope { parent, from, to: self.all.len() });
+        self.scopes.len() - 1
+    }
+
+    /// Whether `template` is being read.
+    fn is_open(&self, template: usize) -> bool {
+        let mut frames = std::iter::successors(self.frame, |&frame| self.frames[frame].parent);
+        frames.any(|frame| self.frames[frame].template == template)
+    }
+}
+
+impl<'q> Parser<'q> {
+    /// Whether a `WITH` begins here; alone the word is a metric.
+    pub(super) fn at_with(&self) -> bool {
+        self.at_keyword("with") && self.peek_kind() == Some(TokenKind::LeftParen)
+    }
+
+    /// `WITH (…) expr`, with the word looked at.
+    pub(super) fn with_expression(&mut self) -> Parsed<Tree> {
+        let word = self.advance()?;
+        let open = self.advance()?;
+        let mut defined: Vec<Template<'q>> = Vec::new();
+        while self.token.kind != TokenKind::RightParen {
+            let template = self.definition()?;
+            let same = |known: &&Template<'q>| {
+                known.name == template.name && known.params.is_some() == template.params.is_some()
+            };
+            if let Some(first) = defined.iter().find(same) {
+                let place = first.name_span.position(self.text);
+                let message = format!("template {:?} is defined twice, first at {place}", template.name);
+                return Err(Fault::new(template.name_span, message));
+            }
+            defined.push(template);
+            if self.token.kind != TokenKind::Comma {
+                break;
+            }
+            self.advance()?;
+        }
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        let outside = self.templates.scope;
+        // The bodies see the scope they are in.
+        let scope = self.templates.scopes.len();
+        defined.iter_mut().for_each(|template| template.scope = Some(scope));
+        let scope = self.templates.add_scope(outside, defined);
+        self.templates.scope = Some(scope);
+        let body = self.nested(|parser| parser.expression(0))?;
+        self.check_unused(scope)?;
+        self.templates.scope = outside;
+        let span = self.span_from(word.span.start);
+        self.as_operand(body, span)
+    }
+
+    /// `name = body` or `name(a, b) = body`, up to the comma or parenthesis after it.
+    fn definition(&mut self) -> Parsed<Template<'q>> {
+        let (name, name_span) = self.template_name("the name of a template or \")\"")?;
+        let mut params = None;
+        if self.token.kind == TokenKind::LeftParen {
+            params = Some(self.params()?);
+        }
+        self.expect(TokenKind::Assign, "\"=\" after the name of a template")?;
+        let body = self.stretch()?;
+        Ok(Template { name, name_span, params, body, scope: None, argument_of: None, used: false })
+    }
+
+    fn template_name(&mut self, expected: &str) -> Parsed<(&'q str, Span)> {
+        let token = self.token;
+        let name = self.token_text(token);
+        if token.kind != TokenKind::Word {
+            return Err(self.expected(expected));
+        }
+        if super::expression::is_reserved(name) || name.contains(':') {
+            return Err(Fault::new(token.span, format!("{name:?} cannot be the name of a template")));
+        }
+        self.advance()?;
+        Ok((name, token.span))
+    }
+
+    /// `(a, b)`
+    fn params(&mut self) -> Parsed<Vec<&'q str>> {
+        let open = self.advance()?;
+        let mut params = Vec::new();
+        while self.token.kind != TokenKind::RightParen {
+            let (name, span) = self.template_name("the name of a parameter or \")\"")?;
+            if params.contains(&name) {
+                return Err(Fault::new(span, format!("parameter {name:?} occurs twice")));
+            }
+            params.push(name);
+            if self.token.kind != TokenKind::Comma {
+                break;
+            }
+            self.advance()?;
+        }
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        Ok(params)
+    }
+
+    /// Goes past everything up to a comma or a closing parenthesis outside of brackets.
+    fn stretch(&mut self) -> Parsed<Stretch> {
+        let first = self.token;
+        let mut open: Vec<Token> = Vec::new();
+        let (mut groups, mut others) = (0, 0);
+        loop {
+            match self.token.kind {
+                TokenKind::Comma | TokenKind::RightParen if open.is_empty() => break,
+                TokenKind::LeftParen | TokenKind::LeftBrace | TokenKind::LeftBracket => {
+                    groups += u32::from(open.is_empty());
+                    open.push(self.token);
+                }
+                TokenKind::RightParen | TokenKind::RightBrace | TokenKind::RightBracket | TokenKind::End => {
+                    let Some(opened) = open.pop() else {
+                        return Err(self.expected("\",\" or \")\" after it"));
+                    };
+                    self.check_closes(opened)?;
+                }
+                _ => others += u32::from(open.is_empty()),
+            }
+            self.lexer.set_in_brackets(open.iter().any(|token| token.kind == TokenKind::LeftBracket));
+            self.advance()?;
+        }
+        let end = self.token.span.start;
+        if first.span.start == end {
+            return Err(self.expected("an expression"));
+        }
+        let is_filters = first.kind == TokenKind::LeftBrace && (groups, others) == (1, 0);
+        Ok(Stretch { start: first.span.start, end, is_filters })
+    }
+
+    /// Whether the token that is looked at closes `open`.
+    fn check_closes(&self, open: Token) -> Parsed<()> {
+        let (kind, closing) = match open.kind {
+            TokenKind::LeftParen => (TokenKind::RightParen, ")"),
+            TokenKind::LeftBrace => (TokenKind::RightBrace, "}"),
+            _ => (TokenKind::RightBracket, "]"),
+        };
+        if self.token.kind == kind {
+            return Ok(());
+        }
+        let place = open.span.position(self.text);
+        Err(self.expected(&format!("{closing:?} to close {:?} at {place}", self.token_text(open))))
+    }
+
+    /// The expression that a template makes of its use: its name is behind. `None` if the
+    /// name is no template's.
+    pub(super) fn template(&mut self, name: Token) -> Parsed<Option<Tree>> {
+        let called = self.token.kind == TokenKind::LeftParen;
+        let Some(id) = self.templates.find(self.token_text(name), called) else { return Ok(None) };
+        let is_filters = self.templates.all[id].body.is_filters;
+        let mut tree = self.expand(id, name, |parser| match is_filters {
+            // Whether it selects something is asked when all filters are there.
+            true => {
+                let (selector, span) = parser.bare_selector(None)?;
+                let kind = ExprKind::Selector(selector);
+                Ok(Tree::leaf(Expr { kind, span }, crate::functions::ValueType::InstantVector))
+            }
+            false => parser.expression(0),
+        })?;
+        if let ExprKind::Selector(selector) = &mut tree.expr.kind
+            && self.token.kind == TokenKind::LeftBrace
+            && selector.modifiers == TimeModifiers::default()
+            && selector.edges == Edges::Plain
+        {
+            let open = self.advance()?;
+            let named = selector.matchers.iter().any(|m| m.name == barograph_engine::model::METRIC_NAME);
+            self.matchers(&mut selector.matchers, named)?;
+            self.expect_closing(TokenKind::RightBrace, "}", open)?;
+        }
+        let span = self.span_from(name.span.start);
+        if let ExprKind::Selector(selector) = &tree.expr.kind {
+            check::name_given_once(selector.name.as_deref(), &selector.matchers, span)?;
+            check::selects_something(selector, span)?;
+        }
+        self.as_operand(tree, span).map(Some)
+    }
+
+    /// An expansion where an operand stands: in parentheses if it has an operator. Its root
+    /// is what stands at `span`, its parts are where they were written.
+    fn as_operand(&self, mut tree: Tree, span: Span) -> Parsed<Tree> {
+        if matches!(tree.expr.kind, ExprKind::Binary(_) | ExprKind::Unary(_)) {
+            tree.height = self.height_above(tree.height, span)?;
+            tree.expr = Expr { kind: ExprKind::Paren(Box::new(tree.expr)), span };
+        }
+        tree.expr.span = span;
+        Ok(tree)
+    }
+
+    /// Reads the body of a template by `read`: goes there and comes back. For one that takes
+    /// arguments, these are looked at.
+    fn expand<T>(&mut self, id: usize, name: Token, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.templates.all[id].used = true;
+        let params = self.templates.all[id].params.clone();
+        let arguments = match params {
+            Some(params) => Some(self.arguments(id, name, &params)?),
+            None => None,
+        };
+        if self.templates.all[id].argument_of.is_none() && self.templates.is_open(id) {
+            let text = self.token_text(name);
+            return Err(Fault::new(name.span, format!("template {text:?} uses itself")));
+        }
+        let scope = arguments.or(self.templates.all[id].scope);
+        let result = self.elsewhere(id, scope, |parser| {
+            let found = read(parser)?;
+            if parser.token.span.start != parser.templates.all[id].body.end {
+                return Err(parser.expected("an operator or the end of the template"));
+            }
+            Ok(found)
+        });
+        let result = result.map_err(|fault| self.told_where(fault, id, name))?;
+        if let Some(arguments) = arguments {
+            self.check_unused(arguments)?;
+        }
+        Ok(result)
+    }
+
+    /// A fault inside an expansion names the use that the user wrote.
+    fn told_where(&self, mut fault: Box<Fault>, id: usize, name: Token) -> Box<Fault> {
+        if self.templates.depth == 0 && self.templates.all[id].name_span != name.span {
+            let place = name.span.position(self.text);
+            fault.message.push_str(&format!(" (in template {:?}, used at {place})", self.token_text(name)));
+        }
+        fault
+    }
+
+    /// Runs `inner` at the body of a template.
+    fn elsewhere<T>(
+        &mut self,
+        id: usize,
+        scope: Option<usize>,
+        inner: impl FnOnce(&mut Self) -> Parsed<T>,
+    ) -> Parsed<T> {
+        let here = (self.lexer, self.token, self.previous_end);
+        let outside = (self.templates.scope, self.templates.frame, self.templates.depth);
+        let template = &self.templates.all[id];
+        let frame = match template.argument_of {
+            Some(caller) => caller,
+            None => {
+                self.templates.frames.push(Frame { template: id, parent: self.templates.frame });
+                Some(self.templates.frames.len() - 1)
+            }
+        };
+        self.lexer.seek(template.body.start);
+        self.previous_end = template.body.start;
+        (self.templates.scope, self.templates.frame) = (scope, frame);
+        self.templates.depth += 1;
+        let result = self.nested(|parser| {
+            parser.count_token()?;
+            parser.token = parser.lexer.next()?;
+            inner(parser)
+        });
+        (self.lexer, self.token, self.previous_end) = here;
+        (self.templates.scope, self.templates.frame, self.templates.depth) = outside;
+        result
+    }
+
+    /// Called for every token; those of expansions are limited.
+    pub(super) fn count_token(&mut self) -> Parsed<()> {
+        if self.templates.depth == 0 {
+            return Ok(());
+        }
+        self.templates.read += 1;
+        if self.templates.read > EXPANSION_TOKENS_MAX {
+            let message = format!("the templates expand to more than {EXPANSION_TOKENS_MAX} tokens");
+            return Err(Fault::new(self.token.span, message));
+        }
+        Ok(())
+    }
+
+    /// `(x, y)` after a template's name, as a scope of its parameters.
+    fn arguments(&mut self, id: usize, name: Token, params: &[&'q str]) -> Parsed<usize> {
+        let open = self.expect(TokenKind::LeftParen, "\"(\"")?;
+        let mut stretches = Vec::new();
+        while self.token.kind != TokenKind::RightParen {
+            let start = self.token.span.start;
+            let body = self.stretch()?;
+            stretches.push((body, Span { start, end: self.previous_end }));
+            if self.token.kind != TokenKind::Comma {
+                break;
+            }
+            self.advance()?;
+        }
+        self.expect_closing(TokenKind::RightParen, ")", open)?;
+        if stretches.len() != params.len() {
+            let (text, given) = (self.token_text(name), stretches.len());
+            let message = format!("template {text:?} takes {} argument(s), got {given}", params.len());
+            return Err(Fault::new(self.span_from(name.span.start), message));
+        }
+        let (scope, frame) = (self.templates.scope, self.templates.frame);
+        let argument = |(&name, (body, name_span)): (&&'q str, (Stretch, Span))| Template {
+            name,
+            name_span,
+            params: None,
+            body,
+            scope,
+            argument_of: Some(frame),
+            used: false,
+        };
+        let arguments = params.iter().zip(stretches).map(argument).collect();
+        let parent = self.templates.all[id].scope;
+        Ok(self.templates.add_scope(parent, arguments))
+    }
+
+    /// What nobody used is read once, so that its faults do not go unseen. The body of a
+    /// template with parameters means nothing without arguments and is left.
+    fn check_unused(&mut self, scope: usize) -> Parsed<()> {
+        let (from, to) = (self.templates.scopes[scope].from, self.templates.scopes[scope].to);
+        for id in from..to {
+            let template = &self.templates.all[id];
+            if template.used || template.params.is_some() {
+                continue;
+            }
+            let (is_filters, span) = (template.body.is_filters, template.name_span);
+            let name = Token { kind: TokenKind::Word, span };
+            self.expand(id, name, |parser| match is_filters {
+                true => parser.bare_selector(None).map(|_| ()),
+                false => parser.expression(0).map(|_| ()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Puts the filters of a template among `matchers`, if one is looked at: a name without
+    /// an operator behind it. Whether it was one.
+    pub(super) fn filter_template(&mut self, matchers: &mut Vec<Matcher>, named: &mut bool) -> Parsed<bool> {
+        let Some((id, name)) = self.template_in_list()? else { return Ok(false) };
+        let before = matchers.len();
+        self.expand(id, name, |parser| {
+            if parser.filter_template(matchers, named)? {
+                return Ok(());
+            }
+            let open = parser.expect(TokenKind::LeftBrace, "label filters in braces")?;
+            parser.matchers(matchers, *named)?;
+            parser.expect_closing(TokenKind::RightBrace, "}", open)?;
+            Ok(())
+        })?;
+        *named |= matchers[before..].iter().any(|m| m.name == barograph_engine::model::METRIC_NAME);
+        Ok(true)
+    }
+
+    /// A template that stands alone between commas and braces; goes past its name.
+    fn template_in_list(&mut self) -> Parsed<Option<(usize, Token)>> {
+        if self.token.kind != TokenKind::Word {
+            return Ok(None);
+        }
+        let called = match self.peek_kind() {
+            Some(TokenKind::LeftParen) => true,
+            Some(TokenKind::Comma | TokenKind::RightBrace | TokenKind::RightParen) => false,
+            _ => return Ok(None),
+        };
+        match self.templates.find(self.token_text(self.token), called) {
+            Some(id) => Ok(Some((id, self.advance()?))),
+            None => Ok(None),
+        }
+    }
+
+    /// The string that a template stands for, if one is looked at.
+    pub(super) fn string_template(&mut self) -> Parsed<Option<String>> {
+        let Some((id, name)) = self.template_in_list()? else { return Ok(None) };
+        let text = self.expand(id, name, |parser| {
+            if let Some(text) = parser.string_template()? {
+                return Ok(text);
+            }
+            let token = parser.expect(TokenKind::String, "a quoted string")?;
+            literal::string(parser.token_text(token), token.span)
+        })?;
+        Ok(Some(text))
+    }
+
+    /// The duration that a template stands for, if one is looked at.
+    pub(super) fn duration_template(&mut self) -> Parsed<Option<DurationExpr>> {
+        let called = self.peek_kind() == Some(TokenKind::LeftParen);
+        let Some(id) = self.templates.find(self.token_text(self.token), called) else { return Ok(None) };
+        let name = self.advance()?;
+        let duration = self.expand(id, name, |parser| parser.duration(0))?;
+        let span = self.span_from(name.span.start);
+        Ok(Some(match duration {
+            DurationExpr::Unary(..) | DurationExpr::Binary(..) => {
+                DurationExpr::Paren(Box::new(duration), span)
+            }
+            other => other,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
