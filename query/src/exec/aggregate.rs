@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::labels::{only, sorted_names, without};
 use super::steps::Steps;
-use super::{Evaluator, mixed, rank};
+use super::{Evaluator, mixed, rank, standing};
 use crate::error::QueryError;
 use crate::functions::compensated::{Mean, two_sum};
 use crate::plan::Aggregate;
@@ -73,6 +73,7 @@ pub(super) fn evaluate(
     use AggregateOp as A;
     match aggregate.op {
         A::Topk | A::Bottomk | A::Limitk | A::LimitRatio => return rank::choose(ev, aggregate, steps),
+        A::TopkBy(_) | A::BottomkBy(_) => return standing::choose(ev, aggregate, steps),
         A::CountValues => return rank::count_values(ev, aggregate, steps),
         A::Quantile => return rank::quantile(ev, aggregate, steps),
         A::Quantiles => return rank::quantiles(ev, aggregate, steps),

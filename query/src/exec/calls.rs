@@ -3,7 +3,7 @@
 use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 use super::steps::Steps;
-use super::{Evaluator, finish, info, labels, range, selector, sets};
+use super::{Evaluator, finish, info, labels, range, relabel, selector, sets, whole};
 use crate::error::QueryError;
 use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
 use crate::plan::{Call, Kind, Node};
@@ -25,6 +25,9 @@ pub(super) fn evaluate(
             _ => vector,
         }));
     }
+    if call.function.spans_steps() {
+        return Ok(Value::Vector(whole::evaluate(ev, call, steps)?));
+    }
     match id {
         F::Time => return Ok(Value::Scalar(times(steps))),
         F::Scalar => return Ok(Value::Scalar(only_float(&ev.vector(&call.args[0], steps)?, steps))),
@@ -43,6 +46,14 @@ pub(super) fn evaluate(
         F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => sorted(ev, call, node, steps)?,
         F::LabelReplace => labels::replace(ev, call, steps)?,
         F::LabelJoin => labels::join(ev, call, steps)?,
+        F::LabelSet
+        | F::LabelDel
+        | F::LabelKeep
+        | F::LabelCopy
+        | F::LabelMove
+        | F::LabelMap
+        | F::LabelLowercase
+        | F::LabelUppercase => relabel::evaluate(ev, call, steps)?,
         F::Timestamp => timestamp(ev, call, steps)?,
         F::StartTimestamp => start_timestamp(ev, call, steps)?,
         F::Union => sets::union(ev, call, steps)?,

@@ -44,10 +44,13 @@ mod operators;
 mod parallel;
 mod range;
 mod rank;
+mod relabel;
 mod selector;
 mod sets;
+mod standing;
 mod steps;
 mod subquery;
+mod whole;
 mod window;
 
 use annotations::Notes;

@@ -13,7 +13,9 @@ use crate::functions::compensated;
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
 use crate::functions::over_time::{self, Extreme, slot};
+use crate::functions::pure;
 use crate::functions::quantile::is_phi;
+use crate::functions::tally::{self, Condition};
 use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
@@ -60,7 +62,11 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     }
     let done = match &arg.kind {
         Kind::Subquery(subquery) => {
-            let (inner, inner_steps) = super::subquery::evaluate(ev, subquery, &windows)?;
+            let mut read = windows;
+            if reads_before(call.function.id) {
+                read.range_ms = read.range_ms.saturating_add(ev.ctx.lookback_ms);
+            }
+            let (inner, inner_steps) = super::subquery::evaluate(ev, subquery, &read)?;
             let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: Edges::Plain, params };
             over_points(&job, inner, inner_steps, keep_name)?
         }
@@ -123,10 +129,15 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
     Ok(params)
 }
 
+/// Functions that look at the last sample before a window, as far back as lookback goes.
+fn reads_before(id: FunctionId) -> bool {
+    matches!(id, FunctionId::IncreasePure | FunctionId::RatePure)
+}
+
 fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Result<Vec<Done>, QueryError> {
     let lookback = ms_to_ns(job.ctx.lookback_ms);
     let (mut from, mut to) = job.windows.hull();
-    if selection.edges != Edges::Plain {
+    if selection.edges != Edges::Plain || reads_before(job.id) {
         from = from.saturating_sub(lookback);
     }
     if selection.edges == Edges::Smoothed {
@@ -200,7 +211,8 @@ fn finish(
     done: Vec<Done>,
     naming: Option<&Naming>,
 ) -> Vector {
-    let wants_counter = matches!(call.function.id, FunctionId::Rate | FunctionId::Increase);
+    use FunctionId as F;
+    let wants_counter = matches!(call.function.id, F::Rate | F::Increase | F::RatePure | F::IncreasePure);
     let mut vector = Vec::with_capacity(done.len());
     for Done { labels, drop_name, columns, flags } in done {
         if !flags.is_empty() {
@@ -243,6 +255,7 @@ fn run(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, Qu
         F::Resets => super::mixed::resets(job, columns),
         F::Changes => super::mixed::changes(job, columns),
         F::SumOverTime | F::AvgOverTime => sum_or_mean(job, columns, flags),
+        F::DurationOverTime => both(job, columns, tally::duration(columns, param(job, 0))),
         F::CountOverTime => both(job, columns, |w| Some((w.len() + w.histogram_len()) as f64)),
         F::PresentOverTime | F::AbsentOverTime => both(job, columns, |_| Some(1.0)),
         F::LastOverTime => super::mixed::end_value(job, columns, super::mixed::End::Last),
@@ -264,8 +277,16 @@ fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
     if columns.times.is_empty() {
         return Ok(Points::absent(job.windows.steps.count));
     }
-    let param = |i: usize| job.params.get(i).map_or(&[][..], Vec::as_slice);
     match job.id {
+        F::IncreasePure | F::RatePure => growth(job, columns, flags),
+        F::CountEqOverTime => floats(job, columns, flags, tally::count(Condition::Equal, param(job, 0))),
+        F::CountNeOverTime => floats(job, columns, flags, tally::count(Condition::NotEqual, param(job, 0))),
+        F::CountGtOverTime => floats(job, columns, flags, tally::count(Condition::Greater, param(job, 0))),
+        F::CountLeOverTime => floats(job, columns, flags, tally::count(Condition::AtMost, param(job, 0))),
+        F::ShareEqOverTime => floats(job, columns, flags, tally::share(Condition::Equal, param(job, 0))),
+        F::ShareGtOverTime => floats(job, columns, flags, tally::share(Condition::Greater, param(job, 0))),
+        F::ShareLeOverTime => floats(job, columns, flags, tally::share(Condition::AtMost, param(job, 0))),
+        F::ZscoreOverTime => floats(job, columns, flags, over_time::newest_score),
         F::MinOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Min)),
         F::MaxOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Max)),
         F::TsOfMinOverTime => floats(job, columns, flags, over_time::time_of_extreme(Extreme::Min)),
@@ -277,14 +298,29 @@ fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
             floats(job, columns, flags, |w| (w.len() > 0).then(|| over_time::variance(w.values())))
         }
         F::MadOverTime => floats(job, columns, flags, over_time::median_deviation()),
-        F::QuantileOverTime => floats(job, columns, flags, over_time::quantile_over(param(0))),
+        F::QuantileOverTime => floats(job, columns, flags, over_time::quantile_over(param(job, 0))),
         F::Deriv => floats(job, columns, flags, over_time::slope),
-        F::PredictLinear => floats(job, columns, flags, over_time::predict(param(0))),
+        F::PredictLinear => floats(job, columns, flags, over_time::predict(param(job, 0))),
         F::DoubleExponentialSmoothing => {
-            floats(job, columns, flags, over_time::smoothing(param(0), param(1)))
+            floats(job, columns, flags, over_time::smoothing(param(job, 0), param(job, 1)))
         }
         other => unreachable!("{other:?} takes no range vector"),
     }
+}
+
+/// A scalar argument, one value for each step.
+fn param<'j>(job: &'j Job<'_>, i: usize) -> &'j [f64] {
+    job.params.get(i).map_or(&[][..], Vec::as_slice)
+}
+
+fn growth(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+    let per_second = job.id == FunctionId::RatePure;
+    let lookback = ms_to_ns(job.ctx.lookback_ms);
+    let mut noticed = Flags::default();
+    let kernel = pure::growth(per_second, lookback, Resets::of(columns), &mut noticed);
+    let points = floats(job, columns, flags, kernel)?;
+    flags.raise(noticed);
+    Ok(points)
 }
 
 /// Runs a kernel over floats.

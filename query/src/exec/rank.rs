@@ -19,7 +19,7 @@ use crate::series::{Point, Points, Series, Vector, is_absent};
 use crate::syntax::ast::{AggregateOp, Grouping};
 use crate::value::go_float;
 
-fn param(aggregate: &Aggregate) -> &Node {
+pub(super) fn param(aggregate: &Aggregate) -> &Node {
     aggregate.param.as_deref().expect("the checker gives these operators a parameter")
 }
 
@@ -48,7 +48,7 @@ pub(super) fn choose(
 }
 
 /// How many elements to keep at each step.
-fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
+pub(super) fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
     let refuse = |text: String| Err(QueryError::Execution(text));
     if params.iter().any(|k| k.is_nan()) {
         return refuse("Parameter value is NaN".to_owned());

@@ -27,12 +27,13 @@ pub(super) fn evaluate(
     Ok((inner, steps))
 }
 
+/// The windows may be longer than the subquery, for what looks at samples before them.
 /// Inner steps are counted from the epoch, not from the query's start: the same point is
 /// evaluated at the same time whatever the query around it.
 fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
     let first_end = windows.shift.apply(windows.steps.at(0));
     let last_end = windows.shift.apply(windows.steps.last());
-    let after = first_end.saturating_sub(subquery.range_ms);
+    let after = first_end.saturating_sub(windows.range_ms);
     let start = after.div_euclid(subquery.step_ms).saturating_add(1).saturating_mul(subquery.step_ms);
     Steps::until(start, last_end, subquery.step_ms)
 }

@@ -69,7 +69,7 @@ fn column(response: &Response) -> BTreeMap<i64, u64> {
     }
 }
 
-const FUNCTIONS: [&str; 28] = [
+const FUNCTIONS: [&str; 41] = [
     "rate(m_total[W])",
     "increase(m_total[W])",
     "delta(m_total[W])",
@@ -98,6 +98,19 @@ const FUNCTIONS: [&str; 28] = [
     "changes(m_total[W] anchored)",
     "rate(m_total[W] smoothed)",
     "max_over_time((m_total * 1)[W:7s])",
+    "zscore_over_time(m_total[W])",
+    "count_gt_over_time(m_total[W], 20)",
+    "count_le_over_time(m_total[W], time() / 7 % 50)",
+    "count_eq_over_time(m_total[W], (time() - time() % 300) / 300)",
+    "count_ne_over_time(m_total[W], 7)",
+    "share_gt_over_time(m_total[W], 20)",
+    "share_le_over_time(m_total[W], (time() - time() % 300) / 300)",
+    "share_eq_over_time(m_total[W], NaN)",
+    "duration_over_time(m_total[W], 20)",
+    "duration_over_time(m_total[W], (time() - time() % 300) / 300)",
+    "increase_pure(m_total[W])",
+    "rate_pure(m_total[W])",
+    "increase_pure((m_total * 1)[W:7s])",
 ];
 
 proptest! {
@@ -247,3 +260,5 @@ fn two_samples_within_a_millisecond_are_two() {
     assert_eq!(at("count_over_time(m_total[1ms])", 1_001), BTreeMap::from([(1_001, 1f64.to_bits())]));
     assert_eq!(at("count_over_time(m_total[2ms])", 1_001), BTreeMap::from([(1_001, 2f64.to_bits())]));
 }
+
+mod extensions;

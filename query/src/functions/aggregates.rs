@@ -1,7 +1,7 @@
 //! The table of aggregation operators: names, parameters, help.
 
-use super::ValueType;
-use crate::syntax::ast::AggregateOp;
+use super::{Origin, ValueType};
+use crate::syntax::ast::{AggregateOp, Statistic};
 
 /// One aggregation operator.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,8 @@ pub struct AggregateInfo {
     pub param: Option<ValueType>,
     /// The type of the parameters after that one, of which one at least must be given.
     pub more: Option<ValueType>,
+    /// Where the definition comes from.
+    pub source: Origin,
     /// What it does, one or two sentences.
     pub doc: &'static str,
     /// A query that shows it.
@@ -26,7 +28,7 @@ const fn plain(
     doc: &'static str,
     example: &'static str,
 ) -> AggregateInfo {
-    AggregateInfo { op, name, param: None, more: None, doc, example }
+    AggregateInfo { op, name, param: None, more: None, source: Origin::PromQl, doc, example }
 }
 
 const fn with(
@@ -36,10 +38,21 @@ const fn with(
     doc: &'static str,
     example: &'static str,
 ) -> AggregateInfo {
-    AggregateInfo { op, name, param: Some(param), more: None, doc, example }
+    AggregateInfo { op, name, param: Some(param), more: None, source: Origin::PromQl, doc, example }
 }
 
-static ALL: [AggregateInfo; 15] = [
+/// One of the operators that choose whole series.
+const fn whole(
+    op: AggregateOp,
+    name: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> AggregateInfo {
+    let param = Some(ValueType::Scalar);
+    AggregateInfo { op, name, param, more: None, source: Origin::MetricsQl, doc, example }
+}
+
+static ALL: [AggregateInfo; 25] = [
     plain(
         AggregateOp::Avg,
         "avg",
@@ -52,6 +65,36 @@ static ALL: [AggregateInfo; 15] = [
         ValueType::Scalar,
         "The k smallest elements of each group, with all their labels; NaN counts as the largest.",
         "bottomk(1, node_filesystem_avail_bytes)",
+    ),
+    whole(
+        AggregateOp::BottomkBy(Statistic::Avg),
+        "bottomk_avg",
+        "The k series of each group whose mean over the whole query is smallest, each with all its values: the same series at every step. NaN counts as the largest.",
+        "bottomk_avg(1, node_filesystem_avail_bytes)",
+    ),
+    whole(
+        AggregateOp::BottomkBy(Statistic::Last),
+        "bottomk_last",
+        "The k series of each group whose last value over the whole query is smallest, each with all its values: the same series at every step. NaN counts as the largest.",
+        "bottomk_last(1, node_filesystem_avail_bytes)",
+    ),
+    whole(
+        AggregateOp::BottomkBy(Statistic::Max),
+        "bottomk_max",
+        "The k series of each group whose largest value over the whole query is smallest, each with all its values: the same series at every step. NaN counts as the largest.",
+        "bottomk_max(1, node_load1)",
+    ),
+    whole(
+        AggregateOp::BottomkBy(Statistic::Median),
+        "bottomk_median",
+        "The k series of each group whose median over the whole query is smallest, each with all its values: the same series at every step. NaN counts as the largest.",
+        "bottomk_median(1, node_load1)",
+    ),
+    whole(
+        AggregateOp::BottomkBy(Statistic::Min),
+        "bottomk_min",
+        "The k series of each group whose smallest value over the whole query is smallest, each with all its values: the same series at every step. NaN counts as the largest.",
+        "bottomk_min by (code) (1, http_requests_total)",
     ),
     plain(AggregateOp::Count, "count", "The number of elements of each group.", "count by (job) (up == 1)"),
     with(
@@ -102,11 +145,12 @@ static ALL: [AggregateInfo; 15] = [
     ),
     AggregateInfo {
         more: Some(ValueType::Scalar),
+        source: Origin::MetricsQl,
         ..with(
             AggregateOp::Quantiles,
             "quantiles",
             ValueType::String,
-            "Several φ-quantiles of each group at once; the label that the first parameter names tells the φ of each element. An extension, also of MetricsQL.",
+            "Several φ-quantiles of each group at once; the label that the first parameter names tells the φ of each element.",
             r#"quantiles("phi", 0.5, 0.9, node_load1)"#,
         )
     },
@@ -134,6 +178,36 @@ static ALL: [AggregateInfo; 15] = [
         ValueType::Scalar,
         "The k largest elements of each group, with all their labels; NaN counts as the smallest.",
         "topk(2, rate(http_requests_total[5m]))",
+    ),
+    whole(
+        AggregateOp::TopkBy(Statistic::Avg),
+        "topk_avg",
+        "The k series of each group whose mean over the whole query is largest, each with all its values: the same series at every step. NaN counts as the smallest.",
+        "topk_avg(2, rate(http_requests_total[5m]))",
+    ),
+    whole(
+        AggregateOp::TopkBy(Statistic::Last),
+        "topk_last",
+        "The k series of each group whose last value over the whole query is largest, each with all its values: the same series at every step. NaN counts as the smallest.",
+        "topk_last(1, node_load1)",
+    ),
+    whole(
+        AggregateOp::TopkBy(Statistic::Max),
+        "topk_max",
+        "The k series of each group whose largest value over the whole query is largest, each with all its values: the same series at every step. NaN counts as the smallest.",
+        "topk_max by (job) (1, http_requests_total)",
+    ),
+    whole(
+        AggregateOp::TopkBy(Statistic::Median),
+        "topk_median",
+        "The k series of each group whose median over the whole query is largest, each with all its values: the same series at every step. NaN counts as the smallest.",
+        "topk_median(1, node_load1)",
+    ),
+    whole(
+        AggregateOp::TopkBy(Statistic::Min),
+        "topk_min",
+        "The k series of each group whose smallest value over the whole query is largest, each with all its values: the same series at every step. NaN counts as the smallest.",
+        "topk_min(1, node_load1)",
     ),
 ];
 

@@ -69,17 +69,22 @@ impl Resets {
 
     /// Those between two samples of the window.
     pub fn inside(&mut self, w: &Window<'_>) -> &[usize] {
-        while self.lo < self.at.len() && self.at[self.lo] <= w.lo {
+        self.between(w.lo, w.hi)
+    }
+
+    /// Those between two of the samples `first..end`, neither of which may move back.
+    pub fn between(&mut self, first: usize, end: usize) -> &[usize] {
+        while self.lo < self.at.len() && self.at[self.lo] <= first {
             self.lo += 1;
         }
         let rest = &self.at[self.lo..];
-        &rest[..rest.partition_point(|&i| i < w.hi)]
+        &rest[..rest.partition_point(|&i| i < end)]
     }
 
-    /// Whether a start time inside the window overlaps the sample before it.
-    fn overlaps(&self, w: &Window<'_>) -> bool {
-        let from = self.overlaps.partition_point(|&i| i <= w.lo);
-        self.overlaps.get(from).is_some_and(|&i| i < w.hi)
+    /// Whether one of the samples `first..end` has a start time that overlaps another one.
+    pub fn overlaps(&self, first: usize, end: usize) -> bool {
+        let from = self.overlaps.partition_point(|&i| i <= first);
+        self.overlaps.get(from).is_some_and(|&i| i < end)
     }
 }
 
@@ -169,7 +174,7 @@ pub(crate) fn change(
                 }
                 None => span.stop_at_zero(first, raw),
             }
-            if resets.overlaps(w) {
+            if resets.overlaps(w.lo, w.hi) {
                 flags.raise(Flags::START_OVERLAP);
             }
             flags.raise(Flags::FLOAT_RESULT);

@@ -17,13 +17,17 @@ pub(crate) mod classic;
 pub(crate) mod compensated;
 pub(crate) mod counter;
 pub(crate) mod flags;
+pub(crate) mod gaps;
 pub(crate) mod histogram_change;
 pub(crate) mod instant;
 pub(crate) mod over_time;
+pub(crate) mod pure;
 pub(crate) mod quantile;
 mod suggest;
 mod table;
+pub(crate) mod tally;
 pub(crate) mod time;
+pub(crate) mod whole;
 pub(crate) mod window;
 
 pub use suggest::{nearest, nearest_of};
@@ -68,6 +72,28 @@ pub enum NameRule {
     Keep,
 }
 
+/// Where a definition comes from, so that nobody takes an extension for PromQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Prometheus' own language.
+    PromQl,
+    /// An extension that MetricsQL has under this name; the text says where ours differs.
+    MetricsQl,
+    /// An extension of ours.
+    Barograph,
+}
+
+impl Origin {
+    /// The language's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::PromQl => "PromQL",
+            Origin::MetricsQl => "MetricsQL",
+            Origin::Barograph => "Barograph",
+        }
+    }
+}
+
 /// The chapter of the reference a function stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -75,6 +101,8 @@ pub enum Family {
     Change,
     /// Statistics over a window: `avg_over_time` …
     OverTime,
+    /// What looks at all steps of the query: `range_avg`, `running_sum`, `interpolate` …
+    WholeRange,
     /// Arithmetic on each element.
     Math,
     /// Trigonometry.
@@ -105,12 +133,16 @@ pub struct Function {
     /// Whether not the last of `args` is repeated but the one before it, and the last
     /// stands alone at the end.
     pub has_tail: bool,
+    /// How many arguments are repeated together: 1, or 2 where they come in pairs.
+    pub repeated: usize,
     /// The most arguments a call may have; `usize::MAX` is no limit.
     pub args_max: usize,
     /// Type of the result.
     pub returns: ValueType,
     /// What happens to the metric name.
     pub name_rule: NameRule,
+    /// Where the definition comes from.
+    pub source: Origin,
     /// The chapter of the reference.
     pub family: Family,
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.
@@ -122,6 +154,11 @@ pub struct Function {
 }
 
 impl Function {
+    /// Whether the value at a step depends on the other steps of the query.
+    pub fn spans_steps(&self) -> bool {
+        self.family == Family::WholeRange
+    }
+
     /// The type that argument `index` (from 0) must have; `None` past the last one.
     pub fn arg_type(&self, index: usize) -> Option<ValueType> {
         if index >= self.args_max {
@@ -161,6 +198,10 @@ pub enum FunctionId {
     ClampMin,
     Cos,
     Cosh,
+    CountEqOverTime,
+    CountGtOverTime,
+    CountLeOverTime,
+    CountNeOverTime,
     CountOverTime,
     DayOfMonth,
     DayOfWeek,
@@ -170,6 +211,7 @@ pub enum FunctionId {
     Delta,
     Deriv,
     DoubleExponentialSmoothing,
+    DurationOverTime,
     End,
     Exp,
     FirstOverTime,
@@ -185,10 +227,22 @@ pub enum FunctionId {
     Hour,
     Idelta,
     Increase,
+    IncreasePure,
     Info,
+    Interpolate,
     Irate,
+    KeepLastValue,
+    KeepNextValue,
+    LabelCopy,
+    LabelDel,
     LabelJoin,
+    LabelKeep,
+    LabelLowercase,
+    LabelMap,
+    LabelMove,
     LabelReplace,
+    LabelSet,
+    LabelUppercase,
     LastOverTime,
     Ln,
     Log10,
@@ -207,11 +261,36 @@ pub enum FunctionId {
     QuantilesOverTime,
     Rad,
     Range,
+    RangeAvg,
+    RangeFirst,
+    RangeLast,
+    RangeLinearRegression,
+    RangeMad,
+    RangeMax,
+    RangeMedian,
+    RangeMin,
+    RangeNormalize,
+    RangeQuantile,
+    RangeStddev,
+    RangeStdvar,
+    RangeSum,
+    RangeTrimOutliers,
+    RangeTrimSpikes,
+    RangeTrimZscore,
+    RangeZscore,
     Rate,
+    RatePure,
     Resets,
     Round,
+    RunningAvg,
+    RunningMax,
+    RunningMin,
+    RunningSum,
     Scalar,
     Sgn,
+    ShareEqOverTime,
+    ShareGtOverTime,
+    ShareLeOverTime,
     Sin,
     Sinh,
     Sort,
@@ -236,6 +315,7 @@ pub enum FunctionId {
     Union,
     Vector,
     Year,
+    ZscoreOverTime,
 }
 
 static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {

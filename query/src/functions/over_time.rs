@@ -12,8 +12,14 @@ use super::quantile::{self, quantile_of_sorted};
 use super::window::{Window, seconds, shown_seconds};
 use crate::series::ABSENT;
 
-/// Population variance of a slice, by Welford's recurrence with compensated sums.
+/// Population variance of a slice.
 pub(crate) fn variance(values: &[f64]) -> f64 {
+    moments(values).1
+}
+
+/// Mean and population variance of a slice, by Welford's recurrence with compensated sums.
+/// The mean of equal values is that value to the last bit.
+pub(crate) fn moments(values: &[f64]) -> (f64, f64) {
     let (mut mean, mut squares) = (Sum::default(), Sum::default());
     let mut count = 0.0;
     for &v in values {
@@ -22,7 +28,20 @@ pub(crate) fn variance(values: &[f64]) -> f64 {
         mean = mean.add(delta / count);
         squares = squares.add(delta * (v - (mean.sum + mean.error)));
     }
-    (squares.sum + squares.error) / count
+    (mean.sum + mean.error, (squares.sum + squares.error) / count)
+}
+
+/// How many standard deviations `v` is away from the mean; 0 at the mean itself, also where
+/// nothing deviates.
+pub(crate) fn standard_score(v: f64, (mean, variance): (f64, f64)) -> f64 {
+    let distance = v - mean;
+    if distance == 0.0 { 0.0 } else { distance / variance.sqrt() }
+}
+
+/// `zscore_over_time`: the standard score of the newest float.
+pub(crate) fn newest_score(w: &Window<'_>) -> Option<f64> {
+    let values = w.values();
+    values.last().map(|&v| standard_score(v, moments(values)))
 }
 
 /// Which end of the order a deque keeps.
@@ -182,15 +201,21 @@ pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
 /// Least squares over the window; x in seconds from `origin_ns`. Slope and value at the
 /// origin.
 fn regression(w: &Window<'_>, origin_ns: i64) -> (f64, f64) {
+    let times = w.times();
+    least_squares(|i| seconds(times[i].saturating_sub(origin_ns)), w.values())
+}
+
+/// Least squares through values, of which there is at least one, at `x` of their index.
+/// Slope and value at the origin.
+pub(crate) fn least_squares(x: impl Fn(usize) -> f64, values: &[f64]) -> (f64, f64) {
     let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
     let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
-    let values = w.values();
     let first = values[0];
     if values.iter().all(|&v| v == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
-    for (&t, &y) in w.times().iter().zip(values) {
-        let x = seconds(t.saturating_sub(origin_ns));
+    for (i, &y) in values.iter().enumerate() {
+        let x = x(i);
         x_sum = x_sum.add(x);
         y_sum = y_sum.add(y);
         xy_sum = xy_sum.add(x * y);

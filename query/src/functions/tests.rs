@@ -60,11 +60,16 @@ fn argument_types_of_repeated_arguments() {
     let types = [0, 1, 2, 9].map(|index| (over_time.arg_type(index), over_time.tail_type(index)));
     let (phi, window) = (Some(ValueType::Scalar), Some(ValueType::RangeVector));
     assert_eq!(types, [(Some(ValueType::String), None), (phi, None), (phi, window), (phi, window)]);
+    let map = find("label_map").unwrap();
+    assert_eq!((map.arg_type(30), map.repeated), (Some(ValueType::String), 2));
 }
 
 #[test]
 fn names_that_stay() {
-    let kept: Vec<_> = all().iter().filter(|f| f.name_rule == NameRule::Keep).map(|f| f.name).collect();
+    let kept = |source| {
+        let of = move |f: &&Function| f.name_rule == NameRule::Keep && f.source == source;
+        all().iter().filter(of).map(|f| f.name).collect::<Vec<_>>()
+    };
     let expected = [
         "first_over_time",
         "info",
@@ -75,9 +80,29 @@ fn names_that_stay() {
         "sort_by_label",
         "sort_by_label_desc",
         "sort_desc",
+    ];
+    assert_eq!(kept(Origin::PromQl), expected);
+    let expected = [
+        "interpolate",
+        "keep_last_value",
+        "keep_next_value",
+        "label_copy",
+        "label_del",
+        "label_keep",
+        "label_lowercase",
+        "label_map",
+        "label_move",
+        "label_set",
+        "label_uppercase",
+        "range_first",
+        "range_last",
+        "range_trim_outliers",
+        "range_trim_spikes",
+        "range_trim_zscore",
         "union",
     ];
-    assert_eq!(kept, expected);
+    assert_eq!(kept(Origin::MetricsQl), expected);
+    assert!(kept(Origin::Barograph).is_empty());
 }
 
 #[test]

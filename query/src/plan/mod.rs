@@ -303,7 +303,9 @@ impl Planner<'_> {
                 check_edges(selection.edges, c.function)?;
             }
         }
-        let invariant = !reads_time(c.function.id, args.is_empty()) && args.iter().all(|a| a.invariant);
+        // A sum over all steps of a constant is no constant: it depends on how many there are.
+        let varies = c.function.spans_steps() || reads_time(c.function.id, args.is_empty());
+        let invariant = !varies && args.iter().all(|a| a.invariant);
         let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
         Ok((Kind::Call(Call { function: c.function, args, name_rule }), invariant))
     }

@@ -157,7 +157,7 @@ pub struct Call {
 
 /// Aggregation operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are PromQL's own")]
+#[expect(missing_docs, reason = "the names are those of the language")]
 pub enum AggregateOp {
     Sum,
     Avg,
@@ -174,6 +174,21 @@ pub enum AggregateOp {
     Limitk,
     LimitRatio,
     Quantiles,
+    /// `topk` of whole series, ranked by a statistic.
+    TopkBy(Statistic),
+    /// `bottomk` of whole series.
+    BottomkBy(Statistic),
+}
+
+/// What whole series are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say which statistic")]
+pub enum Statistic {
+    Avg,
+    Last,
+    Max,
+    Median,
+    Min,
 }
 
 /// `by (…)` or `without (…)`.

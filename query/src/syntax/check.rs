@@ -204,7 +204,7 @@ pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> 
 pub(super) fn arity(function: &Function, given: usize, span: Span) -> Parsed<()> {
     let (least, most) = (function.required, function.args_max);
     if (least..=most).contains(&given) {
-        return Ok(());
+        return in_groups(function, given, span);
     }
     let (word, count) = match given < least {
         _ if least == most => ("", least),
@@ -212,6 +212,18 @@ pub(super) fn arity(function: &Function, given: usize, span: Span) -> Parsed<()>
         false => ("at most ", most),
     };
     let message = format!("expected {word}{count} argument(s) in call to {:?}, got {given}", function.name);
+    Err(Fault::new(span, message))
+}
+
+/// Arguments that are repeated in pairs are whole pairs.
+fn in_groups(function: &Function, given: usize, span: Span) -> Parsed<()> {
+    let single = function.args.len() - function.repeated.min(function.args.len());
+    if given < single || (given - single).is_multiple_of(function.repeated) {
+        return Ok(());
+    }
+    let name = function.name;
+    let message =
+        format!("expected pairs after argument {single} in call to {name:?}, got {given} argument(s)");
     Err(Fault::new(span, message))
 }
 

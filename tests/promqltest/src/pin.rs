@@ -3,6 +3,7 @@
 //!
 //! The text is changed, not the tree, so that the parser's spans are checked along the way.
 
+use barograph_query::functions::aggregates;
 use barograph_query::syntax::ast::{AtModifier, DurationExpr, Expr, ExprKind, TimeModifiers};
 use barograph_query::syntax::takes_window;
 
@@ -26,6 +27,38 @@ const UNPINNABLE: [&str; 16] = [
     "now",
 ];
 
+/// Functions that look at all steps of the query at once, gaps included: as a range query
+/// they see three steps, as an instant query one. Pinned they see what they always see.
+const ALL_STEPS: [&str; 24] = [
+    "interpolate",
+    "keep_last_value",
+    "keep_next_value",
+    "range_avg",
+    "range_first",
+    "range_last",
+    "range_linear_regression",
+    "range_mad",
+    "range_max",
+    "range_median",
+    "range_min",
+    "range_normalize",
+    "range_quantile",
+    "range_stddev",
+    "range_stdvar",
+    "range_sum",
+    "range_trim_outliers",
+    "range_trim_spikes",
+    "range_trim_zscore",
+    "range_zscore",
+    "running_avg",
+    "running_max",
+    "running_min",
+    "running_sum",
+];
+
+/// Aggregations that rank series by all steps of the query begin like this.
+const ALL_STEPS_RANKED: [&str; 2] = ["topk_", "bottomk_"];
+
 /// What a query's text says about time.
 #[derive(Debug, Default)]
 struct Findings {
@@ -35,6 +68,8 @@ struct Findings {
     unpinnable: bool,
     /// Whether the query's bounds or step are asked for.
     asks_bounds: bool,
+    /// Whether a value depends on the query's other steps.
+    asks_all_steps: bool,
 }
 
 /// The text of `query` with `@ time_ms` put where it is missing, or nothing if that would
@@ -57,12 +92,12 @@ pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     Some(text)
 }
 
-/// Whether the query asks for its own bounds or step, so that an instant and a range query
-/// answer differently.
-pub fn asks_bounds(expr: &Expr) -> bool {
+/// Whether the query asks for its own bounds or step, or looks at all of its steps, so that
+/// an instant and a range query answer differently.
+pub fn asks_query(expr: &Expr) -> bool {
     let mut findings = Findings::default();
     walk(expr, &mut findings);
-    findings.asks_bounds
+    findings.asks_bounds || findings.asks_all_steps
 }
 
 fn walk(expr: &Expr, findings: &mut Findings) {
@@ -86,6 +121,8 @@ fn walk(expr: &Expr, findings: &mut Findings) {
             walk(&subquery.expr, &mut inside);
             findings.unpinnable |= inside.unpinnable;
             findings.asks_bounds |= inside.asks_bounds;
+            // A subquery's steps are those of all windows: more, if there are more windows.
+            findings.asks_all_steps |= inside.asks_all_steps;
         }
         ExprKind::Call(call) => {
             let name = call.function.name;
@@ -94,6 +131,7 @@ fn walk(expr: &Expr, findings: &mut Findings) {
             // Without a window of its own a selector has that of the query's step.
             let mut args = call.args.iter().enumerate();
             findings.asks_bounds |= args.any(|(index, arg)| takes_window(call.function, index, arg));
+            findings.asks_all_steps |= ALL_STEPS.contains(&name);
             call.args.iter().for_each(|arg| walk(arg, findings));
         }
         ExprKind::Aggregate(aggregate) => {
@@ -101,6 +139,8 @@ fn walk(expr: &Expr, findings: &mut Findings) {
                 walk(param, findings);
             }
             aggregate.more.iter().for_each(|param| walk(param, findings));
+            let name = aggregates::of(aggregate.op).name;
+            findings.asks_all_steps |= ALL_STEPS_RANKED.iter().any(|begin| name.starts_with(begin));
             walk(&aggregate.expr, findings);
         }
         ExprKind::Binary(binary) => {
@@ -139,6 +179,16 @@ fn duration(expr: &DurationExpr, findings: &mut Findings) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn no_function_of_all_steps_is_forgotten() {
+        let spanning: Vec<&str> = barograph_query::functions::all()
+            .iter()
+            .filter(|function| function.spans_steps())
+            .map(|function| function.name)
+            .collect();
+        assert_eq!(spanning, ALL_STEPS);
+    }
+
     fn pin(query: &str) -> Option<String> {
         let expr = barograph_query::syntax::parse(query).unwrap();
         pinned(query, &expr, 60_500)
@@ -165,8 +215,9 @@ mod tests {
         for query in ["time()", "timestamp(up)", "up @ start()", "hour(up)", "rate(up[step()+1])"] {
             assert_eq!(pin(query), None, "{query}");
         }
-        let bounds = |query: &str| asks_bounds(&barograph_query::syntax::parse(query).unwrap());
-        assert!(bounds("rate(up)") && !bounds("rate(up[5m])"));
-        assert!(bounds("up @ end()") && bounds("up offset range()") && !bounds("time()"));
+        let asks = |query: &str| asks_query(&barograph_query::syntax::parse(query).unwrap());
+        assert!(asks("up @ end()") && asks("up offset range()") && !asks("time()"));
+        assert!(asks("rate(up)") && !asks("rate(up[5m])"));
+        assert!(asks("topk_max(1, up)") && !asks("topk(1, up)"));
     }
 }

@@ -6,7 +6,7 @@
 //!    ([`pin`](crate::pin) says which queries cannot be pinned);
 //! 3. as a range query from a minute before to a minute after, whose middle column must be
 //!    the instant answer. Left out for `expect ordered`, strings and range vectors, and for
-//!    queries that ask for their own bounds.
+//!    queries that ask for their own bounds or look at all of their steps.
 //!
 //! A case counts once and passes only if all ways pass. A panic fails its case, not the run.
 
@@ -146,7 +146,7 @@ fn other_ways(case: &Case, source: &dyn SeriesSource, time_ms: i64, note: &mut d
         || case.expect.range_vector.is_some()
         || case.expect.fail.is_some()
         || matches!(case.expect.value, ExpectedValue::String(_))
-        || pin::asks_bounds(&expr);
+        || pin::asks_query(&expr);
     if !instant_only {
         let times =
             Times::Range { start_ms: time_ms - AROUND_MS, end_ms: time_ms + AROUND_MS, step_ms: AROUND_MS };

@@ -83,6 +83,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Change,
+        Id::IncreasePure,
+        "increase_pure",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "How much the samples of a counter grew in the window, resets taken into account, nothing extrapolated: from the last sample before the window, no further back than lookback, to the last one inside. Without one before, the counter counts from 0, unless its start time says that it is older than the window: then from the first sample inside.",
+            "increase_pure(http_requests_total[1h])",
+        ),
+    ).metricsql(),
+    entry(
+        Family::Change,
         Id::Irate,
         "irate",
         &[RANGE],
@@ -114,6 +125,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "rate(http_requests_total[5m])",
         ),
     ),
+    entry(
+        Family::Change,
+        Id::RatePure,
+        "rate_pure",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "`increase_pure` divided by the length of the window in seconds.",
+            "rate_pure(http_requests_total[5m])",
+        ),
+    ).ours(),
     entry(
         Family::Change,
         Id::Resets,

@@ -34,10 +34,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
         &[VECTOR],
         Help(
             "v instant-vector…",
-            "The elements of all arguments; where several have the same labels, that of the first of them. An extension, also of MetricsQL.",
+            "The elements of all arguments; where several have the same labels, that of the first of them.",
             "union(queue_length, build_version)",
         ),
-    ).last_repeated(usize::MAX).keeps_name(),
+    )
+    .last_repeated(usize::MAX)
+    .keeps_name()
+    .metricsql(),
     entry(
         Family::Convert,
         Id::Vector,

@@ -17,6 +17,28 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional().keeps_name(),
     entry(
         Family::Label,
+        Id::LabelCopy,
+        "label_copy",
+        &[VECTOR, STRING, STRING],
+        Help(
+            "v instant-vector, src string, dst string…",
+            "Each element with the label dst set to the value of the label src, for each pair in turn. A src that is not there changes nothing.",
+            r#"label_copy(up, "instance", "host")"#,
+        ),
+    ).last_two_repeated().metricsql().keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelDel,
+        "label_del",
+        &[VECTOR, STRING],
+        Help(
+            "v instant-vector, label string…",
+            "Each element without these labels. `__name__` is the metric name.",
+            r#"label_del(up, "job")"#,
+        ),
+    ).last_repeated(usize::MAX).metricsql().keeps_name(),
+    entry(
+        Family::Label,
         Id::LabelJoin,
         "label_join",
         &[VECTOR, STRING, STRING, STRING],
@@ -28,6 +50,50 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
     entry(
         Family::Label,
+        Id::LabelKeep,
+        "label_keep",
+        &[VECTOR, STRING],
+        Help(
+            "v instant-vector, label string…",
+            "Each element with these labels alone; the name goes too unless `__name__` is among them.",
+            r#"label_keep(up, "instance")"#,
+        ),
+    ).last_repeated(usize::MAX).metricsql().keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelLowercase,
+        "label_lowercase",
+        &[VECTOR, STRING],
+        Help(
+            "v instant-vector, label string…",
+            "Each element with the values of these labels in lower case.",
+            r#"label_lowercase(label_set(up, "env", "PROD"), "env")"#,
+        ),
+    ).last_repeated(usize::MAX).metricsql().keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelMap,
+        "label_map",
+        &[VECTOR, STRING, STRING, STRING],
+        Help(
+            "v instant-vector, label string, from string, to string…",
+            "Each element whose label has one of the from values, with the to value of the first such pair instead. An absent label has the empty value.",
+            r#"label_map(up, "job", "api", "front", "db", "back")"#,
+        ),
+    ).last_two_repeated().metricsql().keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelMove,
+        "label_move",
+        &[VECTOR, STRING, STRING],
+        Help(
+            "v instant-vector, src string, dst string…",
+            "Each element with the label src renamed to dst, for each pair in turn. A src that is not there changes nothing.",
+            r#"label_move(up, "instance", "host")"#,
+        ),
+    ).last_two_repeated().metricsql().keeps_name(),
+    entry(
+        Family::Label,
         Id::LabelReplace,
         "label_replace",
         &[VECTOR, STRING, STRING, STRING, STRING],
@@ -37,6 +103,28 @@ pub(super) static FUNCTIONS: &[Function] = &[
             r#"label_replace(up, "host", "$1", "instance", "(.*):.*")"#,
         ),
     ).keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelSet,
+        "label_set",
+        &[VECTOR, STRING, STRING],
+        Help(
+            "v instant-vector, label string, value string…",
+            "Each element with the label set to the value, for each pair; an empty value removes the label.",
+            r#"label_set(up, "env", "production", "job", "")"#,
+        ),
+    ).last_two_repeated().metricsql().keeps_name(),
+    entry(
+        Family::Label,
+        Id::LabelUppercase,
+        "label_uppercase",
+        &[VECTOR, STRING],
+        Help(
+            "v instant-vector, label string…",
+            "Each element with the values of these labels in upper case.",
+            r#"label_uppercase(up, "job")"#,
+        ),
+    ).last_repeated(usize::MAX).metricsql().keeps_name(),
     entry(
         Family::Label,
         Id::Sort,

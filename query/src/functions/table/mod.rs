@@ -1,6 +1,6 @@
 //! The entries of the function table, one file for each family.
 
-use super::{Family, Function, FunctionId, NameRule, ValueType};
+use super::{Family, Function, FunctionId, NameRule, Origin, ValueType};
 
 mod change;
 mod convert;
@@ -10,9 +10,10 @@ mod math;
 mod over_time;
 mod time;
 mod trigonometry;
+mod whole;
 
 /// All families.
-pub(super) static FAMILIES: [&[Function]; 8] = [
+pub(super) static FAMILIES: [&[Function]; 9] = [
     change::FUNCTIONS,
     convert::FUNCTIONS,
     histogram::FUNCTIONS,
@@ -21,6 +22,7 @@ pub(super) static FAMILIES: [&[Function]; 8] = [
     over_time::FUNCTIONS,
     time::FUNCTIONS,
     trigonometry::FUNCTIONS,
+    whole::FUNCTIONS,
 ];
 
 const SCALAR: ValueType = ValueType::Scalar;
@@ -47,9 +49,11 @@ const fn entry(
         required: args.len(),
         variadic: false,
         has_tail: false,
+        repeated: 1,
         args_max: args.len(),
         returns: VECTOR,
         name_rule: NameRule::Drop,
+        source: Origin::PromQl,
         family,
         signature,
         doc,
@@ -73,9 +77,24 @@ impl Function {
         Function { variadic: true, has_tail: true, args_max: usize::MAX, ..self }
     }
 
+    /// The last two arguments may be repeated, as a pair.
+    const fn last_two_repeated(self) -> Function {
+        Function { variadic: true, args_max: usize::MAX, repeated: 2, ..self }
+    }
+
     /// The result is a scalar.
     const fn scalar(self) -> Function {
         Function { returns: SCALAR, ..self }
+    }
+
+    /// An extension that MetricsQL has too.
+    const fn metricsql(self) -> Function {
+        Function { source: Origin::MetricsQl, ..self }
+    }
+
+    /// An extension of ours.
+    const fn ours(self) -> Function {
+        Function { source: Origin::Barograph, ..self }
     }
 
     /// The metric name stays.

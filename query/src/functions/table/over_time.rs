@@ -28,6 +28,50 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
+        Id::CountEqOverTime,
+        "count_eq_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "How many floats of the window equal x.",
+            "count_eq_over_time(up[1h], 0)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
+        Id::CountGtOverTime,
+        "count_gt_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "How many floats of the window are greater than x. NaN is neither greater nor at most x.",
+            "count_gt_over_time(node_load1[1h], 3)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
+        Id::CountLeOverTime,
+        "count_le_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "How many floats of the window are at most x.",
+            "count_le_over_time(node_load1[1h], 2)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
+        Id::CountNeOverTime,
+        "count_ne_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "How many floats of the window do not equal x; NaN equals nothing.",
+            "count_ne_over_time(up[1h], 1)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
         Id::CountOverTime,
         "count_over_time",
         &[RANGE],
@@ -37,6 +81,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "count_over_time(up[1h])",
         ),
     ),
+    entry(
+        Family::OverTime,
+        Id::DurationOverTime,
+        "duration_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, max_gap scalar",
+            "For how many seconds of the window there were samples, floats or histograms: the sum of the distances between neighbours, but for those longer than max_gap seconds. One sample gives 0.",
+            "duration_over_time(queue_length[1h], 2m)",
+        ),
+    ).metricsql(),
     entry(
         Family::OverTime,
         Id::FirstOverTime,
@@ -121,10 +176,43 @@ pub(super) static FUNCTIONS: &[Function] = &[
         &[STRING, SCALAR, RANGE],
         Help(
             "label string, φ scalar…, v range-vector",
-            "Several φ-quantiles of the samples in the window at once; the label tells the φ of each element. An extension, also of MetricsQL.",
+            "Several φ-quantiles of the samples in the window at once; the label tells the φ of each element.",
             r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
         ),
-    ).middle_repeated(),
+    ).middle_repeated().metricsql(),
+    entry(
+        Family::OverTime,
+        Id::ShareEqOverTime,
+        "share_eq_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "Which share of the floats in the window, 0 to 1, equals x.",
+            "share_eq_over_time(up[1h], 1)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
+        Id::ShareGtOverTime,
+        "share_gt_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "Which share of the floats in the window, 0 to 1, is greater than x. A NaN counts among all but is neither greater nor at most x.",
+            "share_gt_over_time(node_load1[1h], 3)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
+        Id::ShareLeOverTime,
+        "share_le_over_time",
+        &[RANGE, SCALAR],
+        Help(
+            "v range-vector, x scalar",
+            "Which share of the floats in the window, 0 to 1, is at most x: how much of the time a goal was met.",
+            "share_le_over_time(node_load1[1h], 2)",
+        ),
+    ).metricsql(),
     entry(
         Family::OverTime,
         Id::StddevOverTime,
@@ -202,4 +290,15 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "ts_of_min_over_time(node_load1[1h])",
         ),
     ),
+    entry(
+        Family::OverTime,
+        Id::ZscoreOverTime,
+        "zscore_over_time",
+        &[RANGE],
+        Help(
+            "v range-vector",
+            "How many population standard deviations the newest float of the window is away from their mean; 0 where it equals the mean.",
+            "zscore_over_time(node_load1[1h])",
+        ),
+    ).metricsql(),
 ];

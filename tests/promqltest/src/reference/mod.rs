@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use barograph_query::functions::{Family, Function, NameRule, ValueType, aggregates, all};
+use barograph_query::functions::{Family, Function, NameRule, Origin, ValueType, aggregates, all};
 
 mod example;
 
@@ -28,9 +28,10 @@ const DATA: &str = include_str!("data.txt");
 const ANSWERED: &str = "```promql answered\n";
 
 /// The chapters in the order of the page.
-const FAMILIES: [(Family, &str); 8] = [
+const FAMILIES: [(Family, &str); 9] = [
     (Family::Change, "Change over a window"),
     (Family::OverTime, "Statistics over a window"),
+    (Family::WholeRange, "Over the whole query"),
     (Family::Histogram, "Histograms"),
     (Family::Label, "Labels and order"),
     (Family::Convert, "Scalars, vectors, absence"),
@@ -60,7 +61,8 @@ fn aggregations(examples: &mut Examples) -> String {
         let param = aggregate.param.map_or(String::new(), |param| format!("{param}, "));
         let more = aggregate.more.map_or(String::new(), |more| format!("{more}…, "));
         let signature = format!("{}({param}{more}vector)", aggregate.name);
-        entry(&mut text, &signature, aggregate.doc, &examples.answered(aggregate.example));
+        let doc = format!("{}{}", aggregate.doc, origin(aggregate.source));
+        entry(&mut text, &signature, &doc, &examples.answered(aggregate.example));
     }
     text
 }
@@ -72,7 +74,7 @@ fn functions(examples: &mut Examples) -> String {
         for function in all().iter().filter(|function| function.family == family) {
             let signature = format!("{}({})", function.name, function.signature);
             let example = match function.name {
-                name if is_about_steps(name) => examples.answered_over_steps(function.example),
+                _ if is_about_steps(function) => examples.answered_over_steps(function.example),
                 _ => examples.answered(function.example),
             };
             entry(&mut text, &signature, &sentences(function), &example);
@@ -82,10 +84,18 @@ fn functions(examples: &mut Examples) -> String {
 }
 
 /// Functions of which a single evaluation would show nothing.
-fn is_about_steps(name: &str) -> bool {
-    matches!(name, "start" | "end" | "step" | "range" | "max_of" | "min_of")
-        || name.starts_with("range_")
-        || name.starts_with("running_")
+fn is_about_steps(function: &Function) -> bool {
+    let about_bounds = ["start", "end", "step", "range", "max_of", "min_of"];
+    function.spans_steps() || about_bounds.contains(&function.name)
+}
+
+/// Where a definition comes from, if not from PromQL.
+fn origin(source: Origin) -> &'static str {
+    match source {
+        Origin::PromQl => "",
+        Origin::MetricsQl => " An extension, also of MetricsQL.",
+        Origin::Barograph => " An extension.",
+    }
 }
 
 fn entry(text: &mut String, signature: &str, doc: &str, example: &str) {
@@ -95,7 +105,7 @@ fn entry(text: &mut String, signature: &str, doc: &str, example: &str) {
 fn sentences(function: &Function) -> String {
     let keeps = if function.name_rule == NameRule::Keep { " The name stays." } else { "" };
     let scalar = if function.returns == ValueType::Scalar { " A scalar." } else { "" };
-    format!("{}{scalar}{keeps}", function.doc)
+    format!("{}{scalar}{keeps}{}", function.doc, origin(function.source))
 }
 
 /// Puts its answer below each query of the blocks that ask for it.

@@ -1,0 +1,82 @@
+//! `topk_avg bottomk_max …`: the k series of each group that rank first by a statistic of
+//! all their floats in the query, so that a graph shows k lines and not a line for each
+//! series that was ever among the k.
+//!
+//! Where k differs from step to step, a series is there at the steps whose k reaches its
+//! rank. A series without a value at a step leaves its place empty there.
+
+use super::aggregate::{Groups, note_ignored};
+use super::rank::{counts, param};
+use super::steps::Steps;
+use super::{Evaluator, parallel};
+use crate::error::QueryError;
+use crate::functions::instant::nan_last;
+use crate::functions::{compensated, whole};
+use crate::plan::Aggregate;
+use crate::series::{ABSENT, Series, Vector, is_absent};
+use crate::syntax::ast::{AggregateOp, Statistic};
+
+/// Evaluates such an aggregation at all steps. At a single step the result is ordered by
+/// rank within each group.
+pub(super) fn choose(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let (statistic, largest) = match aggregate.op {
+        AggregateOp::TopkBy(statistic) => (statistic, true),
+        AggregateOp::BottomkBy(statistic) => (statistic, false),
+        other => unreachable!("{other:?} does not rank by a statistic"),
+    };
+    let ks = counts(&ev.scalar(param(aggregate), steps)?)?;
+    let vector = ev.vector(&aggregate.expr, steps)?;
+    note_ignored(ev, aggregate, &vector);
+    let budget = &ev.ctx.budget;
+    let ranked: Vec<(Series, f64)> = parallel::map(vector, |scratch: &mut Scratch, mut series: Series| {
+        budget.check()?;
+        series.points.histograms = None;
+        let value = of_column(statistic, &series.points.floats, scratch);
+        Ok(value.map(|value| (series, value)))
+    })?;
+    let (mut vector, values): (Vector, Vec<f64>) = ranked.into_iter().unzip();
+    let mut groups = Groups::of(&vector, &aggregate.grouping);
+    for members in &mut groups.members {
+        // Equal values keep the order of the series, so that the choice is stable.
+        members.sort_unstable_by(|&a, &b| nan_last(values[a], values[b], largest).then(a.cmp(&b)));
+        for (rank, &m) in members.iter().enumerate() {
+            let floats = &mut vector[m].points.floats;
+            floats.iter_mut().zip(&ks).filter(|(_, k)| rank >= **k).for_each(|(v, _)| *v = ABSENT);
+        }
+    }
+    if steps.count == 1 {
+        vector = in_order(vector, groups.members.iter().flatten().copied());
+    }
+    vector.retain(|s| s.points.any());
+    Ok(vector)
+}
+
+#[derive(Default)]
+struct Scratch {
+    values: Vec<f64>,
+    sorted: Vec<f64>,
+}
+
+/// The statistic of the floats that are there, `None` if none is.
+fn of_column(statistic: Statistic, floats: &[f64], scratch: &mut Scratch) -> Option<f64> {
+    scratch.values.clear();
+    scratch.values.extend(floats.iter().filter(|v| !is_absent(**v)));
+    let values = &scratch.values[..];
+    let last = *values.last()?;
+    Some(match statistic {
+        Statistic::Avg => compensated::mean(values),
+        Statistic::Last => last,
+        Statistic::Max => whole::largest(values),
+        Statistic::Median => whole::median(values, &mut scratch.sorted),
+        Statistic::Min => whole::smallest(values),
+    })
+}
+
+fn in_order(vector: Vector, order: impl Iterator<Item = usize>) -> Vector {
+    let mut slots: Vec<Option<Series>> = vector.into_iter().map(Some).collect();
+    order.filter_map(|m| slots[m].take()).collect()
+}
