@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barograph_engine::model::{Labels, Matcher, TimeRange, Timestamp};
+use barograph_engine::model::{Histogram, Labels, Matcher, TimeRange, Timestamp};
 use barograph_engine::{
     AppendReport, Batch, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport, OpenReport,
     Options, Result, SnapshotReport, Stats, VerifyReport,
@@ -25,10 +25,15 @@ pub struct SeriesColumns {
     pub labels: Labels,
     /// Nanoseconds, ascending.
     pub timestamps: Vec<Timestamp>,
-    /// Values; integers as the nearest float.
+    /// Values; integers as the nearest float, NaN for histograms.
     pub values: Vec<f64>,
     /// Integers that a float cannot hold: index and exact value.
     pub exact: Vec<(u32, i64)>,
+    /// Native histograms: index and histogram.
+    pub histograms: Vec<(u32, Arc<Histogram>)>,
+    /// When the counting began that each sample tells of, 0 where that is unknown; empty where
+    /// it is for all.
+    pub start_timestamps: Vec<Timestamp>,
 }
 
 impl Database {
@@ -193,6 +198,8 @@ impl Database {
                 timestamps: run.timestamps,
                 values: run.values,
                 exact: run.exact,
+                histograms: run.histograms,
+                start_timestamps: run.starts,
             };
             if !visit(columns) {
                 break;

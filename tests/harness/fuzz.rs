@@ -6,15 +6,17 @@
 mod language;
 mod segment;
 
+use std::sync::Arc;
 use std::{env, fs, process};
 
-use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
+use barograph_engine::chunk::histograms::DECODED_BYTES_MAX;
+use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode, encode_started};
 use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CodecId, Effort, adaptive, varint};
 use barograph_engine::head::record::RecordReader;
 use barograph_engine::index::encoding;
 use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
-use barograph_engine::model::Labels;
+use barograph_engine::model::{Histogram, Labels};
 use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
@@ -55,18 +57,46 @@ pub fn chunk(data: &[u8]) {
     bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
 
     let Ok(chunk) = Chunk::open(KEY, &bytes) else { return };
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    if chunk.decode(&mut Scratch::default(), &mut timestamps, &mut values).is_err() {
-        assert!(timestamps.is_empty() && values.is_empty(), "a failed decode left samples");
+    let (mut timestamps, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
+    let decoded = match chunk.kind() {
+        ChunkKind::Histogram => chunk.decode_histograms(&mut timestamps, &mut histograms),
+        _ => chunk.decode(&mut Scratch::default(), &mut timestamps, &mut values),
+    };
+    if decoded.is_err() {
+        let is_empty = timestamps.is_empty() && values.is_empty() && histograms.is_empty();
+        assert!(is_empty, "a failed decode left samples");
         return;
     }
-    assert_eq!((timestamps.len(), values.len()), (chunk.count(), chunk.count()));
+    assert_eq!((timestamps.len(), values.len() + histograms.len()), (chunk.count(), chunk.count()));
     assert_eq!((timestamps.first(), timestamps.last()), (Some(&chunk.first()), Some(&chunk.last())));
     assert!(timestamps.windows(2).all(|pair| pair[0] < pair[1]), "timestamps do not ascend");
+    let bytes: usize = histograms.iter().map(|histogram| histogram.memory_bytes()).sum();
+    assert!(bytes <= DECODED_BYTES_MAX, "{bytes} bytes of histograms");
+    let mut starts = Vec::new();
+    let decoded = chunk.decode_starts(&timestamps, &mut starts);
+    assert_eq!(starts.len(), if decoded.is_ok() { chunk.count() } else { 0 });
+    check_again(&chunk, &timestamps, &starts, &histograms);
     let mut ints = Vec::new();
     timestamps.clear();
     let read_as_ints = chunk.decode_ints(&mut timestamps, &mut ints);
     assert_eq!(read_as_ints.is_ok(), chunk.kind() == ChunkKind::Int);
+}
+
+/// Histograms that a chunk held go into another and come back. (Counts that no writer has, below zero or beyond 2^53,
+/// are what damage can make of them; they come back too.)
+fn check_again(chunk: &Chunk<'_>, timestamps: &[i64], starts: &[i64], histograms: &[Arc<Histogram>]) {
+    if chunk.kind() != ChunkKind::Histogram || starts.is_empty() {
+        return;
+    }
+    let mut bytes = Vec::new();
+    encode_started(KEY, timestamps, starts, ChunkValues::Histogram(histograms), Effort::Best, &mut bytes);
+    let again = Chunk::open(KEY, &bytes).expect("a chunk just encoded");
+    let (mut found, mut found_histograms, mut found_starts) = (Vec::new(), Vec::new(), Vec::new());
+    again.decode_histograms(&mut found, &mut found_histograms).expect("a chunk just encoded");
+    again.decode_starts(&found, &mut found_starts).expect("a chunk just encoded");
+    assert_eq!((&found[..], &found_starts[..]), (timestamps, starts));
+    // As text, since NaN is not equal to itself.
+    assert_eq!(format!("{found_histograms:?}"), format!("{histograms:?}"));
 }
 
 /// Sections of any bytes for every codec: byte 0 the codec, two bytes the count, the rest as it falls.
@@ -181,7 +211,7 @@ pub fn record(data: &[u8]) {
     match kind % 3 {
         0 => {
             let mut samples = 0;
-            let count = |_, _, _| {
+            let count = |_, _, _, _| {
                 samples += 1;
                 Some(())
             };

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use barograph::model::{Labels, MatchOp, Matcher, TimeRange, Value};
-use barograph::{Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue};
+use barograph::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
+use barograph::{
+    Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue, SeriesColumns,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_704_067_200 * SECOND;
 
-type Model = BTreeMap<String, BTreeMap<i64, u64>>;
+/// What each series holds at each instant, as [`told`] tells it.
+type Model = BTreeMap<String, BTreeMap<i64, String>>;
 
 fn options() -> Options {
     Options {
@@ -35,24 +39,58 @@ fn everything() -> [Matcher; 1] {
     [Matcher::new("job", MatchOp::Regex, ".+").expect("a pattern")]
 }
 
+/// A sample as text: the bits of a float or all of a histogram, and the start timestamp.
+fn told(start_timestamp: i64, value: &Value) -> String {
+    match value {
+        Value::Float(v) => format!("{:x} since {start_timestamp}", v.to_bits()),
+        other => format!("{other:?} since {start_timestamp}"),
+    }
+}
+
+fn samples_of(series: &SeriesColumns) -> BTreeMap<i64, String> {
+    let histogram = |i: usize| series.histograms.iter().find(|(at, _)| *at as usize == i);
+    let sample = |i: usize| {
+        let value = histogram(i).map_or(Value::Float(series.values[i]), |(_, h)| Value::Histogram(h.clone()));
+        let start = series.start_timestamps.get(i).copied().unwrap_or(0);
+        (series.timestamps[i], told(start, &value))
+    };
+    (0..series.timestamps.len()).map(sample).collect()
+}
+
 fn contents(db: &Database) -> Model {
     let mut found = Model::new();
     db.export(&everything(), TimeRange::ALL, |series| {
-        let samples = series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
-        found.insert(series.labels.to_string(), samples);
+        found.insert(series.labels.to_string(), samples_of(&series));
         true
     })
     .expect("export");
     found
 }
 
+/// A histogram that grows with `n`, of whole counts and of others, of two layouts.
+fn histogram(n: i64) -> Value {
+    let count = n.rem_euclid(100) as f64 / if n % 4 == 0 { 3.0 } else { 1.0 };
+    Value::Histogram(Arc::new(Histogram {
+        schema: (n % 2) as i32,
+        count,
+        sum: count * 0.1,
+        positive_spans: vec![Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }],
+        positive_buckets: vec![count, 0.0, count + 1.0],
+        ..Histogram::default()
+    }))
+}
+
+/// Floats and histograms in turn, some with start timestamps; series 3 has plain floats only.
 fn append(db: &Database, model: &mut Model, series: u8, start: i64, count: i64) {
     let mut batch = Batch::new();
     let labels = labels(series);
     for i in 0..count {
-        let (at, value) = (START + (start + i) * SECOND, (start * 7 + i) as f64 * 0.25);
-        batch.push(&labels, at, Value::Float(value));
-        model.entry(labels.to_string()).or_default().insert(at, value.to_bits());
+        let (at, n) = (START + (start + i) * SECOND, start * 7 + i);
+        let is_plain = series == 3;
+        let value = if n / 5 % 2 == 0 && !is_plain { histogram(n) } else { Value::Float(n as f64 * 0.25) };
+        let start_timestamp = if n / 9 % 2 == 0 && !is_plain { at - n % 3 * SECOND } else { 0 };
+        model.entry(labels.to_string()).or_default().insert(at, told(start_timestamp, &value));
+        batch.push_started(&labels, at, start_timestamp, value);
     }
     db.append(&batch).expect("append");
 }
@@ -148,6 +186,48 @@ fn lines_in_promql_out_across_a_restart() {
     assert_eq!(rate(&again), SampleValue::Float(2.0));
 }
 
+/// A histogram is answered alike before a flush, after it, after a merge and a restart.
+#[test]
+fn stored_histograms_answer_queries() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut db = Database::open_with(dir.path(), options()).expect("open");
+    let mut batch = Batch::new();
+    let labels = labels(0);
+    for i in 0..40 {
+        let histogram = Histogram {
+            count: (i * 3) as f64,
+            sum: (i * 6) as f64,
+            positive_spans: vec![Span { offset: 1, length: 2 }],
+            positive_buckets: vec![i as f64, (2 * i) as f64],
+            ..Histogram::default()
+        };
+        batch.push_started(&labels, START + i * 15 * SECOND, START, Value::Histogram(Arc::new(histogram)));
+    }
+    db.append(&batch).expect("append");
+    let answers = |db: &Database| {
+        let ask = |query: &str| {
+            let value = db.query(query, START + 590 * SECOND).expect("query").value;
+            let QueryValue::Vector(samples) = value else { panic!("a vector") };
+            samples[0].value.clone()
+        };
+        [
+            ask("histogram_count(increase(m[5m]))"),
+            ask("histogram_quantile(0.5, rate(m[5m]))"),
+            ask("histogram_sum(m)"),
+            ask("histogram_count(m offset 2m)"),
+        ]
+    };
+    let first = answers(&db);
+    assert_eq!(first[2], SampleValue::Float(234.0));
+    assert_eq!(first[3], SampleValue::Float(93.0));
+    db.flush().expect("flush");
+    assert_eq!(answers(&db), first);
+    db = reopen(db, dir.path(), true);
+    db.compact().expect("compact");
+    assert_eq!(answers(&db), first);
+    assert!(db.verify_open().expect("verify").is_clean());
+}
+
 #[test]
 fn a_snapshot_holds_what_was_acknowledged_and_nothing_later() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -239,9 +319,7 @@ fn damage_in_a_stored_chunk_is_told_and_never_answered_with() {
         let Ok(db) = Database::open_with(dir.path(), options()) else { continue };
         let mut found = Model::new();
         let read = db.export(&everything(), TimeRange::ALL, |series| {
-            let samples =
-                series.timestamps.iter().zip(&series.values).map(|(&t, v)| (t, v.to_bits())).collect();
-            found.insert(series.labels.to_string(), samples);
+            found.insert(series.labels.to_string(), samples_of(&series));
             true
         });
         assert!(read.is_err() || found == model, "byte {at}: wrong or missing samples without an error");

@@ -1,6 +1,6 @@
 //! The chunk that grows in the head, sample by sample.
 //!
-//! A head holds a million of these, so an open chunk is 96 bytes and owns no buffer while
+//! A head holds a million of these, so an open chunk is 104 bytes and owns no buffer while
 //! its series is regular in time and constant in value, as many are. Two prefixes need no
 //! bits at all: the samples that one interval explains, and those that one value explains.
 //! The first sample that breaks a prefix starts that column's bit stream.
@@ -11,14 +11,20 @@
 //! [`TURNS`], in milliseconds, or in microseconds or nanoseconds from
 //! the first change on that needs it; such a change is an escape, in nanoseconds. Floats
 //! behind the constant prefix: as [`gorilla`](crate::codec::gorilla). Integers: as
-//! [`integers`].
+//! [`integers`]. Histograms: as [`histogram`](crate::codec::histogram). What only few chunks
+//! have, start timestamps among it, is boxed and costs the others one pointer.
 
-use super::ChunkKind;
+use std::sync::Arc;
+
+use super::starts::OpenStarts;
+use super::{ChunkKind, HISTOGRAM_CHUNK_BYTES};
 use crate::codec::bits::{BitReader, BitWriter};
 use crate::codec::buckets::Code;
 use crate::codec::gorilla::XorState;
+use crate::codec::histogram::{HistogramReader, HistogramWriter};
 use crate::codec::integers;
 use crate::codec::timestamps::TURNS;
+use crate::model::Histogram;
 
 /// A chunk that samples are appended to.
 ///
@@ -55,9 +61,19 @@ pub struct OpenChunk {
     significant: u8,
     unit: Unit,
     kind: ChunkKind,
+    rare: Option<Box<Rare>>,
 }
 
-const _: () = assert!(size_of::<OpenChunk>() <= 96);
+const _: () = assert!(size_of::<OpenChunk>() <= 104);
+
+/// What a chunk of plain numbers does not need.
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    starts: Option<OpenStarts>,
+    histograms: HistogramWriter,
+    /// Bytes the histograms take once they are decoded.
+    decoded_bytes: usize,
+}
 
 /// What interval changes are counted in: the coarsest that held for all so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +138,7 @@ impl OpenChunk {
             significant: 0,
             unit: Unit::Millisecond,
             kind,
+            rare: None,
         }
     }
 
@@ -148,6 +165,32 @@ impl OpenChunk {
         if !self.push_time_and_equal_value(timestamp, value as u64) {
             self.push_changed_int(value);
         }
+    }
+
+    /// Appends a histogram sample. `timestamp` must be later than the last one.
+    ///
+    /// # Panics
+    /// On a chunk of numbers, and on one of [`OpenChunk::SAMPLES_MAX`] samples.
+    pub fn push_histogram(&mut self, timestamp: i64, histogram: &Histogram) {
+        assert!(self.kind == ChunkKind::Histogram, "a histogram into a chunk of numbers");
+        self.push_time_and_equal_value(timestamp, 0);
+        let rare = self.rare.get_or_insert_default();
+        rare.decoded_bytes += histogram.memory_bytes();
+        rare.histograms.write(histogram, &mut self.value_bits);
+    }
+
+    /// Says when the counting began that the last sample tells of.
+    ///
+    /// # Panics
+    /// On an empty chunk.
+    pub fn set_start(&mut self, start: i64) {
+        let last = self.len().checked_sub(1).expect("a start timestamp without a sample");
+        self.rare.get_or_insert_default().starts.get_or_insert_default().set(last, start);
+    }
+
+    /// Whether it holds as many histograms as a chunk should.
+    pub fn is_heavy(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.decoded_bytes >= HISTOGRAM_CHUNK_BYTES)
     }
 
     /// Counts the sample and appends its time; true if the value needs no bits.
@@ -256,7 +299,14 @@ impl OpenChunk {
 
     /// Bytes this chunk holds: itself and its buffers' capacity.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.time_bits.capacity() + self.value_bits.capacity()
+        size_of::<Self>() + self.time_bits.capacity() + self.value_bits.capacity() + self.rare_bytes()
+    }
+
+    #[inline]
+    fn rare_bytes(&self) -> usize {
+        let Some(rare) = &self.rare else { return 0 };
+        let starts = rare.starts.as_ref().map_or(0, OpenStarts::memory_bytes);
+        size_of::<Rare>() + starts + rare.histograms.memory_bytes()
     }
 
     /// Takes the samples out, leaving an empty chunk of the same kind.
@@ -266,10 +316,14 @@ impl OpenChunk {
     }
 
     /// Appends all samples; integers as the nearest floats.
+    ///
+    /// # Panics
+    /// On a chunk of histograms.
     pub fn decode(&self, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) {
+        assert_ne!(self.kind, ChunkKind::Histogram, "a chunk of histograms read as numbers");
         self.decode_times(timestamps);
         match self.kind {
-            ChunkKind::Float => self.decode_floats(values),
+            ChunkKind::Float | ChunkKind::Histogram => self.decode_floats(values),
             ChunkKind::Int => {
                 let mut ints = Vec::new();
                 self.decode_integers(&mut ints);
@@ -281,11 +335,38 @@ impl OpenChunk {
     /// Appends all samples of a chunk of integers, exactly.
     ///
     /// # Panics
-    /// On a chunk of floats.
+    /// On a chunk of anything else.
     pub fn decode_ints(&self, timestamps: &mut Vec<i64>, values: &mut Vec<i64>) {
-        assert_eq!(self.kind, ChunkKind::Int, "a chunk of floats read as integers");
+        assert_eq!(self.kind, ChunkKind::Int, "not a chunk of integers");
         self.decode_times(timestamps);
         self.decode_integers(values);
+    }
+
+    /// Appends all samples of a chunk of histograms.
+    ///
+    /// # Panics
+    /// On a chunk of numbers.
+    pub fn decode_histograms(&self, timestamps: &mut Vec<i64>, values: &mut Vec<Arc<Histogram>>) {
+        assert_eq!(self.kind, ChunkKind::Histogram, "not a chunk of histograms");
+        self.decode_times(timestamps);
+        let (mut reader, mut position) = (HistogramReader::default(), 0);
+        values.extend((0..self.len).map(|_| {
+            let histogram = reader.read(&self.value_bits, &mut position);
+            Arc::new(histogram.expect("a histogram as it was written"))
+        }));
+    }
+
+    /// Whether any sample has a start timestamp.
+    pub fn has_starts(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.starts.is_some())
+    }
+
+    /// Appends a start timestamp for each sample, 0 where it is unknown.
+    pub fn decode_starts(&self, out: &mut Vec<i64>) {
+        match self.rare.as_ref().and_then(|rare| rare.starts.as_ref()) {
+            Some(starts) => starts.decode(self.len(), out),
+            None => out.resize(out.len() + self.len(), 0),
+        }
     }
 
     fn decode_times(&self, out: &mut Vec<i64>) {

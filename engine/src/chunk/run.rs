@@ -2,15 +2,19 @@
 //!
 //! Values are floats; an integer that a float cannot hold is also kept exactly, in a list
 //! beside them. Almost every run has none, so that list costs nothing, and everything that
-//! only needs floats can ignore it.
+//! only needs floats can ignore it. The same goes for histograms and start timestamps.
 //!
 //! # Invariants
 //! R1. Timestamps ascend strictly.
 //! R2. `exact` ascends by index, and holds every sample whose integer `values` rounds.
+//! R3. `histograms` ascends by index; where it has a sample, `values` has NaN.
+//! R4. `starts` is empty, or has one start timestamp for each sample, not all of them 0.
 
-use crate::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, sealed};
+use std::sync::Arc;
+
+use crate::chunk::{Chunk, ChunkKind, ChunkValues, HISTOGRAM_CHUNK_BYTES, OpenChunk, Scratch, sealed};
 use crate::codec::Effort;
-use crate::model::{TimeRange, Timestamp, Value};
+use crate::model::{Histogram, TimeRange, Timestamp, Value};
 use crate::{Error, Result};
 
 /// Samples of one series in ascending time order.
@@ -22,6 +26,21 @@ pub struct Run {
     pub values: Vec<f64>,
     /// Integers that a float cannot hold: index and value.
     pub exact: Vec<(u32, i64)>,
+    /// Histograms: index and histogram.
+    pub histograms: Vec<(u32, Arc<Histogram>)>,
+    /// When the counting began that a sample tells of; 0 is unknown. Empty: none is known.
+    pub starts: Vec<Timestamp>,
+}
+
+/// A sample in arrival order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// Nanoseconds.
+    pub timestamp: Timestamp,
+    /// 0 is unknown.
+    pub start: Timestamp,
+    /// What it holds.
+    pub value: Value,
 }
 
 /// Whether an integer survives the way into a float and back.
@@ -53,32 +72,49 @@ impl Run {
         Some((*self.timestamps.first()?, *self.timestamps.last()?))
     }
 
-    /// Appends one sample; its timestamp must be larger than the last one.
-    pub fn push(&mut self, timestamp: Timestamp, value: &Value) {
+    /// Appends one sample; its timestamp must be larger than the last one. A start timestamp
+    /// of 0 is unknown.
+    pub fn push(&mut self, timestamp: Timestamp, start: Timestamp, value: &Value) {
+        let at = self.values.len() as u32;
         let float = match value {
             Value::Float(v) => *v,
             Value::Int(v) => {
                 if !is_float_exact(*v) {
-                    self.exact.push((self.values.len() as u32, *v));
+                    self.exact.push((at, *v));
                 }
                 *v as f64
             }
-            // Histograms travel in chunks of their own and never reach a run.
-            Value::Histogram(_) => f64::NAN,
+            Value::Histogram(histogram) => {
+                self.histograms.push((at, histogram.clone()));
+                f64::NAN
+            }
         };
+        self.push_start(start);
         self.timestamps.push(timestamp);
         self.values.push(float);
     }
 
+    /// Keeps the start of the sample that is appended next.
+    fn push_start(&mut self, start: Timestamp) {
+        if start != 0 && self.starts.is_empty() {
+            self.starts.resize(self.values.len(), 0);
+        }
+        if start != 0 || !self.starts.is_empty() {
+            self.starts.push(start);
+        }
+    }
+
     /// A run of samples in arrival order: sorted, and of equal timestamps the last stays.
-    pub fn from_arrivals(arrivals: &[(Timestamp, Value)]) -> Run {
+    pub fn from_arrivals(arrivals: &[Arrival]) -> Run {
         let mut order: Vec<usize> = (0..arrivals.len()).collect();
-        order.sort_by_key(|&i| arrivals[i].0);
+        order.sort_by_key(|&i| arrivals[i].timestamp);
         let mut run = Run::default();
         for (place, &i) in order.iter().enumerate() {
-            let is_replaced = order.get(place + 1).is_some_and(|&next| arrivals[next].0 == arrivals[i].0);
+            let Arrival { timestamp, start, value } = &arrivals[i];
+            let is_replaced =
+                order.get(place + 1).is_some_and(|&next| arrivals[next].timestamp == *timestamp);
             if !is_replaced {
-                run.push(arrivals[i].0, &arrivals[i].1);
+                run.push(*timestamp, *start, value);
             }
         }
         run
@@ -93,6 +129,17 @@ impl Run {
                 self.extend_ints(&ints);
             }
             ChunkKind::Float => chunk.decode(&mut self.timestamps, &mut self.values),
+            ChunkKind::Histogram => {
+                let mut histograms = Vec::new();
+                chunk.decode_histograms(&mut self.timestamps, &mut histograms);
+                self.extend_histograms(histograms);
+            }
+        }
+        if chunk.has_starts() {
+            self.starts.resize(self.values.len() - chunk.len(), 0);
+            chunk.decode_starts(&mut self.starts);
+        } else if !self.starts.is_empty() {
+            self.starts.resize(self.values.len(), 0);
         }
     }
 
@@ -111,16 +158,41 @@ impl Run {
         if chunk.last() <= after {
             return Ok(());
         }
-        let decoded = match chunk.kind() {
+        self.extend_from_opened(&chunk).map_err(corrupt)
+    }
+
+    fn extend_from_opened(&mut self, chunk: &Chunk<'_>) -> std::result::Result<(), crate::chunk::ChunkError> {
+        let first = self.values.len();
+        match chunk.kind() {
             ChunkKind::Int => {
                 let mut ints = Vec::new();
-                let decoded = chunk.decode_ints(&mut self.timestamps, &mut ints);
+                chunk.decode_ints(&mut self.timestamps, &mut ints)?;
                 self.extend_ints(&ints);
-                decoded
             }
-            ChunkKind::Float => chunk.decode(&mut Scratch::default(), &mut self.timestamps, &mut self.values),
-        };
-        decoded.map_err(corrupt)
+            ChunkKind::Float => {
+                chunk.decode(&mut Scratch::default(), &mut self.timestamps, &mut self.values)?;
+            }
+            ChunkKind::Histogram => {
+                let mut histograms = Vec::new();
+                chunk.decode_histograms(&mut self.timestamps, &mut histograms)?;
+                self.extend_histograms(histograms);
+            }
+        }
+        if chunk.has_starts() {
+            self.starts.resize(first, 0);
+            chunk.decode_starts(&self.timestamps[first..], &mut self.starts)
+        } else {
+            if !self.starts.is_empty() {
+                self.starts.resize(self.values.len(), 0);
+            }
+            Ok(())
+        }
+    }
+
+    fn extend_histograms(&mut self, histograms: Vec<Arc<Histogram>>) {
+        let first = self.values.len();
+        self.values.resize(first + histograms.len(), f64::NAN);
+        self.histograms.extend((first as u32..).zip(histograms));
     }
 
     fn extend_ints(&mut self, ints: &[i64]) {
@@ -135,15 +207,40 @@ impl Run {
     /// Appends `other`; all of it must be later.
     pub fn extend(&mut self, other: &Run) {
         let shift = self.values.len() as u32;
+        self.exact.extend(other.exact.iter().map(|&(i, v)| (i + shift, v)));
+        self.histograms.extend(other.histograms.iter().map(|(i, h)| (i + shift, h.clone())));
+        if !self.starts.is_empty() || !other.starts.is_empty() {
+            self.starts.resize(self.values.len(), 0);
+            self.starts.extend_from_slice(&other.starts);
+            self.starts.resize(self.values.len() + other.values.len(), 0);
+        }
         self.timestamps.extend_from_slice(&other.timestamps);
         self.values.extend_from_slice(&other.values);
-        self.exact.extend(other.exact.iter().map(|&(i, v)| (i + shift, v)));
     }
 
     /// The exact integer of a sample, if a float does not hold it.
     pub fn exact_at(&self, index: usize) -> Option<i64> {
         let at = self.exact.binary_search_by_key(&(index as u32), |e| e.0).ok()?;
         Some(self.exact[at].1)
+    }
+
+    /// The histogram of a sample, if it is one.
+    pub fn histogram_at(&self, index: usize) -> Option<&Arc<Histogram>> {
+        let at = self.histograms.binary_search_by_key(&(index as u32), |e| e.0).ok()?;
+        Some(&self.histograms[at].1)
+    }
+
+    /// The start timestamp of a sample; 0 where it is unknown.
+    pub fn start_at(&self, index: usize) -> Timestamp {
+        self.starts.get(index).copied().unwrap_or(0)
+    }
+
+    /// What a sample holds; an integer that a float holds is one.
+    pub fn value_at(&self, index: usize) -> Value {
+        if let Some(histogram) = self.histogram_at(index) {
+            return Value::Histogram(histogram.clone());
+        }
+        self.exact_at(index).map_or(Value::Float(self.values[index]), Value::Int)
     }
 
     /// Keeps the samples for which `keep` answers true.
@@ -169,19 +266,30 @@ impl Run {
 
     /// The samples at `indexes` as a run of their own.
     pub fn slice(&self, indexes: std::ops::Range<usize>) -> Run {
-        let low = self.exact.partition_point(|e| (e.0 as usize) < indexes.start);
-        let high = self.exact.partition_point(|e| (e.0 as usize) < indexes.end);
+        fn within<T: Clone>(list: &[(u32, T)], indexes: &std::ops::Range<usize>) -> Vec<(u32, T)> {
+            let low = list.partition_point(|e| (e.0 as usize) < indexes.start);
+            let high = list.partition_point(|e| (e.0 as usize) < indexes.end);
+            list[low..high].iter().map(|(i, v)| (i - indexes.start as u32, v.clone())).collect()
+        }
+        let starts = self.starts.get(indexes.clone()).unwrap_or_default();
         Run {
             timestamps: self.timestamps[indexes.clone()].to_vec(),
             values: self.values[indexes.clone()].to_vec(),
-            exact: self.exact[low..high].iter().map(|&(i, v)| (i - indexes.start as u32, v)).collect(),
+            exact: within(&self.exact, &indexes),
+            histograms: within(&self.histograms, &indexes),
+            starts: if starts.iter().any(|&start| start != 0) { starts.to_vec() } else { Vec::new() },
         }
     }
 
     fn copy_sample(&mut self, from: &Run, index: usize) {
+        let at = self.values.len() as u32;
         if let Some(v) = from.exact_at(index) {
-            self.exact.push((self.values.len() as u32, v));
+            self.exact.push((at, v));
         }
+        if let Some(histogram) = from.histogram_at(index) {
+            self.histograms.push((at, histogram.clone()));
+        }
+        self.push_start(from.start_at(index));
         self.timestamps.push(from.timestamps[index]);
         self.values.push(from.values[index]);
     }
@@ -200,7 +308,7 @@ impl Run {
             let mut out = Run {
                 timestamps: Vec::with_capacity(total),
                 values: Vec::with_capacity(total),
-                exact: Vec::new(),
+                ..Run::default()
             };
             for i in order {
                 out.extend(&runs[i]);
@@ -225,20 +333,11 @@ impl Run {
         out
     }
 
-    /// Encodes the run as chunks of at most `samples_max`, integers beyond a float's reach
-    /// in integer chunks. `emit` gets, for each chunk, its first timestamp and a closure's
-    /// worth of data: index range and kind.
+    /// How to cut the run into chunks of at most `samples_max`: kind and indexes of each.
+    /// Integers beyond a float's reach go into chunks of integers; histograms into chunks of
+    /// their own, cut by bytes too.
     pub fn chunk_spans(&self, samples_max: usize) -> Vec<(ChunkKind, std::ops::Range<usize>)> {
         let mut spans = Vec::with_capacity(self.len() / samples_max + 1);
-        if self.exact.is_empty() {
-            let mut start = 0;
-            while start < self.len() {
-                let end = (start + samples_max).min(self.len());
-                spans.push((ChunkKind::Float, start..end));
-                start = end;
-            }
-            return spans;
-        }
         let mut start = 0;
         while start < self.len() {
             let (kind, end) = self.span_from(start, samples_max);
@@ -250,7 +349,17 @@ impl Run {
 
     /// The longest span from `start` that one kind of chunk can hold.
     fn span_from(&self, start: usize, samples_max: usize) -> (ChunkKind, usize) {
-        let limit = (start + samples_max).min(self.len());
+        let mut limit = (start + samples_max).min(self.len());
+        let next = self.histograms.partition_point(|h| (h.0 as usize) < start);
+        if let Some((at, _)) = self.histograms.get(next) {
+            if *at as usize == start {
+                return (ChunkKind::Histogram, self.histograms_from(next, limit));
+            }
+            limit = limit.min(*at as usize);
+        }
+        if self.exact.is_empty() {
+            return (ChunkKind::Float, limit);
+        }
         let (mut fits_float, mut fits_int) = (true, true);
         for index in start..limit {
             let is_exact = self.exact_at(index).is_some();
@@ -264,6 +373,17 @@ impl Run {
         (if fits_float { ChunkKind::Float } else { ChunkKind::Int }, limit)
     }
 
+    /// Where a chunk ends that begins with the histogram at `first` of the list.
+    fn histograms_from(&self, first: usize, limit: usize) -> usize {
+        let start = self.histograms[first].0 as usize;
+        let mut bytes = 0;
+        let fitting = self.histograms[first..].iter().zip(start..limit).take_while(|((at, h), index)| {
+            bytes += h.memory_bytes();
+            *at as usize == *index && (*index == start || bytes <= HISTOGRAM_CHUNK_BYTES)
+        });
+        start + fitting.count()
+    }
+
     /// Encodes the samples of one span of [`Run::chunk_spans`].
     pub fn encode_span(
         &self,
@@ -274,11 +394,30 @@ impl Run {
         out: &mut Vec<u8>,
     ) {
         let timestamps = &self.timestamps[span.clone()];
-        if kind == ChunkKind::Int {
-            let ints: Vec<i64> = span.map(|i| self.exact_at(i).unwrap_or(self.values[i] as i64)).collect();
-            sealed::encode(key, timestamps, ChunkValues::Int(&ints), effort, out);
-        } else {
-            sealed::encode(key, timestamps, ChunkValues::Float(&self.values[span]), effort, out);
+        let starts = self.starts.get(span.clone()).unwrap_or_default();
+        match kind {
+            ChunkKind::Float => {
+                let values = ChunkValues::Float(&self.values[span]);
+                sealed::encode_started(key, timestamps, starts, values, effort, out);
+            }
+            ChunkKind::Int => {
+                let ints: Vec<i64> =
+                    span.map(|i| self.exact_at(i).unwrap_or(self.values[i] as i64)).collect();
+                sealed::encode_started(key, timestamps, starts, ChunkValues::Int(&ints), effort, out);
+            }
+            ChunkKind::Histogram => {
+                let first = self.histograms.partition_point(|h| (h.0 as usize) < span.start);
+                let histograms: Vec<Arc<Histogram>> =
+                    self.histograms[first..][..span.len()].iter().map(|(_, h)| h.clone()).collect();
+                sealed::encode_started(
+                    key,
+                    timestamps,
+                    starts,
+                    ChunkValues::Histogram(&histograms),
+                    effort,
+                    out,
+                );
+            }
         }
     }
 }
@@ -291,14 +430,18 @@ mod tests {
     fn run(samples: &[(i64, f64)]) -> Run {
         let mut run = Run::default();
         for &(t, v) in samples {
-            run.push(t, &Value::Float(v));
+            run.push(t, 0, &Value::Float(v));
         }
         run
     }
 
     #[test]
     fn the_last_arrival_wins() {
-        let arrivals = [(5, Value::Float(1.0)), (3, Value::Float(2.0)), (5, Value::Float(3.0))];
+        let arrivals = [(5, 1.0), (3, 2.0), (5, 3.0)].map(|(timestamp, value)| Arrival {
+            timestamp,
+            start: 0,
+            value: Value::Float(value),
+        });
         assert_eq!(Run::from_arrivals(&arrivals), run(&[(3, 2.0), (5, 3.0)]));
     }
 
@@ -322,7 +465,7 @@ mod tests {
         ];
         let mut all = Run::default();
         for (t, v) in values.iter().enumerate() {
-            all.push(t as i64, v);
+            all.push(t as i64, 0, v);
         }
         assert_eq!(all.exact, [(1, big), (2, i64::MAX), (4, i64::MIN + 1)]);
         let spans = all.chunk_spans(1024);
@@ -334,6 +477,53 @@ mod tests {
             again.extend_from_chunk(b"key", &bytes, i64::MIN).unwrap();
         }
         assert_eq!(again, all);
+    }
+
+    /// All chunks of a run, encoded and read again.
+    fn through_chunks(run: &Run, samples_max: usize) -> Run {
+        let mut again = Run::default();
+        for (kind, span) in run.chunk_spans(samples_max) {
+            let mut bytes = Vec::new();
+            run.encode_span(b"key", kind, span, Effort::Fast, &mut bytes);
+            again.extend_from_chunk(b"key", &bytes, i64::MIN).unwrap();
+        }
+        again
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            2 => any::<f64>().prop_map(Value::Float),
+            1 => any::<i64>().prop_map(Value::Int),
+            2 => crate::codec::test_data::histogram().prop_map(|h| Value::Histogram(Arc::new(h))),
+        ]
+    }
+
+    /// A text that tells values apart to the bit (but for payloads of NaN).
+    fn told(run: &Run) -> Vec<(i64, i64, String)> {
+        (0..run.len())
+            .map(|i| (run.timestamps[i], run.start_at(i), format!("{:?}", run.value_at(i))))
+            .collect()
+    }
+
+    #[test]
+    fn histograms_are_cut_by_their_bytes() {
+        let wide = Arc::new(Histogram {
+            positive_spans: vec![crate::model::Span { offset: 0, length: 1000 }],
+            positive_buckets: vec![1.0; 1000],
+            ..Histogram::default()
+        });
+        let mut run = Run::default();
+        for t in 0..40 {
+            let value = if t == 20 { Value::Float(1.0) } else { Value::Histogram(wide.clone()) };
+            run.push(t, 0, &value);
+        }
+        let spans = run.chunk_spans(1024);
+        let lengths: Vec<usize> = spans.iter().map(|(_, span)| span.len()).collect();
+        assert_eq!(lengths, [16, 4, 1, 16, 3], "16 of 8.0 KiB fit into 128 KiB");
+        assert_eq!(spans[2], (ChunkKind::Float, 20..21));
+        assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
+        let short: Vec<usize> = run.chunk_spans(4).iter().map(|(_, span)| span.len()).collect();
+        assert_eq!(short[..3], [4, 4, 4]);
     }
 
     #[test]
@@ -353,7 +543,7 @@ mod tests {
             for map in &runs {
                 let mut one = Run::default();
                 for (&t, &v) in map {
-                    one.push(t, &Value::Int(v));
+                    one.push(t, 0, &Value::Int(v));
                     expected.insert(t, v);
                 }
                 inputs.push(one);
@@ -363,6 +553,29 @@ mod tests {
                 .map(|i| (merged.timestamps[i], merged.exact_at(i).unwrap_or(merged.values[i] as i64)))
                 .collect();
             prop_assert_eq!(got, expected.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn mixed_runs_keep_everything_through_chunks_slices_and_merges(
+            samples in proptest::collection::btree_map(
+                -200i64..200,
+                (prop_oneof![Just(0i64), Just(7), any::<i64>()], any_value()),
+                0..40,
+            ),
+            cut in 0usize..40,
+        ) {
+            let mut run = Run::default();
+            for (&t, (start, value)) in &samples {
+                run.push(t, *start, value);
+            }
+            let all = told(&run);
+            prop_assert_eq!(told(&through_chunks(&run, 16)), all.clone());
+            let cut = cut.min(run.len());
+            let (low, high) = (run.slice(0..cut), run.slice(cut..run.len()));
+            prop_assert_eq!(told(&Run::merge(vec![high.clone(), low.clone()])), all.clone());
+            let mut even = run.clone();
+            even.retain(|t| t % 2 == 0);
+            prop_assert_eq!(told(&Run::merge(vec![low, even, high])), all);
         }
     }
 }

@@ -2,13 +2,17 @@
 //! [`chunk`](crate::chunk).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::{ChunkKind, SAMPLES_MAX};
+use super::starts::{self, Form};
+use super::{ChunkKind, SAMPLES_MAX, histograms};
 use crate::codec::timestamps::{self, Frame};
 use crate::codec::{CodecId, Effort, Fault, adaptive, varint};
+use crate::model::Histogram;
 
 const VERSION: u8 = 1;
 const KIND_MASK: u8 = 0x0f;
+const HAS_STARTS: u8 = 1 << 4;
 const UNIT_SHIFT: u32 = 6;
 const CODEC_MASK: u8 = (1 << UNIT_SHIFT) - 1;
 const CHECKSUM_LEN: usize = 4;
@@ -23,6 +27,9 @@ pub enum ChunkValues<'a> {
     Float(&'a [f64]),
     /// Makes a [`ChunkKind::Int`] chunk.
     Int(&'a [i64]),
+    /// Makes a [`ChunkKind::Histogram`] chunk. The histograms are valid ones, and take no more
+    /// than [`HISTOGRAM_CHUNK_BYTES`](super::HISTOGRAM_CHUNK_BYTES) in memory, or are one.
+    Histogram(&'a [Arc<Histogram>]),
 }
 
 /// Why stored bytes are not a chunk, and where.
@@ -59,39 +66,71 @@ pub enum ChunkFault {
     /// A timestamp that does not fit an `i64` of nanoseconds.
     #[error("timestamp out of range")]
     TimeRange,
-    /// A float chunk was read as integers.
+    /// Another kind of chunk was read as integers.
     #[error("not a chunk of integers")]
     NotInts,
+    /// A chunk of histograms was read as numbers.
+    #[error("a chunk of histograms, not of numbers")]
+    NotNumbers,
+    /// A chunk of numbers was read as histograms.
+    #[error("not a chunk of histograms")]
+    NotHistograms,
     /// A header field or a section is malformed.
     #[error(transparent)]
     Codec(#[from] Fault),
 }
 
-/// Appends one chunk to `out`.
+/// Appends one chunk without start timestamps to `out`.
 ///
 /// # Panics
-/// Where there is no sample, or more than [`SAMPLES_MAX`], or not one value for each
-/// timestamp: the caller cuts chunks. Timestamps must ascend strictly (asserted in debug
-/// builds; a chunk that breaks it is refused by its reader).
+/// As [`encode_started`].
 pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, effort: Effort, out: &mut Vec<u8>) {
+    encode_started(key, timestamps, &[], values, effort, out);
+}
+
+/// Appends one chunk to `out`; `starts` has a start timestamp for each sample, 0 where it is
+/// unknown, or is empty.
+///
+/// # Panics
+/// Where there is no sample, or more than [`SAMPLES_MAX`], or not one value (and start) for
+/// each timestamp: the caller cuts chunks. Timestamps must ascend strictly (asserted in debug
+/// builds; a chunk that breaks it is refused by its reader).
+pub fn encode_started(
+    key: &[u8],
+    timestamps: &[i64],
+    starts: &[i64],
+    values: ChunkValues<'_>,
+    effort: Effort,
+    out: &mut Vec<u8>,
+) {
     let (kind, values_len) = match values {
         ChunkValues::Float(values) => (ChunkKind::Float, values.len()),
         ChunkValues::Int(values) => (ChunkKind::Int, values.len()),
+        ChunkValues::Histogram(values) => (ChunkKind::Histogram, values.len()),
     };
     let count = timestamps.len();
     assert!((1..=SAMPLES_MAX).contains(&count), "{count} samples in a chunk");
     assert_eq!(count, values_len, "as many values as timestamps");
+    assert!(starts.is_empty() || starts.len() == count, "as many start timestamps as timestamps");
     debug_assert!(timestamps.windows(2).all(|pair| pair[0] < pair[1]));
 
     let start = out.len();
-    out.extend_from_slice(&[VERSION, kind as u8]);
+    let has_starts = starts.iter().any(|&start| start != 0);
+    out.extend_from_slice(&[VERSION, kind as u8 | if has_starts { HAS_STARTS } else { 0 }]);
     varint::write(out, count as u64 - 1);
     encode_times(timestamps, effort, out);
+    if has_starts {
+        starts::encode(timestamps, starts, effort, out);
+    }
     let codec_at = out.len();
     out.push(0);
     let codec = match values {
         ChunkValues::Float(values) => adaptive::encode_floats(values, effort, out),
         ChunkValues::Int(values) => adaptive::encode_ints(values, effort, out),
+        ChunkValues::Histogram(values) => {
+            histograms::encode(values, effort, out);
+            CodecId::Histograms
+        }
     };
     out[codec_at] = codec.to_byte();
     let sum = checksum(key, &out[start..]);
@@ -184,6 +223,7 @@ pub struct Chunk<'a> {
     /// Nanoseconds; the frame's ends times this are `i64`s.
     unit: i64,
     times: Section<'a>,
+    starts: Option<(Form, Section<'a>)>,
     values: Section<'a>,
 }
 
@@ -246,7 +286,8 @@ impl<'a> Chunk<'a> {
     /// Appends all samples; integers as the nearest floats.
     ///
     /// # Errors
-    /// What is wrong with a section; both columns are then as they were.
+    /// [`ChunkFault::NotNumbers`] for a chunk of histograms, or what is wrong with a section;
+    /// both columns are then as they were.
     pub fn decode(
         &self,
         scratch: &mut Scratch,
@@ -263,7 +304,7 @@ impl<'a> Chunk<'a> {
     /// Appends all samples of a chunk of integers, exactly.
     ///
     /// # Errors
-    /// [`ChunkFault::NotInts`] for a chunk of floats, or what is wrong with a section; both
+    /// [`ChunkFault::NotInts`] for any other chunk, or what is wrong with a section; both
     /// columns are then as they were.
     pub fn decode_ints(&self, timestamps: &mut Vec<i64>, values: &mut Vec<i64>) -> Result<(), ChunkError> {
         let len = (timestamps.len(), values.len());
@@ -271,6 +312,52 @@ impl<'a> Chunk<'a> {
             timestamps.truncate(len.0);
             values.truncate(len.1);
         })
+    }
+
+    /// Appends all samples of a chunk of histograms.
+    ///
+    /// # Errors
+    /// [`ChunkFault::NotHistograms`] for a chunk of numbers, or what is wrong with a section;
+    /// both columns are then as they were.
+    pub fn decode_histograms(
+        &self,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<Arc<Histogram>>,
+    ) -> Result<(), ChunkError> {
+        if self.kind != ChunkKind::Histogram {
+            return Err(ChunkError { offset: 1, what: ChunkFault::NotHistograms });
+        }
+        let len = timestamps.len();
+        let decoded = self.decode_times(timestamps).and_then(|()| {
+            histograms::decode(self.values.bytes, self.frame.count, values)
+                .map_err(|fault| self.values.fault(fault))
+        });
+        decoded.inspect_err(|_| timestamps.truncate(len))
+    }
+
+    /// Whether there is a section of start timestamps.
+    pub fn has_starts(&self) -> bool {
+        self.starts.is_some()
+    }
+
+    /// Appends a start timestamp for each sample, 0 where it is unknown; `timestamps` are the
+    /// chunk's own, decoded.
+    ///
+    /// # Errors
+    /// What is wrong with the section; the column is then as it was.
+    ///
+    /// # Panics
+    /// Where there are not as many timestamps as samples.
+    pub fn decode_starts(&self, timestamps: &[i64], out: &mut Vec<i64>) -> Result<(), ChunkError> {
+        assert_eq!(timestamps.len(), self.frame.count, "the timestamps of another chunk");
+        let len = out.len();
+        let Some((form, section)) = self.starts else {
+            out.resize(len + self.frame.count, 0);
+            return Ok(());
+        };
+        starts::decode(form, section.codec, section.bytes, timestamps, out)
+            .map_err(|fault| section.fault(fault))
+            .inspect_err(|_| out.truncate(len))
     }
 
     fn decode_times(&self, out: &mut Vec<i64>) -> Result<(), ChunkError> {
@@ -281,6 +368,9 @@ impl<'a> Chunk<'a> {
     }
 
     fn decode_values(&self, scratch: &mut Scratch, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+        if self.kind == ChunkKind::Histogram {
+            return Err(ChunkError { offset: 1, what: ChunkFault::NotNumbers });
+        }
         out.reserve(self.frame.count);
         if self.kind == ChunkKind::Int {
             scratch.ints.clear();
@@ -316,9 +406,10 @@ impl<'a> Header<'a> {
         let kind = match byte & KIND_MASK {
             0 => ChunkKind::Float,
             1 => ChunkKind::Int,
+            2 => ChunkKind::Histogram,
             _ => return Err(ChunkError { offset, what: ChunkFault::Kind(byte) }),
         };
-        if byte & !KIND_MASK != 0 {
+        if byte & !(KIND_MASK | HAS_STARTS) != 0 {
             return Err(ChunkError { offset, what: ChunkFault::Kind(byte) });
         }
         let (offset, less_one) = (self.position, self.varint()?);
@@ -328,9 +419,23 @@ impl<'a> Header<'a> {
         let (frame, unit, codec) = self.times(less_one as usize + 1)?;
         let len = self.varint()?;
         let times = self.section(codec, len)?;
-        let codec = self.codec(u8::MAX)?;
+        let starts = if byte & HAS_STARTS == 0 { None } else { Some(self.starts()?) };
+        let (offset, codec) = (self.position, self.codec(u8::MAX)?);
+        if (kind == ChunkKind::Histogram) != (codec == CodecId::Histograms) {
+            let what = Fault::UnknownCodec(codec.to_byte()).into();
+            return Err(ChunkError { offset, what });
+        }
         let values = self.section(codec, (self.body.len() - self.position) as u64)?;
-        Ok(Chunk { kind, frame, unit, times, values })
+        Ok(Chunk { kind, frame, unit, times, starts, values })
+    }
+
+    fn starts(&mut self) -> Result<(Form, Section<'a>), ChunkError> {
+        let offset = self.position;
+        let bits = self.body.get(offset).map_or(0, |byte| byte >> starts::FORM_SHIFT);
+        let form = Form::from_bits(bits).map_err(|what| ChunkError { offset, what: what.into() })?;
+        let codec = self.codec(starts::CODEC_MASK)?;
+        let len = self.varint()?;
+        Ok((form, self.section(codec, len)?))
     }
 
     fn times(&mut self, count: usize) -> Result<(Frame, i64, CodecId), ChunkError> {

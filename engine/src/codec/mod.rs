@@ -21,6 +21,7 @@ pub mod blocks;
 pub mod buckets;
 pub mod decimal;
 pub mod gorilla;
+pub mod histogram;
 pub mod integers;
 pub mod near;
 pub mod packed;
@@ -67,6 +68,8 @@ pub enum CodecId {
     IntDelta = 0x21,
     /// Integers, bit-packed.
     PackedInts = 0x22,
+    /// Native histograms: a table of layouts and columns of counts, each with a codec of its own.
+    Histograms = 0x30,
 }
 
 impl CodecId {
@@ -86,6 +89,7 @@ impl CodecId {
             0x20 => CodecId::ConstantInt,
             0x21 => CodecId::IntDelta,
             0x22 => CodecId::PackedInts,
+            0x30 => CodecId::Histograms,
             _ => return Err(Fault::UnknownCodec(byte)),
         })
     }
@@ -112,6 +116,9 @@ pub enum Fault {
     /// A field is outside its limits.
     #[error("field out of range")]
     Field,
+    /// A native histogram that breaks a rule, or a chunk of them that is too large.
+    #[error("a native histogram is malformed or too large")]
+    Histogram,
     /// A codec that this build does not know, or that does not fit the column.
     #[error("unknown codec 0x{0:02x}")]
     UnknownCodec(u8),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::model::STALE_NAN_BITS;
+use crate::model::{Histogram, ResetHint, STALE_NAN_BITS, Span};
 
 /// Bit patterns that codecs trip over.
 pub const NASTY_BITS: [u64; 16] = [
@@ -114,4 +114,109 @@ fn walk(steps: &[i64]) -> Vec<i64> {
             at
         })
         .collect()
+}
+
+/// Everything in a histogram, floats as bits, so that NaN compares.
+fn bits_of(h: &Histogram) -> (String, Vec<Vec<u64>>) {
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let layout = format!("{} {:?} {:?} {:?}", h.schema, h.reset_hint, h.positive_spans, h.negative_spans);
+    let single = [h.zero_threshold, h.zero_count, h.count, h.sum];
+    (layout, [&single[..], &h.positive_buckets, &h.negative_buckets, &h.custom_values].map(bits).to_vec())
+}
+
+/// Compares histograms by the bits of their floats.
+#[track_caller]
+pub fn assert_same_histograms<H: std::borrow::Borrow<Histogram>, I: std::borrow::Borrow<Histogram>>(
+    found: &[H],
+    expected: &[I],
+) {
+    let found: Vec<_> = found.iter().map(|h| bits_of(h.borrow())).collect();
+    assert_eq!(found, expected.iter().map(|h| bits_of(h.borrow())).collect::<Vec<_>>());
+}
+
+fn spans() -> impl Strategy<Value = Vec<Span>> {
+    let span = |offset| (offset, 0u32..5).prop_map(|(offset, length)| Span { offset, length });
+    (span(-9..9), prop::collection::vec(span(0..4), 0..3), any::<bool>()).prop_map(
+        |(first, mut rest, is_empty)| {
+            rest.insert(0, first);
+            if is_empty { Vec::new() } else { rest }
+        },
+    )
+}
+
+/// A layout that a writer may use, without counts.
+fn layout() -> impl Strategy<Value = Histogram> {
+    let hint = prop::sample::select(
+        &[ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge][..],
+    );
+    let threshold = prop::sample::select(&[0.0, 0.001, 2.0, f64::MIN_POSITIVE][..]);
+    let exponential = (-4i32..=8, threshold, spans(), spans()).prop_map(
+        |(schema, zero_threshold, positive_spans, negative_spans)| Histogram {
+            schema,
+            zero_threshold,
+            positive_spans,
+            negative_spans,
+            ..Histogram::default()
+        },
+    );
+    let custom = (prop::collection::btree_set(-50i32..50, 0..6), 0u32..3).prop_map(|(bounds, offset)| {
+        let length = (bounds.len() as u32 + 1).saturating_sub(offset);
+        Histogram {
+            schema: Histogram::CUSTOM,
+            custom_values: bounds.into_iter().map(|b| f64::from(b) / 4.0).collect(),
+            positive_spans: vec![Span { offset: if length > 0 { offset as i32 } else { 0 }, length }],
+            ..Histogram::default()
+        }
+    });
+    (prop_oneof![3 => exponential, 1 => custom], hint)
+        .prop_map(|(layout, reset_hint)| Histogram { reset_hint, ..layout })
+}
+
+fn count() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => (0u32..5000).prop_map(f64::from),
+        1 => (0u64..1 << 54).prop_map(|v| v as f64),
+        1 => (0u32..500).prop_map(|v| f64::from(v) / 3.0),
+        1 => prop::sample::select(&[0.0, -0.0, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE][..]),
+    ]
+}
+
+/// One histogram of `layout`: whole counts or any.
+fn filled(layout: Histogram) -> impl Strategy<Value = Histogram> {
+    let buckets = |spans: &[Span]| spans.iter().map(|s| s.length as usize).sum::<usize>();
+    let (positive, negative) = (buckets(&layout.positive_spans), buckets(&layout.negative_spans));
+    let counts = move |n: usize| {
+        prop_oneof![
+            3 => prop::collection::vec((0u32..5000).prop_map(f64::from), n),
+            1 => prop::collection::vec(count(), n),
+        ]
+    };
+    let sum = prop_oneof![
+        3 => any::<f64>(),
+        1 => prop::sample::select(&NASTY_BITS[..]).prop_map(f64::from_bits),
+    ];
+    (counts(positive), counts(negative), counts(2), sum).prop_map(move |(positive, negative, both, sum)| {
+        let zero_count = if layout.schema == Histogram::CUSTOM { 0.0 } else { both[1] };
+        Histogram {
+            count: both[0],
+            zero_count,
+            sum,
+            positive_buckets: positive,
+            negative_buckets: negative,
+            ..layout.clone()
+        }
+    })
+}
+
+/// Valid histograms of a few layouts that come and go.
+pub fn histograms(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Histogram>> {
+    prop::collection::vec(layout(), 1..4).prop_flat_map(move |layouts| {
+        let one = prop::sample::select(layouts).prop_flat_map(filled);
+        prop::collection::vec(one, count.clone())
+    })
+}
+
+/// One valid histogram.
+pub fn histogram() -> impl Strategy<Value = Histogram> {
+    layout().prop_flat_map(filled)
 }

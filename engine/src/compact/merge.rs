@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
+use crate::codec::histogram::HistogramWriter;
 use crate::compact::count;
 use crate::engine::Parts;
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
@@ -238,6 +239,16 @@ fn fingerprint(id: u64, run: &Run) -> u64 {
     for (index, value) in &run.exact {
         hasher.update(&index.to_le_bytes());
         hasher.update(&value.to_le_bytes());
+    }
+    let (mut writer, mut row) = (HistogramWriter::default(), Vec::new());
+    for (index, histogram) in &run.histograms {
+        row.clear();
+        writer.write(histogram, &mut row);
+        hasher.update(&index.to_le_bytes());
+        hasher.update(&row);
+    }
+    for start in &run.starts {
+        hasher.update(&start.to_le_bytes());
     }
     (u64::from(hasher.finalize()) << 32 | run.len() as u64) ^ id.rotate_left(17)
 }

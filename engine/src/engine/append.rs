@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::codec::varint;
 use crate::engine::{CommitState, Engine, Parts};
+use crate::head::batch::BatchSample;
 use crate::head::record::{self, SampleEncoder};
 use crate::head::{Batch, Event, HeadSeries, Resolved};
 use crate::model::{Labels, Timestamp, Value};
@@ -70,13 +71,14 @@ impl Engine {
         let mut resolved = Resolved::default();
         let horizon = parts.horizon();
         let mut report = AppendReport::default();
-        for (labels, timestamp, value) in &batch.samples {
+        for sample in &batch.samples {
+            let BatchSample { labels, timestamp, start_timestamp, value } = sample;
             parts.check_sample(labels, *timestamp, value)?;
             if *timestamp <= horizon {
                 report.too_old += 1;
                 continue;
             }
-            resolved.push(parts.resolve(labels)?, *timestamp, value.clone());
+            resolved.push(parts.resolve(labels)?, *timestamp, *start_timestamp, value.clone());
         }
         for event in &batch.events {
             parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
@@ -105,8 +107,10 @@ impl Parts {
             let limit = self.options.labels_per_series;
             return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
         }
-        if matches!(value, Value::Histogram(_)) {
-            return Err(Error::Invalid(format!("series {labels}: native histograms cannot be stored")));
+        if let Value::Histogram(histogram) = value
+            && let Err(why) = histogram.validate()
+        {
+            return Err(Error::Invalid(format!("series {labels}: histogram at {timestamp}: {why}")));
         }
         if timestamp == Timestamp::MIN {
             return Err(Error::Invalid(format!(
@@ -153,8 +157,9 @@ impl Parts {
         let seq = self.log(&mut commit, resolved)?;
         let mut grown = 0;
         let (epoch, cutting) = (commit.epoch, self.cutting());
-        resolved
-            .for_each(|series, timestamp, value| grown += series.append(epoch, cutting, timestamp, value));
+        resolved.for_each(|series, timestamp, start, value| {
+            grown += series.append(epoch, cutting, timestamp, start, value);
+        });
         for event in resolved.events.drain(..) {
             grown += event.memory_bytes() as usize;
             self.head.events.push(event);
@@ -193,12 +198,12 @@ impl Parts {
         let mut defined: Vec<Arc<HeadSeries>> = Vec::new();
         varint::write(payload, resolved.samples() as u64);
         let mut encoder = SampleEncoder::default();
-        resolved.for_each(|series, timestamp, value| {
+        resolved.for_each(|series, timestamp, start, value| {
             if series.needs_definition(*epoch) {
                 record::push_definition(definitions, series.id.0, &series.labels);
                 defined.push(series.clone());
             }
-            encoder.push(payload, series.id.0, timestamp, value);
+            encoder.push(payload, series.id.0, timestamp, start, value);
         });
         let mut count = Vec::with_capacity(10);
         varint::write(&mut count, defined.len() as u64);

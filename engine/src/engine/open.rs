@@ -499,9 +499,9 @@ impl Replay {
                 let series = head.define(SeriesId(id), &labels);
                 by_id.borrow_mut().insert(id, series);
             },
-            |id, timestamp, value| {
+            |id, timestamp, start, value| {
                 let by_id = by_id.borrow();
-                grown += by_id.get(&id)?.append(EPOCH_AT_START, *cutting, timestamp, &value);
+                grown += by_id.get(&id)?.append(EPOCH_AT_START, *cutting, timestamp, start, &value);
                 *samples += 1;
                 *newest = (*newest).max(timestamp);
                 Some(())

@@ -10,8 +10,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::clock::ManualClock;
+use crate::codec::histogram::HistogramWriter;
+use crate::codec::test_data::histogram;
 use crate::head::Event;
-use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
+use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Durability, Engine, Error, Options, Result};
@@ -78,13 +80,15 @@ impl Kv for FaultyKv {
 
 #[derive(Debug, Clone)]
 enum Op {
-    /// Samples of one series: start second, count, step in seconds, first value.
+    /// Samples of one series: start second, count, step in seconds, first value, and the
+    /// rule of start timestamps.
     Append {
         series: u8,
         start: i64,
         count: u8,
         step: i64,
         value: Value,
+        started: Started,
     },
     Event {
         series: u8,
@@ -104,8 +108,44 @@ enum Op {
     FailAt(u8),
 }
 
+/// When the counting began that samples tell of.
+#[derive(Debug, Clone, Copy)]
+enum Started {
+    Unknown,
+    Once,
+    JustBefore,
+    Sometimes,
+}
+
+impl Started {
+    fn at(self, timestamp: i64) -> i64 {
+        match self {
+            Started::Unknown => 0,
+            Started::Once => YEAR_2024 - 7,
+            Started::JustBefore => timestamp - SECOND,
+            Started::Sometimes => {
+                if timestamp / SECOND % 3 == 0 {
+                    timestamp
+                } else {
+                    0
+                }
+            }
+        }
+    }
+}
+
+fn any_started() -> impl Strategy<Value = Started> {
+    prop_oneof![
+        4 => Just(Started::Unknown),
+        1 => Just(Started::Once),
+        1 => Just(Started::JustBefore),
+        1 => Just(Started::Sometimes),
+    ]
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
+        3 => histogram().prop_map(|h| Value::Histogram(Arc::new(h))),
         4 => (-50i64..50).prop_map(|v| Value::Float(v as f64)),
         2 => any::<u64>().prop_map(|b| Value::Float(f64::from_bits(b))),
         1 => any::<i64>().prop_map(Value::Int),
@@ -116,8 +156,10 @@ fn any_value() -> impl Strategy<Value = Value> {
 fn any_op() -> impl Strategy<Value = Op> {
     let second = 0i64..900;
     prop_oneof![
-        10 => (0u8..5, second.clone(), 1u8..40, 1i64..12, any_value())
-            .prop_map(|(series, start, count, step, value)| Op::Append { series, start, count, step, value }),
+        10 => (0u8..5, second.clone(), 1u8..40, 1i64..12, any_value(), any_started())
+            .prop_map(|(series, start, count, step, value, started)| {
+                Op::Append { series, start, count, step, value, started }
+            }),
         1 => (0u8..5, second.clone()).prop_map(|(series, at)| Op::Event { series, at }),
         2 => (proptest::option::of(0u8..5), second.clone(), second)
             .prop_map(|(series, a, b)| Op::Delete { series, from: a.min(b), to: a.max(b) }),
@@ -146,14 +188,34 @@ fn options() -> Options {
     }
 }
 
-/// Bits of a value, so that NaN compares; integers that a float holds count as floats.
-fn bits(value: &Value) -> (bool, u64) {
-    match value {
-        Value::Int(v) if !crate::chunk::run::is_float_exact(*v) => (true, *v as u64),
-        Value::Int(v) => (false, (*v as f64).to_bits()),
-        Value::Float(v) => (false, v.to_bits()),
-        Value::Histogram(_) => unreachable!(),
-    }
+/// A stored sample, to the bit, so that NaN compares.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    start: i64,
+    value: Bits,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Bits {
+    /// A float, or an integer that a float holds.
+    Float(u64),
+    Int(i64),
+    /// As it is written.
+    Histogram(Vec<u8>),
+}
+
+fn told(start: i64, value: &Value) -> Told {
+    let value = match value {
+        Value::Int(v) if !crate::chunk::run::is_float_exact(*v) => Bits::Int(*v),
+        Value::Int(v) => Bits::Float((*v as f64).to_bits()),
+        Value::Float(v) => Bits::Float(v.to_bits()),
+        Value::Histogram(histogram) => {
+            let mut bytes = Vec::new();
+            HistogramWriter::default().write(histogram, &mut bytes);
+            Bits::Histogram(bytes)
+        }
+    };
+    Told { start, value }
 }
 
 struct Harness {
@@ -161,7 +223,7 @@ struct Harness {
     store: Arc<MemoryKv>,
     faulty: Arc<FaultyKv>,
     engine: Option<Engine>,
-    samples: BTreeMap<Labels, BTreeMap<i64, (bool, u64)>>,
+    samples: BTreeMap<Labels, BTreeMap<i64, Told>>,
     events: BTreeMap<(i64, Labels), String>,
 }
 
@@ -189,8 +251,8 @@ impl Harness {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Append { series, start, count, step, value } => {
-                self.append(*series, *start, *count, *step, value)
+            Op::Append { series, start, count, step, value, started } => {
+                self.append_started(*series, *start, *count, *step, value, *started)
             }
             Op::Event { series, at } => {
                 let (labels, at) = (labels(*series), YEAR_2024 + at * SECOND);
@@ -225,6 +287,18 @@ impl Harness {
     }
 
     fn append(&mut self, series: u8, start: i64, count: u8, step: i64, value: &Value) {
+        self.append_started(series, start, count, step, value, Started::Unknown);
+    }
+
+    fn append_started(
+        &mut self,
+        series: u8,
+        start: i64,
+        count: u8,
+        step: i64,
+        value: &Value,
+        started: Started,
+    ) {
         let labels = labels(series);
         let mut batch = Batch::new();
         for i in 0..i64::from(count) {
@@ -232,10 +306,12 @@ impl Harness {
             let value = match value {
                 Value::Float(v) if i % 3 == 1 => Value::Float(v + i as f64),
                 Value::Int(v) => Value::Int(v.wrapping_add(i)),
+                Value::Histogram(_) if i % 5 == 4 => Value::Float(i as f64),
                 other => other.clone(),
             };
-            self.samples.entry(labels.clone()).or_default().insert(at, bits(&value));
-            batch.push(&labels, at, value);
+            let start = started.at(at);
+            self.samples.entry(labels.clone()).or_default().insert(at, told(start, &value));
+            batch.push_started(&labels, at, start, value);
         }
         self.engine().append(&batch).unwrap();
     }
@@ -273,12 +349,9 @@ impl Harness {
         let mut found = BTreeMap::new();
         for series in view.select(&any, TimeRange::ALL, usize::MAX).unwrap() {
             let run = view.read(&series, TimeRange::ALL).unwrap();
-            let value = |i: usize| match run.exact_at(i) {
-                Some(v) => (true, v as u64),
-                None => (false, run.values[i].to_bits()),
-            };
-            let samples: BTreeMap<i64, (bool, u64)> =
-                (0..run.len()).map(|i| (run.timestamps[i], value(i))).collect();
+            let samples: BTreeMap<i64, Told> = (0..run.len())
+                .map(|i| (run.timestamps[i], told(run.start_at(i), &run.value_at(i))))
+                .collect();
             if !samples.is_empty() {
                 found.insert(series.labels.clone(), samples);
             }
@@ -302,15 +375,15 @@ impl Harness {
         let mut found = BTreeMap::new();
         for selected in view.select(&matchers, range, usize::MAX).unwrap() {
             let run = view.read(&selected, range).unwrap();
-            found.extend((0..run.len()).map(|i| (run.timestamps[i], run.values[i].to_bits())));
+            found
+                .extend((0..run.len()).map(|i| (run.timestamps[i], told(run.start_at(i), &run.value_at(i)))));
         }
         let all = self.samples.get(&labels(series));
-        let as_float = |v: &(bool, u64)| if v.0 { (v.1 as i64 as f64).to_bits() } else { v.1 };
-        let expected: BTreeMap<i64, u64> = all
+        let expected: BTreeMap<i64, Told> = all
             .into_iter()
             .flatten()
             .filter(|(t, _)| range.contains(**t))
-            .map(|(t, v)| (*t, as_float(v)))
+            .map(|(t, v)| (*t, v.clone()))
             .collect();
         assert_eq!(found, expected);
     }
@@ -484,6 +557,92 @@ fn limits_refuse_a_batch_whole() {
         view.read(&all[0], TimeRange::ALL).unwrap().len()
     };
     assert_eq!(run(&engine), 1, "nothing of the refused batch is stored");
+}
+
+#[test]
+fn a_float_and_a_histogram_of_one_instant_replace_each_other() {
+    let histogram = Value::Histogram(Arc::new(Histogram { count: 1.0, ..Histogram::default() }));
+    for flushes in [[false; 3], [true, false, false], [true; 3]] {
+        let mut harness = Harness::new();
+        harness.append(0, 10, 1, 1, &histogram);
+        harness.append(0, 20, 1, 1, &Value::Float(1.0));
+        let later = [(10, Value::Float(2.0)), (20, histogram.clone()), (10, Value::Float(3.0))];
+        for ((at, value), flush) in later.into_iter().zip(flushes) {
+            if flush {
+                harness.apply(&Op::Flush);
+            }
+            harness.append_started(0, at, 1, 1, &value, Started::JustBefore);
+            harness.check(&Op::Flush);
+        }
+        harness.append(0, 600, 1, 1, &Value::Float(0.0));
+        for op in [Op::Crash, Op::Flush, Op::Compact, Op::Close] {
+            harness.apply(&op);
+            harness.check(&op);
+        }
+    }
+}
+
+#[test]
+fn a_histogram_that_breaks_a_rule_is_refused_with_the_series() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let mut batch = float_batch(0, &[1]);
+    let bad = Histogram { positive_buckets: vec![1.0], ..Histogram::default() };
+    batch.push(&labels(1), YEAR_2024, Value::Histogram(Arc::new(bad)));
+    let error = engine.append(&batch).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "series m1{job=\"job1\"}: histogram at 1704067200000000000: positive spans hold 0 buckets, but there \
+         are 1 counts"
+    );
+    assert!(matches!(error, Error::Invalid(_)));
+    assert_eq!(engine.stats().head_series, 1, "the series of the good sample, without it");
+}
+
+/// Memory that histograms take is counted, so that they cannot fill it unseen.
+#[test]
+fn histograms_count_towards_the_memory_of_the_head() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let wide = |count: f64| Histogram {
+        positive_spans: vec![Span { offset: 0, length: 1000 }],
+        positive_buckets: vec![count; 1000],
+        ..Histogram::default()
+    };
+    let append = |at: i64, count: f64| {
+        let mut batch = Batch::new();
+        batch.push(&labels(0), YEAR_2024 + at, Value::Histogram(Arc::new(wide(count))));
+        engine.append(&batch).unwrap();
+        engine.parts.head.sample_bytes()
+    };
+    let one = append(100, 0.5);
+    assert!(one > 8_000, "{one} bytes");
+    let late = append(50, 0.5) - one;
+    assert!(late > 8_000, "{late} bytes");
+    engine.flush().unwrap();
+    assert_eq!(engine.parts.head.sample_bytes(), 0);
+}
+
+#[test]
+fn the_sample_before_a_range_is_found_wherever_it_is() {
+    let mut harness = Harness::new();
+    let day = |n: i64| n * 60;
+    harness.append(0, day(0) + 1, 1, 1, &Value::Float(1.0));
+    harness.append(0, day(2) + 1, 2, 30, &Value::Float(2.0));
+    harness.append(0, 800, 1, 1, &Value::Float(9.0));
+    let before = |harness: &Harness, second: i64| {
+        let view = harness.engine().view();
+        let range = TimeRange::new(YEAR_2024 + second * SECOND, YEAR_2024 + 900 * SECOND);
+        let found = view.select(&[Matcher::equal("job", "job0")], range, 10).unwrap();
+        let value = found.first().and_then(|series| view.newest_before(series, range.start).unwrap());
+        value.map(|value| if let Value::Float(v) = value { v } else { f64::NAN })
+    };
+    for op in [Op::Crash, Op::Flush, Op::Close] {
+        harness.apply(&op);
+        assert_eq!(before(&harness, day(2) + 40), Some(3.0), "{op:?}");
+        assert_eq!(before(&harness, day(2) + 31), Some(3.0), "{op:?}");
+        assert_eq!(before(&harness, day(2) + 30), Some(2.0), "{op:?}");
+        assert_eq!(before(&harness, day(2)), Some(1.0), "{op:?}: in a partition before");
+        assert_eq!(before(&harness, day(0)), None, "{op:?}");
+    }
 }
 
 #[test]

@@ -16,8 +16,18 @@ use crate::model::{Labels, Timestamp, Value};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    pub(crate) samples: Vec<(Labels, Timestamp, Value)>,
+    pub(crate) samples: Vec<BatchSample>,
     pub(crate) events: Vec<Event>,
+}
+
+/// One sample of a [`Batch`].
+#[derive(Debug, Clone)]
+pub(crate) struct BatchSample {
+    pub(crate) labels: Labels,
+    pub(crate) timestamp: Timestamp,
+    /// 0 means unknown.
+    pub(crate) start_timestamp: Timestamp,
+    pub(crate) value: Value,
 }
 
 impl Batch {
@@ -29,7 +39,18 @@ impl Batch {
     /// Adds a sample; `timestamp` is in nanoseconds. Of two samples of one series with one
     /// timestamp the later one wins.
     pub fn push(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
-        self.samples.push((labels.clone(), timestamp, value));
+        self.push_started(labels, timestamp, 0, value);
+    }
+
+    /// Adds a sample whose counting began at `start_timestamp`, nanoseconds; 0 means unknown.
+    pub fn push_started(
+        &mut self,
+        labels: &Labels,
+        timestamp: Timestamp,
+        start_timestamp: Timestamp,
+        value: Value,
+    ) {
+        self.samples.push(BatchSample { labels: labels.clone(), timestamp, start_timestamp, value });
     }
 
     /// Adds an event: text at an instant.
@@ -79,13 +100,24 @@ pub struct Row {
 pub struct Resolved {
     rows: Vec<Row>,
     values: Vec<Value>,
+    /// Start timestamps that are known: index into `values`, ascending. Lines have none.
+    starts: Vec<(usize, Timestamp)>,
     /// String fields.
     pub events: Vec<Event>,
 }
 
 impl Resolved {
-    /// Adds one sample.
-    pub fn push(&mut self, series: Arc<HeadSeries>, timestamp: Timestamp, value: Value) {
+    /// Adds one sample; a start timestamp of 0 is unknown.
+    pub fn push(
+        &mut self,
+        series: Arc<HeadSeries>,
+        timestamp: Timestamp,
+        start_timestamp: Timestamp,
+        value: Value,
+    ) {
+        if start_timestamp != 0 {
+            self.starts.push((self.values.len(), start_timestamp));
+        }
         self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
         self.values.push(value);
     }
@@ -119,6 +151,7 @@ impl Resolved {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.values.clear();
+        self.starts.clear();
         self.events.clear();
     }
 
@@ -127,16 +160,21 @@ impl Resolved {
         self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
     }
 
-    /// Calls `visit` with each sample in order.
-    pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, &Value)) {
-        let mut values = self.values.iter();
+    /// Calls `visit` with each sample in order: series, timestamp, start timestamp, value.
+    pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, Timestamp, &Value)) {
+        let mut starts = self.starts.iter().copied().peekable();
+        let mut started = |at: usize| starts.next_if(|(next, _)| *next == at).map_or(0, |(_, start)| start);
+        let mut values = self.values.iter().enumerate();
         for row in &self.rows {
             match &row.target {
-                Target::One(series) => values.by_ref().take(1).for_each(|v| visit(series, row.timestamp, v)),
+                Target::One(series) => values
+                    .by_ref()
+                    .take(1)
+                    .for_each(|(at, value)| visit(series, row.timestamp, started(at), value)),
                 Target::Group(group, first) => {
                     let series = &group[*first as usize..(*first + row.count) as usize];
-                    for (series, value) in series.iter().zip(values.by_ref()) {
-                        visit(series, row.timestamp, value);
+                    for (series, (at, value)) in series.iter().zip(values.by_ref()) {
+                        visit(series, row.timestamp, started(at), value);
                     }
                 }
             }
@@ -146,12 +184,12 @@ impl Resolved {
     /// Replaces series that left the head since they were resolved.
     pub fn revive(&mut self, head: &Head) {
         let mut any_dead = false;
-        self.for_each(|series, _, _| any_dead |= series.is_dead());
+        self.for_each(|series, _, _, _| any_dead |= series.is_dead());
         if !any_dead {
             return;
         }
         let mut rows = Vec::with_capacity(self.values.len());
-        self.for_each(|series, timestamp, _| {
+        self.for_each(|series, timestamp, _, _| {
             let alive = if series.is_dead() { head.find_or_create(&series.labels) } else { series.clone() };
             rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
         });

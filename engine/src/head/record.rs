@@ -7,20 +7,27 @@
 //! ```text
 //! 1 samples   varint definitions, then for each: varint id, varint length, labels
 //!             varint samples, then for each:
-//!               u8 header: bits 0-2 value form, bit 3 same time, bit 4 next id
-//!               [signed varint: id minus the id before]          unless bit 4 (then +1)
-//!               [signed varint: time minus the time before, ns]  unless bit 3
+//!               u8 header: bits 0-2 value form, bit 3 same time, bit 4 next id, bit 5 started
+//!               [signed varint: id minus the id before]            unless bit 4 (then +1)
+//!               [signed varint: time minus the time before, ns]    unless bit 3
+//!               [signed varint: start minus the start before, ns]  with bit 5, else unknown
 //!               value: form 0 eight bytes of a float, little-endian
 //!                      form 1 signed varint, a float that is this integer
 //!                      form 2 signed varint, an integer
+//!                      form 3 a histogram, the next of the record's (codec/histogram.rs)
 //! 2 delete    a tombstone as in the catalogue
 //! 3 events    varint events, then for each: varint length, labels, time i64 LE,
 //!             varint length, text
 //! ```
-//! Id and time before the first sample are 0; differences wrap. One scrape or one line is
-//! mostly "next id, same time", so a small integer costs two bytes.
+//! Id, time and start before the first sample are 0; differences wrap. One scrape or one line
+//! is mostly "next id, same time", so a small integer costs two bytes; what one process counts
+//! mostly began at one time, so a start costs one more. Builds before histograms and start
+//! timestamps refuse a record that has them.
+
+use std::sync::Arc;
 
 use crate::chunk::run::as_integer;
+use crate::codec::histogram::{HistogramReader, HistogramWriter};
 use crate::codec::varint;
 use crate::head::Event;
 use crate::model::{Labels, Timestamp, Value};
@@ -35,20 +42,31 @@ pub const KIND_EVENTS: u8 = 3;
 const FORM_FLOAT: u8 = 0;
 const FORM_INTEGRAL_FLOAT: u8 = 1;
 const FORM_INT: u8 = 2;
+const FORM_HISTOGRAM: u8 = 3;
 const FORM_MASK: u8 = 7;
 const SAME_TIME: u8 = 1 << 3;
 const NEXT_ID: u8 = 1 << 4;
+const STARTED: u8 = 1 << 5;
 
 /// Writes the sample part of a payload, one sample at a time.
 #[derive(Debug, Default)]
 pub struct SampleEncoder {
     id: u64,
     timestamp: Timestamp,
+    start: Timestamp,
+    histograms: HistogramWriter,
 }
 
 impl SampleEncoder {
-    /// Appends one sample.
-    pub fn push(&mut self, out: &mut Vec<u8>, id: u64, timestamp: Timestamp, value: &Value) {
+    /// Appends one sample; a start timestamp of 0 is unknown.
+    pub fn push(
+        &mut self,
+        out: &mut Vec<u8>,
+        id: u64,
+        timestamp: Timestamp,
+        start: Timestamp,
+        value: &Value,
+    ) {
         let at = out.len();
         out.push(0);
         let mut header = 0;
@@ -63,6 +81,11 @@ impl SampleEncoder {
             varint::write(out, zigzag(timestamp.wrapping_sub(self.timestamp)));
         }
         (self.id, self.timestamp) = (id, timestamp);
+        if start != 0 {
+            header |= STARTED;
+            varint::write(out, zigzag(start.wrapping_sub(self.start)));
+            self.start = start;
+        }
         match value {
             Value::Int(v) => {
                 header |= FORM_INT;
@@ -76,7 +99,10 @@ impl SampleEncoder {
                 }
                 None => out.extend_from_slice(&v.to_bits().to_le_bytes()),
             },
-            Value::Histogram(_) => unreachable!("refused before it reaches the WAL"),
+            Value::Histogram(histogram) => {
+                header |= FORM_HISTOGRAM;
+                self.histograms.write(histogram, out);
+            }
         }
         out[at] = header;
     }
@@ -140,21 +166,22 @@ impl<'a> RecordReader<'a> {
         self.take(length)
     }
 
-    /// Reads a samples payload: each definition goes to `define`, each sample to `sample`.
-    /// `None` if it is malformed; what was handed out before stays handed out.
+    /// Reads a samples payload: each definition goes to `define`, each sample to `sample` as
+    /// id, timestamp, start timestamp (0 is unknown) and value. `None` if it is malformed; what was handed out before stays handed out.
     pub fn samples(
         mut self,
         mut define: impl FnMut(u64, Labels),
-        mut sample: impl FnMut(u64, Timestamp, Value) -> Option<()>,
+        mut sample: impl FnMut(u64, Timestamp, Timestamp, Value) -> Option<()>,
     ) -> Option<()> {
         for _ in 0..self.varint()? {
             let id = self.varint()?;
             define(id, Labels::from_bytes(self.text()?).ok()?);
         }
-        let (mut id, mut timestamp) = (0u64, 0i64);
+        let (mut id, mut timestamp, mut started) = (0u64, 0i64, 0i64);
+        let mut histograms = HistogramReader::default();
         for _ in 0..self.varint()? {
             let header = *self.take(1)?.first()?;
-            if header & !(FORM_MASK | SAME_TIME | NEXT_ID) != 0 {
+            if header & !(FORM_MASK | SAME_TIME | NEXT_ID | STARTED) != 0 {
                 return None;
             }
             let step = if header & NEXT_ID != 0 { 1 } else { unzigzag(self.varint()?) };
@@ -162,15 +189,23 @@ impl<'a> RecordReader<'a> {
             if header & SAME_TIME == 0 {
                 timestamp = timestamp.wrapping_add(unzigzag(self.varint()?));
             }
+            let mut start = 0;
+            if header & STARTED != 0 {
+                started = started.wrapping_add(unzigzag(self.varint()?));
+                start = started;
+            }
             let value = match header & FORM_MASK {
                 FORM_FLOAT => {
                     Value::Float(f64::from_bits(u64::from_le_bytes(self.take(8)?.try_into().ok()?)))
                 }
                 FORM_INTEGRAL_FLOAT => Value::Float(unzigzag(self.varint()?) as f64),
                 FORM_INT => Value::Int(unzigzag(self.varint()?)),
+                FORM_HISTOGRAM => {
+                    Value::Histogram(Arc::new(histograms.read(self.bytes, &mut self.position).ok()?))
+                }
                 _ => return None,
             };
-            sample(id, timestamp, value)?;
+            sample(id, timestamp, start, value)?;
         }
         (self.position == self.bytes.len()).then_some(())
     }
@@ -190,26 +225,30 @@ impl<'a> RecordReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::test_data::histogram;
+    use crate::model::Histogram;
     use proptest::prelude::*;
 
-    fn payload(samples: &[(u64, i64, Value)]) -> Vec<u8> {
+    type Sample = (u64, i64, i64, Value);
+
+    fn payload(samples: &[Sample]) -> Vec<u8> {
         let mut out = Vec::new();
         varint::write(&mut out, 1);
         push_definition(&mut out, 7, &Labels::from_pairs([("__name__", "up")]).unwrap());
         varint::write(&mut out, samples.len() as u64);
         let mut encoder = SampleEncoder::default();
-        for (id, t, value) in samples {
-            encoder.push(&mut out, *id, *t, value);
+        for (id, t, start, value) in samples {
+            encoder.push(&mut out, *id, *t, *start, value);
         }
         out
     }
 
-    fn read(bytes: &[u8]) -> Option<Vec<(u64, i64, Value)>> {
+    fn read(bytes: &[u8]) -> Option<Vec<Sample>> {
         let mut got = Vec::new();
         RecordReader::new(bytes).samples(
             |id, labels| assert_eq!((id, labels.to_string().as_str()), (7, "up")),
-            |id, t, value| {
-                got.push((id, t, value));
+            |id, t, start, value| {
+                got.push((id, t, start, value));
                 Some(())
             },
         )?;
@@ -218,11 +257,30 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let bytes =
-            payload(&[(7, 100, Value::Float(3.0)), (8, 100, Value::Int(-1)), (8, 90, Value::Float(0.5))]);
+        let bytes = payload(&[
+            (7, 100, 0, Value::Float(3.0)),
+            (8, 100, 0, Value::Int(-1)),
+            (8, 90, 0, Value::Float(0.5)),
+        ]);
         let expected =
             b"\x01\x07\x0c\x08__name__\x02up\x03\x01\x0e\xc8\x01\x06\x1a\x01\x00\x00\x13\0\0\0\0\0\0\xe0\x3f";
         assert_eq!(bytes, expected, "{bytes:02x?}");
+    }
+
+    #[test]
+    fn golden_bytes_of_histograms_and_starts() {
+        let histogram = Arc::new(Histogram { count: 3.0, zero_count: 3.0, sum: 0.5, ..Histogram::default() });
+        let bytes = payload(&[
+            (7, 100, 60, Value::Float(3.0)),
+            (8, 100, 60, Value::Histogram(histogram.clone())),
+            (9, 100, 0, Value::Histogram(histogram)),
+        ]);
+        let expected = b"\x01\x07\x0c\x08__name__\x02up\x03\
+            \x21\x0e\xc8\x01\x78\x06\
+            \x3b\x00\x02\x03\x00\x00\x00\0\0\0\0\0\0\xe0\x3f\x03\x03\
+            \x1b\x03\0\0\0\0\0\0\xe0\x3f\x03\x03";
+        assert_eq!(bytes, expected, "{bytes:02x?}");
+        assert_eq!(read(&bytes).unwrap().len(), 3);
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -230,36 +288,41 @@ mod tests {
             any::<u64>().prop_map(|b| Value::Float(f64::from_bits(b))),
             any::<i64>().prop_map(Value::Int),
             (-1000i64..1000).prop_map(|v| Value::Float(v as f64)),
+            histogram().prop_map(|h| Value::Histogram(Arc::new(h))),
         ]
     }
 
-    fn bits(v: &Value) -> (bool, u64) {
+    fn any_sample() -> impl Strategy<Value = Sample> {
+        (any::<u64>(), any::<i64>(), prop_oneof![Just(0i64), Just(5), any::<i64>()], any_value())
+    }
+
+    /// A text that tells values apart; bits of a histogram are tested where it is encoded.
+    fn told(v: &Value) -> String {
         match v {
-            Value::Float(f) => (false, f.to_bits()),
-            Value::Int(i) => (true, *i as u64),
-            Value::Histogram(_) => unreachable!(),
+            Value::Float(f) => format!("{:x}", f.to_bits()),
+            other => format!("{other:?}"),
         }
     }
 
     proptest! {
         #[test]
-        fn samples_round_trip(samples in proptest::collection::vec((any::<u64>(), any::<i64>(), any_value()), 0..50)) {
+        fn samples_round_trip(samples in proptest::collection::vec(any_sample(), 0..50)) {
             let got = read(&payload(&samples)).unwrap();
             prop_assert_eq!(got.len(), samples.len());
             for (a, b) in got.iter().zip(&samples) {
-                prop_assert_eq!((a.0, a.1, bits(&a.2)), (b.0, b.1, bits(&b.2)));
+                prop_assert_eq!((a.0, a.1, a.2, told(&a.3)), (b.0, b.1, b.2, told(&b.3)));
             }
         }
 
         #[test]
-        fn a_cut_payload_is_noticed(samples in proptest::collection::vec((any::<u64>(), any::<i64>(), any_value()), 1..5), cut in 1usize..8) {
+        fn a_cut_payload_is_noticed(samples in proptest::collection::vec(any_sample(), 1..5), cut in 1usize..8) {
             let bytes = payload(&samples);
-            prop_assert_eq!(read(&bytes[..bytes.len() - cut]), None);
+            prop_assert!(read(&bytes[..bytes.len() - cut]).is_none());
         }
 
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = RecordReader::new(&bytes).samples(|_, _| (), |_, _, _| Some(()));
+            let _ = RecordReader::new(&bytes).samples(|_, _| (), |_, _, _, _| Some(()));
             let _ = RecordReader::new(&bytes).events(|_| ());
         }
 

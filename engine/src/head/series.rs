@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::chunk::run::{as_integer, is_float_exact};
+use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 
@@ -37,7 +37,7 @@ pub struct Unflushed {
     pub cut: u64,
     closed: Vec<Arc<OpenChunk>>,
     open: Option<OpenChunk>,
-    late: Vec<(Timestamp, Value)>,
+    late: Vec<Arrival>,
 }
 
 impl Unflushed {
@@ -51,7 +51,7 @@ impl Unflushed {
     fn memory_bytes(&self) -> usize {
         let chunks = self.closed.iter().map(|c| c.memory_bytes()).sum::<usize>();
         let open = self.open.as_ref().map_or(0, |c| c.memory_bytes() - size_of::<OpenChunk>());
-        chunks + open + self.late.len() * size_of::<(Timestamp, Value)>()
+        chunks + open + self.late.iter().map(|s| late_bytes(&s.value)).sum::<usize>()
     }
 
     fn newest_in_order(&self) -> Option<Timestamp> {
@@ -71,13 +71,13 @@ impl Unflushed {
         if self.late.is_empty() {
             return ordered;
         }
-        let late: Vec<_> = self.late.iter().filter(|s| range.contains(s.0)).cloned().collect();
+        let late: Vec<_> = self.late.iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
         Run::merge(vec![ordered, Run::from_arrivals(&late)])
     }
 
     /// The partitions that hold a sample, ascending, each once.
     pub fn partitions(&self, width_ns: i64) -> Vec<PartitionId> {
-        let firsts = self.chunks().filter_map(OpenChunk::first).chain(self.late.iter().map(|s| s.0));
+        let firsts = self.chunks().filter_map(OpenChunk::first).chain(self.late.iter().map(|s| s.timestamp));
         let mut partitions: Vec<PartitionId> = firsts.map(|t| PartitionId::of(t, width_ns)).collect();
         partitions.sort_unstable();
         partitions.dedup();
@@ -90,7 +90,7 @@ impl Unflushed {
             cut: self.cut,
             closed: self.closed.iter().filter(|c| touches(c, range)).cloned().collect(),
             open: self.open.as_ref().filter(|c| touches(c, range)).cloned(),
-            late: self.late.iter().filter(|s| range.contains(s.0)).cloned().collect(),
+            late: self.late.iter().filter(|s| range.contains(s.timestamp)).cloned().collect(),
         }
     }
 
@@ -98,8 +98,16 @@ impl Unflushed {
     pub fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
         let chunks =
             self.closed.iter().map(|c| &**c).chain(&self.open).filter_map(|c| c.first().zip(c.last()));
-        chunks.chain(self.late.iter().map(|s| (s.0, s.0))).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        chunks
+            .chain(self.late.iter().map(|s| (s.timestamp, s.timestamp)))
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
+}
+
+/// Memory that a late sample takes.
+fn late_bytes(value: &Value) -> usize {
+    let beside = if let Value::Histogram(histogram) = value { histogram.memory_bytes() } else { 0 };
+    size_of::<Arrival>() + beside
 }
 
 fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {
@@ -187,8 +195,16 @@ impl HeadSeries {
         is_idle
     }
 
-    /// Appends a sample in `epoch`; returns by how many bytes memory grew.
-    pub fn append(&self, epoch: Epoch, cutting: Cutting, timestamp: Timestamp, value: &Value) -> usize {
+    /// Appends a sample in `epoch`; returns by how many bytes memory grew. A start timestamp
+    /// of 0 is unknown.
+    pub fn append(
+        &self,
+        epoch: Epoch,
+        cutting: Cutting,
+        timestamp: Timestamp,
+        start: Timestamp,
+        value: &Value,
+    ) -> usize {
         let mut data = self.data.lock();
         if data.epoch != epoch.number {
             data.enter(epoch);
@@ -197,13 +213,13 @@ impl HeadSeries {
         if let (Some(open), Value::Float(v)) = (&mut data.active.open, value) {
             let fits =
                 open.last() < Some(timestamp) && timestamp <= until && open.len() < cutting.chunk_samples;
-            if fits && open.kind() == ChunkKind::Float {
+            if fits && open.kind() == ChunkKind::Float && start == 0 {
                 let before = open.memory_bytes();
                 open.push_float(timestamp, *v);
                 return open.memory_bytes() - before;
             }
         }
-        data.append_slowly(cutting, timestamp, value)
+        data.append_slowly(cutting, timestamp, start, value)
     }
 
     /// Whether the WAL must define this series in `epoch` before it is used; asks once.
@@ -258,8 +274,7 @@ impl HeadSeries {
         }
         data.active = Unflushed::default();
         for i in 0..run.len() {
-            let value = run.exact_at(i).map_or(Value::Float(run.values[i]), Value::Int);
-            data.append_slowly(cutting, run.timestamps[i], &value);
+            data.append_slowly(cutting, run.timestamps[i], run.start_at(i), &run.value_at(i));
         }
         // What stays is packed anew and may take more buffer than it had.
         let (after, samples) = (data.active.memory_bytes(), samples - run.len());
@@ -286,15 +301,24 @@ impl SeriesData {
         self.epoch = epoch.number;
     }
 
-    fn append_slowly(&mut self, cutting: Cutting, timestamp: Timestamp, value: &Value) -> usize {
+    fn append_slowly(
+        &mut self,
+        cutting: Cutting,
+        timestamp: Timestamp,
+        start: Timestamp,
+        value: &Value,
+    ) -> usize {
         if self.active.newest_in_order().is_some_and(|newest| timestamp <= newest) {
-            self.active.late.push((timestamp, value.clone()));
-            return size_of::<(Timestamp, Value)>();
+            self.active.late.push(Arrival { timestamp, start, value: value.clone() });
+            return late_bytes(value);
         }
         let open_kind = self.active.open.as_ref().map(OpenChunk::kind);
         let kind = kind_for(value, open_kind);
         let fits = self.active.open.as_ref().is_some_and(|open| {
-            open.kind() == kind && timestamp <= self.open_until && open.len() < cutting.chunk_samples
+            open.kind() == kind
+                && timestamp <= self.open_until
+                && open.len() < cutting.chunk_samples
+                && !open.is_heavy()
         });
         let mut grown = 0;
         if !fits {
@@ -313,7 +337,10 @@ impl SeriesData {
             Value::Float(v) => open.push_int(timestamp, *v as i64),
             Value::Int(v) if kind == ChunkKind::Float => open.push_float(timestamp, *v as f64),
             Value::Int(v) => open.push_int(timestamp, *v),
-            Value::Histogram(_) => unreachable!("refused before it reaches the head"),
+            Value::Histogram(histogram) => open.push_histogram(timestamp, histogram),
+        }
+        if start != 0 {
+            open.set_start(start);
         }
         grown + open.memory_bytes() - before
     }
@@ -325,6 +352,7 @@ fn kind_for(value: &Value, open: Option<ChunkKind>) -> ChunkKind {
     match value {
         Value::Int(v) if !is_float_exact(*v) || int_is_open => ChunkKind::Int,
         Value::Float(v) if int_is_open && as_integer(*v).is_some() => ChunkKind::Int,
+        Value::Histogram(_) => ChunkKind::Histogram,
         _ => ChunkKind::Float,
     }
 }

@@ -3,6 +3,14 @@
 //! Schema `-4..=8` are exponential buckets, bucket `i` covering `(b^(i-1), b^i]` with
 //! `b = 2^(2^-schema)`, mirrored for negative values around a zero bucket of half width
 //! `zero_threshold`. Schema [`Histogram::CUSTOM`] has explicit upper bounds instead.
+//!
+//! What a writer may send is in `validate.rs`.
+
+mod validate;
+
+pub use validate::{CountOf, HistogramError, Side};
+
+use std::sync::Arc;
 
 use crate::model::is_stale;
 
@@ -60,6 +68,21 @@ pub struct Histogram {
 impl Histogram {
     /// The schema of histograms with explicit bucket bounds.
     pub const CUSTOM: i32 = -53;
+
+    /// Bytes it takes on the heap, itself included.
+    pub fn memory_bytes(&self) -> usize {
+        let spans = self.positive_spans.len() + self.negative_spans.len();
+        let counts = self.positive_buckets.len() + self.negative_buckets.len();
+        size_of::<Self>() + spans * size_of::<Span>() + (counts + self.custom_values.len()) * size_of::<f64>()
+    }
+
+    /// Says of a histogram whose writer left open whether there was a reset that there was
+    /// none, where it carries on from `previous`, the sample before.
+    pub fn hint_from(histogram: &mut Arc<Histogram>, previous: &Histogram) {
+        if histogram.reset_hint == ResetHint::Unknown && histogram.continues(previous) {
+            Arc::make_mut(histogram).reset_hint = ResetHint::NotReset;
+        }
+    }
 
     /// Whether this counter histogram carries on from `previous`: the same layout of buckets,
     /// and no count went down. What carries on was not reset in between; what does not may

@@ -11,7 +11,7 @@ pub mod pattern;
 pub mod samples;
 pub mod time;
 
-pub use histogram::{Histogram, ResetHint, Span};
+pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::{PartitionId, SeriesId};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use crate::Result;
 use crate::chunk::Run;
 use crate::head::HeadCopy;
-use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
+use crate::index::{PostingsSource, select};
+use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::generation::GenerationReader;
 use crate::view::{PartitionSeries, View};
+
+/// How far back the sample before an instant is looked for, nanoseconds, nearest first: most
+/// series have one within minutes, in a chunk that was read anyway.
+const BEFORE_NS: [i64; 3] = [600 * 1_000_000_000, 4 * 3_600 * 1_000_000_000, i64::MAX];
 
 /// A selected series: what the head had, and where the store keeps the rest.
 pub struct ViewSeries {
@@ -71,6 +76,53 @@ impl View<'_> {
         let merged = Run::merge(runs);
         let inside = merged.indexes(range);
         Ok(if inside.len() == merged.len() { merged } else { merged.slice(inside) })
+    }
+
+    /// What the newest sample at or before `at` holds: as far back as memory and the
+    /// partitions reach that the series was selected in, and in the one before them. Of a
+    /// series that has been silent for longer, nothing.
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn newest_before(&self, series: &ViewSeries, at: Timestamp) -> Result<Option<Value>> {
+        let newest = |ids: &[PartitionSeries], back_ns: i64| -> Result<Option<Value>> {
+            let range = TimeRange::new(at.saturating_sub(back_ns), at);
+            let around = ViewSeries {
+                labels: series.labels.clone(),
+                head: self.head.find(&series.labels).map(|s| Arc::new(s.copy(range))),
+                catalogue: series.catalogue.clone(),
+                ids: ids.to_vec(),
+            };
+            let run = self.read(&around, range)?;
+            Ok(run.len().checked_sub(1).map(|last| run.value_at(last)))
+        };
+        for back_ns in BEFORE_NS {
+            if let Some(found) = newest(&series.ids, back_ns)? {
+                return Ok(Some(found));
+            }
+        }
+        let here = PartitionId::of(at, series.catalogue.root.partition_width_ns);
+        let is_known = |partition: PartitionId| series.ids.iter().any(|s| s.0 == partition);
+        let generations = series.catalogue.generations.iter().map(|g| g.prefix.partition);
+        match generations.filter(|&p| p <= here && !is_known(p)).max() {
+            Some(partition) => newest(&self.ids_in(series, partition)?, i64::MAX),
+            None => Ok(None),
+        }
+    }
+
+    /// The ids that the series has in a partition that it was not selected in.
+    fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
+        let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
+        let mut ids = Vec::new();
+        for generation in generations_of(&series.catalogue.generations, partition) {
+            let reader = GenerationReader::new(self.kv, generation);
+            for id in select(&reader, &matchers)? {
+                if reader.labels(id)?.is_some_and(|labels| labels == series.labels) {
+                    ids.push((partition, SeriesId(id)));
+                }
+            }
+        }
+        Ok(ids)
     }
 
     fn read_stored(

@@ -1,8 +1,8 @@
 //! The storage engine as a source: the only file of this crate that names it.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
-use barograph_engine::model::{Matcher, Samples, TimeRange};
+use barograph_engine::model::{Histogram, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
 
 use crate::source::{SeriesRef, SeriesSource, SourceError};
@@ -10,7 +10,7 @@ use crate::source::{SeriesRef, SeriesSource, SourceError};
 /// A view of the engine as a source for one query.
 pub struct EngineSource<'e> {
     view: View<'e>,
-    selected: RwLock<Vec<std::sync::Arc<ViewSeries>>>,
+    selected: RwLock<Vec<Arc<ViewSeries>>>,
 }
 
 impl<'e> EngineSource<'e> {
@@ -18,6 +18,30 @@ impl<'e> EngineSource<'e> {
     pub fn new(view: View<'e>) -> Self {
         EngineSource { view, selected: RwLock::default() }
     }
+}
+
+/// Tells of histograms whose writers left it open which of them carry on from the sample
+/// before.
+fn tell_continued(
+    view: &View<'_>,
+    series: &ViewSeries,
+    range: TimeRange,
+    histograms: &mut [(u32, Arc<Histogram>)],
+) -> Result<(), Error> {
+    let mut previous: Option<(u32, Arc<Histogram>)> = None;
+    for (at, histogram) in histograms {
+        match &previous {
+            Some((before, previous)) if before + 1 == *at => Histogram::hint_from(histogram, previous),
+            None if *at == 0 && histogram.reset_hint == ResetHint::Unknown => {
+                if let Some(Value::Histogram(before)) = view.newest_before(series, range.start)? {
+                    Histogram::hint_from(histogram, &before);
+                }
+            }
+            _ => {}
+        }
+        previous = Some((*at, Arc::clone(histogram)));
+    }
+    Ok(())
 }
 
 fn storage(error: Error) -> SourceError {
@@ -42,7 +66,7 @@ impl SeriesSource for EngineSource<'_> {
             .zip(first..)
             .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle })
             .collect();
-        selected.extend(found.into_iter().map(std::sync::Arc::new));
+        selected.extend(found.into_iter().map(Arc::new));
         Ok(refs)
     }
 
@@ -53,9 +77,12 @@ impl SeriesSource for EngineSource<'_> {
         };
         let entry =
             entry.ok_or_else(|| SourceError::Storage(format!("unknown series handle {}", series.handle)))?;
-        let run = self.view.read(&entry, range).map_err(storage)?;
+        let mut run = self.view.read(&entry, range).map_err(storage)?;
+        tell_continued(&self.view, &entry, range, &mut run.histograms).map_err(storage)?;
         out.timestamps = run.timestamps;
         out.values = run.values;
+        out.histograms = run.histograms;
+        out.start_timestamps = run.starts;
         Ok(())
     }
 

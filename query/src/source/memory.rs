@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Timestamp, Value};
+use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Timestamp, Value};
 
 use crate::source::{SeriesRef, SeriesSource, SourceError};
 
@@ -141,14 +141,11 @@ impl MemorySource {
 
 /// Where the writer left open whether there was a reset, the sample before may tell.
 fn hinted(histogram: &Arc<Histogram>, previous: Option<&Held>) -> Arc<Histogram> {
-    match previous {
-        Some(Held::Histogram(before))
-            if histogram.reset_hint == ResetHint::Unknown && histogram.continues(before) =>
-        {
-            Arc::new(Histogram { reset_hint: ResetHint::NotReset, ..Histogram::clone(histogram) })
-        }
-        _ => Arc::clone(histogram),
+    let mut histogram = Arc::clone(histogram);
+    if let Some(Held::Histogram(before)) = previous {
+        Histogram::hint_from(&mut histogram, before);
     }
+    histogram
 }
 
 fn meets(matchers: &[Matcher], labels: &Labels) -> bool {
@@ -221,7 +218,7 @@ impl SeriesSource for MemorySource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::model::MatchOp;
+    use barograph_engine::model::{MatchOp, ResetHint};
     use proptest::prelude::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {

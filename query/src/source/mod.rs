@@ -51,7 +51,9 @@ pub trait SeriesSource: Sync {
     ) -> Result<Vec<SeriesRef>, SourceError>;
 
     /// Appends to `out` the samples of `series` with timestamps in `range`, ascending,
-    /// stale markers included. `out` comes in cleared.
+    /// stale markers included. `out` comes in cleared. A histogram whose writer left open
+    /// whether there was a reset is handed out as none, where it carries on from the sample
+    /// before it, be that in the range or not.
     ///
     /// # Errors
     /// [`SourceError::Storage`].

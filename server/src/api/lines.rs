@@ -2,8 +2,8 @@
 //!
 //! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing
 //! to the measurement's name, so importing the line gives the same series. What line
-//! protocol cannot say is left out and counted: NaN and infinities, histograms, and names
-//! or values with a line break or a backslash at the end.
+//! protocol cannot say is left out and counted: NaN and infinities, histograms, start
+//! timestamps, and names or values with a line break or a backslash at the end.
 
 use barograph_engine::model::{Labels, METRIC_NAME};
 
@@ -17,6 +17,10 @@ pub struct Omitted {
     pub series: u64,
     /// Samples that are not finite numbers.
     pub samples: u64,
+    /// Samples that are native histograms.
+    pub histograms: u64,
+    /// Start timestamps of samples that are written without them.
+    pub starts: u64,
 }
 
 impl Omitted {
@@ -26,8 +30,9 @@ impl Omitted {
             return String::new();
         }
         format!(
-            "# left out, as line protocol has no words for it: {} series, {} samples that are not finite numbers\n",
-            self.series, self.samples
+            "# left out, as line protocol has no words for it: {} series, {} samples that are not finite \
+             numbers, {} histograms, {} start timestamps\n",
+            self.series, self.samples, self.histograms, self.starts
         )
     }
 }
@@ -40,12 +45,18 @@ pub fn write_series(out: &mut Vec<u8>, series: &SeriesColumns, omitted: &mut Omi
         return;
     }
     let mut exact = series.exact.iter().peekable();
+    let mut histograms = series.histograms.iter().peekable();
     for (index, (timestamp, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
         let integer = exact.next_if(|(at, _)| *at as usize == index).map(|(_, integer)| *integer);
+        if histograms.next_if(|(at, _)| *at as usize == index).is_some() {
+            omitted.histograms += 1;
+            continue;
+        }
         if !value.is_finite() {
             omitted.samples += 1;
             continue;
         }
+        omitted.starts += u64::from(series.start_timestamps.get(index).is_some_and(|&start| start != 0));
         out.extend_from_slice(&key);
         out.extend_from_slice(b" value=");
         match integer {
@@ -143,6 +154,7 @@ mod tests {
             timestamps: samples.iter().map(|s| s.0).collect(),
             values: samples.iter().map(|s| s.1).collect(),
             exact: exact.to_vec(),
+            ..SeriesColumns::default()
         }
     }
 
@@ -158,8 +170,23 @@ mod tests {
         let values = ["1.5 1", "1e+21 3", "-0 4", "9007199254740993i 5"];
         let expected: String = values.iter().map(|value| format!("{key} value={value}\n")).collect();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
-        assert_eq!(omitted, Omitted { series: 0, samples: 1 });
+        assert_eq!(omitted, Omitted { samples: 1, ..Omitted::default() });
         assert!(omitted.comment().contains("0 series, 1 samples"));
+    }
+
+    #[test]
+    fn histograms_and_start_timestamps_are_counted_as_left_out() {
+        let labels = Labels::from_pairs([("__name__", "m")]).unwrap();
+        let columns = SeriesColumns {
+            histograms: vec![(1, std::sync::Arc::default())],
+            start_timestamps: vec![1, 1, 0],
+            ..series(&labels, &[(1, 1.0), (2, f64::NAN), (3, 2.0)], &[])
+        };
+        let (mut out, mut omitted) = (Vec::new(), Omitted::default());
+        write_series(&mut out, &columns, &mut omitted);
+        assert_eq!(String::from_utf8(out).unwrap(), "m value=1 1\nm value=2 3\n");
+        assert_eq!(omitted, Omitted { histograms: 1, starts: 1, ..Omitted::default() });
+        assert!(omitted.comment().ends_with("1 histograms, 1 start timestamps\n"));
     }
 
     proptest! {

@@ -38,6 +38,7 @@
 //! What PromQL means: that is `barograph-query`. This crate never computes an answer.
 
 pub mod compare;
+pub mod engine;
 pub mod expect;
 pub mod histogram;
 pub mod nhcb;
@@ -50,6 +51,7 @@ pub mod script;
 pub mod series;
 pub mod storage;
 
+pub use engine::EngineStorage;
 pub use report::{CaseReport, FileReport};
 pub use run::{run, run_dir, run_file};
 pub use script::{Script, ScriptError};

@@ -1,11 +1,12 @@
 //! `conformance DIR`: runs the `*.test` scripts of a directory over the in-memory source and
-//! prints what passed. Ends with status 1 unless every case passed, 2 if there are none.
+//! over the engine on disk, and prints what passed over both. Ends with status 1 unless every
+//! case passed, 2 if there are none.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use promqltest::report::summary;
-use promqltest::{FileReport, MemoryStorage, run_dir};
+use promqltest::{EngineStorage, FileReport, MemoryStorage, Storage, run_dir};
 
 fn main() -> ExitCode {
     let dirs: Vec<String> = std::env::args().skip(1).collect();
@@ -15,10 +16,18 @@ fn main() -> ExitCode {
     }
     // A query that panics fails its case; its trace would bury the report.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut storage = MemoryStorage::default();
+    let mut memory = MemoryStorage::default();
+    let mut engine = match EngineStorage::on_disk() {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("no database can be made: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut storages: [(&str, &mut dyn Storage); 2] = [("memory", &mut memory), ("engine", &mut engine)];
     let mut files: Vec<FileReport> = Vec::new();
     for dir in &dirs {
-        match run_dir(Path::new(dir), &mut storage) {
+        match run_dir(Path::new(dir), &mut storages) {
             Ok(reports) => files.extend(reports),
             Err(error) => {
                 eprintln!("{dir}: {error}");

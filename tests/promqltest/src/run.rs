@@ -21,7 +21,7 @@ use barograph_query::{QueryError, Request, Response, Times, execute};
 use crate::compare::{self, Positions, Verdict};
 use crate::expect::ExpectedValue;
 use crate::pin;
-use crate::report::{CaseReport, FileReport};
+use crate::report::{CaseReport, FileReport, over_all};
 use crate::script::{Case, Command, Script};
 use crate::storage::Storage;
 
@@ -57,11 +57,12 @@ pub fn run_file(path: &Path, storage: &mut dyn Storage) -> FileReport {
     }
 }
 
-/// Runs all `*.test` files of a directory, in order of their names.
+/// Runs all `*.test` files of a directory, in order of their names, each over all storages;
+/// a case passes only if it does over all of them.
 ///
 /// # Errors
 /// When the directory cannot be listed or holds no script.
-pub fn run_dir(dir: &Path, storage: &mut dyn Storage) -> io::Result<Vec<FileReport>> {
+pub fn run_dir(dir: &Path, storages: &mut [(&str, &mut dyn Storage)]) -> io::Result<Vec<FileReport>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -73,7 +74,15 @@ pub fn run_dir(dir: &Path, storage: &mut dyn Storage) -> io::Result<Vec<FileRepo
         return Err(io::Error::new(io::ErrorKind::NotFound, "no *.test file in the directory"));
     }
     files.sort();
-    Ok(files.iter().map(|path| run_file(path, storage)).collect())
+    let mut reports = Vec::with_capacity(files.len());
+    for path in &files {
+        let mut outcomes = Vec::with_capacity(storages.len());
+        for (name, storage) in storages.iter_mut() {
+            outcomes.push((*name, run_file(path, &mut **storage)));
+        }
+        reports.extend(over_all(outcomes));
+    }
+    Ok(reports)
 }
 
 /// How many cases a text has that could not be read as a script.

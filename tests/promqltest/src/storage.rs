@@ -39,7 +39,7 @@ pub trait Storage {
     ///
     /// # Errors
     /// The storage's own.
-    fn with_source(&self, read: &mut dyn FnMut(&dyn SeriesSource)) -> Result<(), String>;
+    fn with_source(&mut self, read: &mut dyn FnMut(&dyn SeriesSource)) -> Result<(), String>;
 }
 
 /// A [`Storage`] over [`MemorySource`].
@@ -66,7 +66,7 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn with_source(&self, read: &mut dyn FnMut(&dyn SeriesSource)) -> Result<(), String> {
+    fn with_source(&mut self, read: &mut dyn FnMut(&dyn SeriesSource)) -> Result<(), String> {
         read(&self.source);
         Ok(())
     }

@@ -1,15 +1,39 @@
-//! Our own scripts over the in-memory source. The same scripts run over the engine in the
-//! root package's scenarios.
+//! The repository's own scripts, or those of a folder named by the environment, over memory and
+//! over the engine.
+//!
+//! `PROMQL_SCRIPTS=DIR cargo test --release --workspace --test own_scripts` runs the `*.test`
+//! files of DIR in place of `tests/promql/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use promqltest::{MemoryStorage, run_dir};
+use promqltest::{EngineStorage, MemoryStorage, Storage, run_dir};
 
-#[test]
-fn own_scripts_pass_over_memory() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../promql");
-    let files = run_dir(&dir, &mut MemoryStorage::default()).unwrap();
+fn scripts() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../promql");
+    std::env::var_os("PROMQL_SCRIPTS").map_or_else(own, PathBuf::from)
+}
+
+fn pass(name: &str, storage: &mut dyn Storage) {
+    let dir = scripts();
+    let files = run_dir(&dir, &mut [(name, storage)]).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let red: Vec<String> =
         files.iter().filter(|file| !file.is_green()).map(|file| file.to_string()).collect();
     assert!(red.is_empty(), "{}", red.join("\n"));
+}
+
+#[test]
+fn scripts_pass_over_memory() {
+    pass("memory", &mut MemoryStorage::default());
+}
+
+/// Every step of the engine but RocksDB, also in builds without it.
+#[test]
+fn scripts_pass_over_the_engine_with_its_store_in_memory() {
+    pass("engine", &mut EngineStorage::with_store_in_memory().expect("a database"));
+}
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn scripts_pass_over_the_engine_on_disk() {
+    pass("engine", &mut EngineStorage::on_disk().expect("a database"));
 }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::test_data::{assert_same_bits, floats, integers, times};
+use crate::codec::test_data::{
+    assert_same_bits, assert_same_histograms, floats, histograms, integers, times,
+};
+use crate::model::{ResetHint, Span};
 
 const KEY: &[u8] = b"class tier partition series";
 const EFFORTS: [Effort; 2] = [Effort::Fast, Effort::Best];
@@ -64,6 +67,55 @@ fn golden_bytes_version_1() {
     assert_eq!(decoded(&decimals).unwrap(), (times, values));
 }
 
+/// Histograms and start timestamps, version 1 as well: an older build refuses them by kind and flag.
+#[test]
+fn golden_bytes_of_histograms_and_starts() {
+    const SECOND: i64 = 1_000_000_000;
+    let times = [10 * SECOND, 25 * SECOND, 40 * SECOND];
+    let histogram = |count: f64, buckets: [f64; 2]| {
+        Arc::new(Histogram {
+            schema: 1,
+            zero_threshold: 0.5,
+            count,
+            sum: count / 4.0,
+            positive_spans: vec![Span { offset: -1, length: 2 }],
+            positive_buckets: buckets.to_vec(),
+            ..Histogram::default()
+        })
+    };
+    let gauge = Arc::new(Histogram { reset_hint: ResetHint::Gauge, ..Histogram::default() });
+    let histograms = [histogram(3.0, [1.0, 2.0]), gauge, histogram(5.5, [1.0, 4.5])];
+    let starts = [5 * SECOND, 0, 5 * SECOND];
+    let mut bytes = Vec::new();
+    encode_started(KEY, &times, &starts, ChunkValues::Histogram(&histograms), Effort::Fast, &mut bytes);
+    assert_eq!(hex(&bytes), GOLDEN_HISTOGRAMS);
+    assert_eq!(started(&bytes).unwrap(), (times.to_vec(), starts.to_vec()));
+    let (mut found, mut found_histograms) = (Vec::new(), Vec::new());
+    Chunk::open(KEY, &bytes).unwrap().decode_histograms(&mut found, &mut found_histograms).unwrap();
+    assert_same_histograms(&found_histograms, &histograms);
+
+    let previous = [-5 * SECOND, 10 * SECOND, 25 * SECOND];
+    let mut floats = Vec::new();
+    encode_started(KEY, &times, &previous, ChunkValues::Float(&[0.5; 3]), Effort::Fast, &mut floats);
+    assert_eq!(hex(&floats), GOLDEN_STARTED_FLOATS);
+    assert_eq!(started(&floats).unwrap(), (times.to_vec(), previous.to_vec()));
+}
+
+const GOLDEN_HISTOGRAMS: &str = "011202141ec100220f80c8afa0250680e497d0120104000030010d0402000000000000e03f010102030300002206000202030000120901003c06050b220000200100120a0300dc0b067d0b220000120a0100140605000401000228d53121";
+const GOLDEN_STARTED_FLOATS: &str = "011002141ec1006005ffd78ee16f103fe02ce0a013";
+
+/// Timestamps and start timestamps of any chunk.
+fn started(bytes: &[u8]) -> Result<(Vec<i64>, Vec<i64>), ChunkError> {
+    let chunk = Chunk::open(KEY, bytes)?;
+    let (mut timestamps, mut starts) = (Vec::new(), Vec::new());
+    match chunk.kind() {
+        ChunkKind::Histogram => chunk.decode_histograms(&mut timestamps, &mut Vec::new())?,
+        _ => chunk.decode(&mut Scratch::default(), &mut timestamps, &mut Vec::new())?,
+    }
+    chunk.decode_starts(&timestamps, &mut starts)?;
+    Ok((timestamps, starts))
+}
+
 /// What the writer would not choose today is read all the same.
 #[test]
 fn golden_bytes_of_other_choices() {
@@ -115,8 +167,8 @@ fn headers_out_of_bounds_are_named() {
     };
     assert_eq!(fault(&[2]), (0, ChunkFault::FutureVersion(2)));
     assert_eq!(fault(&[1]), (1, Fault::Truncated.into()));
-    assert_eq!(fault(&[1, 2]), (1, ChunkFault::Kind(2)));
-    assert_eq!(fault(&[1, 0x10]), (1, ChunkFault::Kind(0x10)));
+    assert_eq!(fault(&[1, 3]), (1, ChunkFault::Kind(3)));
+    assert_eq!(fault(&[1, 0x20]), (1, ChunkFault::Kind(0x20)));
     assert_eq!(fault(&[1, 0, 0x80, 0x80, 0x04]), (2, ChunkFault::Count(65_537)));
     assert_eq!(fault(&[1, 0, 0x80, 0x00]), (2, Fault::Varint.into()));
     // One sample at 2^62 seconds.
@@ -134,6 +186,23 @@ fn headers_out_of_bounds_are_named() {
     assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x10, 0]), (8, Fault::Trailing.into()));
     assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x20, 0, 0]), (8, Fault::Trailing.into()));
     assert_eq!(fault(&[1, 1, 0, 0, 0, 0x01, 0, 0x3f, 0]), (7, Fault::UnknownCodec(0x3f).into()));
+    // Histograms in a codec for floats, floats in that of histograms.
+    assert_eq!(fault(&[1, 2, 0, 0, 0, 0x01, 0, 0x10, 0]), (7, Fault::UnknownCodec(0x10).into()));
+    assert_eq!(fault(&[1, 0, 0, 0, 0, 0x01, 0, 0x30, 0]), (7, Fault::UnknownCodec(0x30).into()));
+    // Start timestamps: a form that is none, a section that ends late.
+    assert_eq!(fault(&[1, 0x10, 0, 0, 0, 0x01, 0, 0xe0, 1, 0, 0x10]), (7, Fault::Field.into()));
+    assert_eq!(fault(&[1, 0x10, 0, 0, 0, 0x01, 0, 0x20, 9, 0, 0x10]), (9, Fault::Truncated.into()));
+}
+
+#[test]
+fn each_kind_is_read_as_what_it_is() {
+    let histogram = encoded(&[1], ChunkValues::Histogram(&[Arc::default()]));
+    let chunk = Chunk::open(KEY, &histogram).unwrap();
+    assert_eq!(decoded(&histogram).unwrap_err().what, ChunkFault::NotNumbers);
+    assert_eq!(chunk.decode_ints(&mut vec![], &mut vec![]).unwrap_err().what, ChunkFault::NotInts);
+    let float = encoded(&[1], ChunkValues::Float(&[1.0]));
+    let error = Chunk::open(KEY, &float).unwrap().decode_histograms(&mut vec![], &mut vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "chunk byte 1: not a chunk of histograms");
 }
 
 #[test]
@@ -219,6 +288,47 @@ proptest! {
     }
 
     #[test]
+    fn histograms_and_starts_come_back(
+        timestamps in times(1..60),
+        histograms in histograms(60..61),
+        starts in integers(60..61),
+        effort in prop::sample::select(&EFFORTS[..]),
+    ) {
+        let count = timestamps.len();
+        let histograms: Vec<_> = histograms.into_iter().take(count).map(Arc::new).collect();
+        let mut bytes = Vec::new();
+        encode_started(KEY, &timestamps, &starts[..count], ChunkValues::Histogram(&histograms), effort, &mut bytes);
+        let chunk = Chunk::open(KEY, &bytes).unwrap();
+        prop_assert_eq!(chunk.kind(), ChunkKind::Histogram);
+        let (mut found, mut found_histograms) = (Vec::new(), Vec::new());
+        chunk.decode_histograms(&mut found, &mut found_histograms).unwrap();
+        prop_assert_eq!(&found, &timestamps);
+        assert_same_histograms(&found_histograms, &histograms);
+        let mut found_starts = vec![1];
+        chunk.decode_starts(&found, &mut found_starts).unwrap();
+        prop_assert_eq!(&found_starts[1..], &starts[..count]);
+    }
+
+    #[test]
+    fn damage_behind_a_right_checksum_of_histograms_never_panics(
+        histograms in histograms(1..8),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        effort in prop::sample::select(&EFFORTS[..]),
+    ) {
+        let histograms: Vec<_> = histograms.into_iter().map(Arc::new).collect();
+        let timestamps: Vec<i64> = (0..histograms.len() as i64).map(|i| i * i).collect();
+        let mut bytes = Vec::new();
+        encode_started(KEY, &timestamps, &timestamps, ChunkValues::Histogram(&histograms), effort, &mut bytes);
+        for (at, byte) in flips {
+            let at = at.index(bytes.len() - CHECKSUM_LEN);
+            bytes[at] = byte;
+        }
+        if let Ok((timestamps, starts)) = started(&resealed(bytes)) {
+            prop_assert_eq!(timestamps.len(), starts.len());
+        }
+    }
+
+    #[test]
     fn damage_behind_a_right_checksum_never_panics(
         timestamps in times(1..100),
         values in floats(100..101),
@@ -237,12 +347,13 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..100), kind in 0u8..2) {
+    fn random_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..100), kind in 0u8..0x20) {
         if let [version, second, ..] = &mut bytes[..] {
             (*version, *second) = (VERSION, kind);
         }
         let bytes = resealed(bytes);
         let _ = decoded(&bytes);
+        let _ = started(&bytes);
         if let Ok(chunk) = Chunk::open(KEY, &bytes) {
             let (mut timestamps, mut values) = (Vec::new(), Vec::new());
             let _ = chunk.decode_ints(&mut timestamps, &mut values);
