@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, Labels, Matcher, TimeRange, Timestamp};
+use barograph_engine::model::{
+    Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
+};
 use barograph_engine::{
     AppendReport, Batch, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport, OpenReport,
-    Options, Result, SnapshotReport, Stats, VerifyReport,
+    Options, RemoteError, RemoteReport, RemoteVersion, Result, SnapshotReport, Stats, VerifyReport,
 };
+use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{QueryError, Request, Response};
 
@@ -101,6 +104,56 @@ impl Database {
     /// An I/O error, or memory that stays full.
     pub fn write_lines(&self, lines: &[u8], options: &LineOptions) -> Result<LineReport> {
         self.engine.write_lines(lines, options)
+    }
+
+    /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.
+    /// What is invalid is told in the report, the rest is stored.
+    ///
+    /// # Errors
+    /// The bytes are no request, an I/O error, or memory that stays full.
+    pub fn write_remote(
+        &self,
+        request: &[u8],
+        version: RemoteVersion,
+    ) -> std::result::Result<RemoteReport, RemoteError> {
+        self.engine.write_remote(request, version)
+    }
+
+    /// What one metric family is, or all of them: ascending by name, of one family the
+    /// oldest description first.
+    pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
+        self.engine.metadata(family)
+    }
+
+    /// The exemplars in `range` of the series that meet any of `selectors` (each a list of
+    /// matchers that all must hold), ascending by labels, then by time.
+    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        self.engine.exemplars(selectors, range)
+    }
+
+    /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
+    /// order of labels, until it answers false: as queries see them, histograms among them,
+    /// stale markers included. Series without samples there are left out.
+    ///
+    /// # Errors
+    /// More than `series_max` series match, or the store could not be read.
+    pub fn read(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+    ) -> std::result::Result<(), QueryError> {
+        let source = EngineSource::new(self.engine.view());
+        let mut samples = Samples::default();
+        for series in source.select(matchers, range, series_max)? {
+            samples.clear();
+            source.read(&series, range, &mut samples)?;
+            if !samples.is_empty() && !visit(&series.labels, &samples) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Evaluates a PromQL expression at `time`, nanoseconds (evaluation is at the whole

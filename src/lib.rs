@@ -34,10 +34,13 @@
 mod database;
 
 pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
-pub use barograph_engine::model::{self, Labels, MatchOp, Matcher, TimeRange, Value};
+pub use barograph_engine::model::{
+    self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, TimeRange, Value,
+};
 pub use barograph_engine::{
     AppendReport, Batch, DeleteReport, Durability, Error, ErrorKind, Event, FlushReport, LineOptions,
-    LineReport, OpenReport, Options, Result, SnapshotReport, Stats, VerifyReport,
+    LineReport, OpenReport, Options, RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, Result,
+    SnapshotReport, Stats, VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Limits, MatrixSeries, QueryError, QueryStats, QueryValue, Request, Response,

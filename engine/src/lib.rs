@@ -11,17 +11,19 @@ pub mod index;
 pub mod line;
 pub mod model;
 pub mod options;
+pub mod remote;
 pub mod stats;
 pub mod store;
 pub mod view;
 pub mod wal;
 
 pub use engine::{
-    AppendReport, DeleteReport, Engine, FlushReport, LineOptions, LineReport, OpenReport, SnapshotReport,
-    VerifyReport, restore,
+    AppendReport, DeleteReport, Engine, FlushReport, LineOptions, LineReport, OpenReport, RemoteError,
+    RemoteRefusal, RemoteReport, SnapshotReport, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event};
 pub use options::{Durability, Options};
+pub use remote::RemoteVersion;
 pub use stats::Stats;
 pub use view::{View, ViewSeries};

@@ -126,6 +126,11 @@ impl Options {
         Ok(())
     }
 
+    /// Bytes of exemplars that are kept.
+    pub fn exemplar_bytes_max(&self) -> u64 {
+        self.memory_bytes / 64
+    }
+
     /// Bytes of unflushed samples at which appends wait.
     pub fn head_bytes_max(&self) -> u64 {
         self.memory_bytes / 2

@@ -12,7 +12,7 @@ use crate::config::settings::{SETTINGS, Setting};
 /// Where a server listens unless told otherwise.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:10130";
 
-const ABOUT: &str = "Barograph stores metrics: line protocol in, PromQL out.";
+const ABOUT: &str = "Barograph stores metrics: line protocol and remote write in, PromQL out.";
 
 const EXAMPLES: &str = "\
 A first session:
@@ -43,7 +43,11 @@ running requests, flush and stop.
 Examples:
   barograph serve --data-dir /var/lib/barograph
   barograph serve --config /etc/barograph.toml --udp-listen 127.0.0.1:8089
-  barograph serve --listen 0.0.0.0:10130 --token-file /etc/barograph.tokens")]
+  barograph serve --listen 0.0.0.0:10130 --token-file /etc/barograph.tokens
+
+Prometheus writes here with `remote_write: [{url: http://HOST:10130/api/v1/write}]`
+and reads back with `remote_read: [{url: http://HOST:10130/api/v1/read}]`;
+docs/prometheus.md tells more.")]
     Serve(ServeArgs),
     /// Ask a PromQL question of a server or of a data directory.
     #[command(after_help = "\

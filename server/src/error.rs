@@ -1,4 +1,4 @@
-//! What a request gets when it gets no answer: one error type, three dialects.
+//! What a request gets when it gets no answer: one error type, four dialects.
 //!
 //! A handler returns an [`ApiError`]: status, Prometheus error type and a message that
 //! names input, position and limit. Only here do errors of the layers below become a
@@ -18,6 +18,8 @@ pub enum Dialect {
     Influx1,
     /// `{"code":…,"message":…,"line":…}`
     Influx2,
+    /// One line of plain text.
+    Text,
 }
 
 /// The bad lines of a write, for clients that read more than the message.
@@ -133,13 +135,18 @@ impl ApiError {
         }
     }
 
-    /// The body in `dialect`, JSON with a final line feed.
+    /// The body in `dialect`, with a final line feed.
     pub fn body(&self, dialect: Dialect) -> Vec<u8> {
         let value = match dialect {
             Dialect::Prometheus => serde_json::json!({
                 "status": "error", "errorType": self.error_type, "error": self.message
             }),
             Dialect::Influx1 => serde_json::json!({ "error": self.message }),
+            Dialect::Text => {
+                let mut line = self.message.replace(['\n', '\r'], " ").into_bytes();
+                line.push(b'\n');
+                return line;
+            }
             Dialect::Influx2 => {
                 let mut value = serde_json::json!({ "code": self.influx2_code(), "message": self.message });
                 if let Some(lines) = &self.lines {
@@ -209,6 +216,7 @@ mod tests {
             "{\"error\":\"line 3: no field\",\"errorType\":\"bad_data\",\"status\":\"error\"}\n"
         );
         assert_eq!(text(Dialect::Influx1), "{\"error\":\"line 3: no field\"}\n");
+        assert_eq!(text(Dialect::Text), "line 3: no field\n");
         assert_eq!(
             text(Dialect::Influx2),
             concat!(

@@ -10,5 +10,6 @@ pub mod config;
 pub mod error;
 pub mod ingest;
 pub mod listen;
+pub mod remote_read;
 pub mod storage;
 pub mod telemetry;

@@ -24,7 +24,9 @@ pub struct AppendReport {
     pub samples: u64,
     /// Events stored.
     pub events: u64,
-    /// Samples and events refused because they are older than the retention.
+    /// Exemplars stored.
+    pub exemplars: u64,
+    /// Samples, events and exemplars refused because they are older than the retention.
     pub too_old: u64,
 }
 
@@ -88,10 +90,22 @@ impl Engine {
             }
             resolved.events.push(event.clone());
         }
+        for (family, metadata) in &batch.metadata {
+            parts.note_metadata(&mut resolved, family, metadata)?;
+        }
+        for (series, exemplar) in &batch.exemplars {
+            let is_kept = parts.note_exemplar(&mut resolved, series, exemplar.clone(), horizon)?;
+            report.too_old += u64::from(!is_kept);
+        }
         Counters::add(&parts.counters.too_old, report.too_old);
+        report.exemplars = resolved.exemplars.len() as u64;
         report.samples = resolved.samples() as u64;
         report.events = resolved.events.len() as u64;
-        let seq = parts.commit(&mut resolved)?;
+        let mut seq = parts.commit(&mut resolved)?;
+        if seq == 0 && !batch.metadata.is_empty() {
+            // It was known already; the record that holds it may be on its way to the disk yet.
+            seq = parts.commit.lock().last_seq;
+        }
         parts.wait_durable(seq)?;
         Ok(report)
     }
@@ -160,6 +174,7 @@ impl Parts {
         resolved.for_each(|series, timestamp, start, value| {
             grown += series.append(epoch, cutting, timestamp, start, value);
         });
+        self.apply_notes(resolved);
         for event in resolved.events.drain(..) {
             grown += event.memory_bytes() as usize;
             self.head.events.push(event);
@@ -184,6 +199,7 @@ impl Parts {
             seq = self.log_events(commit, &resolved.events)?;
         }
         commit.last_seq = seq;
+        seq = self.log_notes(commit, resolved)?;
         Counters::add(&self.counters.samples, resolved.samples() as u64);
         Counters::add(&self.counters.events, resolved.events.len() as u64);
         self.newest.fetch_max(resolved.newest().unwrap_or(Timestamp::MIN), Ordering::Relaxed);

@@ -5,8 +5,8 @@
 //!    before it is frozen; appends go on.
 //! 2. One generation a partition is written into tables, late and in-order samples of a
 //!    series merged; the tables are taken in.
-//! 3. The catalogue that names them, with `flushed_seq = S`, is committed. This is the
-//!    instant at which the flush has happened.
+//! 3. The catalogue that names them, with `flushed_seq = S`, is committed, and with it the
+//!    metadata and exemplars that changed. This is the instant at which the flush has happened.
 //! 4. The head forgets what was frozen, the WAL what is at or below S.
 //!
 //! A crash before 3 leaves ranges that no catalogue names; opening removes them. A failure
@@ -25,7 +25,7 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
-use crate::store::kv::Family;
+use crate::store::kv::{Change, Family};
 use crate::{Error, Result};
 
 /// What a flush wrote.
@@ -254,7 +254,9 @@ impl Parts {
             next.generations.push(Generation::new(w.prefix, w.record, &self.graveyard));
             next.root.newest = next.root.newest.max(w.record.last);
         }
-        self.replace_catalogue(&current, next)?;
+        let mut notes = self.take_notes();
+        self.commit_catalogue(&current, next, notes.changes()?)?;
+        notes.settle();
         for w in written {
             structure.indexed.entry(w.prefix.partition).or_default().extend(w.indexed.iter().copied());
         }
@@ -262,11 +264,18 @@ impl Parts {
     }
 
     /// Commits `next` in place of `current`; the caller holds the structure lock.
-    pub(crate) fn replace_catalogue(&self, current: &Catalogue, mut next: Catalogue) -> Result<()> {
+    pub(crate) fn replace_catalogue(&self, current: &Catalogue, next: Catalogue) -> Result<()> {
+        self.commit_catalogue(current, next, Vec::new())
+    }
+
+    /// [`Parts::replace_catalogue`] with other changes of the meta family beside it.
+    fn commit_catalogue(&self, current: &Catalogue, mut next: Catalogue, others: Vec<Change>) -> Result<()> {
         next.root.next_generation = self.next_generation.load(std::sync::atomic::Ordering::Relaxed);
         next.root.next_series = self.head.next_id();
         next.sort();
-        self.kv.commit(current.changes_to(&next)?)?;
+        let mut changes = current.changes_to(&next)?;
+        changes.extend(others);
+        self.kv.commit(changes)?;
         self.catalogue.store(Arc::new(next));
         Ok(())
     }
@@ -293,6 +302,7 @@ impl Parts {
         let retired = self.head.retire(|series| series.retire_if_idle(IDLE_FLUSHES));
         if retired > 0 {
             self.line_cache.purge_dead();
+            self.remote_cache.purge_dead();
             tracing::debug!(retired, "idle series left the head");
         }
     }

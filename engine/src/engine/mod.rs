@@ -20,7 +20,10 @@ mod delete;
 mod flush;
 mod line_cache;
 mod lines;
+mod notes;
 mod open;
+mod remote;
+mod remote_cache;
 mod report;
 mod verify;
 
@@ -41,10 +44,12 @@ pub use delete::DeleteReport;
 pub use flush::FlushReport;
 pub use lines::{LineOptions, LineReport};
 pub use open::OpenReport;
+pub use remote::{RemoteError, RemoteRefusal, RemoteReport};
 pub use verify::VerifyReport;
 
 use crate::clock::Clock;
 use crate::engine::line_cache::LineCache;
+use crate::engine::remote_cache::RemoteCache;
 use crate::head::{Cutting, Epoch, Head};
 use crate::model::{PartitionId, Timestamp};
 use crate::options::Options;
@@ -75,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
     line_cache: LineCache,
+    remote_cache: RemoteCache,
     pub(crate) read_only: bool,
     commit: Mutex<CommitState>,
     flush: Mutex<FlushState>,

@@ -28,8 +28,11 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::line_cache::LineCache;
-use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns};
-use crate::head::record::{KIND_DELETE, KIND_EVENTS, KIND_SAMPLES, RecordReader};
+use crate::engine::remote_cache::RemoteCache;
+use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns, notes};
+use crate::head::record::{
+    KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
+};
 use crate::head::{Cutting, Epoch, Head, HeadSeries};
 use crate::model::{SeriesId, Timestamp};
 use crate::options::{Durability, Options};
@@ -101,6 +104,7 @@ impl Engine {
         })?;
         check_presence(&*kv, &catalogue)?;
         let mut replay = Replay::new(&catalogue, &options);
+        notes::load(&*kv, &replay.head)?;
         let place = dir.join("wal");
         let found = crate::wal::read(&place, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
         let report =
@@ -158,6 +162,7 @@ impl Engine {
         check_presence(&*kv, &catalogue)?;
         let (dir, lock) = place.unzip();
         let mut replay = Replay::new(&catalogue, &options);
+        notes::load(&*kv, &replay.head)?;
         let wal = match &dir {
             Some(dir) => {
                 let (wal, found) = open_wal(dir, &options, &catalogue, &mut replay)?;
@@ -244,6 +249,7 @@ fn assemble(opened: Opened) -> Parts {
         counters: Counters::default(),
         limiter,
         line_cache: LineCache::new(options.memory_bytes / 8),
+        remote_cache: RemoteCache::new(options.memory_bytes / 8),
         read_only: false,
         wakeup: (Mutex::default(), Condvar::new()),
         room: (Mutex::default(), Condvar::new()),
@@ -453,7 +459,7 @@ struct Replay {
 impl Replay {
     fn new(catalogue: &Catalogue, options: &Options) -> Self {
         Replay {
-            head: Head::new(catalogue.root.next_series),
+            head: Head::new(catalogue.root.next_series, options.exemplar_bytes_max()),
             cutting: Cutting {
                 partition_width_ns: catalogue.root.partition_width_ns,
                 chunk_samples: options.chunk_samples,
@@ -476,6 +482,10 @@ impl Replay {
                 self.head.add_sample_bytes(event.memory_bytes());
                 self.head.events.push(event);
             }),
+            KIND_METADATA => RecordReader::new(record.payload)
+                .metadata(|family, metadata| self.head.metadata.insert(&family, &metadata)),
+            KIND_EXEMPLARS => RecordReader::new(record.payload)
+                .exemplars(|series, exemplar| self.head.exemplars.insert(&series, &exemplar)),
             KIND_DELETE => {
                 let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;
                 self.apply_delete(tombstone)?;

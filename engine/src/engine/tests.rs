@@ -18,6 +18,9 @@ use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod notes;
+mod remote;
+
 const SECOND: i64 = 1_000_000_000;
 const YEAR_2024: i64 = 1_704_067_200 * SECOND;
 
@@ -94,6 +97,11 @@ enum Op {
         series: u8,
         at: i64,
     },
+    /// An exemplar, and a description of the series' metric.
+    Note {
+        series: u8,
+        at: i64,
+    },
     Delete {
         series: Option<u8>,
         from: i64,
@@ -161,6 +169,7 @@ fn any_op() -> impl Strategy<Value = Op> {
                 Op::Append { series, start, count, step, value, started }
             }),
         1 => (0u8..5, second.clone()).prop_map(|(series, at)| Op::Event { series, at }),
+        2 => (0u8..5, second.clone()).prop_map(|(series, at)| Op::Note { series, at }),
         2 => (proptest::option::of(0u8..5), second.clone(), second)
             .prop_map(|(series, a, b)| Op::Delete { series, from: a.min(b), to: a.max(b) }),
         3 => Just(Op::Flush),
@@ -225,6 +234,7 @@ struct Harness {
     engine: Option<Engine>,
     samples: BTreeMap<Labels, BTreeMap<i64, Told>>,
     events: BTreeMap<(i64, Labels), String>,
+    notes: notes::Model,
 }
 
 impl Harness {
@@ -232,8 +242,15 @@ impl Harness {
         let store = Arc::new(MemoryKv::default());
         let dir = tempfile::tempdir().unwrap();
         let faulty = FaultyKv::over(store.clone());
-        let mut harness =
-            Harness { dir, store, faulty, engine: None, samples: BTreeMap::new(), events: BTreeMap::new() };
+        let mut harness = Harness {
+            dir,
+            store,
+            faulty,
+            engine: None,
+            samples: BTreeMap::new(),
+            events: BTreeMap::new(),
+            notes: notes::Model::default(),
+        };
         harness.open();
         harness
     }
@@ -261,6 +278,10 @@ impl Harness {
                 batch.push_event(&labels, at, &text);
                 self.engine().append(&batch).unwrap();
                 self.events.insert((at, labels), text);
+            }
+            Op::Note { series, at } => {
+                let batch = self.notes.batch(&labels(*series), YEAR_2024 + at * SECOND);
+                self.engine().append(&batch).unwrap();
             }
             Op::Delete { series, from, to } => self.delete(*series, *from, *to),
             Op::Flush => self.tolerate(self.engine().flush().map(|_| ())),
@@ -330,6 +351,7 @@ impl Harness {
             }
         }
         self.events.retain(|(t, labels), _| !(range.contains(*t) && matchers[0].matches_labels(labels)));
+        self.notes.delete(&matchers[0], range);
     }
 
     /// Memory is counted to the byte: a count that drifts would refuse writes, or never.
@@ -362,6 +384,7 @@ impl Harness {
         let events = view.events(&any, TimeRange::ALL, usize::MAX).unwrap();
         let events: BTreeMap<_, _> = events.into_iter().map(|e| ((e.timestamp, e.labels), e.text)).collect();
         assert_eq!(events, self.events, "events after {after:?}");
+        self.notes.check(self.engine(), after);
     }
 
     /// A part of the data, read by range and by an equality matcher.

@@ -9,8 +9,8 @@ use crate::engine::Engine;
 use crate::index::{PostingsSource, encoding};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
-use crate::store::keys;
 use crate::store::kv::{Family, Kv};
+use crate::store::{keys, notes};
 use crate::{Error, Result};
 
 /// What verifying found.
@@ -87,6 +87,9 @@ impl Engine {
 
 fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
+    if let Err(e) = notes::load(kv, |_| ()) {
+        report.problems.push(e.to_string());
+    }
     for generation in &catalogue.generations {
         report.generations += 1;
         verify_chunks(kv, generation, &mut report);

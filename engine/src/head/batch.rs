@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::head::{Event, Head, HeadSeries};
-use crate::model::{Labels, Timestamp, Value};
+use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 
 /// Samples to append in one go: written to the WAL as one record, visible together.
 ///
@@ -18,6 +18,8 @@ use crate::model::{Labels, Timestamp, Value};
 pub struct Batch {
     pub(crate) samples: Vec<BatchSample>,
     pub(crate) events: Vec<Event>,
+    pub(crate) metadata: Vec<(String, Metadata)>,
+    pub(crate) exemplars: Vec<(Labels, Exemplar)>,
 }
 
 /// One sample of a [`Batch`].
@@ -58,9 +60,20 @@ impl Batch {
         self.events.push(Event { labels: labels.clone(), timestamp, text: text.to_owned() });
     }
 
-    /// How many samples and events it holds.
+    /// Adds what a metric family is. A family keeps its newest eight distinct descriptions.
+    pub fn push_metadata(&mut self, family: &str, metadata: Metadata) {
+        self.metadata.push((family.to_owned(), metadata));
+    }
+
+    /// Adds an exemplar of a series. A series keeps its newest 128, and all of them share a
+    /// 64th of the memory setting; the oldest go first.
+    pub fn push_exemplar(&mut self, series: &Labels, exemplar: Exemplar) {
+        self.exemplars.push((series.clone(), exemplar));
+    }
+
+    /// How many samples, events, descriptions and exemplars it holds.
     pub fn len(&self) -> usize {
-        self.samples.len() + self.events.len()
+        self.samples.len() + self.events.len() + self.metadata.len() + self.exemplars.len()
     }
 
     /// Whether it holds nothing.
@@ -72,6 +85,8 @@ impl Batch {
     pub fn clear(&mut self) {
         self.samples.clear();
         self.events.clear();
+        self.metadata.clear();
+        self.exemplars.clear();
     }
 }
 
@@ -104,6 +119,10 @@ pub struct Resolved {
     starts: Vec<(usize, Timestamp)>,
     /// String fields.
     pub events: Vec<Event>,
+    /// Descriptions of metric families that are new.
+    pub metadata: Vec<(String, Metadata)>,
+    /// Exemplars, each with its series.
+    pub exemplars: Vec<(Labels, Exemplar)>,
 }
 
 impl Resolved {
@@ -144,7 +163,10 @@ impl Resolved {
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.events.is_empty()
+        self.values.is_empty()
+            && self.events.is_empty()
+            && self.metadata.is_empty()
+            && self.exemplars.is_empty()
     }
 
     /// Empties it, keeping its memory.
@@ -153,6 +175,8 @@ impl Resolved {
         self.values.clear();
         self.starts.clear();
         self.events.clear();
+        self.metadata.clear();
+        self.exemplars.clear();
     }
 
     /// Newest timestamp.

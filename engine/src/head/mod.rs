@@ -10,6 +10,8 @@
 
 pub mod batch;
 pub mod events;
+pub mod exemplars;
+pub mod metadata;
 pub mod postings;
 pub mod record;
 pub mod series;
@@ -24,6 +26,8 @@ use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
+pub use exemplars::{HeadExemplars, SeriesExemplars};
+pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
@@ -45,6 +49,10 @@ pub struct Head {
     frozen_cut: AtomicU64,
     /// String fields not yet in the store.
     pub events: HeadEvents,
+    /// What metrics are.
+    pub metadata: HeadMetadata,
+    /// Observations attached to series.
+    pub exemplars: HeadExemplars,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +64,9 @@ struct Registry {
 }
 
 impl Head {
-    /// An empty head that gives out ids from `next_id` on.
-    pub fn new(next_id: u64) -> Self {
+    /// An empty head that gives out ids from `next_id` on and keeps `exemplar_bytes` of
+    /// exemplars.
+    pub fn new(next_id: u64, exemplar_bytes: u64) -> Self {
         Head {
             registry: RwLock::default(),
             next_id: AtomicU64::new(next_id),
@@ -65,6 +74,8 @@ impl Head {
             series_bytes: AtomicU64::new(0),
             frozen_cut: AtomicU64::new(0),
             events: HeadEvents::default(),
+            metadata: HeadMetadata::default(),
+            exemplars: HeadExemplars::new(exemplar_bytes),
         }
     }
 
@@ -200,8 +211,8 @@ impl Head {
         debug_assert!(before >= bytes, "{bytes} bytes given back of {before}");
     }
 
-    /// Deletes the samples and events that are not set apart for a flush, in `range`, of the
-    /// series that meet all matchers; returns how many samples. The caller keeps appends out
+    /// Deletes the samples and events that are not set apart for a flush, and the exemplars, in
+    /// `range`, of the series that meet all matchers; returns how many samples. The caller keeps appends out
     /// meanwhile.
     ///
     /// # Errors
@@ -215,6 +226,7 @@ impl Head {
     ) -> Result<u64> {
         let (mut samples, mut grown) = (0, 0);
         let mut freed = self.events.delete(matchers, range);
+        self.exemplars.delete(matchers, range);
         for series in self.select(matchers)? {
             let removed = series.delete(epoch, cutting, range);
             samples += removed.samples as u64;

@@ -18,6 +18,10 @@
 //! 2 delete    a tombstone as in the catalogue
 //! 3 events    varint events, then for each: varint length, labels, time i64 LE,
 //!             varint length, text
+//! 4 metadata  varint entries, then for each: varint length, family, type u8,
+//!             varint length, help, varint length, unit
+//! 5 exemplars varint exemplars, then for each: varint length, the series' labels,
+//!             time i64 LE, value f64 LE, varint length, the exemplar's labels
 //! ```
 //! Id, time and start before the first sample are 0; differences wrap. One scrape or one line
 //! is mostly "next id, same time", so a small integer costs two bytes; what one process counts
@@ -25,6 +29,10 @@
 //! timestamps refuse a record that has them.
 
 use std::sync::Arc;
+
+mod notes;
+
+pub use notes::{encode_exemplars, encode_metadata};
 
 use crate::chunk::run::as_integer;
 use crate::codec::histogram::{HistogramReader, HistogramWriter};
@@ -38,6 +46,10 @@ pub const KIND_SAMPLES: u8 = 1;
 pub const KIND_DELETE: u8 = 2;
 /// Record kind of events.
 pub const KIND_EVENTS: u8 = 3;
+/// Record kind of metadata.
+pub const KIND_METADATA: u8 = 4;
+/// Record kind of exemplars.
+pub const KIND_EXEMPLARS: u8 = 5;
 
 const FORM_FLOAT: u8 = 0;
 const FORM_INTEGRAL_FLOAT: u8 = 1;
@@ -164,6 +176,10 @@ impl<'a> RecordReader<'a> {
     fn text(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.varint()?).ok()?;
         self.take(length)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.position == self.bytes.len()
     }
 
     /// Reads a samples payload: each definition goes to `define`, each sample to `sample` as

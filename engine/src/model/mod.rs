@@ -3,18 +3,22 @@
 //! Nothing here does I/O or knows how samples are stored. The query crate uses these
 //! types too, so a label set travels from the socket to a query's answer unchanged.
 
+pub mod exemplar;
 pub mod histogram;
 pub mod ids;
 pub mod labels;
 pub mod matcher;
+pub mod metadata;
 pub mod pattern;
 pub mod samples;
 pub mod time;
 
+pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::{PartitionId, SeriesId};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
 pub use pattern::{Pattern, PatternError};
 pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
 pub use time::{TimeRange, Timestamp};

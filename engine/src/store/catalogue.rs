@@ -13,6 +13,7 @@
 //! 'g' | prefix (14 bytes)      GenerationRecord
 //! 't' | sequence u64 BE        TombstoneRecord
 //! ```
+//! Notes lie beside them, see `notes`.
 //!
 //! # Invariants
 //! C1. `flushed_seq` is the largest WAL sequence whose samples are all in generations.
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 use crate::model::{Labels, MatchOp, Matcher, PartitionId, TimeRange, Timestamp};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Change, Family, Kv};
-use crate::store::values;
+use crate::store::{notes, values};
 use crate::{Error, Result};
 
 /// Version of the catalogue's records.
@@ -252,6 +253,9 @@ impl Catalogue {
     }
 
     fn adopt(&mut self, key: &[u8], value: &[u8], graveyard: &Arc<Graveyard>) -> Result<()> {
+        if notes::is_key(key) {
+            return Ok(());
+        }
         let place = format!("meta/{}", key.escape_ascii());
         let broken =
             || Error::Corrupt { file: place.clone(), offset: 0, what: "unknown kind of key".to_owned() };

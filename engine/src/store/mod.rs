@@ -10,6 +10,7 @@ pub mod keys;
 pub mod kv;
 pub mod manifest;
 pub mod memory;
+pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 pub mod values;

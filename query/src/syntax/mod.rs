@@ -5,6 +5,7 @@
 //! literal.rs  numbers, durations,       check.rs   the rules of types
 //!             strings                   print.rs   tree -> text
 //! parser/     tokens -> tree            json.rs    tree -> JSON
+//! selectors.rs  whose samples a tree reads
 //! ```
 //!
 //! ```
@@ -27,6 +28,7 @@ mod lexer;
 mod literal;
 mod parser;
 mod print;
+mod selectors;
 pub mod span;
 
 pub use check::{takes_window, value_type};
@@ -34,3 +36,4 @@ pub use json::json;
 pub use parser::{EXPANSION_TOKENS_MAX, HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse};
 pub(crate) use print::duration_text;
 pub use print::{pretty, print};
+pub use selectors::selectors;

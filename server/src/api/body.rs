@@ -120,6 +120,22 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
+/// Checks the `Content-Encoding` of remote write and read: snappy, which the oldest senders
+/// do not even name.
+///
+/// # Errors
+/// 415 for any other encoding, and for more than one.
+pub fn expect_snappy(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let text = values.next().map_or("snappy", |value| value.to_str().unwrap_or("?").trim());
+    if text.eq_ignore_ascii_case("snappy") && values.next().is_none() {
+        return Ok(());
+    }
+    let shown: String = text.chars().take(64).collect();
+    let message = format!("Content-Encoding {shown:?} is not supported here; send one snappy block");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message))
+}
+
 /// Reads a body as it was sent.
 ///
 /// # Errors
@@ -173,6 +189,40 @@ impl Held {
         self.bytes = decoded;
         Ok(())
     }
+}
+
+impl Held {
+    /// Decompresses a snappy block in place. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// 413 when the block says that it is longer than `decoded_max`, before anything is
+    /// allocated; 400 when it is no snappy block; 503 when the budget is used up.
+    pub fn decode_snappy(&mut self, decoded_max: u64) -> Result<(), ApiError> {
+        let sent = self.bytes.len() as u64;
+        let share = &mut self.share;
+        self.bytes = unsnappy(&self.bytes, decoded_max, |length| share.try_grow(sent + length))?;
+        Ok(())
+    }
+}
+
+/// A byte of a snappy block stands for at most this many: a copy of 64 bytes takes three.
+const SNAPPY_RATIO_MAX: u64 = 22;
+
+fn unsnappy(
+    compressed: &[u8],
+    limit: u64,
+    grow: impl FnOnce(u64) -> Result<(), ApiError>,
+) -> Result<Vec<u8>, ApiError> {
+    let broken = |what: String| ApiError::bad_data(format!("the body is no snappy block: {what}"));
+    let length = snap::raw::decompress_len(compressed).map_err(|e| broken(e.to_string()))? as u64;
+    if length > limit {
+        return Err(ApiError::too_large("the decompressed request body", limit));
+    }
+    if length > SNAPPY_RATIO_MAX * compressed.len() as u64 {
+        return Err(broken(format!("{} bytes cannot stand for {length}", compressed.len())));
+    }
+    grow(length)?;
+    snap::raw::Decoder::new().decompress_vec(compressed).map_err(|e| broken(e.to_string()))
 }
 
 /// Decompresses all gzip members of `compressed`. `grow` is told the length before each
@@ -283,6 +333,31 @@ mod tests {
         assert_eq!(second.try_grow(UNIT + 1).unwrap_err().status, 503);
         drop(first);
         second.try_grow(4 * UNIT).unwrap();
+    }
+
+    #[test]
+    fn snappy_blocks_are_measured_before_they_are_unpacked() {
+        let grown = std::cell::Cell::new(0);
+        let unpack = |bytes: &[u8], limit| {
+            grown.set(0);
+            unsnappy(bytes, limit, |length| {
+                grown.set(length);
+                Ok(())
+            })
+            .map_err(|e| (e.status.as_u16(), grown.get()))
+        };
+        let text = b"up 1 ".repeat(10_000);
+        let block = snap::raw::Encoder::new().compress_vec(&text).unwrap();
+        assert_eq!(unpack(&block, 1 << 20).unwrap(), text);
+        assert_eq!(grown.get(), 50_000);
+        assert_eq!(unpack(&block, 49_999), Err((413, 0)));
+        assert_eq!(unpack(&[0xff, 0xff, 0xff, 0xff, 0x0f], 128 << 20), Err((413, 0)), "4 GiB in 5 bytes");
+        assert_eq!(unpack(&[0x80, 0x80, 0x80, 0x20, 0, 1], 128 << 20), Err((400, 0)), "64 MiB in 6 bytes");
+        assert_eq!(unpack(&[0x90, 0x4e, 0xff, 0xff], 1 << 20), Err((400, 0)));
+        for cut in 0..block.len() {
+            assert_eq!(unpack(&block[..cut], 1 << 20).unwrap_err().0, 400, "cut at {cut}");
+        }
+        assert_eq!(unpack(b"", 1 << 20), Err((400, 0)));
     }
 
     #[test]

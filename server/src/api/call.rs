@@ -60,6 +60,17 @@ impl Call {
         Ok((body::read(incoming, limits, &self.app.bodies).await?, encoding))
     }
 
+    /// Reads a body that must be a snappy block, as sent.
+    ///
+    /// # Errors
+    /// As [`body::read`] and [`body::expect_snappy`].
+    pub async fn read_snappy(&mut self, sent_max: u64) -> Result<Held, ApiError> {
+        body::expect_snappy(&self.headers)?;
+        let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
+        let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
+        body::read(incoming, limits, &self.app.bodies).await
+    }
+
     /// Adds the parameters of a form body before those of the URL.
     ///
     /// # Errors

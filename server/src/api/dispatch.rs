@@ -13,7 +13,9 @@ use crate::api::call::Call;
 use crate::api::params::{Params, decode};
 use crate::api::reply::{Guard, Reply, ReplyBody};
 use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
-use crate::api::{admin, export, influx, labels, prometheus, status};
+use crate::api::{
+    admin, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
+};
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
 
@@ -73,7 +75,11 @@ async fn handle(
     let config = app.config.load_full();
     let mut call =
         Call { app: app.clone(), config, params, headers: parts.headers, segment, body: Some(body) };
-    if !matches!(route.endpoint, Endpoint::Write1 | Endpoint::Write2) {
+    let has_own_body = matches!(
+        route.endpoint,
+        Endpoint::Write1 | Endpoint::Write2 | Endpoint::RemoteWrite | Endpoint::RemoteRead
+    );
+    if !has_own_body {
         call.read_form(&parts.method).await?;
     }
     answer(route.endpoint, call).await
@@ -112,7 +118,11 @@ async fn answer(endpoint: Endpoint, call: Call) -> Result<Reply, ApiError> {
         Endpoint::QueryRange => prometheus::query_range(call).await,
         Endpoint::FormatQuery => prometheus::format_query(&call),
         Endpoint::ParseQuery => prometheus::parse_query(&call),
-        Endpoint::QueryExemplars => prometheus::query_exemplars(&call),
+        Endpoint::QueryExemplars => notes::exemplars(call).await,
+        Endpoint::Metadata => notes::metadata(call).await,
+        Endpoint::RemoteWrite => remote_write::write(call).await,
+        Endpoint::RemoteRead => remote_read::read(call).await,
+        Endpoint::Federate => federate::federate(call).await,
         Endpoint::Series => labels::series(call).await,
         Endpoint::Labels => labels::names(call).await,
         Endpoint::LabelValues => labels::values(call).await,
@@ -123,8 +133,7 @@ async fn answer(endpoint: Endpoint, call: Call) -> Result<Reply, ApiError> {
         Endpoint::Snapshot => admin::snapshot(call).await,
         Endpoint::Flush => admin::flush(call).await,
         Endpoint::Tsdb => status::tsdb(call).await,
-        Endpoint::Metadata
-        | Endpoint::BuildInfo
+        Endpoint::BuildInfo
         | Endpoint::RuntimeInfo
         | Endpoint::Flags
         | Endpoint::ConfigText

@@ -2,7 +2,8 @@
 //!
 //! [`dispatch`] finds the route, asks for a token, reads parameters and hands a [`call::Call`]
 //! to one handler. Handlers live by client: [`prometheus`] and [`labels`] for queries,
-//! [`influx`] for writes, [`status`] for what describes the server, [`export`] and
+//! [`influx`] and [`remote_write`] for writes, [`remote_read`], [`federate`] and [`notes`]
+//! for what other Prometheus servers ask, [`status`] for what describes the server, [`export`] and
 //! [`admin`] for the rest.
 
 pub mod admin;
@@ -11,13 +12,17 @@ pub mod body;
 pub mod call;
 pub mod dispatch;
 pub mod export;
+pub mod federate;
 pub mod gate;
 pub mod influx;
 pub mod json;
 pub mod labels;
 pub mod lines;
+pub mod notes;
 pub mod params;
 pub mod prometheus;
+pub mod remote_read;
+pub mod remote_write;
 pub mod reply;
 pub mod routes;
 pub mod selectors;

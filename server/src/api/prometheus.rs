@@ -62,7 +62,7 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// The query's text.
-fn text(call: &Call) -> Result<&str, ApiError> {
+pub(super) fn text(call: &Call) -> Result<&str, ApiError> {
     let text = call.params.require("query")?;
     if text.len() > QUERY_MAX {
         let message = format!("the query has {} bytes, the limit is {QUERY_MAX}", text.len());
@@ -187,15 +187,4 @@ pub fn parse_query(call: &Call) -> Result<Reply, ApiError> {
     let expr = barograph_query::syntax::parse(text(call)?)?;
     let tree = barograph_query::syntax::json(&expr);
     Ok(Reply::ok(JSON, success(&[], &[], |out| out.extend_from_slice(tree.as_bytes()))))
-}
-
-/// `/api/v1/query_exemplars`: exemplars are not kept, so the answer to a good query is
-/// empty.
-///
-/// # Errors
-/// 400 for a text that is not a query.
-pub fn query_exemplars(call: &Call) -> Result<Reply, ApiError> {
-    call.params.range()?;
-    barograph_query::syntax::parse(text(call)?)?;
-    Ok(success_value(&serde_json::json!([])))
 }

@@ -28,6 +28,9 @@ pub enum Endpoint {
     FormatQuery,
     ParseQuery,
     QueryExemplars,
+    RemoteWrite,
+    RemoteRead,
+    Federate,
     BuildInfo,
     RuntimeInfo,
     Flags,
@@ -108,6 +111,8 @@ macro_rules! routes {
 pub static ROUTES: &[Route] = routes! {
     "/write"                                POST   Write1          Write  Influx1;
     "/api/v2/write"                         POST   Write2          Write  Influx2;
+    "/api/v1/write"                         POST   RemoteWrite     Write  Text;
+    "/api/v1/read"                          POST   RemoteRead      Read   Text;
     "/api/v1/query"                         BOTH   Query           Read   Prometheus;
     "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus;
     "/api/v1/series"                        BOTH   Series          Read   Prometheus;
@@ -141,6 +146,7 @@ pub static ROUTES: &[Route] = routes! {
     "/-/healthy"                            GET    Healthy         Public Prometheus;
     "/-/ready"                              GET    Ready           Public Prometheus;
     "/metrics"                              GET    Metrics         Read   Prometheus;
+    "/federate"                             GET    Federate        Read   Text;
 };
 
 /// What a method and a path name.

@@ -1,14 +1,14 @@
-//! The way in for line protocol, whatever socket it came from: one call that stores a
-//! body, counts it, and says what was wrong with it.
+//! The way in for line protocol, whatever socket it came from, and for remote write: one
+//! call that stores a body, counts it, and says what was wrong with it.
 //!
-//! The decoder stands below the database's door, since embedders write lines too. Here is
+//! The decoders stand below the database's door, since embedders write too. Here is
 //! what only a server has: counters by origin, and the words for a partial write.
 //!
 //! Next: `barograph::Database::write_lines`.
 
 use crate::error::{ApiError, BadLines};
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
-use barograph::{Database, LineOptions, LineReport};
+use barograph::{Database, LineOptions, LineReport, RemoteError, RemoteReport, RemoteVersion};
 
 /// Stores the lines of `body`. Blocks until they are durable.
 ///
@@ -33,6 +33,38 @@ pub fn store_lines(
         Err(error) => {
             counters.failures.add(1);
             Err(error.into())
+        }
+    }
+}
+
+/// Stores a remote-write request. Blocks until it is durable.
+///
+/// What is invalid does not stop the rest; the report lists it.
+///
+/// # Errors
+/// 400 when the bytes are no request; or storage took nothing, and the error says whether
+/// to come back.
+pub fn store_remote(
+    database: &Database,
+    telemetry: &Telemetry,
+    request: &[u8],
+    version: RemoteVersion,
+) -> Result<RemoteReport, ApiError> {
+    let counters = telemetry.ingest(Origin::RemoteWrite);
+    counters.bytes.add(request.len() as u64);
+    match database.write_remote(request, version) {
+        Ok(report) => {
+            counters.samples.add(report.samples + report.histograms);
+            counters.exemplars.add(report.exemplars);
+            counters.samples_bad.add(report.refused);
+            Ok(report)
+        }
+        Err(error) => {
+            counters.failures.add(1);
+            Err(match error {
+                RemoteError::Storage(error) => error.into(),
+                broken => ApiError::bad_data(broken.to_string()),
+            })
         }
     }
 }

@@ -44,7 +44,7 @@ impl Counter {
     }
 }
 
-/// Where lines come from.
+/// Where samples come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// `/write` and `/api/v2/write`.
@@ -53,9 +53,16 @@ pub enum Origin {
     Tcp,
     /// The UDP listener.
     Udp,
+    /// `/api/v1/write`.
+    RemoteWrite,
 }
 
-const ORIGINS: [(Origin, &str); 3] = [(Origin::Http, "http"), (Origin::Tcp, "tcp"), (Origin::Udp, "udp")];
+const ORIGINS: [(Origin, &str); 4] = [
+    (Origin::Http, "http"),
+    (Origin::Tcp, "tcp"),
+    (Origin::Udp, "udp"),
+    (Origin::RemoteWrite, "remote_write"),
+];
 
 /// What was written from one origin.
 #[derive(Debug, Default)]
@@ -68,8 +75,12 @@ pub struct IngestCounters {
     pub lines_bad: Counter,
     /// Samples stored.
     pub samples: Counter,
+    /// Samples refused, in what does not come as lines.
+    pub samples_bad: Counter,
     /// Events stored.
     pub events: Counter,
+    /// Exemplars stored.
+    pub exemplars: Counter,
     /// Batches that storage did not take.
     pub failures: Counter,
 }
@@ -118,8 +129,8 @@ impl Telemetry {
         let class = (usize::from(status / 100)).clamp(2, 5) - 2;
         self.requests[endpoint as usize][class].add(1);
         match endpoint {
-            Endpoint::Write1 | Endpoint::Write2 => self.write_seconds.record(took),
-            Endpoint::Query | Endpoint::QueryRange => self.query_seconds.record(took),
+            Endpoint::Write1 | Endpoint::Write2 | Endpoint::RemoteWrite => self.write_seconds.record(took),
+            Endpoint::Query | Endpoint::QueryRange | Endpoint::RemoteRead => self.query_seconds.record(took),
             _ => {}
         }
     }
@@ -201,11 +212,15 @@ impl Telemetry {
 
     fn ingest_metrics(&self) -> Vec<Metric> {
         type Read = fn(&IngestCounters) -> u64;
-        let table: [(&str, &str, Read); 6] = [
-            ("barograph_ingest_bytes_total", "Bytes of line protocol received.", |c| c.bytes.get()),
+        let table: [(&str, &str, Read); 8] = [
+            ("barograph_ingest_bytes_total", "Bytes received, decompressed.", |c| c.bytes.get()),
             ("barograph_ingest_lines_total", "Lines received.", |c| c.lines.get()),
             ("barograph_ingest_lines_bad_total", "Lines refused.", |c| c.lines_bad.get()),
             ("barograph_ingest_samples_total", "Samples stored.", |c| c.samples.get()),
+            ("barograph_ingest_samples_bad_total", "Samples refused, in what does not come as lines.", |c| {
+                c.samples_bad.get()
+            }),
+            ("barograph_ingest_exemplars_total", "Exemplars stored.", |c| c.exemplars.get()),
             ("barograph_ingest_events_total", "Events stored.", |c| c.events.get()),
             ("barograph_ingest_failures_total", "Batches that storage did not take.", |c| c.failures.get()),
         ];

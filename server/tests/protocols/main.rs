@@ -10,4 +10,6 @@ mod influx;
 mod lifecycle;
 mod listeners;
 mod prometheus;
+mod remote;
+mod remote_read;
 mod transport;

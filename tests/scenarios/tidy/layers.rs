@@ -44,6 +44,7 @@ const LEVELS: &[Levels] = &[
             ("options", 0),
             ("codec", 1),
             ("line", 1),
+            ("remote", 2),
             ("chunk", 2),
             ("index", 2),
             ("wal", 2),

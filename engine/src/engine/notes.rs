@@ -1,0 +1,144 @@
+//! Metadata and exemplars: checked on the way in, kept with each flush, and handed out.
+//!
+//! Next: `head/metadata.rs` and `head/exemplars.rs` hold them, `store/notes.rs` keeps them.
+
+use crate::engine::{CommitState, Engine, Parts};
+use crate::head::record::{self, KIND_EXEMPLARS, KIND_METADATA};
+use crate::head::{Head, Resolved, SeriesExemplars};
+use crate::model::{Exemplar, Labels, Matcher, Metadata, TimeRange, Timestamp};
+use crate::store::kv::{Change, Kv};
+use crate::store::notes::{self, Note};
+use crate::{Error, Result};
+
+impl Engine {
+    /// What one metric family is, or all of them: ascending by name, of one family the
+    /// oldest description first.
+    pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
+        self.parts.head.metadata.select(family)
+    }
+
+    /// The exemplars in `range` of the series that meet all matchers of any of
+    /// `selectors`, ascending by labels, then by time.
+    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        self.parts.head.exemplars.select(selectors, range)
+    }
+}
+
+/// What the store kept goes into the head, before the WAL is replayed over it.
+pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
+    notes::load(kv, |note| match note {
+        Note::Metadata(family, entries) => head.metadata.adopt(&family, &entries),
+        Note::Exemplars(series, exemplars) => head.exemplars.adopt(&series, &exemplars),
+    })
+}
+
+/// Notes on their way into the store: should they not arrive, they are dirty again.
+pub(super) struct NotesTaken<'p> {
+    parts: &'p Parts,
+    taken: Vec<Note>,
+}
+
+impl NotesTaken<'_> {
+    /// The changes to commit.
+    pub fn changes(&self) -> Result<Vec<Change>> {
+        self.taken.iter().map(Note::change).collect()
+    }
+
+    /// Says that they were committed.
+    pub fn settle(&mut self) {
+        self.taken.clear();
+    }
+}
+
+impl Drop for NotesTaken<'_> {
+    fn drop(&mut self) {
+        for note in self.taken.drain(..) {
+            match note {
+                Note::Metadata(family, _) => self.parts.head.metadata.mark_dirty([family]),
+                Note::Exemplars(series, _) => self.parts.head.exemplars.mark_dirty([series]),
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Checks a description and adds it to `resolved` unless it is known.
+    pub(crate) fn note_metadata(
+        &self,
+        resolved: &mut Resolved,
+        family: &str,
+        metadata: &Metadata,
+    ) -> Result<()> {
+        if self.head.metadata.is_new(family, metadata)? {
+            resolved.metadata.push((family.to_owned(), metadata.clone()));
+        }
+        Ok(())
+    }
+
+    /// Checks an exemplar and adds it to `resolved`; false if it is past the retention.
+    pub(crate) fn note_exemplar(
+        &self,
+        resolved: &mut Resolved,
+        series: &Labels,
+        exemplar: Exemplar,
+        horizon: Timestamp,
+    ) -> Result<bool> {
+        if series.is_empty() {
+            return Err(Error::Invalid("an exemplar of a series without labels".to_owned()));
+        }
+        let (chars, limit) = (exemplar.label_chars(), Exemplar::LABEL_CHARS_MAX);
+        if chars > limit {
+            return Err(Error::Limit(format!(
+                "series {series}: an exemplar with labels of {chars} characters, the limit is {limit}"
+            )));
+        }
+        if exemplar.timestamp <= horizon {
+            return Ok(false);
+        }
+        resolved.exemplars.push((series.clone(), exemplar));
+        Ok(true)
+    }
+
+    /// Writes the WAL records of a batch's notes; returns the last sequence.
+    pub(super) fn log_notes(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
+        let mut seq = commit.last_seq;
+        for kind in [KIND_METADATA, KIND_EXEMPLARS] {
+            commit.payload.clear();
+            match kind {
+                KIND_METADATA if !resolved.metadata.is_empty() => {
+                    record::encode_metadata(&resolved.metadata, &mut commit.payload);
+                }
+                KIND_EXEMPLARS if !resolved.exemplars.is_empty() => {
+                    record::encode_exemplars(&resolved.exemplars, &mut commit.payload);
+                }
+                _ => continue,
+            }
+            seq = match &self.wal {
+                Some(wal) => wal.append(kind, &[&commit.payload])?,
+                None => seq + 1,
+            };
+            commit.last_seq = seq;
+        }
+        Ok(seq)
+    }
+
+    /// Applies a batch's notes to the head; the caller holds the commit lock.
+    pub(super) fn apply_notes(&self, resolved: &Resolved) {
+        for (family, metadata) in &resolved.metadata {
+            self.head.metadata.insert(family, metadata);
+        }
+        for (series, exemplar) in &resolved.exemplars {
+            self.head.exemplars.insert(series, exemplar);
+        }
+    }
+
+    /// Takes the notes that changed since the last flush.
+    pub(super) fn take_notes(&self) -> NotesTaken<'_> {
+        self.head.exemplars.expire(self.horizon());
+        let metadata =
+            self.head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
+        let exemplars =
+            self.head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
+        NotesTaken { parts: self, taken: metadata.chain(exemplars).collect() }
+    }
+}

@@ -1,0 +1,340 @@
+//! Remote write in: walk the request, find series, append.
+//!
+//! What is invalid is refused and told, the rest is stored. A request of up to 100,000
+//! samples is one record of the log and visible as one; so an error stores nothing of it. A
+//! larger one is stored in pieces; sent again, it changes nothing.
+//!
+//! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::{Engine, Parts};
+use crate::head::{HeadSeries, Resolved};
+use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Timestamp, Value};
+use crate::remote::{
+    Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
+};
+use crate::stats::Counters;
+use crate::{Error, Result};
+
+/// A series that was refused, or a part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteRefusal {
+    /// Which series or description of the request, from 1.
+    pub number: u64,
+    /// What it is called.
+    pub name: String,
+    /// Why.
+    pub reason: RemoteReason,
+}
+
+impl fmt::Display for RemoteRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "series {} {}: {}", self.number, self.name, self.reason)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoteReport {
+    /// Floats stored.
+    pub samples: u64,
+    /// Native histograms stored.
+    pub histograms: u64,
+    /// Exemplars stored.
+    pub exemplars: u64,
+    /// Samples, histograms, exemplars and descriptions refused; the others are stored.
+    pub refused: u64,
+    /// Of these, those that met a limit which passes by itself (new series in a second,
+    /// memory): the same request may be accepted later.
+    pub limited: u64,
+    /// Why, for the first [`RemoteReport::REFUSALS_MAX`].
+    pub refusals: Vec<RemoteRefusal>,
+}
+
+impl RemoteReport {
+    /// Most refusals that are kept.
+    pub const REFUSALS_MAX: usize = 10;
+}
+
+/// Why a request was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The bytes are no request: do not send them again.
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    /// Storage refused: see its kind.
+    #[error(transparent)]
+    Storage(#[from] Error),
+}
+
+/// How far in the future a sample may lie, nanoseconds.
+const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
+/// Samples after which a request is committed in pieces; one piece is one WAL record.
+const PIECE_SAMPLES: usize = 100_000;
+/// A histogram counts as this many samples and a sample for each so many buckets.
+const HISTOGRAM_SAMPLES: usize = 8;
+
+impl Engine {
+    /// Appends a remote-write request, decompressed. Returns when everything accepted is
+    /// durable, as the durability option says. What is refused is no error; the report
+    /// tells it.
+    ///
+    /// # Errors
+    /// [`RemoteError::Wire`] when the bytes are no request; an I/O error, or memory that
+    /// stays full. Nothing is stored then of a request of up to 100,000 samples.
+    pub fn write_remote(
+        &self,
+        body: &[u8],
+        version: RemoteVersion,
+    ) -> std::result::Result<RemoteReport, RemoteError> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let request = Request::open(version, body)?;
+        let mut writer = RemoteWriter {
+            parts,
+            version,
+            horizon: parts.horizon(),
+            future: parts.clock.now().saturating_add(FUTURE_MAX),
+            resolved: Resolved::default(),
+            pending: RemoteReport::default(),
+            scratch: Vec::new(),
+            report: RemoteReport::default(),
+            weight: 0,
+            knew_metadata: false,
+        };
+        let mut seq = 0;
+        for (number, item) in (1..).zip(request.items()) {
+            match item? {
+                Item::Series(series) => writer.add(number, &series)?,
+                Item::Metadata(family, metadata) => writer.describe(number, &family, &metadata),
+            }
+            if writer.weight >= PIECE_SAMPLES {
+                seq = writer.commit()?;
+            }
+        }
+        if !writer.resolved.is_empty() {
+            seq = writer.commit()?;
+        } else if writer.knew_metadata {
+            // The record that holds it may be on its way to the disk yet.
+            seq = seq.max(parts.commit.lock().last_seq);
+        }
+        parts.wait_durable(seq)?;
+        Ok(writer.report)
+    }
+}
+
+/// Turns a request into rows of a batch.
+struct RemoteWriter<'p> {
+    parts: &'p Parts,
+    version: RemoteVersion,
+    horizon: Timestamp,
+    future: Timestamp,
+    resolved: Resolved,
+    /// What `resolved` holds, not yet in the report.
+    pending: RemoteReport,
+    scratch: Vec<u8>,
+    report: RemoteReport,
+    /// Size of `resolved` in samples.
+    weight: usize,
+    knew_metadata: bool,
+}
+
+/// A series of the request: its number, and its place in the head.
+struct Place {
+    number: u64,
+    head: Arc<HeadSeries>,
+}
+
+impl RemoteWriter<'_> {
+    fn commit(&mut self) -> Result<u64> {
+        let seq = self.parts.commit(&mut self.resolved)?;
+        self.resolved.clear();
+        let pending = std::mem::take(&mut self.pending);
+        self.report.samples += pending.samples;
+        self.report.histograms += pending.histograms;
+        self.report.exemplars += pending.exemplars;
+        self.weight = 0;
+        Ok(seq)
+    }
+
+    #[cold]
+    fn refuse(&mut self, number: u64, name: impl FnOnce() -> String, reason: RemoteReason, points: u64) {
+        self.report.refused += points;
+        if self.report.refusals.len() < RemoteReport::REFUSALS_MAX {
+            self.report.refusals.push(RemoteRefusal { number, name: name(), reason });
+        }
+    }
+
+    fn add(&mut self, number: u64, series: &Series<'_, '_>) -> std::result::Result<(), WireError> {
+        let counts = series.counts;
+        if self.version == RemoteVersion::Two {
+            let fault = match (counts.samples, counts.histograms) {
+                (0, 0) => Some(RemoteReason::Empty),
+                (1.., 1..) => Some(RemoteReason::Mixed),
+                _ => None,
+            };
+            if let Some(reason) = fault {
+                self.refuse(
+                    number,
+                    || series.describe(),
+                    reason,
+                    (counts.samples + counts.histograms).max(1),
+                );
+                // What is refused must still be whole.
+                return series.for_each_point(|_| ());
+            }
+        }
+        match self.locate(series) {
+            Ok(head) => {
+                let place = Place { number, head };
+                series.for_each_point(|point| self.point(&place, point))
+            }
+            Err(reason) => {
+                let mut points = 0;
+                series.for_each_point(|point| points += u64::from(!matches!(point, Point::Metadata(_))))?;
+                if matches!(reason, RemoteReason::Refused { .. }) {
+                    self.report.limited += points.max(1);
+                }
+                self.refuse(number, || series.describe(), reason, points.max(1));
+                Ok(())
+            }
+        }
+    }
+
+    fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
+        let cache = &self.parts.remote_cache;
+        let key = series.key(&mut self.scratch)?;
+        if let Some(known) = cache.get(self.version, key) {
+            return Ok(known);
+        }
+        let labels = series.labels()?;
+        // A limit of the series itself never passes; one of the database may.
+        if labels.len() > self.parts.options.labels_per_series {
+            let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
+            return Err(LabelFault::TooMany { found, limit }.into());
+        }
+        let found = self.parts.resolve(&labels).map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
+        cache.insert(self.version, key, &found);
+        Ok(found)
+    }
+
+    fn point(&mut self, place: &Place, point: Point) {
+        let refused = match point {
+            Point::Sample { timestamp_ms, start_ms, value } => {
+                self.sample(place, timestamp_ms, start_ms, value)
+            }
+            Point::Histogram(histogram) => self.histogram(place, *histogram),
+            Point::Exemplar { timestamp_ms, value, labels } => match labels {
+                Ok(labels) => self.exemplar(place, timestamp_ms, value, labels),
+                Err(fault) => Err(RemoteReason::Exemplar(fault)),
+            },
+            Point::Metadata(Ok(metadata)) => {
+                self.describe_series(place, &metadata);
+                Ok(())
+            }
+            Point::Metadata(Err(fault)) => Err(fault.into()),
+        };
+        if let Err(reason) = refused {
+            if matches!(reason, RemoteReason::TooOld { .. }) {
+                Counters::add(&self.parts.counters.too_old, 1);
+            }
+            self.refuse(place.number, || place.head.labels.to_string(), reason, 1);
+        }
+    }
+
+    /// The time in nanoseconds, if a sample may have it.
+    #[inline]
+    fn time(&self, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
+        match timestamp_ms.checked_mul(1_000_000) {
+            Some(timestamp) if timestamp > self.future => Err(RemoteReason::Future { timestamp_ms }),
+            Some(timestamp) if timestamp <= self.horizon => {
+                let limit_ms = self.horizon.div_euclid(1_000_000);
+                Err(RemoteReason::TooOld { timestamp_ms, limit_ms })
+            }
+            Some(timestamp) => Ok(timestamp),
+            None if timestamp_ms > 0 => Err(RemoteReason::Future { timestamp_ms }),
+            None => Err(RemoteReason::Time { timestamp_ms }),
+        }
+    }
+
+    #[inline]
+    fn sample(
+        &mut self,
+        place: &Place,
+        timestamp_ms: i64,
+        start_ms: i64,
+        value: f64,
+    ) -> std::result::Result<(), RemoteReason> {
+        let timestamp = self.time(timestamp_ms)?;
+        self.resolved.push(place.head.clone(), timestamp, start(start_ms), Value::Float(value));
+        self.pending.samples += 1;
+        self.weight += 1;
+        Ok(())
+    }
+
+    fn histogram(&mut self, place: &Place, wire: WireHistogram) -> std::result::Result<(), RemoteReason> {
+        let timestamp_ms = wire.timestamp_ms;
+        let timestamp = self.time(timestamp_ms)?;
+        wire.check().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
+        let histogram = wire.histogram;
+        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+        let value = Value::Histogram(Arc::new(histogram));
+        self.resolved.push(place.head.clone(), timestamp, start(wire.start_ms), value);
+        self.pending.histograms += 1;
+        self.weight += HISTOGRAM_SAMPLES + buckets / HISTOGRAM_SAMPLES;
+        Ok(())
+    }
+
+    fn exemplar(
+        &mut self,
+        place: &Place,
+        timestamp_ms: i64,
+        value: f64,
+        labels: crate::model::Labels,
+    ) -> std::result::Result<(), RemoteReason> {
+        let timestamp = self.time(timestamp_ms)?;
+        let exemplar = Exemplar { labels, timestamp, value };
+        self.parts
+            .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)
+            .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
+        self.pending.exemplars += 1;
+        self.weight += HISTOGRAM_SAMPLES;
+        Ok(())
+    }
+
+    /// Version 2 describes each series; the families of classic histograms and summaries
+    /// are their common name.
+    fn describe_series(&mut self, place: &Place, metadata: &Metadata) {
+        if *metadata == Metadata::default() {
+            return;
+        }
+        let Some(name) = place.head.labels.get(METRIC_NAME) else { return };
+        let suffixes: &[&str] = match metadata.kind {
+            MetricType::Histogram | MetricType::GaugeHistogram => &["_bucket", "_count", "_sum"],
+            MetricType::Summary => &["_count", "_sum"],
+            _ => &[],
+        };
+        let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        self.describe(place.number, family, metadata);
+    }
+
+    fn describe(&mut self, number: u64, family: &str, metadata: &Metadata) {
+        let before = self.resolved.metadata.len();
+        match self.parts.note_metadata(&mut self.resolved, family, metadata) {
+            Ok(()) if self.resolved.metadata.len() == before => self.knew_metadata = true,
+            Ok(()) => self.weight += HISTOGRAM_SAMPLES,
+            Err(e) => {
+                let why = RemoteReason::Refused { why: e.to_string() };
+                self.refuse(number, || format!("{family:?}"), why, 1);
+            }
+        }
+    }
+}
+
+/// A start time in nanoseconds; one that cannot be is unknown.
+fn start(start_ms: i64) -> Timestamp {
+    start_ms.checked_mul(1_000_000).unwrap_or(0)
+}

@@ -1,0 +1,143 @@
+//! Metadata and exemplars: their part of the model, restarts, limits.
+
+use super::*;
+use crate::model::{Exemplar, Metadata, MetricType};
+
+/// What the database must know.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    exemplars: BTreeMap<Labels, BTreeMap<i64, Exemplar>>,
+    metadata: BTreeMap<String, Vec<Metadata>>,
+}
+
+fn exemplar(at: i64, trace: &str) -> Exemplar {
+    Exemplar { labels: Labels::from_pairs([("trace_id", trace)]).unwrap(), timestamp: at, value: at as f64 }
+}
+
+fn counter(help: &str) -> Metadata {
+    Metadata { kind: MetricType::Counter, help: help.to_owned(), unit: String::new() }
+}
+
+impl Model {
+    /// A batch with one of each, which the model takes over.
+    pub fn batch(&mut self, series: &Labels, at: i64) -> Batch {
+        let mut batch = Batch::new();
+        let exemplar = exemplar(at, "t");
+        batch.push_exemplar(series, exemplar.clone());
+        self.exemplars.entry(series.clone()).or_default().insert(at, exemplar);
+        let family = series.metric_name().unwrap();
+        let described = counter(&format!("help {}", at / SECOND % 3));
+        batch.push_metadata(family, described.clone());
+        let known = self.metadata.entry(family.to_owned()).or_default();
+        if !known.contains(&described) {
+            known.push(described);
+        }
+        batch
+    }
+
+    pub fn delete(&mut self, matcher: &Matcher, range: TimeRange) {
+        for (labels, list) in &mut self.exemplars {
+            list.retain(|t, _| !(range.contains(*t) && matcher.matches_labels(labels)));
+        }
+        self.exemplars.retain(|_, list| !list.is_empty());
+    }
+
+    pub fn check(&self, engine: &Engine, after: &Op) {
+        let any = [vec![Matcher::new("job", MatchOp::Regex, ".+").unwrap()]];
+        let expected: Vec<(Labels, Vec<Exemplar>)> =
+            self.exemplars.iter().map(|(l, list)| (l.clone(), list.values().cloned().collect())).collect();
+        assert_eq!(engine.exemplars(&any, TimeRange::ALL), expected, "exemplars after {after:?}");
+        let expected: Vec<(String, Vec<Metadata>)> = self.metadata.clone().into_iter().collect();
+        assert_eq!(engine.metadata(None), expected, "metadata after {after:?}");
+    }
+}
+
+#[test]
+fn notes_survive_a_flush_that_fails_at_any_call() {
+    for calls in 0..8 {
+        let mut harness = Harness::new();
+        harness.append(0, 0, 30, 5, &Value::Float(1.0));
+        harness.apply(&Op::Note { series: 0, at: 1 });
+        harness.apply(&Op::FailAt(calls));
+        harness.apply(&Op::Flush);
+        harness.apply(&Op::Note { series: 1, at: 2 });
+        harness.apply(&Op::Flush);
+        harness.apply(&Op::Crash);
+        harness.check(&Op::Crash);
+        harness.delete(Some(0), 0, 10);
+        harness.apply(&Op::Crash);
+        harness.check(&Op::Crash);
+        harness.apply(&Op::Flush);
+        harness.apply(&Op::Crash);
+        harness.check(&Op::Crash);
+        assert!(harness.engine().verify().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn metadata_that_is_known_costs_no_record() {
+    let harness = Harness::new();
+    let mut batch = Batch::new();
+    batch.push_metadata("m", counter("once"));
+    harness.engine().append(&batch).unwrap();
+    let records = harness.engine().stats().wal_records;
+    harness.engine().append(&batch).unwrap();
+    assert_eq!(harness.engine().stats().wal_records, records);
+}
+
+#[test]
+fn damaged_notes_are_found() {
+    let mut harness = Harness::new();
+    harness.apply(&Op::Note { series: 0, at: 1 });
+    harness.apply(&Op::Flush);
+    let mut bytes = harness.store.get(Family::Meta, b"mm0").unwrap().expect("the family is in the store");
+    *bytes.last_mut().unwrap() ^= 1;
+    harness.store.commit(vec![(b"mm0".to_vec(), Some(bytes))]).unwrap();
+    let report = harness.engine().verify().unwrap();
+    assert!(report.problems[0].contains("meta/mm0"), "{:?}", report.problems);
+    harness.engine = None;
+    let kv: Arc<dyn Kv> = harness.store.clone();
+    let opened = Engine::open_over(harness.dir.path(), kv, options(), Arc::new(ManualClock::new(0)));
+    assert!(matches!(opened.map(drop), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn bad_notes_refuse_the_batch() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let refused = |change: &dyn Fn(&mut Batch)| {
+        let mut batch = float_batch(0, &[1]);
+        change(&mut batch);
+        engine.append(&batch).unwrap_err().to_string()
+    };
+    let long = refused(&|b| b.push_exemplar(&labels(0), exemplar(YEAR_2024, &"x".repeat(121))));
+    assert!(long.contains("labels of 129 characters, the limit is 128"), "{long}");
+    let bare = refused(&|b| b.push_exemplar(&Labels::empty(), exemplar(YEAR_2024, "x")));
+    assert_eq!(bare, "an exemplar of a series without labels");
+    assert!(refused(&|b| b.push_metadata("", counter("x"))).contains("without a metric name"));
+    assert_eq!(engine.stats().samples, 0);
+}
+
+#[test]
+fn exemplars_past_the_retention_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let kv = Arc::new(MemoryKv::default());
+    let open = |kv: &Arc<MemoryKv>| {
+        let options = Options { retention: Duration::from_secs(300), ..options() };
+        Engine::open_over(dir.path(), kv.clone(), options, Arc::new(ManualClock::new(i64::MAX))).unwrap()
+    };
+    let engine = open(&kv);
+    let mut batch = float_batch(0, &[0]);
+    batch.push_exemplar(&labels(0), exemplar(YEAR_2024, "old"));
+    engine.append(&batch).unwrap();
+    engine.append(&float_batch(0, &[1000])).unwrap();
+    let mut batch = Batch::new();
+    batch.push_exemplar(&labels(0), exemplar(YEAR_2024 + SECOND, "late"));
+    batch.push_exemplar(&labels(0), exemplar(YEAR_2024 + 900 * SECOND, "new"));
+    let report = engine.append(&batch).unwrap();
+    assert_eq!((report.exemplars, report.too_old), (1, 1));
+    engine.flush().unwrap();
+    drop(engine);
+    let any = [vec![Matcher::new("job", MatchOp::Regex, ".+").unwrap()]];
+    let found = open(&kv).exemplars(&any, TimeRange::ALL);
+    assert_eq!(found, [(labels(0), vec![exemplar(YEAR_2024 + 900 * SECOND, "new")])]);
+}

@@ -1,0 +1,239 @@
+//! Remote-write requests against an engine.
+
+use super::*;
+use crate::engine::RemoteReport;
+use crate::model::MetricType;
+use crate::remote::wire::{put_any_double, put_bytes, put_double, put_integer, put_message};
+use crate::remote::{RemoteReason, RemoteVersion};
+
+const NOW: i64 = YEAR_2024 + 1_000 * SECOND;
+const NOW_MS: i64 = NOW / 1_000_000;
+
+fn engine(options: Options) -> (tempfile::TempDir, Engine) {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let engine = Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, clock).unwrap();
+    (dir, engine)
+}
+
+/// Appends a version 1 series to a request.
+fn put_series(out: &mut Vec<u8>, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
+    put_message(out, 1, |out| {
+        for (name, value) in labels {
+            put_message(out, 1, |out| {
+                put_bytes(out, 1, name.as_bytes());
+                put_bytes(out, 2, value.as_bytes());
+            });
+        }
+        for (timestamp_ms, value) in samples {
+            put_message(out, 2, |out| {
+                put_double(out, 1, *value);
+                put_integer(out, 2, *timestamp_ms as u64);
+            });
+        }
+    });
+}
+
+fn one(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_series(&mut out, labels, samples);
+    out
+}
+
+fn write(engine: &Engine, body: &[u8]) -> RemoteReport {
+    engine.write_remote(body, RemoteVersion::One).unwrap()
+}
+
+fn stored(engine: &Engine, job: &str) -> Vec<(i64, u64)> {
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", job)], TimeRange::ALL, 10).unwrap();
+    let Some(series) = found.first() else { return Vec::new() };
+    let run = view.read(series, TimeRange::ALL).unwrap();
+    run.timestamps.iter().map(|t| t / 1_000_000).zip(run.values.iter().map(|v| v.to_bits())).collect()
+}
+
+const UP: &[(&str, &str)] = &[("__name__", "up"), ("job", "a")];
+
+#[test]
+fn samples_keep_their_bits_and_may_come_late_and_twice() {
+    let (_dir, engine) = engine(options());
+    let stale = f64::from_bits(crate::model::STALE_NAN_BITS);
+    for _ in 0..2 {
+        let report = write(&engine, &one(UP, &[(NOW_MS, stale), (NOW_MS - 5, -0.0), (NOW_MS - 9, 1.5)]));
+        assert_eq!((report.samples, report.refused), (3, 0));
+    }
+    write(&engine, &one(UP, &[(NOW_MS - 9, 2.5)]));
+    let expected = [(NOW_MS - 9, 2.5f64), (NOW_MS - 5, -0.0), (NOW_MS, stale)].map(|(t, v)| (t, v.to_bits()));
+    assert_eq!(stored(&engine, "a"), expected);
+}
+
+#[test]
+fn what_is_invalid_is_told_and_the_rest_is_stored() {
+    let (_dir, engine) = engine(Options { retention: Duration::from_secs(600), ..options() });
+    let future = NOW_MS + 10 * 60 * 1000;
+    let mut body =
+        one(UP, &[(NOW_MS, 1.0), (future, 2.0), (future + 1, 3.0), (i64::MAX, 4.0), (i64::MIN, 5.0)]);
+    put_series(&mut body, &[("job", "a")], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]);
+    put_series(&mut body, &[("__name__", "up"), ("job", "b")], &[(NOW_MS, 7.0)]);
+    let report = write(&engine, &body);
+    assert_eq!((report.samples, report.refused, report.limited), (3, 5, 0));
+    let told: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            format!(
+                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future",
+                future + 1
+            ),
+            format!(
+                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future",
+                i64::MAX
+            ),
+            format!("series 1 up{{job=\"a\"}}: timestamp {} ms is out of range", i64::MIN),
+            "series 2 {job=\"a\"}: it has no label __name__".to_owned(),
+        ]
+    );
+    assert_eq!(stored(&engine, "b"), [(NOW_MS, 7.0f64.to_bits())]);
+    engine.append(&float_batch(3, &[1000])).unwrap();
+    let old = write(&engine, &one(UP, &[(NOW_MS - 601_000, 1.0)]));
+    assert!(matches!(old.refusals[0].reason, RemoteReason::TooOld { .. }), "{old:?}");
+}
+
+#[test]
+fn limits_that_pass_are_told_apart() {
+    let (_dir, engine) = engine(Options { active_series: 1, ..options() });
+    let mut body = one(UP, &[(NOW_MS, 1.0)]);
+    put_series(&mut body, &[("__name__", "up"), ("job", "b")], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]);
+    let report = write(&engine, &body);
+    assert_eq!((report.samples, report.refused, report.limited), (1, 2, 2));
+    let wide: Vec<(String, String)> = (0..100)
+        .map(|i| (format!("l{i:03}"), "x".to_owned()))
+        .chain([("__name__".to_owned(), "a".to_owned())])
+        .collect();
+    let mut wide: Vec<(&str, &str)> = wide.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    wide.sort_unstable();
+    let report = write(&engine, &one(&wide, &[(NOW_MS, 1.0)]));
+    assert_eq!((report.refused, report.limited), (1, 0), "too many labels never pass: {:?}", report.refusals);
+}
+
+#[test]
+fn a_broken_request_stores_nothing() {
+    let (_dir, engine) = engine(options());
+    let mut body = one(UP, &[(NOW_MS, 1.0)]);
+    body.extend_from_slice(&[0x0a, 0x7f, 1]);
+    let error = engine.write_remote(&body, RemoteVersion::One).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("the protobuf message is broken at byte {}: it ends inside a field", body.len() - 1)
+    );
+    assert!(stored(&engine, "a").is_empty());
+}
+
+#[test]
+fn many_samples_are_stored_in_pieces() {
+    let (_dir, engine) = engine(options());
+    let samples: Vec<(i64, f64)> = (0..250_000).map(|i| (NOW_MS - 250_000 + i, i as f64)).collect();
+    assert_eq!(write(&engine, &one(UP, &samples)).samples, 250_000);
+    assert_eq!(stored(&engine, "a").len(), 250_000);
+    // Two bytes a sample, all at time 0: what costs a sender nothing must cost little here.
+    let mut body = one(UP, &[]);
+    let tiny = [0x12, 0].repeat(150_000);
+    let mut inner = body.split_off(2);
+    inner.extend_from_slice(&tiny);
+    let mut body = Vec::new();
+    put_bytes(&mut body, 1, &inner);
+    assert_eq!(write(&engine, &body).samples, 150_000);
+    assert_eq!(stored(&engine, "a").len(), 250_001);
+}
+
+#[test]
+fn version_two_brings_exemplars_and_metadata() {
+    let (_dir, engine) = engine(options());
+    let symbols = ["", "__name__", "http_bucket", "job", "a", "trace_id", "t1", "Sizes.", "bytes"];
+    let mut body = Vec::new();
+    symbols.iter().for_each(|s| put_bytes(&mut body, 4, s.as_bytes()));
+    let series = |out: &mut Vec<u8>, both: bool| {
+        put_bytes(out, 1, &[1, 2, 3, 4]);
+        put_message(out, 2, |out| {
+            put_double(out, 1, 4.0);
+            put_integer(out, 2, NOW_MS as u64);
+            put_integer(out, 3, NOW_MS as u64 - 1000);
+        });
+        if both {
+            put_message(out, 3, |out| put_any_double(out, 2, 0.0));
+        }
+        put_message(out, 4, |out| {
+            put_bytes(out, 1, &[5, 6]);
+            put_double(out, 2, 0.25);
+            put_integer(out, 3, NOW_MS as u64 - 3);
+        });
+        put_message(out, 5, |out| {
+            put_integer(out, 1, 3);
+            put_integer(out, 3, 7);
+            put_integer(out, 4, 8);
+        });
+    };
+    put_message(&mut body, 5, |out| series(out, false));
+    put_message(&mut body, 5, |out| series(out, true));
+    put_message(&mut body, 5, |out| put_bytes(out, 1, &[1, 2]));
+    let report = engine.write_remote(&body, RemoteVersion::Two).unwrap();
+    assert_eq!((report.samples, report.exemplars, report.refused), (1, 1, 3));
+    let told: Vec<String> = report.refusals.iter().map(|r| r.reason.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "it has samples and histograms; only one of them is allowed",
+            "it has neither samples nor histograms"
+        ]
+    );
+    let metadata = engine.metadata(Some("http"));
+    let entry = &metadata[0].1[0];
+    assert_eq!((entry.kind, &*entry.help, &*entry.unit), (MetricType::Histogram, "Sizes.", "bytes"));
+    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL);
+    assert_eq!((found[0].1[0].value, found[0].1[0].timestamp), (0.25, NOW - 3_000_000));
+}
+
+#[test]
+fn histograms_and_start_times_are_stored() {
+    let (_dir, engine) = engine(options());
+    let mut body = Vec::new();
+    ["", "__name__", "sizes", "job", "a"].iter().for_each(|s| put_bytes(&mut body, 4, s.as_bytes()));
+    let histogram = |out: &mut Vec<u8>, count: u64, at: i64| {
+        put_message(out, 3, |out| {
+            put_integer(out, 1, count);
+            put_double(out, 3, 9.5);
+            put_message(out, 11, |out| put_integer(out, 2, 2));
+            put_bytes(out, 12, &[6, 0]);
+            put_integer(out, 15, at as u64);
+            put_integer(out, 17, NOW_MS as u64 - 5_000);
+        });
+    };
+    put_message(&mut body, 5, |out| {
+        put_bytes(out, 1, &[1, 2, 3, 4]);
+        histogram(out, 6, NOW_MS);
+        histogram(out, 7, NOW_MS + 1);
+    });
+    let report = engine.write_remote(&body, RemoteVersion::Two).unwrap();
+    assert_eq!((report.histograms, report.refused), (1, 1));
+    let told = report.refusals[0].to_string();
+    assert!(told.ends_with("ms: the buckets hold 6 observations, the count is 7"), "{told}");
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", "a")], TimeRange::ALL, 10).unwrap();
+    let run = view.read(&found[0], TimeRange::ALL).unwrap();
+    assert_eq!((run.len(), run.starts.as_slice()), (1, &[NOW - 5 * SECOND][..]));
+    let stored = &run.histograms[0].1;
+    assert_eq!((stored.count, stored.sum, stored.positive_buckets.as_slice()), (6.0, 9.5, &[3.0, 3.0][..]));
+}
+
+#[test]
+fn a_series_that_left_the_head_comes_back() {
+    let (_dir, engine) = engine(options());
+    write(&engine, &one(UP, &[(NOW_MS, 1.0)]));
+    for i in 0..4 {
+        engine.append(&float_batch(3, &[i])).unwrap();
+        engine.flush().unwrap();
+    }
+    assert_eq!(engine.stats().head_series, 1, "the idle series has retired");
+    write(&engine, &one(UP, &[(NOW_MS + 1, 2.0)]));
+    assert_eq!(stored(&engine, "a").len(), 2);
+}

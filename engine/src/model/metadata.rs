@@ -1,0 +1,85 @@
+//! What a metric is: its type, its help text, its unit.
+
+/// The type that a writer gave a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum MetricType {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// Only rises, or starts again at zero.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts of observations by size.
+    Histogram,
+    /// Counts by size that may fall.
+    GaugeHistogram,
+    /// Quantiles that the writer computed.
+    Summary,
+    /// A constant 1 whose labels are the message.
+    Info,
+    /// One of several states.
+    StateSet,
+}
+
+impl MetricType {
+    /// All types, in the order of their codes.
+    pub const ALL: [MetricType; 8] = [
+        MetricType::Unknown,
+        MetricType::Counter,
+        MetricType::Gauge,
+        MetricType::Histogram,
+        MetricType::GaugeHistogram,
+        MetricType::Summary,
+        MetricType::Info,
+        MetricType::StateSet,
+    ];
+
+    /// Its number, in records and in remote write alike.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The type with a number.
+    pub fn from_code(code: u8) -> Option<MetricType> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// Its name, as OpenMetrics and Prometheus write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricType::Unknown => "unknown",
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::GaugeHistogram => "gaugehistogram",
+            MetricType::Summary => "summary",
+            MetricType::Info => "info",
+            MetricType::StateSet => "stateset",
+        }
+    }
+}
+
+/// One description of a metric. Writers may disagree, so a metric can have several.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Metadata {
+    /// Its type.
+    pub kind: MetricType,
+    /// What it means, for people.
+    pub help: String,
+    /// Its unit; often empty, since names end in it.
+    pub unit: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_round_trip() {
+        for (code, kind) in (0..).zip(MetricType::ALL) {
+            assert_eq!((kind.code(), MetricType::from_code(code)), (code, Some(kind)), "{}", kind.as_str());
+        }
+        assert_eq!(MetricType::from_code(8), None);
+    }
+}

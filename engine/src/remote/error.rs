@@ -1,0 +1,123 @@
+//! Why a series or a sample of a request is refused, in words that name it.
+
+use crate::model::HistogramError;
+
+/// What is wrong with a label set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelFault {
+    /// There is no `__name__`.
+    #[error("it has no label __name__")]
+    NoMetricName,
+    /// A name is empty.
+    #[error("the name of label {at} is empty")]
+    EmptyName {
+        /// Which label, from 1.
+        at: usize,
+    },
+    /// A value is empty.
+    #[error("the value of label {name:?} is empty")]
+    EmptyValue {
+        /// The label.
+        name: String,
+    },
+    /// A name occurs twice.
+    #[error("label name {name:?} occurs twice")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// Names do not ascend.
+    #[error("label names are not sorted: {name:?} comes after {previous:?}")]
+    Unsorted {
+        /// The name that is out of place.
+        name: String,
+        /// The one before.
+        previous: String,
+    },
+    /// A name or value is not UTF-8.
+    #[error("label {at} is not valid UTF-8")]
+    NotUtf8 {
+        /// Which label, from 1.
+        at: usize,
+    },
+    /// More labels than a series may have.
+    #[error("it has {found} labels, the limit is {limit}")]
+    TooMany {
+        /// Labels found.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Names and values are too long together.
+    #[error("its labels have {bytes} bytes, the limit is {limit}")]
+    TooLong {
+        /// Bytes found.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A reference to a symbol that the request does not have.
+    #[error("symbol {index} does not exist, the request has {symbols}")]
+    Symbol {
+        /// The reference.
+        index: u64,
+        /// How many symbols there are.
+        symbols: usize,
+    },
+    /// References do not come in pairs.
+    #[error("its label references do not come in pairs")]
+    Unpaired,
+}
+
+/// Why a sample, a series or a description was not stored.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteReason {
+    /// The label set is invalid.
+    #[error("{0}")]
+    Labels(#[from] LabelFault),
+    /// The histogram is invalid.
+    #[error("histogram at {timestamp_ms} ms: {fault}")]
+    Histogram {
+        /// Its time.
+        timestamp_ms: i64,
+        /// What is wrong.
+        fault: HistogramError,
+    },
+    /// The exemplar's labels are invalid.
+    #[error("exemplar: {0}")]
+    Exemplar(LabelFault),
+    /// The sample lies too far in the future.
+    #[error("timestamp {timestamp_ms} ms is more than 10 minutes in the future")]
+    Future {
+        /// Its time.
+        timestamp_ms: i64,
+    },
+    /// The sample is past the retention.
+    #[error("timestamp {timestamp_ms} ms is older than the retention (limit {limit_ms} ms)")]
+    TooOld {
+        /// Its time.
+        timestamp_ms: i64,
+        /// The oldest time that is kept.
+        limit_ms: i64,
+    },
+    /// The time cannot be counted in nanoseconds.
+    #[error("timestamp {timestamp_ms} ms is out of range")]
+    Time {
+        /// Its time.
+        timestamp_ms: i64,
+    },
+    /// Version 2: both samples and histograms.
+    #[error("it has samples and histograms; only one of them is allowed")]
+    Mixed,
+    /// Version 2: neither.
+    #[error("it has neither samples nor histograms")]
+    Empty,
+    /// The database refused.
+    #[error("{why}")]
+    Refused {
+        /// Its words.
+        why: String,
+    },
+}

@@ -1,0 +1,156 @@
+//! Native histograms on the wire: from bucket deltas to counts, checked, and back.
+//!
+//! # Format
+//! ```text
+//! 1 count (varint) | 2 count (double)        9 negative deltas (sint64, packed)
+//! 3 sum            4 schema (sint32)        10 negative counts (double, packed)
+//! 5 zero threshold                          11, 12, 13 the same for positive buckets
+//! 6 zero count (varint) | 7 (double)        14 reset hint   15 time, ms
+//! 8 negative spans                          16 custom bounds   17 start time, ms (version 2)
+//! span: 1 offset (sint32), 2 length
+//! ```
+//! Integer histograms (field 1) count in deltas: each bucket as the difference to the one
+//! before, the first one absolute. Float histograms (field 2) have absolute counts.
+
+use crate::codec::varint::unzigzag;
+use crate::model::{Histogram, HistogramError, ResetHint, Span};
+use crate::remote::wire::{self, Fields, WireError};
+
+/// A histogram with its times, as sent; not yet checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WireHistogram {
+    /// The histogram, counts absolute.
+    pub histogram: Histogram,
+    /// Whether it counts in floats; integer ones must add up exactly.
+    pub is_float: bool,
+    /// Its time.
+    pub timestamp_ms: i64,
+    /// When its counting began; 0 where unknown.
+    pub start_ms: i64,
+}
+
+/// One side of zero while it is read: deltas and counts may both be there.
+#[derive(Default)]
+struct Side {
+    spans: Vec<Span>,
+    deltas: Vec<f64>,
+    total: i64,
+    counts: Vec<f64>,
+}
+
+impl Side {
+    fn push_delta(&mut self, delta: u64) {
+        self.total = self.total.wrapping_add(unzigzag(delta));
+        self.deltas.push(self.total as f64);
+    }
+
+    fn finish(self, is_float: bool) -> (Vec<Span>, Vec<f64>) {
+        (self.spans, if is_float { self.counts } else { self.deltas })
+    }
+}
+
+/// Reads one histogram message.
+///
+/// # Errors
+/// The message is broken.
+pub fn decode(fields: Fields<'_>) -> Result<WireHistogram, WireError> {
+    let mut read = WireHistogram::default();
+    let (mut negative, mut positive) = (Side::default(), Side::default());
+    for field in fields {
+        let field = field?;
+        let h = &mut read.histogram;
+        match field.number {
+            1 => (read.is_float, h.count) = (false, field.varint()? as f64),
+            2 => (read.is_float, h.count) = (true, field.double()?),
+            3 => h.sum = field.double()?,
+            4 => h.schema = unzigzag(field.varint()?) as i32,
+            5 => h.zero_threshold = field.double()?,
+            6 => h.zero_count = field.varint()? as f64,
+            7 => h.zero_count = field.double()?,
+            8 => negative.spans.push(span(field.message()?)?),
+            9 => field.varints(|delta| negative.push_delta(delta))?,
+            10 => field.doubles(|count| negative.counts.push(count))?,
+            11 => positive.spans.push(span(field.message()?)?),
+            12 => field.varints(|delta| positive.push_delta(delta))?,
+            13 => field.doubles(|count| positive.counts.push(count))?,
+            14 => h.reset_hint = hint(field.varint()?),
+            15 => read.timestamp_ms = field.varint()? as i64,
+            16 => field.doubles(|bound| h.custom_values.push(bound))?,
+            17 => read.start_ms = field.varint()? as i64,
+            _ => {}
+        }
+    }
+    let h = &mut read.histogram;
+    (h.negative_spans, h.negative_buckets) = negative.finish(read.is_float);
+    (h.positive_spans, h.positive_buckets) = positive.finish(read.is_float);
+    Ok(read)
+}
+
+fn span(fields: Fields<'_>) -> Result<Span, WireError> {
+    let mut span = Span { offset: 0, length: 0 };
+    for field in fields {
+        let field = field?;
+        match field.number {
+            1 => span.offset = unzigzag(field.varint()?) as i32,
+            2 => span.length = field.varint()? as u32,
+            _ => {}
+        }
+    }
+    Ok(span)
+}
+
+/// Hints that a later version may add say nothing that is known.
+fn hint(code: u64) -> ResetHint {
+    match code {
+        1 => ResetHint::Reset,
+        2 => ResetHint::NotReset,
+        3 => ResetHint::Gauge,
+        _ => ResetHint::Unknown,
+    }
+}
+
+impl WireHistogram {
+    /// Whether it follows the rules for histograms; of whole counts also that they add up.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check(&self) -> Result<(), HistogramError> {
+        self.histogram.validate()?;
+        if self.is_float { Ok(()) } else { self.histogram.validate_total() }
+    }
+}
+
+/// Appends the fields of a histogram in its float form, which says every histogram.
+pub fn encode(out: &mut Vec<u8>, h: &Histogram, timestamp_ms: i64) {
+    // The member of a `oneof` tells the form, so it is written even when it is 0.
+    wire::put_any_double(out, 2, h.count);
+    wire::put_double(out, 3, h.sum);
+    wire::put_zigzag(out, 4, i64::from(h.schema));
+    wire::put_double(out, 5, h.zero_threshold);
+    wire::put_any_double(out, 7, h.zero_count);
+    put_spans(out, 8, &h.negative_spans);
+    wire::put_doubles(out, 10, &h.negative_buckets);
+    put_spans(out, 11, &h.positive_spans);
+    wire::put_doubles(out, 13, &h.positive_buckets);
+    let hint = match h.reset_hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NotReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    wire::put_integer(out, 14, hint);
+    wire::put_integer(out, 15, timestamp_ms as u64);
+    wire::put_doubles(out, 16, &h.custom_values);
+}
+
+fn put_spans(out: &mut Vec<u8>, number: u32, spans: &[Span]) {
+    for span in spans {
+        wire::put_message(out, number, |out| {
+            wire::put_zigzag(out, 1, i64::from(span.offset));
+            wire::put_integer(out, 2, u64::from(span.length));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

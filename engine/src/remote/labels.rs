@@ -1,0 +1,84 @@
+//! Label sets on the wire: their bytes as a key, and the checked set.
+
+use crate::model::{Labels, METRIC_NAME};
+use crate::remote::LABEL_BYTES_MAX;
+use crate::remote::error::LabelFault;
+use crate::remote::wire::{Fields, WireError};
+
+/// Name and value, as sent.
+pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// Reads one label message.
+pub(super) fn pair(fields: Fields<'_>) -> Result<Pair<'_>, WireError> {
+    let mut pair: Pair<'_> = (b"", b"");
+    for field in fields {
+        let field = field?;
+        match field.number {
+            1 => pair.0 = field.bytes()?,
+            2 => pair.1 = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok(pair)
+}
+
+/// Calls `visit` with the pairs that `refs`, a run of varints, names.
+pub(super) fn resolve<'a>(
+    refs: &[u8],
+    symbols: &[&'a [u8]],
+    mut visit: impl FnMut(Pair<'a>),
+) -> Result<(), LabelFault> {
+    let mut run = Fields::new(refs);
+    let mut next = || {
+        // Opening the series has read them before: they are whole.
+        let index = run.next_varint().ok().flatten()?;
+        let symbol = usize::try_from(index).ok().and_then(|at| symbols.get(at).copied());
+        Some(symbol.ok_or(LabelFault::Symbol { index, symbols: symbols.len() }))
+    };
+    while let Some(name) = next() {
+        let value = next().ok_or(LabelFault::Unpaired)?;
+        visit((name?, value?));
+    }
+    Ok(())
+}
+
+/// The set of a series: names sorted and unique, nothing empty, a metric name.
+pub(super) fn series_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
+    let labels = checked(pairs, true)?;
+    if labels.get(METRIC_NAME).is_none() {
+        return Err(LabelFault::NoMetricName);
+    }
+    Ok(labels)
+}
+
+/// The set of an exemplar, in any order.
+pub(super) fn exemplar_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
+    checked(pairs, false)
+}
+
+fn checked(pairs: &[Pair<'_>], must_be_sorted: bool) -> Result<Labels, LabelFault> {
+    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > LABEL_BYTES_MAX {
+        return Err(LabelFault::TooLong { bytes, limit: LABEL_BYTES_MAX });
+    }
+    let mut texts: Vec<(&str, &str)> = Vec::with_capacity(pairs.len());
+    for (at, (name, value)) in (1..).zip(pairs) {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| LabelFault::NotUtf8 { at });
+        let (name, value) = (text(name)?, text(value)?);
+        if name.is_empty() {
+            return Err(LabelFault::EmptyName { at });
+        }
+        if value.is_empty() {
+            return Err(LabelFault::EmptyValue { name: name.to_owned() });
+        }
+        texts.push((name, value));
+    }
+    if must_be_sorted && let Some(pair) = texts.windows(2).find(|pair| pair[0].0 > pair[1].0) {
+        return Err(LabelFault::Unsorted { name: pair[1].0.to_owned(), previous: pair[0].0.to_owned() });
+    }
+    texts.sort_unstable();
+    if let Some(pair) = texts.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(LabelFault::Duplicate { name: pair[0].0.to_owned() });
+    }
+    Ok(Labels::from_pairs(texts).expect("names are unique and not empty"))
+}

@@ -1,0 +1,367 @@
+//! Walking a request: its series one by one, and the points of each.
+
+use std::borrow::Cow;
+
+use crate::codec::varint;
+use crate::model::{Labels, Metadata, MetricType};
+use crate::remote::error::LabelFault;
+use crate::remote::histogram::{self, WireHistogram};
+use crate::remote::labels::{self, Pair};
+use crate::remote::wire::{Field, Fields, WireError, WireFault};
+use crate::remote::{RemoteVersion, SYMBOLS_MAX};
+
+/// A request of either version.
+#[derive(Debug)]
+pub struct Request<'a> {
+    version: RemoteVersion,
+    body: &'a [u8],
+    symbols: Vec<&'a [u8]>,
+}
+
+/// What stands at the top of a request.
+#[derive(Debug)]
+pub enum Item<'r, 'a> {
+    /// A series.
+    Series(Series<'r, 'a>),
+    /// What a metric family is (version 1).
+    Metadata(Cow<'a, str>, Metadata),
+}
+
+/// What a series holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Point {
+    /// A float.
+    Sample {
+        /// Milliseconds.
+        timestamp_ms: i64,
+        /// When its counting began; 0 where unknown.
+        start_ms: i64,
+        /// The value.
+        value: f64,
+    },
+    /// A native histogram, not yet checked.
+    Histogram(Box<WireHistogram>),
+    /// An exemplar.
+    Exemplar {
+        /// Milliseconds.
+        timestamp_ms: i64,
+        /// The value.
+        value: f64,
+        /// Its labels, or what is wrong with them.
+        labels: Result<Labels, LabelFault>,
+    },
+    /// What the series' metric is (version 2).
+    Metadata(Result<Metadata, LabelFault>),
+}
+
+/// How many points a series holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Floats.
+    pub samples: u64,
+    /// Histograms.
+    pub histograms: u64,
+}
+
+/// One series of a request.
+#[derive(Debug)]
+pub struct Series<'r, 'a> {
+    request: &'r Request<'a>,
+    fields: Fields<'a>,
+    /// The bytes of all its label fields (version 1) or references (version 2).
+    labels: Cow<'a, [u8]>,
+    /// How many points it holds.
+    pub counts: Counts,
+}
+
+impl<'a> Request<'a> {
+    /// Reads what must be known before the series: the symbols of version 2.
+    ///
+    /// # Errors
+    /// The message is broken, or has fields of the other version.
+    pub fn open(version: RemoteVersion, body: &'a [u8]) -> Result<Self, WireError> {
+        let mut symbols = Vec::new();
+        for field in Fields::new(body) {
+            let field = field?;
+            let is_foreign = match version {
+                RemoteVersion::One => matches!(field.number, 4 | 5),
+                RemoteVersion::Two => matches!(field.number, 1..=3),
+            };
+            if is_foreign {
+                return Err(fault(&field, WireFault::Version { number: field.number }));
+            }
+            if version == RemoteVersion::Two && field.number == 4 {
+                if symbols.len() == SYMBOLS_MAX {
+                    return Err(fault(&field, WireFault::Symbols { limit: SYMBOLS_MAX }));
+                }
+                symbols.push(field.bytes()?);
+            }
+        }
+        Ok(Request { version, body, symbols })
+    }
+
+    /// Its series and metadata in order.
+    pub fn items(&self) -> impl Iterator<Item = Result<Item<'_, 'a>, WireError>> {
+        Fields::new(self.body).filter_map(|field| match field {
+            Ok(field) => self.item(&field).transpose(),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn item(&self, field: &Field<'a>) -> Result<Option<Item<'_, 'a>>, WireError> {
+        Ok(match (self.version, field.number) {
+            (RemoteVersion::One, 1) | (RemoteVersion::Two, 5) => {
+                Some(Item::Series(Series::open(self, field.message()?)?))
+            }
+            (RemoteVersion::One, 3) => {
+                let (family, metadata) = metadata(field.message()?)?;
+                Some(Item::Metadata(family, metadata))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn fault(field: &Field<'_>, fault: WireFault) -> WireError {
+    WireError { offset: field.offset, fault }
+}
+
+fn metadata(fields: Fields<'_>) -> Result<(Cow<'_, str>, Metadata), WireError> {
+    let mut family: &[u8] = b"";
+    let mut found = Metadata::default();
+    for field in fields {
+        let field = field?;
+        match field.number {
+            1 => found.kind = metric_type(field.varint()?),
+            2 => family = field.bytes()?,
+            4 => found.help = String::from_utf8_lossy(field.bytes()?).into_owned(),
+            5 => found.unit = String::from_utf8_lossy(field.bytes()?).into_owned(),
+            _ => {}
+        }
+    }
+    Ok((String::from_utf8_lossy(family), found))
+}
+
+/// A type that a later version may add is unknown to this one.
+fn metric_type(code: u64) -> MetricType {
+    u8::try_from(code).ok().and_then(MetricType::from_code).unwrap_or_default()
+}
+
+impl<'r, 'a> Series<'r, 'a> {
+    /// Finds the labels and counts the points. Labels mostly come first and in one piece;
+    /// then nothing is copied.
+    fn open(request: &'r Request<'a>, fields: Fields<'a>) -> Result<Self, WireError> {
+        let (samples, histograms) = match request.version {
+            RemoteVersion::One => (2, 4),
+            RemoteVersion::Two => (2, 3),
+        };
+        let mut counts = Counts::default();
+        let mut run = LabelRun::default();
+        let mut walk = fields.clone();
+        let mut start = 0;
+        while let Some(field) = walk.next() {
+            let field = field?;
+            match field.number {
+                1 if request.version == RemoteVersion::One => {
+                    run.add(&fields, start, walk.position());
+                }
+                1 => run.add_refs(&fields, &field)?,
+                number if number == samples => counts.samples += 1,
+                number if number == histograms => counts.histograms += 1,
+                _ => {}
+            }
+            start = walk.position();
+        }
+        let labels = run.finish(&fields);
+        Ok(Series { request, fields, labels, counts })
+    }
+
+    /// Bytes that name the series: equal bytes of one version are equal labels. Version 1:
+    /// the label fields as sent. Version 2: the canonical form, made in `scratch`, since a
+    /// reference means something else in each request.
+    ///
+    /// # Errors
+    /// A reference leads nowhere.
+    pub fn key<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], LabelFault> {
+        if self.request.version == RemoteVersion::One {
+            return Ok(&self.labels);
+        }
+        scratch.clear();
+        labels::resolve(&self.labels, &self.request.symbols, |(name, value)| {
+            for text in [name, value] {
+                varint::write(scratch, text.len() as u64);
+                scratch.extend_from_slice(text);
+            }
+        })?;
+        Ok(scratch)
+    }
+
+    /// The label set.
+    ///
+    /// # Errors
+    /// It breaks a rule.
+    pub fn labels(&self) -> Result<Labels, LabelFault> {
+        labels::series_labels(&self.pairs()?)
+    }
+
+    /// Its labels as far as they can be read, for messages.
+    pub fn describe(&self) -> String {
+        const SHOWN_MAX: usize = 200;
+        let pairs = self.pairs().unwrap_or_default();
+        let text: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| {
+                format!("{}={:?}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+            })
+            .collect();
+        let text = format!("{{{}}}", text.join(", "));
+        match text.char_indices().nth(SHOWN_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
+    fn pairs(&self) -> Result<Vec<Pair<'_>>, LabelFault> {
+        let mut pairs = Vec::new();
+        match self.request.version {
+            // Opening the series walked over these bytes, but not into the labels.
+            RemoteVersion::One => pairs.extend(
+                Fields::new(&self.labels)
+                    .filter_map(Result::ok)
+                    .map(|field| field.message().and_then(labels::pair).unwrap_or((b"", b""))),
+            ),
+            RemoteVersion::Two => {
+                labels::resolve(&self.labels, &self.request.symbols, |pair| pairs.push(pair))?;
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Calls `visit` with each point, in the order sent.
+    ///
+    /// # Errors
+    /// The message is broken; points before the fault have been visited.
+    pub fn for_each_point(&self, mut visit: impl FnMut(Point)) -> Result<(), WireError> {
+        for field in self.fields.clone() {
+            let field = field?;
+            let point = match (self.request.version, field.number) {
+                (_, 2) => sample(&field)?,
+                (RemoteVersion::One, 4) | (RemoteVersion::Two, 3) => {
+                    Point::Histogram(Box::new(histogram::decode(field.message()?)?))
+                }
+                (RemoteVersion::One, 3) | (RemoteVersion::Two, 4) => self.exemplar(field.message()?)?,
+                (RemoteVersion::Two, 5) => Point::Metadata(self.metadata(field.message()?)?),
+                _ => continue,
+            };
+            visit(point);
+        }
+        Ok(())
+    }
+
+    fn exemplar(&self, fields: Fields<'a>) -> Result<Point, WireError> {
+        let (mut pairs, mut refs) = (Vec::new(), Vec::new());
+        let (mut timestamp_ms, mut value) = (0, 0.0);
+        for field in fields {
+            let field = field?;
+            match field.number {
+                1 if self.request.version == RemoteVersion::One => {
+                    pairs.push(labels::pair(field.message()?)?)
+                }
+                1 => field.varints(|v| varint::write(&mut refs, v))?,
+                2 => value = field.double()?,
+                3 => timestamp_ms = field.varint()? as i64,
+                _ => {}
+            }
+        }
+        let resolved = labels::resolve(&refs, &self.request.symbols, |pair| pairs.push(pair));
+        let labels = resolved.and_then(|()| labels::exemplar_labels(&pairs));
+        Ok(Point::Exemplar { timestamp_ms, value, labels })
+    }
+
+    fn metadata(&self, fields: Fields<'a>) -> Result<Result<Metadata, LabelFault>, WireError> {
+        let mut kind = MetricType::Unknown;
+        let (mut help, mut unit) = (0, 0);
+        for field in fields {
+            let field = field?;
+            match field.number {
+                1 => kind = metric_type(field.varint()?),
+                3 => help = field.varint()?,
+                4 => unit = field.varint()?,
+                _ => {}
+            }
+        }
+        Ok(self.symbol(help).and_then(|help| Ok(Metadata { kind, help, unit: self.symbol(unit)? })))
+    }
+
+    fn symbol(&self, index: u64) -> Result<String, LabelFault> {
+        let symbols = &self.request.symbols;
+        let found = usize::try_from(index).ok().and_then(|at| symbols.get(at));
+        match found {
+            Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            // The first symbol is "" by rule, and nothing refers to it but nothing.
+            None if index == 0 => Ok(String::new()),
+            None => Err(LabelFault::Symbol { index, symbols: symbols.len() }),
+        }
+    }
+}
+
+#[inline]
+fn sample(field: &Field<'_>) -> Result<Point, WireError> {
+    let (mut timestamp_ms, mut start_ms, mut value) = (0, 0, 0.0);
+    for field in field.message()? {
+        let field = field?;
+        match field.number {
+            1 => value = field.double()?,
+            2 => timestamp_ms = field.varint()? as i64,
+            3 => start_ms = field.varint()? as i64,
+            _ => {}
+        }
+    }
+    Ok(Point::Sample { timestamp_ms, start_ms, value })
+}
+
+/// Label fields of one series: a span of it while they lie side by side, else a copy.
+#[derive(Default)]
+struct LabelRun {
+    span: Option<(usize, usize)>,
+    scattered: Vec<u8>,
+}
+
+impl LabelRun {
+    /// Adds the bytes of `message` from `start` to `end`.
+    fn add(&mut self, message: &Fields<'_>, start: usize, end: usize) {
+        match &mut self.span {
+            None if self.scattered.is_empty() => self.span = Some((start, end)),
+            Some(span) if span.1 == start => span.1 = end,
+            _ => {
+                self.scatter(message);
+                self.scattered.extend_from_slice(message.slice(start, end));
+            }
+        }
+    }
+
+    /// Adds a field of references, which in its packed form is a run of varints already.
+    fn add_refs(&mut self, message: &Fields<'_>, field: &Field<'_>) -> Result<(), WireError> {
+        field.varints(|_| ())?;
+        if let (Ok(packed), None, true) = (field.bytes(), self.span, self.scattered.is_empty()) {
+            let start = field.body_offset - message.base();
+            self.span = Some((start, start + packed.len()));
+            return Ok(());
+        }
+        self.scatter(message);
+        field.varints(|v| varint::write(&mut self.scattered, v))
+    }
+
+    fn scatter(&mut self, message: &Fields<'_>) {
+        if let Some((start, end)) = self.span.take() {
+            self.scattered.extend_from_slice(message.slice(start, end));
+        }
+    }
+
+    fn finish<'a>(self, message: &Fields<'a>) -> Cow<'a, [u8]> {
+        match self.span {
+            Some((start, end)) => Cow::Borrowed(message.slice(start, end)),
+            None => Cow::Owned(self.scattered),
+        }
+    }
+}

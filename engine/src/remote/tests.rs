@@ -1,0 +1,258 @@
+//! Requests of both versions: built by hand, odd, and hostile.
+
+use proptest::prelude::*;
+
+use super::wire::{put_bytes, put_double, put_integer, put_message};
+use super::*;
+use crate::model::{Labels, MetricType};
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn put_labels(out: &mut Vec<u8>, pairs: Pairs<'_>) {
+    for (name, value) in pairs {
+        put_message(out, 1, |out| {
+            put_bytes(out, 1, name.as_bytes());
+            put_bytes(out, 2, value.as_bytes());
+        });
+    }
+}
+
+fn put_sample(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
+    put_message(out, 2, |out| {
+        put_double(out, 1, value);
+        put_integer(out, 2, timestamp_ms as u64);
+    });
+}
+
+fn one(pairs: Pairs<'_>, samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_message(&mut out, 1, |out| {
+        put_labels(out, pairs);
+        samples.iter().for_each(|(t, v)| put_sample(out, *t, *v));
+    });
+    out
+}
+
+fn two(symbols: &[&str], refs: &[u8], samples: &[(i64, f64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    symbols.iter().for_each(|s| put_bytes(&mut out, 4, s.as_bytes()));
+    put_message(&mut out, 5, |out| {
+        put_bytes(out, 1, refs);
+        samples.iter().for_each(|(t, v)| put_sample(out, *t, *v));
+    });
+    out
+}
+
+const UP: Pairs<'static> = &[("__name__", "up"), ("job", "a")];
+
+fn up() -> Labels {
+    Labels::from_pairs(UP.iter().copied()).unwrap()
+}
+
+/// The only series of a request: labels, key, points.
+fn series(version: RemoteVersion, body: &[u8]) -> (Result<Labels, LabelFault>, Vec<u8>, Vec<Point>) {
+    let request = Request::open(version, body).unwrap();
+    let items: Vec<Item<'_, '_>> = request.items().collect::<Result<_, _>>().unwrap();
+    let [Item::Series(series)] = &items[..] else { panic!("{items:?}") };
+    let (mut scratch, mut points) = (Vec::new(), Vec::new());
+    let key = series.key(&mut scratch).map(<[u8]>::to_vec).unwrap_or_default();
+    series.for_each_point(|point| points.push(point)).unwrap();
+    (series.labels(), key, points)
+}
+
+fn floats(samples: &[(i64, f64)]) -> Vec<Point> {
+    let point = |(timestamp_ms, value): &(i64, f64)| Point::Sample {
+        timestamp_ms: *timestamp_ms,
+        start_ms: 0,
+        value: *value,
+    };
+    samples.iter().map(point).collect()
+}
+
+#[test]
+fn golden_request_of_version_one() {
+    let body = one(UP, &[(1000, 1.0), (-5, 0.0)]);
+    let expected = b"\x0a\x35\x0a\x0e\x0a\x08__name__\x12\x02up\x0a\x08\x0a\x03job\x12\x01a\
+        \x12\x0c\x09\0\0\0\0\0\0\xf0\x3f\x10\xe8\x07\x12\x0b\x10\xfb\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    assert_eq!(body, expected, "{}", body.escape_ascii());
+    let (labels, key, points) = series(RemoteVersion::One, &body);
+    assert_eq!(labels, Ok(up()));
+    assert_eq!(key, body[2..28], "the label fields as sent");
+    assert_eq!(points, floats(&[(1000, 1.0), (-5, 0.0)]));
+}
+
+#[test]
+fn version_two_names_its_symbols() {
+    let symbols = ["", "__name__", "up", "job", "a"];
+    let (labels, key, points) = series(RemoteVersion::Two, &two(&symbols, &[1, 2, 3, 4], &[(1, 2.0)]));
+    assert_eq!((labels, points), (Ok(up()), floats(&[(1, 2.0)])));
+    assert_eq!(key, up().as_bytes());
+    // The same labels by other references, not packed, in wide varints, and split in two.
+    let mut body = Vec::new();
+    ["", "a", "job", "up", "__name__"].iter().for_each(|s| put_bytes(&mut body, 4, s.as_bytes()));
+    put_message(&mut body, 5, |out| {
+        put_integer(out, 1, 4);
+        put_sample(out, 1, 2.0);
+        put_bytes(out, 1, &[0x83, 0x80, 0x00, 2]);
+        put_integer(out, 1, 1);
+    });
+    assert_eq!(series(RemoteVersion::Two, &body).1, key);
+    let fault =
+        |refs: &[u8]| series(RemoteVersion::Two, &two(&symbols, refs, &[])).0.unwrap_err().to_string();
+    assert_eq!(fault(&[1, 2, 3, 5]), "symbol 5 does not exist, the request has 5");
+    assert_eq!(fault(&[1, 2, 3]), "its label references do not come in pairs");
+    assert_eq!(fault(&[0, 2]), "the name of label 1 is empty");
+    assert_eq!(fault(&[3, 4, 1, 2]), "label names are not sorted: \"__name__\" comes after \"job\"");
+}
+
+#[test]
+fn labels_may_lie_anywhere() {
+    let mut scattered = Vec::new();
+    put_message(&mut scattered, 1, |out| {
+        put_sample(out, 1, 1.0);
+        put_labels(out, &UP[..1]);
+        put_sample(out, 2, 2.0);
+        put_labels(out, &UP[1..]);
+    });
+    let (labels, key, points) = series(RemoteVersion::One, &scattered);
+    assert_eq!((labels, points), (Ok(up()), floats(&[(1, 1.0), (2, 2.0)])));
+    assert_eq!(key, series(RemoteVersion::One, &one(UP, &[])).1);
+}
+
+#[test]
+fn label_rules() {
+    let fault = |pairs: Pairs<'_>| series(RemoteVersion::One, &one(pairs, &[])).0.unwrap_err().to_string();
+    assert_eq!(fault(&[]), "it has no label __name__");
+    assert_eq!(fault(&[("job", "a")]), "it has no label __name__");
+    assert_eq!(fault(&[("", "a")]), "the name of label 1 is empty");
+    assert_eq!(fault(&[("__name__", "up"), ("job", "")]), "the value of label \"job\" is empty");
+    assert_eq!(fault(&[("__name__", "up"), ("a", "1"), ("a", "2")]), "label name \"a\" occurs twice");
+    assert_eq!(
+        fault(&[("job", "a"), ("__name__", "up")]),
+        "label names are not sorted: \"__name__\" comes after \"job\""
+    );
+    let long = "x".repeat(LABEL_BYTES_MAX);
+    assert_eq!(fault(&[("__name__", &long)]), "its labels have 65544 bytes, the limit is 65536");
+    let mut body = Vec::new();
+    put_message(&mut body, 1, |out| put_message(out, 1, |out| put_bytes(out, 1, b"\xff")));
+    assert_eq!(series(RemoteVersion::One, &body).0, Err(LabelFault::NotUtf8 { at: 1 }));
+}
+
+#[test]
+fn exemplars_and_metadata() {
+    let mut body = Vec::new();
+    put_message(&mut body, 1, |out| {
+        put_labels(out, UP);
+        put_message(out, 3, |out| {
+            put_labels(out, &[("trace_id", "x"), ("span", "y")]);
+            put_double(out, 2, 0.5);
+            put_integer(out, 3, 7);
+        });
+    });
+    let trace = Labels::from_pairs([("trace_id", "x"), ("span", "y")]).unwrap();
+    let exemplar = Point::Exemplar { timestamp_ms: 7, value: 0.5, labels: Ok(trace.clone()) };
+    assert_eq!(series(RemoteVersion::One, &body).2, std::slice::from_ref(&exemplar));
+
+    let mut body = Vec::new();
+    put_message(&mut body, 3, |out| {
+        put_integer(out, 1, 1);
+        put_bytes(out, 2, b"up");
+        put_bytes(out, 4, b"Help.");
+        put_bytes(out, 5, b"s");
+    });
+    let request = Request::open(RemoteVersion::One, &body).unwrap();
+    let Some(Ok(Item::Metadata(family, metadata))) = request.items().next() else { panic!() };
+    assert_eq!(
+        (&*family, metadata.kind, &*metadata.help, &*metadata.unit),
+        ("up", MetricType::Counter, "Help.", "s")
+    );
+
+    let mut body =
+        two(&["", "__name__", "up", "job", "a", "trace_id", "x", "span", "y", "Help."], &[1, 2, 3, 4], &[]);
+    put_message(&mut body, 5, |out| {
+        put_bytes(out, 1, &[1, 2]);
+        put_message(out, 4, |out| {
+            put_bytes(out, 1, &[5, 6, 7, 8]);
+            put_double(out, 2, 0.5);
+            put_integer(out, 3, 7);
+        });
+        put_message(out, 5, |out| {
+            put_integer(out, 1, 99);
+            put_integer(out, 3, 9);
+        });
+    });
+    let request = Request::open(RemoteVersion::Two, &body).unwrap();
+    let Some(Ok(Item::Series(second))) = request.items().nth(1) else { panic!() };
+    let mut points = Vec::new();
+    second.for_each_point(|point| points.push(point)).unwrap();
+    assert_eq!(points[0], exemplar);
+    let Point::Metadata(Ok(metadata)) = &points[1] else { panic!("{points:?}") };
+    assert_eq!((metadata.kind, &*metadata.help), (MetricType::Unknown, "Help."), "a type of the future");
+}
+
+#[test]
+fn versions_are_not_confused() {
+    let open = |version, body: &[u8]| Request::open(version, body).map(|_| ()).unwrap_err().to_string();
+    let wrong = "belongs to another version of the protocol; check the Content-Type";
+    assert!(open(RemoteVersion::Two, &one(UP, &[])).contains(wrong));
+    assert!(open(RemoteVersion::One, &two(&[""], &[], &[])).contains(wrong));
+    let many = [0x22, 0].repeat(SYMBOLS_MAX + 1);
+    assert!(open(RemoteVersion::Two, &many).contains("more than 1000000 symbols"));
+}
+
+#[test]
+fn broken_series_break_the_request() {
+    let body = |inner: &[u8]| {
+        let mut out = one(UP, &[(1, 1.0)]);
+        put_bytes(&mut out, 1, inner);
+        out
+    };
+    for (inner, offset) in
+        [(&[0x12u8, 5, 9][..], 45), (&[0x12, 2, 0x08, 1], 45), (&[0x10, 1], 43), (&[0x22, 1, 0x0f], 45)]
+    {
+        let body = body(inner);
+        let request = Request::open(RemoteVersion::One, &body).unwrap();
+        let found = request.items().find_map(|item| match item {
+            Ok(Item::Series(series)) => series.for_each_point(|_| ()).err(),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        });
+        assert_eq!(found.map(|e| e.offset), Some(offset), "{inner:?}: {found:?}");
+    }
+}
+
+fn walk(version: RemoteVersion, body: &[u8]) {
+    let Ok(request) = Request::open(version, body) else { return };
+    let mut scratch = Vec::new();
+    for item in request.items() {
+        if let Ok(Item::Series(series)) = item {
+            let key = series.key(&mut scratch).map(<[u8]>::to_vec);
+            if let Ok(labels) = series.labels() {
+                assert!(version == RemoteVersion::One || key.unwrap() == labels.as_bytes());
+            }
+            let _ = (series.describe(), series.for_each_point(|_| ()));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        walk(RemoteVersion::One, &bytes);
+        walk(RemoteVersion::Two, &bytes);
+    }
+
+    #[test]
+    fn damaged_requests_never_panic(at in 0usize..60, bit in 0u8..8, cut in 0usize..60) {
+        for (version, mut body) in [
+            (RemoteVersion::One, one(UP, &[(1000, 1.0)])),
+            (RemoteVersion::Two, two(&["", "__name__", "up"], &[1, 2], &[(1000, 1.0)])),
+        ] {
+            let place = at % body.len();
+            body[place] ^= 1 << bit;
+            walk(version, &body);
+            body.truncate(cut);
+            walk(version, &body);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Federation: the newest sample of each selected series as a text to scrape.
+//!
+//! A sample counts while it is no older than the lookback and no stale marker. Native
+//! histograms have no words in this text and are left out. A series without the label
+//! `instance` gets an empty one, as from Prometheus, so that a scraper with `honor_labels`
+//! adds none of its own.
+
+use std::collections::BTreeMap;
+
+use barograph_engine::model::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
+
+use crate::api::call::Call;
+use crate::api::reply::Reply;
+use crate::api::{json, selectors};
+use crate::error::ApiError;
+use crate::storage;
+use crate::telemetry::exposition;
+use barograph::Database;
+
+const INSTANCE: &str = "instance";
+
+/// `/federate?match[]=…`
+///
+/// # Errors
+/// 400 for bad selectors or none, 422 when too many series match.
+pub async fn federate(call: Call) -> Result<Reply, ApiError> {
+    let wanted = selectors::read_required(&call.params)?;
+    let database = call.database()?;
+    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);
+    let now = storage::now_ns();
+    let range = TimeRange::new(now.saturating_sub(lookback), now);
+    let series_max = call.config.query_max_series;
+    let text = storage::blocking(move || {
+        let _permit = permit;
+        newest(&database, &wanted, range, series_max).map(|found| write(&found))
+    });
+    Ok(Reply::ok(exposition::CONTENT_TYPE, text.await??))
+}
+
+/// By metric name, then by labels.
+type Newest = BTreeMap<(String, Labels), (Timestamp, f64)>;
+
+fn newest(
+    database: &Database,
+    wanted: &[Vec<Matcher>],
+    range: TimeRange,
+    series_max: usize,
+) -> Result<Newest, ApiError> {
+    let mut found = Newest::new();
+    for matchers in wanted {
+        database.read(matchers, range, series_max, |labels, samples| {
+            if let Some(sample) = last_float(samples) {
+                let name = labels.metric_name().unwrap_or_default().to_owned();
+                found.insert((name, labels.clone()), sample);
+            }
+            true
+        })?;
+        if found.len() > series_max {
+            let message = format!("more than {series_max} series match (query_max_series)");
+            return Err(ApiError::new(hyper::StatusCode::UNPROCESSABLE_ENTITY, "execution", message));
+        }
+    }
+    Ok(found)
+}
+
+fn last_float(samples: &Samples) -> Option<(Timestamp, f64)> {
+    let last = samples.len().checked_sub(1)?;
+    let is_histogram = samples.histograms.last().is_some_and(|(at, _)| *at as usize == last);
+    let value = samples.values[last];
+    (!is_histogram && !is_stale(value)).then_some((samples.timestamps[last], value))
+}
+
+fn write(found: &Newest) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut previous = None;
+    for ((name, labels), (timestamp, value)) in found {
+        if previous != Some(name) {
+            out.extend_from_slice(b"# TYPE ");
+            write_name(&mut out, name);
+            out.extend_from_slice(b" untyped\n");
+            previous = Some(name);
+        }
+        write_series(&mut out, name, labels);
+        out.push(b' ');
+        json::float(&mut out, *value);
+        out.push(b' ');
+        out.extend_from_slice(itoa::Buffer::new().format(timestamp.div_euclid(1_000_000)).as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+fn write_series(out: &mut Vec<u8>, name: &str, labels: &Labels) {
+    // A name that is no identifier stands, quoted, among the labels.
+    let mut is_first = is_identifier(name, true);
+    if is_first {
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'{');
+    } else {
+        out.push(b'{');
+        quoted(out, name);
+    }
+    let empty = labels.get(INSTANCE).is_none().then_some((INSTANCE, ""));
+    for (label, value) in empty.into_iter().chain(labels.iter()).filter(|(label, _)| *label != METRIC_NAME) {
+        if !is_first {
+            out.push(b',');
+        }
+        is_first = false;
+        match is_identifier(label, false) {
+            true => out.extend_from_slice(label.as_bytes()),
+            false => quoted(out, label),
+        }
+        out.push(b'=');
+        quoted(out, value);
+    }
+    out.push(b'}');
+}
+
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    match is_identifier(name, true) {
+        true => out.extend_from_slice(name.as_bytes()),
+        false => quoted(out, name),
+    }
+}
+
+fn is_identifier(name: &str, may_have_colons: bool) -> bool {
+    let first = name.bytes().next();
+    let is_letter = |b: u8| b.is_ascii_alphabetic() || b == b'_' || (b == b':' && may_have_colons);
+    first.is_some_and(is_letter) && name.bytes().all(|b| is_letter(b) || b.is_ascii_digit())
+}
+
+fn quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            byte => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_text() {
+        let set = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied()).unwrap();
+        let mut found = Newest::new();
+        for (labels, value) in [
+            (set(&[("__name__", "up"), ("job", "b\"\\\n")]), 1.0),
+            (set(&[("__name__", "up"), ("instance", "x"), ("job", "a")]), f64::INFINITY),
+            (set(&[("__name__", "a.b"), ("ö", "1")]), -0.5),
+        ] {
+            found.insert(
+                (labels.metric_name().unwrap().to_owned(), labels),
+                (1_700_000_000_123_456_789, value),
+            );
+        }
+        let text = String::from_utf8(write(&found)).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                "# TYPE \"a.b\" untyped\n",
+                "{\"a.b\",instance=\"\",\"ö\"=\"1\"} -0.5 1700000000123\n",
+                "# TYPE up untyped\n",
+                "up{instance=\"x\",job=\"a\"} +Inf 1700000000123\n",
+                "up{instance=\"\",job=\"b\\\"\\\\\\n\"} 1 1700000000123\n",
+            )
+        );
+    }
+
+    #[test]
+    fn only_live_floats_count() {
+        let mut samples = Samples::default();
+        assert_eq!(last_float(&samples), None);
+        samples.push(1, 5.0);
+        assert_eq!(last_float(&samples), Some((1, 5.0)));
+        samples.push(2, f64::from_bits(barograph_engine::model::STALE_NAN_BITS));
+        assert_eq!(last_float(&samples), None);
+        samples.push(3, f64::NAN);
+        samples.histograms.push((2, Default::default()));
+        assert_eq!(last_float(&samples), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Reading a ReadRequest.
+
+use barograph_engine::model::{MatchOp, Matcher, TimeRange};
+use barograph_engine::remote::wire::{Fields, WireError};
+
+/// Most queries of one request, and most matchers of one query.
+const QUERIES_MAX: usize = 100;
+
+/// Why a request cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    /// It is no message.
+    #[error("{0}")]
+    Wire(#[from] WireError),
+    /// Too much of something.
+    #[error("more than {QUERIES_MAX} {0}")]
+    TooMany(&'static str),
+    /// A matcher that is none.
+    #[error("query {query}, matcher {matcher}: {reason}")]
+    Matcher {
+        /// Which query, from 1.
+        query: usize,
+        /// Which of its matchers, from 1.
+        matcher: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// One question.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The span asked for.
+    pub range: TimeRange,
+    /// All must hold.
+    pub matchers: Vec<Matcher>,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One message with all samples.
+    Sampled,
+    /// Frames of chunks.
+    Streamed,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// Answered in order.
+    pub queries: Vec<Query>,
+    /// The first form that the client listed and that exists.
+    pub form: Form,
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// [`RequestFault`].
+pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
+    let mut request = ReadRequest { queries: Vec::new(), form: Form::Sampled };
+    let mut form = None;
+    for field in Fields::new(body) {
+        let field = field?;
+        match field.number {
+            1 if request.queries.len() == QUERIES_MAX => return Err(RequestFault::TooMany("queries")),
+            1 => {
+                let number = request.queries.len() + 1;
+                request.queries.push(query(field.message()?, number)?);
+            }
+            2 => field.varints(|code| {
+                let known = match code {
+                    0 => Some(Form::Sampled),
+                    1 => Some(Form::Streamed),
+                    _ => None,
+                };
+                form = form.or(known);
+            })?,
+            _ => {}
+        }
+    }
+    request.form = form.unwrap_or(Form::Sampled);
+    Ok(request)
+}
+
+fn query(fields: Fields<'_>, number: usize) -> Result<Query, RequestFault> {
+    let (mut start_ms, mut end_ms) = (0i64, 0i64);
+    let mut matchers = Vec::new();
+    for field in fields {
+        let field = field?;
+        match field.number {
+            1 => start_ms = field.varint()? as i64,
+            2 => end_ms = field.varint()? as i64,
+            3 if matchers.len() == QUERIES_MAX => return Err(RequestFault::TooMany("matchers in one query")),
+            3 => {
+                let fault =
+                    |reason| RequestFault::Matcher { query: number, matcher: matchers.len() + 1, reason };
+                let found = matcher(field.message()?)?.map_err(fault)?;
+                matchers.push(found);
+            }
+            _ => {}
+        }
+    }
+    let range = TimeRange::inclusive(start_ms.saturating_mul(1_000_000), end_ms.saturating_mul(1_000_000));
+    Ok(Query { range, matchers })
+}
+
+fn matcher(fields: Fields<'_>) -> Result<Result<Matcher, String>, WireError> {
+    let mut kind = 0;
+    let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
+    for field in fields {
+        let field = field?;
+        match field.number {
+            1 => kind = field.varint()?,
+            2 => name = field.bytes()?,
+            3 => value = field.bytes()?,
+            _ => {}
+        }
+    }
+    let op = match kind {
+        0 => MatchOp::Equal,
+        1 => MatchOp::NotEqual,
+        2 => MatchOp::Regex,
+        3 => MatchOp::NotRegex,
+        other => return Ok(Err(format!("unknown type {other}"))),
+    };
+    let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+        return Ok(Err("name or value is not UTF-8".to_owned()));
+    };
+    if name.is_empty() {
+        return Ok(Err("its label name is empty".to_owned()));
+    }
+    Ok(Matcher::new(name, op, value).map_err(|e| e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
+    use proptest::prelude::*;
+
+    fn request(matchers: &[(u64, &[u8], &[u8])], forms: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_message(&mut out, 1, |out| {
+            put_integer(out, 1, 1_000);
+            put_integer(out, 2, 2_000);
+            for (kind, name, value) in matchers {
+                put_message(out, 3, |out| {
+                    put_integer(out, 1, *kind);
+                    put_bytes(out, 2, name);
+                    put_bytes(out, 3, value);
+                });
+            }
+        });
+        put_bytes(&mut out, 2, forms);
+        out
+    }
+
+    #[test]
+    fn queries_and_forms() {
+        let found = decode(&request(&[(0, b"__name__", b"up"), (3, b"job", b"a.*")], &[7, 1, 0])).unwrap();
+        assert_eq!(found.form, Form::Streamed, "the first that is known");
+        let query = &found.queries[0];
+        assert_eq!(query.range, TimeRange::inclusive(1_000_000_000, 2_000_000_000));
+        assert_eq!(
+            query.matchers,
+            [Matcher::equal("__name__", "up"), Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()]
+        );
+        assert_eq!(decode(&request(&[], &[])).unwrap().form, Form::Sampled);
+        assert_eq!(decode(&request(&[], &[0, 1])).unwrap().form, Form::Sampled);
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let fault =
+            |matchers: &[(u64, &[u8], &[u8])]| decode(&request(matchers, &[])).unwrap_err().to_string();
+        assert_eq!(fault(&[(4, b"a", b"b")]), "query 1, matcher 1: unknown type 4");
+        assert_eq!(fault(&[(0, b"", b"b")]), "query 1, matcher 1: its label name is empty");
+        assert!(fault(&[(0, b"a", b"b"), (2, b"a", b"(")]).starts_with("query 1, matcher 2: "));
+        assert_eq!(fault(&[(0, b"\xff", b"")]), "query 1, matcher 1: name or value is not UTF-8");
+        assert_eq!(fault(&vec![(0, &b"a"[..], &b"b"[..]); 101]), "more than 100 matchers in one query");
+        assert_eq!(decode(&[0x0a, 0].repeat(101)).unwrap_err().to_string(), "more than 100 queries");
+        assert!(decode(b"\x0a\x05").unwrap_err().to_string().contains("byte 2"));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The form with all samples in one message.
+
+use barograph_engine::model::{Labels, Samples};
+use barograph_engine::remote::{histogram, wire};
+
+use crate::remote_read::{Reading, put_labels, readings};
+
+/// Appends one series to a result.
+pub fn put_series(out: &mut Vec<u8>, labels: &Labels, samples: &Samples) {
+    wire::put_message(out, 1, |out| {
+        put_labels(out, labels);
+        for (timestamp_ms, reading) in readings(samples) {
+            match reading {
+                Reading::Float(value) => wire::put_message(out, 2, |out| {
+                    wire::put_double(out, 1, value);
+                    wire::put_integer(out, 2, timestamp_ms as u64);
+                }),
+                Reading::Histogram(h) => {
+                    wire::put_message(out, 4, |out| histogram::encode(out, &h, timestamp_ms));
+                }
+            }
+        }
+    });
+}
+
+/// Appends the result of a query.
+pub fn put_result(out: &mut Vec<u8>, result: &[u8]) {
+    wire::put_bytes(out, 1, result);
+}

@@ -1,0 +1,74 @@
+//! The form that streams chunks, frame by frame.
+
+use std::sync::Arc;
+
+use barograph_engine::model::{Histogram, Labels, Samples};
+use barograph_engine::remote::wire;
+
+use crate::remote_read::bits::crc32c;
+use crate::remote_read::{Reading, float_histogram, put_labels, readings, xor};
+
+/// Bytes of chunks at which a frame ends; a client takes up to 50 MB.
+const FRAME_BYTES: usize = 1 << 20;
+
+const XOR: u64 = 1;
+const FLOAT_HISTOGRAM: u64 = 3;
+
+/// Appends the frames of one series, which may be several.
+pub fn put_series(out: &mut Vec<u8>, query: usize, labels: &Labels, samples: &Samples) {
+    let readings = readings(samples);
+    let mut chunks = Vec::new();
+    let mut at = 0;
+    while at < readings.len() {
+        at += put_chunk(&mut chunks, &readings[at..]);
+        if chunks.len() >= FRAME_BYTES || at == readings.len() {
+            put_frame(out, query, labels, &chunks);
+            chunks.clear();
+        }
+    }
+}
+
+/// Appends one chunk of the readings that come first; returns how many it holds.
+fn put_chunk(out: &mut Vec<u8>, readings: &[(i64, Reading)]) -> usize {
+    let floats: Vec<(i64, f64)> = readings
+        .iter()
+        .take(xor::SAMPLES_MAX)
+        .map_while(|(t, reading)| match reading {
+            Reading::Float(value) => Some((*t, *value)),
+            Reading::Histogram(_) => None,
+        })
+        .collect();
+    let (count, kind, data) = if floats.is_empty() {
+        let histograms: Vec<(i64, Arc<Histogram>)> = readings
+            .iter()
+            .take(xor::SAMPLES_MAX)
+            .map_while(|(t, reading)| match reading {
+                Reading::Histogram(histogram) => Some((*t, histogram.clone())),
+                Reading::Float(_) => None,
+            })
+            .collect();
+        let count = float_histogram::chunk_len(&histograms);
+        (count, FLOAT_HISTOGRAM, float_histogram::encode(&histograms[..count]))
+    } else {
+        (floats.len(), XOR, xor::encode(&floats))
+    };
+    wire::put_message(out, 2, |out| {
+        wire::put_integer(out, 1, readings[0].0 as u64);
+        wire::put_integer(out, 2, readings[count - 1].0 as u64);
+        wire::put_integer(out, 3, kind);
+        wire::put_bytes(out, 4, &data);
+    });
+    count
+}
+
+fn put_frame(out: &mut Vec<u8>, query: usize, labels: &Labels, chunks: &[u8]) {
+    let mut message = Vec::with_capacity(chunks.len() + labels.as_bytes().len() + 64);
+    wire::put_message(&mut message, 1, |out| {
+        put_labels(out, labels);
+        out.extend_from_slice(chunks);
+    });
+    wire::put_integer(&mut message, 2, query as u64);
+    wire::put_varint(out, message.len() as u64);
+    out.extend_from_slice(&crc32c(&message).to_be_bytes());
+    out.extend_from_slice(&message);
+}
