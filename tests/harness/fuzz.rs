@@ -17,6 +17,8 @@ use barograph_engine::head::record::RecordReader;
 use barograph_engine::index::encoding;
 use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
 use barograph_engine::model::{Histogram, Labels};
+use barograph_engine::remote::wire::Fields;
+use barograph_engine::remote::{Item, Point, RemoteVersion, Request, Series, histogram};
 use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
@@ -38,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("script", script),
     ("record", record),
     ("log", log),
+    ("remote_write", remote_write),
 ];
 
 const KEY: &[u8] = b"key";
@@ -208,7 +211,20 @@ pub fn label_set(data: &[u8]) {
 /// Payloads of the log's records and a list of postings, of any bytes.
 pub fn record(data: &[u8]) {
     let Some((kind, payload)) = data.split_first() else { return };
-    match kind % 3 {
+    match kind % 5 {
+        3 => {
+            let limit = payload.len();
+            let check = |family: String, metadata: barograph_engine::model::Metadata| {
+                assert!(family.len() + metadata.help.len() + metadata.unit.len() <= limit);
+            };
+            let _ = RecordReader::new(payload).metadata(check);
+        }
+        4 => {
+            let check = |series: Labels, exemplar: barograph_engine::model::Exemplar| {
+                assert!(series.as_bytes().len() + exemplar.labels.as_bytes().len() <= payload.len());
+            };
+            let _ = RecordReader::new(payload).exemplars(check);
+        }
         0 => {
             let mut samples = 0;
             let count = |_, _, _, _| {
@@ -278,6 +294,51 @@ pub fn line(data: &[u8]) {
             }
         }
     }
+}
+
+/// A remote-write request of any bytes, byte 0 its version: what is good means the same when it is written again.
+pub fn remote_write(data: &[u8]) {
+    let Some((version, body)) = data.split_first() else { return };
+    let version = if version & 1 == 0 { RemoteVersion::One } else { RemoteVersion::Two };
+    let Ok(request) = Request::open(version, body) else { return };
+    let mut scratch = Vec::new();
+    for item in request.items() {
+        let series = match item {
+            Ok(Item::Series(series)) => series,
+            Ok(Item::Metadata(..)) => continue,
+            Err(error) => {
+                assert!(error.offset <= body.len(), "{error} of {} bytes", body.len());
+                return;
+            }
+        };
+        if let Ok(labels) = series.labels() {
+            assert!(labels.metric_name().is_some() && !series.describe().is_empty());
+            let key = series.key(&mut scratch).expect("references that were good for labels");
+            assert!(version == RemoteVersion::One || key == labels.as_bytes());
+        }
+        points(&series, body.len());
+    }
+}
+
+fn points(series: &Series<'_, '_>, length: usize) {
+    let mut count = 0;
+    let walked = series.for_each_point(|point| {
+        count += 1;
+        let Point::Histogram(wire) = point else { return };
+        if wire.check().is_ok() {
+            let mut again = Vec::new();
+            histogram::encode(&mut again, &wire.histogram, wire.timestamp_ms);
+            let again = histogram::decode(Fields::new(&again)).expect("a histogram just encoded");
+            assert_eq!(
+                format!("{:?}", again.histogram),
+                format!("{:?}", wire.histogram),
+                "NaN is equal here"
+            );
+            assert!(again.check().is_ok());
+        }
+    });
+    assert!(2 * count <= length, "{count} points out of {length} bytes");
+    assert!(walked.is_err() || series.counts.samples + series.counts.histograms <= count as u64);
 }
 
 /// A query of any text: an error that lies inside the text, or a tree that prints and parses to itself.
