@@ -12,7 +12,7 @@ use barograph_engine::{
 };
 use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
-use barograph_query::{QueryError, Request, Response};
+use barograph_query::{Explained, QueryError, Request, Response};
 
 /// An open database. Clones share it; the directory is let go when the last one is dropped
 /// or [`Database::close`] is called.
@@ -186,8 +186,22 @@ impl Database {
     /// # Errors
     /// As [`Database::query_range`], and when a limit is met or the request is cancelled.
     pub fn execute(&self, request: &Request) -> std::result::Result<Response, QueryError> {
-        let source = EngineSource::new(self.engine.view());
+        let source = self.source(request);
         barograph_query::execute(&source, request)
+    }
+
+    /// What a request is expected to cost, part by part, from the index and the catalogue
+    /// alone. [`Request::explain`] makes [`Database::execute`] tell what it did cost.
+    ///
+    /// # Errors
+    /// As [`Database::query_range`], but for limits.
+    pub fn explain(&self, request: &Request) -> std::result::Result<Explained, QueryError> {
+        let source = self.source(request);
+        barograph_query::explain(&source, request)
+    }
+
+    fn source(&self, request: &Request) -> EngineSource<'_> {
+        EngineSource::new(self.engine.view()).with_kept_bytes_max(request.limits.memory_max)
     }
 
     /// The label sets of the series that meet any of `selectors` (each a list of matchers

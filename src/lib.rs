@@ -43,7 +43,7 @@ pub use barograph_engine::{
     SnapshotReport, Stats, VerifyReport,
 };
 pub use barograph_query::{
-    self as query, Cancel, Limits, MatrixSeries, QueryError, QueryStats, QueryValue, Request, Response,
-    SampleValue, Times, VectorSample,
+    self as query, Cancel, Cost, Explained, Limits, MatrixSeries, MemoryPool, QueryError, QueryStats,
+    QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use database::{Database, SeriesColumns};

@@ -33,6 +33,24 @@ pub enum QueryError {
         /// The limit.
         limit: u64,
     },
+    /// The query would hold more memory than one may.
+    #[error(
+        "the query needs more than {} of memory, the limit of one query: select fewer series, shorten the range, widen the step, or raise the limit",
+        bytes_text(*limit)
+    )]
+    Memory {
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// All running queries together would hold more memory than they may: try again later.
+    #[error(
+        "the running queries together need more than {} of memory, the limit of all: retry when others have ended, or ask for less",
+        bytes_text(*limit)
+    )]
+    MemoryPool {
+        /// The limit, bytes.
+        limit: u64,
+    },
     /// The time was up.
     #[error("query timed out in expression evaluation after {seconds} s")]
     Timeout {
@@ -45,4 +63,13 @@ pub enum QueryError {
     /// Storage could not answer.
     #[error(transparent)]
     Source(#[from] SourceError),
+}
+
+/// A number of bytes in the largest unit that leaves it whole.
+fn bytes_text(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
 }

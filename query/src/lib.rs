@@ -3,6 +3,7 @@
 
 pub mod error;
 mod exec;
+pub mod explain;
 pub mod functions;
 mod histogram;
 mod plan;
@@ -10,10 +11,13 @@ pub mod request;
 mod series;
 pub mod source;
 pub mod syntax;
+pub mod usage;
 pub mod value;
 
 pub use error::QueryError;
+pub use explain::{Cost, Explained};
 pub use request::{Cancel, Limits, Request, Times};
+pub use usage::{MemoryPool, Usage};
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};
 
 /// Answers a query: parse, check, plan, evaluate.
@@ -39,7 +43,21 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
         warnings: outcome.warnings,
         infos: outcome.infos,
         stats: outcome.stats,
+        samples_per_step: outcome.samples_per_step,
+        explain: outcome.explain,
     })
+}
+
+/// What a query is expected to cost, part by part, from the index and the catalogue alone:
+/// nothing is evaluated and no sample is read. [`Request::explain`] gives what it did cost
+/// beside it.
+///
+/// # Errors
+/// The text is no query, the times make no sense, or the index could not be read.
+pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<Explained, QueryError> {
+    let times = query_times(request)?;
+    let expr = syntax::parse(&request.query)?;
+    exec::expect(source, request, &plan::plan(&expr, times, &request.query)?)
 }
 
 fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::usage::Usage;
+
 /// When to evaluate. All times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
@@ -28,6 +30,8 @@ pub enum Times {
 pub struct Limits {
     /// Samples held at once, default 50,000,000.
     pub samples_max: u64,
+    /// Bytes held at once: columns, decoded samples, histograms and labels; default 1 GiB.
+    pub memory_max: u64,
     /// Series one selector may match, default 1,000,000.
     pub series_max: usize,
     /// Wall time, default 2 minutes.
@@ -36,7 +40,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { samples_max: 50_000_000, series_max: 1_000_000, timeout: Duration::from_secs(120) }
+        Limits {
+            samples_max: 50_000_000,
+            memory_max: 1 << 30,
+            series_max: 1_000_000,
+            timeout: Duration::from_secs(120),
+        }
     }
 }
 
@@ -71,6 +80,13 @@ pub struct Request {
     pub limits: Limits,
     /// How to stop it.
     pub cancel: Cancel,
+    /// What it uses while it runs, and the memory it shares with others.
+    pub usage: Usage,
+    /// Whether the response is to say what each part of the query was expected to cost and
+    /// what it did cost.
+    pub explain: bool,
+    /// Whether the response is to say how many samples were read for each step.
+    pub per_step_stats: bool,
     /// When the clock of `limits.timeout` began.
     pub started: Instant,
 }
@@ -93,6 +109,9 @@ impl Request {
             lookback_ms: 300_000,
             limits: Limits::default(),
             cancel: Cancel::default(),
+            usage: Usage::default(),
+            explain: false,
+            per_step_stats: false,
             started: Instant::now(),
         }
     }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels, STALE_NAN_BITS};
 
+use crate::usage::Held;
+
 /// The float that stands for "no value at this step".
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
 
@@ -99,11 +101,18 @@ impl Points {
             || self.histograms.as_ref().is_some_and(|h| h.iter().any(Option::is_some))
     }
 
-    /// How many samples the slots hold, a histogram counting for its buckets.
-    pub fn weight(&self) -> u64 {
-        let floats = self.floats.len() as u64;
-        let histograms: u64 = self.histograms.iter().flatten().flatten().map(|h| histogram_weight(h)).sum();
-        floats + histograms
+    /// What the slots hold, a histogram counting for its buckets.
+    pub fn held(&self) -> Held {
+        let mut held = Held {
+            samples: self.floats.len() as u64,
+            bytes: (self.floats.capacity() * size_of::<f64>()) as u64,
+        };
+        if let Some(histograms) = &self.histograms {
+            held.bytes += (histograms.capacity() * size_of::<Option<Arc<Histogram>>>()) as u64;
+            held +=
+                histograms.iter().flatten().map(|h| histogram_held(h)).fold(Held::default(), |a, b| a + b);
+        }
+        held
     }
 
     /// Changes every float that is there; histograms stay.
@@ -141,11 +150,17 @@ impl Points {
     }
 }
 
-/// What a histogram counts for against the sample limit: its size in 16-byte samples.
-pub(crate) fn histogram_weight(h: &Histogram) -> u64 {
+/// What a histogram counts for: its size, and that in 16-byte samples.
+pub(crate) fn histogram_held(h: &Histogram) -> Held {
     let buckets = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
     let spans = h.positive_spans.len() + h.negative_spans.len();
-    (std::mem::size_of::<Histogram>() + (buckets + spans) * 8) as u64 / 16
+    let bytes = (size_of::<Histogram>() + (buckets + spans) * 8) as u64;
+    Held { samples: bytes / 16, bytes }
+}
+
+/// What a label set holds: its bytes and the counts of its references.
+pub(crate) fn labels_held(labels: &Labels) -> Held {
+    Held::bytes(labels.as_bytes().len() + 2 * size_of::<usize>())
 }
 
 /// A labelled column.
@@ -157,6 +172,13 @@ pub(crate) struct Series {
     pub drop_name: bool,
     /// Its values.
     pub points: Points,
+}
+
+impl Series {
+    /// What it holds.
+    pub fn held(&self) -> Held {
+        self.points.held() + labels_held(&self.labels) + Held::bytes(size_of::<Series>())
+    }
 }
 
 /// An instant vector at every step.
@@ -171,4 +193,17 @@ pub(crate) enum Value {
     Vector(Vector),
     /// Text.
     Text(String),
+}
+
+impl Value {
+    /// What it holds.
+    pub fn held(&self) -> Held {
+        match self {
+            Value::Scalar(values) => {
+                Held { samples: values.len() as u64, bytes: (values.capacity() * size_of::<f64>()) as u64 }
+            }
+            Value::Vector(vector) => vector.iter().map(Series::held).fold(Held::default(), |a, b| a + b),
+            Value::Text(text) => Held::bytes(text.len()),
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels};
 
+use crate::explain::Explained;
+
 /// One result value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SampleValue {
@@ -56,6 +58,8 @@ pub struct QueryStats {
     pub samples_total: u64,
     /// Most samples held at once.
     pub samples_peak: u64,
+    /// Most bytes held at once.
+    pub bytes_peak: u64,
     /// Series selected.
     pub series_total: u64,
     /// Wall time of the evaluation, nanoseconds.
@@ -73,6 +77,11 @@ pub struct Response {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// Time of each step in milliseconds and samples read for it, if that was asked. What a
+    /// subquery reads counts for the first step that needs it.
+    pub samples_per_step: Vec<(i64, u64)>,
+    /// What each part was expected to cost and did, if that was asked.
+    pub explain: Option<Explained>,
 }
 
 /// A float as `%g` prints it.

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
+use crate::api::active::ActiveQueries;
 use crate::api::auth::Tokens;
 use crate::api::body::BodyBudget;
 use crate::api::gate::QueryGate;
@@ -20,7 +21,7 @@ use crate::config::{Config, Sources};
 use crate::error::ApiError;
 use crate::listen;
 use crate::telemetry::{Telemetry, log};
-use barograph::Database;
+use barograph::{Database, MemoryPool};
 
 /// What every request can see.
 pub struct App {
@@ -30,6 +31,10 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Admits queries.
     pub queries: QueryGate,
+    /// Queries that wait or run.
+    pub active: Arc<ActiveQueries>,
+    /// Memory that all queries share.
+    pub query_memory: Arc<MemoryPool>,
     /// Memory for request bodies.
     pub bodies: BodyBudget,
     /// Taken while a snapshot is made.
@@ -49,6 +54,8 @@ impl App {
         Ok(App {
             telemetry: Telemetry::default(),
             queries: QueryGate::new(config.query_concurrency, config.query_queue),
+            active: Arc::default(),
+            query_memory: Arc::new(MemoryPool::new(config.query_memory_total)),
             bodies: BodyBudget::new(config.max_body_total),
             snapshot: tokio::sync::Mutex::new(()),
             tokens: ArcSwap::from_pointee(tokens),
@@ -109,6 +116,7 @@ impl App {
             }
             database.set_new_series_per_second(merged.max_new_series);
         }
+        self.query_memory.set_bytes_max(merged.query_memory_total);
         self.tokens.store(Arc::new(tokens));
         self.config.store(Arc::new(merged));
         tracing::info!("settings reloaded");

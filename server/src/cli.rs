@@ -55,7 +55,8 @@ Examples:
   barograph query up
   barograph query 'rate(requests_total[5m])' --start -1h --step 1m --format csv
   barograph query 'sum by (host) (cpu)' --time 2026-01-01T00:00:00Z
-  barograph query 'count({job=\"api\"})' --data-dir ./data")]
+  barograph query 'count({job=\"api\"})' --data-dir ./data
+  barograph query 'sum(rate(requests_total[5m]))' --start -6h --explain")]
     Query(QueryArgs),
     /// Load files of line protocol, plain or gzip; `-` is standard input.
     #[command(after_help = "\
@@ -118,6 +119,9 @@ pub struct QueryArgs {
     /// Step of a range query, such as 1m; default the range divided by 60.
     #[arg(long, requires = "start")]
     pub step: Option<String>,
+    /// Print what each part of the query was expected to cost and did, instead of its answer.
+    #[arg(long)]
+    pub explain: bool,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

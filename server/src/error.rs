@@ -138,9 +138,13 @@ impl ApiError {
     /// The body in `dialect`, with a final line feed.
     pub fn body(&self, dialect: Dialect) -> Vec<u8> {
         let value = match dialect {
-            Dialect::Prometheus => serde_json::json!({
-                "status": "error", "errorType": self.error_type, "error": self.message
-            }),
+            Dialect::Prometheus => {
+                // In the order in which Prometheus writes it, for those who look at the text.
+                let message = serde_json::Value::from(self.message.as_str());
+                let kind = self.error_type;
+                return format!(r#"{{"status":"error","errorType":"{kind}","error":{message}}}"#)
+                    .into_bytes();
+            }
             Dialect::Influx1 => serde_json::json!({ "error": self.message }),
             Dialect::Text => {
                 let mut line = self.message.replace(['\n', '\r'], " ").into_bytes();
@@ -189,6 +193,15 @@ impl From<QueryError> for ApiError {
             QueryError::Timeout { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
             QueryError::Canceled => Self::canceled(message),
             QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
+            QueryError::Memory { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", format!("{message} (query_memory)"))
+            }
+            QueryError::MemoryPool { .. } => Self::busy(format!("{message} (query_memory_total)"), 5),
+            QueryError::TooManySamples { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "execution",
+                format!("{message} (query_max_samples)"),
+            ),
             _ => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message),
         }
     }
@@ -213,7 +226,7 @@ mod tests {
         let text = |dialect| String::from_utf8(error.body(dialect)).unwrap();
         assert_eq!(
             text(Dialect::Prometheus),
-            "{\"error\":\"line 3: no field\",\"errorType\":\"bad_data\",\"status\":\"error\"}\n"
+            r#"{"status":"error","errorType":"bad_data","error":"line 3: no field"}"#
         );
         assert_eq!(text(Dialect::Influx1), "{\"error\":\"line 3: no field\"}\n");
         assert_eq!(text(Dialect::Text), "line 3: no field\n");

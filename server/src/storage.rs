@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use barograph_engine::model::{METRIC_NAME, TimeRange};
 
+use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::telemetry::database;
@@ -132,8 +133,9 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
 }
 
 /// The server's metrics and the database's.
-pub fn all_metrics(telemetry: &crate::telemetry::Telemetry, database: &Database) -> Vec<Metric> {
-    let mut metrics = telemetry.metrics();
+pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
+    let mut metrics = app.telemetry.metrics();
+    metrics.push(database::query_memory(app.query_memory.bytes()));
     metrics.extend(database::metrics(&database.stats()));
     metrics
 }

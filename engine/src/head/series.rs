@@ -171,6 +171,20 @@ impl HeadCopy {
     pub fn may_hold_samples(&self) -> bool {
         self.frozen.is_some() || !self.active.is_empty()
     }
+
+    /// Chunks that touch `range`.
+    pub fn chunks(&self, range: TimeRange) -> u64 {
+        let parts = self.frozen.as_deref().into_iter().chain([&self.active]);
+        parts.map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
+    }
+
+    /// Bytes that exist for this copy alone: its late samples and its open chunk. What is
+    /// closed or frozen is the head's own.
+    pub fn memory_bytes(&self) -> usize {
+        let open = self.active.open.as_ref().map_or(0, OpenChunk::memory_bytes);
+        let late = self.active.late.capacity() * size_of::<(Timestamp, Value)>();
+        size_of::<HeadCopy>() + open + late + self.active.closed.capacity() * size_of::<Arc<OpenChunk>>()
+    }
 }
 
 impl HeadSeries {
@@ -256,6 +270,24 @@ impl HeadSeries {
         let touches =
             |u: &Arc<Unflushed>| u.bounds().is_some_and(|(first, last)| range.overlaps(first, last));
         HeadCopy { frozen: data.frozen.clone().filter(touches), active: data.active.copy(range) }
+    }
+
+    /// Chunks with samples in `range`, and samples there, by the share of each chunk's span
+    /// that `share_of` gives.
+    pub fn estimate(&self, range: TimeRange, share_of: impl Fn(i64, i64, TimeRange) -> f64) -> (u64, f64) {
+        let data = self.data.lock();
+        let (mut chunks, mut samples) = (0, 0.0);
+        for part in data.frozen.as_deref().into_iter().chain([&data.active]) {
+            for chunk in part.chunks().filter(|c| touches(c, range)) {
+                let share = chunk.first().zip(chunk.last()).map_or(0.0, |(a, b)| share_of(a, b, range));
+                chunks += 1;
+                samples += chunk.len() as f64 * share;
+            }
+            let late = part.late.iter().filter(|s| range.contains(s.timestamp)).count();
+            chunks += u64::from(late > 0);
+            samples += late as f64;
+        }
+        (chunks, samples)
     }
 
     /// Removes the active samples in `range`. Frozen samples are the tombstone's to hide.

@@ -236,15 +236,22 @@ impl<'a> GenerationReader<'a> {
     }
 
     /// Appends to `run` the samples of series `id` in the chunks that touch `range`, through
-    /// `cursor`, which is one over [`Family::Chunks`].
+    /// `cursor`, which is one over [`Family::Chunks`]. Returns how many chunks were looked at.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
-    pub fn read(&self, cursor: &mut dyn Cursor, id: SeriesId, range: TimeRange, run: &mut Run) -> Result<()> {
+    pub fn read(
+        &self,
+        cursor: &mut dyn Cursor,
+        id: SeriesId,
+        range: TimeRange,
+        run: &mut Run,
+    ) -> Result<u64> {
         let prefix = self.generation.prefix;
         let wanted = prefix.chunk(id, Timestamp::MIN);
         let series_prefix = &wanted[..wanted.len() - 8];
         cursor.seek(&wanted)?;
+        let mut chunks = 0;
         while let Some((key, value)) = cursor.entry() {
             if !key.starts_with(series_prefix) {
                 break;
@@ -254,9 +261,10 @@ impl<'a> GenerationReader<'a> {
                 break;
             }
             run.extend_from_chunk(key, value, range.start)?;
+            chunks += 1;
             cursor.advance()?;
         }
-        Ok(())
+        Ok(chunks)
     }
 
     /// The labels of ascending `ids`, read in one pass.

@@ -13,27 +13,30 @@
 //!
 //! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
 
+mod estimate;
 mod labels;
 mod selection;
 mod series;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
+pub use estimate::ReadEstimate;
 use selection::Selection;
 pub use series::ViewSeries;
 
-use crate::Result;
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Cursor, Family, Kv};
+use crate::{Error, Result};
 
 /// A consistent read of everything. Make one for each query.
 pub struct View<'e> {
@@ -42,6 +45,9 @@ pub struct View<'e> {
     catalogue: &'e ArcSwap<Catalogue>,
     pinned: Mutex<Pinned>,
     cursors: Mutex<Vec<PooledCursor<'e>>>,
+    kept_max: u64,
+    kept_bytes: AtomicU64,
+    chunks_read: AtomicU64,
 }
 
 /// What earlier selections of this view have taken.
@@ -60,20 +66,54 @@ struct PooledCursor<'e> {
 impl<'e> View<'e> {
     /// A view of the parts of an open database.
     pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &'e ArcSwap<Catalogue>) -> Self {
-        View { head, kv, catalogue, pinned: Mutex::default(), cursors: Mutex::default() }
+        View {
+            head,
+            kv,
+            catalogue,
+            pinned: Mutex::default(),
+            cursors: Mutex::default(),
+            kept_max: u64::MAX,
+            kept_bytes: AtomicU64::new(0),
+            chunks_read: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets how many bytes [`View::kept_bytes`] may come to; at first there is no limit.
+    pub fn limit_kept_bytes(&mut self, bytes: u64) {
+        self.kept_max = bytes;
+    }
+
+    /// Bytes that this view keeps until it is dropped: copies of open chunks in the head, and
+    /// what was selected.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Chunks of the store and of the head that were read so far.
+    pub fn chunks_read(&self) -> u64 {
+        self.chunks_read.load(Ordering::Relaxed)
+    }
+
+    fn keep(&self, bytes: usize) -> Result<()> {
+        let before = self.kept_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before.saturating_add(bytes as u64) > self.kept_max {
+            return Err(Error::Limit(format!("the selected series keep more than {} bytes", self.kept_max)));
+        }
+        Ok(())
     }
 
     /// The series that meet all matchers and may have samples in `range`, sorted by labels.
     ///
     /// # Errors
-    /// [`Error::Limit`] when more than `series_max` match; or the store could not be read.
+    /// [`Error::Limit`] when more than `series_max` match, or when more bytes would be kept than
+    /// [`View::limit_kept_bytes`] allows; or the store could not be read.
     pub fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        let (heads, catalogue) = self.capture(matchers, range)?;
+        let (heads, catalogue) = self.capture(matchers, range, series_max)?;
         let mut found = Selection::new(series_max);
         for (series, copy) in heads {
             if copy.may_hold_samples() {
@@ -85,7 +125,9 @@ impl<'e> View<'e> {
             let ids = select(&reader, matchers)?;
             self.add_stored(&mut found, &catalogue, &reader, &ids)?;
         }
-        found.finish()
+        let out = found.finish()?;
+        self.keep(out.iter().map(ViewSeries::memory_bytes).sum())?;
+        Ok(out)
     }
 
     fn add_stored(
@@ -120,10 +162,12 @@ impl<'e> View<'e> {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        series_max: usize,
     ) -> Result<(Vec<(Arc<HeadSeries>, Arc<HeadCopy>)>, Arc<Catalogue>)> {
         let heads = self.head.select(matchers)?;
         let mut pinned = self.pinned.lock();
         let mut took_new = false;
+        let mut holding = 0;
         let mut out = Vec::with_capacity(heads.len());
         for series in heads {
             let known = pinned.copies.get(&series.id.0).filter(|(copied, _)| covers(*copied, range));
@@ -132,10 +176,16 @@ impl<'e> View<'e> {
                 None => {
                     took_new = true;
                     let copy = Arc::new(series.copy(range));
+                    self.keep(copy.memory_bytes())?;
                     pinned.copies.insert(series.id.0, (range, copy.clone()));
                     copy
                 }
             };
+            // The head has each label set once: too many are told before all are copied.
+            holding += usize::from(copy.may_hold_samples());
+            if holding > series_max {
+                return Err(Error::Limit(format!("more than {series_max} series match")));
+            }
             out.push((series, copy));
         }
         let catalogue = match &pinned.catalogue {

@@ -1,6 +1,7 @@
 //! Reading one selected series.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::Result;
 use crate::chunk::Run;
@@ -41,6 +42,11 @@ impl ViewSeries {
         other.ids.drain(..).for_each(|(partition, id)| self.add_id(partition, id));
     }
 
+    /// Bytes it takes, without its labels and what the head copied for it.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<ViewSeries>() + self.ids.capacity() * size_of::<PartitionSeries>()
+    }
+
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
         if !self.ids.contains(&(partition, id)) {
             self.ids.push((partition, id));
@@ -68,6 +74,7 @@ impl View<'_> {
             self.read_stored(series, range, &hiding, &mut runs)?;
         }
         if let Some(head) = &series.head {
+            self.chunks_read.fetch_add(head.chunks(range), Ordering::Relaxed);
             if let Some(frozen) = &head.frozen {
                 runs.push(without(frozen.to_run(range), &hiding, frozen.cut));
             }
@@ -145,7 +152,8 @@ impl View<'_> {
                     let reader = GenerationReader::new(self.kv, generation);
                     for &(_, id) in series.ids.iter().filter(|s| s.0 == partition) {
                         let mut run = Run::default();
-                        reader.read(cursor, id, range, &mut run)?;
+                        let chunks = reader.read(cursor, id, range, &mut run)?;
+                        self.chunks_read.fetch_add(chunks, Ordering::Relaxed);
                         runs.push(without(run, hiding, applied(generation)));
                     }
                 }

@@ -12,15 +12,21 @@ use super::{Evaluator, mixed, rank, standing};
 use crate::error::QueryError;
 use crate::functions::compensated::{Mean, two_sum};
 use crate::plan::Aggregate;
-use crate::series::{ABSENT, Points, Series, Vector, is_absent};
+use crate::series::{ABSENT, Points, Series, Vector, is_absent, labels_held};
 use crate::syntax::ast::{AggregateOp, Grouping};
 use crate::syntax::span::Span;
+use crate::usage::Held;
 
 /// Values folded below which other threads are not worth waking.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
 
 /// Steps one piece of work has at least.
 const CHUNK_STEPS: usize = 64;
+
+/// Whether folding so many values is shared by several cores.
+pub(super) fn splits(values: u64) -> bool {
+    values >= PARALLEL_MIN_VALUES as u64 && rayon::current_num_threads() > 1
+}
 
 /// Series of a vector by the group they belong to; members in the order of the vector.
 pub(super) struct Groups {
@@ -61,6 +67,13 @@ impl Groups {
         }
         groups
     }
+
+    /// What the groups' labels and one column for each will hold.
+    pub fn held(&self, steps: Steps) -> Held {
+        let labels = self.labels.iter().map(labels_held).fold(Held::default(), |a, b| a + b);
+        let slots = self.labels.len() as u64 * steps.count as u64;
+        labels + Held { samples: slots, bytes: slots * size_of::<f64>() as u64 }
+    }
 }
 
 /// Evaluates an aggregation at all steps.
@@ -89,6 +102,7 @@ pub(super) fn evaluate(
         note_ignored(ev, aggregate, &vector);
     }
     ev.ctx.budget.check()?;
+    ev.ctx.budget.hold(groups.held(steps))?;
     let columns = match aggregate.op {
         A::Sum => fold_with(&vector, &groups, steps, |members, from, to| sums(&vector, members, from, to)),
         A::Avg => fold(&vector, &groups, steps, Mean::first, Mean::add, |m| m.mean()),

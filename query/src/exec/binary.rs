@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
+use super::budget::Budget;
 use super::labels::{in_braces, only, sorted_names};
 use super::matching::{Match, any_present, matches};
 use super::operators::{Keep, Noted, combine, scalar};
@@ -103,6 +104,7 @@ fn with_scalar(
 
 /// What is the same for all signatures of one operation.
 struct Matcher<'a> {
+    budget: &'a Budget,
     binary: &'a Binary,
     matching: &'a VectorMatching,
     /// The side that may have several series for a signature; the left one in one-to-one.
@@ -141,10 +143,12 @@ fn vectors(
     let names = match &matching.labels {
         MatchLabels::On(names) | MatchLabels::Ignoring(names) => sorted_names(names),
     };
-    let matcher = Matcher { binary, matching, many, one, swapped, copied, names, active, steps };
+    let budget = &ev.ctx.budget;
+    let matcher = Matcher { budget, binary, matching, many, one, swapped, copied, names, active, steps };
     let mut output = Output::default();
     let mut noted = Noted::default();
     for m in matches(&matcher.many, &matcher.one, &matching.labels) {
+        budget.check()?;
         matcher.one_match(&m, &mut output, &mut noted)?;
     }
     noted.write(&mut ev.notes, binary.op, span);
@@ -169,7 +173,7 @@ impl Matcher<'_> {
             return Ok(());
         }
         if let Some(x) = self.matching.fill_left {
-            self.fill_many(m, &one, x, output, noted);
+            self.fill_many(m, &one, x, output, noted)?;
         }
         if let Some(x) = self.matching.fill_right {
             for i in 0..self.steps.count {
@@ -220,7 +224,14 @@ impl Matcher<'_> {
 
     /// Where the many side has nothing, a stand-in with the matching labels takes its
     /// place.
-    fn fill_many(&self, m: &Match, one: &OneSide, x: f64, output: &mut Output, noted: &mut Noted) {
+    fn fill_many(
+        &self,
+        m: &Match,
+        one: &OneSide,
+        x: f64,
+        output: &mut Output,
+        noted: &mut Noted,
+    ) -> Result<(), QueryError> {
         let present = any_present(m.left.iter().map(|&i| &self.many[i].points), self.steps.count);
         let mut stand_in = Points::absent(self.steps.count);
         for (i, present) in present.into_iter().enumerate() {
@@ -229,7 +240,7 @@ impl Matcher<'_> {
             }
         }
         if !stand_in.any() {
-            return;
+            return Ok(());
         }
         let points = self.apply(&stand_in, &one.points, noted);
         for &series in &m.right {
@@ -240,8 +251,9 @@ impl Matcher<'_> {
                 }
             }
             let labels = self.result_labels(&m.signature, Some(&self.one[series].labels));
-            output.add(Series { labels, drop_name: self.drops_name(), points: part });
+            output.add(self.budget, Series { labels, drop_name: self.drops_name(), points: part })?;
         }
+        Ok(())
     }
 
     /// Several series of the many side for one match: an error in one-to-one, and in
@@ -301,12 +313,13 @@ impl Matcher<'_> {
         let drop_name = self.drops_name() || series.drop_name;
         if self.copied.is_empty() {
             let labels = self.result_labels(&series.labels, None);
-            return output.add_unique(Series { labels, drop_name, points });
+            return output.add_unique(self.budget, Series { labels, drop_name, points });
         }
         let mut sources: Vec<Option<usize>> = one.which.clone();
         sources.sort_unstable();
         sources.dedup();
         for source in sources {
+            self.budget.check()?;
             let mut part = points.clone();
             for i in 0..self.steps.count {
                 if one.which[i] != source {
@@ -315,7 +328,7 @@ impl Matcher<'_> {
             }
             if part.any() {
                 let labels = self.result_labels(&series.labels, source.map(|s| &self.one[s].labels));
-                output.add_unique(Series { labels, drop_name, points: part })?;
+                output.add_unique(self.budget, Series { labels, drop_name, points: part })?;
             }
         }
         Ok(())
@@ -361,21 +374,26 @@ struct Output {
 
 impl Output {
     /// Adds a result; false if its labels have a value at one of its steps.
-    fn add(&mut self, series: Series) -> bool {
+    fn add(&mut self, budget: &Budget, series: Series) -> Result<bool, QueryError> {
         match self.places.get(&series.labels) {
             Some(&place) => {
                 self.series[place].drop_name |= series.drop_name;
-                self.series[place].points.merge(series.points)
+                Ok(self.series[place].points.merge(series.points))
             }
             None => {
+                budget.hold(series.held())?;
                 self.places.insert(series.labels.clone(), self.series.len());
                 self.series.push(series);
-                true
+                Ok(true)
             }
         }
     }
 
-    fn add_unique(&mut self, series: Series) -> Result<(), QueryError> {
-        if self.add(series) { Ok(()) } else { Err(QueryError::Execution(finish::SAME_LABELS.to_owned())) }
+    fn add_unique(&mut self, budget: &Budget, series: Series) -> Result<(), QueryError> {
+        if self.add(budget, series)? {
+            Ok(())
+        } else {
+            Err(QueryError::Execution(finish::SAME_LABELS.to_owned()))
+        }
     }
 }

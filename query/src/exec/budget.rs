@@ -1,93 +1,155 @@
-//! What a running query may use: samples held, wall time, and somebody's patience.
+//! What a running query may use: samples and bytes held, wall time, and somebody's patience.
 //!
 //! # Concurrency
 //! Counters are atomic, workers share one budget. Limits are checked when something is
 //! taken, so a query overshoots by at most one series a worker.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use super::steps::Steps;
 use crate::error::QueryError;
-use crate::request::{Cancel, Limits};
+use crate::request::{Limits, Request};
+use crate::usage::{Held, Usage};
 use crate::value::QueryStats;
 
 /// Counts what a query uses against its limits.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
-    cancel: Cancel,
+    cancel: crate::request::Cancel,
     started: Instant,
-    held: AtomicU64,
-    peak: AtomicU64,
-    read: AtomicU64,
-    series: AtomicU64,
+    usage: Usage,
+    /// Bytes that the source keeps for the query until its end.
+    pinned: AtomicU64,
+    /// Samples read for each step of the query, where that is asked.
+    per_step: Option<PerStep>,
+}
+
+#[derive(Debug)]
+struct PerStep {
+    steps: Steps,
+    counts: Vec<AtomicU64>,
+}
+
+impl PerStep {
+    fn of(request: &Request) -> Option<PerStep> {
+        let steps = Steps::of(request.times);
+        let wanted = request.per_step_stats && steps.count as u64 <= request.limits.samples_max;
+        wanted.then(|| PerStep { steps, counts: (0..steps.count).map(|_| AtomicU64::new(0)).collect() })
+    }
+
+    /// The first step at or after a time needs what is read for it.
+    fn count(&self, time_ms: i64, samples: u64) {
+        let after = time_ms.saturating_sub(self.steps.start_ms).max(0);
+        let step = (after as u64).div_ceil(self.steps.step_ms.max(1) as u64);
+        let last = self.counts.len().saturating_sub(1);
+        if let Some(count) = self.counts.get(usize::try_from(step).unwrap_or(last).min(last)) {
+            count.fetch_add(samples, Relaxed);
+        }
+    }
 }
 
 impl Budget {
     /// A budget that has used nothing.
-    pub fn new(limits: Limits, cancel: Cancel, started: Instant) -> Self {
+    pub fn new(request: &Request) -> Self {
+        request.usage.begin();
         Budget {
-            limits,
-            cancel,
-            started,
-            held: AtomicU64::new(0),
-            peak: AtomicU64::new(0),
-            read: AtomicU64::new(0),
-            series: AtomicU64::new(0),
+            limits: request.limits,
+            cancel: request.cancel.clone(),
+            started: request.started,
+            usage: request.usage.clone(),
+            pinned: AtomicU64::new(0),
+            per_step: PerStep::of(request),
         }
     }
 
-    /// Takes `samples` into account, until they are released.
+    /// Takes something into account, until it is released.
     ///
     /// # Errors
-    /// [`QueryError::TooManySamples`].
-    pub fn hold(&self, samples: u64) -> Result<(), QueryError> {
-        let held = self.held.fetch_add(samples, Ordering::Relaxed).saturating_add(samples);
-        self.peak.fetch_max(held, Ordering::Relaxed);
-        if held > self.limits.samples_max {
+    /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
+    pub fn hold(&self, held: Held) -> Result<(), QueryError> {
+        let samples = self.usage.add_samples(held.samples);
+        self.usage.take_bytes(held.bytes, self.limits.memory_max)?;
+        if samples > self.limits.samples_max {
             return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
         }
         Ok(())
     }
 
     /// Gives back what was held.
-    pub fn release(&self, samples: u64) {
-        self.held.fetch_sub(samples, Ordering::Relaxed);
+    pub fn release(&self, held: Held) {
+        self.usage.sub_samples(held.samples);
+        self.usage.give_bytes(held.bytes);
     }
 
-    /// What is held now.
-    pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+    /// What is held now, but for what the source keeps.
+    pub fn held(&self) -> Held {
+        let bytes = self.usage.bytes().saturating_sub(self.pinned.load(Relaxed));
+        Held { samples: self.usage.samples(), bytes }
     }
 
-    /// A node is done: of all it held only its value is left.
+    /// A node is done: of all it held only its value is left. No worker runs meanwhile.
     ///
     /// # Errors
-    /// [`QueryError::TooManySamples`].
-    pub fn settle(&self, before: u64, value: u64) -> Result<(), QueryError> {
-        self.held.store(before, Ordering::Relaxed);
-        self.hold(value)
+    /// As [`Budget::hold`].
+    pub fn settle(&self, before: Held, value: Held) -> Result<(), QueryError> {
+        self.release(self.held());
+        self.hold(before + value)
     }
 
-    /// Refuses a column count that could never be held, before it is allocated.
+    /// The source keeps `bytes` in all for this query. No worker runs meanwhile.
     ///
     /// # Errors
-    /// [`QueryError::TooManySamples`].
+    /// As [`Budget::hold`].
+    pub fn pin(&self, bytes: u64) -> Result<(), QueryError> {
+        let before = self.pinned.swap(bytes, Relaxed);
+        match bytes.checked_sub(before) {
+            Some(more) => self.usage.take_bytes(more, self.limits.memory_max),
+            None => {
+                self.usage.give_bytes(before - bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a column that could never be held, before it is allocated.
+    ///
+    /// # Errors
+    /// As [`Budget::hold`].
     pub fn admit(&self, steps: usize) -> Result<(), QueryError> {
         if steps as u64 > self.limits.samples_max {
             return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
         }
-        Ok(())
+        let column = Held::bytes(steps.saturating_mul(size_of::<f64>()));
+        let held = self.hold(column);
+        self.release(column);
+        held
+    }
+
+    /// The counters.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Counts samples that selectors handed out.
     pub fn count_read(&self, samples: u64) {
-        self.read.fetch_add(samples, Ordering::Relaxed);
+        self.usage.count_read(samples);
     }
 
-    /// Counts selected series.
-    pub fn count_series(&self, series: u64) {
-        self.series.fetch_add(series, Ordering::Relaxed);
+    /// Counts those that were for the evaluation at a time.
+    #[inline]
+    pub fn count_step(&self, time_ms: i64, samples: u64) {
+        if let Some(per_step) = &self.per_step {
+            per_step.count(time_ms, samples);
+        }
+    }
+
+    /// Time and samples read for each step; empty if that was not asked.
+    pub fn samples_per_step(&self) -> Vec<(i64, u64)> {
+        let Some(per_step) = &self.per_step else { return Vec::new() };
+        let counts = per_step.counts.iter().enumerate();
+        counts.map(|(i, count)| (per_step.steps.at(i), count.load(Relaxed))).collect()
     }
 
     /// Whether to go on. Called for every series and every few thousand samples.
@@ -112,9 +174,10 @@ impl Budget {
     /// What was used so far.
     pub fn stats(&self) -> QueryStats {
         QueryStats {
-            samples_total: self.read.load(Ordering::Relaxed),
-            samples_peak: self.peak.load(Ordering::Relaxed),
-            series_total: self.series.load(Ordering::Relaxed),
+            samples_total: self.usage.samples_read(),
+            samples_peak: self.usage.samples_peak(),
+            bytes_peak: self.usage.bytes_peak(),
+            series_total: self.usage.series(),
             eval_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
         }
     }
@@ -127,25 +190,44 @@ mod tests {
     use super::*;
 
     fn budget(limits: Limits) -> Budget {
-        Budget::new(limits, Cancel::default(), Instant::now())
+        Budget::new(&Request { limits, ..Request::instant("1", 0) })
+    }
+
+    fn samples(samples: u64) -> Held {
+        Held { samples, bytes: 0 }
     }
 
     #[test]
     fn released_samples_can_be_held_again() {
         let b = budget(Limits { samples_max: 10, ..Limits::default() });
-        b.hold(10).unwrap();
-        b.release(4);
-        b.hold(4).unwrap();
-        assert!(matches!(b.hold(1), Err(QueryError::TooManySamples { limit: 10 })));
+        b.hold(samples(10)).unwrap();
+        b.release(samples(4));
+        b.hold(samples(4)).unwrap();
+        assert!(matches!(b.hold(samples(1)), Err(QueryError::TooManySamples { limit: 10 })));
         assert_eq!(b.stats().samples_peak, 11);
     }
 
     #[test]
+    fn what_the_source_keeps_outlives_the_nodes() {
+        let b = budget(Limits { memory_max: 100, ..Limits::default() });
+        b.pin(30).unwrap();
+        b.hold(Held::bytes(50)).unwrap();
+        b.settle(Held::default(), Held::bytes(20)).unwrap();
+        assert_eq!((b.held(), b.usage().bytes()), (Held::bytes(20), 50));
+        assert!(matches!(b.pin(90), Err(QueryError::Memory { limit: 100 })));
+        b.pin(10).unwrap();
+        assert_eq!(b.usage().bytes(), 30);
+        assert!(matches!(b.admit(9), Err(QueryError::Memory { .. })));
+        b.admit(8).unwrap();
+        assert_eq!(b.usage().bytes(), 30);
+    }
+
+    #[test]
     fn cancel_and_deadline_end_it() {
-        let cancel = Cancel::default();
-        let b = Budget::new(Limits::default(), cancel.clone(), Instant::now());
+        let request = Request::instant("1", 0);
+        let b = Budget::new(&request);
         b.check().unwrap();
-        cancel.cancel();
+        request.cancel.cancel();
         assert!(matches!(b.check(), Err(QueryError::Canceled)));
         let late = budget(Limits { timeout: Duration::ZERO, ..Limits::default() });
         assert!(matches!(late.check(), Err(QueryError::Timeout { .. })));

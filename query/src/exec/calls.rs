@@ -136,7 +136,12 @@ fn timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
     let arg = &call.args[0];
     let mut vector = match &arg.kind {
         Kind::Instant(selection) if selection.edges == crate::syntax::ast::Edges::Plain => {
-            selector::instant(&ev.ctx, selection, steps, selector::Take::Time)?
+            let mark = ev.mark();
+            let vector = selector::instant(&ev.ctx, selection, steps, selector::Take::Time)?;
+            if let Some(mark) = mark {
+                ev.record(arg, mark, vector.len() as u64, 0);
+            }
+            vector
         }
         _ => {
             let mut vector = ev.vector(arg, steps)?;

@@ -91,7 +91,9 @@ pub(super) fn change(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Res
         let to = if smoothed { end.saturating_add(lookback) } else { end };
         let near = within(&columns.times, start.saturating_sub(lookback), to);
         let near_histograms = within(&columns.histogram_times, start.saturating_sub(lookback), to);
-        job.ctx.budget.count_read((near.len() + near_histograms.len()) as u64);
+        let read = (near.len() + near_histograms.len()) as u64;
+        job.ctx.budget.count_read(read);
+        job.ctx.budget.count_step(job.windows.steps.at(step), read);
         if !near.is_empty() && !near_histograms.is_empty() {
             flags.raise(Flags::MIXED);
             continue;
@@ -240,8 +242,9 @@ pub(super) fn smoothed(
             }
             points.set(i, value_at(columns, floats, others, at));
         }
-        ctx.budget.hold(points.weight())?;
-        Ok(Some((Series { labels: series.labels, drop_name: false, points }, flags)))
+        let series = Series { labels: series.labels, drop_name: false, points };
+        ctx.budget.hold(series.held())?;
+        Ok(Some((series, flags)))
     })?;
     let mut vector = Vec::with_capacity(done.len());
     for (series, flags) in done {

@@ -13,8 +13,9 @@ use crate::error::QueryError;
 use crate::functions::ValueType;
 use crate::functions::window::Columns;
 use crate::plan::{Kind, Node, Selection, Subquery};
-use crate::series::{Point, Series, Value, Vector, is_absent};
+use crate::series::{Point, Series, Value, Vector, histogram_held, is_absent, labels_held};
 use crate::syntax::ast::Edges;
+use crate::usage::Held;
 use crate::value::{MatrixSeries, QueryValue, SampleValue, VectorSample};
 
 /// The text of the error when a result would hold one label set twice.
@@ -58,10 +59,24 @@ pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
         )));
     }
     let vector = drop_names(ev.vector(root, steps)?)?;
+    // The answer has times beside its values; a series' column goes as its points come.
+    ev.ctx.budget.hold(Held::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
     let mut matrix: Vec<MatrixSeries> =
         vector.into_iter().map(|s| matrix_series(s, steps)).filter(has_samples).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    ev.ctx.budget.settle(Held::default(), matrix_held(&matrix))?;
     Ok(QueryValue::Matrix(matrix))
+}
+
+/// What the answer holds.
+fn matrix_held(matrix: &[MatrixSeries]) -> Held {
+    let series = |s: &MatrixSeries| {
+        let floats = s.floats.capacity() * size_of::<(i64, f64)>();
+        let own = Held { samples: s.floats.len() as u64, bytes: (floats + size_of::<MatrixSeries>()) as u64 };
+        let histograms = s.histograms.iter().map(|(_, h)| histogram_held(h));
+        histograms.fold(own + labels_held(&s.labels), |a, b| a + b)
+    };
+    matrix.iter().map(series).fold(Held::default(), |a, b| a + b)
 }
 
 fn has_samples(series: &MatrixSeries) -> bool {
@@ -127,10 +142,14 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
     let (mut samples, mut columns) = (Samples::default(), Columns::default());
     let mut matrix = Vec::new();
     for series in selector::select(ctx, selection, range)? {
-        selector::read(ctx, &series, range, &mut samples)?;
+        let read = selector::read(ctx, &series, range, &mut samples)?;
         columns.fill(&mut samples);
         ctx.budget.count_read(columns.len() as u64);
-        matrix.push(whole_columns(series.labels, &columns));
+        ctx.budget.count_step(time_ms, columns.len() as u64);
+        let series = whole_columns(series.labels, &columns);
+        ctx.budget.release(read);
+        ctx.budget.hold(matrix_held(std::slice::from_ref(&series)))?;
+        matrix.push(series);
     }
     Ok(sorted_matrix(matrix))
 }

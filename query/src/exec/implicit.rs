@@ -75,7 +75,7 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
     let mut samples = Samples::default();
     for series in &chosen {
         let held = selector::read(ctx, series, range, &mut samples)?;
-        ctx.budget.count_read(held);
+        ctx.budget.count_read(held.samples);
         ctx.budget.release(held);
         let times = &samples.timestamps[samples.timestamps.len().saturating_sub(SAMPLES_MAX)..];
         let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();

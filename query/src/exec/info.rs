@@ -35,7 +35,11 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         if wanted.names.iter().all(|m| m.matches(name)) {
             enriched.push(series);
         } else {
+            let before = enriched.len();
             infos.enrich(series, &wanted, &mut enriched)?;
+            for series in &enriched[before..] {
+                ev.ctx.budget.hold(series.held())?;
+            }
         }
     }
     super::finish::merge_equal(enriched)

@@ -9,7 +9,7 @@ use super::steps::Steps;
 use super::{Evaluator, finish};
 use crate::error::QueryError;
 use crate::plan::Call;
-use crate::series::Vector;
+use crate::series::{Vector, labels_held};
 
 /// The labels of `labels` that are in `names` (sorted).
 pub(super) fn only(labels: &Labels, names: &[String]) -> Labels {
@@ -49,14 +49,29 @@ pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Resu
     }
     for series in &mut vector {
         let value = series.labels.get(&src).unwrap_or("");
+        check_length("label_replace", replacement.len() + replacement.matches('$').count() * value.len())?;
         let Some(expanded) = pattern.expand(value, &replacement) else { continue };
         let mut labels = series.labels.to_builder();
         series.labels = labels.set(&dst, &expanded).build();
+        ev.ctx.budget.hold(labels_held(&series.labels))?;
         if dst == METRIC_NAME {
             series.drop_name = false;
         }
     }
     finish::merge_equal(vector)
+}
+
+/// Longest label value that a query may make, bytes. Far above what anybody reads; below it
+/// a template of many groups over long values cannot eat the memory.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
+fn check_length(function: &str, bytes: usize) -> Result<(), QueryError> {
+    if bytes <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(QueryError::Execution(format!(
+        "{function}() would make a label value of up to {bytes} bytes, the limit is {VALUE_BYTES_MAX}"
+    )))
 }
 
 /// `label_join(v, dst, separator, src…)`.
@@ -73,9 +88,12 @@ pub(super) fn join(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     }
     for series in &mut vector {
         let values: Vec<&str> = sources.iter().map(|s| series.labels.get(s).unwrap_or("")).collect();
+        let length = values.iter().map(|v| v.len() + separator.len()).sum();
+        check_length("label_join", length)?;
         let joined = values.join(&separator);
         let mut labels = series.labels.to_builder();
         series.labels = labels.set(&dst, &joined).build();
+        ev.ctx.budget.hold(labels_held(&series.labels))?;
         if dst == METRIC_NAME {
             series.drop_name = false;
         }

@@ -21,7 +21,7 @@ use crate::histogram::accumulate::Accumulator;
 use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
 use crate::plan::Aggregate;
-use crate::series::{Point, Points, Vector};
+use crate::series::{Point, Points, Vector, histogram_held};
 use crate::syntax::ast::AggregateOp;
 
 fn histogram(h: Histogram) -> Point {
@@ -230,6 +230,7 @@ pub(super) fn aggregate(
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     let mean = aggregate.op == AggregateOp::Avg;
+    ev.ctx.budget.hold(groups.held(steps))?;
     let mut columns = Vec::with_capacity(groups.members.len());
     let mut mixed = false;
     let mut flagged: Vec<(Flags, String)> = Vec::new();
@@ -240,6 +241,9 @@ pub(super) fn aggregate(
             let mut flags = Flags::default();
             let (point, mix) = fold(vector, members, step, mean, &mut flags);
             mixed |= mix;
+            if let Some(Point::Histogram(h)) = &point {
+                ev.ctx.budget.hold(histogram_held(h))?;
+            }
             points.set(step, point);
             if !flags.is_empty() {
                 let name = vector[members[0]].labels.metric_name().unwrap_or("").to_owned();

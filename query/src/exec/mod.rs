@@ -18,11 +18,13 @@
 use barograph_engine::model::Labels;
 
 use crate::error::QueryError;
+use crate::explain::Explained;
 use crate::functions::ValueType;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, Times};
 use crate::series::{Points, Series, Value, Vector};
 use crate::source::SeriesSource;
+use crate::usage::Held;
 use crate::value::{QueryStats, QueryValue};
 
 mod aggregate;
@@ -32,6 +34,7 @@ mod buckets;
 mod budget;
 mod calls;
 mod edges;
+mod explain;
 mod finish;
 mod gaps;
 mod hash;
@@ -50,12 +53,14 @@ mod sets;
 mod standing;
 mod steps;
 mod subquery;
+mod trace;
 mod whole;
 mod window;
 
 use annotations::Notes;
 use budget::Budget;
 use steps::Steps;
+use trace::{Mark, Trace};
 
 /// What all workers of a query share.
 struct Context<'q> {
@@ -70,6 +75,8 @@ struct Evaluator<'q> {
     notes: Notes,
     /// A range query: `sort` and the like have no effect.
     is_range: bool,
+    /// What each node costs, where that was asked.
+    trace: Option<Trace>,
 }
 
 /// What a plan came to.
@@ -82,6 +89,10 @@ pub(crate) struct Outcome {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// Samples read for each step, where that was asked.
+    pub samples_per_step: Vec<(i64, u64)>,
+    /// What each node was expected to cost and did, where that was asked.
+    pub explain: Option<Explained>,
 }
 
 /// Runs `plan` for the times of `request`.
@@ -89,18 +100,36 @@ pub(crate) struct Outcome {
 /// # Errors
 /// Any of [`QueryError`] but parse errors.
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
-    let budget = Budget::new(request.limits, request.cancel.clone(), request.started);
-    let ctx = Context { source, budget, lookback_ms: request.lookback_ms };
+    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms };
     let is_range = matches!(request.times, Times::Range { .. });
-    let mut ev = Evaluator { ctx, notes: Notes::default(), is_range };
+    let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
+    let trace = request.explain.then(Trace::default);
+    let mut ev = Evaluator { ctx, notes: Notes::default(), is_range, trace };
     let value = match request.times {
         Times::Instant { time_ms } => finish::instant(&mut ev, plan, time_ms)?,
         Times::Range { start_ms, end_ms, step_ms } => {
             finish::range(&mut ev, plan, Steps::until(start_ms, end_ms, step_ms))?
         }
     };
+    if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
+        trace.fill_in(plan, explained);
+    }
     let (warnings, infos) = ev.notes.texts(&request.query);
-    Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats() })
+    let samples_per_step = ev.ctx.budget.samples_per_step();
+    Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain })
+}
+
+/// What `plan` is expected to cost; nothing is evaluated.
+///
+/// # Errors
+/// [`QueryError::Source`].
+pub(crate) fn expect(
+    source: &dyn SeriesSource,
+    request: &Request,
+    plan: &Node,
+) -> Result<Explained, QueryError> {
+    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms };
+    explain::estimate(&ctx, request, plan)
 }
 
 impl Evaluator<'_> {
@@ -109,13 +138,33 @@ impl Evaluator<'_> {
         self.ctx.budget.check()?;
         self.ctx.budget.admit(steps.count)?;
         let before = self.ctx.budget.held();
+        let mark = self.mark();
         let value = if node.invariant && steps.count > 1 {
-            repeat(self.compute(node, Steps::single(steps.start_ms))?, steps.count)
+            let once = self.compute(node, Steps::single(steps.start_ms))?;
+            let slots = once.held().samples.saturating_mul(steps.count as u64);
+            self.ctx.budget.hold(Held { samples: slots, bytes: slots.saturating_mul(8) })?;
+            repeat(once, steps.count)
         } else {
             self.compute(node, steps)?
         };
-        self.ctx.budget.settle(before, weight(&value))?;
+        let held = value.held();
+        self.ctx.budget.settle(before, held)?;
+        if let Some(mark) = mark {
+            self.record(node, mark, trace::series_of(&value), held.bytes);
+        }
         Ok(value)
+    }
+
+    /// Where the counters stand, if somebody wants to know what a node costs.
+    fn mark(&self) -> Option<Mark> {
+        self.trace.as_ref().map(|_| Mark::now(&self.ctx))
+    }
+
+    /// What `node` has cost since `mark`.
+    fn record(&mut self, node: &Node, mark: Mark, series: u64, bytes: u64) {
+        if let Some(trace) = &mut self.trace {
+            trace.add(node, mark.until_now(&self.ctx, series, bytes));
+        }
     }
 
     fn compute(&mut self, node: &Node, steps: Steps) -> Result<Value, QueryError> {
@@ -171,14 +220,6 @@ fn repeat(value: Value, count: usize) -> Value {
             vector.into_iter().map(|s| Series { points: s.points.repeat(count), ..s }).collect(),
         ),
         text => text,
-    }
-}
-
-fn weight(value: &Value) -> u64 {
-    match value {
-        Value::Scalar(values) => values.len() as u64,
-        Value::Vector(vector) => vector.iter().map(|s| s.points.weight()).sum(),
-        Value::Text(_) => 0,
     }
 }
 

@@ -8,6 +8,11 @@ use crate::error::QueryError;
 /// Fewer items than this are not worth waking other threads for.
 const PARALLEL_MIN: usize = 32;
 
+/// Whether work over `items` is shared by several cores.
+pub(super) fn splits(items: u64) -> bool {
+    items >= PARALLEL_MIN as u64 && rayon::current_num_threads() > 1
+}
+
 /// Applies `work` to every item. Each worker has its own scratch space.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::functions::tally::{self, Condition};
 use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
-use crate::series::{Points, Series, Vector};
+use crate::series::{Points, Series, Vector, labels_held};
 use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
 
@@ -60,6 +60,8 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     if steps.count == 0 {
         return Ok(Vec::new());
     }
+    let mark = ev.mark();
+    let selected = ev.ctx.budget.usage().series();
     let done = match &arg.kind {
         Kind::Subquery(subquery) => {
             let mut read = windows;
@@ -67,12 +69,20 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
                 read.range_ms = read.range_ms.saturating_add(ev.ctx.lookback_ms);
             }
             let (inner, inner_steps) = super::subquery::evaluate(ev, subquery, &read)?;
+            if let Some(mark) = mark {
+                ev.record(arg, mark, inner.len() as u64, 0);
+            }
             let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: Edges::Plain, params };
             over_points(&job, inner, inner_steps, keep_name)?
         }
         Kind::Range(selection) => {
             let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: selection.edges, params };
-            over_selection(&job, selection, keep_name)?
+            let done = over_selection(&job, selection, keep_name)?;
+            if let Some(mark) = mark {
+                let selected = ev.ctx.budget.usage().series() - selected;
+                ev.record(arg, mark, selected, 0);
+            }
+            done
         }
         _ => Vec::new(),
     };
@@ -186,7 +196,8 @@ fn one_series(
     if flags.is_empty() && !columns.iter().any(Points::any) {
         return Ok(None);
     }
-    job.ctx.budget.hold(columns.iter().map(Points::weight).sum())?;
+    let held = columns.iter().map(Points::held).fold(labels_held(&labels), |a, b| a + b);
+    job.ctx.budget.hold(held)?;
     Ok(Some(Done { labels, drop_name, columns, flags }))
 }
 

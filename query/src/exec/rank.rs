@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::aggregate::{Groups, assemble, note_ignored};
 use super::annotations::bad_phi;
+use super::budget::Budget;
 use super::steps::Steps;
 use super::{Evaluator, hash, labels};
 use crate::error::QueryError;
@@ -17,6 +18,7 @@ use crate::histogram::text::histogram_text;
 use crate::plan::{Aggregate, Node};
 use crate::series::{Point, Points, Series, Vector, is_absent};
 use crate::syntax::ast::{AggregateOp, Grouping};
+use crate::usage::Held;
 use crate::value::go_float;
 
 pub(super) fn param(aggregate: &Aggregate) -> &Node {
@@ -42,7 +44,7 @@ pub(super) fn choose(
             let ks = counts(&params)?;
             note_ignored(ev, aggregate, &vector);
             ev.ctx.budget.check()?;
-            Ok(keep_extreme(vector, &groups, &ks, aggregate.op == AggregateOp::Topk))
+            keep_extreme(&ev.ctx.budget, vector, &groups, &ks, aggregate.op == AggregateOp::Topk)
         }
     }
 }
@@ -86,12 +88,20 @@ fn keep_first(mut vector: Vector, groups: &Groups, ks: &[usize]) -> Vector {
 
 /// The k largest or smallest floats of each group, NaN last. At a single step the result
 /// is ordered by value within each group.
-fn keep_extreme(vector: Vector, groups: &Groups, ks: &[usize], largest: bool) -> Vector {
+fn keep_extreme(
+    budget: &Budget,
+    vector: Vector,
+    groups: &Groups,
+    ks: &[usize],
+    largest: bool,
+) -> Result<Vector, QueryError> {
+    budget.hold(Held::bytes(vector.len() * ks.len() * size_of::<f64>()))?;
     let mut kept: Vec<Points> = vector.iter().map(|s| Points::absent(s.points.len())).collect();
     let mut order: Vec<usize> = Vec::new();
     let mut candidates: Vec<(f64, usize)> = Vec::new();
     for members in &groups.members {
         for (i, &k) in ks.iter().enumerate() {
+            budget.check()?;
             candidates.clear();
             let floats = members.iter().map(|&m| (vector[m].points.floats[i], m));
             candidates.extend(floats.filter(|(v, _)| !is_absent(*v)));
@@ -116,7 +126,7 @@ fn keep_extreme(vector: Vector, groups: &Groups, ks: &[usize], largest: bool) ->
     }
     let mut slots: Vec<Option<(Series, Points)>> = vector.into_iter().zip(kept).map(Some).collect();
     let chosen = order.into_iter().filter_map(|m| slots[m].take());
-    chosen.map(|(s, points)| Series { points, ..s }).filter(|s| s.points.any()).collect()
+    Ok(chosen.map(|(s, points)| Series { points, ..s }).filter(|s| s.points.any()).collect())
 }
 
 /// The elements whose place between 0 and 1, a hash of their labels, lies within r.
@@ -225,8 +235,9 @@ fn group_quantiles(
 ) -> Result<Vec<Points>, QueryError> {
     ev.ctx.budget.check()?;
     let count = phis.first().map_or(0, Vec::len);
-    ev.ctx.budget.hold((count * phis.len()) as u64)?;
-    let mut columns = vec![Points::absent(count); phis.len()];
+    let columns = vec![Points::absent(count); phis.len()];
+    ev.ctx.budget.hold(columns.iter().map(Points::held).fold(Held::default(), |a, b| a + b))?;
+    let mut columns = columns;
     let mut sorted: Vec<f64> = Vec::with_capacity(members.len());
     for i in 0..count {
         sorted.clear();
@@ -275,11 +286,16 @@ pub(super) fn count_values(
                 Some(&(_, place)) => place,
                 None => {
                     let group = group_of(&series.labels, &label, &point, &aggregate.grouping);
+                    let before = counted.len();
                     let place = *places.entry(group).or_insert_with_key(|labels| {
                         let points = Points::absent(steps.count);
                         counted.push(Series { labels: labels.clone(), drop_name: false, points });
                         counted.len() - 1
                     });
+                    if counted.len() > before {
+                        ev.ctx.budget.hold(counted[place].held())?;
+                        ev.ctx.budget.check()?;
+                    }
                     known.extend(bits.map(|b| (b, place)));
                     place
                 }

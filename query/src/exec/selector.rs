@@ -13,10 +13,11 @@ use crate::error::QueryError;
 use crate::functions::window::shown_seconds;
 use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
-use crate::series::{ABSENT, Points, Series, Vector};
-use crate::source::SeriesRef;
+use crate::series::{ABSENT, Points, Series, Vector, histogram_held};
+use crate::source::{SeriesRef, SourceError};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
+use crate::usage::Held;
 
 /// What of the newest sample is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,13 @@ pub(super) fn select(
     range: TimeRange,
 ) -> Result<Vec<SeriesRef>, QueryError> {
     ctx.budget.check()?;
-    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
-    ctx.budget.count_series(refs.len() as u64);
+    let refs = match ctx.source.select(&selection.matchers, range, ctx.budget.series_max()) {
+        Err(SourceError::Memory { limit }) => return Err(QueryError::Memory { limit }),
+        found => found?,
+    };
+    ctx.budget.usage().count_series(refs.len() as u64);
+    ctx.budget.pin(ctx.source.kept_bytes())?;
+    ctx.budget.hold(Held::bytes(refs.capacity() * size_of::<SeriesRef>()))?;
     Ok(refs)
 }
 
@@ -76,8 +82,9 @@ pub(super) fn instant(
         let points = newest(ctx, samples, selection, steps, take);
         ctx.budget.release(held);
         let Some(points) = points else { return Ok(None) };
-        ctx.budget.hold(points.weight())?;
-        Ok(Some(Series { labels: series.labels, drop_name: false, points }))
+        let series = Series { labels: series.labels, drop_name: false, points };
+        ctx.budget.hold(series.held())?;
+        Ok(Some(series))
     })
 }
 
@@ -87,11 +94,17 @@ pub(super) fn read(
     series: &SeriesRef,
     range: TimeRange,
     samples: &mut Samples,
-) -> Result<u64, QueryError> {
+) -> Result<Held, QueryError> {
     ctx.budget.check()?;
     samples.clear();
     ctx.source.read(series, range, samples)?;
-    let held = samples.len() as u64;
+    ctx.budget.usage().count_decoded(samples.len() as u64);
+    let columns =
+        samples.timestamps.capacity() + samples.values.capacity() + samples.start_timestamps.capacity();
+    let mut held = Held { samples: samples.len() as u64, bytes: (columns * size_of::<f64>()) as u64 };
+    for (_, h) in &samples.histograms {
+        held.bytes += histogram_held(h).bytes;
+    }
     ctx.budget.hold(held)?;
     Ok(held)
 }
@@ -131,6 +144,7 @@ fn newest(
             continue;
         }
         found += 1;
+        ctx.budget.count_step(steps.at(i), 1);
         match (take, histogram) {
             (Take::Value, None) => points.floats[i] = samples.values[at],
             (Take::Value, Some(h)) => {

@@ -1,6 +1,7 @@
 //! The evaluation times of one pass: `start`, `start + step`, …, in milliseconds.
 
 use crate::plan::Shift;
+use crate::request::Times;
 
 /// Nanoseconds in a millisecond.
 pub(crate) const NS_PER_MS: i64 = 1_000_000;
@@ -38,6 +39,14 @@ impl Steps {
                 .unwrap_or(usize::MAX)
         };
         Steps { start_ms, step_ms, count }
+    }
+
+    /// The evaluation times of a request.
+    pub fn of(times: Times) -> Self {
+        match times {
+            Times::Instant { time_ms } => Steps::single(time_ms),
+            Times::Range { start_ms, end_ms, step_ms } => Steps::until(start_ms, end_ms, step_ms),
+        }
     }
 
     /// The time of step `i`.

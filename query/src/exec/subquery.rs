@@ -30,7 +30,7 @@ pub(super) fn evaluate(
 /// The windows may be longer than the subquery, for what looks at samples before them.
 /// Inner steps are counted from the epoch, not from the query's start: the same point is
 /// evaluated at the same time whatever the query around it.
-fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
+pub(super) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
     let first_end = windows.shift.apply(windows.steps.at(0));
     let last_end = windows.shift.apply(windows.steps.last());
     let after = first_end.saturating_sub(windows.range_ms);

@@ -61,6 +61,7 @@ pub(super) fn slide(
         let time_ms = windows.steps.at(step);
         visit(&Window { columns, lo, hi, histogram_lo, histogram_hi, start, end, step, time_ms });
         read += inside as u64;
+        ctx.budget.count_step(time_ms, inside as u64);
         work += inside;
         if work > CHECK_EVERY {
             ctx.budget.check()?;

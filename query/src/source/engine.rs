@@ -5,18 +5,27 @@ use std::sync::{Arc, RwLock};
 use barograph_engine::model::{Histogram, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
 
-use crate::source::{SeriesRef, SeriesSource, SourceError};
+use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
 
 /// A view of the engine as a source for one query.
 pub struct EngineSource<'e> {
     view: View<'e>,
     selected: RwLock<Vec<Arc<ViewSeries>>>,
+    kept_max: u64,
 }
 
 impl<'e> EngineSource<'e> {
     /// Wraps a view.
     pub fn new(view: View<'e>) -> Self {
-        EngineSource { view, selected: RwLock::default() }
+        EngineSource { view, selected: RwLock::default(), kept_max: u64::MAX }
+    }
+
+    /// Bounds what the view keeps for the query: a selection beyond it fails before it is
+    /// copied as a whole.
+    pub fn with_kept_bytes_max(mut self, bytes: u64) -> Self {
+        self.view.limit_kept_bytes(bytes);
+        self.kept_max = bytes;
+        self
     }
 }
 
@@ -56,6 +65,9 @@ impl SeriesSource for EngineSource<'_> {
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let found = self.view.select(matchers, range, series_max).map_err(|e| match e {
+            Error::Limit(_) if self.view.kept_bytes() > self.kept_max => {
+                SourceError::Memory { limit: self.kept_max }
+            }
             Error::Limit(_) => SourceError::TooManySeries { limit: series_max },
             other => storage(other),
         })?;
@@ -84,6 +96,19 @@ impl SeriesSource for EngineSource<'_> {
         out.histograms = run.histograms;
         out.start_timestamps = run.starts;
         Ok(())
+    }
+
+    fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
+        let found = self.view.estimate(matchers, range).map_err(storage)?;
+        Ok(Some(Estimate { series: found.series, chunks: found.chunks, samples: found.samples }))
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        self.view.kept_bytes()
+    }
+
+    fn chunks_read(&self) -> u64 {
+        self.view.chunks_read()
     }
 
     fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, SourceError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Timestamp, Value};
 
-use crate::source::{SeriesRef, SeriesSource, SourceError};
+use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
 
 /// An in-memory [`SeriesSource`]. Writing twice to a series and timestamp keeps the later
 /// value; samples may come in any order.
@@ -167,6 +167,15 @@ impl SeriesSource for MemorySource {
             found.push(SeriesRef { labels: labels.clone(), handle: at as u64 });
         }
         Ok(found)
+    }
+
+    fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
+        let mut estimate = Estimate::default();
+        for (_, at) in self.matching(matchers, range) {
+            estimate.series += 1;
+            estimate.samples += self.samples(at, range).count() as u64;
+        }
+        Ok(Some(estimate))
     }
 
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {

@@ -21,6 +21,17 @@ pub struct SeriesRef {
     pub handle: u64,
 }
 
+/// What a selection would read, roughly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Estimate {
+    /// Series.
+    pub series: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples.
+    pub samples: u64,
+}
+
 /// Why a source could not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +39,14 @@ pub enum SourceError {
     /// Storage is damaged or unreadable. The text names file or key and offset.
     #[error("{0}")]
     Storage(String),
+    /// The source would have to keep more for the query than it may hold.
+    #[error(
+        "the selected series need more memory than the {limit} bytes that a query may hold; add matchers or raise the limit"
+    )]
+    Memory {
+        /// The limit, bytes.
+        limit: u64,
+    },
     /// The selection is larger than allowed.
     #[error("selector matches more than {limit} series; add matchers or raise the limit")]
     TooManySeries {
@@ -58,6 +77,26 @@ pub trait SeriesSource: Sync {
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// What a selection of these series in `range` would read, from the index and the catalogue
+    /// alone: no chunk is touched. `None` if the source cannot tell.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
+        let _ = (matchers, range);
+        Ok(None)
+    }
+
+    /// Memory that the source keeps for this query until its end, besides storage itself.
+    fn kept_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Chunks read so far.
+    fn chunks_read(&self) -> u64 {
+        0
+    }
 
     /// The label names of the series that meet all matchers and may have samples in
     /// `range`, sorted. No matchers: of all series.

@@ -7,8 +7,8 @@
 //!
 //! # Format
 //! One token a line: `sha256:` and 64 hexadecimal digits, then optionally what it may do
-//! (`read`, `write`, `admin`, joined by commas; `all` is the default), then optionally a
-//! name. Blank lines and lines that begin with `#` mean nothing.
+//! (`read`; `write`; `queries`, which is cancelling those of others; `admin`; joined by
+//! commas; `all` is the default), then optionally a name. Blank lines and lines that begin with `#` mean nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ struct Entry {
     digest: [u8; 32],
     read: bool,
     write: bool,
+    queries: bool,
     admin: bool,
 }
 
@@ -135,6 +136,7 @@ impl Entry {
             Access::Public => true,
             Access::Read => self.read,
             Access::Write => self.write,
+            Access::Queries => self.queries,
             Access::Admin => self.admin,
         }
     }
@@ -196,14 +198,17 @@ fn parse_entry(line: &str) -> Result<Entry, String> {
         .ok_or("expected sha256:HEX; put the digest here, not the token (`barograph token` prints both)")?;
     let digest =
         parse_hex(hex).ok_or_else(|| format!("expected 64 hexadecimal digits, found {}", hex.len()))?;
-    let mut entry = Entry { digest, read: false, write: false, admin: false };
+    let mut entry = Entry { digest, read: false, write: false, queries: false, admin: false };
     for scope in words.next().unwrap_or("all").split(',') {
         match scope {
             "read" => entry.read = true,
             "write" => entry.write = true,
+            "queries" => entry.queries = true,
             "admin" => entry.admin = true,
-            "all" => (entry.read, entry.write, entry.admin) = (true, true, true),
-            other => return Err(format!("expected read, write, admin or all, found {other:?}")),
+            "all" => {
+                entry = Entry { read: true, write: true, queries: true, admin: true, ..entry };
+            }
+            other => return Err(format!("expected read, write, queries, admin or all, found {other:?}")),
         }
     }
     Ok(entry)

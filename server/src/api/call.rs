@@ -1,6 +1,6 @@
 //! One request as its handler sees it, and the envelope its answer travels in.
 
-use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::header::{self, HeaderMap};
 use crate::api::body::{self, BodyLimits, Encoding, Held};
 use crate::api::json;
 use crate::api::params::Params;
-use crate::api::reply::{JSON, Reply};
+use crate::api::reply::{JSON, Reply, gzip};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
@@ -32,6 +32,8 @@ pub struct Call {
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
     pub params: Params,
+    /// Who calls.
+    pub client: Option<SocketAddr>,
     /// The header.
     pub headers: HeaderMap,
     /// The decoded `{name}` segment of the path.
@@ -93,13 +95,18 @@ impl Call {
 
     /// Whether the client takes gzip.
     pub fn accepts_gzip(&self) -> bool {
-        let values = self.headers.get_all(header::ACCEPT_ENCODING);
-        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-            named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        })
+        accepts_gzip(&self.headers)
     }
+}
+
+/// Whether the client of a request takes gzip.
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING);
+    values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        named && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
 }
 
 /// A finished body, compressed where that helps. Made on a blocking thread.
@@ -111,16 +118,18 @@ pub struct Encoded {
 impl Encoded {
     /// Compresses `bytes` if the client takes it and it is worth it.
     pub fn new(bytes: Vec<u8>, accepts_gzip: bool) -> Self {
-        if accepts_gzip && bytes.len() >= GZIP_MIN {
-            let sink = Vec::with_capacity(bytes.len() / 4);
-            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
-            if encoder.write_all(&bytes).is_ok()
-                && let Ok(compressed) = encoder.finish()
-            {
-                return Encoded { bytes: compressed, gzip: true };
-            }
+        if accepts_gzip
+            && bytes.len() >= GZIP_MIN
+            && let Some(compressed) = gzip(&bytes)
+        {
+            return Encoded { bytes: compressed, gzip: true };
         }
         Encoded { bytes, gzip: false }
+    }
+
+    /// Bytes it takes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.bytes.capacity() as u64
     }
 
     /// The answer.

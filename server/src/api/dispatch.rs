@@ -3,18 +3,20 @@
 //!
 //! Next: `api/influx.rs` for a write, `api/prometheus.rs` for a query.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
-use crate::api::call::Call;
+use crate::api::call::{Call, accepts_gzip};
+use crate::api::cors::Cors;
 use crate::api::params::{Params, decode};
 use crate::api::reply::{Guard, Reply, ReplyBody};
 use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
 use crate::api::{
-    admin, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
+    active, admin, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
 };
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
@@ -33,8 +35,20 @@ pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -
     let started = Instant::now();
     app.telemetry.requests_running.add(1);
     let counted = Counted(&app);
-    let (endpoint, dialect, result) = route(&app, request).await;
-    let reply = result.unwrap_or_else(|error| Reply::error(&error, dialect));
+    let config = app.config.load_full();
+    let cors = Cors::of(&config, request.method(), request.uri().path(), request.headers());
+    let gzip = accepts_gzip(request.headers());
+    let (endpoint, dialect, result) = match cors.as_ref().and_then(Cors::preflight) {
+        Some(reply) => (Endpoint::Unknown, Dialect::Prometheus, Ok(reply)),
+        None => route(&app, request).await,
+    };
+    let mut reply = result.unwrap_or_else(|error| Reply::error(&error, dialect));
+    if gzip && dialect == Dialect::Prometheus {
+        reply = reply.compressed();
+    }
+    if let Some(cors) = cors {
+        reply = cors.apply(reply);
+    }
     drop(counted);
     app.telemetry.observe_request(endpoint, reply.code().as_u16(), started.elapsed());
     reply.into_response(Some(guard))
@@ -72,9 +86,14 @@ async fn handle(
     params.add(request.uri().query().unwrap_or("").as_bytes())?;
     let (parts, body) = request.into_parts();
     authorize(app, route, &parts.headers, &params)?;
+    if route.endpoint != Endpoint::Healthy && route.dialect == Dialect::Prometheus && app.database().is_err()
+    {
+        return Ok(Reply::not_ready());
+    }
     let config = app.config.load_full();
+    let client = parts.extensions.get::<SocketAddr>().copied();
     let mut call =
-        Call { app: app.clone(), config, params, headers: parts.headers, segment, body: Some(body) };
+        Call { app: app.clone(), config, params, client, headers: parts.headers, segment, body: Some(body) };
     let has_own_body = matches!(
         route.endpoint,
         Endpoint::Write1 | Endpoint::Write2 | Endpoint::RemoteWrite | Endpoint::RemoteRead
@@ -96,7 +115,7 @@ fn authorize(app: &App, route: &Route, headers: &hyper::HeaderMap, params: &Para
     }
     if route.access == Access::Admin && !app.config.load().enable_admin {
         return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
+            StatusCode::INTERNAL_SERVER_ERROR,
             "unavailable",
             "admin calls are off; start the server with --enable-admin",
         ));
@@ -133,11 +152,14 @@ async fn answer(endpoint: Endpoint, call: Call) -> Result<Reply, ApiError> {
         Endpoint::Snapshot => admin::snapshot(call).await,
         Endpoint::Flush => admin::flush(call).await,
         Endpoint::Tsdb => status::tsdb(call).await,
+        Endpoint::ActiveQueries => Ok(active::list(&call)),
+        Endpoint::CancelQuery => active::cancel(&call),
         Endpoint::BuildInfo
         | Endpoint::RuntimeInfo
         | Endpoint::Flags
         | Endpoint::ConfigText
         | Endpoint::WalReplay
+        | Endpoint::Features
         | Endpoint::Rules
         | Endpoint::Alerts
         | Endpoint::Targets

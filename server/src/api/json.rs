@@ -206,6 +206,37 @@ pub fn query_data(out: &mut Vec<u8>, value: &QueryValue) {
     }
 }
 
+/// About how many bytes [`query_data`] will write; rather too many.
+pub fn length_hint(value: &QueryValue) -> u64 {
+    const POINT: usize = 34;
+    const BUCKET: usize = 48;
+    let labels = |labels: &Labels| labels.as_bytes().len() + 6 * labels.len() + 32;
+    let histogram =
+        |h: &Histogram| 2 * POINT + BUCKET * (h.positive_buckets.len() + h.negative_buckets.len() + 1);
+    let bytes: usize = match value {
+        QueryValue::Scalar(..) => POINT,
+        QueryValue::String(_, text) => POINT + text.len(),
+        QueryValue::Vector(samples) => samples
+            .iter()
+            .map(|s| {
+                labels(&s.labels)
+                    + match &s.value {
+                        SampleValue::Float(_) => POINT,
+                        SampleValue::Histogram(h) => histogram(h),
+                    }
+            })
+            .sum(),
+        QueryValue::Matrix(series) => series
+            .iter()
+            .map(|s| {
+                let histograms: usize = s.histograms.iter().map(|(_, h)| histogram(h)).sum();
+                labels(&s.labels) + POINT * s.floats.len() + histograms
+            })
+            .sum(),
+    };
+    bytes as u64
+}
+
 fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
     out.extend_from_slice(b"{\"metric\":");
     labels(out, &sample.labels);

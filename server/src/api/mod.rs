@@ -6,12 +6,16 @@
 //! for what other Prometheus servers ask, [`status`] for what describes the server, [`export`] and
 //! [`admin`] for the rest.
 
+pub mod active;
 pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod call;
+pub mod cors;
 pub mod dispatch;
+pub mod explain;
 pub mod export;
+pub mod features;
 pub mod federate;
 pub mod gate;
 pub mod influx;

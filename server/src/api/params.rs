@@ -65,6 +65,18 @@ impl Params {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// `true` or `1`, `false` or `0`; absence is false.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub fn switch(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => Err(ApiError::parameter(name, format!("expected true or false, found {other:?}"))),
+        }
+    }
+
     /// A whole number; 0 and absence mean "no limit".
     ///
     /// # Errors

@@ -1,20 +1,23 @@
 //! Queries: instant, range, and what only looks at a query's text.
 //!
 //! A query waits at the gate, runs on a blocking thread, and is written as JSON there. It
-//! stops when its time is up, and when its client goes away: the request's future is then
-//! dropped, and with it the guard that raises the query's cancel flag.
+//! stops when its time is up, when somebody cancels it (`active.rs`), and when its client
+//! goes away: the request's future is then dropped, and with it the guard that raises the
+//! query's cancel flag. The memory it has taken counts until its answer has been sent.
 //!
 //! Next: `barograph::Database::execute`.
 
 use std::time::Duration;
 
-use barograph_query::{Cancel, Limits, QueryValue, Request, Response, Times};
+use barograph_query::{Cancel, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
 use crate::api::call::{Call, Encoded, success, success_value};
-use crate::api::json;
 use crate::api::reply::{JSON, Reply};
+use crate::api::times::duration_ms;
+use crate::api::{explain, json};
 use crate::error::ApiError;
 use crate::storage;
+use barograph::Database;
 
 /// Longest query text, bytes.
 const QUERY_MAX: usize = 128 * 1024;
@@ -52,7 +55,14 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
     if end_ms < start_ms {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
     }
-    let step_ms = call.params.positive_duration("step")?.ok_or_else(missing("step"))?;
+    let step = call.params.require("step")?;
+    let step_ms = duration_ms(step).map_err(|reason| ApiError::parameter("step", reason))?;
+    if step_ms < 1 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
     if (end_ms - start_ms) / step_ms > POINTS_MAX {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
@@ -84,48 +94,86 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         lookback_ms: lookback.unwrap_or(config.query_lookback.as_millis() as i64),
         limits: Limits {
             samples_max: config.query_max_samples,
+            memory_max: config.query_memory,
             series_max: config.query_max_series,
             timeout,
         },
         cancel: Cancel::default(),
+        usage: Usage::of_pool(call.app.query_memory.clone()),
+        explain: call.params.switch("explain")?,
+        per_step_stats: call.params.get("stats") == Some("all"),
         started: std::time::Instant::now(),
     })
 }
 
 async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
     let mut request = request(&call, times)?;
-    let limit = call.params.limit("limit")?;
-    let with_stats = call.params.get("stats").is_some();
-    let gzip = call.accepts_gzip();
+    let answer = Answer {
+        limit: call.params.limit("limit")?,
+        stats: call.params.get("stats").is_some(),
+        gzip: call.accepts_gzip(),
+    };
     let database = call.database()?;
     let timeout = request.limits.timeout;
+    let active = call.app.active.enter(&request, call.client);
     let waited = std::time::Instant::now();
-    let permit = call.app.queries.enter(call.config.query_wait.min(timeout)).await?;
-    let queue_seconds = waited.elapsed().as_secs_f64();
+    let permit = tokio::select! {
+        permit = call.app.queries.enter(call.config.query_wait.min(timeout)) => permit?,
+        () = active.canceled() => return Err(QueryError::Canceled.into()),
+    };
+    let queued = waited.elapsed();
+    active.runs();
     request.started = std::time::Instant::now();
     let cancel = CancelOnDrop(request.cancel.clone());
     let run = storage::blocking(move || {
         // The turn ends when the thread does, not when the client stops waiting.
-        let _permit = permit;
-        let mut response = database.execute(&request)?;
-        truncate(&mut response, limit);
-        let body = success(&response.warnings, &response.infos, |out| {
-            json::query_data(out, &response.value);
-            if with_stats {
-                stats(out, &response, queue_seconds, request.started.elapsed().as_secs_f64());
-            }
-            out.push(b'}');
-        });
-        Ok::<_, ApiError>(Encoded::new(body, gzip))
+        let (_permit, _active) = (permit, active);
+        answer.of(&database, &request, queued)
     });
     let outcome = tokio::time::timeout(timeout + GRACE, run).await;
     drop(cancel);
     match outcome {
-        Ok(result) => Ok(result??.into_reply()),
-        Err(_) => {
-            let seconds = timeout.as_secs_f64();
-            Err(barograph_query::QueryError::Timeout { seconds }.into())
+        Ok(result) => {
+            let (encoded, usage) = result??;
+            Ok(encoded.into_reply().holding(Box::new(usage)))
         }
+        Err(_) => Err(QueryError::Timeout { seconds: timeout.as_secs_f64() }.into()),
+    }
+}
+
+/// What of a query's answer is wanted, and how.
+struct Answer {
+    limit: usize,
+    stats: bool,
+    gzip: bool,
+}
+
+impl Answer {
+    /// Runs the query and writes its answer; the usage stands for the memory of that.
+    fn of(
+        &self,
+        database: &Database,
+        request: &Request,
+        queued: Duration,
+    ) -> Result<(Encoded, Usage), ApiError> {
+        let mut response = database.execute(request)?;
+        truncate(&mut response, self.limit);
+        let usage = request.usage.clone();
+        usage.take_bytes(json::length_hint(&response.value), request.limits.memory_max)?;
+        let body = success(&response.warnings, &response.infos, |out| {
+            json::query_data(out, &response.value);
+            if self.stats {
+                stats(out, &response, usage.bytes_peak(), queued, request.started.elapsed());
+            }
+            if let Some(explained) = &response.explain {
+                out.extend_from_slice(b",\"explain\":");
+                out.extend_from_slice(explain::tree(explained).to_string().as_bytes());
+            }
+            out.push(b'}');
+        });
+        let encoded = Encoded::new(body, self.gzip);
+        usage.keep_bytes(encoded.memory_bytes());
+        Ok((encoded, usage))
     }
 }
 
@@ -150,9 +198,10 @@ fn truncate(response: &mut Response, limit: usize) {
 /// The warning about `limit`.
 pub const TRUNCATED: &str = "results truncated due to limit";
 
-fn stats(out: &mut Vec<u8>, response: &Response, queue_seconds: f64, total_seconds: f64) {
+fn stats(out: &mut Vec<u8>, response: &Response, peak_bytes: u64, queued: Duration, took: Duration) {
+    let (queue_seconds, total_seconds) = (queued.as_secs_f64(), took.as_secs_f64());
     let eval = response.stats.eval_ns as f64 / 1e9;
-    let value = serde_json::json!({
+    let mut value = serde_json::json!({
         "timings": {
             "evalTotalTime": eval,
             "resultSortTime": 0.0,
@@ -165,7 +214,17 @@ fn stats(out: &mut Vec<u8>, response: &Response, queue_seconds: f64, total_secon
             "totalQueryableSamples": response.stats.samples_total,
             "peakSamples": response.stats.samples_peak,
         },
+        "memory": { "peakBytes": peak_bytes },
     });
+    if !response.samples_per_step.is_empty() {
+        let mut steps = Vec::new();
+        json::list(&mut steps, &response.samples_per_step, |out, (ms, samples)| {
+            out.push(b'[');
+            json::time(out, *ms);
+            out.extend_from_slice(format!(",{samples}]").as_bytes());
+        });
+        value["samples"]["totalQueryableSamplesPerStep"] = serde_json::from_slice(&steps).unwrap_or_default();
+    }
     out.extend_from_slice(b",\"stats\":");
     out.extend_from_slice(value.to_string().as_bytes());
 }

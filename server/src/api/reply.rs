@@ -1,6 +1,7 @@
 //! An answer on its way to the socket: status, type, headers, and a body that is empty,
 //! whole, or streamed from a blocking thread.
 
+use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -75,6 +76,18 @@ pub struct Reply {
     kind: BodyKind,
 }
 
+/// A body and what lives as long as it does.
+struct HeldBytes {
+    bytes: Bytes,
+    _guard: Guard,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Reply {
     /// 204.
     pub fn no_content() -> Self {
@@ -117,6 +130,40 @@ impl Reply {
         self
     }
 
+    /// Keeps something until the last byte of a whole body has left or was dropped: longer
+    /// than the body itself, whose bytes the connection takes over at once.
+    pub fn holding(mut self, guard: Guard) -> Self {
+        if let BodyKind::Full(Some(bytes)) = self.kind {
+            let held = Bytes::from_owner(HeldBytes { bytes, _guard: guard });
+            self.kind = BodyKind::Full(Some(held));
+        }
+        self
+    }
+
+    /// What everything but `/-/healthy` answers while there is no database.
+    pub fn not_ready() -> Self {
+        Self::ok(TEXT, "Service Unavailable")
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header(header::RETRY_AFTER, HeaderValue::from(1))
+    }
+
+    /// Compresses a whole JSON answer that is not yet, where that is worth it. Large ones
+    /// were compressed where they were made, away from the threads that drive sockets.
+    pub fn compressed(mut self) -> Self {
+        const WORTH: std::ops::Range<usize> = 1024..256 * 1024;
+        let plain = !self.headers.iter().any(|(name, _)| name == header::CONTENT_ENCODING);
+        if plain
+            && self.content_type == Some(JSON)
+            && let BodyKind::Full(Some(bytes)) = &self.kind
+            && WORTH.contains(&bytes.len())
+            && let Some(compressed) = gzip(bytes)
+        {
+            self.kind = full(compressed.into());
+            return self.gzipped();
+        }
+        self
+    }
+
     /// Adds a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -152,4 +199,12 @@ impl Reply {
 
 fn full(bytes: Bytes) -> BodyKind {
     BodyKind::Full((!bytes.is_empty()).then_some(bytes))
+}
+
+/// The gzip form of `bytes`.
+pub fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+    let sink = Vec::with_capacity(bytes.len() / 4);
+    let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
 }

@@ -45,6 +45,9 @@ pub enum Endpoint {
     Alertmanagers,
     Events,
     Export,
+    ActiveQueries,
+    CancelQuery,
+    Features,
     DeleteSeries,
     CleanTombstones,
     Snapshot,
@@ -72,6 +75,8 @@ pub enum Access {
     Read,
     /// Writing samples.
     Write,
+    /// Cancelling the queries of others.
+    Queries,
     /// Deleting, snapshots. Also off unless `enable_admin`.
     Admin,
 }
@@ -128,6 +133,9 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus;
     "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus;
     "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus;
+    "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus;
+    "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus;
+    "/api/v1/features"                      GET    Features        Read   Prometheus;
     "/api/v1/rules"                         GET    Rules           Read   Prometheus;
     "/api/v1/alerts"                        GET    Alerts          Read   Prometheus;
     "/api/v1/targets"                       GET    Targets         Read   Prometheus;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::api::call::{Call, success_value};
+use crate::api::features;
 use crate::api::reply::{Reply, TEXT};
 use crate::api::routes::Endpoint;
 use crate::config::settings::SETTINGS;
@@ -18,6 +19,8 @@ const PROMETHEUS_VERSION: &str = "3.8.0";
 
 /// Entries of each cardinality list.
 const TOP_DEFAULT: usize = 10;
+/// Most entries of each.
+const TOP_MAX: usize = 10_000;
 
 /// `/-/healthy`: the process answers.
 pub fn healthy() -> Reply {
@@ -39,8 +42,7 @@ pub fn ready(call: &Call) -> Result<Reply, ApiError> {
 /// 503 while there is no database.
 pub async fn metrics(call: &Call) -> Result<Reply, ApiError> {
     let (app, database) = (call.app.clone(), call.database()?);
-    let text = storage::blocking(move || exposition::write(&storage::all_metrics(&app.telemetry, &database)))
-        .await?;
+    let text = storage::blocking(move || exposition::write(&storage::all_metrics(&app, &database))).await?;
     Ok(Reply::ok(exposition::CONTENT_TYPE, text))
 }
 
@@ -58,6 +60,7 @@ pub fn describe(endpoint: Endpoint, call: &Call) -> Result<Reply, ApiError> {
         Endpoint::RuntimeInfo => runtime(call),
         Endpoint::Flags => flags(call),
         Endpoint::ConfigText => json!({ "yaml": call.config.to_toml() }),
+        Endpoint::Features => features::describe(&call.config),
         Endpoint::WalReplay => json!({ "min": 0, "max": 0, "current": 0 }),
         Endpoint::Rules => json!({ "groups": [] }),
         Endpoint::Alerts => json!({ "alerts": [] }),
@@ -103,9 +106,12 @@ fn runtime(call: &Call) -> Value {
 /// # Errors
 /// 400 for a bad limit, and what storage gives.
 pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
-    let top = match call.params.limit("limit")? {
-        0 => TOP_DEFAULT,
-        limit => limit.min(10_000),
+    let top = match call.params.get("limit") {
+        None => TOP_DEFAULT,
+        Some(text) => match text.parse::<usize>() {
+            Ok(limit) if limit > 0 => limit.min(TOP_MAX),
+            _ => return Err(ApiError::bad_data("limit must be a positive number")),
+        },
     };
     let database = call.database()?;
     let permit = call.app.queries.enter(call.config.query_wait).await?;

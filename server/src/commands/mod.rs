@@ -1,6 +1,7 @@
 //! What each command does. A command speaks to a server through [`crate::client`], or
 //! opens a data directory itself; both ways print the same.
 
+pub mod explain;
 pub mod export;
 pub mod import;
 pub mod inspect;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::{call, json};
 use crate::cli::{Format, QueryArgs};
 use crate::client::Client;
-use crate::commands::{open_read_only, table, time_ms};
+use crate::commands::{explain, open_read_only, table, time_ms};
 use crate::config::values;
 use crate::storage;
 
@@ -23,9 +23,14 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         Some(dir) => {
             let mut request = Request::instant(args.query.clone(), 0);
             request.times = times;
+            request.explain = args.explain;
             let response = open_read_only(dir)?.execute(&request)?;
             call::success(&response.warnings, &response.infos, |out| {
                 json::query_data(out, &response.value);
+                if let Some(explained) = &response.explain {
+                    out.extend_from_slice(b",\"explain\":");
+                    out.extend_from_slice(crate::api::explain::tree(explained).to_string().as_bytes());
+                }
                 out.push(b'}');
             })
         }
@@ -42,6 +47,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
     }
     let text = match args.format {
+        _ if args.explain => explain::tree(&answer["data"]["explain"]),
         Format::Csv => table::csv(&answer["data"]),
         _ => table::table(&answer["data"]),
     };
@@ -56,6 +62,9 @@ fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Vec<u8>> {
         String::from_utf8_lossy(&text).into_owned()
     };
     let mut form = vec![("query", args.query.clone())];
+    if args.explain {
+        form.push(("explain", "true".to_owned()));
+    }
     let path = match times {
         Times::Instant { time_ms } => {
             form.push(("time", seconds(time_ms)));

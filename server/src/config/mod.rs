@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use barograph_engine::model::Matcher;
 use settings::{SETTINGS, Setting};
 
 /// The effective settings. Each field is documented in [`settings::SETTINGS`].
@@ -51,9 +52,12 @@ pub struct Config {
     pub query_wait: Duration,
     pub query_max_samples: u64,
     pub query_max_series: usize,
+    pub query_memory: u64,
+    pub query_memory_total: u64,
     pub query_lookback: Duration,
     pub token_file: Option<PathBuf>,
     pub insecure: bool,
+    pub cors_origin: Option<Matcher>,
     pub enable_admin: bool,
     pub self_interval: Option<Duration>,
     pub log: String,
@@ -233,9 +237,12 @@ impl Config {
             query_wait: Duration::ZERO,
             query_max_samples: 0,
             query_max_series: 0,
+            query_memory: 0,
+            query_memory_total: 0,
             query_lookback: Duration::ZERO,
             token_file: None,
             insecure: false,
+            cors_origin: None,
             enable_admin: false,
             self_interval: None,
             log: String::new(),

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use barograph_engine::model::{MatchOp, Matcher};
+
 /// Why a text is not the value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -143,6 +145,20 @@ pub fn count(text: &str, min: u64, max: u64) -> Parsed<u64> {
         Err(_) => error(format!("expected a whole number, found {text:?}")),
         Ok(n) if n < min || n > max => error(format!("{n} is outside {min}..={max}")),
         Ok(n) => Ok(n),
+    }
+}
+
+/// A regular expression that has to match a whole text; empty means unset.
+///
+/// # Errors
+/// It is not one.
+pub fn pattern(text: &str) -> Parsed<Option<Matcher>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Matcher::new("", MatchOp::Regex, text) {
+        Ok(pattern) => Ok(Some(pattern)),
+        Err(e) => error(format!("{text:?} is not a regular expression: {e}")),
     }
 }
 

@@ -7,6 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -95,7 +97,11 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
     let timeouts =
         Timeouts { header: config.header_timeout, idle: config.idle_timeout, write: config.body_timeout };
     let activity = Arc::new(Activity::default());
-    let service = service_fn(|request| {
+    let client = stream.peer_addr().ok();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(client) = client {
+            request.extensions_mut().insert(client);
+        }
         let running = activity.begin();
         let app = app.clone();
         async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }

@@ -85,6 +85,16 @@ fn seconds(time: Option<i64>) -> f64 {
     time.map_or(f64::NAN, |ns| ns as f64 / 1e9)
 }
 
+/// What queries hold.
+pub fn query_memory(bytes: u64) -> Metric {
+    Metric::plain(
+        Kind::Gauge,
+        "barograph_query_memory_bytes",
+        "Memory that queries hold, unsent answers included.",
+        bytes as f64,
+    )
+}
+
 /// All figures.
 pub fn metrics(stats: &Stats) -> Vec<Metric> {
     TABLE.iter().map(|(name, help, kind, read)| Metric::plain(*kind, name, help, read(stats))).collect()

@@ -27,7 +27,7 @@ pub async fn run(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bo
         let Ok(database) = app.database() else { continue };
         let (app_too, database) = (app.clone(), database.clone());
         let stored = storage::blocking(move || {
-            let metrics = storage::all_metrics(&app_too.telemetry, &database);
+            let metrics = storage::all_metrics(&app_too, &database);
             let instance = app_too.config.load().listen.clone();
             database.append(&batch(&metrics, &instance, storage::now_ns())).map(drop)
         })

@@ -83,6 +83,7 @@ fn questions_and_inspections_are_answered() {
         &["query", "up", "--time", "1"][..],
         &["query", "up", "--start", "0", "--end", "5", "--step", "1s", "--format", "csv"],
         &["query", "1+1", "--format", "json"],
+        &["query", "sum(rate(up[5m]))", "--time", "1", "--explain"],
     ] {
         let Command::Query(args) = command(&server, words) else { panic!("query") };
         commands::query::run(&args).unwrap();

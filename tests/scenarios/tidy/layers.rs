@@ -60,9 +60,11 @@ const LEVELS: &[Levels] = &[
         root: "query/src/",
         modules: &[
             ("error", 0),
+            ("explain", 0),
             ("request", 0),
             ("series", 0),
             ("source", 0),
+            ("usage", 0),
             ("value", 0),
             ("functions", 1),
             ("syntax", 1),

@@ -149,6 +149,8 @@ fn annotations_match_both_ways() {
         warnings: warnings.iter().map(|w| (*w).to_owned()).collect(),
         infos: infos.iter().map(|w| (*w).to_owned()).collect(),
         stats: Default::default(),
+        samples_per_step: Vec::new(),
+        explain: None,
     };
     let check = |lines: &[&str], warnings: &[&str], infos: &[&str], positions| {
         annotations(&expect(lines), &response(warnings, infos), positions).is_ok()

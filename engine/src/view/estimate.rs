@@ -1,0 +1,109 @@
+//! What reading a selection would cost, from the index and the catalogue alone.
+//!
+//! The catalogue knows how many series, chunks and samples a generation has, the index how
+//! many of its series are selected; both are taken to be spread evenly. The head is asked
+//! series by series. No chunk is touched.
+
+use roaring::RoaringTreemap;
+
+use super::{View, indexing};
+use crate::Result;
+use crate::index::select;
+use crate::model::{Matcher, PartitionId, TimeRange};
+use crate::store::catalogue::{GenerationRecord, generations_of};
+use crate::store::generation::GenerationReader;
+
+/// What a read would touch, roughly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadEstimate {
+    /// Series.
+    pub series: u64,
+    /// Chunks, those in memory included.
+    pub chunks: u64,
+    /// Samples in the range.
+    pub samples: u64,
+}
+
+impl View<'_> {
+    /// What reading the series that meet all matchers in `range` would touch.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
+        let mut series = RoaringTreemap::new();
+        let (mut chunks, mut samples) = (0.0, 0.0);
+        for head in self.head.select(matchers)? {
+            let (c, s) = head.estimate(range, share);
+            if c > 0 {
+                series.insert(head.id.0);
+            }
+            chunks += c as f64;
+            samples += s;
+        }
+        let catalogue = self.catalogue.load_full();
+        let mut partition: Option<(PartitionId, RoaringTreemap)> = None;
+        let mut partitions = Vec::new();
+        for generation in indexing(&catalogue, range) {
+            let at = generation.prefix.partition;
+            if partition.as_ref().is_none_or(|(known, _)| *known != at) {
+                partitions.extend(partition.replace((at, RoaringTreemap::new())));
+            }
+            let found = select(&GenerationReader::new(self.kv, generation), matchers)?;
+            if let Some((_, ids)) = &mut partition {
+                *ids |= found;
+            }
+        }
+        partitions.extend(partition);
+        for (partition, ids) in partitions {
+            let generations = generations_of(&catalogue.generations, partition);
+            let indexed: u64 = generations.iter().map(|g| g.record.series).sum();
+            let part = ids.len() as f64 / indexed.max(1) as f64;
+            let in_range = generations.iter().filter(|g| range.overlaps(g.record.first, g.record.last));
+            for generation in in_range {
+                let (c, s) = of_generation(&generation.record, indexed, range);
+                chunks += c * part;
+                samples += s * part;
+            }
+            series |= ids;
+        }
+        Ok(ReadEstimate {
+            series: series.len(),
+            chunks: chunks.round() as u64,
+            samples: samples.round() as u64,
+        })
+    }
+}
+
+/// Chunks and samples of all of a generation's series in `range`.
+fn of_generation(record: &GenerationRecord, series: u64, range: TimeRange) -> (f64, f64) {
+    let share = share(record.first, record.last, range);
+    let (chunks, series) = (record.chunks as f64, series.max(1) as f64);
+    // A range that begins and ends inside chunks touches one more of each series.
+    let touched = (chunks * share + series.min(chunks)).min(chunks);
+    (touched, record.samples as f64 * share)
+}
+
+/// The part of `first..=last` that lies in `range`.
+fn share(first: i64, last: i64, range: TimeRange) -> f64 {
+    let from = first.max(range.start);
+    let to = last.min(range.end);
+    if to < from || range.is_empty() {
+        return 0.0;
+    }
+    let whole = last.abs_diff(first);
+    if whole == 0 { 1.0 } else { to.abs_diff(from) as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_time() {
+        assert_eq!(share(0, 100, TimeRange::new(50, 200)), 0.5);
+        assert_eq!(share(0, 100, TimeRange::ALL), 1.0);
+        assert_eq!(share(7, 7, TimeRange::new(0, 7)), 1.0);
+        assert_eq!(share(0, 100, TimeRange::new(200, 300)), 0.0);
+        assert_eq!(share(i64::MIN, i64::MAX, TimeRange::new(5, 4)), 0.0);
+    }
+}

@@ -1,0 +1,85 @@
+//! What each node of a plan really cost, for `explain`. Nothing is measured otherwise.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::Context;
+use crate::explain::{Cost, Explained};
+use crate::plan::{Kind, Node};
+use crate::series::Value;
+
+/// Costs by node. A plan does not move while it is evaluated, so a node is known by its
+/// address.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    costs: HashMap<usize, Cost>,
+}
+
+/// Where the counters stood when a node began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    started: Instant,
+    chunks: u64,
+    samples: u64,
+}
+
+impl Mark {
+    /// Where they stand now.
+    pub fn now(ctx: &Context<'_>) -> Mark {
+        Mark {
+            started: Instant::now(),
+            chunks: ctx.source.chunks_read(),
+            samples: ctx.budget.usage().samples_decoded(),
+        }
+    }
+
+    /// What was used since.
+    pub fn until_now(self, ctx: &Context<'_>, series: u64, bytes: u64) -> Cost {
+        Cost {
+            series,
+            chunks: ctx.source.chunks_read().saturating_sub(self.chunks),
+            samples: ctx.budget.usage().samples_decoded().saturating_sub(self.samples),
+            bytes,
+            time_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Trace {
+    /// Adds what `node` has cost.
+    pub fn add(&mut self, node: &Node, cost: Cost) {
+        self.costs.insert(place(node), cost);
+    }
+
+    /// Puts the costs beside the estimates; `explained` was made from `node`.
+    pub fn fill_in(&self, node: &Node, explained: &mut Explained) {
+        explained.actual = self.costs.get(&place(node)).copied();
+        for (child, explained) in children(node).into_iter().zip(&mut explained.children) {
+            self.fill_in(child, explained);
+        }
+    }
+}
+
+fn place(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+/// The nodes that `node` works on, in the order they are written.
+pub(super) fn children(node: &Node) -> Vec<&Node> {
+    match &node.kind {
+        Kind::Number(_) | Kind::Text(_) | Kind::Instant(_) | Kind::Range(_) => Vec::new(),
+        Kind::Subquery(s) => vec![&s.expr],
+        Kind::Call(call) => call.args.iter().collect(),
+        Kind::Aggregate(a) => a.param.as_deref().into_iter().chain([&*a.expr]).collect(),
+        Kind::Binary(b) => vec![&b.lhs, &b.rhs],
+        Kind::Negate(inner) => vec![inner],
+    }
+}
+
+/// How many series a value has.
+pub(super) fn series_of(value: &Value) -> u64 {
+    match value {
+        Value::Vector(vector) => vector.len() as u64,
+        Value::Scalar(_) | Value::Text(_) => 0,
+    }
+}

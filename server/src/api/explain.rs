@@ -1,0 +1,30 @@
+//! The explanation of a query as JSON: a tree of its parts, each with what it was expected
+//! to cost and what it did.
+
+use barograph_query::{Cost, Explained};
+use serde_json::{Value, json};
+
+/// The tree.
+pub fn tree(node: &Explained) -> Value {
+    json!({
+        "operation": node.operation,
+        "text": node.text,
+        "span": [node.start, node.end],
+        "steps": node.steps,
+        "stepInvariant": node.step_invariant,
+        "parallel": node.parallel,
+        "estimated": cost(&node.estimated),
+        "actual": node.actual.as_ref().map(cost),
+        "children": node.children.iter().map(tree).collect::<Vec<_>>(),
+    })
+}
+
+fn cost(cost: &Cost) -> Value {
+    json!({
+        "series": cost.series,
+        "chunks": cost.chunks,
+        "samples": cost.samples,
+        "bytes": cost.bytes,
+        "seconds": cost.time_ns as f64 / 1e9,
+    })
+}

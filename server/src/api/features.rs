@@ -1,0 +1,94 @@
+//! `/api/v1/features`: what this server can do, by chapter, as clients ask before they
+//! offer it. Functions and operators come from the language's own table.
+
+use std::collections::BTreeMap;
+
+use barograph_query::functions;
+use serde_json::{Value, json};
+
+use crate::api::routes::ROUTES;
+use crate::config::Config;
+
+/// Operators that came to PromQL late enough to be asked for.
+const OPERATORS: &[&str] = &[
+    "!=",
+    "!~",
+    "%",
+    "*",
+    "+",
+    "-",
+    "/",
+    "<",
+    "<=",
+    "==",
+    "=~",
+    ">",
+    ">=",
+    "@",
+    "^",
+    "and",
+    "atan2",
+    "bool",
+    "by",
+    "group_left",
+    "group_right",
+    "ignoring",
+    "offset",
+    "on",
+    "or",
+    "unless",
+    "without",
+    "</",
+    ">/",
+];
+
+/// Parts of the language beyond functions and operators.
+const LANGUAGE: &[&str] = &[
+    "anchored",
+    "at_modifier",
+    "bool",
+    "by",
+    "delayed_name_removal",
+    "duration_expr",
+    "fill",
+    "fill_left",
+    "fill_right",
+    "group_left",
+    "group_right",
+    "ignoring",
+    "negative_offset",
+    "offset",
+    "on",
+    "per_query_lookback_delta",
+    "smoothed",
+    "subqueries",
+    "type_and_unit_labels",
+    "utf8_names",
+    "without",
+];
+
+/// All chapters.
+pub fn describe(config: &Config) -> Value {
+    let on = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
+    let mut operators = on(OPERATORS);
+    operators.extend(functions::aggregates::all().iter().map(|a| (a.name.to_owned(), true)));
+    let functions: BTreeMap<&str, bool> = functions::all().iter().map(|f| (f.name, true)).collect();
+    let has = |path: &str| ROUTES.iter().any(|route| route.path == path);
+    json!({
+        "api": {
+            "active_queries": true,
+            "admin": config.enable_admin,
+            "explain": true,
+            "label_values_match": true,
+            "lifecycle": false,
+            "query_stats": true,
+            "query_warnings": true,
+            "remote_read": has("/api/v1/read"),
+            "remote_write_receiver": has("/api/v1/write"),
+        },
+        "promql": on(LANGUAGE),
+        "promql_functions": functions,
+        "promql_operators": operators,
+        "tsdb": { "native_histograms": true, "out_of_order_ingestion": true },
+    })
+}

@@ -1,0 +1,160 @@
+//! Queries of death: each gets its clear error within its budget, and meanwhile the server
+//! answers others.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Server, escape, server};
+
+/// 400 series of 400 samples.
+fn filled(settings: &[(&'static str, &str)]) -> Server {
+    let server = server(settings);
+    for block in 0..20u64 {
+        let mut lines = String::new();
+        for i in 0..400u64 {
+            for at in block * 20..block * 20 + 20 {
+                lines.push_str(&format!("m,i=i{i} value={} {}\n", i * 1000 + at, at * 15_000_000_000));
+            }
+        }
+        server.write(&lines);
+    }
+    server
+}
+
+/// What a client may be told: an error that it can act on, or an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wanted {
+    /// This status, and a message that says this.
+    Error(u16, &'static str),
+    /// Success, or an error of a limit.
+    Bounded,
+}
+
+const QUERY: &str = "/api/v1/query?time=5000";
+const RANGE: &str = "/api/v1/query_range?start=0&end=10000&step=1";
+
+fn deaths() -> Vec<(&'static str, String, Wanted)> {
+    use Wanted::{Bounded, Error};
+    let text = str::to_owned;
+    vec![
+        (QUERY, text(r#"{__name__=~".+"}"#), Error(422, "more than 300 series")),
+        (RANGE, text(r#"sum({__name__=~".+"})"#), Error(422, "more than 300 series")),
+        ("/api/v1/query_range?start=0&end=1000000&step=1", text("up"), Error(400, "11,000 points")),
+        ("/api/v1/query_range?start=0&end=315360000&step=0.001", text("up"), Error(400, "11,000 points")),
+        (QUERY, "(".repeat(10_000) + "1" + &")".repeat(10_000), Error(400, "parse error")),
+        (QUERY, "-".repeat(10_000) + "1", Error(400, "parse error")),
+        (QUERY, "sum by (i) (".repeat(10_000), Error(400, "parse error")),
+        (QUERY, format!("m{{i=~\"{}\"}}", "(x{999}){999}"), Error(400, "parse error")),
+        (QUERY, format!("m{{i=~\"{}\"}}", "(a+)+".repeat(2_000) + "$"), Bounded),
+        (QUERY, text(r#"m{i=~"i1(.*.*.*)*.*.*$",i=~"i[0-9]?"}"#), Bounded),
+        (QUERY, format!("m{{i=~\"{}\",i=~\"i.\"}}", ".*a|".repeat(10_000)), Bounded),
+        (QUERY, text(r#"topk(1e9, m{i=~"i1.*"})"#), Bounded),
+        (QUERY, text(r#"topk(1e300, m{i=~"i1.*"})"#), Error(422, "overflows int64")),
+        (QUERY, text(r#"topk(NaN, m{i=~"i1.*"})"#), Error(422, "NaN")),
+        (QUERY, text(r#"quantile(NaN, m{i=~"i1.*"})"#), Bounded),
+        (RANGE, text(r#"quantile(scalar(m{i="i1"}), m{i=~"i1.*"})"#), Bounded),
+        // Each value of each series at each step is a group of its own, with a slot for each step.
+        (RANGE, text(r#"count_values("v", m{i=~"i1.*"} + time())"#), Error(422, "(query_memory)")),
+        (QUERY, "max_over_time(".repeat(100) + "m" + &"[1h:1s])".repeat(100), Error(400, "parse error")),
+        (
+            QUERY,
+            "max_over_time(".repeat(20) + r#"m{i="i1"}"# + &"[100d:1s])".repeat(20),
+            Error(422, "samples"),
+        ),
+        (
+            QUERY,
+            format!(r#"label_replace(m{{i=~"i1.*"}}, "j", "{}", "i", "(.*)")"#, "$1".repeat(50_000)),
+            Bounded,
+        ),
+        (
+            QUERY,
+            format!(
+                r#"label_replace(label_replace(m{{i=~"i1.*"}}, "j", "{}", "i", "(.*)"), "k", "{}", "j", "(.*)")"#,
+                "$1".repeat(5_000),
+                "$1".repeat(5_000)
+            ),
+            Error(422, "label_replace() would make a label value"),
+        ),
+        (
+            QUERY,
+            format!(
+                r#"label_join(label_replace(m{{i=~"i1.*"}}, "j", "{}", "i", "(.*)"), "k", "", {})"#,
+                "$1".repeat(10_000),
+                vec!["\"j\""; 5_000].join(",")
+            ),
+            Error(422, "label_join() would make a label value"),
+        ),
+        (RANGE, text(r#"m{i=~"i1.*"} * on() group_left m{i=~"i2.*"}"#), Error(422, "many-to-many")),
+        (RANGE, text(r#"m{i=~"i1.*"} * on() m{i="i1"}"#), Error(422, "many-to-one")),
+        // The one side changes its label at every step, and each change makes a series of each of the many side.
+        (
+            RANGE,
+            text(r#"m{i=~"i1.*"} * on() group_left(v) count_values("v", m{i="i1"} + time())"#),
+            Error(422, "(query_memory)"),
+        ),
+        (RANGE, text(r#"m{i=~"i1.*"} @ 100 + m{i=~"i1.*"} @ 200"#), Error(422, "(query_memory)")),
+        (QUERY, text("vector(1)[1000y:1ms]"), Error(422, "samples")),
+        (QUERY, text("sum_over_time(vector(1)[30d:1s])"), Bounded),
+        (QUERY, text("sort(m[5m])"), Error(400, "parse error")),
+        (QUERY, "x".repeat(200_000), Error(400, "bytes")),
+        (QUERY, "1 + ".repeat(30_000) + "1", Bounded),
+        (
+            QUERY,
+            text("max_over_time(quantile_over_time(0.5, vector(time())[10h:1s])[100h:1s])"),
+            Error(503, "timed out"),
+        ),
+    ]
+}
+
+/// Asks, and says what is wrong with the answer.
+fn dies(server: &Server, (target, text, wanted): &(&str, String, Wanted)) -> Result<(), String> {
+    let begun = Instant::now();
+    let reply = server.form(target, &format!("query={}", escape(text)));
+    let took = begun.elapsed();
+    let said = format!("{} after {took:?}: {}", reply.status, reply.text());
+    // The time-out and a second, and what a loaded machine adds.
+    if took > Duration::from_secs(3 + 5) {
+        return Err(said);
+    }
+    let error = reply.json()["error"].as_str().unwrap_or("").to_owned();
+    let is_good = match wanted {
+        Wanted::Error(status, part) => reply.status == *status && error.contains(part),
+        Wanted::Bounded => {
+            [200, 400, 422, 503].contains(&reply.status) && (reply.status == 200) == error.is_empty()
+        }
+    };
+    if is_good { Ok(()) } else { Err(format!("wanted {wanted:?}, got {said}")) }
+}
+
+#[test]
+fn each_ends_within_its_budget_while_others_are_answered() {
+    let server = filled(&[
+        ("query_max_series", "300"),
+        ("query_max_samples", "5_000_000"),
+        ("query_memory", "16MiB"),
+        ("query_timeout", "2s"),
+    ]);
+    let done = AtomicBool::new(false);
+    let mut faults = Vec::new();
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let mut answered = 0;
+            while !done.load(Ordering::Relaxed) {
+                let reply = server.get("/api/v1/query?time=5000&query=sum(m{i=%22i7%22})");
+                assert_eq!(reply.data()["result"][0]["value"][1], "7333", "{answered}");
+                answered += 1;
+            }
+            answered
+        });
+        for death in deaths() {
+            if let Err(reason) = dies(&server, &death) {
+                faults.push(format!("{:.80}: {reason:.400}", death.1));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(others.join().unwrap() > 10, "others were answered meanwhile");
+    });
+    assert_eq!(faults, [] as [String; 0]);
+    server.wait_for("the last thread", || server.app.queries.running() == 0);
+    assert_eq!(server.app.query_memory.bytes(), 0, "all memory was given back");
+}
