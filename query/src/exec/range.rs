@@ -9,12 +9,12 @@ use super::window::{Windows, slide};
 use super::{Context, Evaluator, parallel, selector};
 use crate::error::QueryError;
 use crate::exec::steps::Steps;
-use crate::functions::compensated;
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
 use crate::functions::over_time::{self, Extreme, slot};
 use crate::functions::pure;
 use crate::functions::quantile::is_phi;
+use crate::functions::sliding;
 use crate::functions::tally::{self, Condition};
 use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
@@ -288,6 +288,7 @@ fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
     if columns.times.is_empty() {
         return Ok(Points::absent(job.windows.steps.count));
     }
+    let range_ns = ms_to_ns(job.windows.range_ms);
     match job.id {
         F::IncreasePure | F::RatePure => growth(job, columns, flags),
         F::CountEqOverTime => floats(job, columns, flags, tally::count(Condition::Equal, param(job, 0))),
@@ -303,15 +304,14 @@ fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
         F::TsOfMinOverTime => floats(job, columns, flags, over_time::time_of_extreme(Extreme::Min)),
         F::TsOfMaxOverTime => floats(job, columns, flags, over_time::time_of_extreme(Extreme::Max)),
         F::StddevOverTime => {
-            floats(job, columns, flags, |w| (w.len() > 0).then(|| over_time::variance(w.values()).sqrt()))
+            let mut variance = sliding::variance(range_ns, over_time::variance);
+            floats(job, columns, flags, move |w| variance(w).map(f64::sqrt))
         }
-        F::StdvarOverTime => {
-            floats(job, columns, flags, |w| (w.len() > 0).then(|| over_time::variance(w.values())))
-        }
+        F::StdvarOverTime => floats(job, columns, flags, sliding::variance(range_ns, over_time::variance)),
         F::MadOverTime => floats(job, columns, flags, over_time::median_deviation()),
         F::QuantileOverTime => floats(job, columns, flags, over_time::quantile_over(param(job, 0))),
-        F::Deriv => floats(job, columns, flags, over_time::slope),
-        F::PredictLinear => floats(job, columns, flags, over_time::predict(param(job, 0))),
+        F::Deriv => floats(job, columns, flags, over_time::slope(range_ns)),
+        F::PredictLinear => floats(job, columns, flags, over_time::predict(range_ns, param(job, 0))),
         F::DoubleExponentialSmoothing => {
             floats(job, columns, flags, over_time::smoothing(param(job, 0), param(job, 1)))
         }
@@ -386,9 +386,10 @@ fn sum_or_mean(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
     if !columns.histograms.is_empty() {
         return super::mixed::sum_or_mean(job, columns, flags);
     }
+    let range_ns = ms_to_ns(job.windows.range_ms);
     if job.id == FunctionId::SumOverTime {
-        both(job, columns, |w| Some(compensated::sum(w.values())))
+        both(job, columns, sliding::sum(range_ns))
     } else {
-        both(job, columns, |w| Some(compensated::mean(w.values())))
+        both(job, columns, sliding::mean(range_ns))
     }
 }

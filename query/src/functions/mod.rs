@@ -23,6 +23,7 @@ pub(crate) mod instant;
 pub(crate) mod over_time;
 pub(crate) mod pure;
 pub(crate) mod quantile;
+pub(crate) mod sliding;
 mod suggest;
 mod table;
 pub(crate) mod tally;

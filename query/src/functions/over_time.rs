@@ -1,14 +1,15 @@
 //! The `*_over_time` family on floats, and the regressions.
 //!
 //! Each function here makes a kernel: a closure that is called for each window of a
-//! series. `count`, `min`, `max`, first and last cost amortized one step a sample; sums and
-//! moments are folded anew for each window, because a sum from which values were taken
-//! away again would not have the bits of the compensated sum.
+//! series. `count`, `min`, `max`, first and last cost amortized one step a sample, sums,
+//! moments and regressions too (`sliding.rs`); quantiles keep the window sorted. Only
+//! `double_exponential_smoothing` begins anew for each window.
 
 use std::collections::VecDeque;
 
 use super::compensated::Sum;
 use super::quantile::{self, quantile_of_sorted};
+use super::sliding::{self, Blocks};
 use super::window::{Window, seconds, shown_seconds};
 use crate::series::ABSENT;
 
@@ -181,7 +182,7 @@ impl SortedWindow {
 
 /// `mad_over_time`: the median distance from the median.
 pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
-    let (mut sorted, mut distances) = (Vec::new(), Vec::new());
+    let mut sorted = SortedWindow::default();
     move |w| {
         if w.len() == 0 {
             return None;
@@ -189,18 +190,42 @@ pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
         if w.values().iter().any(|v| v.is_nan()) {
             return Some(f64::NAN);
         }
-        quantile::sort_into(&mut sorted, w.values());
-        let median = quantile_of_sorted(0.5, &sorted);
-        distances.clear();
-        distances.extend(w.values().iter().map(|v| (v - median).abs()));
-        distances.sort_unstable_by(f64::total_cmp);
-        Some(quantile_of_sorted(0.5, &distances))
+        sorted.advance(w);
+        let sorted = &sorted.values;
+        let median = quantile_of_sorted(0.5, sorted);
+        // Both middle ones, which are the same where there is an odd number of values.
+        let middle = [(sorted.len() - 1) / 2, sorted.len() / 2];
+        Some(quantile_of_sorted(0.5, &middle.map(|rank| nth_distance(sorted, median, rank))))
     }
+}
+
+/// The distance from `centre` that has `rank` others before it in ascending order. Distances
+/// fall toward the centre and rise after it, so they are two ascending runs, and half of the
+/// runs that are left goes with each comparison.
+fn nth_distance(sorted: &[f64], centre: f64, rank: usize) -> f64 {
+    let split = sorted.partition_point(|&v| v < centre);
+    let (below, above) = (split, sorted.len() - split);
+    let near_below = |i: usize| (sorted[split - 1 - i] - centre).abs();
+    let near_above = |i: usize| (sorted[split + i] - centre).abs();
+    // How many of the `rank + 1` nearest lie below.
+    let (mut least, mut most) = ((rank + 1).saturating_sub(above), below.min(rank + 1));
+    while least < most {
+        let taken = (least + most) / 2;
+        let other = rank - taken;
+        if near_below(taken) < near_above(other) {
+            least = taken + 1;
+        } else {
+            most = taken;
+        }
+    }
+    let last_below = least.checked_sub(1).map_or(f64::NEG_INFINITY, near_below);
+    let last_above = rank.checked_sub(least).map_or(f64::NEG_INFINITY, near_above);
+    last_below.max(last_above)
 }
 
 /// Least squares over the window; x in seconds from `origin_ns`. Slope and value at the
 /// origin.
-fn regression(w: &Window<'_>, origin_ns: i64) -> (f64, f64) {
+pub(crate) fn regression(w: &Window<'_>, origin_ns: i64) -> (f64, f64) {
     let times = w.times();
     least_squares(|i| seconds(times[i].saturating_sub(origin_ns)), w.values())
 }
@@ -230,17 +255,25 @@ pub(crate) fn least_squares(x: impl Fn(usize) -> f64, values: &[f64]) -> (f64, f
 }
 
 /// `deriv`: the slope, by least squares. Needs two floats.
-pub(crate) fn slope(w: &Window<'_>) -> Option<f64> {
-    (w.len() >= 2).then(|| regression(w, w.times()[0]).0)
+pub(crate) fn slope(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut blocks = Blocks::new(range_ns);
+    move |w| {
+        let origin = *w.times().first()?;
+        let line = sliding::line(&mut blocks, w, origin);
+        (w.len() >= 2).then(|| line.unwrap_or_else(|| regression(w, origin)).0)
+    }
 }
 
 /// `predict_linear`: the line's value `ahead` seconds after the evaluation time.
-pub(crate) fn predict(ahead: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
+pub(crate) fn predict(range_ns: i64, ahead: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut blocks = Blocks::new(range_ns);
     move |w| {
         if w.len() < 2 {
             return None;
         }
-        let (slope, at_origin) = regression(w, w.time_ms.saturating_mul(1_000_000));
+        let origin = w.time_ms.saturating_mul(1_000_000);
+        let line = sliding::line(&mut blocks, w, origin);
+        let (slope, at_origin) = line.unwrap_or_else(|| regression(w, origin));
         Some(slope * ahead[w.step] + at_origin)
     }
 }
