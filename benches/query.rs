@@ -1,10 +1,13 @@
-//! Queries over columns in memory: what the evaluator itself costs, without storage.
+//! Queries over columns in memory, which is what the evaluator itself costs, and over the
+//! engine.
 //!
 //! A thousand counters at 15 s for six hours and a dashboard's 240 steps, if not said
-//! otherwise. Throughput is samples read for each query, counted once.
+//! otherwise. Throughput over columns is samples handed to windows, as the statistics of a
+//! query count them; over the engine it is samples that storage decoded.
 
 use std::hint::black_box;
 
+use barograph::{Batch, Database, Durability, Options, Value};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
 use barograph_query::source::{SeriesRef, SeriesSource, SourceError};
 use barograph_query::{Request, execute};
@@ -113,5 +116,74 @@ fn queries(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, queries);
+/// The same over the engine: half of the samples as chunks in the store, half in the head.
+/// What a query costs here and not there is the cost of storage.
+fn engine(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = Options { durability: Durability::Off, ..Options::default() };
+    let database = Database::open_with(dir.path(), options).expect("the directory is fresh");
+    let half = HOURS * 3600 / 2 * NS_PER_S;
+    for part in [0..half, half..2 * half] {
+        for (labels, samples) in &source().series {
+            let mut batch = Batch::new();
+            for (&t, &v) in samples.timestamps.iter().zip(&samples.values).filter(|(t, _)| part.contains(t)) {
+                batch.push(labels, t, Value::Float(v));
+            }
+            database.append(&batch).expect("the batch is good");
+        }
+        if part.start == 0 {
+            database.flush().expect("the disk takes it");
+        }
+    }
+    let mut group = c.benchmark_group("query_engine");
+    group.sample_size(10);
+    for (name, query) in [
+        ("selector", "load"),
+        ("sum_by_rate", "sum by (route) (rate(requests_total[5m]))"),
+        ("max_over_time_1h", "max_over_time(load[1h])"),
+        ("one_series", r#"rate(requests_total{pod="pod-0042"}[5m])"#),
+    ] {
+        let end_ms = HOURS * 3_600_000;
+        let mut request = Request::range(query, end_ms - 240 * 60_000, end_ms, 60_000);
+        request.explain = true;
+        let explained = database.execute(&request).expect("the query is good").explain;
+        let stored = explained.and_then(|e| e.actual).map_or(0, |cost| cost.samples);
+        request.explain = false;
+        group.throughput(Throughput::Elements(stored));
+        group.bench_function(name, |b| b.iter(|| database.execute(black_box(&request)).map(|r| r.stats)));
+    }
+    group.finish();
+}
+
+/// Windows of an hour at twice as many steps: what slides costs as much per sample and little
+/// more per step; what looks at each window anew costs twice as much.
+fn sliding(c: &mut Criterion) {
+    let source = source();
+    let mut group = c.benchmark_group("sliding");
+    group.sample_size(10);
+    for function in [
+        "sum_over_time",
+        "avg_over_time",
+        "min_over_time",
+        "stddev_over_time",
+        "mad_over_time",
+        "count_over_time",
+        "changes",
+        "rate",
+        "deriv",
+    ] {
+        for steps in [120, 240, 480] {
+            let end_ms = HOURS * 3_600_000;
+            let step_ms = 4 * 3_600_000 / steps;
+            let query = format!(r#"{function}(load{{route="/r7"}}[1h])"#);
+            let request = Request::range(query, end_ms - 4 * 3_600_000, end_ms, step_ms);
+            group.bench_function(format!("{function}/{steps}"), |b| {
+                b.iter(|| execute(&source, black_box(&request)).map(|r| r.stats));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, queries, engine, sliding);
 criterion_main!(benches);

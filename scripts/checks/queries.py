@@ -1,0 +1,153 @@
+"""Runs large queries against a real server and compares the memory they count with the process' own, then stops queries in
+each way and watches the CPU.
+
+Memory: the high-water mark of the resident set (VmHWM, reset before each query) against `stats.memory.peakBytes` and the
+limits. CPU: ticks of the process in the second after a query was cancelled or its client went away.
+"""
+
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+import urllib.parse
+
+from harness import Checks, Server
+
+SERIES, SAMPLES, SPACING = 2000, 240, 15
+MIB = 1 << 20
+ENDLESS = "max_over_time(quantile_over_time(0.5, vector(time())[10h:1s])[100h:1s])"
+# What the process may take beside what queries count: allocator, threads' buffers, the JSON's spare capacity.
+SLACK = 96 * MIB
+
+
+def status(server, key):
+    """A figure of /proc/PID/status in bytes."""
+    with open(f"/proc/{server.process.pid}/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key + ":"))
+
+
+def ticks(server):
+    """CPU time of the process in seconds."""
+    with open(f"/proc/{server.process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(server):
+    for i in range(0, SERIES, 100):
+        lines = [f"load,host=h{s:04d},zone=z{s % 7} value={s * 1000 + at}.25 {at * SPACING}"
+                 for s in range(i, i + 100) for at in range(SAMPLES)]
+        code, text = server.write(lines, precision="s")
+        assert code == 204, text
+
+
+def measured(server, text, step):
+    """Status, answer, and by how much the resident set grew at its highest."""
+    with open(f"/proc/{server.process.pid}/clear_refs", "w") as clear:
+        clear.write("5")
+    before = status(server, "VmRSS")
+    code, body = server.request("GET", "/api/v1/query_range", query=text, start=0, end=SAMPLES * SPACING, step=step, stats="true")
+    return code, json.loads(body), status(server, "VmHWM") - before
+
+
+def memory(server, checks):
+    # The first round warms buffers, caches and the allocator.
+    for text in ("load", "rate(load[5m])"):
+        measured(server, text, 1)
+    for text in ("load", "rate(load[5m])", "sum by (zone) (rate(load[5m]))", "load + load", "topk(5, load)", "load @ 600"):
+        code, answer, grown = measured(server, text, 1)
+        checks.equal(f"memory: {text} is answered", code, 200)
+        peak = answer["data"]["stats"]["memory"]["peakBytes"]
+        held = server.metric("barograph_query_memory_bytes")
+        checks.holds(f"memory: {text} counts {peak / MIB:.0f} MiB, the process grew by {grown / MIB:.0f} MiB",
+                     grown < peak * 1.3 + SLACK, "the process took more than the query counted")
+        checks.equal(f"memory: {text} gave everything back", held, 0.0)
+
+
+def limits(server, checks):
+    for text in ("load", "load @ 600", "load * on (host) group_left () load", 'count_values("v", load + time())'):
+        code, answer, grown = measured(server, text, 1)
+        checks.equal(f"limit: {text} is refused", (code, answer.get("errorType")), (422, "execution"))
+        checks.contains(f"limit: {text} says why", answer["error"], "32MiB", "query_memory")
+        checks.holds(f"limit: {text} grew by {grown / MIB:.0f} MiB", grown < 32 * MIB + SLACK, "more than its limit")
+    # Many at once share the total.
+    with open(f"/proc/{server.process.pid}/clear_refs", "w") as clear:
+        clear.write("5")
+    before, codes = status(server, "VmRSS"), []
+
+    def one():
+        codes.append(server.request("GET", "/api/v1/query_range", query="rate(load{host=~\"h00..\"}[5m])",
+                                    start=0, end=SAMPLES * SPACING, step=1)[0])
+
+    threads = [threading.Thread(target=one) for _ in range(12)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    grown = status(server, "VmHWM") - before
+    checks.holds(f"limit: twelve at once gave {sorted(set(codes))}", set(codes) <= {200, 503}, str(codes))
+    checks.holds(f"limit: twelve at once grew by {grown / MIB:.0f} MiB", grown < 64 * MIB + SLACK, "more than the total")
+
+
+def begin(server):
+    """Sends a query that would run for minutes; the connection."""
+    body = urllib.parse.urlencode({"query": ENDLESS})
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    head = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        running = server.api_get("status/active_queries")["queries"]
+        if running and running[0]["state"] == "running":
+            return connection, running[0]["id"]
+        time.sleep(0.01)
+    raise RuntimeError("the query did not run")
+
+
+def idle_after(server, checks, name, stop):
+    connection, number = begin(server)
+    time.sleep(0.5)
+    busy = ticks(server)
+    time.sleep(0.5)
+    checks.holds(f"{name}: it was busy", ticks(server) - busy > 0.1, "it did not run")
+    stop(connection, number)
+    time.sleep(1)
+    settled = ticks(server)
+    time.sleep(1)
+    used = ticks(server) - settled
+    checks.holds(f"{name}: {used:.2f} s of CPU in the second after the first", used < 0.1, "it still runs")
+    checks.equal(f"{name}: nothing is listed", server.api_get("status/active_queries")["queries"], [])
+    connection.close()
+
+
+def stopping(server, checks):
+    idle_after(server, checks, "client gone", lambda connection, _: connection.close())
+
+    def cancel(connection, number):
+        code, _ = server.request("POST", f"/api/v1/status/active_queries/{number}/cancel")
+        checks.equal("cancel: the call", code, 200)
+        answer = connection.recv(4096).decode()
+        checks.contains("cancel: the query's client", answer, "HTTP/1.1 499", '"errorType":"canceled"')
+
+    idle_after(server, checks, "cancel", cancel)
+
+
+class Asked(Server):
+    def api_get(self, path):
+        return json.loads(self.request("GET", f"/api/v1/{path}")[1])["data"]
+
+
+def main():
+    checks = Checks()
+    with tempfile.TemporaryDirectory() as folder:
+        for part, name, options in ((memory, "wide", ()), (limits, "narrow", ("--query-memory", "32MiB", "--query-memory-total", "64MiB"))):
+            server = Asked(f"{folder}/{name}", f"{folder}/{name}.log", "--self-interval", "0", "--durability", "off", *options)
+            with server.running():
+                fill(server)
+                part(server, checks)
+                if part is limits:
+                    stopping(server, checks)
+    checks.finish("queries")
+
+
+main()
