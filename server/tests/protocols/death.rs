@@ -55,7 +55,7 @@ fn deaths() -> Vec<(&'static str, String, Wanted)> {
         (RANGE, text(r#"quantile(scalar(m{i="i1"}), m{i=~"i1.*"})"#), Bounded),
         // Each value of each series at each step is a group of its own, with a slot for each step.
         (RANGE, text(r#"count_values("v", m{i=~"i1.*"} + time())"#), Error(422, "(query_memory)")),
-        (QUERY, "max_over_time(".repeat(100) + "m" + &"[1h:1s])".repeat(100), Error(400, "parse error")),
+        (QUERY, "max_over_time(".repeat(100) + r#"m{i="i1"}"# + &"[1h:1s])".repeat(100), Bounded),
         (
             QUERY,
             "max_over_time(".repeat(20) + r#"m{i="i1"}"# + &"[100d:1s])".repeat(20),
@@ -84,7 +84,7 @@ fn deaths() -> Vec<(&'static str, String, Wanted)> {
             ),
             Error(422, "label_join() would make a label value"),
         ),
-        (RANGE, text(r#"m{i=~"i1.*"} * on() group_left m{i=~"i2.*"}"#), Error(422, "many-to-many")),
+        (QUERY, text(r#"m{i=~"i1.*"} * on() group_left m{i=~"i2.*"}"#), Error(422, "many-to-many")),
         (RANGE, text(r#"m{i=~"i1.*"} * on() m{i="i1"}"#), Error(422, "many-to-one")),
         // The one side changes its label at every step, and each change makes a series of each of the many side.
         (
@@ -93,7 +93,8 @@ fn deaths() -> Vec<(&'static str, String, Wanted)> {
             Error(422, "(query_memory)"),
         ),
         (RANGE, text(r#"m{i=~"i1.*"} @ 100 + m{i=~"i1.*"} @ 200"#), Error(422, "(query_memory)")),
-        (QUERY, text("vector(1)[1000y:1ms]"), Error(422, "samples")),
+        (QUERY, text("vector(1)[1000y:1ms]"), Error(400, "out of range")),
+        (QUERY, text("vector(1)[100y:1ms]"), Error(422, "samples")),
         (QUERY, text("sum_over_time(vector(1)[30d:1s])"), Bounded),
         (QUERY, text("sort(m[5m])"), Error(400, "parse error")),
         (QUERY, "x".repeat(200_000), Error(400, "bytes")),

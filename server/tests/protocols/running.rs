@@ -115,7 +115,7 @@ fn memory_is_bounded_for_one_query_and_for_all() {
     assert_eq!(range("sum(m{i=~\"i1.\"})").status, 200);
     server.wait_for("memory given back", || server.app.query_memory.bytes() == 0);
 
-    server.app.query_memory.set_bytes_max(100_000);
+    server.app.query_memory.set_bytes_max(20_000);
     let reply = range("m{i=\"i1\"}");
     let message = reply.error(503, "unavailable");
     assert!(
