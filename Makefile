@@ -8,6 +8,7 @@
 LISTEN   ?= 127.0.0.1:10130
 DATA_DIR ?= barograph-data
 TARGET   ?= line
+SIZE     ?= quick
 SECONDS  ?= 60
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -20,7 +21,8 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve test lint bench conformance recordings differential fuzz clean prepare build checks
+.PHONY: help serve test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
+        checks
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +31,8 @@ help:
 	@echo 'make test         the whole test suite'
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
+	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
+	@echo 'make instructions instructions under callgrind, and the change against benches/baseline.json'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
@@ -60,6 +64,15 @@ lint: prepare
 
 bench: prepare
 	@cargo bench --workspace
+
+# Peers come from Debian; one that cannot be installed is left out, loudly. SIZE: tiny, quick, middle, full. More
+# flags (`python3 benches/compare --help`) go into COMPARE.
+compare: build
+	@python3 benches/compare --install --barograph $(BAROGRAPH) --size $(SIZE) $(if $(DIR),--recordings $(DIR)) $(COMPARE)
+
+# Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes what was counted the new baseline.
+instructions: prepare
+	@benches/instructions.py $(if $(ACCEPT),--accept)
 
 conformance: prepare
 	@test -n "$(DIR)" || { echo 'Which folder of .test scripts? make conformance DIR=path'; exit 2; }

@@ -1,0 +1,105 @@
+"""Real recordings as data sets: every folder of CSV below the given one becomes a set.
+
+`scripts/recordings/to_lines.py` says which CSV files are known; its functions read them here. A small recording is
+repeated, each copy with an `instance` label of its own and a clock 37 ms later than the one before it, until the whole
+has as many samples as asked: then the fixed cost of an empty database is no part of the bytes per sample.
+"""
+
+import csv
+import heapq
+import math
+import pathlib
+import sys
+
+from sets import SECOND, START_S, Set
+from wire import Group
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "recordings"))
+import to_lines  # noqa: E402  (found through the line above)
+
+DAY_NS = 86_400 * SECOND
+SHIFT_NS = 37_000_000
+OFF_THE_SECOND_NS = 1_000_000  # for the reason that START_S has
+
+
+def sets_below(folder, samples):
+    """A data set for each folder that directly holds, or has below it, known CSV files."""
+    root = pathlib.Path(folder)
+    if not root.is_dir():
+        raise SystemExit(f"{root} is not a directory")
+    tops = {}
+    for path in sorted(root.rglob("*.csv*")):
+        if path.name.endswith((".csv", ".csv.gz")) and kind(path):
+            parts = path.relative_to(root).parts
+            tops.setdefault(parts[0] if len(parts) > 1 else root.resolve().name, []).append(path)
+    if not tops:
+        raise SystemExit(f"{root}: no recordings (CSV files that scripts/recordings/to_lines.py knows)")
+    return [Recording(name, paths, samples) for name, paths in tops.items()]
+
+
+def kind(path):
+    with to_lines.opened(path, "rt") as text:
+        header = next(csv.reader(text), [])
+    if header[:1] == ["timestamp_ms"]:
+        return "wide"
+    return "narrow" if header in (["timestamp", "value"], ["TimeStamp", "Value", "Label"]) else None
+
+
+class Recording(Set):
+    """The files of one folder, repeated."""
+
+    def __init__(self, name, paths, samples):
+        self.name, self.paths = name.replace("-", "_"), paths
+        self.series = [one for path in paths for one in read(path, self.name)]
+        own = sum(len(samples) for _, _, samples in self.series)
+        self.copies = max(1, -(-samples // own))
+        first = min(samples[0][0] for _, _, samples in self.series)
+        last = max(samples[-1][0] for _, _, samples in self.series)
+        # Whole days back, to before the made-up sets' start: a peer refuses or expires nothing, whatever today's date.
+        self.back_ns = max(0, -(-(last - START_S * SECOND) // DAY_NS)) * DAY_NS
+        if (last - first) // DAY_NS >= 3:
+            self.lanes, self.span_s, self.head_block = 1, 86_400, "31d"
+        self.key = f"{self.name}-{own}x{self.copies}"
+        self.own = own
+
+    def describe(self):
+        return f"{len(self.series)} recorded series, {self.own} samples, {self.copies} copies"
+
+    def generate(self):
+        groups = []
+        for copy in range(self.copies):
+            for name, pairs, _ in self.series:
+                tags = sorted({**dict(pairs), "instance": f"host-{copy}:9100"}.items())
+                groups.append(Group(name, tags, ["value"], copy % self.lanes))
+        return groups, self.rows()
+
+    def rows(self):
+        """By time of the recording; the copies of a sample follow one another."""
+        streams = [[(at, i, text) for at, text in samples] for i, (_, _, samples) in enumerate(self.series)]
+        for at, i, text in heapq.merge(*streams):
+            for copy in range(self.copies):
+                yield copy * len(self.series) + i, at - self.back_ns + copy * SHIFT_NS, [text]
+
+
+def read(path, folder):
+    """The file's series: name, label pairs, [(nanoseconds, value text)] in order of time, finite values only."""
+    with to_lines.opened(path, "rt") as text:
+        rows = csv.reader(text)
+        header = next(rows)
+        columns = [[] for _ in header[1:]]
+        wide = header[0] == "timestamp_ms"
+        for row in rows:
+            at = int(row[0]) * 1_000_000 if wide else to_lines.nanoseconds(row[0])
+            at += OFF_THE_SECOND_NS if at % SECOND == 0 else 0
+            for column, cell in zip(columns, row[1:], strict=True):
+                if cell and math.isfinite(float(cell)):
+                    column.append((at, cell))
+    for name, column in zip(header[1:], columns, strict=True):
+        if not column:
+            continue
+        column = sorted(dict(column).items())  # of two values at one time the later stands, as a database has it
+        if wide:
+            yield (*to_lines.parse_series(name), column)
+        else:
+            suffix = "" if name.lower() == "value" else f"_{name.lower()}"
+            yield folder + suffix, [("file", f"{path.parent.name}/{to_lines.stem(path)}")], column
