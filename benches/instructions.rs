@@ -1,0 +1,391 @@
+//! Small fixed pieces of work, to be counted in instructions under callgrind: a busy machine
+//! and its clock do not show in them. `make instructions` runs each and compares the counts
+//! with `benches/baseline.json`; run by hand, this program takes the name of one.
+//!
+//! Only [`counted`] is counted, and on its thread alone: no piece has 32 series, from which
+//! on queries use further threads. Callgrind counts what the processor it imitates runs; the
+//! build is for x86-64-v2, and the one thing chosen at run time is how `memchr` searches
+//! (`avx2` where the machine has it), which this program prints.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use barograph::{
+    Batch, Database, Durability, Labels, LineLimits, LineOptions, MatchOp, Matcher, Options, Precision,
+    TimeRange, Value,
+};
+use barograph_engine::Engine;
+use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
+use barograph_engine::clock::SystemClock;
+use barograph_engine::codec::timestamps::Frame;
+use barograph_engine::codec::{gorilla, timestamps};
+use barograph_engine::line::Lines;
+use barograph_engine::store::memory::MemoryKv;
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_767_225_600 * SECOND;
+const SAMPLES: usize = 1024;
+const KEY: &[u8] = b"class tier partition series";
+const HOSTS: usize = 100;
+const FIELDS: usize = 10;
+
+/// Prepares its data, passes the work to [`counted`], and tells how many units that was.
+type Piece = fn() -> (usize, &'static str);
+
+const PIECES: &[(&str, Piece)] = &[
+    ("parse_lines", parse_lines),
+    ("append_lines", append_lines),
+    ("append_batch", append_batch),
+    ("append_new_series", append_new_series),
+    ("flush", flush),
+    ("flush_new_series", flush_new_series),
+    ("seal_ints", || seal(&ints())),
+    ("seal_decimals", || seal(&decimals())),
+    ("seal_counter", || seal(&counter())),
+    ("seal_random", || seal(&random())),
+    ("decode_ints", || decode(&ints())),
+    ("decode_decimals", || decode(&decimals())),
+    ("decode_counter", || decode(&counter())),
+    ("decode_random", || decode(&random())),
+    ("gorilla_ints", || decode_gorilla(&ints())),
+    ("gorilla_decimals", || decode_gorilla(&decimals())),
+    ("gorilla_counter", || decode_gorilla(&counter())),
+    ("gorilla_random", || decode_gorilla(&random())),
+    ("select_churned", select_churned),
+    ("query_sum_rate", || query("sum by (rack) (rate(cpu_f0[5m]))")),
+    ("query_max_over_time", || query("max_over_time(cpu_f0[1h])")),
+    ("query_selector", || query("cpu_f0")),
+];
+
+fn main() {
+    // `cargo bench` passes a flag of its own.
+    let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with("--")) else {
+        for (name, _) in PIECES {
+            println!("{name}");
+        }
+        return;
+    };
+    let Some((_, piece)) = PIECES.iter().find(|(known, _)| *known == name) else {
+        eprintln!("no piece of work is called {name}; without a name this program lists them");
+        std::process::exit(2);
+    };
+    let (units, unit) = piece();
+    let memchr = if std::is_x86_feature_detected!("avx2") { "avx2" } else { "sse2" };
+    println!("{name} {units} {unit} {memchr}");
+}
+
+/// The one function whose instructions count, with what it calls.
+#[inline(never)]
+fn counted(work: &mut dyn FnMut()) {
+    work();
+}
+
+/// xorshift64*: small, seeded, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// In [0, 1).
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Nearly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+}
+
+/// A walk between 0 and 100.
+fn walk(seed: u64) -> impl Iterator<Item = f64> {
+    let mut random = Random(seed);
+    let mut at = 50.0f64;
+    std::iter::from_fn(move || {
+        at = (at + random.normal()).clamp(0.0, 100.0);
+        Some(at)
+    })
+}
+
+/// The columns of one chunk.
+struct Column {
+    timestamps: Vec<i64>,
+    floats: Vec<f64>,
+    ints: Option<Vec<i64>>,
+}
+
+impl Column {
+    fn regular(floats: Vec<f64>) -> Column {
+        Column {
+            timestamps: (0..SAMPLES as i64).map(|i| START + i * 10 * SECOND).collect(),
+            floats,
+            ints: None,
+        }
+    }
+
+    fn sealed(&self, out: &mut Vec<u8>) {
+        let values = match &self.ints {
+            Some(ints) => ChunkValues::Int(ints),
+            None => ChunkValues::Float(&self.floats),
+        };
+        encode(KEY, &self.timestamps, values, out);
+    }
+}
+
+fn ints() -> Column {
+    let floats: Vec<f64> = walk(0x5eed).take(SAMPLES).map(f64::trunc).collect();
+    let ints = floats.iter().map(|&value| value as i64).collect();
+    Column { ints: Some(ints), ..Column::regular(floats) }
+}
+
+fn decimals() -> Column {
+    Column::regular(walk(0x5eed).take(SAMPLES).map(|value| (value * 100.0).round() / 100.0).collect())
+}
+
+/// A counter whose scrapes come a few milliseconds early or late.
+fn counter() -> Column {
+    let mut random = Random(0x5eed);
+    let mut total = 0.0;
+    let timestamps = (0..SAMPLES as i64)
+        .map(|i| START + i * 10 * SECOND + (random.normal() * 4.0) as i64 * 1_000_000)
+        .collect();
+    let floats = (0..SAMPLES)
+        .map(|_| {
+            total += (500.0 * (1.0 + 0.1 * random.normal())).floor();
+            total
+        })
+        .collect();
+    Column { timestamps, floats, ints: None }
+}
+
+fn random() -> Column {
+    let mut random = Random(0x5eed);
+    Column::regular((0..SAMPLES).map(|_| random.unit()).collect())
+}
+
+fn seal(column: &Column) -> (usize, &'static str) {
+    let mut bytes = Vec::with_capacity(16 * SAMPLES);
+    counted(&mut || column.sealed(&mut bytes));
+    black_box(&bytes);
+    (SAMPLES, "sample")
+}
+
+fn decode(column: &Column) -> (usize, &'static str) {
+    let mut bytes = Vec::new();
+    column.sealed(&mut bytes);
+    let (mut times, mut values) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
+    let mut scratch = Scratch::default();
+    counted(&mut || {
+        let chunk = Chunk::open(KEY, &bytes).expect("just encoded");
+        chunk.decode(&mut scratch, &mut times, &mut values).expect("just encoded");
+    });
+    black_box((&times, &values));
+    (SAMPLES, "sample")
+}
+
+/// The yardstick: the same samples as plain Gorilla, differences of differences and XOR.
+fn decode_gorilla(column: &Column) -> (usize, &'static str) {
+    let (mut time_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+    timestamps::encode(&column.timestamps, &mut time_bytes);
+    gorilla::encode(&column.floats, &mut value_bytes);
+    let frame = Frame { first: column.timestamps[0], last: column.timestamps[SAMPLES - 1], count: SAMPLES };
+    let (mut times, mut values) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
+    counted(&mut || {
+        timestamps::decode(&time_bytes, frame, 1, &mut times).expect("just encoded");
+        gorilla::decode(&value_bytes, SAMPLES, &mut values).expect("just encoded");
+    });
+    black_box((&times, &values));
+    (SAMPLES, "sample")
+}
+
+/// The tags of a host, as line protocol has them.
+fn tags(host: usize) -> [(&'static str, String); 10] {
+    [
+        ("arch", "x64".to_owned()),
+        ("datacenter", "eu-west-1a".to_owned()),
+        ("hostname", format!("host_{host}")),
+        ("os", "Ubuntu16.04LTS".to_owned()),
+        ("rack", (host % 7).to_string()),
+        ("region", "eu-west-1".to_owned()),
+        ("service", (host % 20).to_string()),
+        ("service_environment", "production".to_owned()),
+        ("service_version", "1".to_owned()),
+        ("team", "SF".to_owned()),
+    ]
+}
+
+/// One line a host for a step, ten integer fields each.
+fn body(hosts: usize, step: i64, walks: &mut [impl Iterator<Item = f64>]) -> String {
+    let mut text = String::new();
+    for host in 0..hosts {
+        text += "cpu";
+        for (name, value) in tags(host) {
+            let _ = write!(text, ",{name}={value}");
+        }
+        for (field, walk) in walks[host * FIELDS..(host + 1) * FIELDS].iter_mut().enumerate() {
+            let sign = if field == 0 { ' ' } else { ',' };
+            let value = walk.next().unwrap_or_default() as i64;
+            let _ = write!(text, "{sign}f{field}={value}i");
+        }
+        let _ = writeln!(text, " {}", START + step * 10 * SECOND);
+    }
+    text
+}
+
+/// Bodies of consecutive steps.
+fn bodies(hosts: usize, steps: i64) -> Vec<String> {
+    let mut walks: Vec<_> = (0..hosts * FIELDS).map(|i| walk(i as u64 + 1)).collect();
+    (0..steps).map(|step| body(hosts, step, &mut walks)).collect()
+}
+
+fn parse_lines() -> (usize, &'static str) {
+    let text = bodies(HOSTS, 1).remove(0);
+    let mut sum = 0;
+    counted(&mut || {
+        for line in Lines::new(text.as_bytes(), Precision::Nanosecond, LineLimits::default()) {
+            let line = line.expect("the body is good");
+            sum += line.series_key.len() + line.fields().count();
+        }
+    });
+    black_box(sum);
+    (HOSTS * FIELDS, "sample")
+}
+
+/// A log in a folder, a store in memory, no fsync: the work of the processor alone.
+fn engine(dir: &tempfile::TempDir) -> Engine {
+    let options = Options { durability: Durability::Off, background: false, ..Options::default() };
+    Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
+        .expect("a fresh folder")
+}
+
+fn append_lines() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), bodies(HOSTS, 21));
+    let write = |body: &String| engine.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+    write(&bodies[0]);
+    counted(&mut || bodies[1..].iter().for_each(|body| drop(write(body))));
+    (20 * HOSTS * FIELDS, "sample")
+}
+
+/// Samples whose labels are already labels: what an embedder appends.
+fn append_batch() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = engine(&dir);
+    let labels: Vec<Labels> = (0..HOSTS * FIELDS)
+        .map(|i| {
+            let own = tags(i / FIELDS);
+            let name = format!("cpu_f{}", i % FIELDS);
+            let pairs = own.iter().map(|(name, value)| (*name, value.as_str()));
+            Labels::from_pairs(pairs.chain([("__name__", name.as_str())])).expect("the names are unique")
+        })
+        .collect();
+    let mut walks: Vec<_> = (0..labels.len()).map(|i| walk(i as u64 + 1)).collect();
+    let batches: Vec<Batch> = (0..21)
+        .map(|step| {
+            let mut batch = Batch::new();
+            for (labels, walk) in labels.iter().zip(&mut walks) {
+                let value = walk.next().unwrap_or_default();
+                batch.push(labels, START + step * 10 * SECOND, Value::Float(value.trunc()));
+            }
+            batch
+        })
+        .collect();
+    engine.append(&batches[0]).expect("append");
+    counted(&mut || {
+        for batch in &batches[1..] {
+            engine.append(batch).expect("append");
+        }
+    });
+    (20 * labels.len(), "sample")
+}
+
+fn append_new_series() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), bodies(10 * HOSTS, 1));
+    counted(&mut || {
+        engine.write_lines(bodies[0].as_bytes(), &LineOptions::default()).expect("write");
+    });
+    (10 * HOSTS * FIELDS, "series")
+}
+
+fn flush() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), bodies(10, 1000));
+    for body in &bodies {
+        engine.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+    }
+    counted(&mut || {
+        engine.flush().expect("flush");
+    });
+    (1000 * 10 * FIELDS, "sample")
+}
+
+fn flush_new_series() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), bodies(10 * HOSTS, 1));
+    engine.write_lines(bodies[0].as_bytes(), &LineOptions::default()).expect("write");
+    counted(&mut || {
+        engine.flush().expect("flush");
+    });
+    (10 * HOSTS * FIELDS, "series")
+}
+
+/// Finds series that lived for a minute and are on the disk alone: what a query over churned series pays before it
+/// reads a sample.
+fn select_churned() -> (usize, &'static str) {
+    const SERIES: usize = 10_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = Options { durability: Durability::Off, background: false, ..Options::default() };
+    let kv = Arc::new(MemoryKv::default());
+    let open = || {
+        Engine::open_over(dir.path(), kv.clone(), options.clone(), Arc::new(SystemClock))
+            .expect("its own folder")
+    };
+    let mut text = String::new();
+    for i in 0..SERIES {
+        let (deployment, code) = (i / 4 % 1000, ["200", "404", "500", "503"][i % 4]);
+        let _ = writeln!(
+            text,
+            "http_requests_total,cluster=c-1,code={code},deployment=d-{deployment},job=kubernetes-pods,\
+             namespace=ns-{},pod=d-{deployment}-{:08x}-{} value={i}i {START}",
+            deployment % 50,
+            (i as u32 / 4).wrapping_mul(2_654_435_761),
+            i / 4000
+        );
+    }
+    let engine = open();
+    engine.write_lines(text.as_bytes(), &LineOptions::default()).expect("write");
+    engine.close().expect("close");
+    drop(engine);
+    let engine = open();
+    let matcher = Matcher::new("__name__", MatchOp::Equal, "http_requests_total").expect("a matcher");
+    let range = TimeRange { start: START - SECOND, end: START };
+    counted(&mut || {
+        let found = engine.view().select(std::slice::from_ref(&matcher), range, usize::MAX).expect("select");
+        assert_eq!(found.len(), SERIES);
+    });
+    (SERIES, "series")
+}
+
+/// Thirty series for four hours, flushed; a dashboard's 240 steps.
+fn query(text: &str) -> (usize, &'static str) {
+    const STEPS: i64 = 1440;
+    let options = Options { background: false, ..Options::default() };
+    let database = Database::in_memory(options).expect("the options are good");
+    for body in bodies(30, STEPS) {
+        database.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+    }
+    database.flush().expect("flush");
+    let end_ms = START / 1_000_000 + STEPS * 10_000;
+    let request = barograph::Request::range(text, end_ms - 239 * 60_000, end_ms, 60_000);
+    counted(&mut || {
+        black_box(database.execute(&request).expect("the query is good"));
+    });
+    (30 * STEPS as usize, "sample")
+}
