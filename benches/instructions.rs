@@ -19,7 +19,7 @@ use barograph_engine::Engine;
 use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
 use barograph_engine::clock::SystemClock;
 use barograph_engine::codec::timestamps::Frame;
-use barograph_engine::codec::{gorilla, timestamps};
+use barograph_engine::codec::{Effort, gorilla, timestamps};
 use barograph_engine::line::Lines;
 use barograph_engine::store::memory::MemoryKv;
 
@@ -40,14 +40,22 @@ const PIECES: &[(&str, Piece)] = &[
     ("append_new_series", append_new_series),
     ("flush", flush),
     ("flush_new_series", flush_new_series),
-    ("seal_ints", || seal(&ints())),
-    ("seal_decimals", || seal(&decimals())),
-    ("seal_counter", || seal(&counter())),
-    ("seal_random", || seal(&random())),
-    ("decode_ints", || decode(&ints())),
-    ("decode_decimals", || decode(&decimals())),
-    ("decode_counter", || decode(&counter())),
-    ("decode_random", || decode(&random())),
+    ("seal_ints", || seal(&ints(), Effort::Fast)),
+    ("seal_ints_best", || seal(&ints(), Effort::Best)),
+    ("seal_decimals", || seal(&decimals(), Effort::Fast)),
+    ("seal_decimals_best", || seal(&decimals(), Effort::Best)),
+    ("seal_counter", || seal(&counter(), Effort::Fast)),
+    ("seal_counter_best", || seal(&counter(), Effort::Best)),
+    ("seal_random", || seal(&random(), Effort::Fast)),
+    ("seal_random_best", || seal(&random(), Effort::Best)),
+    ("decode_ints", || decode(&ints(), Effort::Fast)),
+    ("decode_ints_best", || decode(&ints(), Effort::Best)),
+    ("decode_decimals", || decode(&decimals(), Effort::Fast)),
+    ("decode_decimals_best", || decode(&decimals(), Effort::Best)),
+    ("decode_counter", || decode(&counter(), Effort::Fast)),
+    ("decode_counter_best", || decode(&counter(), Effort::Best)),
+    ("decode_random", || decode(&random(), Effort::Fast)),
+    ("decode_random_best", || decode(&random(), Effort::Best)),
     ("gorilla_ints", || decode_gorilla(&ints())),
     ("gorilla_decimals", || decode_gorilla(&decimals())),
     ("gorilla_counter", || decode_gorilla(&counter())),
@@ -129,12 +137,12 @@ impl Column {
         }
     }
 
-    fn sealed(&self, out: &mut Vec<u8>) {
+    fn sealed(&self, effort: Effort, out: &mut Vec<u8>) {
         let values = match &self.ints {
             Some(ints) => ChunkValues::Int(ints),
             None => ChunkValues::Float(&self.floats),
         };
-        encode(KEY, &self.timestamps, values, out);
+        encode(KEY, &self.timestamps, values, effort, out);
     }
 }
 
@@ -169,16 +177,16 @@ fn random() -> Column {
     Column::regular((0..SAMPLES).map(|_| random.unit()).collect())
 }
 
-fn seal(column: &Column) -> (usize, &'static str) {
+fn seal(column: &Column, effort: Effort) -> (usize, &'static str) {
     let mut bytes = Vec::with_capacity(16 * SAMPLES);
-    counted(&mut || column.sealed(&mut bytes));
+    counted(&mut || column.sealed(effort, &mut bytes));
     black_box(&bytes);
     (SAMPLES, "sample")
 }
 
-fn decode(column: &Column) -> (usize, &'static str) {
+fn decode(column: &Column, effort: Effort) -> (usize, &'static str) {
     let mut bytes = Vec::new();
-    column.sealed(&mut bytes);
+    column.sealed(effort, &mut bytes);
     let (mut times, mut values) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
     let mut scratch = Scratch::default();
     counted(&mut || {
