@@ -107,6 +107,11 @@ def available(options):
 
 def measure_set(data, programs, options):
     """The set's part of the report, and whether Barograph held."""
+    for title in [title for title in programs if servers.KINDS[title].protocol not in data.protocols]:
+        say(f"LEFT OUT of {data.name}: {title} takes samples only in order of time")
+    programs = {title: path for title, path in programs.items() if servers.KINDS[title].protocol in data.protocols}
+    if not programs:
+        return f"## {data.name}\n\nNo server to measure.\n", True
     protocols = sorted({servers.KINDS[title].protocol for title in programs})
     files, facts = bodies.prepare(data, protocols, options.work, say)
     vars(data).update(facts)

@@ -2,11 +2,14 @@
 
 `scripts/recordings/to_lines.py` says which CSV files are known; its functions read them here. A small recording is
 repeated, each copy with an `instance` label of its own and a clock 37 ms later than the one before it, until the whole
-has as many samples as asked: then the fixed cost of an empty database is no part of the bytes per sample.
+has as many samples as asked: then the fixed cost of an empty database is no part of the bytes per sample. Copies of a
+series never lie beside each other, or a database that compresses neighbours together would store only one of them:
+a scrape is sent whole, copy after copy; recordings without scrapes are sent whole, which Prometheus cannot take.
 """
 
 import csv
 import heapq
+import itertools
 import math
 import pathlib
 import sys
@@ -53,13 +56,13 @@ class Recording(Set):
         self.series = [one for path in paths for one in read(path, self.name)]
         own = sum(len(samples) for _, _, samples in self.series)
         self.copies = max(1, -(-samples // own))
-        first = min(samples[0][0] for _, _, samples in self.series)
         last = max(samples[-1][0] for _, _, samples in self.series)
         # Whole days back, to before the made-up sets' start: a peer refuses or expires nothing, whatever today's date.
         self.back_ns = max(0, -(-(last - START_S * SECOND) // DAY_NS)) * DAY_NS
-        if (last - first) // DAY_NS >= 3:
-            self.lanes, self.span_s, self.head_block = 1, 86_400, "31d"
-        self.key = f"{self.name}-{own}x{self.copies}"
+        self.in_scrapes = all(kind(path) == "wide" for path in paths)
+        if not self.in_scrapes:
+            self.protocols = ("lp",)
+        self.key = f"{self.name}-{own}x{self.copies}-apart"
         self.own = own
 
     def describe(self):
@@ -74,11 +77,16 @@ class Recording(Set):
         return groups, self.rows()
 
     def rows(self):
-        """By time of the recording; the copies of a sample follow one another."""
+        """Scrape by scrape, or all at once; of each the copies one after the other."""
         streams = [[(at, i, text) for at, text in samples] for i, (_, _, samples) in enumerate(self.series)]
-        for at, i, text in heapq.merge(*streams):
+        merged = heapq.merge(*streams)
+        scrapes = itertools.groupby(merged, lambda row: row[0]) if self.in_scrapes else [(0, merged)]
+        for _, rows in scrapes:
+            rows = list(rows)
             for copy in range(self.copies):
-                yield copy * len(self.series) + i, at - self.back_ns + copy * SHIFT_NS, [text]
+                first, shift = copy * len(self.series), copy * SHIFT_NS - self.back_ns
+                for at, i, text in rows:
+                    yield first + i, at + shift, [text]
 
 
 def read(path, folder):

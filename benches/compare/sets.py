@@ -2,7 +2,7 @@
 
 A data set has `name`, `key` (its parameters, for the cache of bodies), `lanes` (connections; a series always travels on
 one of them, so its samples arrive in order), `span_s` (longest span of a remote-write body), `head_block` (Prometheus'
-block length, longer than its default only where the data span months) and `generate() -> (groups, rows)`, the rows
+block length, longer than its default only where the data span months), `protocols` (in which it can be sent) and `generate() -> (groups, rows)`, the rows
 in order of time.
 """
 
@@ -24,7 +24,7 @@ REGIONS = ["us-east-1", "us-west-1", "us-west-2", "eu-west-1", "eu-central-1", "
 class Set:
     """What the made-up sets share."""
 
-    lanes, span_s, head_block = 4, 900, None
+    lanes, span_s, head_block, protocols = 4, 900, None, ("lp", "rw")
 
 
 class Cpu(Set):

@@ -129,7 +129,8 @@ class Recordings(unittest.TestCase):
             rows = list(rows)
         self.assertEqual((data.name, data.copies, len(groups), len(rows)), ("own", 2, 4, 6))
         self.assertEqual(groups[3].tags, [("instance", "host-1:9100"), ("mode", "idle")])
-        self.assertEqual(rows[1][1] - rows[0][1], recordings.SHIFT_NS)
+        self.assertEqual([group for group, _, _ in rows], [0, 1, 2, 3, 0, 2])
+        self.assertEqual(rows[2][1] - rows[0][1], recordings.SHIFT_NS)
         self.assertLess(max(at for _, at, _ in rows), sets.START_S * SECOND + SECOND)
         self.assertNotEqual(rows[0][1] % SECOND, 0)
 
