@@ -15,6 +15,7 @@ Prometheus', or when nothing could be measured.
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -135,6 +136,8 @@ def measure_set(data, programs, options):
 
 def main():
     options = arguments()
+    # Ended from outside, it still ends its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     programs, data_sets = available(options), chosen_sets(options)
     if not programs:
         raise SystemExit("no server to measure")

@@ -53,10 +53,10 @@ class Recording(Set):
 
     def __init__(self, name, paths, samples):
         self.name, self.paths = name.replace("-", "_"), paths
-        self.series = [one for path in paths for one in read(path, self.name)]
-        own = sum(len(samples) for _, _, samples in self.series)
+        self.recorded = [one for path in paths for one in read(path, self.name)]
+        own = sum(len(samples) for _, _, samples in self.recorded)
         self.copies = max(1, -(-samples // own))
-        last = max(samples[-1][0] for _, _, samples in self.series)
+        last = max(samples[-1][0] for _, _, samples in self.recorded)
         # Whole days back, to before the made-up sets' start: a peer refuses or expires nothing, whatever today's date.
         self.back_ns = max(0, -(-(last - START_S * SECOND) // DAY_NS)) * DAY_NS
         self.in_scrapes = all(kind(path) == "wide" for path in paths)
@@ -66,25 +66,25 @@ class Recording(Set):
         self.own = own
 
     def describe(self):
-        return f"{len(self.series)} recorded series, {self.own} samples, {self.copies} copies"
+        return f"{len(self.recorded)} recorded series, {self.own} samples, {self.copies} copies"
 
     def generate(self):
         groups = []
         for copy in range(self.copies):
-            for name, pairs, _ in self.series:
+            for name, pairs, _ in self.recorded:
                 tags = sorted({**dict(pairs), "instance": f"host-{copy}:9100"}.items())
                 groups.append(Group(name, tags, ["value"], copy % self.lanes))
         return groups, self.rows()
 
     def rows(self):
         """Scrape by scrape, or all at once; of each the copies one after the other."""
-        streams = [[(at, i, text) for at, text in samples] for i, (_, _, samples) in enumerate(self.series)]
+        streams = [[(at, i, text) for at, text in samples] for i, (_, _, samples) in enumerate(self.recorded)]
         merged = heapq.merge(*streams)
         scrapes = itertools.groupby(merged, lambda row: row[0]) if self.in_scrapes else [(0, merged)]
         for _, rows in scrapes:
             rows = list(rows)
             for copy in range(self.copies):
-                first, shift = copy * len(self.series), copy * SHIFT_NS - self.back_ns
+                first, shift = copy * len(self.recorded), copy * SHIFT_NS - self.back_ns
                 for at, i, text in rows:
                     yield first + i, at + shift, [text]
 
