@@ -62,7 +62,7 @@ class Recording(Set):
         self.in_scrapes = all(kind(path) == "wide" for path in paths)
         if not self.in_scrapes:
             self.protocols = ("lp",)
-        self.key = f"{self.name}-{own}x{self.copies}-apart"
+        self.key = f"{self.name}-{own}x{self.copies}-apart2"
         self.own = own
 
     def describe(self):
@@ -72,7 +72,8 @@ class Recording(Set):
         groups = []
         for copy in range(self.copies):
             for name, pairs, _ in self.recorded:
-                tags = sorted({**dict(pairs), "instance": f"host-{copy}:9100"}.items())
+                labels = {**dict(pairs), "instance": f"host-{copy}:9100"}
+                tags = sorted((label, value) for label, value in labels.items() if value)
                 groups.append(Group(name, tags, ["value"], copy % self.lanes))
         return groups, self.rows()
 

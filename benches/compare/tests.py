@@ -122,7 +122,7 @@ class Recordings(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "own").mkdir()
             (pathlib.Path(folder) / "own" / "a.csv").write_text(
-                'timestamp_ms,up,"cpu{mode=""idle"",instance=""x""}"\n1800000000000,1,2.5\n1800000001004,1,\n')
+                'timestamp_ms,up,"cpu{mode=""idle"",instance=""x"",model=""""}"\n1800000000000,1,2.5\n1800000001004,1,\n')
             (pathlib.Path(folder) / "own" / "types.csv").write_text("family,type\nup,gauge\n")
             (data,) = recordings.sets_below(folder, 6)
             groups, rows = data.generate()
