@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::line::error::{LineErrorKind, quote};
@@ -120,19 +121,31 @@ pub(super) fn last_tag(series_key: &[u8], key: &str) -> Option<usize> {
 /// Iterates over the tags of a series key: offset, key, value.
 struct Tags<'a> {
     bytes: &'a [u8],
+    /// The same as text where nothing in it is escaped, as nearly always: checked once, not name by name.
+    plain: Option<&'a str>,
     /// Offset of the comma before the next tag, or the end.
     at: usize,
 }
 
 impl<'a> Tags<'a> {
     fn new(series_key: &'a [u8]) -> Self {
-        Tags { bytes: series_key, at: measurement_end(series_key, 0) }
+        let has_escapes = memchr::memchr(b'\\', series_key).is_some();
+        let plain = if has_escapes { None } else { std::str::from_utf8(series_key).ok() };
+        Tags { bytes: series_key, plain, at: measurement_end(series_key, 0) }
+    }
+
+    /// The name between two delimiters, which are ASCII.
+    fn name(&self, at: Range<usize>) -> Result<Cow<'a, str>, LineErrorKind> {
+        match self.plain {
+            Some(text) => Ok(Cow::Borrowed(&text[at])),
+            None => unescape(&self.bytes[at], is_name_escape),
+        }
     }
 
     fn tag(&mut self) -> Result<(usize, Cow<'a, str>, Cow<'a, str>), LineErrorKind> {
         let start = self.at + 1;
         let equals = name_end(self.bytes, start);
-        let key = unescape(&self.bytes[start..equals], is_name_escape)?;
+        let key = self.name(start..equals)?;
         if self.bytes.get(equals) != Some(&b'=') {
             return Err(LineErrorKind::MissingTagValue { key: key.into_owned() });
         }
@@ -140,7 +153,7 @@ impl<'a> Tags<'a> {
         if !matches!(self.bytes.get(end), None | Some(b',')) {
             return Err(LineErrorKind::UnescapedEquals { key: key.into_owned() });
         }
-        let value = unescape(&self.bytes[equals + 1..end], is_name_escape)?;
+        let value = self.name(equals + 1..end)?;
         self.at = end;
         Ok((start, key, value))
     }
