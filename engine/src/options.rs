@@ -141,6 +141,16 @@ impl Options {
         self.memory_bytes / 4
     }
 
+    /// Bytes of series in the head beyond which new ones are refused.
+    pub fn series_bytes_max(&self) -> u64 {
+        self.memory_bytes / 2
+    }
+
+    /// Bytes of series in the head from which on a flush looks for idle ones early.
+    pub fn series_bytes_crowded(&self) -> u64 {
+        self.series_bytes_max() / 2
+    }
+
     /// Bytes of the block cache.
     pub fn cache_bytes(&self) -> u64 {
         self.memory_bytes / 4

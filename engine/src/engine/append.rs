@@ -149,13 +149,17 @@ impl Parts {
                 "{limit} active series, the limit; series {labels} is new"
             ))));
         }
-        let (bytes, bound) = (self.head.series_bytes(), self.options.memory_bytes / 2);
+        let (bytes, bound) = (self.head.series_bytes(), self.options.series_bytes_max());
         if bytes >= bound {
+            self.signal(|s| s.flush = true);
             return Err(refuse(Error::Limit(format!(
                 "active series take {bytes} bytes of memory, the limit is {bound}; series {labels} is new"
             ))));
         }
         self.limiter.admit().map_err(refuse)?;
+        if self.is_crowded_anew() {
+            self.signal(|s| s.flush = true);
+        }
         Counters::add(&self.counters.series_created, 1);
         Ok(self.head.find_or_create(labels))
     }

@@ -90,12 +90,20 @@ impl Parts {
         }
     }
 
-    fn is_flush_due(&self) -> bool {
+    pub(super) fn is_flush_due(&self) -> bool {
         let is_large = self.head.sample_bytes() >= self.options.flush_bytes();
         let is_long = self.wal.as_ref().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
         let first = self.commit.lock().first_append;
         let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);
-        is_large || is_long || is_old
+        is_large || is_long || is_old || (first.is_some() && self.is_crowded_anew())
+    }
+
+    /// Whether series take much of their memory, and an eighth of it has come since a flush last looked for idle
+    /// ones. Where all are active a flush frees none, and without growth it is not tried again.
+    pub(super) fn is_crowded_anew(&self) -> bool {
+        let (bytes, seen) = (self.head.series_bytes(), self.series_bytes_seen.load(Ordering::Relaxed));
+        bytes >= self.options.series_bytes_crowded()
+            && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
     /// Retention, then merges, until nothing is due or `stop` says so.

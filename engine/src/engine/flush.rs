@@ -44,6 +44,9 @@ pub struct FlushReport {
 /// Flushes in a row without a sample after which a series leaves the head.
 const IDLE_FLUSHES: u32 = 2;
 
+/// The same where series take much of their memory.
+const IDLE_FLUSHES_CROWDED: u32 = 1;
+
 /// How often a flush starts over because a merge took series out of a partition's index
 /// under it, before it keeps merges out.
 const TRIES: u32 = 2;
@@ -299,7 +302,10 @@ impl Parts {
 
     fn retire_idle_series(&self) {
         let _commit = self.commit.lock();
-        let retired = self.head.retire(|series| series.retire_if_idle(IDLE_FLUSHES));
+        let is_crowded = self.head.series_bytes() >= self.options.series_bytes_crowded();
+        let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
+        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes));
+        self.series_bytes_seen.store(self.head.series_bytes(), std::sync::atomic::Ordering::Relaxed);
         if retired > 0 {
             self.line_cache.purge_dead();
             self.remote_cache.purge_dead();

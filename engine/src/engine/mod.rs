@@ -87,6 +87,8 @@ pub(crate) struct Parts {
     pub(crate) merging: Mutex<()>,
     pub(crate) structure: Mutex<Structure>,
     pub(crate) next_generation: AtomicU64,
+    /// Bytes of series that the last flush left in the head.
+    series_bytes_seen: AtomicU64,
     newest: AtomicI64,
     retention_ns: AtomicI64,
     wakeup: (Mutex<Signals>, Condvar),

@@ -239,6 +239,7 @@ fn assemble(opened: Opened) -> Parts {
             first_append,
         }),
         next_generation: AtomicU64::new(catalogue.root.next_generation),
+        series_bytes_seen: AtomicU64::new(0),
         newest: AtomicI64::new(newest),
         retention_ns: AtomicI64::new(duration_ns(options.retention)),
         head: replay.head,
