@@ -177,7 +177,7 @@ mod tests {
         bits.push(0b101, 3);
         bits.push(0x1_ff00, 17);
         bits.push(1, 1);
-        assert_eq!(bits.into_bytes(), [0xff, 0b1011_1111, 0b1110_0000, 0b0000_1000]);
+        assert_eq!(bits.into_bytes(), [0xff, 0b1011_1111, 0b1111_0000, 0b0000_1000]);
     }
 
     #[test]
