@@ -45,28 +45,30 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Chooses the transform whose sampled residuals pack smallest.
-pub fn choose(m: &[i64]) -> Plan {
-    let mut best: Option<(usize, Plan)> = None;
-    for transform in Transform::ALL {
-        let Some(slope) = slope(m, transform) else { continue };
-        let (bytes, plan) = judge(m, transform, slope);
-        if best.is_none_or(|(least, _)| bytes < least) {
-            best = Some((bytes, plan));
-        }
-    }
-    best.expect("a frame is always possible").1
+/// The transforms that fit the column, each with what its sampled residuals take in blocks.
+fn judged(m: &[i64]) -> impl Iterator<Item = (usize, Plan)> {
+    Transform::ALL
+        .into_iter()
+        .filter_map(|transform| slope(m, transform).map(|slope| judge(m, transform, slope)))
 }
 
-/// Chooses the transform whose residuals take the fewest bits in a prefix code. Looks at
-/// all of them.
+/// Chooses the transform whose sampled residuals pack smallest.
+pub fn choose(m: &[i64]) -> Plan {
+    judged(m).min_by_key(|(bytes, _)| *bytes).expect("a frame is always possible").1
+}
+
+/// Chooses the transform whose residuals take the fewest bits in a prefix code. Looks at all
+/// residuals of the transforms that a sample does not rule out.
 pub fn choose_by_all(m: &[i64]) -> Plan {
     let mut best: Option<(f64, Plan)> = None;
     let mut sorted = Vec::with_capacity(m.len());
-    for transform in Transform::ALL {
-        let Some(slope) = slope(m, transform) else { continue };
-        let mut residuals = m.to_vec();
-        to_residuals(&mut residuals, transform, slope);
+    let mut transformed = Vec::with_capacity(m.len());
+    let least = judged(m).map(|(bytes, _)| bytes).min().unwrap_or(0);
+    for (_, Plan { transform, slope, .. }) in judged(m).filter(|(bytes, _)| *bytes <= least + least / 4 + 2) {
+        transformed.clear();
+        transformed.extend_from_slice(m);
+        let residuals = &mut transformed;
+        to_residuals(residuals, transform, slope);
         let residuals = residuals.get(transform.start()..).unwrap_or_default();
         sorted.clear();
         sorted.extend_from_slice(residuals);

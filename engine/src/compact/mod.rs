@@ -39,7 +39,9 @@ fn next_merge(catalogue: &Catalogue, now: Timestamp) -> Option<PartitionId> {
         let is_closed = partition.bounds(width).1.saturating_add(width) <= now;
         let has_deletes =
             generations.iter().any(|g| catalogue.tombstones.iter().any(|t| t.concerns(&g.record)));
-        generations.len() >= GENERATIONS_MAX || (is_closed && (generations.len() > 1 || has_deletes))
+        // What a flush wrote alone is written anew too, once: a merge has the better codecs.
+        let is_rough = generations.len() > 1 || generations.iter().any(|g| !g.record.merged);
+        generations.len() >= GENERATIONS_MAX || (is_closed && (is_rough || has_deletes))
     })
 }
 

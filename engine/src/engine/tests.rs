@@ -449,6 +449,21 @@ fn a_delete_gives_back_what_its_samples_took() {
 }
 
 #[test]
+fn a_closed_partition_is_merged_once_even_if_one_flush_wrote_it() {
+    let mut harness = Harness::new();
+    harness.append(0, 0, 50, 1, &Value::Float(1.0));
+    harness.append(0, 300, 1, 1, &Value::Float(1.0));
+    harness.engine().flush().unwrap();
+    let merges = |harness: &Harness| harness.engine().stats().merges;
+    harness.engine().compact().unwrap();
+    let first = merges(&harness);
+    assert_eq!(first, 1, "the first minute is closed, the sixth is not");
+    harness.engine().compact().unwrap();
+    assert_eq!(merges(&harness), first, "what is merged stays");
+    harness.check(&Op::Compact);
+}
+
+#[test]
 fn a_flush_that_fails_at_any_call_loses_nothing() {
     for calls in 0..12 {
         let mut harness = Harness::new();
