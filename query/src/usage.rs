@@ -25,6 +25,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// A column of this many values.
+    pub fn values(count: usize) -> Held {
+        Held { samples: count as u64, bytes: (count * size_of::<f64>()) as u64 }
+    }
+
     /// Memory that holds no samples.
     pub fn bytes(bytes: usize) -> Held {
         Held { samples: 0, bytes: bytes as u64 }

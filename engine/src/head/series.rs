@@ -182,7 +182,7 @@ impl HeadCopy {
     /// closed or frozen is the head's own.
     pub fn memory_bytes(&self) -> usize {
         let open = self.active.open.as_ref().map_or(0, OpenChunk::memory_bytes);
-        let late = self.active.late.capacity() * size_of::<(Timestamp, Value)>();
+        let late = self.active.late.capacity() * size_of::<Arrival>();
         size_of::<HeadCopy>() + open + late + self.active.closed.capacity() * size_of::<Arc<OpenChunk>>()
     }
 }

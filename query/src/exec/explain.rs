@@ -124,12 +124,17 @@ fn series(node: &Node, children: &[Explained]) -> u64 {
         Kind::Aggregate(a) => match (a.op, &a.grouping) {
             (AggregateOp::CountValues | AggregateOp::Topk | AggregateOp::Bottomk, _) => most,
             (AggregateOp::Limitk | AggregateOp::LimitRatio, _) => most,
+            (AggregateOp::TopkBy(_) | AggregateOp::BottomkBy(_), _) => most,
+            (AggregateOp::Quantiles, Grouping::None) => most.min(1) * a.more.len() as u64,
+            (AggregateOp::Quantiles, _) => most.saturating_mul(a.more.len() as u64),
             (_, Grouping::None) => most.min(1),
             _ => most,
         },
         Kind::Binary(b) => match (b.op, b.matching.as_ref().map(|m| &m.cardinality)) {
             (BinaryOp::Or, _) => of(0) + of(1),
-            (BinaryOp::And | BinaryOp::Unless, _) | (_, Some(Cardinality::GroupLeft(_))) => of(0),
+            (BinaryOp::Default, _) => of(0).max(of(1)),
+            (BinaryOp::And | BinaryOp::Unless | BinaryOp::If | BinaryOp::IfNot, _)
+            | (_, Some(Cardinality::GroupLeft(_))) => of(0),
             (_, Some(Cardinality::GroupRight(_))) => of(1),
             (_, Some(_)) => of(0).min(of(1)),
             (_, None) => most,

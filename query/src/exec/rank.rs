@@ -235,11 +235,11 @@ fn group_quantiles(
 ) -> Result<Vec<Points>, QueryError> {
     ev.ctx.budget.check()?;
     let count = phis.first().map_or(0, Vec::len);
-    let columns = vec![Points::absent(count); phis.len()];
-    ev.ctx.budget.hold(columns.iter().map(Points::held).fold(Held::default(), |a, b| a + b))?;
-    let mut columns = columns;
+    ev.ctx.budget.hold(Held::values(count * phis.len()))?;
+    let mut columns = vec![Points::absent(count); phis.len()];
     let mut sorted: Vec<f64> = Vec::with_capacity(members.len());
     for i in 0..count {
+        ev.ctx.budget.check()?;
         sorted.clear();
         let floats = members.iter().map(|&m| vector[m].points.floats[i]);
         sorted.extend(floats.filter(|v| !is_absent(*v)));

@@ -11,7 +11,7 @@ use super::{Evaluator, finish};
 use crate::error::QueryError;
 use crate::functions::FunctionId;
 use crate::plan::Call;
-use crate::series::Vector;
+use crate::series::{Vector, labels_held};
 
 /// Evaluates such a call at all steps.
 pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
@@ -23,6 +23,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         let mut draft = Draft { labels: series.labels.to_builder(), name_written: false };
         change(call.function.id, &mut draft, &texts);
         series.labels = draft.labels.build();
+        ev.ctx.budget.hold(labels_held(&series.labels))?;
         series.drop_name &= !draft.name_written;
     }
     finish::merge_equal(vector)

@@ -70,7 +70,7 @@ pub(super) fn children(node: &Node) -> Vec<&Node> {
         Kind::Number(_) | Kind::Text(_) | Kind::Instant(_) | Kind::Range(_) => Vec::new(),
         Kind::Subquery(s) => vec![&s.expr],
         Kind::Call(call) => call.args.iter().collect(),
-        Kind::Aggregate(a) => a.param.as_deref().into_iter().chain([&*a.expr]).collect(),
+        Kind::Aggregate(a) => a.param.as_deref().into_iter().chain(&a.more).chain([&*a.expr]).collect(),
         Kind::Binary(b) => vec![&b.lhs, &b.rhs],
         Kind::Negate(inner) => vec![inner],
     }

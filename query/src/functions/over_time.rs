@@ -193,6 +193,12 @@ pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
         sorted.advance(w);
         let sorted = &sorted.values;
         let median = quantile_of_sorted(0.5, sorted);
+        if !median.is_finite() {
+            // Distances of infinities from each other are no numbers and have no order to search.
+            let mut distances: Vec<f64> = sorted.iter().map(|v| (v - median).abs()).collect();
+            distances.sort_unstable_by(f64::total_cmp);
+            return Some(quantile_of_sorted(0.5, &distances));
+        }
         // Both middle ones, which are the same where there is an odd number of values.
         let middle = [(sorted.len() - 1) / 2, sorted.len() / 2];
         Some(quantile_of_sorted(0.5, &middle.map(|rank| nth_distance(sorted, median, rank))))

@@ -285,6 +285,7 @@ pub(crate) fn line(blocks: &mut Blocks<Line>, w: &Window<'_>, origin_ns: i64) ->
 mod tests {
     use super::*;
     use crate::functions::over_time;
+    use crate::functions::quantile::quantile_of_sorted;
     use crate::functions::window::Columns;
     use proptest::prelude::*;
 
@@ -346,6 +347,19 @@ mod tests {
             }
             for (lo, hi, v) in windows(&columns, range, step, mean(ns)) {
                 prop_assert!(close(v, compensated::mean(&columns.values[lo..hi]), 1e3), "{lo}..{hi}: {v}");
+            }
+            let ordered = |values: &[f64]| {
+                let mut sorted = values.to_vec();
+                sorted.sort_unstable_by(f64::total_cmp);
+                sorted
+            };
+            for (lo, hi, v) in windows(&columns, range, step, over_time::median_deviation()) {
+                let values = &columns.values[lo..hi];
+                let median = quantile_of_sorted(0.5, &ordered(values));
+                let distances: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
+                let direct = quantile_of_sorted(0.5, &ordered(&distances));
+                let same = v.to_bits() == direct.to_bits() || (v.is_nan() && direct.is_nan());
+                prop_assert!(same || values.iter().any(|v| v.is_nan()), "{lo}..{hi}: {v} {direct}");
             }
             for (lo, hi, v) in windows(&columns, range, step, variance(ns, over_time::variance)) {
                 prop_assert!(close(v, over_time::variance(&columns.values[lo..hi]), 1e6), "{lo}..{hi}: {v}");
