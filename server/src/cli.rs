@@ -58,6 +58,11 @@ Examples:
   barograph query 'count({job=\"api\"})' --data-dir ./data
   barograph query 'sum(rate(requests_total[5m]))' --start -6h --explain")]
     Query(QueryArgs),
+    /// List the functions and aggregations of the query language, or explain one.
+    Functions {
+        /// The one to explain.
+        name: Option<String>,
+    },
     /// Load files of line protocol, plain or gzip; `-` is standard input.
     #[command(after_help = "\
 A file is sent in batches; a batch is durable before the next one is sent.

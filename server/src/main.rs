@@ -17,6 +17,10 @@ fn main() -> ExitCode {
         Command::Snapshot(command) => commands::snapshot::run(&command).map(|()| true),
         Command::Verify(args) => commands::snapshot::verify(&args.data_dir),
         Command::Token => print_token().map(|()| true),
+        Command::Functions { name } => commands::functions::text(name.as_deref()).map(|text| {
+            print!("{text}");
+            true
+        }),
         Command::Config => {
             print!("{}", config::settings::commented_file());
             Ok(true)

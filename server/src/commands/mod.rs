@@ -3,6 +3,7 @@
 
 pub mod explain;
 pub mod export;
+pub mod functions;
 pub mod import;
 pub mod inspect;
 pub mod query;
