@@ -56,7 +56,7 @@ fn a_running_query_is_listed_and_cancelled() {
     assert!(message.contains("canceled"), "{message}");
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
     server.wait_for("an empty list", || listed(&server).is_empty());
-    assert_eq!(server.app.query_memory.bytes(), 0);
+    server.wait_for("memory given back", || server.app.query_memory.bytes() == 0);
     server.send("POST", &format!("{LIST}/1/cancel"), &[], b"").error(404, "not_found");
     server.send("POST", &format!("{LIST}/x/cancel"), &[], b"").error(400, "bad_data");
     assert_eq!(server.get(&format!("{LIST}/1/cancel")).status, 405);
