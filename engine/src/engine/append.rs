@@ -84,6 +84,7 @@ impl Engine {
         }
         for event in &batch.events {
             parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
+            parts.check_count(&event.labels)?;
             if event.timestamp <= horizon {
                 report.too_old += 1;
                 continue;
@@ -116,11 +117,6 @@ impl Parts {
         if labels.is_empty() {
             return Err(Error::Invalid(format!("sample at {timestamp}: its label set is empty")));
         }
-        let count = labels.len();
-        if count > self.options.labels_per_series {
-            let limit = self.options.labels_per_series;
-            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
-        }
         if let Value::Histogram(histogram) = value
             && let Err(why) = histogram.validate()
         {
@@ -134,11 +130,21 @@ impl Parts {
         Ok(())
     }
 
+    fn check_count(&self, labels: &Labels) -> Result<()> {
+        let (count, limit) = (labels.len(), self.options.labels_per_series);
+        if count > limit {
+            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
+        }
+        Ok(())
+    }
+
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
         if let Some(series) = self.head.find(labels) {
             return Ok(series);
         }
+        // What the head has met this limit.
+        self.check_count(labels)?;
         let refuse = |e: Error| {
             Counters::add(&self.counters.refused, 1);
             e

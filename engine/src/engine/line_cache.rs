@@ -12,7 +12,7 @@ use ahash::RandomState;
 use parking_lot::RwLock;
 
 use crate::head::SeriesGroup;
-use crate::line::Naming;
+use crate::line::{LineLimits, Naming};
 
 /// What belongs to a key: the fields known so far and their series.
 #[derive(Debug)]
@@ -23,11 +23,13 @@ pub struct LineSeries {
     pub group: SeriesGroup,
 }
 
-/// The series of lines that share one set of extra labels and one naming.
+/// The series of lines that share one set of extra labels, one naming and one set of limits.
 #[derive(Debug)]
 pub struct LineContext {
     extra_labels: Vec<(String, String)>,
     naming: Naming,
+    /// A known key is not checked again, so it met these.
+    limits: LineLimits,
     // Keys come from the network: the hash is keyed.
     entries: RwLock<HashMap<Box<[u8]>, Arc<LineSeries>, RandomState>>,
 }
@@ -51,9 +53,16 @@ impl LineCache {
         LineCache { contexts: RwLock::default(), bytes: AtomicU64::new(0), bytes_max }
     }
 
-    /// The context of some extra labels and a naming.
-    pub fn context(&self, extra_labels: &[(String, String)], naming: &Naming) -> Arc<LineContext> {
-        let is_it = |c: &&Arc<LineContext>| c.extra_labels == extra_labels && c.naming == *naming;
+    /// The context of some extra labels, a naming and limits.
+    pub fn context(
+        &self,
+        extra_labels: &[(String, String)],
+        naming: &Naming,
+        limits: &LineLimits,
+    ) -> Arc<LineContext> {
+        let is_it = |c: &&Arc<LineContext>| {
+            c.extra_labels == extra_labels && c.naming == *naming && c.limits == *limits
+        };
         if let Some(context) = self.contexts.read().iter().find(is_it) {
             return context.clone();
         }
@@ -67,6 +76,7 @@ impl LineCache {
         let context = Arc::new(LineContext {
             extra_labels: extra_labels.to_vec(),
             naming: *naming,
+            limits: *limits,
             entries: RwLock::default(),
         });
         contexts.push(context.clone());
@@ -93,6 +103,12 @@ impl LineCache {
 }
 
 impl LineContext {
+    /// What `look` makes of the series of a key.
+    #[inline]
+    pub fn look<T>(&self, key: &[u8], look: impl FnOnce(&LineSeries) -> T) -> Option<T> {
+        self.entries.read().get(key).map(|series| look(series))
+    }
+
     /// The series of a key.
     pub fn get(&self, key: &[u8]) -> Option<Arc<LineSeries>> {
         self.entries.read().get(key).cloned()

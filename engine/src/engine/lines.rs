@@ -88,7 +88,7 @@ impl Engine {
         limits.tags = limits.tags.min(parts.options.labels_per_series);
         let mut writer = LineWriter {
             parts,
-            context: parts.line_cache.context(&options.extra_labels, &options.naming),
+            context: parts.line_cache.context(&options.extra_labels, &options.naming, &limits),
             horizon: parts.horizon(),
             default_timestamp: options.default_timestamp.unwrap_or_else(|| parts.clock.now()),
             resolved: Resolved::default(),
@@ -96,12 +96,16 @@ impl Engine {
             report: LineReport::default(),
         };
         let mut seq = 0;
-        for line in Lines::new(body, options.precision, limits) {
-            writer.report.lines_total += 1;
-            match line.and_then(|line| writer.add(&line)) {
-                Ok(()) => {}
-                Err(error) => writer.report.refuse(error),
+        let mut lines = Lines::new(body, options.precision, limits);
+        loop {
+            if !writer.add_known(&mut lines) {
+                match lines.next().map(|line| line.and_then(|line| writer.add(&line))) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => writer.report.refuse(error),
+                    None => break,
+                }
             }
+            writer.report.lines_total += 1;
             if writer.resolved.samples() >= PIECE_SAMPLES {
                 seq = writer.commit()?;
             }
@@ -136,6 +140,27 @@ impl LineWriter<'_> {
         let seq = self.parts.commit(&mut self.resolved);
         self.resolved.clear();
         seq
+    }
+
+    /// Takes the next line the short way, if it can go it: nearly all do.
+    #[inline]
+    fn add_known(&mut self, lines: &mut Lines<'_>) -> bool {
+        let Some(key) = lines.peek_series() else { return false };
+        let (resolved, default, horizon) = (&mut self.resolved, self.default_timestamp, self.horizon);
+        self.context
+            .look(key, |series| {
+                resolved.fill_row(&series.group, |values| {
+                    let push = |value| values.extend(sample_value(&value));
+                    let known = lines.read_known(key, &series.fields, push)?;
+                    let timestamp = known.timestamp.unwrap_or(default);
+                    // The long way tells what is too old.
+                    (timestamp > horizon).then(|| {
+                        lines.take_known(known);
+                        timestamp
+                    })
+                })
+            })
+            .unwrap_or(false)
     }
 
     fn add(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {

@@ -184,36 +184,67 @@ impl Resolved {
         self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
     }
 
-    /// Calls `visit` with each sample in order: series, timestamp, start timestamp, value.
-    pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, Timestamp, &Value)) {
-        let mut starts = self.starts.iter().copied().peekable();
-        let mut started = |at: usize| starts.next_if(|(next, _)| *next == at).map_or(0, |(_, start)| start);
-        let mut values = self.values.iter().enumerate();
-        for row in &self.rows {
-            match &row.target {
-                Target::One(series) => values
-                    .by_ref()
-                    .take(1)
-                    .for_each(|(at, value)| visit(series, row.timestamp, started(at), value)),
-                Target::Group(group, first) => {
-                    let series = &group[*first as usize..(*first + row.count) as usize];
-                    for (series, (at, value)) in series.iter().zip(values.by_ref()) {
-                        visit(series, row.timestamp, started(at), value);
-                    }
-                }
+    /// Begins a row for the first series of `group`, one for each value that `fill` adds; takes all back if it gives
+    /// no timestamp. Tells whether there is a row.
+    #[inline]
+    pub fn fill_row(
+        &mut self,
+        group: &SeriesGroup,
+        fill: impl FnOnce(&mut Vec<Value>) -> Option<Timestamp>,
+    ) -> bool {
+        let before = self.values.len();
+        match fill(&mut self.values) {
+            Some(timestamp) => {
+                let count = (self.values.len() - before) as u32;
+                self.rows.push(Row { target: Target::Group(group.clone(), 0), timestamp, count });
+                true
             }
+            None => {
+                self.values.truncate(before);
+                false
+            }
+        }
+    }
+
+    /// Calls `visit` with each sample in order: series, timestamp, start timestamp, value.
+    #[inline]
+    pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, Timestamp, &Value)) {
+        if self.starts.is_empty() {
+            return self.visit(|series, timestamp, _, value| visit(series, timestamp, 0, value));
+        }
+        let mut starts = self.starts.iter().copied().peekable();
+        self.visit(|series, timestamp, at, value| {
+            let start = starts.next_if(|(next, _)| *next == at).map_or(0, |(_, start)| start);
+            visit(series, timestamp, start, value);
+        });
+    }
+
+    /// Calls `visit` with each sample in order: series, timestamp, index of the value, value.
+    #[inline]
+    fn visit(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, usize, &Value)) {
+        let mut at = 0;
+        for row in &self.rows {
+            let count = row.count as usize;
+            let series = match &row.target {
+                Target::One(series) => std::slice::from_ref(series),
+                Target::Group(group, first) => &group[*first as usize..][..count],
+            };
+            for ((index, value), series) in self.values[at..][..count].iter().enumerate().zip(series) {
+                visit(series, row.timestamp, at + index, value);
+            }
+            at += count;
         }
     }
 
     /// Replaces series that left the head since they were resolved.
     pub fn revive(&mut self, head: &Head) {
         let mut any_dead = false;
-        self.for_each(|series, _, _, _| any_dead |= series.is_dead());
+        self.visit(|series, _, _, _| any_dead |= series.is_dead());
         if !any_dead {
             return;
         }
         let mut rows = Vec::with_capacity(self.values.len());
-        self.for_each(|series, timestamp, _, _| {
+        self.visit(|series, timestamp, _, _| {
             let alive = if series.is_dead() { head.find_or_create(&series.labels) } else { series.clone() };
             rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
         });
