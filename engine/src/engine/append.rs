@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::codec::varint;
 use crate::engine::{CommitState, Engine, Parts};
-use crate::head::batch::BatchSample;
+use crate::head::batch::{BatchSample, Whose};
 use crate::head::record::{self, SampleEncoder};
 use crate::head::{Batch, Event, HeadSeries, Resolved};
 use crate::model::{Labels, Timestamp, Value};
@@ -70,17 +70,21 @@ impl Engine {
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let parts = &self.parts;
         parts.check_writable()?;
-        let mut resolved = Resolved::default();
+        let mut resolved = Resolved::with_capacity(batch.samples.len());
         let horizon = parts.horizon();
         let mut report = AppendReport::default();
         for sample in &batch.samples {
-            let BatchSample { labels, timestamp, start_timestamp, value } = sample;
-            parts.check_sample(labels, *timestamp, value)?;
+            let BatchSample { series, timestamp, start_timestamp, value } = sample;
+            parts.check_sample(series.labels(), *timestamp, value)?;
             if *timestamp <= horizon {
                 report.too_old += 1;
                 continue;
             }
-            resolved.push(parts.resolve(labels)?, *timestamp, *start_timestamp, value.clone());
+            let series = match series {
+                Whose::Labels(labels) => parts.resolve(labels)?,
+                Whose::Handle(handle) => parts.series_of(handle)?,
+            };
+            resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
         for event in &batch.events {
             parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;

@@ -33,7 +33,7 @@ use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Struc
 use crate::head::record::{
     KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
 };
-use crate::head::{Cutting, Epoch, Head, HeadSeries};
+use crate::head::{Cutting, Epoch, Head, HeadSeries, Owner};
 use crate::model::{SeriesId, Timestamp};
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
@@ -249,6 +249,7 @@ fn assemble(opened: Opened) -> Parts {
         structure: Mutex::new(Structure::default()),
         counters: Counters::default(),
         limiter,
+        owner: Owner::new(),
         line_cache: LineCache::new(options.memory_bytes / 8),
         remote_cache: RemoteCache::new(options.memory_bytes / 8),
         read_only: false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::head::{Event, Head, HeadSeries};
+use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 
 /// Samples to append in one go: written to the WAL as one record, visible together.
@@ -22,10 +22,28 @@ pub struct Batch {
     pub(crate) exemplars: Vec<(Labels, Exemplar)>,
 }
 
+/// The series of a sample in a [`Batch`].
+#[derive(Debug, Clone)]
+pub(crate) enum Whose {
+    /// Still to be looked up.
+    Labels(Labels),
+    /// Known.
+    Handle(SeriesHandle),
+}
+
+impl Whose {
+    pub(crate) fn labels(&self) -> &Labels {
+        match self {
+            Whose::Labels(labels) => labels,
+            Whose::Handle(handle) => handle.labels(),
+        }
+    }
+}
+
 /// One sample of a [`Batch`].
 #[derive(Debug, Clone)]
 pub(crate) struct BatchSample {
-    pub(crate) labels: Labels,
+    pub(crate) series: Whose,
     pub(crate) timestamp: Timestamp,
     /// 0 means unknown.
     pub(crate) start_timestamp: Timestamp,
@@ -52,7 +70,14 @@ impl Batch {
         start_timestamp: Timestamp,
         value: Value,
     ) {
-        self.samples.push(BatchSample { labels: labels.clone(), timestamp, start_timestamp, value });
+        let series = Whose::Labels(labels.clone());
+        self.samples.push(BatchSample { series, timestamp, start_timestamp, value });
+    }
+
+    /// Adds a sample of a series whose handle is known: the shortest way in.
+    pub fn push_to(&mut self, series: &SeriesHandle, timestamp: Timestamp, value: Value) {
+        let series = Whose::Handle(series.clone());
+        self.samples.push(BatchSample { series, timestamp, start_timestamp: 0, value });
     }
 
     /// Adds an event: text at an instant.
@@ -126,6 +151,15 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// An empty one with room for samples.
+    pub fn with_capacity(samples: usize) -> Self {
+        Resolved {
+            rows: Vec::with_capacity(samples),
+            values: Vec::with_capacity(samples),
+            ..Resolved::default()
+        }
+    }
+
     /// Adds one sample; a start timestamp of 0 is unknown.
     pub fn push(
         &mut self,
@@ -222,17 +256,21 @@ impl Resolved {
     /// Calls `visit` with each sample in order: series, timestamp, index of the value, value.
     #[inline]
     fn visit(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, usize, &Value)) {
-        let mut at = 0;
+        let mut values = self.values.iter().enumerate();
         for row in &self.rows {
-            let count = row.count as usize;
-            let series = match &row.target {
-                Target::One(series) => std::slice::from_ref(series),
-                Target::Group(group, first) => &group[*first as usize..][..count],
-            };
-            for ((index, value), series) in self.values[at..][..count].iter().enumerate().zip(series) {
-                visit(series, row.timestamp, at + index, value);
+            match &row.target {
+                Target::One(series) => {
+                    if let Some((at, value)) = values.next() {
+                        visit(series, row.timestamp, at, value);
+                    }
+                }
+                Target::Group(group, first) => {
+                    for series in &group[*first as usize..][..row.count as usize] {
+                        let Some((at, value)) = values.next() else { return };
+                        visit(series, row.timestamp, at, value);
+                    }
+                }
             }
-            at += count;
         }
     }
 

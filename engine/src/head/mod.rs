@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod events;
 pub mod exemplars;
+mod handle;
 pub mod metadata;
 pub mod postings;
 pub mod record;
@@ -27,6 +28,8 @@ use roaring::RoaringTreemap;
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
+pub(crate) use handle::Owner;
+pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 
