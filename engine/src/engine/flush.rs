@@ -19,7 +19,7 @@ use std::time::Instant;
 use crate::chunk::Sealing;
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
-use crate::head::{Epoch, Event, HeadSeries, Unflushed};
+use crate::head::{Epoch, Event, Frozen, HeadSeries};
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -126,7 +126,7 @@ impl Parts {
 
     /// Steps 2 to 4.
     fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
-        let frozen: Vec<(Arc<HeadSeries>, Arc<Unflushed>)> =
+        let frozen: Vec<(Arc<HeadSeries>, Arc<Frozen>)> =
             self.head.all_series().into_iter().filter_map(|s| s.freeze(epoch).map(|u| (s, u))).collect();
         let work = self.plan(&frozen);
         let report = self.write_undisturbed(epoch, &frozen, &work)?;
@@ -143,7 +143,7 @@ impl Parts {
     fn write_undisturbed(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &Work,
     ) -> Result<FlushReport> {
         for _ in 0..TRIES {
@@ -159,7 +159,7 @@ impl Parts {
         })
     }
 
-    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)]) -> Work {
+    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Frozen>)]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
         for (index, (_, unflushed)) in frozen.iter().enumerate() {
@@ -177,7 +177,7 @@ impl Parts {
     fn write_generations(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &Work,
     ) -> Result<Option<FlushReport>> {
         let versions: HashMap<PartitionId, u64> = {
@@ -207,7 +207,7 @@ impl Parts {
         tables: &mut Tables<'_>,
         epoch: Epoch,
         partition: PartitionId,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &PartitionWork,
     ) -> Result<Written> {
         let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
