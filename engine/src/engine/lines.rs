@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::engine::line_cache::{LineContext, LineSeries};
+use crate::engine::line_cache::{LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
@@ -145,10 +145,17 @@ impl LineWriter<'_> {
             let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let known = self.context.get(line.series_key);
+        let mut fields = line.fields();
+        if let (Some((field, value)), None) = (fields.next(), fields.next())
+            && let Some(value) = sample_value(&value)
+        {
+            return self.add_single(line, field, timestamp, value);
+        }
+        let key = self.context.key(line.series_key, b"");
+        let known = self.context.group(key);
         let series = match known.filter(|series| self.locate(line, series)) {
             Some(series) => series,
-            None => self.learn(line)?,
+            None => self.learn(line, key)?,
         };
         let events = self.events(line, timestamp)?;
         for ((_, value), &index) in line.fields().zip(&self.indexes) {
@@ -157,6 +164,27 @@ impl LineWriter<'_> {
             }
         }
         self.resolved.events.extend(events);
+        Ok(())
+    }
+
+    /// Adds the sample of a line that has one field.
+    fn add_single(
+        &mut self,
+        line: &Line<'_>,
+        field: &[u8],
+        timestamp: Timestamp,
+        value: Value,
+    ) -> std::result::Result<(), LineError> {
+        let key = self.context.key(line.series_key, field);
+        let series = match self.context.single(key) {
+            Some(series) => series,
+            None => {
+                let series = self.resolve(line, field)?;
+                self.parts.line_cache.insert_single(&self.context, key, &series);
+                series
+            }
+        };
+        self.resolved.push(series, timestamp, 0, value);
         Ok(())
     }
 
@@ -181,26 +209,30 @@ impl LineWriter<'_> {
 
     /// Makes the series of fields that are new and remembers them.
     #[cold]
-    fn learn(&mut self, line: &Line<'_>) -> std::result::Result<Arc<LineSeries>, LineError> {
-        let known = self.context.get(line.series_key);
+    fn learn(&mut self, line: &Line<'_>, key: LineKey) -> std::result::Result<Arc<LineSeries>, LineError> {
+        let known = self.context.group(key);
         let mut fields: Vec<Box<[u8]>> = known.iter().flat_map(|k| k.fields.iter().cloned()).collect();
         let mut group: Vec<Arc<HeadSeries>> = known.iter().flat_map(|k| k.group.iter().cloned()).collect();
-        for (key, value) in line.fields() {
-            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *key) {
+        for (field, value) in line.fields() {
+            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *field) {
                 continue;
             }
-            let labels = self.labels(line, key)?;
-            let series = self.parts.resolve(&labels).map_err(|e| {
-                self.report.lines_limited += 1;
-                line.reject(LineErrorKind::Refused { why: e.to_string() })
-            })?;
-            fields.push(key.into());
-            group.push(series);
+            group.push(self.resolve(line, field)?);
+            fields.push(field.into());
         }
         let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
-        self.parts.line_cache.insert(&self.context, line.series_key, series.clone());
+        self.parts.line_cache.insert_group(&self.context, key, series.clone());
         self.locate(line, &series);
         Ok(series)
+    }
+
+    /// The series of a field, from its labels.
+    fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
+        let labels = self.labels(line, field)?;
+        self.parts.resolve(&labels).map_err(|e| {
+            self.report.lines_limited += 1;
+            line.reject(LineErrorKind::Refused { why: e.to_string() })
+        })
     }
 
     fn labels(&self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Labels, LineError> {
