@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::chunk::Sealing;
+use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, Frozen, HeadSeries};
+use crate::index::ids::bitmap;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -163,9 +164,9 @@ impl Parts {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
         for (index, (_, unflushed)) in frozen.iter().enumerate() {
-            for partition in unflushed.partitions(width) {
+            unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
-            }
+            });
         }
         for event in self.head.events.frozen() {
             work.entry(PartitionId::of(event.timestamp, width)).or_default().events.push(event);
@@ -217,14 +218,15 @@ impl Parts {
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
-        let mut indexed = Vec::new();
+        let (mut indexed, mut run) = (Vec::new(), Run::default());
         for &index in &work.series {
             let (series, unflushed) = &frozen[index];
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
                 indexed.push(series.id.0);
             }
-            writer.add_samples(series.id, &unflushed.to_run(span))?;
+            unflushed.read_into(span, &mut run);
+            writer.add_samples(series.id, &run)?;
         }
         for event in &work.events {
             writer.add_event(event.timestamp, &event.labels, &event.text)?;
@@ -261,7 +263,7 @@ impl Parts {
         self.commit_catalogue(&current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
-            structure.indexed.entry(w.prefix.partition).or_default().extend(w.indexed.iter().copied());
+            *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
         }
         Ok(true)
     }

@@ -100,25 +100,36 @@ impl Unflushed {
 
     /// What lies in `range` as one run; all of a chunk that touches the range is included.
     pub fn to_run(&self, range: TimeRange) -> Run {
-        let mut ordered = Run::default();
-        for chunk in self.chunks().filter(|c| touches(c, range)) {
-            ordered.extend_from_open(chunk);
-        }
-        if self.late().is_empty() {
-            return ordered;
-        }
-        let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
-        Run::merge(vec![ordered, Run::from_arrivals(&late)])
+        let mut run = Run::default();
+        self.read_into(range, &mut run);
+        run
     }
 
-    /// The partitions that hold a sample, ascending, each once.
-    pub fn partitions(&self, width_ns: i64) -> Vec<PartitionId> {
-        let firsts =
-            self.chunks().filter_map(OpenChunk::first).chain(self.late().iter().map(|s| s.timestamp));
-        let mut partitions: Vec<PartitionId> = firsts.map(|t| PartitionId::of(t, width_ns)).collect();
+    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
+    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
+        run.clear();
+        for chunk in self.chunks().filter(|c| touches(c, range)) {
+            run.extend_from_open(chunk);
+        }
+        if !self.late().is_empty() {
+            let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
+            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
+        }
+    }
+
+    /// Calls `visit` with each partition that holds a sample, ascending, once.
+    pub fn for_each_partition(&self, width_ns: i64, mut visit: impl FnMut(PartitionId)) {
+        let Some((first, last)) = self.bounds() else { return };
+        let first = PartitionId::of(first, width_ns);
+        if first == PartitionId::of(last, width_ns) {
+            return visit(first);
+        }
+        let firsts = self.chunks().filter_map(OpenChunk::first);
+        let samples = firsts.chain(self.late().iter().map(|s| s.timestamp));
+        let mut partitions: Vec<PartitionId> = samples.map(|t| PartitionId::of(t, width_ns)).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        partitions
+        partitions.into_iter().for_each(visit);
     }
 
     /// A copy of what may lie in `range`.

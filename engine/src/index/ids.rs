@@ -63,9 +63,7 @@ impl IdList {
             Form::Some(list) if id > list.last && list.count < MANY => list.push(id),
             Form::Some(_) => self.insert_between(id),
             Form::Many(map) => {
-                if map.try_push(id).is_err() {
-                    map.insert(id);
-                }
+                map.insert(id);
             }
         }
     }
