@@ -39,8 +39,10 @@ const PIECES: &[(&str, Piece)] = &[
     ("append_batch", append_batch),
     ("append_handles", append_handles),
     ("append_new_series", append_new_series),
+    ("append_churn", append_churn),
     ("flush", flush),
     ("flush_new_series", flush_new_series),
+    ("flush_churn", flush_churn),
     ("seal_ints", || seal(&ints(), Effort::Fast)),
     ("seal_ints_best", || seal(&ints(), Effort::Best)),
     ("seal_decimals", || seal(&decimals(), Effort::Fast)),
@@ -373,6 +375,59 @@ fn flush_new_series() -> (usize, &'static str) {
         engine.flush().expect("flush");
     });
     (10 * HOSTS * FIELDS, "series")
+}
+
+/// Six samples, ten seconds apart, of each of ten thousand series that were never seen before.
+fn churn() -> Vec<String> {
+    const SERIES: usize = 10_000;
+    let mut random = Random(0x5eed);
+    let mut totals: Vec<u64> = (0..SERIES).map(|_| 10_000 + random.next() % 90_000).collect();
+    let pods: Vec<String> = (0..SERIES / 4)
+        .map(|pod| {
+            let (deployment, number) = (pod % 1000, random.next() as u32);
+            format!(
+                "namespace=ns-{},deployment=d-{deployment},pod=d-{deployment}-{number:08x}-0",
+                deployment % 50
+            )
+        })
+        .collect();
+    let mut step = |step: i64| {
+        let mut text = String::new();
+        for (i, total) in totals.iter_mut().enumerate() {
+            let (pod, code) = (&pods[i / 4], ["200", "404", "500", "503"][i % 4]);
+            let at = START + step * 10 * SECOND;
+            let _ = writeln!(
+                text,
+                "http_requests_total,{pod},code={code},job=kubernetes-pods,cluster=c-1 value={total}i {at}"
+            );
+            *total += random.next() % 40;
+        }
+        text
+    };
+    (0..6).map(&mut step).collect()
+}
+
+fn append_churn() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), churn());
+    counted(&mut || {
+        for body in &bodies {
+            engine.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+        }
+    });
+    (10_000, "series")
+}
+
+fn flush_churn() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, bodies) = (engine(&dir), churn());
+    for body in &bodies {
+        engine.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
+    }
+    counted(&mut || {
+        engine.flush().expect("flush");
+    });
+    (10_000, "series")
 }
 
 /// Finds series that lived for a minute and are on the disk alone: what a query over churned series pays before it

@@ -144,34 +144,33 @@ impl Parts {
 
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
-        if let Some(series) = self.head.find(labels) {
-            return Ok(series);
-        }
-        // What the head has met this limit.
-        self.check_count(labels)?;
-        let refuse = |e: Error| {
-            Counters::add(&self.counters.refused, 1);
-            e
-        };
+        self.head.find_or_admit(labels, |count| {
+            // What the head has met the limit of labels.
+            self.check_count(labels)?;
+            self.admit(labels, count).inspect_err(|_| Counters::add(&self.counters.refused, 1))?;
+            Counters::add(&self.counters.series_created, 1);
+            Ok(())
+        })
+    }
+
+    /// Whether a new series may join the `count` that the head has.
+    fn admit(&self, labels: &Labels, count: usize) -> Result<()> {
         let limit = self.options.active_series;
-        if self.head.series_count() as u64 >= limit {
-            return Err(refuse(Error::Limit(format!(
-                "{limit} active series, the limit; series {labels} is new"
-            ))));
+        if count as u64 >= limit {
+            return Err(Error::Limit(format!("{limit} active series, the limit; series {labels} is new")));
         }
         let (bytes, bound) = (self.head.series_bytes(), self.options.series_bytes_max());
         if bytes >= bound {
             self.signal(|s| s.flush = true);
-            return Err(refuse(Error::Limit(format!(
+            return Err(Error::Limit(format!(
                 "active series take {bytes} bytes of memory, the limit is {bound}; series {labels} is new"
-            ))));
+            )));
         }
-        self.limiter.admit().map_err(refuse)?;
+        self.limiter.admit()?;
         if self.is_crowded_anew() {
             self.signal(|s| s.flush = true);
         }
-        Counters::add(&self.counters.series_created, 1);
-        Ok(self.head.find_or_create(labels))
+        Ok(())
     }
 
     /// Logs and applies; returns the sequence to wait for.

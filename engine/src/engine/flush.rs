@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::chunk::Sealing;
+use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
-use crate::head::{Epoch, Event, HeadSeries, Unflushed};
+use crate::head::{Epoch, Event, Frozen, HeadSeries};
+use crate::index::ids::bitmap;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -126,7 +127,7 @@ impl Parts {
 
     /// Steps 2 to 4.
     fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
-        let frozen: Vec<(Arc<HeadSeries>, Arc<Unflushed>)> =
+        let frozen: Vec<(Arc<HeadSeries>, Arc<Frozen>)> =
             self.head.all_series().into_iter().filter_map(|s| s.freeze(epoch).map(|u| (s, u))).collect();
         let work = self.plan(&frozen);
         let report = self.write_undisturbed(epoch, &frozen, &work)?;
@@ -143,7 +144,7 @@ impl Parts {
     fn write_undisturbed(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &Work,
     ) -> Result<FlushReport> {
         for _ in 0..TRIES {
@@ -159,13 +160,13 @@ impl Parts {
         })
     }
 
-    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)]) -> Work {
+    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Frozen>)]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
         for (index, (_, unflushed)) in frozen.iter().enumerate() {
-            for partition in unflushed.partitions(width) {
+            unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
-            }
+            });
         }
         for event in self.head.events.frozen() {
             work.entry(PartitionId::of(event.timestamp, width)).or_default().events.push(event);
@@ -177,7 +178,7 @@ impl Parts {
     fn write_generations(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &Work,
     ) -> Result<Option<FlushReport>> {
         let versions: HashMap<PartitionId, u64> = {
@@ -207,7 +208,7 @@ impl Parts {
         tables: &mut Tables<'_>,
         epoch: Epoch,
         partition: PartitionId,
-        frozen: &[(Arc<HeadSeries>, Arc<Unflushed>)],
+        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
         work: &PartitionWork,
     ) -> Result<Written> {
         let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
@@ -217,14 +218,15 @@ impl Parts {
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
-        let mut indexed = Vec::new();
+        let (mut indexed, mut run) = (Vec::new(), Run::default());
         for &index in &work.series {
             let (series, unflushed) = &frozen[index];
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
                 indexed.push(series.id.0);
             }
-            writer.add_samples(series.id, &unflushed.to_run(span))?;
+            unflushed.read_into(span, &mut run);
+            writer.add_samples(series.id, &run)?;
         }
         for event in &work.events {
             writer.add_event(event.timestamp, &event.labels, &event.text)?;
@@ -261,7 +263,7 @@ impl Parts {
         self.commit_catalogue(&current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
-            structure.indexed.entry(w.prefix.partition).or_default().extend(w.indexed.iter().copied());
+            *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
         }
         Ok(true)
     }

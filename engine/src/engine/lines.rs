@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::engine::line_cache::{LineContext, LineSeries};
+use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
@@ -86,9 +86,11 @@ impl Engine {
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
+        let context = parts.line_cache.context(&options.extra_labels, &options.naming, limits);
         let mut writer = LineWriter {
             parts,
-            context: parts.line_cache.context(&options.extra_labels, &options.naming, &limits),
+            fields: context.fields(),
+            context,
             horizon: parts.horizon(),
             default_timestamp: options.default_timestamp.unwrap_or_else(|| parts.clock.now()),
             resolved: Resolved::default(),
@@ -98,12 +100,13 @@ impl Engine {
         let mut seq = 0;
         let mut lines = Lines::new(body, options.precision, limits);
         loop {
-            if !writer.add_known(&mut lines) {
-                match lines.next().map(|line| line.and_then(|line| writer.add(&line))) {
+            match writer.add_known(&mut lines) {
+                Ok(()) => {}
+                Err(found) => match lines.next().map(|line| line.and_then(|line| writer.add(&line, found))) {
                     Some(Ok(())) => {}
                     Some(Err(error)) => writer.report.refuse(error),
                     None => break,
-                }
+                },
             }
             writer.report.lines_total += 1;
             if writer.resolved.samples() >= PIECE_SAMPLES {
@@ -122,12 +125,20 @@ impl Engine {
 struct LineWriter<'p> {
     parts: &'p Parts,
     context: Arc<LineContext>,
+    fields: FieldNames,
     horizon: Timestamp,
     default_timestamp: Timestamp,
     resolved: Resolved,
     /// For each field of the line at hand its place in the group; reused.
     indexes: Vec<u32>,
     report: LineReport,
+}
+
+/// What was looked up for a key.
+struct Found<'b> {
+    series_key: &'b [u8],
+    key: LineKey,
+    known: Option<Known>,
 }
 
 /// Stands for a string field among the indexes.
@@ -142,51 +153,116 @@ impl LineWriter<'_> {
         seq
     }
 
-    /// Takes the next line the short way, if it can go it: nearly all do.
+    /// Adds the next line the short way, if it can go it: nearly all do. Else tells what was
+    /// found for its key on the way.
     #[inline]
-    fn add_known(&mut self, lines: &mut Lines<'_>) -> bool {
-        let Some(key) = lines.peek_series() else { return false };
-        let (resolved, default, horizon) = (&mut self.resolved, self.default_timestamp, self.horizon);
-        self.context
-            .look(key, |series| {
-                resolved.fill_row(&series.group, |values| {
-                    let push = |value| values.extend(sample_value(&value));
-                    let known = lines.read_known(key, &series.fields, push)?;
-                    let timestamp = known.timestamp.unwrap_or(default);
-                    // The long way tells what is too old.
-                    (timestamp > horizon).then(|| {
-                        lines.take_known(known);
-                        timestamp
-                    })
-                })
-            })
-            .unwrap_or(false)
+    fn add_known<'b>(&mut self, lines: &mut Lines<'b>) -> std::result::Result<(), Option<Found<'b>>> {
+        let Some(series_key) = lines.peek_series() else { return Err(None) };
+        let key = self.context.key(series_key);
+        let known = self.context.get(key);
+        let is_added = match &known {
+            Some(Known::Group(series)) => self.add_row(lines, series_key, series),
+            Some(Known::Single(series, number)) => self.add_single(lines, series_key, series, *number),
+            None => false,
+        };
+        if is_added { Ok(()) } else { Err(Some(Found { series_key, key, known })) }
     }
 
-    fn add(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
+    #[inline]
+    fn add_row(&mut self, lines: &mut Lines<'_>, series_key: &[u8], series: &LineSeries) -> bool {
+        let (default, horizon) = (self.default_timestamp, self.horizon);
+        self.resolved.fill_row(&series.group, |values| {
+            let push = |value| values.extend(sample_value(&value));
+            let known = lines.read_known(series_key, &series.fields, push)?;
+            let timestamp = known.timestamp.unwrap_or(default);
+            // The long way tells what is too old.
+            (timestamp > horizon).then(|| {
+                lines.take_known(known);
+                timestamp
+            })
+        })
+    }
+
+    fn add_single(
+        &mut self,
+        lines: &mut Lines<'_>,
+        series_key: &[u8],
+        series: &Arc<HeadSeries>,
+        number: u32,
+    ) -> bool {
+        self.learn_names_up_to(number);
+        let field = std::slice::from_ref(&self.fields[number as usize]);
+        let mut value = None;
+        let known = lines.read_known(series_key, field, |read| value = sample_value(&read));
+        let (Some(known), Some(value)) = (known, value) else { return false };
+        let timestamp = known.timestamp.unwrap_or(self.default_timestamp);
+        if timestamp <= self.horizon {
+            return false;
+        }
+        lines.take_known(known);
+        self.resolved.push(series.clone(), timestamp, 0, value);
+        true
+    }
+
+    fn learn_names_up_to(&mut self, number: u32) {
+        if self.fields.len() <= number as usize {
+            self.fields = self.context.fields();
+        }
+    }
+
+    /// Adds a line; `found` is what was looked up for what may be its key.
+    fn add(&mut self, line: &Line<'_>, found: Option<Found<'_>>) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         if timestamp <= self.horizon {
             Counters::add(&self.parts.counters.too_old, 1);
             let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let known = self.context.get(line.series_key);
-        let series = match known.filter(|series| self.locate(line, series)) {
-            Some(series) => series,
-            None => self.learn(line)?,
+        let (key, known) = match found.filter(|found| found.series_key == line.series_key) {
+            Some(found) => (found.key, found.known),
+            None => {
+                let key = self.context.key(line.series_key);
+                (key, self.context.get(key))
+            }
         };
-        let events = self.events(line, timestamp)?;
-        for ((_, value), &index) in line.fields().zip(&self.indexes) {
-            if let Some(value) = sample_value(&value) {
-                self.resolved.push_of_group(&series.group, index, timestamp, value);
+        let known = match known {
+            Some(known) if self.locate(line, &known) => known,
+            known => self.learn(line, key, known)?,
+        };
+        match known {
+            Known::Single(series, _) => {
+                for value in line.fields().filter_map(|(_, value)| sample_value(&value)) {
+                    self.resolved.push(series.clone(), timestamp, 0, value);
+                }
+            }
+            Known::Group(series) => {
+                let events = self.events(line, timestamp)?;
+                for ((_, value), &index) in line.fields().zip(&self.indexes) {
+                    if let Some(value) = sample_value(&value) {
+                        self.resolved.push_of_group(&series.group, index, timestamp, value);
+                    }
+                }
+                self.resolved.events.extend(events);
             }
         }
-        self.resolved.events.extend(events);
         Ok(())
     }
 
+    /// Whether what is known of the line's key has all of its fields.
+    fn locate(&mut self, line: &Line<'_>, known: &Known) -> bool {
+        match known {
+            Known::Group(series) => self.locate_in_group(line, series),
+            Known::Single(_, number) => {
+                self.learn_names_up_to(*number);
+                let mut fields = line.fields();
+                matches!((fields.next(), fields.next()), (Some((key, value)), None)
+                    if *self.fields[*number as usize] == *key && !matches!(value, FieldValue::Text(_)))
+            }
+        }
+    }
+
     /// Finds each field's place among the known ones; false if one is missing.
-    fn locate(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
+    fn locate_in_group(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
         self.indexes.clear();
         for (place, (key, value)) in line.fields().enumerate() {
             if matches!(value, FieldValue::Text(_)) {
@@ -206,26 +282,54 @@ impl LineWriter<'_> {
 
     /// Makes the series of fields that are new and remembers them.
     #[cold]
-    fn learn(&mut self, line: &Line<'_>) -> std::result::Result<Arc<LineSeries>, LineError> {
-        let known = self.context.get(line.series_key);
-        let mut fields: Vec<Box<[u8]>> = known.iter().flat_map(|k| k.fields.iter().cloned()).collect();
-        let mut group: Vec<Arc<HeadSeries>> = known.iter().flat_map(|k| k.group.iter().cloned()).collect();
-        for (key, value) in line.fields() {
-            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *key) {
+    fn learn(
+        &mut self,
+        line: &Line<'_>,
+        key: LineKey,
+        known: Option<Known>,
+    ) -> std::result::Result<Known, LineError> {
+        let mut fields = line.fields();
+        if let (None, Some((field, value)), None) = (&known, fields.next(), fields.next())
+            && !matches!(value, FieldValue::Text(_))
+            && let Some(number) = self.context.number_of(field)
+        {
+            let single = Known::Single(self.resolve(line, field)?, number);
+            self.parts.line_cache.insert(&self.context, key, single.clone());
+            return Ok(single);
+        }
+        let (mut fields, mut group) = self.taken_apart(known);
+        for (field, value) in line.fields() {
+            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *field) {
                 continue;
             }
-            let labels = self.labels(line, key)?;
-            let series = self.parts.resolve(&labels).map_err(|e| {
-                self.report.lines_limited += 1;
-                line.reject(LineErrorKind::Refused { why: e.to_string() })
-            })?;
-            fields.push(key.into());
-            group.push(series);
+            group.push(self.resolve(line, field)?);
+            fields.push(field.into());
         }
         let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
-        self.parts.line_cache.insert(&self.context, line.series_key, series.clone());
-        self.locate(line, &series);
-        Ok(series)
+        self.locate_in_group(line, &series);
+        let known = Known::Group(series);
+        self.parts.line_cache.insert(&self.context, key, known.clone());
+        Ok(known)
+    }
+
+    /// The fields that are known of a key, and their series.
+    fn taken_apart(&self, known: Option<Known>) -> (Vec<Box<[u8]>>, Vec<Arc<HeadSeries>>) {
+        match known {
+            None => (Vec::new(), Vec::new()),
+            Some(Known::Single(series, number)) => {
+                (vec![self.context.fields()[number as usize].clone()], vec![series])
+            }
+            Some(Known::Group(known)) => (known.fields.to_vec(), known.group.to_vec()),
+        }
+    }
+
+    /// The series of a field, from its labels.
+    fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
+        let labels = self.labels(line, field)?;
+        self.parts.resolve(&labels).map_err(|e| {
+            self.report.lines_limited += 1;
+            line.reject(LineErrorKind::Refused { why: e.to_string() })
+        })
     }
 
     fn labels(&self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Labels, LineError> {

@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn it_starts_over_when_full_and_forgets_the_dead() {
         let cache = RemoteCache::new(1_000);
-        let series = |id: u64| Arc::new(HeadSeries::new(SeriesId(id), Labels::empty()));
+        let series = |id: u64| Arc::new(HeadSeries::new(SeriesId(id), Labels::empty(), 0));
         for id in 0..100u64 {
             cache.insert(RemoteVersion::One, &id.to_le_bytes(), &series(id));
             assert_eq!(cache.get(RemoteVersion::One, &id.to_le_bytes()).unwrap().id.0, id);

@@ -15,15 +15,14 @@ mod handle;
 pub mod metadata;
 pub mod postings;
 pub mod record;
+mod registry;
 pub mod series;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::RwLock;
-use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
@@ -31,21 +30,28 @@ pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
-pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
+pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
-use crate::head::postings::HeadPostings;
-use crate::index::{PostingsSource, select};
+use crate::head::registry::Registry;
+use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.
 const SERIES_BYTES: u64 = 500;
 
+/// What a series takes of the memory for series.
+fn bytes_of(series: &HeadSeries) -> u64 {
+    SERIES_BYTES + series.labels.as_bytes().len() as u64
+}
+
 /// The head.
 #[derive(Debug)]
 pub struct Head {
     registry: RwLock<Registry>,
+    // Label sets come from the network: the hash is keyed.
+    hasher: RandomState,
     next_id: AtomicU64,
     sample_bytes: AtomicU64,
     series_bytes: AtomicU64,
@@ -58,20 +64,13 @@ pub struct Head {
     pub exemplars: HeadExemplars,
 }
 
-#[derive(Debug, Default)]
-struct Registry {
-    // Label sets come from the network: the hash is keyed.
-    by_labels: HashMap<Labels, Arc<HeadSeries>, RandomState>,
-    by_id: HashMap<u64, Arc<HeadSeries>, RandomState>,
-    postings: HeadPostings,
-}
-
 impl Head {
     /// An empty head that gives out ids from `next_id` on and keeps `exemplar_bytes` of
     /// exemplars.
     pub fn new(next_id: u64, exemplar_bytes: u64) -> Self {
         Head {
             registry: RwLock::default(),
+            hasher: RandomState::default(),
             next_id: AtomicU64::new(next_id),
             sample_bytes: AtomicU64::new(0),
             series_bytes: AtomicU64::new(0),
@@ -87,82 +86,87 @@ impl Head {
         self.next_id.load(Ordering::Acquire)
     }
 
+    /// The hash by which a label set is looked up.
+    fn hash(&self, labels: &Labels) -> u32 {
+        self.hasher.hash_one(labels.as_bytes()) as u32
+    }
+
     /// The series of a label set, if the head has it.
     pub fn find(&self, labels: &Labels) -> Option<Arc<HeadSeries>> {
-        self.registry.read().by_labels.get(labels).cloned()
+        self.registry.read().find(self.hash(labels), labels).cloned()
     }
 
     /// The series with an id, if the head has it.
     pub fn find_id(&self, id: u64) -> Option<Arc<HeadSeries>> {
-        self.registry.read().by_id.get(&id).cloned()
+        self.registry.read().find_id(id).cloned()
+    }
+
+    /// The series of a label set; a new one if the head has none and `admit`, which is told
+    /// how many there are, lets it in.
+    ///
+    /// # Errors
+    /// Those of `admit`.
+    pub fn find_or_admit(
+        &self,
+        labels: &Labels,
+        admit: impl FnOnce(usize) -> Result<()>,
+    ) -> Result<Arc<HeadSeries>> {
+        let hash = self.hash(labels);
+        let count = {
+            let registry = self.registry.read();
+            if let Some(series) = registry.find(hash, labels) {
+                return Ok(series.clone());
+            }
+            registry.len()
+        };
+        admit(count)?;
+        let mut registry = self.registry.write();
+        if let Some(series) = registry.find(hash, labels) {
+            return Ok(series.clone());
+        }
+        // Ids are drawn under the lock, so postings see them in ascending order.
+        let id = self.next_id.fetch_add(1, Ordering::AcqRel);
+        Ok(self.register(&mut registry, SeriesId(id), hash, labels))
     }
 
     /// The series of a label set; a new one if the head has none.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
-        if let Some(series) = self.find(labels) {
-            return series;
-        }
-        let mut registry = self.registry.write();
-        if let Some(series) = registry.by_labels.get(labels) {
-            return series.clone();
-        }
-        // Ids are drawn under the lock, so postings see them in ascending order.
-        let id = self.next_id.fetch_add(1, Ordering::AcqRel);
-        self.register(&mut registry, SeriesId(id), labels)
+        self.find_or_admit(labels, |_| Ok(())).expect("all are admitted")
     }
 
     /// A series that the WAL defines with its id. The id is taken over unless the head has
     /// the label set under another one.
     pub fn define(&self, id: SeriesId, labels: &Labels) -> Arc<HeadSeries> {
         self.next_id.fetch_max(id.0 + 1, Ordering::AcqRel);
+        let hash = self.hash(labels);
         let mut registry = self.registry.write();
-        if let Some(series) = registry.by_labels.get(labels) {
+        if let Some(series) = registry.find(hash, labels) {
             return series.clone();
         }
-        self.register(&mut registry, id, labels)
+        // No log that we wrote gives one id to two label sets.
+        let is_free = registry.find_id(id.0).is_none();
+        let id = if is_free { id } else { SeriesId(self.next_id.fetch_add(1, Ordering::AcqRel)) };
+        self.register(&mut registry, id, hash, labels)
     }
 
-    fn register(&self, registry: &mut Registry, id: SeriesId, labels: &Labels) -> Arc<HeadSeries> {
-        let series = Arc::new(HeadSeries::new(id, labels.clone()));
-        registry.by_labels.insert(labels.clone(), series.clone());
-        registry.by_id.insert(id.0, series.clone());
-        registry.postings.insert(id, labels);
-        self.series_bytes.fetch_add(SERIES_BYTES + labels.as_bytes().len() as u64, Ordering::Relaxed);
+    fn register(&self, registry: &mut Registry, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
+        let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
+        registry.insert(series.clone());
+        self.series_bytes.fetch_add(bytes_of(&series), Ordering::Relaxed);
         series
     }
 
     /// Takes series out that `retire` agrees to; the caller keeps appends out meanwhile.
-    pub fn retire(&self, mut retire: impl FnMut(&HeadSeries) -> bool) -> usize {
-        let mut registry = self.registry.write();
-        let mut dead: Vec<(u64, Labels)> = Vec::new();
-        for series in registry.by_labels.values() {
-            if retire(series) {
-                dead.push((series.id.0, series.labels.clone()));
-            }
-        }
-        if dead.is_empty() {
-            return 0;
-        }
-        let mut bytes = 0;
-        for (id, labels) in &dead {
-            registry.by_labels.remove(labels);
-            registry.by_id.remove(id);
-            bytes += SERIES_BYTES + labels.as_bytes().len() as u64;
-        }
-        let mut ids: Vec<u64> = dead.iter().map(|d| d.0).collect();
-        ids.sort_unstable();
-        registry.postings.remove(&ids);
-        registry.by_labels.shrink_to_fit();
-        registry.by_id.shrink_to_fit();
+    pub fn retire(&self, retire: impl FnMut(&HeadSeries) -> bool) -> usize {
+        let dead = self.registry.write().retire(retire);
+        let bytes = dead.iter().map(|series| bytes_of(series)).sum();
         self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
         dead.len()
     }
 
     /// All series, ascending by id.
     pub fn all_series(&self) -> Vec<Arc<HeadSeries>> {
-        let mut all: Vec<Arc<HeadSeries>> = self.registry.read().by_id.values().cloned().collect();
-        all.sort_unstable_by_key(|s| s.id);
-        all
+        self.registry.read().iter().cloned().collect()
     }
 
     /// The series that meet all matchers, ascending by id.
@@ -172,12 +176,12 @@ impl Head {
     pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<HeadSeries>>> {
         let registry = self.registry.read();
         let ids = select(&*registry, matchers)?;
-        Ok(ids.iter().filter_map(|id| registry.by_id.get(&id).cloned()).collect())
+        Ok(ids.iter().filter_map(|id| registry.find_id(id).cloned()).collect())
     }
 
     /// How many series the head has.
     pub fn series_count(&self) -> usize {
-        self.registry.read().by_id.len()
+        self.registry.read().len()
     }
 
     /// All label names, sorted.
@@ -249,34 +253,5 @@ impl Head {
     /// Bytes of series: labels, registry, postings.
     pub fn series_bytes(&self) -> u64 {
         self.series_bytes.load(Ordering::Relaxed)
-    }
-}
-
-impl PostingsSource for Registry {
-    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
-        Ok(self.postings.postings(name, value))
-    }
-
-    fn union_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) -> Result<()> {
-        self.postings.union_where(name, prefix, accept, into);
-        Ok(())
-    }
-
-    fn all(&self) -> Result<RoaringTreemap> {
-        Ok(self.postings.all())
-    }
-
-    fn value_count_hint(&self, name: &str) -> usize {
-        self.postings.value_count(name)
-    }
-
-    fn labels(&self, id: u64) -> Result<Option<Labels>> {
-        Ok(self.by_id.get(&id).map(|s| s.labels.clone()))
     }
 }

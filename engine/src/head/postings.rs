@@ -1,59 +1,77 @@
 //! The head's own postings: label pair to series ids, in memory.
+//!
+//! Series come and go all the time and queries come now and then, so values are kept in the
+//! order in which they came, and put in order when a query asks for it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use ahash::RandomState;
-use roaring::{RoaringBitmap, RoaringTreemap};
+use parking_lot::Mutex;
+use roaring::RoaringTreemap;
 
+use crate::index::ids::{IdList, bitmap};
+use crate::index::pairs::{PairRef, PairTable};
 use crate::model::{Labels, SeriesId};
 
 /// Postings of the series in the head.
 #[derive(Debug, Default)]
 pub struct HeadPostings {
-    names: HashMap<Box<str>, BTreeMap<Box<str>, Vec<u64>>, RandomState>,
-    all: Vec<u64>,
+    pairs: PairTable,
+    names: HashMap<Box<str>, Terms, RandomState>,
+    all: IdList,
+}
+
+/// The values of one name, as indexes of pairs.
+#[derive(Debug, Default)]
+struct Terms {
+    /// In the order in which they came.
+    arrived: Vec<u32>,
+    /// The first of `arrived`, in the order of their values: all that there were when a
+    /// query asked last.
+    ordered: Mutex<Arc<Vec<u32>>>,
 }
 
 impl HeadPostings {
-    /// Adds a series that is not there yet.
+    /// Adds a series that is not there yet; quickest where its id is the largest.
     pub fn insert(&mut self, id: SeriesId, labels: &Labels) {
-        insert_sorted(&mut self.all, id.0);
-        for (name, value) in labels {
-            let values = match self.names.get_mut(name) {
-                Some(values) => values,
-                None => self.names.entry(name.into()).or_default(),
-            };
-            match values.get_mut(value) {
-                Some(ids) => insert_sorted(ids, id.0),
-                None => {
-                    values.insert(value.into(), vec![id.0]);
-                }
+        self.all.insert(id.0);
+        for pair in labels.encoded_pairs() {
+            if let Some(at) = self.pairs.insert(pair, id.0) {
+                self.add_term(at);
+            }
+        }
+    }
+
+    fn add_term(&mut self, at: u32) {
+        let name = self.pairs.get(at).name;
+        match self.names.get_mut(name) {
+            Some(terms) => terms.arrived.push(at),
+            None => {
+                self.names.insert(name.into(), Terms { arrived: vec![at], ..Terms::default() });
             }
         }
     }
 
     /// Removes ids, given ascending.
     pub fn remove(&mut self, dead: &[u64]) {
-        let is_dead = |id: &u64| dead.binary_search(id).is_ok();
-        self.all.retain(|id| !is_dead(id));
-        for values in self.names.values_mut() {
-            values.retain(|_, ids| {
-                ids.retain(|id| !is_dead(id));
-                !ids.is_empty()
-            });
+        let dead = bitmap(dead);
+        self.all.remove_all(&dead);
+        self.pairs = self.pairs.without(&dead);
+        self.names.clear();
+        for at in self.pairs.indexes() {
+            self.add_term(at);
         }
-        self.names.retain(|_, values| !values.is_empty());
     }
 
     /// All ids.
     pub fn all(&self) -> RoaringTreemap {
-        bitmap(&self.all)
+        self.all.to_bitmap()
     }
 
     /// The ids with `name="value"`.
     pub fn postings(&self, name: &str, value: &str) -> RoaringTreemap {
-        self.names.get(name).and_then(|values| values.get(value)).map(|ids| bitmap(ids)).unwrap_or_default()
+        self.pairs.find(name, value).map(IdList::to_bitmap).unwrap_or_default()
     }
 
     /// Adds to `into` the ids of the accepted values of `name` that begin with `prefix`.
@@ -64,11 +82,12 @@ impl HeadPostings {
         accept: &mut dyn FnMut(&str) -> bool,
         into: &mut RoaringTreemap,
     ) {
-        let Some(values) = self.names.get(name) else { return };
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        for (value, ids) in values.range::<str, _>(from).take_while(|(value, _)| value.starts_with(prefix)) {
-            if accept(value) {
-                into.extend(ids.iter().copied());
+        let ordered = self.ordered(name);
+        let from = ordered.partition_point(|&at| self.pairs.get(at).value < prefix);
+        let pairs = ordered[from..].iter().map(|&at| self.pairs.get(at));
+        for pair in pairs.take_while(|pair| pair.value.starts_with(prefix)) {
+            if accept(pair.value) {
+                pair.ids.add_to(into);
             }
         }
     }
@@ -80,42 +99,30 @@ impl HeadPostings {
 
     /// The values of `name` and how many series each has, in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
-        self.names.get(name).into_iter().flatten().map(|(value, ids)| (&**value, ids.len()))
+        let ordered = self.ordered(name);
+        (0..ordered.len()).map(move |place| {
+            let PairRef { value, ids, .. } = self.pairs.get(ordered[place]);
+            (value, ids.len() as usize)
+        })
     }
 
     /// How many values `name` has.
     pub fn value_count(&self, name: &str) -> usize {
-        self.names.get(name).map_or(0, BTreeMap::len)
+        self.names.get(name).map_or(0, |terms| terms.arrived.len())
     }
-}
 
-/// Ids come in ascending order, but for those that a replay defines again.
-fn insert_sorted(ids: &mut Vec<u64>, id: u64) {
-    if ids.last().is_none_or(|&last| last < id) {
-        ids.push(id);
-    } else if let Err(at) = ids.binary_search(&id) {
-        ids.insert(at, id);
-    }
-}
-
-/// Built half by half: the treemap's own constructor looks for the upper half's bitmap again for every id, which was
-/// half the time of a query that selects few series among many.
-fn bitmap(ids: &[u64]) -> RoaringTreemap {
-    let halves = ids.chunk_by(|a, b| a >> 32 == b >> 32).map(|ids| {
-        let lower = RoaringBitmap::from_sorted_iter(ids.iter().map(|&id| id as u32));
-        ((ids[0] >> 32) as u32, lower.expect("ids are kept in ascending order"))
-    });
-    RoaringTreemap::from_bitmaps(halves)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_beyond_32_bits_stay_apart() {
-        let ids = [0, 7, u64::from(u32::MAX), 1 << 32, (1 << 32) + 7, (5 << 32) + 1, u64::MAX];
-        assert_eq!(bitmap(&ids).iter().collect::<Vec<_>>(), ids);
-        assert!(bitmap(&[]).is_empty());
+    /// The values of `name` in order, as indexes of pairs.
+    fn ordered(&self, name: &str) -> Arc<Vec<u32>> {
+        let Some(terms) = self.names.get(name) else { return Arc::default() };
+        let mut ordered = terms.ordered.lock();
+        if ordered.len() < terms.arrived.len() {
+            // The sort finds that the first part is in order and does not begin anew.
+            let mut all = Vec::with_capacity(terms.arrived.len());
+            all.extend_from_slice(&ordered);
+            all.extend_from_slice(&terms.arrived[ordered.len()..]);
+            all.sort_by(|&a, &b| self.pairs.get(a).value.cmp(self.pairs.get(b).value));
+            *ordered = Arc::new(all);
+        }
+        ordered.clone()
     }
 }

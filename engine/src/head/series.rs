@@ -31,75 +31,125 @@ pub struct Epoch {
 }
 
 /// Samples of one series and one epoch that are not in the store.
+///
+/// Of a million series most have at most an open chunk, so that and what is rarer are each
+/// behind a pointer.
 #[derive(Debug, Default, Clone)]
 pub struct Unflushed {
-    /// Once frozen: every sample has a WAL sequence at or below this one.
-    pub cut: u64,
+    open: Option<Box<OpenChunk>>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What a series has beside its open chunk.
+#[derive(Debug, Default, Clone)]
+struct Rest {
     closed: Vec<Arc<OpenChunk>>,
-    open: Option<OpenChunk>,
     late: Vec<Arrival>,
+}
+
+/// What a flush is working on.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Every sample has a WAL sequence at or below this one.
+    pub cut: u64,
+    samples: Unflushed,
+}
+
+impl std::ops::Deref for Frozen {
+    type Target = Unflushed;
+
+    fn deref(&self) -> &Unflushed {
+        &self.samples
+    }
 }
 
 impl Unflushed {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.closed.is_empty() && self.late.is_empty()
+        self.open.is_none() && self.rest.is_none()
     }
 
-    /// The sum of what appends said that memory grew by. The open chunk itself is part of
-    /// its series, only its buffers count.
+    fn closed(&self) -> &[Arc<OpenChunk>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.closed)
+    }
+
+    fn late(&self) -> &[Arrival] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.late)
+    }
+
+    /// What is rarer than an open chunk, and by how many bytes memory grew to hold it.
+    fn rest_mut(&mut self) -> (&mut Rest, usize) {
+        let grown = if self.rest.is_none() { size_of::<Rest>() } else { 0 };
+        (self.rest.get_or_insert_default(), grown)
+    }
+
+    /// The sum of what appends said that memory grew by.
     fn memory_bytes(&self) -> usize {
-        let chunks = self.closed.iter().map(|c| c.memory_bytes()).sum::<usize>();
-        let open = self.open.as_ref().map_or(0, |c| c.memory_bytes() - size_of::<OpenChunk>());
-        chunks + open + self.late.iter().map(|s| late_bytes(&s.value)).sum::<usize>()
+        let rest = if self.rest.is_some() { size_of::<Rest>() } else { 0 };
+        let chunks = self.chunks().map(OpenChunk::memory_bytes).sum::<usize>();
+        rest + chunks + self.late().iter().map(|s| late_bytes(&s.value)).sum::<usize>()
     }
 
     fn newest_in_order(&self) -> Option<Timestamp> {
-        self.open.as_ref().or(self.closed.last().map(|c| &**c)).and_then(OpenChunk::last)
+        self.open.as_deref().or(self.closed().last().map(|c| &**c)).and_then(OpenChunk::last)
     }
 
     fn chunks(&self) -> impl Iterator<Item = &OpenChunk> {
-        self.closed.iter().map(|c| &**c).chain(&self.open)
+        self.closed().iter().map(|c| &**c).chain(self.open.as_deref())
     }
 
     /// What lies in `range` as one run; all of a chunk that touches the range is included.
     pub fn to_run(&self, range: TimeRange) -> Run {
-        let mut ordered = Run::default();
-        for chunk in self.chunks().filter(|c| touches(c, range)) {
-            ordered.extend_from_open(chunk);
-        }
-        if self.late.is_empty() {
-            return ordered;
-        }
-        let late: Vec<_> = self.late.iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
-        Run::merge(vec![ordered, Run::from_arrivals(&late)])
+        let mut run = Run::default();
+        self.read_into(range, &mut run);
+        run
     }
 
-    /// The partitions that hold a sample, ascending, each once.
-    pub fn partitions(&self, width_ns: i64) -> Vec<PartitionId> {
-        let firsts = self.chunks().filter_map(OpenChunk::first).chain(self.late.iter().map(|s| s.timestamp));
-        let mut partitions: Vec<PartitionId> = firsts.map(|t| PartitionId::of(t, width_ns)).collect();
+    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
+    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
+        run.clear();
+        for chunk in self.chunks().filter(|c| touches(c, range)) {
+            run.extend_from_open(chunk);
+        }
+        if !self.late().is_empty() {
+            let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
+            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
+        }
+    }
+
+    /// Calls `visit` with each partition that holds a sample, ascending, once.
+    pub fn for_each_partition(&self, width_ns: i64, mut visit: impl FnMut(PartitionId)) {
+        let Some((first, last)) = self.bounds() else { return };
+        let first = PartitionId::of(first, width_ns);
+        if first == PartitionId::of(last, width_ns) {
+            return visit(first);
+        }
+        let firsts = self.chunks().filter_map(OpenChunk::first);
+        let samples = firsts.chain(self.late().iter().map(|s| s.timestamp));
+        let mut partitions: Vec<PartitionId> = samples.map(|t| PartitionId::of(t, width_ns)).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        partitions
+        partitions.into_iter().for_each(visit);
     }
 
     /// A copy of what may lie in `range`.
     fn copy(&self, range: TimeRange) -> Unflushed {
+        let rest = Rest {
+            closed: self.closed().iter().filter(|c| touches(c, range)).cloned().collect(),
+            late: self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect(),
+        };
+        let has_rest = !rest.closed.is_empty() || !rest.late.is_empty();
         Unflushed {
-            cut: self.cut,
-            closed: self.closed.iter().filter(|c| touches(c, range)).cloned().collect(),
             open: self.open.as_ref().filter(|c| touches(c, range)).cloned(),
-            late: self.late.iter().filter(|s| range.contains(s.timestamp)).cloned().collect(),
+            rest: has_rest.then(|| Box::new(rest)),
         }
     }
 
     /// Smallest and largest timestamp.
     pub fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
-        let chunks =
-            self.closed.iter().map(|c| &**c).chain(&self.open).filter_map(|c| c.first().zip(c.last()));
+        let chunks = self.chunks().filter_map(|c| c.first().zip(c.last()));
         chunks
-            .chain(self.late.iter().map(|s| (s.timestamp, s.timestamp)))
+            .chain(self.late().iter().map(|s| (s.timestamp, s.timestamp)))
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
@@ -117,13 +167,13 @@ fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {
 /// What the lock of a series guards.
 #[derive(Debug, Default)]
 struct SeriesData {
-    epoch: u32,
     /// No sample after this instant fits the open chunk's partition.
     open_until: Timestamp,
     active: Unflushed,
-    frozen: Option<Arc<Unflushed>>,
+    frozen: Option<Arc<Frozen>>,
+    epoch: u32,
     /// Flushes in a row that found nothing of this series.
-    idle_flushes: u32,
+    idle_flushes: u8,
 }
 
 /// A series with unflushed or recent samples.
@@ -133,11 +183,16 @@ pub struct HeadSeries {
     pub id: SeriesId,
     /// Its identity.
     pub labels: Labels,
+    /// The hash of its labels, as the registry has it.
+    pub hash: u32,
     is_dead: AtomicBool,
     /// The epoch in which the WAL last defined this series' id; 0 is never. The commit lock guards it.
     defined_epoch: AtomicU32,
     data: Mutex<SeriesData>,
 }
+
+// With the counts of its `Arc` and the allocator's own eight bytes it takes 112.
+const _: () = assert!(size_of::<HeadSeries>() <= 88);
 
 /// How the head cuts chunks.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +216,7 @@ pub struct Removed {
 #[derive(Debug, Clone, Default)]
 pub struct HeadCopy {
     /// What a flush is working on; older than `active`.
-    pub frozen: Option<Arc<Unflushed>>,
+    pub frozen: Option<Arc<Frozen>>,
     /// What came since.
     pub active: Unflushed,
 }
@@ -174,25 +229,29 @@ impl HeadCopy {
 
     /// Chunks that touch `range`.
     pub fn chunks(&self, range: TimeRange) -> u64 {
-        let parts = self.frozen.as_deref().into_iter().chain([&self.active]);
+        let parts = self.frozen.as_deref().map(|frozen| &**frozen).into_iter().chain([&self.active]);
         parts.map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
     }
 
     /// Bytes that exist for this copy alone: its late samples and its open chunk. What is
     /// closed or frozen is the head's own.
     pub fn memory_bytes(&self) -> usize {
-        let open = self.active.open.as_ref().map_or(0, OpenChunk::memory_bytes);
-        let late = self.active.late.capacity() * size_of::<Arrival>();
-        size_of::<HeadCopy>() + open + late + self.active.closed.capacity() * size_of::<Arc<OpenChunk>>()
+        let open = self.active.open.as_deref().map_or(0, OpenChunk::memory_bytes);
+        let rest = self.active.rest.as_ref().map_or(0, |rest| {
+            let late = rest.late.capacity() * size_of::<Arrival>();
+            size_of::<Rest>() + late + rest.closed.capacity() * size_of::<Arc<OpenChunk>>()
+        });
+        size_of::<HeadCopy>() + open + rest
     }
 }
 
 impl HeadSeries {
     /// A series without samples.
-    pub fn new(id: SeriesId, labels: Labels) -> Self {
+    pub fn new(id: SeriesId, labels: Labels, hash: u32) -> Self {
         HeadSeries {
             id,
             labels,
+            hash,
             is_dead: AtomicBool::new(false),
             defined_epoch: AtomicU32::new(0),
             data: Mutex::default(),
@@ -208,7 +267,8 @@ impl HeadSeries {
     /// The caller keeps appends out meanwhile.
     pub fn retire_if_idle(&self, idle_flushes: u32) -> bool {
         let data = self.data.lock();
-        let is_idle = data.active.is_empty() && data.frozen.is_none() && data.idle_flushes >= idle_flushes;
+        let is_idle =
+            data.active.is_empty() && data.frozen.is_none() && u32::from(data.idle_flushes) >= idle_flushes;
         if is_idle {
             self.is_dead.store(true, Ordering::Release);
         }
@@ -267,12 +327,12 @@ impl HeadSeries {
     }
 
     /// What a flush of everything before `epoch` has to write.
-    pub fn freeze(&self, epoch: Epoch) -> Option<Arc<Unflushed>> {
+    pub fn freeze(&self, epoch: Epoch) -> Option<Arc<Frozen>> {
         let mut data = self.data.lock();
         if data.epoch != epoch.number {
             data.enter(epoch);
         }
-        data.idle_flushes = if data.frozen.is_none() { data.idle_flushes + 1 } else { 0 };
+        data.idle_flushes = if data.frozen.is_none() { data.idle_flushes.saturating_add(1) } else { 0 };
         data.frozen.clone()
     }
 
@@ -285,7 +345,7 @@ impl HeadSeries {
     pub fn copy(&self, range: TimeRange) -> HeadCopy {
         let data = self.data.lock();
         let touches =
-            |u: &Arc<Unflushed>| u.bounds().is_some_and(|(first, last)| range.overlaps(first, last));
+            |frozen: &Arc<Frozen>| frozen.bounds().is_some_and(|(first, last)| range.overlaps(first, last));
         HeadCopy { frozen: data.frozen.clone().filter(touches), active: data.active.copy(range) }
     }
 
@@ -294,13 +354,14 @@ impl HeadSeries {
     pub fn estimate(&self, range: TimeRange, share_of: impl Fn(i64, i64, TimeRange) -> f64) -> (u64, f64) {
         let data = self.data.lock();
         let (mut chunks, mut samples) = (0, 0.0);
-        for part in data.frozen.as_deref().into_iter().chain([&data.active]) {
+        let frozen = data.frozen.as_deref().map(|frozen| &**frozen);
+        for part in frozen.into_iter().chain([&data.active]) {
             for chunk in part.chunks().filter(|c| touches(c, range)) {
                 let share = chunk.first().zip(chunk.last()).map_or(0.0, |(a, b)| share_of(a, b, range));
                 chunks += 1;
                 samples += chunk.len() as f64 * share;
             }
-            let late = part.late.iter().filter(|s| range.contains(s.timestamp)).count();
+            let late = part.late().iter().filter(|s| range.contains(s.timestamp)).count();
             chunks += u64::from(late > 0);
             samples += late as f64;
         }
@@ -336,7 +397,7 @@ impl HeadSeries {
     /// What appends and deletes have said that its samples take.
     pub fn memory_bytes(&self) -> usize {
         let data = self.data.lock();
-        data.active.memory_bytes() + data.frozen.as_ref().map_or(0, |frozen| frozen.memory_bytes())
+        data.active.memory_bytes() + data.frozen.as_deref().map_or(0, |frozen| frozen.memory_bytes())
     }
 }
 
@@ -344,8 +405,8 @@ impl SeriesData {
     fn enter(&mut self, epoch: Epoch) {
         if !self.active.is_empty() {
             debug_assert!(self.frozen.is_none(), "one flush at a time");
-            self.active.cut = epoch.cut;
-            self.frozen = Some(Arc::new(std::mem::take(&mut self.active)));
+            let samples = std::mem::take(&mut self.active);
+            self.frozen = Some(Arc::new(Frozen { cut: epoch.cut, samples }));
         }
         self.epoch = epoch.number;
     }
@@ -358,10 +419,11 @@ impl SeriesData {
         value: &Value,
     ) -> usize {
         if self.active.newest_in_order().is_some_and(|newest| timestamp <= newest) {
-            self.active.late.push(Arrival { timestamp, start, value: value.clone() });
-            return late_bytes(value);
+            let (rest, grown) = self.active.rest_mut();
+            rest.late.push(Arrival { timestamp, start, value: value.clone() });
+            return grown + late_bytes(value);
         }
-        let open_kind = self.active.open.as_ref().map(OpenChunk::kind);
+        let open_kind = self.active.open.as_deref().map(OpenChunk::kind);
         let kind = kind_for(value, open_kind);
         let fits = self.active.open.as_ref().is_some_and(|open| {
             open.kind() == kind
@@ -372,12 +434,14 @@ impl SeriesData {
         let mut grown = 0;
         if !fits {
             if let Some(closed) = self.active.open.take() {
-                self.active.closed.push(Arc::new(closed));
-                grown += size_of::<OpenChunk>();
+                let (rest, more) = self.active.rest_mut();
+                rest.closed.push(Arc::from(closed));
+                grown += more;
             }
             let partition = PartitionId::of(timestamp, cutting.partition_width_ns);
             self.open_until = partition.bounds(cutting.partition_width_ns).1;
-            self.active.open = Some(OpenChunk::new(kind));
+            self.active.open = Some(Box::new(OpenChunk::new(kind)));
+            grown += size_of::<OpenChunk>();
         }
         let open = self.active.open.as_mut().expect("opened above");
         let before = open.memory_bytes();

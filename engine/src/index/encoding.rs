@@ -12,30 +12,27 @@
 use roaring::RoaringTreemap;
 
 use crate::codec::varint;
+use crate::index::ids::IdList;
 
 /// Longest list.
 const LIST_MAX: usize = 16;
 const KIND_LIST: u8 = 0;
 const KIND_BITMAP: u8 = 1;
 
-/// Appends the encoded form of ascending ids to `out`.
-pub fn encode(ids: &[u64], out: &mut Vec<u8>) {
-    if ids.len() <= LIST_MAX {
+/// Appends the encoded form of a list to `out`.
+pub fn encode(ids: &IdList, out: &mut Vec<u8>) {
+    if ids.len() <= LIST_MAX as u64 {
         out.push(KIND_LIST);
-        varint::write(out, ids.len() as u64);
+        varint::write(out, ids.len());
         let mut previous = 0;
-        for &id in ids {
+        ids.for_each(|id| {
             varint::write(out, id - previous);
             previous = id;
-        }
+        });
         return;
     }
     out.push(KIND_BITMAP);
-    let mut bitmap = RoaringTreemap::new();
-    for &id in ids {
-        bitmap.insert(id);
-    }
-    bitmap.serialize_into(&mut *out).expect("writing into memory does not fail");
+    ids.to_bitmap().serialize_into(&mut *out).expect("writing into memory does not fail");
 }
 
 /// Reads the encoded form; `None` if it is damaged.
@@ -73,7 +70,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let mut bytes = Vec::new();
-        encode(&[5, 7, 300], &mut bytes);
+        encode(&IdList::from_sorted(&[5, 7, 300]), &mut bytes);
         assert_eq!(bytes, [0, 3, 5, 2, 0xa5, 0x02]);
     }
 
@@ -82,7 +79,7 @@ mod tests {
         fn round_trip(ids in proptest::collection::btree_set(any::<u64>(), 0..40)) {
             let ids: Vec<u64> = ids.into_iter().collect();
             let mut bytes = Vec::new();
-            encode(&ids, &mut bytes);
+            encode(&IdList::from_sorted(&ids), &mut bytes);
             prop_assert_eq!(decode(&bytes).unwrap().into_iter().collect::<Vec<_>>(), ids);
         }
 

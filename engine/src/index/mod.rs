@@ -5,6 +5,8 @@
 //! are searched by [`select`].
 
 pub mod encoding;
+pub mod ids;
+pub mod pairs;
 
 use roaring::RoaringTreemap;
 

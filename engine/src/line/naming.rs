@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
+use smallvec::SmallVec;
+
 use crate::line::error::{LineErrorKind, quote};
 use crate::line::scan::{measurement_end, name_end};
 use crate::model::{Labels, LabelsError, METRIC_NAME};
@@ -78,36 +80,69 @@ pub fn labels(
     extra: &[(String, String)],
     naming: &Naming,
 ) -> Result<Labels, LineErrorKind> {
-    let measurement_end = measurement_end(series_key, 0);
-    let measurement = unescape(&series_key[..measurement_end], is_measurement_escape)?;
-    let field = unescape(field_key, is_name_escape)?;
-    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::with_capacity(extra.len() + 16);
-    for tag in Tags::new(series_key) {
-        let (_, key, value) = tag?;
-        let reserved =
-            key == METRIC_NAME || (key == FIELD_LABEL && *naming == Naming::MeasurementOnlyWithFieldLabel);
-        if reserved {
-            return Err(LineErrorKind::ReservedTag { key: key.into_owned() });
+    let mut joined = SmallVec::new();
+    let end = measurement_end(series_key, 0);
+    let has_escapes = [series_key, field_key].iter().any(|bytes| memchr::memchr(b'\\', bytes).is_some());
+    if !has_escapes && let (Ok(key), Ok(field)) = (str::from_utf8(series_key), str::from_utf8(field_key)) {
+        // As nearly always: what is written is what is meant, and no name needs memory of its own.
+        let mut pairs = Pairs::new();
+        for tag in Tags::new(series_key, end) {
+            let tag = tag?;
+            pairs.push((&key[tag.key], &key[tag.value]));
         }
-        pairs.push((key, value));
+        return assemble(&mut joined, &key[..end], field, pairs, extra, naming);
+    }
+    let measurement = unescape(&series_key[..end], is_measurement_escape)?;
+    let field = unescape(field_key, is_name_escape)?;
+    let mut tags: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    for tag in Tags::new(series_key, end) {
+        let tag = tag?;
+        let name = |at| unescape(&series_key[at], is_name_escape);
+        tags.push((name(tag.key)?, name(tag.value)?));
+    }
+    let pairs = tags.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assemble(&mut joined, &measurement, &field, pairs, extra, naming)
+}
+
+/// Pairs of names and values; the first few take no allocation.
+type Pairs<'a> = SmallVec<[(&'a str, &'a str); 24]>;
+
+/// The label set of unescaped names. `joined` keeps the metric's name.
+fn assemble<'a>(
+    joined: &'a mut SmallVec<[u8; 128]>,
+    measurement: &'a str,
+    field: &'a str,
+    mut pairs: Pairs<'a>,
+    extra: &'a [(String, String)],
+    naming: &Naming,
+) -> Result<Labels, LineErrorKind> {
+    let has_field_label = *naming == Naming::MeasurementOnlyWithFieldLabel;
+    let is_reserved = |key: &str| key == METRIC_NAME || (has_field_label && key == FIELD_LABEL);
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| is_reserved(key)) {
+        return Err(LineErrorKind::ReservedTag { key: (*key).to_owned() });
     }
     let tags = pairs.len();
     for (key, value) in extra {
         if !pairs[..tags].iter().any(|(name, _)| name == key) {
-            pairs.push((Cow::Borrowed(key), Cow::Borrowed(value)));
+            pairs.push((key, value));
         }
     }
     let name = match naming {
         Naming::MeasurementField if field == PLAIN_FIELD => measurement,
-        Naming::MeasurementField => Cow::Owned(format!("{measurement}_{field}")),
+        Naming::MeasurementField => {
+            [measurement, "_", field].iter().for_each(|part| joined.extend_from_slice(part.as_bytes()));
+            str::from_utf8(joined).expect("joined texts are text")
+        }
         Naming::FieldOnly => field,
         Naming::MeasurementOnlyWithFieldLabel => {
-            pairs.push((Cow::Borrowed(FIELD_LABEL), field));
+            pairs.push((FIELD_LABEL, field));
             measurement
         }
     };
-    pairs.push((Cow::Borrowed(METRIC_NAME), name));
-    Labels::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value))).map_err(|error| match error {
+    // Most names of tags come after it.
+    pairs.insert(0, (METRIC_NAME, name));
+    pairs.retain(|(_, value)| !value.is_empty());
+    Labels::from_unsorted(&mut pairs).map_err(|error| match error {
         LabelsError::Duplicate { name } => LineErrorKind::DuplicateTag { key: name },
         _ => LineErrorKind::EmptyTagKey,
     })
@@ -115,62 +150,58 @@ pub fn labels(
 
 /// Offset in `series_key` of the last tag whose key is `key`.
 pub(super) fn last_tag(series_key: &[u8], key: &str) -> Option<usize> {
-    Tags::new(series_key).filter_map(Result::ok).filter(|(_, k, _)| k == key).map(|(at, ..)| at).last()
+    let is_it = |tag: &Tag| unescape(&series_key[tag.key.clone()], is_name_escape).is_ok_and(|k| k == key);
+    Tags::new(series_key, measurement_end(series_key, 0))
+        .filter_map(Result::ok)
+        .filter(is_it)
+        .map(|tag| tag.key.start)
+        .last()
 }
 
-/// Iterates over the tags of a series key: offset, key, value.
+/// Where in a series key a tag's names are, escapes and all.
+struct Tag {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+/// Iterates over the tags of a series key.
 struct Tags<'a> {
     bytes: &'a [u8],
-    /// The same as text where nothing in it is escaped, as nearly always: checked once, not name by name.
-    plain: Option<&'a str>,
     /// Offset of the comma before the next tag, or the end.
     at: usize,
 }
 
 impl<'a> Tags<'a> {
-    fn new(series_key: &'a [u8]) -> Self {
-        let has_escapes = memchr::memchr(b'\\', series_key).is_some();
-        let plain = if has_escapes { None } else { std::str::from_utf8(series_key).ok() };
-        Tags { bytes: series_key, plain, at: measurement_end(series_key, 0) }
+    fn new(series_key: &'a [u8], measurement_end: usize) -> Self {
+        Tags { bytes: series_key, at: measurement_end }
     }
 
-    /// The name between two delimiters, which are ASCII.
-    fn name(&self, at: Range<usize>) -> Result<Cow<'a, str>, LineErrorKind> {
-        match self.plain {
-            Some(text) => Ok(Cow::Borrowed(&text[at])),
-            None => unescape(&self.bytes[at], is_name_escape),
-        }
-    }
-
-    fn tag(&mut self) -> Result<(usize, Cow<'a, str>, Cow<'a, str>), LineErrorKind> {
-        let start = self.at + 1;
-        let equals = name_end(self.bytes, start);
-        let key = self.name(start..equals)?;
-        if self.bytes.get(equals) != Some(&b'=') {
-            return Err(LineErrorKind::MissingTagValue { key: key.into_owned() });
-        }
-        let end = name_end(self.bytes, equals + 1);
-        if !matches!(self.bytes.get(end), None | Some(b',')) {
-            return Err(LineErrorKind::UnescapedEquals { key: key.into_owned() });
-        }
-        let value = self.name(equals + 1..end)?;
-        self.at = end;
-        Ok((start, key, value))
+    #[cold]
+    fn fault(&self, key: Range<usize>, kind: fn(String) -> LineErrorKind) -> LineErrorKind {
+        unescape(&self.bytes[key], is_name_escape).map_or_else(|reason| reason, |key| kind(key.into_owned()))
     }
 }
 
-impl<'a> Iterator for Tags<'a> {
-    type Item = Result<(usize, Cow<'a, str>, Cow<'a, str>), LineErrorKind>;
+impl Iterator for Tags<'_> {
+    type Item = Result<Tag, LineErrorKind>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.bytes.get(self.at) != Some(&b',') {
             return None;
         }
-        let tag = self.tag();
-        if tag.is_err() {
+        let start = self.at + 1;
+        let equals = name_end(self.bytes, start);
+        let key = start..equals;
+        if self.bytes.get(equals) != Some(&b'=') {
             self.at = self.bytes.len();
+            return Some(Err(self.fault(key, |key| LineErrorKind::MissingTagValue { key })));
         }
-        Some(tag)
+        let end = name_end(self.bytes, equals + 1);
+        self.at = end;
+        if !matches!(self.bytes.get(end), None | Some(b',')) {
+            return Some(Err(self.fault(key, |key| LineErrorKind::UnescapedEquals { key })));
+        }
+        Some(Ok(Tag { key, value: equals + 1..end }))
     }
 }
 

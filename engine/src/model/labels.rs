@@ -66,30 +66,42 @@ impl Labels {
     where
         I: IntoIterator<Item = (&'a str, &'a str)>,
     {
-        let mut sorted: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, v)| !v.is_empty()).collect();
-        sorted.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-        for pair in &sorted {
-            if pair.0.is_empty() {
-                return Err(LabelsError::EmptyName);
-            }
+        let mut kept: Vec<(&str, &str)> = pairs.into_iter().filter(|(_, v)| !v.is_empty()).collect();
+        Self::from_unsorted(&mut kept)
+    }
+
+    /// [`Labels::from_pairs`] of pairs whose values are not empty; sorts them where they are.
+    pub(crate) fn from_unsorted(pairs: &mut [(&str, &str)]) -> Result<Self, LabelsError> {
+        // Most writers send their tags sorted.
+        if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
         }
-        for pair in sorted.windows(2) {
-            if pair[0].0 == pair[1].0 {
-                return Err(LabelsError::Duplicate { name: pair[0].0.to_owned() });
-            }
+        if pairs.first().is_some_and(|pair| pair.0.is_empty()) {
+            return Err(LabelsError::EmptyName);
         }
-        Ok(Self::from_sorted(&sorted))
+        if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(LabelsError::Duplicate { name: pair[0].0.to_owned() });
+        }
+        Ok(Self::from_sorted(pairs))
     }
 
     /// Encodes pairs that are already sorted, unique and not empty.
     fn from_sorted(pairs: &[(&str, &str)]) -> Self {
-        let size: usize = pairs.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
-        let mut bytes = Vec::with_capacity(size);
+        let size: usize = pairs.iter().map(|(n, v)| encoded_len(n) + encoded_len(v)).sum();
+        // Most sets fit, and then the one allocation is that of the set itself.
+        let (mut small, mut large) = ([0; SMALL_SET_BYTES], Vec::new());
+        let bytes = match small.get_mut(..size) {
+            Some(bytes) => bytes,
+            None => {
+                large.resize(size, 0);
+                &mut large[..]
+            }
+        };
+        let mut rest = &mut *bytes;
         for (name, value) in pairs {
-            push_text(&mut bytes, name);
-            push_text(&mut bytes, value);
+            rest = put_text(put_text(rest, name), value);
         }
-        Labels { bytes: bytes.into() }
+        Labels { bytes: Arc::from(&*bytes) }
     }
 
     /// Checks and adopts the canonical form, as read back from storage.
@@ -124,6 +136,18 @@ impl Labels {
     /// Name and value pairs in ascending order of name.
     pub fn iter(&self) -> LabelsIter<'_> {
         LabelsIter { parts: self.parts() }
+    }
+
+    /// The pairs as they are encoded: each is a range of [`Labels::as_bytes`], and the same
+    /// bytes in every set that has the pair.
+    pub(crate) fn encoded_pairs(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &*self.bytes;
+        std::iter::from_fn(move || {
+            let (_, _, length) = read_pair(rest)?;
+            let (pair, after) = rest.split_at(length);
+            rest = after;
+            Some(pair)
+        })
     }
 
     /// The pairs as bytes: what compares and counts needs no text.
@@ -175,14 +199,47 @@ impl Labels {
     }
 }
 
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    let mut length = text.len() as u64;
+/// Encoded sets up to this many bytes are put together on the stack.
+const SMALL_SET_BYTES: usize = 512;
+
+/// How many bytes [`put_text`] writes.
+#[inline]
+fn encoded_len(text: &str) -> usize {
+    let (mut length, mut bytes) = (text.len() >> 7, 1);
+    while length > 0 {
+        (length, bytes) = (length >> 7, bytes + 1);
+    }
+    bytes + text.len()
+}
+
+/// Writes a name or value to the front of `out`, which has room, and returns what is left.
+#[inline]
+fn put_text<'a>(mut out: &'a mut [u8], text: &str) -> &'a mut [u8] {
+    let mut length = text.len();
     while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
+        out[0] = length as u8 | 0x80;
+        out = &mut out[1..];
         length >>= 7;
     }
-    bytes.push(length as u8);
-    bytes.extend_from_slice(text.as_bytes());
+    out[0] = length as u8;
+    let (front, rest) = out[1..].split_at_mut(text.len());
+    front.copy_from_slice(text.as_bytes());
+    rest
+}
+
+/// Appends a pair as it stands in a set.
+pub(crate) fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
+    let start = bytes.len();
+    bytes.resize(start + encoded_len(name) + encoded_len(value), 0);
+    put_text(put_text(&mut bytes[start..], name), value);
+}
+
+/// The pair that `bytes` begin with, and the pair's length there.
+#[inline]
+pub(crate) fn read_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let (name, after_name) = read_part(bytes, 0)?;
+    let (value, end) = read_part(bytes, after_name)?;
+    Some((name, value, end))
 }
 
 /// How many bytes two slices begin with that are the same.

@@ -3,11 +3,10 @@
 //! A writer is fed series in ascending order of id, then finished; what it wrote becomes
 //! visible when its tables are taken in and its record is committed to the catalogue.
 
-use std::collections::HashMap;
-
 use roaring::RoaringTreemap;
 
 use crate::chunk::{Run, Sealing};
+use crate::index::pairs::PairTable;
 use crate::index::{PostingsSource, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
@@ -101,7 +100,7 @@ pub struct GenerationWriter<'t, 'a> {
     prefix: Prefix,
     sealing: Sealing,
     record: GenerationRecord,
-    postings: HashMap<(String, String), Vec<u64>>,
+    postings: PairTable,
     buffer: Vec<u8>,
 }
 
@@ -121,7 +120,14 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             last: Timestamp::MIN,
             merged: false,
         };
-        GenerationWriter { tables, prefix, sealing, record, postings: HashMap::new(), buffer: Vec::new() }
+        GenerationWriter {
+            tables,
+            prefix,
+            sealing,
+            record,
+            postings: PairTable::default(),
+            buffer: Vec::new(),
+        }
     }
 
     /// Writes a series' record and collects its postings. Ids must ascend.
@@ -131,10 +137,8 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     pub fn add_labels(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
         self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
         self.record.series += 1;
-        for (name, value) in labels {
-            // Looking the pair up by reference first would save two allocations only for
-            // pairs already known, and cost a second hash for the others.
-            self.postings.entry((name.to_owned(), value.to_owned())).or_default().push(id.0);
+        for pair in labels.encoded_pairs() {
+            self.postings.insert(pair, id.0);
         }
         Ok(())
     }
@@ -182,15 +186,13 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// # Errors
     /// The table could not be written.
     pub fn finish(mut self) -> Result<(Prefix, GenerationRecord)> {
-        let mut pairs: Vec<((String, String), Vec<u64>)> =
-            std::mem::take(&mut self.postings).into_iter().collect();
-        let mut keyed: Vec<(Vec<u8>, Vec<u64>)> =
-            pairs.drain(..).map(|((name, value), ids)| (self.prefix.postings(&name, &value), ids)).collect();
-        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (key, ids) in &keyed {
+        // Keys are in the order of names and values.
+        let postings = std::mem::take(&mut self.postings);
+        for at in postings.sorted() {
+            let pair = postings.get(at);
             self.buffer.clear();
-            encoding::encode(ids, &mut self.buffer);
-            self.tables.index.put(key, &self.buffer)?;
+            encoding::encode(pair.ids, &mut self.buffer);
+            self.tables.index.put(&self.prefix.postings(pair.name, pair.value), &self.buffer)?;
         }
         self.tables.chunks.end_partition()?;
         self.tables.index.end_partition()?;

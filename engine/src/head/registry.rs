@@ -1,0 +1,133 @@
+//! The registry: which series the head has, by labels and by id.
+//!
+//! Each label set is kept once, in its series. The table by labels holds pointers alone and
+//! takes the hash that the series remembers; ids are given out in ascending order, so the
+//! table by id is pages of neighbours, which go when all of a page's series have gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use roaring::RoaringTreemap;
+
+use crate::Result;
+use crate::head::HeadSeries;
+use crate::head::postings::HeadPostings;
+use crate::index::PostingsSource;
+use crate::model::Labels;
+
+/// Ids of one page; its slots take half a KiB.
+const PAGE_SERIES: u64 = 64;
+
+/// Series by labels, by id, and by label pair.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_labels: HashTable<Arc<HeadSeries>>,
+    pages: BTreeMap<u64, Page>,
+    /// Label pair to ids.
+    pub postings: HeadPostings,
+}
+
+#[derive(Debug)]
+struct Page {
+    taken: usize,
+    slots: Box<[Option<Arc<HeadSeries>>; PAGE_SERIES as usize]>,
+}
+
+impl Registry {
+    /// The series of a label set with this hash.
+    #[inline]
+    pub fn find(&self, hash: u32, labels: &Labels) -> Option<&Arc<HeadSeries>> {
+        self.by_labels.find(spread(hash), |series| series.hash == hash && series.labels == *labels)
+    }
+
+    /// The series with an id.
+    pub fn find_id(&self, id: u64) -> Option<&Arc<HeadSeries>> {
+        self.pages.get(&(id / PAGE_SERIES))?.slots[(id % PAGE_SERIES) as usize].as_ref()
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.by_labels.len()
+    }
+
+    /// Adds a series; neither its labels nor its id are there yet.
+    pub fn insert(&mut self, series: Arc<HeadSeries>) {
+        let id = series.id;
+        self.by_labels.insert_unique(spread(series.hash), series.clone(), |series| spread(series.hash));
+        self.postings.insert(id, &series.labels);
+        let page = self.pages.entry(id.0 / PAGE_SERIES).or_insert_with(Page::new);
+        page.taken += 1;
+        page.slots[(id.0 % PAGE_SERIES) as usize] = Some(series);
+    }
+
+    /// Takes the series out that `retire` agrees to, and returns them, ascending by id.
+    pub fn retire(&mut self, mut retire: impl FnMut(&HeadSeries) -> bool) -> Vec<Arc<HeadSeries>> {
+        let mut dead = Vec::new();
+        self.pages.retain(|_, page| {
+            for slot in page.slots.iter_mut() {
+                if slot.as_ref().is_some_and(|series| retire(series)) {
+                    dead.extend(slot.take());
+                    page.taken -= 1;
+                }
+            }
+            page.taken > 0
+        });
+        for series in &dead {
+            let found = self.by_labels.find_entry(spread(series.hash), |other| Arc::ptr_eq(other, series));
+            drop(found.expect("a series is in both tables").remove());
+        }
+        if !dead.is_empty() {
+            self.by_labels.shrink_to_fit(|series| spread(series.hash));
+            let ids: Vec<u64> = dead.iter().map(|series| series.id.0).collect();
+            self.postings.remove(&ids);
+        }
+        dead
+    }
+
+    /// All series, ascending by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<HeadSeries>> {
+        self.pages.values().flat_map(|page| page.slots.iter().flatten())
+    }
+}
+
+impl Page {
+    fn new() -> Self {
+        Page { taken: 0, slots: Box::new([const { None }; PAGE_SERIES as usize]) }
+    }
+}
+
+/// The table looks at the lowest bits of a hash and at its seven highest.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+impl PostingsSource for Registry {
+    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
+        Ok(self.postings.postings(name, value))
+    }
+
+    fn union_where(
+        &self,
+        name: &str,
+        prefix: &str,
+        accept: &mut dyn FnMut(&str) -> bool,
+        into: &mut RoaringTreemap,
+    ) -> Result<()> {
+        self.postings.union_where(name, prefix, accept, into);
+        Ok(())
+    }
+
+    fn all(&self) -> Result<RoaringTreemap> {
+        Ok(self.postings.all())
+    }
+
+    fn value_count_hint(&self, name: &str) -> usize {
+        self.postings.value_count(name)
+    }
+
+    fn labels(&self, id: u64) -> Result<Option<Labels>> {
+        Ok(self.find_id(id).map(|series| series.labels.clone()))
+    }
+}

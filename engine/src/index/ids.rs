@@ -1,0 +1,283 @@
+//! Lists of series ids that stay small while they grow.
+//!
+//! Most label pairs of short-lived series have one series or a few, and some have all. A
+//! list is 16 bytes: a few ids are kept in it as differences, more in a buffer of
+//! differences, many in a bitmap, which is what a query asks for.
+
+use roaring::{RoaringBitmap, RoaringTreemap};
+
+use crate::codec::varint;
+
+/// Bytes of differences that need no buffer.
+const FEW_BYTES: usize = 14;
+/// Ids from which on a list is a bitmap: below, a bitmap's fixed cost is more than it saves.
+const MANY: u32 = 96;
+
+/// Ids, ascending, each once.
+#[derive(Debug, Clone)]
+pub struct IdList(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// Varints: the first id, then differences.
+    Few {
+        length: u8,
+        bytes: [u8; FEW_BYTES],
+    },
+    /// The same.
+    Some(Box<Differences>),
+    Many(Box<RoaringTreemap>),
+}
+
+#[derive(Debug, Clone)]
+struct Differences {
+    bytes: Vec<u8>,
+    last: u64,
+    count: u32,
+}
+
+const _: () = assert!(size_of::<IdList>() == 16);
+
+impl Default for IdList {
+    fn default() -> Self {
+        IdList(Form::Few { length: 0, bytes: [0; FEW_BYTES] })
+    }
+}
+
+impl IdList {
+    /// Adds an id that is not in the list; quick where it is larger than all that are.
+    #[inline]
+    pub fn insert(&mut self, id: u64) {
+        match &mut self.0 {
+            Form::Few { length, bytes } => {
+                let taken = usize::from(*length);
+                let last = Steps::new(&bytes[..taken]).last();
+                match last {
+                    Some(last) if id <= last => self.insert_between(id),
+                    _ => match put(&mut bytes[taken..], id.wrapping_sub(last.unwrap_or(0))) {
+                        Some(written) => *length = length.wrapping_add(written),
+                        None => self.insert_as_some(id),
+                    },
+                }
+            }
+            Form::Some(list) if id > list.last && list.count < MANY => list.push(id),
+            Form::Some(_) => self.insert_between(id),
+            Form::Many(map) => {
+                map.insert(id);
+            }
+        }
+    }
+
+    #[cold]
+    fn insert_as_some(&mut self, id: u64) {
+        let mut list = Differences { bytes: Vec::new(), last: 0, count: 0 };
+        self.for_each(|id| list.push(id));
+        list.push(id);
+        self.0 = Form::Some(Box::new(list));
+    }
+
+    #[cold]
+    fn insert_between(&mut self, id: u64) {
+        let mut ids = Vec::with_capacity(MANY as usize + 1);
+        self.for_each(|id| ids.push(id));
+        if let Err(at) = ids.binary_search(&id) {
+            ids.insert(at, id);
+        }
+        *self = IdList::from_sorted(&ids);
+    }
+
+    /// A list of ids that ascend, each once.
+    pub fn from_sorted(ids: &[u64]) -> IdList {
+        if ids.len() > MANY as usize {
+            return IdList(Form::Many(Box::new(bitmap(ids))));
+        }
+        let mut list = IdList::default();
+        ids.iter().for_each(|&id| list.insert(id));
+        list
+    }
+
+    /// Removes the ids that `dead` has.
+    pub fn remove_all(&mut self, dead: &RoaringTreemap) {
+        if let Form::Many(map) = &mut self.0 {
+            **map -= dead;
+            if map.len() > u64::from(MANY) {
+                return;
+            }
+        }
+        let mut kept = Vec::new();
+        self.for_each(|id| kept.extend(Some(id).filter(|id| !dead.contains(*id))));
+        *self = IdList::from_sorted(&kept);
+    }
+
+    /// Calls `visit` with each id, ascending.
+    #[inline]
+    pub fn for_each(&self, mut visit: impl FnMut(u64)) {
+        match &self.0 {
+            Form::Few { length, bytes } => Steps::new(&bytes[..usize::from(*length)]).for_each(visit),
+            Form::Some(list) => Steps::new(&list.bytes).for_each(visit),
+            Form::Many(map) => map.iter().for_each(&mut visit),
+        }
+    }
+
+    /// How many ids there are.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Form::Few { length, bytes } => Steps::new(&bytes[..usize::from(*length)]).count() as u64,
+            Form::Some(list) => u64::from(list.count),
+            Form::Many(map) => map.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.0, Form::Few { length: 0, .. })
+    }
+
+    /// The ids as a bitmap.
+    pub fn to_bitmap(&self) -> RoaringTreemap {
+        if let Form::Many(map) = &self.0 {
+            return (**map).clone();
+        }
+        let mut ids = Vec::with_capacity(MANY as usize);
+        self.for_each(|id| ids.push(id));
+        bitmap(&ids)
+    }
+
+    /// Adds the ids to a bitmap.
+    pub fn add_to(&self, into: &mut RoaringTreemap) {
+        match &self.0 {
+            Form::Many(map) => *into |= &**map,
+            _ => self.for_each(|id| {
+                into.insert(id);
+            }),
+        }
+    }
+}
+
+impl Differences {
+    #[inline]
+    fn push(&mut self, id: u64) {
+        varint::write(&mut self.bytes, id.wrapping_sub(self.last));
+        (self.last, self.count) = (id, self.count.wrapping_add(1));
+    }
+}
+
+/// Walks over differences: yields ids.
+struct Steps<'a> {
+    bytes: &'a [u8],
+    id: u64,
+}
+
+impl<'a> Steps<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Steps { bytes, id: 0 }
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        let (&first, mut rest) = self.bytes.split_first()?;
+        let mut step = u64::from(first & 0x7f);
+        if first >= 0x80 {
+            let mut position = 0;
+            step = varint::read(self.bytes, &mut position).ok()?;
+            rest = self.bytes.get(position..)?;
+        }
+        self.bytes = rest;
+        self.id = self.id.wrapping_add(step);
+        Some(self.id)
+    }
+}
+
+/// Writes a varint to the front of `out`, if it fits; returns its length.
+#[inline]
+fn put(out: &mut [u8], mut value: u64) -> Option<u8> {
+    let mut length = 0u8;
+    loop {
+        let byte = out.get_mut(usize::from(length))?;
+        length = length.wrapping_add(1);
+        if value < 0x80 {
+            *byte = value as u8;
+            return Some(length);
+        }
+        *byte = value as u8 | 0x80;
+        value >>= 7;
+    }
+}
+
+/// A bitmap of ids that ascend. Built half by half: the treemap's own constructor looks for the upper half's bitmap
+/// again for every id.
+pub fn bitmap(ids: &[u64]) -> RoaringTreemap {
+    let halves = ids.chunk_by(|a, b| a >> 32 == b >> 32).map(|ids| {
+        let lower = RoaringBitmap::from_sorted_iter(ids.iter().map(|&id| id as u32));
+        ((ids[0] >> 32) as u32, lower.expect("ids are kept in ascending order"))
+    });
+    RoaringTreemap::from_bitmaps(halves)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told(list: &IdList) -> Vec<u64> {
+        let mut ids = Vec::new();
+        list.for_each(|id| ids.push(id));
+        ids
+    }
+
+    #[test]
+    fn ids_beyond_32_bits_stay_apart() {
+        let ids = [0, 7, u64::from(u32::MAX), 1 << 32, (1 << 32) + 7, (5 << 32) + 1, u64::MAX];
+        assert_eq!(bitmap(&ids).iter().collect::<Vec<_>>(), ids);
+        assert_eq!(told(&IdList::from_sorted(&ids)), ids);
+        assert!(bitmap(&[]).is_empty());
+    }
+
+    #[test]
+    fn neighbours_need_no_buffer() {
+        let mut list = IdList::default();
+        (1_000_000..1_000_010).for_each(|id| list.insert(id));
+        assert!(matches!(list.0, Form::Few { .. }), "{list:?}");
+        (2_000_000..2_000_100).for_each(|id| list.insert(id));
+        assert!(matches!(list.0, Form::Many(_)), "{list:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(
+            ids in proptest::collection::vec(prop_oneof![0u64..300, any::<u64>(), 1u64 << 40..(1 << 40) + 50], 0..300),
+            rising: bool,
+            dead in proptest::collection::btree_set(0u64..300, 0..300),
+        ) {
+            let mut ids = ids;
+            if rising {
+                ids.sort_unstable();
+            }
+            let (mut list, mut model) = (IdList::default(), BTreeSet::new());
+            for id in ids {
+                if model.insert(id) {
+                    list.insert(id);
+                }
+                prop_assert_eq!(list.len(), model.len() as u64);
+            }
+            prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(list.to_bitmap().iter().collect::<Vec<_>>(), told(&list));
+            let mut both = RoaringTreemap::from_iter([3, 1 << 50]);
+            list.add_to(&mut both);
+            let mut expected = model.clone();
+            expected.extend([3, 1 << 50]);
+            prop_assert_eq!(both.iter().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+            list.remove_all(&dead.iter().copied().collect());
+            model.retain(|id| !dead.contains(id));
+            prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(list.is_empty(), model.is_empty());
+        }
+    }
+}

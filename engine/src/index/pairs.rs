@@ -1,0 +1,120 @@
+//! Label pairs and the series that have each.
+//!
+//! What is looked up is a pair as it stands in a label set ([`Labels::as_bytes`]): one hash
+//! and one comparison of bytes find it, and a pair that is new costs no allocation of its
+//! own. The head keeps one such table, and a generation is written from one.
+//!
+//! [`Labels::as_bytes`]: crate::model::Labels::as_bytes
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use crate::index::ids::IdList;
+use crate::model::labels::{push_pair, read_pair};
+
+/// Pairs in the order in which they were first seen, each with its ids.
+#[derive(Debug, Default)]
+pub struct PairTable {
+    // Pairs come from the network: the hash is keyed.
+    hasher: RandomState,
+    /// Indexes into `pairs`.
+    table: HashTable<u32>,
+    pairs: Vec<Pair>,
+    /// All pairs, encoded, one behind the other.
+    texts: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    /// Where it is in `texts`.
+    start: usize,
+    ids: IdList,
+}
+
+/// A pair of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct PairRef<'a> {
+    /// The label's name.
+    pub name: &'a str,
+    /// Its value.
+    pub value: &'a str,
+    /// The series that have it.
+    pub ids: &'a IdList,
+}
+
+impl PairTable {
+    /// Adds a series that has an encoded pair; returns the pair's index if it is new.
+    #[inline]
+    pub fn insert(&mut self, pair: &[u8], id: u64) -> Option<u32> {
+        let hash = self.hasher.hash_one(pair);
+        let (pairs, texts) = (&mut self.pairs, &self.texts);
+        // A pair ends where its own lengths say, so one that begins with another is that one.
+        if let Some(&at) = self.table.find(hash, |&at| texts[pairs[at as usize].start..].starts_with(pair)) {
+            pairs[at as usize].ids.insert(id);
+            return None;
+        }
+        Some(self.add(hash, pair, IdList::from_sorted(&[id])))
+    }
+
+    fn add(&mut self, hash: u64, pair: &[u8], ids: IdList) -> u32 {
+        let at = u32::try_from(self.pairs.len()).expect("more label pairs than memory holds");
+        self.pairs.push(Pair { start: self.texts.len(), ids });
+        self.texts.extend_from_slice(pair);
+        let PairTable { hasher, table, pairs, texts } = self;
+        table.insert_unique(hash, at, |&at| hasher.hash_one(encoded(texts, &pairs[at as usize])));
+        at
+    }
+
+    /// The series with `name="value"`, if there is one.
+    pub fn find(&self, name: &str, value: &str) -> Option<&IdList> {
+        let mut pair = Vec::with_capacity(name.len() + value.len() + 4);
+        push_pair(&mut pair, name, value);
+        let is_it = |&at: &u32| self.texts[self.pairs[at as usize].start..].starts_with(&pair);
+        let at = self.table.find(self.hasher.hash_one(&pair[..]), is_it)?;
+        Some(&self.pairs[*at as usize].ids)
+    }
+
+    /// The pair at an index.
+    pub fn get(&self, at: u32) -> PairRef<'_> {
+        let pair = &self.pairs[at as usize];
+        let (name, value, _) = read_pair(&self.texts[pair.start..]).expect("a pair as it was added");
+        let text = |bytes| str::from_utf8(bytes).expect("labels are text");
+        PairRef { name: text(name), value: text(value), ids: &pair.ids }
+    }
+
+    /// The indexes of all pairs, in the order in which they were first seen.
+    pub fn indexes(&self) -> std::ops::Range<u32> {
+        0..self.pairs.len() as u32
+    }
+
+    /// The indexes of all pairs, ordered by name and value.
+    pub fn sorted(&self) -> Vec<u32> {
+        let key = |at: u32| {
+            let PairRef { name, value, .. } = self.get(at);
+            (name, value)
+        };
+        let mut order: Vec<_> = self.indexes().map(|at| (key(at), at)).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// A table of the pairs that are left when `dead` series are gone.
+    pub fn without(&mut self, dead: &roaring::RoaringTreemap) -> PairTable {
+        let mut left = PairTable { hasher: self.hasher.clone(), ..PairTable::default() };
+        for mut pair in std::mem::take(&mut self.pairs) {
+            pair.ids.remove_all(dead);
+            if !pair.ids.is_empty() {
+                let bytes = encoded(&self.texts, &pair);
+                left.add(self.hasher.hash_one(bytes), bytes, pair.ids);
+            }
+        }
+        left
+    }
+}
+
+/// A pair's bytes.
+fn encoded<'a>(texts: &'a [u8], pair: &Pair) -> &'a [u8] {
+    let rest = &texts[pair.start..];
+    let (_, _, length) = read_pair(rest).expect("a pair as it was added");
+    &rest[..length]
+}
