@@ -45,8 +45,8 @@ pub struct Arrival {
 
 /// Whether an integer survives the way into a float and back.
 pub fn is_float_exact(v: i64) -> bool {
-    // The comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
-    (v as f64) as i128 == i128::from(v)
+    // Nearly all are small. Else the comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
+    v.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS || (v as f64) as i128 == i128::from(v)
 }
 
 /// The integer that `v` is, if it is one and an integer chunk keeps its bits.

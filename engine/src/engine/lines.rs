@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
+use crate::head::batch::Target;
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, Timestamp, Value};
@@ -86,7 +87,7 @@ impl Engine {
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
-        let context = parts.line_cache.context(&options.extra_labels, &options.naming, limits);
+        let context = parts.line_cache.context(&options.extra_labels, &options.naming, &limits);
         let mut writer = LineWriter {
             parts,
             fields: context.fields(),
@@ -100,20 +101,15 @@ impl Engine {
         let mut seq = 0;
         let mut lines = Lines::new(body, options.precision, limits);
         loop {
-            let mut found = None;
-            let line = lines.next_with(|series_key| {
-                let key = writer.context.key(series_key);
-                let known = writer.context.get(key);
-                let is_known = known.is_some();
-                found = Some((key, known));
-                is_known
-            });
-            let Some(line) = line else { break };
-            writer.report.lines_total += 1;
-            match line.and_then(|line| writer.add(&line, found)) {
-                Ok(()) => {}
-                Err(error) => writer.report.refuse(error),
+            let peeked = lines.peek_series().map(|key| (key, writer.context.key(key)));
+            if !peeked.is_some_and(|(key, hashed)| writer.add_known(&mut lines, key, hashed)) {
+                match lines.next().map(|line| line.and_then(|line| writer.add(&line, peeked))) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => writer.report.refuse(error),
+                    None => break,
+                }
             }
+            writer.report.lines_total += 1;
             if writer.resolved.samples() >= PIECE_SAMPLES {
                 seq = writer.commit()?;
             }
@@ -151,11 +147,40 @@ impl LineWriter<'_> {
         seq
     }
 
-    /// Adds a line; `found` is what was looked up for its key, if it was.
+    /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly
+    /// all do.
+    #[inline]
+    fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
+        let LineWriter { context, fields: names, resolved, default_timestamp, horizon, .. } = self;
+        let found = context.look(hashed, |known| {
+            let (group, fields) = match known {
+                Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
+                Known::Single(series, number) => {
+                    if names.len() <= *number as usize {
+                        *names = context.fields();
+                    }
+                    (Target::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
+                }
+            };
+            resolved.fill_row(group, |values| {
+                let push = |value| values.extend(sample_value(&value));
+                let known = lines.read_known(key, fields, push)?;
+                let timestamp = known.timestamp.unwrap_or(*default_timestamp);
+                // The long way tells what is too old.
+                (timestamp > *horizon).then(|| {
+                    lines.take_known(known);
+                    timestamp
+                })
+            })
+        });
+        found.unwrap_or(false)
+    }
+
+    /// Adds a line that was checked; `peeked` is what was looked up before.
     fn add(
         &mut self,
         line: &Line<'_>,
-        found: Option<(LineKey, Option<Known>)>,
+        peeked: Option<(&[u8], LineKey)>,
     ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         if timestamp <= self.horizon {
@@ -163,11 +188,12 @@ impl LineWriter<'_> {
             let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let (key, known) = found.unwrap_or_else(|| {
-            let key = self.context.key(line.series_key);
-            (key, self.context.get(key))
-        });
-        let known = match known {
+        let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
+        let key = match peeked {
+            Some((key, hashed)) if is_peeked(key) => hashed,
+            _ => self.context.key(line.series_key),
+        };
+        let known = match self.context.get(key) {
             Some(known) if self.locate(line, &known) => known,
             known => self.learn(line, key, known)?,
         };

@@ -30,6 +30,7 @@ use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns, notes};
+use crate::head::Owner;
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
@@ -246,6 +247,7 @@ fn assemble(opened: Opened) -> Parts {
         structure: Mutex::new(Structure::default()),
         counters: Counters::default(),
         limiter,
+        owner: Owner::new(),
         line_cache: LineCache::new(options.memory_bytes / 8),
         remote_cache: RemoteCache::new(options.memory_bytes / 8),
         read_only: false,

@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod events;
 pub mod exemplars;
+mod handle;
 pub mod metadata;
 pub mod postings;
 pub mod record;
@@ -26,6 +27,8 @@ use parking_lot::RwLock;
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
+pub(crate) use handle::Owner;
+pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 
@@ -267,3 +270,6 @@ impl Head {
         self.series_bytes.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@
 
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -172,8 +172,6 @@ struct SeriesData {
     active: Unflushed,
     frozen: Option<Arc<Frozen>>,
     epoch: u32,
-    /// The epoch in which the WAL last defined this series' id; 0 is never.
-    defined_epoch: u32,
     /// Flushes in a row that found nothing of this series.
     idle_flushes: u8,
 }
@@ -188,6 +186,8 @@ pub struct HeadSeries {
     /// The hash of its labels, as the registry has it.
     pub hash: u32,
     is_dead: AtomicBool,
+    /// The epoch in which the WAL last defined this series' id; 0 is never. The commit lock guards it.
+    defined_epoch: AtomicU32,
     data: Mutex<SeriesData>,
 }
 
@@ -248,7 +248,14 @@ impl HeadCopy {
 impl HeadSeries {
     /// A series without samples.
     pub fn new(id: SeriesId, labels: Labels, hash: u32) -> Self {
-        HeadSeries { id, labels, hash, is_dead: AtomicBool::new(false), data: Mutex::default() }
+        HeadSeries {
+            id,
+            labels,
+            hash,
+            is_dead: AtomicBool::new(false),
+            defined_epoch: AtomicU32::new(0),
+            data: Mutex::default(),
+        }
     }
 
     /// Whether it left the head; a caller that still holds it must look its labels up again.
@@ -283,29 +290,40 @@ impl HeadSeries {
             data.enter(epoch);
         }
         let until = data.open_until;
-        if let (Some(open), Value::Float(v)) = (&mut data.active.open, value) {
-            let fits =
-                open.last() < Some(timestamp) && timestamp <= until && open.len() < cutting.chunk_samples;
-            if fits && open.kind() == ChunkKind::Float && start == 0 {
-                let before = open.memory_bytes();
-                open.push_float(timestamp, *v);
-                return open.memory_bytes() - before;
+        if let Some(open) = &mut data.active.open
+            && start == 0
+            && open.last() < Some(timestamp)
+            && timestamp <= until
+            && open.len() < cutting.chunk_samples
+        {
+            let before = open.memory_bytes();
+            match (value, open.kind()) {
+                (Value::Float(v), ChunkKind::Float) => open.push_float(timestamp, *v),
+                (Value::Int(v), ChunkKind::Float) if is_float_exact(*v) => {
+                    open.push_float(timestamp, *v as f64);
+                }
+                (Value::Int(v), ChunkKind::Int) => open.push_int(timestamp, *v),
+                _ => return data.append_slowly(cutting, timestamp, start, value),
             }
+            return open.memory_bytes() - before;
         }
         data.append_slowly(cutting, timestamp, start, value)
     }
 
-    /// Whether the WAL must define this series in `epoch` before it is used; asks once.
+    /// Whether the WAL must define this series in `epoch` before it is used; asks once. The caller holds the
+    /// commit lock.
+    #[inline]
     pub fn needs_definition(&self, epoch: Epoch) -> bool {
-        let mut data = self.data.lock();
-        let needs = data.defined_epoch != epoch.number;
-        data.defined_epoch = epoch.number;
+        let needs = self.defined_epoch.load(Ordering::Relaxed) != epoch.number;
+        if needs {
+            self.defined_epoch.store(epoch.number, Ordering::Relaxed);
+        }
         needs
     }
 
-    /// Takes a definition back that did not reach the WAL.
+    /// Takes a definition back that did not reach the WAL. The caller holds the commit lock.
     pub fn forget_definition(&self) {
-        self.data.lock().defined_epoch = 0;
+        self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
     /// What a flush of everything before `epoch` has to write.

@@ -61,11 +61,11 @@ impl<'a> Line<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Lines<'a> {
-    body: &'a [u8],
-    offset: usize,
-    number: usize,
-    precision: Precision,
-    limits: LineLimits,
+    pub(super) body: &'a [u8],
+    pub(super) offset: usize,
+    pub(super) number: usize,
+    pub(super) precision: Precision,
+    pub(super) limits: LineLimits,
 }
 
 impl<'a> Lines<'a> {
@@ -81,15 +81,10 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl<'a> Lines<'a> {
-    /// The next line. `is_known` is asked once for what may be a series key; where it answers
-    /// that these very bytes have been a line's [`Line::series_key`] before, under the same
-    /// limits, they are not checked again. It is not asked where the key has escapes.
-    #[inline]
-    pub fn next_with(
-        &mut self,
-        mut is_known: impl FnMut(&'a [u8]) -> bool,
-    ) -> Option<Result<Line<'a>, LineError>> {
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<Line<'a>, LineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
             let rest = self.body.get(self.offset..).filter(|rest| !rest.is_empty())?;
             let break_at = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
@@ -101,10 +96,9 @@ impl<'a> Lines<'a> {
                 self.number += 1;
                 continue;
             }
-            let known_end = plain_key_end(row, first).filter(|&end| is_known(&row[first..end]));
             let mut parser = Parser { rest, line: row, break_at, limits: &self.limits };
             let mut slots = Slots::new();
-            let parsed = parser.parse(first, known_end, self.precision, &mut slots);
+            let parsed = parser.parse(first, self.precision, &mut slots);
             let (line, line_end) = (parser.line, parser.break_at);
             self.offset += line_end + 1;
             self.number += 1;
@@ -121,24 +115,9 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = Result<Line<'a>, LineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_with(|_| false)
-    }
-}
-
-/// Where the series that begins at `first` ends, if it is a good one without escapes.
-#[inline]
-fn plain_key_end(row: &[u8], first: usize) -> Option<usize> {
-    let end = first + memchr::memchr2(b' ', b'\\', &row[first..])?;
-    (row[end] == b' ').then_some(end)
-}
-
 /// A row without the carriage return of its line end.
 #[inline]
-fn without_return(row: &[u8]) -> &[u8] {
+pub(super) fn without_return(row: &[u8]) -> &[u8] {
     match row {
         [before @ .., b'\r'] => before,
         _ => row,
@@ -158,19 +137,17 @@ struct Parser<'a, 'l> {
 
 impl Parser<'_, '_> {
     /// Checks the line, puts its fields into `slots` and answers where the series ends, and
-    /// the timestamp. A series that is known to be good ends at `known_end`.
+    /// the timestamp.
     #[inline]
     fn parse(
         &mut self,
         first: usize,
-        known_end: Option<usize>,
         precision: Precision,
         slots: &mut Slots,
     ) -> Result<(usize, Option<i64>), Box<Fault>> {
         self.check_length(0)?;
-        let checked = known_end.unwrap_or(0);
-        check_utf8(&self.line[checked..], checked)?;
-        let key_end = known_end.map_or_else(|| check(self.line, first, self.limits), Ok)?;
+        check_utf8(self.line, 0)?;
+        let key_end = check(self.line, first, self.limits)?;
         let fields_end = self.fields(skip_blanks(self.line, key_end), slots)?;
         let timestamp = timestamp::parse(self.line, fields_end, precision)?;
         Ok((key_end, timestamp))
