@@ -145,7 +145,7 @@ impl Parts {
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
         self.head.find_or_admit(labels, |count| {
-            // What the head has met the limit of labels.
+            // What the head has met this limit.
             self.check_count(labels)?;
             self.admit(labels, count).inspect_err(|_| Counters::add(&self.counters.refused, 1))?;
             Counters::add(&self.counters.series_created, 1);

@@ -60,6 +60,7 @@ const _: () = assert!(size_of::<Entry>() == 32);
 pub struct LineContext {
     extra_labels: Vec<(String, String)>,
     naming: Naming,
+    /// A known key is not checked again, so it met these.
     limits: LineLimits,
     hashers: [RandomState; 2],
     entries: RwLock<HashTable<Entry>>,
@@ -94,10 +95,10 @@ impl LineCache {
         &self,
         extra_labels: &[(String, String)],
         naming: &Naming,
-        limits: LineLimits,
+        limits: &LineLimits,
     ) -> Arc<LineContext> {
         let is_it = |c: &&Arc<LineContext>| {
-            c.extra_labels == extra_labels && c.naming == *naming && c.limits == limits
+            c.extra_labels == extra_labels && c.naming == *naming && c.limits == *limits
         };
         if let Some(context) = self.contexts.read().iter().find(is_it) {
             return context.clone();
@@ -112,7 +113,7 @@ impl LineCache {
         let context = Arc::new(LineContext {
             extra_labels: extra_labels.to_vec(),
             naming: *naming,
-            limits,
+            limits: *limits,
             hashers: [RandomState::new(), RandomState::new()],
             entries: RwLock::default(),
             fields: RwLock::default(),
@@ -183,10 +184,15 @@ impl LineContext {
         LineKey(first.hash_one(series_key), second.hash_one(series_key))
     }
 
-    /// Where a key leads.
+    /// What `look` makes of where a key leads.
     #[inline]
+    pub fn look<T>(&self, key: LineKey, look: impl FnOnce(&Known) -> T) -> Option<T> {
+        self.entries.read().find(key.0, |entry| entry.key == key).map(|entry| look(&entry.known))
+    }
+
+    /// Where a key leads.
     pub fn get(&self, key: LineKey) -> Option<Known> {
-        self.entries.read().find(key.0, |entry| entry.key == key).map(|entry| entry.known.clone())
+        self.look(key, Known::clone)
     }
 
     /// The names that [`Known::Single`] has numbers of: at least those of all keys that were
@@ -230,7 +236,7 @@ mod tests {
 
     fn context(cache: &LineCache, database: &str) -> Arc<LineContext> {
         let extra = [("db".to_owned(), database.to_owned())];
-        cache.context(&extra, &Naming::MeasurementField, LineLimits::default())
+        cache.context(&extra, &Naming::MeasurementField, &LineLimits::default())
     }
 
     #[test]
@@ -239,7 +245,7 @@ mod tests {
         let (a, b) = (context(&cache, "a"), context(&cache, "b"));
         assert!(Arc::ptr_eq(&a, &context(&cache, "a")));
         let strict = LineLimits { tags: 1, ..LineLimits::default() };
-        let c = cache.context(&[("db".to_owned(), "a".to_owned())], &Naming::MeasurementField, strict);
+        let c = cache.context(&[("db".to_owned(), "a".to_owned())], &Naming::MeasurementField, &strict);
         cache.insert(&a, a.key(b"cpu,host=a"), Known::Single(series(7), 0));
         assert!(matches!(a.get(a.key(b"cpu,host=a")), Some(Known::Single(series, 0)) if series.id.0 == 7));
         assert!(b.get(b.key(b"cpu,host=a")).is_none() && c.get(c.key(b"cpu,host=a")).is_none());

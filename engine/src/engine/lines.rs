@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
+use crate::head::batch::Target;
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, Timestamp, Value};
@@ -86,7 +87,7 @@ impl Engine {
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
-        let context = parts.line_cache.context(&options.extra_labels, &options.naming, limits);
+        let context = parts.line_cache.context(&options.extra_labels, &options.naming, &limits);
         let mut writer = LineWriter {
             parts,
             fields: context.fields(),
@@ -100,13 +101,13 @@ impl Engine {
         let mut seq = 0;
         let mut lines = Lines::new(body, options.precision, limits);
         loop {
-            match writer.add_known(&mut lines) {
-                Ok(()) => {}
-                Err(found) => match lines.next().map(|line| line.and_then(|line| writer.add(&line, found))) {
+            let peeked = lines.peek_series().map(|key| (key, writer.context.key(key)));
+            if !peeked.is_some_and(|(key, hashed)| writer.add_known(&mut lines, key, hashed)) {
+                match lines.next().map(|line| line.and_then(|line| writer.add(&line, peeked))) {
                     Some(Ok(())) => {}
                     Some(Err(error)) => writer.report.refuse(error),
                     None => break,
-                },
+                }
             }
             writer.report.lines_total += 1;
             if writer.resolved.samples() >= PIECE_SAMPLES {
@@ -134,13 +135,6 @@ struct LineWriter<'p> {
     report: LineReport,
 }
 
-/// What was looked up for a key.
-struct Found<'b> {
-    series_key: &'b [u8],
-    key: LineKey,
-    known: Option<Known>,
-}
-
 /// Stands for a string field among the indexes.
 const TEXT: u32 = u32::MAX;
 
@@ -153,79 +147,53 @@ impl LineWriter<'_> {
         seq
     }
 
-    /// Adds the next line the short way, if it can go it: nearly all do. Else tells what was
-    /// found for its key on the way.
+    /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly
+    /// all do.
     #[inline]
-    fn add_known<'b>(&mut self, lines: &mut Lines<'b>) -> std::result::Result<(), Option<Found<'b>>> {
-        let Some(series_key) = lines.peek_series() else { return Err(None) };
-        let key = self.context.key(series_key);
-        let known = self.context.get(key);
-        let is_added = match &known {
-            Some(Known::Group(series)) => self.add_row(lines, series_key, series),
-            Some(Known::Single(series, number)) => self.add_single(lines, series_key, series, *number),
-            None => false,
-        };
-        if is_added { Ok(()) } else { Err(Some(Found { series_key, key, known })) }
-    }
-
-    #[inline]
-    fn add_row(&mut self, lines: &mut Lines<'_>, series_key: &[u8], series: &LineSeries) -> bool {
-        let (default, horizon) = (self.default_timestamp, self.horizon);
-        self.resolved.fill_row(&series.group, |values| {
-            let push = |value| values.extend(sample_value(&value));
-            let known = lines.read_known(series_key, &series.fields, push)?;
-            let timestamp = known.timestamp.unwrap_or(default);
-            // The long way tells what is too old.
-            (timestamp > horizon).then(|| {
-                lines.take_known(known);
-                timestamp
+    fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
+        let LineWriter { context, fields: names, resolved, default_timestamp, horizon, .. } = self;
+        let found = context.look(hashed, |known| {
+            let (group, fields) = match known {
+                Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
+                Known::Single(series, number) => {
+                    if names.len() <= *number as usize {
+                        *names = context.fields();
+                    }
+                    (Target::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
+                }
+            };
+            resolved.fill_row(group, |values| {
+                let push = |value| values.extend(sample_value(&value));
+                let known = lines.read_known(key, fields, push)?;
+                let timestamp = known.timestamp.unwrap_or(*default_timestamp);
+                // The long way tells what is too old.
+                (timestamp > *horizon).then(|| {
+                    lines.take_known(known);
+                    timestamp
+                })
             })
-        })
+        });
+        found.unwrap_or(false)
     }
 
-    fn add_single(
+    /// Adds a line that was checked; `peeked` is what was looked up before.
+    fn add(
         &mut self,
-        lines: &mut Lines<'_>,
-        series_key: &[u8],
-        series: &Arc<HeadSeries>,
-        number: u32,
-    ) -> bool {
-        self.learn_names_up_to(number);
-        let field = std::slice::from_ref(&self.fields[number as usize]);
-        let mut value = None;
-        let known = lines.read_known(series_key, field, |read| value = sample_value(&read));
-        let (Some(known), Some(value)) = (known, value) else { return false };
-        let timestamp = known.timestamp.unwrap_or(self.default_timestamp);
-        if timestamp <= self.horizon {
-            return false;
-        }
-        lines.take_known(known);
-        self.resolved.push(series.clone(), timestamp, 0, value);
-        true
-    }
-
-    fn learn_names_up_to(&mut self, number: u32) {
-        if self.fields.len() <= number as usize {
-            self.fields = self.context.fields();
-        }
-    }
-
-    /// Adds a line; `found` is what was looked up for what may be its key.
-    fn add(&mut self, line: &Line<'_>, found: Option<Found<'_>>) -> std::result::Result<(), LineError> {
+        line: &Line<'_>,
+        peeked: Option<(&[u8], LineKey)>,
+    ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         if timestamp <= self.horizon {
             Counters::add(&self.parts.counters.too_old, 1);
             let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let (key, known) = match found.filter(|found| found.series_key == line.series_key) {
-            Some(found) => (found.key, found.known),
-            None => {
-                let key = self.context.key(line.series_key);
-                (key, self.context.get(key))
-            }
+        let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
+        let key = match peeked {
+            Some((key, hashed)) if is_peeked(key) => hashed,
+            _ => self.context.key(line.series_key),
         };
-        let known = match known {
+        let known = match self.context.get(key) {
             Some(known) if self.locate(line, &known) => known,
             known => self.learn(line, key, known)?,
         };
@@ -253,7 +221,9 @@ impl LineWriter<'_> {
         match known {
             Known::Group(series) => self.locate_in_group(line, series),
             Known::Single(_, number) => {
-                self.learn_names_up_to(*number);
+                if self.fields.len() <= *number as usize {
+                    self.fields = self.context.fields();
+                }
                 let mut fields = line.fields();
                 matches!((fields.next(), fields.next()), (Some((key, value)), None)
                     if *self.fields[*number as usize] == *key && !matches!(value, FieldValue::Text(_)))

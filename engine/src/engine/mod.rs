@@ -25,6 +25,7 @@ mod notes;
 mod open;
 mod remote;
 mod remote_cache;
+mod replay;
 mod report;
 mod verify;
 

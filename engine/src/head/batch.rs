@@ -127,6 +127,13 @@ pub enum Target {
     Group(SeriesGroup, u32),
 }
 
+impl From<&SeriesGroup> for Target {
+    /// The series of a group, from the first on.
+    fn from(group: &SeriesGroup) -> Target {
+        Target::Group(group.clone(), 0)
+    }
+}
+
 /// Values of one instant.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -218,19 +225,19 @@ impl Resolved {
         self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
     }
 
-    /// Begins a row for the first series of `group`, one for each value that `fill` adds; takes all back if it gives
+    /// Begins a row for the first series of `target`, one for each value that `fill` adds; takes all back if it gives
     /// no timestamp. Tells whether there is a row.
     #[inline]
     pub fn fill_row(
         &mut self,
-        group: &SeriesGroup,
+        target: Target,
         fill: impl FnOnce(&mut Vec<Value>) -> Option<Timestamp>,
     ) -> bool {
         let before = self.values.len();
         match fill(&mut self.values) {
             Some(timestamp) => {
                 let count = (self.values.len() - before) as u32;
-                self.rows.push(Row { target: Target::Group(group.clone(), 0), timestamp, count });
+                self.rows.push(Row { target, timestamp, count });
                 true
             }
             None => {

@@ -33,13 +33,14 @@ pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
+use crate::head::postings::HeadPostings;
 use crate::head::registry::Registry;
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.
-const SERIES_BYTES: u64 = 500;
+const SERIES_BYTES: u64 = 240;
 
 /// What a series takes of the memory for series.
 fn bytes_of(series: &HeadSeries) -> u64 {
@@ -126,7 +127,9 @@ impl Head {
         }
         // Ids are drawn under the lock, so postings see them in ascending order.
         let id = self.next_id.fetch_add(1, Ordering::AcqRel);
-        Ok(self.register(&mut registry, SeriesId(id), hash, labels))
+        let series = self.create(SeriesId(id), hash, labels);
+        registry.insert(series.clone());
+        Ok(series)
     }
 
     /// The series of a label set; a new one if the head has none.
@@ -134,26 +137,38 @@ impl Head {
         self.find_or_admit(labels, |_| Ok(())).expect("all are admitted")
     }
 
-    /// A series that the WAL defines with its id. The id is taken over unless the head has
-    /// the label set under another one.
-    pub fn define(&self, id: SeriesId, labels: &Labels) -> Arc<HeadSeries> {
-        self.next_id.fetch_max(id.0 + 1, Ordering::AcqRel);
+    /// A series that the WAL defines with its id, and whether it is new. The id is taken over
+    /// unless the head has the label set under another one. A new series cannot be selected
+    /// before its postings are added to what [`Head::take_postings`] gave.
+    pub fn define(&self, id: SeriesId, labels: &Labels) -> (Arc<HeadSeries>, bool) {
+        self.next_id.fetch_max(id.0.saturating_add(1), Ordering::AcqRel);
         let hash = self.hash(labels);
         let mut registry = self.registry.write();
         if let Some(series) = registry.find(hash, labels) {
-            return series.clone();
+            return (series.clone(), false);
         }
         // No log that we wrote gives one id to two label sets.
         let is_free = registry.find_id(id.0).is_none();
         let id = if is_free { id } else { SeriesId(self.next_id.fetch_add(1, Ordering::AcqRel)) };
-        self.register(&mut registry, id, hash, labels)
+        let series = self.create(id, hash, labels);
+        registry.insert_unposted(series.clone());
+        (series, true)
     }
 
-    fn register(&self, registry: &mut Registry, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
+    fn create(&self, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
         let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
-        registry.insert(series.clone());
         self.series_bytes.fetch_add(bytes_of(&series), Ordering::Relaxed);
         series
+    }
+
+    /// Takes the postings out, to be given back with those of the series defined since.
+    pub fn take_postings(&self) -> HeadPostings {
+        std::mem::take(&mut self.registry.write().postings)
+    }
+
+    /// Puts the postings back.
+    pub fn set_postings(&self, postings: HeadPostings) {
+        self.registry.write().postings = postings;
     }
 
     /// Takes series out that `retire` agrees to; the caller keeps appends out meanwhile.
@@ -255,3 +270,6 @@ impl Head {
         self.series_bytes.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,9 +53,14 @@ impl Registry {
 
     /// Adds a series; neither its labels nor its id are there yet.
     pub fn insert(&mut self, series: Arc<HeadSeries>) {
+        self.postings.insert(series.id, &series.labels);
+        self.insert_unposted(series);
+    }
+
+    /// Adds a series whose postings the caller will see to.
+    pub fn insert_unposted(&mut self, series: Arc<HeadSeries>) {
         let id = series.id;
         self.by_labels.insert_unique(spread(series.hash), series.clone(), |series| spread(series.hash));
-        self.postings.insert(id, &series.labels);
         let page = self.pages.entry(id.0 / PAGE_SERIES).or_insert_with(Page::new);
         page.taken += 1;
         page.slots[(id.0 % PAGE_SERIES) as usize] = Some(series);
