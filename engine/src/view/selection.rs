@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use crate::model::{Labels, SeriesId};
+use crate::model::{Labels, SeriesId, sort_by_labels};
 use crate::store::catalogue::Catalogue;
 use crate::view::ViewSeries;
 use crate::{Error, Result};
@@ -70,7 +70,7 @@ impl Selection {
 
     /// Sorts, and makes one of what has the same labels.
     fn join(&mut self) {
-        self.entries.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        sort_by_labels(&mut self.entries, |series| &series.labels);
         self.entries.dedup_by(|later, earlier| {
             let is_same = later.labels == earlier.labels;
             if is_same {

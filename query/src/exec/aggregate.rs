@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use barograph_engine::model::Labels;
+use barograph_engine::model::{Labels, METRIC_NAME};
 use rayon::prelude::*;
 
-use super::labels::{only, sorted_names, without};
+use super::labels::sorted_names;
 use super::steps::Steps;
 use super::{Evaluator, mixed, rank, standing};
 use crate::error::QueryError;
@@ -41,31 +41,50 @@ pub(super) struct Groups {
 impl Groups {
     /// Groups `vector`; groups are in the order of their first member.
     pub fn of(vector: &Vector, grouping: &Grouping) -> Groups {
-        let key: Box<dyn Fn(&Labels) -> Labels> = match grouping {
-            Grouping::None => Box::new(|_| Labels::empty()),
+        let mut groups = Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() };
+        let keep: Box<dyn Fn(&[u8]) -> bool> = match grouping {
+            Grouping::None => {
+                if !vector.is_empty() {
+                    groups.add(Labels::empty());
+                    groups.drop_name[0] = vector.iter().any(|series| series.drop_name);
+                    groups.members[0] = (0..vector.len()).collect();
+                }
+                return groups;
+            }
             Grouping::By(names) => {
                 let names = sorted_names(names);
-                Box::new(move |l| only(l, &names))
+                Box::new(move |name| is_among(name, &names))
             }
             Grouping::Without(names) => {
                 let names = sorted_names(names);
-                Box::new(move |l| without(l, &names))
+                Box::new(move |name| name != METRIC_NAME.as_bytes() && !is_among(name, &names))
             }
         };
-        let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut groups = Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() };
+        // Members are many, groups few: a member's labels are looked up before they are made.
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut kept = Vec::new();
         for (i, series) in vector.iter().enumerate() {
-            let labels = key(&series.labels);
-            let place = *places.entry(labels).or_insert_with_key(|labels| {
-                groups.labels.push(labels.clone());
-                groups.drop_name.push(false);
-                groups.members.push(Vec::new());
-                groups.labels.len() - 1
-            });
+            kept.clear();
+            series.labels.copy_kept(&keep, &mut kept);
+            let place = match places.get(&kept) {
+                Some(place) => *place,
+                None => {
+                    places.insert(kept.clone(), groups.labels.len());
+                    groups.add(series.labels.without(|name| !keep(name.as_bytes())))
+                }
+            };
             groups.drop_name[place] |= series.drop_name;
             groups.members[place].push(i);
         }
         groups
+    }
+
+    /// One more group; its place.
+    fn add(&mut self, labels: Labels) -> usize {
+        self.labels.push(labels);
+        self.drop_name.push(false);
+        self.members.push(Vec::new());
+        self.labels.len() - 1
     }
 
     /// What the groups' labels and one column for each will hold.
@@ -74,6 +93,10 @@ impl Groups {
         let slots = self.labels.len() as u64 * steps.count as u64;
         labels + Held { samples: slots, bytes: slots * size_of::<f64>() as u64 }
     }
+}
+
+fn is_among(name: &[u8], sorted: &[String]) -> bool {
+    sorted.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }
 
 /// Evaluates an aggregation at all steps.
@@ -256,8 +279,11 @@ fn count(vector: &Vector, groups: &Groups, steps: Steps, op: AggregateOp) -> Vec
         let mut counts = vec![0u64; steps.count];
         for &m in members {
             let points = &vector[m].points;
-            for (i, c) in counts.iter_mut().enumerate() {
-                *c += u64::from(points.has(i));
+            for (count, &v) in counts.iter_mut().zip(&points.floats) {
+                *count += u64::from(!is_absent(v));
+            }
+            for (count, histogram) in counts.iter_mut().zip(points.histograms.iter().flatten()) {
+                *count += u64::from(histogram.is_some());
             }
         }
         let value = |c: u64| match (c, op) {

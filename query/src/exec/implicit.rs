@@ -10,12 +10,13 @@
 use barograph_engine::model::{Samples, TimeRange};
 
 use super::steps::{NS_PER_MS, Steps, ms_to_ns};
-use super::{Context, Evaluator, selector};
+use super::{Context, Evaluator, reading};
 use crate::error::QueryError;
 use crate::plan::Selection;
 use crate::source::SeriesRef;
 use crate::syntax;
 use crate::syntax::span::Span;
+use crate::usage::Held;
 
 /// How many intervals a window holds at least.
 const INTERVALS_MIN: i64 = 4;
@@ -72,11 +73,11 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
     let apart = refs.len().div_ceil(SERIES_MAX).max(1);
     let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
     let (mut usual, mut rough) = (None, None);
-    let mut samples = Samples::default();
+    let mut reader = ctx.source.reader();
+    let (mut samples, mut held) = (Samples::default(), Held::default());
     for series in &chosen {
-        let held = selector::read(ctx, series, range, &mut samples)?;
-        ctx.budget.count_read(held.samples);
-        ctx.budget.release(held);
+        reading::read(ctx, &mut *reader, series, range, &mut samples, &mut held)?;
+        ctx.budget.count_read(samples.len() as u64);
         let times = &samples.timestamps[samples.timestamps.len().saturating_sub(SAMPLES_MAX)..];
         let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
@@ -86,5 +87,6 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
         let seen = if enough { &mut usual } else { &mut rough };
         *seen = Some(seen.map_or(median, |known: i64| known.max(median)));
     }
+    ctx.budget.release(held);
     Ok(usual.or(rough))
 }

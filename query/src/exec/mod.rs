@@ -47,6 +47,7 @@ mod operators;
 mod parallel;
 mod range;
 mod rank;
+mod reading;
 mod relabel;
 mod selector;
 mod sets;

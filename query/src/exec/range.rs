@@ -2,11 +2,12 @@
 //! its windows. Raw samples are dropped as soon as their windows are done.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
+use smallvec::{SmallVec, smallvec};
 
 use super::annotations::note_flags;
 use super::steps::ms_to_ns;
 use super::window::{Windows, slide};
-use super::{Context, Evaluator, parallel, selector};
+use super::{Context, Evaluator, parallel, reading, selector};
 use crate::error::QueryError;
 use crate::exec::steps::Steps;
 use crate::functions::counter::{self, ChangeKind, Resets};
@@ -20,7 +21,6 @@ use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Points, Series, Vector, labels_held};
-use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
 
 /// A range function about to run: what every series needs.
@@ -38,7 +38,7 @@ struct Done {
     labels: Labels,
     drop_name: bool,
     /// One, or several where the function gives several for one series.
-    columns: Vec<Points>,
+    columns: SmallVec<[Points; 1]>,
     flags: Flags,
 }
 
@@ -155,15 +155,12 @@ fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Resu
     }
     let range = TimeRange::new(from, to);
     let refs = selector::select(job.ctx, selection, range)?;
-    parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
-        let held = selector::read(job.ctx, &series, range, samples)?;
+    reading::each(job.ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
         if selection.infer_hints {
             columns.infer_hints();
         }
-        let done = one_series(job, columns, series.labels, !keep_name)?;
-        job.ctx.budget.release(held);
-        Ok(done)
+        one_series(job, columns, labels, !keep_name)
     })
 }
 
@@ -190,8 +187,8 @@ fn one_series(
     }
     let mut flags = Flags::default();
     let columns = match job.id {
-        FunctionId::QuantilesOverTime => quantiles(job, columns, &mut flags)?,
-        _ => vec![run(job, columns, &mut flags)?],
+        FunctionId::QuantilesOverTime => quantiles(job, columns, &mut flags)?.into(),
+        _ => smallvec![run(job, columns, &mut flags)?],
     };
     if flags.is_empty() && !columns.iter().any(Points::any) {
         return Ok(None);
@@ -238,12 +235,18 @@ fn finish(
                 );
             }
         }
-        for (index, points) in columns.into_iter().enumerate().filter(|(_, points)| points.any()) {
-            let labels = match naming {
-                Some((label, values)) => labels.to_builder().set(label, &values[index]).build(),
-                None => labels.clone(),
-            };
-            vector.push(Series { labels, drop_name, points });
+        let mut present = columns.into_iter().enumerate().filter(|(_, points)| points.any());
+        match naming {
+            Some((label, values)) => vector.extend(present.map(|(index, points)| {
+                let labels = labels.to_builder().set(label, &values[index]).build();
+                Series { labels, drop_name, points }
+            })),
+            // Without such a label there is one column.
+            None => {
+                if let Some((_, points)) = present.next() {
+                    vector.push(Series { labels, drop_name, points });
+                }
+            }
         }
     }
     vector

@@ -46,7 +46,9 @@ pub(super) fn slide(
     let (times, histogram_times) = (&columns.times[..], &columns.histogram_times[..]);
     let (mut lo, mut hi, mut histogram_lo, mut histogram_hi) = (0, 0, 0, 0);
     let (mut work, mut read) = (0, 0);
-    for step in 0..windows.steps.count {
+    let first = times.first().into_iter().chain(histogram_times.first()).min();
+    let Some(&first) = first else { return Ok(()) };
+    for step in windows.steps.first_where(|step| windows.bounds(step).1 >= first)..windows.steps.count {
         let (start, end) = windows.bounds(step);
         lo = advance(times, lo, start);
         hi = advance(times, hi, end);
@@ -56,6 +58,10 @@ pub(super) fn slide(
         }
         let inside = hi - lo + histogram_hi - histogram_lo;
         if inside == 0 {
+            // Windows never move back: behind the last sample all are empty.
+            if lo == times.len() && histogram_lo == histogram_times.len() {
+                break;
+            }
             continue;
         }
         let time_ms = windows.steps.at(step);

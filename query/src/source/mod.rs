@@ -19,6 +19,28 @@ pub struct SeriesRef {
     pub labels: Labels,
     /// Meaningful only to the source that handed it out.
     pub handle: u64,
+    /// Where the source has it: many series are read fastest in ascending order of places.
+    pub place: u64,
+}
+
+/// Reads series of a source, one after the other, and keeps for the next what it needed for
+/// the last.
+pub trait SeriesReader {
+    /// As [`SeriesSource::read`], but that `out` comes in with anything.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+}
+
+/// Asks the source for each series.
+struct OneByOne<'s, S: ?Sized>(&'s S);
+
+impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
+    fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        out.clear();
+        self.0.read(series, range, out)
+    }
 }
 
 /// What a selection would read, roughly.
@@ -77,6 +99,11 @@ pub trait SeriesSource: Sync {
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// A reader of many series. Several may be at work at once, each on series of its own.
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(OneByOne(self))
+    }
 
     /// What a selection of these series in `range` would read, from the index and the catalogue
     /// alone: no chunk is touched. `None` if the source cannot tell.
