@@ -170,7 +170,9 @@ impl Database {
     ) -> std::result::Result<(), QueryError> {
         let source = EngineSource::new(self.engine.view());
         let (mut reader, mut samples) = (source.reader(), Samples::default());
-        for series in source.select(matchers, range, series_max)? {
+        let mut selected = source.select(matchers, range, series_max)?;
+        selected.sort_unstable_by_key(|series| series.rank);
+        for series in selected {
             reader.read(&series, range, &mut samples)?;
             if !samples.is_empty() && !visit(&series.labels, &samples) {
                 break;

@@ -17,18 +17,34 @@ use crate::model::labels::{common_prefix, compare, read_part};
 /// Runs of fewer sets are sorted by comparing.
 const RUN_MIN: usize = 24;
 
-/// Sorts `items` by their labels. Items with equal labels stand side by side, in any order.
-pub fn sort_by_labels<T>(items: &mut [T], labels: impl Fn(&T) -> &Labels) {
-    let mut entries: Vec<Entry<'_>> = (0u32..)
-        .zip(items.iter())
+/// Where items stand in the order of their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelOrder {
+    /// At each place the index of the item that belongs there; equal ones stand side by side.
+    pub order: Vec<u32>,
+    /// Whether no two items can have the same labels.
+    pub is_strict: bool,
+}
+
+/// Finds the order of `items` by their labels.
+///
+/// # Panics
+/// Beyond `u32::MAX` items.
+pub fn label_order<T>(items: &[T], labels: impl Fn(&T) -> &Labels) -> LabelOrder {
+    let count = u32::try_from(items.len()).expect("items are counted in 32 bits");
+    let mut entries: Vec<Entry<'_>> = (0..count)
+        .zip(items)
         .map(|(at, item)| Entry { key: 0, at, bytes: labels(item).as_bytes() })
         .collect();
-    if entries.is_sorted_by(|a, b| compare(a.bytes, b.bytes).is_le()) {
-        return;
-    }
-    sort(&mut entries);
-    let order: Vec<u32> = entries.into_iter().map(|entry| entry.at).collect();
-    arrange(items, order);
+    let is_sorted = entries.is_sorted_by(|a, b| compare(a.bytes, b.bytes).is_lt());
+    let is_strict = is_sorted || sort(&mut entries);
+    LabelOrder { order: entries.into_iter().map(|entry| entry.at).collect(), is_strict }
+}
+
+/// Sorts `items` by their labels. Items with equal labels stand side by side, in any order.
+pub fn sort_by_labels<T>(items: &mut [T], labels: impl Fn(&T) -> &Labels) {
+    let found = label_order(items, labels);
+    arrange(items, found.order);
 }
 
 /// A set on its way.
@@ -47,19 +63,28 @@ struct Place {
     skip: usize,
 }
 
-fn sort(entries: &mut [Entry<'_>]) {
+/// Sorts; whether no two are equal.
+fn sort(entries: &mut [Entry<'_>]) -> bool {
+    let mut is_strict = true;
     let mut runs = vec![(0..entries.len(), Place { part: 0, skip: 0 })];
     while let Some((range, from)) = runs.pop() {
         let run = &mut entries[range.clone()];
         if run.len() < RUN_MIN {
-            run.sort_unstable_by(|a, b| compare(&a.bytes[from.part..], &b.bytes[from.part..]));
+            let compare =
+                |a: &Entry<'_>, b: &Entry<'_>| compare(&a.bytes[from.part..], &b.bytes[from.part..]);
+            run.sort_unstable_by(compare);
+            is_strict &= run.is_sorted_by(|a, b| compare(a, b).is_lt());
             continue;
         }
-        let Some(place) = first_difference(run, from.part) else { continue };
+        let Some(place) = first_difference(run, from.part) else {
+            is_strict = false;
+            continue;
+        };
         for entry in run.iter_mut() {
             entry.key = key(entry.bytes, place);
         }
-        run.sort_unstable_by_key(|entry| entry.key);
+        // Sets that were made one after the other stay so: they are close in memory.
+        run.sort_unstable_by_key(|entry| (entry.key, entry.at));
         let mut start = range.start;
         for equal in run.chunk_by(|a, b| a.key == b.key) {
             let end = start + equal.len();
@@ -69,6 +94,7 @@ fn sort(entries: &mut [Entry<'_>]) {
             start = end;
         }
     }
+    is_strict
 }
 
 /// Where the sets of a run are not all alike any more; `None` if all are equal. They are alike
@@ -154,6 +180,10 @@ mod tests {
         sets
     }
 
+    fn is_strict(sets: &[Labels]) -> bool {
+        label_order(sets, |labels| labels).is_strict
+    }
+
     fn pods(count: u32) -> Vec<Labels> {
         let pod = |i: u32| {
             let h = i.wrapping_mul(0x9e37_79b9);
@@ -168,9 +198,13 @@ mod tests {
     fn many_sets_that_begin_alike() {
         let mut expected = pods(5000);
         let found = sorted(expected.clone());
+        assert!(is_strict(&expected));
         expected.sort();
         assert_eq!(found, expected);
         assert_eq!(sorted(expected.clone()), expected);
+        assert!(is_strict(&expected));
+        expected.push(expected[77].clone());
+        assert!(!is_strict(&expected) && !is_strict(&[&expected[..9], &expected[..9]].concat()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod time;
 pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::{PartitionId, SeriesId};
-pub use label_order::sort_by_labels;
+pub use label_order::{LabelOrder, label_order, sort_by_labels};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

@@ -114,9 +114,25 @@ impl<'e> View<'e> {
     /// The series that meet all matchers and may have samples in `range`, sorted by labels.
     ///
     /// # Errors
+    /// As [`View::gather`].
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
+        let mut found = self.gather(matchers, range, series_max)?;
+        found.sort_unstable_by_key(|series| series.rank);
+        Ok(found)
+    }
+
+    /// As [`View::select`], but in the order in which a [`SeriesReader`] is fastest: what the
+    /// store keeps side by side follows each other.
+    ///
+    /// # Errors
     /// [`Error::Limit`] when more than `series_max` match, or when more bytes would be kept than
     /// [`View::limit_kept_bytes`] allows; or the store could not be read.
-    pub fn select(
+    pub fn gather(
         &self,
         matchers: &[Matcher],
         range: TimeRange,

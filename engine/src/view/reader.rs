@@ -14,8 +14,8 @@ use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::walk::Walks;
 use crate::view::{View, ViewSeries};
 
-/// Reads series of a view. Fastest in ascending order of [`ViewSeries::place`]: what the
-/// store keeps side by side is then read in one pass.
+/// Reads series of a view. Fastest in the order of [`View::gather`]: what the store keeps
+/// side by side is then read in one pass.
 pub struct SeriesReader<'v, 'e> {
     view: &'v View<'e>,
     walks: Option<PooledWalks<'e>>,

@@ -20,6 +20,8 @@ const BEFORE_NS: [i64; 3] = [600 * 1_000_000_000, 4 * 3_600 * 1_000_000_000, i64
 pub struct ViewSeries {
     /// Its identity.
     pub labels: Labels,
+    /// Its place in the selection's order of labels.
+    pub rank: u32,
     pub(super) head: Option<Arc<HeadCopy>>,
     pub(super) catalogue: Arc<Catalogue>,
     /// Ascending by partition.
@@ -28,7 +30,7 @@ pub struct ViewSeries {
 
 impl ViewSeries {
     pub(super) fn new(labels: Labels, catalogue: Arc<Catalogue>) -> Self {
-        ViewSeries { labels, head: None, catalogue, ids: SmallVec::new() }
+        ViewSeries { labels, rank: 0, head: None, catalogue, ids: SmallVec::new() }
     }
 
     /// Where the store has it: what is close together there has close places.
@@ -72,6 +74,7 @@ impl View<'_> {
             let range = TimeRange::new(at.saturating_sub(back_ns), at);
             let around = ViewSeries {
                 labels: series.labels.clone(),
+                rank: series.rank,
                 head: self.head.find(&series.labels).map(|s| Arc::new(s.copy(range))),
                 catalogue: series.catalogue.clone(),
                 ids: ids.into(),

@@ -69,7 +69,8 @@ fn learn(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Result<Optio
 
 fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Result<Option<i64>, QueryError> {
     ctx.budget.check()?;
-    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    let mut refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    refs.sort_unstable_by_key(|series| series.rank);
     let apart = refs.len().div_ceil(SERIES_MAX).max(1);
     let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
     let (mut usual, mut rough) = (None, None);

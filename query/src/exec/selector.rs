@@ -60,6 +60,13 @@ pub(super) fn evaluate(
     }
 }
 
+/// What all steps of an instant selector look at; there is at least one step.
+pub(super) fn hull(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
+    let first = steps.reference_ns(0, selection.shift);
+    let last = steps.reference_ns(steps.count - 1, selection.shift);
+    TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last)
+}
+
 /// Evaluates an instant selector at all steps. Series without any value are left out.
 pub(super) fn instant(
     ctx: &Context<'_>,
@@ -70,9 +77,7 @@ pub(super) fn instant(
     if steps.count == 0 {
         return Ok(Vec::new());
     }
-    let first = steps.reference_ns(0, selection.shift);
-    let last = steps.reference_ns(steps.count - 1, selection.shift);
-    let range = TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last);
+    let range = hull(ctx, selection, steps);
     let refs = select(ctx, selection, range)?;
     reading::each(ctx, refs, range, |(): &mut (), samples: &mut Samples, labels| {
         if selection.infer_hints {
@@ -87,7 +92,7 @@ pub(super) fn instant(
 }
 
 /// Gives every histogram a hint whose writer gave none.
-fn infer_hints(samples: &mut Samples) {
+pub(super) fn infer_hints(samples: &mut Samples) {
     for i in (1..samples.histograms.len()).rev() {
         let hinted = with_hint(&samples.histograms[i].1, &samples.histograms[i - 1].1);
         samples.histograms[i].1 = hinted;
@@ -95,7 +100,7 @@ fn infer_hints(samples: &mut Samples) {
 }
 
 /// The newest sample at each step, `None` if there is none at any.
-fn newest(
+pub(super) fn newest(
     ctx: &Context<'_>,
     samples: &Samples,
     selection: &Selection,

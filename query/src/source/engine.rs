@@ -110,7 +110,7 @@ impl SeriesSource for EngineSource<'_> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
-        let found = self.view.select(matchers, range, series_max).map_err(|e| match e {
+        let found = self.view.gather(matchers, range, series_max).map_err(|e| match e {
             Error::Limit(_) if self.view.kept_bytes() > self.kept_max => {
                 SourceError::Memory { limit: self.kept_max }
             }
@@ -122,11 +122,7 @@ impl SeriesSource for EngineSource<'_> {
         let refs = found
             .iter()
             .zip(first..)
-            .map(|(series, handle)| SeriesRef {
-                labels: series.labels.clone(),
-                handle,
-                place: series.place(),
-            })
+            .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle, rank: series.rank })
             .collect();
         selected.push(Arc::new(found));
         Ok(refs)

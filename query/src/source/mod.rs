@@ -19,8 +19,8 @@ pub struct SeriesRef {
     pub labels: Labels,
     /// Meaningful only to the source that handed it out.
     pub handle: u64,
-    /// Where the source has it: many series are read fastest in ascending order of places.
-    pub place: u64,
+    /// Its place among the selected series in ascending order of labels, from 0 without gaps.
+    pub rank: u32,
 }
 
 /// Reads series of a source, one after the other, and keeps for the next what it needed for
@@ -79,8 +79,8 @@ pub enum SourceError {
 
 /// A consistent read of storage. One query uses one source from beginning to end.
 pub trait SeriesSource: Sync {
-    /// The series that meet all matchers and may have samples in `range`, in ascending
-    /// order of labels. A series without samples there may be included.
+    /// The series that meet all matchers and may have samples in `range`, in the order in
+    /// which the source reads them fastest. A series without samples there may be included.
     ///
     /// # Errors
     /// [`SourceError::TooManySeries`] when more than `series_max` match.
