@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::Result;
 use crate::chunk::Run;
 use crate::head::Unflushed;
-use crate::model::TimeRange;
+use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::walk::Walks;
 use crate::view::{View, ViewSeries};
@@ -102,12 +102,13 @@ impl SeriesReader<'_, '_> {
             if series.ids[..at].iter().any(|id| id.0 == partition) {
                 continue;
             }
+            let (start, _) = partition.bounds(series.catalogue.root.partition_width_ns);
             for generation in generations_of(&series.catalogue.generations, partition) {
                 if !range.overlaps(generation.record.first, generation.record.last) {
                     continue;
                 }
                 for &(_, id) in series.ids[at..].iter().filter(|id| id.0 == partition) {
-                    let run = parts.next();
+                    let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
                     self.chunks += walks.read(generation, id, range, run)?;
                     hide(run, hiding, applied(generation));
                 }
@@ -146,6 +147,12 @@ impl Parts<'_> {
             self.rest.push(Run::default());
         }
         self.rest.last_mut().expect("pushed above")
+    }
+
+    /// The run for a part that has no sample before `start`.
+    fn next_from(&mut self, start: Timestamp) -> &mut Run {
+        let goes_on = self.rest.is_empty() && self.first.timestamps.last().is_none_or(|&last| last < start);
+        if goes_on { self.first } else { self.next() }
     }
 
     fn add_unflushed(&mut self, unflushed: &Unflushed, range: TimeRange, hiding: &Hiding<'_>) {

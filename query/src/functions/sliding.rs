@@ -91,12 +91,26 @@ impl<F: Fold> Blocks<F> {
     fn once(&mut self, w: &Window<'_>, cut: i64) -> F {
         self.cut = cut;
         let split = w.lo + w.times().partition_point(|&t| t <= cut);
-        let folded = |fold: Option<F>, i: usize| {
-            let (x, y) = self.sample(w, i);
-            Some(fold.map_or_else(|| F::one(x, y), |fold| fold.add(x, y)))
-        };
-        let end = (w.lo..split).rev().fold(None, folded);
-        let beginning = (split..w.hi).fold(None, folded);
+        let mut end = None;
+        if let Some(last) = (w.lo..split).next_back() {
+            let (x, y) = self.sample(w, last);
+            let mut fold = F::one(x, y);
+            for i in (w.lo..last).rev() {
+                let (x, y) = self.sample(w, i);
+                fold = fold.add(x, y);
+            }
+            end = Some(fold);
+        }
+        let mut beginning = None;
+        if split < w.hi {
+            let (x, y) = self.sample(w, split);
+            let mut fold = F::one(x, y);
+            for i in split + 1..w.hi {
+                let (x, y) = self.sample(w, i);
+                fold = fold.add(x, y);
+            }
+            beginning = Some(fold);
+        }
         // As if all of it lay behind: the next window has to begin anew.
         (self.first, self.ends) = (usize::MAX, Vec::new());
         merged(end, beginning)
@@ -120,6 +134,7 @@ impl<F: Fold> Blocks<F> {
         self.ends.reverse();
     }
 
+    #[inline]
     fn sample(&self, w: &Window<'_>, i: usize) -> (f64, f64) {
         (seconds(w.columns.times[i].saturating_sub(self.cut)), w.columns.values[i])
     }
@@ -148,8 +163,10 @@ impl Fold for Total {
     }
 
     #[inline]
-    fn add(self, x: f64, y: f64) -> Self {
-        self.merge(Total::one(x, y))
+    fn add(self, _: f64, y: f64) -> Self {
+        // As merged with one value, without the wait for the sum with its error of zero.
+        let (sum, lost) = two_sum(self.sum, y);
+        Total { sum, error: self.error + lost, largest: self.largest.max(y.abs()) }
     }
 
     #[inline]
