@@ -284,15 +284,6 @@ impl Run {
         start..end.max(start)
     }
 
-    /// Empties it, keeping its memory.
-    pub fn clear(&mut self) {
-        self.timestamps.clear();
-        self.values.clear();
-        self.exact.clear();
-        self.histograms.clear();
-        self.starts.clear();
-    }
-
     /// Keeps only the samples inside `range`.
     pub fn keep_inside(&mut self, range: TimeRange) {
         let inside = self.indexes(range);

@@ -77,9 +77,9 @@ impl SeriesReader<'_, '_> {
         if let Some(head) = &series.head {
             self.chunks += head.chunks(range);
             if let Some(frozen) = &head.frozen {
-                parts.add_unflushed(frozen, range, &hiding);
+                parts.add_unflushed(frozen, range, &hiding, frozen.cut);
             }
-            parts.add_unflushed(&head.active, range, &[]);
+            parts.add_unflushed(&head.active, range, &[], 0);
         }
         parts.merge();
         out.keep_inside(range);
@@ -155,11 +155,11 @@ impl Parts<'_> {
         if goes_on { self.first } else { self.next() }
     }
 
-    fn add_unflushed(&mut self, unflushed: &Unflushed, range: TimeRange, hiding: &Hiding<'_>) {
+    fn add_unflushed(&mut self, unflushed: &Unflushed, range: TimeRange, hiding: &Hiding<'_>, cut: u64) {
         if !unflushed.is_empty() {
             let run = self.next();
             *run = unflushed.to_run(range);
-            hide(run, hiding, unflushed.cut);
+            hide(run, hiding, cut);
         }
     }
 
