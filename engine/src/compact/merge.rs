@@ -18,7 +18,7 @@ use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
-use crate::store::kv::Family;
+use crate::store::walk::Walks;
 use crate::{Error, Result};
 
 /// What goes into one merge.
@@ -81,9 +81,9 @@ impl Parts {
         let mut output =
             Output { prefix, record: GenerationRecord::default(), fingerprint: 0, emptied: Vec::new() };
         let mut labels_by_id: BTreeMap<u64, &Labels> = BTreeMap::new();
-        let mut cursor = self.kv.cursor(Family::Chunks);
+        let mut walks = Walks::new(&*self.kv);
         for (&id, (labels, ids)) in &groups {
-            let run = self.read_group(inputs, &mut *cursor, labels, ids)?;
+            let run = read_group(inputs, &mut walks, labels, ids)?;
             if run.is_empty() {
                 output.emptied.extend(ids);
                 continue;
@@ -125,29 +125,6 @@ impl Parts {
         Ok(groups)
     }
 
-    fn read_group(
-        &self,
-        inputs: &Inputs,
-        cursor: &mut dyn crate::store::kv::Cursor,
-        labels: &Labels,
-        ids: &[u64],
-    ) -> Result<Run> {
-        let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
-        let mut runs = Vec::new();
-        for generation in &inputs.generations {
-            let reader = GenerationReader::new(&*self.kv, generation);
-            for &id in ids {
-                let mut run = Run::default();
-                reader.read(cursor, SeriesId(id), TimeRange::ALL, &mut run)?;
-                for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
-                    run.retain(|t| !tombstone.range.contains(t));
-                }
-                runs.push(run);
-            }
-        }
-        Ok(Run::merge(runs))
-    }
-
     fn copy_events(&self, inputs: &Inputs, writer: &mut GenerationWriter<'_, '_>) -> Result<()> {
         let mut events = BTreeMap::new();
         for generation in &inputs.generations {
@@ -173,7 +150,7 @@ impl Parts {
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = Generation::new(output.prefix, output.record, &self.graveyard);
         let reader = GenerationReader::new(&*self.kv, &generation);
-        let mut cursor = self.kv.cursor(Family::Chunks);
+        let mut walks = Walks::new(&*self.kv);
         let (mut found, mut samples) = (0u64, 0u64);
         let mut ids = Vec::new();
         reader.for_each_series(&mut |id, _| {
@@ -182,7 +159,7 @@ impl Parts {
         })?;
         for id in ids {
             let mut run = Run::default();
-            reader.read(&mut *cursor, id, TimeRange::ALL, &mut run)?;
+            walks.read(&generation, id, TimeRange::ALL, &mut run)?;
             if !run.is_empty() {
                 samples += run.len() as u64;
                 found = found.wrapping_add(fingerprint(id.0, &run));
@@ -227,6 +204,23 @@ impl Parts {
         inputs.generations.iter().for_each(|g| g.retire());
         Ok(())
     }
+}
+
+/// The samples of one series in all inputs, but for deleted ones.
+fn read_group(inputs: &Inputs, walks: &mut Walks<'_>, labels: &Labels, ids: &[u64]) -> Result<Run> {
+    let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
+    let mut runs = Vec::new();
+    for generation in &inputs.generations {
+        for &id in ids {
+            let mut run = Run::default();
+            walks.read(generation, SeriesId(id), TimeRange::ALL, &mut run)?;
+            for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
+                run.retain(|t| !tombstone.range.contains(t));
+            }
+            runs.push(run);
+        }
+    }
+    Ok(Run::merge(runs))
 }
 
 /// Depends on every bit of every sample of a series, and on nothing else.

@@ -14,3 +14,4 @@ pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 pub mod values;
+pub mod walk;
