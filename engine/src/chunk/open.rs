@@ -1,6 +1,6 @@
 //! The chunk that grows in the head, sample by sample.
 //!
-//! A head holds a million of these, so an open chunk is 104 bytes and owns no buffer while
+//! A head holds a million of these, so an open chunk is 120 bytes and owns no buffer while
 //! its series is regular in time and constant in value, as many are. Two prefixes need no
 //! bits at all: the samples that one interval explains, and those that one value explains.
 //! The first sample that breaks a prefix starts that column's bit stream.
@@ -16,9 +16,11 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::starts::OpenStarts;
 use super::{ChunkKind, HISTOGRAM_CHUNK_BYTES};
-use crate::codec::bits::{BitReader, BitWriter};
+use crate::codec::bits::{BitReader, BitWriter, Pending};
 use crate::codec::buckets::Code;
 use crate::codec::gorilla::XorState;
 use crate::codec::histogram::{HistogramReader, HistogramWriter};
@@ -40,8 +42,9 @@ use crate::model::Histogram;
 /// ```
 #[derive(Debug, Clone)]
 pub struct OpenChunk {
-    time_bits: Vec<u8>,
-    value_bits: Vec<u8>,
+    time_bits: Bits,
+    /// Of histograms only the bytes.
+    value_bits: Bits,
     first: i64,
     last: i64,
     /// Between the last two samples.
@@ -53,10 +56,6 @@ pub struct OpenChunk {
     regular: u16,
     /// Samples that the first value explains; the rest is in `value_bits`.
     constant: u16,
-    /// Bits unused in the last word of `time_bits`.
-    time_free: u8,
-    /// Bits unused in the last word of `value_bits`.
-    value_free: u8,
     leading: u8,
     significant: u8,
     unit: Unit,
@@ -64,7 +63,31 @@ pub struct OpenChunk {
     rare: Option<Box<Rare>>,
 }
 
-const _: () = assert!(size_of::<OpenChunk>() <= 104);
+const _: () = assert!(size_of::<OpenChunk>() <= 120);
+
+/// A stream of bits that grows.
+#[derive(Debug, Clone, Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    pending: Pending,
+}
+
+impl Bits {
+    #[inline]
+    fn writer(&mut self) -> BitWriter<'_> {
+        BitWriter::resume(&mut self.bytes, self.pending)
+    }
+
+    /// The stream in one piece; in place where it is shorter than a word, as in the many chunks
+    /// of few samples.
+    fn whole(&self) -> SmallVec<[u8; 8]> {
+        let (word, used) = self.pending.bytes();
+        let mut whole = SmallVec::with_capacity(self.bytes.len() + used);
+        whole.extend_from_slice(&self.bytes);
+        whole.extend_from_slice(&word[..used]);
+        whole
+    }
+}
 
 /// What a chunk of plain numbers does not need.
 #[derive(Debug, Clone, Default)]
@@ -123,8 +146,8 @@ impl OpenChunk {
     /// An empty chunk.
     pub fn new(kind: ChunkKind) -> Self {
         OpenChunk {
-            time_bits: Vec::new(),
-            value_bits: Vec::new(),
+            time_bits: Bits::default(),
+            value_bits: Bits::default(),
             first: 0,
             last: 0,
             interval: 0,
@@ -132,8 +155,6 @@ impl OpenChunk {
             len: 0,
             regular: 0,
             constant: 0,
-            time_free: 0,
-            value_free: 0,
             leading: 0,
             significant: 0,
             unit: Unit::Millisecond,
@@ -176,7 +197,7 @@ impl OpenChunk {
         self.push_time_and_equal_value(timestamp, 0);
         let rare = self.rare.get_or_insert_default();
         rare.decoded_bytes += histogram.memory_bytes();
-        rare.histograms.write(histogram, &mut self.value_bits);
+        rare.histograms.write(histogram, &mut self.value_bits.bytes);
     }
 
     /// Says when the counting began that the last sample tells of.
@@ -225,7 +246,7 @@ impl OpenChunk {
     /// registers: most samples of most series are on time, and many are equal.
     #[inline(never)]
     fn push_turn(&mut self, interval: i64) {
-        let mut writer = BitWriter::resume(&mut self.time_bits, self.time_free);
+        let mut writer = self.time_bits.writer();
         if self.regular == self.len {
             writer.write(self.interval as u64, 64);
         }
@@ -235,21 +256,21 @@ impl OpenChunk {
             TURNS.write_escape(&mut writer, turn as u64);
             self.unit = self.unit.refined(turn);
         }
-        self.time_free = writer.suspend();
+        self.time_bits.pending = writer.suspend();
     }
 
     /// Appends a float that the constant prefix does not explain. It is counted already.
     #[inline(never)]
     fn push_changed_float(&mut self, bits: u64) {
         let starts = self.starts_values();
-        let mut writer = BitWriter::resume(&mut self.value_bits, self.value_free);
+        let mut writer = self.value_bits.writer();
         if starts {
             writer.write(self.value, 64);
         }
         let mut state =
             XorState { previous: self.value, leading: self.leading, significant: self.significant };
         state.write(&mut writer, bits);
-        self.value_free = writer.suspend();
+        self.value_bits.pending = writer.suspend();
         XorState { previous: self.value, leading: self.leading, significant: self.significant } = state;
     }
 
@@ -257,12 +278,12 @@ impl OpenChunk {
     #[inline(never)]
     fn push_changed_int(&mut self, value: i64) {
         let starts = self.starts_values();
-        let mut writer = BitWriter::resume(&mut self.value_bits, self.value_free);
+        let mut writer = self.value_bits.writer();
         if starts {
             writer.write(self.value, 64);
         }
         integers::write_step(&mut writer, self.value as i64, value);
-        self.value_free = writer.suspend();
+        self.value_bits.pending = writer.suspend();
         self.value = value as u64;
     }
 
@@ -299,7 +320,10 @@ impl OpenChunk {
 
     /// Bytes this chunk holds: itself and its buffers' capacity.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.time_bits.capacity() + self.value_bits.capacity() + self.rare_bytes()
+        size_of::<Self>()
+            + self.time_bits.bytes.capacity()
+            + self.value_bits.bytes.capacity()
+            + self.rare_bytes()
     }
 
     #[inline]
@@ -351,7 +375,7 @@ impl OpenChunk {
         self.decode_times(timestamps);
         let (mut reader, mut position) = (HistogramReader::default(), 0);
         values.extend((0..self.len).map(|_| {
-            let histogram = reader.read(&self.value_bits, &mut position);
+            let histogram = reader.read(&self.value_bits.bytes, &mut position);
             Arc::new(histogram.expect("a histogram as it was written"))
         }));
     }
@@ -371,7 +395,8 @@ impl OpenChunk {
 
     fn decode_times(&self, out: &mut Vec<i64>) {
         out.reserve(self.len());
-        let mut reader = BitReader::new(&self.time_bits);
+        let bits = self.time_bits.whole();
+        let mut reader = BitReader::new(&bits);
         let is_regular = self.regular == self.len;
         let mut interval = if is_regular { self.interval } else { reader.read(64) as i64 };
         let mut timestamp = self.first.wrapping_sub(interval);
@@ -395,7 +420,8 @@ impl OpenChunk {
 
     fn decode_floats(&self, out: &mut Vec<f64>) {
         out.reserve(self.len());
-        let mut reader = BitReader::new(&self.value_bits);
+        let bits = self.value_bits.whole();
+        let mut reader = BitReader::new(&bits);
         let first = if self.constant == self.len { self.value } else { reader.read(64) };
         out.resize(out.len() + usize::from(self.constant), f64::from_bits(first));
         XorState::new(first).read_run(&mut reader, self.len() - usize::from(self.constant), out);
@@ -403,7 +429,8 @@ impl OpenChunk {
 
     fn decode_integers(&self, out: &mut Vec<i64>) {
         out.reserve(self.len());
-        let mut reader = BitReader::new(&self.value_bits);
+        let bits = self.value_bits.whole();
+        let mut reader = BitReader::new(&bits);
         let first = if self.constant == self.len { self.value } else { reader.read(64) } as i64;
         out.resize(out.len() + usize::from(self.constant), first);
         integers::read_run(&mut reader, first, self.len() - usize::from(self.constant), out);
@@ -444,7 +471,7 @@ mod tests {
         for i in 0..1000 {
             chunk.push_int((i * 1000 + i * i % 7) * 1_000_000, 1);
         }
-        assert!(chunk.time_bits.len() < 1000, "{} bytes", chunk.time_bits.len());
+        assert!(chunk.time_bits.bytes.len() < 1000, "{} bytes", chunk.time_bits.bytes.len());
     }
 
     #[test]

@@ -4,80 +4,102 @@
 //! little-endian word, shifts it, and looks at its low bits: no shift depends on a width,
 //! and the control bits of a prefix code come first.
 //!
-//! The writer's state between two writes is the bytes plus one small number, so that a
-//! chunk that grows sample by sample can keep a stream without keeping a writer: the last
-//! eight bytes *are* the accumulator.
+//! The writer's state between two writes is the bytes plus the word that is not full yet
+//! ([`Pending`]), so that a chunk that grows sample by sample can keep a stream without
+//! keeping a writer. The word stands beside the chunk's other fields and not at the end of
+//! its bytes: a head of many series would otherwise wait for memory at each sample.
 //!
 //! # Invariants
-//! - I1. While a stream is open, what was written since its start is a whole number of
-//!   eight-byte words; [`BitWriter::finish`] cuts the unused bytes off.
+//! - I1. While a stream is open, its bytes are a whole number of eight-byte words;
+//!   [`BitWriter::finish`] adds the bytes that the last word needs.
 //! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] tells.
 
 use super::Fault;
 
 const WORD: usize = 8;
 
+/// The last bits of an open stream, fewer than a word has, and above them a bit that is set
+/// and says where they end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending(u64);
+
+impl Default for Pending {
+    fn default() -> Self {
+        Pending(1)
+    }
+}
+
+impl Pending {
+    /// How many bits there are, and they; all above are zero.
+    #[inline]
+    fn bits(self) -> (u32, u64) {
+        let used = u64::BITS.wrapping_sub(1).wrapping_sub(self.0.leading_zeros());
+        (used, self.0 & mask(used))
+    }
+
+    /// The bits as bytes, and how many bytes that is.
+    #[inline]
+    pub fn bytes(self) -> ([u8; WORD], usize) {
+        let (used, word) = self.bits();
+        (word.to_le_bytes(), used.div_ceil(8) as usize)
+    }
+}
+
 /// Appends bits to a byte vector that it borrows.
 #[derive(Debug)]
 pub struct BitWriter<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Unused high bits of the last word.
-    free: u32,
+    word: u64,
+    used: u32,
 }
 
 impl<'a> BitWriter<'a> {
     /// A new stream behind what `bytes` holds.
     pub fn new(bytes: &'a mut Vec<u8>) -> Self {
-        BitWriter { bytes, free: 0 }
+        BitWriter { bytes, word: 0, used: 0 }
     }
 
     /// Goes on with a stream that [`BitWriter::suspend`] left.
     #[inline]
-    pub fn resume(bytes: &'a mut Vec<u8>, free: u8) -> Self {
-        BitWriter { bytes, free: u32::from(free) }
+    pub fn resume(bytes: &'a mut Vec<u8>, pending: Pending) -> Self {
+        let (used, word) = pending.bits();
+        BitWriter { bytes, word, used }
     }
 
-    /// Leaves the stream as whole words; the number returned resumes it.
+    /// Leaves the stream as whole words and what is returned, which resumes it.
     #[inline]
-    pub fn suspend(self) -> u8 {
-        self.free as u8
+    pub fn suspend(self) -> Pending {
+        self.pending()
     }
 
-    /// Ends the stream: cuts the unused bytes of its last word off.
+    #[inline]
+    fn pending(&self) -> Pending {
+        Pending(self.word | 1u64.wrapping_shl(self.used))
+    }
+
+    /// Ends the stream.
     pub fn finish(self) {
-        let unused = (self.free / 8) as usize;
-        self.bytes.truncate(self.bytes.len() - unused);
+        let (word, used) = self.pending().bytes();
+        self.bytes.extend_from_slice(&word[..used]);
     }
 
     /// Appends the low `width` bits of `value`; all bits above them must be zero.
     #[inline]
     pub fn write(&mut self, value: u64, width: u32) {
         debug_assert!(width <= 64 && (width == 64 || value >> width == 0));
-        if width <= self.free {
-            self.merge(value);
-            self.free = self.free.wrapping_sub(width);
+        self.word |= value.wrapping_shl(self.used);
+        let used = self.used.wrapping_add(width);
+        if used < u64::BITS {
+            self.used = used;
             return;
         }
-        self.merge(value);
-        // A shift by 64, where the last word had no room at all, happens never: free < width <= 64.
-        let rest = value.checked_shr(self.free).unwrap_or(0);
         if self.bytes.len() == self.bytes.capacity() {
             grow(self.bytes);
         }
-        self.bytes.extend_from_slice(&rest.to_le_bytes());
-        self.free = self.free.wrapping_add(64).wrapping_sub(width);
-    }
-
-    /// Puts the bits of `value` that fit into the last word.
-    #[inline]
-    fn merge(&mut self, value: u64) {
-        if self.free == 0 {
-            return;
-        }
-        if let Some(last) = self.bytes.last_chunk_mut::<WORD>() {
-            let word = u64::from_le_bytes(*last) | value.wrapping_shl(64u32.wrapping_sub(self.free));
-            *last = word.to_le_bytes();
-        }
+        self.bytes.extend_from_slice(&self.word.to_le_bytes());
+        // Nothing is left where the value ended the word; of one that began it, at most all of it did.
+        self.word = value.checked_shr(u64::BITS.wrapping_sub(self.used)).unwrap_or(0);
+        self.used = used.wrapping_sub(u64::BITS);
     }
 }
 
@@ -222,16 +244,19 @@ mod tests {
             before in 0usize..9,
         ) {
             let mut bytes = vec![0xee; before];
-            let mut free = 0;
+            let mut pending = Pending::default();
             for &(value, width, pause) in &fields {
-                let mut writer = BitWriter::resume(&mut bytes, free);
+                let mut writer = BitWriter::resume(&mut bytes, pending);
                 writer.write(value & mask(width), width);
                 if pause {
                     writer.write(1, 1);
                 }
-                free = writer.suspend();
+                pending = writer.suspend();
             }
-            BitWriter::resume(&mut bytes, free).finish();
+            let (last, used) = pending.bytes();
+            prop_assert_eq!((bytes.len() - before) % WORD, 0);
+            prop_assert_eq!((bytes.len() - before + used) as u32, fields.iter().map(|f| f.1 + u32::from(f.2)).sum::<u32>().div_ceil(8));
+            bytes.extend_from_slice(&last[..used]);
             let bits: u32 = fields.iter().map(|&(_, width, pause)| width + u32::from(pause)).sum();
             prop_assert_eq!(bytes.len(), before + (bits as usize).div_ceil(8));
             let mut reader = BitReader::new(&bytes[before..]);

@@ -748,6 +748,8 @@ fn a_crowd_that_stays_is_not_flushed_again_and_again() {
     for round in 1..20 {
         append_crowd(&engine, 0, waves * 500, round).unwrap();
     }
-    assert_eq!(engine.stats().flushes, flushes.max(1));
+    // One more where the samples themselves fill their share; one for each of the rounds would be the fault.
+    let more = engine.stats().flushes - flushes.max(1);
+    assert!(more <= 1, "{more} flushes more");
     assert_eq!(engine.stats().head_series as usize, waves * 500);
 }
