@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod postings;
 pub mod record;
 mod registry;
+mod select;
 pub mod series;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
 use crate::head::registry::Registry;
+use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
@@ -171,9 +173,14 @@ impl Head {
     /// # Errors
     /// None; the signature is that of every postings source.
     pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<HeadSeries>>> {
-        let registry = self.registry.read();
-        let ids = select(&*registry, matchers)?;
-        Ok(ids.iter().filter_map(|id| registry.find_id(id).cloned()).collect())
+        let ids = select(&HeadIndex(&self.registry), matchers)?;
+        let mut found = Vec::with_capacity(ids.len() as usize);
+        let mut ids = ids.into_iter().peekable();
+        while ids.peek().is_some() {
+            let registry = self.registry.read();
+            found.extend(ids.by_ref().take(LOOKS_PER_LOCK).filter_map(|id| registry.find_id(id).cloned()));
+        }
+        Ok(found)
     }
 
     /// How many series the head has.

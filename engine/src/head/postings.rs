@@ -12,7 +12,11 @@ use roaring::RoaringTreemap;
 
 use crate::index::ids::{IdList, bitmap};
 use crate::index::pairs::{PairRef, PairTable};
+use crate::index::{Ids, Step, TermWalk};
 use crate::model::{Labels, SeriesId};
+
+/// So many values are passed one by one before the way is looked up.
+const NEAR: usize = 8;
 
 /// Postings of the series in the head.
 #[derive(Debug, Default)]
@@ -74,22 +78,43 @@ impl HeadPostings {
         self.pairs.find(name, value).map(IdList::to_bitmap).unwrap_or_default()
     }
 
-    /// Adds to `into` the ids of the accepted values of `name` that begin with `prefix`.
-    pub fn union_where(
+    /// How many ids have `name="value"`.
+    pub fn postings_len(&self, name: &str, value: &str) -> u64 {
+        self.pairs.find(name, value).map_or(0, IdList::len)
+    }
+
+    /// Leads `walk` through the values of `name` that are not before `from`, past at most
+    /// `looks_max` of them; returns where to go on, if there are more.
+    pub fn walk(
         &self,
         name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) {
+        from: &[u8],
+        looks_max: usize,
+        walk: &mut TermWalk<'_>,
+        into: &mut Ids,
+    ) -> Option<Vec<u8>> {
         let ordered = self.ordered(name);
-        let from = ordered.partition_point(|&at| self.pairs.get(at).value < prefix);
-        let pairs = ordered[from..].iter().map(|&at| self.pairs.get(at));
-        for pair in pairs.take_while(|pair| pair.value.starts_with(prefix)) {
-            if accept(pair.value) {
-                pair.ids.add_to(into);
+        let value = |at: &u32| self.pairs.term(*at).0;
+        let mut next = ordered.partition_point(|at| value(at) < from);
+        for _ in 0..looks_max {
+            let (value_here, ids) = self.pairs.term(*ordered.get(next)?);
+            next += 1;
+            match walk.step(value_here) {
+                Step::Take => into.add_list(ids),
+                Step::Leave => {}
+                Step::Seek => {
+                    let target = walk.target().as_bytes();
+                    // It is mostly near.
+                    let near = ordered[next..].iter().take(NEAR).take_while(|at| value(at) < target).count();
+                    next += near;
+                    if near == NEAR {
+                        next += ordered[next..].partition_point(|at| value(at) < target);
+                    }
+                }
+                Step::Stop => return None,
             }
         }
+        ordered.get(next).map(|at| value(at).to_vec())
     }
 
     /// All label names, in no order.

@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use roaring::RoaringTreemap;
 
-use crate::Result;
 use crate::head::HeadSeries;
 use crate::head::postings::HeadPostings;
-use crate::index::PostingsSource;
 use crate::model::Labels;
 
 /// Ids of one page; its slots take half a KiB.
@@ -101,33 +98,4 @@ impl Page {
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
-}
-
-impl PostingsSource for Registry {
-    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
-        Ok(self.postings.postings(name, value))
-    }
-
-    fn union_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) -> Result<()> {
-        self.postings.union_where(name, prefix, accept, into);
-        Ok(())
-    }
-
-    fn all(&self) -> Result<RoaringTreemap> {
-        Ok(self.postings.all())
-    }
-
-    fn value_count_hint(&self, name: &str) -> usize {
-        self.postings.value_count(name)
-    }
-
-    fn labels(&self, id: u64) -> Result<Option<Labels>> {
-        Ok(self.find_id(id).map(|series| series.labels.clone()))
-    }
 }

@@ -82,6 +82,14 @@ impl PairTable {
         PairRef { name: text(name), value: text(value), ids: &pair.ids }
     }
 
+    /// The value of the pair at an index, and its series: what a walk over many asks for.
+    #[inline]
+    pub fn term(&self, at: u32) -> (&[u8], &IdList) {
+        let pair = &self.pairs[at as usize];
+        let (_, value, _) = read_pair(&self.texts[pair.start..]).expect("a pair as it was added");
+        (value, &pair.ids)
+    }
+
     /// The indexes of all pairs, in the order in which they were first seen.
     pub fn indexes(&self) -> std::ops::Range<u32> {
         0..self.pairs.len() as u32

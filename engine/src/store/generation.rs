@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 
 use crate::chunk::{Run, Sealing};
 use crate::index::pairs::PairTable;
-use crate::index::{PostingsSource, encoding};
+use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
@@ -16,6 +16,10 @@ use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
+/// So many values are passed one by one before the way is looked up.
+const NEAR: usize = 8;
+/// A label of more values than this has postings of its own: of the series that have it at all.
+const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
 const TABLE_BYTES_SPLIT: u64 = 1 << 20;
 
@@ -188,11 +192,22 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     pub fn finish(mut self) -> Result<(Prefix, GenerationRecord)> {
         // Keys are in the order of names and values.
         let postings = std::mem::take(&mut self.postings);
-        for at in postings.sorted() {
-            let pair = postings.get(at);
-            self.buffer.clear();
-            encoding::encode(pair.ids, &mut self.buffer);
-            self.tables.index.put(&self.prefix.postings(pair.name, pair.value), &self.buffer)?;
+        let sorted = postings.sorted();
+        for of_name in sorted.chunk_by(|&a, &b| postings.get(a).name == postings.get(b).name) {
+            let name = postings.get(of_name[0]).name;
+            if of_name.len() > VALUES_MIN {
+                let mut having = Ids::default();
+                of_name.iter().for_each(|&at| having.add_list(postings.get(at).ids));
+                self.buffer.clear();
+                encoding::encode_bitmap(&having.finish(), &mut self.buffer);
+                self.tables.index.put(&self.prefix.postings_of_name(name), &self.buffer)?;
+            }
+            for &at in of_name {
+                let pair = postings.get(at);
+                self.buffer.clear();
+                encoding::encode(pair.ids, &mut self.buffer);
+                self.tables.index.put(&self.prefix.postings(name, pair.value), &self.buffer)?;
+            }
         }
         self.tables.chunks.end_partition()?;
         self.tables.index.end_partition()?;
@@ -220,9 +235,6 @@ fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
     let (labels, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     Some((Labels::from_bytes(labels).ok()?, String::from_utf8(text.to_vec()).ok()?))
 }
-
-/// Gets a label's name and value and the encoded postings of the pair.
-type PairVisitor<'v> = dyn FnMut(&str, &str, &[u8]) -> Result<()> + 'v;
 
 /// Reads one generation. Cheap to make.
 pub struct GenerationReader<'a> {
@@ -310,23 +322,6 @@ impl<'a> GenerationReader<'a> {
         Ok(())
     }
 
-    /// Calls `visit` with each label pair and its postings' encoded form, in key order,
-    /// from `start` while keys begin with `within`.
-    fn for_each_pair(&self, start: &[u8], within: &[u8], visit: &mut PairVisitor<'_>) -> Result<()> {
-        let mut cursor = self.kv.cursor(Family::Index);
-        cursor.seek(start)?;
-        while let Some((key, value)) = cursor.entry() {
-            if !key.starts_with(within) {
-                break;
-            }
-            let (name, label_value) =
-                keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
-            visit(&name, &label_value, value)?;
-            cursor.advance()?;
-        }
-        Ok(())
-    }
-
     /// All label names, sorted.
     ///
     /// # Errors
@@ -354,14 +349,22 @@ impl<'a> GenerationReader<'a> {
     /// # Errors
     /// The store could not be read.
     pub fn label_values(&self, name: &str) -> Result<Vec<(String, u64)>> {
-        let within = self.generation.prefix.postings_of_name(name);
+        let mut terms = self.terms(name);
         let mut values = Vec::new();
-        self.for_each_pair(&within, &within, &mut |_, value, postings| {
-            let count = encoding::decode(postings).map_or(0, |ids| ids.len());
-            values.push((value.to_owned(), count));
-            Ok(())
-        })?;
+        terms.seek("")?;
+        while let Some(term) = terms.entry() {
+            if !term.value.is_empty() {
+                let count = encoding::count(term.postings).ok_or_else(|| damaged(term.key, "postings"))?;
+                values.push((term.text()?.to_owned(), count));
+            }
+            terms.cursor.advance()?;
+        }
         Ok(values)
+    }
+
+    fn terms(&self, name: &str) -> Terms<'a> {
+        let within = self.generation.prefix.postings_of_name(name);
+        Terms { cursor: self.kv.cursor(Family::Index), within }
     }
 
     /// Calls `visit` with each event in `range`, ascending in time.
@@ -404,22 +407,36 @@ impl PostingsSource for GenerationReader<'_> {
         }
     }
 
-    fn union_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) -> Result<()> {
-        let mut within = self.generation.prefix.postings_of_name(name);
-        within.extend_from_slice(prefix.as_bytes());
-        self.for_each_pair(&within, &within, &mut |name, value, postings| {
-            if accept(value) {
-                let key = self.generation.prefix.postings(name, value);
-                *into |= encoding::decode(postings).ok_or_else(|| damaged(&key, "postings"))?;
+    fn postings_len(&self, _name: &str, _value: &str) -> Option<u64> {
+        None
+    }
+
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+        let mut terms = self.terms(name);
+        terms.seek(walk.target())?;
+        while let Some(term) = terms.entry() {
+            let step = if term.value.is_empty() { Step::Leave } else { walk.step(term.value) };
+            match step {
+                Step::Take => {
+                    let taken = encoding::decode_into(term.postings, into);
+                    taken.ok_or_else(|| damaged(term.key, "postings"))?;
+                }
+                Step::Leave => {}
+                Step::Seek => {
+                    terms.skip_to(walk.target())?;
+                    continue;
+                }
+                Step::Stop => break,
             }
-            Ok(())
-        })
+            terms.cursor.advance()?;
+        }
+        Ok(())
+    }
+
+    fn having(&self, name: &str) -> Result<Option<RoaringTreemap>> {
+        let key = self.generation.prefix.postings_of_name(name);
+        let Some(bytes) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
+        encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
     }
 
     fn all(&self) -> Result<RoaringTreemap> {
@@ -437,9 +454,8 @@ impl PostingsSource for GenerationReader<'_> {
         Ok(all)
     }
 
-    fn value_count_hint(&self, _name: &str) -> usize {
-        // Not known without a scan; a fraction of the series is a fair guess.
-        (self.generation.record.series / 4) as usize
+    fn labels_price(&self) -> u64 {
+        8
     }
 
     fn labels(&self, id: u64) -> Result<Option<Labels>> {
@@ -448,6 +464,52 @@ impl PostingsSource for GenerationReader<'_> {
             Some(bytes) => decode_labels(prefix, id, &bytes).map(Some),
             None => Ok(None),
         }
+    }
+}
+
+/// A value of a label.
+struct Term<'c> {
+    key: &'c [u8],
+    value: &'c [u8],
+    postings: &'c [u8],
+}
+
+impl Term<'_> {
+    fn text(&self) -> Result<&str> {
+        std::str::from_utf8(self.value).map_err(|_| damaged(self.key, "key of postings"))
+    }
+}
+
+/// The values of one label, in order.
+struct Terms<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    /// What their keys begin with.
+    within: Vec<u8>,
+}
+
+impl Terms<'_> {
+    /// What the cursor stands on.
+    fn entry(&self) -> Option<Term<'_>> {
+        let (key, postings) = self.cursor.entry()?;
+        Some(Term { key, value: key.strip_prefix(&self.within[..])?, postings })
+    }
+
+    /// Stands on the first value at or after `value`.
+    fn seek(&mut self, value: &str) -> Result<()> {
+        let key = [&self.within, value.as_bytes()].concat();
+        self.cursor.seek(&key)
+    }
+
+    /// The same from a value that is before it; mostly it is near.
+    fn skip_to(&mut self, value: &str) -> Result<()> {
+        for _ in 0..NEAR {
+            self.cursor.advance()?;
+            let rest = self.cursor.entry().and_then(|(key, _)| key.strip_prefix(&self.within[..]));
+            if rest.is_none_or(|found| found >= value.as_bytes()) {
+                return Ok(());
+            }
+        }
+        self.seek(value)
     }
 }
 
