@@ -353,6 +353,12 @@ impl Database {
         self.engine.set_new_series_per_second(limit);
     }
 
+    /// Changes the limits [`Options::max_series_per_metric`] and
+    /// [`Options::max_values_per_label`] of the running database; zero is no limit.
+    pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
+        self.engine.set_cardinality_limits(series_per_metric, values_per_label);
+    }
+
     /// Figures about the open database.
     pub fn stats(&self) -> Stats {
         self.engine.stats()

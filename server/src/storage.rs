@@ -53,6 +53,8 @@ pub fn options(config: &Config) -> Options {
         wal_bytes: config.wal_size,
         new_series_per_second: config.max_new_series,
         active_series: config.max_series,
+        max_series_per_metric: config.max_series_per_metric,
+        max_values_per_label: config.max_values_per_label,
         labels_per_series: config.max_labels,
         write_wait: config.write_wait,
         recover_damaged_wal: config.recover_damaged_wal,

@@ -18,6 +18,7 @@ mod background;
 mod backup;
 mod delete;
 mod flush;
+mod limits;
 mod line_cache;
 mod lines;
 mod notes;
@@ -79,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) graveyard: Arc<Graveyard>,
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
+    cardinality: limits::CardinalityLimits,
     line_cache: LineCache,
     remote_cache: RemoteCache,
     pub(crate) read_only: bool,

@@ -183,6 +183,20 @@ impl Head {
         Ok(found)
     }
 
+    /// How many series have `name="value"`.
+    pub fn series_count_of(&self, name: &str, value: &str) -> u64 {
+        self.registry.read().postings.postings_len(name, value)
+    }
+
+    /// The first label whose name has `values_max` values or more, and not this one.
+    pub fn first_new_value<'l>(&self, labels: &'l Labels, values_max: u64) -> Option<(&'l str, &'l str)> {
+        let registry = self.registry.read();
+        labels.iter().find(|(name, value)| {
+            registry.postings.value_count(name) as u64 >= values_max
+                && registry.postings.postings_len(name, value) == 0
+        })
+    }
+
     /// How many series the head has.
     pub fn series_count(&self) -> usize {
         self.registry.read().len()
