@@ -7,8 +7,9 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport, OpenReport,
-    Options, RemoteError, RemoteReport, RemoteVersion, Result, SnapshotReport, Stats, VerifyReport,
+    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport,
+    OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SnapshotReport, Stats,
+    VerifyReport,
 };
 use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
@@ -241,6 +242,23 @@ impl Database {
         range: TimeRange,
     ) -> Result<Vec<(String, u64)>> {
         self.engine.view().label_values(name, matchers, range)
+    }
+
+    /// How many series there are, and which names and labels have most: in memory (series with
+    /// unflushed or recent samples), with a range also in every partition that it touches.
+    /// Lists are at most `top` long; `should_stop` is asked from time to time. Memory does not
+    /// grow with the number of series.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) when `should_stop` answered true, or the store
+    /// could not be read.
+    pub fn cardinality(
+        &self,
+        range: Option<TimeRange>,
+        top: usize,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Cardinality> {
+        self.engine.view().cardinality(range, top, should_stop)
     }
 
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in

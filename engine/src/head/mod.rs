@@ -18,6 +18,7 @@ mod registry;
 mod select;
 pub mod series;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +34,7 @@ pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 use crate::Result;
 use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
+use crate::index::ids::IdList;
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
@@ -212,6 +214,18 @@ impl Head {
     /// All values of a label and how many series each has, sorted.
     pub fn label_values(&self, name: &str) -> Vec<(String, u64)> {
         self.registry.read().postings.values(name).map(|(v, n)| (v.to_owned(), n as u64)).collect()
+    }
+
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with
+    /// its series; returns where to go on, if there are more.
+    pub fn page(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut VecDeque<(String, IdList)>,
+    ) -> Option<Vec<u8>> {
+        self.registry.read().postings.page(name, from, most, page)
     }
 
     /// The cut of what a flush is working on.

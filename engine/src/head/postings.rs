@@ -3,7 +3,7 @@
 //! Series come and go all the time and queries come now and then, so values are kept in the
 //! order in which they came, and put in order when a query asks for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -129,6 +129,25 @@ impl HeadPostings {
             let PairRef { value, ids, .. } = self.pairs.get(ordered[place]);
             (value, ids.len() as usize)
         })
+    }
+
+    /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,
+    /// each with its ids; returns where to go on, if there are more.
+    pub fn page(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut VecDeque<(String, IdList)>,
+    ) -> Option<Vec<u8>> {
+        let ordered = self.ordered(name);
+        let start = ordered.partition_point(|at| self.pairs.term(*at).0 < from);
+        let mut rest = ordered[start..].iter();
+        page.extend(rest.by_ref().take(most).map(|at| {
+            let PairRef { value, ids, .. } = self.pairs.get(*at);
+            (value.to_owned(), ids.clone())
+        }));
+        rest.next().map(|at| self.pairs.term(*at).0.to_vec())
     }
 
     /// How many values `name` has.

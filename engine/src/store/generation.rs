@@ -12,12 +12,11 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv, Table, TableWriter};
+use crate::store::terms::{StoredPairs, Terms};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
-/// So many values are passed one by one before the way is looked up.
-const NEAR: usize = 8;
 /// A label of more values than this has postings of its own: of the series that have it at all.
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
@@ -357,14 +356,23 @@ impl<'a> GenerationReader<'a> {
                 let count = encoding::count(term.postings).ok_or_else(|| damaged(term.key, "postings"))?;
                 values.push((term.text()?.to_owned(), count));
             }
-            terms.cursor.advance()?;
+            terms.advance()?;
         }
         Ok(values)
     }
 
+    /// All label pairs with their encoded postings, in their order.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn pairs(&self) -> Result<StoredPairs<'a>> {
+        let within = self.generation.prefix.all_postings();
+        StoredPairs::new(self.kv.cursor(Family::Index), within)
+    }
+
     fn terms(&self, name: &str) -> Terms<'a> {
         let within = self.generation.prefix.postings_of_name(name);
-        Terms { cursor: self.kv.cursor(Family::Index), within }
+        Terms::new(self.kv.cursor(Family::Index), within)
     }
 
     /// Calls `visit` with each event in `range`, ascending in time.
@@ -428,7 +436,7 @@ impl PostingsSource for GenerationReader<'_> {
                 }
                 Step::Stop => break,
             }
-            terms.cursor.advance()?;
+            terms.advance()?;
         }
         Ok(())
     }
@@ -467,52 +475,6 @@ impl PostingsSource for GenerationReader<'_> {
     }
 }
 
-/// A value of a label.
-struct Term<'c> {
-    key: &'c [u8],
-    value: &'c [u8],
-    postings: &'c [u8],
-}
-
-impl Term<'_> {
-    fn text(&self) -> Result<&str> {
-        std::str::from_utf8(self.value).map_err(|_| damaged(self.key, "key of postings"))
-    }
-}
-
-/// The values of one label, in order.
-struct Terms<'a> {
-    cursor: Box<dyn Cursor + 'a>,
-    /// What their keys begin with.
-    within: Vec<u8>,
-}
-
-impl Terms<'_> {
-    /// What the cursor stands on.
-    fn entry(&self) -> Option<Term<'_>> {
-        let (key, postings) = self.cursor.entry()?;
-        Some(Term { key, value: key.strip_prefix(&self.within[..])?, postings })
-    }
-
-    /// Stands on the first value at or after `value`.
-    fn seek(&mut self, value: &str) -> Result<()> {
-        let key = [&self.within, value.as_bytes()].concat();
-        self.cursor.seek(&key)
-    }
-
-    /// The same from a value that is before it; mostly it is near.
-    fn skip_to(&mut self, value: &str) -> Result<()> {
-        for _ in 0..NEAR {
-            self.cursor.advance()?;
-            let rest = self.cursor.entry().and_then(|(key, _)| key.strip_prefix(&self.within[..]));
-            if rest.is_none_or(|found| found >= value.as_bytes()) {
-                return Ok(());
-            }
-        }
-        self.seek(value)
-    }
-}
-
 fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
     Labels::from_bytes(bytes).map_err(|e| Error::Corrupt {
         file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
@@ -529,7 +491,7 @@ fn missing_series(prefix: Prefix, id: u64) -> Error {
     }
 }
 
-fn damaged(key: &[u8], what: &str) -> Error {
+pub(super) fn damaged(key: &[u8], what: &str) -> Error {
     Error::Corrupt {
         file: format!("store/{}", key.escape_ascii()),
         offset: 0,

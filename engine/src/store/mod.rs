@@ -13,4 +13,5 @@ pub mod memory;
 pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+pub mod terms;
 pub mod values;
