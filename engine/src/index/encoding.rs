@@ -35,8 +35,15 @@ pub fn encode(ids: &IdList, out: &mut Vec<u8>) {
     encode_bitmap(&ids.to_bitmap(), out);
 }
 
-/// Appends the encoded form of ids that are surely not few.
-pub fn encode_bitmap(ids: &RoaringTreemap, out: &mut Vec<u8>) {
+/// Appends the encoded form of the ids of a bitmap to `out`.
+pub fn encode_ids(ids: &RoaringTreemap, out: &mut Vec<u8>) {
+    if ids.len() <= LIST_MAX as u64 {
+        return encode(&IdList::from_sorted(&ids.iter().collect::<Vec<_>>()), out);
+    }
+    encode_bitmap(ids, out);
+}
+
+fn encode_bitmap(ids: &RoaringTreemap, out: &mut Vec<u8>) {
     out.push(KIND_BITMAP);
     ids.serialize_into(&mut *out).expect("writing into memory does not fail");
 }
@@ -101,6 +108,9 @@ mod tests {
             let ids: Vec<u64> = ids.into_iter().collect();
             let mut bytes = Vec::new();
             encode(&IdList::from_sorted(&ids), &mut bytes);
+            let mut again = Vec::new();
+            encode_ids(&ids.iter().copied().collect(), &mut again);
+            prop_assert_eq!(&again, &bytes);
             prop_assert_eq!(count(&bytes), Some(ids.len() as u64));
             prop_assert_eq!(decode(&bytes).unwrap().into_iter().collect::<Vec<_>>(), ids);
         }

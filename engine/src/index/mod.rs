@@ -12,6 +12,7 @@ mod condition;
 pub mod encoding;
 mod gather;
 pub mod ids;
+pub mod merge;
 pub mod pairs;
 mod terms;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv, Table, TableWriter};
-use crate::store::terms::{StoredPairs, Terms};
+use crate::store::walks::{StoredPairs, StoredSeries, Terms};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
@@ -138,12 +138,33 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// # Errors
     /// The table could not be written.
     pub fn add_labels(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
-        self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
-        self.record.series += 1;
+        self.add_record(id, labels)?;
         for pair in labels.encoded_pairs() {
             self.postings.insert(pair, id.0);
         }
         Ok(())
+    }
+
+    /// Writes a series' record; its postings come through [`GenerationWriter::add_postings`]
+    /// when all records are written. Ids must ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_record(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
+        self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
+        self.record.series += 1;
+        Ok(())
+    }
+
+    /// Writes the postings of a pair; with an empty value those of the label. Pairs must
+    /// ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_postings(&mut self, name: &str, value: &str, ids: &RoaringTreemap) -> Result<()> {
+        self.buffer.clear();
+        encoding::encode_ids(ids, &mut self.buffer);
+        self.tables.index.put(&self.prefix.postings(name, value), &self.buffer)
     }
 
     /// Writes a series' samples as chunks. Ids must ascend.
@@ -197,9 +218,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             if of_name.len() > VALUES_MIN {
                 let mut having = Ids::default();
                 of_name.iter().for_each(|&at| having.add_list(postings.get(at).ids));
-                self.buffer.clear();
-                encoding::encode_bitmap(&having.finish(), &mut self.buffer);
-                self.tables.index.put(&self.prefix.postings_of_name(name), &self.buffer)?;
+                self.add_postings(name, "", &having.finish())?;
             }
             for &at in of_name {
                 let pair = postings.get(at);
@@ -308,17 +327,19 @@ impl<'a> GenerationReader<'a> {
     /// # Errors
     /// A record is damaged, or the store could not be read.
     pub fn for_each_series(&self, visit: &mut dyn FnMut(SeriesId, Labels) -> Result<()>) -> Result<()> {
-        let prefix = self.generation.prefix;
-        let mut cursor = self.kv.cursor(Family::Index);
-        cursor.seek(&prefix.series(SeriesId(0)))?;
-        while let Some((key, value)) = cursor.entry() {
-            let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
-                break;
-            };
-            visit(id, decode_labels(prefix, id.0, value)?)?;
-            cursor.advance()?;
+        let mut records = self.records()?;
+        while let Some((id, labels)) = records.next()? {
+            visit(id, labels)?;
         }
         Ok(())
+    }
+
+    /// All series records, ascending by id.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn records(&self) -> Result<StoredSeries<'a>> {
+        StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
     }
 
     /// All label names, sorted.
@@ -367,7 +388,7 @@ impl<'a> GenerationReader<'a> {
     /// The store could not be read.
     pub fn pairs(&self) -> Result<StoredPairs<'a>> {
         let within = self.generation.prefix.all_postings();
-        StoredPairs::new(self.kv.cursor(Family::Index), within)
+        StoredPairs::new(self.kv.scan(Family::Index), within)
     }
 
     fn terms(&self, name: &str) -> Terms<'a> {
@@ -475,7 +496,7 @@ impl PostingsSource for GenerationReader<'_> {
     }
 }
 
-fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
+pub(super) fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
     Labels::from_bytes(bytes).map_err(|e| Error::Corrupt {
         file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
         offset: 0,

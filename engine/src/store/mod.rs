@@ -5,6 +5,7 @@
 //! the only file that names RocksDB, `memory` the same seam over maps.
 
 pub mod catalogue;
+pub mod doubles;
 pub mod generation;
 pub mod keys;
 pub mod kv;
@@ -13,5 +14,5 @@ pub mod memory;
 pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
-pub mod terms;
 pub mod values;
+pub mod walks;

@@ -3,18 +3,19 @@
 //! The postings of head and generations are merged in the order of their pairs, one pair at
 //! a time, so that memory follows the number of generations and the length of the lists, not
 //! the number of pairs. Ids stand for series; where a label set got several, after a restart
-//! or a time of silence, all but its smallest are left out (`doubles.rs`).
-
-mod doubles;
-mod pairs;
+//! or a time of silence, all but its smallest are left out (`store/doubles.rs`).
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use roaring::RoaringTreemap;
 
-use crate::model::{METRIC_NAME, TimeRange};
-use crate::view::cardinality::pairs::Merge;
+use crate::head::Head;
+use crate::index::ids::IdList;
+use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
+use crate::model::{Labels, METRIC_NAME, TimeRange};
+use crate::store::doubles::Census;
+use crate::store::generation::GenerationReader;
 use crate::view::{View, indexing};
 use crate::{Error, Result};
 
@@ -54,26 +55,74 @@ impl View<'_> {
         should_stop: &dyn Fn() -> bool,
     ) -> Result<Cardinality> {
         let catalogue = self.catalogue.load_full();
-        let generations: Vec<_> = range.iter().flat_map(|range| indexing(&catalogue, *range)).collect();
+        let generations: Vec<_> =
+            range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
         let go_on = || match should_stop() {
             true => Err(Error::Limit("counting series took too long and was stopped".to_owned())),
             false => Ok(()),
         };
-        let ids = match generations.is_empty() {
+        let census = match generations.is_empty() {
             // The head has each label set once.
-            true => doubles::Census { series: self.head.series_count() as u64, ..doubles::Census::default() },
-            false => doubles::census(self.head, self.kv, &generations, &go_on)?,
+            true => Census { series: self.head.series_count() as u64, ..Census::default() },
+            false => {
+                let head = self.head.all_series();
+                let head: Vec<(Labels, u64)> = head.iter().map(|s| (s.labels.clone(), s.id.0)).collect();
+                Census::take(self.kv, &generations, &head, &go_on)?
+            }
         };
-        let mut tally = Tally::new(top);
-        let mut merge = Merge::new(self.head, self.kv, &generations)?;
+        let doubles = census.doubles();
+        let mut sources: Vec<Box<dyn PairSource>> = vec![Box::new(HeadPairs::new(self.head))];
+        for generation in &generations {
+            sources.push(Box::new(GenerationReader::new(self.kv, generation).pairs()?));
+        }
+        let (mut merge, mut tally) = (PairMerge::new(sources)?, Tally::new(top));
         for number in 0_u64.. {
             if number.is_multiple_of(PAIRS_PER_LOOK) {
                 go_on()?;
             }
-            let Some((name, value, series)) = merge.next(&ids.doubles)? else { break };
-            tally.pair(&name, &value, series);
+            let Some(pair) = merge.next_pair()? else { break };
+            tally.pair(pair, &doubles)?;
         }
-        Ok(tally.finish(ids.series))
+        Ok(tally.finish(census.series))
+    }
+}
+
+/// Values of the head that are copied at once.
+const PAGE: usize = 1024;
+
+/// The head's pairs; its lock is taken for a page at a time.
+struct HeadPairs<'a> {
+    head: &'a Head,
+    names: std::vec::IntoIter<String>,
+    name: String,
+    /// Where the next page begins; none at the end of a name.
+    from: Option<Vec<u8>>,
+    page: VecDeque<(String, IdList)>,
+}
+
+impl<'a> HeadPairs<'a> {
+    fn new(head: &'a Head) -> Self {
+        let names = head.label_names().into_iter();
+        HeadPairs { head, names, name: String::new(), from: None, page: VecDeque::new() }
+    }
+}
+
+impl PairSource for HeadPairs<'_> {
+    fn next(&mut self) -> Result<Option<Pair>> {
+        loop {
+            if let Some((value, ids)) = self.page.pop_front() {
+                return Ok(Some(Pair { name: self.name.clone(), value, ids: PairIds::List(ids) }));
+            }
+            let from = match (self.from.take(), &mut self.names) {
+                (Some(from), _) => from,
+                (None, names) => {
+                    let Some(name) = names.next() else { return Ok(None) };
+                    self.name = name;
+                    Vec::new()
+                }
+            };
+            self.from = self.head.page(&self.name, &from, PAGE, &mut self.page);
+        }
     }
 }
 
@@ -134,22 +183,25 @@ impl Tally {
         }
     }
 
-    fn pair(&mut self, name: &str, value: &str, series: u64) {
-        // Series that were all deleted, or are counted under another id.
+    fn pair(&mut self, pair: MergedPair, doubles: &RoaringTreemap) -> Result<()> {
+        let (name, value) = (pair.name.clone(), pair.value.clone());
+        let series = pair.count(doubles)?;
+        // Series that are counted under another id, or left the head meanwhile.
         if series == 0 {
-            return;
+            return Ok(());
         }
         if name != self.name {
             self.end_name();
-            name.clone_into(&mut self.name);
+            self.name.clone_from(&name);
         }
         self.values += 1;
         self.bytes += value.len() as u64 * series;
         self.report.label_pairs += 1;
         if name == METRIC_NAME {
-            self.by_metric.push(series, || value.to_owned());
+            self.by_metric.push(series, || value.clone());
         }
         self.by_pair.push(series, || format!("{name}={value}"));
+        Ok(())
     }
 
     fn end_name(&mut self) {
@@ -172,9 +224,4 @@ impl Tally {
             ..self.report
         }
     }
-}
-
-/// How many of `ids` are not among `doubles`.
-fn count(ids: &RoaringTreemap, doubles: &RoaringTreemap) -> u64 {
-    ids.len() - ids.intersection_len(doubles)
 }

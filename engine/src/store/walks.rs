@@ -1,12 +1,44 @@
-//! Walking the postings of a generation.
+//! Walking the index of a generation: its series records, its label pairs, one label's values.
 
 use crate::Result;
-use crate::store::generation::damaged;
-use crate::store::keys;
+use crate::index::merge::{Pair, PairIds, PairSource};
+use crate::model::{Labels, SeriesId};
+use crate::store::generation::{damaged, decode_labels};
+use crate::store::keys::{self, Prefix};
 use crate::store::kv::Cursor;
 
 /// So many values are passed one by one before the way is looked up.
 const NEAR: usize = 8;
+
+/// The series records of a generation, ascending by id.
+pub struct StoredSeries<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    prefix: Prefix,
+}
+
+impl<'a> StoredSeries<'a> {
+    /// The records below `prefix`.
+    pub(super) fn new(mut cursor: Box<dyn Cursor + 'a>, prefix: Prefix) -> Result<Self> {
+        cursor.seek(&prefix.series(SeriesId(0)))?;
+        Ok(StoredSeries { cursor, prefix })
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// It is damaged, or the store could not be read.
+    #[expect(clippy::should_implement_trait, reason = "reading may fail")]
+    pub fn next(&mut self) -> Result<Option<(SeriesId, Labels)>> {
+        let prefix = self.prefix;
+        let Some((key, value)) = self.cursor.entry() else { return Ok(None) };
+        let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
+            return Ok(None);
+        };
+        let labels = decode_labels(prefix, id.0, value)?;
+        self.cursor.advance()?;
+        Ok(Some((id, labels)))
+    }
+}
 
 /// The label pairs of a generation, in the order of names and values.
 pub struct StoredPairs<'a> {
@@ -20,20 +52,17 @@ impl<'a> StoredPairs<'a> {
         cursor.seek(&within)?;
         Ok(StoredPairs { cursor, within })
     }
+}
 
-    /// The next pair: name, value, encoded postings.
-    ///
-    /// # Errors
-    /// A key is damaged, or the store could not be read.
-    #[expect(clippy::should_implement_trait, reason = "reading may fail")]
-    pub fn next(&mut self) -> Result<Option<(String, String, Vec<u8>)>> {
+impl PairSource for StoredPairs<'_> {
+    fn next(&mut self) -> Result<Option<Pair>> {
         while let Some((key, postings)) = self.cursor.entry().filter(|(key, _)| key.starts_with(&self.within))
         {
             let (name, value) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
             let postings = postings.to_vec();
             self.cursor.advance()?;
             if !value.is_empty() {
-                return Ok(Some((name, value, postings)));
+                return Ok(Some(Pair { name, value, ids: PairIds::Encoded(postings) }));
             }
         }
         Ok(None)
