@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
-use barograph_engine::codec::Effort;
+use barograph_engine::codec::timestamps::Frame;
+use barograph_engine::codec::{Effort, gorilla, timestamps};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SERIES: usize = 64;
@@ -34,6 +35,32 @@ impl Column {
             Column::Floats(values) => ChunkValues::Float(values),
             Column::Ints(values) => ChunkValues::Int(values),
         }
+    }
+}
+
+/// The yardstick: plain Gorilla, differences of differences and XOR of floats.
+struct Gorilla {
+    frame: Frame,
+    times: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Gorilla {
+    fn of(series: &Series) -> Gorilla {
+        let floats: Vec<f64> = match &series.values {
+            Column::Floats(values) => values.clone(),
+            Column::Ints(values) => values.iter().map(|&value| value as f64).collect(),
+        };
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        timestamps::encode(&series.timestamps, &mut times);
+        gorilla::encode(&floats, &mut values);
+        let (first, last) = (series.timestamps[0], series.timestamps[SAMPLES - 1]);
+        Gorilla { frame: Frame { first, last, count: SAMPLES }, times, values }
+    }
+
+    fn decode(&self, times: &mut Vec<i64>, values: &mut Vec<f64>) {
+        timestamps::decode(&self.times, self.frame, 1, times).expect("just encoded");
+        gorilla::decode(&self.values, self.frame.count, values).expect("just encoded");
     }
 }
 
@@ -200,6 +227,17 @@ fn bench_set(c: &mut Criterion, name: &str, series: &[Series]) {
             });
         });
     }
+    group.bench_function("decode_gorilla", |b| {
+        let plain: Vec<Gorilla> = series.iter().map(Gorilla::of).collect();
+        b.iter(|| {
+            for one in &plain {
+                timestamps.clear();
+                values.clear();
+                one.decode(&mut timestamps, &mut values);
+                black_box((&timestamps, &values));
+            }
+        });
+    });
     let open: Vec<OpenChunk> = series.iter().map(Series::open_chunk).collect();
     group.bench_function("decode_open", |b| {
         b.iter(|| {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use barograph::{Database, Durability, LineOptions, Options};
+use barograph::{Batch, Database, Durability, Labels, LineOptions, Options, SeriesHandle, Value};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const HOSTS: usize = 1000;
@@ -63,16 +63,24 @@ impl Hosts {
         sum - 6.0
     }
 
+    fn walk(&mut self) {
+        self.step += 1;
+        for host in 0..self.values.len() {
+            for field in 0..FIELDS.len() {
+                self.values[host][field] = (self.values[host][field] + self.normal()).clamp(0.0, 100.0);
+            }
+        }
+    }
+
     /// The next ten seconds of all hosts.
     fn next_body(&mut self) -> String {
         let mut body = String::with_capacity(self.tags.len() * 380);
         let timestamp = START_NS + self.step * STEP_NS;
-        self.step += 1;
+        self.walk();
         for host in 0..self.tags.len() {
             body += &self.tags[host];
             for (field, name) in FIELDS.iter().enumerate() {
-                let walked = (self.values[host][field] + self.normal()).clamp(0.0, 100.0);
-                self.values[host][field] = walked;
+                let walked = self.values[host][field];
                 let sign = if field == 0 { ' ' } else { ',' };
                 let _ = write!(body, "{sign}{name}={}i", walked as i64);
             }
@@ -121,6 +129,49 @@ fn write_batches(c: &mut Criterion) {
     group.finish();
 }
 
+/// Samples that are parsed already, of series whose handles are known, on one core and without fsync: what the
+/// engine itself costs an embedder.
+fn append_parsed(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ingest");
+    let samples = HOSTS * FIELDS.len();
+    group
+        .throughput(Throughput::Elements(samples as u64))
+        .sample_size(20)
+        .measurement_time(Duration::from_secs(5));
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = open(dir.path(), Durability::Off);
+    let mut hosts = Hosts::new(HOSTS);
+    let handles: Vec<SeriesHandle> = (0..samples)
+        .map(|i| {
+            let (host, name) = (format!("host_{}", i / FIELDS.len()), FIELDS[i % FIELDS.len()]);
+            let labels =
+                Labels::from_pairs([("__name__", name), ("hostname", &host), ("os", "Ubuntu16.04LTS")]);
+            db.handle(&labels.expect("names differ")).expect("a new series")
+        })
+        .collect();
+    group.bench_function("parsed, no fsync", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..iterations {
+                let timestamp = START_NS + hosts.step * STEP_NS;
+                hosts.walk();
+                let mut batch = Batch::new();
+                let values = hosts.values.iter().flatten();
+                for (handle, value) in handles.iter().zip(values) {
+                    batch.push_to(handle, timestamp, Value::Float(value.trunc()));
+                }
+                let start = Instant::now();
+                let report = db.append(&batch).expect("append");
+                spent += start.elapsed();
+                assert_eq!(report.samples, samples as u64);
+            }
+            spent
+        });
+    });
+    group.finish();
+    db.close().expect("close");
+}
+
 /// A clean stop with many series, then open and answer one query.
 fn restart(c: &mut Criterion) {
     let mut group = c.benchmark_group("restart");
@@ -145,5 +196,5 @@ fn restart(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, write_batches, restart);
+criterion_group!(benches, write_batches, append_parsed, restart);
 criterion_main!(benches);

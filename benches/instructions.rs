@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use barograph::{
     Batch, Database, Durability, Labels, LineLimits, LineOptions, MatchOp, Matcher, Options, Precision,
-    TimeRange, Value,
+    SeriesHandle, TimeRange, Value,
 };
 use barograph_engine::Engine;
 use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
@@ -37,6 +37,7 @@ const PIECES: &[(&str, Piece)] = &[
     ("parse_lines", parse_lines),
     ("append_lines", append_lines),
     ("append_batch", append_batch),
+    ("append_handles", append_handles),
     ("append_new_series", append_new_series),
     ("append_churn", append_churn),
     ("flush", flush),
@@ -313,6 +314,36 @@ fn append_batch() -> (usize, &'static str) {
         }
     });
     (20 * labels.len(), "sample")
+}
+
+/// The same by handles: no label set is looked up.
+fn append_handles() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let engine = engine(&dir);
+    let handles: Vec<SeriesHandle> = (0..HOSTS * FIELDS)
+        .map(|i| {
+            let labels = Labels::from_pairs([("__name__", "cpu"), ("i", i.to_string().as_str())]);
+            engine.handle(&labels.expect("the names are unique")).expect("a new series")
+        })
+        .collect();
+    let mut walks: Vec<_> = (0..handles.len()).map(|i| walk(i as u64 + 1)).collect();
+    let batches: Vec<Batch> = (0..21)
+        .map(|step| {
+            let mut batch = Batch::new();
+            for (handle, walk) in handles.iter().zip(&mut walks) {
+                let value = walk.next().unwrap_or_default();
+                batch.push_to(handle, START + step * 10 * SECOND, Value::Float(value.trunc()));
+            }
+            batch
+        })
+        .collect();
+    engine.append(&batches[0]).expect("append");
+    counted(&mut || {
+        for batch in &batches[1..] {
+            engine.append(batch).expect("append");
+        }
+    });
+    (20 * handles.len(), "sample")
 }
 
 fn append_new_series() -> (usize, &'static str) {

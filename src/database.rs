@@ -8,8 +8,8 @@ use barograph_engine::model::{
 };
 use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport,
-    OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SnapshotReport, Stats,
-    VerifyReport,
+    OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport,
+    Stats, VerifyReport,
 };
 use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
@@ -96,6 +96,28 @@ impl Database {
     /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         self.engine.append(batch)
+    }
+
+    /// The handle of a series, for appends that do not look its labels up again.
+    ///
+    /// ```
+    /// use barograph::{Batch, Database, Labels, Options, Value};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// let labels = Labels::from_pairs([("__name__", "load"), ("host", "a")]).expect("names differ");
+    /// let load = db.handle(&labels)?;
+    /// let mut batch = Batch::new();
+    /// for second in 0..60 {
+    ///     batch.push_to(&load, (1_700_000_000 + second) * 1_000_000_000, Value::Float(0.5));
+    /// }
+    /// assert_eq!(db.append(&batch)?.samples, 60);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// An empty label set; a limit, where the series is new.
+    pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
+        self.engine.handle(labels)
     }
 
     /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are told in

@@ -40,7 +40,7 @@ pub use barograph_engine::model::{
 pub use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FlushReport,
     LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteRefusal, RemoteReport, RemoteVersion,
-    Result, SnapshotReport, Stats, VerifyReport,
+    Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Cost, Explained, Limits, MatrixSeries, MemoryPool, QueryError, QueryStats,

@@ -22,7 +22,7 @@ pub use engine::{
     RemoteRefusal, RemoteReport, SnapshotReport, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use head::{Batch, Event};
+pub use head::{Batch, Event, SeriesHandle};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::Stats;

@@ -3,6 +3,9 @@
 //! The targets under `fuzz/` hand libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` hands them the seeds
 //! and every input that ever failed. A function panics where the code under test does, or where its answer is wrong.
 
+mod choices;
+mod evaluate;
+mod expression;
 mod language;
 mod segment;
 
@@ -22,7 +25,8 @@ use barograph_engine::remote::{Item, Point, RemoteVersion, Request, Series, hist
 use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
-pub use language::{evaluate, pattern, script};
+pub use evaluate::evaluate;
+pub use language::{pattern, script};
 
 /// A target: its name, which is that of its folder of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));

@@ -45,8 +45,8 @@ pub struct Arrival {
 
 /// Whether an integer survives the way into a float and back.
 pub fn is_float_exact(v: i64) -> bool {
-    // The comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
-    (v as f64) as i128 == i128::from(v)
+    // Nearly all are small. Else the comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
+    v.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS || (v as f64) as i128 == i128::from(v)
 }
 
 /// The integer that `v` is, if it is one and an integer chunk keeps its bits.
@@ -65,6 +65,16 @@ impl Run {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.timestamps.is_empty()
+    }
+
+    /// Takes all samples out and keeps the memory.
+    pub fn clear(&mut self) {
+        let Run { timestamps, values, exact, histograms, starts } = self;
+        timestamps.clear();
+        values.clear();
+        exact.clear();
+        histograms.clear();
+        starts.clear();
     }
 
     /// First and last timestamp.
@@ -336,15 +346,19 @@ impl Run {
     /// How to cut the run into chunks of at most `samples_max`: kind and indexes of each.
     /// Integers beyond a float's reach go into chunks of integers; histograms into chunks of
     /// their own, cut by bytes too.
-    pub fn chunk_spans(&self, samples_max: usize) -> Vec<(ChunkKind, std::ops::Range<usize>)> {
-        let mut spans = Vec::with_capacity(self.len() / samples_max + 1);
+    pub fn chunk_spans(
+        &self,
+        samples_max: usize,
+    ) -> impl Iterator<Item = (ChunkKind, std::ops::Range<usize>)> {
         let mut start = 0;
-        while start < self.len() {
-            let (kind, end) = self.span_from(start, samples_max);
-            spans.push((kind, start..end));
-            start = end;
-        }
-        spans
+        std::iter::from_fn(move || {
+            let begin = start;
+            (begin < self.len()).then(|| {
+                let (kind, end) = self.span_from(begin, samples_max);
+                start = end;
+                (kind, begin..end)
+            })
+        })
     }
 
     /// The longest span from `start` that one kind of chunk can hold.
@@ -468,7 +482,7 @@ mod tests {
             all.push(t as i64, 0, v);
         }
         assert_eq!(all.exact, [(1, big), (2, i64::MAX), (4, i64::MIN + 1)]);
-        let spans = all.chunk_spans(1024);
+        let spans: Vec<_> = all.chunk_spans(1024).collect();
         assert_eq!(spans, [(ChunkKind::Int, 0..3), (ChunkKind::Float, 3..4), (ChunkKind::Int, 4..5)]);
         let mut again = Run::default();
         for (kind, span) in spans {
@@ -517,12 +531,12 @@ mod tests {
             let value = if t == 20 { Value::Float(1.0) } else { Value::Histogram(wide.clone()) };
             run.push(t, 0, &value);
         }
-        let spans = run.chunk_spans(1024);
+        let spans: Vec<_> = run.chunk_spans(1024).collect();
         let lengths: Vec<usize> = spans.iter().map(|(_, span)| span.len()).collect();
         assert_eq!(lengths, [16, 4, 1, 16, 3], "16 of 8.0 KiB fit into 128 KiB");
         assert_eq!(spans[2], (ChunkKind::Float, 20..21));
         assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
-        let short: Vec<usize> = run.chunk_spans(4).iter().map(|(_, span)| span.len()).collect();
+        let short: Vec<usize> = run.chunk_spans(4).map(|(_, span)| span.len()).collect();
         assert_eq!(short[..3], [4, 4, 4]);
     }
 

@@ -21,12 +21,24 @@ use super::varint::{self, unzigzag, zigzag};
 /// Residuals in a block.
 pub const BLOCK: usize = 256;
 
+/// Residuals of a block that is put together in less room.
+const SHORT_BLOCK: usize = 16;
+
 const ZIGZAG_FLAG: u8 = 0x80;
 
 /// Appends a block of at most [`BLOCK`] residuals.
 pub fn encode_block(residuals: &[i64], base: i64, centre: i64, out: &mut Vec<u8>) {
-    let mut above = [0; BLOCK];
-    let mut around = [0; BLOCK];
+    // Most chunks of short-lived series are short, and to clear the room costs.
+    if residuals.len() <= SHORT_BLOCK {
+        encode_block_within::<SHORT_BLOCK>(residuals, base, centre, out);
+    } else {
+        encode_block_within::<BLOCK>(residuals, base, centre, out);
+    }
+}
+
+fn encode_block_within<const ROOM: usize>(residuals: &[i64], base: i64, centre: i64, out: &mut Vec<u8>) {
+    let mut above = [0; ROOM];
+    let mut around = [0; ROOM];
     let (above, around) = (&mut above[..residuals.len()], &mut around[..residuals.len()]);
     for ((&residual, above), around) in residuals.iter().zip(&mut *above).zip(&mut *around) {
         *above = residual.wrapping_sub(base) as u64;
@@ -97,10 +109,12 @@ pub fn decode_block(
 /// The width that makes a block smallest, and the bytes it then takes.
 pub fn width(residuals: &[u64]) -> (u32, usize) {
     let mut count_of = [0u32; 65];
+    let mut all = 0;
     for residual in residuals {
         count_of[64usize.wrapping_sub(residual.leading_zeros() as usize)] += 1;
+        all |= residual;
     }
-    let widest = count_of.iter().rposition(|&count| count > 0).unwrap_or(0);
+    let widest = 64usize.wrapping_sub(all.leading_zeros() as usize);
     let mut best = (widest as u32, (residuals.len() * widest).div_ceil(8));
     let mut patched = 0;
     for width in (0..widest).rev() {

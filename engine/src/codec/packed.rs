@@ -59,8 +59,10 @@ pub fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
         m.iter_mut().for_each(|value| *value /= divisor);
     }
     let start = out.len();
-    encode_blocks(&mut m.clone(), divisor, out);
-    if effort == Effort::Best && values.len() >= CODED_MIN {
+    if effort == Effort::Fast || values.len() < CODED_MIN {
+        encode_blocks(&mut m, divisor, out);
+    } else {
+        encode_blocks(&mut m.clone(), divisor, out);
         let mut coded = Vec::with_capacity(out.len() - start);
         encode_coded(&mut m, divisor, &mut coded);
         if coded.len() < out.len() - start {

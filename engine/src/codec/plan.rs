@@ -9,6 +9,8 @@ use super::{prefix, varint};
 
 /// Residuals looked at for each transform.
 const SAMPLE: usize = 64;
+/// Integers of a column that is judged in less room.
+const SHORT: usize = 16;
 
 /// How a column is to be predicted.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +101,18 @@ fn slope(m: &[i64], transform: Transform) -> Option<i64> {
 }
 
 fn judge(m: &[i64], transform: Transform, slope: i64) -> (usize, Plan) {
+    // To clear the room costs more than to look at the few residuals of a short column.
+    if m.len() <= SHORT {
+        judge_within::<SHORT>(m, transform, slope)
+    } else {
+        judge_within::<SAMPLE>(m, transform, slope)
+    }
+}
+
+fn judge_within<const ROOM: usize>(m: &[i64], transform: Transform, slope: i64) -> (usize, Plan) {
     let start = transform.start();
     let stride = (m.len().saturating_sub(start)).div_ceil(SAMPLE).max(1);
-    let mut sample = [0i64; SAMPLE];
+    let mut sample = [0i64; ROOM];
     let mut len = 0;
     for (into, i) in sample.iter_mut().zip((start..m.len()).step_by(stride)) {
         *into = transform.residual(m, i, slope);
@@ -112,7 +123,7 @@ fn judge(m: &[i64], transform: Transform, slope: i64) -> (usize, Plan) {
         return (0, Plan { transform, slope, centre: 0, spread: 0 });
     }
     let (_, &mut centre, _) = sample.select_nth_unstable(len / 2);
-    let mut distances = [0u64; SAMPLE];
+    let mut distances = [0u64; ROOM];
     for (distance, residual) in distances.iter_mut().zip(&*sample) {
         *distance = varint::zigzag(residual.wrapping_sub(centre));
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::codec::varint;
 use crate::engine::{CommitState, Engine, Parts};
-use crate::head::batch::BatchSample;
+use crate::head::batch::{BatchSample, Whose};
 use crate::head::record::{self, SampleEncoder};
 use crate::head::{Batch, Event, HeadSeries, Resolved};
 use crate::model::{Labels, Timestamp, Value};
@@ -70,20 +70,25 @@ impl Engine {
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let parts = &self.parts;
         parts.check_writable()?;
-        let mut resolved = Resolved::default();
+        let mut resolved = Resolved::with_capacity(batch.samples.len());
         let horizon = parts.horizon();
         let mut report = AppendReport::default();
         for sample in &batch.samples {
-            let BatchSample { labels, timestamp, start_timestamp, value } = sample;
-            parts.check_sample(labels, *timestamp, value)?;
+            let BatchSample { series, timestamp, start_timestamp, value } = sample;
+            parts.check_sample(series.labels(), *timestamp, value)?;
             if *timestamp <= horizon {
                 report.too_old += 1;
                 continue;
             }
-            resolved.push(parts.resolve(labels)?, *timestamp, *start_timestamp, value.clone());
+            let series = match series {
+                Whose::Labels(labels) => parts.resolve(labels)?,
+                Whose::Handle(handle) => parts.series_of(handle)?,
+            };
+            resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
         for event in &batch.events {
             parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
+            parts.check_count(&event.labels)?;
             if event.timestamp <= horizon {
                 report.too_old += 1;
                 continue;
@@ -116,11 +121,6 @@ impl Parts {
         if labels.is_empty() {
             return Err(Error::Invalid(format!("sample at {timestamp}: its label set is empty")));
         }
-        let count = labels.len();
-        if count > self.options.labels_per_series {
-            let limit = self.options.labels_per_series;
-            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
-        }
         if let Value::Histogram(histogram) = value
             && let Err(why) = histogram.validate()
         {
@@ -134,9 +134,19 @@ impl Parts {
         Ok(())
     }
 
+    fn check_count(&self, labels: &Labels) -> Result<()> {
+        let (count, limit) = (labels.len(), self.options.labels_per_series);
+        if count > limit {
+            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
+        }
+        Ok(())
+    }
+
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
         self.head.find_or_admit(labels, |count| {
+            // What the head has met this limit.
+            self.check_count(labels)?;
             self.admit(labels, count).inspect_err(|_| Counters::add(&self.counters.refused, 1))?;
             Counters::add(&self.counters.series_created, 1);
             Ok(())

@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::chunk::Sealing;
+use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, Frozen, HeadSeries};
+use crate::index::ids::bitmap;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -108,6 +109,10 @@ impl Parts {
         if state.begun.is_some() {
             return Ok(state.begun);
         }
+        if let Some(wal) = self.wal.as_ref().filter(|_| self.commit.lock().first_append.is_some()) {
+            // Turning to a new segment syncs the old one, for which writers would wait; now little is left of it.
+            wal.sync()?;
+        }
         let mut commit = self.commit.lock();
         if commit.first_append.is_none() {
             return Ok(None);
@@ -163,9 +168,9 @@ impl Parts {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
         for (index, (_, unflushed)) in frozen.iter().enumerate() {
-            for partition in unflushed.partitions(width) {
+            unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
-            }
+            });
         }
         for event in self.head.events.frozen() {
             work.entry(PartitionId::of(event.timestamp, width)).or_default().events.push(event);
@@ -217,14 +222,15 @@ impl Parts {
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
-        let mut indexed = Vec::new();
+        let (mut indexed, mut run) = (Vec::new(), Run::default());
         for &index in &work.series {
             let (series, unflushed) = &frozen[index];
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
                 indexed.push(series.id.0);
             }
-            writer.add_samples(series.id, &unflushed.to_run(span))?;
+            unflushed.read_into(span, &mut run);
+            writer.add_samples(series.id, &run)?;
         }
         for event in &work.events {
             writer.add_event(event.timestamp, &event.labels, &event.text)?;
@@ -261,7 +267,7 @@ impl Parts {
         self.commit_catalogue(&current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
-            structure.indexed.entry(w.prefix.partition).or_default().extend(w.indexed.iter().copied());
+            *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
         }
         Ok(true)
     }
@@ -301,10 +307,9 @@ impl Parts {
     }
 
     fn retire_idle_series(&self) {
-        let _commit = self.commit.lock();
         let is_crowded = self.head.series_bytes() >= self.options.series_bytes_crowded();
         let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
-        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes));
+        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), std::sync::atomic::Ordering::Relaxed);
         if retired > 0 {
             self.line_cache.purge_dead();

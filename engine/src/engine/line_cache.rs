@@ -1,15 +1,14 @@
 //! From the raw bytes of a line's series to its series, in one look-up.
 //!
 //! A writer sends the same `measurement,tags` bytes again and again. They are the key here;
-//! labels are made once, when a key or a field is new. A line of one field, which is what
-//! short-lived series mostly are, leads to its series directly; the key of others leads to
-//! the series of each field in the order they were first seen.
+//! labels are made once, when a key or a field is new. The key of lines of one field, as
+//! short-lived series mostly have them, leads to its series directly; the key of others
+//! leads to the series of each field in the order they were first seen.
 //!
-//! A million writers' keys would take more memory than the series themselves, so what is
+//! A million keys would take as much memory as the series themselves, so what is
 //! kept of a key is two hashes of 64 bits, each under a random key of its own. Two keys
 //! meet with a chance of 2^-128; among a billion keys that any two do, with one of 2^-69.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +17,7 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 use crate::head::{HeadSeries, SeriesGroup};
-use crate::line::Naming;
+use crate::line::{LineLimits, Naming};
 
 /// What belongs to a key: the fields known so far and their series.
 #[derive(Debug)]
@@ -33,24 +32,39 @@ pub struct LineSeries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineKey(u64, u64);
 
-#[derive(Debug)]
-struct Entry<T> {
-    key: LineKey,
-    series: T,
+/// Where a key leads.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// To one series; the field is a number of [`LineContext::fields`].
+    Single(Arc<HeadSeries>, u32),
+    /// To the series of several fields.
+    Group(Arc<LineSeries>),
 }
 
-type Entries<T> = RwLock<HashTable<Entry<T>>>;
+/// Names of fields, by number.
+pub type FieldNames = Arc<Vec<Box<[u8]>>>;
 
-/// The series of lines that share one set of extra labels and one naming.
+/// Most names that keys of one field share; a key with a further one is a group of one.
+const FIELD_NAMES_MAX: usize = 256;
+
+#[derive(Debug)]
+struct Entry {
+    key: LineKey,
+    known: Known,
+}
+
+const _: () = assert!(size_of::<Entry>() == 32);
+
+/// The series of lines that share one set of extra labels, one naming and the same limits.
 #[derive(Debug)]
 pub struct LineContext {
     extra_labels: Vec<(String, String)>,
     naming: Naming,
+    /// A known key is not checked again, so it met these.
+    limits: LineLimits,
     hashers: [RandomState; 2],
-    /// By key and field.
-    singles: Entries<Arc<HeadSeries>>,
-    /// By key.
-    groups: Entries<Arc<LineSeries>>,
+    entries: RwLock<HashTable<Entry>>,
+    fields: RwLock<FieldNames>,
 }
 
 /// All contexts. Bounded: when it holds more bytes than it may, it starts over.
@@ -64,7 +78,7 @@ pub struct LineCache {
 /// Most contexts; each database name that writers use is one.
 const CONTEXTS_MAX: usize = 256;
 /// Cost of an entry: its slot, and as many free ones as a table has at worst.
-const ENTRY_BYTES: u64 = 56;
+const ENTRY_BYTES: u64 = 64;
 /// Cost of a group beside its slot: allocations, pointers.
 const GROUP_BYTES: u64 = 80;
 /// Cost of a field of a group beside its name.
@@ -76,9 +90,16 @@ impl LineCache {
         LineCache { contexts: RwLock::default(), bytes: AtomicU64::new(0), bytes_max }
     }
 
-    /// The context of some extra labels and a naming.
-    pub fn context(&self, extra_labels: &[(String, String)], naming: &Naming) -> Arc<LineContext> {
-        let is_it = |c: &&Arc<LineContext>| c.extra_labels == extra_labels && c.naming == *naming;
+    /// The context of some extra labels, a naming and limits.
+    pub fn context(
+        &self,
+        extra_labels: &[(String, String)],
+        naming: &Naming,
+        limits: &LineLimits,
+    ) -> Arc<LineContext> {
+        let is_it = |c: &&Arc<LineContext>| {
+            c.extra_labels == extra_labels && c.naming == *naming && c.limits == *limits
+        };
         if let Some(context) = self.contexts.read().iter().find(is_it) {
             return context.clone();
         }
@@ -92,33 +113,31 @@ impl LineCache {
         let context = Arc::new(LineContext {
             extra_labels: extra_labels.to_vec(),
             naming: *naming,
+            limits: *limits,
             hashers: [RandomState::new(), RandomState::new()],
-            singles: RwLock::default(),
-            groups: RwLock::default(),
+            entries: RwLock::default(),
+            fields: RwLock::default(),
         });
         contexts.push(context.clone());
         context
     }
 
-    /// Remembers the series of a key and a field.
-    pub fn insert_single(&self, context: &LineContext, key: LineKey, series: &Arc<HeadSeries>) {
-        self.make_room(ENTRY_BYTES);
-        insert(&context.singles, key, series.clone());
-    }
-
-    /// Remembers the series of a key, in place of what was known before.
-    pub fn insert_group(&self, context: &LineContext, key: LineKey, series: Arc<LineSeries>) {
-        self.make_room(bytes_of(&series));
-        insert(&context.groups, key, series);
-    }
-
-    fn make_room(&self, bytes: u64) {
+    /// Remembers where a key leads, in place of what was known before.
+    pub fn insert(&self, context: &LineContext, key: LineKey, known: Known) {
+        let bytes = known.bytes();
         if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
-            for context in self.contexts.read().iter() {
-                *context.singles.write() = HashTable::new();
-                *context.groups.write() = HashTable::new();
-            }
+            self.contexts.read().iter().for_each(|c| *c.entries.write() = HashTable::new());
             self.bytes.store(bytes, Ordering::Relaxed);
+        }
+        let mut entries = context.entries.write();
+        match entries.find_mut(key.0, |entry| entry.key == key) {
+            Some(entry) => {
+                let before = std::mem::replace(&mut entry.known, known);
+                self.bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
+            }
+            None => {
+                entries.insert_unique(key.0, Entry { key, known }, |entry| entry.key.0);
+            }
         }
     }
 
@@ -126,66 +145,73 @@ impl LineCache {
     pub fn purge_dead(&self) {
         for context in self.contexts.read().iter() {
             let mut freed = 0;
-            let mut singles = context.singles.write();
-            singles.retain(|entry| {
-                freed += if entry.series.is_dead() { ENTRY_BYTES } else { 0 };
-                !entry.series.is_dead()
-            });
-            singles.shrink_to_fit(|entry| entry.key.0);
-            drop(singles);
-            context.groups.write().retain(|entry| {
-                let is_dead = entry.series.group.iter().any(|series| series.is_dead());
-                freed += if is_dead { bytes_of(&entry.series) } else { 0 };
+            let mut entries = context.entries.write();
+            entries.retain(|entry| {
+                let is_dead = entry.known.names_a_dead_one();
+                freed += if is_dead { entry.known.bytes() } else { 0 };
                 !is_dead
             });
+            entries.shrink_to_fit(|entry| entry.key.0);
             self.bytes.fetch_sub(freed, Ordering::Relaxed);
         }
     }
 }
 
-fn bytes_of(series: &LineSeries) -> u64 {
-    let fields: u64 = series.fields.iter().map(|field| field.len() as u64 + FIELD_BYTES).sum();
-    ENTRY_BYTES + GROUP_BYTES + fields
-}
+impl Known {
+    fn bytes(&self) -> u64 {
+        match self {
+            Known::Single(..) => ENTRY_BYTES,
+            Known::Group(series) => {
+                let fields = series.fields.iter().map(|field| field.len() as u64 + FIELD_BYTES);
+                ENTRY_BYTES + GROUP_BYTES + fields.sum::<u64>()
+            }
+        }
+    }
 
-fn get<T: Clone>(entries: &Entries<T>, key: LineKey) -> Option<T> {
-    entries.read().find(key.0, |entry| entry.key == key).map(|entry| entry.series.clone())
-}
-
-fn insert<T>(entries: &Entries<T>, key: LineKey, series: T) {
-    let mut entries = entries.write();
-    match entries.find_mut(key.0, |entry| entry.key == key) {
-        Some(entry) => entry.series = series,
-        None => {
-            entries.insert_unique(key.0, Entry { key, series }, |entry| entry.key.0);
+    fn names_a_dead_one(&self) -> bool {
+        match self {
+            Known::Single(series, _) => series.is_dead(),
+            Known::Group(series) => series.group.iter().any(|series| series.is_dead()),
         }
     }
 }
 
 impl LineContext {
-    /// What is kept of a series key, and of one field's where it is the only one.
+    /// What is kept of a series key.
     #[inline]
-    pub fn key(&self, series_key: &[u8], field: &[u8]) -> LineKey {
-        let [first, second] = self.hashers.each_ref().map(|hasher| {
-            let mut hasher = hasher.build_hasher();
-            hasher.write(series_key);
-            hasher.write(field);
-            hasher.write_usize(series_key.len());
-            hasher.finish()
+    pub fn key(&self, series_key: &[u8]) -> LineKey {
+        let [first, second] = &self.hashers;
+        LineKey(first.hash_one(series_key), second.hash_one(series_key))
+    }
+
+    /// What `look` makes of where a key leads.
+    #[inline]
+    pub fn look<T>(&self, key: LineKey, look: impl FnOnce(&Known) -> T) -> Option<T> {
+        self.entries.read().find(key.0, |entry| entry.key == key).map(|entry| look(&entry.known))
+    }
+
+    /// Where a key leads.
+    pub fn get(&self, key: LineKey) -> Option<Known> {
+        self.look(key, Known::clone)
+    }
+
+    /// The names that [`Known::Single`] has numbers of: at least those of all keys that were
+    /// found before.
+    pub fn fields(&self) -> FieldNames {
+        self.fields.read().clone()
+    }
+
+    /// The number of a field's name; `None` where there are too many names.
+    pub fn number_of(&self, field: &[u8]) -> Option<u32> {
+        let mut fields = self.fields.write();
+        let found = fields.iter().position(|name| **name == *field);
+        let number = found.or_else(|| {
+            (fields.len() < FIELD_NAMES_MAX).then(|| {
+                Arc::make_mut(&mut fields).push(field.into());
+                fields.len() - 1
+            })
         });
-        LineKey(first, second)
-    }
-
-    /// The series of a key and a field.
-    #[inline]
-    pub fn single(&self, key: LineKey) -> Option<Arc<HeadSeries>> {
-        get(&self.singles, key)
-    }
-
-    /// The series of a key.
-    #[inline]
-    pub fn group(&self, key: LineKey) -> Option<Arc<LineSeries>> {
-        get(&self.groups, key)
+        number.map(|number| number as u32)
     }
 
     /// Labels that every line of this context gets.
@@ -208,48 +234,62 @@ mod tests {
         Arc::new(HeadSeries::new(SeriesId(id), Labels::empty(), 0))
     }
 
+    fn context(cache: &LineCache, database: &str) -> Arc<LineContext> {
+        let extra = [("db".to_owned(), database.to_owned())];
+        cache.context(&extra, &Naming::MeasurementField, &LineLimits::default())
+    }
+
     #[test]
-    fn keys_and_fields_do_not_run_into_each_other() {
+    fn contexts_share_nothing() {
         let cache = LineCache::new(1 << 20);
-        let context = cache.context(&[], &Naming::MeasurementField);
-        let keys = [("cpu,host=a", "b"), ("cpu,host=", "ab"), ("cpu,host=ab", ""), ("", "cpu,host=ab")];
-        for (id, (key, field)) in keys.iter().enumerate() {
-            let key = context.key(key.as_bytes(), field.as_bytes());
-            assert!(context.single(key).is_none());
-            cache.insert_single(&context, key, &series(id as u64));
+        let (a, b) = (context(&cache, "a"), context(&cache, "b"));
+        assert!(Arc::ptr_eq(&a, &context(&cache, "a")));
+        let strict = LineLimits { tags: 1, ..LineLimits::default() };
+        let c = cache.context(&[("db".to_owned(), "a".to_owned())], &Naming::MeasurementField, &strict);
+        cache.insert(&a, a.key(b"cpu,host=a"), Known::Single(series(7), 0));
+        assert!(matches!(a.get(a.key(b"cpu,host=a")), Some(Known::Single(series, 0)) if series.id.0 == 7));
+        assert!(b.get(b.key(b"cpu,host=a")).is_none() && c.get(c.key(b"cpu,host=a")).is_none());
+        assert!(a.get(a.key(b"cpu,host=b")).is_none());
+    }
+
+    #[test]
+    fn names_of_fields_are_numbered_up_to_a_bound() {
+        let cache = LineCache::new(1 << 20);
+        let context = context(&cache, "");
+        for number in 0..FIELD_NAMES_MAX as u32 {
+            assert_eq!(context.number_of(&number.to_le_bytes()), Some(number));
         }
-        for (id, (key, field)) in keys.iter().enumerate() {
-            let found = context.single(context.key(key.as_bytes(), field.as_bytes()));
-            assert_eq!(found.map(|series| series.id.0), Some(id as u64));
-        }
-        let other = cache.context(&[("db".to_owned(), "x".to_owned())], &Naming::MeasurementField);
-        assert!(other.single(other.key(b"cpu,host=a", b"b")).is_none(), "contexts share nothing");
+        assert_eq!(context.number_of(b"one more"), None);
+        assert_eq!(context.number_of(&9u32.to_le_bytes()), Some(9));
+        assert_eq!(*context.fields()[9], 9u32.to_le_bytes());
     }
 
     #[test]
     fn it_starts_over_when_full_and_forgets_the_dead() {
         let cache = LineCache::new(10 * ENTRY_BYTES);
-        let context = cache.context(&[], &Naming::MeasurementField);
+        let full = context(&cache, "");
         for id in 0..100u64 {
-            cache.insert_single(&context, context.key(&id.to_le_bytes(), b""), &series(id));
-            assert!(context.singles.read().len() <= 10);
+            cache.insert(&full, full.key(&id.to_le_bytes()), Known::Single(series(id), 0));
+            assert!(full.entries.read().len() <= 10);
         }
+        let cache = LineCache::new(1 << 20);
+        let context = context(&cache, "");
         let (alive, dead) = (series(1), series(2));
         let group = |members: &[&Arc<HeadSeries>]| {
             let fields = members.iter().map(|series| series.id.0.to_le_bytes().to_vec().into()).collect();
-            Arc::new(LineSeries { fields, group: members.iter().map(|&series| series.clone()).collect() })
+            let group = members.iter().map(|&series| series.clone()).collect();
+            Known::Group(Arc::new(LineSeries { fields, group }))
         };
-        let cache = LineCache::new(1 << 20);
-        let context = cache.context(&[], &Naming::MeasurementField);
-        cache.insert_single(&context, context.key(b"alive", b""), &alive);
+        cache.insert(&context, context.key(b"alive"), Known::Single(alive.clone(), 0));
         let bytes_before = cache.bytes.load(Ordering::Relaxed);
-        cache.insert_single(&context, context.key(b"dead", b""), &dead);
-        cache.insert_group(&context, context.key(b"both", b""), group(&[&alive, &dead]));
+        cache.insert(&context, context.key(b"dead"), group(&[&dead]));
+        cache.insert(&context, context.key(b"dead"), Known::Single(dead.clone(), 0));
+        cache.insert(&context, context.key(b"both"), group(&[&alive, &dead]));
         assert!(dead.retire_if_idle(0));
         cache.purge_dead();
-        assert!(context.single(context.key(b"alive", b"")).is_some());
-        assert!(context.single(context.key(b"dead", b"")).is_none());
-        assert!(context.group(context.key(b"both", b"")).is_none());
+        assert!(context.get(context.key(b"alive")).is_some());
+        assert!(context.get(context.key(b"dead")).is_none());
+        assert!(context.get(context.key(b"both")).is_none());
         assert_eq!(cache.bytes.load(Ordering::Relaxed), bytes_before);
     }
 }

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::engine::line_cache::{LineContext, LineKey, LineSeries};
+use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
+use crate::head::batch::Target;
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, Timestamp, Value};
@@ -86,9 +87,11 @@ impl Engine {
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
+        let context = parts.line_cache.context(&options.extra_labels, &options.naming, &limits);
         let mut writer = LineWriter {
             parts,
-            context: parts.line_cache.context(&options.extra_labels, &options.naming),
+            fields: context.fields(),
+            context,
             horizon: parts.horizon(),
             default_timestamp: options.default_timestamp.unwrap_or_else(|| parts.clock.now()),
             resolved: Resolved::default(),
@@ -96,12 +99,17 @@ impl Engine {
             report: LineReport::default(),
         };
         let mut seq = 0;
-        for line in Lines::new(body, options.precision, limits) {
-            writer.report.lines_total += 1;
-            match line.and_then(|line| writer.add(&line)) {
-                Ok(()) => {}
-                Err(error) => writer.report.refuse(error),
+        let mut lines = Lines::new(body, options.precision, limits);
+        loop {
+            let peeked = lines.peek_series().map(|key| (key, writer.context.key(key)));
+            if !peeked.is_some_and(|(key, hashed)| writer.add_known(&mut lines, key, hashed)) {
+                match lines.next().map(|line| line.and_then(|line| writer.add(&line, peeked))) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => writer.report.refuse(error),
+                    None => break,
+                }
             }
+            writer.report.lines_total += 1;
             if writer.resolved.samples() >= PIECE_SAMPLES {
                 seq = writer.commit()?;
             }
@@ -118,6 +126,7 @@ impl Engine {
 struct LineWriter<'p> {
     parts: &'p Parts,
     context: Arc<LineContext>,
+    fields: FieldNames,
     horizon: Timestamp,
     default_timestamp: Timestamp,
     resolved: Resolved,
@@ -138,58 +147,92 @@ impl LineWriter<'_> {
         seq
     }
 
-    fn add(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
+    /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly
+    /// all do.
+    #[inline]
+    fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
+        let LineWriter { context, fields: names, resolved, default_timestamp, horizon, .. } = self;
+        let found = context.look(hashed, |known| {
+            let (group, fields) = match known {
+                Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
+                Known::Single(series, number) => {
+                    if names.len() <= *number as usize {
+                        *names = context.fields();
+                    }
+                    (Target::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
+                }
+            };
+            resolved.fill_row(group, |values| {
+                let push = |value| values.extend(sample_value(&value));
+                let known = lines.read_known(key, fields, push)?;
+                let timestamp = known.timestamp.unwrap_or(*default_timestamp);
+                // The long way tells what is too old.
+                (timestamp > *horizon).then(|| {
+                    lines.take_known(known);
+                    timestamp
+                })
+            })
+        });
+        found.unwrap_or(false)
+    }
+
+    /// Adds a line that was checked; `peeked` is what was looked up before.
+    fn add(
+        &mut self,
+        line: &Line<'_>,
+        peeked: Option<(&[u8], LineKey)>,
+    ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         if timestamp <= self.horizon {
             Counters::add(&self.parts.counters.too_old, 1);
             let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let mut fields = line.fields();
-        if let (Some((field, value)), None) = (fields.next(), fields.next())
-            && let Some(value) = sample_value(&value)
-        {
-            return self.add_single(line, field, timestamp, value);
-        }
-        let key = self.context.key(line.series_key, b"");
-        let known = self.context.group(key);
-        let series = match known.filter(|series| self.locate(line, series)) {
-            Some(series) => series,
-            None => self.learn(line, key)?,
+        let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
+        let key = match peeked {
+            Some((key, hashed)) if is_peeked(key) => hashed,
+            _ => self.context.key(line.series_key),
         };
-        let events = self.events(line, timestamp)?;
-        for ((_, value), &index) in line.fields().zip(&self.indexes) {
-            if let Some(value) = sample_value(&value) {
-                self.resolved.push_of_group(&series.group, index, timestamp, value);
+        let known = match self.context.get(key) {
+            Some(known) if self.locate(line, &known) => known,
+            known => self.learn(line, key, known)?,
+        };
+        match known {
+            Known::Single(series, _) => {
+                for value in line.fields().filter_map(|(_, value)| sample_value(&value)) {
+                    self.resolved.push(series.clone(), timestamp, 0, value);
+                }
+            }
+            Known::Group(series) => {
+                let events = self.events(line, timestamp)?;
+                for ((_, value), &index) in line.fields().zip(&self.indexes) {
+                    if let Some(value) = sample_value(&value) {
+                        self.resolved.push_of_group(&series.group, index, timestamp, value);
+                    }
+                }
+                self.resolved.events.extend(events);
             }
         }
-        self.resolved.events.extend(events);
         Ok(())
     }
 
-    /// Adds the sample of a line that has one field.
-    fn add_single(
-        &mut self,
-        line: &Line<'_>,
-        field: &[u8],
-        timestamp: Timestamp,
-        value: Value,
-    ) -> std::result::Result<(), LineError> {
-        let key = self.context.key(line.series_key, field);
-        let series = match self.context.single(key) {
-            Some(series) => series,
-            None => {
-                let series = self.resolve(line, field)?;
-                self.parts.line_cache.insert_single(&self.context, key, &series);
-                series
+    /// Whether what is known of the line's key has all of its fields.
+    fn locate(&mut self, line: &Line<'_>, known: &Known) -> bool {
+        match known {
+            Known::Group(series) => self.locate_in_group(line, series),
+            Known::Single(_, number) => {
+                if self.fields.len() <= *number as usize {
+                    self.fields = self.context.fields();
+                }
+                let mut fields = line.fields();
+                matches!((fields.next(), fields.next()), (Some((key, value)), None)
+                    if *self.fields[*number as usize] == *key && !matches!(value, FieldValue::Text(_)))
             }
-        };
-        self.resolved.push(series, timestamp, 0, value);
-        Ok(())
+        }
     }
 
     /// Finds each field's place among the known ones; false if one is missing.
-    fn locate(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
+    fn locate_in_group(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
         self.indexes.clear();
         for (place, (key, value)) in line.fields().enumerate() {
             if matches!(value, FieldValue::Text(_)) {
@@ -209,10 +252,22 @@ impl LineWriter<'_> {
 
     /// Makes the series of fields that are new and remembers them.
     #[cold]
-    fn learn(&mut self, line: &Line<'_>, key: LineKey) -> std::result::Result<Arc<LineSeries>, LineError> {
-        let known = self.context.group(key);
-        let mut fields: Vec<Box<[u8]>> = known.iter().flat_map(|k| k.fields.iter().cloned()).collect();
-        let mut group: Vec<Arc<HeadSeries>> = known.iter().flat_map(|k| k.group.iter().cloned()).collect();
+    fn learn(
+        &mut self,
+        line: &Line<'_>,
+        key: LineKey,
+        known: Option<Known>,
+    ) -> std::result::Result<Known, LineError> {
+        let mut fields = line.fields();
+        if let (None, Some((field, value)), None) = (&known, fields.next(), fields.next())
+            && !matches!(value, FieldValue::Text(_))
+            && let Some(number) = self.context.number_of(field)
+        {
+            let single = Known::Single(self.resolve(line, field)?, number);
+            self.parts.line_cache.insert(&self.context, key, single.clone());
+            return Ok(single);
+        }
+        let (mut fields, mut group) = self.taken_apart(known);
         for (field, value) in line.fields() {
             if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *field) {
                 continue;
@@ -221,9 +276,21 @@ impl LineWriter<'_> {
             fields.push(field.into());
         }
         let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
-        self.parts.line_cache.insert_group(&self.context, key, series.clone());
-        self.locate(line, &series);
-        Ok(series)
+        self.locate_in_group(line, &series);
+        let known = Known::Group(series);
+        self.parts.line_cache.insert(&self.context, key, known.clone());
+        Ok(known)
+    }
+
+    /// The fields that are known of a key, and their series.
+    fn taken_apart(&self, known: Option<Known>) -> (Vec<Box<[u8]>>, Vec<Arc<HeadSeries>>) {
+        match known {
+            None => (Vec::new(), Vec::new()),
+            Some(Known::Single(series, number)) => {
+                (vec![self.context.fields()[number as usize].clone()], vec![series])
+            }
+            Some(Known::Group(known)) => (known.fields.to_vec(), known.group.to_vec()),
+        }
     }
 
     /// The series of a field, from its labels.

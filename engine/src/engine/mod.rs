@@ -18,6 +18,7 @@ mod background;
 mod backup;
 mod delete;
 mod flush;
+mod handle;
 mod limits;
 mod line_cache;
 mod lines;
@@ -25,6 +26,7 @@ mod notes;
 mod open;
 mod remote;
 mod remote_cache;
+mod replay;
 mod report;
 mod verify;
 
@@ -51,7 +53,7 @@ pub use verify::VerifyReport;
 use crate::clock::Clock;
 use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
-use crate::head::{Cutting, Epoch, Head};
+use crate::head::{Cutting, Epoch, Head, Owner};
 use crate::model::{PartitionId, Timestamp};
 use crate::options::Options;
 use crate::stats::Counters;
@@ -70,6 +72,8 @@ pub struct Engine {
 
 /// Everything an open database consists of, shared with its background threads.
 pub(crate) struct Parts {
+    /// Tells handles of this open database from those of others.
+    pub(crate) owner: Owner,
     pub(crate) options: Options,
     pub(crate) dir: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,

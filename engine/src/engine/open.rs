@@ -15,7 +15,6 @@
 //! into the head. The work depends on the WAL's size, which the options bound, and not on
 //! the size of the store.
 
-use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -30,19 +29,16 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
+use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns, notes};
-use crate::head::record::{
-    KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
-};
-use crate::head::{Cutting, Epoch, Head, HeadSeries};
-use crate::model::{SeriesId, Timestamp};
+use crate::head::Owner;
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
-use crate::store::catalogue::{Catalogue, Graveyard, Tombstone};
+use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::keys::{Prefix, successor};
 use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
-use crate::wal::{Record, Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
+use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
 /// Version of the directory's layout.
@@ -105,9 +101,10 @@ impl Engine {
         })?;
         check_presence(&*kv, &catalogue)?;
         let mut replay = Replay::new(&catalogue, &options);
-        notes::load(&*kv, &replay.head)?;
+        notes::load(&*kv, replay.head())?;
         let place = dir.join("wal");
         let found = crate::wal::read(&place, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
+        let replay = replay.finish();
         let report =
             OpenReport { wal: Some(found), samples_replayed: replay.samples, ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
@@ -163,7 +160,7 @@ impl Engine {
         check_presence(&*kv, &catalogue)?;
         let (dir, lock) = place.unzip();
         let mut replay = Replay::new(&catalogue, &options);
-        notes::load(&*kv, &replay.head)?;
+        notes::load(&*kv, replay.head())?;
         let wal = match &dir {
             Some(dir) => {
                 let (wal, found) = open_wal(dir, &options, &catalogue, &mut replay)?;
@@ -172,6 +169,7 @@ impl Engine {
             }
             None => None,
         };
+        let replay = replay.finish();
         report.samples_replayed = replay.samples;
         let parts = assemble(Opened {
             dir,
@@ -217,7 +215,7 @@ struct Opened {
     clock: Arc<dyn Clock>,
     graveyard: Arc<Graveyard>,
     catalogue: Catalogue,
-    replay: Replay,
+    replay: Replayed,
     report: OpenReport,
     started: Instant,
 }
@@ -251,6 +249,7 @@ fn assemble(opened: Opened) -> Parts {
         counters: Counters::default(),
         limiter,
         cardinality: CardinalityLimits::new(&options),
+        owner: Owner::new(),
         line_cache: LineCache::new(options.memory_bytes / 8),
         remote_cache: RemoteCache::new(options.memory_bytes / 8),
         read_only: false,
@@ -276,10 +275,6 @@ fn assemble(opened: Opened) -> Parts {
     }
     parts
 }
-
-/// The epoch that replay fills and appends go on with. Its cut matters to no one: nothing
-/// is frozen when it begins.
-const EPOCH_AT_START: Epoch = Epoch { number: 1, cut: 0 };
 
 /// Creates or checks the directory and takes its lock.
 fn prepare_dir(dir: &Path) -> Result<File> {
@@ -446,87 +441,4 @@ fn open_wal(
     Wal::open(&place, wal_options, recovery, catalogue.root.flushed_seq, &mut |record| {
         replay.apply(&place, record)
     })
-}
-
-/// The head as replay builds it.
-struct Replay {
-    head: Head,
-    cutting: Cutting,
-    by_wal_id: HashMap<u64, Arc<HeadSeries>>,
-    tombstones: Vec<Tombstone>,
-    samples: u64,
-    records: u64,
-    newest: Timestamp,
-}
-
-impl Replay {
-    fn new(catalogue: &Catalogue, options: &Options) -> Self {
-        Replay {
-            head: Head::new(catalogue.root.next_series, options.exemplar_bytes_max()),
-            cutting: Cutting {
-                partition_width_ns: catalogue.root.partition_width_ns,
-                chunk_samples: options.chunk_samples,
-            },
-            by_wal_id: HashMap::new(),
-            tombstones: Vec::new(),
-            samples: 0,
-            records: 0,
-            newest: Timestamp::MIN,
-        }
-    }
-
-    fn apply(&mut self, wal: &Path, record: Record<'_>) -> Result<()> {
-        self.records += 1;
-        let place = || format!("{}, record {}", wal.display(), record.seq);
-        let applied = match record.kind {
-            KIND_SAMPLES => self.apply_samples(record.payload),
-            KIND_EVENTS => RecordReader::new(record.payload).events(|event| {
-                self.newest = self.newest.max(event.timestamp);
-                self.head.add_sample_bytes(event.memory_bytes());
-                self.head.events.push(event);
-            }),
-            KIND_METADATA => RecordReader::new(record.payload)
-                .metadata(|family, metadata| self.head.metadata.insert(&family, &metadata)),
-            KIND_EXEMPLARS => RecordReader::new(record.payload)
-                .exemplars(|series, exemplar| self.head.exemplars.insert(&series, &exemplar)),
-            KIND_DELETE => {
-                let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;
-                self.apply_delete(tombstone)?;
-                Some(())
-            }
-            _ => None,
-        };
-        applied.ok_or_else(|| Error::Corrupt {
-            file: place(),
-            offset: 0,
-            what: format!("payload of kind {} cannot be decoded", record.kind),
-        })
-    }
-
-    fn apply_samples(&mut self, payload: &[u8]) -> Option<()> {
-        let Replay { head, by_wal_id, cutting, samples, newest, .. } = self;
-        let mut grown = 0;
-        let by_id = std::cell::RefCell::new(by_wal_id);
-        let done = RecordReader::new(payload).samples(
-            |id, labels| {
-                let series = head.define(SeriesId(id), &labels);
-                by_id.borrow_mut().insert(id, series);
-            },
-            |id, timestamp, start, value| {
-                let by_id = by_id.borrow();
-                grown += by_id.get(&id)?.append(EPOCH_AT_START, *cutting, timestamp, start, &value);
-                *samples += 1;
-                *newest = (*newest).max(timestamp);
-                Some(())
-            },
-        );
-        head.add_sample_bytes(grown as u64);
-        done
-    }
-
-    fn apply_delete(&mut self, tombstone: Tombstone) -> Result<()> {
-        self.head.delete(EPOCH_AT_START, self.cutting, &tombstone.matchers, tombstone.range)?;
-        self.tombstones.push(tombstone);
-        Ok(())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::head::{Event, Head, HeadSeries};
+use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 
 /// Samples to append in one go: written to the WAL as one record, visible together.
@@ -22,10 +22,28 @@ pub struct Batch {
     pub(crate) exemplars: Vec<(Labels, Exemplar)>,
 }
 
+/// The series of a sample in a [`Batch`].
+#[derive(Debug, Clone)]
+pub(crate) enum Whose {
+    /// Still to be looked up.
+    Labels(Labels),
+    /// Known.
+    Handle(SeriesHandle),
+}
+
+impl Whose {
+    pub(crate) fn labels(&self) -> &Labels {
+        match self {
+            Whose::Labels(labels) => labels,
+            Whose::Handle(handle) => handle.labels(),
+        }
+    }
+}
+
 /// One sample of a [`Batch`].
 #[derive(Debug, Clone)]
 pub(crate) struct BatchSample {
-    pub(crate) labels: Labels,
+    pub(crate) series: Whose,
     pub(crate) timestamp: Timestamp,
     /// 0 means unknown.
     pub(crate) start_timestamp: Timestamp,
@@ -52,7 +70,14 @@ impl Batch {
         start_timestamp: Timestamp,
         value: Value,
     ) {
-        self.samples.push(BatchSample { labels: labels.clone(), timestamp, start_timestamp, value });
+        let series = Whose::Labels(labels.clone());
+        self.samples.push(BatchSample { series, timestamp, start_timestamp, value });
+    }
+
+    /// Adds a sample of a series whose handle is known: the shortest way in.
+    pub fn push_to(&mut self, series: &SeriesHandle, timestamp: Timestamp, value: Value) {
+        let series = Whose::Handle(series.clone());
+        self.samples.push(BatchSample { series, timestamp, start_timestamp: 0, value });
     }
 
     /// Adds an event: text at an instant.
@@ -102,6 +127,13 @@ pub enum Target {
     Group(SeriesGroup, u32),
 }
 
+impl From<&SeriesGroup> for Target {
+    /// The series of a group, from the first on.
+    fn from(group: &SeriesGroup) -> Target {
+        Target::Group(group.clone(), 0)
+    }
+}
+
 /// Values of one instant.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -126,6 +158,15 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// An empty one with room for samples.
+    pub fn with_capacity(samples: usize) -> Self {
+        Resolved {
+            rows: Vec::with_capacity(samples),
+            values: Vec::with_capacity(samples),
+            ..Resolved::default()
+        }
+    }
+
     /// Adds one sample; a start timestamp of 0 is unknown.
     pub fn push(
         &mut self,
@@ -184,21 +225,56 @@ impl Resolved {
         self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
     }
 
+    /// Begins a row for the first series of `target`, one for each value that `fill` adds; takes all back if it gives
+    /// no timestamp. Tells whether there is a row.
+    #[inline]
+    pub fn fill_row(
+        &mut self,
+        target: Target,
+        fill: impl FnOnce(&mut Vec<Value>) -> Option<Timestamp>,
+    ) -> bool {
+        let before = self.values.len();
+        match fill(&mut self.values) {
+            Some(timestamp) => {
+                let count = (self.values.len() - before) as u32;
+                self.rows.push(Row { target, timestamp, count });
+                true
+            }
+            None => {
+                self.values.truncate(before);
+                false
+            }
+        }
+    }
+
     /// Calls `visit` with each sample in order: series, timestamp, start timestamp, value.
+    #[inline]
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, Timestamp, &Value)) {
+        if self.starts.is_empty() {
+            return self.visit(|series, timestamp, _, value| visit(series, timestamp, 0, value));
+        }
         let mut starts = self.starts.iter().copied().peekable();
-        let mut started = |at: usize| starts.next_if(|(next, _)| *next == at).map_or(0, |(_, start)| start);
+        self.visit(|series, timestamp, at, value| {
+            let start = starts.next_if(|(next, _)| *next == at).map_or(0, |(_, start)| start);
+            visit(series, timestamp, start, value);
+        });
+    }
+
+    /// Calls `visit` with each sample in order: series, timestamp, index of the value, value.
+    #[inline]
+    fn visit(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, usize, &Value)) {
         let mut values = self.values.iter().enumerate();
         for row in &self.rows {
             match &row.target {
-                Target::One(series) => values
-                    .by_ref()
-                    .take(1)
-                    .for_each(|(at, value)| visit(series, row.timestamp, started(at), value)),
+                Target::One(series) => {
+                    if let Some((at, value)) = values.next() {
+                        visit(series, row.timestamp, at, value);
+                    }
+                }
                 Target::Group(group, first) => {
-                    let series = &group[*first as usize..(*first + row.count) as usize];
-                    for (series, (at, value)) in series.iter().zip(values.by_ref()) {
-                        visit(series, row.timestamp, started(at), value);
+                    for series in &group[*first as usize..][..row.count as usize] {
+                        let Some((at, value)) = values.next() else { return };
+                        visit(series, row.timestamp, at, value);
                     }
                 }
             }
@@ -208,12 +284,12 @@ impl Resolved {
     /// Replaces series that left the head since they were resolved.
     pub fn revive(&mut self, head: &Head) {
         let mut any_dead = false;
-        self.for_each(|series, _, _, _| any_dead |= series.is_dead());
+        self.visit(|series, _, _, _| any_dead |= series.is_dead());
         if !any_dead {
             return;
         }
         let mut rows = Vec::with_capacity(self.values.len());
-        self.for_each(|series, timestamp, _, _| {
+        self.visit(|series, timestamp, _, _| {
             let alive = if series.is_dead() { head.find_or_create(&series.labels) } else { series.clone() };
             rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
         });

@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod events;
 pub mod exemplars;
+mod handle;
 pub mod metadata;
 pub mod postings;
 pub mod record;
@@ -24,14 +25,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::RwLock;
+use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
+pub(crate) use handle::Owner;
+pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
+use crate::head::postings::HeadPostings;
 use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
 use crate::index::ids::IdList;
@@ -40,7 +45,10 @@ use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.
-const SERIES_BYTES: u64 = 500;
+const SERIES_BYTES: u64 = 240;
+
+/// Pages of series that are looked at for idle ones before writers get their turn.
+const PAGES_PER_LOCK: usize = 64;
 
 /// What a series takes of the memory for series.
 fn bytes_of(series: &HeadSeries) -> u64 {
@@ -127,7 +135,9 @@ impl Head {
         }
         // Ids are drawn under the lock, so postings see them in ascending order.
         let id = self.next_id.fetch_add(1, Ordering::AcqRel);
-        Ok(self.register(&mut registry, SeriesId(id), hash, labels))
+        let series = self.create(SeriesId(id), hash, labels);
+        registry.insert(series.clone());
+        Ok(series)
     }
 
     /// The series of a label set; a new one if the head has none.
@@ -135,34 +145,64 @@ impl Head {
         self.find_or_admit(labels, |_| Ok(())).expect("all are admitted")
     }
 
-    /// A series that the WAL defines with its id. The id is taken over unless the head has
-    /// the label set under another one.
-    pub fn define(&self, id: SeriesId, labels: &Labels) -> Arc<HeadSeries> {
-        self.next_id.fetch_max(id.0 + 1, Ordering::AcqRel);
+    /// A series that the WAL defines with its id, and whether it is new. The id is taken over
+    /// unless the head has the label set under another one. A new series cannot be selected
+    /// before its postings are added to what [`Head::take_postings`] gave.
+    pub fn define(&self, id: SeriesId, labels: &Labels) -> (Arc<HeadSeries>, bool) {
+        self.next_id.fetch_max(id.0.saturating_add(1), Ordering::AcqRel);
         let hash = self.hash(labels);
         let mut registry = self.registry.write();
         if let Some(series) = registry.find(hash, labels) {
-            return series.clone();
+            return (series.clone(), false);
         }
         // No log that we wrote gives one id to two label sets.
         let is_free = registry.find_id(id.0).is_none();
         let id = if is_free { id } else { SeriesId(self.next_id.fetch_add(1, Ordering::AcqRel)) };
-        self.register(&mut registry, id, hash, labels)
+        let series = self.create(id, hash, labels);
+        registry.insert_unposted(series.clone());
+        (series, true)
     }
 
-    fn register(&self, registry: &mut Registry, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
+    fn create(&self, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
         let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
-        registry.insert(series.clone());
         self.series_bytes.fetch_add(bytes_of(&series), Ordering::Relaxed);
         series
     }
 
-    /// Takes series out that `retire` agrees to; the caller keeps appends out meanwhile.
-    pub fn retire(&self, retire: impl FnMut(&HeadSeries) -> bool) -> usize {
-        let dead = self.registry.write().retire(retire);
-        let bytes = dead.iter().map(|series| bytes_of(series)).sum();
-        self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        dead.len()
+    /// Takes the postings out, to be given back with those of the series defined since.
+    pub fn take_postings(&self) -> HeadPostings {
+        std::mem::take(&mut self.registry.write().postings)
+    }
+
+    /// Puts the postings back.
+    pub fn set_postings(&self, postings: HeadPostings) {
+        self.registry.write().postings = postings;
+    }
+
+    /// Takes series out that `retire` agrees to; `keep_out` keeps appends out for as long as
+    /// its value lives. That and the registry's lock are held for some thousand series at a
+    /// time: writers wait for no more.
+    pub fn retire<G>(&self, mut retire: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
+        let (mut gone, mut page) = (RoaringTreemap::new(), Some(0));
+        while let Some(from) = page {
+            let mut dead = Vec::new();
+            {
+                let _appends = keep_out();
+                page = self.registry.write().retire(from, PAGES_PER_LOCK, &mut retire, &mut dead);
+            }
+            let bytes = dead.iter().map(|series| bytes_of(series)).sum();
+            self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            gone.extend(dead.iter().map(|series| series.id.0));
+        }
+        // Until they are gone here too, a query finds ids that lead nowhere, and goes on.
+        let mut place = Some(0).filter(|_| !gone.is_empty());
+        while let Some(from) = place {
+            place = self.registry.write().postings.forget(&gone, from, LOOKS_PER_LOCK);
+        }
+        if !gone.is_empty() {
+            self.registry.write().sweep();
+        }
+        gone.len() as usize
     }
 
     /// All series, ascending by id.
@@ -287,3 +327,6 @@ impl Head {
         self.series_bytes.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

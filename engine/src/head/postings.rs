@@ -10,7 +10,7 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
-use crate::index::ids::{IdList, bitmap};
+use crate::index::ids::IdList;
 use crate::index::pairs::{PairRef, PairTable};
 use crate::index::{Ids, Step, TermWalk};
 use crate::model::{Labels, SeriesId};
@@ -57,15 +57,30 @@ impl HeadPostings {
         }
     }
 
-    /// Removes ids, given ascending.
-    pub fn remove(&mut self, dead: &[u64]) {
-        let dead = bitmap(dead);
-        self.all.remove_all(&dead);
-        self.pairs = self.pairs.without(&dead);
-        self.names.clear();
-        for at in self.pairs.indexes() {
-            self.add_term(at);
+    /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to go on, if
+    /// there are more. Pairs without ids stay until [`HeadPostings::sweep`].
+    pub fn forget(&mut self, dead: &RoaringTreemap, place: usize, pairs_max: usize) -> Option<usize> {
+        if place == 0 {
+            self.all.remove_all(dead);
         }
+        let next = place.saturating_add(pairs_max);
+        self.pairs.forget(place..next, dead);
+        (next < self.pairs.indexes().len()).then_some(next)
+    }
+
+    /// Drops what has no ids. Values stay in the order in which a query had put them.
+    pub fn sweep(&mut self) {
+        let moved = self.pairs.sweep();
+        let kept = |places: &[u32]| -> Vec<u32> {
+            let moved = places.iter().map(|&at| moved[at as usize]);
+            moved.filter(|&at| at != PairTable::GONE).collect()
+        };
+        self.names.retain(|_, terms| {
+            let ordered = terms.ordered.get_mut();
+            *ordered = Arc::new(kept(ordered));
+            terms.arrived = kept(&terms.arrived);
+            !terms.arrived.is_empty()
+        });
     }
 
     /// All ids.
@@ -125,10 +140,11 @@ impl HeadPostings {
     /// The values of `name` and how many series each has, in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
         let ordered = self.ordered(name);
-        (0..ordered.len()).map(move |place| {
+        let counted = (0..ordered.len()).map(move |place| {
             let PairRef { value, ids, .. } = self.pairs.get(ordered[place]);
             (value, ids.len() as usize)
-        })
+        });
+        counted.filter(|(_, count)| *count > 0)
     }
 
     /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,

@@ -50,36 +50,61 @@ impl Registry {
 
     /// Adds a series; neither its labels nor its id are there yet.
     pub fn insert(&mut self, series: Arc<HeadSeries>) {
+        self.postings.insert(series.id, &series.labels);
+        self.insert_unposted(series);
+    }
+
+    /// Adds a series whose postings the caller will see to.
+    pub fn insert_unposted(&mut self, series: Arc<HeadSeries>) {
         let id = series.id;
         self.by_labels.insert_unique(spread(series.hash), series.clone(), |series| spread(series.hash));
-        self.postings.insert(id, &series.labels);
         let page = self.pages.entry(id.0 / PAGE_SERIES).or_insert_with(Page::new);
         page.taken += 1;
         page.slots[(id.0 % PAGE_SERIES) as usize] = Some(series);
     }
 
-    /// Takes the series out that `retire` agrees to, and returns them, ascending by id.
-    pub fn retire(&mut self, mut retire: impl FnMut(&HeadSeries) -> bool) -> Vec<Arc<HeadSeries>> {
-        let mut dead = Vec::new();
-        self.pages.retain(|_, page| {
+    /// Looks at up to `pages_max` pages of series from `page` on and takes those out that
+    /// `retire` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
+    /// where to go on, if there are more.
+    pub fn retire(
+        &mut self,
+        page: u64,
+        pages_max: usize,
+        retire: &mut dyn FnMut(&HeadSeries) -> bool,
+        dead: &mut Vec<Arc<HeadSeries>>,
+    ) -> Option<u64> {
+        let (mut emptied, first_dead, mut next) = (Vec::new(), dead.len(), None);
+        for (looked, (&number, page)) in self.pages.range_mut(page..).enumerate() {
+            if looked == pages_max {
+                next = Some(number);
+                break;
+            }
             for slot in page.slots.iter_mut() {
                 if slot.as_ref().is_some_and(|series| retire(series)) {
                     dead.extend(slot.take());
                     page.taken -= 1;
                 }
             }
-            page.taken > 0
-        });
-        for series in &dead {
+            if page.taken == 0 {
+                emptied.push(number);
+            }
+        }
+        for number in emptied {
+            self.pages.remove(&number);
+        }
+        for series in &dead[first_dead..] {
             let found = self.by_labels.find_entry(spread(series.hash), |other| Arc::ptr_eq(other, series));
             drop(found.expect("a series is in both tables").remove());
         }
-        if !dead.is_empty() {
+        next
+    }
+
+    /// Gives back room that series left behind, and the pairs that have none.
+    pub fn sweep(&mut self) {
+        self.postings.sweep();
+        if self.by_labels.capacity() / 4 > self.by_labels.len() {
             self.by_labels.shrink_to_fit(|series| spread(series.hash));
-            let ids: Vec<u64> = dead.iter().map(|series| series.id.0).collect();
-            self.postings.remove(&ids);
         }
-        dead
     }
 
     /// All series, ascending by id.

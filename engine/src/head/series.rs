@@ -12,7 +12,7 @@
 
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -100,25 +100,36 @@ impl Unflushed {
 
     /// What lies in `range` as one run; all of a chunk that touches the range is included.
     pub fn to_run(&self, range: TimeRange) -> Run {
-        let mut ordered = Run::default();
-        for chunk in self.chunks().filter(|c| touches(c, range)) {
-            ordered.extend_from_open(chunk);
-        }
-        if self.late().is_empty() {
-            return ordered;
-        }
-        let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
-        Run::merge(vec![ordered, Run::from_arrivals(&late)])
+        let mut run = Run::default();
+        self.read_into(range, &mut run);
+        run
     }
 
-    /// The partitions that hold a sample, ascending, each once.
-    pub fn partitions(&self, width_ns: i64) -> Vec<PartitionId> {
-        let firsts =
-            self.chunks().filter_map(OpenChunk::first).chain(self.late().iter().map(|s| s.timestamp));
-        let mut partitions: Vec<PartitionId> = firsts.map(|t| PartitionId::of(t, width_ns)).collect();
+    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
+    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
+        run.clear();
+        for chunk in self.chunks().filter(|c| touches(c, range)) {
+            run.extend_from_open(chunk);
+        }
+        if !self.late().is_empty() {
+            let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
+            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
+        }
+    }
+
+    /// Calls `visit` with each partition that holds a sample, ascending, once.
+    pub fn for_each_partition(&self, width_ns: i64, mut visit: impl FnMut(PartitionId)) {
+        let Some((first, last)) = self.bounds() else { return };
+        let first = PartitionId::of(first, width_ns);
+        if first == PartitionId::of(last, width_ns) {
+            return visit(first);
+        }
+        let firsts = self.chunks().filter_map(OpenChunk::first);
+        let samples = firsts.chain(self.late().iter().map(|s| s.timestamp));
+        let mut partitions: Vec<PartitionId> = samples.map(|t| PartitionId::of(t, width_ns)).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        partitions
+        partitions.into_iter().for_each(visit);
     }
 
     /// A copy of what may lie in `range`.
@@ -161,8 +172,6 @@ struct SeriesData {
     active: Unflushed,
     frozen: Option<Arc<Frozen>>,
     epoch: u32,
-    /// The epoch in which the WAL last defined this series' id; 0 is never.
-    defined_epoch: u32,
     /// Flushes in a row that found nothing of this series.
     idle_flushes: u8,
 }
@@ -177,6 +186,8 @@ pub struct HeadSeries {
     /// The hash of its labels, as the registry has it.
     pub hash: u32,
     is_dead: AtomicBool,
+    /// The epoch in which the WAL last defined this series' id; 0 is never. The commit lock guards it.
+    defined_epoch: AtomicU32,
     data: Mutex<SeriesData>,
 }
 
@@ -237,7 +248,14 @@ impl HeadCopy {
 impl HeadSeries {
     /// A series without samples.
     pub fn new(id: SeriesId, labels: Labels, hash: u32) -> Self {
-        HeadSeries { id, labels, hash, is_dead: AtomicBool::new(false), data: Mutex::default() }
+        HeadSeries {
+            id,
+            labels,
+            hash,
+            is_dead: AtomicBool::new(false),
+            defined_epoch: AtomicU32::new(0),
+            data: Mutex::default(),
+        }
     }
 
     /// Whether it left the head; a caller that still holds it must look its labels up again.
@@ -272,29 +290,40 @@ impl HeadSeries {
             data.enter(epoch);
         }
         let until = data.open_until;
-        if let (Some(open), Value::Float(v)) = (&mut data.active.open, value) {
-            let fits =
-                open.last() < Some(timestamp) && timestamp <= until && open.len() < cutting.chunk_samples;
-            if fits && open.kind() == ChunkKind::Float && start == 0 {
-                let before = open.memory_bytes();
-                open.push_float(timestamp, *v);
-                return open.memory_bytes() - before;
+        if let Some(open) = &mut data.active.open
+            && start == 0
+            && open.last() < Some(timestamp)
+            && timestamp <= until
+            && open.len() < cutting.chunk_samples
+        {
+            let before = open.memory_bytes();
+            match (value, open.kind()) {
+                (Value::Float(v), ChunkKind::Float) => open.push_float(timestamp, *v),
+                (Value::Int(v), ChunkKind::Float) if is_float_exact(*v) => {
+                    open.push_float(timestamp, *v as f64);
+                }
+                (Value::Int(v), ChunkKind::Int) => open.push_int(timestamp, *v),
+                _ => return data.append_slowly(cutting, timestamp, start, value),
             }
+            return open.memory_bytes() - before;
         }
         data.append_slowly(cutting, timestamp, start, value)
     }
 
-    /// Whether the WAL must define this series in `epoch` before it is used; asks once.
+    /// Whether the WAL must define this series in `epoch` before it is used; asks once. The caller holds the
+    /// commit lock.
+    #[inline]
     pub fn needs_definition(&self, epoch: Epoch) -> bool {
-        let mut data = self.data.lock();
-        let needs = data.defined_epoch != epoch.number;
-        data.defined_epoch = epoch.number;
+        let needs = self.defined_epoch.load(Ordering::Relaxed) != epoch.number;
+        if needs {
+            self.defined_epoch.store(epoch.number, Ordering::Relaxed);
+        }
         needs
     }
 
-    /// Takes a definition back that did not reach the WAL.
+    /// Takes a definition back that did not reach the WAL. The caller holds the commit lock.
     pub fn forget_definition(&self) {
-        self.data.lock().defined_epoch = 0;
+        self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
     /// What a flush of everything before `epoch` has to write.

@@ -32,7 +32,7 @@ impl Ids {
     /// Adds all ids of a list.
     pub fn add_list(&mut self, ids: &IdList) {
         match ids.as_bitmap() {
-            Some(map) => self.many |= map,
+            Some(map) => self.add(map),
             None => ids.for_each(|id| self.push(id)),
         }
     }

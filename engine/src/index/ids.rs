@@ -26,7 +26,7 @@ enum Form {
     },
     /// The same.
     Some(Box<Differences>),
-    Many(Box<RoaringTreemap>),
+    Many(Box<Bitmap>),
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +35,20 @@ struct Differences {
     last: u64,
     count: u32,
 }
+
+/// A bitmap that grows at its end: ids gather before they go in, so that the place for them
+/// is looked up once for all.
+#[derive(Debug, Clone, Default)]
+struct Bitmap {
+    /// By the upper half of ids, ascending.
+    halves: Vec<(u32, RoaringBitmap)>,
+    /// Larger than all in `halves`, ascending.
+    tail: Vec<u64>,
+    last: u64,
+}
+
+/// Ids that gather before a bitmap.
+const TAIL: usize = 32;
 
 const _: () = assert!(size_of::<IdList>() == 16);
 
@@ -62,11 +76,7 @@ impl IdList {
             }
             Form::Some(list) if id > list.last && list.count < MANY => list.push(id),
             Form::Some(_) => self.insert_between(id),
-            Form::Many(map) => {
-                if map.try_push(id).is_err() {
-                    map.insert(id);
-                }
-            }
+            Form::Many(map) => map.insert(id),
         }
     }
 
@@ -91,7 +101,9 @@ impl IdList {
     /// A list of ids that ascend, each once.
     pub fn from_sorted(ids: &[u64]) -> IdList {
         if ids.len() > MANY as usize {
-            return IdList(Form::Many(Box::new(bitmap(ids))));
+            let mut map = Bitmap::default();
+            ids.iter().for_each(|&id| map.insert(id));
+            return IdList(Form::Many(Box::new(map)));
         }
         let mut list = IdList::default();
         ids.iter().for_each(|&id| list.insert(id));
@@ -101,8 +113,9 @@ impl IdList {
     /// Removes the ids that `dead` has.
     pub fn remove_all(&mut self, dead: &RoaringTreemap) {
         if let Form::Many(map) = &mut self.0 {
-            **map -= dead;
-            if map.len() > u64::from(MANY) {
+            let left = map.to_treemap() - dead;
+            if left.len() > u64::from(MANY) {
+                **map = Bitmap::from(left);
                 return;
             }
         }
@@ -138,7 +151,7 @@ impl IdList {
     /// The ids as a bitmap.
     pub fn to_bitmap(&self) -> RoaringTreemap {
         if let Form::Many(map) = &self.0 {
-            return (**map).clone();
+            return map.to_treemap();
         }
         let mut ids = Vec::with_capacity(MANY as usize);
         self.for_each(|id| ids.push(id));
@@ -146,9 +159,9 @@ impl IdList {
     }
 
     /// The ids as a bitmap, if they are kept as one.
-    pub fn as_bitmap(&self) -> Option<&RoaringTreemap> {
+    pub fn as_bitmap(&self) -> Option<RoaringTreemap> {
         match &self.0 {
-            Form::Many(map) => Some(map),
+            Form::Many(map) => Some(map.to_treemap()),
             _ => None,
         }
     }
@@ -159,6 +172,70 @@ impl Differences {
     fn push(&mut self, id: u64) {
         varint::write(&mut self.bytes, id.wrapping_sub(self.last));
         (self.last, self.count) = (id, self.count.wrapping_add(1));
+    }
+}
+
+impl Bitmap {
+    #[inline]
+    fn insert(&mut self, id: u64) {
+        if id <= self.last && !(self.halves.is_empty() && self.tail.is_empty()) {
+            return self.insert_between(id);
+        }
+        self.tail.push(id);
+        self.last = id;
+        if self.tail.len() == TAIL {
+            self.gather();
+        }
+    }
+
+    fn gather(&mut self) {
+        for ids in self.tail.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let upper = (ids[0] >> 32) as u32;
+            if self.halves.last().is_none_or(|(last, _)| *last != upper) {
+                self.halves.push((upper, RoaringBitmap::new()));
+            }
+            if let Some((_, lower)) = self.halves.last_mut() {
+                lower.append(ids.iter().map(|&id| id as u32)).expect("the tail is larger than all before it");
+            }
+        }
+        self.tail.clear();
+    }
+
+    #[cold]
+    fn insert_between(&mut self, id: u64) {
+        self.gather();
+        let upper = (id >> 32) as u32;
+        let at = self.halves.partition_point(|(half, _)| *half < upper);
+        if self.halves.get(at).is_none_or(|(half, _)| *half != upper) {
+            self.halves.insert(at, (upper, RoaringBitmap::new()));
+        }
+        self.halves[at].1.insert(id as u32);
+    }
+
+    fn len(&self) -> u64 {
+        self.halves.iter().map(|(_, lower)| lower.len()).sum::<u64>() + self.tail.len() as u64
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        let stored = self
+            .halves
+            .iter()
+            .flat_map(|(upper, lower)| lower.iter().map(|lower| u64::from(*upper) << 32 | u64::from(lower)));
+        stored.chain(self.tail.iter().copied())
+    }
+
+    fn to_treemap(&self) -> RoaringTreemap {
+        let mut map = RoaringTreemap::from_bitmaps(self.halves.iter().cloned());
+        map.append(self.tail.iter().copied()).expect("the tail is larger than all before it");
+        map
+    }
+}
+
+impl From<RoaringTreemap> for Bitmap {
+    fn from(map: RoaringTreemap) -> Self {
+        let last = map.max().unwrap_or(0);
+        let halves = map.bitmaps().map(|(upper, lower)| (upper, lower.clone())).collect();
+        Bitmap { halves, tail: Vec::new(), last }
     }
 }
 
@@ -269,7 +346,7 @@ mod tests {
             }
             prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(list.to_bitmap().iter().collect::<Vec<_>>(), told(&list));
-            prop_assert!(list.as_bitmap().is_none_or(|map| *map == list.to_bitmap()));
+            prop_assert!(list.as_bitmap().is_none_or(|map| map == list.to_bitmap()));
             list.remove_all(&dead.iter().copied().collect());
             model.retain(|id| !dead.contains(id));
             prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());

@@ -61,11 +61,11 @@ impl<'a> Line<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Lines<'a> {
-    body: &'a [u8],
-    offset: usize,
-    number: usize,
-    precision: Precision,
-    limits: LineLimits,
+    pub(super) body: &'a [u8],
+    pub(super) offset: usize,
+    pub(super) number: usize,
+    pub(super) precision: Precision,
+    pub(super) limits: LineLimits,
 }
 
 impl<'a> Lines<'a> {
@@ -117,7 +117,7 @@ impl<'a> Iterator for Lines<'a> {
 
 /// A row without the carriage return of its line end.
 #[inline]
-fn without_return(row: &[u8]) -> &[u8] {
+pub(super) fn without_return(row: &[u8]) -> &[u8] {
     match row {
         [before @ .., b'\r'] => before,
         _ => row,

@@ -7,7 +7,9 @@
 //! A line is good or bad as a whole: every error in it is found before it is handed out,
 //! and a bad line does not stop the lines after it. A good line carries its series as the
 //! raw bytes it was written with, so that a writer's series costs its reader one hash;
-//! [`labels`] turns those bytes into a label set once, when they are new.
+//! [`labels`] turns those bytes into a label set once, when they are new. Lines of a series and
+//! of fields that were checked before are compared with those in place of a check
+//! ([`Lines::read_known`]).
 //!
 //! # Rules
 //! | part | escaped by a backslash | ends at |
@@ -43,6 +45,7 @@
 
 mod error;
 mod key;
+mod known;
 mod lines;
 mod naming;
 mod number;
@@ -51,6 +54,7 @@ mod timestamp;
 mod values;
 
 pub use error::{LineError, LineErrorKind, NamePart};
+pub use known::Known;
 pub use lines::{Line, Lines};
 pub use naming::{FIELD_LABEL, Naming, UnknownNaming, labels};
 pub use timestamp::{Precision, UnknownPrecision};
