@@ -31,7 +31,10 @@ impl SeriesSource for ColumnSource {
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let all = self.series.iter().enumerate();
         let matching = all.filter(|(_, (labels, _))| matchers.iter().all(|m| m.matches_labels(labels)));
-        Ok(matching.map(|(i, (labels, _))| SeriesRef { labels: labels.clone(), handle: i as u64 }).collect())
+        let refs = matching.zip(0..);
+        Ok(refs
+            .map(|((i, (labels, _)), rank)| SeriesRef { labels: labels.clone(), handle: i as u64, rank })
+            .collect())
     }
 
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use barograph_engine::chunk::Run;
 use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
 };
@@ -168,10 +169,11 @@ impl Database {
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
         let source = EngineSource::new(self.engine.view());
-        let mut samples = Samples::default();
-        for series in source.select(matchers, range, series_max)? {
-            samples.clear();
-            source.read(&series, range, &mut samples)?;
+        let (mut reader, mut samples) = (source.reader(), Samples::default());
+        let mut selected = source.select(matchers, range, series_max)?;
+        selected.sort_unstable_by_key(|series| series.rank);
+        for series in selected {
+            reader.read(&series, range, &mut samples)?;
             if !samples.is_empty() && !visit(&series.labels, &samples) {
                 break;
             }
@@ -295,8 +297,10 @@ impl Database {
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
         let view = self.engine.view();
+        let mut reader = view.reader();
         for series in view.select(matchers, range, usize::MAX)? {
-            let run = view.read(&series, range)?;
+            let mut run = Run::default();
+            reader.read(&series, range, &mut run)?;
             if run.is_empty() {
                 continue;
             }

@@ -158,7 +158,13 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Corrupt`] naming the chunk's key.
-    pub fn extend_from_chunk(&mut self, key: &[u8], bytes: &[u8], after: Timestamp) -> Result<()> {
+    pub fn extend_from_chunk(
+        &mut self,
+        key: &[u8],
+        bytes: &[u8],
+        after: Timestamp,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let corrupt = |e: crate::chunk::ChunkError| Error::Corrupt {
             file: format!("chunks/{}", key.escape_ascii()),
             offset: e.offset as u64,
@@ -168,10 +174,14 @@ impl Run {
         if chunk.last() <= after {
             return Ok(());
         }
-        self.extend_from_opened(&chunk).map_err(corrupt)
+        self.extend_from_opened(&chunk, scratch).map_err(corrupt)
     }
 
-    fn extend_from_opened(&mut self, chunk: &Chunk<'_>) -> std::result::Result<(), crate::chunk::ChunkError> {
+    fn extend_from_opened(
+        &mut self,
+        chunk: &Chunk<'_>,
+        scratch: &mut Scratch,
+    ) -> std::result::Result<(), crate::chunk::ChunkError> {
         let first = self.values.len();
         match chunk.kind() {
             ChunkKind::Int => {
@@ -180,7 +190,7 @@ impl Run {
                 self.extend_ints(&ints);
             }
             ChunkKind::Float => {
-                chunk.decode(&mut Scratch::default(), &mut self.timestamps, &mut self.values)?;
+                chunk.decode(scratch, &mut self.timestamps, &mut self.values)?;
             }
             ChunkKind::Histogram => {
                 let mut histograms = Vec::new();
@@ -272,6 +282,22 @@ impl Run {
         let start = self.timestamps.partition_point(|&t| t <= range.start);
         let end = self.timestamps.partition_point(|&t| t <= range.end);
         start..end.max(start)
+    }
+
+    /// Keeps only the samples inside `range`.
+    pub fn keep_inside(&mut self, range: TimeRange) {
+        let inside = self.indexes(range);
+        if inside.len() == self.len() {
+            return;
+        }
+        if !self.exact.is_empty() || !self.histograms.is_empty() || !self.starts.is_empty() {
+            *self = self.slice(inside);
+            return;
+        }
+        self.timestamps.truncate(inside.end);
+        self.values.truncate(inside.end);
+        self.timestamps.drain(..inside.start);
+        self.values.drain(..inside.start);
     }
 
     /// The samples at `indexes` as a run of their own.
@@ -488,7 +514,7 @@ mod tests {
         for (kind, span) in spans {
             let mut bytes = Vec::new();
             all.encode_span(b"key", kind, span, Effort::Best, &mut bytes);
-            again.extend_from_chunk(b"key", &bytes, i64::MIN).unwrap();
+            again.extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default()).unwrap();
         }
         assert_eq!(again, all);
     }
@@ -499,7 +525,7 @@ mod tests {
         for (kind, span) in run.chunk_spans(samples_max) {
             let mut bytes = Vec::new();
             run.encode_span(b"key", kind, span, Effort::Fast, &mut bytes);
-            again.extend_from_chunk(b"key", &bytes, i64::MIN).unwrap();
+            again.extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default()).unwrap();
         }
         again
     }

@@ -74,8 +74,12 @@ pub fn decode_regular(frame: Frame, unit: i64, out: &mut Vec<i64>) -> Result<(),
         return Err(Fault::Range);
     }
     let step = (interval as i64).wrapping_mul(unit);
-    let first = frame.first.wrapping_mul(unit);
-    out.extend((0..frame.count as i64).map(|i| first.wrapping_add(i.wrapping_mul(step))));
+    let mut next = frame.first.wrapping_mul(unit);
+    out.extend((0..frame.count).map(|_| {
+        let timestamp = next;
+        next = next.wrapping_add(step);
+        timestamp
+    }));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::model::{Labels, SeriesId};
 use crate::store::catalogue::Generation;
 use crate::store::generation::{GenerationReader, GenerationWriter};
 use crate::store::kv::Kv;
-use crate::store::walks::StoredSeries;
+use crate::store::listing::StoredSeries;
 
 /// The series records of several generations, ascending by id, each id once.
 pub(super) struct SeriesMerge<'a> {

@@ -22,7 +22,7 @@ use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generatio
 use crate::store::doubles::Census;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Cursor, Family};
+use crate::store::walk::Walks;
 use crate::{Error, Result};
 
 /// What goes into one merge.
@@ -86,14 +86,13 @@ impl Parts {
             fingerprint: 0,
             emptied: RoaringTreemap::new(),
         };
-        // Each goes through its generation once, from block to block.
-        let mut cursors: Vec<_> = inputs.generations.iter().map(|_| self.kv.scan(Family::Chunks)).collect();
+        let mut walks = Walks::scanning(&*self.kv);
         let mut records = SeriesMerge::new(&*self.kv, &inputs.generations)?;
         while let Some((id, labels)) = records.next()? {
             if !doubles.contains(id.0) {
                 let alone = [id.0];
                 let ids = census.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
-                let run = self.read_group(inputs, &mut cursors, &labels, ids)?;
+                let run = read_group(inputs, &mut walks, &labels, ids)?;
                 if run.is_empty() {
                     output.emptied.extend(ids);
                 } else {
@@ -114,29 +113,6 @@ impl Parts {
             return Err(e);
         }
         Ok(output)
-    }
-
-    fn read_group(
-        &self,
-        inputs: &Inputs,
-        cursors: &mut [Box<dyn Cursor + '_>],
-        labels: &Labels,
-        ids: &[u64],
-    ) -> Result<Run> {
-        let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
-        let mut runs = Vec::new();
-        for (generation, cursor) in inputs.generations.iter().zip(cursors) {
-            let reader = GenerationReader::new(&*self.kv, generation);
-            for &id in ids {
-                let mut run = Run::default();
-                reader.read(&mut **cursor, SeriesId(id), TimeRange::ALL, &mut run)?;
-                for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
-                    run.retain(|t| !tombstone.range.contains(t));
-                }
-                runs.push(run);
-            }
-        }
-        Ok(Run::merge(runs))
     }
 
     fn copy_events(&self, inputs: &Inputs, writer: &mut GenerationWriter<'_, '_>) -> Result<()> {
@@ -164,11 +140,11 @@ impl Parts {
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = Generation::new(output.prefix, output.record, &self.graveyard);
         let reader = GenerationReader::new(&*self.kv, &generation);
-        let mut cursor = self.kv.scan(Family::Chunks);
+        let mut walks = Walks::scanning(&*self.kv);
         let (mut found, mut samples) = (0u64, 0u64);
         reader.for_each_series(&mut |id, _| {
             let mut run = Run::default();
-            reader.read(&mut *cursor, id, TimeRange::ALL, &mut run)?;
+            walks.read(&generation, id, TimeRange::ALL, &mut run)?;
             if !run.is_empty() {
                 samples += run.len() as u64;
                 found = found.wrapping_add(fingerprint(id.0, &run));
@@ -212,6 +188,23 @@ impl Parts {
         inputs.generations.iter().for_each(|g| g.retire());
         Ok(())
     }
+}
+
+/// The samples of one series in all inputs, but for deleted ones.
+fn read_group(inputs: &Inputs, walks: &mut Walks<'_>, labels: &Labels, ids: &[u64]) -> Result<Run> {
+    let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
+    let mut runs = Vec::new();
+    for generation in &inputs.generations {
+        for &id in ids {
+            let mut run = Run::default();
+            walks.read(generation, SeriesId(id), TimeRange::ALL, &mut run)?;
+            for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
+                run.retain(|t| !tombstone.range.contains(t));
+            }
+            runs.push(run);
+        }
+    }
+    Ok(Run::merge(runs))
 }
 
 /// Depends on every bit of every sample of a series, and on nothing else.

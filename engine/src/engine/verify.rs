@@ -5,7 +5,7 @@ use std::path::Path;
 
 use roaring::RoaringTreemap;
 
-use crate::chunk::Run;
+use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{Ids, PostingsSource, encoding};
 use crate::store::catalogue::{Catalogue, Generation};
@@ -110,6 +110,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport
     let prefix = generation.prefix.encode();
     let (mut chunks, mut samples, mut crc_sum) = (0u64, 0u64, 0u64);
     let mut cursor = kv.cursor(Family::Chunks);
+    let mut scratch = Scratch::default();
     let mut step = cursor.seek(&prefix);
     while let (Ok(()), Some((key, value))) = (&step, cursor.entry()) {
         if !key.starts_with(&prefix) {
@@ -118,7 +119,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport
         chunks += 1;
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
         let mut run = Run::default();
-        match run.extend_from_chunk(key, value, i64::MIN) {
+        match run.extend_from_chunk(key, value, i64::MIN, &mut scratch) {
             Ok(()) => samples += run.len() as u64,
             Err(e) => report.problems.push(e.to_string()),
         }

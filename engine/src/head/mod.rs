@@ -105,11 +105,6 @@ impl Head {
         self.registry.read().find(self.hash(labels), labels).cloned()
     }
 
-    /// The series with an id, if the head has it.
-    pub fn find_id(&self, id: u64) -> Option<Arc<HeadSeries>> {
-        self.registry.read().find_id(id).cloned()
-    }
-
     /// The series of a label set; a new one if the head has none and `admit`, which is told
     /// how many there are, lets it in.
     ///

@@ -90,9 +90,12 @@ impl Model {
         assert_eq!(head.series_bytes(), bytes);
         for (id, labels) in &self.by_id {
             assert_eq!(head.find(labels).map(|series| series.id.0), Some(*id));
-            assert_eq!(head.find_id(*id).map(|series| series.labels.clone()).as_ref(), Some(labels));
+            assert_eq!(
+                head.registry.read().find_id(*id).map(|series| series.labels.clone()).as_ref(),
+                Some(labels)
+            );
         }
-        assert!(head.find(&set(9_999)).is_none() && head.find_id(self.next).is_none());
+        assert!(head.find(&set(9_999)).is_none() && head.registry.read().find_id(self.next).is_none());
         self.compare_postings(head);
     }
 

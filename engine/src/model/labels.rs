@@ -189,8 +189,22 @@ impl Labels {
 
     /// The set without the labels for which `drop` answers true.
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Labels {
-        let kept: Vec<(&str, &str)> = self.iter().filter(|(n, _)| !drop(n)).collect();
-        Self::from_sorted(&kept)
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        self.copy_kept(|name| !std::str::from_utf8(name).is_ok_and(&mut drop), &mut bytes);
+        if bytes.len() == self.bytes.len() { self.clone() } else { Labels { bytes: bytes.into() } }
+    }
+
+    /// Appends the canonical form of the set of those labels whose names `keep` accepts: what
+    /// tells two sets apart, or alike, without making new ones.
+    pub fn copy_kept(&self, mut keep: impl FnMut(&[u8]) -> bool, out: &mut Vec<u8>) {
+        let mut parts = self.parts();
+        let mut start = 0;
+        while let Some((name, _)) = parts.next() {
+            if keep(name) {
+                out.extend_from_slice(&self.bytes[start..parts.offset]);
+            }
+            start = parts.offset;
+        }
     }
 
     /// The set without its metric name.
@@ -243,7 +257,7 @@ pub(crate) fn read_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
 }
 
 /// How many bytes two slices begin with that are the same.
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     const WORD: usize = 8;
     let word = |bytes: &[u8], at| bytes.get(at..).and_then(|tail| tail.first_chunk::<WORD>()).copied();
     let mut at = 0;
@@ -253,9 +267,24 @@ fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     at + a[at..].iter().zip(b.get(at..).unwrap_or_default()).take_while(|(a, b)| a == b).count()
 }
 
+/// The order of two canonical forms.
+pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let alike = common_prefix(a, b);
+    if alike == a.len() || alike == b.len() {
+        return a.len().cmp(&b.len());
+    }
+    // The part that differs begins where all before it are alike, lengths included.
+    let mut start = 0;
+    while let Some((_, end)) = read_part(a, start).filter(|(_, end)| *end <= alike) {
+        start = end;
+    }
+    let (a, b) = (read_part(a, start), read_part(b, start));
+    a.map(|(part, _)| part).cmp(&b.map(|(part, _)| part))
+}
+
 /// A name or value and where the next one begins.
 #[inline]
-fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
+pub(super) fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let first = *bytes.get(offset)?;
     if first & 0x80 != 0 {
         return read_long_part(bytes, offset);
@@ -353,17 +382,7 @@ impl PartialOrd for Labels {
 impl Ord for Labels {
     /// Compares name, value, name, value …, as matrix results are sorted.
     fn cmp(&self, other: &Self) -> Ordering {
-        let alike = common_prefix(&self.bytes, &other.bytes);
-        if alike == self.bytes.len() || alike == other.bytes.len() {
-            return self.bytes.len().cmp(&other.bytes.len());
-        }
-        // The part that differs begins where all before it are alike, lengths included.
-        let mut start = 0;
-        while let Some((_, end)) = read_part(&self.bytes, start).filter(|(_, end)| *end <= alike) {
-            start = end;
-        }
-        let (a, b) = (read_part(&self.bytes, start), read_part(&other.bytes, start));
-        a.map(|(part, _)| part).cmp(&b.map(|(part, _)| part))
+        compare(&self.bytes, &other.bytes)
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod exemplar;
 pub mod histogram;
 pub mod ids;
+pub mod label_order;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
@@ -16,6 +17,7 @@ pub mod time;
 pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::{PartitionId, SeriesId};
+pub use label_order::{LabelOrder, label_order, sort_by_labels};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

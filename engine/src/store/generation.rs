@@ -11,8 +11,8 @@ use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Cursor, Family, Kv, Table, TableWriter};
-use crate::store::walks::{StoredPairs, StoredSeries, Terms};
+use crate::store::kv::{Family, Kv, Table, TableWriter};
+use crate::store::listing::{StoredPairs, StoredSeries, Terms};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
@@ -265,38 +265,6 @@ impl<'a> GenerationReader<'a> {
     /// A reader of `generation`.
     pub fn new(kv: &'a dyn Kv, generation: &'a Generation) -> Self {
         GenerationReader { kv, generation }
-    }
-
-    /// Appends to `run` the samples of series `id` in the chunks that touch `range`, through
-    /// `cursor`, which is one over [`Family::Chunks`]. Returns how many chunks were looked at.
-    ///
-    /// # Errors
-    /// A chunk is damaged, or the store could not be read.
-    pub fn read(
-        &self,
-        cursor: &mut dyn Cursor,
-        id: SeriesId,
-        range: TimeRange,
-        run: &mut Run,
-    ) -> Result<u64> {
-        let prefix = self.generation.prefix;
-        let wanted = prefix.chunk(id, Timestamp::MIN);
-        let series_prefix = &wanted[..wanted.len() - 8];
-        cursor.seek(&wanted)?;
-        let mut chunks = 0;
-        while let Some((key, value)) = cursor.entry() {
-            if !key.starts_with(series_prefix) {
-                break;
-            }
-            let first = keys::decode_chunk(key).map(|(_, first)| first);
-            if first.is_none_or(|first| first > range.end) {
-                break;
-            }
-            run.extend_from_chunk(key, value, range.start)?;
-            chunks += 1;
-            cursor.advance()?;
-        }
-        Ok(chunks)
     }
 
     /// The labels of ascending `ids`, read in one pass.

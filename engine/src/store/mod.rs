@@ -9,10 +9,11 @@ pub mod doubles;
 pub mod generation;
 pub mod keys;
 pub mod kv;
+pub mod listing;
 pub mod manifest;
 pub mod memory;
 pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 pub mod values;
-pub mod walks;
+pub mod walk;

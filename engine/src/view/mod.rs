@@ -16,6 +16,7 @@
 mod cardinality;
 mod estimate;
 mod labels;
+mod reader;
 mod selection;
 mod series;
 
@@ -23,12 +24,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
+use reader::PooledWalks;
+pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
 
@@ -37,7 +41,7 @@ use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
-use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::kv::Kv;
 use crate::{Error, Result};
 
 /// A consistent read of everything. Make one for each query.
@@ -46,7 +50,7 @@ pub struct View<'e> {
     kv: &'e dyn Kv,
     catalogue: &'e ArcSwap<Catalogue>,
     pinned: Mutex<Pinned>,
-    cursors: Mutex<Vec<PooledCursor<'e>>>,
+    walks: Mutex<Vec<PooledWalks<'e>>>,
     kept_max: u64,
     kept_bytes: AtomicU64,
     chunks_read: AtomicU64,
@@ -56,14 +60,19 @@ pub struct View<'e> {
 #[derive(Default)]
 struct Pinned {
     catalogue: Option<Arc<Catalogue>>,
-    copies: HashMap<u64, (TimeRange, Arc<HeadCopy>)>,
+    copies: HashMap<u64, (TimeRange, Arc<HeadCopy>), RandomState>,
+    /// Series that the head had nothing of, in which range.
+    nothing: Vec<(TimeRange, RoaringTreemap)>,
 }
 
-/// A cursor sees the store as it was when it was made: good for one catalogue.
-struct PooledCursor<'e> {
-    catalogue: Arc<Catalogue>,
-    cursor: Box<dyn Cursor + 'e>,
+impl Pinned {
+    fn has_nothing(&self, id: SeriesId, range: TimeRange) -> bool {
+        self.nothing.iter().any(|(known, ids)| covers(*known, range) && ids.contains(id.0))
+    }
 }
+
+/// A series of the head that is selected, and what the head has of it.
+type Captured = (Arc<HeadSeries>, Option<Arc<HeadCopy>>);
 
 impl<'e> View<'e> {
     /// A view of the parts of an open database.
@@ -73,7 +82,7 @@ impl<'e> View<'e> {
             kv,
             catalogue,
             pinned: Mutex::default(),
-            cursors: Mutex::default(),
+            walks: Mutex::default(),
             kept_max: u64::MAX,
             kept_bytes: AtomicU64::new(0),
             chunks_read: AtomicU64::new(0),
@@ -107,9 +116,25 @@ impl<'e> View<'e> {
     /// The series that meet all matchers and may have samples in `range`, sorted by labels.
     ///
     /// # Errors
+    /// As [`View::gather`].
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
+        let mut found = self.gather(matchers, range, series_max)?;
+        found.sort_unstable_by_key(|series| series.rank);
+        Ok(found)
+    }
+
+    /// As [`View::select`], but in the order in which a [`SeriesReader`] is fastest: what the
+    /// store keeps side by side follows each other.
+    ///
+    /// # Errors
     /// [`Error::Limit`] when more than `series_max` match, or when more bytes would be kept than
     /// [`View::limit_kept_bytes`] allows; or the store could not be read.
-    pub fn select(
+    pub fn gather(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -117,37 +142,42 @@ impl<'e> View<'e> {
     ) -> Result<Vec<ViewSeries>> {
         let (heads, catalogue) = self.capture(matchers, range, series_max)?;
         let mut found = Selection::new(series_max);
-        for (series, copy) in heads {
-            if copy.may_hold_samples() {
-                found.series(series.id, || series.labels.clone(), &catalogue)?.head = Some(copy);
+        for (series, copy) in &heads {
+            if let Some(copy) = copy {
+                let found = found.series(series.id, || series.labels.clone(), &catalogue)?;
+                found.head = Some(copy.clone());
             }
         }
         for generation in indexing(&catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = select(&reader, matchers)?;
-            self.add_stored(&mut found, &catalogue, &reader, &ids)?;
+            self.add_stored(&mut found, &catalogue, &heads, &reader, &ids)?;
         }
         let out = found.finish()?;
         self.keep(out.iter().map(ViewSeries::memory_bytes).sum())?;
         Ok(out)
     }
 
+    /// Adds the series of a generation. Long-lived ones are mostly known from the head, or
+    /// from a later partition: only of the others labels are read.
     fn add_stored(
         &self,
         found: &mut Selection,
         catalogue: &Arc<Catalogue>,
+        heads: &[Captured],
         reader: &GenerationReader<'_>,
         ids: &RoaringTreemap,
     ) -> Result<()> {
         let mut unknown = RoaringTreemap::new();
         let partition = reader.generation.prefix.partition;
+        let mut heads = heads.iter().map(|(series, _)| series).peekable();
         for id in ids {
-            // Long-lived series are mostly known from the head or from a later partition.
-            if let Some(series) = found.known(SeriesId(id)) {
-                series.add_id(partition, SeriesId(id));
-            } else if let Some(series) = self.head.find_id(id) {
+            while heads.next_if(|series| series.id.0 < id).is_some() {}
+            if let Some(series) = heads.next_if(|series| series.id.0 == id) {
                 let found = found.series(SeriesId(id), || series.labels.clone(), catalogue)?;
                 found.add_id(partition, SeriesId(id));
+            } else if let Some(series) = found.known(SeriesId(id)) {
+                series.add_id(partition, SeriesId(id));
             } else {
                 unknown.insert(id);
             }
@@ -158,37 +188,47 @@ impl<'e> View<'e> {
         Ok(())
     }
 
-    /// Copies the head's part of a selection, then takes the catalogue.
-    #[expect(clippy::type_complexity, reason = "one private pair, named at its only use")]
+    /// Copies the head's part of a selection, then takes the catalogue. The series come in
+    /// ascending order of ids.
     fn capture(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
-    ) -> Result<(Vec<(Arc<HeadSeries>, Arc<HeadCopy>)>, Arc<Catalogue>)> {
+    ) -> Result<(Vec<Captured>, Arc<Catalogue>)> {
         let heads = self.head.select(matchers)?;
         let mut pinned = self.pinned.lock();
-        let mut took_new = false;
-        let mut holding = 0;
+        let (mut took_new, mut holding) = (false, 0);
+        let mut nothing = RoaringTreemap::new();
         let mut out = Vec::with_capacity(heads.len());
         for series in heads {
             let known = pinned.copies.get(&series.id.0).filter(|(copied, _)| covers(*copied, range));
             let copy = match known {
-                Some((_, copy)) => copy.clone(),
+                Some((_, copy)) => Some(copy.clone()),
+                None if pinned.has_nothing(series.id, range) => None,
                 None => {
                     took_new = true;
-                    let copy = Arc::new(series.copy(range));
-                    self.keep(copy.memory_bytes())?;
-                    pinned.copies.insert(series.id.0, (range, copy.clone()));
-                    copy
+                    let copy = series.copy(range);
+                    if copy.may_hold_samples() {
+                        let copy = Arc::new(copy);
+                        self.keep(copy.memory_bytes())?;
+                        pinned.copies.insert(series.id.0, (range, copy.clone()));
+                        Some(copy)
+                    } else {
+                        nothing.insert(series.id.0);
+                        None
+                    }
                 }
             };
             // The head has each label set once: too many are told before all are copied.
-            holding += usize::from(copy.may_hold_samples());
+            holding += usize::from(copy.is_some());
             if holding > series_max {
                 return Err(Error::Limit(format!("more than {series_max} series match")));
             }
             out.push((series, copy));
+        }
+        if !nothing.is_empty() {
+            pinned.nothing.push((range, nothing));
         }
         let catalogue = match &pinned.catalogue {
             Some(catalogue) if !took_new => catalogue.clone(),
@@ -196,26 +236,6 @@ impl<'e> View<'e> {
         };
         pinned.catalogue = Some(catalogue.clone());
         Ok((out, catalogue))
-    }
-
-    /// Runs `work` with a cursor over the chunks that `catalogue` names.
-    fn with_cursor<T>(
-        &self,
-        catalogue: &Arc<Catalogue>,
-        work: impl FnOnce(&mut dyn Cursor) -> Result<T>,
-    ) -> Result<T> {
-        let pooled = {
-            let mut cursors = self.cursors.lock();
-            let at = cursors.iter().position(|c| Arc::ptr_eq(&c.catalogue, catalogue));
-            at.map(|at| cursors.swap_remove(at))
-        };
-        let mut pooled = pooled.unwrap_or_else(|| PooledCursor {
-            catalogue: catalogue.clone(),
-            cursor: self.kv.cursor(Family::Chunks),
-        });
-        let done = work(&mut *pooled.cursor);
-        self.cursors.lock().push(pooled);
-        done
     }
 
     /// Events in `range` whose labels meet all matchers, ascending in time, at most

@@ -1,4 +1,4 @@
-//! The series of a selection: gathered by id, handed out by labels.
+//! The series of a selection: gathered by id, told apart by labels.
 //!
 //! Within one life of the database a label set has one id, so that most of the gathering is
 //! one look-up of a number; labels are compared only in the sort that the answer needs in
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use crate::model::{Labels, SeriesId};
+use crate::model::{Labels, SeriesId, label_order, sort_by_labels};
 use crate::store::catalogue::Catalogue;
 use crate::view::ViewSeries;
 use crate::{Error, Result};
@@ -70,7 +70,7 @@ impl Selection {
 
     /// Sorts, and makes one of what has the same labels.
     fn join(&mut self) {
-        self.entries.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        sort_by_labels(&mut self.entries, |series| &series.labels);
         self.entries.dedup_by(|later, earlier| {
             let is_same = later.labels == earlier.labels;
             if is_same {
@@ -87,13 +87,23 @@ impl Selection {
         Ok(())
     }
 
-    /// All of them, sorted by labels.
+    /// All of them in the order of the store, each with its rank in the order of labels.
     ///
     /// # Errors
     /// [`Error::Limit`] when they are too many.
     pub fn finish(mut self) -> Result<Vec<ViewSeries>> {
-        self.join();
+        if !self.entries.is_sorted_by_key(ViewSeries::place) {
+            self.entries.sort_unstable_by_key(ViewSeries::place);
+        }
+        let mut found = label_order(&self.entries, |series| &series.labels);
+        if !found.is_strict {
+            self.join();
+            found.order = (0..self.entries.len() as u32).collect();
+        }
         self.check()?;
+        for (rank, at) in (0..).zip(found.order) {
+            self.entries[at as usize].rank = rank;
+        }
         Ok(self.entries)
     }
 }
@@ -112,7 +122,10 @@ mod tests {
             series.add_id(PartitionId(partition as i32), SeriesId(id));
         }
         let told = |s: ViewSeries| (s.labels.to_string(), s.ids().map(|id| id.0).collect());
-        Ok(selection.finish()?.into_iter().map(told).collect())
+        let mut found = selection.finish()?;
+        found.sort_by_key(|series| series.rank);
+        assert!(found.is_sorted_by(|a, b| a.labels < b.labels));
+        Ok(found.into_iter().map(told).collect())
     }
 
     #[test]

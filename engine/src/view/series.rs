@@ -1,14 +1,14 @@
-//! Reading one selected series.
+//! One selected series, and what it held before a range.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
 
 use crate::Result;
-use crate::chunk::Run;
 use crate::head::HeadCopy;
 use crate::index::{PostingsSource, select};
 use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange, Timestamp, Value};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
+use crate::store::catalogue::{Catalogue, generations_of};
 use crate::store::generation::GenerationReader;
 use crate::view::{PartitionSeries, View};
 
@@ -20,15 +20,22 @@ const BEFORE_NS: [i64; 3] = [600 * 1_000_000_000, 4 * 3_600 * 1_000_000_000, i64
 pub struct ViewSeries {
     /// Its identity.
     pub labels: Labels,
+    /// Its place in the selection's order of labels.
+    pub rank: u32,
     pub(super) head: Option<Arc<HeadCopy>>,
-    catalogue: Arc<Catalogue>,
+    pub(super) catalogue: Arc<Catalogue>,
     /// Ascending by partition.
-    ids: Vec<PartitionSeries>,
+    pub(super) ids: SmallVec<[PartitionSeries; 1]>,
 }
 
 impl ViewSeries {
     pub(super) fn new(labels: Labels, catalogue: Arc<Catalogue>) -> Self {
-        ViewSeries { labels, head: None, catalogue, ids: Vec::new() }
+        ViewSeries { labels, rank: 0, head: None, catalogue, ids: SmallVec::new() }
+    }
+
+    /// Where the store has it: what is close together there has close places.
+    pub fn place(&self) -> u64 {
+        self.ids.first().map_or(0, |id| id.1.0)
     }
 
     /// The ids it has in the store.
@@ -44,7 +51,8 @@ impl ViewSeries {
 
     /// Bytes it takes, without its labels and what the head copied for it.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<ViewSeries>() + self.ids.capacity() * size_of::<PartitionSeries>()
+        let spilled = if self.ids.spilled() { self.ids.capacity() } else { 0 };
+        size_of::<ViewSeries>() + spilled * size_of::<PartitionSeries>()
     }
 
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
@@ -55,36 +63,6 @@ impl ViewSeries {
 }
 
 impl View<'_> {
-    /// The samples of `series` in `range`, ascending.
-    ///
-    /// # Errors
-    /// A chunk is damaged, or the store could not be read.
-    pub fn read(&self, series: &ViewSeries, range: TimeRange) -> Result<Run> {
-        let hiding: Vec<&Tombstone> = series
-            .catalogue
-            .tombstones
-            .iter()
-            .map(|t| &**t)
-            .filter(|t| {
-                t.range.overlaps(range.start.saturating_add(1), range.end) && t.matches(&series.labels)
-            })
-            .collect();
-        let mut runs = Vec::new();
-        if !series.ids.is_empty() {
-            self.read_stored(series, range, &hiding, &mut runs)?;
-        }
-        if let Some(head) = &series.head {
-            self.chunks_read.fetch_add(head.chunks(range), Ordering::Relaxed);
-            if let Some(frozen) = &head.frozen {
-                runs.push(without(frozen.to_run(range), &hiding, frozen.cut));
-            }
-            runs.push(head.active.to_run(range));
-        }
-        let merged = Run::merge(runs);
-        let inside = merged.indexes(range);
-        Ok(if inside.len() == merged.len() { merged } else { merged.slice(inside) })
-    }
-
     /// What the newest sample at or before `at` holds: as far back as memory and the
     /// partitions reach that the series was selected in, and in the one before them. Of a
     /// series that has been silent for longer, nothing.
@@ -96,9 +74,10 @@ impl View<'_> {
             let range = TimeRange::new(at.saturating_sub(back_ns), at);
             let around = ViewSeries {
                 labels: series.labels.clone(),
+                rank: series.rank,
                 head: self.head.find(&series.labels).map(|s| Arc::new(s.copy(range))),
                 catalogue: series.catalogue.clone(),
-                ids: ids.to_vec(),
+                ids: ids.into(),
             };
             let run = self.read(&around, range)?;
             Ok(run.len().checked_sub(1).map(|last| run.value_at(last)))
@@ -131,47 +110,4 @@ impl View<'_> {
         }
         Ok(ids)
     }
-
-    fn read_stored(
-        &self,
-        series: &ViewSeries,
-        range: TimeRange,
-        hiding: &[&Tombstone],
-        runs: &mut Vec<Run>,
-    ) -> Result<()> {
-        let generations = &series.catalogue.generations;
-        self.with_cursor(&series.catalogue, |cursor| {
-            let mut partitions: Vec<PartitionId> = series.ids.iter().map(|s| s.0).collect();
-            partitions.sort_unstable();
-            partitions.dedup();
-            for partition in partitions {
-                for generation in generations_of(generations, partition) {
-                    if !range.overlaps(generation.record.first, generation.record.last) {
-                        continue;
-                    }
-                    let reader = GenerationReader::new(self.kv, generation);
-                    for &(_, id) in series.ids.iter().filter(|s| s.0 == partition) {
-                        let mut run = Run::default();
-                        let chunks = reader.read(cursor, id, range, &mut run)?;
-                        self.chunks_read.fetch_add(chunks, Ordering::Relaxed);
-                        runs.push(without(run, hiding, applied(generation)));
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
-/// Deletes up to this sequence are already carried out in `generation`, or were followed by
-/// everything in it.
-fn applied(generation: &Generation) -> u64 {
-    generation.record.cut.max(generation.record.deletes_applied)
-}
-
-fn without(mut run: Run, hiding: &[&Tombstone], applied: u64) -> Run {
-    for tombstone in hiding.iter().filter(|t| t.seq > applied) {
-        run.retain(|t| !tombstone.range.contains(t));
-    }
-    run
 }

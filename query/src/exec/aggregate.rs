@@ -1,21 +1,17 @@
 //! Aggregations: groups are found once for each series, columns are folded in the order of
 //! the series, so that compensated sums do not depend on how many cores took part.
 
-use std::collections::HashMap;
-
-use barograph_engine::model::Labels;
 use rayon::prelude::*;
 
-use super::labels::{only, sorted_names, without};
+use super::groups::Groups;
+use super::spans::Input;
 use super::steps::Steps;
-use super::{Evaluator, mixed, rank, standing};
+use super::{Evaluator, mixed, rank, spans, standing};
 use crate::error::QueryError;
 use crate::functions::compensated::{Mean, two_sum};
 use crate::plan::Aggregate;
-use crate::series::{ABSENT, Points, Series, Vector, is_absent, labels_held};
-use crate::syntax::ast::{AggregateOp, Grouping};
-use crate::syntax::span::Span;
-use crate::usage::Held;
+use crate::series::{ABSENT, Points, Series, Vector, is_absent};
+use crate::syntax::ast::AggregateOp;
 
 /// Values folded below which other threads are not worth waking.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
@@ -28,59 +24,10 @@ pub(super) fn splits(values: u64) -> bool {
     values >= PARALLEL_MIN_VALUES as u64 && rayon::current_num_threads() > 1
 }
 
-/// Series of a vector by the group they belong to; members in the order of the vector.
-pub(super) struct Groups {
-    /// Labels of each group.
-    pub labels: Vec<Labels>,
-    /// Whether any member has a name that is to be dropped.
-    pub drop_name: Vec<bool>,
-    /// Indices of each group's members.
-    pub members: Vec<Vec<usize>>,
-}
-
-impl Groups {
-    /// Groups `vector`; groups are in the order of their first member.
-    pub fn of(vector: &Vector, grouping: &Grouping) -> Groups {
-        let key: Box<dyn Fn(&Labels) -> Labels> = match grouping {
-            Grouping::None => Box::new(|_| Labels::empty()),
-            Grouping::By(names) => {
-                let names = sorted_names(names);
-                Box::new(move |l| only(l, &names))
-            }
-            Grouping::Without(names) => {
-                let names = sorted_names(names);
-                Box::new(move |l| without(l, &names))
-            }
-        };
-        let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut groups = Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() };
-        for (i, series) in vector.iter().enumerate() {
-            let labels = key(&series.labels);
-            let place = *places.entry(labels).or_insert_with_key(|labels| {
-                groups.labels.push(labels.clone());
-                groups.drop_name.push(false);
-                groups.members.push(Vec::new());
-                groups.labels.len() - 1
-            });
-            groups.drop_name[place] |= series.drop_name;
-            groups.members[place].push(i);
-        }
-        groups
-    }
-
-    /// What the groups' labels and one column for each will hold.
-    pub fn held(&self, steps: Steps) -> Held {
-        let labels = self.labels.iter().map(labels_held).fold(Held::default(), |a, b| a + b);
-        let slots = self.labels.len() as u64 * steps.count as u64;
-        labels + Held { samples: slots, bytes: slots * size_of::<f64>() as u64 }
-    }
-}
-
 /// Evaluates an aggregation at all steps.
 pub(super) fn evaluate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
-    span: Span,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     use AggregateOp as A;
@@ -92,28 +39,66 @@ pub(super) fn evaluate(
         A::Quantiles => return rank::quantiles(ev, aggregate, steps),
         _ => {}
     }
-    let vector = ev.vector(&aggregate.expr, steps)?;
-    let groups = Groups::of(&vector, &aggregate.grouping);
+    match spans::evaluate(ev, aggregate, steps)? {
+        Some(Input::Spans(spans, groups)) => {
+            ev.ctx.budget.check()?;
+            ev.ctx.budget.hold(groups.held(steps))?;
+            let columns = fold_groups(aggregate.op, &spans, &groups, steps, |_, _| {});
+            Ok(assemble(groups, columns))
+        }
+        Some(Input::Vector(vector, groups)) => of_vector(ev, aggregate, &vector, groups, steps),
+        None => {
+            let vector = ev.vector(&aggregate.expr, steps)?;
+            let groups = Groups::of(&vector, &aggregate.grouping);
+            of_vector(ev, aggregate, &vector, groups, steps)
+        }
+    }
+}
+
+/// Folds the groups of a vector, in which there may be histograms.
+fn of_vector(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    vector: &Vector,
+    groups: Groups,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    use AggregateOp as A;
     let histograms = vector.iter().any(|s| s.points.histograms.is_some());
     if histograms && matches!(aggregate.op, A::Sum | A::Avg) {
-        return mixed::aggregate(ev, aggregate, &vector, &groups, steps);
+        return mixed::aggregate(ev, aggregate, vector, &groups, steps);
     }
     if histograms && matches!(aggregate.op, A::Min | A::Max | A::Stddev | A::Stdvar) {
-        note_ignored(ev, aggregate, &vector);
+        note_ignored(ev, aggregate, vector);
     }
     ev.ctx.budget.check()?;
     ev.ctx.budget.hold(groups.held(steps))?;
-    let columns = match aggregate.op {
-        A::Sum => fold_with(&vector, &groups, steps, |members, from, to| sums(&vector, members, from, to)),
-        A::Avg => fold(&vector, &groups, steps, Mean::first, Mean::add, |m| m.mean()),
-        A::Min => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
-        A::Max => fold(&vector, &groups, steps, |v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
-        A::Stddev => fold(&vector, &groups, steps, Moments::first, Moments::add, |m| m.variance().sqrt()),
-        A::Stdvar => fold(&vector, &groups, steps, Moments::first, Moments::add, |m| m.variance()),
-        _ => count(&vector, &groups, steps, aggregate.op),
-    };
-    let _ = span;
+    let columns = fold_groups(aggregate.op, vector, &groups, steps, |member, counts| {
+        for (count, histogram) in counts.iter_mut().zip(vector[member].points.histograms.iter().flatten()) {
+            *count += u64::from(histogram.is_some());
+        }
+    });
     Ok(assemble(groups, columns))
+}
+
+/// One column for each group.
+fn fold_groups<C: Members>(
+    op: AggregateOp,
+    columns: &C,
+    groups: &Groups,
+    steps: Steps,
+    count_histograms: impl Fn(usize, &mut [u64]),
+) -> Vec<Points> {
+    use AggregateOp as A;
+    match op {
+        A::Sum => fold_with(columns, groups, steps, |members, from, to| sums(columns, members, from, to)),
+        A::Avg => fold(columns, groups, steps, Mean::first, Mean::add, |m| m.mean()),
+        A::Min => fold(columns, groups, steps, |v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
+        A::Max => fold(columns, groups, steps, |v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
+        A::Stddev => fold(columns, groups, steps, Moments::first, Moments::add, |m| m.variance().sqrt()),
+        A::Stdvar => fold(columns, groups, steps, Moments::first, Moments::add, |m| m.variance()),
+        _ => count(columns, groups, steps, op, count_histograms),
+    }
 }
 
 /// An info for each aggregation that saw histograms and took no notice of them.
@@ -166,15 +151,44 @@ impl Moments {
     }
 }
 
+/// Columns of floats, of which a member may have only the part where it has values.
+pub(super) trait Members: Sync {
+    /// The step where a member's column begins, and its floats from there on; it is absent
+    /// everywhere else.
+    fn column(&self, member: usize) -> (usize, &[f64]);
+
+    /// Values of all columns together, the absent ones inside them included.
+    fn values(&self) -> usize;
+}
+
+impl Members for Vector {
+    fn column(&self, member: usize) -> (usize, &[f64]) {
+        (0, &self[member].points.floats)
+    }
+
+    fn values(&self) -> usize {
+        self.len() * self.first().map_or(0, |series| series.points.len())
+    }
+}
+
+/// A member's floats at steps `from..to`, and how many steps after `from` they begin.
+fn part(columns: &impl Members, member: usize, from: usize, to: usize) -> (usize, &[f64]) {
+    let (first, floats) = columns.column(member);
+    let low = from.max(first);
+    let high = to.min(first + floats.len());
+    if low < high { (low - from, &floats[low - first..high - first]) } else { (0, &[]) }
+}
+
 /// Sums of the members' floats at steps `from..to`. The loop has no branch: an absent value
 /// is added as -0, which changes neither sum nor error.
-fn sums(vector: &Vector, members: &[usize], from: usize, to: usize) -> Vec<f64> {
+fn sums(columns: &impl Members, members: &[usize], from: usize, to: usize) -> Vec<f64> {
     let mut sums = vec![-0.0; to - from];
     let mut errors = vec![0.0; to - from];
     let mut present = vec![false; to - from];
     for &m in members {
-        let values = &vector[m].points.floats[from..to];
-        for (((sum, error), present), &v) in sums.iter_mut().zip(&mut errors).zip(&mut present).zip(values) {
+        let (skip, values) = part(columns, m, from, to);
+        let states = sums[skip..].iter_mut().zip(&mut errors[skip..]).zip(&mut present[skip..]);
+        for (((sum, error), present), &v) in states.zip(values) {
             let absent = is_absent(v);
             let (next, lost) = two_sum(*sum, if absent { -0.0 } else { v });
             *sum = next;
@@ -195,7 +209,7 @@ fn sums(vector: &Vector, members: &[usize], from: usize, to: usize) -> Vec<f64> 
 
 /// One column for each group: the members' floats folded step by step.
 fn fold<S: Copy + Send>(
-    vector: &Vector,
+    columns: &impl Members,
     groups: &Groups,
     steps: Steps,
     first: impl Fn(f64) -> S + Sync,
@@ -205,7 +219,8 @@ fn fold<S: Copy + Send>(
     let fold_part = |members: &[usize], from: usize, to: usize| -> Vec<f64> {
         let mut states: Vec<Option<S>> = vec![None; to - from];
         for &m in members {
-            for (state, &v) in states.iter_mut().zip(&vector[m].points.floats[from..to]) {
+            let (skip, values) = part(columns, m, from, to);
+            for (state, &v) in states[skip..].iter_mut().zip(values) {
                 if is_absent(v) {
                     continue;
                 }
@@ -217,18 +232,18 @@ fn fold<S: Copy + Send>(
         }
         states.iter().map(|s| s.as_ref().map_or(ABSENT, &total)).collect()
     };
-    fold_with(vector, groups, steps, fold_part)
+    fold_with(columns, groups, steps, fold_part)
 }
 
 /// One column for each group, of parts that are folded in parallel where that is worth it:
 /// a part is all members of a group at some of the steps.
 fn fold_with(
-    vector: &Vector,
+    columns: &impl Members,
     groups: &Groups,
     steps: Steps,
     fold_part: impl Fn(&[usize], usize, usize) -> Vec<f64> + Sync,
 ) -> Vec<Points> {
-    if vector.len() * steps.count < PARALLEL_MIN_VALUES {
+    if columns.values() < PARALLEL_MIN_VALUES {
         let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count);
         return groups.members.iter().map(whole).map(column).collect();
     }
@@ -250,15 +265,23 @@ fn column(floats: Vec<f64>) -> Points {
     Points { floats, histograms: None }
 }
 
-/// `count` and `group`, which take values of any kind.
-fn count(vector: &Vector, groups: &Groups, steps: Steps, op: AggregateOp) -> Vec<Points> {
+/// `count` and `group`, which take values of any kind. Histograms are counted by
+/// `count_histograms`, if there are any.
+fn count(
+    columns: &impl Members,
+    groups: &Groups,
+    steps: Steps,
+    op: AggregateOp,
+    count_histograms: impl Fn(usize, &mut [u64]),
+) -> Vec<Points> {
     let of_members = |members: &Vec<usize>| {
         let mut counts = vec![0u64; steps.count];
         for &m in members {
-            let points = &vector[m].points;
-            for (i, c) in counts.iter_mut().enumerate() {
-                *c += u64::from(points.has(i));
+            let (skip, values) = part(columns, m, 0, steps.count);
+            for (count, &v) in counts[skip..].iter_mut().zip(values) {
+                *count += u64::from(!is_absent(v));
             }
+            count_histograms(m, &mut counts);
         }
         let value = |c: u64| match (c, op) {
             (0, _) => ABSENT,

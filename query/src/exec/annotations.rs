@@ -71,42 +71,40 @@ pub(crate) fn note_flags(notes: &mut Notes, flags: Flags, name: &str, span: Span
     if flags.is_empty() {
         return;
     }
-    let warnings = [
-        (Flags::MIXED, for_metric("encountered a mix of histograms and floats", name)),
-        (Flags::NOT_COUNTER, format!("this native histogram metric is not a counter: {name:?}")),
-        (Flags::NOT_GAUGE, format!("this native histogram metric is not a gauge: {name:?}")),
-        (
-            Flags::MIXED_BUCKETS,
+    let warnings: [(Flags, &dyn Fn() -> String); 8] = [
+        (Flags::MIXED, &|| for_metric("encountered a mix of histograms and floats", name)),
+        (Flags::NOT_COUNTER, &|| format!("this native histogram metric is not a counter: {name:?}")),
+        (Flags::NOT_GAUGE, &|| format!("this native histogram metric is not a gauge: {name:?}")),
+        (Flags::MIXED_BUCKETS, &|| {
             for_metric(
                 "vector contains a mix of histograms with exponential and custom buckets schemas",
                 name,
-            ),
-        ),
-        (
-            Flags::START_OVERLAP,
-            format!("sample has start time that overlaps with previous sample timestamp for metric {name:?}"),
-        ),
-        (Flags::RESET_CONFLICT_ADD, "conflicting counter resets during histogram addition".to_owned()),
-        (Flags::RESET_CONFLICT_SUB, "conflicting counter resets during histogram subtraction".to_owned()),
-        (Flags::RESET_CONFLICT_AGG, "conflicting counter resets during histogram aggregation".to_owned()),
+            )
+        }),
+        (Flags::START_OVERLAP, &|| {
+            format!("sample has start time that overlaps with previous sample timestamp for metric {name:?}")
+        }),
+        (Flags::RESET_CONFLICT_ADD, &|| "conflicting counter resets during histogram addition".to_owned()),
+        (Flags::RESET_CONFLICT_SUB, &|| "conflicting counter resets during histogram subtraction".to_owned()),
+        (Flags::RESET_CONFLICT_AGG, &|| "conflicting counter resets during histogram aggregation".to_owned()),
     ];
-    for (flag, text) in warnings {
-        if flags.has(flag) {
-            notes.warn(span, text);
-        }
+    // A flag alone is common, a text is not: none is made that is not told.
+    for (_, text) in warnings.iter().filter(|(flag, _)| flags.has(*flag)) {
+        notes.warn(span, text());
     }
-    let infos = [
-        (
-            Flags::HISTOGRAMS_IGNORED,
-            for_metric("ignored histograms in a range containing both floats and histograms", name),
-        ),
-        (Flags::RECONCILED_ADD, "mismatched custom buckets were reconciled during addition".to_owned()),
-        (Flags::RECONCILED_SUB, "mismatched custom buckets were reconciled during subtraction".to_owned()),
-        (Flags::RECONCILED_AGG, "mismatched custom buckets were reconciled during aggregation".to_owned()),
+    let infos: [(Flags, &dyn Fn() -> String); 4] = [
+        (Flags::HISTOGRAMS_IGNORED, &|| {
+            for_metric("ignored histograms in a range containing both floats and histograms", name)
+        }),
+        (Flags::RECONCILED_ADD, &|| "mismatched custom buckets were reconciled during addition".to_owned()),
+        (Flags::RECONCILED_SUB, &|| {
+            "mismatched custom buckets were reconciled during subtraction".to_owned()
+        }),
+        (Flags::RECONCILED_AGG, &|| {
+            "mismatched custom buckets were reconciled during aggregation".to_owned()
+        }),
     ];
-    for (flag, text) in infos {
-        if flags.has(flag) {
-            notes.info(span, text);
-        }
+    for (_, text) in infos.iter().filter(|(flag, _)| flags.has(*flag)) {
+        notes.info(span, text());
     }
 }

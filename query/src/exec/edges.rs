@@ -12,9 +12,9 @@ use barograph_engine::model::{Histogram, ResetHint, Samples, TimeRange};
 use super::annotations::note_flags;
 use super::mixed::{Sample, count_neighbours, is_change_between, is_reset_pair};
 use super::range::Job;
-use super::selector::{read, select};
+use super::selector::select;
 use super::steps::{Steps, ms_to_ns};
-use super::{Evaluator, parallel};
+use super::{Evaluator, reading};
 use crate::error::QueryError;
 use crate::functions::FunctionId;
 use crate::functions::flags::Flags;
@@ -25,7 +25,6 @@ use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
 use crate::plan::Selection;
 use crate::series::{Point, Points, Series, Vector};
-use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 
@@ -225,10 +224,8 @@ pub(super) fn smoothed(
     let range = TimeRange::new(first.saturating_sub(lookback), last.saturating_add(lookback));
     let ctx = &ev.ctx;
     let refs = select(ctx, selection, range)?;
-    let done = parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
-        let held = read(ctx, &series, range, samples)?;
+    let done = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
-        ctx.budget.release(held);
         let mut points = Points::absent(steps.count);
         let mut flags = Flags::default();
         for i in 0..steps.count {
@@ -242,7 +239,7 @@ pub(super) fn smoothed(
             }
             points.set(i, value_at(columns, floats, others, at));
         }
-        let series = Series { labels: series.labels, drop_name: false, points };
+        let series = Series { labels, drop_name: false, points };
         ctx.budget.hold(series.held())?;
         Ok(Some((series, flags)))
     })?;

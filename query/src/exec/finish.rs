@@ -8,7 +8,7 @@ use barograph_engine::model::{Labels, METRIC_NAME, Samples, TimeRange};
 use super::annotations::Notes;
 use super::steps::{NS_PER_MS, Steps, ms_to_ns};
 use super::window::Windows;
-use super::{Evaluator, selector, subquery};
+use super::{Evaluator, reading, selector, subquery};
 use crate::error::QueryError;
 use crate::functions::ValueType;
 use crate::functions::window::Columns;
@@ -139,18 +139,15 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
     let ctx = &ev.ctx;
     let end = ms_to_ns(selection.shift.apply(time_ms));
     let range = TimeRange::new(end.saturating_sub(ms_to_ns(selection.range_ms)), end);
-    let (mut samples, mut columns) = (Samples::default(), Columns::default());
-    let mut matrix = Vec::new();
-    for series in selector::select(ctx, selection, range)? {
-        let read = selector::read(ctx, &series, range, &mut samples)?;
-        columns.fill(&mut samples);
+    let refs = selector::select(ctx, selection, range)?;
+    let matrix = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
+        columns.fill(samples);
         ctx.budget.count_read(columns.len() as u64);
         ctx.budget.count_step(time_ms, columns.len() as u64);
-        let series = whole_columns(series.labels, &columns);
-        ctx.budget.release(read);
+        let series = whole_columns(labels, columns);
         ctx.budget.hold(matrix_held(std::slice::from_ref(&series)))?;
-        matrix.push(series);
-    }
+        Ok(Some(series))
+    })?;
     Ok(sorted_matrix(matrix))
 }
 

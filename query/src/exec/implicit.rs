@@ -10,12 +10,13 @@
 use barograph_engine::model::{Samples, TimeRange};
 
 use super::steps::{NS_PER_MS, Steps, ms_to_ns};
-use super::{Context, Evaluator, selector};
+use super::{Context, Evaluator, reading};
 use crate::error::QueryError;
 use crate::plan::Selection;
 use crate::source::SeriesRef;
 use crate::syntax;
 use crate::syntax::span::Span;
+use crate::usage::Held;
 
 /// How many intervals a window holds at least.
 const INTERVALS_MIN: i64 = 4;
@@ -68,15 +69,16 @@ fn learn(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Result<Optio
 
 fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Result<Option<i64>, QueryError> {
     ctx.budget.check()?;
-    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    let mut refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    refs.sort_unstable_by_key(|series| series.rank);
     let apart = refs.len().div_ceil(SERIES_MAX).max(1);
     let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
     let (mut usual, mut rough) = (None, None);
-    let mut samples = Samples::default();
+    let mut reader = ctx.source.reader();
+    let (mut samples, mut held) = (Samples::default(), Held::default());
     for series in &chosen {
-        let held = selector::read(ctx, series, range, &mut samples)?;
-        ctx.budget.count_read(held.samples);
-        ctx.budget.release(held);
+        reading::read(ctx, &mut *reader, series, range, &mut samples, &mut held)?;
+        ctx.budget.count_read(samples.len() as u64);
         let times = &samples.timestamps[samples.timestamps.len().saturating_sub(SAMPLES_MAX)..];
         let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
@@ -86,5 +88,6 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
         let seen = if enough { &mut usual } else { &mut rough };
         *seen = Some(seen.map_or(median, |known: i64| known.max(median)));
     }
+    ctx.budget.release(held);
     Ok(usual.or(rough))
 }

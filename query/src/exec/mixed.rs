@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use barograph_engine::model::Histogram;
 
-use super::aggregate::{Groups, assemble};
+use super::aggregate::assemble;
+use super::groups::Groups;
 use super::range::{Job, both};
 use super::steps::Steps;
 use super::window::slide;

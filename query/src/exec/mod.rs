@@ -37,6 +37,7 @@ mod edges;
 mod explain;
 mod finish;
 mod gaps;
+mod groups;
 mod hash;
 mod implicit;
 mod info;
@@ -47,9 +48,11 @@ mod operators;
 mod parallel;
 mod range;
 mod rank;
+mod reading;
 mod relabel;
 mod selector;
 mod sets;
+mod spans;
 mod standing;
 mod steps;
 mod subquery;
@@ -173,9 +176,7 @@ impl Evaluator<'_> {
             Kind::Text(text) => Value::Text(text.clone()),
             Kind::Instant(selection) => Value::Vector(selector::evaluate(self, selection, node.span, steps)?),
             Kind::Call(call) => calls::evaluate(self, call, node, steps)?,
-            Kind::Aggregate(aggregate) => {
-                Value::Vector(aggregate::evaluate(self, aggregate, node.span, steps)?)
-            }
+            Kind::Aggregate(aggregate) => Value::Vector(aggregate::evaluate(self, aggregate, steps)?),
             Kind::Binary(b) => binary::evaluate(self, b, node.span, steps)?,
             Kind::Negate(inner) => negate(self.eval(inner, steps)?),
             Kind::Range(_) | Kind::Subquery(_) => unreachable!("a range vector is read by its function"),

@@ -2,11 +2,12 @@
 //! its windows. Raw samples are dropped as soon as their windows are done.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
+use smallvec::{SmallVec, smallvec};
 
-use super::annotations::note_flags;
+use super::annotations::{Notes, note_flags};
 use super::steps::ms_to_ns;
 use super::window::{Windows, slide};
-use super::{Context, Evaluator, parallel, selector};
+use super::{Context, Evaluator, parallel, reading, selector};
 use crate::error::QueryError;
 use crate::exec::steps::Steps;
 use crate::functions::counter::{self, ChangeKind, Resets};
@@ -20,8 +21,8 @@ use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Points, Series, Vector, labels_held};
-use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
+use crate::syntax::span::Span;
 
 /// A range function about to run: what every series needs.
 pub(super) struct Job<'a> {
@@ -38,7 +39,7 @@ struct Done {
     labels: Labels,
     drop_name: bool,
     /// One, or several where the function gives several for one series.
-    columns: Vec<Points>,
+    columns: SmallVec<[Points; 1]>,
     flags: Flags,
 }
 
@@ -48,15 +49,7 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     let params = parameters(ev, call, steps)?;
     let naming = naming(ev, call, &params)?;
     let keep_name = call.name_rule == NameRule::Keep;
-    let windows = match &arg.kind {
-        Kind::Range(s) if s.implicit => {
-            let range_ms = super::implicit::window_ms(ev, s, arg.span, steps)?;
-            Windows { steps, shift: s.shift, range_ms }
-        }
-        Kind::Range(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
-        Kind::Subquery(s) => Windows { steps, shift: s.shift, range_ms: s.range_ms },
-        _ => return Ok(Vec::new()),
-    };
+    let Some(windows) = windows(ev, arg, steps)? else { return Ok(Vec::new()) };
     if steps.count == 0 {
         return Ok(Vec::new());
     }
@@ -88,6 +81,44 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     };
     let vector = finish(ev, call, arg, done, naming.as_ref());
     if naming.is_some() { super::finish::merge_equal(vector) } else { Ok(vector) }
+}
+
+/// The windows of a range vector at all steps.
+fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Windows>, QueryError> {
+    Ok(match &arg.kind {
+        Kind::Range(s) if s.implicit => {
+            let range_ms = super::implicit::window_ms(ev, s, arg.span, steps)?;
+            Some(Windows { steps, shift: s.shift, range_ms })
+        }
+        Kind::Range(s) => Some(Windows { steps, shift: s.shift, range_ms: s.range_ms }),
+        Kind::Subquery(s) => Some(Windows { steps, shift: s.shift, range_ms: s.range_ms }),
+        _ => None,
+    })
+}
+
+/// The argument of a range function that gives one column for each stored series, and what
+/// it selects.
+pub(super) fn selection_of(call: &Call) -> Option<(&Node, &Selection)> {
+    let arg = call.args.iter().find(|a| a.value_type() == ValueType::RangeVector)?;
+    let id = call.function.id;
+    let is_plain = !matches!(id, FunctionId::AbsentOverTime | FunctionId::QuantilesOverTime);
+    match &arg.kind {
+        Kind::Range(selection) if is_plain => Some((arg, selection)),
+        _ => None,
+    }
+}
+
+/// The job of such a call.
+pub(super) fn job<'e>(
+    ev: &'e mut Evaluator<'_>,
+    call: &Call,
+    arg: &Node,
+    selection: &Selection,
+    steps: Steps,
+) -> Result<Job<'e>, QueryError> {
+    let params = parameters(ev, call, steps)?;
+    let windows = windows(ev, arg, steps)?.expect("the argument is a range vector");
+    Ok(Job { ctx: &ev.ctx, id: call.function.id, windows, edges: selection.edges, params })
 }
 
 /// A label, and what it says of each column that a function makes of one series.
@@ -144,26 +175,28 @@ fn reads_before(id: FunctionId) -> bool {
     matches!(id, FunctionId::IncreasePure | FunctionId::RatePure)
 }
 
-fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Result<Vec<Done>, QueryError> {
+/// What all windows look at.
+pub(super) fn read_range(job: &Job<'_>) -> TimeRange {
     let lookback = ms_to_ns(job.ctx.lookback_ms);
     let (mut from, mut to) = job.windows.hull();
-    if selection.edges != Edges::Plain || reads_before(job.id) {
+    if job.edges != Edges::Plain || reads_before(job.id) {
         from = from.saturating_sub(lookback);
     }
-    if selection.edges == Edges::Smoothed {
+    if job.edges == Edges::Smoothed {
         to = to.saturating_add(lookback);
     }
-    let range = TimeRange::new(from, to);
+    TimeRange::new(from, to)
+}
+
+fn over_selection(job: &Job<'_>, selection: &Selection, keep_name: bool) -> Result<Vec<Done>, QueryError> {
+    let range = read_range(job);
     let refs = selector::select(job.ctx, selection, range)?;
-    parallel::map(refs, |(samples, columns): &mut (Samples, Columns), series: SeriesRef| {
-        let held = selector::read(job.ctx, &series, range, samples)?;
+    reading::each(job.ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
         if selection.infer_hints {
             columns.infer_hints();
         }
-        let done = one_series(job, columns, series.labels, !keep_name)?;
-        job.ctx.budget.release(held);
-        Ok(done)
+        one_series(job, columns, labels, !keep_name)
     })
 }
 
@@ -190,8 +223,8 @@ fn one_series(
     }
     let mut flags = Flags::default();
     let columns = match job.id {
-        FunctionId::QuantilesOverTime => quantiles(job, columns, &mut flags)?,
-        _ => vec![run(job, columns, &mut flags)?],
+        FunctionId::QuantilesOverTime => quantiles(job, columns, &mut flags)?.into(),
+        _ => smallvec![run(job, columns, &mut flags)?],
     };
     if flags.is_empty() && !columns.iter().any(Points::any) {
         return Ok(None);
@@ -222,31 +255,50 @@ fn finish(
     done: Vec<Done>,
     naming: Option<&Naming>,
 ) -> Vector {
-    use FunctionId as F;
-    let wants_counter = matches!(call.function.id, F::Rate | F::Increase | F::RatePure | F::IncreasePure);
     let mut vector = Vec::with_capacity(done.len());
     for Done { labels, drop_name, columns, flags } in done {
         if !flags.is_empty() {
-            let name = labels.metric_name().unwrap_or("");
-            note_flags(&mut ev.notes, flags, name, arg.span);
-            if wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name) {
-                ev.notes.info(
-                    arg.span,
-                    format!(
-                        "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"
-                    ),
-                );
-            }
+            note(&mut ev.notes, call.function.id, arg.span, flags, labels.metric_name().unwrap_or(""));
         }
-        for (index, points) in columns.into_iter().enumerate().filter(|(_, points)| points.any()) {
-            let labels = match naming {
-                Some((label, values)) => labels.to_builder().set(label, &values[index]).build(),
-                None => labels.clone(),
-            };
-            vector.push(Series { labels, drop_name, points });
+        let mut present = columns.into_iter().enumerate().filter(|(_, points)| points.any());
+        match naming {
+            Some((label, values)) => vector.extend(present.map(|(index, points)| {
+                let labels = labels.to_builder().set(label, &values[index]).build();
+                Series { labels, drop_name, points }
+            })),
+            // Without such a label there is one column.
+            None => {
+                if let Some((_, points)) = present.next() {
+                    vector.push(Series { labels, drop_name, points });
+                }
+            }
         }
     }
     vector
+}
+
+fn is_counter_missing(id: FunctionId, flags: Flags, name: &str) -> bool {
+    use FunctionId as F;
+    let wants_counter = matches!(id, F::Rate | F::Increase | F::RatePure | F::IncreasePure);
+    wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name)
+}
+
+/// Whether there is anything to tell about what was noticed of series of this name.
+pub(super) fn is_told(id: FunctionId, flags: Flags, name: &str) -> bool {
+    !flags.without(Flags::FLOAT_RESULT).is_empty() || is_counter_missing(id, flags, name)
+}
+
+/// Tells it.
+pub(super) fn note(notes: &mut Notes, id: FunctionId, span: Span, flags: Flags, name: &str) {
+    note_flags(notes, flags, name, span);
+    if is_counter_missing(id, flags, name) {
+        notes.info(
+            span,
+            format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"
+            ),
+        );
+    }
 }
 
 fn looks_like_counter(name: &str) -> bool {
@@ -254,7 +306,7 @@ fn looks_like_counter(name: &str) -> bool {
 }
 
 /// Runs the function over all windows of one series.
-fn run(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
+pub(super) fn run(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
     use FunctionId as F;
     let edges = job.edges != Edges::Plain;
     match job.id {

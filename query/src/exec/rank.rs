@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, LabelsBuilder};
 use smallvec::SmallVec;
 
-use super::aggregate::{Groups, assemble, note_ignored};
+use super::aggregate::{assemble, note_ignored};
 use super::annotations::bad_phi;
 use super::budget::Budget;
+use super::groups::Groups;
 use super::steps::Steps;
 use super::{Evaluator, hash, labels};
 use crate::error::QueryError;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
 
 use super::steps::{Steps, ms_to_ns};
-use super::{Context, Evaluator, edges, parallel};
+use super::{Context, Evaluator, edges, reading};
 use crate::error::QueryError;
 use crate::functions::window::shown_seconds;
 use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
-use crate::series::{ABSENT, Points, Series, Vector, histogram_held};
+use crate::series::{ABSENT, Points, Series, Vector};
 use crate::source::{SeriesRef, SourceError};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
@@ -60,6 +60,13 @@ pub(super) fn evaluate(
     }
 }
 
+/// What all steps of an instant selector look at; there is at least one step.
+pub(super) fn hull(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
+    let first = steps.reference_ns(0, selection.shift);
+    let last = steps.reference_ns(steps.count - 1, selection.shift);
+    TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last)
+}
+
 /// Evaluates an instant selector at all steps. Series without any value are left out.
 pub(super) fn instant(
     ctx: &Context<'_>,
@@ -70,47 +77,22 @@ pub(super) fn instant(
     if steps.count == 0 {
         return Ok(Vec::new());
     }
-    let first = steps.reference_ns(0, selection.shift);
-    let last = steps.reference_ns(steps.count - 1, selection.shift);
-    let range = TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last);
+    let range = hull(ctx, selection, steps);
     let refs = select(ctx, selection, range)?;
-    parallel::map(refs, |samples: &mut Samples, series: SeriesRef| {
-        let held = read(ctx, &series, range, samples)?;
+    reading::each(ctx, refs, range, |(): &mut (), samples: &mut Samples, labels| {
         if selection.infer_hints {
             infer_hints(samples);
         }
         let points = newest(ctx, samples, selection, steps, take);
-        ctx.budget.release(held);
         let Some(points) = points else { return Ok(None) };
-        let series = Series { labels: series.labels, drop_name: false, points };
+        let series = Series { labels, drop_name: false, points };
         ctx.budget.hold(series.held())?;
         Ok(Some(series))
     })
 }
 
-/// Reads a series into `samples` and holds it in the budget; how much is held.
-pub(super) fn read(
-    ctx: &Context<'_>,
-    series: &SeriesRef,
-    range: TimeRange,
-    samples: &mut Samples,
-) -> Result<Held, QueryError> {
-    ctx.budget.check()?;
-    samples.clear();
-    ctx.source.read(series, range, samples)?;
-    ctx.budget.usage().count_decoded(samples.len() as u64);
-    let columns =
-        samples.timestamps.capacity() + samples.values.capacity() + samples.start_timestamps.capacity();
-    let mut held = Held { samples: samples.len() as u64, bytes: (columns * size_of::<f64>()) as u64 };
-    for (_, h) in &samples.histograms {
-        held.bytes += histogram_held(h).bytes;
-    }
-    ctx.budget.hold(held)?;
-    Ok(held)
-}
-
 /// Gives every histogram a hint whose writer gave none.
-fn infer_hints(samples: &mut Samples) {
+pub(super) fn infer_hints(samples: &mut Samples) {
     for i in (1..samples.histograms.len()).rev() {
         let hinted = with_hint(&samples.histograms[i].1, &samples.histograms[i - 1].1);
         samples.histograms[i].1 = hinted;
@@ -118,7 +100,7 @@ fn infer_hints(samples: &mut Samples) {
 }
 
 /// The newest sample at each step, `None` if there is none at any.
-fn newest(
+pub(super) fn newest(
     ctx: &Context<'_>,
     samples: &Samples,
     selection: &Selection,
@@ -127,16 +109,20 @@ fn newest(
 ) -> Option<Points> {
     let lookback = ms_to_ns(ctx.lookback_ms);
     let times = &samples.timestamps;
+    let &first = times.first()?;
     let mut points = Points::absent(steps.count);
     let (mut next, mut found) = (0, 0u64);
     let mut histograms = HistogramCursor { rest: &samples.histograms };
-    for i in 0..steps.count {
+    for i in steps.first_where(|i| steps.reference_ns(i, selection.shift) >= first)..steps.count {
         let reference = steps.reference_ns(i, selection.shift);
         while next < times.len() && times[next] <= reference {
             next += 1;
         }
         let Some(at) = next.checked_sub(1) else { continue };
         if times[at] <= reference.saturating_sub(lookback) {
+            if next == times.len() {
+                break;
+            }
             continue;
         }
         let histogram = histograms.at(at);

@@ -5,7 +5,8 @@
 //! Where k differs from step to step, a series is there at the steps whose k reaches its
 //! rank. A series without a value at a step leaves its place empty there.
 
-use super::aggregate::{Groups, note_ignored};
+use super::aggregate::note_ignored;
+use super::groups::Groups;
 use super::rank::{counts, param};
 use super::steps::Steps;
 use super::{Evaluator, parallel};

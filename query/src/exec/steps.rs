@@ -59,6 +59,20 @@ impl Steps {
         self.at(self.count.saturating_sub(1))
     }
 
+    /// The first step for which `holds`, which holds for all later ones too; `count` if none.
+    pub fn first_where(&self, holds: impl Fn(usize) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if holds(middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
     /// The reference time of step `i` in nanoseconds.
     pub fn reference_ns(&self, i: usize, shift: Shift) -> i64 {
         ms_to_ns(shift.apply(self.at(i)))
@@ -76,5 +90,14 @@ mod tests {
         assert_eq!(Steps::until(1, 0, 5).count, 0);
         assert_eq!(Steps::until(0, 10, 5).last(), 10);
         assert_eq!(Steps::until(i64::MIN, i64::MAX, 1).count, usize::MAX);
+    }
+
+    #[test]
+    fn the_first_step_is_found_by_halves() {
+        let steps = Steps::until(0, 100, 10);
+        for least in -5..15 {
+            let expected = (0..11).find(|&i| i >= least).unwrap_or(11);
+            assert_eq!(steps.first_where(|i| i as i64 >= least) as i64, expected);
+        }
     }
 }

@@ -45,17 +45,25 @@ pub(super) fn slide(
 ) -> Result<(), QueryError> {
     let (times, histogram_times) = (&columns.times[..], &columns.histogram_times[..]);
     let (mut lo, mut hi, mut histogram_lo, mut histogram_hi) = (0, 0, 0, 0);
-    let (mut work, mut read) = (0, 0);
-    for step in 0..windows.steps.count {
+    let (mut work, mut read, mut past) = (0, 0, i64::MAX);
+    let first = times.first().into_iter().chain(histogram_times.first()).min();
+    let Some(&first) = first else { return Ok(()) };
+    for step in windows.steps.first_where(|step| windows.bounds(step).1 >= first)..windows.steps.count {
         let (start, end) = windows.bounds(step);
-        lo = advance(times, lo, start);
+        // What ended before this window begins is behind it.
+        lo = advance(times, if start >= past { lo.max(hi) } else { lo }, start);
         hi = advance(times, hi, end);
         if !histogram_times.is_empty() {
             histogram_lo = advance(histogram_times, histogram_lo, start);
             histogram_hi = advance(histogram_times, histogram_hi, end);
         }
+        past = end;
         let inside = hi - lo + histogram_hi - histogram_lo;
         if inside == 0 {
+            // Windows never move back: behind the last sample all are empty.
+            if lo == times.len() && histogram_lo == histogram_times.len() {
+                break;
+            }
             continue;
         }
         let time_ms = windows.steps.at(step);
@@ -72,12 +80,26 @@ pub(super) fn slide(
     Ok(())
 }
 
+/// Samples passed one by one before longer and longer leaps are tried.
+const NEAR: usize = 16;
+
 /// The first index from `from` on whose time is after `limit`.
 #[inline]
 fn advance(times: &[i64], from: usize, limit: i64) -> usize {
-    let mut i = from;
-    while i < times.len() && times[i] <= limit {
-        i += 1;
+    let rest = &times[from..];
+    match rest.iter().take(NEAR).position(|&t| t > limit) {
+        Some(near) => from + near,
+        None if rest.len() <= NEAR => times.len(),
+        None => from + far(rest, limit),
     }
-    i
+}
+
+/// As [`advance`], for what is not near.
+fn far(times: &[i64], limit: i64) -> usize {
+    let mut leap = NEAR;
+    while times.get(leap).is_some_and(|&t| t <= limit) {
+        leap *= 2;
+    }
+    let (low, high) = (leap / 2, leap.min(times.len()));
+    low + times[low..high].partition_point(|&t| t <= limit)
 }

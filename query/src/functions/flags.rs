@@ -7,7 +7,7 @@ macro_rules! flags {
 }
 
 /// What a kernel noticed about one series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Flags(u32);
 
 flags! {
@@ -48,6 +48,11 @@ impl Flags {
     /// Whether any of `other` is raised.
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Those that are not among `other`.
+    pub fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
     }
 
     /// Whether none is raised.

@@ -104,13 +104,50 @@ impl Candidates {
     }
 }
 
+/// Windows of up to this many samples are looked through.
+const DIRECT_MAX: usize = 16;
+
 /// `min_over_time`, `max_over_time`: NaN only if all are.
 pub(crate) fn extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> {
     let mut candidates = Candidates::new(which, Tie::First);
+    let mut end = 0;
     move |w| {
+        // A deque pays off where a window shares much with the one before.
+        let is_direct = w.lo >= end || w.len() <= DIRECT_MAX;
+        end = w.hi;
+        if is_direct {
+            return (w.len() > 0).then(|| extreme_of(which, w.values()));
+        }
         let found = candidates.advance(w);
         (w.len() > 0).then(|| found.map_or(f64::NAN, |i| w.columns.values[i]))
     }
+}
+
+/// The first of the most extreme values that are not NaN; NaN if all are.
+fn extreme_of(which: Extreme, values: &[f64]) -> f64 {
+    match which {
+        Extreme::Max => scan(values, f64::NEG_INFINITY, |later, earlier| later > earlier),
+        Extreme::Min => scan(values, f64::INFINITY, |later, earlier| later < earlier),
+    }
+}
+
+/// Several values side by side, as a processor likes them; `least` is beaten by any other.
+fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut lanes = [least; 8];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if beats(value, *lane) { value } else { *lane };
+        }
+    }
+    let best =
+        lanes.iter().chain(rest).fold(least, |best, &value| if beats(value, best) { value } else { best });
+    if best != 0.0 && best != least {
+        return best;
+    }
+    // Of zeros the first one's sign counts; and there may be nothing but NaN.
+    let in_order = |best: f64, &value: &f64| if best.is_nan() || beats(value, best) { value } else { best };
+    values.iter().fold(f64::NAN, in_order)
 }
 
 /// `ts_of_min_over_time`, `ts_of_max_over_time`: the time of the last extreme value.

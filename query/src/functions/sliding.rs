@@ -33,6 +33,10 @@ pub(crate) trait Fold: Copy {
 pub(crate) struct Blocks<F> {
     range_ns: i64,
     cut: i64,
+    /// Whether a window has shared samples with the one before.
+    overlaps: bool,
+    /// Where the last window ended.
+    end: usize,
     /// Folds of `index..split` for each index from `first` on.
     ends: Vec<F>,
     first: usize,
@@ -47,12 +51,27 @@ impl<F: Fold> Blocks<F> {
     /// Windows of this length.
     pub fn new(range_ns: i64) -> Self {
         let range_ns = range_ns.max(1);
-        Blocks { range_ns, cut: i64::MIN, ends: Vec::new(), first: 0, split: 0, beginning: None, next: 0 }
+        Blocks {
+            range_ns,
+            cut: i64::MIN,
+            overlaps: false,
+            end: 0,
+            ends: Vec::new(),
+            first: 0,
+            split: 0,
+            beginning: None,
+            next: 0,
+        }
     }
 
     /// The fold of a window that holds a sample, and its cut.
     pub fn fold(&mut self, w: &Window<'_>) -> (F, i64) {
         let cut = w.end.div_euclid(self.range_ns).saturating_mul(self.range_ns);
+        self.overlaps |= w.lo < self.end;
+        self.end = w.hi;
+        if !self.overlaps {
+            return (self.once(w, cut), cut);
+        }
         if cut != self.cut || self.first > w.lo {
             self.cross(w, cut);
         }
@@ -65,12 +84,36 @@ impl<F: Fold> Blocks<F> {
         }
         self.next = self.next.max(w.hi);
         let end = self.ends.get(w.lo.saturating_sub(self.first)).copied();
-        let fold = match (end, self.beginning) {
-            (Some(end), Some(beginning)) => end.merge(beginning),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => F::one(0.0, f64::NAN),
-        };
-        (fold, cut)
+        (merged(end, self.beginning), cut)
+    }
+
+    /// The fold of a window that shares nothing with others, in the same order.
+    fn once(&mut self, w: &Window<'_>, cut: i64) -> F {
+        self.cut = cut;
+        let split = w.lo + w.times().partition_point(|&t| t <= cut);
+        let mut end = None;
+        if let Some(last) = (w.lo..split).next_back() {
+            let (x, y) = self.sample(w, last);
+            let mut fold = F::one(x, y);
+            for i in (w.lo..last).rev() {
+                let (x, y) = self.sample(w, i);
+                fold = fold.add(x, y);
+            }
+            end = Some(fold);
+        }
+        let mut beginning = None;
+        if split < w.hi {
+            let (x, y) = self.sample(w, split);
+            let mut fold = F::one(x, y);
+            for i in split + 1..w.hi {
+                let (x, y) = self.sample(w, i);
+                fold = fold.add(x, y);
+            }
+            beginning = Some(fold);
+        }
+        // As if all of it lay behind: the next window has to begin anew.
+        (self.first, self.ends) = (usize::MAX, Vec::new());
+        merged(end, beginning)
     }
 
     /// Moves to another cut: folds the ends of the block before it.
@@ -91,8 +134,18 @@ impl<F: Fold> Blocks<F> {
         self.ends.reverse();
     }
 
+    #[inline]
     fn sample(&self, w: &Window<'_>, i: usize) -> (f64, f64) {
         (seconds(w.columns.times[i].saturating_sub(self.cut)), w.columns.values[i])
+    }
+}
+
+/// The fold of the end of a block and the beginning of the next.
+fn merged<F: Fold>(end: Option<F>, beginning: Option<F>) -> F {
+    match (end, beginning) {
+        (Some(end), Some(beginning)) => end.merge(beginning),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => F::one(0.0, f64::NAN),
     }
 }
 
@@ -110,8 +163,10 @@ impl Fold for Total {
     }
 
     #[inline]
-    fn add(self, x: f64, y: f64) -> Self {
-        self.merge(Total::one(x, y))
+    fn add(self, _: f64, y: f64) -> Self {
+        // As merged with one value, without the wait for the sum with its error of zero.
+        let (sum, lost) = two_sum(self.sum, y);
+        Total { sum, error: self.error + lost, largest: self.largest.max(y.abs()) }
     }
 
     #[inline]

@@ -2,15 +2,20 @@
 
 use std::sync::{Arc, RwLock};
 
+use barograph_engine::chunk::Run;
 use barograph_engine::model::{Histogram, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
 
-use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
+use crate::source::{Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
+
+/// A handle is the number of a selection and, in the bits below, a place in it.
+const SELECTION_SHIFT: u32 = 32;
 
 /// A view of the engine as a source for one query.
 pub struct EngineSource<'e> {
     view: View<'e>,
-    selected: RwLock<Vec<Arc<ViewSeries>>>,
+    /// By selection.
+    selected: RwLock<Vec<Arc<Vec<ViewSeries>>>>,
     kept_max: u64,
 }
 
@@ -57,6 +62,47 @@ fn storage(error: Error) -> SourceError {
     SourceError::Storage(error.to_string())
 }
 
+struct EngineReader<'s, 'e> {
+    source: &'s EngineSource<'e>,
+    reader: barograph_engine::SeriesReader<'s, 'e>,
+    /// The selection that was read from last, and its number.
+    selection: Option<(u64, Arc<Vec<ViewSeries>>)>,
+    run: Run,
+}
+
+impl EngineReader<'_, '_> {
+    /// The selection with this number, unless there is none.
+    fn selection(&mut self, number: u64) -> Option<&Arc<Vec<ViewSeries>>> {
+        if self.selection.as_ref().is_none_or(|(known, _)| *known != number) {
+            let all = self.source.selected.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+            self.selection = all.get(number as usize).map(|found| (number, found.clone()));
+        }
+        self.selection.as_ref().map(|(_, found)| found)
+    }
+}
+
+impl SeriesReader for EngineReader<'_, '_> {
+    fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        let selection = self.selection(series.handle >> SELECTION_SHIFT).cloned();
+        let at = (series.handle & ((1 << SELECTION_SHIFT) - 1)) as usize;
+        let entry = selection
+            .as_ref()
+            .and_then(|found| found.get(at))
+            .ok_or_else(|| SourceError::Storage(format!("unknown series handle {}", series.handle)))?;
+        self.reader.read(entry, range, &mut self.run).map_err(storage)?;
+        let run = &mut self.run;
+        if !run.histograms.is_empty() {
+            tell_continued(&self.source.view, entry, range, &mut run.histograms).map_err(storage)?;
+        }
+        // What the columns held before is reused for the next series.
+        std::mem::swap(&mut out.timestamps, &mut run.timestamps);
+        std::mem::swap(&mut out.values, &mut run.values);
+        std::mem::swap(&mut out.histograms, &mut run.histograms);
+        std::mem::swap(&mut out.start_timestamps, &mut run.starts);
+        Ok(())
+    }
+}
+
 impl SeriesSource for EngineSource<'_> {
     fn select(
         &self,
@@ -64,7 +110,7 @@ impl SeriesSource for EngineSource<'_> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
-        let found = self.view.select(matchers, range, series_max).map_err(|e| match e {
+        let found = self.view.gather(matchers, range, series_max).map_err(|e| match e {
             Error::Limit(_) if self.view.kept_bytes() > self.kept_max => {
                 SourceError::Memory { limit: self.kept_max }
             }
@@ -72,30 +118,27 @@ impl SeriesSource for EngineSource<'_> {
             other => storage(other),
         })?;
         let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let first = selected.len() as u64;
+        let first = (selected.len() as u64) << SELECTION_SHIFT;
         let refs = found
             .iter()
             .zip(first..)
-            .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle })
+            .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle, rank: series.rank })
             .collect();
-        selected.extend(found.into_iter().map(Arc::new));
+        selected.push(Arc::new(found));
         Ok(refs)
     }
 
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
-        let entry = {
-            let selected = self.selected.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            selected.get(series.handle as usize).cloned()
-        };
-        let entry =
-            entry.ok_or_else(|| SourceError::Storage(format!("unknown series handle {}", series.handle)))?;
-        let mut run = self.view.read(&entry, range).map_err(storage)?;
-        tell_continued(&self.view, &entry, range, &mut run.histograms).map_err(storage)?;
-        out.timestamps = run.timestamps;
-        out.values = run.values;
-        out.histograms = run.histograms;
-        out.start_timestamps = run.starts;
-        Ok(())
+        self.reader().read(series, range, out)
+    }
+
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(EngineReader {
+            source: self,
+            reader: self.view.reader(),
+            selection: None,
+            run: Run::default(),
+        })
     }
 
     fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {

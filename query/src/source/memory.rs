@@ -164,7 +164,8 @@ impl SeriesSource for MemorySource {
             if found.len() == series_max {
                 return Err(SourceError::TooManySeries { limit: series_max });
             }
-            found.push(SeriesRef { labels: labels.clone(), handle: at as u64 });
+            let rank = found.len() as u32;
+            found.push(SeriesRef { labels: labels.clone(), handle: at as u64, rank });
         }
         Ok(found)
     }
@@ -320,7 +321,7 @@ mod tests {
     fn a_foreign_handle_and_a_crossed_range_read_nothing() {
         let mut source = MemorySource::new();
         source.insert(&labels(&[("job", "a")]), 5, Value::Float(1.0), 0);
-        let foreign = SeriesRef { labels: Labels::empty(), handle: u64::MAX };
+        let foreign = SeriesRef { labels: Labels::empty(), handle: u64::MAX, rank: 0 };
         let mut out = Samples::default();
         source.read(&foreign, TimeRange::ALL, &mut out).unwrap();
         assert!(out.is_empty());

@@ -19,6 +19,28 @@ pub struct SeriesRef {
     pub labels: Labels,
     /// Meaningful only to the source that handed it out.
     pub handle: u64,
+    /// Its place among the selected series in ascending order of labels, from 0 without gaps.
+    pub rank: u32,
+}
+
+/// Reads series of a source, one after the other, and keeps for the next what it needed for
+/// the last.
+pub trait SeriesReader {
+    /// As [`SeriesSource::read`], but that `out` comes in with anything.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+}
+
+/// Asks the source for each series.
+struct OneByOne<'s, S: ?Sized>(&'s S);
+
+impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
+    fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        out.clear();
+        self.0.read(series, range, out)
+    }
 }
 
 /// What a selection would read, roughly.
@@ -57,8 +79,8 @@ pub enum SourceError {
 
 /// A consistent read of storage. One query uses one source from beginning to end.
 pub trait SeriesSource: Sync {
-    /// The series that meet all matchers and may have samples in `range`, in ascending
-    /// order of labels. A series without samples there may be included.
+    /// The series that meet all matchers and may have samples in `range`, in the order in
+    /// which the source reads them fastest. A series without samples there may be included.
     ///
     /// # Errors
     /// [`SourceError::TooManySeries`] when more than `series_max` match.
@@ -77,6 +99,11 @@ pub trait SeriesSource: Sync {
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// A reader of many series. Several may be at work at once, each on series of its own.
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(OneByOne(self))
+    }
 
     /// What a selection of these series in `range` would read, from the index and the catalogue
     /// alone: no chunk is touched. `None` if the source cannot tell.

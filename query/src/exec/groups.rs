@@ -1,0 +1,102 @@
+//! Groups of an aggregation: which series belong together.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::{Labels, METRIC_NAME};
+
+use super::labels::sorted_names;
+use super::steps::Steps;
+use crate::series::{Vector, labels_held};
+use crate::syntax::ast::Grouping;
+use crate::usage::Held;
+
+/// Series of a vector by the group they belong to; members in the order of the vector.
+pub(super) struct Groups {
+    /// Labels of each group.
+    pub labels: Vec<Labels>,
+    /// Whether any member has a name that is to be dropped.
+    pub drop_name: Vec<bool>,
+    /// Indices of each group's members.
+    pub members: Vec<Vec<usize>>,
+}
+
+impl Groups {
+    /// None yet.
+    pub fn new() -> Groups {
+        Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() }
+    }
+
+    /// Groups `vector`; groups are in the order of their first member.
+    pub fn of(vector: &Vector, grouping: &Grouping) -> Groups {
+        let mut groups = Groups::new();
+        let keep = Kept::of(grouping);
+        // Members are many, groups few: a member's labels are looked up before they are made.
+        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut key = Vec::new();
+        for (i, series) in vector.iter().enumerate() {
+            keep.key(&series.labels, &mut key);
+            let place = match places.get(&key) {
+                Some(place) => *place,
+                None => {
+                    places.insert(key.clone(), groups.labels.len());
+                    groups.add(keep.labels(&series.labels))
+                }
+            };
+            groups.drop_name[place] |= series.drop_name;
+            groups.members[place].push(i);
+        }
+        groups
+    }
+
+    /// One more group; its place.
+    pub fn add(&mut self, labels: Labels) -> usize {
+        self.labels.push(labels);
+        self.drop_name.push(false);
+        self.members.push(Vec::new());
+        self.labels.len() - 1
+    }
+
+    /// What the groups' labels and one column for each will hold.
+    pub fn held(&self, steps: Steps) -> Held {
+        let labels = self.labels.iter().map(labels_held).fold(Held::default(), |a, b| a + b);
+        let slots = self.labels.len() as u64 * steps.count as u64;
+        labels + Held { samples: slots, bytes: slots * size_of::<f64>() as u64 }
+    }
+}
+
+/// Which labels of a series are those of its group.
+pub(super) struct Kept {
+    /// Sorted.
+    names: Vec<String>,
+    /// Whether the names are what is left out, the metric name with them.
+    is_without: bool,
+}
+
+impl Kept {
+    /// Those that a grouping keeps.
+    pub fn of(grouping: &Grouping) -> Kept {
+        match grouping {
+            Grouping::None => Kept { names: Vec::new(), is_without: false },
+            Grouping::By(names) => Kept { names: sorted_names(names), is_without: false },
+            Grouping::Without(names) => Kept { names: sorted_names(names), is_without: true },
+        }
+    }
+
+    fn keeps(&self, name: &[u8]) -> bool {
+        let is_named = self.names.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
+        if self.is_without { !is_named && name != METRIC_NAME.as_bytes() } else { is_named }
+    }
+
+    /// Makes `key` what tells the group of a series from others.
+    pub fn key(&self, labels: &Labels, key: &mut Vec<u8>) {
+        key.clear();
+        if self.is_without || !self.names.is_empty() {
+            labels.copy_kept(|name| self.keeps(name), key);
+        }
+    }
+
+    /// The labels of the group of a series.
+    pub fn labels(&self, labels: &Labels) -> Labels {
+        labels.without(|name| !self.keeps(name.as_bytes()))
+    }
+}

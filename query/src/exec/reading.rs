@@ -1,0 +1,170 @@
+//! Reading the samples of many series, in the order in which the source has them.
+//!
+//! Neighbours in storage are read one after the other by one reader, which then goes on from
+//! where it stands. Results come in the order of the series: how they were read, and by how
+//! many cores, does not show.
+
+use std::time::{Duration, Instant};
+
+use barograph_engine::model::{Labels, Samples, TimeRange};
+use rayon::prelude::*;
+
+use super::{Context, parallel};
+use crate::error::QueryError;
+use crate::series::histogram_held;
+use crate::source::{SeriesReader, SeriesRef};
+use crate::usage::Held;
+
+/// Most series that one reader reads before its core asks for more work.
+const BATCH_MAX: usize = 2048;
+/// Pieces of work for each core, so that all end at about the same time.
+const BATCHES_A_CORE: usize = 4;
+
+/// Series that are read before others are asked to help.
+const PROBED: usize = 32;
+/// Work that the others are not woken for: that alone costs tens of microseconds of CPU.
+const WORTH_WAKING: Duration = Duration::from_millis(3);
+
+/// A result, and the rank of its series.
+pub(super) type Ranked<R> = (u32, R);
+
+/// What one worker made of its part of the series: its scratch space, and results.
+pub(super) struct Batch<S, R> {
+    /// Scratch space as the last series left it.
+    pub scratch: S,
+    /// Results of the series that have one.
+    pub results: Vec<Ranked<R>>,
+}
+
+/// Reads every series and applies `work` to its samples, which may be taken. Each worker has
+/// its own scratch space. The results come in the order of labels.
+///
+/// # Errors
+/// The error of one of the series that failed.
+pub(super) fn each<S, R, F>(
+    ctx: &Context<'_>,
+    refs: Vec<SeriesRef>,
+    range: TimeRange,
+    work: F,
+) -> Result<Vec<R>, QueryError>
+where
+    S: Default + Send,
+    R: Send,
+    F: Fn(&mut S, &mut Samples, Labels) -> Result<Option<R>, QueryError> + Sync,
+{
+    let count = refs.len();
+    let with_labels =
+        |scratch: &mut S, samples: &mut Samples, series: SeriesRef| work(scratch, samples, series.labels);
+    let batches = batches(ctx, refs, range, with_labels)?;
+    let mut results: Vec<Option<R>> = Vec::new();
+    results.resize_with(count, || None);
+    for (rank, result) in batches.into_iter().flat_map(|batch| batch.results) {
+        let slot = results.get_mut(rank as usize);
+        *slot.expect("ranks of a selection have no gaps") = Some(result);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// As [`each`], in the order of the source and by worker.
+///
+/// # Errors
+/// As [`each`].
+pub(super) fn batches<S, R, F>(
+    ctx: &Context<'_>,
+    refs: Vec<SeriesRef>,
+    range: TimeRange,
+    work: F,
+) -> Result<Vec<Batch<S, R>>, QueryError>
+where
+    S: Default + Send,
+    R: Send,
+    F: Fn(&mut S, &mut Samples, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
+{
+    let mut worker = Worker::new(ctx, range, &work);
+    if !parallel::splits(refs.len() as u64) {
+        worker.read(refs)?;
+        return Ok(vec![worker.batch]);
+    }
+    // The first few tell whether it is worth waking others for the rest.
+    let mut refs = refs;
+    let rest = refs.split_off(PROBED.min(refs.len()));
+    let probed = refs.len() as u32;
+    let started = Instant::now();
+    worker.read(refs)?;
+    let expected = started.elapsed() / probed.max(1) * u32::try_from(rest.len()).unwrap_or(u32::MAX);
+    if expected < WORTH_WAKING {
+        worker.read(rest)?;
+        return Ok(vec![worker.batch]);
+    }
+    let pieces = BATCHES_A_CORE * rayon::current_num_threads();
+    let length = rest.len().div_ceil(pieces).clamp(1, BATCH_MAX);
+    let mut batches = vec![worker.batch];
+    let others = rest.into_par_iter().chunks(length).map(|refs| {
+        let mut worker = Worker::new(ctx, range, &work);
+        worker.read(refs)?;
+        Ok(worker.batch)
+    });
+    batches.extend(others.collect::<Result<Vec<_>, QueryError>>()?);
+    Ok(batches)
+}
+
+/// Reads one part of the series.
+struct Worker<'w, S, R, F> {
+    ctx: &'w Context<'w>,
+    range: TimeRange,
+    work: &'w F,
+    reader: Box<dyn SeriesReader + 'w>,
+    samples: Samples,
+    batch: Batch<S, R>,
+}
+
+impl<'w, S, R, F> Worker<'w, S, R, F>
+where
+    S: Default,
+    F: Fn(&mut S, &mut Samples, SeriesRef) -> Result<Option<R>, QueryError>,
+{
+    fn new(ctx: &'w Context<'w>, range: TimeRange, work: &'w F) -> Self {
+        let batch = Batch { scratch: S::default(), results: Vec::new() };
+        Worker { ctx, range, work, reader: ctx.source.reader(), samples: Samples::default(), batch }
+    }
+
+    fn read(&mut self, refs: Vec<SeriesRef>) -> Result<(), QueryError> {
+        let mut held = Held::default();
+        self.batch.results.reserve(refs.len());
+        for series in refs {
+            read(self.ctx, &mut *self.reader, &series, self.range, &mut self.samples, &mut held)?;
+            let rank = series.rank;
+            let result = (self.work)(&mut self.batch.scratch, &mut self.samples, series)?;
+            self.batch.results.extend(result.map(|result| (rank, result)));
+        }
+        self.ctx.budget.release(held);
+        Ok(())
+    }
+}
+
+/// Reads a series into `samples`. The budget holds the most that one series needed, `held`,
+/// since the memory stays for the next.
+pub(super) fn read(
+    ctx: &Context<'_>,
+    reader: &mut dyn SeriesReader,
+    series: &SeriesRef,
+    range: TimeRange,
+    samples: &mut Samples,
+    held: &mut Held,
+) -> Result<(), QueryError> {
+    ctx.budget.check()?;
+    reader.read(series, range, samples)?;
+    ctx.budget.usage().count_decoded(samples.len() as u64);
+    let columns =
+        samples.timestamps.capacity() + samples.values.capacity() + samples.start_timestamps.capacity();
+    let mut now = Held { samples: samples.len() as u64, bytes: (columns * size_of::<f64>()) as u64 };
+    for (_, h) in &samples.histograms {
+        now.bytes += histogram_held(h).bytes;
+    }
+    let most = Held { samples: now.samples.max(held.samples), bytes: now.bytes.max(held.bytes) };
+    if most != *held {
+        ctx.budget.hold(Held { samples: most.samples - held.samples, bytes: most.bytes - held.bytes })?;
+        *held = most;
+    }
+    Ok(())
+}

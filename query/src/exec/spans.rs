@@ -1,0 +1,304 @@
+//! The input of an aggregation whose series come straight from storage: each is evaluated,
+//! put into its group and cut to the steps where it has values while its samples and labels
+//! are at hand. Of the many series of pods that live for minutes little is then kept: no
+//! label set, and no column over all steps.
+//!
+//! # Not here
+//! Any other input is a vector, grouped in `groups.rs`. Both are folded in `aggregate.rs`,
+//! with the same results to the bit.
+
+use std::collections::HashMap;
+
+use barograph_engine::model::{Labels, Samples, TimeRange};
+use smallvec::SmallVec;
+
+use super::aggregate::Members;
+use super::groups::{Groups, Kept};
+use super::reading::{self, Batch, Ranked};
+use super::steps::Steps;
+use super::{Context, Evaluator, range, selector};
+use crate::error::QueryError;
+use crate::functions::flags::Flags;
+use crate::functions::window::Columns;
+use crate::functions::{FunctionId, NameRule};
+use crate::plan::{Aggregate, Kind, Selection};
+use crate::series::{Points, Series, Vector, is_absent, labels_held};
+use crate::source::SeriesRef;
+use crate::syntax::ast::Edges;
+use crate::syntax::span;
+use crate::usage::Held;
+
+/// What a worker keeps before it tells the budget, bytes.
+const UNTOLD_MAX: u64 = 64 << 10;
+
+/// The steps of one series that have values.
+pub(super) struct Span {
+    group: u32,
+    /// The step where it begins.
+    first: u32,
+    floats: SmallVec<[f64; 2]>,
+    /// All of the series where there are histograms in it; then there are no floats here.
+    mixed: Option<Box<Points>>,
+}
+
+/// What is to be folded.
+pub(super) enum Input {
+    /// Only floats.
+    Spans(Vec<Ranked<Span>>, Groups),
+    /// There are histograms. The labels are those of the first member of each group.
+    Vector(Vector, Groups),
+}
+
+impl Span {
+    /// `points` has a value.
+    fn of(points: Points, group: u32) -> Span {
+        if points.histograms.is_some() {
+            return Span { group, first: 0, floats: SmallVec::new(), mixed: Some(Box::new(points)) };
+        }
+        let floats = points.floats;
+        let first = floats.iter().position(|&v| !is_absent(v)).unwrap_or(0);
+        let last = floats.iter().rposition(|&v| !is_absent(v)).unwrap_or(first);
+        let is_long = last - first > floats.len() / 2;
+        let (first, floats) = match is_long {
+            true => (0, SmallVec::from_vec(floats)),
+            false => (first, SmallVec::from_slice(&floats[first..=last])),
+        };
+        Span { group, first: first as u32, floats, mixed: None }
+    }
+
+    fn held(&self) -> Held {
+        let spilled = if self.floats.spilled() { self.floats.capacity() * size_of::<f64>() } else { 0 };
+        let own =
+            Held { samples: self.floats.len() as u64, bytes: (size_of::<Ranked<Span>>() + spilled) as u64 };
+        self.mixed.as_ref().map_or(own, |points| own + points.held())
+    }
+
+    fn into_points(self, steps: Steps) -> Points {
+        if let Some(points) = self.mixed {
+            return *points;
+        }
+        let mut points = Points::absent(steps.count);
+        let first = self.first as usize;
+        points.floats[first..first + self.floats.len()].copy_from_slice(&self.floats);
+        points
+    }
+}
+
+impl Members for Vec<Ranked<Span>> {
+    fn column(&self, member: usize) -> (usize, &[f64]) {
+        let span = &self[member].1;
+        (span.first as usize, &span.floats)
+    }
+
+    fn values(&self) -> usize {
+        self.iter().map(|(_, span)| span.floats.len()).sum()
+    }
+}
+
+/// Where an aggregation's series come from.
+struct Leaf<'p> {
+    selection: &'p Selection,
+    range: TimeRange,
+    drop_name: bool,
+    /// Of which function, and over what, notes tell.
+    told: Option<(FunctionId, span::Span)>,
+}
+
+/// Reads and groups the input, if it comes straight from storage.
+///
+/// # Errors
+/// As any evaluation.
+pub(super) fn evaluate(
+    ev: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    steps: Steps,
+) -> Result<Option<Input>, QueryError> {
+    let node = &aggregate.expr;
+    // What each node costs is told of each node, so then each is evaluated by itself.
+    if ev.trace.is_some() || steps.count == 0 || (node.invariant && steps.count > 1) {
+        return Ok(None);
+    }
+    let keep = Kept::of(&aggregate.grouping);
+    match &node.kind {
+        Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
+            let range = selector::hull(&ev.ctx, selection, steps);
+            let leaf = Leaf { selection, range, drop_name: false, told: None };
+            let batches = read(&ev.ctx, &leaf, &keep, |_, samples, _| {
+                if selection.infer_hints {
+                    selector::infer_hints(samples);
+                }
+                Ok(selector::newest(&ev.ctx, samples, selection, steps, selector::Take::Value))
+            })?;
+            gathered(ev, &leaf, batches, steps).map(Some)
+        }
+        Kind::Call(call) => {
+            let Some((arg, selection)) = range::selection_of(call) else { return Ok(None) };
+            let job = range::job(ev, call, arg, selection, steps)?;
+            let leaf = Leaf {
+                selection,
+                range: range::read_range(&job),
+                drop_name: call.name_rule != NameRule::Keep,
+                told: Some((call.function.id, arg.span)),
+            };
+            let batches = read(job.ctx, &leaf, &keep, |columns, samples, flags| {
+                columns.fill(samples);
+                if selection.infer_hints {
+                    columns.infer_hints();
+                }
+                if columns.len() == 0 { Ok(None) } else { range::run(&job, columns, flags).map(Some) }
+            })?;
+            gathered(ev, &leaf, batches, steps).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The groups that one worker has seen.
+#[derive(Default)]
+struct Table {
+    columns: Columns,
+    key: Vec<u8>,
+    places: HashMap<Vec<u8>, u32>,
+    groups: Vec<Group>,
+    /// The group of the series before.
+    recent: u32,
+    /// What was noticed about series of a name, and the first of them.
+    noticed: HashMap<(Flags, String), u32>,
+    untold: Held,
+}
+
+struct Group {
+    key: Vec<u8>,
+    labels: Labels,
+    /// The first member in the order of labels.
+    first: Ranked<Labels>,
+}
+
+impl Table {
+    /// The group of a series.
+    fn place(&mut self, keep: &Kept, series: &SeriesRef) -> u32 {
+        keep.key(&series.labels, &mut self.key);
+        let is_recent = self.groups.get(self.recent as usize).is_some_and(|group| group.key == self.key);
+        if !is_recent {
+            self.recent = match self.places.get(&self.key) {
+                Some(place) => *place,
+                None => self.add(Group {
+                    key: self.key.clone(),
+                    labels: keep.labels(&series.labels),
+                    first: (series.rank, series.labels.clone()),
+                }),
+            };
+        }
+        let group = &mut self.groups[self.recent as usize];
+        if series.rank < group.first.0 {
+            group.first = (series.rank, series.labels.clone());
+        }
+        self.recent
+    }
+
+    fn add(&mut self, group: Group) -> u32 {
+        let place = self.groups.len() as u32;
+        self.untold += labels_held(&group.labels);
+        self.places.insert(group.key.clone(), place);
+        self.groups.push(group);
+        place
+    }
+
+    /// Takes over a group of another worker's.
+    fn join(&mut self, group: Group) -> u32 {
+        let Some(&place) = self.places.get(&group.key) else { return self.add(group) };
+        let known = &mut self.groups[place as usize];
+        if group.first.0 < known.first.0 {
+            known.first = group.first;
+        }
+        place
+    }
+
+    fn notice(&mut self, flags: Flags, name: &str, rank: u32) {
+        let first = self.noticed.entry((flags, name.to_owned())).or_insert(rank);
+        *first = rank.min(*first);
+    }
+
+    fn tell(&mut self, ctx: &Context<'_>, untold_max: u64) -> Result<(), QueryError> {
+        if self.untold.bytes <= untold_max {
+            return Ok(());
+        }
+        ctx.budget.hold(std::mem::take(&mut self.untold))
+    }
+}
+
+/// Reads the series of a leaf; `evaluate` makes values of the samples of one.
+fn read(
+    ctx: &Context<'_>,
+    leaf: &Leaf<'_>,
+    keep: &Kept,
+    evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
+) -> Result<Vec<Batch<Table, Span>>, QueryError> {
+    let refs = selector::select(ctx, leaf.selection, leaf.range)?;
+    reading::batches(ctx, refs, leaf.range, |table: &mut Table, samples: &mut Samples, series: SeriesRef| {
+        let mut flags = Flags::default();
+        let points = evaluate(&mut table.columns, samples, &mut flags)?;
+        if let Some((id, _)) = leaf.told.filter(|_| !flags.is_empty()) {
+            let name = series.labels.metric_name().unwrap_or("");
+            if range::is_told(id, flags, name) {
+                table.notice(flags, name, series.rank);
+            }
+        }
+        let Some(points) = points.filter(Points::any) else { return Ok(None) };
+        let span = Span::of(points, table.place(keep, &series));
+        table.untold += span.held();
+        table.tell(ctx, UNTOLD_MAX)?;
+        Ok(Some(span))
+    })
+}
+
+/// Brings together what the workers have: series in the order of their labels, groups in the
+/// order of their first members.
+fn gathered(
+    ev: &mut Evaluator<'_>,
+    leaf: &Leaf<'_>,
+    batches: Vec<Batch<Table, Span>>,
+    steps: Steps,
+) -> Result<Input, QueryError> {
+    let mut table = Table::default();
+    let mut spans: Vec<Ranked<Span>> = Vec::with_capacity(batches.iter().map(|b| b.results.len()).sum());
+    for mut batch in batches {
+        batch.scratch.tell(&ev.ctx, 0)?;
+        let places: Vec<u32> = batch.scratch.groups.into_iter().map(|group| table.join(group)).collect();
+        for ((flags, name), rank) in batch.scratch.noticed {
+            table.notice(flags, &name, rank);
+        }
+        spans.extend(batch.results.into_iter().map(|(rank, span)| {
+            let group = places[span.group as usize];
+            (rank, Span { group, ..span })
+        }));
+    }
+    spans.sort_unstable_by_key(|(rank, _)| *rank);
+    if let Some((id, at)) = leaf.told {
+        let mut noticed: Vec<_> =
+            table.noticed.drain().map(|((flags, name), rank)| (rank, flags, name)).collect();
+        noticed.sort_unstable_by_key(|(rank, ..)| *rank);
+        for (_, flags, name) in noticed {
+            range::note(&mut ev.notes, id, at, flags, &name);
+        }
+    }
+    let mut groups = Groups::new();
+    let mut placed: Vec<Option<usize>> = vec![None; table.groups.len()];
+    for (i, (_, span)) in spans.iter().enumerate() {
+        let group = span.group as usize;
+        let place = *placed[group].get_or_insert_with(|| groups.add(table.groups[group].labels.clone()));
+        groups.drop_name[place] = leaf.drop_name;
+        groups.members[place].push(i);
+    }
+    if !spans.iter().any(|(_, span)| span.mixed.is_some()) {
+        return Ok(Input::Spans(spans, groups));
+    }
+    let series = |(_, span): Ranked<Span>| {
+        let labels = table.groups[span.group as usize].first.1.clone();
+        let series = Series { labels, drop_name: leaf.drop_name, points: span.into_points(steps) };
+        ev.ctx.budget.hold(series.held())?;
+        Ok(series)
+    };
+    let vector = spans.into_iter().map(series).collect::<Result<Vector, QueryError>>()?;
+    Ok(Input::Vector(vector, groups))
+}
