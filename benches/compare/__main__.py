@@ -58,7 +58,8 @@ def arguments():
 def install(peers):
     """Debian starts nothing: a policy forbids services during the installation."""
     import shutil
-    missing = [servers.KINDS[p].package for p in peers if not shutil.which(servers.KINDS[p].binary)]
+    kinds = [servers.KINDS[peer] for peer in peers]
+    missing = [kind.package for kind in kinds if kind.package and not shutil.which(kind.binary)]
     if not missing:
         return
     say(f"installing {' '.join(missing)}")

@@ -36,8 +36,11 @@ class Server:
         self.folder, self.data = folder, data
         self.program = path or shutil.which(self.binary)
         if not self.program:
-            raise Missing(f"{self.title}: no program `{self.binary}`; apt-get install --no-install-recommends {self.package}")
+            raise Missing(f"{self.title}: no program `{self.binary}`; {self.how_to_get()}")
         self.port, self.process = None, None
+
+    def how_to_get(self):
+        return f"apt-get install --no-install-recommends {self.package}"
 
     def arguments(self):
         raise NotImplementedError
@@ -257,6 +260,26 @@ class InfluxDb(Server):
         return sum(value for series in self.ask("SELECT count(*) FROM /.*/") for value in series["values"][0][1:])
 
 
+class Tsink(Server):
+    """The embedded peer, by the server of its own project over the crate. Its default is a sync for each append."""
+
+    title, binary = "tsink", "tsink-server"
+    ready_path = "/ready"
+
+    def how_to_get(self):
+        return ("cargo build --release -p tsink-server in a checkout of https://github.com/h2337/tsink, then "
+                "--program tsink=PATH")
+
+    def arguments(self):
+        return ["--listen", f"127.0.0.1:{self.port}", "--data-path", self.folder, "--retention", "36500d"]
+
+    def version(self):
+        return "0.10, " + os.path.basename(self.program)
+
+    def settle(self):
+        return f"its own rules, then {self.idle(10)}"
+
+
 INFLUX_CONFIG = """
 reporting-disabled = true
 bind-address = "127.0.0.1:{other}"
@@ -289,4 +312,4 @@ def free_port():
         return probe.getsockname()[1]
 
 
-KINDS = {kind.title: kind for kind in (Barograph, VictoriaMetrics, Prometheus, InfluxDb)}
+KINDS = {kind.title: kind for kind in (Barograph, VictoriaMetrics, Prometheus, InfluxDb, Tsink)}

@@ -1,21 +1,11 @@
 #!/usr/bin/env bash
-# Real clients against the real server: writes with PyPI's influxdb-client and influxdb (1.x), reads with Prometheus'
-# promtool. What it needs is fetched once into ~/.cache/barograph: a Python environment, and promtool out of Debian's
-# prometheus package, unpacked and not installed, so that no daemon starts and no root is needed.
+# Real clients against the real server: writes with PyPI's influxdb-client and influxdb (1.x), in a Python environment of
+# their own, reads with Prometheus' promtool.
 set -euo pipefail
+CHECK=clients
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BAROGRAPH:?path of the server binary}"
-tools="${XDG_CACHE_HOME:-$HOME/.cache}/barograph/tools"
-mkdir -p "$tools"
-
-skip() {
-    echo "clients: SKIPPED ($1)"
-    exit 77
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
+. "$here/../tools.bash"
 
 python_environment() {
     local venv="$tools/python-clients-1"
@@ -34,23 +24,8 @@ python_environment() {
     PYTHON="$venv/bin/python3"
 }
 
-promtool_binary() {
-    PROMTOOL=$(command -v promtool || true)
-    [ -z "$PROMTOOL" ] || return 0
-    PROMTOOL="$tools/promtool"
-    [ ! -x "$PROMTOOL" ] || return 0
-    local unpacked
-    unpacked=$(mktemp -d)
-    (
-        cd "$unpacked"
-        apt-get -qq download prometheus 2>/dev/null || { as_root apt-get -qq update && apt-get -qq download prometheus; }
-        dpkg -x prometheus_*.deb .
-    ) >/dev/null 2>&1 || skip 'no promtool: sudo apt-get install prometheus'
-    mv "$unpacked/usr/bin/promtool" "$PROMTOOL"
-    rm -rf "$unpacked"
-}
-
 python_environment
-promtool_binary
+need_prometheus
+PROMTOOL=$(command -v promtool)
 export BAROGRAPH PROMTOOL PYTHONDONTWRITEBYTECODE=1
 exec "$PYTHON" "$here/clients.py"

@@ -1,36 +1,12 @@
 #!/usr/bin/env bash
-# The same queries to Prometheus and to the real server, over made-up data: scripts/differential/run.py says how. What it
-# needs is fetched once into ~/.cache/barograph: prometheus and promtool out of Debian's package, unpacked and not
-# installed, so that no daemon starts and no root is needed.
+# The same queries to Prometheus and to the real server, over made-up data: scripts/differential/run.py says how.
 set -euo pipefail
+CHECK=differential
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BAROGRAPH:?path of the server binary}"
-tools="${XDG_CACHE_HOME:-$HOME/.cache}/barograph/tools"
-mkdir -p "$tools"
-
-skip() {
-    echo "differential: SKIPPED ($1)"
-    exit 77
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
+. "$here/../tools.bash"
 
 command -v python3 >/dev/null || skip 'no python3'
-if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
-    if [ ! -x "$tools/prometheus-bin/prometheus" ]; then
-        unpacked=$(mktemp -d)
-        (
-            cd "$unpacked"
-            apt-get -qq download prometheus 2>/dev/null || { as_root apt-get -qq update && apt-get -qq download prometheus; }
-            dpkg -x prometheus_*.deb .
-        ) >/dev/null 2>&1 || skip 'no prometheus: sudo apt-get install prometheus'
-        rm -rf "$tools/prometheus-bin"
-        mv "$unpacked/usr/bin" "$tools/prometheus-bin"
-        rm -rf "$unpacked"
-    fi
-    PATH="$tools/prometheus-bin:$PATH"
-fi
-export PATH PYTHONDONTWRITEBYTECODE=1
+need_prometheus
+export PYTHONDONTWRITEBYTECODE=1
 exec python3 "$here/../differential/run.py" --barograph "$BAROGRAPH"
