@@ -8,9 +8,9 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport, OpenReport,
-    Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport, Stats,
-    VerifyReport,
+    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport,
+    OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport,
+    Stats, VerifyReport,
 };
 use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
@@ -268,6 +268,23 @@ impl Database {
         self.engine.view().label_values(name, matchers, range)
     }
 
+    /// How many series there are, and which names and labels have most: in memory (series with
+    /// unflushed or recent samples), with a range also in every partition that it touches.
+    /// Lists are at most `top` long; `should_stop` is asked from time to time. Memory does not
+    /// grow with the number of series.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) when `should_stop` answered true, or the store
+    /// could not be read.
+    pub fn cardinality(
+        &self,
+        range: Option<TimeRange>,
+        top: usize,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Cardinality> {
+        self.engine.view().cardinality(range, top, should_stop)
+    }
+
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
     /// order of labels, until it answers false.
     ///
@@ -378,6 +395,12 @@ impl Database {
     /// Changes the limit of new series in one second; zero is no limit.
     pub fn set_new_series_per_second(&self, limit: u64) {
         self.engine.set_new_series_per_second(limit);
+    }
+
+    /// Changes the limits [`Options::max_series_per_metric`] and
+    /// [`Options::max_values_per_label`] of the running database; zero is no limit.
+    pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
+        self.engine.set_cardinality_limits(series_per_metric, values_per_label);
     }
 
     /// Figures about the open database.

@@ -26,4 +26,4 @@ pub use head::{Batch, Event, SeriesHandle};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::Stats;
-pub use view::{ReadEstimate, SeriesReader, View, ViewSeries};
+pub use view::{Cardinality, ReadEstimate, SeriesReader, View, ViewSeries};

@@ -53,6 +53,12 @@ pub struct Options {
     pub new_series_per_second: u64,
     /// Series with unflushed or recent samples at once. Default 10,000,000.
     pub active_series: u64,
+    /// Active series of one metric name. Default 0: no limit, since what is many differs
+    /// between metrics and a limit that is met loses data; memory is bounded without it.
+    pub max_series_per_metric: u64,
+    /// Values of one label name among active series; `__name__` is one, its values are the
+    /// metrics. Default 0: no limit, for the same reason.
+    pub max_values_per_label: u64,
     /// Labels of one series, its metric name included. Default 64, at most 1,000.
     pub labels_per_series: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
@@ -82,6 +88,8 @@ impl Default for Options {
             wal_reserve_bytes: 16 << 20,
             new_series_per_second: 0,
             active_series: 10_000_000,
+            max_series_per_metric: 0,
+            max_values_per_label: 0,
             labels_per_series: 64,
             write_wait: Duration::from_secs(10),
             chunk_samples: 1024,

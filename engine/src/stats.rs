@@ -15,6 +15,10 @@ pub struct Counters {
     pub series_created: AtomicU64,
     /// Appends refused by a limit.
     pub refused: AtomicU64,
+    /// Of these, appends of a new series of a metric at its limit.
+    pub refused_metric: AtomicU64,
+    /// Of these, appends of a new value of a label at its limit.
+    pub refused_label: AtomicU64,
     /// Samples older than the retention, refused.
     pub too_old: AtomicU64,
     /// Completed flushes.
@@ -52,6 +56,8 @@ pub struct Stats {
     pub events: u64,
     pub series_created: u64,
     pub refused: u64,
+    pub refused_metric: u64,
+    pub refused_label: u64,
     pub too_old: u64,
     pub flushes: u64,
     pub flush_failures: u64,

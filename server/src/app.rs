@@ -115,6 +115,7 @@ impl App {
                 return tracing::error!("reload refused, the old settings stay: retention: {e}");
             }
             database.set_new_series_per_second(merged.max_new_series);
+            database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
         }
         self.query_memory.set_bytes_max(merged.query_memory_total);
         self.tokens.store(Arc::new(tokens));

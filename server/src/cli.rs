@@ -81,6 +81,11 @@ Examples:
   barograph export --match '{__name__=~\".+\"}' --data-dir ./data --output all.lp")]
     Export(ExportArgs),
     /// Show what a database holds: figures, and the names with most series.
+    #[command(after_help = "\
+Examples:
+  barograph inspect
+  barograph inspect cardinality /var/lib/barograph --top 20
+  barograph inspect cardinality --url http://HOST:10130 --start -1d")]
     Inspect(InspectArgs),
     /// Make a consistent copy of a database, or a database of such a copy.
     #[command(subcommand)]
@@ -191,10 +196,44 @@ pub struct ExportArgs {
 
 /// `barograph inspect`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct InspectArgs {
+    /// A report of its own.
+    #[command(subcommand)]
+    pub report: Option<InspectCommand>,
     /// Entries of each list.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: u32,
+    /// Where to look.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// What `barograph inspect` can report by itself.
+#[derive(Debug, Subcommand)]
+pub enum InspectCommand {
+    /// Count series by metric, by label and by label pair.
+    ///
+    /// In a data directory everything stored is counted, or what --start and --end choose, a whole partition
+    /// at a time. A server is asked for the series in its memory, with --start or --end also for stored ones.
+    Cardinality(CardinalityArgs),
+}
+
+/// `barograph inspect cardinality`
+#[derive(Debug, Args)]
+pub struct CardinalityArgs {
+    /// Data directory to open; no server may be using it. Without one a server is asked.
+    #[arg(value_name = "DIR", conflicts_with = "data_dir")]
+    pub dir: Option<PathBuf>,
+    /// Entries of each list.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: u32,
+    /// First time: seconds, RFC 3339, `now`, or before now as `-1d`.
+    #[arg(long, allow_hyphen_values = true)]
+    pub start: Option<String>,
+    /// Last time, written like --start.
+    #[arg(long, allow_hyphen_values = true)]
+    pub end: Option<String>,
     /// Where to look.
     #[command(flatten)]
     pub target: Target,

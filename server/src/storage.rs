@@ -4,11 +4,10 @@
 //! Every call of `barograph::Database` blocks, a write until its fsync. So none is made on
 //! a thread that drives sockets: [`blocking`] moves it to tokio's pool for that.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use barograph_engine::model::{METRIC_NAME, TimeRange};
+use barograph_engine::model::TimeRange;
 
 use crate::app::App;
 use crate::config::Config;
@@ -53,6 +52,8 @@ pub fn options(config: &Config) -> Options {
         wal_bytes: config.wal_size,
         new_series_per_second: config.max_new_series,
         active_series: config.max_series,
+        max_series_per_metric: config.max_series_per_metric,
+        max_values_per_label: config.max_values_per_label,
         labels_per_series: config.max_labels,
         write_wait: config.write_wait,
         recover_damaged_wal: config.recover_damaged_wal,
@@ -140,53 +141,40 @@ pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     metrics
 }
 
-/// The figures of `/api/v1/status/tsdb`, each list at most `top` long.
+/// The figures of `/api/v1/status/tsdb`, each list at most `top` long: of the series in
+/// memory, with a range also of what is stored there.
 ///
 /// # Errors
-/// More than `series_max` series, and what storage gives.
+/// 503 when it takes longer than `time_max`, and what storage gives.
 pub fn cardinality(
     database: &Database,
+    range: Option<TimeRange>,
     top: usize,
-    series_max: usize,
+    time_max: Duration,
 ) -> Result<serde_json::Value, ApiError> {
-    let stats = database.stats();
-    let everything = vec![vec![]];
-    let series = database.series(&everything, TimeRange::ALL, series_max)?;
-    let mut by_metric: HashMap<String, u64> = HashMap::new();
-    let mut by_pair: HashMap<(String, String), u64> = HashMap::new();
-    for labels in &series {
-        for (name, value) in labels.iter() {
-            if name == METRIC_NAME {
-                *by_metric.entry(value.to_owned()).or_default() += 1;
-            }
-            *by_pair.entry((name.to_owned(), value.to_owned())).or_default() += 1;
+    let started = Instant::now();
+    let is_late = || started.elapsed() >= time_max;
+    let found = database.cardinality(range, top, &is_late).map_err(|error| match error {
+        barograph::Error::Limit(_) if is_late() => {
+            let message = format!("{error} after {} s (query_timeout)", time_max.as_secs_f64());
+            ApiError::new(hyper::StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
         }
-    }
-    let mut values_by_name: HashMap<String, u64> = HashMap::new();
-    let mut bytes_by_name: HashMap<String, u64> = HashMap::new();
-    for (name, value) in by_pair.keys() {
-        *values_by_name.entry(name.clone()).or_default() += 1;
-        *bytes_by_name.entry(name.clone()).or_default() += value.len() as u64;
-    }
-    let by_pair =
-        by_pair.into_iter().map(|((name, value), count)| (format!("{name}={value}"), count)).collect();
-    let seconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
+        error => error.into(),
+    })?;
+    let stats = database.stats();
+    let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
     Ok(serde_json::json!({
         "headStats": {
-            "numSeries": series.len(), "numLabelPairs": values_by_name.values().sum::<u64>(),
-            "chunkCount": stats.stored_chunks, "minTime": seconds(stats.oldest), "maxTime": seconds(stats.newest),
+            "numSeries": found.series, "numLabelPairs": found.label_pairs, "chunkCount": stats.stored_chunks,
+            "minTime": milliseconds(stats.oldest), "maxTime": milliseconds(stats.newest),
         },
-        "seriesCountByMetricName": largest(by_metric, top),
-        "labelValueCountByLabelName": largest(values_by_name, top),
-        "memoryInBytesByLabelName": largest(bytes_by_name, top),
-        "seriesCountByLabelValuePair": largest(by_pair, top),
+        "seriesCountByMetricName": list(found.series_by_metric),
+        "labelValueCountByLabelName": list(found.values_by_label),
+        "memoryInBytesByLabelName": list(found.bytes_by_label),
+        "seriesCountByLabelValuePair": list(found.series_by_pair),
     }))
 }
 
-/// The `top` largest entries, largest first, equal ones by name.
-fn largest(counts: HashMap<String, u64>, top: usize) -> serde_json::Value {
-    let mut entries: Vec<(String, u64)> = counts.into_iter().collect();
-    entries.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    entries.truncate(top);
+fn list(entries: Vec<(String, u64)>) -> serde_json::Value {
     entries.into_iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect()
 }

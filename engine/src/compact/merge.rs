@@ -5,17 +5,21 @@
 //! record, because a flush that is under way may still write chunks under any of them.
 //! What is written is read back and compared before it replaces anything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+
+use roaring::RoaringTreemap;
 
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::codec::histogram::HistogramWriter;
 use crate::compact::count;
+use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::engine::Parts;
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
+use crate::store::doubles::Census;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
 use crate::store::walk::Walks;
@@ -36,11 +40,8 @@ struct Output {
     record: GenerationRecord,
     fingerprint: u64,
     /// Ids whose samples were all deleted.
-    emptied: Vec<u64>,
+    emptied: RoaringTreemap,
 }
-
-/// Ids by the smallest one of their label set.
-type Groups = BTreeMap<u64, (Labels, Vec<u64>)>;
 
 impl Parts {
     /// Merges `partition`; the caller holds the merging lock.
@@ -73,28 +74,37 @@ impl Parts {
     }
 
     fn write_merged(&self, partition: PartitionId, inputs: &Inputs) -> Result<Output> {
-        let groups = self.group_ids(inputs)?;
+        let census = Census::take(&*self.kv, &inputs.generations, &[], &|| Ok(()))?;
+        let doubles = census.doubles();
         let mut tables = Tables::new(&*self.kv);
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: self.options.chunk_samples, effort: Effort::Best };
         let mut writer = GenerationWriter::new(&mut tables, prefix, inputs.cut, sealing);
-        let mut output =
-            Output { prefix, record: GenerationRecord::default(), fingerprint: 0, emptied: Vec::new() };
-        let mut labels_by_id: BTreeMap<u64, &Labels> = BTreeMap::new();
-        let mut walks = Walks::new(&*self.kv);
-        for (&id, (labels, ids)) in &groups {
-            let run = read_group(inputs, &mut walks, labels, ids)?;
-            if run.is_empty() {
-                output.emptied.extend(ids);
-                continue;
+        let mut output = Output {
+            prefix,
+            record: GenerationRecord::default(),
+            fingerprint: 0,
+            emptied: RoaringTreemap::new(),
+        };
+        let mut walks = Walks::scanning(&*self.kv);
+        let mut records = SeriesMerge::new(&*self.kv, &inputs.generations)?;
+        while let Some((id, labels)) = records.next()? {
+            if !doubles.contains(id.0) {
+                let alone = [id.0];
+                let ids = census.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
+                let run = read_group(inputs, &mut walks, &labels, ids)?;
+                if run.is_empty() {
+                    output.emptied.extend(ids);
+                } else {
+                    output.fingerprint = output.fingerprint.wrapping_add(fingerprint(id.0, &run));
+                    writer.add_samples(id, &run)?;
+                }
             }
-            labels_by_id.extend(ids.iter().map(|id| (*id, labels)));
-            output.fingerprint = output.fingerprint.wrapping_add(fingerprint(id, &run));
-            writer.add_samples(SeriesId(id), &run)?;
+            if !output.emptied.contains(id.0) {
+                writer.add_record(id, &labels)?;
+            }
         }
-        for (id, labels) in labels_by_id {
-            writer.add_labels(SeriesId(id), labels)?;
-        }
+        merge_postings(&*self.kv, &inputs.generations, &output.emptied, &mut writer)?;
         self.copy_events(inputs, &mut writer)?;
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
@@ -103,26 +113,6 @@ impl Parts {
             return Err(e);
         }
         Ok(output)
-    }
-
-    /// All ids of the inputs, grouped by label set.
-    fn group_ids(&self, inputs: &Inputs) -> Result<Groups> {
-        let mut ids_of: HashMap<Labels, Vec<u64>> = HashMap::new();
-        for generation in &inputs.generations {
-            GenerationReader::new(&*self.kv, generation).for_each_series(&mut |id, labels| {
-                let ids = ids_of.entry(labels).or_default();
-                if !ids.contains(&id.0) {
-                    ids.push(id.0);
-                }
-                Ok(())
-            })?;
-        }
-        let mut groups = Groups::new();
-        for (labels, ids) in ids_of {
-            let smallest = ids.iter().copied().min().expect("an entry has at least one id");
-            groups.insert(smallest, (labels, ids));
-        }
-        Ok(groups)
     }
 
     fn copy_events(&self, inputs: &Inputs, writer: &mut GenerationWriter<'_, '_>) -> Result<()> {
@@ -150,21 +140,17 @@ impl Parts {
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = Generation::new(output.prefix, output.record, &self.graveyard);
         let reader = GenerationReader::new(&*self.kv, &generation);
-        let mut walks = Walks::new(&*self.kv);
+        let mut walks = Walks::scanning(&*self.kv);
         let (mut found, mut samples) = (0u64, 0u64);
-        let mut ids = Vec::new();
         reader.for_each_series(&mut |id, _| {
-            ids.push(id);
-            Ok(())
-        })?;
-        for id in ids {
             let mut run = Run::default();
             walks.read(&generation, id, TimeRange::ALL, &mut run)?;
             if !run.is_empty() {
                 samples += run.len() as u64;
                 found = found.wrapping_add(fingerprint(id.0, &run));
             }
-        }
+            Ok(())
+        })?;
         if (found, samples) == (output.fingerprint, output.record.samples) {
             return Ok(());
         }
@@ -195,9 +181,7 @@ impl Parts {
             // A flush under way may count on records that are gone now: it starts over.
             *structure.versions.entry(partition).or_default() += 1;
             if let Some(indexed) = structure.indexed.get_mut(&partition) {
-                for id in &output.emptied {
-                    indexed.remove(*id);
-                }
+                *indexed -= &output.emptied;
             }
         }
         drop(structure);

@@ -6,8 +6,9 @@
 //! than the retention. Which partition is next is decided here, by looks at the catalogue
 //! alone.
 //!
-//! Next: `merge.rs` and `retention.rs`.
+//! Next: `merge.rs` (samples), `index.rs` (what finds them) and `retention.rs`.
 
+mod index;
 mod merge;
 mod retention;
 

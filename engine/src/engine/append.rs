@@ -166,6 +166,7 @@ impl Parts {
                 "active series take {bytes} bytes of memory, the limit is {bound}; series {labels} is new"
             )));
         }
+        self.admit_cardinality(labels)?;
         self.limiter.admit()?;
         if self.is_crowded_anew() {
             self.signal(|s| s.flush = true);

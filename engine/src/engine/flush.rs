@@ -109,6 +109,10 @@ impl Parts {
         if state.begun.is_some() {
             return Ok(state.begun);
         }
+        if let Some(wal) = self.wal.as_ref().filter(|_| self.commit.lock().first_append.is_some()) {
+            // Turning to a new segment syncs the old one, for which writers would wait; now little is left of it.
+            wal.sync()?;
+        }
         let mut commit = self.commit.lock();
         if commit.first_append.is_none() {
             return Ok(None);
@@ -303,10 +307,9 @@ impl Parts {
     }
 
     fn retire_idle_series(&self) {
-        let _commit = self.commit.lock();
         let is_crowded = self.head.series_bytes() >= self.options.series_bytes_crowded();
         let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
-        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes));
+        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), std::sync::atomic::Ordering::Relaxed);
         if retired > 0 {
             self.line_cache.purge_dead();

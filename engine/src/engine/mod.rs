@@ -19,6 +19,7 @@ mod backup;
 mod delete;
 mod flush;
 mod handle;
+mod limits;
 mod line_cache;
 mod lines;
 mod notes;
@@ -83,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) graveyard: Arc<Graveyard>,
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
+    cardinality: limits::CardinalityLimits,
     line_cache: LineCache,
     remote_cache: RemoteCache,
     pub(crate) read_only: bool,

@@ -26,6 +26,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
+use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
@@ -247,6 +248,7 @@ fn assemble(opened: Opened) -> Parts {
         structure: Mutex::new(Structure::default()),
         counters: Counters::default(),
         limiter,
+        cardinality: CardinalityLimits::new(&options),
         owner: Owner::new(),
         line_cache: LineCache::new(options.memory_bytes / 8),
         remote_cache: RemoteCache::new(options.memory_bytes / 8),

@@ -18,6 +18,8 @@ impl Engine {
             events: load(&c.events),
             series_created: load(&c.series_created),
             refused: load(&c.refused),
+            refused_metric: load(&c.refused_metric),
+            refused_label: load(&c.refused_label),
             too_old: load(&c.too_old),
             flushes: load(&c.flushes),
             flush_failures: load(&c.flush_failures),

@@ -18,6 +18,8 @@ use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod cardinality;
+mod limits;
 mod notes;
 mod remote;
 

@@ -1,12 +1,13 @@
 //! Verifying: reads everything that is stored and compares it with the catalogue.
 
-use std::collections::BTreeSet;
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
 
+use roaring::RoaringTreemap;
+
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
-use crate::index::{PostingsSource, encoding};
+use crate::index::{Ids, PostingsSource, encoding};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Family, Kv};
@@ -138,7 +139,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport
 fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
     let place = place_of(Family::Index, generation);
     let reader = GenerationReader::new(kv, generation);
-    let mut ids = BTreeSet::new();
+    let mut ids = RoaringTreemap::new();
     let mut pairs = 0u64;
     let read = reader.for_each_series(&mut |id, labels| {
         ids.insert(id.0);
@@ -148,8 +149,8 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport)
     if let Err(e) = read {
         report.problems.push(format!("{place}: {e}"));
     }
-    report.compare(&place, "series records", ids.len() as u64, generation.record.series);
-    report.series += ids.len() as u64;
+    report.compare(&place, "series records", ids.len(), generation.record.series);
+    report.series += ids.len();
     match count_postings(kv, generation, &ids) {
         Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
         Err(e) => report.problems.push(format!("{place}: {e}")),
@@ -159,25 +160,62 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport)
     }
 }
 
-fn count_postings(kv: &dyn Kv, generation: &Generation, ids: &BTreeSet<u64>) -> Result<u64> {
+/// Counts the entries of postings that name one of `ids`; what names the series that have a
+/// label at all is compared with the postings of its values.
+fn count_postings(kv: &dyn Kv, generation: &Generation, ids: &RoaringTreemap) -> Result<u64> {
     let within = generation.prefix.all_postings();
     let mut named = 0;
+    let mut having: Option<Having> = None;
     let mut cursor = kv.cursor(Family::Index);
     cursor.seek(&within)?;
     while let Some((key, value)) = cursor.entry() {
         if !key.starts_with(&within) {
             break;
         }
-        let postings = encoding::decode(value).filter(|_| keys::decode_postings(key).is_some());
-        let postings = postings.ok_or_else(|| Error::Corrupt {
-            file: format!("index/{}", key.escape_ascii()),
-            offset: 0,
-            what: "damaged postings".to_owned(),
-        })?;
-        named += postings.iter().filter(|id| ids.contains(id)).count() as u64;
+        let pair = keys::decode_postings(key).zip(encoding::decode(value));
+        let ((name, value), postings) = pair.ok_or_else(|| damaged(key, "damaged postings"))?;
+        if value.is_empty() {
+            if let Some(before) =
+                having.replace(Having { key: key.to_vec(), name, said: postings, seen: Ids::default() })
+            {
+                before.check()?;
+            }
+        } else {
+            named += postings.intersection_len(ids);
+            if let Some(having) = having.as_mut().filter(|having| having.name == name) {
+                having.seen.extend(postings);
+            }
+        }
         cursor.advance()?;
     }
+    having.map_or(Ok(()), Having::check)?;
     Ok(named)
+}
+
+/// Which series have a label: as its own postings say, and as those of its values do.
+struct Having {
+    key: Vec<u8>,
+    name: String,
+    said: RoaringTreemap,
+    seen: Ids,
+}
+
+impl Having {
+    fn check(self) -> Result<()> {
+        let seen = self.seen.finish();
+        if seen == self.said {
+            return Ok(());
+        }
+        let (said, seen) = (self.said.len(), seen.len());
+        Err(damaged(
+            &self.key,
+            &format!("{said} series are said to have the label, {seen} have a value of it"),
+        ))
+    }
+}
+
+fn damaged(key: &[u8], what: &str) -> Error {
+    Error::Corrupt { file: format!("index/{}", key.escape_ascii()), offset: 0, what: what.to_owned() }
 }
 
 fn verify_events(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {

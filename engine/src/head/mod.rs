@@ -16,13 +16,16 @@ pub mod metadata;
 pub mod postings;
 pub mod record;
 mod registry;
+mod select;
 pub mod series;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use parking_lot::RwLock;
+use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use events::{Event, HeadEvents};
@@ -35,12 +38,17 @@ pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 use crate::Result;
 use crate::head::postings::HeadPostings;
 use crate::head::registry::Registry;
+use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
+use crate::index::ids::IdList;
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
 /// itself, its entries in the registry and in the postings.
 const SERIES_BYTES: u64 = 240;
+
+/// Pages of series that are looked at for idle ones before writers get their turn.
+const PAGES_PER_LOCK: usize = 64;
 
 /// What a series takes of the memory for series.
 fn bytes_of(series: &HeadSeries) -> u64 {
@@ -166,12 +174,30 @@ impl Head {
         self.registry.write().postings = postings;
     }
 
-    /// Takes series out that `retire` agrees to; the caller keeps appends out meanwhile.
-    pub fn retire(&self, retire: impl FnMut(&HeadSeries) -> bool) -> usize {
-        let dead = self.registry.write().retire(retire);
-        let bytes = dead.iter().map(|series| bytes_of(series)).sum();
-        self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        dead.len()
+    /// Takes series out that `retire` agrees to; `keep_out` keeps appends out for as long as
+    /// its value lives. That and the registry's lock are held for some thousand series at a
+    /// time: writers wait for no more.
+    pub fn retire<G>(&self, mut retire: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
+        let (mut gone, mut page) = (RoaringTreemap::new(), Some(0));
+        while let Some(from) = page {
+            let mut dead = Vec::new();
+            {
+                let _appends = keep_out();
+                page = self.registry.write().retire(from, PAGES_PER_LOCK, &mut retire, &mut dead);
+            }
+            let bytes = dead.iter().map(|series| bytes_of(series)).sum();
+            self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            gone.extend(dead.iter().map(|series| series.id.0));
+        }
+        // Until they are gone here too, a query finds ids that lead nowhere, and goes on.
+        let mut place = Some(0).filter(|_| !gone.is_empty());
+        while let Some(from) = place {
+            place = self.registry.write().postings.forget(&gone, from, LOOKS_PER_LOCK);
+        }
+        if !gone.is_empty() {
+            self.registry.write().sweep();
+        }
+        gone.len() as usize
     }
 
     /// All series, ascending by id.
@@ -184,9 +210,28 @@ impl Head {
     /// # Errors
     /// None; the signature is that of every postings source.
     pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<HeadSeries>>> {
+        let ids = select(&HeadIndex(&self.registry), matchers)?;
+        let mut found = Vec::with_capacity(ids.len() as usize);
+        let mut ids = ids.into_iter().peekable();
+        while ids.peek().is_some() {
+            let registry = self.registry.read();
+            found.extend(ids.by_ref().take(LOOKS_PER_LOCK).filter_map(|id| registry.find_id(id).cloned()));
+        }
+        Ok(found)
+    }
+
+    /// How many series have `name="value"`.
+    pub fn series_count_of(&self, name: &str, value: &str) -> u64 {
+        self.registry.read().postings.postings_len(name, value)
+    }
+
+    /// The first label whose name has `values_max` values or more, and not this one.
+    pub fn first_new_value<'l>(&self, labels: &'l Labels, values_max: u64) -> Option<(&'l str, &'l str)> {
         let registry = self.registry.read();
-        let ids = select(&*registry, matchers)?;
-        Ok(ids.iter().filter_map(|id| registry.find_id(id).cloned()).collect())
+        labels.iter().find(|(name, value)| {
+            registry.postings.value_count(name) as u64 >= values_max
+                && registry.postings.postings_len(name, value) == 0
+        })
     }
 
     /// How many series the head has.
@@ -204,6 +249,18 @@ impl Head {
     /// All values of a label and how many series each has, sorted.
     pub fn label_values(&self, name: &str) -> Vec<(String, u64)> {
         self.registry.read().postings.values(name).map(|(v, n)| (v.to_owned(), n as u64)).collect()
+    }
+
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with
+    /// its series; returns where to go on, if there are more.
+    pub fn page(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut VecDeque<(String, IdList)>,
+    ) -> Option<Vec<u8>> {
+        self.registry.read().postings.page(name, from, most, page)
     }
 
     /// The cut of what a flush is working on.

@@ -3,16 +3,20 @@
 //! Series come and go all the time and queries come now and then, so values are kept in the
 //! order in which they came, and put in order when a query asks for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
-use crate::index::ids::{IdList, bitmap};
+use crate::index::ids::IdList;
 use crate::index::pairs::{PairRef, PairTable};
+use crate::index::{Ids, Step, TermWalk};
 use crate::model::{Labels, SeriesId};
+
+/// So many values are passed one by one before the way is looked up.
+const NEAR: usize = 8;
 
 /// Postings of the series in the head.
 #[derive(Debug, Default)]
@@ -53,15 +57,30 @@ impl HeadPostings {
         }
     }
 
-    /// Removes ids, given ascending.
-    pub fn remove(&mut self, dead: &[u64]) {
-        let dead = bitmap(dead);
-        self.all.remove_all(&dead);
-        self.pairs = self.pairs.without(&dead);
-        self.names.clear();
-        for at in self.pairs.indexes() {
-            self.add_term(at);
+    /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to go on, if
+    /// there are more. Pairs without ids stay until [`HeadPostings::sweep`].
+    pub fn forget(&mut self, dead: &RoaringTreemap, place: usize, pairs_max: usize) -> Option<usize> {
+        if place == 0 {
+            self.all.remove_all(dead);
         }
+        let next = place.saturating_add(pairs_max);
+        self.pairs.forget(place..next, dead);
+        (next < self.pairs.indexes().len()).then_some(next)
+    }
+
+    /// Drops what has no ids. Values stay in the order in which a query had put them.
+    pub fn sweep(&mut self) {
+        let moved = self.pairs.sweep();
+        let kept = |places: &[u32]| -> Vec<u32> {
+            let moved = places.iter().map(|&at| moved[at as usize]);
+            moved.filter(|&at| at != PairTable::GONE).collect()
+        };
+        self.names.retain(|_, terms| {
+            let ordered = terms.ordered.get_mut();
+            *ordered = Arc::new(kept(ordered));
+            terms.arrived = kept(&terms.arrived);
+            !terms.arrived.is_empty()
+        });
     }
 
     /// All ids.
@@ -74,22 +93,43 @@ impl HeadPostings {
         self.pairs.find(name, value).map(IdList::to_bitmap).unwrap_or_default()
     }
 
-    /// Adds to `into` the ids of the accepted values of `name` that begin with `prefix`.
-    pub fn union_where(
+    /// How many ids have `name="value"`.
+    pub fn postings_len(&self, name: &str, value: &str) -> u64 {
+        self.pairs.find(name, value).map_or(0, IdList::len)
+    }
+
+    /// Leads `walk` through the values of `name` that are not before `from`, past at most
+    /// `looks_max` of them; returns where to go on, if there are more.
+    pub fn walk(
         &self,
         name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) {
+        from: &[u8],
+        looks_max: usize,
+        walk: &mut TermWalk<'_>,
+        into: &mut Ids,
+    ) -> Option<Vec<u8>> {
         let ordered = self.ordered(name);
-        let from = ordered.partition_point(|&at| self.pairs.get(at).value < prefix);
-        let pairs = ordered[from..].iter().map(|&at| self.pairs.get(at));
-        for pair in pairs.take_while(|pair| pair.value.starts_with(prefix)) {
-            if accept(pair.value) {
-                pair.ids.add_to(into);
+        let value = |at: &u32| self.pairs.term(*at).0;
+        let mut next = ordered.partition_point(|at| value(at) < from);
+        for _ in 0..looks_max {
+            let (value_here, ids) = self.pairs.term(*ordered.get(next)?);
+            next += 1;
+            match walk.step(value_here) {
+                Step::Take => into.add_list(ids),
+                Step::Leave => {}
+                Step::Seek => {
+                    let target = walk.target().as_bytes();
+                    // It is mostly near.
+                    let near = ordered[next..].iter().take(NEAR).take_while(|at| value(at) < target).count();
+                    next += near;
+                    if near == NEAR {
+                        next += ordered[next..].partition_point(|at| value(at) < target);
+                    }
+                }
+                Step::Stop => return None,
             }
         }
+        ordered.get(next).map(|at| value(at).to_vec())
     }
 
     /// All label names, in no order.
@@ -100,10 +140,30 @@ impl HeadPostings {
     /// The values of `name` and how many series each has, in order.
     pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
         let ordered = self.ordered(name);
-        (0..ordered.len()).map(move |place| {
+        let counted = (0..ordered.len()).map(move |place| {
             let PairRef { value, ids, .. } = self.pairs.get(ordered[place]);
             (value, ids.len() as usize)
-        })
+        });
+        counted.filter(|(_, count)| *count > 0)
+    }
+
+    /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,
+    /// each with its ids; returns where to go on, if there are more.
+    pub fn page(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut VecDeque<(String, IdList)>,
+    ) -> Option<Vec<u8>> {
+        let ordered = self.ordered(name);
+        let start = ordered.partition_point(|at| self.pairs.term(*at).0 < from);
+        let mut rest = ordered[start..].iter();
+        page.extend(rest.by_ref().take(most).map(|at| {
+            let PairRef { value, ids, .. } = self.pairs.get(*at);
+            (value.to_owned(), ids.clone())
+        }));
+        rest.next().map(|at| self.pairs.term(*at).0.to_vec())
     }
 
     /// How many values `name` has.

@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use roaring::RoaringTreemap;
 
-use crate::Result;
 use crate::head::HeadSeries;
 use crate::head::postings::HeadPostings;
-use crate::index::PostingsSource;
 use crate::model::Labels;
 
 /// Ids of one page; its slots take half a KiB.
@@ -66,28 +63,48 @@ impl Registry {
         page.slots[(id.0 % PAGE_SERIES) as usize] = Some(series);
     }
 
-    /// Takes the series out that `retire` agrees to, and returns them, ascending by id.
-    pub fn retire(&mut self, mut retire: impl FnMut(&HeadSeries) -> bool) -> Vec<Arc<HeadSeries>> {
-        let mut dead = Vec::new();
-        self.pages.retain(|_, page| {
+    /// Looks at up to `pages_max` pages of series from `page` on and takes those out that
+    /// `retire` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
+    /// where to go on, if there are more.
+    pub fn retire(
+        &mut self,
+        page: u64,
+        pages_max: usize,
+        retire: &mut dyn FnMut(&HeadSeries) -> bool,
+        dead: &mut Vec<Arc<HeadSeries>>,
+    ) -> Option<u64> {
+        let (mut emptied, first_dead, mut next) = (Vec::new(), dead.len(), None);
+        for (looked, (&number, page)) in self.pages.range_mut(page..).enumerate() {
+            if looked == pages_max {
+                next = Some(number);
+                break;
+            }
             for slot in page.slots.iter_mut() {
                 if slot.as_ref().is_some_and(|series| retire(series)) {
                     dead.extend(slot.take());
                     page.taken -= 1;
                 }
             }
-            page.taken > 0
-        });
-        for series in &dead {
+            if page.taken == 0 {
+                emptied.push(number);
+            }
+        }
+        for number in emptied {
+            self.pages.remove(&number);
+        }
+        for series in &dead[first_dead..] {
             let found = self.by_labels.find_entry(spread(series.hash), |other| Arc::ptr_eq(other, series));
             drop(found.expect("a series is in both tables").remove());
         }
-        if !dead.is_empty() {
+        next
+    }
+
+    /// Gives back room that series left behind, and the pairs that have none.
+    pub fn sweep(&mut self) {
+        self.postings.sweep();
+        if self.by_labels.capacity() / 4 > self.by_labels.len() {
             self.by_labels.shrink_to_fit(|series| spread(series.hash));
-            let ids: Vec<u64> = dead.iter().map(|series| series.id.0).collect();
-            self.postings.remove(&ids);
         }
-        dead
     }
 
     /// All series, ascending by id.
@@ -106,33 +123,4 @@ impl Page {
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
-}
-
-impl PostingsSource for Registry {
-    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
-        Ok(self.postings.postings(name, value))
-    }
-
-    fn union_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) -> Result<()> {
-        self.postings.union_where(name, prefix, accept, into);
-        Ok(())
-    }
-
-    fn all(&self) -> Result<RoaringTreemap> {
-        Ok(self.postings.all())
-    }
-
-    fn value_count_hint(&self, name: &str) -> usize {
-        self.postings.value_count(name)
-    }
-
-    fn labels(&self, id: u64) -> Result<Option<Labels>> {
-        Ok(self.find_id(id).map(|series| series.labels.clone()))
-    }
 }

@@ -76,7 +76,7 @@ impl Model {
                 let goes = |id: u64| id % divisor == *remainder;
                 let before = self.by_id.len();
                 self.by_id.retain(|id, _| !goes(*id));
-                assert_eq!(head.retire(|series| goes(series.id.0)), before - self.by_id.len());
+                assert_eq!(head.retire(|series| goes(series.id.0), || ()), before - self.by_id.len());
             }
         }
     }

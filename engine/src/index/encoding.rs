@@ -12,6 +12,7 @@
 use roaring::RoaringTreemap;
 
 use crate::codec::varint;
+use crate::index::Ids;
 use crate::index::ids::IdList;
 
 /// Longest list.
@@ -31,15 +32,43 @@ pub fn encode(ids: &IdList, out: &mut Vec<u8>) {
         });
         return;
     }
+    encode_bitmap(&ids.to_bitmap(), out);
+}
+
+/// Appends the encoded form of the ids of a bitmap to `out`.
+pub fn encode_ids(ids: &RoaringTreemap, out: &mut Vec<u8>) {
+    if ids.len() <= LIST_MAX as u64 {
+        return encode(&IdList::from_sorted(&ids.iter().collect::<Vec<_>>()), out);
+    }
+    encode_bitmap(ids, out);
+}
+
+fn encode_bitmap(ids: &RoaringTreemap, out: &mut Vec<u8>) {
     out.push(KIND_BITMAP);
-    ids.to_bitmap().serialize_into(&mut *out).expect("writing into memory does not fail");
+    ids.serialize_into(&mut *out).expect("writing into memory does not fail");
 }
 
 /// Reads the encoded form; `None` if it is damaged.
 pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
+    let mut ids = Ids::default();
+    decode_into(bytes, &mut ids)?;
+    Some(ids.finish())
+}
+
+/// How many ids are encoded; `None` if that cannot be told.
+pub fn count(bytes: &[u8]) -> Option<u64> {
+    match bytes.split_first()? {
+        (&KIND_LIST, rest) => varint::read(rest, &mut 0).ok(),
+        _ => decode(bytes).map(|ids| ids.len()),
+    }
+}
+
+/// Adds what is encoded to `ids`; `None` if it is damaged, and part of it may be added then.
+pub fn decode_into(bytes: &[u8], ids: &mut Ids) -> Option<()> {
     let (&kind, rest) = bytes.split_first()?;
     if kind == KIND_BITMAP {
-        return RoaringTreemap::deserialize_from(rest).ok();
+        ids.add(RoaringTreemap::deserialize_from(rest).ok()?);
+        return Some(());
     }
     if kind != KIND_LIST {
         return None;
@@ -49,7 +78,6 @@ pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
     if count > LIST_MAX as u64 {
         return None;
     }
-    let mut ids = RoaringTreemap::new();
     let mut previous = 0u64;
     for index in 0..count {
         let step = varint::read(rest, &mut position).ok()?;
@@ -57,9 +85,9 @@ pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
             return None;
         }
         previous = previous.checked_add(step)?;
-        ids.insert(previous);
+        ids.push(previous);
     }
-    (position == rest.len()).then_some(ids)
+    (position == rest.len()).then_some(())
 }
 
 #[cfg(test)]
@@ -80,6 +108,10 @@ mod tests {
             let ids: Vec<u64> = ids.into_iter().collect();
             let mut bytes = Vec::new();
             encode(&IdList::from_sorted(&ids), &mut bytes);
+            let mut again = Vec::new();
+            encode_ids(&ids.iter().copied().collect(), &mut again);
+            prop_assert_eq!(&again, &bytes);
+            prop_assert_eq!(count(&bytes), Some(ids.len() as u64));
             prop_assert_eq!(decode(&bytes).unwrap().into_iter().collect::<Vec<_>>(), ids);
         }
 

@@ -6,8 +6,11 @@
 //!
 //! [`Labels::as_bytes`]: crate::model::Labels::as_bytes
 
+use std::ops::Range;
+
 use ahash::RandomState;
 use hashbrown::HashTable;
+use roaring::RoaringTreemap;
 
 use crate::index::ids::IdList;
 use crate::model::labels::{push_pair, read_pair};
@@ -82,8 +85,16 @@ impl PairTable {
         PairRef { name: text(name), value: text(value), ids: &pair.ids }
     }
 
+    /// The value of the pair at an index, and its series: what a walk over many asks for.
+    #[inline]
+    pub fn term(&self, at: u32) -> (&[u8], &IdList) {
+        let pair = &self.pairs[at as usize];
+        let (_, value, _) = read_pair(&self.texts[pair.start..]).expect("a pair as it was added");
+        (value, &pair.ids)
+    }
+
     /// The indexes of all pairs, in the order in which they were first seen.
-    pub fn indexes(&self) -> std::ops::Range<u32> {
+    pub fn indexes(&self) -> Range<u32> {
         0..self.pairs.len() as u32
     }
 
@@ -98,18 +109,32 @@ impl PairTable {
         order.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// A table of the pairs that are left when `dead` series are gone.
-    pub fn without(&mut self, dead: &roaring::RoaringTreemap) -> PairTable {
-        let mut left = PairTable { hasher: self.hasher.clone(), ..PairTable::default() };
-        for mut pair in std::mem::take(&mut self.pairs) {
+    /// Takes `dead` series out of the pairs in `places`; some may have none left then.
+    pub fn forget(&mut self, places: Range<usize>, dead: &RoaringTreemap) {
+        let end = places.end.min(self.pairs.len());
+        for pair in &mut self.pairs[places.start.min(end)..end] {
             pair.ids.remove_all(dead);
-            if !pair.ids.is_empty() {
-                let bytes = encoded(&self.texts, &pair);
-                left.add(self.hasher.hash_one(bytes), bytes, pair.ids);
-            }
         }
-        left
     }
+
+    /// Drops the pairs without series; returns for each old index the new one, or
+    /// [`PairTable::GONE`].
+    pub fn sweep(&mut self) -> Vec<u32> {
+        let mut left = PairTable { hasher: self.hasher.clone(), ..PairTable::default() };
+        let moved = std::mem::take(&mut self.pairs).into_iter().map(|pair| {
+            if pair.ids.is_empty() {
+                return Self::GONE;
+            }
+            let bytes = encoded(&self.texts, &pair);
+            left.add(self.hasher.hash_one(bytes), bytes, pair.ids)
+        });
+        let moved = moved.collect();
+        *self = left;
+        moved
+    }
+
+    /// What [`PairTable::sweep`] says of a pair that it dropped.
+    pub const GONE: u32 = u32::MAX;
 }
 
 /// A pair's bytes.

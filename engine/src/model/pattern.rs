@@ -13,6 +13,9 @@
 //! when it is first needed, except where the pattern is so large that building it might
 //! fail; then at once, so that [`Pattern::new`] can say so.
 //!
+//! Over the sorted values of an index a pattern walks (`walk.rs`): what values share is read
+//! once, and stretches without a match are skipped.
+//!
 //! # Invariants
 //! - I1: a fast path answers as the automaton would.
 //! - I2: building is bounded: 64 KiB of text, 10 MiB of automaton, 200 nested groups,
@@ -24,12 +27,16 @@ mod expand;
 mod glob;
 mod shape;
 mod syntax;
+mod walk;
 
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::hybrid::dfa::{Cache, DFA};
 
 use shape::Shape;
+pub use walk::{PatternWalk, Verdict};
 
 /// The longest pattern, bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -66,6 +73,9 @@ struct Inner {
     /// The names of the groups, from group 1 on.
     group_names: Vec<Option<String>>,
     automaton: OnceLock<Regex>,
+    /// For walks; `None` inside where it cannot be built.
+    walk_automaton: OnceLock<Option<DFA>>,
+    walk_cache: Mutex<Option<Cache>>,
 }
 
 /// Why a text is not a regular expression.
@@ -104,7 +114,15 @@ impl Pattern {
             automaton.get_or_init(|| built);
         }
         let prefix = shape::prefix(&simple);
-        let inner = Inner { shape, prefix, translated, group_names: parsed.group_names, automaton };
+        let inner = Inner {
+            shape,
+            prefix,
+            translated,
+            group_names: parsed.group_names,
+            automaton,
+            walk_automaton: OnceLock::new(),
+            walk_cache: Mutex::default(),
+        };
         Ok(Pattern { inner: Arc::new(inner) })
     }
 
@@ -137,6 +155,30 @@ impl Pattern {
     /// list.
     pub fn prefix(&self) -> Option<&str> {
         Some(self.inner.prefix.as_str()).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// Whether every value matches.
+    pub fn is_everything(&self) -> bool {
+        matches!(self.inner.shape, Shape::Everything)
+    }
+
+    /// Whether every value but the empty one matches, and that one does not.
+    pub fn is_something(&self) -> bool {
+        matches!(self.inner.shape, Shape::Something)
+    }
+
+    /// Whether every value that begins with [`Pattern::prefix`] matches.
+    fn is_prefix_alone(&self) -> bool {
+        match &self.inner.shape {
+            Shape::Everything => true,
+            Shape::Glob(glob) => glob.is_prefix_alone(),
+            _ => false,
+        }
+    }
+
+    /// A walk through values that come in ascending order.
+    pub fn walk(&self) -> PatternWalk<'_> {
+        PatternWalk::new(self)
     }
 
     /// If the whole of `value` matches, `template` with its groups filled in: `$1`, `${1}`,

@@ -7,15 +7,18 @@ use roaring::RoaringTreemap;
 
 use crate::chunk::{Run, Sealing};
 use crate::index::pairs::PairTable;
-use crate::index::{PostingsSource, encoding};
+use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
+use crate::store::listing::{StoredPairs, StoredSeries, Terms};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
+/// A label of more values than this has postings of its own: of the series that have it at all.
+const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
 const TABLE_BYTES_SPLIT: u64 = 1 << 20;
 
@@ -135,12 +138,33 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// # Errors
     /// The table could not be written.
     pub fn add_labels(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
-        self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
-        self.record.series += 1;
+        self.add_record(id, labels)?;
         for pair in labels.encoded_pairs() {
             self.postings.insert(pair, id.0);
         }
         Ok(())
+    }
+
+    /// Writes a series' record; its postings come through [`GenerationWriter::add_postings`]
+    /// when all records are written. Ids must ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_record(&mut self, id: SeriesId, labels: &Labels) -> Result<()> {
+        self.tables.index.put(&self.prefix.series(id), labels.as_bytes())?;
+        self.record.series += 1;
+        Ok(())
+    }
+
+    /// Writes the postings of a pair; with an empty value those of the label. Pairs must
+    /// ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_postings(&mut self, name: &str, value: &str, ids: &RoaringTreemap) -> Result<()> {
+        self.buffer.clear();
+        encoding::encode_ids(ids, &mut self.buffer);
+        self.tables.index.put(&self.prefix.postings(name, value), &self.buffer)
     }
 
     /// Writes a series' samples as chunks. Ids must ascend.
@@ -188,11 +212,20 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     pub fn finish(mut self) -> Result<(Prefix, GenerationRecord)> {
         // Keys are in the order of names and values.
         let postings = std::mem::take(&mut self.postings);
-        for at in postings.sorted() {
-            let pair = postings.get(at);
-            self.buffer.clear();
-            encoding::encode(pair.ids, &mut self.buffer);
-            self.tables.index.put(&self.prefix.postings(pair.name, pair.value), &self.buffer)?;
+        let sorted = postings.sorted();
+        for of_name in sorted.chunk_by(|&a, &b| postings.get(a).name == postings.get(b).name) {
+            let name = postings.get(of_name[0]).name;
+            if of_name.len() > VALUES_MIN {
+                let mut having = Ids::default();
+                of_name.iter().for_each(|&at| having.add_list(postings.get(at).ids));
+                self.add_postings(name, "", &having.finish())?;
+            }
+            for &at in of_name {
+                let pair = postings.get(at);
+                self.buffer.clear();
+                encoding::encode(pair.ids, &mut self.buffer);
+                self.tables.index.put(&self.prefix.postings(name, pair.value), &self.buffer)?;
+            }
         }
         self.tables.chunks.end_partition()?;
         self.tables.index.end_partition()?;
@@ -220,9 +253,6 @@ fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
     let (labels, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     Some((Labels::from_bytes(labels).ok()?, String::from_utf8(text.to_vec()).ok()?))
 }
-
-/// Gets a label's name and value and the encoded postings of the pair.
-type PairVisitor<'v> = dyn FnMut(&str, &str, &[u8]) -> Result<()> + 'v;
 
 /// Reads one generation. Cheap to make.
 pub struct GenerationReader<'a> {
@@ -265,34 +295,19 @@ impl<'a> GenerationReader<'a> {
     /// # Errors
     /// A record is damaged, or the store could not be read.
     pub fn for_each_series(&self, visit: &mut dyn FnMut(SeriesId, Labels) -> Result<()>) -> Result<()> {
-        let prefix = self.generation.prefix;
-        let mut cursor = self.kv.cursor(Family::Index);
-        cursor.seek(&prefix.series(SeriesId(0)))?;
-        while let Some((key, value)) = cursor.entry() {
-            let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
-                break;
-            };
-            visit(id, decode_labels(prefix, id.0, value)?)?;
-            cursor.advance()?;
+        let mut records = self.records()?;
+        while let Some((id, labels)) = records.next()? {
+            visit(id, labels)?;
         }
         Ok(())
     }
 
-    /// Calls `visit` with each label pair and its postings' encoded form, in key order,
-    /// from `start` while keys begin with `within`.
-    fn for_each_pair(&self, start: &[u8], within: &[u8], visit: &mut PairVisitor<'_>) -> Result<()> {
-        let mut cursor = self.kv.cursor(Family::Index);
-        cursor.seek(start)?;
-        while let Some((key, value)) = cursor.entry() {
-            if !key.starts_with(within) {
-                break;
-            }
-            let (name, label_value) =
-                keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
-            visit(&name, &label_value, value)?;
-            cursor.advance()?;
-        }
-        Ok(())
+    /// All series records, ascending by id.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn records(&self) -> Result<StoredSeries<'a>> {
+        StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
     }
 
     /// All label names, sorted.
@@ -322,14 +337,31 @@ impl<'a> GenerationReader<'a> {
     /// # Errors
     /// The store could not be read.
     pub fn label_values(&self, name: &str) -> Result<Vec<(String, u64)>> {
-        let within = self.generation.prefix.postings_of_name(name);
+        let mut terms = self.terms(name);
         let mut values = Vec::new();
-        self.for_each_pair(&within, &within, &mut |_, value, postings| {
-            let count = encoding::decode(postings).map_or(0, |ids| ids.len());
-            values.push((value.to_owned(), count));
-            Ok(())
-        })?;
+        terms.seek("")?;
+        while let Some(term) = terms.entry() {
+            if !term.value.is_empty() {
+                let count = encoding::count(term.postings).ok_or_else(|| damaged(term.key, "postings"))?;
+                values.push((term.text()?.to_owned(), count));
+            }
+            terms.advance()?;
+        }
         Ok(values)
+    }
+
+    /// All label pairs with their encoded postings, in their order.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn pairs(&self) -> Result<StoredPairs<'a>> {
+        let within = self.generation.prefix.all_postings();
+        StoredPairs::new(self.kv.scan(Family::Index), within)
+    }
+
+    fn terms(&self, name: &str) -> Terms<'a> {
+        let within = self.generation.prefix.postings_of_name(name);
+        Terms::new(self.kv.cursor(Family::Index), within)
     }
 
     /// Calls `visit` with each event in `range`, ascending in time.
@@ -372,22 +404,36 @@ impl PostingsSource for GenerationReader<'_> {
         }
     }
 
-    fn union_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        accept: &mut dyn FnMut(&str) -> bool,
-        into: &mut RoaringTreemap,
-    ) -> Result<()> {
-        let mut within = self.generation.prefix.postings_of_name(name);
-        within.extend_from_slice(prefix.as_bytes());
-        self.for_each_pair(&within, &within, &mut |name, value, postings| {
-            if accept(value) {
-                let key = self.generation.prefix.postings(name, value);
-                *into |= encoding::decode(postings).ok_or_else(|| damaged(&key, "postings"))?;
+    fn postings_len(&self, _name: &str, _value: &str) -> Option<u64> {
+        None
+    }
+
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+        let mut terms = self.terms(name);
+        terms.seek(walk.target())?;
+        while let Some(term) = terms.entry() {
+            let step = if term.value.is_empty() { Step::Leave } else { walk.step(term.value) };
+            match step {
+                Step::Take => {
+                    let taken = encoding::decode_into(term.postings, into);
+                    taken.ok_or_else(|| damaged(term.key, "postings"))?;
+                }
+                Step::Leave => {}
+                Step::Seek => {
+                    terms.skip_to(walk.target())?;
+                    continue;
+                }
+                Step::Stop => break,
             }
-            Ok(())
-        })
+            terms.advance()?;
+        }
+        Ok(())
+    }
+
+    fn having(&self, name: &str) -> Result<Option<RoaringTreemap>> {
+        let key = self.generation.prefix.postings_of_name(name);
+        let Some(bytes) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
+        encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
     }
 
     fn all(&self) -> Result<RoaringTreemap> {
@@ -405,9 +451,8 @@ impl PostingsSource for GenerationReader<'_> {
         Ok(all)
     }
 
-    fn value_count_hint(&self, _name: &str) -> usize {
-        // Not known without a scan; a fraction of the series is a fair guess.
-        (self.generation.record.series / 4) as usize
+    fn labels_price(&self) -> u64 {
+        8
     }
 
     fn labels(&self, id: u64) -> Result<Option<Labels>> {
@@ -419,7 +464,7 @@ impl PostingsSource for GenerationReader<'_> {
     }
 }
 
-fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
+pub(super) fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
     Labels::from_bytes(bytes).map_err(|e| Error::Corrupt {
         file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
         offset: 0,
@@ -435,7 +480,7 @@ fn missing_series(prefix: Prefix, id: u64) -> Error {
     }
 }
 
-fn damaged(key: &[u8], what: &str) -> Error {
+pub(super) fn damaged(key: &[u8], what: &str) -> Error {
     Error::Corrupt {
         file: format!("store/{}", key.escape_ascii()),
         offset: 0,

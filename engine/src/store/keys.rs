@@ -12,7 +12,9 @@
 //! event     = prefix | timestamp i64 | ordinal u32
 //! ```
 //! An escaped name has each 0x00 written as 0x00 0xff and ends with 0x00 0x01, so that all
-//! values of one name are one range and names sort before their extensions.
+//! values of one name are one range and names sort before their extensions. No label has an
+//! empty value: postings with one name the series that have such a label at all. Labels with
+//! few values go without, as do generations of older versions.
 //!
 //! A *generation* is what one flush or one merge wrote into one partition; its prefix is
 //! fresh, so its keys are one range that nothing else touches, and dropping a partition or

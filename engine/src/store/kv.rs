@@ -66,6 +66,12 @@ pub trait Kv: Send + Sync {
     /// A cursor over `family` as it is now; later changes do not show.
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a>;
 
+    /// The same for one pass over much of it: what it reads does not take the place of what
+    /// queries have in the cache.
+    fn scan<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.cursor(family)
+    }
+
     /// Starts a table for `family`. Nothing is visible before [`Kv::ingest`].
     ///
     /// # Errors

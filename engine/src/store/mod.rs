@@ -5,9 +5,11 @@
 //! the only file that names RocksDB, `memory` the same seam over maps.
 
 pub mod catalogue;
+pub mod doubles;
 pub mod generation;
 pub mod keys;
 pub mod kv;
+pub mod listing;
 pub mod manifest;
 pub mod memory;
 pub mod notes;

@@ -21,6 +21,7 @@ const STEPS_MAX: usize = 12;
 /// Reads the chunks of generations that were in the store before it was made.
 pub struct Walks<'a> {
     kv: &'a dyn Kv,
+    is_scan: bool,
     open: Vec<Walk<'a>>,
     /// The one to give up when there are too many.
     oldest: usize,
@@ -38,7 +39,12 @@ struct Walk<'a> {
 impl<'a> Walks<'a> {
     /// No cursor yet.
     pub fn new(kv: &'a dyn Kv) -> Self {
-        Walks { kv, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
+        Walks { kv, is_scan: false, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
+    }
+
+    /// The same for one pass over whole generations, which stays out of the store's cache.
+    pub fn scanning(kv: &'a dyn Kv) -> Self {
+        Walks { is_scan: true, ..Walks::new(kv) }
     }
 
     /// Appends to `run` the samples of series `id` in the chunks of `generation` that touch
@@ -80,7 +86,9 @@ impl<'a> Walks<'a> {
             return at;
         }
         if self.open.len() < CURSORS_MAX {
-            self.open.push(Walk { prefix, passed: None, cursor: self.kv.cursor(Family::Chunks) });
+            let cursor =
+                if self.is_scan { self.kv.scan(Family::Chunks) } else { self.kv.cursor(Family::Chunks) };
+            self.open.push(Walk { prefix, passed: None, cursor });
             return self.open.len() - 1;
         }
         let at = self.oldest;

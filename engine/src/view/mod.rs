@@ -13,6 +13,7 @@
 //!
 //! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
 
+mod cardinality;
 mod estimate;
 mod labels;
 mod reader;
@@ -28,6 +29,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
+pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
 use reader::PooledWalks;
 pub use reader::SeriesReader;

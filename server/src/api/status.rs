@@ -101,10 +101,11 @@ fn runtime(call: &Call) -> Value {
     })
 }
 
-/// `/api/v1/status/tsdb`: how many series there are, and which names and labels have most.
+/// `/api/v1/status/tsdb`: how many series there are, and which names and labels have most;
+/// in memory, as Prometheus answers, with `start` or `end` also in the store.
 ///
 /// # Errors
-/// 400 for a bad limit, and what storage gives.
+/// 400 for a bad limit or time, 503 when it takes too long, and what storage gives.
 pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     let top = match call.params.get("limit") {
         None => TOP_DEFAULT,
@@ -115,10 +116,12 @@ pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     };
     let database = call.database()?;
     let permit = call.app.queries.enter(call.config.query_wait).await?;
-    let series_max = call.config.query_max_series;
+    let range = ["start", "end"].iter().any(|name| call.params.get(name).is_some());
+    let range = range.then(|| call.params.range()).transpose()?;
+    let time_max = call.config.query_timeout;
     let value = storage::blocking(move || {
         let _permit = permit;
-        storage::cardinality(&database, top, series_max)
+        storage::cardinality(&database, range, top, time_max)
     })
     .await??;
     Ok(success_value(&value))

@@ -1,23 +1,31 @@
 //! `barograph inspect`
 
+use std::path::Path;
+use std::time::Duration;
+
+use barograph_engine::model::TimeRange;
 use serde_json::Value;
 
-use crate::cli::InspectArgs;
+use crate::api::json;
+use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
-use crate::commands::open_read_only;
+use crate::commands::{open_read_only, time_ms};
 use crate::storage;
 
-/// Prints figures and the largest names.
+/// Prints figures and the largest names, or one of the reports.
 ///
 /// # Errors
 /// No database, or it does not answer.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let top = args.top.max(1);
+    if let Some(InspectCommand::Cardinality(args)) = &args.report {
+        print_lists(&cardinality(args)?);
+        return Ok(());
+    }
     let data = match &args.target.data_dir {
         Some(dir) => {
             let database = open_read_only(dir)?;
             print!("{}", figures(&crate::telemetry::database::metrics(&database.stats())));
-            storage::cardinality(&database, top as usize, usize::MAX)?
+            stored(&database, TimeRange::ALL, args.top)?
         }
         None => {
             let client = Client::new(&args.target)?;
@@ -30,12 +38,47 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
                     println!("{figure}");
                 }
             }
-            let answer = client.get("/api/v1/status/tsdb", &[("limit", &top.to_string())])?.json()?;
-            answer["data"].clone()
+            served(&args.target, &[("limit", args.top.max(1).to_string())])?
         }
     };
     print_lists(&data);
     Ok(())
+}
+
+/// `barograph inspect cardinality`: the answer of `/api/v1/status/tsdb`.
+///
+/// # Errors
+/// Bad times, no database, or it does not answer.
+pub fn cardinality(args: &CardinalityArgs) -> anyhow::Result<Value> {
+    let now_ms = storage::now_ns() / 1_000_000;
+    let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();
+    let (start, end) = (bound(&args.start)?, bound(&args.end)?);
+    let dir: Option<&Path> = args.dir.as_deref().or(args.target.data_dir.as_deref());
+    let Some(dir) = dir else {
+        let mut parameters = vec![("limit", args.top.max(1).to_string())];
+        for (name, ms) in [("start", start), ("end", end)] {
+            if let Some(ms) = ms {
+                let mut text = Vec::new();
+                json::time(&mut text, ms);
+                parameters.push((name, String::from_utf8_lossy(&text).into_owned()));
+            }
+        }
+        return served(&args.target, &parameters);
+    };
+    let ns = |ms: i64| ms.saturating_mul(1_000_000);
+    let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
+    stored(&open_read_only(dir)?, range, args.top)
+}
+
+fn stored(database: &barograph::Database, range: TimeRange, top: u32) -> anyhow::Result<Value> {
+    Ok(storage::cardinality(database, Some(range), top.max(1) as usize, Duration::MAX)?)
+}
+
+fn served(target: &Target, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
+    let parameters: Vec<(&str, &str)> =
+        parameters.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let answer = Client::new(target)?.get("/api/v1/status/tsdb", &parameters)?.json()?;
+    Ok(answer["data"].clone())
 }
 
 fn figures(metrics: &[crate::telemetry::exposition::Metric]) -> String {
@@ -51,6 +94,7 @@ fn print_lists(data: &Value) {
         ("seriesCountByMetricName", "series by metric"),
         ("labelValueCountByLabelName", "values by label"),
         ("seriesCountByLabelValuePair", "series by label pair"),
+        ("memoryInBytesByLabelName", "bytes of values by label, in all series"),
     ] {
         println!("\n{title}");
         for entry in data[key].as_array().into_iter().flatten() {

@@ -174,6 +174,14 @@ pub static SETTINGS: &[Setting] = &[
     setting!("max_series" "N" = "10_000_000", INGEST, false,
         "Series with unflushed or recent samples at once, 1 to 10 billion; beyond it lines of new series are refused.",
         |c, t| c.max_series = values::count(t, 1, 10_000_000_000)?),
+    setting!("max_series_per_metric" "N" = "0", INGEST, true,
+        "Active series of one metric, 0 to 10 billion; beyond it samples of its new series are refused, those it has go \
+         on. 0: no limit (memory is bounded by `memory` and `max_series`).",
+        |c, t| c.max_series_per_metric = values::count(t, 0, 10_000_000_000)?),
+    setting!("max_values_per_label" "N" = "0", INGEST, true,
+        "Values of one label among active series, 0 to 10 billion; beyond it samples of series with a new value are \
+         refused. The values of `__name__` are the metrics. 0: no limit.",
+        |c, t| c.max_values_per_label = values::count(t, 0, 10_000_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,
         "Longest run of one query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),

@@ -15,6 +15,18 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         s.series_created as f64
     }),
     ("barograph_db_refused_total", "Appends refused by a limit.", Kind::Counter, |s| s.refused as f64),
+    (
+        "barograph_db_refused_metric_limit_total",
+        "Appends of new series refused by max_series_per_metric.",
+        Kind::Counter,
+        |s| s.refused_metric as f64,
+    ),
+    (
+        "barograph_db_refused_label_limit_total",
+        "Appends of new series refused by max_values_per_label.",
+        Kind::Counter,
+        |s| s.refused_label as f64,
+    ),
     ("barograph_db_too_old_total", "Samples older than the retention, refused.", Kind::Counter, |s| {
         s.too_old as f64
     }),

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use barograph_server::cli::{Cli, Command};
+use barograph_server::cli::{Cli, Command, InspectCommand};
 use barograph_server::commands;
 use clap::Parser;
+use serde_json::json;
 
 use crate::harness::{Server, gzip, server};
 
@@ -90,6 +91,41 @@ fn questions_and_inspections_are_answered() {
     }
     let Command::Query(args) = command(&server, &["query", "sum("]) else { panic!("query") };
     assert!(commands::query::run(&args).unwrap_err().to_string().contains("parse error"));
-    let Command::Inspect(args) = command(&server, &["inspect"]) else { panic!("inspect") };
-    commands::inspect::run(&args).unwrap();
+    for words in [&["inspect"][..], &["inspect", "cardinality", "--start", "-1h", "--top", "3"]] {
+        let Command::Inspect(args) = command(&server, words) else { panic!("inspect") };
+        commands::inspect::run(&args).unwrap();
+    }
+}
+
+fn cardinality(words: &[&str]) -> serde_json::Value {
+    let words = [&["barograph", "inspect", "cardinality"], words].concat();
+    let Command::Inspect(args) = Cli::try_parse_from(words).unwrap().command else { panic!("inspect") };
+    let Some(InspectCommand::Cardinality(args)) = args.report else { panic!("cardinality") };
+    commands::inspect::cardinality(&args).unwrap()
+}
+
+#[test]
+fn the_cardinality_of_a_folder_is_counted_over_all_its_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = 86_400_000_000_000_i64;
+    // Each day another start gives the same series other ids.
+    for n in 0..3 {
+        let database = barograph::Database::open(dir.path()).unwrap();
+        let at = n * day;
+        let lines = format!("up,job=a value=1 {at}\nup,job=b{n} value=1 {at}\ndown,job=a value=1 {at}\n");
+        database.write_lines(lines.as_bytes(), &barograph::LineOptions::default()).unwrap();
+        database.close().unwrap();
+    }
+    let path = dir.path().to_str().unwrap();
+    let all = cardinality(&[path]);
+    assert_eq!((&all["headStats"]["numSeries"], &all["headStats"]["numLabelPairs"]), (&json!(5), &json!(6)));
+    assert_eq!(
+        all["seriesCountByMetricName"],
+        json!([{"name": "up", "value": 4}, {"name": "down", "value": 1}])
+    );
+    assert_eq!(all["labelValueCountByLabelName"][0], json!({"name": "job", "value": 4}));
+    assert_eq!(all["memoryInBytesByLabelName"][0], json!({"name": "__name__", "value": 12}));
+    let second = cardinality(&["--data-dir", path, "--start", "86400", "--end", "90000", "--top", "1"]);
+    assert_eq!(second["headStats"]["numSeries"], 3);
+    assert_eq!(second["seriesCountByLabelValuePair"], json!([{"name": "__name__=up", "value": 2}]));
 }

@@ -161,6 +161,24 @@ fn new_series_over_the_limit_are_429_and_known_ones_go_on() {
 }
 
 #[test]
+fn series_of_a_metric_over_its_limit_are_429_and_the_rest_is_stored() {
+    let server = server(&[("max_series_per_metric", "10"), ("max_values_per_label", "30")]);
+    let lines: String = (0..100).map(|i| format!("m,i={i:03} value=1 1\nn{i},i=x value=1 1\n")).collect();
+    let reply = write2(&server, "", &lines);
+    assert_eq!(reply.status, 429, "{}", reply.text());
+    assert!(
+        reply.text().contains(r#"metric \"m\" has 10 active series, the limit (max_series_per_metric)"#),
+        "{}",
+        reply.text()
+    );
+    assert_eq!((server.series("m").len(), server.series(r#"{i="x"}"#).len()), (10, 29));
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains("barograph_db_refused_metric_limit_total 90"), "{metrics}");
+    assert!(metrics.contains("barograph_db_refused_label_limit_total 71"), "{metrics}");
+    server.write("m,i=000 value=2 2\n");
+}
+
+#[test]
 fn unusual_but_good_lines_are_stored() {
     let server = server(&[]);
     server.write("a\\ b,k\\,1=v\\=2 f\\ 1=1 1\n# a comment\n\nc,t=é value=2 2\r\nd value=t 3\ne value=-5i 4\nf value=1");

@@ -265,6 +265,9 @@ fn what_graphing_clients_ask() {
     let tsdb = server.get("/api/v1/status/tsdb?limit=1").data();
     assert_eq!(tsdb["headStats"]["numSeries"], 2);
     assert_eq!(tsdb["seriesCountByMetricName"], json!([{"name": "cpu_busy", "value": 2}]));
+    let stored = server.get("/api/v1/status/tsdb?limit=1&start=0&end=1").data();
+    assert_eq!(stored["seriesCountByLabelValuePair"], json!([{"name": "__name__=cpu_busy", "value": 2}]));
+    server.get("/api/v1/status/tsdb?start=x").error(400, "bad_data");
     assert_eq!(server.get("/api/v1/rules").data(), json!({"groups": []}));
     assert!(server.get("/api/v1/status/config").data()["yaml"].as_str().unwrap().contains("max_body"));
     assert_eq!(server.get("/api/v1/status/flags").data()["max-line"], "64KiB");

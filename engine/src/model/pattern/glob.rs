@@ -60,6 +60,16 @@ impl Glob {
         Some(())
     }
 
+    /// Whether all that is asked for is a text at the start.
+    pub(super) fn is_prefix_alone(&self) -> bool {
+        match self.segments.as_slice() {
+            [Segment { pieces }, last] => {
+                last.pieces.is_empty() && matches!(pieces.as_slice(), [] | [Piece::Text(_)])
+            }
+            _ => false,
+        }
+    }
+
     fn segment(&mut self) -> &mut Segment {
         self.segments.last_mut().expect("there is always a segment")
     }

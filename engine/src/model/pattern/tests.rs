@@ -320,3 +320,64 @@ proptest! {
         }
     }
 }
+
+/// What a walk through sorted values finds, and how many it looked at.
+fn walked<'v>(walk: &mut PatternWalk<'_>, values: &'v [String]) -> (Vec<&'v str>, usize) {
+    let (mut found, mut looks, mut target) = (Vec::new(), 0, walk.target().to_owned());
+    for value in values {
+        if *value < target {
+            continue;
+        }
+        looks += 1;
+        match walk.judge(value.as_bytes()) {
+            Verdict::Match => found.push(value.as_str()),
+            Verdict::Other => {}
+            Verdict::Seek => {
+                assert!(*value.as_str() < *walk.target(), "{:?} after {value:?}", walk.target());
+                target = walk.target().to_owned();
+            }
+            Verdict::End => break,
+        }
+    }
+    (found, looks)
+}
+
+#[test]
+fn a_walk_skips_what_cannot_match() {
+    let values: Vec<String> = (0..100_000).map(|n| format!("pod-{n:05}")).collect();
+    let looks = |text: &str| {
+        let pattern = pattern(text);
+        let (found, looks) = walked(&mut pattern.walk(), &values);
+        let expected = values.iter().filter(|value| pattern.is_match(value)).count();
+        assert_eq!(found.len(), expected, "{text}");
+        looks
+    };
+    assert!(looks("pod-0000.") <= 11);
+    assert!(looks("p(od|ad)-(0000[1-3]|99999)x*") < 40);
+    assert!(looks("(?i)POD-12.*") < 1100);
+    assert!(looks("pod-[0-9]{4}7") < 21_000, "one value in ten, and the one after it");
+    assert_eq!(looks("nope.*|none"), 1);
+}
+
+#[test]
+fn an_automaton_larger_than_its_cache_is_done_without() {
+    // As many states as there are sets of places where an `a` was among the last twenty.
+    let pattern = pattern("(?:.*a.{20}|x)");
+    let mut random = 1u64;
+    let mut values: Vec<String> = (0..3000)
+        .map(|_| {
+            let mut letter = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if random >> 63 == 0 { 'a' } else { 'b' }
+            };
+            (0..60).map(|_| letter()).collect()
+        })
+        .collect();
+    values.sort_unstable();
+    let expected: Vec<&str> = values.iter().map(String::as_str).filter(|v| pattern.is_match(v)).collect();
+    assert!(expected.len() > 1000 && expected.len() < 2000);
+    for _ in 0..2 {
+        let mut walk = pattern.walk();
+        assert_eq!(walked(&mut walk, &values).0, expected);
+    }
+}

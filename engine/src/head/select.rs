@@ -1,0 +1,54 @@
+//! The head's postings as [`crate::index`] searches them.
+//!
+//! # Concurrency
+//! The registry's lock is taken for a stretch at a time, never for a whole walk: new series
+//! wait for it. A series that comes or goes meanwhile may be found or not; one that was there
+//! before and holds samples stays.
+
+use parking_lot::RwLock;
+use roaring::RoaringTreemap;
+
+use super::registry::Registry;
+use crate::Result;
+use crate::index::{Ids, PostingsSource, TermWalk};
+use crate::model::Labels;
+
+/// Values or series that are looked at before the lock is given back.
+pub(super) const LOOKS_PER_LOCK: usize = 4096;
+
+/// A registry as a source of postings.
+pub(super) struct HeadIndex<'r>(pub(super) &'r RwLock<Registry>);
+
+impl PostingsSource for HeadIndex<'_> {
+    fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
+        Ok(self.0.read().postings.postings(name, value))
+    }
+
+    fn postings_len(&self, name: &str, value: &str) -> Option<u64> {
+        Some(self.0.read().postings.postings_len(name, value))
+    }
+
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+        let mut from = Some(walk.target().as_bytes().to_vec());
+        while let Some(place) = from {
+            from = self.0.read().postings.walk(name, &place, LOOKS_PER_LOCK, walk, into);
+        }
+        Ok(())
+    }
+
+    fn having(&self, _name: &str) -> Result<Option<RoaringTreemap>> {
+        Ok(None)
+    }
+
+    fn all(&self) -> Result<RoaringTreemap> {
+        Ok(self.0.read().postings.all())
+    }
+
+    fn labels_price(&self) -> u64 {
+        4
+    }
+
+    fn labels(&self, id: u64) -> Result<Option<Labels>> {
+        Ok(self.0.read().find_id(id).map(|series| series.labels.clone()))
+    }
+}

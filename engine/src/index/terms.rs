@@ -1,0 +1,71 @@
+//! A walk over a label's sorted values, in the hands of whoever keeps them.
+
+use crate::model::{Pattern, PatternWalk, Verdict};
+
+/// What a jump over values costs, in values looked at one after the other.
+const SEEK_LOOKS: u64 = 8;
+
+/// What to do with a value, and where to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its series are wanted.
+    Take,
+    /// They are not.
+    Leave,
+    /// They are not; nor are those of any value before [`TermWalk::target`].
+    Seek,
+    /// Neither this value nor any after it is wanted.
+    Stop,
+}
+
+/// Which values of a label are wanted, asked in their order.
+#[derive(Debug)]
+pub struct TermWalk<'p> {
+    /// None: all values.
+    pattern: Option<PatternWalk<'p>>,
+    looks_left: u64,
+    gave_up: bool,
+}
+
+impl<'p> TermWalk<'p> {
+    /// The values that match, or all; giving up when more than `looks_max` would have to be
+    /// looked at.
+    pub fn new(pattern: Option<&'p Pattern>, looks_max: u64) -> Self {
+        TermWalk { pattern: pattern.map(Pattern::walk), looks_left: looks_max, gave_up: false }
+    }
+
+    /// Where to begin, and after [`Step::Seek`] where to go on: at the first value that is
+    /// not before this.
+    pub fn target(&self) -> &str {
+        self.pattern.as_ref().map_or("", PatternWalk::target)
+    }
+
+    /// Decides about a value, which must be after all values before.
+    pub fn step(&mut self, value: &[u8]) -> Step {
+        let Some(pattern) = &mut self.pattern else { return self.afford(1, Step::Take) };
+        match pattern.judge(value) {
+            Verdict::Match => self.afford(1, Step::Take),
+            Verdict::Other => self.afford(1, Step::Leave),
+            Verdict::Seek => self.afford(SEEK_LOOKS, Step::Seek),
+            Verdict::End => Step::Stop,
+        }
+    }
+
+    fn afford(&mut self, looks: u64, step: Step) -> Step {
+        match self.looks_left.checked_sub(looks) {
+            Some(left) => {
+                self.looks_left = left;
+                step
+            }
+            None => {
+                self.gave_up = true;
+                Step::Stop
+            }
+        }
+    }
+
+    /// Whether it ended before its time, so that what was taken is not all.
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+}

@@ -1,0 +1,276 @@
+//! Matching values that come in ascending order, as a sorted index has them.
+//!
+//! Neighbours share most of their text, so the automaton's state after each byte is kept and
+//! a value costs what it does not share with the one before. Where the automaton is dead, no
+//! value with that beginning matches, and the states before tell the next text that might:
+//! whatever lies between need not be looked at. That is how one walks a transducer of all
+//! values, without there being one.
+//!
+//! # Invariants
+//! - W1: a verdict is what [`Pattern::is_match`] answers.
+//! - W2: no value after the one judged and before [`PatternWalk::target`] matches.
+//! - W3: the automaton is built as far as it is used and its cache is bounded; a pattern that
+//!   would need more of it is matched value by value.
+
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson;
+use regex_automata::util::{start, syntax};
+use regex_automata::{Anchored, MatchKind};
+
+use super::syntax::NESTING_MAX;
+use super::{AUTOMATON_BYTES_MAX, Pattern};
+
+/// The cache of states, bytes.
+const CACHE_BYTES: usize = 2 << 20;
+/// How often the cache may be thrown away before values are matched one by one.
+const CLEARS_MAX: usize = 8;
+/// How often a value is judged anew after that.
+const TRIES: u32 = 3;
+/// So many values are matched one by one first: building an automaton for fewer costs more.
+const ONE_BY_ONE: u32 = 32;
+/// Bytes by which a target is made more precise.
+const EXTENSION_MAX: usize = 32;
+
+/// What is to be done with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It matches.
+    Match,
+    /// It does not.
+    Other,
+    /// It does not, nor does any before [`PatternWalk::target`].
+    Seek,
+    /// It does not, nor does any after it.
+    End,
+}
+
+/// A pattern on its way through ascending values.
+#[derive(Debug)]
+pub struct PatternWalk<'p> {
+    pattern: &'p Pattern,
+    judged: u32,
+    states: Option<States<'p>>,
+    target: String,
+}
+
+impl<'p> PatternWalk<'p> {
+    pub(super) fn new(pattern: &'p Pattern) -> Self {
+        let target = pattern.prefix().unwrap_or("").to_owned();
+        PatternWalk { pattern, judged: 0, states: None, target }
+    }
+
+    /// The least text that might match: before the first verdict of all texts, after
+    /// [`Verdict::Seek`] of those after the value.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Judges a value, which must be after all values before. (Text, but as bytes: the index
+    /// keeps it as such, and checking it would cost more than the rest.)
+    pub fn judge(&mut self, value: &[u8]) -> Verdict {
+        let prefix = self.pattern.prefix().unwrap_or("");
+        if !value.starts_with(prefix.as_bytes()) {
+            return if value < prefix.as_bytes() { self.seek(prefix) } else { Verdict::End };
+        }
+        if self.pattern.is_prefix_alone() {
+            return Verdict::Match;
+        }
+        if let Some(states) = &mut self.states {
+            if let Some(verdict) = states.judge(value, &mut self.target) {
+                return verdict;
+            }
+            self.states = None;
+        } else if self.judged < ONE_BY_ONE {
+            self.judged += 1;
+            if self.judged == ONE_BY_ONE {
+                self.states = States::new(self.pattern);
+            }
+        }
+        let is_match = std::str::from_utf8(value).is_ok_and(|value| self.pattern.is_match(value));
+        if is_match { Verdict::Match } else { Verdict::Other }
+    }
+
+    fn seek(&mut self, text: &str) -> Verdict {
+        self.target.clear();
+        self.target.push_str(text);
+        Verdict::Seek
+    }
+}
+
+/// The automaton's states along the last value.
+struct States<'p> {
+    pattern: &'p Pattern,
+    dfa: &'p DFA,
+    cache: Cache,
+    clears: usize,
+    /// The last value, as far as it was read.
+    text: Vec<u8>,
+    /// `path[n]` is the state after the first `n` bytes of `text`, never the dead one.
+    path: Vec<LazyStateID>,
+}
+
+impl std::fmt::Debug for States<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("States").field("text", &self.text.escape_ascii().to_string()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for States<'_> {
+    fn drop(&mut self) {
+        // The next walk of this pattern goes on with the states found so far.
+        let cache = std::mem::replace(&mut self.cache, Cache::new(self.dfa));
+        *self.pattern.inner.walk_cache.lock() = Some(cache);
+    }
+}
+
+impl<'p> States<'p> {
+    fn new(pattern: &'p Pattern) -> Option<Self> {
+        let dfa = pattern.inner.walk_automaton.get_or_init(|| build(&pattern.inner.translated)).as_ref()?;
+        let cache = pattern.inner.walk_cache.lock().take().unwrap_or_else(|| Cache::new(dfa));
+        let mut states = States { pattern, dfa, cache, clears: 0, text: Vec::new(), path: Vec::new() };
+        states.clears = states.cache.clear_count();
+        states.restart()?;
+        Some(states)
+    }
+
+    fn restart(&mut self) -> Option<()> {
+        self.path.clear();
+        self.text.clear();
+        let anchored = start::Config::new().anchored(Anchored::Yes);
+        let start = self.dfa.start_state(&mut self.cache, &anchored).ok()?;
+        self.clears = self.cache.clear_count();
+        (!start.is_dead()).then(|| self.path.push(start))
+    }
+
+    /// `None`: the automaton is too large for its cache.
+    fn judge(&mut self, value: &[u8], target: &mut String) -> Option<Verdict> {
+        for _ in 0..TRIES {
+            match self.try_judge(value, target) {
+                Ok(verdict) => return Some(verdict),
+                Err(Lost) => self.restart()?,
+            }
+        }
+        None
+    }
+
+    fn try_judge(&mut self, value: &[u8], target: &mut String) -> Result<Verdict, Lost> {
+        let shared = common(&self.text, value);
+        self.text.truncate(shared);
+        self.path.truncate(shared + 1);
+        while self.text.len() < value.len() {
+            let at = self.text.len();
+            let next = self.next(self.path[at], value[at])?;
+            if next.is_dead() {
+                return self.after_dead(value, target);
+            }
+            self.text.push(value[at]);
+            self.path.push(next);
+        }
+        let accepts = self.accepts(self.path[self.text.len()])?;
+        Ok(if accepts { Verdict::Match } else { Verdict::Other })
+    }
+
+    fn next(&mut self, state: LazyStateID, byte: u8) -> Result<LazyStateID, Lost> {
+        let next = self.dfa.next_state(&mut self.cache, state, byte).map_err(|_| Lost)?;
+        self.check()?;
+        Ok(next)
+    }
+
+    fn accepts(&mut self, state: LazyStateID) -> Result<bool, Lost> {
+        let end = self.dfa.next_eoi_state(&mut self.cache, state).map_err(|_| Lost)?;
+        self.check()?;
+        Ok(end.is_match())
+    }
+
+    /// With the cache the states of the path are gone.
+    fn check(&self) -> Result<(), Lost> {
+        if self.cache.clear_count() == self.clears { Ok(()) } else { Err(Lost) }
+    }
+
+    /// The path ends before the byte of `value` that leads nowhere.
+    fn after_dead(&mut self, value: &[u8], target: &mut String) -> Result<Verdict, Lost> {
+        for at in (0..self.path.len()).rev() {
+            let Some(least) = value[at].checked_add(1) else { continue };
+            let Some((byte, state)) = self.live_byte(self.path[at], least)? else { continue };
+            let mut bytes = value[..at].to_vec();
+            bytes.push(byte);
+            self.extend(&mut bytes, state)?;
+            // A character may have been cut.
+            let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            if whole.as_bytes() <= value {
+                return Ok(Verdict::Other);
+            }
+            target.clear();
+            target.push_str(whole);
+            return Ok(Verdict::Seek);
+        }
+        Ok(Verdict::End)
+    }
+
+    /// The smallest byte from `least` on that leads somewhere, and where.
+    fn live_byte(&mut self, state: LazyStateID, least: u8) -> Result<Option<(u8, LazyStateID)>, Lost> {
+        let mut class = None;
+        for byte in least..=u8::MAX {
+            let own = Some(self.dfa.byte_classes().get(byte));
+            if own == class {
+                continue;
+            }
+            class = own;
+            let next = self.next(state, byte)?;
+            if !next.is_dead() {
+                return Ok(Some((byte, next)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends to `bytes`, which lead to `state`, what every match that begins with them has
+    /// at least.
+    fn extend(&mut self, bytes: &mut Vec<u8>, mut state: LazyStateID) -> Result<(), Lost> {
+        for _ in 0..EXTENSION_MAX {
+            if self.accepts(state)? {
+                break;
+            }
+            let Some((byte, next)) = self.live_byte(state, 0)? else { break };
+            if byte == 0 {
+                break;
+            }
+            bytes.push(byte);
+            state = next;
+        }
+        Ok(())
+    }
+}
+
+/// The cache was thrown away, or has been too often.
+struct Lost;
+
+/// How many bytes two texts begin with in common.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    let words = a.chunks_exact(8).zip(b.chunks_exact(8));
+    let mut shared = 0;
+    for (a, b) in words {
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
+        let differing = word(a) ^ word(b);
+        if differing != 0 {
+            return shared + differing.trailing_zeros() as usize / 8;
+        }
+        shared += 8;
+    }
+    shared + a[shared..].iter().zip(&b[shared..]).take_while(|(a, b)| a == b).count()
+}
+
+fn build(translated: &str) -> Option<DFA> {
+    DFA::builder()
+        .configure(
+            DFA::config()
+                .match_kind(MatchKind::All)
+                .cache_capacity(CACHE_BYTES)
+                .minimum_cache_clear_count(Some(CLEARS_MAX)),
+        )
+        .syntax(syntax::Config::new().utf8(false).nest_limit(NESTING_MAX * 8))
+        .thompson(thompson::Config::new().utf8(false).nfa_size_limit(Some(AUTOMATON_BYTES_MAX)))
+        .build(translated)
+        .ok()
+}

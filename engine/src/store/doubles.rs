@@ -1,0 +1,115 @@
+//! Label sets that have several ids.
+//!
+//! A series gets a new id when it comes back after a restart or after a time of silence, so
+//! ids alone would take it for two. Every series record is read and its labels hashed; to
+//! bound the memory of that, a pass looks at a span of hashes, and there are as many passes
+//! as needed.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use roaring::RoaringTreemap;
+
+use crate::Result;
+use crate::model::Labels;
+use crate::store::catalogue::Generation;
+use crate::store::generation::GenerationReader;
+use crate::store::kv::Kv;
+
+/// Label sets that one pass tells apart: some 64 MiB.
+const PASS_MAX: usize = if cfg!(test) { 50 } else { 2_000_000 };
+
+/// Label sets and their ids.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Different label sets.
+    pub series: u64,
+    /// For label sets with several ids: the smallest, and all of them, ascending.
+    pub groups: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Census {
+    /// Counts the label sets of generations, and of `others`.
+    ///
+    /// # Errors
+    /// Those of `go_on`, which is asked from time to time; or the store could not be read.
+    pub fn take(
+        kv: &dyn Kv,
+        generations: &[Arc<Generation>],
+        others: &[(Labels, u64)],
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let hasher = RandomState::new();
+        let hash = |labels: &Labels| hasher.hash_one(labels.as_bytes());
+        let mut census = Census::default();
+        let mut from = 0;
+        loop {
+            let mut pass = Pass { from, to: u64::MAX, smallest: HashMap::default() };
+            for (labels, id) in others {
+                pass.add(hash(labels), *id, &mut census.groups);
+            }
+            for generation in generations {
+                let mut number = 0_u64;
+                GenerationReader::new(kv, generation).for_each_series(&mut |id, labels| {
+                    pass.add(hash(&labels), id.0, &mut census.groups);
+                    number += 1;
+                    if number.is_multiple_of(4096) { go_on() } else { Ok(()) }
+                })?;
+            }
+            census.series += pass.smallest.len() as u64;
+            let Some(next) = pass.to.checked_add(1) else { break };
+            from = next;
+        }
+        census.groups.values_mut().for_each(|ids| {
+            ids.sort_unstable();
+            ids.dedup();
+        });
+        Ok(census)
+    }
+
+    /// The ids that are not the smallest of their label set.
+    pub fn doubles(&self) -> RoaringTreemap {
+        self.groups.values().flat_map(|ids| &ids[1..]).collect()
+    }
+}
+
+/// One span of hashes.
+struct Pass {
+    from: u64,
+    to: u64,
+    smallest: HashMap<u64, u64, RandomState>,
+}
+
+impl Pass {
+    fn add(&mut self, hash: u64, id: u64, groups: &mut BTreeMap<u64, Vec<u64>>) {
+        if !(self.from..=self.to).contains(&hash) {
+            return;
+        }
+        match self.smallest.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert(id);
+            }
+            Entry::Occupied(mut entry) if *entry.get() != id => {
+                let known = entry.insert(id.min(*entry.get()));
+                let mut ids = groups.remove(&known).unwrap_or_else(|| vec![known]);
+                ids.push(id);
+                groups.insert(known.min(id), ids);
+            }
+            Entry::Occupied(_) => {}
+        }
+        if self.smallest.len() > PASS_MAX {
+            // What is left out now comes in a later pass, with all its ids.
+            self.to = self.from + (self.to - self.from) / 2;
+            let to = self.to;
+            self.smallest.retain(|hash, id| {
+                let stays = *hash <= to;
+                if !stays {
+                    groups.remove(id);
+                }
+                stays
+            });
+        }
+    }
+}

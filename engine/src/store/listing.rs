@@ -1,0 +1,130 @@
+//! Walking the index of a generation: its series records, its label pairs, one label's values.
+
+use crate::Result;
+use crate::index::merge::{Pair, PairIds, PairSource};
+use crate::model::{Labels, SeriesId};
+use crate::store::generation::{damaged, decode_labels};
+use crate::store::keys::{self, Prefix};
+use crate::store::kv::Cursor;
+
+/// So many values are passed one by one before the way is looked up.
+const NEAR: usize = 8;
+
+/// The series records of a generation, ascending by id.
+pub struct StoredSeries<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    prefix: Prefix,
+}
+
+impl<'a> StoredSeries<'a> {
+    /// The records below `prefix`.
+    pub(super) fn new(mut cursor: Box<dyn Cursor + 'a>, prefix: Prefix) -> Result<Self> {
+        cursor.seek(&prefix.series(SeriesId(0)))?;
+        Ok(StoredSeries { cursor, prefix })
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// It is damaged, or the store could not be read.
+    #[expect(clippy::should_implement_trait, reason = "reading may fail")]
+    pub fn next(&mut self) -> Result<Option<(SeriesId, Labels)>> {
+        let prefix = self.prefix;
+        let Some((key, value)) = self.cursor.entry() else { return Ok(None) };
+        let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
+            return Ok(None);
+        };
+        let labels = decode_labels(prefix, id.0, value)?;
+        self.cursor.advance()?;
+        Ok(Some((id, labels)))
+    }
+}
+
+/// The label pairs of a generation, in the order of names and values.
+pub struct StoredPairs<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    within: Vec<u8>,
+}
+
+impl<'a> StoredPairs<'a> {
+    /// The pairs whose keys begin with `within`.
+    pub(super) fn new(mut cursor: Box<dyn Cursor + 'a>, within: Vec<u8>) -> Result<Self> {
+        cursor.seek(&within)?;
+        Ok(StoredPairs { cursor, within })
+    }
+}
+
+impl PairSource for StoredPairs<'_> {
+    fn next(&mut self) -> Result<Option<Pair>> {
+        while let Some((key, postings)) = self.cursor.entry().filter(|(key, _)| key.starts_with(&self.within))
+        {
+            let (name, value) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
+            let postings = postings.to_vec();
+            self.cursor.advance()?;
+            if !value.is_empty() {
+                return Ok(Some(Pair { name, value, ids: PairIds::Encoded(postings) }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A value of a label.
+pub(super) struct Term<'c> {
+    /// Where it is.
+    pub key: &'c [u8],
+    /// The value; empty where the postings are those of the label.
+    pub value: &'c [u8],
+    /// Encoded.
+    pub postings: &'c [u8],
+}
+
+impl Term<'_> {
+    /// The value as text.
+    pub fn text(&self) -> Result<&str> {
+        std::str::from_utf8(self.value).map_err(|_| damaged(self.key, "key of postings"))
+    }
+}
+
+/// The values of one label, in order.
+pub(super) struct Terms<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    /// What their keys begin with.
+    within: Vec<u8>,
+}
+
+impl<'a> Terms<'a> {
+    /// The values whose keys begin with `within`.
+    pub fn new(cursor: Box<dyn Cursor + 'a>, within: Vec<u8>) -> Self {
+        Terms { cursor, within }
+    }
+
+    /// What the cursor stands on.
+    pub fn entry(&self) -> Option<Term<'_>> {
+        let (key, postings) = self.cursor.entry()?;
+        Some(Term { key, value: key.strip_prefix(&self.within[..])?, postings })
+    }
+
+    /// Goes to the next value.
+    pub fn advance(&mut self) -> Result<()> {
+        self.cursor.advance()
+    }
+
+    /// Stands on the first value at or after `value`.
+    pub fn seek(&mut self, value: &str) -> Result<()> {
+        let key = [&self.within, value.as_bytes()].concat();
+        self.cursor.seek(&key)
+    }
+
+    /// The same from a value that is before it; mostly it is near.
+    pub fn skip_to(&mut self, value: &str) -> Result<()> {
+        for _ in 0..NEAR {
+            self.cursor.advance()?;
+            let rest = self.cursor.entry().and_then(|(key, _)| key.strip_prefix(&self.within[..]));
+            if rest.is_none_or(|found| found >= value.as_bytes()) {
+                return Ok(());
+            }
+        }
+        self.seek(value)
+    }
+}

@@ -1,0 +1,227 @@
+//! Which names and labels have most series.
+//!
+//! The postings of head and generations are merged in the order of their pairs, one pair at
+//! a time, so that memory follows the number of generations and the length of the lists, not
+//! the number of pairs. Ids stand for series; where a label set got several, after a restart
+//! or a time of silence, all but its smallest are left out (`store/doubles.rs`).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use roaring::RoaringTreemap;
+
+use crate::head::Head;
+use crate::index::ids::IdList;
+use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
+use crate::model::{Labels, METRIC_NAME, TimeRange};
+use crate::store::doubles::Census;
+use crate::store::generation::GenerationReader;
+use crate::view::{View, indexing};
+use crate::{Error, Result};
+
+/// Pairs between two looks at whether to stop.
+const PAIRS_PER_LOOK: u64 = 1024;
+
+/// How many series there are, and which names and labels have most.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cardinality {
+    /// Series.
+    pub series: u64,
+    /// Label names.
+    pub label_names: u64,
+    /// Different pairs of a label name and a value.
+    pub label_pairs: u64,
+    /// Metric names by series, most first.
+    pub series_by_metric: Vec<(String, u64)>,
+    /// Label names by different values.
+    pub values_by_label: Vec<(String, u64)>,
+    /// Label names by bytes of their values, those of a value counted for each of its series.
+    pub bytes_by_label: Vec<(String, u64)>,
+    /// Pairs, as `name=value`, by series.
+    pub series_by_pair: Vec<(String, u64)>,
+}
+
+impl View<'_> {
+    /// How many series there are: without a range in the head, which has those with
+    /// unflushed or recent samples, with one also in every partition that it touches. Lists
+    /// are at most `top` long; `should_stop` is asked from time to time.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when `should_stop` answered true, or the store could not be read.
+    pub fn cardinality(
+        &self,
+        range: Option<TimeRange>,
+        top: usize,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Cardinality> {
+        let catalogue = self.catalogue.load_full();
+        let generations: Vec<_> =
+            range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
+        let go_on = || match should_stop() {
+            true => Err(Error::Limit("counting series took too long and was stopped".to_owned())),
+            false => Ok(()),
+        };
+        let census = match generations.is_empty() {
+            // The head has each label set once.
+            true => Census { series: self.head.series_count() as u64, ..Census::default() },
+            false => {
+                let head = self.head.all_series();
+                let head: Vec<(Labels, u64)> = head.iter().map(|s| (s.labels.clone(), s.id.0)).collect();
+                Census::take(self.kv, &generations, &head, &go_on)?
+            }
+        };
+        let doubles = census.doubles();
+        let mut sources: Vec<Box<dyn PairSource>> = vec![Box::new(HeadPairs::new(self.head))];
+        for generation in &generations {
+            sources.push(Box::new(GenerationReader::new(self.kv, generation).pairs()?));
+        }
+        let (mut merge, mut tally) = (PairMerge::new(sources)?, Tally::new(top));
+        for number in 0_u64.. {
+            if number.is_multiple_of(PAIRS_PER_LOOK) {
+                go_on()?;
+            }
+            let Some(pair) = merge.next_pair()? else { break };
+            tally.pair(pair, &doubles)?;
+        }
+        Ok(tally.finish(census.series))
+    }
+}
+
+/// Values of the head that are copied at once.
+const PAGE: usize = 1024;
+
+/// The head's pairs; its lock is taken for a page at a time.
+struct HeadPairs<'a> {
+    head: &'a Head,
+    names: std::vec::IntoIter<String>,
+    name: String,
+    /// Where the next page begins; none at the end of a name.
+    from: Option<Vec<u8>>,
+    page: VecDeque<(String, IdList)>,
+}
+
+impl<'a> HeadPairs<'a> {
+    fn new(head: &'a Head) -> Self {
+        let names = head.label_names().into_iter();
+        HeadPairs { head, names, name: String::new(), from: None, page: VecDeque::new() }
+    }
+}
+
+impl PairSource for HeadPairs<'_> {
+    fn next(&mut self) -> Result<Option<Pair>> {
+        loop {
+            if let Some((value, ids)) = self.page.pop_front() {
+                return Ok(Some(Pair { name: self.name.clone(), value, ids: PairIds::List(ids) }));
+            }
+            let from = match (self.from.take(), &mut self.names) {
+                (Some(from), _) => from,
+                (None, names) => {
+                    let Some(name) = names.next() else { return Ok(None) };
+                    self.name = name;
+                    Vec::new()
+                }
+            };
+            self.from = self.head.page(&self.name, &from, PAGE, &mut self.page);
+        }
+    }
+}
+
+/// The `top` largest of many.
+#[derive(Debug)]
+struct Largest {
+    top: usize,
+    heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
+}
+
+impl Largest {
+    fn new(top: usize) -> Self {
+        Largest { top, heap: BinaryHeap::new() }
+    }
+
+    fn push(&mut self, count: u64, name: impl FnOnce() -> String) {
+        let is_full = self.heap.len() >= self.top;
+        if is_full && self.heap.peek().is_none_or(|Reverse((least, _))| count < *least) {
+            return;
+        }
+        self.heap.push(Reverse((count, Reverse(name()))));
+        if is_full {
+            self.heap.pop();
+        }
+    }
+
+    /// Largest first, equal ones by name.
+    fn finish(self) -> Vec<(String, u64)> {
+        let sorted = self.heap.into_sorted_vec();
+        sorted.into_iter().map(|Reverse((count, Reverse(name)))| (name, count)).collect()
+    }
+}
+
+/// Pairs counted, in their order.
+struct Tally {
+    name: String,
+    values: u64,
+    bytes: u64,
+    report: Cardinality,
+    by_metric: Largest,
+    by_values: Largest,
+    by_bytes: Largest,
+    by_pair: Largest,
+}
+
+impl Tally {
+    fn new(top: usize) -> Self {
+        let list = || Largest::new(top);
+        Tally {
+            name: String::new(),
+            values: 0,
+            bytes: 0,
+            report: Cardinality::default(),
+            by_metric: list(),
+            by_values: list(),
+            by_bytes: list(),
+            by_pair: list(),
+        }
+    }
+
+    fn pair(&mut self, pair: MergedPair, doubles: &RoaringTreemap) -> Result<()> {
+        let (name, value) = (pair.name.clone(), pair.value.clone());
+        let series = pair.count(doubles)?;
+        // Series that are counted under another id, or left the head meanwhile.
+        if series == 0 {
+            return Ok(());
+        }
+        if name != self.name {
+            self.end_name();
+            self.name.clone_from(&name);
+        }
+        self.values += 1;
+        self.bytes += value.len() as u64 * series;
+        self.report.label_pairs += 1;
+        if name == METRIC_NAME {
+            self.by_metric.push(series, || value.clone());
+        }
+        self.by_pair.push(series, || format!("{name}={value}"));
+        Ok(())
+    }
+
+    fn end_name(&mut self) {
+        if self.values > 0 {
+            self.report.label_names += 1;
+            self.by_values.push(self.values, || self.name.clone());
+            self.by_bytes.push(self.bytes, || self.name.clone());
+        }
+        (self.values, self.bytes) = (0, 0);
+    }
+
+    fn finish(mut self, series: u64) -> Cardinality {
+        self.end_name();
+        Cardinality {
+            series,
+            series_by_metric: self.by_metric.finish(),
+            values_by_label: self.by_values.finish(),
+            bytes_by_label: self.by_bytes.finish(),
+            series_by_pair: self.by_pair.finish(),
+            ..self.report
+        }
+    }
+}
