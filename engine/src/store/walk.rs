@@ -115,3 +115,66 @@ impl Walk<'_> {
         self.cursor.seek(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chunk::Sealing;
+    use crate::codec::Effort;
+    use crate::model::{PartitionId, Value};
+    use crate::store::catalogue::Graveyard;
+    use crate::store::generation::{GenerationWriter, Tables};
+    use crate::store::memory::MemoryKv;
+    use proptest::prelude::*;
+
+    /// Series `id` of generation `number` has `id % 4` chunks of three samples; the value says
+    /// whose they are.
+    fn written(kv: &MemoryKv, number: u64, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
+        let prefix =
+            Prefix { class: 0, tier: 0, partition: PartitionId(number as i32 / 2), generation: number };
+        let mut tables = Tables::new(kv);
+        let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
+        let mut writer = GenerationWriter::new(&mut tables, prefix, number, sealing);
+        for id in ids {
+            writer.add_samples(SeriesId(id), &samples(number, id)).unwrap();
+        }
+        let (prefix, record) = writer.finish().unwrap();
+        tables.ingest().unwrap();
+        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+    }
+
+    fn samples(number: u64, id: u64) -> Run {
+        let mut run = Run::default();
+        for t in 0..(id % 4 * 3) as i64 {
+            run.push(t * 10, 0, &Value::Float((number * 1000 + id) as f64));
+        }
+        run
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_series_and_generations_reads_the_same(
+            asked in proptest::collection::vec((0u64..40, 0u64..120, any::<bool>()), 1..200),
+            ascending in any::<bool>(),
+        ) {
+            let kv = MemoryKv::default();
+            let generations: Vec<_> = (0..40).map(|number| written(&kv, number, (0..120).step_by(1 + number as usize % 3))).collect();
+            let mut asked = asked;
+            if ascending {
+                asked.sort_unstable_by_key(|(number, id, _)| (*id, *number));
+            }
+            let mut walks = Walks::new(&kv);
+            for (number, id, is_late) in asked {
+                let range = if is_late { TimeRange::new(25, 45) } else { TimeRange::ALL };
+                let mut run = Run::default();
+                walks.read(&generations[number as usize], SeriesId(id), range, &mut run).unwrap();
+                run.keep_inside(range);
+                let mut expected = if id % (1 + number % 3) == 0 { samples(number, id) } else { Run::default() };
+                expected.keep_inside(range);
+                prop_assert_eq!(run, expected, "series {} of generation {}", id, number);
+            }
+        }
+    }
+}

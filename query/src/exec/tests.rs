@@ -262,3 +262,4 @@ fn two_samples_within_a_millisecond_are_two() {
 }
 
 mod extensions;
+mod spans;
