@@ -158,6 +158,45 @@ fn engine(c: &mut Criterion) {
     group.finish();
 }
 
+/// Pods that live for a minute each: thirty thousand series of six samples, in the store.
+/// What a query costs here is the cost of a series, not of its samples; throughput is series.
+fn churned(c: &mut Criterion) {
+    const GENERATIONS: i64 = 30;
+    const ALIVE: usize = 1000;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = Options { durability: Durability::Off, ..Options::default() };
+    let database = Database::open_with(dir.path(), options).expect("the directory is fresh");
+    for generation in 0..GENERATIONS {
+        let mut batch = Batch::new();
+        for i in 0..ALIVE {
+            let (pod, deployment) = (format!("d-{}-{generation:x}-{i:x}", i % 97), format!("d-{}", i % 97));
+            let code = ["200", "404", "500", "503"][i % 4];
+            let pairs =
+                [("__name__", "requests_total"), ("pod", &pod), ("deployment", &deployment), ("code", code)];
+            let labels = Labels::from_pairs(pairs).expect("the names are unique");
+            for step in 0..6 {
+                let at = (generation * 60 + step * 10) * NS_PER_S;
+                batch.push(&labels, at, Value::Float((i as i64 * step) as f64));
+            }
+        }
+        database.append(&batch).expect("the batch is good");
+    }
+    database.flush().expect("the disk takes it");
+    let mut group = c.benchmark_group("query_churned");
+    group.sample_size(10);
+    for (name, query, part) in [
+        ("count", "count(count_over_time(requests_total[1m]))", 1),
+        ("sum_by_code", "sum by (code) (increase(requests_total[5m]))", 1),
+        ("topk", r#"topk(5, sum by (deployment) (sum_over_time(requests_total{code="500"}[5m])))"#, 4),
+        ("each_series", "requests_total", 1),
+    ] {
+        let request = Request::range(query, 0, GENERATIONS * 60_000, 60_000);
+        group.throughput(Throughput::Elements(GENERATIONS as u64 * ALIVE as u64 / part));
+        group.bench_function(name, |b| b.iter(|| database.execute(black_box(&request)).map(|r| r.stats)));
+    }
+    group.finish();
+}
+
 /// Windows of an hour at twice as many steps: what slides costs as much per sample and little
 /// more per step; what looks at each window anew costs twice as much.
 fn sliding(c: &mut Criterion) {
@@ -188,5 +227,5 @@ fn sliding(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, queries, engine, sliding);
+criterion_group!(benches, queries, engine, sliding, churned);
 criterion_main!(benches);

@@ -135,6 +135,12 @@ impl Head {
         Ok(series)
     }
 
+    /// The series with an id, if the head has it.
+    #[cfg(test)]
+    pub fn find_id(&self, id: u64) -> Option<Arc<HeadSeries>> {
+        self.registry.read().find_id(id).cloned()
+    }
+
     /// The series of a label set; a new one if the head has none.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
         self.find_or_admit(labels, |_| Ok(())).expect("all are admitted")
