@@ -1,6 +1,8 @@
 //! What the fuzzers check of patterns and test scripts.
 
-use barograph_engine::model::pattern::Pattern;
+use std::collections::BTreeSet;
+
+use barograph_engine::model::pattern::{Pattern, Verdict};
 use promqltest::{MemoryStorage, Script};
 
 /// A pattern and, behind the first newline, values: fast paths, literals, prefix and templates must agree with the
@@ -26,6 +28,33 @@ pub fn pattern(data: &[u8]) {
         assert_eq!(expanded.is_some(), is_match, "{text:?} on {value:?}");
         assert!(expanded.is_none_or(|all| all == value), "{text:?} on {value:?}");
         let _ = pattern.expand(value, "$1${2}$name$$");
+    }
+    walk(&pattern, values);
+}
+
+/// A walk through ascending values, skips included, finds what the match finds.
+fn walk(pattern: &Pattern, values: &str) {
+    // The walk builds its automaton only after some values.
+    let mut all: BTreeSet<String> = (0..40).map(|i| format!("\u{1}{i}")).collect();
+    for value in values.split('\n').take(8) {
+        all.extend(["", "\0", "0", "a", "\u{10ffff}"].map(|end| format!("{value}{end}")));
+        all.extend(value.char_indices().map(|(at, _)| value[..at].to_owned()));
+    }
+    let mut walk = pattern.walk();
+    let (mut target, mut is_over) = (String::new(), false);
+    for value in &all {
+        let is_match = pattern.is_match(value);
+        if is_over || *value < target {
+            assert!(!is_match, "{pattern:?}: {value:?} was skipped");
+            continue;
+        }
+        let verdict = walk.judge(value.as_bytes());
+        assert_eq!(verdict == Verdict::Match, is_match, "{pattern:?} walks to {value:?}");
+        match verdict {
+            Verdict::Match | Verdict::Other => {}
+            Verdict::Seek => walk.target().clone_into(&mut target),
+            Verdict::End => is_over = true,
+        }
     }
 }
 
