@@ -44,7 +44,10 @@ use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
 /// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
-/// itself, its entries in the registry and in the postings.
+/// itself (112), the counts and the rounding of its labels' allocation (32), its entries in
+/// the registry (20 to 30) and in the postings (20, and 70 more for each pair that no other
+/// series has). A million series of seven labels, four series to a pod, took 441 bytes of
+/// resident memory each after a start, 124 of them labels and 127 samples: so 190.
 const SERIES_BYTES: u64 = 240;
 
 /// Pages of series that are looked at for idle ones before writers get their turn.

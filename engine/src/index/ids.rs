@@ -183,7 +183,7 @@ impl Bitmap {
         }
         self.tail.push(id);
         self.last = id;
-        if self.tail.len() == TAIL {
+        if self.tail.len() >= TAIL {
             self.gather();
         }
     }
@@ -201,9 +201,18 @@ impl Bitmap {
         self.tail.clear();
     }
 
-    #[cold]
+    /// Writers that come again after a flush are defined in another order, so this is no
+    /// rare way when a log is replayed.
     fn insert_between(&mut self, id: u64) {
-        self.gather();
+        if self.tail.first().is_some_and(|first| *first <= id) {
+            if let Err(at) = self.tail.binary_search(&id) {
+                self.tail.insert(at, id);
+            }
+            if self.tail.len() >= TAIL {
+                self.gather();
+            }
+            return;
+        }
         let upper = (id >> 32) as u32;
         let at = self.halves.partition_point(|(half, _)| *half < upper);
         if self.halves.get(at).is_none_or(|(half, _)| *half != upper) {
