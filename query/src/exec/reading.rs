@@ -20,10 +20,12 @@ const BATCH_MAX: usize = 2048;
 /// Pieces of work for each core, so that all end at about the same time.
 const BATCHES_A_CORE: usize = 4;
 
-/// Series that are read before others are asked to help.
-const PROBED: usize = 32;
+/// Series that are read before it is asked whether others should help with the rest.
+const PROBED: usize = 4;
+/// The most that are read before all others: of so many the time of one is known well enough.
+const PROBED_MAX: usize = 32;
 /// Work that the others are not woken for: that alone costs tens of microseconds of CPU.
-const WORTH_WAKING: Duration = Duration::from_millis(3);
+const WORTH_WAKING: Duration = Duration::from_millis(2);
 
 /// A result, and the rank of its series.
 pub(super) type Ranked<R> = (u32, R);
@@ -86,15 +88,20 @@ where
         return Ok(vec![worker.batch]);
     }
     // The first few tell whether it is worth waking others for the rest.
-    let mut refs = refs;
-    let rest = refs.split_off(PROBED.min(refs.len()));
-    let probed = refs.len() as u32;
+    let (mut rest, mut probed) = (refs, 0);
     let started = Instant::now();
-    worker.read(refs)?;
-    let expected = started.elapsed() / probed.max(1) * u32::try_from(rest.len()).unwrap_or(u32::MAX);
-    if expected < WORTH_WAKING {
-        worker.read(rest)?;
-        return Ok(vec![worker.batch]);
+    loop {
+        let after = rest.split_off(PROBED.min(rest.len()));
+        probed += rest.len();
+        worker.read(std::mem::replace(&mut rest, after))?;
+        let each = started.elapsed() / u32::try_from(probed.max(1)).unwrap_or(u32::MAX);
+        if each * u32::try_from(rest.len()).unwrap_or(u32::MAX) >= WORTH_WAKING {
+            break;
+        }
+        if probed >= PROBED_MAX || rest.is_empty() {
+            worker.read(rest)?;
+            return Ok(vec![worker.batch]);
+        }
     }
     let pieces = BATCHES_A_CORE * rayon::current_num_threads();
     let length = rest.len().div_ceil(pieces).clamp(1, BATCH_MAX);
