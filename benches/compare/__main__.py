@@ -27,7 +27,7 @@ import report
 import servers
 import sets
 
-# Samples of cpu, of hist and of each recording; series of churn.
+# Samples of cpu, of hist and of each recording; series of churn and of active.
 SIZES = {"tiny": (400_000, 60_000, 60_000, 20_000), "quick": (1_008_000, 1_000_000, 1_000_000, 100_000),
          "middle": (4_032_000, 3_000_000, 4_000_000, 300_000), "full": (40_320_000, 6_000_000, 4_000_000, 1_000_000)}
 
@@ -41,7 +41,7 @@ def arguments():
     parser.add_argument("--barograph", default=os.environ.get("BAROGRAPH"), help="the server's binary (or $BAROGRAPH)")
     parser.add_argument("--size", choices=SIZES, default="quick")
     parser.add_argument("--samples", type=int, help="samples of the cpu set, in place of the size's")
-    parser.add_argument("--sets", default="cpu,hist,churn,year", help="made-up sets: %(default)s")
+    parser.add_argument("--sets", default="cpu,hist,churn,year", help="made-up sets: %(default)s; active too")
     parser.add_argument("--recordings", metavar="DIR", help="a folder of recorded CSV; each folder in it is a set")
     parser.add_argument("--peers", default="victoria-metrics,prometheus,influxdb", help="%(default)s; or none")
     parser.add_argument("--program", action="append", default=[], metavar="PEER=PATH", help="a peer's program in place of Debian's")
@@ -75,7 +75,7 @@ def install(peers):
 def chosen_sets(options):
     cpu, hist, recorded, series = SIZES[options.size]
     made = {"cpu": lambda: sets.Cpu(options.samples or cpu), "hist": lambda: sets.Hist(hist),
-            "churn": lambda: sets.Churn(series), "year": sets.Year}
+            "churn": lambda: sets.Churn(series), "active": lambda: sets.Active(series), "year": sets.Year}
     names = [name for name in options.sets.split(",") if name and name != "none"]
     unknown = [name for name in names if name not in made]
     if unknown:
@@ -117,7 +117,7 @@ def measure_set(data, programs, options):
     protocols = sorted({servers.KINDS[title].protocol for title in programs})
     files, facts = bodies.prepare(data, protocols, options.work, say)
     vars(data).update(facts)
-    data.kill_samples = data.samples if data.name == "churn" else 0
+    data.kill_samples = data.samples if data.name in ("churn", "active") else 0
     results = []
     for title, program in programs.items():
         kind = servers.KINDS[title]

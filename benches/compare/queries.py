@@ -52,14 +52,14 @@ class Questions:
 def of(data):
     """[(name, variants)] for the data set; `data.probe` is the query that stands for a first answer."""
     questions = Questions(data)
-    {"cpu": cpu, "churn": churn, "hist": hist, "year": year}.get(data.name, recording)(questions)
+    {"cpu": cpu, "churn": churn, "active": churn, "hist": hist, "year": year}.get(data.name, recording)(questions)
     return questions.all
 
 
 def probe(data):
     """A cheap query with an answer for the data's last moment."""
     one = {"cpu": 'cpu_usage_user{hostname="host_1"}', "churn": 'http_requests_total{deployment="d-1",code="200"}',
-           "year": 'temperature{sensor="s-1"}', "hist": 'http_request_duration_seconds_count{service="s-1"}'}
+           "active": 'http_requests_total{deployment="d-1",code="200"}', "year": 'temperature{sensor="s-1"}', "hist": 'http_request_duration_seconds_count{service="s-1"}'}
     return f"count(last_over_time({one.get(data.name, data.metrics[0])}[3h]))"
 
 

@@ -79,16 +79,20 @@ class Churn(Set):
 
     def generate(self):
         chance, groups = random.Random(20260102), []
+        for deployment, generation, pod in self.pods():
+            namespace = deployment % 50
+            name = f"d-{deployment}-{chance.getrandbits(32):08x}-{generation:x}"
+            for code in self.CODES:
+                tags = [("namespace", f"ns-{namespace}"), ("deployment", f"d-{deployment}"), ("pod", name),
+                        ("code", code), ("job", "kubernetes-pods"), ("cluster", "c-1")]
+                groups.append(Group("http_requests_total", tags, ["value"], pod % self.lanes))
+        return groups, self.rows(chance)
+
+    def pods(self):
+        """Deployment, generation and number of each pod, in the order of its series."""
         for generation in range(self.generations):
             for pod in range(self.ALIVE // len(self.CODES)):
-                deployment = pod % 1000
-                namespace = deployment % 50
-                name = f"d-{deployment}-{chance.getrandbits(32):08x}-{generation:x}"
-                for code in self.CODES:
-                    tags = [("namespace", f"ns-{namespace}"), ("deployment", f"d-{deployment}"), ("pod", name),
-                            ("code", code), ("job", "kubernetes-pods"), ("cluster", "c-1")]
-                    groups.append(Group("http_requests_total", tags, ["value"], pod % self.lanes))
-        return groups, self.rows(chance)
+                yield pod % 1000, generation, pod
 
     def rows(self, chance):
         for generation in range(self.generations):
@@ -99,6 +103,28 @@ class Churn(Set):
                 for i in range(self.ALIVE):
                     yield first + i, at, [f"{totals[i]}i"]
                     totals[i] += chance.randrange(40)
+
+
+class Active(Churn):
+    """Pods that stay: all series have a sample every 10 s, six times."""
+
+    def __init__(self, series):
+        self.name, self.generations, self.series = "active", 1, series - series % len(self.CODES)
+        self.key = f"active-{self.series}"
+
+    def describe(self):
+        return f"{self.series} series, all of them alive, six samples each"
+
+    def pods(self):
+        return ((pod % 1000, pod // 2500, pod) for pod in range(self.series // len(self.CODES)))
+
+    def rows(self, chance):
+        totals = [chance.randrange(10_000, 100_000) for _ in range(self.series)]
+        for step in range(6):
+            at = (START_S + step * 10) * SECOND
+            for i in range(self.series):
+                yield i, at, [f"{totals[i]}i"]
+                totals[i] += chance.randrange(40)
 
 
 class Hist(Set):
