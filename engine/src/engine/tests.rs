@@ -2,9 +2,8 @@
 //! compared with ordered maps after each step, with crashes and failing stores between.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,74 +13,21 @@ use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
 use crate::head::Event;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
-use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
+use faulty::FaultyKv;
+
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
 mod cardinality;
+mod crowd;
+mod faulty;
 mod limits;
 mod notes;
 mod remote;
 
 const SECOND: i64 = 1_000_000_000;
 const YEAR_2024: i64 = 1_704_067_200 * SECOND;
-
-/// A store that refuses after a countdown, as a full disk would.
-struct FaultyKv {
-    inner: Arc<MemoryKv>,
-    calls_left: AtomicI64,
-}
-
-impl FaultyKv {
-    fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
-        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX) })
-    }
-
-    fn step(&self) -> Result<()> {
-        if self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0 {
-            return Ok(());
-        }
-        Err(Error::DiskFull { path: "test".into() })
-    }
-}
-
-impl Kv for FaultyKv {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.inner.get(family, key)
-    }
-
-    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
-        self.inner.cursor(family)
-    }
-
-    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
-        self.step()?;
-        self.inner.table(family)
-    }
-
-    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
-        self.step()?;
-        self.inner.ingest(family, tables)
-    }
-
-    fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.step()?;
-        self.inner.commit(changes)
-    }
-
-    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
-        self.step()?;
-        self.inner.remove_range(family, start, end)
-    }
-
-    fn checkpoint(&self, dir: &Path) -> Result<()> {
-        self.inner.checkpoint(dir)
-    }
-
-    fn stats(&self) -> KvStats {
-        self.inner.stats()
-    }
-}
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -702,56 +648,4 @@ fn lines_are_stored_and_bad_ones_are_told() {
     assert_eq!(view.read(&found[1], TimeRange::ALL).unwrap().values, [0.5, 0.75]);
     let events = view.events(&[], TimeRange::ALL, 10).unwrap();
     assert_eq!((events[0].text.as_str(), events[0].labels.metric_name()), ("v1.2", Some("deploy_text")));
-}
-
-/// A small database, flushed as its background thread would: samples of `count` series from number `first` on.
-fn append_crowd(engine: &Engine, first: usize, count: usize, at: i64) -> Result<()> {
-    let mut batch = Batch::new();
-    for i in first..first + count {
-        let name = format!("pod-{i:06}");
-        let labels = Labels::from_pairs([("__name__", "up"), ("pod", name.as_str())]).unwrap();
-        batch.push(&labels, YEAR_2024 + at * SECOND, Value::Float(1.0));
-    }
-    engine.append(&batch)?;
-    if engine.parts.is_flush_due() {
-        engine.flush()?;
-    }
-    Ok(())
-}
-
-fn small_engine(dir: &Path) -> Engine {
-    let options =
-        Options { memory_bytes: 16 << 20, flush_interval: Duration::from_secs(86_400), ..options() };
-    let clock = Arc::new(ManualClock::new(i64::MAX));
-    Engine::open_over(dir, Arc::new(MemoryKv::default()), options, clock).unwrap()
-}
-
-#[test]
-fn series_that_come_and_go_leave_before_new_ones_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = small_engine(dir.path());
-    for wave in 0..60 {
-        append_crowd(&engine, wave * 1000, 1000, wave as i64).unwrap();
-    }
-    let stats = engine.stats();
-    assert_eq!((stats.series_created, stats.refused), (60_000, 0));
-    assert!((2..=30).contains(&stats.flushes), "{} flushes", stats.flushes);
-    assert!(stats.head_series_bytes < engine.options().series_bytes_max(), "{stats:?}");
-}
-
-#[test]
-fn a_crowd_that_stays_is_not_flushed_again_and_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = small_engine(dir.path());
-    let count =
-        (0..).take_while(|_| engine.stats().head_series_bytes < engine.options().series_bytes_crowded());
-    let waves = count.map(|wave| append_crowd(&engine, wave * 500, 500, 0).unwrap()).count();
-    let flushes = engine.stats().flushes;
-    for round in 1..20 {
-        append_crowd(&engine, 0, waves * 500, round).unwrap();
-    }
-    // One more where the samples themselves fill their share; one for each of the rounds would be the fault.
-    let more = engine.stats().flushes - flushes.max(1);
-    assert!(more <= 1, "{more} flushes more");
-    assert_eq!(engine.stats().head_series as usize, waves * 500);
 }

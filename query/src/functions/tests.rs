@@ -1,3 +1,5 @@
+//! The table of functions as a whole.
+
 use std::collections::HashSet;
 
 use super::*;

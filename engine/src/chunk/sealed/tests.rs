@@ -1,3 +1,5 @@
+//! Chunks on the way to bytes and back, whole, damaged and hostile.
+
 use proptest::prelude::*;
 
 use super::*;

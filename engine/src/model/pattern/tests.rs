@@ -1,3 +1,5 @@
+//! Patterns against RE2's rules, the `regex` crate, and themselves by other ways.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Trees, errors and their places.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is printed parses to the same tree.
+
 use proptest::prelude::*;
 
 use super::*;

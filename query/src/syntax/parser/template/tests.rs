@@ -1,3 +1,5 @@
+//! `WITH` templates: what they expand to, and what they are refused for.
+
 use crate::syntax::ast::ExprKind;
 use crate::syntax::span::Span;
 use crate::syntax::{parse, print};

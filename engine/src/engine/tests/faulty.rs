@@ -1,0 +1,66 @@
+//! A store whose calls fail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::store::memory::MemoryKv;
+use crate::{Error, Result};
+
+/// A store that refuses after a countdown, as a full disk would.
+pub(super) struct FaultyKv {
+    inner: Arc<MemoryKv>,
+    pub(super) calls_left: AtomicI64,
+}
+
+impl FaultyKv {
+    pub(super) fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
+        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX) })
+    }
+
+    fn step(&self) -> Result<()> {
+        if self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        Err(Error::DiskFull { path: "test".into() })
+    }
+}
+
+impl Kv for FaultyKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.inner.get(family, key)
+    }
+
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.inner.cursor(family)
+    }
+
+    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        self.step()?;
+        self.inner.table(family)
+    }
+
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
+        self.step()?;
+        self.inner.ingest(family, tables)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        self.step()?;
+        self.inner.commit(changes)
+    }
+
+    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+        self.step()?;
+        self.inner.remove_range(family, start, end)
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<()> {
+        self.inner.checkpoint(dir)
+    }
+
+    fn stats(&self) -> KvStats {
+        self.inner.stats()
+    }
+}
