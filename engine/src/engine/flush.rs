@@ -20,7 +20,7 @@ use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, Frozen, HeadSeries};
-use crate::index::ids::IdList;
+use crate::index::ids::bitmap;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -69,7 +69,7 @@ type Work = BTreeMap<PartitionId, PartitionWork>;
 #[derive(Default)]
 struct PartitionWork {
     /// Indexes into the list of frozen series, ascending by id.
-    series: Vec<u32>,
+    series: Vec<usize>,
     events: Vec<Event>,
 }
 
@@ -77,8 +77,7 @@ struct PartitionWork {
 struct Written {
     prefix: Prefix,
     record: GenerationRecord,
-    /// Series that it has a record of.
-    indexed: IdList,
+    indexed: Vec<u64>,
 }
 
 impl Parts {
@@ -168,7 +167,7 @@ impl Parts {
     fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Frozen>)]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
-        for (index, (_, unflushed)) in (0u32..).zip(frozen) {
+        for (index, (_, unflushed)) in frozen.iter().enumerate() {
             unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
             });
@@ -223,12 +222,12 @@ impl Parts {
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
-        let (mut indexed, mut run) = (IdList::default(), Run::default());
+        let (mut indexed, mut run) = (Vec::new(), Run::default());
         for &index in &work.series {
-            let (series, unflushed) = &frozen[index as usize];
+            let (series, unflushed) = &frozen[index];
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
-                indexed.insert(series.id.0);
+                indexed.push(series.id.0);
             }
             unflushed.read_into(span, &mut run);
             writer.add_samples(series.id, &run)?;
@@ -268,7 +267,7 @@ impl Parts {
         self.commit_catalogue(&current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
-            *structure.indexed.entry(w.prefix.partition).or_default() |= w.indexed.to_bitmap();
+            *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
         }
         Ok(true)
     }
