@@ -52,9 +52,10 @@ impl Parts {
             self.check_merged(&output)?;
             self.swap_in(partition, inputs, output)
         });
+        self.structure.lock().merging = None;
         match merged {
-            Ok(()) => {
-                count(&self.counters.merges, 1);
+            Ok(is_in) => {
+                count(&self.counters.merges, u64::from(is_in));
                 count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
                 self.bury()
             }
@@ -66,6 +67,8 @@ impl Parts {
     }
 
     fn merge_inputs(&self, partition: PartitionId) -> Result<Inputs> {
+        // Announced before the inputs are chosen: what a flush adds from here on is told.
+        self.structure.lock().merging = Some((partition, RoaringTreemap::new()));
         let catalogue = self.catalogue.load_full();
         let generations = generations_of(&catalogue.generations, partition).to_vec();
         let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
@@ -166,8 +169,16 @@ impl Parts {
         })
     }
 
-    fn swap_in(&self, partition: PartitionId, inputs: Inputs, output: Output) -> Result<()> {
+    /// Puts the output in place of the inputs. False if it may not be: a flush wrote samples of a series that has
+    /// none in the inputs any more and whose record the output therefore lacks; it is merged anew then.
+    fn swap_in(&self, partition: PartitionId, inputs: Inputs, output: Output) -> Result<bool> {
         let mut structure = self.structure.lock();
+        let counted_on = structure.merging.take().map(|(_, ids)| ids).unwrap_or_default();
+        if !counted_on.is_disjoint(&output.emptied) {
+            drop(structure);
+            self.remove_ranges([output.prefix])?;
+            return Ok(false);
+        }
         let current = self.catalogue.load_full();
         let mut next = (*current).clone();
         next.generations.retain(|g| !inputs.generations.iter().any(|i| i.prefix == g.prefix));
@@ -186,7 +197,7 @@ impl Parts {
         }
         drop(structure);
         inputs.generations.iter().for_each(|g| g.retire());
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -229,4 +240,49 @@ fn fingerprint(id: u64, run: &Run) -> u64 {
         hasher.update(&start.to_le_bytes());
     }
     (u64::from(hasher.finalize()) << 32 | run.len() as u64) ^ id.rotate_left(17)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Labels, Matcher, PartitionId, TimeRange, Value};
+    use crate::{Batch, Engine, Options};
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn append(engine: &Engine, job: &str, at: i64) {
+        let mut batch = Batch::new();
+        let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]).expect("names differ");
+        batch.push(&labels, at, Value::Float(1.0));
+        engine.append(&batch).expect("append");
+    }
+
+    fn times(engine: &Engine, job: &str) -> Vec<i64> {
+        let view = engine.view();
+        let found = view.select(&[Matcher::equal("job", job)], TimeRange::ALL, 10).expect("memory answers");
+        found.iter().flat_map(|s| view.read(s, TimeRange::ALL).expect("memory answers").timestamps).collect()
+    }
+
+    #[test]
+    fn a_flush_during_a_merge_that_empties_a_series_keeps_what_it_wrote() {
+        let engine = Engine::in_memory(Options { background: false, ..Options::default() });
+        let engine = engine.expect("the options are good");
+        append(&engine, "a", SECOND);
+        append(&engine, "b", SECOND);
+        engine.flush().expect("flush");
+        engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
+
+        let (parts, partition) =
+            (&engine.parts, PartitionId::of(SECOND, engine.parts.cutting().partition_width_ns));
+        let inputs = parts.merge_inputs(partition).expect("inputs");
+        let output = parts.write_merged(partition, &inputs).expect("merged");
+        // Its series record is in a generation that is being merged, where no sample of it is left.
+        append(&engine, "a", 2 * SECOND);
+        engine.flush().expect("flush");
+        assert!(!parts.swap_in(partition, inputs, output).expect("swap"), "it lacks the record");
+        assert_eq!(times(&engine, "a"), [2 * SECOND]);
+        assert!(engine.verify().expect("verify").is_clean());
+
+        engine.compact().expect("merge");
+        assert_eq!((times(&engine, "a"), times(&engine, "b")), (vec![2 * SECOND], vec![SECOND]));
+    }
 }

@@ -194,7 +194,11 @@ impl Parts {
         for (&partition, part) in work {
             written.push(self.write_partition(&mut tables, epoch, partition, frozen, part)?);
         }
-        let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions));
+        let ids_in = |partition| {
+            let series: &[usize] = work.get(&partition).map_or(&[], |part| &part.series);
+            series.iter().map(|&index| frozen[index].0.id.0)
+        };
+        let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
         if !matches!(published, Ok(true)) {
             self.remove_ranges(written.iter().map(|w| w.prefix))?;
         }
@@ -245,12 +249,14 @@ impl Parts {
         Prefix { class: 0, tier: 0, partition, generation }
     }
 
-    /// Step 3; false if a partition's index changed since `versions` was taken.
-    fn publish(
+    /// Step 3; false if a partition's index changed since `versions` was taken. `ids_in` tells the series that have
+    /// samples in a partition.
+    fn publish<I: Iterator<Item = u64>>(
         &self,
         epoch: Epoch,
         written: &[Written],
         versions: &HashMap<PartitionId, u64>,
+        ids_in: impl Fn(PartitionId) -> I,
     ) -> Result<bool> {
         let mut structure = self.structure.lock();
         if versions.iter().any(|(p, v)| structure.versions.get(p).copied().unwrap_or(0) != *v) {
@@ -268,6 +274,9 @@ impl Parts {
         notes.settle();
         for w in written {
             *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
+        }
+        if let Some((partition, counted_on)) = &mut structure.merging {
+            counted_on.extend(ids_in(*partition));
         }
         Ok(true)
     }

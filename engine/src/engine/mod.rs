@@ -66,7 +66,7 @@ use crate::{Error, Result};
 /// An open database. Dropping it closes it without a flush: nothing acknowledged is lost,
 /// the next start replays the WAL.
 pub struct Engine {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
     workers: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
@@ -137,6 +137,9 @@ pub(crate) struct Structure {
     /// Counts the merges and removals of each partition, so that a flush notices that
     /// `indexed` changed under it.
     pub(crate) versions: HashMap<PartitionId, u64>,
+    /// The partition that is being merged, and the series that flushes have put samples of
+    /// into it meanwhile, counting on records that the merge may be about to leave out.
+    pub(crate) merging: Option<(PartitionId, RoaringTreemap)>,
 }
 
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! Verifying: reads everything that is stored and compares it with the catalogue.
 
+use std::collections::BTreeMap;
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use roaring::RoaringTreemap;
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{Ids, PostingsSource, encoding};
+use crate::model::PartitionId;
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Family, Kv};
@@ -91,13 +93,32 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
     if let Err(e) = notes::load(kv, |_| ()) {
         report.problems.push(e.to_string());
     }
+    let mut partitions: BTreeMap<PartitionId, Found> = BTreeMap::new();
     for generation in &catalogue.generations {
         report.generations += 1;
-        verify_chunks(kv, generation, &mut report);
-        verify_index(kv, generation, &mut report);
+        let found = partitions.entry(generation.prefix.partition).or_default();
+        verify_chunks(kv, generation, found, &mut report);
+        verify_index(kv, generation, found, &mut report);
         verify_events(kv, generation, &mut report);
     }
+    for (partition, found) in partitions {
+        let lost = found.with_chunks - found.with_record;
+        if let Some(first) = lost.min() {
+            report.problems.push(format!(
+                "partition {}: {} series have chunks and no series record, so no query finds them; the first is {first}",
+                partition.0,
+                lost.len()
+            ));
+        }
+    }
     Ok(report)
+}
+
+/// The series of a partition: a generation may leave the record of a series to another one.
+#[derive(Default)]
+struct Found {
+    with_chunks: RoaringTreemap,
+    with_record: RoaringTreemap,
 }
 
 fn place_of(family: Family, generation: &Generation) -> String {
@@ -105,7 +126,7 @@ fn place_of(family: Family, generation: &Generation) -> String {
     format!("{}, partition {}, generation {}", family.name(), prefix.partition.0, prefix.generation)
 }
 
-fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report: &mut VerifyReport) {
     let place = place_of(Family::Chunks, generation);
     let prefix = generation.prefix.encode();
     let (mut chunks, mut samples, mut crc_sum) = (0u64, 0u64, 0u64);
@@ -117,6 +138,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport
             break;
         }
         chunks += 1;
+        found.with_chunks.extend(keys::decode_chunk(key).map(|(id, _)| id.0));
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
         let mut run = Run::default();
         match run.extend_from_chunk(key, value, i64::MIN, &mut scratch) {
@@ -136,7 +158,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport
 }
 
 /// Every series record is readable, and its labels' postings name it.
-fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report: &mut VerifyReport) {
     let place = place_of(Family::Index, generation);
     let reader = GenerationReader::new(kv, generation);
     let mut ids = RoaringTreemap::new();
@@ -151,6 +173,7 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport)
     }
     report.compare(&place, "series records", ids.len(), generation.record.series);
     report.series += ids.len();
+    found.with_record |= &ids;
     match count_postings(kv, generation, &ids) {
         Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
         Err(e) => report.problems.push(format!("{place}: {e}")),
