@@ -20,7 +20,7 @@ use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::{Epoch, Event, Frozen, HeadSeries};
-use crate::index::ids::bitmap;
+use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
@@ -69,7 +69,7 @@ type Work = BTreeMap<PartitionId, PartitionWork>;
 #[derive(Default)]
 struct PartitionWork {
     /// Indexes into the list of frozen series, ascending by id.
-    series: Vec<usize>,
+    series: Vec<u32>,
     events: Vec<Event>,
 }
 
@@ -77,7 +77,8 @@ struct PartitionWork {
 struct Written {
     prefix: Prefix,
     record: GenerationRecord,
-    indexed: Vec<u64>,
+    /// Series that it has a record of.
+    indexed: IdList,
 }
 
 impl Parts {
@@ -167,7 +168,7 @@ impl Parts {
     fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Frozen>)]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
-        for (index, (_, unflushed)) in frozen.iter().enumerate() {
+        for (index, (_, unflushed)) in (0u32..).zip(frozen) {
             unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
             });
@@ -195,8 +196,8 @@ impl Parts {
             written.push(self.write_partition(&mut tables, epoch, partition, frozen, part)?);
         }
         let ids_in = |partition| {
-            let series: &[usize] = work.get(&partition).map_or(&[], |part| &part.series);
-            series.iter().map(|&index| frozen[index].0.id.0)
+            let series: &[u32] = work.get(&partition).map_or(&[], |part| &part.series);
+            series.iter().map(|&index| frozen[index as usize].0.id.0)
         };
         let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
         if !matches!(published, Ok(true)) {
@@ -226,12 +227,12 @@ impl Parts {
         let prefix = self.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
-        let (mut indexed, mut run) = (Vec::new(), Run::default());
+        let (mut indexed, mut run) = (IdList::default(), Run::default());
         for &index in &work.series {
-            let (series, unflushed) = &frozen[index];
+            let (series, unflushed) = &frozen[index as usize];
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
-                indexed.push(series.id.0);
+                indexed.insert(series.id.0);
             }
             unflushed.read_into(span, &mut run);
             writer.add_samples(series.id, &run)?;
@@ -273,7 +274,7 @@ impl Parts {
         self.commit_catalogue(&current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
-            *structure.indexed.entry(w.prefix.partition).or_default() |= bitmap(&w.indexed);
+            *structure.indexed.entry(w.prefix.partition).or_default() |= w.indexed.to_bitmap();
         }
         if let Some((partition, counted_on)) = &mut structure.merging {
             counted_on.extend(ids_in(*partition));
