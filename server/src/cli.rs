@@ -303,7 +303,7 @@ fn flag(setting: &'static Setting) -> Arg {
     if setting.is_switch() {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL")
     } else {
-        arg.value_name(setting.placeholder).allow_hyphen_values(true)
+        arg.value_name(setting.value_name).allow_hyphen_values(true)
     }
 }
 

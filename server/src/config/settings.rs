@@ -15,7 +15,7 @@ pub struct Setting {
     /// The key in the file.
     pub key: &'static str,
     /// What stands for the value in `--help`; empty for a switch.
-    pub placeholder: &'static str,
+    pub value_name: &'static str,
     /// The value when nobody says anything; empty means unset.
     pub default: &'static str,
     /// The heading in `--help`.
@@ -41,7 +41,7 @@ impl Setting {
 
     /// Whether the flag may stand alone.
     pub fn is_switch(&self) -> bool {
-        self.placeholder.is_empty()
+        self.value_name.is_empty()
     }
 }
 
@@ -69,11 +69,11 @@ fn usize_of(text: &str, min: u64, max: u64) -> Result<usize, ValueError> {
 }
 
 macro_rules! setting {
-    ($key:literal $placeholder:literal = $default:literal, $group:ident, $reloadable:literal,
+    ($key:literal $value_name:literal = $default:literal, $group:ident, $reloadable:literal,
      $doc:literal, |$config:ident, $text:ident| $set:expr) => {
         Setting {
             key: $key,
-            placeholder: $placeholder,
+            value_name: $value_name,
             default: $default,
             group: $group,
             reloadable: $reloadable,
