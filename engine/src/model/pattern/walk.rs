@@ -20,6 +20,7 @@ use regex_automata::{Anchored, MatchKind};
 
 use super::syntax::NESTING_MAX;
 use super::{AUTOMATON_BYTES_MAX, Pattern};
+use crate::model::labels::common_prefix;
 
 /// The cache of states, bytes.
 const CACHE_BYTES: usize = 2 << 20;
@@ -155,7 +156,7 @@ impl<'p> States<'p> {
     }
 
     fn try_judge(&mut self, value: &[u8], target: &mut String) -> Result<Verdict, Lost> {
-        let shared = common(&self.text, value);
+        let shared = common_prefix(&self.text, value);
         self.text.truncate(shared);
         self.path.truncate(shared + 1);
         while self.text.len() < value.len() {
@@ -245,21 +246,6 @@ impl<'p> States<'p> {
 
 /// The cache was thrown away, or has been too often.
 struct Lost;
-
-/// How many bytes two texts begin with in common.
-fn common(a: &[u8], b: &[u8]) -> usize {
-    let words = a.chunks_exact(8).zip(b.chunks_exact(8));
-    let mut shared = 0;
-    for (a, b) in words {
-        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
-        let differing = word(a) ^ word(b);
-        if differing != 0 {
-            return shared + differing.trailing_zeros() as usize / 8;
-        }
-        shared += 8;
-    }
-    shared + a[shared..].iter().zip(&b[shared..]).take_while(|(a, b)| a == b).count()
-}
 
 fn build(translated: &str) -> Option<DFA> {
     DFA::builder()
