@@ -1,9 +1,10 @@
 //! Label sets that have several ids.
 //!
 //! A series gets a new id when it comes back after a restart or after a time of silence, so
-//! ids alone would take it for two. Every series record is read and its labels hashed; to
-//! bound the memory of that, a pass looks at a span of hashes, and there are as many passes
-//! as needed.
+//! ids alone would take it for two. Every series record is read and its labels hashed, twice,
+//! each time under a random key of its own: that any two of ten million label sets meet in all
+//! 128 bits has a chance of 2^-82. To bound the memory of that, a pass looks at a span of
+//! hashes, and there are as many passes as needed.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,10 @@ use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 
 /// Label sets that one pass tells apart: some 64 MiB.
-const PASS_MAX: usize = if cfg!(test) { 50 } else { 2_000_000 };
+const PASS_MAX: usize = if cfg!(test) { 50 } else { 1_500_000 };
+
+/// Two hashes of a label set; passes go by the first.
+type Hashes = (u64, u64);
 
 /// Label sets and their ids.
 #[derive(Debug, Default)]
@@ -41,8 +45,11 @@ impl Census {
         others: &[(Labels, u64)],
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
-        let hasher = RandomState::new();
-        let hash = |labels: &Labels| hasher.hash_one(labels.as_bytes());
+        let hashers = [RandomState::new(), RandomState::new()];
+        let hash = |labels: &Labels| {
+            let [first, second] = hashers.each_ref().map(|hasher| hasher.hash_one(labels.as_bytes()));
+            (first, second)
+        };
         let mut census = Census::default();
         let mut from = 0;
         loop {
@@ -79,12 +86,12 @@ impl Census {
 struct Pass {
     from: u64,
     to: u64,
-    smallest: HashMap<u64, u64, RandomState>,
+    smallest: HashMap<Hashes, u64, RandomState>,
 }
 
 impl Pass {
-    fn add(&mut self, hash: u64, id: u64, groups: &mut BTreeMap<u64, Vec<u64>>) {
-        if !(self.from..=self.to).contains(&hash) {
+    fn add(&mut self, hash: Hashes, id: u64, groups: &mut BTreeMap<u64, Vec<u64>>) {
+        if !(self.from..=self.to).contains(&hash.0) {
             return;
         }
         match self.smallest.entry(hash) {
@@ -103,8 +110,8 @@ impl Pass {
             // What is left out now comes in a later pass, with all its ids.
             self.to = self.from + (self.to - self.from) / 2;
             let to = self.to;
-            self.smallest.retain(|hash, id| {
-                let stays = *hash <= to;
+            self.smallest.retain(|(first, _), id| {
+                let stays = *first <= to;
                 if !stays {
                     groups.remove(id);
                 }
