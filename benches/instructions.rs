@@ -284,25 +284,28 @@ fn append_lines() -> (usize, &'static str) {
     (20 * HOSTS * FIELDS, "sample")
 }
 
-/// Samples whose labels are already labels: what an embedder appends.
-fn append_batch() -> (usize, &'static str) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let engine = engine(&dir);
-    let labels: Vec<Labels> = (0..HOSTS * FIELDS)
+/// The labels of the series that [`bodies`] name.
+fn label_sets() -> Vec<Labels> {
+    (0..HOSTS * FIELDS)
         .map(|i| {
             let own = tags(i / FIELDS);
             let name = format!("cpu_f{}", i % FIELDS);
             let pairs = own.iter().map(|(name, value)| (*name, value.as_str()));
             Labels::from_pairs(pairs.chain([("__name__", name.as_str())])).expect("the names are unique")
         })
-        .collect();
-    let mut walks: Vec<_> = (0..labels.len()).map(|i| walk(i as u64 + 1)).collect();
+        .collect()
+}
+
+/// Appends batches of one sample a series; `push` adds a sample of the series with an index.
+fn append(engine: &Engine, push: impl Fn(&mut Batch, usize, i64, Value)) -> (usize, &'static str) {
+    let series = HOSTS * FIELDS;
+    let mut walks: Vec<_> = (0..series).map(|i| walk(i as u64 + 1)).collect();
     let batches: Vec<Batch> = (0..21)
         .map(|step| {
             let mut batch = Batch::new();
-            for (labels, walk) in labels.iter().zip(&mut walks) {
+            for (i, walk) in walks.iter_mut().enumerate() {
                 let value = walk.next().unwrap_or_default();
-                batch.push(labels, START + step * 10 * SECOND, Value::Float(value.trunc()));
+                push(&mut batch, i, START + step * 10 * SECOND, Value::Float(value.trunc()));
             }
             batch
         })
@@ -313,37 +316,23 @@ fn append_batch() -> (usize, &'static str) {
             engine.append(batch).expect("append");
         }
     });
-    (20 * labels.len(), "sample")
+    (20 * series, "sample")
+}
+
+/// Samples whose labels are already labels.
+fn append_batch() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let labels = label_sets();
+    append(&engine(&dir), |batch, i, at, value| batch.push(&labels[i], at, value))
 }
 
 /// The same by handles: no label set is looked up.
 fn append_handles() -> (usize, &'static str) {
     let dir = tempfile::tempdir().expect("a folder");
     let engine = engine(&dir);
-    let handles: Vec<SeriesHandle> = (0..HOSTS * FIELDS)
-        .map(|i| {
-            let labels = Labels::from_pairs([("__name__", "cpu"), ("i", i.to_string().as_str())]);
-            engine.handle(&labels.expect("the names are unique")).expect("a new series")
-        })
-        .collect();
-    let mut walks: Vec<_> = (0..handles.len()).map(|i| walk(i as u64 + 1)).collect();
-    let batches: Vec<Batch> = (0..21)
-        .map(|step| {
-            let mut batch = Batch::new();
-            for (handle, walk) in handles.iter().zip(&mut walks) {
-                let value = walk.next().unwrap_or_default();
-                batch.push_to(handle, START + step * 10 * SECOND, Value::Float(value.trunc()));
-            }
-            batch
-        })
-        .collect();
-    engine.append(&batches[0]).expect("append");
-    counted(&mut || {
-        for batch in &batches[1..] {
-            engine.append(batch).expect("append");
-        }
-    });
-    (20 * handles.len(), "sample")
+    let handle = |labels| engine.handle(labels).expect("a new series");
+    let handles: Vec<SeriesHandle> = label_sets().iter().map(handle).collect();
+    append(&engine, |batch, i, at, value| batch.push_to(&handles[i], at, value))
 }
 
 fn append_new_series() -> (usize, &'static str) {
