@@ -43,6 +43,10 @@ impl Bits {
     }
 
     /// Appends the low `width` bits of `value`.
+    ///
+    /// Prometheus writes whole bytes first and opens the byte behind each of them: a stream
+    /// that ends with a whole byte at a boundary is followed by one of zeros, which holds
+    /// nothing. Ours has it too, so that chunks of the same samples are the same bytes.
     pub fn push(&mut self, value: u64, width: u32) {
         let mut left = width;
         while left > 0 {
@@ -57,6 +61,10 @@ impl Bits {
             if let Some(last) = self.bytes.last_mut() {
                 *last |= (piece as u8) << self.free;
             }
+        }
+        if self.free == 0 && width > 0 && width.is_multiple_of(8) {
+            self.bytes.push(0);
+            self.free = 8;
         }
     }
 
@@ -178,6 +186,22 @@ mod tests {
         bits.push(0x1_ff00, 17);
         bits.push(1, 1);
         assert_eq!(bits.into_bytes(), [0xff, 0b1011_1111, 0b1111_0000, 0b0000_1000]);
+    }
+
+    #[test]
+    fn a_whole_byte_at_a_boundary_opens_the_next() {
+        let bytes = |widths: &[u32]| {
+            let mut bits = Bits::default();
+            widths.iter().for_each(|&width| bits.push(u64::MAX, width));
+            bits.into_bytes()
+        };
+        assert_eq!(bytes(&[8]), [0xff, 0]);
+        assert_eq!(bytes(&[64]), [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0]);
+        assert_eq!(bytes(&[8, 8]), [0xff, 0xff, 0]);
+        assert_eq!(bytes(&[3, 5]), [0xff]);
+        assert_eq!(bytes(&[4, 12]), [0xff, 0xff]);
+        assert_eq!(bytes(&[8, 1]), [0xff, 0x80]);
+        assert_eq!(bytes(&[3, 8]), [0xff, 0xe0]);
     }
 
     #[test]
