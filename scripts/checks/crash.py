@@ -182,30 +182,38 @@ def upkeep(server, chance):
 
 
 def kill_rounds(rounds, seed, checks):
-    chance, work = random.Random(seed), dict.fromkeys(WORK, 0)
-    writers = [Writer(number, seed) for number in range(WRITERS)]
     with work_folder("barograph-kill9-") as folder:
         server = Server(f"{folder}/data", f"{folder}/log", *OPTIONS)
-        for number in range(1, rounds + 1):
-            if chance.random() < 0.3:
-                interrupt_start(server, chance)
-            server.start()
-            wrong = verify(server, writers)
-            if wrong:
-                return report(checks, number, wrong, folder)
-            strike = server.stop if chance.random() < 0.1 else server.kill
-            threading.Thread(target=tolerant(upkeep), args=(server, chance)).start()
-            load(server, writers, seconds(chance, number == rounds), strike, work, True)
-            refused = [writer.refused for writer in writers if writer.refused]
-            if refused and strike != server.stop:
-                return report(checks, number, refused, folder)
-            forget_refusals(writers)
+        try:
+            kill_rounds_of(server, rounds, seed, checks, folder)
+        finally:
+            # After a failure too: flushes and merges that go on would change what is to be looked at.
+            server.kill()
+
+
+def kill_rounds_of(server, rounds, seed, checks, folder):
+    chance, work = random.Random(seed), dict.fromkeys(WORK, 0)
+    writers = [Writer(number, seed) for number in range(WRITERS)]
+    for number in range(1, rounds + 1):
+        if chance.random() < 0.3:
+            interrupt_start(server, chance)
         server.start()
         wrong = verify(server, writers)
         if wrong:
-            return report(checks, rounds, wrong, folder)
-        checks.equal("the last end is graceful", server.stop(), 0)
-        summary(checks, rounds, writers, work)
+            return report(checks, number, wrong, folder)
+        strike = server.stop if chance.random() < 0.1 else server.kill
+        threading.Thread(target=tolerant(upkeep), args=(server, chance)).start()
+        load(server, writers, seconds(chance, number == rounds), strike, work, True)
+        refused = [writer.refused for writer in writers if writer.refused]
+        if refused and strike != server.stop:
+            return report(checks, number, refused, folder)
+        forget_refusals(writers)
+    server.start()
+    wrong = verify(server, writers)
+    if wrong:
+        return report(checks, rounds, wrong, folder)
+    checks.equal("the last end is graceful", server.stop(), 0)
+    summary(checks, rounds, writers, work)
 
 
 def interrupt_start(server, chance):
