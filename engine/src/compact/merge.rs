@@ -57,7 +57,7 @@ impl Parts {
             Ok(is_in) => {
                 count(&self.counters.merges, u64::from(is_in));
                 count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
-                self.bury()
+                Ok(())
             }
             Err(e) => {
                 count(&self.counters.merge_failures, 1);

@@ -4,7 +4,7 @@
 //! until they are signalled or a second has passed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Parts};
@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// How long a thread sleeps at most.
 const NAP: Duration = Duration::from_secs(1);
+/// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
+const DEAD_BYTES_MAX: u64 = 64 << 20;
 /// How long to wait after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How often partitions are looked at without being asked.
@@ -39,10 +41,13 @@ impl Engine {
     /// Carries out retention and every merge that is due, now.
     ///
     /// # Errors
-    /// The store refused; what was merged before stays merged.
+    /// The store refused, or the database was closed meanwhile; what was merged before
+    /// stays merged.
     pub fn compact(&self) -> Result<()> {
         self.parts.check_writable()?;
-        self.parts.compact(&AtomicBool::new(false))
+        self.parts.compact()?;
+        // Closing ends it early.
+        self.parts.check_writable()
     }
 }
 
@@ -68,7 +73,7 @@ impl Parts {
             }
             if asked || last.elapsed() >= COMPACT_EVERY {
                 last = Instant::now();
-                if let Err(error) = self.compact(&self.is_closed) {
+                if let Err(error) = self.compact() {
                     tracing::error!(%error, "compaction failed; it will be tried again");
                     self.nap(PAUSE_AFTER_FAILURE, |_| false);
                 }
@@ -106,13 +111,17 @@ impl Parts {
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
-    /// Retention, then merges, until nothing is due or `stop` says so.
-    pub(crate) fn compact(&self, stop: &AtomicBool) -> Result<()> {
+    /// Retention, then merges, until nothing is due or the database closes.
+    pub(crate) fn compact(&self) -> Result<()> {
         let _merging = self.merging.lock();
         self.expire()?;
-        while !stop.load(Ordering::Acquire) {
+        while !self.is_closed.load(Ordering::Acquire) {
             let Some(partition) = self.next_merge() else { break };
             self.merge(partition)?;
+            // Small ones share tables, which are written anew once for all: they wait.
+            if self.graveyard.bytes() >= DEAD_BYTES_MAX {
+                self.bury()?;
+            }
         }
         self.bury()
     }

@@ -26,7 +26,7 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Change, Family};
+use crate::store::kv::{Change, Family, KeyRange};
 use crate::{Error, Result};
 
 /// What a flush wrote.
@@ -301,11 +301,9 @@ impl Parts {
 
     /// Removes what lies under prefixes that no catalogue names.
     pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
-        for prefix in prefixes {
-            let (start, end) = prefix.range();
-            for family in [Family::Chunks, Family::Index, Family::Events] {
-                self.kv.remove_range(family, &start, &end)?;
-            }
+        let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
+        for family in [Family::Chunks, Family::Index, Family::Events] {
+            self.kv.remove_ranges(family, ranges.clone())?;
         }
         Ok(())
     }

@@ -385,11 +385,8 @@ fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue) -> Result<u64> {
             cursor.seek(&successor(&prefix.encode()))?;
         }
         drop(cursor);
-        for prefix in leftovers {
-            let (start, end) = prefix.range();
-            kv.remove_range(family, &start, &end)?;
-            removed += 1;
-        }
+        removed += leftovers.len() as u64;
+        kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect())?;
     }
     Ok(removed)
 }

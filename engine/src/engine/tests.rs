@@ -505,7 +505,7 @@ fn a_generation_that_the_store_lost_is_reported() {
     harness.append(0, 0, 30, 5, &Value::Float(1.0));
     harness.apply(&Op::Flush);
     harness.engine = None;
-    harness.store.remove_range(Family::Chunks, &[], &[0xff; 40]).unwrap();
+    harness.store.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff; 40])]).unwrap();
     let kv: Arc<dyn Kv> = harness.store.clone();
     let Err(error) = Engine::open_over(harness.dir.path(), kv, options(), Arc::new(ManualClock::new(0)))
     else {

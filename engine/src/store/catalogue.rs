@@ -162,13 +162,24 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
 /// more, until somebody removes their ranges.
 #[derive(Debug, Default)]
 pub struct Graveyard {
-    dead: Mutex<Vec<Prefix>>,
+    dead: Mutex<Dead>,
+}
+
+#[derive(Debug, Default)]
+struct Dead {
+    prefixes: Vec<Prefix>,
+    bytes: u64,
 }
 
 impl Graveyard {
     /// Takes out all prefixes whose ranges can be removed now.
     pub fn take(&self) -> Vec<Prefix> {
-        std::mem::take(&mut self.dead.lock())
+        std::mem::take(&mut *self.dead.lock()).prefixes
+    }
+
+    /// Bytes of chunk values under the prefixes that [`Graveyard::take`] would take out.
+    pub fn bytes(&self) -> u64 {
+        self.dead.lock().bytes
     }
 }
 
@@ -204,7 +215,9 @@ impl Generation {
 impl Drop for Generation {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
-            self.graveyard.dead.lock().push(self.prefix);
+            let mut dead = self.graveyard.dead.lock();
+            dead.prefixes.push(self.prefix);
+            dead.bytes += self.record.bytes;
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
 use crate::{Error, Result};
 
 type Pair = (Arc<[u8]>, Arc<[u8]>);
@@ -63,8 +63,11 @@ impl Kv for MemoryKv {
         Ok(())
     }
 
-    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
-        self.family(family).write().retain(|key, _| &key[..] < start || &key[..] >= end);
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
+        let mut pairs = self.family(family).write();
+        for (start, end) in ranges {
+            pairs.retain(|key, _| key[..] < start[..] || key[..] >= end[..]);
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
-use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, StagedFile, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, StagedFile, Table, TableWriter};
 use crate::{Error, Result};
 
 /// How to open the store.
@@ -154,6 +154,28 @@ impl RocksKv {
         Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0) })
     }
 
+    /// Cuts ascending ranges into groups with no table between them: neighbours with keys
+    /// in one table are in one group.
+    fn by_shared_tables<'a>(
+        &self,
+        family: Family,
+        ranges: &'a [KeyRange],
+    ) -> Result<impl Iterator<Item = &'a [KeyRange]>> {
+        let mut tables = Vec::new();
+        if ranges.len() > 1 {
+            let files = self.db.live_files().map_err(failed("list the tables"))?;
+            tables.extend(
+                files
+                    .into_iter()
+                    .filter(|file| file.column_family_name == family.name())
+                    .filter_map(|file| Some((file.start_key?, file.end_key?))),
+            );
+        }
+        let is_shared =
+            move |a: &KeyRange, b: &KeyRange| tables.iter().any(|(first, last)| *first < a.1 && *last >= b.0);
+        Ok(ranges.chunk_by(is_shared))
+    }
+
     fn family(&self, family: Family) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("all families are opened together")
     }
@@ -235,19 +257,31 @@ impl Kv for RocksKv {
         self.db.flush_cf_opt(meta, &flush).map_err(failed("flush the catalogue"))
     }
 
-    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+    fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>) -> Result<()> {
         let cf = self.family(family);
-        self.db.delete_file_in_range_cf(cf, start, end).map_err(failed("remove tables"))?;
-        // A table that also holds other keys stays; a range tombstone hides the rest of it.
+        ranges.sort_unstable();
+        for (start, end) in &ranges {
+            self.db.delete_file_in_range_cf(cf, start, end).map_err(failed("remove tables"))?;
+        }
+        // A table that also holds other keys stays; range tombstones hide the rest of it.
         let mut cursor = self.cursor(family);
-        cursor.seek(start)?;
-        if cursor.entry().is_some_and(|(key, _)| key < end) {
-            self.db
-                .delete_range_cf_opt(cf, start, end, &without_wal())
-                .map_err(failed("remove a range of keys"))?;
-            drop(cursor);
+        let mut left = Vec::new();
+        for range in ranges {
+            cursor.seek(&range.0)?;
+            if cursor.entry().is_some_and(|(key, _)| key < &range.1[..]) {
+                left.push(range);
+            }
+        }
+        drop(cursor);
+        for group in self.by_shared_tables(family, &left)? {
+            for (start, end) in group {
+                self.db
+                    .delete_range_cf_opt(cf, start, end, &without_wal())
+                    .map_err(failed("remove a range of keys"))?;
+            }
             // Nothing else would ever make it free the space: no other keys come here.
-            self.db.compact_range_cf(cf, Some(start), Some(end));
+            let (first, last) = (group.first().map(|r| &r.0[..]), group.last().map(|r| &r.1[..]));
+            self.db.compact_range_cf(cf, first, last);
         }
         Ok(())
     }
@@ -332,3 +366,6 @@ impl TableWriter for RocksTable<'_> {
         Ok(Table::File(table.file))
     }
 }
+
+#[cfg(test)]
+mod tests;

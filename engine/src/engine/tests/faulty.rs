@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::store::kv::{Change, Cursor, Family, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Error, Result};
 
@@ -51,9 +51,9 @@ impl Kv for FaultyKv {
         self.inner.commit(changes)
     }
 
-    fn remove_range(&self, family: Family, start: &[u8], end: &[u8]) -> Result<()> {
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
         self.step()?;
-        self.inner.remove_range(family, start, end)
+        self.inner.remove_ranges(family, ranges)
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {
