@@ -19,7 +19,7 @@ use std::time::Instant;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
-use crate::head::{Epoch, Event, Frozen, HeadSeries};
+use crate::head::{Epoch, Event, HeadSeries};
 use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
@@ -132,13 +132,11 @@ impl Parts {
 
     /// Steps 2 to 4.
     fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
-        let frozen: Vec<(Arc<HeadSeries>, Arc<Frozen>)> =
-            self.head.all_series().into_iter().filter_map(|s| s.freeze(epoch).map(|u| (s, u))).collect();
+        let mut frozen = self.head.all_series();
+        frozen.retain(|series| series.freeze(epoch));
         let work = self.plan(&frozen);
         let report = self.write_undisturbed(epoch, &frozen, &work)?;
-        for (series, _) in &frozen {
-            series.thaw();
-        }
+        frozen.iter().for_each(|series| series.thaw());
         self.head.events.thaw();
         if let Some(wal) = &self.wal {
             wal.truncate_to(epoch.cut)?;
@@ -149,7 +147,7 @@ impl Parts {
     fn write_undisturbed(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
+        frozen: &[Arc<HeadSeries>],
         work: &Work,
     ) -> Result<FlushReport> {
         for _ in 0..TRIES {
@@ -165,10 +163,11 @@ impl Parts {
         })
     }
 
-    fn plan(&self, frozen: &[(Arc<HeadSeries>, Arc<Frozen>)]) -> Work {
+    fn plan(&self, frozen: &[Arc<HeadSeries>]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
-        for (index, (_, unflushed)) in (0u32..).zip(frozen) {
+        for (index, series) in (0u32..).zip(frozen) {
+            let Some(unflushed) = series.frozen() else { continue };
             unflushed.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
             });
@@ -183,7 +182,7 @@ impl Parts {
     fn write_generations(
         &self,
         epoch: Epoch,
-        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
+        frozen: &[Arc<HeadSeries>],
         work: &Work,
     ) -> Result<Option<FlushReport>> {
         let versions: HashMap<PartitionId, u64> = {
@@ -197,7 +196,7 @@ impl Parts {
         }
         let ids_in = |partition| {
             let series: &[u32] = work.get(&partition).map_or(&[], |part| &part.series);
-            series.iter().map(|&index| frozen[index as usize].0.id.0)
+            series.iter().map(|&index| frozen[index as usize].id.0)
         };
         let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
         if !matches!(published, Ok(true)) {
@@ -217,7 +216,7 @@ impl Parts {
         tables: &mut Tables<'_>,
         epoch: Epoch,
         partition: PartitionId,
-        frozen: &[(Arc<HeadSeries>, Arc<Frozen>)],
+        frozen: &[Arc<HeadSeries>],
         work: &PartitionWork,
     ) -> Result<Written> {
         let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
@@ -229,7 +228,8 @@ impl Parts {
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
         let (mut indexed, mut run) = (IdList::default(), Run::default());
         for &index in &work.series {
-            let (series, unflushed) = &frozen[index as usize];
+            let series = &frozen[index as usize];
+            let Some(unflushed) = series.frozen() else { continue };
             if !known.contains(series.id.0) {
                 writer.add_labels(series.id, &series.labels)?;
                 indexed.insert(series.id.0);

@@ -326,14 +326,19 @@ impl HeadSeries {
         self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
-    /// What a flush of everything before `epoch` has to write.
-    pub fn freeze(&self, epoch: Epoch) -> Option<Arc<Frozen>> {
+    /// Freezes everything before `epoch` for a flush; whether there is anything.
+    pub fn freeze(&self, epoch: Epoch) -> bool {
         let mut data = self.data.lock();
         if data.epoch != epoch.number {
             data.enter(epoch);
         }
         data.idle_flushes = if data.frozen.is_none() { data.idle_flushes.saturating_add(1) } else { 0 };
-        data.frozen.clone()
+        data.frozen.is_some()
+    }
+
+    /// What a flush has to write, until [`HeadSeries::thaw`].
+    pub fn frozen(&self) -> Option<Arc<Frozen>> {
+        self.data.lock().frozen.clone()
     }
 
     /// Forgets what a flush has written.
