@@ -187,7 +187,7 @@ impl Parts {
             next.generations.push(Generation::new(output.prefix, output.record, &self.graveyard));
         }
         next.forget_spent_tombstones(self.unflushed_cut());
-        self.replace_catalogue(&current, next)?;
+        self.replace_catalogue(&mut structure.doubt, &current, next)?;
         if !output.emptied.is_empty() {
             // A flush under way may count on records that are gone now: it starts over.
             *structure.versions.entry(partition).or_default() += 1;

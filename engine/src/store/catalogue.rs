@@ -317,6 +317,22 @@ impl Catalogue {
         Ok(changes)
     }
 
+    /// All its records but the root's, as changes that put them.
+    ///
+    /// # Errors
+    /// A record is too large.
+    pub fn records(&self) -> Result<Vec<Change>> {
+        let mut records = Vec::with_capacity(self.generations.len() + self.tombstones.len());
+        for generation in &self.generations {
+            let value = values::encode(CATALOGUE_VERSION, &generation.record)?;
+            records.push((generation_key(generation.prefix), Some(value)));
+        }
+        for tombstone in &self.tombstones {
+            records.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
+        }
+        Ok(records)
+    }
+
     /// Drops tombstones that hide nothing any more: no generation is older than they are
     /// in their span. `unflushed_cut` is the cut of head data that is on its way into
     /// generations, which a later tombstone must still hide.

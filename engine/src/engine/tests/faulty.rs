@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
@@ -12,18 +12,21 @@ use crate::{Error, Result};
 pub(super) struct FaultyKv {
     inner: Arc<MemoryKv>,
     pub(super) calls_left: AtomicI64,
+    /// Whether what is refused is carried out all the same, as by a store that fails after it has written.
+    pub(super) is_done: AtomicBool,
 }
 
 impl FaultyKv {
     pub(super) fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
-        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX) })
+        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX), is_done: AtomicBool::new(false) })
     }
 
-    fn step(&self) -> Result<()> {
-        if self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0 {
-            return Ok(());
+    fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let is_good = self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0;
+        if is_good || self.is_done.load(Ordering::Relaxed) {
+            work()?;
         }
-        Err(Error::DiskFull { path: "test".into() })
+        if is_good { Ok(()) } else { Err(Error::DiskFull { path: "test".into() }) }
     }
 }
 
@@ -37,23 +40,20 @@ impl Kv for FaultyKv {
     }
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
-        self.step()?;
+        self.step(|| Ok(()))?;
         self.inner.table(family)
     }
 
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
-        self.step()?;
-        self.inner.ingest(family, tables)
+        self.step(|| self.inner.ingest(family, tables))
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.step()?;
-        self.inner.commit(changes)
+        self.step(|| self.inner.commit(changes))
     }
 
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
-        self.step()?;
-        self.inner.remove_ranges(family, ranges)
+        self.step(|| self.inner.remove_ranges(family, ranges))
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {
