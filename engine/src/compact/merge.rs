@@ -49,7 +49,10 @@ impl Parts {
         let started = Instant::now();
         let merged = self.merge_inputs(partition).and_then(|inputs| {
             let output = self.write_merged(partition, &inputs)?;
-            self.check_merged(&output)?;
+            if let Err(e) = self.check_merged(&output) {
+                self.discard(vec![output.prefix]);
+                return Err(e);
+            }
             self.swap_in(partition, inputs, output)
         });
         self.structure.lock().merging = None;
@@ -112,7 +115,7 @@ impl Parts {
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
         if let Err(e) = tables.ingest() {
-            self.remove_ranges([prefix])?;
+            self.discard(vec![prefix]);
             return Err(e);
         }
         Ok(output)
@@ -157,7 +160,6 @@ impl Parts {
         if (found, samples) == (output.fingerprint, output.record.samples) {
             return Ok(());
         }
-        self.remove_ranges([output.prefix])?;
         Err(Error::Corrupt {
             file: format!("chunks/{}", output.prefix.encode().escape_ascii()),
             offset: 0,
@@ -176,7 +178,7 @@ impl Parts {
         let counted_on = structure.merging.take().map(|(_, ids)| ids).unwrap_or_default();
         if !counted_on.is_disjoint(&output.emptied) {
             drop(structure);
-            self.remove_ranges([output.prefix])?;
+            self.discard(vec![output.prefix]);
             return Ok(false);
         }
         let current = self.catalogue.load_full();

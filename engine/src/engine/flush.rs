@@ -203,7 +203,7 @@ impl Parts {
         };
         let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
         if !matches!(published, Ok(true)) {
-            self.remove_unnamed(&written)?;
+            self.remove_unnamed(&written);
         }
         let mut report = FlushReport { partitions: written.len() as u64, ..FlushReport::default() };
         for record in written.iter().map(|w| &w.record) {
@@ -285,12 +285,12 @@ impl Parts {
     }
 
     /// Removes what was written and is not published; not what the store may name after all.
-    fn remove_unnamed(&self, written: &[Written]) -> Result<()> {
-        let unnamed: Vec<Prefix> = {
+    fn remove_unnamed(&self, written: &[Written]) {
+        let unnamed = {
             let doubt = &self.structure.lock().doubt;
             written.iter().map(|w| w.prefix).filter(|prefix| !doubt.names(*prefix)).collect()
         };
-        self.remove_ranges(unnamed)
+        self.discard(unnamed);
     }
 
     /// Commits `next` in place of `current`; the caller holds the structure lock, which has `doubt`.

@@ -20,6 +20,7 @@ use faulty::FaultyKv;
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
 mod cardinality;
+mod compaction;
 mod concurrent;
 mod crowd;
 mod doubt;

@@ -177,6 +177,11 @@ impl Graveyard {
         std::mem::take(&mut *self.dead.lock()).prefixes
     }
 
+    /// Adds prefixes under which nothing is named or read.
+    pub fn add(&self, prefixes: Vec<Prefix>) {
+        self.dead.lock().prefixes.extend(prefixes);
+    }
+
     /// Bytes of chunk values under the prefixes that [`Graveyard::take`] would take out.
     pub fn bytes(&self) -> u64 {
         self.dead.lock().bytes

@@ -14,11 +14,18 @@ pub(super) struct FaultyKv {
     pub(super) calls_left: AtomicI64,
     /// Whether what is refused is carried out all the same, as by a store that fails after it has written.
     pub(super) is_done: AtomicBool,
+    /// A disk without room for tables, where all else fits.
+    pub(super) is_full: AtomicBool,
 }
 
 impl FaultyKv {
     pub(super) fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
-        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX), is_done: AtomicBool::new(false) })
+        Arc::new(FaultyKv {
+            inner,
+            calls_left: AtomicI64::new(i64::MAX),
+            is_done: AtomicBool::default(),
+            is_full: AtomicBool::default(),
+        })
     }
 
     fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -41,6 +48,9 @@ impl Kv for FaultyKv {
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
         self.step(|| Ok(()))?;
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Error::DiskFull { path: "test".into() });
+        }
         self.inner.table(family)
     }
 
