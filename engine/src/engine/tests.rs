@@ -23,6 +23,7 @@ mod cardinality;
 mod compaction;
 mod concurrent;
 mod crowd;
+mod damaged;
 mod doubt;
 mod faulty;
 mod limits;
