@@ -127,7 +127,7 @@ impl Parts {
         commit.epoch = Epoch { number: commit.epoch.number + 1, cut };
         commit.first_append = None;
         self.head.set_frozen_cut(cut);
-        self.head.events.freeze();
+        self.head.events.freeze(cut);
         state.begun = Some(Begun { epoch: commit.epoch, bytes: self.head.sample_bytes() });
         Ok(state.begun)
     }

@@ -19,6 +19,7 @@ use faulty::FaultyKv;
 
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod between;
 mod cardinality;
 mod compaction;
 mod concurrent;
@@ -314,7 +315,7 @@ impl Harness {
         let head = &self.engine().parts.head;
         let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
-        let (frozen, active) = head.events.select(&any, TimeRange::ALL);
+        let (frozen, _, active) = head.events.select(&any, TimeRange::ALL);
         let events: u64 = frozen.iter().chain(&active).map(Event::memory_bytes).sum();
         assert_eq!(head.sample_bytes(), samples as u64 + events, "memory after {after:?}");
     }

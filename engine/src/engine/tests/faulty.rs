@@ -1,5 +1,6 @@
 //! A store whose calls fail.
 
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -16,7 +17,18 @@ pub(super) struct FaultyKv {
     pub(super) is_done: AtomicBool,
     /// A disk without room for tables, where all else fits.
     pub(super) is_full: AtomicBool,
+    /// Is told of calls before they are answered, but for those that it makes itself.
+    hook: Mutex<Option<Hook>>,
 }
+
+/// What a hook is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Table,
+    Cursor(Family),
+}
+
+type Hook = Box<dyn FnMut(Call) + Send>;
 
 impl FaultyKv {
     pub(super) fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
@@ -25,7 +37,22 @@ impl FaultyKv {
             calls_left: AtomicI64::new(i64::MAX),
             is_done: AtomicBool::default(),
             is_full: AtomicBool::default(),
+            hook: Mutex::default(),
         })
+    }
+
+    pub(super) fn set_hook(&self, hook: impl FnMut(Call) + Send + 'static) {
+        *self.hook.lock() = Some(Box::new(hook));
+    }
+
+    fn tell(&self, call: Call) {
+        let Some(mut hook) = self.hook.lock().take() else { return };
+        hook(call);
+        *self.hook.lock() = Some(hook);
+    }
+
+    pub(super) fn unhook(&self) {
+        *self.hook.lock() = None;
     }
 
     fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -43,10 +70,12 @@ impl Kv for FaultyKv {
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.tell(Call::Cursor(family));
         self.inner.cursor(family)
     }
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        self.tell(Call::Table);
         self.step(|| Ok(()))?;
         if self.is_full.load(Ordering::Relaxed) {
             return Err(Error::DiskFull { path: "test".into() });

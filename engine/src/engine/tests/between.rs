@@ -1,0 +1,79 @@
+//! What happens in the midst of something else: each test puts a step where it hurts most.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::faulty::{Call, FaultyKv};
+use super::{SECOND, YEAR_2024, float_batch, labels, options};
+use crate::clock::ManualClock;
+use crate::model::{Matcher, TimeRange};
+use crate::store::kv::Family;
+use crate::store::memory::MemoryKv;
+use crate::{Batch, Engine};
+
+fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
+    let faulty = FaultyKv::over(Arc::new(MemoryKv::default()));
+    let clock = Arc::new(ManualClock::new(i64::MAX));
+    let engine = Engine::open_over(dir.path(), faulty.clone(), options(), clock).unwrap();
+    (Arc::new(engine), faulty)
+}
+
+fn event(engine: &Engine, second: i64, text: &str) {
+    let mut batch = Batch::new();
+    batch.push_event(&labels(0), YEAR_2024 + second * SECOND, text);
+    engine.append(&batch).unwrap();
+}
+
+/// The frozen event was deleted. While the view reads the store the flush that works on it ends and the next begins.
+#[test]
+fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    event(&engine, 10, "stored");
+    engine.flush().unwrap();
+    event(&engine, 20, "deleted");
+    faulty.is_full.store(true, Ordering::Relaxed);
+    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    let second = TimeRange::inclusive(YEAR_2024 + 20 * SECOND, YEAR_2024 + 20 * SECOND);
+    engine.delete(&[Matcher::equal("job", "job0")], second).unwrap();
+
+    let (shared, full) = (engine.clone(), faulty.clone());
+    faulty.set_hook(move |call| {
+        if call == Call::Cursor(Family::Events) {
+            full.is_full.store(false, Ordering::Relaxed);
+            shared.flush().unwrap();
+            event(&shared, 30, "later");
+            full.is_full.store(true, Ordering::Relaxed);
+            assert!(shared.flush().is_err());
+        }
+    });
+    let texts: Vec<String> =
+        engine.view().events(&[], TimeRange::ALL, 10).unwrap().into_iter().map(|e| e.text).collect();
+    faulty.unhook();
+    assert_eq!(texts, ["stored"]);
+}
+
+/// A flush has set a sample apart, which is deleted. Between the two halves of a view the flush ends, and a merge
+/// carries the delete out and forgets it.
+#[test]
+fn a_delete_that_is_forgotten_while_a_view_is_made_hides_what_was_copied_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    engine.append(&float_batch(0, &[10, 20, 1000])).unwrap();
+    faulty.is_full.store(true, Ordering::Relaxed);
+    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    let all = [Matcher::equal("job", "job0")];
+    engine.delete(&all, TimeRange::inclusive(YEAR_2024, YEAR_2024 + 10 * SECOND)).unwrap();
+
+    let view = engine.view();
+    let earlier = engine.parts.catalogue.load_full();
+    let (heads, took_new) = view.copy_heads(&all, TimeRange::ALL, 10).unwrap();
+    faulty.is_full.store(false, Ordering::Relaxed);
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().tombstones, 0, "it is spent");
+    let catalogue = view.take_catalogue(&earlier, took_new);
+    let found = view.gather_from(&heads, &catalogue, &all, TimeRange::ALL, 10).unwrap();
+    let values = view.read(&found[0], TimeRange::ALL).unwrap().values;
+    assert_eq!(values, [20.0, 1000.0]);
+}
