@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::MutexGuard;
+
 use crate::engine::{Engine, Parts};
 use crate::store::keys::Prefix;
 use crate::wal::Wal;
@@ -115,15 +117,15 @@ impl Parts {
 
     /// Retention, then merges, until nothing is due or the database closes.
     pub(crate) fn compact(&self) -> Result<()> {
-        let _merging = self.merging.lock();
-        let done = self.expire().and_then(|()| self.merge_all());
+        let mut merging = self.merging.lock();
+        let done = self.expire().and_then(|()| self.merge_all(&mut merging));
         // Also after a failure: a full disk gets room in no other way.
         let buried = self.bury();
         done.and(buried)
     }
 
     /// Merges what is due. Where that fails, the other partitions are merged all the same, unless the disk is full.
-    fn merge_all(&self) -> Result<()> {
+    fn merge_all(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
         let (mut failed, mut done) = (BTreeSet::new(), Ok(()));
         while !self.is_closed.load(Ordering::Acquire) {
             let Some(partition) = self.next_merge(&failed) else { break };
@@ -140,6 +142,8 @@ impl Parts {
             if self.graveyard.bytes() >= DEAD_BYTES_MAX {
                 self.bury()?;
             }
+            // Whoever waits for merges to rest has its turn now: a flush, for which appends may wait, or a snapshot.
+            MutexGuard::bump(merging);
         }
         done
     }

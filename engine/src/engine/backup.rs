@@ -8,10 +8,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::engine::Engine;
+use parking_lot::MutexGuard;
+
+use crate::engine::{Engine, FlushState, Parts};
 use crate::{Error, Result};
 
+/// How long a snapshot keeps merges out while it waits for a flush.
+const FLUSH_WAIT: Duration = Duration::from_millis(50);
 const MANIFEST: &str = "SNAPSHOT";
 const MANIFEST_START: &str = "barograph snapshot 1 seq ";
 
@@ -42,8 +47,7 @@ impl Engine {
             return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
         }
         fs::create_dir_all(dest).map_err(|e| Error::io("create", dest, e))?;
-        let _flush = parts.flush.lock();
-        let _merging = parts.merging.lock();
+        let _at_rest = parts.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
             parts.kv.checkpoint(&dest.join("store"))?;
@@ -56,6 +60,20 @@ impl Engine {
             let _ = fs::remove_dir_all(dest);
         }
         copied
+    }
+}
+
+impl Parts {
+    /// Keeps flushes and merges out. While a merge goes on, which may take minutes, flushes are not kept waiting for it.
+    fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
+        loop {
+            // Against the order of locks, so not for long: a flush may wait for merges.
+            let merging = self.merging.lock();
+            if let Some(flush) = self.flush.try_lock_for(FLUSH_WAIT) {
+                return (flush, merging);
+            }
+            MutexGuard::unlock_fair(merging);
+        }
     }
 }
 
