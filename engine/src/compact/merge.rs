@@ -44,8 +44,8 @@ struct Output {
 }
 
 impl Parts {
-    /// Merges `partition`; the caller holds the merging lock.
-    pub(crate) fn merge(&self, partition: PartitionId) -> Result<()> {
+    /// Merges `partition`; the caller holds the merging lock. False if it gave way to a flush and is to be done anew.
+    pub(crate) fn merge(&self, partition: PartitionId) -> Result<bool> {
         let started = Instant::now();
         let merged = self.merge_inputs(partition).and_then(|inputs| {
             let output = self.write_merged(partition, &inputs)?;
@@ -60,7 +60,7 @@ impl Parts {
             Ok(is_in) => {
                 count(&self.counters.merges, u64::from(is_in));
                 count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
-                Ok(())
+                Ok(is_in)
             }
             Err(e) => {
                 count(&self.counters.merge_failures, 1);

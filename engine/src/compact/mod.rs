@@ -24,19 +24,19 @@ use crate::store::catalogue::{Catalogue, generations_of};
 const GENERATIONS_MAX: usize = 12;
 
 impl Parts {
-    /// The partition that is to be merged next, oldest first, but for those that `failed`.
-    pub(crate) fn next_merge(&self, failed: &BTreeSet<PartitionId>) -> Option<PartitionId> {
+    /// The partition that is to be merged next, oldest first, but for those in `seen`.
+    pub(crate) fn next_merge(&self, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
-        next_merge(&catalogue, newest, failed)
+        next_merge(&catalogue, newest, seen)
     }
 }
 
-fn next_merge(catalogue: &Catalogue, now: Timestamp, failed: &BTreeSet<PartitionId>) -> Option<PartitionId> {
+fn next_merge(catalogue: &Catalogue, now: Timestamp, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
     let width = catalogue.root.partition_width_ns;
     let mut partitions: Vec<PartitionId> = catalogue.generations.iter().map(|g| g.prefix.partition).collect();
     partitions.dedup();
-    partitions.into_iter().filter(|partition| !failed.contains(partition)).find(|&partition| {
+    partitions.into_iter().filter(|partition| !seen.contains(partition)).find(|&partition| {
         let generations = generations_of(&catalogue.generations, partition);
         let is_closed = partition.bounds(width).1.saturating_add(width) <= now;
         let has_deletes =

@@ -115,7 +115,7 @@ impl Parts {
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
-    /// Retention, then merges, until nothing is due or the database closes.
+    /// Retention, then the merges that are due, until the database closes.
     pub(crate) fn compact(&self) -> Result<()> {
         let mut merging = self.merging.lock();
         let done = self.expire().and_then(|()| self.merge_all(&mut merging));
@@ -124,19 +124,24 @@ impl Parts {
         done.and(buried)
     }
 
-    /// Merges what is due. Where that fails, the other partitions are merged all the same, unless the disk is full.
+    /// Merges what is due, each partition once: where samples keep coming late, the next pass goes on. Where a merge
+    /// fails, the other partitions are merged all the same, unless the disk is full.
     fn merge_all(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
-        let (mut failed, mut done) = (BTreeSet::new(), Ok(()));
+        let (mut seen, mut done) = (BTreeSet::new(), Ok(()));
         while !self.is_closed.load(Ordering::Acquire) {
-            let Some(partition) = self.next_merge(&failed) else { break };
+            let Some(partition) = self.next_merge(&seen) else { break };
             match self.merge(partition) {
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
                 Err(error) => {
                     tracing::error!(partition = partition.0, %error, "merge failed; its inputs stay in use");
-                    failed.insert(partition);
+                    seen.insert(partition);
                     done = done.and(Err(error));
                 }
-                Ok(()) => {}
+                Ok(true) => {
+                    seen.insert(partition);
+                }
+                // It gave way to a flush and is done anew.
+                Ok(false) => {}
             }
             // Small ones share tables, which are written anew once for all: they wait.
             if self.graveyard.bytes() >= DEAD_BYTES_MAX {

@@ -133,3 +133,25 @@ fn a_delete_that_is_forgotten_while_a_view_is_made_hides_what_was_copied_before(
     let values = view.read(&found[0], TimeRange::ALL).unwrap().values;
     assert_eq!(values, [20.0, 1000.0]);
 }
+
+/// Late samples come to the oldest partition as fast as it is merged.
+#[test]
+fn a_pass_of_the_compactor_ends_and_reaches_all_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    for second in [0, 60, 1000] {
+        engine.append(&float_batch(0, &[second])).unwrap();
+    }
+    engine.flush().unwrap();
+    let (shared, mut late) = (engine.clone(), 0);
+    faulty.set_hook(move |call| {
+        if call == Call::Table && late < 50 {
+            late += 1;
+            shared.append(&float_batch(0, &[late])).unwrap();
+            shared.flush().unwrap();
+        }
+    });
+    engine.compact().unwrap();
+    faulty.unhook();
+    assert_eq!(engine.stats().merges, 2);
+}
