@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
-use crate::model::{Matcher, TimeRange};
+use crate::head::Resolved;
+use crate::model::{Matcher, TimeRange, Value};
 use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine};
@@ -53,6 +54,27 @@ fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
         engine.view().events(&[], TimeRange::ALL, 10).unwrap().into_iter().map(|e| e.text).collect();
     faulty.unhook();
     assert_eq!(texts, ["stored"]);
+}
+
+/// A writer has found its series, which leaves memory before the writer gets the commit lock.
+#[test]
+fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    let parts = &engine.parts;
+    let series = parts.resolve(&labels(0)).unwrap();
+    for second in 0..4 {
+        engine.append(&float_batch(1, &[second])).unwrap();
+        engine.flush().unwrap();
+    }
+    assert!(series.is_dead(), "it was idle");
+    let mut resolved = Resolved::default();
+    resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
+    parts.commit(&mut resolved).unwrap();
+    engine.flush().unwrap();
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
+    assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().values, [5.0]);
 }
 
 /// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for one, not for all.

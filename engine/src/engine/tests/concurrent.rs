@@ -71,8 +71,8 @@ impl Writer {
 
     fn step(&mut self, engine: &Engine) {
         let random = &mut self.random;
-        if random.below(500) == 0 {
-            self.first = random.below(3 * SERIES);
+        if random.below(40) == 0 {
+            self.first = random.below(8 * SERIES);
         }
         let series = self.first + random.below(SERIES);
         let at = random.below(4 * WIDTH as u64) as i64;
@@ -169,7 +169,7 @@ fn nothing_acknowledged_is_lost_between_flushes_and_merges() {
         &[FLUSH, COMPACT],
         |_| true,
         || {
-            for step in 0..20_000 {
+            for step in 0..15_000 {
                 writer.step(&engine);
                 if step % 100 == 0 {
                     writer.check(&engine);
@@ -183,9 +183,11 @@ fn nothing_acknowledged_is_lost_between_flushes_and_merges() {
     assert!(done.merges > 10 && done.flushes > 10, "too little to say anything: {done:?}");
 }
 
-/// A store that now and then refuses a call and all that come after it, and does what it refuses or does not.
+/// A store that now and then refuses a call and all that come after it, or all commits, and does what it refuses or
+/// does not.
 fn refuse_now_and_then(faulty: &FaultyKv, random: &mut Random) {
     let calls = if random.below(2) == 0 { i64::MAX } else { random.below(12) as i64 };
+    faulty.refuses_commits.store(random.below(4) == 0, Ordering::Relaxed);
     faulty.is_done.store(random.below(2) == 0, Ordering::Relaxed);
     faulty.calls_left.store(calls, Ordering::Relaxed);
 }
@@ -200,7 +202,7 @@ fn nothing_acknowledged_is_lost_by_crashes_over_a_store_that_refuses() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Arc::new(MemoryKv::default());
     let (mut writer, mut merges, mut failures) = (Writer::new(0xc4a5), 0, 0);
-    for life in 0..20 {
+    for life in 0..15 {
         let faulty = FaultyKv::over(store.clone());
         let engine = open(dir.path(), &faulty);
         writer.check(&engine);
@@ -212,7 +214,7 @@ fn nothing_acknowledged_is_lost_by_crashes_over_a_store_that_refuses() {
             &[FLUSH, COMPACT],
             |_| false,
             || {
-                for step in 0..500 {
+                for step in 0..400 {
                     writer.step(&engine);
                     if step % 50 == 0 {
                         refuse_now_and_then(&faulty, &mut random);

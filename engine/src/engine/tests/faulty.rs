@@ -15,6 +15,8 @@ pub(super) struct FaultyKv {
     pub(super) calls_left: AtomicI64,
     /// Whether what is refused is carried out all the same, as by a store that fails after it has written.
     pub(super) is_done: AtomicBool,
+    /// Whether each commit is refused, and nothing else.
+    pub(super) refuses_commits: AtomicBool,
     /// A disk without room for tables, where all else fits.
     pub(super) is_full: AtomicBool,
     /// Is told of calls before they are answered, but for those that it makes itself.
@@ -36,6 +38,7 @@ impl FaultyKv {
             inner,
             calls_left: AtomicI64::new(i64::MAX),
             is_done: AtomicBool::default(),
+            refuses_commits: AtomicBool::default(),
             is_full: AtomicBool::default(),
             hook: Mutex::default(),
         })
@@ -57,6 +60,10 @@ impl FaultyKv {
 
     fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let is_good = self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0;
+        self.do_or_refuse(is_good, work)
+    }
+
+    fn do_or_refuse(&self, is_good: bool, work: impl FnOnce() -> Result<()>) -> Result<()> {
         if is_good || self.is_done.load(Ordering::Relaxed) {
             work()?;
         }
@@ -88,6 +95,9 @@ impl Kv for FaultyKv {
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        if self.refuses_commits.load(Ordering::Relaxed) {
+            return self.do_or_refuse(false, || self.inner.commit(changes));
+        }
         self.step(|| self.inner.commit(changes))
     }
 
