@@ -44,12 +44,15 @@ struct Output {
 }
 
 impl Parts {
-    /// Merges `partition`; the caller holds the merging lock.
-    pub(crate) fn merge(&self, partition: PartitionId) -> Result<()> {
+    /// Merges `partition`; the caller holds the merging lock. False if it gave way to a flush and is to be done anew.
+    pub(crate) fn merge(&self, partition: PartitionId) -> Result<bool> {
         let started = Instant::now();
         let merged = self.merge_inputs(partition).and_then(|inputs| {
             let output = self.write_merged(partition, &inputs)?;
-            self.check_merged(&output)?;
+            if let Err(e) = self.check_merged(&output) {
+                self.discard(vec![output.prefix]);
+                return Err(e);
+            }
             self.swap_in(partition, inputs, output)
         });
         self.structure.lock().merging = None;
@@ -57,7 +60,7 @@ impl Parts {
             Ok(is_in) => {
                 count(&self.counters.merges, u64::from(is_in));
                 count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
-                Ok(())
+                Ok(is_in)
             }
             Err(e) => {
                 count(&self.counters.merge_failures, 1);
@@ -112,7 +115,7 @@ impl Parts {
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
         if let Err(e) = tables.ingest() {
-            self.remove_ranges([prefix])?;
+            self.discard(vec![prefix]);
             return Err(e);
         }
         Ok(output)
@@ -157,7 +160,6 @@ impl Parts {
         if (found, samples) == (output.fingerprint, output.record.samples) {
             return Ok(());
         }
-        self.remove_ranges([output.prefix])?;
         Err(Error::Corrupt {
             file: format!("chunks/{}", output.prefix.encode().escape_ascii()),
             offset: 0,
@@ -176,7 +178,7 @@ impl Parts {
         let counted_on = structure.merging.take().map(|(_, ids)| ids).unwrap_or_default();
         if !counted_on.is_disjoint(&output.emptied) {
             drop(structure);
-            self.remove_ranges([output.prefix])?;
+            self.discard(vec![output.prefix]);
             return Ok(false);
         }
         let current = self.catalogue.load_full();
@@ -187,7 +189,7 @@ impl Parts {
             next.generations.push(Generation::new(output.prefix, output.record, &self.graveyard));
         }
         next.forget_spent_tombstones(self.unflushed_cut());
-        self.replace_catalogue(&current, next)?;
+        self.replace_catalogue(&mut structure.doubt, &current, next)?;
         if !output.emptied.is_empty() {
             // A flush under way may count on records that are gone now: it starts over.
             *structure.versions.entry(partition).or_default() += 1;

@@ -12,6 +12,7 @@ mod index;
 mod merge;
 mod retention;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
@@ -23,19 +24,19 @@ use crate::store::catalogue::{Catalogue, generations_of};
 const GENERATIONS_MAX: usize = 12;
 
 impl Parts {
-    /// The partition that is to be merged next, oldest first.
-    pub(crate) fn next_merge(&self) -> Option<PartitionId> {
+    /// The partition that is to be merged next, oldest first, but for those in `seen`.
+    pub(crate) fn next_merge(&self, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
-        next_merge(&catalogue, newest)
+        next_merge(&catalogue, newest, seen)
     }
 }
 
-fn next_merge(catalogue: &Catalogue, now: Timestamp) -> Option<PartitionId> {
+fn next_merge(catalogue: &Catalogue, now: Timestamp, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
     let width = catalogue.root.partition_width_ns;
     let mut partitions: Vec<PartitionId> = catalogue.generations.iter().map(|g| g.prefix.partition).collect();
     partitions.dedup();
-    partitions.into_iter().find(|&partition| {
+    partitions.into_iter().filter(|partition| !seen.contains(partition)).find(|&partition| {
         let generations = generations_of(&catalogue.generations, partition);
         let is_closed = partition.bounds(width).1.saturating_add(width) <= now;
         let has_deletes =

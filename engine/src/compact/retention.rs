@@ -21,7 +21,7 @@ impl Parts {
         }
         let mut next = (*current).clone();
         next.generations = kept;
-        self.replace_catalogue(&current, next)?;
+        self.replace_catalogue(&mut structure.doubt, &current, next)?;
         let mut partitions: Vec<_> = gone.iter().map(|g| g.prefix.partition).collect();
         partitions.dedup();
         for partition in &partitions {

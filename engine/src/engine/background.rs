@@ -3,11 +3,15 @@
 //! One thread flushes, one merges, so that a long merge never delays a flush. Both sleep
 //! until they are signalled or a second has passed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::MutexGuard;
+
 use crate::engine::{Engine, Parts};
+use crate::store::keys::Prefix;
 use crate::wal::Wal;
 use crate::{Error, Result};
 
@@ -111,23 +115,59 @@ impl Parts {
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
-    /// Retention, then merges, until nothing is due or the database closes.
+    /// Retention, then the merges that are due, until the database closes.
     pub(crate) fn compact(&self) -> Result<()> {
-        let _merging = self.merging.lock();
-        self.expire()?;
+        let mut merging = self.merging.lock();
+        let done = self.expire().and_then(|()| self.merge_all(&mut merging));
+        // Also after a failure: a full disk gets room in no other way.
+        let buried = self.bury();
+        done.and(buried)
+    }
+
+    /// Merges what is due, each partition once: where samples keep coming late, the next pass goes on. Where a merge
+    /// fails, the other partitions are merged all the same, unless the disk is full.
+    fn merge_all(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
+        let (mut seen, mut done) = (BTreeSet::new(), Ok(()));
         while !self.is_closed.load(Ordering::Acquire) {
-            let Some(partition) = self.next_merge() else { break };
-            self.merge(partition)?;
+            let Some(partition) = self.next_merge(&seen) else { break };
+            match self.merge(partition) {
+                Err(error @ Error::DiskFull { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::error!(partition = partition.0, %error, "merge failed; its inputs stay in use");
+                    seen.insert(partition);
+                    done = done.and(Err(error));
+                }
+                Ok(true) => {
+                    seen.insert(partition);
+                }
+                // It gave way to a flush and is done anew.
+                Ok(false) => {}
+            }
             // Small ones share tables, which are written anew once for all: they wait.
             if self.graveyard.bytes() >= DEAD_BYTES_MAX {
                 self.bury()?;
             }
+            // Whoever waits for merges to rest has its turn now: a flush, for which appends may wait, or a snapshot.
+            MutexGuard::bump(merging);
         }
-        self.bury()
+        done
     }
 
     /// Removes the ranges of generations that nobody reads any more.
-    pub(crate) fn bury(&self) -> Result<()> {
-        self.remove_ranges(self.graveyard.take())
+    fn bury(&self) -> Result<()> {
+        let dead = self.graveyard.take();
+        let removed = self.remove_ranges(dead.iter().copied());
+        if removed.is_err() {
+            self.graveyard.add(dead);
+        }
+        removed
+    }
+
+    /// Removes ranges that no catalogue names or will name; what cannot be removed now, the compactor removes later.
+    pub(crate) fn discard(&self, prefixes: Vec<Prefix>) {
+        if let Err(error) = self.remove_ranges(prefixes.iter().copied()) {
+            tracing::warn!(%error, "what was written in vain could not be removed; it will be tried again");
+            self.graveyard.add(prefixes);
+        }
     }
 }

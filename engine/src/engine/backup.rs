@@ -6,12 +6,19 @@
 //! every write up to WAL sequence N and none after it. A directory without that file is an
 //! unfinished snapshot.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::engine::Engine;
+use parking_lot::MutexGuard;
+
+use crate::engine::{Engine, FlushState, Parts};
 use crate::{Error, Result};
 
+/// How long a snapshot keeps merges out while it waits for a flush.
+const FLUSH_WAIT: Duration = Duration::from_millis(50);
+const FORMAT: &str = "FORMAT";
 const MANIFEST: &str = "SNAPSHOT";
 const MANIFEST_START: &str = "barograph snapshot 1 seq ";
 
@@ -42,8 +49,7 @@ impl Engine {
             return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
         }
         fs::create_dir_all(dest).map_err(|e| Error::io("create", dest, e))?;
-        let _flush = parts.flush.lock();
-        let _merging = parts.merging.lock();
+        let _at_rest = parts.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
             parts.kv.checkpoint(&dest.join("store"))?;
@@ -56,6 +62,20 @@ impl Engine {
             let _ = fs::remove_dir_all(dest);
         }
         copied
+    }
+}
+
+impl Parts {
+    /// Keeps flushes and merges out. While a merge goes on, which may take minutes, flushes are not kept waiting for it.
+    fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
+        loop {
+            // Against the order of locks, so not for long: a flush may wait for merges.
+            let merging = self.merging.lock();
+            if let Some(flush) = self.flush.try_lock_for(FLUSH_WAIT) {
+                return (flush, merging);
+            }
+            MutexGuard::unlock_fair(merging);
+        }
     }
 }
 
@@ -72,9 +92,12 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
             return Err(Error::Invalid(format!("{}: is not empty; name a new directory", dir.display())));
         }
     }
-    copy_dir(snapshot, dir)?;
-    let manifest = dir.join(MANIFEST);
-    fs::remove_file(&manifest).map_err(|e| Error::io("remove", &manifest, e))?;
+    // `FORMAT` comes last: a part of a copy, which a crash may leave, is no database.
+    copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
+    let format = dir.join(FORMAT);
+    let staged = dir.join("FORMAT.new");
+    copy_file(&snapshot.join(FORMAT), &staged)?;
+    fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
     sync_dir(dir)?;
     Ok(SnapshotReport { path: dir.to_owned(), seq, bytes: size_of_dir(dir)? })
 }
@@ -114,22 +137,29 @@ fn sync_dir(dir: &Path) -> Result<()> {
 
 /// Copies files and directories and syncs them. Links and devices are refused: a snapshot
 /// has none, and following one would leave its directory.
-fn copy_dir(from: &Path, to: &Path) -> Result<()> {
+fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Result<()> {
     fs::create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
     for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {
         let entry = entry.map_err(|e| Error::io("list", from, e))?;
+        if !is_wanted(&entry.file_name()) {
+            continue;
+        }
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(|e| Error::io("inspect", &source, e))?;
         if kind.is_dir() {
-            copy_dir(&source, &target)?;
+            copy_dir(&source, &target, &|_| true)?;
         } else if kind.is_file() {
-            fs::copy(&source, &target).map_err(|e| Error::io("copy", &source, e))?;
-            File::open(&target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &target, e))?;
+            copy_file(&source, &target)?;
         } else {
             return Err(Error::Invalid(format!("{}: is no file and no directory", source.display())));
         }
     }
     sync_dir(to)
+}
+
+fn copy_file(source: &Path, target: &Path) -> Result<()> {
+    fs::copy(source, target).map_err(|e| Error::io("copy", source, e))?;
+    File::open(target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", target, e))
 }
 
 fn size_of_dir(dir: &Path) -> Result<u64> {
@@ -140,4 +170,28 @@ fn size_of_dir(dir: &Path) -> Result<u64> {
         bytes += if metadata.is_dir() { size_of_dir(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_restored_in_part_is_no_database() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (snapshot, restored) = (dir.path().join("snapshot"), dir.path().join("restored"));
+        fs::create_dir_all(snapshot.join("wal")).expect("a directory");
+        finish_copy(&snapshot, 7).expect("its last files");
+        fs::write(snapshot.join("wal/00000001.wal"), b"records").expect("a segment");
+        std::os::unix::fs::symlink("/dev/null", snapshot.join("wal/link")).expect("a link");
+
+        let refused = restore(&snapshot, &restored).expect_err("a link is not followed");
+        assert!(refused.to_string().contains("no file and no directory"), "{refused}");
+        assert!(!restored.join(FORMAT).exists(), "it would be opened");
+        fs::remove_file(snapshot.join("wal/link")).expect("its removal");
+        fs::remove_dir_all(&restored).expect("its removal");
+        assert_eq!(restore(&snapshot, &restored).expect("all of it").seq, 7);
+        assert_eq!(fs::read_to_string(restored.join(FORMAT)).expect("a file"), "barograph 1\n");
+        assert!(!restored.join(MANIFEST).exists() && restored.join("wal/00000001.wal").exists());
+    }
 }

@@ -11,6 +11,7 @@
 //!
 //! A crash before 3 leaves ranges that no catalogue names; opening removes them. A failure
 //! before 3 leaves the frozen samples where they are, and the next flush tries them again.
+//! After a failure in 3 a crash may find the flush done or not; both are whole (`store/doubt.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
+use crate::store::doubt::Doubt;
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Change, Family, KeyRange};
@@ -125,7 +127,7 @@ impl Parts {
         commit.epoch = Epoch { number: commit.epoch.number + 1, cut };
         commit.first_append = None;
         self.head.set_frozen_cut(cut);
-        self.head.events.freeze();
+        self.head.events.freeze(cut);
         state.begun = Some(Begun { epoch: commit.epoch, bytes: self.head.sample_bytes() });
         Ok(state.begun)
     }
@@ -200,7 +202,7 @@ impl Parts {
         };
         let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
         if !matches!(published, Ok(true)) {
-            self.remove_ranges(written.iter().map(|w| w.prefix))?;
+            self.remove_unnamed(&written);
         }
         let mut report = FlushReport { partitions: written.len() as u64, ..FlushReport::default() };
         for record in written.iter().map(|w| &w.record) {
@@ -271,7 +273,7 @@ impl Parts {
             next.root.newest = next.root.newest.max(w.record.last);
         }
         let mut notes = self.take_notes();
-        self.commit_catalogue(&current, next, notes.changes()?)?;
+        self.commit_catalogue(&mut structure.doubt, &current, next, notes.changes()?)?;
         notes.settle();
         for w in written {
             *structure.indexed.entry(w.prefix.partition).or_default() |= w.indexed.to_bitmap();
@@ -282,19 +284,46 @@ impl Parts {
         Ok(true)
     }
 
-    /// Commits `next` in place of `current`; the caller holds the structure lock.
-    pub(crate) fn replace_catalogue(&self, current: &Catalogue, next: Catalogue) -> Result<()> {
-        self.commit_catalogue(current, next, Vec::new())
+    /// Removes what was written and is not published; not what the store may name after all.
+    fn remove_unnamed(&self, written: &[Written]) {
+        let unnamed = {
+            let doubt = &self.structure.lock().doubt;
+            written.iter().map(|w| w.prefix).filter(|prefix| !doubt.names(*prefix)).collect()
+        };
+        self.discard(unnamed);
+    }
+
+    /// Commits `next` in place of `current`; the caller holds the structure lock, which has `doubt`.
+    pub(crate) fn replace_catalogue(
+        &self,
+        doubt: &mut Doubt,
+        current: &Catalogue,
+        next: Catalogue,
+    ) -> Result<()> {
+        self.commit_catalogue(doubt, current, next, Vec::new())
     }
 
     /// [`Parts::replace_catalogue`] with other changes of the meta family beside it.
-    fn commit_catalogue(&self, current: &Catalogue, mut next: Catalogue, others: Vec<Change>) -> Result<()> {
+    fn commit_catalogue(
+        &self,
+        doubt: &mut Doubt,
+        current: &Catalogue,
+        mut next: Catalogue,
+        others: Vec<Change>,
+    ) -> Result<()> {
         next.root.next_generation = self.next_generation.load(std::sync::atomic::Ordering::Relaxed);
         next.root.next_series = self.head.next_id();
         next.sort();
-        let mut changes = current.changes_to(&next)?;
+        let mut changes = doubt.changes_to(&next)?;
+        changes.extend(current.changes_to(&next)?);
+        let keys = changes.iter().map(|(key, _)| key.clone()).collect();
+        // Notes need no doubt: those of a refused commit are written again, and replay makes them of older ones.
         changes.extend(others);
-        self.kv.commit(changes)?;
+        if let Err(e) = self.kv.commit(changes) {
+            doubt.add(keys, current, &next);
+            return Err(e);
+        }
+        doubt.end();
         self.catalogue.store(Arc::new(next));
         Ok(())
     }

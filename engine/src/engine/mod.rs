@@ -58,6 +58,7 @@ use crate::model::{PartitionId, Timestamp};
 use crate::options::Options;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
+use crate::store::doubt::Doubt;
 use crate::store::kv::Kv;
 use crate::view::View;
 use crate::wal::Wal;
@@ -140,6 +141,8 @@ pub(crate) struct Structure {
     /// The partition that is being merged, and the series that flushes have put samples of
     /// into it meanwhile, counting on records that the merge may be about to leave out.
     pub(crate) merging: Option<(PartitionId, RoaringTreemap)>,
+    /// What commits that were refused may have left in the store.
+    pub(crate) doubt: Doubt,
 }
 
 #[derive(Debug, Default)]

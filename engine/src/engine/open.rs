@@ -49,6 +49,8 @@ const FORMAT_VERSION: u32 = 1;
 pub struct OpenReport {
     /// Samples replayed from the WAL.
     pub samples_replayed: u64,
+    /// Samples in the WAL that were dropped, because a damaged part of it took with it which series they are of.
+    pub samples_unknown: u64,
     /// Ranges removed that a crash had left behind.
     pub leftovers_removed: u64,
     /// What replay found; none for a database in memory.
@@ -105,8 +107,7 @@ impl Engine {
         let place = dir.join("wal");
         let found = crate::wal::read(&place, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
         let replay = replay.finish();
-        let report =
-            OpenReport { wal: Some(found), samples_replayed: replay.samples, ..OpenReport::default() };
+        let report = OpenReport { wal: Some(found), ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
         let mut parts = assemble(Opened {
             dir,
@@ -170,7 +171,6 @@ impl Engine {
             None => None,
         };
         let replay = replay.finish();
-        report.samples_replayed = replay.samples;
         let parts = assemble(Opened {
             dir,
             lock,
@@ -226,6 +226,7 @@ fn assemble(opened: Opened) -> Parts {
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq, Wal::last_seq);
     let limiter = SeriesLimiter::default();
     limiter.set(options.new_series_per_second);
+    (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
     let first_append = (replay.records > 0).then(Instant::now);
     let newest = replay.newest.max(catalogue.root.newest);

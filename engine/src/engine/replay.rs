@@ -6,6 +6,8 @@
 //!
 //! # Invariants
 //! R1. A delete finds everything before it applied: it waits for both other threads.
+//! R2. A record uses the ids that it or one before it defines, back to `flushed_seq`. Only where records are missing,
+//!     lost to damage that was skipped, there may be samples of an id that nobody knows: they are counted and dropped.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -43,8 +45,13 @@ pub(super) struct Replay {
     workers: Option<Workers>,
     tombstones: Vec<Tombstone>,
     samples: u64,
+    unknown: u64,
     records: u64,
     newest: Timestamp,
+    /// The number of the next record.
+    next_seq: u64,
+    /// Records are missing before the one at hand.
+    has_gap: bool,
 }
 
 /// What replay has built.
@@ -52,6 +59,8 @@ pub(super) struct Replayed {
     pub head: Head,
     pub tombstones: Vec<Tombstone>,
     pub samples: u64,
+    /// Samples of series whose definition is lost.
+    pub unknown: u64,
     pub records: u64,
     pub newest: Timestamp,
 }
@@ -69,8 +78,11 @@ impl Replay {
             workers: None,
             tombstones: Vec::new(),
             samples: 0,
+            unknown: 0,
             records: 0,
             newest: Timestamp::MIN,
+            next_seq: catalogue.root.flushed_seq.saturating_add(1),
+            has_gap: false,
         }
     }
 
@@ -81,6 +93,8 @@ impl Replay {
     /// Applies a record, or hands it to the threads that will.
     pub fn apply(&mut self, wal: &Path, record: Record<'_>) -> Result<()> {
         self.records += 1;
+        self.has_gap |= record.seq != self.next_seq;
+        self.next_seq = record.seq.saturating_add(1);
         let place = || format!("{}, record {}", wal.display(), record.seq);
         let applied = match record.kind {
             KIND_SAMPLES => self.apply_samples(record.payload)?,
@@ -108,7 +122,7 @@ impl Replay {
     }
 
     fn apply_samples(&mut self, payload: &[u8]) -> Result<Option<()>> {
-        let Replay { head, places, samples: count, newest, .. } = self;
+        let Replay { head, places, samples: count, unknown, has_gap, newest, .. } = self;
         let (mut found, mut new, mut samples) = (Vec::new(), Vec::new(), Vec::new());
         let places = std::cell::RefCell::new(places);
         let decoded = RecordReader::new(payload).samples(
@@ -121,7 +135,10 @@ impl Replay {
                 found.push(series);
             },
             |id, timestamp, start, value| {
-                let place = places.borrow_mut().get(id)?;
+                let Some(place) = places.borrow_mut().get(id) else {
+                    *unknown += 1;
+                    return has_gap.then_some(());
+                };
                 samples.push(Sample { place, timestamp, start, value });
                 *newest = (*newest).max(timestamp);
                 Some(())
@@ -155,9 +172,9 @@ impl Replay {
     /// Waits for the threads and hands the head over.
     pub fn finish(mut self) -> Replayed {
         self.catch_up();
-        let Replay { head, tombstones, samples, records, newest, .. } = self;
+        let Replay { head, tombstones, samples, unknown, records, newest, .. } = self;
         let head = Arc::into_inner(head).expect("the threads that shared it have ended");
-        Replayed { head, tombstones, samples, records, newest }
+        Replayed { head, tombstones, samples, unknown, records, newest }
     }
 }
 

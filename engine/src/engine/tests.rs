@@ -19,9 +19,13 @@ use faulty::FaultyKv;
 
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod between;
 mod cardinality;
+mod compaction;
 mod concurrent;
 mod crowd;
+mod damaged;
+mod doubt;
 mod faulty;
 mod limits;
 mod notes;
@@ -61,8 +65,8 @@ enum Op {
     /// The process dies and the database is opened again.
     Crash,
     Close,
-    /// The next flush or merge fails at this call to the store.
-    FailAt(u8),
+    /// The next flush or merge fails at this call to the store, which does what it refuses or does not.
+    FailAt(u8, bool),
 }
 
 /// When the counting began that samples tell of.
@@ -125,7 +129,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Compact),
         2 => Just(Op::Crash),
         1 => Just(Op::Close),
-        1 => (0u8..8).prop_map(Op::FailAt),
+        1 => (0u8..8, any::<bool>()).prop_map(|(calls, is_done)| Op::FailAt(calls, is_done)),
     ]
 }
 
@@ -244,7 +248,10 @@ impl Harness {
                 self.engine = None;
                 self.open();
             }
-            Op::FailAt(calls) => self.faulty.calls_left.store(i64::from(*calls), Ordering::Relaxed),
+            Op::FailAt(calls, is_done) => {
+                self.faulty.is_done.store(*is_done, Ordering::Relaxed);
+                self.faulty.calls_left.store(i64::from(*calls), Ordering::Relaxed);
+            }
         }
     }
 
@@ -308,7 +315,7 @@ impl Harness {
         let head = &self.engine().parts.head;
         let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
-        let (frozen, active) = head.events.select(&any, TimeRange::ALL);
+        let (frozen, _, active) = head.events.select(&any, TimeRange::ALL);
         let events: u64 = frozen.iter().chain(&active).map(Event::memory_bytes).sum();
         assert_eq!(head.sample_bytes(), samples as u64 + events, "memory after {after:?}");
     }
@@ -418,7 +425,7 @@ fn a_flush_that_fails_at_any_call_loses_nothing() {
         let mut harness = Harness::new();
         harness.append(0, 0, 30, 5, &Value::Float(1.0));
         harness.append(1, 100, 30, 5, &Value::Float(2.0));
-        harness.apply(&Op::FailAt(calls));
+        harness.apply(&Op::FailAt(calls, false));
         harness.apply(&Op::Flush);
         harness.check(&Op::Flush);
         harness.append(0, 200, 30, 5, &Value::Float(3.0));
@@ -492,7 +499,7 @@ fn ranges_that_no_catalogue_names_are_removed_at_the_start() {
     harness.append(0, 0, 30, 5, &Value::Float(1.0));
     // Index, events (none) and chunks are taken in; the catalogue is refused, and so is the
     // removal of what was taken in.
-    harness.apply(&Op::FailAt(4));
+    harness.apply(&Op::FailAt(4, false));
     harness.apply(&Op::Flush);
     harness.apply(&Op::Crash);
     assert!(harness.engine().open_report().leftovers_removed > 0);

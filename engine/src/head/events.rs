@@ -30,6 +30,8 @@ pub struct HeadEvents {
 
 #[derive(Debug, Default)]
 struct Lists {
+    /// The cut of `frozen`.
+    cut: u64,
     frozen: Vec<Event>,
     active: Vec<Event>,
 }
@@ -40,9 +42,10 @@ impl HeadEvents {
         self.inner.lock().active.push(event);
     }
 
-    /// Sets everything up to now apart for a flush.
-    pub fn freeze(&self) {
+    /// Sets everything up to now, which is up to the sequence `cut`, apart for a flush.
+    pub fn freeze(&self, cut: u64) {
         let mut lists = self.inner.lock();
+        lists.cut = cut;
         let active = std::mem::take(&mut lists.active);
         lists.frozen.extend(active);
     }
@@ -72,13 +75,14 @@ impl HeadEvents {
         bytes
     }
 
-    /// Copies of the events in `range` that meet all matchers: frozen ones, then active ones.
-    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> (Vec<Event>, Vec<Event>) {
+    /// Copies of the events in `range` that meet all matchers: frozen ones with their cut, then active ones.
+    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> (Vec<Event>, u64, Vec<Event>) {
         let wanted =
             |e: &&Event| range.contains(e.timestamp) && matchers.iter().all(|m| m.matches_labels(&e.labels));
         let lists = self.inner.lock();
         (
             lists.frozen.iter().filter(wanted).cloned().collect(),
+            lists.cut,
             lists.active.iter().filter(wanted).cloned().collect(),
         )
     }

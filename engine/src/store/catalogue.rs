@@ -177,6 +177,11 @@ impl Graveyard {
         std::mem::take(&mut *self.dead.lock()).prefixes
     }
 
+    /// Adds prefixes under which nothing is named or read.
+    pub fn add(&self, prefixes: Vec<Prefix>) {
+        self.dead.lock().prefixes.extend(prefixes);
+    }
+
     /// Bytes of chunk values under the prefixes that [`Graveyard::take`] would take out.
     pub fn bytes(&self) -> u64 {
         self.dead.lock().bytes
@@ -315,6 +320,22 @@ impl Catalogue {
             changes.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
         }
         Ok(changes)
+    }
+
+    /// All its records but the root's, as changes that put them.
+    ///
+    /// # Errors
+    /// A record is too large.
+    pub fn records(&self) -> Result<Vec<Change>> {
+        let mut records = Vec::with_capacity(self.generations.len() + self.tombstones.len());
+        for generation in &self.generations {
+            let value = values::encode(CATALOGUE_VERSION, &generation.record)?;
+            records.push((generation_key(generation.prefix), Some(value)));
+        }
+        for tombstone in &self.tombstones {
+            records.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
+        }
+        Ok(records)
     }
 
     /// Drops tombstones that hide nothing any more: no generation is older than they are

@@ -87,7 +87,8 @@ pub trait Kv: Send + Sync {
     /// Applies changes to [`Family::Meta`], atomically and durably.
     ///
     /// # Errors
-    /// None of the changes is visible after an error.
+    /// After an error all of the changes may be carried out, now or later, or none: whoever
+    /// opens the store next finds one or the other (see `doubt`).
     fn commit(&self, changes: Vec<Change>) -> Result<()>;
 
     /// Removes all keys in each of the ranges, which do not overlap, and frees their space.

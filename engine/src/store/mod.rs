@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod doubles;
+pub(crate) mod doubt;
 pub mod generation;
 pub mod keys;
 pub mod kv;

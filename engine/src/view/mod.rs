@@ -39,7 +39,7 @@ pub use series::ViewSeries;
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
@@ -141,17 +141,28 @@ impl<'e> View<'e> {
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
         let (heads, catalogue) = self.capture(matchers, range, series_max)?;
+        self.gather_from(&heads, &catalogue, matchers, range, series_max)
+    }
+
+    pub(crate) fn gather_from(
+        &self,
+        heads: &[Captured],
+        catalogue: &Arc<Catalogue>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
         let mut found = Selection::new(series_max);
-        for (series, copy) in &heads {
+        for (series, copy) in heads {
             if let Some(copy) = copy {
-                let found = found.series(series.id, || series.labels.clone(), &catalogue)?;
+                let found = found.series(series.id, || series.labels.clone(), catalogue)?;
                 found.head = Some(copy.clone());
             }
         }
-        for generation in indexing(&catalogue, range) {
+        for generation in indexing(catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = select(&reader, matchers)?;
-            self.add_stored(&mut found, &catalogue, &heads, &reader, &ids)?;
+            self.add_stored(&mut found, catalogue, heads, &reader, &ids)?;
         }
         let out = found.finish()?;
         self.keep(out.iter().map(ViewSeries::memory_bytes).sum())?;
@@ -196,6 +207,18 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<(Vec<Captured>, Arc<Catalogue>)> {
+        let earlier = self.catalogue.load_full();
+        let (heads, took_new) = self.copy_heads(matchers, range, series_max)?;
+        Ok((heads, self.take_catalogue(&earlier, took_new)))
+    }
+
+    /// The head's part, and whether any of it was copied just now.
+    pub(crate) fn copy_heads(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<(Vec<Captured>, bool)> {
         let heads = self.head.select(matchers)?;
         let mut pinned = self.pinned.lock();
         let (mut took_new, mut holding) = (false, 0);
@@ -230,12 +253,19 @@ impl<'e> View<'e> {
         if !nothing.is_empty() {
             pinned.nothing.push((range, nothing));
         }
+        Ok((out, took_new))
+    }
+
+    /// The catalogue, no older than what was copied of the head; `earlier` is one that is no newer.
+    pub(crate) fn take_catalogue(&self, earlier: &Catalogue, took_new: bool) -> Arc<Catalogue> {
+        let mut pinned = self.pinned.lock();
         let catalogue = match &pinned.catalogue {
             Some(catalogue) if !took_new => catalogue.clone(),
-            _ => self.catalogue.load_full(),
+            Some(pinned) => remembering(remembering(self.catalogue.load_full(), earlier), pinned),
+            None => remembering(self.catalogue.load_full(), earlier),
         };
         pinned.catalogue = Some(catalogue.clone());
-        Ok((out, catalogue))
+        catalogue
     }
 
     /// Events in `range` whose labels meet all matchers, ascending in time, at most
@@ -244,8 +274,9 @@ impl<'e> View<'e> {
     /// # Errors
     /// The store could not be read.
     pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        let (frozen, active) = self.head.events.select(matchers, range);
-        let catalogue = self.catalogue.load_full();
+        let earlier = self.catalogue.load_full();
+        let (frozen, cut, active) = self.head.events.select(matchers, range);
+        let catalogue = remembering(self.catalogue.load_full(), &earlier);
         let mut all: Vec<Event> = Vec::new();
         for generation in in_range(&catalogue, range) {
             let hiding: Vec<_> =
@@ -261,7 +292,6 @@ impl<'e> View<'e> {
                 },
             )?;
         }
-        let cut = self.head.frozen_cut();
         let is_live = |e: &Event| {
             !catalogue
                 .tombstones
@@ -288,6 +318,21 @@ fn newest_of_each(mut events: Vec<Event>, limit: usize) -> Vec<Event> {
         out.push(event);
     }
     out
+}
+
+/// `catalogue` with the deletes that an earlier one knew. By now they may be carried out in the store and forgotten,
+/// and what was copied of the head may be from before that: samples on their way to the store.
+fn remembering(catalogue: Arc<Catalogue>, earlier: &Catalogue) -> Arc<Catalogue> {
+    let is_forgotten =
+        |t: &&Arc<Tombstone>| catalogue.tombstones.binary_search_by_key(&t.seq, |known| known.seq).is_err();
+    let forgotten: Vec<_> = earlier.tombstones.iter().filter(is_forgotten).cloned().collect();
+    if forgotten.is_empty() {
+        return catalogue;
+    }
+    let mut catalogue = (*catalogue).clone();
+    catalogue.tombstones.extend(forgotten);
+    catalogue.sort();
+    Arc::new(catalogue)
 }
 
 fn covers(outer: TimeRange, inner: TimeRange) -> bool {

@@ -83,4 +83,25 @@ fn report_opening(database: &Database) {
         took_ms = report.open_ns / 1_000_000,
         "database opened"
     );
+    let Some(wal) = &report.wal else { return };
+    if let Some(torn) = &wal.torn_tail {
+        let (file, bytes) = (torn.file.display(), torn.bytes_dropped);
+        tracing::info!(%file, offset = torn.offset, bytes, "the log ended in an unfinished write, which was dropped");
+    }
+    for damage in &wal.damage {
+        let kept = damage.quarantined_to.as_deref().map(|path| path.display().to_string());
+        tracing::error!(
+            file = %damage.file.display(),
+            offset = damage.offset,
+            what = damage.what,
+            kept,
+            "the log was damaged"
+        );
+    }
+    if report.samples_unknown > 0 {
+        tracing::error!(
+            samples = report.samples_unknown,
+            "samples of the log were dropped: a damaged part of it took with it which series they are of"
+        );
+    }
 }

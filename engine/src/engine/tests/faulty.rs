@@ -1,8 +1,9 @@
 //! A store whose calls fail.
 
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
 use crate::store::memory::MemoryKv;
@@ -12,18 +13,61 @@ use crate::{Error, Result};
 pub(super) struct FaultyKv {
     inner: Arc<MemoryKv>,
     pub(super) calls_left: AtomicI64,
+    /// Whether what is refused is carried out all the same, as by a store that fails after it has written.
+    pub(super) is_done: AtomicBool,
+    /// Whether each commit is refused, and nothing else.
+    pub(super) refuses_commits: AtomicBool,
+    /// A disk without room for tables, where all else fits.
+    pub(super) is_full: AtomicBool,
+    /// Is told of calls before they are answered, but for those that it makes itself.
+    hook: Mutex<Option<Hook>>,
 }
+
+/// What a hook is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Table,
+    Cursor(Family),
+}
+
+type Hook = Box<dyn FnMut(Call) + Send>;
 
 impl FaultyKv {
     pub(super) fn over(inner: Arc<MemoryKv>) -> Arc<Self> {
-        Arc::new(FaultyKv { inner, calls_left: AtomicI64::new(i64::MAX) })
+        Arc::new(FaultyKv {
+            inner,
+            calls_left: AtomicI64::new(i64::MAX),
+            is_done: AtomicBool::default(),
+            refuses_commits: AtomicBool::default(),
+            is_full: AtomicBool::default(),
+            hook: Mutex::default(),
+        })
     }
 
-    fn step(&self) -> Result<()> {
-        if self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0 {
-            return Ok(());
+    pub(super) fn set_hook(&self, hook: impl FnMut(Call) + Send + 'static) {
+        *self.hook.lock() = Some(Box::new(hook));
+    }
+
+    fn tell(&self, call: Call) {
+        let Some(mut hook) = self.hook.lock().take() else { return };
+        hook(call);
+        *self.hook.lock() = Some(hook);
+    }
+
+    pub(super) fn unhook(&self) {
+        *self.hook.lock() = None;
+    }
+
+    fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let is_good = self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0;
+        self.do_or_refuse(is_good, work)
+    }
+
+    fn do_or_refuse(&self, is_good: bool, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if is_good || self.is_done.load(Ordering::Relaxed) {
+            work()?;
         }
-        Err(Error::DiskFull { path: "test".into() })
+        if is_good { Ok(()) } else { Err(Error::DiskFull { path: "test".into() }) }
     }
 }
 
@@ -33,27 +77,32 @@ impl Kv for FaultyKv {
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.tell(Call::Cursor(family));
         self.inner.cursor(family)
     }
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
-        self.step()?;
+        self.tell(Call::Table);
+        self.step(|| Ok(()))?;
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Error::DiskFull { path: "test".into() });
+        }
         self.inner.table(family)
     }
 
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
-        self.step()?;
-        self.inner.ingest(family, tables)
+        self.step(|| self.inner.ingest(family, tables))
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.step()?;
-        self.inner.commit(changes)
+        if self.refuses_commits.load(Ordering::Relaxed) {
+            return self.do_or_refuse(false, || self.inner.commit(changes));
+        }
+        self.step(|| self.inner.commit(changes))
     }
 
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
-        self.step()?;
-        self.inner.remove_ranges(family, ranges)
+        self.step(|| self.inner.remove_ranges(family, ranges))
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {

@@ -58,7 +58,7 @@ fn notes_survive_a_flush_that_fails_at_any_call() {
         let mut harness = Harness::new();
         harness.append(0, 0, 30, 5, &Value::Float(1.0));
         harness.apply(&Op::Note { series: 0, at: 1 });
-        harness.apply(&Op::FailAt(calls));
+        harness.apply(&Op::FailAt(calls, false));
         harness.apply(&Op::Flush);
         harness.apply(&Op::Note { series: 1, at: 2 });
         harness.apply(&Op::Flush);

@@ -1,0 +1,179 @@
+//! What happens in the midst of something else: each test puts a step where it hurts most.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::faulty::{Call, FaultyKv};
+use super::{SECOND, YEAR_2024, float_batch, labels, options};
+use crate::clock::ManualClock;
+use crate::head::Resolved;
+use crate::model::{Matcher, TimeRange, Value};
+use crate::store::kv::Family;
+use crate::store::memory::MemoryKv;
+use crate::{Batch, Engine};
+
+fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
+    let faulty = FaultyKv::over(Arc::new(MemoryKv::default()));
+    let clock = Arc::new(ManualClock::new(i64::MAX));
+    let engine = Engine::open_over(dir.path(), faulty.clone(), options(), clock).unwrap();
+    (Arc::new(engine), faulty)
+}
+
+fn event(engine: &Engine, second: i64, text: &str) {
+    let mut batch = Batch::new();
+    batch.push_event(&labels(0), YEAR_2024 + second * SECOND, text);
+    engine.append(&batch).unwrap();
+}
+
+/// The frozen event was deleted. While the view reads the store the flush that works on it ends and the next begins.
+#[test]
+fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    event(&engine, 10, "stored");
+    engine.flush().unwrap();
+    event(&engine, 20, "deleted");
+    faulty.is_full.store(true, Ordering::Relaxed);
+    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    let second = TimeRange::inclusive(YEAR_2024 + 20 * SECOND, YEAR_2024 + 20 * SECOND);
+    engine.delete(&[Matcher::equal("job", "job0")], second).unwrap();
+
+    let (shared, full) = (engine.clone(), faulty.clone());
+    faulty.set_hook(move |call| {
+        if call == Call::Cursor(Family::Events) {
+            full.is_full.store(false, Ordering::Relaxed);
+            shared.flush().unwrap();
+            event(&shared, 30, "later");
+            full.is_full.store(true, Ordering::Relaxed);
+            assert!(shared.flush().is_err());
+        }
+    });
+    let texts: Vec<String> =
+        engine.view().events(&[], TimeRange::ALL, 10).unwrap().into_iter().map(|e| e.text).collect();
+    faulty.unhook();
+    assert_eq!(texts, ["stored"]);
+}
+
+/// A writer has found its series, which leaves memory before the writer gets the commit lock.
+#[test]
+fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    let parts = &engine.parts;
+    let series = parts.resolve(&labels(0)).unwrap();
+    for second in 0..4 {
+        engine.append(&float_batch(1, &[second])).unwrap();
+        engine.flush().unwrap();
+    }
+    assert!(series.is_dead(), "it was idle");
+    let mut resolved = Resolved::default();
+    resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
+    parts.commit(&mut resolved).unwrap();
+    engine.flush().unwrap();
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
+    assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().values, [5.0]);
+}
+
+/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for one, not for all.
+#[test]
+fn who_waits_for_merges_to_rest_waits_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    for minute in 0..6 {
+        engine.append(&float_batch(0, &[minute * 60])).unwrap();
+    }
+    engine.append(&float_batch(0, &[1000])).unwrap();
+    engine.flush().unwrap();
+
+    let (begun, begins) = channel();
+    faulty.set_hook(move |call| {
+        if call == Call::Table {
+            let _ = begun.send(());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let seen = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| engine.compact().unwrap());
+        begins.recv().unwrap();
+        let _merging = engine.parts.merging.lock();
+        seen.store(engine.stats().merges, Ordering::Relaxed);
+    });
+    faulty.unhook();
+    assert_eq!(engine.stats().merges, 6);
+    assert!(seen.into_inner() < 4, "it had to wait for all");
+}
+
+#[test]
+fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    engine.append(&float_batch(0, &[0])).unwrap();
+    let dest = dir.path().join("copy");
+    std::thread::scope(|scope| {
+        let merging = engine.parts.merging.lock();
+        // A store in memory has no files to copy; that is told when it comes to that.
+        let snapshot = scope.spawn(|| engine.snapshot(&dest).map(drop));
+        while !dest.exists() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let (flushed, ends) = channel();
+        let engine = &engine;
+        scope.spawn(move || flushed.send(engine.flush().map(|done| done.samples)));
+        let samples = ends.recv_timeout(Duration::from_secs(10));
+        drop(merging);
+        assert_eq!(samples.expect("the flush waits for the merge").unwrap(), 1);
+        assert!(snapshot.join().unwrap().unwrap_err().to_string().contains("no files"));
+    });
+}
+
+/// A flush has set a sample apart, which is deleted. Between the two halves of a view the flush ends, and a merge
+/// carries the delete out and forgets it.
+#[test]
+fn a_delete_that_is_forgotten_while_a_view_is_made_hides_what_was_copied_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    engine.append(&float_batch(0, &[10, 20, 1000])).unwrap();
+    faulty.is_full.store(true, Ordering::Relaxed);
+    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    let all = [Matcher::equal("job", "job0")];
+    engine.delete(&all, TimeRange::inclusive(YEAR_2024, YEAR_2024 + 10 * SECOND)).unwrap();
+
+    let view = engine.view();
+    let earlier = engine.parts.catalogue.load_full();
+    let (heads, took_new) = view.copy_heads(&all, TimeRange::ALL, 10).unwrap();
+    faulty.is_full.store(false, Ordering::Relaxed);
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().tombstones, 0, "it is spent");
+    let catalogue = view.take_catalogue(&earlier, took_new);
+    let found = view.gather_from(&heads, &catalogue, &all, TimeRange::ALL, 10).unwrap();
+    let values = view.read(&found[0], TimeRange::ALL).unwrap().values;
+    assert_eq!(values, [20.0, 1000.0]);
+}
+
+/// Late samples come to the oldest partition as fast as it is merged.
+#[test]
+fn a_pass_of_the_compactor_ends_and_reaches_all_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    for second in [0, 60, 1000] {
+        engine.append(&float_batch(0, &[second])).unwrap();
+    }
+    engine.flush().unwrap();
+    let (shared, mut late) = (engine.clone(), 0);
+    faulty.set_hook(move |call| {
+        if call == Call::Table && late < 50 {
+            late += 1;
+            shared.append(&float_batch(0, &[late])).unwrap();
+            shared.flush().unwrap();
+        }
+    });
+    engine.compact().unwrap();
+    faulty.unhook();
+    assert_eq!(engine.stats().merges, 2);
+}

@@ -1,0 +1,89 @@
+//! Compaction where something fails: what is dead goes, and the rest goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Harness, Op, YEAR_2024, float_batch, options};
+use crate::clock::ManualClock;
+use crate::model::PartitionId;
+use crate::store::kv::{Family, Kv, Table};
+use crate::store::memory::MemoryKv;
+use crate::{Engine, Error, Options};
+
+use super::faulty::FaultyKv;
+
+fn first_chunk(store: &MemoryKv) -> Option<Vec<u8>> {
+    let mut cursor = store.cursor(Family::Chunks);
+    cursor.seek(&[]).unwrap();
+    cursor.entry().map(|(key, _)| key.to_vec())
+}
+
+#[test]
+fn a_full_disk_gets_room_from_retention() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
+    let faulty = FaultyKv::over(store.clone());
+    let options = Options { retention: Duration::from_secs(300), ..options() };
+    let engine = Engine::open_over(dir.path(), faulty.clone(), options, Arc::new(ManualClock::new(i64::MAX)));
+    let engine = engine.unwrap();
+    engine.append(&float_batch(0, &[0, 10, 20])).unwrap();
+    engine.flush().unwrap();
+    let expired = first_chunk(&store).unwrap();
+    engine.append(&float_batch(0, &[500, 700])).unwrap();
+    engine.flush().unwrap();
+
+    faulty.is_full.store(true, Ordering::Relaxed);
+    let failed = engine.compact().expect_err("a merge is due, and there is no room for it");
+    assert!(matches!(failed, Error::DiskFull { .. }), "{failed}");
+    assert_eq!(engine.stats().partitions_expired, 1);
+    assert!(store.get(Family::Chunks, &expired).unwrap().is_none(), "its space is free");
+}
+
+#[test]
+fn a_damaged_partition_does_not_keep_others_from_being_merged() {
+    let mut harness = Harness::new();
+    for second in [0, 60, 600] {
+        for round in 0..2 {
+            harness.engine().append(&float_batch(0, &[second + round])).unwrap();
+            harness.engine().flush().unwrap();
+        }
+    }
+    let damaged = first_chunk(&harness.store).unwrap();
+    harness.store.ingest(Family::Chunks, vec![Table::Memory(vec![(damaged, b"damage".to_vec())])]).unwrap();
+
+    let failed = harness.engine().compact().expect_err("the first minute is damaged");
+    assert!(matches!(failed, Error::Corrupt { .. }), "{failed}");
+    let width = harness.engine().parts.cutting().partition_width_ns;
+    let generations = |second: i64| {
+        let partition = PartitionId::of(YEAR_2024 + second * super::SECOND, width);
+        let catalogue = harness.engine().parts.catalogue.load();
+        catalogue.generations.iter().filter(|g| g.prefix.partition == partition).count()
+    };
+    assert_eq!([generations(0), generations(60), generations(600)], [2, 1, 2], "the last is not closed");
+    harness.apply(&Op::Crash);
+    assert_eq!(harness.engine().open_report().leftovers_removed, 0, "nothing lies about");
+}
+
+#[test]
+fn what_could_not_be_removed_is_removed_later() {
+    for op in [Op::Flush, Op::Compact] {
+        for (calls, is_done) in (0..12).flat_map(|calls| [(calls, false), (calls, true)]) {
+            let mut harness = Harness::new();
+            for round in 0..3 {
+                harness.append(0, round, 10, 3, &crate::model::Value::Float(1.0));
+                harness.append(1, 300, 3, 3, &crate::model::Value::Float(round as f64));
+                if round < 2 {
+                    harness.apply(&Op::Flush);
+                }
+            }
+            harness.apply(&Op::FailAt(calls, is_done));
+            harness.apply(&op);
+            harness.apply(&Op::Flush);
+            harness.apply(&Op::Compact);
+            harness.check(&op);
+            harness.apply(&Op::Crash);
+            let left = harness.engine().open_report().leftovers_removed;
+            assert_eq!(left, 0, "{op:?}, refused at call {calls}, done: {is_done}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Commits that were answered with an error: the store may have carried them out, or may do so later.
+//!
+//! RocksDB does: changes whose flush fails for want of space stay in its memory and are written when there is room
+//! again. Until another commit has succeeded nobody can say which of two states a crash would leave. So both are kept
+//! whole: what either names stays in the store, and the next commit says anew whatever the refused one said.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::keys::Prefix;
+use crate::store::kv::Change;
+
+/// What refused commits may have left in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt {
+    /// Keys of generations and tombstones that they put or removed.
+    keys: BTreeSet<Vec<u8>>,
+    /// Generations that they named and that are not in the catalogue.
+    generations: Vec<Arc<Generation>>,
+}
+
+impl Doubt {
+    /// Whether the store may name a generation with this prefix.
+    pub(crate) fn names(&self, prefix: Prefix) -> bool {
+        self.generations.iter().any(|generation| generation.prefix == prefix)
+    }
+
+    /// Changes that make `next` of the keys in doubt; they come before all others.
+    pub(crate) fn changes_to(&self, next: &Catalogue) -> Result<Vec<Change>> {
+        if self.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut changes: Vec<Change> = self.keys.iter().map(|key| (key.clone(), None)).collect();
+        changes.extend(next.records()?.into_iter().filter(|(key, _)| self.keys.contains(key)));
+        Ok(changes)
+    }
+
+    /// Takes note of a refused commit that was to change these keys and lead from `current` to `next`.
+    pub(crate) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, next: &Catalogue) {
+        self.keys.extend(keys);
+        let is_new = |generation: &&Arc<Generation>| {
+            !current.generations.iter().any(|known| known.prefix == generation.prefix)
+        };
+        self.generations.extend(next.generations.iter().filter(is_new).cloned());
+    }
+
+    /// A commit has succeeded: what it does not name can go.
+    pub(crate) fn end(&mut self) {
+        self.keys.clear();
+        self.generations.drain(..).for_each(|generation| generation.retire());
+    }
+}
