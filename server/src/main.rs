@@ -11,12 +11,12 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// jemalloc looks for its settings under this name. A thread of its own gives free pages back, and after a second
-/// instead of ten: a flush of many series leaves some in arenas that do not need them soon.
+/// jemalloc looks for its settings under this name. A thread of its own gives free pages back, and soon (in place of after
+/// ten seconds): a flush of many series leaves some in arenas that do not need them themselves.
 // SAFETY: nothing else has this name, and jemalloc reads it as what it is, a pointer to a C string.
 #[cfg(feature = "jemalloc")]
 #[unsafe(export_name = "malloc_conf")]
-pub static MALLOC_CONF: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+pub static MALLOC_CONF: &[u8; 59] = b"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
