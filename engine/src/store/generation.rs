@@ -432,6 +432,28 @@ impl PostingsSource for GenerationReader<'_> {
 
     fn having(&self, name: &str) -> Result<Option<RoaringTreemap>> {
         let key = self.generation.prefix.postings_of_name(name);
+    fn with_all(&self, pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
+        let mut found = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let key = self.generation.prefix.postings(name, value);
+            let Some(bytes) = self.kv.get(Family::Index, &key)? else {
+                return Ok(Some(RoaringTreemap::new()));
+            };
+            found.push((key, bytes));
+        }
+        // The short ones first: few ids are looked up in a long one without decoding it.
+        found.sort_by_key(|(_, bytes)| bytes.len());
+        let mut kept: Option<RoaringTreemap> = None;
+        for (key, bytes) in &found {
+            let ids = match &kept {
+                Some(ids) => encoding::keep(bytes, ids),
+                None => encoding::decode(bytes),
+            };
+            kept = Some(ids.ok_or_else(|| damaged(key, "postings"))?);
+        }
+        Ok(kept)
+    }
+
         let Some(bytes) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
         encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
     }
