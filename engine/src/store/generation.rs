@@ -18,6 +18,8 @@ use crate::{Error, Result};
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// A label of more values than this has postings of its own: of the series that have it at all.
+/// Records that are stepped over before a search is cheaper.
+const STEPS_MAX: u64 = 6;
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
 const TABLE_BYTES_SPLIT: u64 = 1 << 20;
@@ -277,15 +279,20 @@ impl<'a> GenerationReader<'a> {
         let mut cursor = self.kv.cursor(Family::Index);
         for id in ids {
             let key = prefix.series(SeriesId(id));
-            if cursor.entry().is_none_or(|(at, _)| at != key) {
+            // There is a record for most ids between two.
+            if before.replace(id).is_some_and(|before| id - before <= STEPS_MAX) {
+                while cursor.entry().is_some_and(|(at, _)| at < &key[..]) {
+                    cursor.advance()?;
+                }
+            } else {
                 cursor.seek(&key)?;
             }
             let bytes = match cursor.entry() {
                 Some((at, value)) if at == key => value,
+        let mut before = None;
                 _ => return Err(missing_series(prefix, id)),
             };
             out.push((SeriesId(id), decode_labels(prefix, id, bytes)?));
-            cursor.advance()?;
         }
         Ok(out)
     }
