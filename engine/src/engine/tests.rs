@@ -25,6 +25,7 @@ mod crowd;
 mod faulty;
 mod limits;
 mod notes;
+mod reach;
 mod remote;
 
 const SECOND: i64 = 1_000_000_000;

@@ -13,13 +13,14 @@ use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
 use crate::store::listing::{StoredPairs, StoredSeries, Terms};
+use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
-/// A label of more values than this has postings of its own: of the series that have it at all.
 /// Records that are stepped over before a search is cheaper.
 const STEPS_MAX: u64 = 6;
+/// A label of more values than this has postings of its own: of the series that have it at all.
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
 const TABLE_BYTES_SPLIT: u64 = 1 << 20;
@@ -106,6 +107,7 @@ pub struct GenerationWriter<'t, 'a> {
     sealing: Sealing,
     record: GenerationRecord,
     postings: PairTable,
+    times: TimesWriter,
     buffer: Vec<u8>,
 }
 
@@ -131,6 +133,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             sealing,
             record,
             postings: PairTable::default(),
+            times: TimesWriter::default(),
             buffer: Vec::new(),
         }
     }
@@ -182,6 +185,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
             self.tables.chunks.put(&key, &self.buffer)?;
             self.count_span(first, last);
+            self.times.add(id, first, last);
             self.record.chunks += 1;
             self.record.samples += samples;
             self.record.bytes += self.buffer.len() as u64;
@@ -207,7 +211,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.record.last = self.record.last.max(last);
     }
 
-    /// Writes the postings and hands back the record for the catalogue.
+    /// Writes the postings and the times, and hands back the record for the catalogue.
     ///
     /// # Errors
     /// The table could not be written.
@@ -228,6 +232,9 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
                 encoding::encode(pair.ids, &mut self.buffer);
                 self.tables.index.put(&self.prefix.postings(name, pair.value), &self.buffer)?;
             }
+        }
+        if let Some(times) = self.times.encode() {
+            self.tables.index.put(&self.prefix.times(), &times)?;
         }
         self.tables.chunks.end_partition()?;
         self.tables.index.end_partition()?;
@@ -277,6 +284,7 @@ impl<'a> GenerationReader<'a> {
         let prefix = self.generation.prefix;
         let mut out = Vec::with_capacity(ids.len() as usize);
         let mut cursor = self.kv.cursor(Family::Index);
+        let mut before = None;
         for id in ids {
             let key = prefix.series(SeriesId(id));
             // There is a record for most ids between two.
@@ -289,7 +297,6 @@ impl<'a> GenerationReader<'a> {
             }
             let bytes = match cursor.entry() {
                 Some((at, value)) if at == key => value,
-        let mut before = None;
                 _ => return Err(missing_series(prefix, id)),
             };
             out.push((SeriesId(id), decode_labels(prefix, id, bytes)?));
@@ -315,6 +322,16 @@ impl<'a> GenerationReader<'a> {
     /// The store could not be read.
     pub fn records(&self) -> Result<StoredSeries<'a>> {
         StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
+    }
+
+    /// When series had samples, if that is told.
+    ///
+    /// # Errors
+    /// The record is damaged, or the store could not be read.
+    pub fn times(&self) -> Result<Option<Times>> {
+        let key = self.generation.prefix.times();
+        let Some(record) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
+        Times::decode(record).ok_or_else(|| damaged(&key, "times of series"))
     }
 
     /// All label names, sorted.
@@ -415,6 +432,28 @@ impl PostingsSource for GenerationReader<'_> {
         None
     }
 
+    fn with_all(&self, pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
+        let mut found = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let key = self.generation.prefix.postings(name, value);
+            let Some(bytes) = self.kv.get(Family::Index, &key)? else {
+                return Ok(Some(RoaringTreemap::new()));
+            };
+            found.push((key, bytes));
+        }
+        // The short ones first: few ids are looked up in a long one without decoding it.
+        found.sort_by_key(|(_, bytes)| bytes.len());
+        let mut kept: Option<RoaringTreemap> = None;
+        for (key, bytes) in &found {
+            let ids = match &kept {
+                Some(ids) => encoding::keep(bytes, ids),
+                None => encoding::decode(bytes),
+            };
+            kept = Some(ids.ok_or_else(|| damaged(key, "postings"))?);
+        }
+        Ok(kept)
+    }
+
     fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
         let mut terms = self.terms(name);
         terms.seek(walk.target())?;
@@ -439,28 +478,6 @@ impl PostingsSource for GenerationReader<'_> {
 
     fn having(&self, name: &str) -> Result<Option<RoaringTreemap>> {
         let key = self.generation.prefix.postings_of_name(name);
-    fn with_all(&self, pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
-        let mut found = Vec::with_capacity(pairs.len());
-        for (name, value) in pairs {
-            let key = self.generation.prefix.postings(name, value);
-            let Some(bytes) = self.kv.get(Family::Index, &key)? else {
-                return Ok(Some(RoaringTreemap::new()));
-            };
-            found.push((key, bytes));
-        }
-        // The short ones first: few ids are looked up in a long one without decoding it.
-        found.sort_by_key(|(_, bytes)| bytes.len());
-        let mut kept: Option<RoaringTreemap> = None;
-        for (key, bytes) in &found {
-            let ids = match &kept {
-                Some(ids) => encoding::keep(bytes, ids),
-                None => encoding::decode(bytes),
-            };
-            kept = Some(ids.ok_or_else(|| damaged(key, "postings"))?);
-        }
-        Ok(kept)
-    }
-
         let Some(bytes) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
         encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
     }
