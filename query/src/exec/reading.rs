@@ -87,14 +87,21 @@ where
         worker.read(refs)?;
         return Ok(vec![worker.batch]);
     }
-    // The first few tell whether it is worth waking others for the rest.
-    let (mut rest, mut probed) = (refs, 0);
-    let started = Instant::now();
+    // A few tell whether it is worth waking others for the rest: not the very first, which
+    // also pay for cursors and for memory that grows.
+    let (mut rest, mut probed, mut timed) = (refs, 0, 0);
+    let mut started = Instant::now();
     loop {
         let after = rest.split_off(PROBED.min(rest.len()));
-        probed += rest.len();
+        let count = rest.len();
         worker.read(std::mem::replace(&mut rest, after))?;
-        let each = started.elapsed() / u32::try_from(probed.max(1)).unwrap_or(u32::MAX);
+        probed += count;
+        if probed == count && !rest.is_empty() && started.elapsed() < WORTH_WAKING {
+            started = Instant::now();
+            continue;
+        }
+        timed += count;
+        let each = started.elapsed() / u32::try_from(timed.max(1)).unwrap_or(u32::MAX);
         if each * u32::try_from(rest.len()).unwrap_or(u32::MAX) >= WORTH_WAKING {
             break;
         }
