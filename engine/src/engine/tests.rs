@@ -29,6 +29,7 @@ mod doubt;
 mod faulty;
 mod limits;
 mod notes;
+mod reach;
 mod remote;
 
 const SECOND: i64 = 1_000_000_000;

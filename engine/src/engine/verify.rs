@@ -9,10 +9,11 @@ use roaring::RoaringTreemap;
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{Ids, PostingsSource, encoding};
-use crate::model::PartitionId;
+use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Family, Kv};
+use crate::store::times::{Times, stretch_of};
 use crate::store::{keys, notes};
 use crate::{Error, Result};
 
@@ -129,7 +130,11 @@ fn place_of(family: Family, generation: &Generation) -> String {
 fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report: &mut VerifyReport) {
     let place = place_of(Family::Chunks, generation);
     let prefix = generation.prefix.encode();
-    let (mut chunks, mut samples, mut crc_sum) = (0u64, 0u64, 0u64);
+    let (mut chunks, mut samples, mut crc_sum, mut untold) = (0u64, 0u64, 0u64, 0u64);
+    let times = GenerationReader::new(kv, generation).times().unwrap_or_else(|e| {
+        report.problems.push(format!("{place}: {e}"));
+        None
+    });
     let mut cursor = kv.cursor(Family::Chunks);
     let mut scratch = Scratch::default();
     let mut step = cursor.seek(&prefix);
@@ -138,11 +143,16 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
             break;
         }
         chunks += 1;
-        found.with_chunks.extend(keys::decode_chunk(key).map(|(id, _)| id.0));
+        let id = keys::decode_chunk(key).map(|(id, _)| id);
+        found.with_chunks.extend(id.map(|id| id.0));
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
         let mut run = Run::default();
         match run.extend_from_chunk(key, value, i64::MIN, &mut scratch) {
-            Ok(()) => samples += run.len() as u64,
+            Ok(()) => {
+                samples += run.len() as u64;
+                untold +=
+                    u64::from(!id.zip(times.as_ref()).is_none_or(|(id, times)| are_told(times, id, &run)));
+            }
             Err(e) => report.problems.push(e.to_string()),
         }
         step = cursor.advance();
@@ -152,9 +162,20 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
     }
     report.compare(&place, "chunks", chunks, generation.record.chunks);
     report.compare(&place, "samples", samples, generation.record.samples);
+    if untold > 0 {
+        report.problems.push(format!("{place}: {untold} chunks at times that the index does not tell of"));
+    }
     report.compare(&place, "is the sum of checksums", crc_sum, generation.record.crc_sum);
     report.chunks += chunks;
     report.samples += samples;
+}
+
+/// Whether a query for the first or the last sample of a chunk would look for it.
+fn are_told(times: &Times, id: SeriesId, run: &Run) -> bool {
+    let ends = [run.timestamps.first(), run.timestamps.last()];
+    ends.into_iter()
+        .flatten()
+        .all(|&t| times.may_hold(stretch_of(id), TimeRange::new(t.saturating_sub(1), t)))
 }
 
 /// Every series record is readable, and its labels' postings name it.

@@ -62,6 +62,14 @@ impl<'m> Condition<'m> {
         Some(Condition { matcher, test })
     }
 
+    /// The pair that a series must have, if that is all.
+    pub(super) fn pair(&self) -> Option<(&'m str, &'m str)> {
+        match self.test {
+            Test::Is(value) => Some((&self.matcher.name, value)),
+            _ => None,
+        }
+    }
+
     /// Sharp and cheap ones first.
     pub(super) fn rank(&self, source: &dyn PostingsSource) -> (u8, u64) {
         let sharpness = |pattern: &Pattern| match pattern.as_literals() {

@@ -12,11 +12,13 @@
 use roaring::RoaringTreemap;
 
 use crate::codec::varint;
-use crate::index::Ids;
 use crate::index::ids::IdList;
+use crate::index::{Ids, portable};
 
 /// Longest list.
 const LIST_MAX: usize = 16;
+/// More ids than this are compared as bitmaps.
+const KEEP_MAX: u64 = 4096;
 const KIND_LIST: u8 = 0;
 const KIND_BITMAP: u8 = 1;
 
@@ -59,7 +61,17 @@ pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
 pub fn count(bytes: &[u8]) -> Option<u64> {
     match bytes.split_first()? {
         (&KIND_LIST, rest) => varint::read(rest, &mut 0).ok(),
-        _ => decode(bytes).map(|ids| ids.len()),
+        (&KIND_BITMAP, rest) => portable::count(rest),
+        _ => None,
+    }
+}
+
+/// Those of `ids` that are encoded; `None` if it is damaged. Of a large bitmap only the
+/// parts that have a say are looked at.
+pub fn keep(bytes: &[u8], ids: &RoaringTreemap) -> Option<RoaringTreemap> {
+    match bytes.split_first()? {
+        (&KIND_BITMAP, rest) if ids.len() <= KEEP_MAX => portable::keep(rest, ids),
+        _ => decode(bytes).map(|found| ids & found),
     }
 }
 
@@ -116,8 +128,19 @@ mod tests {
         }
 
         #[test]
+        fn what_is_kept_is_the_intersection(
+            ids in proptest::collection::btree_set(0u64..200, 0..60),
+            wanted in proptest::collection::btree_set(0u64..200, 0..60),
+        ) {
+            let mut bytes = Vec::new();
+            encode_ids(&ids.iter().copied().collect(), &mut bytes);
+            let kept = keep(&bytes, &wanted.iter().copied().collect()).unwrap();
+            prop_assert!(kept.iter().eq(ids.intersection(&wanted).copied()));
+        }
+
+        #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = decode(&bytes);
+            let _ = (decode(&bytes), count(&bytes), keep(&bytes, &(0..9).collect()));
         }
     }
 }

@@ -14,6 +14,7 @@ mod gather;
 pub mod ids;
 pub mod merge;
 pub mod pairs;
+mod portable;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,15 @@ pub trait PostingsSource {
 
     /// How many these are, if that is known without a look at them.
     fn postings_len(&self, name: &str, value: &str) -> Option<u64>;
+
+    /// The series that have all of `pairs`, if the source finds them quicker together than
+    /// one pair after the other. No value is empty.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    fn with_all(&self, _pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
+        Ok(None)
+    }
 
     /// Leads `walk` through the values of `name` in order, from its target on, and adds the
     /// series of those that it takes to `into`.
@@ -73,8 +83,15 @@ pub trait PostingsSource {
 /// The source could not be read.
 pub fn select(source: &dyn PostingsSource, matchers: &[Matcher]) -> Result<RoaringTreemap> {
     let mut conditions: Vec<Condition<'_>> = matchers.iter().filter_map(Condition::of).collect();
-    conditions.sort_by_cached_key(|condition| condition.rank(source));
     let mut candidates: Option<RoaringTreemap> = None;
+    let pairs: Vec<(&str, &str)> = conditions.iter().filter_map(Condition::pair).collect();
+    if pairs.len() > 1 {
+        candidates = source.with_all(&pairs)?;
+    }
+    if candidates.is_some() {
+        conditions.retain(|condition| condition.pair().is_none());
+    }
+    conditions.sort_by_cached_key(|condition| condition.rank(source));
     for condition in &conditions {
         let found = match candidates {
             Some(ids) if ids.is_empty() => return Ok(ids),

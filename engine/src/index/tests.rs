@@ -49,6 +49,14 @@ impl PostingsSource for Model {
         self.knows_having.then(|| self.postings(name, value).expect("memory").len())
     }
 
+    fn with_all(&self, pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
+        if self.knows_having {
+            return Ok(None);
+        }
+        let lists: Result<Vec<_>> = pairs.iter().map(|(name, value)| self.postings(name, value)).collect();
+        Ok(lists?.into_iter().reduce(|all, one| all & one))
+    }
+
     fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
         let Some(values) = self.postings.get(name) else { return Ok(()) };
         let mut target = walk.target().to_owned();

@@ -13,10 +13,13 @@ use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
 use crate::store::listing::{StoredPairs, StoredSeries, Terms};
+use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
+/// Records that are stepped over before a search is cheaper.
+const STEPS_MAX: u64 = 6;
 /// A label of more values than this has postings of its own: of the series that have it at all.
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
@@ -104,6 +107,7 @@ pub struct GenerationWriter<'t, 'a> {
     sealing: Sealing,
     record: GenerationRecord,
     postings: PairTable,
+    times: TimesWriter,
     buffer: Vec<u8>,
 }
 
@@ -129,6 +133,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             sealing,
             record,
             postings: PairTable::default(),
+            times: TimesWriter::default(),
             buffer: Vec::new(),
         }
     }
@@ -180,6 +185,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
             run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
             self.tables.chunks.put(&key, &self.buffer)?;
             self.count_span(first, last);
+            self.times.add(id, first, last);
             self.record.chunks += 1;
             self.record.samples += samples;
             self.record.bytes += self.buffer.len() as u64;
@@ -205,7 +211,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.record.last = self.record.last.max(last);
     }
 
-    /// Writes the postings and hands back the record for the catalogue.
+    /// Writes the postings and the times, and hands back the record for the catalogue.
     ///
     /// # Errors
     /// The table could not be written.
@@ -226,6 +232,9 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
                 encoding::encode(pair.ids, &mut self.buffer);
                 self.tables.index.put(&self.prefix.postings(name, pair.value), &self.buffer)?;
             }
+        }
+        if let Some(times) = self.times.encode() {
+            self.tables.index.put(&self.prefix.times(), &times)?;
         }
         self.tables.chunks.end_partition()?;
         self.tables.index.end_partition()?;
@@ -275,9 +284,15 @@ impl<'a> GenerationReader<'a> {
         let prefix = self.generation.prefix;
         let mut out = Vec::with_capacity(ids.len() as usize);
         let mut cursor = self.kv.cursor(Family::Index);
+        let mut before = None;
         for id in ids {
             let key = prefix.series(SeriesId(id));
-            if cursor.entry().is_none_or(|(at, _)| at != key) {
+            // There is a record for most ids between two.
+            if before.replace(id).is_some_and(|before| id - before <= STEPS_MAX) {
+                while cursor.entry().is_some_and(|(at, _)| at < &key[..]) {
+                    cursor.advance()?;
+                }
+            } else {
                 cursor.seek(&key)?;
             }
             let bytes = match cursor.entry() {
@@ -285,7 +300,6 @@ impl<'a> GenerationReader<'a> {
                 _ => return Err(missing_series(prefix, id)),
             };
             out.push((SeriesId(id), decode_labels(prefix, id, bytes)?));
-            cursor.advance()?;
         }
         Ok(out)
     }
@@ -308,6 +322,16 @@ impl<'a> GenerationReader<'a> {
     /// The store could not be read.
     pub fn records(&self) -> Result<StoredSeries<'a>> {
         StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
+    }
+
+    /// When series had samples, if that is told.
+    ///
+    /// # Errors
+    /// The record is damaged, or the store could not be read.
+    pub fn times(&self) -> Result<Option<Times>> {
+        let key = self.generation.prefix.times();
+        let Some(record) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
+        Times::decode(record).ok_or_else(|| damaged(&key, "times of series"))
     }
 
     /// All label names, sorted.
@@ -406,6 +430,28 @@ impl PostingsSource for GenerationReader<'_> {
 
     fn postings_len(&self, _name: &str, _value: &str) -> Option<u64> {
         None
+    }
+
+    fn with_all(&self, pairs: &[(&str, &str)]) -> Result<Option<RoaringTreemap>> {
+        let mut found = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let key = self.generation.prefix.postings(name, value);
+            let Some(bytes) = self.kv.get(Family::Index, &key)? else {
+                return Ok(Some(RoaringTreemap::new()));
+            };
+            found.push((key, bytes));
+        }
+        // The short ones first: few ids are looked up in a long one without decoding it.
+        found.sort_by_key(|(_, bytes)| bytes.len());
+        let mut kept: Option<RoaringTreemap> = None;
+        for (key, bytes) in &found {
+            let ids = match &kept {
+                Some(ids) => encoding::keep(bytes, ids),
+                None => encoding::decode(bytes),
+            };
+            kept = Some(ids.ok_or_else(|| damaged(key, "postings"))?);
+        }
+        Ok(kept)
     }
 
     fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {

@@ -9,6 +9,7 @@
 //! chunk     = prefix | series u64 | first timestamp i64                     (30 bytes)
 //! series    = prefix | 0x01 | series u64
 //! postings  = prefix | 0x02 | label name, escaped | label value
+//! times     = prefix | 0x03
 //! event     = prefix | timestamp i64 | ordinal u32
 //! ```
 //! An escaped name has each 0x00 written as 0x00 0xff and ends with 0x00 0x01, so that all
@@ -45,6 +46,8 @@ pub const PREFIX_BYTES: usize = 1 + 1 + 4 + 8;
 const CHUNK_KEY_BYTES: usize = PREFIX_BYTES + 8 + 8;
 const KIND_SERIES: u8 = 1;
 const KIND_POSTINGS: u8 = 2;
+const KIND_TIMES: u8 = 3;
+const SERIES_KEY_BYTES: usize = PREFIX_BYTES + 1 + 8;
 
 impl Prefix {
     /// The encoded form.
@@ -81,10 +84,18 @@ impl Prefix {
     }
 
     /// The key of a series record.
-    pub fn series(&self, series: SeriesId) -> Vec<u8> {
-        let mut out = self.encode().to_vec();
-        out.push(KIND_SERIES);
-        out.extend_from_slice(&series.0.to_be_bytes());
+    pub fn series(&self, series: SeriesId) -> [u8; SERIES_KEY_BYTES] {
+        let mut out = [0; SERIES_KEY_BYTES];
+        out[..PREFIX_BYTES].copy_from_slice(&self.encode());
+        out[PREFIX_BYTES] = KIND_SERIES;
+        out[PREFIX_BYTES + 1..].copy_from_slice(&series.0.to_be_bytes());
+        out
+    }
+
+    /// The key of what tells when series had samples (`times`).
+    pub fn times(&self) -> [u8; PREFIX_BYTES + 1] {
+        let mut out = [KIND_TIMES; PREFIX_BYTES + 1];
+        out[..PREFIX_BYTES].copy_from_slice(&self.encode());
         out
     }
 
@@ -211,6 +222,7 @@ mod tests {
         );
         assert_eq!(p.series(SeriesId(3))[14..], [1, 0, 0, 0, 0, 0, 0, 0, 3]);
         assert_eq!(&p.postings("a\0b", "v")[14..], b"\x02a\x00\xffb\x00\x01v");
+        assert_eq!(p.times()[14..], [3]);
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod memory;
 pub mod notes;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+pub mod times;
 pub mod values;
 pub mod walk;

@@ -328,9 +328,8 @@ impl Cursor for RocksCursor<'_> {
     }
 
     fn advance(&mut self) -> Result<()> {
-        if self.inner.valid() {
-            self.inner.next();
-        }
+        // Past the end this does nothing.
+        self.inner.next();
         self.check()
     }
 

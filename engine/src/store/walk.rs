@@ -17,6 +17,9 @@ use crate::store::kv::{Cursor, Family, Kv};
 const CURSORS_MAX: usize = 32;
 /// Keys that are stepped over before a search is cheaper.
 const STEPS_MAX: usize = 12;
+/// The same where the ids say that many series lie between: but there may be no chunks of
+/// them.
+const STEPS_FAR: usize = 1;
 
 /// Reads the chunks of generations that were in the store before it was made.
 pub struct Walks<'a> {
@@ -103,9 +106,9 @@ impl Walk<'_> {
     /// Stands on the first chunk of `id`, or on what follows where it has none. After an
     /// error the next series is searched for.
     fn stand(&mut self, id: SeriesId, wanted: &[u8]) -> Result<()> {
-        let goes_on = self.passed.take().is_some_and(|passed| passed < id);
-        if goes_on {
-            for _ in 0..STEPS_MAX {
+        if let Some(passed) = self.passed.take().filter(|passed| *passed < id) {
+            let is_near = id.0 - passed.0 <= STEPS_MAX as u64;
+            for _ in 0..if is_near { STEPS_MAX } else { STEPS_FAR } {
                 match self.cursor.entry() {
                     Some((key, _)) if key < wanted => self.cursor.advance()?,
                     _ => return Ok(()),

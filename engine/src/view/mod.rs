@@ -16,6 +16,7 @@
 mod cardinality;
 mod estimate;
 mod labels;
+mod reach;
 mod reader;
 mod selection;
 mod series;
@@ -31,6 +32,7 @@ use roaring::RoaringTreemap;
 
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
+use reach::Reach;
 use reader::PooledWalks;
 pub use reader::SeriesReader;
 use selection::Selection;
@@ -39,10 +41,14 @@ pub use series::ViewSeries;
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
+
+/// The labels of fewer series are read in less time than it takes to see which of them have
+/// samples in the range.
+const REACH_MIN: u64 = 4;
 
 /// A consistent read of everything. Make one for each query.
 pub struct View<'e> {
@@ -159,10 +165,24 @@ impl<'e> View<'e> {
                 found.head = Some(copy.clone());
             }
         }
+        let mut reach: Option<(PartitionId, Reach)> = None;
         for generation in indexing(catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = select(&reader, matchers)?;
-            self.add_stored(&mut found, catalogue, heads, &reader, &ids)?;
+            if ids.len() < REACH_MIN {
+                self.add_stored(&mut found, catalogue, heads, &reader, ids.into_iter())?;
+                continue;
+            }
+            let partition = generation.prefix.partition;
+            let reach = match &mut reach {
+                Some((known, reach)) if *known == partition => reach,
+                other => {
+                    let all = generations_of(&catalogue.generations, partition);
+                    &mut other.insert((partition, Reach::new(self.kv, all, range)?)).1
+                }
+            };
+            let ids = ids.into_iter().filter(|&id| reach.may_hold(SeriesId(id)));
+            self.add_stored(&mut found, catalogue, heads, &reader, ids)?;
         }
         let out = found.finish()?;
         self.keep(out.iter().map(ViewSeries::memory_bytes).sum())?;
@@ -177,7 +197,7 @@ impl<'e> View<'e> {
         catalogue: &Arc<Catalogue>,
         heads: &[Captured],
         reader: &GenerationReader<'_>,
-        ids: &RoaringTreemap,
+        ids: impl Iterator<Item = u64>,
     ) -> Result<()> {
         let mut unknown = RoaringTreemap::new();
         let partition = reader.generation.prefix.partition;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
 use barograph_engine::model::{Labels, METRIC_NAME};
 
 use super::labels::sorted_names;
@@ -31,7 +32,7 @@ impl Groups {
         let mut groups = Groups::new();
         let keep = Kept::of(grouping);
         // Members are many, groups few: a member's labels are looked up before they are made.
-        let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
         let mut key = Vec::new();
         for (i, series) in vector.iter().enumerate() {
             keep.key(&series.labels, &mut key);

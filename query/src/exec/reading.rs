@@ -22,6 +22,8 @@ const BATCHES_A_CORE: usize = 4;
 
 /// Series that are read before it is asked whether others should help with the rest.
 const PROBED: usize = 4;
+/// The very first ones, which also pay for cursors and for memory that grows.
+const WARMING: usize = 2;
 /// The most that are read before all others: of so many the time of one is known well enough.
 const PROBED_MAX: usize = 32;
 /// Work that the others are not woken for: that alone costs tens of microseconds of CPU.
@@ -87,14 +89,20 @@ where
         worker.read(refs)?;
         return Ok(vec![worker.batch]);
     }
-    // The first few tell whether it is worth waking others for the rest.
-    let (mut rest, mut probed) = (refs, 0);
-    let started = Instant::now();
+    // A few tell whether it is worth waking others for the rest, but not the very first.
+    let (mut rest, mut probed, mut timed) = (refs, 0, 0);
+    let mut started = Instant::now();
     loop {
-        let after = rest.split_off(PROBED.min(rest.len()));
-        probed += rest.len();
+        let after = rest.split_off(if probed == 0 { WARMING } else { PROBED }.min(rest.len()));
+        let count = rest.len();
         worker.read(std::mem::replace(&mut rest, after))?;
-        let each = started.elapsed() / u32::try_from(probed.max(1)).unwrap_or(u32::MAX);
+        probed += count;
+        if probed == count && !rest.is_empty() && started.elapsed() < WORTH_WAKING {
+            started = Instant::now();
+            continue;
+        }
+        timed += count;
+        let each = started.elapsed() / u32::try_from(timed.max(1)).unwrap_or(u32::MAX);
         if each * u32::try_from(rest.len()).unwrap_or(u32::MAX) >= WORTH_WAKING {
             break;
         }

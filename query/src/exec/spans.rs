@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::SmallVec;
 
@@ -158,12 +159,12 @@ pub(super) fn evaluate(
 struct Table {
     columns: Columns,
     key: Vec<u8>,
-    places: HashMap<Vec<u8>, u32>,
+    places: HashMap<Vec<u8>, u32, RandomState>,
     groups: Vec<Group>,
     /// The group of the series before.
     recent: u32,
     /// What was noticed about series of a name, and the first of them.
-    noticed: HashMap<(Flags, String), u32>,
+    noticed: HashMap<(Flags, String), u32, RandomState>,
     untold: Held,
 }
 

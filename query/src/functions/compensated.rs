@@ -67,7 +67,7 @@ const WHOLE_MAX: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
 /// The sum of whole numbers (counts, percentages, most counters) that are too small for any
 /// sum of some of them to be rounded: then there is no error, and order does not matter.
 #[inline]
-fn exact_sum(values: &[f64]) -> Option<f64> {
+pub(crate) fn exact_sum(values: &[f64]) -> Option<f64> {
     let (mut sums, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
     for block in values.chunks(BLOCK) {
         let mut fractions = [0.0; LANES];

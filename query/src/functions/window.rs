@@ -15,6 +15,9 @@ use barograph_engine::model::{Histogram, Samples, Timestamp, is_stale};
 
 use crate::histogram::resets::with_hint;
 
+/// Values that are looked through for stale markers before it is told whether there was one.
+const STALE_BLOCK: usize = 128;
+
 /// All samples of a series that its windows will need.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns {
@@ -48,7 +51,9 @@ impl Columns {
     pub fn fill(&mut self, samples: &mut Samples) {
         self.clear();
         let plain = samples.histograms.is_empty() && samples.start_timestamps.iter().all(|&s| s == 0);
-        if plain && !samples.values.iter().any(|&v| is_stale(v)) {
+        // Block by block, as a loop that may end at any value is not vectorized.
+        let has_stale = |block: &[f64]| block.iter().fold(false, |found, &v| found | is_stale(v));
+        if plain && !samples.values.chunks(STALE_BLOCK).any(has_stale) {
             std::mem::swap(&mut self.times, &mut samples.timestamps);
             std::mem::swap(&mut self.values, &mut samples.values);
             samples.clear();
