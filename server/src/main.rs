@@ -8,15 +8,7 @@ use barograph_server::{commands, config};
 use clap::Parser;
 
 #[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// jemalloc looks for its settings under this name. A thread of its own gives free pages back, and soon (in place of after
-/// ten seconds): a flush of many series leaves some in arenas that do not need them themselves.
-// SAFETY: nothing else has this name, and jemalloc reads it as what it is, a pointer to a C string.
-#[cfg(feature = "jemalloc")]
-#[unsafe(export_name = "malloc_conf")]
-pub static MALLOC_CONF: &[u8; 59] = b"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0\0";
+mod allocator;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
