@@ -33,7 +33,7 @@ pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
-pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
+pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
 use crate::head::postings::HeadPostings;

@@ -47,22 +47,6 @@ struct Rest {
     late: Vec<Arrival>,
 }
 
-/// What a flush is working on.
-#[derive(Debug)]
-pub struct Frozen {
-    /// Every sample has a WAL sequence at or below this one.
-    pub cut: u64,
-    samples: Unflushed,
-}
-
-impl std::ops::Deref for Frozen {
-    type Target = Unflushed;
-
-    fn deref(&self) -> &Unflushed {
-        &self.samples
-    }
-}
-
 impl Unflushed {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
@@ -170,7 +154,7 @@ struct SeriesData {
     /// No sample after this instant fits the open chunk's partition.
     open_until: Timestamp,
     active: Unflushed,
-    frozen: Option<Arc<Frozen>>,
+    frozen: Option<Arc<Unflushed>>,
     epoch: u32,
     /// Flushes in a row that found nothing of this series.
     idle_flushes: u8,
@@ -216,7 +200,9 @@ pub struct Removed {
 #[derive(Debug, Clone, Default)]
 pub struct HeadCopy {
     /// What a flush is working on; older than `active`.
-    pub frozen: Option<Arc<Frozen>>,
+    pub frozen: Option<Arc<Unflushed>>,
+    /// Every sample of `frozen` has a WAL sequence at or below this one.
+    pub frozen_cut: u64,
     /// What came since.
     pub active: Unflushed,
 }
@@ -229,7 +215,7 @@ impl HeadCopy {
 
     /// Chunks that touch `range`.
     pub fn chunks(&self, range: TimeRange) -> u64 {
-        let parts = self.frozen.as_deref().map(|frozen| &**frozen).into_iter().chain([&self.active]);
+        let parts = self.frozen.as_deref().into_iter().chain([&self.active]);
         parts.map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
     }
 
@@ -337,7 +323,7 @@ impl HeadSeries {
     }
 
     /// What a flush has to write, until [`HeadSeries::thaw`].
-    pub fn frozen(&self) -> Option<Arc<Frozen>> {
+    pub fn frozen(&self) -> Option<Arc<Unflushed>> {
         self.data.lock().frozen.clone()
     }
 
@@ -346,12 +332,18 @@ impl HeadSeries {
         self.data.lock().frozen = None;
     }
 
-    /// A copy of what may lie in `range`.
-    pub fn copy(&self, range: TimeRange) -> HeadCopy {
+    /// A copy of what may lie in `range`. `frozen_cut` tells the cut of the flush under way. It is asked while the
+    /// series is locked: that flush cannot end, and the next begin, before it has thawed this series.
+    pub fn copy(&self, range: TimeRange, frozen_cut: impl FnOnce() -> u64) -> HeadCopy {
         let data = self.data.lock();
-        let touches =
-            |frozen: &Arc<Frozen>| frozen.bounds().is_some_and(|(first, last)| range.overlaps(first, last));
-        HeadCopy { frozen: data.frozen.clone().filter(touches), active: data.active.copy(range) }
+        let touches = |frozen: &Arc<Unflushed>| {
+            frozen.bounds().is_some_and(|(first, last)| range.overlaps(first, last))
+        };
+        HeadCopy {
+            frozen: data.frozen.clone().filter(touches),
+            frozen_cut: frozen_cut(),
+            active: data.active.copy(range),
+        }
     }
 
     /// Chunks with samples in `range`, and samples there, by the share of each chunk's span
@@ -359,8 +351,7 @@ impl HeadSeries {
     pub fn estimate(&self, range: TimeRange, share_of: impl Fn(i64, i64, TimeRange) -> f64) -> (u64, f64) {
         let data = self.data.lock();
         let (mut chunks, mut samples) = (0, 0.0);
-        let frozen = data.frozen.as_deref().map(|frozen| &**frozen);
-        for part in frozen.into_iter().chain([&data.active]) {
+        for part in data.frozen.as_deref().into_iter().chain([&data.active]) {
             for chunk in part.chunks().filter(|c| touches(c, range)) {
                 let share = chunk.first().zip(chunk.last()).map_or(0.0, |(a, b)| share_of(a, b, range));
                 chunks += 1;
@@ -410,8 +401,7 @@ impl SeriesData {
     fn enter(&mut self, epoch: Epoch) {
         if !self.active.is_empty() {
             debug_assert!(self.frozen.is_none(), "one flush at a time");
-            let samples = std::mem::take(&mut self.active);
-            self.frozen = Some(Arc::new(Frozen { cut: epoch.cut, samples }));
+            self.frozen = Some(Arc::new(std::mem::take(&mut self.active)));
         }
         self.epoch = epoch.number;
     }

@@ -251,7 +251,7 @@ impl<'e> View<'e> {
                 None if pinned.has_nothing(series.id, range) => None,
                 None => {
                     took_new = true;
-                    let copy = series.copy(range);
+                    let copy = series.copy(range, || self.head.frozen_cut());
                     if copy.may_hold_samples() {
                         let copy = Arc::new(copy);
                         self.keep(copy.memory_bytes())?;

@@ -77,7 +77,7 @@ impl SeriesReader<'_, '_> {
         if let Some(head) = &series.head {
             self.chunks += head.chunks(range);
             if let Some(frozen) = &head.frozen {
-                parts.add_unflushed(frozen, range, &hiding, frozen.cut);
+                parts.add_unflushed(frozen, range, &hiding, head.frozen_cut);
             }
             parts.add_unflushed(&head.active, range, &[], 0);
         }

@@ -75,7 +75,10 @@ impl View<'_> {
             let around = ViewSeries {
                 labels: series.labels.clone(),
                 rank: series.rank,
-                head: self.head.find(&series.labels).map(|s| Arc::new(s.copy(range))),
+                head: self
+                    .head
+                    .find(&series.labels)
+                    .map(|s| Arc::new(s.copy(range, || self.head.frozen_cut()))),
                 catalogue: series.catalogue.clone(),
                 ids: ids.into(),
             };
