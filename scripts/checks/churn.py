@@ -6,45 +6,16 @@ BAROGRAPH_CHURN_SERIES  series of each round, 100,000 without it
 
 import json
 import os
-import pathlib
 import tempfile
 import threading
 import time
 
 from harness import Checks, Server
+from pods import BATCH, HOUR, START, body, disk, resident
 
 SERIES = int(os.environ.get("BAROGRAPH_CHURN_SERIES", "100000"))
 ROUNDS = 3
-HOUR = 3600
-# Partitions of an hour in the past, so that samples alone decide what is past the retention.
-START = 1_700_000_000 // HOUR * HOUR
-BATCH = 10_000
 MIB = 1 << 20
-
-
-def body(hour, first, count):
-    """Each pod is there for this hour alone; two samples each."""
-    lines = []
-    for n in range(first, first + count):
-        tags = f"container_cpu,app=app-{n % 50},namespace=ns-{n % 200},node=node-{n % 500},pod=app-{n % 50}-{hour:04x}-{n:07x}"
-        lines += [f"{tags} seconds={n}.5 {START + hour * HOUR + second}" for second in (5, 65)]
-    return lines
-
-
-def rss(server):
-    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
-
-
-def disk(folder):
-    """Bytes of all files; what is removed while we look does not count."""
-    total = 0
-    for path in pathlib.Path(folder).rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            pass
-    return total
 
 
 class Pulse(threading.Thread):
@@ -92,7 +63,7 @@ class Churn:
         metric = lambda key: self.server.metric(f"barograph_db_{key}")
         _, report = self.server.request("GET", "/api/v1/status/tsdb", start=0, end=START + 10**6, limit=1)
         stored = json.loads(report)["data"]["headStats"]["numSeries"]
-        found = {"rss": rss(self.server), "disk": disk(self.server.data_dir), "head": metric("head_series"),
+        found = {"rss": resident(self.server), "disk": disk(self.server.data_dir), "head": metric("head_series"),
                  "head_bytes": metric("head_series_bytes"), "stored": stored, "tables": metric("rocksdb_table_bytes"),
                  "partitions": metric("partitions"),
                  "cache": metric("rocksdb_cache_bytes") + metric("rocksdb_other_memory_bytes")}

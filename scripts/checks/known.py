@@ -1,0 +1,84 @@
+"""Series that come and go and are kept: ten hours with new ones each. Memory must follow those that are alive, the others
+must be found, and a restart must not read them all.
+
+BAROGRAPH_KNOWN_SERIES  new series of each hour, 20,000 without it
+"""
+
+import os
+import tempfile
+import time
+
+from harness import Checks, Server
+from pods import BATCH, HOUR, START, body, disk, resident
+
+SERIES = int(os.environ.get("BAROGRAPH_KNOWN_SERIES", "20000"))
+HOURS = 10
+MEMORY = 1 << 30
+OPTIONS = ["--partition-width", "1h", "--enable-admin", "--self-interval", "0", "--log", "warn", "--memory", str(MEMORY),
+           "--query-max-series", str(HOURS * SERIES), "--query-memory", "8GiB", "--query-memory-total", "8GiB"]
+# An instant in the sixth hour, and one behind all samples.
+MIDDLE, END = START + 5 * HOUR + 100, START + (HOURS - 1) * HOUR + 100
+
+
+def fill(server, hour):
+    """An hour of new series; the longest write."""
+    longest = 0.0
+    for first in range(0, SERIES, BATCH):
+        lines, began = body(hour, first, min(BATCH, SERIES - first)), time.monotonic()
+        # A client waits and comes again when memory is taken.
+        while (answer := server.write(lines, precision="s"))[0] in (429, 503):
+            time.sleep(0.2)
+        assert answer[0] == 204, answer
+        longest = max(longest, time.monotonic() - began)
+    status, answer = server.request("POST", "/api/v1/admin/tsdb/flush", timeout=600)
+    assert status in (200, 204), answer
+    return longest
+
+
+def ask(server, checks, text, at, expected):
+    began = time.monotonic()
+    answer = server.api("query", query=text, time=at, timeout="2m")["result"]
+    took = 1000 * (time.monotonic() - began)
+    checks.equal(f"{text}: {took:.1f} ms", [item["value"][1] for item in answer], expected)
+
+
+def look(server, checks):
+    n = SERIES // 2 // 500 * 500 + 7
+    one = f'container_cpu_seconds{{pod="app-7-0005-{n:07x}"}}'
+    node = f"container_cpu_seconds{{node=\"node-7\"}}[{HOURS}h]"
+    ask(server, checks, one, MIDDLE, [f"{n}.5"])
+    ask(server, checks, 'count(container_cpu_seconds{node="node-7"})', MIDDLE, [str(SERIES // 500)])
+    ask(server, checks, f"count(last_over_time({node}))", END, [str(HOURS * SERIES // 500)])
+
+
+def run(server, checks):
+    for hour in range(HOURS):
+        longest = fill(server, hour)
+        mib = lambda size: f"{size / (1 << 20):.0f} MiB"
+        print(f"  hour {hour}: {(hour + 1) * SERIES} series known, {server.metric('barograph_db_head_series'):.0f} in memory, rss "
+              f"{mib(resident(server))}, peak {mib(resident(server, 'VmHWM'))}, folder {mib(disk(server.data_dir))}, longest "
+              f"write {longest:.2f} s", flush=True)
+    # Two flushes that find nothing of a series let it go: of this hour and the one before all are there.
+    alive = server.metric("barograph_db_head_series")
+    checks.holds("series that went have left memory", alive <= 2 * SERIES + 10, f"{alive:.0f} are in it")
+    peak = resident(server, "VmHWM")
+    checks.holds("the process stayed within the memory setting", peak <= MEMORY, f"{peak} bytes at the peak")
+    look(server, checks)
+    server.kill()
+    began = time.monotonic()
+    server.start()
+    print(f"  restart after kill -9: {time.monotonic() - began:.2f} s")
+    look(server, checks)
+    ask(server, checks, f"count(last_over_time(container_cpu_seconds[{HOURS}h]))", END, [str(HOURS * SERIES)])
+
+
+def main():
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix="barograph-known-") as folder:
+        server = Server(f"{folder}/data", f"{folder}/log", *OPTIONS)
+        with server.running():
+            run(server, checks)
+    checks.finish("known")
+
+
+main()
