@@ -1,15 +1,15 @@
 //! Verifying: reads everything that is stored and compares it with the catalogue.
 
-use std::collections::BTreeMap;
 #[cfg(feature = "rocksdb")]
 use std::path::Path;
+use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{Ids, PostingsSource, encoding};
-use crate::model::{PartitionId, SeriesId, TimeRange};
+use crate::model::{SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::{Family, Kv};
@@ -68,7 +68,7 @@ impl Engine {
     pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
         let _lock = super::open::lock_existing(dir)?;
         let kv = super::open::open_store(dir, options, true)?;
-        let graveyard = std::sync::Arc::default();
+        let graveyard = Arc::default();
         let catalogue = Catalogue::load(&kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,
@@ -94,25 +94,28 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
     if let Err(e) = notes::load(kv, |_| ()) {
         report.problems.push(e.to_string());
     }
-    let mut partitions: BTreeMap<PartitionId, Found> = BTreeMap::new();
-    for generation in &catalogue.generations {
-        report.generations += 1;
-        let found = partitions.entry(generation.prefix.partition).or_default();
-        verify_chunks(kv, generation, found, &mut report);
-        verify_index(kv, generation, found, &mut report);
-        verify_events(kv, generation, &mut report);
-    }
-    for (partition, found) in partitions {
-        let lost = found.with_chunks - found.with_record;
-        if let Some(first) = lost.min() {
-            report.problems.push(format!(
-                "partition {}: {} series have chunks and no series record, so no query finds them; the first is {first}",
-                partition.0,
-                lost.len()
-            ));
-        }
+    for partition in catalogue.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
+        verify_partition(kv, partition, &mut report);
     }
     Ok(report)
+}
+
+fn verify_partition(kv: &dyn Kv, generations: &[Arc<Generation>], report: &mut VerifyReport) {
+    let mut found = Found::default();
+    for generation in generations {
+        report.generations += 1;
+        verify_chunks(kv, generation, &mut found, report);
+        verify_index(kv, generation, &mut found, report);
+        verify_events(kv, generation, report);
+    }
+    let lost = found.with_chunks - found.with_record;
+    if let (Some(first), Some(generation)) = (lost.min(), generations.first()) {
+        report.problems.push(format!(
+            "partition {}: {} series have chunks and no series record, so no query finds them; the first is {first}",
+            generation.prefix.partition.0,
+            lost.len()
+        ));
+    }
 }
 
 /// The series of a partition: a generation may leave the record of a series to another one.
@@ -150,8 +153,8 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
         match run.extend_from_chunk(key, value, i64::MIN, &mut scratch) {
             Ok(()) => {
                 samples += run.len() as u64;
-                untold +=
-                    u64::from(!id.zip(times.as_ref()).is_none_or(|(id, times)| are_told(times, id, &run)));
+                let is_untold = |(id, times): (SeriesId, &Times)| !are_told(times, id, &run);
+                untold += u64::from(id.zip(times.as_ref()).is_some_and(is_untold));
             }
             Err(e) => report.problems.push(e.to_string()),
         }
