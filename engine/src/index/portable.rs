@@ -2,6 +2,8 @@
 //!
 //! Postings of a label that all series have are hundreds of kilobytes; to count them, or to
 //! see which of a few series are among them, their headers and a few look-ups suffice.
+//! (`roaring` intersects with a serialized bitmap of 32 bits, whose bytes it trusts, and
+//! counts none; these have 64 bits and come from a disk.)
 //!
 //! # Format
 //! That of Roaring bitmaps, little-endian. 64 bits: a count u64, then for each part the upper

@@ -262,6 +262,14 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let rest = self.bytes.get(self.position..).and_then(<[u8]>::first_chunk);
+        let taken = rest.ok_or_else(|| self.error(WireFault::Truncated))?;
+        self.position += N;
+        Ok(*taken)
+    }
+
+    #[inline]
     fn read_field(&mut self) -> Result<Field<'a>, WireError> {
         let offset = self.base + self.position;
         let tag = self.read_varint()?;
@@ -273,19 +281,13 @@ impl<'a> Fields<'a> {
         let mut body_offset = self.base + self.position;
         let value = match (tag & 7) as u8 {
             0 => Value::Varint(self.read_varint()?),
-            1 => {
-                let bytes = self.take(8)?;
-                Value::Fixed64(u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
-            }
+            1 => Value::Fixed64(u64::from_le_bytes(self.take_array()?)),
             2 => {
                 let length = self.read_varint()?;
                 body_offset = self.base + self.position;
                 Value::Bytes(self.take(length)?)
             }
-            5 => {
-                let bytes = self.take(4)?;
-                Value::Fixed32(u32::from_le_bytes(bytes.try_into().expect("four bytes were taken")))
-            }
+            5 => Value::Fixed32(u32::from_le_bytes(self.take_array()?)),
             wire_type => {
                 return Err(WireError { offset, fault: WireFault::WireType { number, wire_type } });
             }
