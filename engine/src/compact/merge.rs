@@ -47,7 +47,7 @@ impl Parts {
     /// Merges `partition`; the caller holds the merging lock. False if it gave way to a flush and is to be done anew.
     pub(crate) fn merge(&self, partition: PartitionId) -> Result<bool> {
         let started = Instant::now();
-        let merged = self.merge_inputs(partition).and_then(|inputs| {
+        let merged = self.end_doubt().and_then(|()| self.merge_inputs(partition)).and_then(|inputs| {
             let output = self.write_merged(partition, &inputs)?;
             if let Err(e) = self.check_merged(&output) {
                 self.discard(vec![output.prefix]);

@@ -134,6 +134,7 @@ impl Parts {
 
     /// Steps 2 to 4.
     fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
+        self.end_doubt()?;
         let mut frozen = self.head.all_series();
         frozen.retain(|series| series.freeze(epoch));
         let work = self.plan(&frozen);
@@ -301,6 +302,17 @@ impl Parts {
         next: Catalogue,
     ) -> Result<()> {
         self.commit_catalogue(doubt, current, next, Vec::new())
+    }
+
+    /// Ends doubt before more is written: a store that goes on refusing commits would have to keep one more generation
+    /// whole for each of them.
+    pub(crate) fn end_doubt(&self) -> Result<()> {
+        let mut structure = self.structure.lock();
+        if structure.doubt.is_none() {
+            return Ok(());
+        }
+        let current = self.catalogue.load_full();
+        self.replace_catalogue(&mut structure.doubt, &current, (*current).clone())
     }
 
     /// [`Parts::replace_catalogue`] with other changes of the meta family beside it.

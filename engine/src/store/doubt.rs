@@ -22,6 +22,11 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
+    /// Whether all commits were carried out as far as anybody can tell.
+    pub(crate) fn is_none(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Whether the store may name a generation with this prefix.
     pub(crate) fn names(&self, prefix: Prefix) -> bool {
         self.generations.iter().any(|generation| generation.prefix == prefix)
@@ -29,7 +34,7 @@ impl Doubt {
 
     /// Changes that make `next` of the keys in doubt; they come before all others.
     pub(crate) fn changes_to(&self, next: &Catalogue) -> Result<Vec<Change>> {
-        if self.keys.is_empty() {
+        if self.is_none() {
             return Ok(Vec::new());
         }
         let mut changes: Vec<Change> = self.keys.iter().map(|key| (key.clone(), None)).collect();

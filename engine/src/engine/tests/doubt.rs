@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Harness, Op};
 use crate::model::Value;
+use crate::store::kv::Kv;
 
 /// Two partitions, in one of which there are two generations and a delete to carry out.
 fn harness() -> Harness {
@@ -80,4 +81,26 @@ fn what_a_refused_commit_named_is_removed_once_another_has_succeeded() {
     harness.apply(&Op::Crash);
     assert_eq!(harness.engine().open_report().leftovers_removed, 0);
     harness.check(&Op::Crash);
+}
+
+#[test]
+fn a_store_that_goes_on_refusing_commits_keeps_one_generation_of_each() {
+    for is_done in [false, true] {
+        let mut harness = harness();
+        harness.apply(&Op::Flush);
+        harness.append(0, 30, 3, 5, &Value::Float(5.0));
+        harness.faulty.refuses_commits.store(true, Ordering::Relaxed);
+        harness.faulty.is_done.store(is_done, Ordering::Relaxed);
+        let mut bytes = Vec::new();
+        for _ in 0..4 {
+            assert!(harness.engine().flush().is_err() && harness.engine().compact().is_err());
+            bytes.push(harness.store.stats().table_bytes);
+        }
+        assert!(bytes.iter().all(|b| *b == bytes[0]), "{bytes:?}");
+        harness.faulty.refuses_commits.store(false, Ordering::Relaxed);
+        harness.apply(&Op::Flush);
+        harness.apply(&Op::Compact);
+        harness.check(&Op::Compact);
+        is_clean(&harness);
+    }
 }
