@@ -108,6 +108,17 @@ impl Writer {
         self.kept.insert((series, at), value);
     }
 
+    /// Takes `steps` and looks at what is held after each `every` of them, behind what `then` does.
+    fn run(&mut self, engine: &Engine, steps: u64, every: u64, mut then: impl FnMut()) {
+        for step in 0..steps {
+            self.step(engine);
+            if step % every == 0 {
+                then();
+                self.check(engine);
+            }
+        }
+    }
+
     fn check(&self, engine: &Engine) {
         assert_eq!(held(engine), self.kept, "after {} samples", self.number);
     }
@@ -164,19 +175,7 @@ fn nothing_acknowledged_is_lost_between_flushes_and_merges() {
     let engine = Engine::in_memory(options()).expect("the options are good");
     let mut writer = Writer::new(0x5eed);
     writer.begin(&engine);
-    beside(
-        &engine,
-        &[FLUSH, COMPACT],
-        |_| true,
-        || {
-            for step in 0..15_000 {
-                writer.step(&engine);
-                if step % 100 == 0 {
-                    writer.check(&engine);
-                }
-            }
-        },
-    );
+    beside(&engine, &[FLUSH, COMPACT], |_| true, || writer.run(&engine, 15_000, 100, || ()));
     writer.check(&engine);
     assert!(engine.verify().expect("memory answers").is_clean());
     let done = engine.stats();
@@ -209,20 +208,8 @@ fn nothing_acknowledged_is_lost_by_crashes_over_a_store_that_refuses() {
         writer.handles.clear();
         writer.begin(&engine);
         let mut random = Random(life + 1);
-        beside(
-            &engine,
-            &[FLUSH, COMPACT],
-            |_| false,
-            || {
-                for step in 0..400 {
-                    writer.step(&engine);
-                    if step % 50 == 0 {
-                        refuse_now_and_then(&faulty, &mut random);
-                        writer.check(&engine);
-                    }
-                }
-            },
-        );
+        let refuse = || refuse_now_and_then(&faulty, &mut random);
+        beside(&engine, &[FLUSH, COMPACT], |_| false, || writer.run(&engine, 400, 50, refuse));
         writer.check(&engine);
         assert_eq!(engine.verify().expect("memory answers").problems, [""; 0]);
         merges += engine.stats().merges;
