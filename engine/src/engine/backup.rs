@@ -176,22 +176,30 @@ fn size_of_dir(dir: &Path) -> Result<u64> {
 mod tests {
     use super::*;
 
+    /// A snapshot of which a folder named `inside` cannot be copied.
+    fn broken_snapshot(dir: &Path, inside: &str) -> PathBuf {
+        let snapshot = dir.join("snapshot");
+        fs::create_dir_all(snapshot.join(inside)).expect("a directory");
+        finish_copy(&snapshot, 7).expect("its last files");
+        fs::write(snapshot.join(inside).join("1"), b"records").expect("a file");
+        std::os::unix::fs::symlink("/dev/null", snapshot.join(inside).join("link")).expect("a link");
+        snapshot
+    }
+
     #[test]
     fn what_is_restored_in_part_is_no_database() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (snapshot, restored) = (dir.path().join("snapshot"), dir.path().join("restored"));
-        fs::create_dir_all(snapshot.join("wal")).expect("a directory");
-        finish_copy(&snapshot, 7).expect("its last files");
-        fs::write(snapshot.join("wal/00000001.wal"), b"records").expect("a segment");
-        std::os::unix::fs::symlink("/dev/null", snapshot.join("wal/link")).expect("a link");
-
-        let refused = restore(&snapshot, &restored).expect_err("a link is not followed");
-        assert!(refused.to_string().contains("no file and no directory"), "{refused}");
-        assert!(!restored.join(FORMAT).exists(), "it would be opened");
-        fs::remove_file(snapshot.join("wal/link")).expect("its removal");
-        fs::remove_dir_all(&restored).expect("its removal");
-        assert_eq!(restore(&snapshot, &restored).expect("all of it").seq, 7);
-        assert_eq!(fs::read_to_string(restored.join(FORMAT)).expect("a file"), "barograph 1\n");
-        assert!(!restored.join(MANIFEST).exists() && restored.join("wal/00000001.wal").exists());
+        // In some of the directories the file system lists `FORMAT` before the folder.
+        for number in 0..32 {
+            let (dir, inside) = (tempfile::tempdir().expect("a directory"), format!("folder-{number}"));
+            let (snapshot, restored) = (broken_snapshot(dir.path(), &inside), dir.path().join("restored"));
+            let refused = restore(&snapshot, &restored).expect_err("a link is not followed");
+            assert!(refused.to_string().contains("no file and no directory"), "{refused}");
+            assert!(!restored.join(FORMAT).exists(), "it would be opened");
+            fs::remove_file(snapshot.join(&inside).join("link")).expect("its removal");
+            fs::remove_dir_all(&restored).expect("its removal");
+            assert_eq!(restore(&snapshot, &restored).expect("all of it").seq, 7);
+            assert_eq!(fs::read_to_string(restored.join(FORMAT)).expect("a file"), "barograph 1\n");
+            assert!(!restored.join(MANIFEST).exists() && restored.join(&inside).join("1").exists());
+        }
     }
 }
