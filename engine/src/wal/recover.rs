@@ -71,6 +71,10 @@ pub fn read(
     Ok(report)
 }
 
+/// What somebody can do whose log is refused.
+const WAY_OUT: &str =
+    "restore a snapshot, or set recover_damaged_wal to set the damaged part aside and open without it";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Verify,
@@ -179,7 +183,7 @@ impl<'a> Pass<'a> {
     /// Damage ends a strict pass; the others take note of it.
     fn damaged(&mut self, path: &Path, offset: usize, what: String, bytes: &[u8]) -> Result<()> {
         let quarantined_to = match self.mode {
-            Mode::Refuse => return Err(corrupt(path, offset, what)),
+            Mode::Refuse => return Err(corrupt(path, offset, format!("{what}; {WAY_OUT}"))),
             Mode::Skip if !bytes.is_empty() => Some(quarantine(self.fs, path, offset, bytes)?),
             Mode::Skip | Mode::Verify => None,
         };
