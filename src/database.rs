@@ -8,9 +8,9 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineOptions, LineReport,
-    OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport,
-    Stats, VerifyReport,
+    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineBody, LineOptions,
+    LineReport, OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle,
+    SnapshotReport, Stats, VerifyReport,
 };
 use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
@@ -128,6 +128,19 @@ impl Database {
     /// An I/O error, or memory that stays full.
     pub fn write_lines(&self, lines: &[u8], options: &LineOptions) -> Result<LineReport> {
         self.engine.write_lines(lines, options)
+    }
+
+    /// Appends the lines of several bodies, as [`Database::write_lines`] does of one; durable together, with one sync.
+    /// Each body is read on its own: what one lacks at its end is not looked for in the next.
+    ///
+    /// # Errors
+    /// As [`Database::write_lines`].
+    pub fn write_line_bodies<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = LineBody<'b>>,
+        options: &LineOptions,
+    ) -> Result<LineReport> {
+        self.engine.write_line_bodies(bodies, options)
     }
 
     /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.

@@ -38,9 +38,9 @@ pub use barograph_engine::model::{
     self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, TimeRange, Value,
 };
 pub use barograph_engine::{
-    AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FlushReport,
-    LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteRefusal, RemoteReport, RemoteVersion,
-    Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
+    AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FarLine,
+    FlushReport, LineBody, LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteRefusal,
+    RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Cost, Explained, Limits, MatrixSeries, MemoryPool, QueryError, QueryStats,

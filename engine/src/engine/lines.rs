@@ -4,7 +4,9 @@
 //!
 //! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Result;
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
@@ -42,6 +44,15 @@ impl Default for LineOptions {
     }
 }
 
+/// One of the bodies that [`Engine::write_line_bodies`] stores together.
+#[derive(Debug, Clone, Copy)]
+pub struct LineBody<'b> {
+    /// Whole lines; the last one may lack its line feed.
+    pub bytes: &'b [u8],
+    /// Time of its lines that give none; `None`: what the options say.
+    pub default_timestamp: Option<Timestamp>,
+}
+
 /// What became of the lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineReport {
@@ -58,17 +69,43 @@ pub struct LineReport {
     pub events: u64,
     /// Why, for the first [`LineReport::ERRORS_MAX`] refused lines.
     pub errors: Vec<LineError>,
+    /// For each of `errors` the body that the line is in, from 0.
+    pub error_bodies: Vec<usize>,
+    /// Of the lines that are stored, those whose time is more than [`LineReport::FAR`] from the clock, before or after
+    /// it. Mostly [`LineOptions::precision`] is not the unit that the writer meant, or the writer's clock is not set.
+    pub lines_far: u64,
+    /// The first of them.
+    pub first_far: Option<FarLine>,
+}
+
+/// A line whose time is far from the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FarLine {
+    /// The body that it is in, from 0.
+    pub body: usize,
+    /// Its time, nanoseconds.
+    pub timestamp: Timestamp,
 }
 
 impl LineReport {
     /// Most errors that are kept.
     pub const ERRORS_MAX: usize = 10;
+    /// A time is far from the clock beyond this: ten years. A unit that is wrong by a factor of a thousand puts the
+    /// present into January 1970; a clock that was never set is decades late too.
+    pub const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-    fn refuse(&mut self, error: LineError) {
+    fn refuse(&mut self, body: usize, error: LineError) {
         self.lines_bad += 1;
         if self.errors.len() < Self::ERRORS_MAX {
             self.errors.push(error);
+            self.error_bodies.push(body);
         }
+    }
+
+    #[cold]
+    fn stored_far(&mut self, body: usize, timestamp: Timestamp) {
+        self.lines_far += 1;
+        self.first_far.get_or_insert(FarLine { body, timestamp });
     }
 }
 
@@ -83,36 +120,43 @@ impl Engine {
     /// An I/O error, or memory that stays full: lines before the failure may be stored.
     /// Bad lines are no error; the report tells them.
     pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
+        self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
+    }
+
+    /// Appends the lines of several bodies, durable together: one sync in place of one for each. Each body is read on
+    /// its own, so that a string without an end or half a line does not run into the next body.
+    ///
+    /// # Errors
+    /// As [`Engine::write_lines`].
+    pub fn write_line_bodies<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = LineBody<'b>>,
+        options: &LineOptions,
+    ) -> Result<LineReport> {
         let parts = &self.parts;
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
         let context = parts.line_cache.context(&options.extra_labels, &options.naming, &limits);
+        let now = parts.clock.now();
+        let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
             parts,
             fields: context.fields(),
             context,
             horizon: parts.horizon(),
-            default_timestamp: options.default_timestamp.unwrap_or_else(|| parts.clock.now()),
+            near: now.saturating_sub(far)..=now.saturating_add(far),
+            default_timestamp: now,
+            body: 0,
             resolved: Resolved::default(),
             indexes: Vec::new(),
             report: LineReport::default(),
         };
         let mut seq = 0;
-        let mut lines = Lines::new(body, options.precision, limits);
-        loop {
-            let peeked = lines.peek_series().map(|key| (key, writer.context.key(key)));
-            if !peeked.is_some_and(|(key, hashed)| writer.add_known(&mut lines, key, hashed)) {
-                match lines.next().map(|line| line.and_then(|line| writer.add(&line, peeked))) {
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => writer.report.refuse(error),
-                    None => break,
-                }
-            }
-            writer.report.lines_total += 1;
-            if writer.resolved.samples() >= PIECE_SAMPLES {
-                seq = writer.commit()?;
-            }
+        for (number, body) in bodies.into_iter().enumerate() {
+            writer.body = number;
+            writer.default_timestamp = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
+            seq = writer.add_body(Lines::new(body.bytes, options.precision, limits))?.unwrap_or(seq);
         }
         if !writer.resolved.is_empty() {
             seq = writer.commit()?;
@@ -128,7 +172,11 @@ struct LineWriter<'p> {
     context: Arc<LineContext>,
     fields: FieldNames,
     horizon: Timestamp,
+    /// Times that are not far from the clock.
+    near: RangeInclusive<Timestamp>,
     default_timestamp: Timestamp,
+    /// The number of the body at hand.
+    body: usize,
     resolved: Resolved,
     /// For each field of the line at hand its place in the group; reused.
     indexes: Vec<u32>,
@@ -139,6 +187,25 @@ struct LineWriter<'p> {
 const TEXT: u32 = u32::MAX;
 
 impl LineWriter<'_> {
+    /// Adds all lines of one body; gives the sequence of the last piece that had to be committed on the way.
+    fn add_body(&mut self, mut lines: Lines<'_>) -> Result<Option<u64>> {
+        let mut seq = None;
+        loop {
+            let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
+            if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
+                match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => self.report.refuse(self.body, error),
+                    None => return Ok(seq),
+                }
+            }
+            self.report.lines_total += 1;
+            if self.resolved.samples() >= PIECE_SAMPLES {
+                seq = Some(self.commit()?);
+            }
+        }
+    }
+
     fn commit(&mut self) -> Result<u64> {
         self.report.samples += self.resolved.samples() as u64;
         self.report.events += self.resolved.events.len() as u64;
@@ -151,7 +218,17 @@ impl LineWriter<'_> {
     /// all do.
     #[inline]
     fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
-        let LineWriter { context, fields: names, resolved, default_timestamp, horizon, .. } = self;
+        let LineWriter {
+            context,
+            fields: names,
+            resolved,
+            default_timestamp,
+            horizon,
+            near,
+            body,
+            report,
+            ..
+        } = self;
         let found = context.look(hashed, |known| {
             let (group, fields) = match known {
                 Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
@@ -169,6 +246,9 @@ impl LineWriter<'_> {
                 // The long way tells what is too old.
                 (timestamp > *horizon).then(|| {
                     lines.take_known(known);
+                    if !near.contains(&timestamp) {
+                        report.stored_far(*body, timestamp);
+                    }
                     timestamp
                 })
             })
@@ -212,6 +292,9 @@ impl LineWriter<'_> {
                 }
                 self.resolved.events.extend(events);
             }
+        }
+        if !self.near.contains(&timestamp) {
+            self.report.stored_far(self.body, timestamp);
         }
         Ok(())
     }

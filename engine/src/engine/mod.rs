@@ -45,7 +45,7 @@ pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{SnapshotReport, restore};
 pub use delete::DeleteReport;
 pub use flush::FlushReport;
-pub use lines::{LineOptions, LineReport};
+pub use lines::{FarLine, LineBody, LineOptions, LineReport};
 pub use open::OpenReport;
 pub use remote::{RemoteError, RemoteRefusal, RemoteReport};
 pub use verify::VerifyReport;

@@ -28,6 +28,7 @@ mod damaged;
 mod doubt;
 mod faulty;
 mod limits;
+mod lines;
 mod notes;
 mod reach;
 mod remote;
