@@ -2,6 +2,7 @@
 //! plain recomputation, one core against several.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use barograph_engine::model::{Labels, STALE_NAN_BITS, Value};
 use proptest::prelude::*;
@@ -215,7 +216,7 @@ fn limits_end_a_query() {
     };
     let error = ask(|r| r.limits.samples_max = 10_000);
     assert!(matches!(error, QueryError::TooManySamples { limit: 10_000 }), "{error}");
-    let error = ask(|r| r.limits.timeout = std::time::Duration::ZERO);
+    let error = ask(|r| r.limits.timeout = Duration::ZERO);
     assert!(matches!(error, QueryError::Timeout { .. }), "{error}");
     let error = ask(|r| r.limits.series_max = 299);
     assert!(matches!(error, QueryError::Source(_)), "{error}");
@@ -224,6 +225,32 @@ fn limits_end_a_query() {
         r.cancel.cancel();
     });
     assert!(matches!(error, QueryError::Canceled), "{error}");
+}
+
+/// Smoothing begins anew in each of a million windows of a million values: no machine comes to its end.
+const ENDLESS: &str =
+    "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])";
+
+/// How it ends when `stop` is called in the midst of it.
+fn ended_by(stop: impl FnOnce(&Request), timeout: Duration) -> QueryError {
+    let mut request = Request::instant(ENDLESS, 0);
+    request.limits.timeout = timeout;
+    let (ends, ended) = std::sync::mpsc::channel();
+    let running = request.clone();
+    let query = std::thread::spawn(move || ends.send(execute(&MemorySource::new(), &running).unwrap_err()));
+    while request.usage.bytes_peak() == 0 && !query.is_finished() {
+        std::thread::yield_now();
+    }
+    stop(&request);
+    ended.recv_timeout(Duration::from_secs(300)).expect("it is stopped")
+}
+
+#[test]
+fn a_query_is_stopped_in_the_midst_of_a_series() {
+    let error = ended_by(|request| request.cancel.cancel(), Duration::from_secs(3600));
+    assert!(matches!(error, QueryError::Canceled), "{error}");
+    let error = ended_by(|_| (), Duration::from_millis(50));
+    assert!(matches!(error, QueryError::Timeout { .. }), "{error}");
 }
 
 #[test]

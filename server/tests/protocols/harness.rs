@@ -15,8 +15,27 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// Nobody waits longer than this for an answer; a test that does has found a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody waits longer than this for an answer; a test that does has found a hang. The slowest machine answers sooner.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What tests need besides their own settings. A time-out that is not what a test is about is out of reach, so that the
+/// speed of the machine decides nothing.
+const SETTINGS: [(&str, &str); 9] = [
+    ("listen", "127.0.0.1:0"),
+    ("self_interval", "0"),
+    ("header_timeout", "1h"),
+    ("idle_timeout", "1h"),
+    ("body_timeout", "1h"),
+    ("shutdown_timeout", "1h"),
+    ("query_timeout", "1h"),
+    ("query_wait", "1h"),
+    ("write_wait", "10m"),
+];
+
+/// A query that no machine answers within [`PATIENCE`], in 50 MB: smoothing begins anew for each of a million windows of
+/// a million values, and each of these 10^12 steps needs the one before. It ends at a time-out or when it is cancelled.
+pub const ENDLESS: &str =
+    "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])";
 
 /// A running server.
 pub struct Server {
@@ -24,6 +43,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub tcp: Option<SocketAddr>,
     pub udp: Option<SocketAddr>,
+    sources: Sources,
+    sockets: Option<Sockets>,
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
     running: Option<tokio::task::JoinHandle<()>>,
@@ -74,11 +95,16 @@ pub fn server(settings: &[(&'static str, &str)]) -> Server {
 
 /// A server whose database is not open yet.
 pub fn server_without_database(settings: &[(&'static str, &str)]) -> Server {
+    let mut server = server_at_rest(settings);
+    server.start();
+    server
+}
+
+/// A server that listens and takes no connection before it is started: what clients send before that is there when the
+/// first clock starts.
+pub fn server_at_rest(settings: &[(&'static str, &str)]) -> Server {
     let mut sources = Sources::default();
-    for (key, text) in [("listen", "127.0.0.1:0"), ("self_interval", "0"), ("shutdown_timeout", "5s")] {
-        sources.flags.insert(key, text.to_owned());
-    }
-    for (key, text) in settings {
+    for (key, text) in SETTINGS.iter().chain(settings) {
         sources.flags.insert(key, (*text).to_owned());
     }
     let config = sources.build().unwrap();
@@ -88,12 +114,28 @@ pub fn server_without_database(settings: &[(&'static str, &str)]) -> Server {
     let tcp = sockets.tcp.as_ref().map(|socket| socket.local_addr().unwrap());
     let udp = sockets.udp.as_ref().map(|socket| socket.local_addr().unwrap());
     let app = Arc::new(App::new(config).unwrap());
-    let (stop, stopping) = watch::channel(false);
-    let running = runtime.spawn(app::run(app.clone(), sockets, stopping));
-    Server { app, address, tcp, udp, runtime: Some(runtime), stop, running: Some(running) }
+    let (stop, _) = watch::channel(false);
+    let (runtime, sockets) = (Some(runtime), Some(sockets));
+    Server { app, address, tcp, udp, sources, sockets, runtime, stop, running: None }
 }
 
 impl Server {
+    /// Takes connections from now on.
+    pub fn start(&mut self) {
+        let (Some(sockets), Some(runtime)) = (self.sockets.take(), &self.runtime) else {
+            panic!("it runs already");
+        };
+        self.running = Some(runtime.spawn(app::run(self.app.clone(), sockets, self.stop.subscribe())));
+    }
+
+    /// Changes settings while it runs.
+    pub fn reload(&mut self, settings: &[(&'static str, &str)]) {
+        for (key, text) in settings {
+            self.sources.flags.insert(key, (*text).to_owned());
+        }
+        self.app.reload(&self.sources);
+    }
+
     /// A fresh connection.
     pub fn connect(&self) -> TcpStream {
         connect(self.address)
@@ -154,6 +196,22 @@ impl Server {
             assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Sends a query by POST and does not wait for its answer.
+    pub fn begin_query(&self, text: &str) -> TcpStream {
+        let mut stream = self.connect();
+        let form = format!("query={}", escape(text));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        stream.write_all(&request("POST", "/api/v1/query", &headers, form.as_bytes())).unwrap();
+        stream
+    }
+
+    /// Sends [`ENDLESS`] and returns when it is being evaluated.
+    pub fn begin_endless(&self) -> TcpStream {
+        let stream = self.begin_query(ENDLESS);
+        self.wait_for("the evaluation", || self.app.query_memory.bytes() > 0);
+        stream
     }
 }
 
