@@ -32,6 +32,8 @@ mod lines;
 mod notes;
 mod reach;
 mod remote;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 const SECOND: i64 = 1_000_000_000;
 const YEAR_2024: i64 = 1_704_067_200 * SECOND;

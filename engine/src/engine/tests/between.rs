@@ -1,9 +1,7 @@
 //! What happens in the midst of something else: each test puts a step where it hurts most.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
@@ -14,7 +12,7 @@ use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine};
 
-fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
+pub(super) fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
     let faulty = FaultyKv::over(Arc::new(MemoryKv::default()));
     let clock = Arc::new(ManualClock::new(i64::MAX));
     let engine = Engine::open_over(dir.path(), faulty.clone(), options(), clock).unwrap();
@@ -75,60 +73,6 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
     assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().values, [5.0]);
-}
-
-/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for one, not for all.
-#[test]
-fn who_waits_for_merges_to_rest_waits_for_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let (engine, faulty) = engine(&dir);
-    for minute in 0..6 {
-        engine.append(&float_batch(0, &[minute * 60])).unwrap();
-    }
-    engine.append(&float_batch(0, &[1000])).unwrap();
-    engine.flush().unwrap();
-
-    let (begun, begins) = channel();
-    faulty.set_hook(move |call| {
-        if call == Call::Table {
-            let _ = begun.send(());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
-    let seen = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| engine.compact().unwrap());
-        begins.recv().unwrap();
-        let _merging = engine.parts.merging.lock();
-        seen.store(engine.stats().merges, Ordering::Relaxed);
-    });
-    faulty.unhook();
-    assert_eq!(engine.stats().merges, 6);
-    assert!(seen.into_inner() < 4, "it had to wait for all");
-}
-
-#[test]
-fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
-    let dir = tempfile::tempdir().unwrap();
-    let (engine, _) = engine(&dir);
-    engine.append(&float_batch(0, &[0])).unwrap();
-    let dest = dir.path().join("copy");
-    std::thread::scope(|scope| {
-        let merging = engine.parts.merging.lock();
-        // A store in memory has no files to copy; that is told when it comes to that.
-        let snapshot = scope.spawn(|| engine.snapshot(&dest).map(drop));
-        while !dest.exists() {
-            std::thread::yield_now();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-        let (flushed, ends) = channel();
-        let engine = &engine;
-        scope.spawn(move || flushed.send(engine.flush().map(|done| done.samples)));
-        let samples = ends.recv_timeout(Duration::from_secs(10));
-        drop(merging);
-        assert_eq!(samples.expect("the flush waits for the merge").unwrap(), 1);
-        assert!(snapshot.join().unwrap().unwrap_err().to_string().contains("no files"));
-    });
 }
 
 /// A flush has set a sample apart, which is deleted. Between the two halves of a view the flush ends, and a merge

@@ -1,0 +1,97 @@
+//! Who waits for whom where merges have to rest. Only Linux tells whether a thread waits.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::between::engine;
+use super::faulty::Call;
+use super::float_batch;
+
+/// Only what waits for ever waits so long.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A thread of this process as the kernel sees it.
+struct Task(PathBuf);
+
+impl Task {
+    fn current() -> Task {
+        Task(Path::new("/proc").join(std::fs::read_link("/proc/thread-self").unwrap()))
+    }
+
+    /// Waits until the thread sleeps: one that is about to take a lock then waits for it.
+    fn wait_until_asleep(&self) {
+        loop {
+            let stat = std::fs::read_to_string(self.0.join("stat")).unwrap();
+            let (_, state) = stat.rsplit_once(") ").unwrap();
+            if state.starts_with('S') {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for one, not for all.
+#[test]
+fn who_waits_for_merges_to_rest_waits_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, faulty) = engine(&dir);
+    for minute in 0..6 {
+        engine.append(&float_batch(0, &[minute * 60])).unwrap();
+    }
+    engine.append(&float_batch(0, &[1000])).unwrap();
+    engine.flush().unwrap();
+
+    let (begun, begins) = channel();
+    let (asks, asked) = channel::<Task>();
+    faulty.set_hook(move |call| {
+        // The first merge goes on when somebody waits for it to end.
+        if call == Call::Table && begun.send(()).is_ok() {
+            asked.recv().unwrap().wait_until_asleep();
+        }
+    });
+    let seen = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| engine.compact().unwrap());
+        begins.recv().unwrap();
+        drop(begins);
+        asks.send(Task::current()).unwrap();
+        let _merging = engine.parts.merging.lock();
+        seen.store(engine.stats().merges, Ordering::Relaxed);
+    });
+    faulty.unhook();
+    assert_eq!(seen.into_inner(), 1, "it had to wait for more than one");
+    assert_eq!(engine.stats().merges, 6);
+}
+
+#[test]
+fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    engine.append(&float_batch(0, &[0])).unwrap();
+    let dest = dir.path().join("copy");
+    std::thread::scope(|scope| {
+        let merging = engine.parts.merging.lock();
+        let (begun, begins) = channel();
+        let (snapshots, to) = (engine.clone(), dest.clone());
+        // A store in memory has no files to copy; that is told when it comes to that.
+        let snapshot = scope.spawn(move || {
+            begun.send(Task::current()).unwrap();
+            snapshots.snapshot(&to).map(drop)
+        });
+        let task = begins.recv().unwrap();
+        while !dest.exists() {
+            std::thread::yield_now();
+        }
+        task.wait_until_asleep();
+        let (flushed, ends) = channel();
+        let engine = &engine;
+        scope.spawn(move || flushed.send(engine.flush().map(|done| done.samples)));
+        let samples = ends.recv_timeout(PATIENCE);
+        drop(merging);
+        assert_eq!(samples.expect("the flush waits for the merge").unwrap(), 1);
+        assert!(snapshot.join().unwrap().unwrap_err().to_string().contains("no files"));
+    });
+}
