@@ -84,13 +84,13 @@ impl ApiError {
         Self::bad_data(format!("invalid parameter {name:?}: {reason}"))
     }
 
-    /// 413: the body is larger than `limit` bytes.
-    pub fn too_large(what: &str, limit: u64) -> Self {
+    /// 413: the body is larger than `limit` bytes, which `setting` moves.
+    pub fn too_large(what: &str, limit: u64, setting: &str) -> Self {
         let limit = crate::config::values::show_size(limit);
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "bad_data",
-            format!("{what} is larger than {limit}; send it in smaller batches"),
+            format!("{what} is larger than {limit}, the limit ({setting}); send less at once, or raise it"),
         )
     }
 
@@ -106,6 +106,11 @@ impl ApiError {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
         error.retry_after = Some(retry_after);
         error
+    }
+
+    /// 422: the question is well formed, but its answer passes a limit or makes no sense.
+    pub fn execution(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
     }
 
     /// 404.
@@ -190,19 +195,22 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::Parse { .. } => Self::parameter("query", message),
             QueryError::BadTimes(_) => Self::bad_data(message),
-            QueryError::Timeout { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message),
+            QueryError::Timeout { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timeout",
+                format!("{message} (query_timeout, or what the request asked); ask for less, or raise it"),
+            ),
             QueryError::Canceled => Self::canceled(message),
             QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
-            QueryError::Memory { .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", format!("{message} (query_memory)"))
-            }
+            QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
             QueryError::MemoryPool { .. } => Self::busy(format!("{message} (query_memory_total)"), 5),
-            QueryError::TooManySamples { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "execution",
-                format!("{message} (query_max_samples)"),
-            ),
-            _ => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message),
+            QueryError::TooManySamples { .. } => {
+                Self::execution(format!("{message} (query_max_samples); select less, or raise it"))
+            }
+            QueryError::Source(SourceError::TooManySeries { .. }) => {
+                Self::execution(format!("{message} (query_max_series)"))
+            }
+            _ => Self::execution(message),
         }
     }
 }

@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Config;
 use crate::error::ApiError;
 
 /// Memory is accounted in pieces of this many bytes.
@@ -77,14 +78,46 @@ impl Share {
 }
 
 fn out_of_memory() -> ApiError {
-    ApiError::busy("too many request bodies at once (max_body_total); retry later", 1)
+    ApiError::busy("the request bodies under way fill max_body_total; retry later, or raise it", 1)
+}
+
+/// A limit of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// The most there may be.
+    pub bytes: u64,
+    /// The setting that moves it.
+    pub setting: &'static str,
+}
+
+impl Limit {
+    /// That of a body of samples as sent.
+    pub fn sent(config: &Config) -> Self {
+        Limit { bytes: config.max_body, setting: "max_body" }
+    }
+
+    /// That of a body of samples decompressed.
+    pub fn decoded(config: &Config) -> Self {
+        Limit { bytes: config.max_body_decoded, setting: "max_body_decoded" }
+    }
+
+    /// That of what asks: a form, or a remote read. Percent escapes make a query three times as
+    /// long, and other parameters stand beside it.
+    pub fn question(_config: &Config) -> Self {
+        Limit { bytes: 4 << 20, setting: "query_max_bytes, times 4" }
+    }
+
+    /// The refusal of what passes it.
+    fn passed_by(self, what: &str) -> ApiError {
+        ApiError::too_large(what, self.bytes, self.setting)
+    }
 }
 
 /// How much one body may take.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     /// Bytes as sent.
-    pub sent_max: u64,
+    pub sent_max: Limit,
     /// Longest pause between two pieces, and longest wait for memory.
     pub idle: Duration,
 }
@@ -143,15 +176,16 @@ pub fn expect_snappy(headers: &HeaderMap) -> Result<(), ApiError> {
 /// 503 when the budget stays used up.
 pub async fn read(mut body: Incoming, limits: BodyLimits, budget: &BodyBudget) -> Result<Held, ApiError> {
     let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > limits.sent_max) {
-        return Err(ApiError::too_large("the request body", limits.sent_max));
+    if declared.is_some_and(|length| length > limits.sent_max.bytes) {
+        return Err(limits.sent_max.passed_by("the request body"));
     }
     let mut share = Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
     let mut bytes = Vec::new();
     loop {
         let frame = match tokio::time::timeout(limits.idle, body.frame()).await {
             Err(_) => {
-                let message = format!("no byte of the body for {} s", limits.idle.as_secs_f64());
+                let seconds = limits.idle.as_secs_f64();
+                let message = format!("no byte of the body for {seconds} s (body_timeout); send it again");
                 return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
             }
             Ok(None) => return Ok(Held { bytes, share }),
@@ -165,8 +199,8 @@ pub async fn read(mut body: Incoming, limits: BodyLimits, budget: &BodyBudget) -
         };
         let Ok(data) = frame.into_data() else { continue };
         let total = bytes.len() as u64 + data.len() as u64;
-        if total > limits.sent_max {
-            return Err(ApiError::too_large("the request body", limits.sent_max));
+        if total > limits.sent_max.bytes {
+            return Err(limits.sent_max.passed_by("the request body"));
         }
         share.grow(total, limits.idle).await?;
         bytes.extend_from_slice(&data);
@@ -179,7 +213,7 @@ impl Held {
     /// # Errors
     /// 413 beyond `decoded_max`, 400 when the bytes are not gzip or break off, 503 when
     /// the budget is used up.
-    pub fn decode(&mut self, encoding: Encoding, decoded_max: u64) -> Result<(), ApiError> {
+    pub fn decode(&mut self, encoding: Encoding, decoded_max: Limit) -> Result<(), ApiError> {
         if encoding == Encoding::Identity {
             return Ok(());
         }
@@ -197,7 +231,7 @@ impl Held {
     /// # Errors
     /// 413 when the block says that it is longer than `decoded_max`, before anything is
     /// allocated; 400 when it is no snappy block; 503 when the budget is used up.
-    pub fn decode_snappy(&mut self, decoded_max: u64) -> Result<(), ApiError> {
+    pub fn decode_snappy(&mut self, decoded_max: Limit) -> Result<(), ApiError> {
         let sent = self.bytes.len() as u64;
         let share = &mut self.share;
         self.bytes = unsnappy(&self.bytes, decoded_max, |length| share.try_grow(sent + length))?;
@@ -210,13 +244,13 @@ const SNAPPY_RATIO_MAX: u64 = 22;
 
 fn unsnappy(
     compressed: &[u8],
-    limit: u64,
+    limit: Limit,
     grow: impl FnOnce(u64) -> Result<(), ApiError>,
 ) -> Result<Vec<u8>, ApiError> {
     let broken = |what: String| ApiError::bad_data(format!("the body is no snappy block: {what}"));
     let length = snap::raw::decompress_len(compressed).map_err(|e| broken(e.to_string()))? as u64;
-    if length > limit {
-        return Err(ApiError::too_large("the decompressed request body", limit));
+    if length > limit.bytes {
+        return Err(limit.passed_by("the decompressed request body"));
     }
     if length > SNAPPY_RATIO_MAX * compressed.len() as u64 {
         return Err(broken(format!("{} bytes cannot stand for {length}", compressed.len())));
@@ -229,7 +263,7 @@ fn unsnappy(
 /// enlargement and may refuse.
 fn gunzip(
     compressed: &[u8],
-    limit: u64,
+    limit: Limit,
     mut grow: impl FnMut(u64) -> Result<(), ApiError>,
 ) -> Result<Vec<u8>, ApiError> {
     const PIECE: usize = 256 * 1024;
@@ -237,10 +271,10 @@ fn gunzip(
     let mut decoded = Vec::new();
     loop {
         let start = decoded.len();
-        if start as u64 > limit {
-            return Err(ApiError::too_large("the decompressed request body", limit));
+        if start as u64 > limit.bytes {
+            return Err(limit.passed_by("the decompressed request body"));
         }
-        let piece = PIECE.min((limit as usize - start).saturating_add(1));
+        let piece = PIECE.min((limit.bytes as usize - start).saturating_add(1));
         grow((start + piece) as u64)?;
         decoded.resize(start + piece, 0);
         let count = read_some(&mut decoder, &mut decoded[start..]).map_err(|e| {
@@ -280,12 +314,16 @@ mod tests {
         Ok(())
     }
 
+    fn at_most(bytes: u64) -> Limit {
+        Limit { bytes, setting: "max_body_decoded" }
+    }
+
     #[test]
     fn gzip_members_follow_each_other() {
         let text = "cpu value=1 1\n".repeat(50_000);
         let mut twice = gzip(text.as_bytes());
         twice.extend(gzip(b"end"));
-        let decoded = gunzip(&twice, 10 << 20, free).unwrap();
+        let decoded = gunzip(&twice, at_most(10 << 20), free).unwrap();
         assert_eq!(decoded.len(), text.len() + 3);
         assert!(decoded.ends_with(b"\nend"));
     }
@@ -295,29 +333,33 @@ mod tests {
         let bomb = gzip(&vec![b'a'; 8 << 20]);
         assert!(bomb.len() < 16 << 10);
         let mut largest = 0;
-        let error = gunzip(&bomb, 1 << 20, |n| {
+        let error = gunzip(&bomb, at_most(1 << 20), |n| {
             largest = largest.max(n);
             Ok(())
         })
         .unwrap_err();
         assert_eq!(error.status, 413);
-        assert!(error.message.contains("1MiB"), "{}", error.message);
+        assert!(error.message.contains("1MiB, the limit (max_body_decoded)"), "{}", error.message);
         assert!(largest <= (1 << 20) + 1, "{largest}");
-        assert_eq!(gunzip(&gzip(b"abc"), 3, free).unwrap(), b"abc");
+        assert_eq!(gunzip(&gzip(b"abc"), at_most(3), free).unwrap(), b"abc");
     }
 
     #[test]
     fn damage_and_truncation_are_400() {
         let whole = gzip("cpu value=1 1\n".repeat(100).as_bytes());
         for cut in 1..whole.len() {
-            assert_eq!(gunzip(&whole[..cut], 1 << 20, free).unwrap_err().status, 400, "cut at {cut}");
+            assert_eq!(
+                gunzip(&whole[..cut], at_most(1 << 20), free).unwrap_err().status,
+                400,
+                "cut at {cut}"
+            );
         }
         let mut flipped = whole.clone();
         let last = flipped.len() - 5;
         flipped[last] ^= 1;
-        assert_eq!(gunzip(&flipped, 1 << 20, free).unwrap_err().status, 400);
-        assert_eq!(gunzip(b"cpu value=1", 1 << 20, free).unwrap_err().status, 400);
-        let nested = gunzip(&gzip(&whole), 1 << 20, free).unwrap();
+        assert_eq!(gunzip(&flipped, at_most(1 << 20), free).unwrap_err().status, 400);
+        assert_eq!(gunzip(b"cpu value=1", at_most(1 << 20), free).unwrap_err().status, 400);
+        let nested = gunzip(&gzip(&whole), at_most(1 << 20), free).unwrap();
         assert_eq!(nested, whole, "one layer, not more");
     }
 
@@ -340,7 +382,7 @@ mod tests {
         let grown = std::cell::Cell::new(0);
         let unpack = |bytes: &[u8], limit| {
             grown.set(0);
-            unsnappy(bytes, limit, |length| {
+            unsnappy(bytes, at_most(limit), |length| {
                 grown.set(length);
                 Ok(())
             })

@@ -8,17 +8,17 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 
-use crate::api::body::{self, BodyLimits, Encoding, Held};
-use crate::api::json;
+use crate::api::body::{self, BodyLimits, Encoding, Held, Limit};
+use crate::api::gate::Turn;
 use crate::api::params::Params;
 use crate::api::reply::{JSON, Reply, gzip};
+use crate::api::{json, multipart};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use barograph::Database;
+use barograph_query::Usage;
 
-/// Largest form body: a long query and a hundred selectors fit many times.
-const FORM_MAX: u64 = 512 * 1024;
 /// Answers below this are not worth compressing.
 const GZIP_MIN: usize = 1024;
 /// Annotations of each kind that an answer lists.
@@ -55,7 +55,7 @@ impl Call {
     ///
     /// # Errors
     /// As [`body::read`] and [`body::encoding`].
-    pub async fn read_body(&mut self, sent_max: u64) -> Result<(Held, Encoding), ApiError> {
+    pub async fn read_body(&mut self, sent_max: Limit) -> Result<(Held, Encoding), ApiError> {
         let encoding = body::encoding(&self.headers)?;
         let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
@@ -66,31 +66,53 @@ impl Call {
     ///
     /// # Errors
     /// As [`body::read`] and [`body::expect_snappy`].
-    pub async fn read_snappy(&mut self, sent_max: u64) -> Result<Held, ApiError> {
+    pub async fn read_snappy(&mut self, sent_max: Limit) -> Result<Held, ApiError> {
         body::expect_snappy(&self.headers)?;
         let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
         body::read(incoming, limits, &self.app.bodies).await
     }
 
-    /// Adds the parameters of a form body before those of the URL.
+    /// Adds the parameters of a form: those of a urlencoded one before those of the URL, those
+    /// of a multipart one after them.
     ///
     /// # Errors
     /// As [`Call::read_body`], and 400 for a malformed form.
     pub async fn read_form(&mut self, method: &Method) -> Result<(), ApiError> {
-        let is_form = self
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.trim_start().starts_with("application/x-www-form-urlencoded"));
-        if method != Method::POST || !is_form {
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let Some(content_type) = content_type.filter(|_| *method == Method::POST || *method == Method::PUT)
+        else {
+            return Ok(());
+        };
+        let boundary = multipart::boundary(content_type).map_err(ApiError::bad_data)?;
+        let kind = content_type.split(';').next().unwrap_or("").trim();
+        if boundary.is_none() && !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Ok(());
         }
-        let (mut held, encoding) = self.read_body(FORM_MAX).await?;
-        held.decode(encoding, FORM_MAX)?;
-        let url = std::mem::take(&mut self.params);
-        self.params.add(&held.bytes)?;
-        self.params.append(url)
+        let limit = Limit::question(&self.config);
+        let (mut held, encoding) = self.read_body(limit).await?;
+        held.decode(encoding, limit)?;
+        match boundary {
+            Some(boundary) => self.params.add_multipart(&held.bytes, &boundary),
+            None => {
+                let url = std::mem::take(&mut self.params);
+                self.params.add(&held.bytes)?;
+                self.params.append(url)
+            }
+        }
+    }
+
+    /// Waits for the turn of a question that is no query. What it says counts as memory of
+    /// queries until the turn ends.
+    ///
+    /// # Errors
+    /// As [`QueryGate::enter`](crate::api::gate::QueryGate::enter), and 503 when queries hold all
+    /// the memory that they may.
+    pub async fn turn(&self) -> Result<Turn, ApiError> {
+        let usage = Usage::of_pool(self.app.query_memory.clone());
+        usage.take_bytes(self.params.bytes(), self.config.query_memory)?;
+        let permit = self.app.queries.enter(self.config.query_wait).await?;
+        Ok(Turn::new(permit, usage))
     }
 
     /// Whether the client takes gzip.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use crate::api::call::{Call, accepts_gzip};
@@ -59,6 +60,14 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
     match routes::find(&method, &path) {
         Lookup::Found(route, segment) => {
             (route.endpoint, route.dialect, handle(app, route, segment, request).await)
+        }
+        Lookup::Options(route, allow) => {
+            let reply = Reply::no_content();
+            let reply = match HeaderValue::from_str(&allow) {
+                Ok(allow) => reply.header(header::ALLOW, allow),
+                Err(_) => reply,
+            };
+            (Endpoint::Unknown, route.dialect, Ok(reply))
         }
         Lookup::WrongMethod(route, allow) => {
             let message = format!("{} is not allowed here; allowed: {allow}", method.as_str());

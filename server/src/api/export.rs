@@ -32,10 +32,10 @@ pub async fn export(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_required(&call.params)?;
     let range = call.params.range()?;
     let database = call.database()?;
-    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let turn = call.turn().await?;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         let mut sink = |piece: Vec<u8>| match sender.blocking_send(Ok(Bytes::from(piece))) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),

@@ -3,7 +3,8 @@
 //! A sample counts while it is no older than the lookback and no stale marker. Native
 //! histograms have no words in this text and are left out. A series without the label
 //! `instance` gets an empty one, as from Prometheus, so that a scraper with `honor_labels`
-//! adds none of its own.
+//! adds none of its own. A selector may match every series here: to take everything that a
+//! server has is what many scrape configurations ask for.
 
 use std::collections::BTreeMap;
 
@@ -24,15 +25,15 @@ const INSTANCE: &str = "instance";
 /// # Errors
 /// 400 for bad selectors or none, 422 when too many series match.
 pub async fn federate(call: Call) -> Result<Reply, ApiError> {
-    let wanted = selectors::read_required(&call.params)?;
+    let wanted = selectors::read_any(&call.params)?;
     let database = call.database()?;
-    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let turn = call.turn().await?;
     let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);
     let now = storage::now_ns();
     let range = TimeRange::new(now.saturating_sub(lookback), now);
     let series_max = call.config.query_max_series;
     let text = storage::blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         newest(&database, &wanted, range, series_max).map(|found| write(&found))
     });
     Ok(Reply::ok(exposition::CONTENT_TYPE, text.await??))
@@ -57,8 +58,10 @@ fn newest(
             true
         })?;
         if found.len() > series_max {
-            let message = format!("more than {series_max} series match (query_max_series)");
-            return Err(ApiError::new(hyper::StatusCode::UNPROCESSABLE_ENTITY, "execution", message));
+            let message = format!(
+                "more than {series_max} series match, the limit (query_max_series); select fewer, or raise it"
+            );
+            return Err(ApiError::execution(message));
         }
     }
     Ok(found)

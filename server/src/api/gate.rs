@@ -1,5 +1,9 @@
 //! The gate before queries: a fixed number run, a bounded number wait, the rest are told
 //! when to come back.
+//!
+//! What waits is bounded three times: in number by the queue, in time by the patience of
+//! each, and in memory by the pool of all queries, against which a [`Turn`] counts what its
+//! request says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use barograph_query::Usage;
 
 /// Admits queries.
 #[derive(Debug)]
@@ -16,6 +21,20 @@ pub struct QueryGate {
     waiting: AtomicUsize,
     queue_max: usize,
     concurrency: usize,
+}
+
+/// The turn of a question, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _usage: Usage,
+}
+
+impl Turn {
+    /// A turn that holds what `usage` has taken until it ends.
+    pub fn new(permit: OwnedSemaphorePermit, usage: Usage) -> Self {
+        Turn { _permit: permit, _usage: usage }
+    }
 }
 
 /// Counts a waiter, also when the waiter gives up half-way.
@@ -49,15 +68,22 @@ impl QueryGate {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if before >= self.queue_max {
-            let message =
-                format!("{} queries are waiting already (query_queue); retry later", self.queue_max);
+            let message = format!(
+                "{} queries are waiting already (query_queue) for {} that run (query_concurrency); retry later, or \
+                 raise one of these",
+                self.queue_max, self.concurrency
+            );
             return Err(ApiError::too_many(message, 1));
         }
         match tokio::time::timeout(patience, self.running.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => {
                 let seconds = patience.as_secs_f64();
-                let message = format!("the query waited {seconds} s for its turn (query_wait); retry later");
+                let message = format!(
+                    "the query waited {seconds} s for its turn (query_wait) while {} ran (query_concurrency); retry \
+                     later, or raise one of these",
+                    self.concurrency
+                );
                 Err(ApiError::busy(message, 5))
             }
         }

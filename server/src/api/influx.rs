@@ -11,6 +11,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
+use crate::api::body::Limit;
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::error::ApiError;
@@ -43,11 +44,11 @@ pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> 
     let precision = precision(&call)?;
     let db = database_name(&call, version)?.map(str::to_owned);
     let database = call.database()?;
-    let (mut held, encoding) = call.read_body(call.config.max_body).await?;
+    let (mut held, encoding) = call.read_body(Limit::sent(&call.config)).await?;
     let app = call.app.clone();
     let config = call.config.clone();
     let report = storage::blocking(move || {
-        held.decode(encoding, config.max_body_decoded)?;
+        held.decode(encoding, Limit::decoded(&config))?;
         let options = storage::line_options(&config, precision, db.as_deref());
         ingest::store_lines(&database, &app.telemetry, Origin::Http, &held.bytes, &options)
     });
@@ -112,7 +113,7 @@ pub fn health(call: &Call) -> Reply {
 }
 
 /// What a version 1 client asks of `/query`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Statement {
     CreateDatabase,
     ShowDatabases,
@@ -120,9 +121,30 @@ enum Statement {
     Other,
 }
 
+/// The statements of a text, which semicolons part where they stand outside of quotes.
+fn statements(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut start, mut quote, mut is_escaped) = (0, None, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), b'\\') => is_escaped = true,
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b';') => {
+                found.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&text[start..]);
+    found.retain(|statement| !statement.trim().is_empty());
+    found
+}
+
 fn statement(text: &str) -> Statement {
-    let words: Vec<String> =
-        text.trim().trim_end_matches(';').split_whitespace().take(5).map(str::to_ascii_uppercase).collect();
+    let words: Vec<String> = text.split_whitespace().take(5).map(str::to_ascii_uppercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["CREATE", "DATABASE", _, ..] => Statement::CreateDatabase,
@@ -133,13 +155,36 @@ fn statement(text: &str) -> Statement {
 }
 
 /// `/query`: databases need no creating, so creating one succeeds; listing them lists the
-/// values of the label `db`.
+/// values of the label `db`. Several statements are answered one after the other, if all can
+/// be.
 ///
 /// # Errors
 /// 400 for every other statement.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
-    let series = match statement(call.params.require("q")?) {
-        Statement::CreateDatabase => None,
+    let asked: Vec<Statement> = statements(call.params.require("q")?).into_iter().map(statement).collect();
+    if asked.is_empty() || asked.contains(&Statement::Other) {
+        return Err(ApiError::bad_data(
+            "InfluxQL is not spoken here, only CREATE DATABASE, SHOW DATABASES and SHOW RETENTION POLICIES; ask in \
+             PromQL at /api/v1/query",
+        ));
+    }
+    let mut results = Vec::with_capacity(asked.len());
+    for (id, statement) in asked.into_iter().enumerate() {
+        let mut result = json!({ "statement_id": id });
+        if let Some(series) = series(&call, statement).await? {
+            result["series"] = json!([series]);
+        }
+        results.push(result);
+    }
+    let body = json!({ "results": results });
+    Ok(Reply::ok(JSON, format!("{body}\n"))
+        .header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
+}
+
+/// What a statement answers, if it answers something.
+async fn series(call: &Call, statement: Statement) -> Result<Option<serde_json::Value>, ApiError> {
+    match statement {
+        Statement::CreateDatabase | Statement::Other => Ok(None),
         Statement::ShowDatabases => {
             let database = call.database()?;
             let names = storage::blocking(move || {
@@ -147,25 +192,13 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
             });
             let names = names.await??;
             let values: Vec<[String; 1]> = names.into_iter().map(|(name, _)| [name]).collect();
-            Some(json!({ "name": "databases", "columns": ["name"], "values": values }))
+            Ok(Some(json!({ "name": "databases", "columns": ["name"], "values": values })))
         }
-        Statement::ShowRetentionPolicies => Some(json!({
+        Statement::ShowRetentionPolicies => Ok(Some(json!({
             "columns": ["name", "duration", "shardGroupDuration", "replicaN", "default"],
             "values": [["autogen", "0s", "24h0m0s", 1, true]],
-        })),
-        Statement::Other => {
-            return Err(ApiError::bad_data(
-                "InfluxQL is not spoken here, only CREATE DATABASE and SHOW DATABASES; ask in PromQL at /api/v1/query",
-            ));
-        }
-    };
-    let mut result = json!({ "statement_id": 0 });
-    if let Some(series) = series {
-        result["series"] = json!([series]);
+        }))),
     }
-    let body = json!({ "results": [result] });
-    Ok(Reply::ok(JSON, format!("{body}\n"))
-        .header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
 }
 
 #[cfg(test)]
@@ -174,14 +207,23 @@ mod tests {
 
     #[test]
     fn statements_of_writers() {
-        for text in ["CREATE DATABASE x", " create database \"a b\" WITH DURATION 1d ;", "CREATE DATABASE x;"]
-        {
+        for text in ["CREATE DATABASE x", " create database \"a b\" WITH DURATION 1d "] {
             assert_eq!(statement(text), Statement::CreateDatabase, "{text}");
         }
-        assert_eq!(statement("show databases;"), Statement::ShowDatabases);
+        assert_eq!(statement("show databases"), Statement::ShowDatabases);
         assert_eq!(statement("SHOW RETENTION POLICIES ON x"), Statement::ShowRetentionPolicies);
         for text in ["", "CREATE DATABASE", "DROP DATABASE x", "SELECT * FROM cpu", "SHOW"] {
             assert_eq!(statement(text), Statement::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn semicolons_part_statements() {
+        assert_eq!(statements("a; b ;;c;"), ["a", " b ", "c"]);
+        assert_eq!(statements(r#"a "x;\";y" ';' b;c"#), [r#"a "x;\";y" ';' b"#, "c"]);
+        assert_eq!(statements("a \"open; b"), ["a \"open; b"]);
+        for text in ["", " ; ", ";"] {
+            assert!(statements(text).is_empty(), "{text:?}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Which series, label names and label values there are.
 //!
-//! Several selectors are a union. A limit truncates the sorted answer with a warning.
+//! Several selectors are a union. A limit truncates the sorted answer with a warning. An `end`
+//! before `start` is a range that holds nothing, and no error: dashboards ask so while a
+//! person moves their range.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +11,7 @@ use barograph_engine::model::{Labels, Matcher, TimeRange};
 use crate::api::call::{Call, Encoded, success};
 use crate::api::params::unescape_label_name;
 use crate::api::prometheus::TRUNCATED;
-use crate::api::reply::Reply;
+use crate::api::reply::{JSON, Reply};
 use crate::api::{json, selectors};
 use crate::error::ApiError;
 use crate::storage;
@@ -28,7 +30,7 @@ impl Question {
             true => selectors::read_required(&call.params)?,
             false => selectors::read(&call.params)?,
         };
-        Ok(Question { selectors, range: call.params.range()?, limit: call.params.limit("limit")? })
+        Ok(Question { selectors, range: call.params.any_range()?, limit: call.params.limit("limit")? })
     }
 
     /// The union over all selectors; without any, what an empty list of matchers gives.
@@ -62,10 +64,13 @@ where
     F: Fn(&Database, &[Matcher], TimeRange) -> Result<Vec<T>, ApiError> + Send + 'static,
 {
     let database = call.database()?;
+    if question.range.is_empty() {
+        return Ok(Reply::ok(JSON, success(&[], &[], |out| out.extend_from_slice(b"[]"))));
+    }
     let gzip = call.accepts_gzip();
-    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let turn = call.turn().await?;
     let encoded = storage::blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         let mut found = question.union(|matchers| find(&database, matchers, question.range))?;
         let mut warnings = Vec::new();
         if question.limit > 0 && found.len() > question.limit {
@@ -84,13 +89,20 @@ where
 pub async fn series(call: Call) -> Result<Reply, ApiError> {
     let question = Question::read(&call, true)?;
     let series_max = call.config.query_max_series;
-    // One more than wanted tells whether there is more.
-    let most = if question.limit > 0 { question.limit.saturating_add(1).min(series_max) } else { series_max };
+    // One more than wanted, or than allowed, tells whether there is more.
+    let is_cut = (1..=series_max).contains(&question.limit);
+    let most = if is_cut { question.limit } else { series_max };
     list(
         call,
         question,
         move |database, matchers, range| -> Result<Vec<Labels>, ApiError> {
-            Ok(database.series(&[matchers.to_vec()], range, most)?)
+            let found = database.series(&[matchers.to_vec()], range, most.saturating_add(1))?;
+            if !is_cut && found.len() > series_max {
+                return Err(ApiError::execution(format!(
+                    "more than {series_max} series match, the limit (query_max_series); select fewer, or raise it"
+                )));
+            }
+            Ok(found)
         },
         json::labels,
     )

@@ -22,6 +22,7 @@ pub mod influx;
 pub mod json;
 pub mod labels;
 pub mod lines;
+pub mod multipart;
 pub mod notes;
 pub mod params;
 pub mod prometheus;

@@ -1,9 +1,11 @@
-//! The parameters of a request: from the URL and, in a POST, from a form body.
+//! The parameters of a request: from the URL and, in a POST or PUT, from a form body.
 //!
-//! Both sources count, the body's values first as in Prometheus. Decoding is strict: a
+//! Both sources count, the values of a urlencoded body before those of the URL and those of a
+//! multipart body after them, as in Prometheus. Decoding is strict: a
 //! broken percent escape or bytes that are not UTF-8 are an error that names the
 //! parameter, never a replacement character in a label value.
 
+use crate::api::multipart;
 use crate::error::ApiError;
 
 /// Most parameters of one request; more is an attack, not a question.
@@ -23,7 +25,7 @@ impl Params {
     pub fn add(&mut self, text: &[u8]) -> Result<(), ApiError> {
         for part in text.split(|&b| b == b'&').filter(|part| !part.is_empty()) {
             if self.pairs.len() == PARAMS_MAX {
-                return Err(ApiError::bad_data(format!("more than {PARAMS_MAX} parameters")));
+                return Err(too_many());
             }
             let equal = memchr::memchr(b'=', part).unwrap_or(part.len());
             let name = decode(&part[..equal], true)
@@ -41,10 +43,26 @@ impl Params {
     /// 400 when there are more than [`PARAMS_MAX`] then.
     pub fn append(&mut self, mut other: Params) -> Result<(), ApiError> {
         self.pairs.append(&mut other.pairs);
-        if self.pairs.len() > PARAMS_MAX {
-            return Err(ApiError::bad_data(format!("more than {PARAMS_MAX} parameters")));
+        if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
+    }
+
+    /// Reads the parts of a multipart form, appending to what is there.
+    ///
+    /// # Errors
+    /// 400 for a malformed body, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
+    pub fn add_multipart(&mut self, body: &[u8], boundary: &str) -> Result<(), ApiError> {
+        let parts = multipart::parse(body, boundary, PARAMS_MAX)
+            .map_err(|reason| ApiError::bad_data(format!("multipart form: {reason}")))?;
+        for (name, value) in parts {
+            let value = utf8(value.to_vec()).map_err(|e| ApiError::parameter(&name, e))?;
+            self.pairs.push((name, value));
         }
-        Ok(())
+        if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
+    }
+
+    /// Bytes that names and values take.
+    pub fn bytes(&self) -> u64 {
+        self.pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
     }
 
     /// The first value of `name`; an empty value counts as absent.
@@ -77,18 +95,25 @@ impl Params {
         }
     }
 
-    /// A whole number; 0 and absence mean "no limit".
+    /// A whole number; 0, what is negative, and absence mean "no limit".
     ///
     /// # Errors
-    /// 400 for anything but a number of at least 0.
+    /// 400 for anything but a whole number.
     pub fn limit(&self, name: &str) -> Result<usize, ApiError> {
         match self.get(name) {
             None => Ok(0),
-            Some(text) => text.parse::<u32>().map(|n| n as usize).map_err(|_| {
-                ApiError::parameter(name, format!("expected a whole number of at least 0, found {text:?}"))
-            }),
+            Some(text) => text
+                .parse::<i64>()
+                .map(|n| usize::try_from(n).unwrap_or(0))
+                .map_err(|_| ApiError::parameter(name, format!("expected a whole number, found {text:?}"))),
         }
     }
+}
+
+fn too_many() -> ApiError {
+    ApiError::bad_data(format!(
+        "there are more than {PARAMS_MAX} parameters, which is a fixed limit; send fewer"
+    ))
 }
 
 /// Decodes percent escapes, and `+` as a space where a form wrote it.
@@ -114,6 +139,10 @@ pub fn decode(text: &[u8], plus_is_space: bool) -> Result<String, String> {
         }
         at += 1;
     }
+    utf8(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|e| format!("not UTF-8 after byte {}", e.utf8_error().valid_up_to()))
 }
 
@@ -186,10 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_not_negative() {
-        assert_eq!(params("limit=7").limit("limit").unwrap(), 7);
-        assert_eq!(params("").limit("limit").unwrap(), 0);
-        for text in ["-1", "1.5", "x", "99999999999999999999"] {
+    fn a_limit_of_less_than_one_is_none() {
+        for (text, limit) in [("limit=7", 7), ("", 0), ("limit=0", 0), ("limit=-1", 0)] {
+            assert_eq!(params(text).limit("limit").unwrap(), limit, "{text}");
+        }
+        for text in ["1.5", "x", "99999999999999999999"] {
             assert!(params(&format!("limit={text}")).limit("limit").is_err(), "{text}");
         }
     }

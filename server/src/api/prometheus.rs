@@ -115,6 +115,7 @@ async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
     };
     let database = call.database()?;
     let timeout = request.limits.timeout;
+    request.usage.take_bytes(call.params.bytes(), request.limits.memory_max)?;
     let active = call.app.active.enter(&request, call.client);
     let waited = std::time::Instant::now();
     let permit = tokio::select! {

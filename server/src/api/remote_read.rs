@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api::body::Limit;
 use crate::api::call::Call;
 use crate::api::reply::{Broken, Reply};
 use crate::error::ApiError;
@@ -28,8 +29,6 @@ use barograph::query::QueryError;
 
 const SAMPLED: &str = "application/x-protobuf";
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
-/// Largest request, compressed and not.
-const REQUEST_MAX: u64 = 1 << 20;
 /// Largest sampled answer before compression.
 const SAMPLED_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a piece of a stream.
@@ -43,12 +42,13 @@ const PIECES_WAITING: usize = 4;
 /// 415 for another compression, 400 for a broken request and for more samples than one
 /// query may have, 422 for more series, 503 when the time is up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
-    let mut held = call.read_snappy(REQUEST_MAX).await?;
-    held.decode_snappy(REQUEST_MAX)?;
+    let limit = Limit::question(&call.config);
+    let mut held = call.read_snappy(limit).await?;
+    held.decode_snappy(limit)?;
     let request = request::decode(&held.bytes).map_err(|e| ApiError::bad_data(e.to_string()))?;
     drop(held);
     let database = call.database()?;
-    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let turn = call.turn().await?;
     let gone = Arc::new(AtomicBool::new(false));
     let reader = Reader {
         database,
@@ -63,7 +63,7 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
         Form::Sampled => {
             let _raised_when_dropped = GoneOnDrop(gone);
             let body = storage::blocking(move || {
-                let _permit = permit;
+                let _turn = turn;
                 reader.sampled(&request)
             });
             let reply = Reply::ok(SAMPLED, body.await??);
@@ -73,7 +73,7 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
             let (sender, receiver) = mpsc::channel(PIECES_WAITING);
             let (started, starting) = oneshot::channel();
             tokio::task::spawn_blocking(move || {
-                let _permit = permit;
+                let _turn = turn;
                 reader.streamed(&request, Stream { sender, started: Some(started), piece: Vec::new() });
             });
             starting.await.map_err(|_| ApiError::internal("a remote read ended without a word"))??;
@@ -135,7 +135,7 @@ impl Reader {
             None => {
                 let limit = self.samples_max;
                 return Err(ApiError::bad_data(format!(
-                    "the answer has more than {limit} samples (query_max_samples); ask for less"
+                    "the answer has more than {limit} samples (query_max_samples); ask for less, or raise it"
                 )));
             }
         }
@@ -153,8 +153,8 @@ impl Reader {
                 sampled::put_series(&mut result, labels, samples);
                 if result.len() + message_length.get() > SAMPLED_BYTES_MAX {
                     return Err(ApiError::bad_data(format!(
-                        "the answer has more than {SAMPLED_BYTES_MAX} bytes; ask for less, or accept \
-                         STREAMED_XOR_CHUNKS"
+                        "the answer has more than {SAMPLED_BYTES_MAX} bytes, a fixed limit of answers in one \
+                         message; ask for less, or accept STREAMED_XOR_CHUNKS"
                     )));
                 }
                 Ok(())

@@ -10,6 +10,7 @@
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::api::body::Limit;
 use crate::api::call::Call;
 use crate::api::reply::{Reply, TEXT};
 use crate::error::ApiError;
@@ -28,11 +29,11 @@ const VERSION_2: &str = "io.prometheus.write.v2.Request";
 pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let version = version(&call.headers)?;
     let database = call.database()?;
-    let mut held = call.read_snappy(call.config.max_body).await?;
+    let mut held = call.read_snappy(Limit::sent(&call.config)).await?;
     let app = call.app.clone();
     let config = call.config.clone();
     let report = storage::blocking(move || {
-        held.decode_snappy(config.max_body_decoded)?;
+        held.decode_snappy(Limit::decoded(&config))?;
         ingest::store_remote(&database, &app.telemetry, &held.bytes, version)
     });
     Ok(answer(&report.await??, version))

@@ -122,7 +122,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus;
     "/api/v1/series"                        BOTH   Series          Read   Prometheus;
     "/api/v1/labels"                        BOTH   Labels          Read   Prometheus;
-    "/api/v1/label/{name}/values"           GET    LabelValues     Read   Prometheus;
+    "/api/v1/label/{name}/values"           BOTH   LabelValues     Read   Prometheus;
     "/api/v1/metadata"                      GET    Metadata        Read   Prometheus;
     "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus;
     "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus;
@@ -161,6 +161,8 @@ pub static ROUTES: &[Route] = routes! {
 pub enum Lookup<'a> {
     /// A route, and the raw text of its `{name}` segment (empty if it has none).
     Found(&'static Route, &'a str),
+    /// The path is known, the method asks which ones it has.
+    Options(&'static Route, String),
     /// The path is known, the method is not among those listed.
     WrongMethod(&'static Route, String),
     /// No such path.
@@ -175,7 +177,10 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Lookup<'a> {
         if route.methods.contains(wanted) {
             return Lookup::Found(route, segment);
         }
-        return Lookup::WrongMethod(route, allow(route));
+        return match *method == Method::OPTIONS {
+            true => Lookup::Options(route, allow(route)),
+            false => Lookup::WrongMethod(route, allow(route)),
+        };
     }
     Lookup::Unknown
 }
@@ -194,6 +199,7 @@ fn allow(route: &Route) -> String {
     if route.methods.contains(&Method::GET) {
         names.push("HEAD");
     }
+    names.push("OPTIONS");
     names.join(", ")
 }
 
@@ -237,9 +243,12 @@ mod tests {
             Lookup::WrongMethod(_, allow) => allow,
             _ => panic!("found"),
         };
-        assert_eq!(allow(Method::TRACE, "/api/v1/query"), "GET, POST, HEAD");
-        assert_eq!(allow(Method::GET, "/write"), "POST");
-        assert_eq!(allow(Method::CONNECT, "/metrics"), "GET, HEAD");
+        assert_eq!(allow(Method::TRACE, "/api/v1/query"), "GET, POST, HEAD, OPTIONS");
+        assert_eq!(allow(Method::GET, "/write"), "POST, OPTIONS");
+        assert_eq!(allow(Method::CONNECT, "/metrics"), "GET, HEAD, OPTIONS");
+        assert!(
+            matches!(find(&Method::OPTIONS, "/write"), Lookup::Options(_, allow) if allow == "POST, OPTIONS")
+        );
     }
 
     #[test]

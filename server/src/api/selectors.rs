@@ -1,7 +1,6 @@
 //! `match[]`: series selectors outside a query.
 
 use barograph_engine::model::Matcher;
-use barograph_query::syntax::ast::{ExprKind, Selector};
 
 use crate::api::params::Params;
 use crate::error::ApiError;
@@ -12,13 +11,31 @@ pub const SELECTORS_MAX: usize = 100;
 /// Reads every `match[]`.
 ///
 /// # Errors
-/// 400 when there are too many, or one is not a plain selector that refuses the empty set
-/// of labels.
+/// 400 when there are too many, or one is no selector or matches every series.
 pub fn read(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    read_with(params, parse)
+}
+
+/// Reads every `match[]`, of which there must be one; each may match every series.
+///
+/// # Errors
+/// 400 when there are too many or none, or one is no selector.
+pub fn read_any(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    required(read_with(params, parse_any)?)
+}
+
+fn read_with(
+    params: &Params,
+    parse: fn(&str) -> Result<Vec<Matcher>, String>,
+) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut selectors = Vec::new();
     for text in params.all("match[]") {
         if selectors.len() == SELECTORS_MAX {
-            return Err(ApiError::parameter("match[]", format!("more than {SELECTORS_MAX} selectors")));
+            let message = format!(
+                "there are more than {SELECTORS_MAX} selectors, which is a fixed limit; combine some with a \
+                 regular expression, or ask in parts"
+            );
+            return Err(ApiError::parameter("match[]", message));
         }
         selectors.push(parse(text).map_err(|reason| ApiError::parameter("match[]", reason))?);
     }
@@ -30,31 +47,32 @@ pub fn read(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
 /// # Errors
 /// As [`read`], and 400 when there is none.
 pub fn read_required(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let selectors = read(params)?;
+    required(read(params)?)
+}
+
+fn required(selectors: Vec<Vec<Matcher>>) -> Result<Vec<Vec<Matcher>>, ApiError> {
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     Ok(selectors)
 }
 
-/// The matchers of a selector's text.
+/// The matchers of a selector's text, which must not match every series.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
-    let expr = barograph_query::syntax::parse(text).map_err(|e| e.to_string())?;
-    let matchers = match expr.kind {
-        ExprKind::Selector(selector) if is_plain(&selector) => selector.matchers,
-        _ => return Err(format!("{text:?} is not a plain series selector")),
-    };
+    let matchers = parse_any(text)?;
     if matchers.iter().all(Matcher::matches_empty) {
-        return Err(format!("{text:?} must contain at least one matcher that refuses an empty value"));
+        return Err(format!(
+            "{text} matches every series; add a matcher that refuses an empty value, such as {{__name__=~\".+\"}}"
+        ));
     }
     Ok(matchers)
 }
 
-fn is_plain(selector: &Selector) -> bool {
-    selector.modifiers.offset.is_none() && selector.modifiers.at.is_none()
+fn parse_any(text: &str) -> Result<Vec<Matcher>, String> {
+    barograph_query::syntax::parse_selector(text).map_err(|e| e.to_string())
 }
 
 /// Whether a selector says what it wants: at least one matcher refuses both the empty
@@ -92,5 +110,16 @@ mod tests {
         for text in ["", "up offset 5m", "sum(up)", "up[5m]", "1", r#"{job=""}"#, r#"{job=~".*"}"#, "{}"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn everything_may_be_asked_for_where_that_is_meant() {
+        for text in ["{}", r#"{job=""}"#, r#"{job=~".*"}"#, r#"{job!="x"}"#] {
+            assert!(parse_any(text).is_ok() && parse(text).is_err(), "{text}");
+        }
+        for text in ["", "up offset 5m", "sum(up)", "up[5m]", "1", "up @ 5", "up up"] {
+            assert!(parse_any(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_any("sum").unwrap(), parse_any(r#"{__name__="sum"}"#).unwrap());
     }
 }

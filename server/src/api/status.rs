@@ -115,12 +115,12 @@ pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
         },
     };
     let database = call.database()?;
-    let permit = call.app.queries.enter(call.config.query_wait).await?;
+    let turn = call.turn().await?;
     let range = ["start", "end"].iter().any(|name| call.params.get(name).is_some());
     let range = range.then(|| call.params.range()).transpose()?;
     let time_max = call.config.query_timeout;
     let value = storage::blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         storage::cardinality(&database, range, top, time_max)
     })
     .await??;

@@ -151,6 +151,7 @@ fn get_and_post_say_the_same() {
         ("query_range", "query=m&start=0&end=60&step=30s"),
         ("series", "match[]=m&start=0&end=60"),
         ("labels", "match[]=m"),
+        ("label/__name__/values", "match[]=m&start=0&end=60"),
         ("format_query", "query=sum(m)by(a)"),
         ("parse_query", "query=m"),
         ("query_exemplars", "query=m&start=0&end=60"),
@@ -161,7 +162,7 @@ fn get_and_post_say_the_same() {
         let mixed = server.form(&format!("/api/v1/{path}?{rest}"), first);
         assert_eq!(mixed.data(), got.data(), "{path}: the URL's parameters count beside the form's");
     }
-    for path in ["label/job/values", "metadata", "targets", "rules", "alerts", "status/tsdb", "features"] {
+    for path in ["metadata", "targets", "rules", "alerts", "status/tsdb", "features"] {
         assert_eq!(server.form(&format!("/api/v1/{path}"), "").status, 405, "{path}");
     }
 }
@@ -233,7 +234,8 @@ fn other_origins_read_only_what_is_set() {
     let closed = server(&[]);
     let reply = closed.send("GET", "/api/v1/query?query=1", &asked, b"");
     assert!(!reply.headers.keys().any(|name| name.starts_with("access-control")), "{reply:?}");
-    assert_eq!(closed.send("OPTIONS", "/api/v1/query", &asked, b"").status, 405);
+    let preflight = closed.send("OPTIONS", "/api/v1/query", &asked, b"");
+    assert!(!preflight.headers.keys().any(|name| name.starts_with("access-control")), "{preflight:?}");
 
     let open = server(&[("cors_origin", r"https://.*\.example\.com")]);
     let preflight = open.send("OPTIONS", "/api/v1/query_range", &asked, b"");
@@ -247,7 +249,8 @@ fn other_origins_read_only_what_is_set() {
     let evil = [("origin", "https://example.com.evil.net")];
     let reply = open.send("GET", "/api/v1/query?query=1", &evil, b"");
     assert!(!reply.headers.contains_key("access-control-allow-origin"), "{reply:?}");
-    assert_eq!(open.send("OPTIONS", "/api/v1/query", &evil, b"").status, 405);
+    let preflight = open.send("OPTIONS", "/api/v1/query", &evil, b"");
+    assert!(!preflight.headers.contains_key("access-control-allow-origin"), "{preflight:?}");
     let outside = open.send("GET", "/metrics", &asked, b"");
     assert!(!outside.headers.contains_key("access-control-allow-origin"));
 }

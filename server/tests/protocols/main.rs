@@ -12,6 +12,7 @@ mod influx;
 mod lifecycle;
 mod listeners;
 mod prometheus;
+mod questions;
 mod remote;
 mod remote_read;
 mod running;

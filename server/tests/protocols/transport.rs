@@ -168,12 +168,17 @@ fn connections_over_the_cap_are_refused_and_old_ones_served() {
 #[test]
 fn methods_and_paths_are_answered_in_json() {
     let server = server(&[]);
-    for method in ["TRACE", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+    for method in ["TRACE", "DELETE", "PATCH", "PUT", "BREW"] {
         let reply = server.send(method, "/api/v1/query", &[], b"");
         reply.error(405, "bad_data");
-        assert_eq!(reply.headers["allow"], "GET, POST, HEAD");
+        assert_eq!(reply.headers["allow"], "GET, POST, HEAD, OPTIONS");
     }
-    assert_eq!(server.send("GET", "/write", &[], b"").headers["allow"], "POST");
+    assert_eq!(server.send("GET", "/write", &[], b"").headers["allow"], "POST, OPTIONS");
+    for (path, allow) in [("/api/v1/query", "GET, POST, HEAD, OPTIONS"), ("/write", "POST, OPTIONS")] {
+        let reply = server.send("OPTIONS", path, &[], b"");
+        assert_eq!((reply.status, reply.headers["allow"].as_str()), (204, allow));
+    }
+    server.send("OPTIONS", "/nothing", &[], b"").error(404, "not_found");
     for path in
         ["/", "/nothing", "//evil.example/..", "/api/v1/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
     {

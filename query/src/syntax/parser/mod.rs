@@ -28,6 +28,8 @@ mod template;
 pub(super) use binary::{UNARY_BINDING, binding};
 pub use template::EXPANSION_TOKENS_MAX;
 
+use barograph_engine::model::Matcher;
+
 use crate::error::QueryError;
 use crate::functions::{self, ValueType};
 use crate::syntax::ast::{Expr, ExprKind};
@@ -50,11 +52,32 @@ pub const HEIGHT_MAX: u32 = 600;
 /// # Errors
 /// [`QueryError::Parse`] with the place of the first fault and what was expected there.
 pub fn parse(text: &str) -> Result<Expr, QueryError> {
+    check_length(text)?;
+    Parser::new(text).and_then(Parser::whole).map_err(|fault| located(text, *fault))
+}
+
+fn check_length(text: &str) -> Result<(), QueryError> {
     if text.len() > QUERY_BYTES_MAX {
         let message = format!("the query has {} bytes, the limit is {QUERY_BYTES_MAX}", text.len());
         return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
     }
-    Parser::new(text).and_then(Parser::whole).map_err(|fault| located(text, *fault))
+    Ok(())
+}
+
+/// Parses a series selector, as `match[]` takes it: a name, matchers in braces, or both. It may match
+/// every series, which a selector in a query may not.
+///
+/// ```
+/// let matchers = barograph_query::syntax::parse_selector(r#"up{job=~".*"}"#)?;
+/// assert_eq!(matchers.len(), 2);
+/// # Ok::<(), barograph_query::QueryError>(())
+/// ```
+///
+/// # Errors
+/// [`QueryError::Parse`], as [`parse`].
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    check_length(text)?;
+    Parser::new(text).and_then(Parser::whole_selector).map_err(|fault| located(text, *fault))
 }
 
 fn located(text: &str, fault: Fault) -> QueryError {

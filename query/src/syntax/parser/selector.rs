@@ -21,6 +21,20 @@ impl Parser<'_> {
         Ok(Tree::leaf(Expr { kind: ExprKind::Selector(selector), span }, ValueType::InstantVector))
     }
 
+    /// The whole text as one selector, which may match every series.
+    pub(super) fn whole_selector(mut self) -> Parsed<Vec<Matcher>> {
+        let name = match self.token.kind {
+            TokenKind::Word => Some(self.advance()?),
+            TokenKind::LeftBrace => None,
+            _ => return Err(self.expected("a series selector")),
+        };
+        let (selector, _) = self.bare_selector(name)?;
+        if self.token.kind == TokenKind::End {
+            return Ok(selector.matchers);
+        }
+        Err(self.expected("the end: a series selector is a name, matchers in braces, or both"))
+    }
+
     /// A selector that may match every series.
     pub(super) fn bare_selector(&mut self, name: Option<Token>) -> Parsed<(Selector, Span)> {
         let start = name.unwrap_or(self.token).span.start;
