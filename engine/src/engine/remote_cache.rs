@@ -58,6 +58,12 @@ impl RemoteCache {
         self.entries(version).write().insert(key.into(), series.clone());
     }
 
+    /// How many keys it holds.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.one.read().len() + self.two.read().len()
+    }
+
     /// Forgets entries of series that left the head.
     pub fn purge_dead(&self) {
         for entries in [&self.one, &self.two] {

@@ -15,25 +15,11 @@ pub enum LabelFault {
         /// Which label, from 1.
         at: usize,
     },
-    /// A value is empty.
-    #[error("the value of label {name:?} is empty")]
-    EmptyValue {
-        /// The label.
-        name: String,
-    },
     /// A name occurs twice.
     #[error("label name {name:?} occurs twice")]
     Duplicate {
         /// The name.
         name: String,
-    },
-    /// Names do not ascend.
-    #[error("label names are not sorted: {name:?} comes after {previous:?}")]
-    Unsorted {
-        /// The name that is out of place.
-        name: String,
-        /// The one before.
-        previous: String,
     },
     /// A name or value is not UTF-8.
     #[error("label {at} is not valid UTF-8")]

@@ -42,21 +42,18 @@ pub(super) fn resolve<'a>(
     Ok(())
 }
 
-/// The set of a series: names sorted and unique, nothing empty, a metric name.
+/// The set of a series: names unique and not empty, a metric name among them.
 pub(super) fn series_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
-    let labels = checked(pairs, true)?;
+    let labels = set(pairs)?;
     if labels.get(METRIC_NAME).is_none() {
         return Err(LabelFault::NoMetricName);
     }
     Ok(labels)
 }
 
-/// The set of an exemplar, in any order.
-pub(super) fn exemplar_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
-    checked(pairs, false)
-}
-
-fn checked(pairs: &[Pair<'_>], must_be_sorted: bool) -> Result<Labels, LabelFault> {
+/// The set that pairs make, in whatever order they come. A label with an empty value is as
+/// good as none and is left out, as Prometheus does.
+pub(super) fn set(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
     let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > LABEL_BYTES_MAX {
         return Err(LabelFault::TooLong { bytes, limit: LABEL_BYTES_MAX });
@@ -68,17 +65,13 @@ fn checked(pairs: &[Pair<'_>], must_be_sorted: bool) -> Result<Labels, LabelFaul
         if name.is_empty() {
             return Err(LabelFault::EmptyName { at });
         }
-        if value.is_empty() {
-            return Err(LabelFault::EmptyValue { name: name.to_owned() });
-        }
         texts.push((name, value));
     }
-    if must_be_sorted && let Some(pair) = texts.windows(2).find(|pair| pair[0].0 > pair[1].0) {
-        return Err(LabelFault::Unsorted { name: pair[1].0.to_owned(), previous: pair[0].0.to_owned() });
-    }
     texts.sort_unstable();
+    // Also where one of the two is empty: which one was meant, only the sender knows.
     if let Some(pair) = texts.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(LabelFault::Duplicate { name: pair[0].0.to_owned() });
     }
-    Ok(Labels::from_pairs(texts).expect("names are unique and not empty"))
+    texts.retain(|(_, value)| !value.is_empty());
+    Ok(Labels::from_unsorted(&mut texts).expect("names are unique and not empty"))
 }

@@ -177,8 +177,9 @@ impl<'r, 'a> Series<'r, 'a> {
     }
 
     /// Bytes that name the series: equal bytes of one version are equal labels. Version 1:
-    /// the label fields as sent. Version 2: the canonical form, made in `scratch`, since a
-    /// reference means something else in each request.
+    /// the label fields as sent. Version 2: names and values as sent, written out in `scratch`,
+    /// since a reference means something else in each request. A sender that has another
+    /// order of labels has another key, and one that keeps to its order pays for sorting once.
     ///
     /// # Errors
     /// A reference leads nowhere.
@@ -274,7 +275,7 @@ impl<'r, 'a> Series<'r, 'a> {
             }
         }
         let resolved = labels::resolve(&refs, &self.request.symbols, |pair| pairs.push(pair));
-        let labels = resolved.and_then(|()| labels::exemplar_labels(&pairs));
+        let labels = resolved.and_then(|()| labels::set(&pairs));
         Ok(Point::Exemplar { timestamp_ms, value, labels })
     }
 

@@ -93,8 +93,6 @@ fn what_is_refused_is_told_in_one_line() {
     let server = server(&[]);
     let now = now_ms();
     let mut message = series(&[("__name__", "up"), ("job", "a")], &[(now, 1.0), (now + 11 * 60_000, 2.0)]);
-    put_series(&mut message, &[("__name__", "up"), ("job", "")], &[(now, 1.0)]);
-    put_series(&mut message, &[("job", "z"), ("__name__", "up")], &[(now, 1.0)]);
     put_series(&mut message, &[("__name__", "up"), ("a", "1"), ("a", "2")], &[(now, 1.0)]);
     put_series(&mut message, &[("__name__", "up"), ("", "1")], &[(now, 1.0)]);
     put_series(&mut message, &[("job", "nameless")], &[(now, 1.0)]);
@@ -103,18 +101,39 @@ fn what_is_refused_is_told_in_one_line() {
     let text = reply.text();
     assert_eq!(text.lines().count(), 1, "{text}");
     for part in [
-        "partial write: 6 refused, 1 stored",
+        "partial write: 4 refused, 1 stored",
         "series 1 up{job=\"a\"}: timestamp",
         "more than 10 minutes in the future",
-        "series 2 {__name__=\"up\", job=\"\"}: the value of label \"job\" is empty",
-        "series 3 {job=\"z\", __name__=\"up\"}: label names are not sorted",
-        "series 4 {__name__=\"up\", a=\"1\", a=\"2\"}: label name \"a\" occurs twice",
-        "series 5 {__name__=\"up\", =\"1\"}: the name of label 2 is empty",
-        "series 6 {job=\"nameless\"}: it has no label __name__",
+        "series 2 {__name__=\"up\", a=\"1\", a=\"2\"}: label name \"a\" occurs twice",
+        "series 3 {__name__=\"up\", =\"1\"}: the name of label 2 is empty",
+        "series 4 {job=\"nameless\"}: it has no label __name__",
     ] {
         assert!(text.contains(part), "{part:?} not in {text}");
     }
     assert_eq!(server.export("up"), format!("up,job=a value=1 {}\n", now * 1_000_000));
+}
+
+#[test]
+fn unsorted_and_empty_labels_are_stored_as_prometheus_does() {
+    let server = server(&[]);
+    let now = now_ms();
+    // As a forwarder that adds labels at the end sends it, and as an exporter that leaves a value empty.
+    let mut message = series(&[("__name__", "one"), ("z", "2"), ("a", "1")], &[(now, 1.0)]);
+    put_series(&mut message, &[("job", "x"), ("service", ""), ("__name__", "one")], &[(now, 2.0)]);
+    server.remote_write(&message);
+    let mut message = Vec::new();
+    for symbol in ["", "__name__", "two", "z", "a", "1"] {
+        put_bytes(&mut message, 4, symbol.as_bytes());
+    }
+    put_message(&mut message, 5, |out| {
+        put_bytes(out, 1, &[3, 5, 4, 0, 1, 2]);
+        put_sample(out, now, 3.0);
+    });
+    let reply = server.remote_raw(&[SNAPPY, TWO], &snappy(&message));
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    let at = now * 1_000_000;
+    assert_eq!(server.export("one"), format!("one,a=1,z=2 value=1 {at}\none,job=x value=2 {at}\n"));
+    assert_eq!(server.export("two"), format!("two,z=1 value=3 {at}\n"));
 }
 
 #[test]

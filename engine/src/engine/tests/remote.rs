@@ -117,6 +117,24 @@ fn limits_that_pass_are_told_apart() {
 }
 
 #[test]
+fn unsorted_labels_are_one_series_and_found_by_their_bytes() {
+    let (_dir, engine) = engine(options());
+    let orders = [
+        &[("__name__", "up"), ("job", "a")][..],
+        &[("job", "a"), ("__name__", "up")],
+        &[("__name__", "up"), ("job", "a"), ("empty", "")],
+    ];
+    for (round, labels) in (0..).zip(orders.iter().chain(&orders)) {
+        let report = write(&engine, &one(labels, &[(NOW_MS + round, 1.0)]));
+        assert_eq!((report.samples, report.refused), (1, 0), "{labels:?}: {:?}", report.refusals);
+        // The second round of each order is answered from its bytes.
+        assert_eq!(engine.parts.remote_cache.len() as i64, 3.min(round + 1), "{labels:?}");
+    }
+    assert_eq!(engine.stats().series_created, 1);
+    assert_eq!(stored(&engine, "a").len(), 6);
+}
+
+#[test]
 fn a_broken_request_stores_nothing() {
     let (_dir, engine) = engine(options());
     let mut body = one(UP, &[(NOW_MS, 1.0)]);
