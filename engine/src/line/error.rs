@@ -43,12 +43,15 @@ pub struct LineError {
     pub excerpt: String,
 }
 
-/// What is wrong with a line. `value` fields quote what was found, cut to 80 bytes.
+/// What is wrong with a line. `value` fields quote what was found, cut to 80 bytes. A limit is
+/// named twice: the server's setting, and the field that an embedder sets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineErrorKind {
     /// The line is longer than the limit.
-    #[error("the line has {bytes} bytes, the limit is {limit}")]
+    #[error(
+        "the line has {bytes} bytes, the limit is {limit} (max_line, LineLimits::line_bytes); raise it or split the line"
+    )]
     LineTooLong {
         /// Bytes found.
         bytes: usize,
@@ -70,6 +73,17 @@ pub enum LineErrorKind {
     /// The last byte of a line is a backslash.
     #[error("a backslash at the end of the line escapes nothing")]
     TrailingBackslash,
+    /// A backslash takes its meaning from what would have ended a name or value.
+    #[error(
+        "{otherwise}: the backslash here makes the {separator} behind it part of the text; no name or tag value can end \
+         with a backslash, leave it out"
+    )]
+    EscapedSeparator {
+        /// What would have ended it.
+        separator: &'static str,
+        /// What is missing or too much in consequence.
+        otherwise: Box<LineErrorKind>,
+    },
     /// The line begins with a comma.
     #[error("the measurement is empty")]
     EmptyMeasurement,
@@ -104,13 +118,18 @@ pub enum LineErrorKind {
         key: String,
     },
     /// More tags than the limit.
-    #[error("more than {limit} tags, the limit")]
+    #[error(
+        "more than {limit} tags, the limit (max_labels counts the name too; LineLimits::tags); raise it or send fewer"
+    )]
     TooManyTags {
         /// [`crate::line::LineLimits::tags`] less one for the name.
         limit: usize,
     },
     /// A name is longer than the limit.
-    #[error("the {part} has {bytes} bytes, the limit is {limit}")]
+    #[error(
+        "the {part} has {bytes} bytes, the limit is {limit} (max_name, LineLimits::name_bytes); raise it or shorten the \
+         name"
+    )]
     NameTooLong {
         /// Which name.
         part: NamePart,
@@ -120,7 +139,10 @@ pub enum LineErrorKind {
         limit: usize,
     },
     /// A tag value is longer than the limit.
-    #[error("the value of tag {key:?} has {bytes} bytes, the limit is {limit}")]
+    #[error(
+        "the value of tag {key:?} has {bytes} bytes, the limit is {limit} (max_value, LineLimits::value_bytes); raise it \
+         or write the text as a string field"
+    )]
     TagValueTooLong {
         /// The tag's key as written.
         key: String,
@@ -139,7 +161,9 @@ pub enum LineErrorKind {
         key: String,
     },
     /// More fields than the limit.
-    #[error("more than {limit} fields, the limit")]
+    #[error(
+        "more than {limit} fields, the limit (max_fields, LineLimits::fields); raise it or split the line"
+    )]
     TooManyFields {
         /// [`crate::line::LineLimits::fields`].
         limit: usize,
@@ -171,6 +195,12 @@ pub enum LineErrorKind {
     /// A string has no closing quote.
     #[error("the string that begins here is not closed")]
     UnterminatedString,
+    /// A string's last quote is escaped.
+    #[error(
+        "the string is not closed: the backslash here makes the quote behind it part of the text; write \\\\ for a \
+         backslash"
+    )]
+    EscapedQuote,
     /// Something follows a string directly.
     #[error("{value:?} follows a closing quote: expected a comma, a space or the end of the line")]
     AfterString {
@@ -178,7 +208,10 @@ pub enum LineErrorKind {
         value: String,
     },
     /// A string is longer than the limit.
-    #[error("the string has {bytes} bytes, the limit is {limit}")]
+    #[error(
+        "the string has {bytes} bytes, the limit is {limit} (max_string, LineLimits::event_bytes); raise it or shorten \
+         the text"
+    )]
     StringTooLong {
         /// Bytes found.
         bytes: usize,

@@ -22,7 +22,7 @@ pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<us
     }
     match line.get(at) {
         Some(b' ') => Ok(at),
-        _ => Err(stopped(line, at, LineErrorKind::MissingFields)),
+        _ => Err(stopped_behind(line, start, at, b" ", LineErrorKind::MissingFields)),
     }
 }
 
@@ -35,7 +35,7 @@ fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Bo
     }
     if line.get(equals) != Some(&b'=') {
         let key = quote(&line[start..equals]);
-        return Err(stopped(line, equals, LineErrorKind::MissingTagValue { key }));
+        return Err(stopped_behind(line, start, equals, b"=", LineErrorKind::MissingTagValue { key }));
     }
     check_name(NamePart::TagKey, start, equals, limits)?;
     let end = name_end(line, equals + 1);
@@ -44,7 +44,8 @@ fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Bo
         return Err(stopped(line, end, LineErrorKind::MissingTagValue { key }));
     }
     if line.get(end) == Some(&b'=') {
-        return Err(fault(end, LineErrorKind::UnescapedEquals { key: quote(&line[start..equals]) }));
+        let kind = LineErrorKind::UnescapedEquals { key: quote(&line[start..equals]) };
+        return Err(stopped_behind(line, equals + 1, end, b", ", kind));
     }
     let bytes = end - equals - 1;
     if bytes > limits.value_bytes {
@@ -70,6 +71,38 @@ pub(super) fn check_name(
         return Err(fault(start, LineErrorKind::NameTooLong { part, bytes, limit: limits.name_bytes }));
     }
     Ok(())
+}
+
+/// [`stopped`], unless a backslash between `start` and `at` took one of `separators` for part
+/// of the text: then that is where the writer meant it to end.
+#[cold]
+pub(super) fn stopped_behind(
+    line: &[u8],
+    start: usize,
+    at: usize,
+    separators: &[u8],
+    otherwise: LineErrorKind,
+) -> Box<Fault> {
+    let stopped = stopped(line, at, otherwise);
+    let explains = |kind: &LineErrorKind| {
+        use LineErrorKind::{CarriageReturn, NulByte, TrailingBackslash};
+        matches!(kind, NulByte | CarriageReturn | TrailingBackslash)
+    };
+    let is_escape = |pair: &[u8]| pair[0] == b'\\' && separators.contains(&pair[1]);
+    let Some(escape) = line[start..at].windows(2).rposition(is_escape).filter(|_| !explains(&stopped.kind))
+    else {
+        return stopped;
+    };
+    if stopped.kind == LineErrorKind::MissingFields && !line[start + escape..at].contains(&b'=') {
+        // Nothing behind the space looks like a field.
+        return stopped;
+    }
+    let separator = match line[start + escape + 1] {
+        b',' => "comma",
+        b'=' => "equals sign",
+        _ => "space",
+    };
+    fault(start + escape, LineErrorKind::EscapedSeparator { separator, otherwise: Box::new(stopped.kind) })
 }
 
 /// The fault where a scan stopped: a byte that no name may hold or a backslash before the

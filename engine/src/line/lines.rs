@@ -1,7 +1,7 @@
 //! Splits a body into lines and checks each: the decoder's only loop.
 
 use crate::line::error::{Fault, LineError, LineErrorKind, NamePart, fault, quote};
-use crate::line::key::{check, check_name, stopped};
+use crate::line::key::{check, check_name, stopped, stopped_behind};
 use crate::line::number::{self, Number};
 use crate::line::scan::{name_end, skip_blanks, token};
 use crate::line::values::{Fields, RawValue, Slot, Slots};
@@ -190,7 +190,7 @@ impl Parser<'_, '_> {
             } else {
                 LineErrorKind::MissingFieldValue { key: quote(&self.line[start..equals]) }
             };
-            return Err(stopped(self.line, equals, kind));
+            return Err(stopped_behind(self.line, start, equals, b"=", kind));
         }
         check_name(NamePart::FieldKey, start, equals, self.limits)
     }
@@ -244,7 +244,7 @@ impl Parser<'_, '_> {
         self.extend(open, close)?;
         let end = close + 1;
         if !matches!(self.line.get(end), None | Some(b',' | b' ')) {
-            return Err(self.after_string(end));
+            return Err(self.after_string(open, end));
         }
         let (bytes, limit) = (close - start, self.limits.event_bytes);
         if bytes > limit {
@@ -261,7 +261,7 @@ impl Parser<'_, '_> {
             return Ok(());
         }
         if !matches!(self.rest.get(close + 1), None | Some(b',' | b' ' | b'\n' | b'\r')) {
-            return Err(fault(open, LineErrorKind::UnterminatedString));
+            return Err(self.unterminated(open));
         }
         let added_start = self.line.len();
         self.break_at = memchr::memchr(b'\n', &self.rest[close..]).map_or(self.rest.len(), |at| close + at);
@@ -276,11 +276,28 @@ impl Parser<'_, '_> {
         if reach > limit && self.line.len() < reach {
             return fault(open, LineErrorKind::LineTooLong { bytes: reach, limit });
         }
-        fault(open, LineErrorKind::UnterminatedString)
+        self.unterminated(open)
+    }
+
+    /// The fault of a string without an end. Where the last quote of its row is escaped, that
+    /// one was meant to close it.
+    #[cold]
+    fn unterminated(&self, open: usize) -> Box<Fault> {
+        match memchr::memrchr(b'"', &self.line[open + 1..]).map(|at| open + 1 + at) {
+            Some(quote) if self.line[quote - 1] == b'\\' => fault(quote - 1, LineErrorKind::EscapedQuote),
+            _ => fault(open, LineErrorKind::UnterminatedString),
+        }
     }
 
     #[cold]
-    fn after_string(&self, at: usize) -> Box<Fault> {
+    fn after_string(&self, open: usize, at: usize) -> Box<Fault> {
+        let text = &self.line[open + 1..at - 1];
+        if text.ends_with(b"=")
+            && let Some(escape) = text.windows(2).rposition(|pair| pair == b"\\\"")
+        {
+            // The quote that closed this string opens the next one.
+            return fault(open + 1 + escape, LineErrorKind::EscapedQuote);
+        }
         match self.line[at] {
             0 => fault(at, LineErrorKind::NulByte),
             b'\r' => fault(at, LineErrorKind::CarriageReturn),

@@ -82,7 +82,7 @@ fn names_and_labels() {
     for (body, expected) in table {
         if expected.starts_with("missing") {
             assert!(
-                matches!(&lines(body)[0], Err(e) if matches!(e.reason, LineErrorKind::UnescapedEquals { .. }))
+                matches!(&lines(body)[0], Err(e) if matches!(e.reason, LineErrorKind::EscapedSeparator { .. }))
             );
             continue;
         }
@@ -162,6 +162,14 @@ fn a_lost_quote_does_not_swallow_the_lines_below() {
     assert_eq!(all.len(), 4);
 }
 
+const ESCAPED_QUOTE: &str = r"the string is not closed: the backslash here makes the quote behind it part of the text; write \\ for a backslash";
+const ESCAPED_COMMA: &str = "the value of tag \"path\" has an equals sign that is not escaped: the backslash here makes the \
+    comma behind it part of the text; no name or tag value can end with a backslash, leave it out";
+const ESCAPED_SPACE_IN_VALUE: &str = "the value of tag \"path\" has an equals sign that is not escaped: the backslash here \
+    makes the space behind it part of the text; no name or tag value can end with a backslash, leave it out";
+const ESCAPED_SPACE: &str = "no fields: expected a space and field=value: the backslash here makes the space behind it \
+    part of the text; no name or tag value can end with a backslash, leave it out";
+
 /// Body of one bad line, column, whole message without the place.
 const BAD: &[(&[u8], usize, &str)] = &[
     (b",t=1 v=1", 1, "the measurement is empty"),
@@ -176,6 +184,25 @@ const BAD: &[(&[u8], usize, &str)] = &[
     (b"m,t= v=1", 5, r#"tag "t" has no value: expected key=value"#),
     (b"m,t=,u=1 v=1", 5, r#"tag "t" has no value: expected key=value"#),
     (b"m,t=a=b v=1", 6, r#"the value of tag "t" has an equals sign that is not escaped"#),
+    (br"m,path=C:\,b=1 v=1", 10, ESCAPED_COMMA),
+    (br"m,path=C:\\,b=1 v=1", 11, ESCAPED_COMMA),
+    (br"m,path=C:\dir\,a\ b=1 v=1", 17, ESCAPED_SPACE_IN_VALUE),
+    (br"m,path=C:\ v=1", 10, ESCAPED_SPACE_IN_VALUE),
+    (br"m,path=C:\a=b v=1", 12, r#"the value of tag "path" has an equals sign that is not escaped"#),
+    (br"cpu\ value=1", 4, ESCAPED_SPACE),
+    (br"cpu,host=a\ 1", 14, "no fields: expected a space and field=value"),
+    (br"my\ cpu", 8, "no fields: expected a space and field=value"),
+    (
+        br"m,a\=b v=1",
+        4,
+        r#"tag "a\\=b" has no value: expected key=value: the backslash here makes the equals sign behind it part of the text; no name or tag value can end with a backslash, leave it out"#,
+    ),
+    (
+        br"m f\=1",
+        4,
+        r#"field "f\\=1" has no value: expected key=value: the backslash here makes the equals sign behind it part of the text; no name or tag value can end with a backslash, leave it out"#,
+    ),
+    (b"m\\ a\0=1", 5, "a NUL byte is not allowed"),
     (b"m =1", 3, "a field key is empty"),
     (b"m a=1,=2", 7, "a field key is empty"),
     (b"m a=1,", 7, "a field key is empty"),
@@ -219,7 +246,11 @@ const BAD: &[(&[u8], usize, &str)] = &[
     ),
     (b"m a=18446744073709551616u", 5, r#""18446744073709551616u" is outside u64: 0 to 18446744073709551615"#),
     (b"m a=\"x", 5, "the string that begins here is not closed"),
-    (b"m a=\"x\\\"", 5, "the string that begins here is not closed"),
+    (b"m a=\"x\\\"", 7, ESCAPED_QUOTE),
+    (b"m a=\"C:\\\",b=1 5", 8, ESCAPED_QUOTE),
+    (b"m a=\"x\\\" y", 7, ESCAPED_QUOTE),
+    (br#"m a="C:\",b="D:" 5"#, 8, ESCAPED_QUOTE),
+    (br#"m a="C:\\",b="x"#, 14, "the string that begins here is not closed"),
     (
         b"m a=\"x\"y b=1",
         8,
@@ -333,17 +364,32 @@ fn limits_hold_and_are_named() {
         Err(e) => format!("{}:{} {}", e.line, e.column, e.reason),
     };
     assert_eq!(read("abcde,k=123456,l=2 fghij=1,v=\"1234\""), "ok");
-    assert_eq!(read("abcdef v=1"), "1:1 the measurement has 6 bytes, the limit is 5");
-    assert_eq!(read("m,abcdef=1 v=1"), "1:3 the tag key has 6 bytes, the limit is 5");
-    assert_eq!(read("m v=1,abcdef=1"), "1:7 the field key has 6 bytes, the limit is 5");
-    assert_eq!(read("m,k=1234567 v=1"), r#"1:5 the value of tag "k" has 7 bytes, the limit is 6"#);
-    assert_eq!(read("m,a=1,b=2,c=3 v=1"), "1:11 more than 2 tags, the limit");
-    assert_eq!(read("m a=1,b=2,c=3"), "1:11 more than 2 fields, the limit");
-    assert_eq!(read("m a=\"12345\""), "1:6 the string has 5 bytes, the limit is 4");
+    let name = "(max_name, LineLimits::name_bytes); raise it or shorten the name";
+    assert_eq!(read("abcdef v=1"), format!("1:1 the measurement has 6 bytes, the limit is 5 {name}"));
+    assert_eq!(read("m,abcdef=1 v=1"), format!("1:3 the tag key has 6 bytes, the limit is 5 {name}"));
+    assert_eq!(read("m v=1,abcdef=1"), format!("1:7 the field key has 6 bytes, the limit is 5 {name}"));
+    assert_eq!(
+        read("m,k=1234567 v=1"),
+        "1:5 the value of tag \"k\" has 7 bytes, the limit is 6 (max_value, LineLimits::value_bytes); raise it or write \
+         the text as a string field"
+    );
+    assert_eq!(
+        read("m,a=1,b=2,c=3 v=1"),
+        "1:11 more than 2 tags, the limit (max_labels counts the name too; LineLimits::tags); raise it or send fewer"
+    );
+    assert_eq!(
+        read("m a=1,b=2,c=3"),
+        "1:11 more than 2 fields, the limit (max_fields, LineLimits::fields); raise it or split the line"
+    );
+    assert_eq!(
+        read("m a=\"12345\""),
+        "1:6 the string has 5 bytes, the limit is 4 (max_string, LineLimits::event_bytes); raise it or shorten the text"
+    );
+    let line = "(max_line, LineLimits::line_bytes); raise it or split the line";
     let long = format!("m a=\"{}\"", "x".repeat(60));
-    assert_eq!(read(&long), "1:1 the line has 66 bytes, the limit is 60");
+    assert_eq!(read(&long), format!("1:1 the line has 66 bytes, the limit is 60 {line}"));
     let rows = format!("m a=\"{}\n{}\"", "x".repeat(40), "x".repeat(40));
-    assert_eq!(read(&rows), "1:5 the line has 61 bytes, the limit is 60");
+    assert_eq!(read(&rows), format!("1:5 the line has 61 bytes, the limit is 60 {line}"));
 }
 
 #[test]
