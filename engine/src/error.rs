@@ -15,8 +15,11 @@ pub enum ErrorKind {
     Corrupt,
     /// The machine could not do it now (I/O error, disk full): retry later.
     Unavailable,
-    /// A limit was reached: send less, or raise the limit.
+    /// A limit was reached that stays: send less or something else, or raise the limit. The
+    /// same call meets it again.
     Limit,
+    /// A limit was reached that passes by itself: retry later.
+    Busy,
     /// The database is closed, or refuses writes since an earlier failure.
     Closed,
 }
@@ -88,9 +91,13 @@ pub enum Error {
         /// The file system's directory.
         path: PathBuf,
     },
-    /// A limit was reached.
+    /// A limit was reached that stays until it is raised.
     #[error("{0}")]
     Limit(String),
+    /// A limit was reached that passes by itself: too many new series in a second, or memory
+    /// for series that the next flush may free.
+    #[error("{0}")]
+    Throttled(String),
     /// Memory for unflushed samples is used up and flushing does not keep pace.
     #[error(
         "write buffer full ({used_bytes} of {limit_bytes} bytes) for {waited_ms} ms; retry later or raise memory"
@@ -120,7 +127,8 @@ impl Error {
             Error::Locked { .. } | Error::Io { .. } | Error::Store { .. } | Error::DiskFull { .. } => {
                 ErrorKind::Unavailable
             }
-            Error::Limit(_) | Error::Busy { .. } => ErrorKind::Limit,
+            Error::Limit(_) => ErrorKind::Limit,
+            Error::Throttled(_) | Error::Busy { .. } => ErrorKind::Busy,
             Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,
         }
     }

@@ -61,6 +61,9 @@ pub struct Options {
     pub max_values_per_label: u64,
     /// Labels of one series, its metric name included. Default 64, at most 1,000.
     pub labels_per_series: usize,
+    /// Names and values of the labels of one series together, bytes. Default 64 KiB, 1 KiB to
+    /// 1 MiB.
+    pub label_bytes_per_series: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
     pub write_wait: Duration,
     /// Chunks are closed at this many samples. Default 1,024, from 16 to 65,536.
@@ -91,6 +94,7 @@ impl Default for Options {
             max_series_per_metric: 0,
             max_values_per_label: 0,
             labels_per_series: 64,
+            label_bytes_per_series: 64 << 10,
             write_wait: Duration::from_secs(10),
             chunk_samples: 1024,
             open_timeout: Duration::from_secs(60),
@@ -124,6 +128,10 @@ impl Options {
         }
         if !(1..=1_000).contains(&self.labels_per_series) {
             return bad("labels_per_series", format!("{} is not between 1 and 1000", self.labels_per_series));
+        }
+        if !(1 << 10..=1 << 20).contains(&self.label_bytes_per_series) {
+            let found = self.label_bytes_per_series;
+            return bad("label_bytes_per_series", format!("{found} is not between 1 KiB and 1 MiB"));
         }
         if !self.retention.is_zero() && self.retention < width {
             return bad(

@@ -123,6 +123,15 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
+    /// The status for clients of `dialect`. Those of InfluxDB 1 drop what they sent on every
+    /// 4xx, Telegraf for one: what they should send again is 503 to them.
+    pub fn status_in(&self, dialect: Dialect) -> StatusCode {
+        match (dialect, self.status) {
+            (Dialect::Influx1, StatusCode::TOO_MANY_REQUESTS) => StatusCode::SERVICE_UNAVAILABLE,
+            (_, status) => status,
+        }
+    }
+
     /// The word InfluxDB 2 uses for this status.
     fn influx2_code(&self) -> &'static str {
         match self.status.as_u16() {
@@ -179,8 +188,9 @@ impl From<barograph_engine::Error> for ApiError {
             return full;
         }
         match error.kind() {
-            ErrorKind::Invalid => Self::bad_data(message),
-            ErrorKind::Limit => Self::too_many(message, 1),
+            // The same request meets a limit again, until somebody raises it.
+            ErrorKind::Invalid | ErrorKind::Limit => Self::bad_data(message),
+            ErrorKind::Busy => Self::too_many(message, 1),
             ErrorKind::Unavailable => Self::busy(message, 5),
             ErrorKind::Closed => Self::busy(message, 30),
             ErrorKind::Corrupt => Self::internal(message),
@@ -254,7 +264,13 @@ mod tests {
         let full: ApiError = Error::DiskFull { path: "/data".into() }.into();
         assert_eq!((full.status.as_u16(), full.retry_after), (507, Some(10)));
         assert_eq!(ApiError::from(Error::Closed).status.as_u16(), 503);
-        assert_eq!(ApiError::from(Error::Limit("x".into())).status.as_u16(), 429);
+        assert_eq!(ApiError::from(Error::Limit("x".into())).status.as_u16(), 400);
+        let busy = ApiError::from(Error::Throttled("x".into()));
+        assert_eq!((busy.status.as_u16(), busy.retry_after), (429, Some(1)));
+        assert_eq!(busy.status_in(Dialect::Influx1).as_u16(), 503);
+        assert_eq!(busy.status_in(Dialect::Influx2).as_u16(), 429);
+        let full = Error::Busy { used_bytes: 2, limit_bytes: 1, waited_ms: 1 };
+        assert_eq!(ApiError::from(full).status.as_u16(), 429);
         assert_eq!(ApiError::from(Error::Invalid("x".into())).status.as_u16(), 400);
         let parse = QueryError::Parse { line: 1, column: 5, start: 4, end: 5, message: "no".into() };
         assert_eq!(ApiError::from(parse).message, "invalid parameter \"query\": 1:5: parse error: no");

@@ -55,6 +55,7 @@ pub fn options(config: &Config) -> Options {
         max_series_per_metric: config.max_series_per_metric,
         max_values_per_label: config.max_values_per_label,
         labels_per_series: config.max_labels,
+        label_bytes_per_series: config.max_label_bytes,
         write_wait: config.write_wait,
         recover_damaged_wal: config.recover_damaged_wal,
         ..Options::default()
@@ -128,7 +129,14 @@ pub use without_rocksdb::{open, open_read_only, verify};
 /// How lines are read: the server's limits, one request's precision and `db`.
 pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> LineOptions {
     let extra_labels = db.map(|db| vec![("db".to_owned(), db.to_owned())]).unwrap_or_default();
-    let limits = LineLimits { line_bytes: config.max_line, tags: config.max_labels, ..LineLimits::default() };
+    let limits = LineLimits {
+        line_bytes: config.max_line,
+        tags: config.max_labels,
+        name_bytes: config.max_name,
+        value_bytes: config.max_value,
+        fields: config.max_fields,
+        event_bytes: config.max_string,
+    };
     let naming = config.naming.parse::<Naming>().unwrap_or_default();
     LineOptions { precision, default_timestamp: None, extra_labels, naming, limits }
 }

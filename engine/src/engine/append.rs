@@ -1,6 +1,6 @@
 //! Appending: resolve series, log, apply, wait for the disk.
 //!
-//! Next: `wal/` for the log, `head/series.rs` for the sample's first home.
+//! Next: `record_log.rs` for the log, `head/series.rs` for the sample's first home.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::codec::varint;
-use crate::engine::{CommitState, Engine, Parts};
+use crate::engine::limits::shown;
+use crate::engine::{Engine, Parts};
 use crate::head::batch::{BatchSample, Whose};
-use crate::head::record::{self, SampleEncoder};
-use crate::head::{Batch, Event, HeadSeries, Resolved};
+use crate::head::{Batch, HeadSeries, Resolved};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
 use crate::{Error, Result};
@@ -53,7 +52,9 @@ impl SeriesLimiter {
         let (start, count) =
             window.filter(|w| now.duration_since(w.0) < Duration::from_secs(1)).unwrap_or((now, 0));
         if count >= limit {
-            return Err(Error::Limit(format!("more than {limit} new series in one second; retry later")));
+            return Err(Error::Throttled(format!(
+                "more than {limit} new series in one second, the limit (max_new_series); retry later"
+            )));
         }
         *window = Some((start, count + 1));
         Ok(())
@@ -65,8 +66,8 @@ impl Engine {
     /// visible to views from then on, whole.
     ///
     /// # Errors
-    /// [`Error::Limit`], [`Error::Busy`] or [`Error::Invalid`]: nothing of the batch is
-    /// stored. An I/O error: nothing is acknowledged, part of it may turn out stored.
+    /// [`Error::Limit`], [`Error::Throttled`], [`Error::Busy`] or [`Error::Invalid`]: nothing
+    /// of the batch is stored. An I/O error: nothing is acknowledged, part of it may turn out stored.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let parts = &self.parts;
         parts.check_writable()?;
@@ -88,7 +89,8 @@ impl Engine {
         }
         for event in &batch.events {
             parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
-            parts.check_count(&event.labels)?;
+            parts.check_labels(&event.labels)?;
+            parts.check_event(&event.labels, &event.text)?;
             if event.timestamp <= horizon {
                 report.too_old += 1;
                 continue;
@@ -134,19 +136,11 @@ impl Parts {
         Ok(())
     }
 
-    fn check_count(&self, labels: &Labels) -> Result<()> {
-        let (count, limit) = (labels.len(), self.options.labels_per_series);
-        if count > limit {
-            return Err(Error::Limit(format!("series {labels}: {count} labels, the limit is {limit}")));
-        }
-        Ok(())
-    }
-
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
         self.head.find_or_admit(labels, |count| {
             // What the head has met this limit.
-            self.check_count(labels)?;
+            self.check_labels(labels)?;
             self.admit(labels, count).inspect_err(|_| Counters::add(&self.counters.refused, 1))?;
             Counters::add(&self.counters.series_created, 1);
             Ok(())
@@ -155,15 +149,14 @@ impl Parts {
 
     /// Whether a new series may join the `count` that the head has.
     fn admit(&self, labels: &Labels, count: usize) -> Result<()> {
-        let limit = self.options.active_series;
-        if count as u64 >= limit {
-            return Err(Error::Limit(format!("{limit} active series, the limit; series {labels} is new")));
-        }
+        self.admit_count(labels, count)?;
         let (bytes, bound) = (self.head.series_bytes(), self.options.series_bytes_max());
         if bytes >= bound {
             self.signal(|s| s.flush = true);
-            return Err(Error::Limit(format!(
-                "active series take {bytes} bytes of memory, the limit is {bound}; series {labels} is new"
+            return Err(Error::Throttled(format!(
+                "active series take {bytes} bytes, their share of memory is {bound}; series {} is new: retry once \
+                 idle series have left, or raise memory (Options::memory_bytes)",
+                shown(labels)
             )));
         }
         self.admit_cardinality(labels)?;
@@ -201,54 +194,6 @@ impl Parts {
             self.signal(|s| s.flush = true);
         }
         Ok(seq)
-    }
-
-    /// Writes the WAL records of a batch and counts it.
-    fn log(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
-        let mut seq = commit.last_seq;
-        if resolved.samples() > 0 {
-            seq = self.log_samples(commit, resolved)?;
-        }
-        if !resolved.events.is_empty() {
-            seq = self.log_events(commit, &resolved.events)?;
-        }
-        commit.last_seq = seq;
-        seq = self.log_notes(commit, resolved)?;
-        Counters::add(&self.counters.samples, resolved.samples() as u64);
-        Counters::add(&self.counters.events, resolved.events.len() as u64);
-        self.newest.fetch_max(resolved.newest().unwrap_or(Timestamp::MIN), Ordering::Relaxed);
-        Ok(seq)
-    }
-
-    fn log_samples(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
-        let CommitState { epoch, payload, definitions, last_seq, .. } = commit;
-        let Some(wal) = &self.wal else { return Ok(*last_seq + 1) };
-        payload.clear();
-        definitions.clear();
-        let mut defined: Vec<Arc<HeadSeries>> = Vec::new();
-        varint::write(payload, resolved.samples() as u64);
-        let mut encoder = SampleEncoder::default();
-        resolved.for_each(|series, timestamp, start, value| {
-            if series.needs_definition(*epoch) {
-                record::push_definition(definitions, series.id.0, &series.labels);
-                defined.push(series.clone());
-            }
-            encoder.push(payload, series.id.0, timestamp, start, value);
-        });
-        let mut count = Vec::with_capacity(10);
-        varint::write(&mut count, defined.len() as u64);
-        let logged = wal.append(record::KIND_SAMPLES, &[&count, definitions, payload]);
-        if logged.is_err() {
-            defined.iter().for_each(|series| series.forget_definition());
-        }
-        logged
-    }
-
-    fn log_events(&self, commit: &mut CommitState, events: &[Event]) -> Result<u64> {
-        let Some(wal) = &self.wal else { return Ok(commit.last_seq + 1) };
-        commit.payload.clear();
-        record::encode_events(events, &mut commit.payload);
-        wal.append(record::KIND_EVENTS, &[&commit.payload])
     }
 
     /// Waits until `seq` is as safe as the durability option says.

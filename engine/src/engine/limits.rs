@@ -1,4 +1,8 @@
-//! Limits of cardinality: series of one metric, values of one label.
+//! Limits of series: how large one may be, how many there may be, of one metric and with how
+//! many values of one label.
+//!
+//! Whoever meets one reads its setting and what to do; the same write meets it again until
+//! something changes, so the error is [`Error::Limit`].
 //!
 //! What counts is what the head has, whose postings know the numbers: series with unflushed
 //! or recent samples. Two writers at the limit may each bring a series; no lock is held
@@ -37,9 +41,62 @@ impl Engine {
     }
 }
 
+/// A label set for a message: cut where it is long.
+pub(super) fn shown(labels: &Labels) -> String {
+    cut(labels.to_string())
+}
+
+fn cut(mut text: String) -> String {
+    const CHARS_MAX: usize = 200;
+    if let Some((end, _)) = text.char_indices().nth(CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Bytes of all names and values.
+pub(super) fn label_bytes(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 impl Parts {
+    /// Whether a label set may be a series, however many others there are.
+    pub(super) fn check_labels(&self, labels: &Labels) -> Result<()> {
+        let (count, limit) = (labels.len(), self.options.labels_per_series);
+        if count > limit {
+            return Err(Error::Limit(format!(
+                "series {}: {count} labels, the limit is {limit} (max_labels, Options::labels_per_series); raise it or \
+                 send fewer",
+                shown(labels)
+            )));
+        }
+        let (bytes, limit) = (label_bytes(labels), self.options.label_bytes_per_series);
+        if bytes > limit {
+            return Err(Error::Limit(format!(
+                "series {}: labels of {bytes} bytes, the limit is {limit} (max_label_bytes, \
+                 Options::label_bytes_per_series); raise it or shorten them",
+                shown(labels)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether one more series may join the `count` that the head has.
+    pub(super) fn admit_count(&self, labels: &Labels, count: usize) -> Result<()> {
+        let limit = self.options.active_series;
+        if count as u64 >= limit {
+            return Err(Error::Limit(format!(
+                "{limit} active series, the limit (max_series, Options::active_series); series {} is new: raise the \
+                 limit, or drop a label that has too many values",
+                shown(labels)
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether a new series leaves its metric and its labels within their limits.
-    pub(crate) fn admit_cardinality(&self, labels: &Labels) -> Result<()> {
+    pub(super) fn admit_cardinality(&self, labels: &Labels) -> Result<()> {
         let series_max = self.cardinality.series_per_metric.load(Ordering::Relaxed);
         let values_max = self.cardinality.values_per_label.load(Ordering::Relaxed);
         if series_max > 0
@@ -48,8 +105,9 @@ impl Parts {
         {
             Counters::add(&self.counters.refused_metric, 1);
             return Err(Error::Limit(format!(
-                "metric {metric:?} has {series_max} active series, the limit (max_series_per_metric); series {labels} \
-                 is new"
+                "metric {metric:?} has {series_max} active series, the limit (max_series_per_metric); series {} is new: \
+                 raise the limit, or drop a label that has too many values",
+                shown(labels)
             )));
         }
         if values_max > 0
@@ -58,7 +116,9 @@ impl Parts {
             Counters::add(&self.counters.refused_label, 1);
             return Err(Error::Limit(format!(
                 "label {name:?} has {values_max} values among active series, the limit (max_values_per_label); value \
-                 {value:?} of series {labels} is new"
+                 {} of series {} is new: raise the limit, or drop the label",
+                cut(format!("{value:?}")),
+                shown(labels)
             )));
         }
         Ok(())

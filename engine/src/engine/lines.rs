@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Result;
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Parts};
 use crate::head::batch::Target;
@@ -16,6 +15,7 @@ use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
+use crate::{ErrorKind, Result};
 
 /// How to read lines.
 #[derive(Debug, Clone)]
@@ -265,7 +265,10 @@ impl LineWriter<'_> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         if timestamp <= self.horizon {
             Counters::add(&self.parts.counters.too_old, 1);
-            let why = format!("timestamp {timestamp} is older than the retention (limit {})", self.horizon);
+            let why = format!(
+                "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
+                self.horizon
+            );
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
         let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
@@ -380,7 +383,7 @@ impl LineWriter<'_> {
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
         self.parts.resolve(&labels).map_err(|e| {
-            self.report.lines_limited += 1;
+            self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
             line.reject(LineErrorKind::Refused { why: e.to_string() })
         })
     }

@@ -24,6 +24,7 @@ mod line_cache;
 mod lines;
 mod notes;
 mod open;
+mod record_log;
 mod remote;
 mod remote_cache;
 mod replay;

@@ -2,6 +2,7 @@
 //!
 //! Next: `head/metadata.rs` and `head/exemplars.rs` hold them, `store/notes.rs` keeps them.
 
+use crate::engine::limits::shown;
 use crate::engine::{CommitState, Engine, Parts};
 use crate::head::record::{self, KIND_EXEMPLARS, KIND_METADATA};
 use crate::head::{Head, Resolved, SeriesExemplars};
@@ -86,10 +87,12 @@ impl Parts {
         if series.is_empty() {
             return Err(Error::Invalid("an exemplar of a series without labels".to_owned()));
         }
+        self.check_labels(series)?;
         let (chars, limit) = (exemplar.label_chars(), Exemplar::LABEL_CHARS_MAX);
         if chars > limit {
             return Err(Error::Limit(format!(
-                "series {series}: an exemplar with labels of {chars} characters, the limit is {limit}"
+                "series {}: an exemplar with labels of {chars} characters, the limit is {limit} (that of OpenMetrics)",
+                shown(series)
             )));
         }
         if exemplar.timestamp <= horizon {
@@ -99,27 +102,16 @@ impl Parts {
         Ok(true)
     }
 
-    /// Writes the WAL records of a batch's notes; returns the last sequence.
-    pub(super) fn log_notes(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<u64> {
-        let mut seq = commit.last_seq;
-        for kind in [KIND_METADATA, KIND_EXEMPLARS] {
-            commit.payload.clear();
-            match kind {
-                KIND_METADATA if !resolved.metadata.is_empty() => {
-                    record::encode_metadata(&resolved.metadata, &mut commit.payload);
-                }
-                KIND_EXEMPLARS if !resolved.exemplars.is_empty() => {
-                    record::encode_exemplars(&resolved.exemplars, &mut commit.payload);
-                }
-                _ => continue,
-            }
-            seq = match &self.wal {
-                Some(wal) => wal.append(kind, &[&commit.payload])?,
-                None => seq + 1,
-            };
-            commit.last_seq = seq;
-        }
-        Ok(seq)
+    /// Writes the WAL records of a batch's notes.
+    pub(super) fn log_notes(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<()> {
+        let size = |(family, metadata): &(String, Metadata)| {
+            family.len() + metadata.help.len() + metadata.unit.len()
+        };
+        self.log_items(commit, KIND_METADATA, &resolved.metadata, size, record::encode_metadata)?;
+        let size = |(series, exemplar): &(Labels, Exemplar)| {
+            series.as_bytes().len() + exemplar.labels.as_bytes().len()
+        };
+        self.log_items(commit, KIND_EXEMPLARS, &resolved.exemplars, size, record::encode_exemplars)
     }
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.

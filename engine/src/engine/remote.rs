@@ -1,6 +1,8 @@
 //! Remote write in: walk the request, find series, append.
 //!
-//! What is invalid is refused and told, the rest is stored. A request of up to 100,000
+//! What is invalid is refused and told, the rest is stored. Exemplars and metadata are beside
+//! the point of a request: one that cannot be kept is dropped and counted, and the request is
+//! as good as without it, as in Prometheus. A request of up to 100,000
 //! samples is one record of the log and visible as one; so an error stores nothing of it. A
 //! larger one is stored in pieces; sent again, it changes nothing.
 //!
@@ -9,6 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::limits::label_bytes;
 use crate::engine::{Engine, Parts};
 use crate::head::{HeadSeries, Resolved};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Timestamp, Value};
@@ -16,7 +19,7 @@ use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
 };
 use crate::stats::Counters;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A series that was refused, or a part of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,13 +47,20 @@ pub struct RemoteReport {
     pub histograms: u64,
     /// Exemplars stored.
     pub exemplars: u64,
-    /// Samples, histograms, exemplars and descriptions refused; the others are stored.
+    /// Samples, histograms, and exemplars of refused series; the others are stored. References
+    /// that lead nowhere count here too, whatever they belong to.
     pub refused: u64,
     /// Of these, those that met a limit which passes by itself (new series in a second,
     /// memory): the same request may be accepted later.
     pub limited: u64,
     /// Why, for the first [`RemoteReport::REFUSALS_MAX`].
     pub refusals: Vec<RemoteRefusal>,
+    /// Exemplars dropped: too long, too old, with invalid labels. Their samples are stored.
+    pub exemplars_dropped: u64,
+    /// Descriptions of metrics dropped: too long, or too many.
+    pub metadata_dropped: u64,
+    /// Why, for the first [`RemoteReport::REFUSALS_MAX`] of both.
+    pub drops: Vec<RemoteRefusal>,
 }
 
 impl RemoteReport {
@@ -168,6 +178,14 @@ impl RemoteWriter<'_> {
         }
     }
 
+    /// Notes that an exemplar or a description is left out.
+    #[cold]
+    fn drop_note(&mut self, number: u64, name: impl FnOnce() -> String, reason: RemoteReason) {
+        if self.report.drops.len() < RemoteReport::REFUSALS_MAX {
+            self.report.drops.push(RemoteRefusal { number, name: name(), reason });
+        }
+    }
+
     fn add(&mut self, number: u64, series: &Series<'_, '_>) -> std::result::Result<(), WireError> {
         let counts = series.counts;
         if self.version == RemoteVersion::Two {
@@ -195,7 +213,7 @@ impl RemoteWriter<'_> {
             Err(reason) => {
                 let mut points = 0;
                 series.for_each_point(|point| points += u64::from(!matches!(point, Point::Metadata(_))))?;
-                if matches!(reason, RemoteReason::Refused { .. }) {
+                if matches!(reason, RemoteReason::Limited { .. }) {
                     self.report.limited += points.max(1);
                 }
                 self.refuse(number, || series.describe(), reason, points.max(1));
@@ -211,12 +229,18 @@ impl RemoteWriter<'_> {
             return Ok(known);
         }
         let labels = series.labels()?;
-        // A limit of the series itself never passes; one of the database may.
-        if labels.len() > self.parts.options.labels_per_series {
-            let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
+        let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
+        if found > limit {
             return Err(LabelFault::TooMany { found, limit }.into());
         }
-        let found = self.parts.resolve(&labels).map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
+        let (bytes, limit) = (label_bytes(&labels), self.parts.options.label_bytes_per_series);
+        if bytes > limit {
+            return Err(LabelFault::TooLong { bytes, limit }.into());
+        }
+        let found = self.parts.resolve(&labels).map_err(|e| match e.kind() {
+            ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
+            _ => RemoteReason::Refused { why: e.to_string() },
+        })?;
         cache.insert(self.version, key, &found);
         Ok(found)
     }
@@ -227,10 +251,21 @@ impl RemoteWriter<'_> {
                 self.sample(place, timestamp_ms, start_ms, value)
             }
             Point::Histogram(histogram) => self.histogram(place, *histogram),
-            Point::Exemplar { timestamp_ms, value, labels } => match labels {
-                Ok(labels) => self.exemplar(place, timestamp_ms, value, labels),
-                Err(fault) => Err(RemoteReason::Exemplar(fault)),
-            },
+            Point::Exemplar { labels: Err(fault), .. } if fault.is_reference() => {
+                Err(RemoteReason::Exemplar(fault))
+            }
+            Point::Exemplar { timestamp_ms, value, labels } => {
+                let stored = labels
+                    .map_err(RemoteReason::Exemplar)
+                    .and_then(|labels| self.exemplar(place, timestamp_ms, value, labels));
+                if let Err(reason) = stored {
+                    let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
+                    Counters::add(&self.parts.counters.too_old, too_old);
+                    self.report.exemplars_dropped += 1;
+                    self.drop_note(place.number, || place.head.labels.to_string(), reason);
+                }
+                Ok(())
+            }
             Point::Metadata(Ok(metadata)) => {
                 self.describe_series(place, &metadata);
                 Ok(())
@@ -327,11 +362,16 @@ impl RemoteWriter<'_> {
             Ok(()) if self.resolved.metadata.len() == before => self.knew_metadata = true,
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {
-                let why = RemoteReason::Refused { why: e.to_string() };
-                self.refuse(number, || format!("{family:?}"), why, 1);
+                self.report.metadata_dropped += 1;
+                self.drop_note(number, || shown_name(family), RemoteReason::Refused { why: e.to_string() });
             }
         }
     }
+}
+
+/// A family's name for a message.
+fn shown_name(family: &str) -> String {
+    format!("{:?}", family.chars().take(100).collect::<String>())
 }
 
 /// A start time in nanoseconds; one that cannot be is unknown.

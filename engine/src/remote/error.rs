@@ -28,7 +28,9 @@ pub enum LabelFault {
         at: usize,
     },
     /// More labels than a series may have.
-    #[error("it has {found} labels, the limit is {limit}")]
+    #[error(
+        "it has {found} labels, the limit is {limit} (max_labels, Options::labels_per_series); raise it or send fewer"
+    )]
     TooMany {
         /// Labels found.
         found: usize,
@@ -36,7 +38,10 @@ pub enum LabelFault {
         limit: usize,
     },
     /// Names and values are too long together.
-    #[error("its labels have {bytes} bytes, the limit is {limit}")]
+    #[error(
+        "its labels have {bytes} bytes, the limit is {limit} (max_label_bytes, Options::label_bytes_per_series); raise \
+         it or shorten them"
+    )]
     TooLong {
         /// Bytes found.
         bytes: usize,
@@ -54,6 +59,13 @@ pub enum LabelFault {
     /// References do not come in pairs.
     #[error("its label references do not come in pairs")]
     Unpaired,
+}
+
+impl LabelFault {
+    /// Whether the message itself is at fault: its references lead nowhere.
+    pub(crate) fn is_reference(&self) -> bool {
+        matches!(self, LabelFault::Symbol { .. } | LabelFault::Unpaired)
+    }
 }
 
 /// Why a sample, a series or a description was not stored.
@@ -81,7 +93,9 @@ pub enum RemoteReason {
         timestamp_ms: i64,
     },
     /// The sample is past the retention.
-    #[error("timestamp {timestamp_ms} ms is older than the retention (limit {limit_ms} ms)")]
+    #[error(
+        "timestamp {timestamp_ms} ms is older than the retention, which reaches back to {limit_ms} ms (retention)"
+    )]
     TooOld {
         /// Its time.
         timestamp_ms: i64,
@@ -100,9 +114,15 @@ pub enum RemoteReason {
     /// Version 2: neither.
     #[error("it has neither samples nor histograms")]
     Empty,
-    /// The database refused.
+    /// The database refuses it, and will as long as nothing changes.
     #[error("{why}")]
     Refused {
+        /// Its words.
+        why: String,
+    },
+    /// A limit that passes by itself: the same may be accepted later.
+    #[error("{why}")]
+    Limited {
         /// Its words.
         why: String,
     },

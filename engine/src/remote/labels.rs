@@ -1,7 +1,6 @@
 //! Label sets on the wire: their bytes as a key, and the checked set.
 
 use crate::model::{Labels, METRIC_NAME};
-use crate::remote::LABEL_BYTES_MAX;
 use crate::remote::error::LabelFault;
 use crate::remote::wire::{Fields, WireError};
 
@@ -54,10 +53,6 @@ pub(super) fn series_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
 /// The set that pairs make, in whatever order they come. A label with an empty value is as
 /// good as none and is left out, as Prometheus does.
 pub(super) fn set(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
-    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > LABEL_BYTES_MAX {
-        return Err(LabelFault::TooLong { bytes, limit: LABEL_BYTES_MAX });
-    }
     let mut texts: Vec<(&str, &str)> = Vec::with_capacity(pairs.len());
     for (at, (name, value)) in (1..).zip(pairs) {
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| LabelFault::NotUtf8 { at });

@@ -43,8 +43,6 @@ pub enum RemoteVersion {
 
 /// Most symbols of a version 2 request.
 pub const SYMBOLS_MAX: usize = 1_000_000;
-/// Most bytes of names and values of one label set.
-pub const LABEL_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -133,8 +133,6 @@ fn label_rules() {
     ] {
         assert_eq!(fault(pairs), "label name \"a\" occurs twice", "{pairs:?}");
     }
-    let long = "x".repeat(LABEL_BYTES_MAX);
-    assert_eq!(fault(&[("__name__", &long)]), "its labels have 65544 bytes, the limit is 65536");
     let mut body = Vec::new();
     put_message(&mut body, 1, |out| put_message(out, 1, |out| put_bytes(out, 1, b"\xff")));
     assert_eq!(series(RemoteVersion::One, &body).0, Err(LabelFault::NotUtf8 { at: 1 }));

@@ -176,7 +176,7 @@ impl Wal {
         let payload_bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         if payload_bytes > PAYLOAD_BYTES_MAX {
             return Err(Error::Limit(format!(
-                "log record of {payload_bytes} bytes; the limit is {PAYLOAD_BYTES_MAX}"
+                "log record of {payload_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}; write it in smaller parts"
             )));
         }
         if kind > KIND_MAX {

@@ -1,9 +1,10 @@
 //! Prometheus remote write, versions 1 and 2.
 //!
 //! The body is a snappy block; its type says the version. Answers are texts that a sender
-//! logs: 204 when all is stored, 400 when something was refused for good (the rest is
-//! stored), 429 when a limit that passes by itself refused something: then the sender may
-//! repeat the whole request, which changes nothing that is stored already.
+//! logs: 204 when all samples are stored, 400 when something was refused for good (the rest
+//! is stored), 429 when a limit that passes by itself refused something: then the sender may
+//! repeat the whole request, which changes nothing that is stored already. A sender that
+//! repeats on 429 stops all its metrics until it is through, so nothing else may be 429.
 //!
 //! Next: `barograph::Database::write_remote`.
 

@@ -107,7 +107,8 @@ impl Reply {
     /// A failure in the words its client knows.
     pub fn error(error: &ApiError, dialect: Dialect) -> Self {
         let content_type = if dialect == Dialect::Text { TEXT } else { JSON };
-        let mut reply = Self::with(error.status, Some(content_type), full(error.body(dialect).into()));
+        let status = error.status_in(dialect);
+        let mut reply = Self::with(status, Some(content_type), full(error.body(dialect).into()));
         if let Some(seconds) = error.retry_after {
             reply = reply.header(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

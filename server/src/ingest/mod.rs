@@ -8,6 +8,7 @@
 
 use crate::error::{ApiError, BadLines};
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
+use barograph::LineErrorKind;
 use barograph::{Database, LineOptions, LineReport, RemoteError, RemoteReport, RemoteVersion};
 
 /// Stores the lines of `body`. Blocks until they are durable.
@@ -57,6 +58,11 @@ pub fn store_remote(
             counters.samples.add(report.samples + report.histograms);
             counters.exemplars.add(report.exemplars);
             counters.samples_bad.add(report.refused);
+            counters.exemplars_dropped.add(report.exemplars_dropped);
+            counters.metadata_dropped.add(report.metadata_dropped);
+            for drop in &report.drops {
+                tracing::debug!("remote write: left out: {drop}");
+            }
             Ok(report)
         }
         Err(error) => {
@@ -76,33 +82,46 @@ fn count(counters: &IngestCounters, report: &LineReport) {
     counters.events.add(report.events);
 }
 
-/// The error of a body with bad lines: how many, and the first ten with line, column and
-/// reason. It is 429 when a limit that passes by itself refused some, so that the client
-/// sends the body again; `None` when every line was good.
+/// The error of a body with bad lines: how many lines are stored and how many are not, and
+/// the first ten with line, column and reason. It asks for the body again when a limit that
+/// passes by itself refused some; `None` when every line was good.
 pub fn partial_write(report: &LineReport) -> Option<ApiError> {
     if report.lines_bad == 0 {
         return None;
     }
     let (bad, total) = (report.lines_bad, report.lines_total);
-    let mut message = if bad == total {
-        format!("no line stored, all {total} refused")
+    let mut message = format!("{bad} of {total} lines refused, {} stored", total - bad);
+    let mut error = if report.lines_limited == 0 {
+        // Clients of InfluxDB look for these words: what has them is not sent again. One that
+        // is to send again must not read them, whatever the status.
+        message.insert_str(0, "partial write: ");
+        list(&mut message, report, "unable to parse ");
+        ApiError::bad_data(message)
     } else {
-        format!("partial write: {bad} of {total} lines refused, the others are stored")
-    };
-    for error in &report.errors {
-        message.push_str("; ");
-        message.push_str(&error.to_string());
-    }
-    let untold = bad as usize - report.errors.len().min(bad as usize);
-    if untold > 0 {
-        message.push_str(&format!("; and {untold} more"));
-    }
-    // Sent again, good lines overwrite themselves and limited ones get their chance.
-    let mut error = match report.lines_limited {
-        0 => ApiError::bad_data(message),
-        _ => ApiError::too_many(message, 1),
+        // Sent again, good lines overwrite themselves and limited ones get their chance.
+        message.push_str(&format!(
+            ", {} of the refused may pass later: send the body again",
+            report.lines_limited
+        ));
+        list(&mut message, report, "");
+        ApiError::too_many(message, 1)
     };
     let first = report.errors.iter().map(|e| (e.line as u64, e.column as u64, e.reason.to_string()));
     error.lines = Some(BadLines { total, bad, first: first.collect() });
     Some(error)
+}
+
+/// Appends the first errors, those of lines that are no line protocol behind `unparsed`.
+fn list(message: &mut String, report: &LineReport, unparsed: &str) {
+    for error in &report.errors {
+        message.push_str("; ");
+        if !matches!(error.reason, LineErrorKind::Refused { .. }) {
+            message.push_str(unparsed);
+        }
+        message.push_str(&error.to_string());
+    }
+    let untold = report.lines_bad.saturating_sub(report.errors.len() as u64);
+    if untold > 0 {
+        message.push_str(&format!("; and {untold} more"));
+    }
 }

@@ -81,6 +81,10 @@ pub struct IngestCounters {
     pub events: Counter,
     /// Exemplars stored.
     pub exemplars: Counter,
+    /// Exemplars of stored samples that were left out.
+    pub exemplars_dropped: Counter,
+    /// Descriptions of metrics that were left out.
+    pub metadata_dropped: Counter,
     /// Batches that storage did not take.
     pub failures: Counter,
 }
@@ -212,7 +216,7 @@ impl Telemetry {
 
     fn ingest_metrics(&self) -> Vec<Metric> {
         type Read = fn(&IngestCounters) -> u64;
-        let table: [(&str, &str, Read); 8] = [
+        let table: [(&str, &str, Read); 10] = [
             ("barograph_ingest_bytes_total", "Bytes received, decompressed.", |c| c.bytes.get()),
             ("barograph_ingest_lines_total", "Lines received.", |c| c.lines.get()),
             ("barograph_ingest_lines_bad_total", "Lines refused.", |c| c.lines_bad.get()),
@@ -221,6 +225,16 @@ impl Telemetry {
                 c.samples_bad.get()
             }),
             ("barograph_ingest_exemplars_total", "Exemplars stored.", |c| c.exemplars.get()),
+            (
+                "barograph_ingest_exemplars_dropped_total",
+                "Exemplars of stored samples that were left out: too long, too old, with invalid labels.",
+                |c| c.exemplars_dropped.get(),
+            ),
+            (
+                "barograph_ingest_metadata_dropped_total",
+                "Descriptions of metrics that were left out: too long, or too many.",
+                |c| c.metadata_dropped.get(),
+            ),
             ("barograph_ingest_events_total", "Events stored.", |c| c.events.get()),
             ("barograph_ingest_failures_total", "Batches that storage did not take.", |c| c.failures.get()),
         ];

@@ -77,14 +77,34 @@ fn good_lines_are_kept_and_bad_ones_told() {
     assert_eq!((value["lines_bad"].as_u64(), value["lines_total"].as_u64()), (Some(20), Some(100)));
     assert_eq!(value["errors"].as_array().unwrap().len(), 10);
     let message = value["message"].as_str().unwrap();
-    assert!(message.starts_with("partial write: 20 of 100 lines refused"), "{message}");
-    assert!(message.contains("line 5, column ") && message.ends_with("and 10 more"), "{message}");
+    assert!(message.starts_with("partial write: 20 of 100 lines refused, 80 stored; "), "{message}");
+    assert!(
+        message.contains("; unable to parse line 5, column ") && message.ends_with("and 10 more"),
+        "{message}"
+    );
     assert_eq!(server.series("good").len(), 80);
 
     let reply = write1(&server, "", "good,n=x value=1 1\nbad\n");
     assert_eq!(reply.status, 400);
     assert!(reply.json()["error"].as_str().unwrap().contains("1 of 2 lines"), "{}", reply.text());
     assert_eq!(server.series("good").len(), 81);
+}
+
+#[test]
+fn a_body_without_a_good_line_has_the_words_that_stop_repeating() {
+    let server = server(&[]);
+    for (reply, key) in
+        [(write1(&server, "", "bad\nworse\n"), "error"), (write2(&server, "", "bad"), "message")]
+    {
+        assert_eq!(reply.status, 400);
+        let json = reply.json();
+        let message = json[key].as_str().unwrap();
+        assert!(
+            message.starts_with("partial write: ") && message.contains("lines refused, 0 stored"),
+            "{message}"
+        );
+        assert!(message.contains("unable to parse line 1, column 4: no fields"), "{message}");
+    }
 }
 
 #[test]
@@ -155,6 +175,12 @@ fn new_series_over_the_limit_are_429_and_known_ones_go_on() {
     assert_eq!(reply.status, 429, "{}", reply.text());
     assert!(reply.headers.contains_key("retry-after"));
     assert_eq!(reply.json()["code"], "too many requests");
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    for part in
+        ["may pass later: send the body again", "more than 10 new series in one second", "(max_new_series)"]
+    {
+        assert!(message.contains(part), "{part:?} not in {message}");
+    }
     let stored = server.series("m");
     assert!((10..10_000).contains(&stored.len()), "{} series stored", stored.len());
     let known = stored[0]["i"].as_str().unwrap();
@@ -162,11 +188,63 @@ fn new_series_over_the_limit_are_429_and_known_ones_go_on() {
 }
 
 #[test]
-fn series_of_a_metric_over_its_limit_are_429_and_the_rest_is_stored() {
+fn a_limit_that_passes_is_503_to_clients_of_version_one() {
+    // Nothing of these lines can be a matter of time but the last limit, and it is met at once.
+    let server = server(&[("max_new_series", "1")]);
+    let lines: String = (0..100).map(|i| format!("m,i={i} value=1 1\nbad\n")).collect();
+    let reply = write1(&server, "", &lines);
+    assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (503, "1"), "{}", reply.text());
+    let message = reply.json()["error"].as_str().unwrap().to_owned();
+    assert!(message.contains("max_new_series"), "{message}");
+    // Telegraf drops what is answered with one of these, whatever the status.
+    for words in ["partial write", "unable to parse", "points beyond retention policy", "hinted handoff"] {
+        assert!(!message.contains(words), "{words:?} in {message}");
+    }
+}
+
+#[test]
+fn a_limit_that_does_not_pass_is_400_with_what_was_stored() {
+    let server = server(&[("max_series", "3")]);
+    let lines: String = (0..10).map(|i| format!("m,i={i} value=1 1\n")).collect();
+    for (reply, key) in [(write1(&server, "", &lines), "error"), (write2(&server, "", &lines), "message")] {
+        assert_eq!(reply.status, 400, "{}", reply.text());
+        assert!(!reply.headers.contains_key("retry-after"));
+        let message = reply.json()[key].as_str().unwrap().to_owned();
+        assert!(message.starts_with("partial write: 7 of 10 lines refused, 3 stored; "), "{message}");
+        assert!(message.contains("3 active series, the limit (max_series,"), "{message}");
+        assert!(!message.contains("unable to parse"), "{message}");
+    }
+    assert_eq!(server.series("m").len(), 3);
+}
+
+#[test]
+fn limits_of_lines_are_settings() {
+    let line = format!("{} {}=1,{}=\"{}\" 1", "m".repeat(300), "f".repeat(300), "g", "s".repeat(70_000));
+    let refused = write2(&server(&[("max_line", "1MiB")]), "", &line);
+    assert!(refused.text().contains("(max_name, LineLimits::name_bytes)"), "{}", refused.text());
+    let open =
+        server(&[("max_line", "1MiB"), ("max_name", "1KiB"), ("max_string", "80KiB"), ("max_fields", "2")]);
+    assert_eq!(write2(&open, "", &line).status, 204);
+    let three = write2(&open, "", "a b=1,c=2,d=3 1");
+    assert!(three.text().contains("more than 2 fields, the limit (max_fields"), "{}", three.text());
+    let value = format!("a,t={} value=1 1", "v".repeat(5_000));
+    assert!(write2(&open, "", &value).text().contains("the limit is 4096 (max_value"));
+    assert_eq!(write2(&server(&[("max_value", "8KiB")]), "", &value).status, 204);
+    let sets =
+        write2(&server(&[("max_label_bytes", "1KiB")]), "", &format!("a,t={} value=1 1", "v".repeat(2_000)));
+    assert!(
+        sets.text().contains("labels of 2010 bytes, the limit is 1024 (max_label_bytes"),
+        "{}",
+        sets.text()
+    );
+}
+
+#[test]
+fn series_of_a_metric_over_its_limit_are_400_and_the_rest_is_stored() {
     let server = server(&[("max_series_per_metric", "10"), ("max_values_per_label", "30")]);
     let lines: String = (0..100).map(|i| format!("m,i={i:03} value=1 1\nn{i},i=x value=1 1\n")).collect();
     let reply = write2(&server, "", &lines);
-    assert_eq!(reply.status, 429, "{}", reply.text());
+    assert_eq!(reply.status, 400, "{}", reply.text());
     assert!(
         reply.text().contains(r#"metric \"m\" has 10 active series, the limit (max_series_per_metric)"#),
         "{}",

@@ -217,9 +217,12 @@ fn metadata_is_limited_as_asked() {
         put_bytes(out, 2, b"m");
         put_bytes(out, 4, &[b'x'; 10_000]);
     });
-    let reply = server.remote(&long);
-    assert_eq!(reply.status, 400);
-    assert!(reply.text().contains("a help text of 10000 bytes, the limit is 8192"), "{}", reply.text());
+    assert_eq!(server.remote(&long).status, 204, "a description is beside the point of a request");
+    let metrics = server.get("/metrics").text();
+    assert!(
+        metrics.contains("barograph_ingest_metadata_dropped_total{origin=\"remote_write\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -301,7 +304,63 @@ fn stale_markers_and_a_million_samples() {
 }
 
 #[test]
+fn an_exemplar_that_cannot_be_kept_leaves_the_request_as_it_is() {
+    let server = server(&[]);
+    let now = now_ms();
+    let mut one = Vec::new();
+    put_message(&mut one, 1, |out| {
+        put_labels(out, &[("__name__", "up")]);
+        put_sample(out, now, 1.0);
+        put_message(out, 3, |out| {
+            put_labels(out, &[("trace_id", &"x".repeat(200))]);
+            put_integer(out, 3, now as u64);
+        });
+    });
+    server.remote_write(&one);
+    let mut two = Vec::new();
+    for symbol in ["", "__name__", "up", "trace_id", &"x".repeat(200)] {
+        put_bytes(&mut two, 4, symbol.as_bytes());
+    }
+    put_message(&mut two, 5, |out| {
+        put_bytes(out, 1, &[1, 2]);
+        put_sample(out, now + 1, 2.0);
+        for refs in [[3, 4], [0, 2], [3, 2]] {
+            put_message(out, 4, |out| {
+                put_bytes(out, 1, &refs);
+                put_integer(out, 3, now as u64);
+            });
+        }
+    });
+    let reply = server.remote_raw(&[SNAPPY, TWO], &snappy(&two));
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    assert_eq!(reply.headers["x-prometheus-remote-write-samples-written"], "1");
+    assert_eq!(
+        reply.headers["x-prometheus-remote-write-exemplars-written"], "1",
+        "what is dropped is not written"
+    );
+    let metrics = server.get("/metrics").text();
+    assert!(
+        metrics.contains("barograph_ingest_exemplars_dropped_total{origin=\"remote_write\"} 3"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("barograph_ingest_samples_bad_total{origin=\"remote_write\"} 0"), "{metrics}");
+}
+
+#[test]
 fn limits_that_pass_are_429() {
+    let server = server(&[("max_new_series", "1")]);
+    let now = now_ms();
+    let mut message = Vec::new();
+    for i in 0..100 {
+        put_series(&mut message, &[("__name__", "up"), ("i", &i.to_string())], &[(now, 1.0)]);
+    }
+    let reply = server.remote(&message);
+    assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (429, "1"));
+    assert!(reply.text().contains("(max_new_series); retry later"), "{}", reply.text());
+}
+
+#[test]
+fn limits_that_do_not_pass_are_400_and_the_rest_is_stored() {
     let server = server(&[("max_series", "1000")]);
     let now = now_ms();
     let mut message = Vec::new();
@@ -309,10 +368,12 @@ fn limits_that_pass_are_429() {
         put_series(&mut message, &[("__name__", "up"), ("i", &i.to_string())], &[(now, 1.0)]);
     }
     let reply = server.remote(&message);
-    assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (429, "1"));
-    assert!(reply.text().contains("5 refused, 1000 stored"), "{}", reply.text());
-    assert!(reply.text().contains("1000 active series, the limit"), "{}", reply.text());
+    assert_eq!((reply.status, reply.headers.contains_key("retry-after")), (400, false));
+    assert!(reply.text().starts_with("partial write: 5 refused, 1000 stored; "), "{}", reply.text());
+    assert!(reply.text().contains("1000 active series, the limit (max_series,"), "{}", reply.text());
     assert_eq!(server.series("up").len(), 1000, "the rest is stored; sending it again changes nothing");
+    // A sender that repeats on 429 goes on with its other metrics: each request of known series is whole.
+    server.remote_write(&series(&[("__name__", "up"), ("i", "7")], &[(now + 1, 2.0)]));
 }
 
 #[test]

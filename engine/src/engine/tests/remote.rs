@@ -101,11 +101,15 @@ fn what_is_invalid_is_told_and_the_rest_is_stored() {
 
 #[test]
 fn limits_that_pass_are_told_apart() {
-    let (_dir, engine) = engine(Options { active_series: 1, ..options() });
     let mut body = one(UP, &[(NOW_MS, 1.0)]);
     put_series(&mut body, &[("__name__", "up"), ("job", "b")], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]);
-    let report = write(&engine, &body);
+    let (_dir, passes) = engine(Options { new_series_per_second: 1, ..options() });
+    let report = write(&passes, &body);
     assert_eq!((report.samples, report.refused, report.limited), (1, 2, 2));
+    let (_dir, engine) = engine(Options { active_series: 1, ..options() });
+    let report = write(&engine, &body);
+    assert_eq!((report.samples, report.refused, report.limited), (1, 2, 0), "{:?}", report.refusals);
+    assert!(matches!(report.refusals[0].reason, RemoteReason::Refused { .. }), "{:?}", report.refusals);
     let wide: Vec<(String, String)> = (0..100)
         .map(|i| (format!("l{i:03}"), "x".to_owned()))
         .chain([("__name__".to_owned(), "a".to_owned())])
@@ -114,6 +118,16 @@ fn limits_that_pass_are_told_apart() {
     wide.sort_unstable();
     let report = write(&engine, &one(&wide, &[(NOW_MS, 1.0)]));
     assert_eq!((report.refused, report.limited), (1, 0), "too many labels never pass: {:?}", report.refusals);
+    assert_eq!(
+        report.refusals[0].reason.to_string(),
+        "it has 101 labels, the limit is 64 (max_labels, Options::labels_per_series); raise it or send fewer"
+    );
+    let report = write(&engine, &one(&[("__name__", &"x".repeat(65_536))], &[(NOW_MS, 1.0)]));
+    assert_eq!(
+        report.refusals[0].reason.to_string(),
+        "its labels have 65544 bytes, the limit is 65536 (max_label_bytes, Options::label_bytes_per_series); raise it \
+         or shorten them"
+    );
 }
 
 #[test]
@@ -132,6 +146,81 @@ fn unsorted_labels_are_one_series_and_found_by_their_bytes() {
     }
     assert_eq!(engine.stats().series_created, 1);
     assert_eq!(stored(&engine, "a").len(), 6);
+}
+
+/// Adds an exemplar to a series of version 1.
+fn put_exemplar(out: &mut Vec<u8>, labels: &[(&str, &str)], timestamp_ms: i64) {
+    put_message(out, 3, |out| {
+        for (name, value) in labels {
+            put_message(out, 1, |out| {
+                put_bytes(out, 1, name.as_bytes());
+                put_bytes(out, 2, value.as_bytes());
+            });
+        }
+        put_double(out, 2, 0.5);
+        put_integer(out, 3, timestamp_ms as u64);
+    });
+}
+
+#[test]
+fn exemplars_and_metadata_that_cannot_be_kept_are_dropped_and_counted() {
+    let (_dir, engine) = engine(Options { retention: Duration::from_secs(3_600), ..options() });
+    engine.append(&float_batch(3, &[1000])).unwrap();
+    let mut body = Vec::new();
+    put_message(&mut body, 1, |out| {
+        let mut series = one(UP, &[(NOW_MS, 1.0)]);
+        // Without the tag and the length of the series.
+        out.extend(series.drain(2..));
+        put_exemplar(out, &[("trace_id", &"x".repeat(121))], NOW_MS);
+        put_exemplar(out, &[("", "x")], NOW_MS);
+        put_exemplar(out, &[("a", "1"), ("a", "2")], NOW_MS);
+        put_exemplar(out, &[("trace_id", "future")], NOW_MS + 601_000);
+        put_exemplar(out, &[("trace_id", "old")], NOW_MS - 3_601_000);
+        put_exemplar(out, &[("trace_id", "kept"), ("span", "")], NOW_MS);
+        put_exemplar(out, &[("trace_id", &"y".repeat(120))], NOW_MS);
+    });
+    for (family, help) in [("up", 8_193), ("", 1), ("down", 8_192)] {
+        put_message(&mut body, 3, |out| {
+            put_bytes(out, 2, family.as_bytes());
+            put_bytes(out, 4, &vec![b'h'; help]);
+        });
+    }
+    let report = write(&engine, &body);
+    assert_eq!((report.samples, report.refused, report.exemplars), (1, 0, 2), "{report:?}");
+    assert_eq!((report.exemplars_dropped, report.metadata_dropped), (5, 2), "{:?}", report.drops);
+    let told: Vec<String> = report.drops.iter().map(ToString::to_string).collect();
+    for (text, part) in told.iter().zip([
+        "series 1 up{job=\"a\"}: series up{job=\"a\"}: an exemplar with labels of 129 characters, the limit is 128",
+        "series 1 up{job=\"a\"}: exemplar: the name of label 1 is empty",
+        "series 1 up{job=\"a\"}: exemplar: label name \"a\" occurs twice",
+        "more than 10 minutes in the future",
+        "older than the retention",
+        "metadata of \"up\": a help text of 8193 bytes, the limit is 8192",
+        "metadata without a metric name",
+    ]) {
+        assert!(text.contains(part), "{part:?} not in {text}");
+    }
+    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL);
+    let labels: Vec<usize> = found[0].1.iter().map(|exemplar| exemplar.labels.len()).collect();
+    assert_eq!(labels, [1, 1], "the label without a value is left out");
+    assert_eq!(engine.metadata(None).len(), 1);
+}
+
+#[test]
+fn references_that_lead_nowhere_are_refused_whatever_they_belong_to() {
+    let (_dir, engine) = engine(options());
+    let mut body = Vec::new();
+    ["", "__name__", "up", "job", "a"].iter().for_each(|s| put_bytes(&mut body, 4, s.as_bytes()));
+    put_message(&mut body, 5, |out| {
+        put_bytes(out, 1, &[1, 2, 3, 4]);
+        put_message(out, 2, |out| put_integer(out, 2, NOW_MS as u64));
+        put_message(out, 4, |out| put_bytes(out, 1, &[3, 9]));
+        put_message(out, 4, |out| put_bytes(out, 1, &[3]));
+        put_message(out, 5, |out| put_integer(out, 3, 9));
+    });
+    let report = engine.write_remote(&body, RemoteVersion::Two).unwrap();
+    assert_eq!((report.samples, report.refused, report.limited), (1, 3, 0), "{report:?}");
+    assert_eq!((report.exemplars_dropped, report.metadata_dropped), (0, 0));
 }
 
 #[test]
