@@ -135,7 +135,7 @@ impl ApiError {
     /// The word InfluxDB 2 uses for this status.
     fn influx2_code(&self) -> &'static str {
         match self.status.as_u16() {
-            400 | 411 => "invalid",
+            400 | 411 | 414 | 431 => "invalid",
             401 => "unauthorized",
             403 => "forbidden",
             404 => "not found",

@@ -22,6 +22,10 @@ use crate::api::{
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
 
+/// Set beside a request that stands for one that was refused before it could become a request: the answer to it.
+#[derive(Clone)]
+pub struct Refused(pub ApiError);
+
 /// Counts a running request, also when its client goes away half-way.
 struct Counted<'a>(&'a App);
 
@@ -57,7 +61,17 @@ pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -
 
 async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect, Result<Reply, ApiError>) {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    match routes::find(&method, &path) {
+    let lookup = routes::find(&method, &path);
+    if let Some(Refused(error)) = request.extensions().get() {
+        let dialect = match lookup {
+            Lookup::Found(route, _) | Lookup::Options(route, _) | Lookup::WrongMethod(route, _) => {
+                route.dialect
+            }
+            Lookup::Unknown => Dialect::Prometheus,
+        };
+        return (Endpoint::Unknown, dialect, Err(error.clone()));
+    }
+    match lookup {
         Lookup::Found(route, segment) => {
             (route.endpoint, route.dialect, handle(app, route, segment, request).await)
         }

@@ -137,6 +137,13 @@ pub static SETTINGS: &[Setting] = &[
     setting!("max_connections" "N" = "1024", LISTEN, false,
         "Open HTTP connections, 1 to 100000, of which each query that waits or runs needs one; further ones get 503 and are closed. TCP lines have the same bound.",
         |c, t| c.max_connections = usize_of(t, 1, 100_000)?),
+    setting!("max_url" "SIZE" = "64KiB", LISTEN, true,
+        "Longest address of a request (path and query, escaped), 1KiB to 64KiB; beyond it 414. Queries, series, labels \
+         and label values take longer ones as a form by POST.",
+        |c, t| c.max_url = values::size(t, 1024, 64 * 1024)? as usize),
+    setting!("max_header" "SIZE" = "16KiB", LISTEN, true,
+        "Most bytes of a request's header fields, 1KiB to 64KiB; beyond it 431.",
+        |c, t| c.max_header = values::size(t, 1024, 64 * 1024)? as usize),
     setting!("header_timeout" "DURATION" = "10s", LISTEN, true,
         "A request's header must be complete this long after its first byte, 10ms to 1h.",
         |c, t| c.header_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),

@@ -1,5 +1,8 @@
 //! Accepts HTTP connections: HTTP/1.1 only, a bounded number, each with clocks.
 //!
+//! Between the socket and the HTTP library stand two streams: `stream.rs` gives up on slow
+//! peers, `requests.rs` checks each head and escapes addresses.
+//!
 //! Next: `api/dispatch.rs`.
 
 use std::convert::Infallible;
@@ -8,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,20 +19,25 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::dispatch::dispatch;
+use crate::api::dispatch::{Refused, dispatch};
 use crate::app::App;
+use crate::listen::head::{FIELDS_MAX, HeadLimits};
+use crate::listen::requests::{Exchange, Requests};
 use crate::listen::stream::{Activity, TimedStream, Timeouts};
 use crate::telemetry::log::Throttle;
 
-/// Bytes of a request's header, its line included; more is 431.
-const HEADER_MAX: usize = 16 * 1024;
-/// Fields of a request's header; more is 431.
-const FIELDS_MAX: usize = 100;
+/// Bytes that the HTTP library needs at least for its buffer.
+const BUFFER_MIN: usize = 16 * 1024;
+/// Refused connections that are closed gently at once.
+const FAREWELLS_MAX: usize = 64;
+/// How long that takes.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
+    too many connections (max_connections); retry later, or raise the limit";
 const NOT_HTTP_2: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    connection: close\r\ncontent-length: 31\r\n\r\nthis port speaks HTTP/1.1 only\n\n";
+    connection: close\r\ncontent-length: 30\r\n\r\nthis port speaks HTTP/1.1 only";
 
 static ACCEPT_FAILED: Throttle = Throttle::new();
 
@@ -37,6 +45,7 @@ static ACCEPT_FAILED: Throttle = Throttle::new();
 pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let connections_max = app.config.load().max_connections;
     let slots = Arc::new(Semaphore::new(connections_max));
+    let farewells = Arc::new(Semaphore::new(FAREWELLS_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -51,7 +60,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
         };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             app.telemetry.connections_refused.add(1);
-            refuse(stream);
+            refuse(stream, &farewells);
             continue;
         };
         let (app, stop) = (app.clone(), stop.clone());
@@ -78,9 +87,20 @@ pub(super) async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
-/// Says why, as far as the socket takes it without waiting.
-fn refuse(stream: TcpStream) {
+/// Says why, as far as the socket takes it without waiting. A connection that is closed with bytes unread is reset,
+/// and its peer may never see the answer: so what the peer sends is taken for a moment, where that is not
+/// done for many already.
+fn refuse(mut stream: TcpStream, farewells: &Arc<Semaphore>) {
     let _ = stream.try_write(REFUSED);
+    let Ok(slot) = farewells.clone().try_acquire_owned() else { return };
+    tokio::spawn(async move {
+        let _slot = slot;
+        let farewell = async {
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    });
 }
 
 async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Receiver<bool>) {
@@ -97,8 +117,13 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
     let timeouts =
         Timeouts { header: config.header_timeout, idle: config.idle_timeout, write: config.body_timeout };
     let activity = Arc::new(Activity::default());
+    let exchange = Arc::new(Exchange::default());
+    let limits = HeadLimits { target: config.max_url, fields: config.max_header };
     let client = stream.peer_addr().ok();
     let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(error) = exchange.begin(request.body().size_hint().exact()) {
+            request.extensions_mut().insert(Refused(error));
+        }
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
@@ -106,12 +131,13 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
         let app = app.clone();
         async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }
     });
-    let io = TokioIo::new(TimedStream::new(stream, activity.clone(), timeouts));
+    let timed = TimedStream::new(stream, activity.clone(), timeouts);
+    let io = TokioIo::new(Requests::new(timed, exchange.clone(), limits));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The stream has its own clocks, which know an idle connection from a slow header.
         .header_read_timeout(None)
-        .max_buf_size(HEADER_MAX)
+        .max_buf_size(limits.head().max(BUFFER_MIN))
         .max_headers(FIELDS_MAX)
         .serve_connection(io, service);
     tokio::pin!(connection);

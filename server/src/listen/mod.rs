@@ -1,6 +1,9 @@
 //! Sockets, and nothing of what travels over them.
 
+pub mod chunks;
+pub mod head;
 pub mod http;
+pub mod requests;
 pub mod stream;
 pub mod tcp;
 pub mod udp;

@@ -2,6 +2,7 @@
 //! enemies send, and what each gets.
 
 mod access;
+mod addresses;
 mod admin;
 mod commands;
 mod compression;

@@ -1,0 +1,410 @@
+//! A stream that hands the HTTP library one head at a time, each one checked before.
+//!
+//! It reads ahead until a head is whole, looks at it (`head.rs`), and hands it over, with its
+//! address escaped where that is needed. A head that is refused is replaced by a plain request
+//! that closes the connection, and the refusal goes to the service beside it, through
+//! [`Exchange`]: so it is answered in its turn, with a body, as any request is. Bodies pass
+//! untouched.
+//!
+//! # Invariants
+//! - R1: bytes are changed only inside a head, never inside a body. After a head has been handed
+//!   over, the next byte is read only when the service has got the request, and the length of
+//!   its body as the HTTP library understands it is the one that was found here; else the
+//!   connection ends. Two readers of one connection that disagree are how requests are
+//!   smuggled past a proxy: here they cannot.
+//! - R2: where a body's end is not certain (chunks in an unusual form), everything after it
+//!   passes as it is.
+//!
+//! A connection that is closed while its peer still sends would be reset, and the peer might
+//! lose the answer. So closing takes and drops what comes for a moment.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::error::ApiError;
+use crate::listen::chunks::{Followed, Follower};
+use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
+
+/// Bytes of the buffer that heads are read into, unless one is longer.
+const BUFFER_BYTES: usize = 8 * 1024;
+/// How long a closing connection takes what its peer still sends, in all.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long it waits for more of that.
+const LINGER_SILENT: Duration = Duration::from_secs(2);
+/// Bytes that are dropped before others get a turn.
+const DROPPED_AT_ONCE: usize = 1 << 20;
+
+/// What the stream and the service of one connection tell each other.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    state: Mutex<ExchangeState>,
+}
+
+#[derive(Debug, Default)]
+struct ExchangeState {
+    /// The length of the body of the request that the service has got: `None` in it for chunks.
+    begun: Option<Option<u64>>,
+    refusal: Option<ApiError>,
+}
+
+impl Exchange {
+    /// The service has got a request; the refusal, if that is what it stands for.
+    pub fn begin(&self, body_length: Option<u64>) -> Option<ApiError> {
+        let mut state = self.state.lock();
+        state.begun = Some(body_length);
+        state.refusal.take()
+    }
+
+    fn refuse(&self, error: ApiError) {
+        self.state.lock().refusal = Some(error);
+    }
+
+    fn take_begun(&self) -> Option<Option<u64>> {
+        self.state.lock().begun.take()
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    /// A head is arriving; so many of its bytes had no end.
+    Head { scanned: usize },
+    /// A head is handed over: from `replaced`, or so many bytes as they came.
+    Handing { left: usize, framing: Framing },
+    /// So many bytes of a body are left.
+    Body { left: u64 },
+    /// A chunked body.
+    Chunks(Follower),
+    /// What comes is dropped; the answer is a refusal.
+    Refused,
+    /// What comes passes as it is.
+    Opaque,
+}
+
+/// See the module's documentation.
+pub struct Requests<S> {
+    inner: Take<S>,
+    exchange: Arc<Exchange>,
+    limits: HeadLimits,
+    state: State,
+    /// What was read and not handed over is `start..end`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// A head that is handed over in place of what came, and how much of it was.
+    replaced: Vec<u8>,
+    replaced_at: usize,
+    shut_down: bool,
+    linger: Option<Linger>,
+    /// Bytes that were read and dropped.
+    dropped: u64,
+}
+
+/// The clocks of a closing connection.
+struct Linger {
+    silent: Pin<Box<Sleep>>,
+    until: Instant,
+}
+
+impl<S: AsyncRead + Unpin> Requests<S> {
+    /// Wraps a fresh connection.
+    pub fn new(inner: S, exchange: Arc<Exchange>, limits: HeadLimits) -> Self {
+        Requests {
+            inner: inner.take(0),
+            exchange,
+            limits,
+            state: State::Head { scanned: 0 },
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            end: 0,
+            replaced: Vec::new(),
+            replaced_at: 0,
+            shut_down: false,
+            linger: None,
+            dropped: 0,
+        }
+    }
+
+    /// Reads at most `limit` bytes straight to where they are wanted.
+    fn poll_direct(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        limit: u64,
+    ) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        self.inner.set_limit(limit);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        Poll::Ready(Ok(buf.filled().len() - before))
+    }
+
+    /// Reads more into the buffer; 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            // A head longer than this was refused before it filled the buffer.
+            let most = self.limits.head() + BUFFER_BYTES;
+            self.buffer.resize((2 * self.buffer.len()).min(most).max(self.end + 1), 0);
+        }
+        self.inner.set_limit(u64::MAX);
+        let mut free = ReadBuf::new(&mut self.buffer[self.end..]);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut free))?;
+        let count = free.filled().len();
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Hands over at most `count` bytes of the buffer.
+    fn give(&mut self, buf: &mut ReadBuf<'_>, count: usize) -> usize {
+        let count = count.min(self.end - self.start).min(buf.remaining());
+        buf.put_slice(&self.buffer[self.start..self.start + count]);
+        self.start += count;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > BUFFER_BYTES {
+                self.buffer.truncate(BUFFER_BYTES);
+                self.buffer.shrink_to_fit();
+            }
+        }
+        count
+    }
+
+    /// Hands over what replaces a head; false when nothing is left of it.
+    fn give_replaced(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let rest = &self.replaced[self.replaced_at..];
+        if rest.is_empty() {
+            return false;
+        }
+        let count = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..count]);
+        self.replaced_at += count;
+        if self.replaced_at == self.replaced.len() {
+            (self.replaced, self.replaced_at) = (Vec::new(), 0);
+        }
+        true
+    }
+
+    /// Looks at what has arrived of a head; false while more is needed.
+    fn examine(&mut self, scanned: usize) -> bool {
+        let bytes = &self.buffer[self.start..self.end];
+        // Empty lines before a request are none of it.
+        let empty = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let scanned = scanned.saturating_sub(empty);
+        self.start += empty;
+        match head::examine(&bytes[empty..], scanned, self.limits) {
+            Ok(None) => {
+                self.state = State::Head { scanned: self.end - self.start };
+                return false;
+            }
+            Ok(Some(Head { length, escaped: None, framing })) => {
+                self.state = State::Handing { left: length, framing };
+            }
+            Ok(Some(Head { length, escaped: Some(escaped), framing })) => {
+                self.start += length;
+                self.replaced = escaped;
+                self.state = State::Handing { left: 0, framing };
+            }
+            Err(refusal) => {
+                let Refusal { error, path, is_head } = *refusal;
+                let method = if is_head { "HEAD" } else { "GET" };
+                let request =
+                    format!("{method} {path} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n");
+                self.replaced = request.into_bytes();
+                self.exchange.refuse(error);
+                (self.start, self.end) = (0, 0);
+                self.state = State::Refused;
+            }
+        }
+        true
+    }
+
+    /// The head was handed over: what follows, if the HTTP library agrees.
+    fn after_head(&mut self, framing: Framing) -> io::Result<()> {
+        let found = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        };
+        if self.exchange.take_begun() != Some(found) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the request's end is not certain"));
+        }
+        self.state = match framing {
+            Framing::Length(0) => State::Head { scanned: 0 },
+            Framing::Length(left) => State::Body { left },
+            Framing::Chunked => State::Chunks(Follower::at_start()),
+        };
+        Ok(())
+    }
+
+    /// Hands over a part of a chunked body; false when it has to be read first.
+    fn give_chunks(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let State::Chunks(follower) = &mut self.state else { return false };
+        let count = (self.end - self.start).min(buf.remaining());
+        if count == 0 {
+            return false;
+        }
+        match follower.follow(&self.buffer[self.start..self.start + count]) {
+            Followed::All => self.give(buf, count),
+            Followed::Ends(count) => {
+                self.state = State::Head { scanned: 0 };
+                self.give(buf, count)
+            }
+            Followed::Lost => {
+                self.state = State::Opaque;
+                self.give(buf, count)
+            }
+        };
+        true
+    }
+
+    /// Reads and drops what comes; ready at the end of the stream.
+    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut dropped = 0;
+        while dropped < DROPPED_AT_ONCE {
+            (self.start, self.end) = (0, 0);
+            match ready!(self.poll_fill(cx))? {
+                0 => return Poll::Ready(Ok(())),
+                count => dropped += count,
+            }
+            self.dropped += (self.end - self.start) as u64;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether the peer may be sending something that nobody reads any more.
+    fn is_unread(&self) -> bool {
+        self.start < self.end || !matches!(self.state, State::Head { .. })
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match this.state {
+                State::Head { scanned } => {
+                    if this.start < this.end && this.examine(scanned) {
+                        continue;
+                    }
+                    if ready!(this.poll_fill(cx))? == 0 {
+                        // The peer is gone, and with it what it began to say.
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                State::Handing { left, framing } => {
+                    if this.give_replaced(buf) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if left == 0 {
+                        this.after_head(framing)?;
+                        continue;
+                    }
+                    let given = this.give(buf, left);
+                    this.state = State::Handing { left: left - given, framing };
+                    return Poll::Ready(Ok(()));
+                }
+                State::Body { left } => {
+                    let most = usize::try_from(left).unwrap_or(usize::MAX);
+                    let count = match this.start < this.end {
+                        true => this.give(buf, most),
+                        false => ready!(this.poll_direct(cx, buf, left))?,
+                    } as u64;
+                    this.state = match left - count {
+                        0 => State::Head { scanned: 0 },
+                        left => State::Body { left },
+                    };
+                    return Poll::Ready(Ok(()));
+                }
+                State::Chunks(ref mut follower) => {
+                    let data_left = follower.data_left();
+                    if this.give_chunks(buf) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if data_left > 0 {
+                        let count = ready!(this.poll_direct(cx, buf, data_left))?;
+                        if let State::Chunks(follower) = &mut this.state {
+                            let filled = buf.filled();
+                            follower.follow(&filled[filled.len() - count..]);
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    if ready!(this.poll_fill(cx))? == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                State::Refused => {
+                    return match this.give_replaced(buf) {
+                        true => Poll::Ready(Ok(())),
+                        false => this.poll_drop(cx),
+                    };
+                }
+                State::Opaque => {
+                    let given = this.give(buf, usize::MAX);
+                    return match given {
+                        0 => this.poll_direct(cx, buf, u64::MAX).map_ok(drop),
+                        _ => Poll::Ready(Ok(())),
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self.get_mut().inner.get_mut()).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.get_mut().inner.get_mut()).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.get_ref().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.get_mut().inner.get_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.shut_down {
+            ready!(Pin::new(this.inner.get_mut()).poll_shutdown(cx))?;
+            this.shut_down = true;
+        }
+        if !this.is_unread() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = this.dropped;
+        // An error ends the connection as well.
+        if this.poll_drop(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let now = Instant::now();
+        let linger = this
+            .linger
+            .get_or_insert_with(|| Linger { silent: Box::pin(sleep(LINGER_SILENT)), until: now + LINGER });
+        if this.dropped != before {
+            linger.silent.as_mut().reset((now + LINGER_SILENT).min(linger.until));
+        }
+        linger.silent.as_mut().poll(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests;
