@@ -313,11 +313,12 @@ impl RemoteWriter<'_> {
     fn histogram(&mut self, place: &Place, wire: WireHistogram) -> std::result::Result<(), RemoteReason> {
         let timestamp_ms = wire.timestamp_ms;
         let timestamp = self.time(timestamp_ms)?;
-        wire.check().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
-        let histogram = wire.histogram;
+        let start_ms = wire.start_ms;
+        let histogram =
+            wire.into_stored().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
         let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
         let value = Value::Histogram(Arc::new(histogram));
-        self.resolved.push(place.head.clone(), timestamp, start(wire.start_ms), value);
+        self.resolved.push(place.head.clone(), timestamp, start(start_ms), value);
         self.pending.histograms += 1;
         self.weight += HISTOGRAM_SAMPLES + buckets / HISTOGRAM_SAMPLES;
         Ok(())

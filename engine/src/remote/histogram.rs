@@ -12,6 +12,8 @@
 //! Integer histograms (field 1) count in deltas: each bucket as the difference to the one
 //! before, the first one absolute. Float histograms (field 2) have absolute counts.
 
+mod resolution;
+
 use crate::codec::varint::unzigzag;
 use crate::model::{Histogram, HistogramError, ResetHint, Span};
 use crate::remote::wire::{self, Fields, WireError};
@@ -117,6 +119,16 @@ impl WireHistogram {
     pub fn check(&self) -> Result<(), HistogramError> {
         self.histogram.validate()?;
         if self.is_float { Ok(()) } else { self.histogram.validate_total() }
+    }
+
+    /// The histogram as it is stored: checked, and no finer than the finest schema there is.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn into_stored(mut self) -> Result<Histogram, HistogramError> {
+        resolution::coarsen(&mut self.histogram)?;
+        self.check()?;
+        Ok(self.histogram)
     }
 }
 

@@ -301,6 +301,35 @@ fn version_two_brings_exemplars_and_metadata() {
 }
 
 #[test]
+fn a_histogram_that_is_too_fine_is_stored_coarser() {
+    let (_dir, engine) = engine(options());
+    let mut body = Vec::new();
+    put_message(&mut body, 1, |out| {
+        out.extend(one(UP, &[]).split_off(2));
+        put_message(out, 4, |out| {
+            put_integer(out, 1, 10);
+            // Schema 20, as OpenTelemetry counts; zigzag.
+            put_integer(out, 4, 40);
+            put_message(out, 11, |out| {
+                put_integer(out, 1, 2 * 4_096);
+                put_integer(out, 2, 2);
+            });
+            put_bytes(out, 12, &[8, 4]);
+            put_integer(out, 15, NOW_MS as u64);
+        });
+    });
+    let report = write(&engine, &body);
+    assert_eq!((report.histograms, report.refused), (1, 0), "{:?}", report.refusals);
+    let view = engine.view();
+    let found = view.select(&[], TimeRange::ALL, 10).unwrap();
+    let run = view.read(&found[0], TimeRange::ALL).unwrap();
+    let histogram = &run.histograms[0].1;
+    assert_eq!(histogram.schema, 8);
+    // Bucket 4096 of schema 20 is the last part of bucket 1 of schema 8, 4097 the first of 2.
+    assert_eq!((histogram.positive_spans[0].offset, &histogram.positive_buckets[..]), (1, &[4.0, 6.0][..]));
+}
+
+#[test]
 fn histograms_and_start_times_are_stored() {
     let (_dir, engine) = engine(options());
     let mut body = Vec::new();
