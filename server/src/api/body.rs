@@ -25,12 +25,13 @@ const UNIT: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct BodyBudget {
     units: Arc<Semaphore>,
+    bytes: u64,
 }
 
 impl BodyBudget {
     /// A budget of `bytes`.
     pub fn new(bytes: u64) -> Self {
-        BodyBudget { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT) as usize)) }
+        BodyBudget { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT) as usize)), bytes }
     }
 }
 
@@ -53,7 +54,17 @@ impl Share {
         (bytes.div_ceil(UNIT) - self.bytes.div_ceil(UNIT).min(bytes.div_ceil(UNIT))) as u32
     }
 
+    /// A body that the whole budget cannot hold is refused for good: to wait for it would be
+    /// to wait for ever.
+    fn check(&self, bytes: u64) -> Result<(), ApiError> {
+        if bytes.div_ceil(UNIT) <= self.budget.bytes.div_ceil(UNIT) {
+            return Ok(());
+        }
+        Err(ApiError::too_large("the request body in memory", self.budget.bytes, "max_body_total"))
+    }
+
     async fn grow(&mut self, bytes: u64, patience: Duration) -> Result<(), ApiError> {
+        self.check(bytes)?;
         let missing = self.missing(bytes);
         if missing > 0 {
             let wait = self.budget.units.clone().acquire_many_owned(missing);
@@ -67,6 +78,7 @@ impl Share {
     }
 
     fn try_grow(&mut self, bytes: u64) -> Result<(), ApiError> {
+        self.check(bytes)?;
         let missing = self.missing(bytes);
         if missing > 0 {
             let permit = self.budget.units.clone().try_acquire_many_owned(missing);
@@ -361,6 +373,24 @@ mod tests {
         assert_eq!(gunzip(b"cpu value=1", at_most(1 << 20), free).unwrap_err().status, 400);
         let nested = gunzip(&gzip(&whole), at_most(1 << 20), free).unwrap();
         assert_eq!(nested, whole, "one layer, not more");
+    }
+
+    #[test]
+    fn a_body_beyond_the_whole_budget_is_refused_for_good() {
+        let budget = BodyBudget::new(4 * UNIT);
+        let share = || Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
+        share().try_grow(4 * UNIT).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        // Patience without end: it must not be waited for.
+        let waited = runtime.block_on(share().grow(4 * UNIT + 1, Duration::MAX)).unwrap_err();
+        for error in [waited, share().try_grow(4 * UNIT + 1).unwrap_err()] {
+            assert_eq!((error.status.as_u16(), error.retry_after), (413, None));
+            assert!(error.message.contains("256KiB, the limit (max_body_total)"), "{}", error.message);
+        }
+        let mut first = share();
+        first.try_grow(UNIT).unwrap();
+        let error = share().try_grow(4 * UNIT).unwrap_err();
+        assert_eq!((error.status.as_u16(), error.retry_after), (503, Some(1)), "others hold it: it passes");
     }
 
     #[test]
