@@ -68,14 +68,15 @@ pub enum Error {
         lock: PathBuf,
     },
     /// The operating system refused.
-    #[error("{}: {action}: {source}", path.display())]
+    #[error("{}: {action}: {cause}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The system's words, which are part of this error's own text, so that a report of a
+        /// chain of causes has them once.
+        cause: io::Error,
     },
     /// The storage library refused.
     #[error("{action}: {message}")]
@@ -134,11 +135,11 @@ impl Error {
     }
 
     /// Wraps an I/O error; a full disk gets its own variant.
-    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         let path = path.into();
-        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Error::DiskFull { path };
         }
-        Error::Io { action, path, source }
+        Error::Io { action, path, cause }
     }
 }

@@ -73,7 +73,7 @@ impl RemoteReport {
 #[non_exhaustive]
 pub enum RemoteError {
     /// The bytes are no request: do not send them again.
-    #[error("{0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
     /// Storage refused: see its kind.
     #[error(transparent)]

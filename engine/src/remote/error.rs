@@ -73,7 +73,7 @@ impl LabelFault {
 #[non_exhaustive]
 pub enum RemoteReason {
     /// The label set is invalid.
-    #[error("{0}")]
+    #[error(transparent)]
     Labels(#[from] LabelFault),
     /// The histogram is invalid.
     #[error("histogram at {timestamp_ms} ms: {fault}")]

@@ -42,12 +42,12 @@ struct Entry {
 #[non_exhaustive]
 pub enum TokenError {
     /// The file could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The system's words.
+        cause: std::io::Error,
     },
     /// A line is not a token.
     #[error("{}: line {line}: {reason}", path.display())]
@@ -74,7 +74,7 @@ impl Tokens {
     /// [`TokenError`] with the line.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
+            .map_err(|cause| TokenError::Read { path: path.to_owned(), cause })?;
         let mut tokens = Tokens::default();
         for (i, line) in text.lines().enumerate() {
             let line = line.trim();

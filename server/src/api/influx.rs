@@ -76,7 +76,10 @@ fn database_name(call: &Call, version: Version) -> Result<Option<&str>, ApiError
     };
     let Some(text) = call.params.get(name) else { return Ok(None) };
     if text.len() > DB_MAX || text.contains('\0') {
-        return Err(ApiError::parameter(name, format!("expected at most {DB_MAX} bytes without NUL")));
+        return Err(ApiError::parameter(
+            name,
+            format!("expected at most {DB_MAX} bytes, a fixed limit, without NUL"),
+        ));
     }
     Ok(Some(text))
 }

@@ -93,12 +93,12 @@ pub enum ConfigError {
         reason: values::ValueError,
     },
     /// The file could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The system's words.
+        cause: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{}: {message}", path.display())]
@@ -178,8 +178,8 @@ impl Sources {
 }
 
 fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
     let table: toml::Table = toml::from_str(&text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
         message: e.to_string().trim_end().to_owned(),

@@ -10,7 +10,7 @@ const QUERIES_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFault {
     /// It is no message.
-    #[error("{0}")]
+    #[error(transparent)]
     Wire(#[from] WireError),
     /// Too much of something.
     #[error("more than {QUERIES_MAX} {0}")]

@@ -129,3 +129,34 @@ fn the_cardinality_of_a_folder_is_counted_over_all_its_partitions() {
     assert_eq!(second["headStats"]["numSeries"], 3);
     assert_eq!(second["seriesCountByLabelValuePair"], json!([{"name": "__name__=up", "value": 2}]));
 }
+
+/// What the program prints of an error has each cause once.
+#[test]
+fn the_words_of_the_system_are_told_once() {
+    use barograph_server::api::auth::Tokens;
+    use barograph_server::config::Sources;
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let below_a_file = file(&dir, "plain", b"").join("below");
+    let sources = Sources { file: Some(missing.clone()), ..Sources::default() };
+    let mut told = vec![
+        (anyhow::Error::from(sources.build().unwrap_err()), "No such file"),
+        (anyhow::Error::from(Tokens::load(&missing).err().unwrap()), "No such file"),
+        (
+            anyhow::Error::from(barograph::Error::io(
+                "create",
+                &missing,
+                std::io::ErrorKind::NotFound.into(),
+            )),
+            "not found",
+        ),
+    ];
+    if cfg!(feature = "rocksdb") {
+        let opened = barograph_server::storage::open(&below_a_file, barograph::Options::default());
+        told.push((opened.err().unwrap(), "Not a directory"));
+    }
+    for (error, words) in told {
+        let printed = format!("{:#}", error.context("cannot open"));
+        assert_eq!(printed.matches(words).count(), 1, "{printed}");
+    }
+}
