@@ -6,7 +6,7 @@ import threading
 import time
 
 RETRIED = (429, 503)
-RETRY_S, PATIENCE_S = 0.2, 60
+RETRY_S, PATIENCE_S = 0.2, 600
 
 
 class Refused(RuntimeError):
@@ -63,7 +63,7 @@ class Load:
 
     def send_lane(self, lane):
         path, headers = self.server.write_request(self.protocol)
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=300)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=PATIENCE_S)
         file = self.lanes[lane].open()
         try:
             for body in self.lanes[lane].bodies:

@@ -16,7 +16,7 @@ import urllib.parse
 
 import process
 
-READY_S, IDLE_LIMIT_S, QUIET_S = 120, 300, 4
+READY_S, IDLE_LIMIT_S, QUIET_S = 600, 300, 4
 DAY_NS = 86_400 * 1_000_000_000
 CENTURY = "100y"
 

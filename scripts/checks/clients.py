@@ -15,7 +15,7 @@ import influxdb
 from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
 from influxdb_client.client.write_api import SYNCHRONOUS
 
-from harness import Checks, Server
+from harness import PATIENCE, Checks, Server
 
 SECOND = 1_700_000_000
 NANOS = SECOND * 1_000_000_000
@@ -23,7 +23,7 @@ NANOS = SECOND * 1_000_000_000
 
 def v2_synchronous(server, checks):
     """influxdb-client, one call one request, gzip on, each precision."""
-    with InfluxDBClient(server.url, token="any", org="home", enable_gzip=True) as client:
+    with InfluxDBClient(server.url, token="any", org="home", enable_gzip=True, timeout=PATIENCE * 1000) as client:
         checks.equal("v2 ping", client.ping(), True)
         checks.equal("v2 health", client.health().status, "pass")
         with client.write_api(write_options=SYNCHRONOUS) as write:
@@ -46,7 +46,7 @@ def v2_synchronous(server, checks):
 def v2_batching(server, checks):
     """influxdb-client with its background batches: everything arrives once."""
     points, workers, errors = 6000, 4, []
-    with InfluxDBClient(server.url, token="any", org="home", enable_gzip=True) as client:
+    with InfluxDBClient(server.url, token="any", org="home", enable_gzip=True, timeout=PATIENCE * 1000) as client:
         options = WriteOptions(batch_size=500, flush_interval=200)
         with client.write_api(write_options=options, error_callback=lambda *error: errors.append(error)) as write:
             for i in range(points):
@@ -131,7 +131,7 @@ class Promtool:
 
     def text(self, *arguments):
         command = [self.binary, "query", *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         return result.stdout.strip() if result.returncode == 0 else f"exit {result.returncode}: {result.stderr}"
 
     def json(self, *arguments):

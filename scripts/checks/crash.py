@@ -31,7 +31,7 @@ import threading
 import time
 import urllib.parse
 
-from harness import Checks, Server
+from harness import PATIENCE, Checks, Server, wait_for
 
 WRITERS = 3
 SERIES = 5
@@ -59,7 +59,7 @@ class Writer:
 
     def run(self, port, stopped):
         """Sends requests until `stopped` is set or the server is gone."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         with contextlib.closing(connection):
             while not stopped.is_set():
                 change, path, body = self.next_request()
@@ -151,17 +151,18 @@ def verify(server, writers):
     return wrong
 
 
-def load(server, writers, duration, strike, work, trust_late_answers):
-    """Runs the writers for a while, then `strike`, and returns when all have noticed. Adds to `work` what was done.
+def load(server, writers, pause, strike, work, trust_late_answers):
+    """Runs the writers until `pause` returns, then `strike`, and returns when all have noticed. Adds to `work` what was
+    done.
 
     Answers that come while `strike` runs are acknowledgements too where they can be trusted."""
     stopped = threading.Event()
     threads = [threading.Thread(target=writer.run, args=(server.port, stopped)) for writer in writers]
     for thread in threads:
         thread.start()
-    time.sleep(duration)
-    for kind in WORK:
-        work[kind] += int(server.metric(f"barograph_db_{kind}_total"))
+    pause()
+    for kind, count in done_by(server).items():
+        work[kind] += count
     if not trust_late_answers:
         stopped.set()
     strike()
@@ -170,9 +171,30 @@ def load(server, writers, duration, strike, work, trust_late_answers):
         thread.join()
 
 
-def seconds(chance, is_last):
-    """How long a round runs: any time, and once long enough for the flush that comes each second and merges after it."""
-    return 3.0 if is_last else chance.uniform(0.02, 1.6)
+def done_by(server):
+    return {kind: int(server.metric(f"barograph_db_{kind}_total")) for kind in WORK}
+
+
+def any_time(chance):
+    """A moment that nobody foresees: an idle server, one that flushes, one that merges."""
+    return lambda: time.sleep(chance.uniform(0.02, 1.6))
+
+
+def until_it_says_something(server, writers, rounds, work):
+    """All rounds together have flushed, merged and acknowledged enough, however long that takes."""
+    def is_enough():
+        done = done_by(server)
+        return acknowledged_by(writers) > rounds and all(work[kind] + done[kind] > 0 for kind in WORK)
+    return lambda: wait_for("flushes, merges and answers", is_enough)
+
+
+def until_answers_come(writers):
+    before = acknowledged_by(writers)
+    return lambda: wait_for("answers", lambda: acknowledged_by(writers) >= before + 10, 0.01)
+
+
+def acknowledged_by(writers):
+    return sum(writer.acknowledged for writer in writers)
 
 
 def upkeep(server, chance):
@@ -203,7 +225,8 @@ def kill_rounds_of(server, rounds, seed, checks, folder):
             return report(checks, number, wrong, folder)
         strike = server.stop if chance.random() < 0.1 else server.kill
         threading.Thread(target=tolerant(upkeep), args=(server, chance)).start()
-        load(server, writers, seconds(chance, number == rounds), strike, work, True)
+        pause = until_it_says_something(server, writers, rounds, work) if number == rounds else any_time(chance)
+        load(server, writers, pause, strike, work, True)
         refused = [writer.refused for writer in writers if writer.refused]
         if refused and strike != server.stop:
             return report(checks, number, refused, folder)
@@ -264,23 +287,24 @@ def power_rounds(rounds, seed, checks):
             skip(f"this machine forbids loop mounts of ext4: {error}")
         writers = [Writer(number, seed) for number in range(WRITERS)]
         for number in range(1, rounds + 1):
-            wrong = power_round(disk, folder, writers, chance, OPTIONS, work, number == rounds)
+            server = Server(f"{disk.folder}/data", f"{folder}/log", *OPTIONS)
+            pause = until_it_says_something(server, writers, rounds, work) if number == rounds else any_time(chance)
+            wrong = power_round(disk, server, writers, pause, work)
             if wrong:
                 return report(checks, number, wrong, folder)
         summary(checks, rounds, writers, work)
         unsynced = [Writer(number, seed + 1) for number in range(WRITERS)]
         disk = LoopMount(tempfile.mkdtemp(dir=folder))
-        lossy = [*OPTIONS, "--durability=off"]
-        lost = any(power_round(disk, folder, unsynced, chance, lossy, work, False) for _ in range(3))
+        lossy = Server(f"{disk.folder}/data", f"{folder}/log", *OPTIONS, "--durability=off")
+        lost = any(power_round(disk, lossy, unsynced, until_answers_come(unsynced), work) for _ in range(3))
         checks.holds("without fsync the same shutdown loses samples", lost, "the test is blunt")
 
 
-def power_round(disk, folder, writers, chance, options, work, is_last):
+def power_round(disk, server, writers, pause, work):
     """One load cut off by the shutdown of the file system, then a reopen; what is wrong after it."""
-    server = Server(f"{disk.folder}/data", f"{folder}/log", *options)
     with disk.mounted():
         with server.running():
-            load(server, writers, seconds(chance, is_last), disk.shut_down, work, False)
+            load(server, writers, pause, disk.shut_down, work, False)
             forget_refusals(writers)
     with disk.mounted(), server.running():
         return verify(server, writers)
@@ -321,7 +345,7 @@ def report(checks, number, wrong, folder):
 
 
 def summary(checks, rounds, writers, work):
-    acknowledged, samples = sum(w.acknowledged for w in writers), sum(w.samples() for w in writers)
+    acknowledged, samples = acknowledged_by(writers), sum(w.samples() for w in writers)
     done = ", ".join(f"{count} {kind}" for kind, count in work.items())
     checks.holds(f"{rounds} rounds, {acknowledged} acknowledged requests, {done}, {samples} samples at the end: none lost, none invented",
                  acknowledged > rounds and all(work.values()), "the load was too small to say anything")

@@ -15,10 +15,10 @@ import urllib.parse
 import urllib.request
 
 import wire
-from harness import Checks, Server, free_port
+from harness import PATIENCE, Checks, Server, free_port, wait_for
 
-READY_SECONDS = 60
-SAMPLES_WANTED = 12
+# What is compared ends behind so many seconds in which every scrape succeeded.
+SECONDS_WANTED = 12
 
 INSTANT = [
     "up",
@@ -123,7 +123,7 @@ def get(url, **parameters):
     if parameters:
         url += "?" + urllib.parse.urlencode(parameters, doseq=True)
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return answer.read()
     except OSError:
         return None
@@ -131,7 +131,7 @@ def get(url, **parameters):
 
 def post(url, body, **headers):
     request = urllib.request.Request(url, body, {name.replace("_", "-"): text for name, text in headers.items()})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return answer.read()
 
 
@@ -140,16 +140,23 @@ def data(url, path, **parameters):
     return json.loads(body)["data"] if body else None
 
 
-def wait_for(what, ready, seconds=READY_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.2)
+class Patience:
+    """What Prometheus sends arrives when it arrives: answers are compared until they are equal, or all patience has gone."""
+
+    def __init__(self):
+        self.deadline = time.monotonic() + PATIENCE
+
+    def both(self, ask, are_equal=lambda got, want: got == want):
+        """What `ask` gives, a pair, when both are equal, or in the end."""
+        while True:
+            got, want = ask()
+            if are_equal(got, want) or time.monotonic() > self.deadline:
+                return got, want
+            time.sleep(0.2)
 
 
 def promtool(*arguments):
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=PATIENCE)
     return sorted(done.stdout.splitlines()) if done.returncode == 0 else f"{done.returncode}: {done.stderr.strip()}"
 
 
@@ -204,39 +211,40 @@ def answers(url, query, at):
     return sorted(found["result"], key=lambda item: sorted(item["metric"].items())) if found else None
 
 
-def compare_queries(checks, first, second, title, at):
+def compare_queries(checks, patience, first, second, title, at):
+    def compare(name, arguments):
+        got, want = patience.both(lambda: [promtool("query", *arguments(url)) for url in (second, first)])
+        checks.holds(f"{title}: {name}", got == want and want != [], f"got {got}, Prometheus says {want}")
+
     for query in INSTANT:
-        got, want = (promtool("query", "instant", url, query, "--time", str(at)) for url in (second, first))
-        checks.holds(f"{title}: {query}", got == want and want != [], f"got {got}, Prometheus says {want}")
+        compare(query, lambda url: ("instant", url, query, "--time", str(at)))
     for query in RANGE:
-        got, want = (promtool("query", "range", "--start", str(at - 6), "--end", str(at), "--step", "1s", url, query)
-                     for url in (second, first))
-        checks.holds(f"{title}: range of {query}", got == want and want != [], f"got {got}, Prometheus says {want}")
+        compare(f"range of {query}", lambda url: ("range", "--start", str(at - 6), "--end", str(at), "--step", "1s", url, query))
 
 
-def compare_histograms(checks, first, second, title, at):
-    got, want = (answers(url, "made_sizes", at) for url in (second, first))
-    is_histogram = bool(want) and "histogram" in want[0]
-    checks.holds(f"{title}: a native histogram", is_histogram and close(got, want), f"got {got}, Prometheus says {want}")
+def compare_histograms(checks, patience, first, second, title, at):
+    def compare(name, query, is_right=bool):
+        got, want = patience.both(lambda: [answers(url, query, at) for url in (second, first)], close)
+        checks.holds(f"{title}: {name}", is_right(want) and close(got, want), f"got {got}, Prometheus says {want}")
+
+    compare("a native histogram", "made_sizes", lambda want: bool(want) and "histogram" in want[0])
     for query in ("histogram_count(made_sizes)", "histogram_sum(rate(made_sizes[6s]))"):
-        got, want = (answers(url, query, at) for url in (second, first))
-        checks.holds(f"{title}: {query}", bool(want) and close(got, want), f"got {got}, Prometheus says {want}")
+        compare(query, query)
 
 
-def compare_notes(checks, first, server):
+def exemplars(url, at):
+    found = data(url, "query_exemplars", query="made_total", start=at - 300, end=at) or []
+    return {json.dumps(series["seriesLabels"], sort_keys=True): sorted(json.dumps(e, sort_keys=True) for e in series["exemplars"])
+            for series in found}
+
+
+def compare_notes(checks, patience, first, server, at):
     # Prometheus sends what its targets said last; which of them comes first may differ.
     for metric in ("go_goroutines", "made_total", "made_sizes", "prometheus_http_requests_total"):
-        got, want = (data(url, "metadata", metric=metric) for url in (server.url, first.url))
+        got, want = patience.both(lambda: [data(url, "metadata", metric=metric) for url in (server.url, first.url)])
         checks.equal(f"metadata of {metric}", got, want)
-    end = time.time()
-    got, want = ({
-        json.dumps(series["seriesLabels"], sort_keys=True): {json.dumps(e, sort_keys=True) for e in series["exemplars"]}
-        for series in data(url, "query_exemplars", query="made_total", start=end - 300, end=end) or []
-    } for url in (server.url, first.url))
-    # Those of the last second may still be on their way.
-    arrived = {key: found & want.get(key, set()) for key, found in got.items()}
-    lacking = sum(len(want[key]) - len(arrived.get(key, ())) for key in want)
-    checks.holds("exemplars", bool(want) and arrived == got and lacking <= 3, f"got {got}, Prometheus says {want}")
+    got, want = patience.both(lambda: [exemplars(url, at) for url in (server.url, first.url)])
+    checks.holds("exemplars", bool(want) and got == want, f"got {got}, Prometheus says {want}")
 
 
 def send_float_histograms(url):
@@ -285,10 +293,12 @@ def sampled_series(body):
     return series
 
 
-def compare_remote_read(checks, first, server, at):
+def compare_remote_read(checks, patience, first, server, sent, at):
     end = int(at * 1000)
     span = end - 20_000, end
     names = "up|go_goroutines|go_memstats_alloc_bytes|process_cpu_seconds_total|made_total"
+    for name in names.split("|"):
+        patience.both(lambda: [answers(url, f"count_over_time({name}[25s])", at) for url in (server.url, first.url)])
     # Windows of all lengths: where the bits of a chunk end makes a difference in its last byte.
     compared, unlike = 0, []
     for start in range(end - 20_000, end, 500):
@@ -303,7 +313,7 @@ def compare_remote_read(checks, first, server, at):
                    for labels in alike if ours.get(labels) != theirs[labels]]
     checks.holds("remote read, streamed: chunks of the same bytes", compared > 100 and not unlike,
                  f"of {compared} these are not: " + "\n    ".join(unlike[:4]))
-    ours, theirs = (streamed_chunks(remote_read(url, *span, "made_floats", 1)) for url in (server.url, first.url))
+    ours, theirs = (streamed_chunks(remote_read(url, int(sent * 1000) - 20_000, end, "made_floats", 1)) for url in (server.url, first.url))
     checks.holds("remote read, streamed: float histograms in the same bytes", bool(theirs) and ours == theirs,
                  f"{ours}, Prometheus sends {theirs}")
     ours, theirs = (sampled_series(remote_read(url, *span, names, 0)) for url in (server.url, first.url))
@@ -323,13 +333,34 @@ def compare_read_histograms(checks, first, server, at):
     checks.holds("remote read, sampled: a native histogram", got == want, f"got {got}, Prometheus says {want}")
 
 
-def check_reader(checks, folder, first, server, at):
+def check_reader(checks, patience, folder, first, server, at):
     second = Prometheus(folder, "second", reading(server))
     with second.running():
-        compare_queries(checks, first.url, second.url, "read back by a second Prometheus", at)
-        wait_for("federation", lambda: data(second.url, "query", query="scrape_samples_scraped{job=\"federate\"} > 100")["result"])
-        found = data(second.url, "query", query="up{job=\"federate\", exported_job=\"\"}")["result"]
-        checks.equal("federation is scraped", [item["value"][1] for item in found], ["1"])
+        compare_queries(checks, patience, first.url, second.url, "read back by a second Prometheus", at)
+        scraped = "scrape_samples_scraped{job=\"federate\"} > bool 100 and up{job=\"federate\", exported_job=\"\"} == 1"
+        got, want = patience.both(lambda: (values(second.url, scraped), ["1"]))
+        checks.equal("federation is scraped", got, want)
+
+
+def values(url, query, **parameters):
+    return [item["value"][1] for item in data(url, "query", query=query, **parameters)["result"]]
+
+
+def after_good_scrapes(url, since):
+    """An instant behind a stretch of time after `since` in which all three targets were scraped each second."""
+    window = f"[{SECONDS_WANTED + 1}s]"
+    good = f"count(min_over_time(up{window}) == 1 and count_over_time(up{window}) >= {SECONDS_WANTED}) == 3"
+    found = []
+
+    def is_found():
+        # What was scraped a second ago has been stored.
+        at = round((newest(url, "up") or 0) - 1.5, 3)
+        if at > since and values(url, good, time=at):
+            found.append(at)
+        return found
+
+    wait_for("good scrapes", is_found, 0.5)
+    return found[0]
 
 
 def main():
@@ -341,23 +372,29 @@ def main():
         with server.running():
             first = Prometheus(folder, "first", scraping(exporter, server))
             with first.running():
-                enough = f"min(count_over_time(up[1m])) >= {SAMPLES_WANTED} and count(up) == 3"
-                wait_for("samples by remote write", lambda: data(server.url, "query", query=enough)["result"])
-                send_float_histograms(first.url)
-                at = round(newest(server.url, "up") - 1.5, 3)
-                wait_for("the queue to be sent", lambda: (newest(server.url, "up") or 0) > at + 3)
-                compare_queries(checks, first.url, server.url, "remote write", at)
-                compare_histograms(checks, first.url, server.url, "remote write", at)
-                compare_notes(checks, first, server)
-                compare_remote_read(checks, first, server, at)
-                compare_read_histograms(checks, first, server, at)
-                check_reader(checks, folder, first, server, at)
-                failed = data(first.url, "query", query="sum(prometheus_remote_storage_samples_failed_total) + "
-                              "sum(prometheus_remote_storage_histograms_failed_total) + "
-                              "sum(prometheus_remote_storage_exemplars_failed_total)")["result"]
-                checks.equal("nothing that was sent was refused", [item["value"][1] for item in failed], ["0"])
+                compare_all(checks, folder, first, server)
             survives_restart(checks, server)
     checks.finish("prometheus")
+
+
+def compare_all(checks, folder, first, server):
+    # Remote write passes on what is younger than Prometheus itself.
+    after_good_scrapes(first.url, 0)
+    sent = time.time()
+    send_float_histograms(first.url)
+    at = after_good_scrapes(first.url, sent)
+    wait_for("the queue to be sent", lambda: (newest(server.url, "up") or 0) > at + 3)
+    patience = Patience()
+    compare_queries(checks, patience, first.url, server.url, "remote write", at)
+    compare_histograms(checks, patience, first.url, server.url, "remote write", at)
+    compare_notes(checks, patience, first, server, at)
+    compare_remote_read(checks, patience, first, server, sent, at)
+    compare_read_histograms(checks, first, server, at)
+    check_reader(checks, patience, folder, first, server, at)
+    failed = "sum(prometheus_remote_storage_samples_failed_total) + sum(prometheus_remote_storage_histograms_failed_total) + " \
+             "sum(prometheus_remote_storage_exemplars_failed_total)"
+    got, want = patience.both(lambda: (values(first.url, failed), ["0"]))
+    checks.equal("nothing that was sent was refused", got, want)
 
 
 def survives_restart(checks, server):

@@ -48,6 +48,7 @@ BEGIN_MS = 1795465333_250  # every recording is moved here
 START, END, STEP = 1795465673, 1795466063, 15  # seconds, each 3 more than a multiple of 5
 TOLERANCE = 1e-9
 LINES_PER_WRITE = 5000
+PATIENCE = 600  # only what hangs takes so long
 
 
 # --- data -------------------------------------------------------------------------------------
@@ -133,13 +134,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_ready(url, process, log, seconds=60):
-    deadline = time.monotonic() + seconds
+def wait_ready(url, process, log):
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 if answer.status == 200:
                     return
         except OSError:
@@ -160,7 +161,7 @@ def start_prometheus(series, work):
     open(config, "w").close()
     url = f"http://127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={blocks}",
-               "--storage.tsdb.retention.time=100y", f"--web.listen-address={url[7:]}"]
+               "--storage.tsdb.retention.time=100y", f"--query.timeout={PATIENCE}s", f"--web.listen-address={url[7:]}"]
     process = subprocess.Popen(command, stdout=open(log, "w"), stderr=subprocess.STDOUT, cwd=work)
     wait_ready(url + "/-/ready", process, log)
     return url, process
@@ -169,7 +170,8 @@ def start_prometheus(series, work):
 def start_barograph(series, work, binary):
     log = os.path.join(work, "barograph.log")
     url = f"http://127.0.0.1:{free_port()}"
-    command = [binary, "serve", "--data-dir", os.path.join(work, "barograph"), "--listen", url[7:]]
+    command = [binary, "serve", "--data-dir", os.path.join(work, "barograph"), "--listen", url[7:],
+               "--query-timeout", f"{PATIENCE}s"]
     process = subprocess.Popen(command, stdout=open(log, "w"), stderr=subprocess.STDOUT, cwd=work)
     wait_ready(url + "/-/ready", process, log)
     source = lines(series)
@@ -177,7 +179,7 @@ def start_barograph(series, work, binary):
         body = "".join(batch).encode()
         request = urllib.request.Request(url + "/write", data=body, method="POST")
         try:
-            urllib.request.urlopen(request, timeout=60).close()
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
         except urllib.error.HTTPError as error:
             process.terminate()
             sys.exit(f"write: {error.code} {error.read()[:500]!r}")
@@ -225,7 +227,7 @@ def ask(url, path, parameters):
     body = urllib.parse.urlencode(parameters).encode()
     request = urllib.request.Request(f"{url}/api/v1/{path}", data=body, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)["data"], None
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")

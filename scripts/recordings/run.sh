@@ -16,7 +16,7 @@ for folder in "$@"; do
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$BAROGRAPH" serve --data-dir "$work/data" --listen "127.0.0.1:$port" --self-interval 0s 2>"$work/log" &
     server=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 6000); do
         curl -sf "http://127.0.0.1:$port/-/ready" >/dev/null && break
         kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
         sleep 0.1
