@@ -407,4 +407,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
 }
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod tests;
