@@ -374,6 +374,7 @@ def main():
             with first.running():
                 compare_all(checks, folder, first, server)
             survives_restart(checks, server)
+        goes_on_beside_a_limit(checks, folder, exporter)
     checks.finish("prometheus")
 
 
@@ -395,6 +396,30 @@ def compare_all(checks, folder, first, server):
              "sum(prometheus_remote_storage_exemplars_failed_total)"
     got, want = patience.both(lambda: (values(first.url, failed), ["0"]))
     checks.equal("nothing that was sent was refused", got, want)
+
+
+def goes_on_beside_a_limit(checks, folder, exporter):
+    """A Prometheus that repeats on 429, and a metric that has more series than may be: all other metrics go on."""
+    server = Server(os.path.join(folder, "limited"), os.path.join(folder, "limited.log"), "--self-interval", "0",
+                    "--max-series-per-metric", "3")
+    with server.running():
+        sender = Prometheus(folder, "sender", scraping(exporter, server))
+        with sender.running():
+            enough = "count_over_time(up{job='made'}[1h]) >= 12"
+            wait_for("samples beside a limit", lambda: data(server.url, "query", query=enough)["result"])
+            at = newest(server.url, "up")
+            wait_for("the samples after them", lambda: (newest(server.url, "up") or 0) > at + 2)
+
+            def value(url, query):
+                return [float(item["value"][1]) for item in data(url, "query", query=query)["result"]]
+
+            metric = "count(prometheus_tsdb_compaction_chunk_size_bytes_bucket)"
+            checks.holds("more series than the limit are sent", value(sender.url, metric)[0] > 3)
+            checks.equal("as many as the limit are stored", value(server.url, metric), [3.0])
+            retried = value(sender.url, "sum(prometheus_remote_storage_samples_retried_total)")
+            checks.equal("nothing is sent again", retried, [0.0])
+            with open(os.path.join(sender.folder, "log"), errors="replace") as log:
+                checks.holds("its log names the setting", "max_series_per_metric" in log.read())
 
 
 def survives_restart(checks, server):
