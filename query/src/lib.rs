@@ -35,7 +35,7 @@ pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, Vec
 /// Any [`QueryError`]; its text is what the HTTP API prints.
 pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<Response, QueryError> {
     let times = query_times(request)?;
-    let expr = syntax::parse(&request.query)?;
+    let expr = parsed(request)?;
     let plan = plan::plan(&expr, times, &request.query)?;
     let outcome = exec::run(source, request, &plan)?;
     Ok(Response {
@@ -56,8 +56,17 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
 /// The text is no query, the times make no sense, or the index could not be read.
 pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<Explained, QueryError> {
     let times = query_times(request)?;
-    let expr = syntax::parse(&request.query)?;
+    let expr = parsed(request)?;
     exec::expect(source, request, &plan::plan(&expr, times, &request.query)?)
+}
+
+fn parsed(request: &Request) -> Result<syntax::ast::Expr, QueryError> {
+    let (bytes, limit) = (request.query.len(), request.limits.query_bytes_max);
+    if bytes > limit {
+        let message = format!("the query has {bytes} bytes, the limit is {limit}");
+        return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
+    }
+    syntax::parse(&request.query)
 }
 
 fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
@@ -75,5 +84,22 @@ fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
             }
             Ok(plan::QueryTimes { start_ms, end_ms, step_ms })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_query_is_limited() {
+        let source = source::memory::MemorySource::new();
+        let mut request = Request::instant(format!("1{}", " ".repeat(1 << 20)), 0);
+        for result in [execute(&source, &request).map(|_| ()), explain(&source, &request).map(|_| ())] {
+            let message = result.expect_err("one byte too many").to_string();
+            assert!(message.contains("the query has 1048577 bytes, the limit is 1048576"), "{message}");
+        }
+        request.limits.query_bytes_max += 1;
+        assert!(execute(&source, &request).is_ok());
     }
 }

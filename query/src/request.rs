@@ -28,6 +28,9 @@ pub enum Times {
 /// What a query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of the query's text, default 1 MiB. More than [`QUERY_BYTES_MAX`](crate::syntax::QUERY_BYTES_MAX)
+    /// is never read.
+    pub query_bytes_max: usize,
     /// Samples held at once, default 50,000,000.
     pub samples_max: u64,
     /// Bytes held at once: columns, decoded samples, histograms and labels; default 1 GiB.
@@ -41,6 +44,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
+            query_bytes_max: 1 << 20,
             samples_max: 50_000_000,
             memory_max: 1 << 30,
             series_max: 1_000_000,

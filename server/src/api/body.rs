@@ -115,8 +115,9 @@ impl Limit {
 
     /// That of what asks: a form, or a remote read. Percent escapes make a query three times as
     /// long, and other parameters stand beside it.
-    pub fn question(_config: &Config) -> Self {
-        Limit { bytes: 4 << 20, setting: "query_max_bytes, times 4" }
+    pub fn question(config: &Config) -> Self {
+        let bytes = (4 * config.query_max_bytes as u64).max(64 << 10);
+        Limit { bytes, setting: "query_max_bytes, times 4" }
     }
 
     /// The refusal of what passes it.

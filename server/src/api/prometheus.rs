@@ -19,8 +19,6 @@ use crate::error::ApiError;
 use crate::storage;
 use barograph::Database;
 
-/// Longest query text, bytes.
-const QUERY_MAX: usize = 128 * 1024;
 /// Most steps of a range query.
 const POINTS_MAX: i64 = 11_000;
 /// How long after its deadline a query that does not stop by itself is given up.
@@ -74,8 +72,10 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
 /// The query's text.
 pub(super) fn text(call: &Call) -> Result<&str, ApiError> {
     let text = call.params.require("query")?;
-    if text.len() > QUERY_MAX {
-        let message = format!("the query has {} bytes, the limit is {QUERY_MAX}", text.len());
+    let (bytes, limit) = (text.len(), call.config.query_max_bytes);
+    if bytes > limit {
+        let message =
+            format!("it has {bytes} bytes, the limit is {limit}; raise query_max_bytes, or ask in parts");
         return Err(ApiError::parameter("query", message));
     }
     Ok(text)
@@ -93,6 +93,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         times,
         lookback_ms: lookback.unwrap_or(config.query_lookback.as_millis() as i64),
         limits: Limits {
+            query_bytes_max: config.query_max_bytes,
             samples_max: config.query_max_samples,
             memory_max: config.query_memory,
             series_max: config.query_max_series,

@@ -45,6 +45,7 @@ impl Setting {
     }
 }
 
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const SECOND: Duration = Duration::from_secs(1);
@@ -219,6 +220,9 @@ pub static SETTINGS: &[Setting] = &[
     setting!("query_wait" "DURATION" = "30s", QUERY, true,
         "Longest wait for a turn, 0 to 1h; beyond it 503.",
         |c, t| c.query_wait = values::duration(t, Duration::ZERO, HOUR)?),
+    setting!("query_max_bytes" "SIZE" = "1MiB", QUERY, true,
+        "Longest text of one query, 1KiB to 64MiB; beyond it 400. Long texts are sent by POST.",
+        |c, t| c.query_max_bytes = values::size(t, KIB, 64 * MIB)? as usize),
     setting!("query_max_samples" "N" = "50_000_000", QUERY, true,
         "Samples one query may hold at once, 1000 to 10 billion; beyond it 422.",
         |c, t| c.query_max_samples = values::count(t, 1_000, 10_000_000_000)?),

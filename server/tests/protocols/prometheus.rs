@@ -114,6 +114,19 @@ fn bad_parameters_are_400() {
 }
 
 #[test]
+fn the_length_of_a_query_is_a_setting() {
+    let server = server(&[("query_max_bytes", "1KiB")]);
+    let of = |bytes: usize| format!("1{}", " ".repeat(bytes - 1));
+    for path in ["query?time=1", "query_range?start=1&end=1&step=1", "format_query?", "parse_query?"] {
+        let path = format!("/api/v1/{path}");
+        let ask = |text: &str| server.form(&path, &format!("query={}", escape(text)));
+        assert_eq!(ask(&of(1024)).status, 200, "{path}");
+        let refused = ask(&of(1025)).error(400, "bad_data");
+        assert!(refused.contains("1025 bytes") && refused.contains("query_max_bytes"), "{path}: {refused}");
+    }
+}
+
+#[test]
 fn hostile_queries_end_with_an_error() {
     let server = server(&[("query_max_series", "50"), ("query_max_samples", "1000")]);
     let lines: String = (0..200).map(|i| format!("m,i=i{i} value={i} 1000000000\n")).collect();
@@ -128,7 +141,7 @@ fn hostile_queries_end_with_an_error() {
         "-".repeat(10_000) + "1",
         format!("m{{i=~\"{}\"}}", "(x{999}){999}"),
         format!("m{{i=~\"{}\"}}", "(".repeat(60_000)),
-        "x".repeat(200_000),
+        "x".repeat((1 << 20) + 1),
         "sum by (".repeat(5_000),
         "m[5m:".repeat(300),
     ] {

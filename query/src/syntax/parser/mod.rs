@@ -36,8 +36,8 @@ use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
 use crate::syntax::span::Span;
 
-/// The longest text that is read, bytes.
-pub const QUERY_BYTES_MAX: usize = 1 << 20;
+/// The longest text that is read, bytes. What a query may have is less: `Limits::query_bytes_max`.
+pub const QUERY_BYTES_MAX: usize = 64 << 20;
 
 /// How deeply parentheses, calls and signs may be nested.
 pub const NESTING_MAX: u32 = 200;

@@ -14,7 +14,8 @@
 //! # Invariants
 //! - T1: no template is read inside its own reading, so expansion ends. An argument is read
 //!   as where the call stands: `f(f(x))` is no recursion.
-//! - T2: reading stops at [`EXPANSION_TOKENS_MAX`] tokens beyond those that are written.
+//! - T2: reading stops at [`EXPANSION_TOKENS_MAX`] tokens beyond those that are written, and at
+//!   [`EXPANSION_BYTES_MAX`] bytes of them.
 
 use super::{Parser, Tree};
 use crate::syntax::ast::{DurationExpr, Edges, Expr, ExprKind, TimeModifiers};
@@ -27,6 +28,9 @@ use barograph_engine::model::Matcher;
 
 /// How many tokens all expansions of a query may read.
 pub const EXPANSION_TOKENS_MAX: u32 = 100_000;
+
+/// So many bytes these tokens may have: one long string in a template could be used often.
+const EXPANSION_BYTES_MAX: u64 = 4 << 20;
 
 /// A stretch of the text that is put where its name stands.
 struct Template<'q> {
@@ -75,6 +79,7 @@ pub(super) struct Templates<'q> {
     frame: Option<usize>,
     depth: u32,
     read: u32,
+    read_bytes: u64,
 }
 
 impl<'q> Templates<'q> {
@@ -358,6 +363,11 @@ impl<'q> Parser<'q> {
         self.templates.read += 1;
         if self.templates.read > EXPANSION_TOKENS_MAX {
             let message = format!("the templates expand to more than {EXPANSION_TOKENS_MAX} tokens");
+            return Err(Fault::new(self.token.span, message));
+        }
+        self.templates.read_bytes += u64::from(self.token.span.end.saturating_sub(self.token.span.start));
+        if self.templates.read_bytes > EXPANSION_BYTES_MAX {
+            let message = format!("the templates expand to more than {EXPANSION_BYTES_MAX} bytes");
             return Err(Fault::new(self.token.span, message));
         }
         Ok(())

@@ -454,7 +454,7 @@ fn depth_is_limited_without_exhausting_the_stack() {
     assert_eq!(parsed(&print(&parsed(&highest))), parsed(&highest));
     parsed(&format!("{}a{}", "(".repeat(199), ")".repeat(199)));
     let long = "a".repeat(QUERY_BYTES_MAX + 1);
-    assert!(error(&long).contains("the limit is 1048576"));
+    assert!(error(&long).contains("the limit is 67108864"));
 }
 
 proptest! {

@@ -178,6 +178,8 @@ fn the_size_of_an_expansion_is_limited() {
     let bomb = format!("WITH ({}) a", doubled.collect::<Vec<_>>().join(", "));
     let message = error(&bomb);
     assert!(message.contains("the templates expand to more than 100000 tokens"), "{message}");
+    let long = format!("WITH (s = {:?}) {}", "a".repeat(100_000), "label_set(m, s, s) + ".repeat(100));
+    assert!(error(&long).contains("the templates expand to more than 4194304 bytes"));
     let nested = format!("WITH (f(x) = x + x) {}a{}", "f(".repeat(60), ")".repeat(60));
     assert!(error(&nested).contains("the templates expand to more than 100000 tokens"));
     let small = format!("WITH ({}) a", ["a = b + b", "b = c + c", "c = up"].join(", "));
