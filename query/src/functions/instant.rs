@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::FunctionId;
+use super::{FunctionId, hyperbolic};
 use crate::series::{ABSENT, is_absent};
 
 /// The function of one float that `id` names.
@@ -27,9 +27,9 @@ pub(crate) fn unary(id: FunctionId) -> fn(f64) -> f64 {
         F::Sinh => f64::sinh,
         F::Cosh => f64::cosh,
         F::Tanh => f64::tanh,
-        F::Asinh => f64::asinh,
-        F::Acosh => f64::acosh,
-        F::Atanh => f64::atanh,
+        F::Asinh => hyperbolic::asinh,
+        F::Acosh => hyperbolic::acosh,
+        F::Atanh => hyperbolic::atanh,
         F::Deg => |v| v * 180.0 / std::f64::consts::PI,
         F::Rad => |v| v * std::f64::consts::PI / 180.0,
         other => unreachable!("{other:?} is not a function of one float"),
@@ -55,8 +55,8 @@ pub(crate) fn with_params(id: FunctionId, floats: &mut [f64], params: &[Vec<f64>
         *v = match id {
             F::Round => round(*v, param(0)),
             F::Clamp => clamp(*v, param(0), param(1)),
-            F::ClampMin => nan_or(*v, param(0), f64::max),
-            F::ClampMax => nan_or(*v, param(0), f64::min),
+            F::ClampMin => max(param(0), *v),
+            F::ClampMax => min(param(0), *v),
             other => unreachable!("{other:?} takes no scalars after a vector"),
         };
     }
@@ -69,16 +69,27 @@ fn round(v: f64, unit: f64) -> f64 {
     (v * inverse + 0.5).floor() / inverse
 }
 
-fn clamp(v: f64, min: f64, max: f64) -> f64 {
-    if max < min {
-        return ABSENT;
-    }
-    nan_or(nan_or(v, max, f64::min), min, f64::max)
+fn clamp(v: f64, lower: f64, upper: f64) -> f64 {
+    if upper < lower { ABSENT } else { max(lower, min(upper, v)) }
 }
 
-/// `f` of both, but NaN if either is.
-fn nan_or(a: f64, b: f64, f: fn(f64, f64) -> f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { f(a, b) }
+/// The larger of two, as Prometheus takes it: +Inf wins over NaN, NaN over everything else,
+/// and 0 over -0.
+pub(crate) fn max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a > b || (a == b && b.is_sign_negative()) {
+        a
+    } else {
+        b
+    }
+}
+
+/// The smaller of two: -Inf wins over NaN, NaN over everything else, and -0 over 0.
+pub(crate) fn min(a: f64, b: f64) -> f64 {
+    -max(-a, -b)
 }
 
 /// The order of `sort` and `sort_desc`: NaN last either way.
@@ -95,26 +106,4 @@ pub(crate) fn nan_last(a: f64, b: f64, descending: bool) -> Ordering {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ties_round_up_and_decimal_units_stay_exact() {
-        assert_eq!(round(-0.5, 1.0), 0.0);
-        assert_eq!(round(2.5, 1.0), 3.0);
-        assert_eq!(round(-5.25, 0.1), -5.2);
-    }
-
-    #[test]
-    fn zeros_keep_their_sign() {
-        assert!(sign(-0.0).is_sign_negative() && sign(-0.0) == 0.0);
-        assert!(sign(f64::NAN).is_nan());
-    }
-
-    #[test]
-    fn a_bound_of_nan_gives_nan() {
-        assert!(clamp(1.0, f64::NAN, 2.0).is_nan());
-        assert!(is_absent(clamp(1.0, 2.0, 1.0)));
-        assert_eq!(clamp(5.0, 0.0, 2.0), 2.0);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ pub(crate) mod counter;
 pub(crate) mod flags;
 pub(crate) mod gaps;
 pub(crate) mod histogram_change;
+mod hyperbolic;
 pub(crate) mod instant;
 pub(crate) mod over_time;
 pub(crate) mod pure;

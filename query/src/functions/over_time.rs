@@ -343,9 +343,10 @@ pub(crate) fn smoothing(level: &[f64], trend: &[f64]) -> impl FnMut(&Window<'_>)
     }
 }
 
-/// Whether a factor of [`smoothing`] is allowed.
+/// Whether a factor of [`smoothing`] is allowed. NaN is: it makes the result NaN, since a factor
+/// that is computed, such as one of a query without data, is no mistake in the query.
 pub(crate) fn is_smoothing_factor(f: f64) -> bool {
-    f > 0.0 && f < 1.0
+    f.is_nan() || (f > 0.0 && f < 1.0)
 }
 
 /// The value a kernel's answer has in a column.
