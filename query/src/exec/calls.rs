@@ -77,14 +77,8 @@ fn times(steps: Steps) -> Vec<f64> {
 fn scalar_extreme(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Value, QueryError> {
     let mut result = ev.scalar(&call.args[0], steps)?;
     let other = ev.scalar(&call.args[1], steps)?;
-    for (a, b) in result.iter_mut().zip(other) {
-        let either_nan = a.is_nan() || b.is_nan();
-        *a = match call.function.id {
-            _ if either_nan => f64::NAN,
-            FunctionId::MinOf => a.min(b),
-            _ => a.max(b),
-        };
-    }
+    let extreme = if call.function.id == FunctionId::MinOf { instant::min } else { instant::max };
+    result.iter_mut().zip(other).for_each(|(a, b)| *a = extreme(*a, b));
     Ok(Value::Scalar(result))
 }
 
@@ -187,17 +181,21 @@ fn absent(vector: &Vector, arg: &Node, steps: Steps) -> Vector {
     vec![Series { labels: labels_asked_for(arg), drop_name: false, points }]
 }
 
-/// The labels that a plain selector asks to be equal, without the name and without those
-/// that are asked for more than once.
+/// The labels that a plain selector asks to be equal, without the name. The first equality
+/// sets a label; any other matcher of the same label removes it, where it comes after.
 fn labels_asked_for(arg: &Node) -> Labels {
     let matchers: &[Matcher] = match &arg.kind {
         Kind::Instant(s) | Kind::Range(s) => &s.matchers,
         _ => return Labels::empty(),
     };
     let mut labels = LabelsBuilder::new();
-    for m in matchers.iter().filter(|m| m.name != METRIC_NAME && m.op == MatchOp::Equal) {
-        if matchers.iter().filter(|other| other.name == m.name).count() == 1 {
+    let mut equated: Vec<&str> = Vec::new();
+    for m in matchers.iter().filter(|m| m.name != METRIC_NAME) {
+        if m.op == MatchOp::Equal && !equated.contains(&m.name.as_str()) {
             labels.set(&m.name, &m.value);
+            equated.push(&m.name);
+        } else {
+            labels.remove(&m.name);
         }
     }
     labels.build()

@@ -95,6 +95,12 @@ fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     out
 }
 
+/// The labels of a series without the name if that was marked to be dropped, for those who
+/// set a label next: what they set is no name to drop, whatever it is called.
+pub(super) fn settled(labels: &Labels, drop_name: bool) -> Labels {
+    if drop_name { labels.without(is_metadata) } else { labels.clone() }
+}
+
 /// Drops the names that were marked on the way and merges what becomes one series.
 fn drop_names(mut vector: Vector) -> Result<Vector, QueryError> {
     for series in vector.iter_mut().filter(|s| s.drop_name) {

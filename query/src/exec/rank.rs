@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use barograph_engine::model::{Labels, LabelsBuilder};
+use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME};
 use smallvec::SmallVec;
 
 use super::aggregate::{assemble, note_ignored};
@@ -11,7 +11,7 @@ use super::annotations::bad_phi;
 use super::budget::Budget;
 use super::groups::Groups;
 use super::steps::Steps;
-use super::{Evaluator, hash, labels};
+use super::{Evaluator, finish, hash, labels};
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
 use crate::functions::quantile::{nan_first, quantile_of_sorted};
@@ -207,11 +207,12 @@ pub(super) fn quantiles(
     for (group, members) in groups.members.iter().enumerate() {
         let columns = group_quantiles(ev, &vector, members, &phis)?;
         for (name, points) in names.iter().zip(columns).filter(|(_, points)| points.any()) {
-            let labels = groups.labels[group].to_builder().set(&label, name).build();
-            named.push(Series { labels, drop_name: groups.drop_name[group], points });
+            let own = finish::settled(&groups.labels[group], groups.drop_name[group]);
+            let labels = own.to_builder().set(&label, name).build();
+            named.push(Series { labels, drop_name: false, points });
         }
     }
-    super::finish::merge_equal(named)
+    finish::merge_equal(named)
 }
 
 /// What a label calls a φ: its value at the first step, as a float that shows that it is one.
@@ -278,6 +279,7 @@ pub(super) fn count_values(
     let mut places: HashMap<Labels, usize> = HashMap::new();
     for series in &vector {
         ev.ctx.budget.check()?;
+        let own = finish::settled(&series.labels, series.drop_name);
         // Most series have few values: their groups are looked up once.
         let mut known: SmallVec<[(u64, usize); 4]> = SmallVec::new();
         for i in 0..steps.count {
@@ -286,7 +288,7 @@ pub(super) fn count_values(
             let place = match bits.and_then(|b| known.iter().find(|(k, _)| *k == b)) {
                 Some(&(_, place)) => place,
                 None => {
-                    let group = group_of(&series.labels, &label, &point, &aggregate.grouping);
+                    let group = group_of(&own, &label, &point, &aggregate.grouping);
                     let before = counted.len();
                     let place = *places.entry(group).or_insert_with_key(|labels| {
                         let points = Points::absent(steps.count);
@@ -301,29 +303,30 @@ pub(super) fn count_values(
                     place
                 }
             };
-            let group = &mut counted[place];
-            group.drop_name |= series.drop_name;
-            let slot = &mut group.points.floats[i];
+            let slot = &mut counted[place].points.floats[i];
             *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
         }
     }
     Ok(counted)
 }
 
-/// The group of a value: the label is set first, then the set is grouped; `by` lists
-/// without it get it all the same.
+/// The group of a value: the label is set first, then the set is grouped. `by` keeps the label
+/// without naming it; `without` drops it if it names it, and the metric name in any case.
 fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) -> Labels {
     let text = match point {
         Point::Float(v) => float_text(*v),
         Point::Histogram(h) => histogram_text(h),
     };
-    let grouped = match grouping {
-        Grouping::None => Labels::empty(),
-        Grouping::By(names) => labels::only(series, &labels::sorted_names(names)),
-        Grouping::Without(names) => labels::without(series, &labels::sorted_names(names)),
+    let mut labels = match grouping {
+        Grouping::None => LabelsBuilder::new(),
+        Grouping::By(names) => labels::only(series, &labels::sorted_names(names)).to_builder(),
+        Grouping::Without(names) => labels::without(series, &labels::sorted_names(names)).to_builder(),
     };
-    let mut builder: LabelsBuilder = grouped.to_builder();
-    builder.set(label, &text).build()
+    let drops_label = match grouping {
+        Grouping::None | Grouping::By(_) => false,
+        Grouping::Without(names) => label == METRIC_NAME || names.iter().any(|name| name == label),
+    };
+    if drops_label { labels.build() } else { labels.set(label, &text).build() }
 }
 
 /// Shortest decimal without exponent.
