@@ -16,6 +16,7 @@ pub mod value;
 
 pub use error::QueryError;
 pub use explain::{Cost, Explained};
+pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};
 pub use request::{Cancel, Limits, Request, Times};
 pub use usage::{MemoryPool, Usage};
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};

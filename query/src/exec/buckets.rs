@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use barograph_engine::model::{Histogram, Labels};
 
-use super::Evaluator;
 use super::annotations::{bad_phi, for_metric};
 use super::steps::Steps;
+use super::{Evaluator, finish};
 use crate::error::QueryError;
 use crate::functions::classic::{self, Cumulative, Repair};
 use crate::functions::quantile::is_phi;
@@ -18,7 +18,7 @@ use crate::histogram::{fraction, moments, quantile};
 use crate::plan::{Call, Node};
 use crate::series::{Points, Series, Vector, is_absent};
 use crate::syntax::span::Span;
-use crate::value::go_float;
+use crate::value::{go_float, go_two_digits};
 
 const LE: &str = "le";
 
@@ -30,7 +30,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
             let phis = phis(ev, &call.args[0], steps)?;
             let input = Input::of(ev, call, 1, steps)?;
             let mut vector = Vec::new();
-            input.each(ev, Question::Quantile(&phis), &mut vector, |labels| labels.clone())?;
+            input.each(ev, Question::Quantile(&phis), &mut vector)?;
             Ok(vector)
         }
         F::HistogramQuantiles => quantiles(ev, call, steps),
@@ -39,7 +39,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
             let upper = ev.scalar(&call.args[1], steps)?;
             let input = Input::of(ev, call, 2, steps)?;
             let mut vector = Vec::new();
-            input.each(ev, Question::Fraction(&lower, &upper), &mut vector, |labels| labels.clone())?;
+            input.each(ev, Question::Fraction(&lower, &upper), &mut vector)?;
             Ok(vector)
         }
         id => simple(ev, call, id, steps),
@@ -91,9 +91,14 @@ fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
     for arg in &call.args[2..] {
         let phis = phis(ev, arg, steps)?;
         let text = open_metrics_float(phis.first().copied().unwrap_or(f64::NAN));
-        input.each(ev, Question::Quantile(&phis), &mut vector, |labels| {
-            labels.to_builder().set(&label, &text).build()
-        })?;
+        let mut of_phi = Vec::new();
+        input.each(ev, Question::Quantile(&phis), &mut of_phi)?;
+        for series in &mut of_phi {
+            let own = finish::settled(&series.labels, series.drop_name);
+            series.labels = own.to_builder().set(&label, &text).build();
+            series.drop_name = false;
+        }
+        vector.append(&mut of_phi);
     }
     Ok(vector)
 }
@@ -165,29 +170,26 @@ impl Input {
         Ok(Input { vector, native, classic, steps, span, drops_name })
     }
 
-    /// Answers a question for every histogram, under labels made from its own.
+    /// Answers a question for every histogram, under its own labels.
     fn each(
         &self,
         ev: &mut Evaluator<'_>,
         question: Question<'_>,
         out: &mut Vector,
-        labels: impl Fn(&Labels) -> Labels,
     ) -> Result<(), QueryError> {
         let mut both: Vec<Vec<bool>> = vec![Vec::new(); self.classic.len()];
         for &(i, twin) in &self.native {
             ev.ctx.budget.check()?;
             let series = &self.vector[i];
             let points = self.native_points(ev, series, twin, question, &mut both);
-            out.push(Series {
-                labels: labels(&series.labels),
-                drop_name: self.drops_name || series.drop_name,
-                points,
-            });
+            let drop_name = self.drops_name || series.drop_name;
+            out.push(Series { labels: series.labels.clone(), drop_name, points });
         }
         for (c, both) in self.classic.iter().zip(both) {
             ev.ctx.budget.check()?;
             let points = self.classic_points(ev, c, question, &both);
-            out.push(Series { labels: labels(&c.labels), drop_name: self.drops_name || c.drop_name, points });
+            let drop_name = self.drops_name || c.drop_name;
+            out.push(Series { labels: c.labels.clone(), drop_name, points });
         }
         out.retain(|s| s.points.any());
         Ok(())
@@ -219,11 +221,12 @@ impl Input {
                     v
                 }
                 Question::Fraction(lower, upper) => {
-                    if h.sum.is_nan() && h.count != 0.0 {
+                    let (v, has_nan) = fraction::fraction(lower[i], upper[i], h);
+                    if has_nan {
                         let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
                         ev.notes.info(self.span, for_metric(text, name));
                     }
-                    fraction::fraction(lower[i], upper[i], h)
+                    v
                 }
             };
         }
@@ -258,15 +261,16 @@ impl Input {
             if buckets.is_empty() {
                 continue;
             }
-            let repair = classic::prepared(&mut buckets);
+            classic::order(&mut buckets);
             points.floats[i] = match question {
+                Question::Fraction(lower, upper) => classic::fraction(lower[i], upper[i], &buckets),
+                // Without a φ or a total nobody looks at the counts, so they need no repair.
+                Question::Quantile(phis) if !is_phi(phis[i]) => classic::quantile(phis[i], &buckets),
+                Question::Quantile(_) if !classic::is_complete(&buckets) => f64::NAN,
                 Question::Quantile(phis) => {
-                    if buckets.last().is_some_and(|b| b.upper == f64::INFINITY) {
-                        repairs.add(repair, self.steps.at(i));
-                    }
+                    repairs.add(classic::raise(&mut buckets), self.steps.at(i));
                     classic::quantile(phis[i], &buckets)
                 }
-                Question::Fraction(lower, upper) => classic::fraction(lower[i], upper[i], &buckets),
             };
         }
         repairs.note(ev, c.labels.metric_name().unwrap_or(""), self.span);
@@ -322,7 +326,7 @@ impl Repairs {
                 for_metric(text, name),
                 go_float(repair.lowest),
                 go_float(repair.highest),
-                go_float(repair.difference),
+                go_two_digits(repair.difference),
                 self.count,
                 rfc3339_ms(self.first_ms),
                 rfc3339_ms(self.last_ms)

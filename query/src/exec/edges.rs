@@ -20,7 +20,7 @@ use crate::functions::FunctionId;
 use crate::functions::flags::Flags;
 use crate::functions::histogram_change::note_gauges;
 use crate::functions::window::{Columns, seconds};
-use crate::histogram::arithmetic::{plus, scaled};
+use crate::histogram::arithmetic::{joint_hint, plus, scaled};
 use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
 use crate::plan::Selection;
@@ -149,7 +149,8 @@ fn histograms(
         flags.raise(Flags::MIXED_BUCKETS);
         return None;
     }
-    let between = |i: usize, at: i64| interpolate(&h[i], &h[i + 1], share(t[i], t[i + 1], at), counter);
+    let mut between =
+        |i: usize, at: i64| interpolate(&h[i], &h[i + 1], share(t[i], t[i + 1], at), counter, flags);
     let left = if ends.left_between { between(ends.first, start)? } else { Histogram::clone(&h[ends.first]) };
     let right =
         if ends.right_between { between(ends.last - 1, end)? } else { Histogram::clone(&h[ends.last]) };
@@ -169,13 +170,32 @@ fn histograms(
     Some(result)
 }
 
-/// A histogram between two; after a reset of a counter it grows from nothing.
-fn interpolate(before: &Histogram, after: &Histogram, share: f64, counter: bool) -> Option<Histogram> {
+/// A histogram between two; after a reset of a counter it grows from nothing. Nothing is between
+/// exponential and custom buckets.
+fn interpolate(
+    before: &Histogram,
+    after: &Histogram,
+    share: f64,
+    counter: bool,
+    flags: &mut Flags,
+) -> Option<Histogram> {
+    if is_custom(before) != is_custom(after) {
+        flags.raise(Flags::MIXED_BUCKETS);
+        return None;
+    }
     if counter && is_reset(after, before) {
         return Some(scaled(after, share));
     }
-    let difference = plus(after, before, -1.0)?.0;
-    Some(plus(before, &scaled(&difference, share), 1.0)?.0)
+    let (difference, reconciled) = plus(after, before, -1.0)?;
+    if reconciled {
+        flags.raise(Flags::RECONCILED_SUB);
+    }
+    let (mut result, reconciled) = plus(&scaled(&difference, share), before, 1.0)?;
+    if reconciled {
+        flags.raise(Flags::RECONCILED_ADD);
+    }
+    result.reset_hint = joint_hint(after.reset_hint, before.reset_hint).0;
+    Some(result)
 }
 
 /// `resets`, `changes` of anchored windows: the last sample at or before the left end
@@ -237,7 +257,7 @@ pub(super) fn smoothed(
                 flags.raise(Flags::MIXED);
                 continue;
             }
-            points.set(i, value_at(columns, floats, others, at));
+            points.set(i, value_at(columns, floats, others, at, &mut flags));
         }
         let series = Series { labels, drop_name: false, points };
         ctx.budget.hold(series.held())?;
@@ -253,7 +273,13 @@ pub(super) fn smoothed(
     Ok(vector)
 }
 
-fn value_at(columns: &Columns, floats: Range<usize>, others: Range<usize>, at: i64) -> Option<Point> {
+fn value_at(
+    columns: &Columns,
+    floats: Range<usize>,
+    others: Range<usize>,
+    at: i64,
+    flags: &mut Flags,
+) -> Option<Point> {
     if !floats.is_empty() {
         let (t, v) = (&columns.times, &columns.values);
         let (i, next) = neighbours(t, floats, at)?;
@@ -266,10 +292,13 @@ fn value_at(columns: &Columns, floats: Range<usize>, others: Range<usize>, at: i
     let (i, next) = neighbours(t, others, at)?;
     Some(Point::Histogram(match next {
         Some(n) => {
-            let counter = h[i].reset_hint != ResetHint::Gauge;
-            Arc::new(interpolate(&h[i], &h[n], share(t[i], t[n], at), counter)?)
+            // A counter, unless both say that they are gauges.
+            let counter = [i, n].iter().any(|&i| h[i].reset_hint != ResetHint::Gauge);
+            Arc::new(interpolate(&h[i], &h[n], share(t[i], t[n], at), counter, flags)?)
         }
-        None => Arc::clone(&h[i]),
+        None if t[i] == at => Arc::clone(&h[i]),
+        // What the hint said of the sample before it does not hold at another time.
+        None => Arc::new(Histogram { reset_hint: ResetHint::Unknown, ..Histogram::clone(&h[i]) }),
     }))
 }
 

@@ -23,6 +23,7 @@ use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Points, Series, Vector, labels_held};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
+use crate::value::go_float;
 
 /// A range function about to run: what every series needs.
 pub(super) struct Job<'a> {
@@ -157,9 +158,10 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
             FunctionId::DoubleExponentialSmoothing => {
                 let which = if params.is_empty() { "smoothing" } else { "trend" };
                 if let Some(bad) = values.iter().find(|f| !over_time::is_smoothing_factor(**f)) {
+                    let name = if which == "trend" { "tf" } else { "sf" };
+                    let got = if bad.is_finite() { format!("{bad:.6}") } else { go_float(*bad) };
                     return Err(QueryError::Execution(format!(
-                        "invalid {which} factor. Expected: 0 < {} < 1, got: {bad:.6}",
-                        if which == "trend" { "tf" } else { "sf" }
+                        "invalid {which} factor. Expected: 0 < {name} < 1, got: {got}"
                     )));
                 }
             }

@@ -1,7 +1,5 @@
 //! Classic histograms: cumulative counts under upper bounds, the `le` label.
 
-use crate::histogram::bounds::{Bucket, BucketKind};
-
 /// A difference to the count before that is smaller than this share of it is rounding.
 const TOLERANCE: f64 = 1e-12;
 
@@ -25,8 +23,8 @@ pub(crate) struct Repair {
     pub difference: f64,
 }
 
-/// Buckets by bound, equal bounds added up, counts never falling.
-pub(crate) fn prepared(buckets: &mut Vec<Cumulative>) -> Option<Repair> {
+/// Brings buckets into the order of their bounds; equal bounds are added up.
+pub(crate) fn order(buckets: &mut Vec<Cumulative>) {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
     buckets.dedup_by(|next, kept| {
         let same = next.upper == kept.upper;
@@ -35,6 +33,11 @@ pub(crate) fn prepared(buckets: &mut Vec<Cumulative>) -> Option<Repair> {
         }
         same
     });
+}
+
+/// Raises counts of ordered buckets so that they never fall. A count of NaN is no count to
+/// fall from or to: those before and after it are not compared with each other.
+pub(crate) fn raise(buckets: &mut [Cumulative]) -> Option<Repair> {
     let mut repair: Option<Repair> = None;
     for i in 1..buckets.len() {
         let before = buckets[i - 1].count;
@@ -67,12 +70,12 @@ fn almost_equal(a: f64, b: f64) -> bool {
     difference / size.min(f64::MAX) < TOLERANCE
 }
 
-/// Whether the buckets make a histogram: two at least, the last one up to +Inf.
-fn is_complete(buckets: &[Cumulative]) -> bool {
-    buckets.len() >= 2 && buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
+/// Whether ordered buckets hold all observations: the last one must reach up to +Inf.
+pub(crate) fn is_complete(buckets: &[Cumulative]) -> bool {
+    buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
 }
 
-/// The φ-quantile of prepared buckets.
+/// The φ-quantile of complete buckets, ordered and raised; NaN if there is but one.
 pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     if phi.is_nan() {
         return f64::NAN;
@@ -83,16 +86,16 @@ pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     if phi > 1.0 {
         return f64::INFINITY;
     }
-    if !is_complete(buckets) {
+    if buckets.len() < 2 {
         return f64::NAN;
     }
     let last = buckets.len() - 1;
     let total = buckets[last].count;
-    if total == 0.0 || total.is_nan() {
+    if total == 0.0 {
         return f64::NAN;
     }
     let rank = phi * total;
-    let at = buckets[..last].partition_point(|b| b.count < rank);
+    let at = first_that_reaches(rank, &buckets[..last]);
     if at == last {
         return buckets[last - 1].upper;
     }
@@ -103,25 +106,64 @@ pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     lower + (buckets[at].upper - lower) * ((rank - before) / (buckets[at].count - before))
 }
 
-/// The share of observations in `(lower, upper]` of prepared buckets.
+/// The first bucket with a count of `rank` or more, by halving; their number if there is none.
+///
+/// Counts of NaN reach nothing and so are not in order, and what is found depends on which
+/// buckets are looked at: those of the middle, the lower one of two. `partition_point` makes no
+/// promise which.
+fn first_that_reaches(rank: f64, buckets: &[Cumulative]) -> usize {
+    let (mut low, mut high) = (0, buckets.len());
+    while low < high {
+        let middle = (low + high) / 2;
+        if buckets[middle].count >= rank {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// The share of observations in `(lower, upper]` of ordered buckets. Counts that fall are taken
+/// as they are. NaN if the buckets are not complete.
 pub(crate) fn fraction(lower: f64, upper: f64, buckets: &[Cumulative]) -> f64 {
     if !is_complete(buckets) || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
     }
     let total = buckets[buckets.len() - 1].count;
-    if total == 0.0 || total.is_nan() {
+    if total == 0.0 {
         return f64::NAN;
     }
-    let mut before = Cumulative { upper: f64::NEG_INFINITY, count: 0.0 };
-    let mut plain = Vec::with_capacity(buckets.len());
-    for b in buckets {
-        let first_above_zero = before.upper == f64::NEG_INFINITY && b.upper > 0.0;
-        let lower = if first_above_zero { 0.0 } else { before.upper };
-        let count = b.count - before.count;
-        plain.push(Bucket { lower, upper: b.upper, count, kind: BucketKind::Custom });
-        before = *b;
+    if lower >= upper {
+        return 0.0;
     }
-    crate::histogram::fraction::between(lower, upper, &plain, total) / total
+    let below = |v: f64| match rank_of(v, buckets) {
+        Some(rank) if rank > total => total,
+        Some(rank) => rank,
+        None => total,
+    };
+    (below(upper) - below(lower)) / total
+}
+
+/// How many observations lie at or below `v`; `None` if all do. The first bucket begins at zero
+/// unless it lies below; where it does, all its observations count as below `v`. In the last
+/// one, which is infinite, all count as above.
+fn rank_of(v: f64, buckets: &[Cumulative]) -> Option<f64> {
+    let begins_at_zero = buckets.first().is_some_and(|b| b.upper > 0.0);
+    let mut lower = if begins_at_zero { 0.0 } else { f64::NEG_INFINITY };
+    let mut before = 0.0;
+    for b in buckets {
+        if lower >= v {
+            return Some(before);
+        }
+        if b.upper > v {
+            let is_open = lower == f64::NEG_INFINITY;
+            let inside = |share: f64| before + share / (b.upper - lower);
+            return Some(if is_open { b.count } else { inside((b.count - before) * (v - lower)) });
+        }
+        (lower, before) = (b.upper, b.count);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -132,28 +174,104 @@ mod tests {
         pairs.iter().map(|&(upper, count)| Cumulative { upper, count }).collect()
     }
 
+    /// The quantile of buckets in any order, as a query asks for it.
+    fn quantile_of(phi: f64, pairs: &[(f64, f64)]) -> f64 {
+        let mut b = buckets(pairs);
+        order(&mut b);
+        raise(&mut b);
+        quantile(phi, &b)
+    }
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
     #[test]
     fn counts_that_fall_are_raised_and_reported() {
-        let mut b = buckets(&[(f64::INFINITY, 8.0), (1.0, 10.0), (2.0, 9.0), (1.0, 2.0)]);
-        let repair = prepared(&mut b).unwrap();
-        assert_eq!(b, buckets(&[(1.0, 12.0), (2.0, 12.0), (f64::INFINITY, 12.0)]));
-        assert_eq!(repair, Repair { lowest: 2.0, highest: f64::INFINITY, difference: 4.0 });
+        let mut b = buckets(&[(INF, 8.0), (1.0, 10.0), (2.0, 9.0), (1.0, 2.0)]);
+        order(&mut b);
+        assert_eq!(b, buckets(&[(1.0, 12.0), (2.0, 9.0), (INF, 8.0)]));
+        let repair = raise(&mut b).unwrap();
+        assert_eq!(b, buckets(&[(1.0, 12.0), (2.0, 12.0), (INF, 12.0)]));
+        assert_eq!(repair, Repair { lowest: 2.0, highest: INF, difference: 4.0 });
     }
 
     #[test]
     fn rounding_is_no_fall() {
-        let mut b = buckets(&[(1.0, 1.0), (f64::INFINITY, 1.0 - 1e-14)]);
-        assert_eq!(prepared(&mut b), None);
+        let mut b = buckets(&[(1.0, 1.0), (INF, 1.0 - 1e-14)]);
+        assert_eq!(raise(&mut b), None);
         assert_eq!(b[1].count, 1.0);
     }
 
     #[test]
     fn linear_within_a_bucket() {
-        let b = buckets(&[(1.0, 1.0), (2.0, 3.0), (f64::INFINITY, 4.0)]);
+        let b = buckets(&[(1.0, 1.0), (2.0, 3.0), (INF, 4.0)]);
         assert_eq!(quantile(0.5, &b), 1.5);
         assert_eq!(quantile(1.0, &b), 2.0);
-        assert!(quantile(0.5, &b[..2]).is_nan());
+        assert!(!is_complete(&b[..2]) && is_complete(&b));
         assert_eq!(fraction(1.0, 2.0, &b), 0.5);
-        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &b), 1.0);
+        assert_eq!(fraction(f64::NEG_INFINITY, INF, &b), 1.0);
+    }
+
+    /// Worked out from the halving search: of five buckets below +Inf it looks at the third
+    /// first, of four at the third, of three at the second.
+    #[test]
+    fn a_count_of_nan_reaches_no_rank() {
+        // Rank 2 of 4. The NaN is looked at first, and the search goes on above it.
+        let middle = [(1.0, 1.0), (2.0, NAN), (3.0, 3.0), (INF, 4.0)];
+        assert!(quantile_of(0.5, &middle).is_nan(), "the bucket found begins at the one with NaN");
+        assert!(quantile_of(0.1, &middle).is_nan(), "the first bucket is not looked at");
+        assert_eq!(quantile_of(1.0, &middle), 3.0);
+        // Here the NaN is looked at only by who asks for what lies below the second.
+        let first = [(1.0, NAN), (2.0, 2.0), (3.0, 3.0), (INF, 4.0)];
+        assert!(quantile_of(0.5, &first).is_nan());
+        assert_eq!(quantile_of(0.625, &first), 2.5);
+        let third = [(1.0, 1.0), (2.0, 2.0), (3.0, NAN), (INF, 4.0)];
+        assert_eq!(quantile_of(0.5, &third), 2.0);
+        assert_eq!(quantile_of(0.75, &third), 3.0, "nothing reaches 3, so it is the last bound");
+        let total = [(1.0, 1.0), (2.0, 2.0), (INF, NAN)];
+        assert_eq!(quantile_of(0.5, &total), 2.0, "no count reaches a rank of NaN");
+    }
+
+    #[test]
+    fn counts_beside_nan_are_not_compared_across_it() {
+        let mut b = buckets(&[(1.0, 5.0), (2.0, NAN), (3.0, 3.0), (4.0, 2.0), (INF, 6.0)]);
+        let repair = raise(&mut b).unwrap();
+        assert_eq!(repair, Repair { lowest: 4.0, highest: 4.0, difference: 1.0 });
+        assert_eq!([b[0].count, b[2].count, b[3].count, b[4].count], [5.0, 3.0, 3.0, 6.0]);
+        assert!(b[1].count.is_nan());
+    }
+
+    #[test]
+    fn a_quantile_needs_a_finite_bound_and_a_fraction_does_not() {
+        let only = [(INF, 4.0)];
+        assert!(quantile_of(0.5, &only).is_nan());
+        let b = buckets(&only);
+        for (lower, upper, expected) in
+            [(0.0, 5.0, 0.0), (-3.0, 5.0, 0.0), (0.0, INF, 1.0), (1.0, INF, 1.0), (f64::NEG_INFINITY, INF, 1.0)]
+        {
+            assert_eq!(fraction(lower, upper, &b), expected, "{lower} to {upper}");
+        }
+        assert!(fraction(NAN, 1.0, &b).is_nan() && fraction(0.0, 1.0, &buckets(&[(INF, 0.0)])).is_nan());
+    }
+
+    #[test]
+    fn fractions_at_the_open_ends() {
+        let positive = buckets(&[(2.0, 4.0), (INF, 8.0)]);
+        assert_eq!(fraction(-1.0, 1.0, &positive), 0.25, "the first bucket begins at zero");
+        assert_eq!(fraction(1.0, 5.0, &positive), 0.25, "nothing above the last bound counts");
+        let negative = buckets(&[(-2.0, 4.0), (2.0, 8.0), (INF, 8.0)]);
+        assert_eq!(fraction(-5.0, 0.0, &negative), 0.25, "the first bucket lies below -5");
+        assert_eq!(fraction(f64::NEG_INFINITY, -5.0, &negative), 0.5);
+        assert_eq!(fraction(3.0, 1.0, &negative), 0.0);
+    }
+
+    #[test]
+    fn a_fraction_takes_counts_as_they_are() {
+        let falling = buckets(&[(1.0, 4.0), (2.0, 2.0), (INF, 4.0)]);
+        assert_eq!(fraction(0.0, 2.0, &falling), 0.5);
+        let nan = buckets(&[(1.0, 1.0), (2.0, NAN), (3.0, 3.0), (INF, 4.0)]);
+        assert_eq!(fraction(0.0, 1.0, &nan), 0.25);
+        assert!(fraction(0.0, 1.5, &nan).is_nan());
+        assert_eq!(fraction(0.0, 3.0, &nan), 0.75);
     }
 }

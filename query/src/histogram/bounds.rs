@@ -2,9 +2,11 @@
 
 use barograph_engine::model::Histogram;
 
-use super::{is_custom, negative, positive};
+use super::{is_custom, unpack};
 
-/// The upper bound of positive bucket `index`: `2^(index * 2^-schema)`.
+/// The upper bound of positive bucket `index`: `2^(index * 2^-schema)`. The bucket that would
+/// end at `2^1024` ends at the largest float; the one after it, which observations of infinity
+/// go to, at infinity.
 pub(crate) fn exponential(index: i32, schema: i32) -> f64 {
     if schema <= 0 {
         let shift = (-schema).clamp(0, 31) as u32;
@@ -14,11 +16,19 @@ pub(crate) fn exponential(index: i32, schema: i32) -> f64 {
     let per_octave = 1i64 << schema.min(31);
     let octave = i64::from(index).div_euclid(per_octave);
     let part = i64::from(index).rem_euclid(per_octave);
-    (part as f64 / per_octave as f64).exp2() * power_of_two(octave)
+    if part == 0 {
+        return power_of_two(octave);
+    }
+    let fraction = (part as f64 / per_octave as f64).exp2();
+    if octave >= 1024 { f64::INFINITY } else { fraction * power_of_two(octave) }
 }
 
 fn power_of_two(exponent: i64) -> f64 {
-    if exponent >= 1024 { f64::MAX } else { (exponent.max(-1100) as f64).exp2() }
+    match exponent {
+        1024 => f64::MAX,
+        1025.. => f64::INFINITY,
+        _ => (exponent.max(-1100) as f64).exp2(),
+    }
 }
 
 /// The upper bound of custom bucket `index`.
@@ -29,9 +39,9 @@ pub(crate) fn custom(index: i32, bounds: &[f64]) -> f64 {
     bounds.get(index as usize).copied().unwrap_or(f64::INFINITY)
 }
 
-/// A populated bucket with its bounds.
+/// A bucket of a native histogram with its bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Lower bound.
     pub lower: f64,
     /// Upper bound.
@@ -44,40 +54,77 @@ pub(crate) struct Bucket {
 
 /// Kinds of bucket, which decide how it is interpolated and which ends are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BucketKind {
+pub enum BucketKind {
     /// Exponential, below zero: `[lower, upper)`.
     Negative,
     /// Around zero: `[lower, upper]`.
     Zero,
     /// Exponential, above zero: `(lower, upper]`.
     Positive,
-    /// With explicit bounds: `(lower, upper]`.
+    /// With explicit bounds: `(lower, upper]`, the first one `[-Inf, upper]`.
     Custom,
 }
 
-/// The populated buckets of `h` from the lowest to the highest. Buckets that reach into
-/// the zero bucket begin where it ends.
-pub(crate) fn ascending(h: &Histogram) -> Vec<Bucket> {
-    let mut buckets = Vec::new();
+impl Bucket {
+    /// Whether the lower and the upper bound belong to the bucket.
+    pub fn closed(&self) -> (bool, bool) {
+        match self.kind {
+            BucketKind::Negative => (true, false),
+            BucketKind::Zero => (true, true),
+            BucketKind::Positive => (false, true),
+            BucketKind::Custom => (self.lower == f64::NEG_INFINITY, true),
+        }
+    }
+}
+
+/// The populated buckets of a histogram from the lowest to the highest. One that reaches into
+/// the zero bucket begins where that ends.
+pub fn ascending(h: &Histogram) -> Vec<Bucket> {
+    let mut buckets = all_ascending(h);
+    buckets.retain(|b| b.count != 0.0);
+    buckets
+}
+
+/// The same with the empty buckets that are written out.
+pub(crate) fn all_ascending(h: &Histogram) -> Vec<Bucket> {
+    let mut buckets = as_written(h);
+    // A zero bucket of NaN or less holds nothing that could be asked for.
+    buckets.retain(|b| b.kind != BucketKind::Zero || b.count > 0.0);
+    let beside_zero = |near: f64| if near > 0.0 { near.max(h.zero_threshold) } else { near };
+    for b in &mut buckets {
+        match b.kind {
+            BucketKind::Negative => b.upper = -beside_zero(-b.upper),
+            BucketKind::Positive => b.lower = beside_zero(b.lower),
+            BucketKind::Zero | BucketKind::Custom => {}
+        }
+    }
+    buckets
+}
+
+/// All buckets from the lowest to the highest, with the bounds that their resolution gives them.
+/// Only a zero bucket must not be empty.
+pub(crate) fn as_written(h: &Histogram) -> Vec<Bucket> {
+    let mut buckets = Vec::with_capacity(h.negative_buckets.len() + h.positive_buckets.len() + 1);
     if is_custom(h) {
-        for (i, count) in positive(h) {
-            let (lower, upper) = (custom(i - 1, &h.custom_values), custom(i, &h.custom_values));
+        for (i, count) in unpack(&h.positive_spans, &h.positive_buckets) {
+            let (lower, upper) = (custom(i.saturating_sub(1), &h.custom_values), custom(i, &h.custom_values));
             buckets.push(Bucket { lower, upper, count, kind: BucketKind::Custom });
         }
         return buckets;
     }
-    for &(i, count) in negative(h).iter().rev() {
-        let (near, far) = (exponential(i.saturating_sub(1), h.schema), exponential(i, h.schema));
-        let near = near.max(h.zero_threshold.min(far));
+    // Of near and far end of a bucket.
+    let ends = |i: i32| (exponential(i.saturating_sub(1), h.schema), exponential(i, h.schema));
+    for (i, count) in unpack(&h.negative_spans, &h.negative_buckets) {
+        let (near, far) = ends(i);
         buckets.push(Bucket { lower: -far, upper: -near, count, kind: BucketKind::Negative });
     }
+    buckets.reverse();
     if h.zero_count != 0.0 {
         let (lower, upper) = (-h.zero_threshold, h.zero_threshold);
         buckets.push(Bucket { lower, upper, count: h.zero_count, kind: BucketKind::Zero });
     }
-    for (i, count) in positive(h) {
-        let (lower, upper) = (exponential(i.saturating_sub(1), h.schema), exponential(i, h.schema));
-        let lower = lower.max(h.zero_threshold.min(upper));
+    for (i, count) in unpack(&h.positive_spans, &h.positive_buckets) {
+        let (lower, upper) = ends(i);
         buckets.push(Bucket { lower, upper, count, kind: BucketKind::Positive });
     }
     buckets
@@ -95,8 +142,18 @@ mod tests {
         assert_eq!(exponential(2, 1), 2.0);
         assert_eq!(exponential(-1, -1), 0.25);
         assert!((exponential(1, 2) - 2f64.powf(0.25)).abs() < 1e-15);
-        assert_eq!(exponential(i32::MAX, -4), f64::MAX);
+        assert_eq!(exponential(i32::MAX, -4), f64::INFINITY);
+        assert_eq!(exponential(i32::MIN, -4), 0.0);
         assert_eq!(custom(2, &[1.0, 2.0]), f64::INFINITY);
         assert_eq!(custom(-1, &[1.0]), f64::NEG_INFINITY);
+    }
+    #[test]
+    fn the_last_bucket_of_finite_values_ends_at_the_largest_float() {
+        for schema in -4..=8 {
+            let last = if schema < 0 { 1024 >> -schema } else { 1024 << schema };
+            assert!(exponential(last - 1, schema) < f64::MAX, "{schema}");
+            assert_eq!(exponential(last, schema), f64::MAX, "{schema}");
+            assert_eq!(exponential(last + 1, schema), f64::INFINITY, "{schema}");
+        }
     }
 }

@@ -2,30 +2,31 @@
 
 use barograph_engine::model::Histogram;
 
-use super::bounds::{Bucket, BucketKind, ascending};
-use super::quantile::narrowed;
-use super::trim::share;
+use super::bounds::{Bucket, BucketKind, all_ascending};
+use super::quantile::{narrowed, touches_zero};
+use super::trim::{linear_share, share};
 
-/// The share of observations in `(lower, upper]`. NaN for an empty histogram or a NaN
-/// bound, 0 if the bounds are in the wrong order. Observations of NaN are in no share.
-pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram) -> f64 {
+/// The share of observations in `(lower, upper]`, and whether observations of NaN, which are in
+/// no share, are among all. NaN for an empty histogram or a NaN bound, 0 if the bounds are in
+/// the wrong order.
+pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram) -> (f64, bool) {
     if h.count == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
+        return (f64::NAN, false);
     }
-    let buckets: Vec<Bucket> = ascending(h).into_iter().map(|b| narrowed(h, b)).collect();
-    let total: f64 = buckets.iter().map(|b| b.count).sum();
-    let all = if h.sum.is_nan() { total } else { h.count };
-    between(lower, upper, &buckets, all) / h.count
-}
-
-/// How many of `all` observations lie in `(lower, upper]`; 0 if the bounds are in the
-/// wrong order.
-pub(crate) fn between(lower: f64, upper: f64, buckets: &[Bucket], all: f64) -> f64 {
     if lower >= upper {
-        return 0.0;
+        return (0.0, false);
     }
-    let below = |v: f64| rank(buckets, v).unwrap_or(all).min(all);
-    below(upper) - below(lower)
+    let buckets: Vec<Bucket> = all_ascending(h).into_iter().map(|b| narrowed(h, b)).collect();
+    let mut all = h.count;
+    if h.sum.is_nan() {
+        all = buckets.iter().map(|b| b.count).sum();
+    }
+    let below = |v: f64| match rank(&buckets, v) {
+        Some(rank) if rank > all => all,
+        Some(rank) => rank,
+        None => all,
+    };
+    ((below(upper) - below(lower)) / h.count, h.sum.is_nan() && all < h.count)
 }
 
 /// How many observations lie at or below `v`; `None` if all do.
@@ -43,15 +44,16 @@ fn rank(buckets: &[Bucket], v: f64) -> Option<f64> {
     None
 }
 
-/// The first bucket begins at zero unless it lies below. Nothing is known of where observations lie in an infinite bucket: those of the first
-/// one count as below, those of the last one as above.
+/// The share of a bucket's observations below `v`, which lies in it. The first bucket with an
+/// explicit bound begins at zero unless it lies below. Nothing is known of where observations
+/// lie in one that is infinite: those of the first count as below, those of the last as above.
 fn part(b: &Bucket, v: f64) -> f64 {
-    match b.kind {
-        BucketKind::Custom if b.lower == f64::NEG_INFINITY && b.upper > 0.0 => {
-            share(&Bucket { lower: 0.0, ..*b }, v)
-        }
-        BucketKind::Custom if b.lower == f64::NEG_INFINITY => 1.0,
-        BucketKind::Custom if b.upper == f64::INFINITY => 0.0,
-        _ => share(b, v),
+    if b.kind == BucketKind::Custom && b.lower == f64::NEG_INFINITY {
+        return match b.upper > 0.0 {
+            true if v <= 0.0 => 0.0,
+            true => linear_share(&Bucket { lower: 0.0, ..*b }, v),
+            false => 1.0,
+        };
     }
+    if touches_zero(b) { linear_share(b, v) } else { share(b, v) }
 }

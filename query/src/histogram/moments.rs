@@ -2,8 +2,8 @@
 
 use barograph_engine::model::Histogram;
 
-use super::bounds::{BucketKind, ascending};
-use super::trim::middle;
+use super::bounds::{Bucket, BucketKind, ascending};
+use super::quantile::touches_zero;
 use crate::functions::compensated::Sum;
 
 /// The population variance, each bucket standing for its middle: the geometric one where
@@ -12,9 +12,17 @@ pub(crate) fn variance(h: &Histogram) -> f64 {
     let mean = h.sum / h.count;
     let mut squares = Sum::default();
     for b in ascending(h) {
-        let value = if b.kind == BucketKind::Zero { 0.0 } else { middle(&b, b.lower, b.upper) };
-        let delta = value - mean;
+        let delta = middle(&b) - mean;
         squares = squares.add(b.count * delta * delta);
     }
     (squares.sum + squares.error) / h.count
+}
+
+fn middle(b: &Bucket) -> f64 {
+    match b.kind {
+        BucketKind::Custom => (b.lower + b.upper) / 2.0,
+        _ if touches_zero(b) => 0.0,
+        BucketKind::Negative => -(b.lower * b.upper).sqrt(),
+        _ => (b.lower * b.upper).sqrt(),
+    }
 }

@@ -2,8 +2,7 @@
 
 use barograph_engine::model::Histogram;
 
-use super::bounds::{Bucket, BucketKind, ascending};
-use super::{is_custom, negative, positive};
+use super::bounds::{Bucket, BucketKind, all_ascending};
 
 /// What observations of NaN did to a quantile. They count, but lie in no bucket; the sum
 /// gives them away.
@@ -28,34 +27,50 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     if h.count == 0.0 || phi.is_nan() {
         return (f64::NAN, NanEffect::No);
     }
-    let buckets = ascending(h);
+    let buckets = all_ascending(h);
     let has_nan = h.sum.is_nan();
     // From the nearer end, which is more precise; NaN observations stand at the upper end,
     // so with them only the lower one can be counted from.
     let from_below = has_nan || phi < 0.5;
     let rank = if from_below { phi * h.count } else { (1.0 - phi) * h.count };
-    let (found, mut count) =
-        if from_below { walk(buckets.iter(), rank) } else { walk(buckets.iter().rev(), rank) };
-    let no_result = (f64::NAN, if has_nan { NanEffect::Result } else { NanEffect::No });
-    let Some(&bucket) = found else { return no_result };
-    count = count.min(h.count);
-    let in_buckets: f64 = buckets.iter().map(|b| b.count).sum();
-    if count < rank {
-        return no_result;
+    let mut upward = buckets.iter();
+    let (found, count) =
+        if from_below { walk(&mut upward, rank) } else { walk(&mut buckets.iter().rev(), rank) };
+    let mut bucket = narrowed(h, found);
+    if bucket.kind == BucketKind::Custom {
+        if bucket.lower == f64::NEG_INFINITY {
+            if bucket.upper <= 0.0 {
+                return (bucket.upper, NanEffect::No);
+            }
+            bucket.lower = 0.0;
+        } else if bucket.upper == f64::INFINITY {
+            return (bucket.lower, NanEffect::No);
+        }
     }
-    let effect = if has_nan && in_buckets < h.count { NanEffect::Skewed } else { NanEffect::No };
+    // Rounding may add up to more than there are.
+    let count = if count > h.count { h.count } else { count };
+    if count < rank {
+        // With a sum, count and buckets just do not agree: the last bucket is as far as they tell.
+        return if has_nan { (f64::NAN, NanEffect::Result) } else { (bucket.upper, NanEffect::No) };
+    }
+    // Infinities of both signs make the sum NaN too, but they are in buckets.
+    let is_short = has_nan && upward.fold(count, |sum, b| sum + b.count) < h.count;
+    let effect = if is_short { NanEffect::Skewed } else { NanEffect::No };
     let rank_in_bucket = if from_below { rank - (count - bucket.count) } else { count - rank };
-    (interpolate(h, bucket, rank_in_bucket / bucket.count), effect)
+    (interpolate(bucket, rank_in_bucket / bucket.count), effect)
 }
 
-/// The first bucket at which the running count reaches `rank`, or the last one, and the
-/// count there.
-fn walk<'a>(buckets: impl Iterator<Item = &'a Bucket>, rank: f64) -> (Option<&'a Bucket>, f64) {
+/// The first bucket at which the running count reaches `rank`, or the last one (at zero if
+/// there is none), and the count there.
+fn walk<'a>(buckets: &mut impl Iterator<Item = &'a Bucket>, rank: f64) -> (Bucket, f64) {
     let mut count = 0.0;
-    let mut last = None;
+    let mut last = Bucket { lower: 0.0, upper: 0.0, count: 0.0, kind: BucketKind::Zero };
     for bucket in buckets {
+        last = *bucket;
+        if bucket.count == 0.0 {
+            continue;
+        }
         count += bucket.count;
-        last = Some(bucket);
         if count >= rank {
             break;
         }
@@ -64,36 +79,30 @@ fn walk<'a>(buckets: impl Iterator<Item = &'a Bucket>, rank: f64) -> (Option<&'a
 }
 
 /// The value a `fraction` of the way through a bucket.
-fn interpolate(h: &Histogram, bucket: Bucket, fraction: f64) -> f64 {
-    let mut b = narrowed(h, bucket);
-    if b.kind == BucketKind::Custom {
-        if b.lower == f64::NEG_INFINITY {
-            if b.upper <= 0.0 {
-                return b.upper;
-            }
-            b.lower = 0.0;
-        }
-        if b.upper == f64::INFINITY {
-            return bucket.lower;
-        }
-    }
+fn interpolate(b: Bucket, fraction: f64) -> f64 {
+    let is_linear = b.kind == BucketKind::Custom || touches_zero(&b);
     match b.kind {
-        BucketKind::Zero | BucketKind::Custom => b.lower + (b.upper - b.lower) * fraction,
-        BucketKind::Positive => {
-            let (lower, upper) = (b.lower.log2(), b.upper.log2());
-            (lower + (upper - lower) * fraction).exp2()
-        }
+        _ if is_linear => b.lower + (b.upper - b.lower) * fraction,
         BucketKind::Negative => {
             let (near, far) = ((-b.upper).log2(), (-b.lower).log2());
             -(near + (far - near) * (1.0 - fraction)).exp2()
         }
+        _ => {
+            let (lower, upper) = (b.lower.log2(), b.upper.log2());
+            (lower + (upper - lower) * fraction).exp2()
+        }
     }
+}
+
+/// Whether 0 lies in the bucket or at one of its ends, so that its values have no logarithms.
+pub(super) fn touches_zero(b: &Bucket) -> bool {
+    b.lower <= 0.0 && b.upper >= 0.0
 }
 
 /// A zero bucket beside buckets of one sign only holds values of that sign.
 pub(super) fn narrowed(h: &Histogram, mut bucket: Bucket) -> Bucket {
-    if bucket.kind == BucketKind::Zero && !is_custom(h) {
-        match (negative(h).is_empty(), positive(h).is_empty()) {
+    if bucket.kind == BucketKind::Zero {
+        match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {
             (true, false) => bucket.lower = 0.0,
             (false, true) => bucket.upper = 0.0,
             _ => {}

@@ -1,74 +1,81 @@
-//! `</` and `>/`: the part of a histogram below or above a threshold.
+//! `</` and `>/`: the part of a histogram below or above a cut.
 //!
-//! A bucket that the threshold cuts is interpolated as for quantiles. If anything was cut
-//! off, the sum is estimated anew from what is left: each part counts with the middle of
-//! its bounds (the geometric one where buckets are exponential), a part that reaches to
-//! infinity with its finite end.
+//! A bucket that contains the cut is interpolated as for quantiles. If anything was cut off,
+//! count and sum are estimated from what is left: each bucket, or the part of it that is kept,
+//! counts with the middle of its bounds (the geometric one where buckets are exponential).
+//!
+//! Nothing is known of where observations lie in a bucket that reaches to infinity:
+//!
+//! | bucket | the cut lies in it | `</` keeps | `>/` keeps |
+//! |---|---|---|---|
+//! | `(-Inf, b]`, b > 0 | at 0 or above | the share of `[0, b]` below the cut; nothing at 0 | the share of `[0, b]` above the cut |
+//! | `(-Inf, b]`, b > 0 | below 0 | nothing | nothing |
+//! | `(-Inf, b]`, b <= 0 | anywhere | all, as if it lay at the cut | nothing |
+//! | `(b, +Inf]` | anywhere | nothing | all, as if it lay at the cut |
+//! | `(-Inf, +Inf]` | anywhere | nothing | nothing |
+//!
+//! One that is kept whole because the cut lies elsewhere counts with its finite bound, or with
+//! half of it for the first of the table, which begins at 0.
 
 use barograph_engine::model::Histogram;
 
 use super::bounds::{self, Bucket, BucketKind};
 use super::{Buckets, is_custom, negative, positive, set_buckets};
 
-/// The observations at or below `threshold`.
-pub(crate) fn below(h: &Histogram, threshold: f64) -> Histogram {
-    trimmed(h, f64::NEG_INFINITY, threshold)
+/// Which side of the cut is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Below,
+    Above,
 }
 
-/// The observations above `threshold`.
-pub(crate) fn above(h: &Histogram, threshold: f64) -> Histogram {
-    trimmed(h, threshold, f64::INFINITY)
+/// The observations at or below `cut`.
+pub(crate) fn below(h: &Histogram, cut: f64) -> Histogram {
+    trimmed(h, cut, Keep::Below)
 }
 
-/// What is kept of a bucket, and the value that stands for it.
-struct Part {
-    count: f64,
-    middle: f64,
+/// The observations above `cut`.
+pub(crate) fn above(h: &Histogram, cut: f64) -> Histogram {
+    trimmed(h, cut, Keep::Above)
 }
 
-fn trimmed(h: &Histogram, from: f64, to: f64) -> Histogram {
+fn trimmed(h: &Histogram, cut: f64, keep: Keep) -> Histogram {
     let mut left = Left { count: 0.0, sum: 0.0, cut: false };
-    let (has_positive, has_negative) = (!positive(h).is_empty(), !negative(h).is_empty());
-    let mut zero_count = 0.0;
-    if !is_custom(h) && h.zero_count != 0.0 {
-        // A zero bucket beside buckets of one sign holds values of that sign.
-        let lower = if has_positive && !has_negative { 0.0 } else { -h.zero_threshold };
-        let upper = if has_negative && !has_positive { 0.0 } else { h.zero_threshold };
-        zero_count =
-            left.take(Bucket { lower, upper, count: h.zero_count, kind: BucketKind::Zero }, from, to);
+    let (old_positive, old_negative) = (positive(h), negative(h));
+    let kind = if is_custom(h) { BucketKind::Custom } else { BucketKind::Positive };
+    let (mut new_positive, mut new_negative) = (Buckets::new(), Buckets::new());
+    for &(i, count) in &old_positive {
+        let (lower, upper) = side_bounds(h, i);
+        new_positive.push((i, left.take(Bucket { lower, upper, count, kind }, cut, keep)));
     }
-    let (mut kept_positive, mut kept_negative) = (Buckets::new(), Buckets::new());
-    for (i, count) in negative(h) {
+    for &(i, count) in &old_negative {
         let (near, far) = side_bounds(h, i);
         let bucket = Bucket { lower: -far, upper: -near, count, kind: BucketKind::Negative };
-        kept_negative.push((i, left.take(bucket, from, to)));
+        new_negative.push((i, left.take(bucket, cut, keep)));
     }
-    for (i, count) in positive(h) {
-        let (lower, upper) = side_bounds(h, i);
-        let kind = if is_custom(h) { BucketKind::Custom } else { BucketKind::Positive };
-        kept_positive.push((i, left.take(Bucket { lower, upper, count, kind }, from, to)));
+    let mut zero_count = h.zero_count;
+    if h.zero_count > 0.0 {
+        // A zero bucket beside buckets of one sign holds values of that sign.
+        let (some_positive, some_negative) = (!old_positive.is_empty(), !old_negative.is_empty());
+        let lower = if some_positive && !some_negative { 0.0 } else { -h.zero_threshold };
+        let upper = if some_negative && !some_positive { 0.0 } else { h.zero_threshold };
+        zero_count = left.take_zero(lower, upper, h.zero_count, cut, keep);
     }
     if !left.cut {
         return h.clone();
     }
     let mut part = Histogram { zero_count, count: left.count, sum: left.sum, ..h.clone() };
-    set_buckets(&mut part, &kept_positive, &kept_negative);
+    set_buckets(&mut part, &new_positive, &new_negative);
     part
 }
 
 /// Distance from zero of the near and the far end of a bucket; for explicit bounds simply
 /// the lower and the upper one.
 fn side_bounds(h: &Histogram, index: i32) -> (f64, f64) {
-    if !is_custom(h) {
-        return (
-            bounds::exponential(index.saturating_sub(1), h.schema),
-            bounds::exponential(index, h.schema),
-        );
-    }
-    let (lower, upper) =
-        (bounds::custom(index - 1, &h.custom_values), bounds::custom(index, &h.custom_values));
-    // The first bucket begins at zero unless it lies below.
-    if lower == f64::NEG_INFINITY && upper > 0.0 && upper.is_finite() { (0.0, upper) } else { (lower, upper) }
+    let bound = |i: i32| {
+        if is_custom(h) { bounds::custom(i, &h.custom_values) } else { bounds::exponential(i, h.schema) }
+    };
+    (bound(index.saturating_sub(1)), bound(index))
 }
 
 /// What is left so far.
@@ -79,55 +86,85 @@ struct Left {
 }
 
 impl Left {
-    /// Takes what of the bucket lies in `(from, to]`.
-    fn take(&mut self, bucket: Bucket, from: f64, to: f64) -> f64 {
-        let part = part_of(bucket, from, to);
-        self.cut |= part.count != bucket.count;
-        if part.count != 0.0 {
-            self.count += part.count;
-            self.sum += part.count * part.middle;
-        }
-        part.count
-    }
-}
-
-fn part_of(b: Bucket, from: f64, to: f64) -> Part {
-    let (lower, upper) = (b.lower.max(from), b.upper.min(to));
-    // Also when the threshold is NaN.
-    if lower >= upper || from.is_nan() || to.is_nan() {
-        return Part { count: 0.0, middle: 0.0 };
-    }
-    match (b.lower.is_infinite(), b.upper.is_infinite()) {
-        (false, false) => {
-            let count = if lower == b.lower && upper == b.upper {
-                b.count
+    /// Takes what of the bucket is kept; how much that is.
+    fn take(&mut self, b: Bucket, cut: f64, keep: Keep) -> f64 {
+        // A cut of NaN lies on no side of anything, so that nothing is kept.
+        let (is_whole, is_part) = match keep {
+            Keep::Below => (b.upper <= cut, b.lower < cut),
+            Keep::Above => (b.lower >= cut, b.upper > cut),
+        };
+        let (count, middle) = if is_whole {
+            (b.count, middle(b.kind, b.lower, b.upper))
+        } else if is_part {
+            let part = if b.lower.is_infinite() || b.upper.is_infinite() {
+                part_of_infinite(&b, cut, keep)
             } else {
-                b.count * (share(&b, upper) - share(&b, lower))
+                part_of(&b, cut, keep)
             };
-            Part { count, middle: middle(&b, lower, upper) }
-        }
-        // An infinite bucket is kept whole or not at all.
-        (true, false) if to >= b.upper && from == f64::NEG_INFINITY => {
-            Part { count: b.count, middle: b.upper }
-        }
-        (false, true) if to == f64::INFINITY => Part { count: b.count, middle: lower },
-        (true, true) if from == f64::NEG_INFINITY && to == f64::INFINITY => {
-            Part { count: b.count, middle: 0.0 }
-        }
-        _ => Part { count: 0.0, middle: 0.0 },
+            self.cut |= part.0 != b.count;
+            part
+        } else {
+            self.cut = true;
+            return 0.0;
+        };
+        self.count += count;
+        self.sum += middle * count;
+        count
+    }
+
+    /// The same for the zero bucket.
+    fn take_zero(&mut self, lower: f64, upper: f64, all: f64, cut: f64, keep: Keep) -> f64 {
+        let whole = (all, (lower + upper) / 2.0);
+        let (count, middle) = match keep {
+            Keep::Below if cut <= lower => (0.0, 0.0),
+            Keep::Below if cut >= upper => whole,
+            Keep::Below => (all * ((cut - lower) / (upper - lower)), (lower + cut) / 2.0),
+            Keep::Above if cut <= lower => whole,
+            Keep::Above if cut >= upper => (0.0, 0.0),
+            Keep::Above => (all * ((upper - cut) / (upper - lower)), (cut + upper) / 2.0),
+        };
+        self.cut |= count != all;
+        self.sum += middle * count;
+        self.count += count;
+        count
     }
 }
 
-/// The share of a bucket's observations at or below `v`, which lies within.
+/// Count and middle of the kept part of a finite bucket that contains the cut.
+fn part_of(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
+    let below = if cut <= b.lower {
+        0.0
+    } else if cut >= b.upper {
+        b.count
+    } else {
+        b.count * share(b, cut)
+    };
+    match keep {
+        Keep::Below => (below, middle(b.kind, b.lower, cut)),
+        Keep::Above => (b.count - below, middle(b.kind, cut, b.upper)),
+    }
+}
+
+/// The same for a bucket that reaches to infinity: the table at the head of this file.
+fn part_of_infinite(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
+    const NOTHING: (f64, f64) = (0.0, 0.0);
+    let begins_at_zero = b.upper > 0.0 && b.upper.is_finite();
+    match (b.lower.is_infinite(), keep) {
+        (true, Keep::Below) if cut > 0.0 && begins_at_zero => (b.count * cut / b.upper, cut / 2.0),
+        (true, Keep::Below) if b.upper <= 0.0 => (b.count, cut),
+        (true, Keep::Above) if cut >= 0.0 && begins_at_zero => {
+            (b.count * (1.0 - cut / b.upper), (cut + b.upper) / 2.0)
+        }
+        (true, _) | (false, Keep::Below) => NOTHING,
+        (false, Keep::Above) => (b.count, cut),
+    }
+}
+
+/// The share of a bucket's observations below `v`, which lies strictly within its finite
+/// bounds.
 pub(super) fn share(b: &Bucket, v: f64) -> f64 {
-    if v <= b.lower {
-        return 0.0;
-    }
-    if v >= b.upper {
-        return 1.0;
-    }
     match b.kind {
-        BucketKind::Zero | BucketKind::Custom => (v - b.lower) / (b.upper - b.lower),
+        BucketKind::Zero | BucketKind::Custom => linear_share(b, v),
         BucketKind::Positive => (v.log2() - b.lower.log2()) / (b.upper.log2() - b.lower.log2()),
         BucketKind::Negative => {
             let (near, far) = ((-b.upper).log2(), (-b.lower).log2());
@@ -136,11 +173,25 @@ pub(super) fn share(b: &Bucket, v: f64) -> f64 {
     }
 }
 
+/// The same where observations are spread evenly.
+pub(super) fn linear_share(b: &Bucket, v: f64) -> f64 {
+    (v - b.lower) / (b.upper - b.lower)
+}
+
 /// The value that stands for the observations between two bounds.
-pub(super) fn middle(b: &Bucket, lower: f64, upper: f64) -> f64 {
-    match b.kind {
+fn middle(kind: BucketKind, lower: f64, upper: f64) -> f64 {
+    match (lower.is_infinite(), upper.is_infinite()) {
+        (true, true) => return 0.0,
+        (true, false) => return if upper > 0.0 { upper / 2.0 } else { upper },
+        (false, true) => return lower,
+        (false, false) => {}
+    }
+    match kind {
         BucketKind::Zero | BucketKind::Custom => (lower + upper) / 2.0,
-        BucketKind::Positive => (lower * upper).sqrt(),
-        BucketKind::Negative => -(lower * upper).sqrt(),
+        BucketKind::Positive => (lower * upper).abs().sqrt(),
+        BucketKind::Negative => -(lower * upper).abs().sqrt(),
     }
 }
+
+#[cfg(test)]
+mod tests;
