@@ -11,7 +11,7 @@
 //! | `{{…}}+{{…}}x3` | the first, then three times the second added (`-`: subtracted) |
 //!
 //! A line `metric{labels}@st item …` directly above gives the start timestamps, each
-//! relative to its sample: `-30s`, `0s`, `-1mx2`, `-30s-1mx2`, `_`, `_x3`.
+//! relative to its sample: `-30s`, `0s`, `+1m`, `-1mx2`, `-30s-1mx2`, `-30s+-1mx2`, `_`, `_x3`.
 
 use std::sync::Arc;
 
@@ -188,8 +188,9 @@ fn histogram_item(cursor: &mut Cursor<'_>, out: &mut Vec<Option<Point>>) -> Scan
     Ok(())
 }
 
+/// Reads a duration with or without a sign.
 fn signed_duration(cursor: &mut Cursor<'_>) -> Scanned<i64> {
-    let sign = if cursor.take("-") { -1 } else { 1 };
+    let sign = change_sign(cursor).unwrap_or(1.0) as i64;
     Ok(sign * duration_ns(cursor)?)
 }
 
@@ -199,7 +200,7 @@ fn start_item(cursor: &mut Cursor<'_>, out: &mut Vec<Option<i64>>) -> Scanned<()
     }
     let mut value = signed_duration(cursor)?;
     let change = match change_sign(cursor) {
-        Some(sign) => Some(sign as i64 * duration_ns(cursor)?),
+        Some(sign) => Some(sign as i64 * signed_duration(cursor)?),
         None => None,
     };
     let count = repetition(cursor, out.len())?;
@@ -267,6 +268,8 @@ mod tests {
         assert_eq!(offsets("_ _x2 -30s 0s 0"), [None, None, None, Some(-30 * s), Some(0), Some(0)]);
         assert_eq!(offsets("-1mx2"), [Some(-60 * s); 3]);
         assert_eq!(offsets("-30s-1mx2"), [Some(-30 * s), Some(-90 * s), Some(-150 * s)]);
+        assert_eq!(offsets("_ +1m +30sx1 -30s++1mx1"), [None, Some(60 * s), Some(30 * s), Some(30 * s), Some(-30 * s), Some(30 * s)]);
+        assert_eq!(offsets("+1m--30sx1 -1m+-30sx1"), [Some(60 * s), Some(90 * s), Some(-60 * s), Some(-90 * s)]);
         assert_eq!(offsets("1ms-1mx1"), [Some(s / 1000), Some(s / 1000 - 60 * s)]);
         assert_eq!(offsets("-59999msx1"), [Some(-59_999 * (s / 1000)); 2]);
     }
@@ -278,7 +281,7 @@ mod tests {
         {
             assert!(load_line(text).is_err(), "{text}");
         }
-        for text in ["m@st 1m-1m", "m@st 5", "m@st stale", "m @st 0s"] {
+        for text in ["m@st 1m-1m", "m@st 5", "m@st stale", "m @st 0s", "m@st +", "m@st ++1m", "m@st + 1m"] {
             assert!(load_line(text).is_err(), "{text}");
         }
     }
