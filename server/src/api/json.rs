@@ -7,7 +7,8 @@
 //! # Format
 //! - A sample value is a string: shortest digits that read back the same; plain notation
 //!   for `0` and `1e-6 <= |v| < 1e21`, else an exponent of at least two digits
-//!   (`1e-07`, `1e+21`); `NaN`, `+Inf`, `-Inf`, `-0`.
+//!   (`1e-07`, `1e+21`); `NaN`, `+Inf`, `-Inf`, `-0`. The value of a scalar is in plain
+//!   notation whatever its size.
 //! - A time is a number of seconds: no fraction for whole seconds, else three digits.
 //! - Text escapes `"`, `\`, control characters, and `<`, `>`, `&`, U+2028 and U+2029, so
 //!   that no label value can end a script block it is printed into.
@@ -15,8 +16,8 @@
 //!   `[bounds, "low", "high", "count"]`, bounds 0 (low open), 1 (high open), 2 (both
 //!   open), 3 (both closed).
 
-use barograph_engine::model::{Histogram, Labels, Span};
-use barograph_query::{MatrixSeries, QueryValue, SampleValue, VectorSample};
+use barograph_engine::model::{Histogram, Labels};
+use barograph_query::{MatrixSeries, QueryValue, SampleValue, VectorSample, histogram_buckets};
 
 /// Appends text as a JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
@@ -154,6 +155,16 @@ pub fn point(out: &mut Vec<u8>, ms: i64, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+/// Appends `[time,"value"]` of a scalar, whose value has no exponent, however long it is.
+fn scalar(out: &mut Vec<u8>, ms: i64, value: f64) {
+    if !value.is_finite() {
+        return point(out, ms, value);
+    }
+    out.push(b'[');
+    time(out, ms);
+    out.extend_from_slice(format!(",\"{value}\"]").as_bytes());
+}
+
 /// Appends a label set as an object.
 pub fn labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'{');
@@ -193,7 +204,7 @@ pub fn query_data(out: &mut Vec<u8>, value: &QueryValue) {
     out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(b"\",\"result\":");
     match value {
-        QueryValue::Scalar(ms, value) => point(out, *ms, *value),
+        QueryValue::Scalar(ms, value) => scalar(out, *ms, *value),
         QueryValue::String(ms, text) => {
             out.push(b'[');
             time(out, *ms);
@@ -210,11 +221,12 @@ pub fn query_data(out: &mut Vec<u8>, value: &QueryValue) {
 pub fn length_hint(value: &QueryValue) -> u64 {
     const POINT: usize = 34;
     const BUCKET: usize = 48;
+    const SCALAR: usize = 360;
     let labels = |labels: &Labels| labels.as_bytes().len() + 6 * labels.len() + 32;
     let histogram =
         |h: &Histogram| 2 * POINT + BUCKET * (h.positive_buckets.len() + h.negative_buckets.len() + 1);
     let bytes: usize = match value {
-        QueryValue::Scalar(..) => POINT,
+        QueryValue::Scalar(..) => SCALAR,
         QueryValue::String(_, text) => POINT + text.len(),
         QueryValue::Vector(samples) => samples
             .iter()
@@ -282,13 +294,18 @@ pub fn histogram(out: &mut Vec<u8>, h: &Histogram) {
     out.extend_from_slice(b"\",\"sum\":\"");
     float(out, h.sum);
     out.push(b'"');
-    let buckets = populated_buckets(h);
+    let buckets = histogram_buckets(h);
     if !buckets.is_empty() {
         out.extend_from_slice(b",\"buckets\":");
         list(out, &buckets, |out, bucket| {
             out.push(b'[');
-            out.push(b'0' + bucket.bounds);
-            for number in [bucket.low, bucket.high, bucket.count] {
+            out.push(match bucket.closed() {
+                (false, true) => b'0',
+                (true, false) => b'1',
+                (false, false) => b'2',
+                (true, true) => b'3',
+            });
+            for number in [bucket.lower, bucket.upper, bucket.count] {
                 out.extend_from_slice(b",\"");
                 float(out, number);
                 out.push(b'"');
@@ -299,65 +316,10 @@ pub fn histogram(out: &mut Vec<u8>, h: &Histogram) {
     out.push(b'}');
 }
 
-struct Bucket {
-    bounds: u8,
-    low: f64,
-    high: f64,
-    count: f64,
-}
-
-fn populated_buckets(h: &Histogram) -> Vec<Bucket> {
-    let mut buckets = Vec::new();
-    for (index, count) in indexed(&h.negative_spans, &h.negative_buckets) {
-        let (low, high) = (-bound(h, index), -bound(h, index.saturating_sub(1)));
-        buckets.push(Bucket { bounds: 1, low, high, count });
-    }
-    buckets.reverse();
-    if h.zero_count != 0.0 && h.schema != Histogram::CUSTOM {
-        let (low, high) = (-h.zero_threshold, h.zero_threshold);
-        buckets.push(Bucket { bounds: 3, low, high, count: h.zero_count });
-    }
-    for (index, count) in indexed(&h.positive_spans, &h.positive_buckets) {
-        // The lowest custom bucket is closed on both sides: it begins at -Inf.
-        let bounds = if h.schema == Histogram::CUSTOM && index == 0 { 3 } else { 0 };
-        let (low, high) = (bound(h, index.saturating_sub(1)), bound(h, index));
-        buckets.push(Bucket { bounds, low, high, count });
-    }
-    buckets.retain(|bucket| bucket.count != 0.0);
-    buckets
-}
-
-/// Bucket indexes and counts, as spans lay them out.
-fn indexed(spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
-    let mut indexes = Vec::with_capacity(counts.len());
-    let mut index = 0i32;
-    let mut counts = counts.iter();
-    for span in spans {
-        index = index.saturating_add(span.offset);
-        for _ in 0..span.length {
-            let Some(count) = counts.next() else { return indexes };
-            indexes.push((index, *count));
-            index = index.saturating_add(1);
-        }
-    }
-    indexes
-}
-
-/// Upper bound of the bucket with this index.
-fn bound(h: &Histogram, index: i32) -> f64 {
-    if h.schema == Histogram::CUSTOM {
-        return match usize::try_from(index) {
-            Err(_) => f64::NEG_INFINITY,
-            Ok(i) => h.custom_values.get(i).copied().unwrap_or(f64::INFINITY),
-        };
-    }
-    // base ^ index = 2 ^ (index / 2^schema); the division by a power of two is exact.
-    (f64::from(index) * (-f64::from(h.schema)).exp2()).exp2()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use barograph_engine::model::Span;
     use std::sync::Arc;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -467,6 +429,19 @@ mod tests {
             text(|out| query_data(out, &QueryValue::Scalar(1000, 2.0))),
             r#"{"resultType":"scalar","result":[1,"2"]"#
         );
+        for (value, expected) in [
+            (1e23, "100000000000000000000000"),
+            (-1.5e21, "-1500000000000000000000"),
+            (1e-7, "0.0000001"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            let printed = text(|out| query_data(out, &QueryValue::Scalar(1000, value)));
+            assert_eq!(printed, format!(r#"{{"resultType":"scalar","result":[1,"{expected}"]"#));
+        }
         assert_eq!(
             text(|out| query_data(out, &QueryValue::String(1000, "x".into()))),
             r#"{"resultType":"string","result":[1,"x"]"#
@@ -515,6 +490,27 @@ mod tests {
         assert_eq!(
             text(|out| histogram(out, &custom)),
             r#"{"count":"3","sum":"1","buckets":[[3,"-Inf","5","1"],[0,"5","10","1"],[0,"10","+Inf","1"]]}"#
+        );
+    }
+
+    #[test]
+    fn buckets_begin_where_the_zero_bucket_ends_and_end_at_the_largest_float() {
+        let h = Histogram {
+            zero_threshold: 0.75,
+            zero_count: 1.0,
+            count: 8.0,
+            positive_spans: vec![Span { offset: 0, length: 1 }, Span { offset: 1023, length: 2 }],
+            positive_buckets: vec![2.0, 3.0, 1.0],
+            negative_spans: vec![Span { offset: 0, length: 1 }],
+            negative_buckets: vec![1.0],
+            ..Histogram::default()
+        };
+        assert_eq!(
+            text(|out| histogram(out, &h)),
+            concat!(
+                r#"{"count":"8","sum":"0","buckets":[[1,"-1","-0.75","1"],[3,"-0.75","0.75","1"],[0,"0.75","1","2"],"#,
+                r#"[0,"8.98846567431158e+307","1.7976931348623157e+308","3"],[0,"1.7976931348623157e+308","+Inf","1"]]}"#
+            )
         );
     }
 }

@@ -87,7 +87,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
     if let Some(asked_ms) = call.params.positive_duration("timeout")? {
         timeout = timeout.min(Duration::from_millis(asked_ms as u64));
     }
-    let lookback = call.params.positive_duration("lookback_delta")?;
+    let lookback = call.params.lookback()?;
     Ok(Request {
         query: text(call)?.to_owned(),
         times,

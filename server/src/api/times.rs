@@ -96,6 +96,24 @@ impl Params {
         }
     }
 
+    /// `lookback_delta` in milliseconds; absent, zero or negative, it is the default.
+    ///
+    /// # Errors
+    /// 400 when it is no duration or, above zero, less than a millisecond.
+    pub fn lookback(&self) -> Result<Option<i64>, ApiError> {
+        let name = "lookback_delta";
+        let Some(text) = self.get(name) else { return Ok(None) };
+        if seconds(text).is_some_and(|seconds| seconds <= 0.0) {
+            return Ok(None);
+        }
+        match duration_ms(text) {
+            Ok(0) if seconds(text).is_none() => Ok(None),
+            Ok(0) => Err(ApiError::parameter(name, format!("{text:?} is less than a millisecond"))),
+            Ok(ms) => Ok(Some(ms)),
+            Err(reason) => Err(ApiError::parameter(name, reason)),
+        }
+    }
+
     /// `start` and `end`, both ends included; absent ones are open.
     ///
     /// # Errors
@@ -201,5 +219,22 @@ mod tests {
         let mut step = Params::default();
         step.add(b"step=0&other=-5").unwrap();
         assert!(step.positive_duration("step").is_err() && step.positive_duration("other").is_err());
+    }
+
+    #[test]
+    fn a_lookback_of_zero_or_less_is_the_default() {
+        let lookback = |text: &str| {
+            let mut params = Params::default();
+            params.add(format!("lookback_delta={text}").as_bytes()).unwrap();
+            params.lookback()
+        };
+        for text in ["", "0", "0s", "0ms", "0.0", "-0", "-5", "-0.0001"] {
+            assert_eq!(lookback(text).unwrap(), None, "{text}");
+        }
+        assert_eq!(lookback("30s").unwrap(), Some(30_000));
+        assert_eq!(lookback("1.5").unwrap(), Some(1_500));
+        for text in ["0.0001", "-5s", "nan", "x"] {
+            assert!(lookback(text).is_err(), "{text}");
+        }
     }
 }

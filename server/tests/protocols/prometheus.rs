@@ -71,6 +71,12 @@ fn limits_statistics_and_unknown_parameters() {
     assert_eq!(stats["stats"]["samples"]["totalQueryableSamples"], 2);
     let short = server.get("/api/v1/query?query=cpu_busy&time=600&lookback_delta=30s").data();
     assert_eq!(short["result"], json!([]));
+    for default in ["0", "0s", "-1"] {
+        let target = format!("/api/v1/query?query=cpu_busy&time=600&lookback_delta={default}");
+        assert_eq!(server.get(&target).data()["result"].as_array().unwrap().len(), 2, "{default}");
+    }
+    let scalar = server.get("/api/v1/query?query=1e23&time=0").data();
+    assert_eq!(scalar["result"], json!([0, "100000000000000000000000"]));
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn bad_parameters_are_400() {
         "/api/v1/query?query=up&limit=1.5".to_owned(),
         "/api/v1/query_exemplars?query=up&start=2&end=1".to_owned(),
         "/api/v1/query?query=up&timeout=-1s".to_owned(),
-        "/api/v1/query?query=up&lookback_delta=0".to_owned(),
+        "/api/v1/query?query=up&lookback_delta=soon".to_owned(),
         "/api/v1/query?query=%ff".to_owned(),
         "/api/v1/query?query=%zz".to_owned(),
         format!("{range}&start=0&end=1"),
