@@ -246,9 +246,13 @@ mod tests {
         let only = [(INF, 4.0)];
         assert!(quantile_of(0.5, &only).is_nan());
         let b = buckets(&only);
-        for (lower, upper, expected) in
-            [(0.0, 5.0, 0.0), (-3.0, 5.0, 0.0), (0.0, INF, 1.0), (1.0, INF, 1.0), (f64::NEG_INFINITY, INF, 1.0)]
-        {
+        for (lower, upper, expected) in [
+            (0.0, 5.0, 0.0),
+            (-3.0, 5.0, 0.0),
+            (0.0, INF, 1.0),
+            (1.0, INF, 1.0),
+            (f64::NEG_INFINITY, INF, 1.0),
+        ] {
             assert_eq!(fraction(lower, upper, &b), expected, "{lower} to {upper}");
         }
         assert!(fraction(NAN, 1.0, &b).is_nan() && fraction(0.0, 1.0, &buckets(&[(INF, 0.0)])).is_nan());

@@ -268,8 +268,14 @@ mod tests {
         assert_eq!(offsets("_ _x2 -30s 0s 0"), [None, None, None, Some(-30 * s), Some(0), Some(0)]);
         assert_eq!(offsets("-1mx2"), [Some(-60 * s); 3]);
         assert_eq!(offsets("-30s-1mx2"), [Some(-30 * s), Some(-90 * s), Some(-150 * s)]);
-        assert_eq!(offsets("_ +1m +30sx1 -30s++1mx1"), [None, Some(60 * s), Some(30 * s), Some(30 * s), Some(-30 * s), Some(30 * s)]);
-        assert_eq!(offsets("+1m--30sx1 -1m+-30sx1"), [Some(60 * s), Some(90 * s), Some(-60 * s), Some(-90 * s)]);
+        assert_eq!(
+            offsets("_ +1m +30sx1 -30s++1mx1"),
+            [None, Some(60 * s), Some(30 * s), Some(30 * s), Some(-30 * s), Some(30 * s)]
+        );
+        assert_eq!(
+            offsets("+1m--30sx1 -1m+-30sx1"),
+            [Some(60 * s), Some(90 * s), Some(-60 * s), Some(-90 * s)]
+        );
         assert_eq!(offsets("1ms-1mx1"), [Some(s / 1000), Some(s / 1000 - 60 * s)]);
         assert_eq!(offsets("-59999msx1"), [Some(-59_999 * (s / 1000)); 2]);
     }
