@@ -64,6 +64,9 @@ pub enum LineErrorKind {
         /// The first byte that does not fit.
         byte: u8,
     },
+    /// The line begins with the byte order mark of UTF-16.
+    #[error("UTF-16: line protocol is UTF-8; convert it, for example with iconv -f UTF-16 -t UTF-8")]
+    Utf16,
     /// A NUL byte.
     #[error("a NUL byte is not allowed")]
     NulByte,

@@ -3,7 +3,7 @@
 use crate::line::error::{Fault, LineError, LineErrorKind, NamePart, fault, quote};
 use crate::line::key::{check, check_name, stopped, stopped_behind};
 use crate::line::number::{self, Number};
-use crate::line::scan::{name_end, skip_blanks, token};
+use crate::line::scan::{name_end, row_start, skip_blanks, token};
 use crate::line::values::{Fields, RawValue, Slot, Slots};
 use crate::line::{LineLimits, Precision, timestamp};
 
@@ -37,7 +37,7 @@ impl<'a> Line<'a> {
     /// reserved tag is pointed at, anything else is placed at the start of the series.
     #[cold]
     pub fn reject(&self, reason: LineErrorKind) -> LineError {
-        let key_start = skip_blanks(self.bytes, 0);
+        let key_start = row_start(self.bytes);
         let at = match &reason {
             LineErrorKind::DuplicateTag { key } | LineErrorKind::ReservedTag { key } => {
                 key_start + crate::line::naming::last_tag(self.series_key, key).unwrap_or(0)
@@ -89,7 +89,7 @@ impl<'a> Iterator for Lines<'a> {
             let rest = self.body.get(self.offset..).filter(|rest| !rest.is_empty())?;
             let break_at = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let row = without_return(&rest[..break_at]);
-            let first = skip_blanks(row, 0);
+            let first = row_start(row);
             let number = self.number;
             if matches!(row.get(first), None | Some(b'#')) {
                 self.offset += break_at + 1;
@@ -344,6 +344,9 @@ fn closing_quote(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
 fn check_utf8(bytes: &[u8], offset: usize) -> Result<(), Box<Fault>> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(()),
+        Err(_) if offset == 0 && (bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")) => {
+            Err(fault(0, LineErrorKind::Utf16))
+        }
         Err(error) => {
             let at = error.valid_up_to();
             Err(fault(offset + at, LineErrorKind::InvalidUtf8 { byte: bytes[at] }))

@@ -22,7 +22,8 @@
 //! string. Names and values are any UTF-8 without NUL. Sections are parted by spaces (tabs
 //! may follow the first one), spaces before the line and behind it mean nothing. A line
 //! ends at `\n` or `\r\n`; inside a string both are text. Lines that are blank or begin with
-//! `#` are skipped and counted.
+//! `#` are skipped and counted. A byte order mark in front of a line is skipped too; text in UTF-16
+//! is refused.
 //!
 //! | value | written as |
 //! | --- | --- |

@@ -82,6 +82,20 @@ pub(super) fn skip_blanks(line: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The byte order mark of UTF-8. Editors put it in front of a file; files written one after the other have it in
+/// the middle. It is no part of a name.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Offset of the first byte of a row that is no blank and no byte order mark.
+#[inline]
+pub(super) fn row_start(row: &[u8]) -> usize {
+    let at = skip_blanks(row, 0);
+    if row.get(at) == Some(&BYTE_ORDER_MARK[0]) && row[at..].starts_with(BYTE_ORDER_MARK) {
+        return skip_blanks(row, at + BYTE_ORDER_MARK.len());
+    }
+    at
+}
+
 /// The bytes from `at` to the next comma or space: what an error quotes.
 #[cold]
 pub(super) fn token(line: &[u8], at: usize) -> &[u8] {

@@ -115,6 +115,43 @@ fn blanks_comments_and_line_ends() {
 }
 
 #[test]
+fn byte_order_marks_are_no_part_of_a_name() {
+    let mark = "\u{feff}";
+    let body = format!(
+        "{mark}a v=1 1\n{mark}# comment\n{mark}\n {mark} b v=2 2\r\n{mark}a v=3 3\nc{mark} v=4 4\n{mark}bad"
+    );
+    let found: Vec<_> = lines(body.as_bytes())
+        .into_iter()
+        .map(|line| match line {
+            Ok(line) => (line.number, String::from_utf8(line.series_key.to_vec()).unwrap()),
+            Err(error) => (error.line, error.reason.to_string()),
+        })
+        .collect();
+    let expected =
+        [(1, "a"), (4, "b"), (5, "a"), (6, "c\u{feff}"), (7, "no fields: expected a space and field=value")];
+    assert_eq!(found, expected.map(|(number, text)| (number, text.to_owned())));
+    let line = only(b"\xef\xbb\xbfm,a=1,a=2 v=1 1");
+    let error = line.reject(LineErrorKind::DuplicateTag { key: "a".to_owned() });
+    assert_eq!(error.column, 10, "{error}");
+}
+
+#[test]
+fn utf_16_is_refused_by_name() {
+    for little in [true, false] {
+        let units = "\u{feff}m v=1 1\nn v=2 2\n".encode_utf16();
+        let body: Vec<u8> =
+            units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect();
+        let all = lines(&body);
+        assert!(all.iter().all(Result::is_err), "{all:?}");
+        assert_eq!(all[0].as_ref().unwrap_err().reason, LineErrorKind::Utf16);
+    }
+    assert_eq!(
+        lines(b"a v=1\n\xff v=1")[1].as_ref().unwrap_err().reason,
+        LineErrorKind::InvalidUtf8 { byte: 0xff }
+    );
+}
+
+#[test]
 fn a_string_may_span_lines() {
     let body = b"a t=\"one\r\ntwo\nthree\",u=\"\n\" 7\r\nb v=1 8\n\nc v=x\n";
     let all = lines(body);
@@ -313,6 +350,22 @@ fn timestamps_scale_to_nanoseconds_or_say_why_not() {
     assert_eq!(read("1700000000", Second), Ok(1_700_000_000_000_000_000));
     assert_eq!(read("-1", Hour), Ok(-3_600_000_000_000));
     assert_eq!(read("2562047", Hour), Ok(2_562_047 * 3_600_000_000_000));
+    for (text, nanoseconds) in [
+        ("1700000000", 1_700_000_000_000_000_000),
+        ("1700000000000", 1_700_000_000_000_000_000),
+        ("1700000000000000", 1_700_000_000_000_000_000),
+        ("1700000000000000000", 1_700_000_000_000_000_000),
+        ("4999999999", 4_999_999_999_000_000_000),
+        ("5000000000", 5_000_000_000_000_000),
+        ("4999999999999", 4_999_999_999_999_000_000),
+        ("5000000000000", 5_000_000_000_000_000),
+        ("4999999999999999", 4_999_999_999_999_999_000),
+        ("5000000000000000", 5_000_000_000_000_000),
+        ("-7", -7_000_000_000),
+        ("0", 0),
+    ] {
+        assert_eq!(read(text, Auto), Ok(nanoseconds), "{text}");
+    }
     for (text, precision) in [
         ("9223372036854775807", Nanosecond),
         ("-9223372036854775807", Nanosecond),
@@ -346,12 +399,17 @@ fn precisions_by_name() {
         ("s", Precision::Second),
         ("m", Precision::Minute),
         ("h", Precision::Hour),
+        ("auto", Precision::Auto),
+        ("nanosecond", Precision::Nanosecond),
+        ("microsecond", Precision::Microsecond),
+        ("millisecond", Precision::Millisecond),
+        ("second", Precision::Second),
     ] {
         assert_eq!(read(text), Ok(precision));
     }
     assert_eq!(
         read("d").unwrap_err().to_string(),
-        r#"unknown precision "d": expected ns, us, ms, s, m or h"#
+        r#"unknown precision "d": expected ns, us, ms, s, m, h or auto"#
     );
 }
 
@@ -547,7 +605,7 @@ fn same(value: &Written, read: &FieldValue<'_>) -> bool {
 proptest! {
     #[test]
     fn what_is_printed_is_read(
-        measurement in name().prop_filter("not blank in front", |n| !n.starts_with(['\t', ' ', ','])),
+        measurement in name().prop_filter("not blank in front", |n| !n.starts_with(['\t', ' ', ',', '\u{feff}'])),
         tags in proptest::collection::btree_map(name(), name(), 0..4),
         values in proptest::collection::vec((name().prop_filter("no tab in front", |n| !n.starts_with('\t')), written()), 1..20),
         time in proptest::option::of(i64::MIN + 2..i64::MAX),

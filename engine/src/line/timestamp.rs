@@ -22,20 +22,30 @@ pub enum Precision {
     Minute,
     /// `h`
     Hour,
+    /// `auto`: seconds, milliseconds, microseconds or nanoseconds, by the size of each timestamp, as in InfluxDB 3. One
+    /// below 5·10⁹ counts seconds, below 5·10¹² milliseconds, below 5·10¹⁵ microseconds: right from 1970 to 2128, except
+    /// for the first weeks of 1970.
+    Auto,
 }
 
 /// A precision that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown precision {found:?}: expected ns, us, ms, s, m or h")]
+#[error("unknown precision {found:?}: expected ns, us, ms, s, m, h or auto")]
 pub struct UnknownPrecision {
     /// What was found.
     pub found: String,
 }
 
 impl Precision {
-    /// Nanoseconds of one unit.
-    pub fn nanoseconds(self) -> i64 {
+    /// Nanoseconds of one unit of a timestamp that is `magnitude` from zero.
+    pub fn nanoseconds(self, magnitude: u64) -> i64 {
         match self {
+            Precision::Auto => match magnitude / 1_000_000_000 {
+                0..5 => 1_000_000_000,
+                5..5_000 => 1_000_000,
+                5_000..5_000_000 => 1_000,
+                _ => 1,
+            },
             Precision::Nanosecond => 1,
             Precision::Microsecond => 1_000,
             Precision::Millisecond => 1_000_000,
@@ -55,6 +65,7 @@ impl fmt::Display for Precision {
             Precision::Second => "s",
             Precision::Minute => "m",
             Precision::Hour => "h",
+            Precision::Auto => "auto",
         })
     }
 }
@@ -62,16 +73,19 @@ impl fmt::Display for Precision {
 impl FromStr for Precision {
     type Err = UnknownPrecision;
 
-    /// Reads the names of the write API of InfluxDB 2 and the letters of version 1. The
+    /// Reads the names of the write APIs of InfluxDB 2 and 3 and the letters of version 1. The
     /// micro sign (U+00B5) and the Greek mu (U+03BC) are both in use.
     fn from_str(text: &str) -> Result<Self, UnknownPrecision> {
         Ok(match text {
-            "ns" | "n" => Precision::Nanosecond,
-            "us" | "u" | "\u{b5}" | "\u{b5}s" | "\u{3bc}" | "\u{3bc}s" => Precision::Microsecond,
-            "ms" => Precision::Millisecond,
-            "s" => Precision::Second,
+            "ns" | "n" | "nanosecond" => Precision::Nanosecond,
+            "us" | "u" | "\u{b5}" | "\u{b5}s" | "\u{3bc}" | "\u{3bc}s" | "microsecond" => {
+                Precision::Microsecond
+            }
+            "ms" | "millisecond" => Precision::Millisecond,
+            "s" | "second" => Precision::Second,
             "m" => Precision::Minute,
             "h" => Precision::Hour,
+            "auto" => Precision::Auto,
             other => return Err(UnknownPrecision { found: quote(other.as_bytes()) }),
         })
     }
@@ -110,7 +124,7 @@ pub(super) fn parse(line: &[u8], at: usize, precision: Precision) -> Result<Opti
     }
     let value = magnitude
         .and_then(|m| if negative { 0i64.checked_sub_unsigned(m) } else { i64::try_from(m).ok() })
-        .and_then(|v| v.checked_mul(precision.nanoseconds()))
+        .and_then(|v| v.checked_mul(precision.nanoseconds(v.unsigned_abs())))
         .filter(|v| (LEAST..=MOST).contains(v));
     match value {
         Some(value) => Ok(Some(value)),

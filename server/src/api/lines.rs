@@ -3,7 +3,8 @@
 //! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing
 //! to the measurement's name, so importing the line gives the same series. What line
 //! protocol cannot say is left out and counted: NaN and infinities, histograms, start
-//! timestamps, and names or values with a line break or a backslash at the end.
+//! timestamps, names or values with a line break or a backslash at the end, and names that
+//! begin with `#` or a byte order mark.
 
 use barograph_engine::model::{Labels, METRIC_NAME};
 
@@ -95,7 +96,7 @@ pub fn write_event(out: &mut Vec<u8>, labels: &Labels, timestamp: i64, text: &st
 /// Writes measurement and tags; false when they cannot be said.
 fn write_key(out: &mut Vec<u8>, labels: &Labels) -> bool {
     let Some(name) = labels.metric_name() else { return false };
-    if name.starts_with('#') || !write_text(out, name, b", ") {
+    if name.starts_with(['#', '\u{feff}']) || !write_text(out, name, b", ") {
         return false;
     }
     for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
