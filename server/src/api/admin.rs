@@ -16,7 +16,7 @@ use crate::storage;
 /// # Errors
 /// 400 for bad or too wide selectors, and what storage gives.
 pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
-    let wanted = selectors::read_required(&call.params)?;
+    let wanted = selectors::read_required(&call)?;
     let range = call.params.range()?;
     let everything = call.params.get("all") == Some("true");
     if !everything && !wanted.iter().all(|matchers| selectors::is_selective(matchers)) {

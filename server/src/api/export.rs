@@ -29,7 +29,7 @@ const EVENTS_MAX: usize = 100_000;
 /// # Errors
 /// 400 for bad parameters.
 pub async fn export(call: Call) -> Result<Reply, ApiError> {
-    let wanted = selectors::read_required(&call.params)?;
+    let wanted = selectors::read_required(&call)?;
     let range = call.params.range()?;
     let database = call.database()?;
     let turn = call.turn().await?;
@@ -94,7 +94,7 @@ pub fn write_all(
 /// # Errors
 /// 400 for bad parameters.
 pub async fn events(call: Call) -> Result<Reply, ApiError> {
-    let wanted = selectors::read(&call.params)?;
+    let wanted = selectors::read(&call)?;
     let range = call.params.range()?;
     let limit = match call.params.limit("limit")? {
         0 => EVENTS_DEFAULT,

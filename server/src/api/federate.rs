@@ -25,7 +25,7 @@ const INSTANCE: &str = "instance";
 /// # Errors
 /// 400 for bad selectors or none, 422 when too many series match.
 pub async fn federate(call: Call) -> Result<Reply, ApiError> {
-    let wanted = selectors::read_any(&call.params)?;
+    let wanted = selectors::read_any(&call)?;
     let database = call.database()?;
     let turn = call.turn().await?;
     let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);

@@ -27,8 +27,8 @@ struct Question {
 impl Question {
     fn read(call: &Call, selector_required: bool) -> Result<Self, ApiError> {
         let selectors = match selector_required {
-            true => selectors::read_required(&call.params)?,
-            false => selectors::read(&call.params)?,
+            true => selectors::read_required(call)?,
+            false => selectors::read(call)?,
         };
         Ok(Question { selectors, range: call.params.any_range()?, limit: call.params.limit("limit")? })
     }

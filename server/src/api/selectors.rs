@@ -2,7 +2,8 @@
 
 use barograph_engine::model::Matcher;
 
-use crate::api::params::Params;
+use crate::api::call::Call;
+use crate::config::values::show_size;
 use crate::error::ApiError;
 
 /// Most selectors of one request.
@@ -11,29 +12,38 @@ pub const SELECTORS_MAX: usize = 100;
 /// Reads every `match[]`.
 ///
 /// # Errors
-/// 400 when there are too many, or one is no selector or matches every series.
-pub fn read(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    read_with(params, parse)
+/// 400 when there are too many, or one is too long, is no selector or matches every series.
+pub fn read(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    read_with(call, parse)
 }
 
 /// Reads every `match[]`, of which there must be one; each may match every series.
 ///
 /// # Errors
-/// 400 when there are too many or none, or one is no selector.
-pub fn read_any(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    required(read_with(params, parse_any)?)
+/// 400 when there are too many or none, or one is too long or no selector.
+pub fn read_any(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    required(read_with(call, parse_any)?)
 }
 
 fn read_with(
-    params: &Params,
+    call: &Call,
     parse: fn(&str) -> Result<Vec<Matcher>, String>,
 ) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut selectors = Vec::new();
-    for text in params.all("match[]") {
+    let bytes_max = call.config.query_max_bytes;
+    for text in call.params.all("match[]") {
         if selectors.len() == SELECTORS_MAX {
             let message = format!(
                 "there are more than {SELECTORS_MAX} selectors, which is a fixed limit; combine some with a \
                  regular expression, or ask in parts"
+            );
+            return Err(ApiError::parameter("match[]", message));
+        }
+        if text.len() > bytes_max {
+            let message = format!(
+                "it has {} bytes, the limit is {} (query_max_bytes); ask in parts, or raise it",
+                text.len(),
+                show_size(bytes_max as u64)
             );
             return Err(ApiError::parameter("match[]", message));
         }
@@ -46,8 +56,8 @@ fn read_with(
 ///
 /// # Errors
 /// As [`read`], and 400 when there is none.
-pub fn read_required(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    required(read(params)?)
+pub fn read_required(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    required(read(call)?)
 }
 
 fn required(selectors: Vec<Vec<Matcher>>) -> Result<Vec<Vec<Matcher>>, ApiError> {

@@ -249,6 +249,14 @@ fn limits_name_their_settings() {
     stream.write_all(format!("{head}content-length: 9999999\r\n\r\n").as_bytes()).unwrap();
     let message = read_reply(&mut stream, false).error(413, "bad_data");
     assert!(message.contains("query_max_bytes"), "{message}");
+    let long = format!("match[]={{a=\"{}\"}}", "x".repeat(1 << 20));
+    for path in ["series", "labels", "label/a/values", "export"] {
+        let message = all.form(&format!("/api/v1/{path}"), &long).error(400, "bad_data");
+        assert!(message.contains("the limit is 1MiB (query_max_bytes)"), "{path}: {message}");
+    }
+    let names: Vec<String> = (0..2_000).map(|i| format!("name-of-20-bytes-{i:04}")).collect();
+    let fits = format!("match[]={{i=~\"i1|{}\"}}", names.join("|"));
+    assert_eq!(all.form("/api/v1/label/i/values", &fits).data(), json!(["i1"]));
     let many = "match[]=m&".repeat(101);
     let message = all.form("/api/v1/series", &many).error(400, "bad_data");
     assert!(message.contains("fixed limit"), "{message}");
