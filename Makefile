@@ -22,13 +22,14 @@ ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
 .PHONY: help serve test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
-        checks
+        checks test-slow
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make serve        build and serve on http://$(LISTEN), data in $(DATA_DIR)'
 	@echo '                  (others: make serve LISTEN=127.0.0.1:8080 DATA_DIR=/var/lib/barograph)'
 	@echo 'make test         the whole test suite'
+	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
@@ -57,6 +58,12 @@ test: build
 # What needs a real server, a real client or a real file system: scripts that end with `N passed, N failed`.
 checks: build
 	@BAROGRAPH=$(BAROGRAPH) scripts/run_checks.sh
+
+# What compiles is not slowed down, but for the examples in the documentation.
+test-slow: build
+	@cargo test $(ALL) --no-run
+	@scripts/slow.sh cargo test $(ALL)
+	@BAROGRAPH=$(BAROGRAPH) scripts/slow.sh scripts/run_checks.sh
 
 lint: prepare
 	@cargo fmt --all --check

@@ -1,5 +1,5 @@
-//! What the README shows is what the repository holds: its Rust is `examples/embed.rs`, which cargo compiles, and each
-//! path and make target it names is there.
+//! What README and docs show is what the repository holds: its Rust is `examples/embed.rs`, which cargo compiles, each
+//! path and make target it names is there, and what an embedder is to copy is what we build with.
 
 use std::fs;
 use std::path::Path;
@@ -51,4 +51,27 @@ fn the_tree_is_there() {
         }
     }
     assert!(folders >= 12, "only {folders} folders found in the README's tree");
+}
+
+/// What an embedder copies is what we build with: otherwise RocksDB is compiled again.
+#[test]
+fn what_an_embedder_copies_is_ours() {
+    let guide = read("docs/embedding.md");
+    let lines: Vec<&str> = guide.lines().map(str::trim).collect();
+    let sections = |path: &str, prefix: &str| {
+        let text = read(path);
+        let parts = text
+            .split("\n\n")
+            .flat_map(|part| part.split_once(prefix).map(|(_, rest)| format!("{prefix}{rest}")));
+        parts.collect::<Vec<String>>()
+    };
+    let ours = [sections("Cargo.toml", "[profile."), sections(".cargo/config.toml", "[target.")].concat();
+    assert_eq!(ours.len(), 3, "{ours:?}");
+    for section in ours {
+        let wanted: Vec<&str> = section.trim_end().lines().map(str::trim).collect();
+        assert!(
+            lines.windows(wanted.len()).any(|found| found == wanted),
+            "docs/embedding.md lacks {section}"
+        );
+    }
 }
