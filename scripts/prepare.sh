@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a Debian or Ubuntu machine able to build Barograph: finds what is missing, installs it by apt where it may,
-# otherwise says the one line that installs it and stops. Run by the Makefile before each build; does nothing and
+# Makes a machine able to build Barograph: finds what is missing, installs it by apt where it may, otherwise says the one
+# line that installs it and stops. Run by the Makefile before each build; does nothing and
 # prints nothing when all is there and RocksDB is already compiled.
 #
 # COMPILERS         a folder, first in PATH, where links to ccache stand in for the compilers
@@ -12,10 +12,11 @@ missing=()
 # bindgen loads libclang at run time and needs clang's own headers (stdbool.h, stddef.h) beside it.
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
-    local library header
-    library=$(compgen -G '/usr/lib/llvm-*/lib/libclang[-.]*so*' || compgen -G '/usr/lib/*-linux-gnu/libclang[-.]*so*' ||
-        compgen -G '/usr/lib*/libclang.so*' || true)
-    header=$(compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stdbool.h' || compgen -G '/usr/lib*/clang/*/include/stdbool.h' || true)
+    local library header apple=/Library/Developer/CommandLineTools/usr/lib
+    library=$(compgen -G '/usr/lib/llvm*/lib/libclang[-.]*so*' || compgen -G '/usr/lib/*-linux-gnu/libclang[-.]*so*' ||
+        compgen -G '/usr/lib*/libclang.so*' || compgen -G "$apple/libclang.dylib" || true)
+    header=$(compgen -G '/usr/lib/llvm*/lib/clang/*/include/stdbool.h' || compgen -G '/usr/lib*/clang/*/include/stdbool.h' ||
+        compgen -G "$apple/clang/*/include/stdbool.h" || true)
     [ -n "$library" ] && [ -n "$header" ]
 }
 
@@ -34,6 +35,23 @@ may_install() {
 
 quiet_apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >/dev/null
+}
+
+# The line that installs everything; docs/embedding.md has the same.
+install_line() {
+    local llvm
+    if command -v apt-get >/dev/null; then
+        llvm=$(default_llvm)
+        echo "sudo apt-get update && sudo apt-get install g++ ccache libclang1-${llvm:-14} libclang-common-${llvm:-14}-dev"
+    elif command -v dnf >/dev/null; then
+        echo 'sudo dnf install gcc-c++ clang-devel ccache'
+    elif command -v apk >/dev/null; then
+        echo 'apk add build-base clang-dev linux-headers ccache'
+    elif [ "$(uname)" = Darwin ]; then
+        echo 'xcode-select --install'
+    else
+        echo 'the package manager of this system: a C++ compiler, libclang with the headers of clang, ccache'
+    fi
 }
 
 say_and_stop() {
@@ -67,10 +85,9 @@ if [ ${#missing[@]} -gt 0 ] && may_install; then
     quiet_apt install -y --no-install-recommends "${packages[@]}" ||
         say_and_stop "sudo apt-get install ${packages[*]}"
 elif [ ${#missing[@]} -gt 0 ] && [ "${missing[*]}" != ccache ]; then
-    llvm=$(default_llvm)
-    say_and_stop "sudo apt-get update && sudo apt-get install g++ ccache libclang1-${llvm:-14} libclang-common-${llvm:-14}-dev"
+    say_and_stop "$(install_line)"
 elif [ ${#missing[@]} -gt 0 ]; then
-    echo 'Without ccache each new clone compiles RocksDB anew; sudo apt-get install ccache avoids that.' >&2
+    echo 'Without ccache each new clone compiles RocksDB again: install the package ccache.' >&2
 fi
 
 # Debian's own folder of links may lack c++ when ccache and g++ were installed together.

@@ -8,6 +8,15 @@ cd "$(dirname "$0")/.."
 : "${BAROGRAPH:=${CARGO_TARGET_DIR:-$PWD/target}/release/barograph}"
 export BAROGRAPH
 
+if ! command -v python3 >/dev/null; then
+    CHECK=checks
+    . scripts/tools.bash
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends python3 >/dev/null 2>&1 || {
+        echo 'checks: SKIPPED, all of them (no python3: sudo apt-get update && sudo apt-get install python3)'
+        exit 0
+    }
+fi
+
 passed=0 skipped=() failed=()
 checks=("$@")
 [ ${#checks[@]} -gt 0 ] || checks=(scripts/checks/*.sh)
