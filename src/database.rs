@@ -281,6 +281,37 @@ impl Database {
         self.engine.view().label_values(name, matchers, range)
     }
 
+    /// Makes a name appear in [`Database::databases`] before its first sample; false if it does already. Durable when
+    /// it returns. A database is the label `db`, and writing to one needs no creating.
+    ///
+    /// ```
+    /// use barograph::{Database, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// assert!(db.create_database("telegraf")?);
+    /// assert!(!db.create_database("telegraf")?);
+    /// assert_eq!(db.databases()?, ["telegraf"]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A name that is empty, has a NUL or more than 256 bytes; 10,000 created names; an I/O error.
+    pub fn create_database(&self, name: &str) -> Result<bool> {
+        self.engine.create_database(name)
+    }
+
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn databases(&self) -> Result<Vec<String>> {
+        let mut names = self.engine.databases();
+        names.extend(self.label_values("db", &[], TimeRange::ALL)?.into_iter().map(|(name, _)| name));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
     /// How many series there are, and which names and labels have most: in memory (series with
     /// unflushed or recent samples), with a range also in every partition that it touches.
     /// Lists are at most `top` long; `should_stop` is asked from time to time. Memory does not

@@ -1,10 +1,10 @@
-//! Metadata and exemplars: checked on the way in, kept with each flush, and handed out.
+//! Metadata, exemplars and created databases: checked on the way in, kept with each flush, and handed out.
 //!
-//! Next: `head/metadata.rs` and `head/exemplars.rs` hold them, `store/notes.rs` keeps them.
+//! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` keeps them.
 
 use crate::engine::limits::shown;
 use crate::engine::{CommitState, Engine, Parts};
-use crate::head::record::{self, KIND_EXEMPLARS, KIND_METADATA};
+use crate::head::record::{self, KIND_DATABASES, KIND_EXEMPLARS, KIND_METADATA};
 use crate::head::{Head, Resolved, SeriesExemplars};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
@@ -23,6 +23,33 @@ impl Engine {
     pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
         self.parts.head.exemplars.select(selectors, range)
     }
+
+    /// Adds a name to the databases that [`Engine::databases`] lists; false if it is there. Durable when it returns, as
+    /// the durability option says. Writing to a database needs no creating: it is the label `db`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name that is empty, has a NUL or more than 256 bytes; [`Error::Limit`] where 10,000
+    /// are created; an I/O error.
+    pub fn create_database(&self, name: &str) -> Result<bool> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let is_new = parts.head.databases.is_new(name)?;
+        let seq = if is_new {
+            let mut resolved = Resolved::default();
+            resolved.databases.push(name.to_owned());
+            parts.commit(&mut resolved)?
+        } else {
+            // The record that holds it may be on its way to the disk yet.
+            parts.commit.lock().last_seq
+        };
+        parts.wait_durable(seq)?;
+        Ok(is_new)
+    }
+
+    /// The databases that were created by name, ascending.
+    pub fn databases(&self) -> Vec<String> {
+        self.parts.head.databases.names()
+    }
 }
 
 /// What the store kept goes into the head, before the WAL is replayed over it.
@@ -30,6 +57,7 @@ pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
     notes::load(kv, |note| match note {
         Note::Metadata(family, entries) => head.metadata.adopt(&family, &entries),
         Note::Exemplars(series, exemplars) => head.exemplars.adopt(&series, &exemplars),
+        Note::Database(name) => head.databases.adopt(&name),
     })
 }
 
@@ -57,6 +85,7 @@ impl Drop for NotesTaken<'_> {
             match note {
                 Note::Metadata(family, _) => self.parts.head.metadata.mark_dirty([family]),
                 Note::Exemplars(series, _) => self.parts.head.exemplars.mark_dirty([series]),
+                Note::Database(name) => self.parts.head.databases.mark_dirty([name]),
             }
         }
     }
@@ -111,7 +140,8 @@ impl Parts {
         let size = |(series, exemplar): &(Labels, Exemplar)| {
             series.as_bytes().len() + exemplar.labels.as_bytes().len()
         };
-        self.log_items(commit, KIND_EXEMPLARS, &resolved.exemplars, size, record::encode_exemplars)
+        self.log_items(commit, KIND_EXEMPLARS, &resolved.exemplars, size, record::encode_exemplars)?;
+        self.log_items(commit, KIND_DATABASES, &resolved.databases, String::len, record::encode_databases)
     }
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.
@@ -122,6 +152,7 @@ impl Parts {
         for (series, exemplar) in &resolved.exemplars {
             self.head.exemplars.insert(series, exemplar);
         }
+        resolved.databases.iter().for_each(|name| self.head.databases.insert(name));
     }
 
     /// Takes the notes that changed since the last flush.
@@ -131,6 +162,7 @@ impl Parts {
             self.head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
         let exemplars =
             self.head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
-        NotesTaken { parts: self, taken: metadata.chain(exemplars).collect() }
+        let databases = self.head.databases.take_dirty().into_iter().map(Note::Database);
+        NotesTaken { parts: self, taken: metadata.chain(exemplars).chain(databases).collect() }
     }
 }

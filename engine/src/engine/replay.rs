@@ -19,7 +19,7 @@ use ahash::RandomState;
 
 use crate::head::postings::HeadPostings;
 use crate::head::record::{
-    KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
+    KIND_DATABASES, KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
 };
 use crate::head::{Cutting, Epoch, Head, HeadSeries};
 use crate::model::{SeriesId, Timestamp, Value};
@@ -107,6 +107,9 @@ impl Replay {
                 .metadata(|family, metadata| self.head.metadata.insert(&family, &metadata)),
             KIND_EXEMPLARS => RecordReader::new(record.payload)
                 .exemplars(|series, exemplar| self.head.exemplars.insert(&series, &exemplar)),
+            KIND_DATABASES => {
+                RecordReader::new(record.payload).databases(|name| self.head.databases.insert(&name))
+            }
             KIND_DELETE => {
                 let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;
                 self.apply_delete(tombstone)?;

@@ -155,6 +155,8 @@ pub struct Resolved {
     pub metadata: Vec<(String, Metadata)>,
     /// Exemplars, each with its series.
     pub exemplars: Vec<(Labels, Exemplar)>,
+    /// Names of databases that are new.
+    pub databases: Vec<String>,
 }
 
 impl Resolved {
@@ -208,6 +210,7 @@ impl Resolved {
             && self.events.is_empty()
             && self.metadata.is_empty()
             && self.exemplars.is_empty()
+            && self.databases.is_empty()
     }
 
     /// Empties it, keeping its memory.
@@ -218,6 +221,7 @@ impl Resolved {
         self.events.clear();
         self.metadata.clear();
         self.exemplars.clear();
+        self.databases.clear();
     }
 
     /// Newest timestamp.

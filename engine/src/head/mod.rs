@@ -9,6 +9,7 @@
 //! behind a small lock of its own. Lock order: commit, registry, series.
 
 pub mod batch;
+pub mod databases;
 pub mod events;
 pub mod exemplars;
 mod handle;
@@ -28,6 +29,7 @@ use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
+pub use databases::HeadDatabases;
 pub use events::{Event, HeadEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
@@ -74,6 +76,8 @@ pub struct Head {
     pub metadata: HeadMetadata,
     /// Observations attached to series.
     pub exemplars: HeadExemplars,
+    /// Databases that were created by name.
+    pub databases: HeadDatabases,
 }
 
 impl Head {
@@ -90,6 +94,7 @@ impl Head {
             events: HeadEvents::default(),
             metadata: HeadMetadata::default(),
             exemplars: HeadExemplars::new(exemplar_bytes),
+            databases: HeadDatabases::default(),
         }
     }
 

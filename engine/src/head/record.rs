@@ -22,6 +22,7 @@
 //!             varint length, help, varint length, unit
 //! 5 exemplars varint exemplars, then for each: varint length, the series' labels,
 //!             time i64 LE, value f64 LE, varint length, the exemplar's labels
+//! 6 databases varint names, then for each: varint length, the name of a database that was created
 //! ```
 //! Id, time and start before the first sample are 0; differences wrap. One scrape or one line
 //! is mostly "next id, same time", so a small integer costs two bytes; what one process counts
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 mod notes;
 
-pub use notes::{encode_exemplars, encode_metadata};
+pub use notes::{encode_databases, encode_exemplars, encode_metadata};
 
 use crate::chunk::run::as_integer;
 use crate::codec::histogram::{HistogramReader, HistogramWriter};
@@ -50,6 +51,8 @@ pub const KIND_EVENTS: u8 = 3;
 pub const KIND_METADATA: u8 = 4;
 /// Record kind of exemplars.
 pub const KIND_EXEMPLARS: u8 = 5;
+/// Record kind of created databases.
+pub const KIND_DATABASES: u8 = 6;
 
 const FORM_FLOAT: u8 = 0;
 const FORM_INTEGRAL_FLOAT: u8 = 1;

@@ -1,5 +1,5 @@
-//! Notes: what is stored beside samples and has no place in a partition, metadata and
-//! exemplars. Both are small, bounded, and kept whole in memory, so they live in the meta
+//! Notes: what is stored beside samples and has no place in a partition: metadata, exemplars
+//! and the databases that were created. All are small, bounded, and kept whole in memory, so they live in the meta
 //! family: a flush commits those that changed together with its catalogue, and opening
 //! reads them all.
 //!
@@ -9,6 +9,7 @@
 //! ```text
 //! 'm' | family name            entries of one metric family: type, help, unit
 //! 'x' | labels of a series     its exemplars: labels, time, bits of the value
+//! 'd' | name of a database     nothing: it was created
 //! ```
 
 use bincode::{Decode, Encode};
@@ -22,6 +23,7 @@ use crate::{Error, Result};
 const NOTES_VERSION: u32 = 1;
 const KIND_METADATA: u8 = b'm';
 const KIND_EXEMPLARS: u8 = b'x';
+const KIND_DATABASE: u8 = b'd';
 
 #[derive(Encode, Decode)]
 struct MetadataRecord {
@@ -33,6 +35,9 @@ struct ExemplarsRecord {
     exemplars: Vec<(Vec<u8>, i64, u64)>,
 }
 
+#[derive(Encode, Decode)]
+struct DatabaseRecord {}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
@@ -40,11 +45,13 @@ pub enum Note {
     Metadata(String, Vec<Metadata>),
     /// The exemplars of a series, ascending by time.
     Exemplars(Labels, Vec<Exemplar>),
+    /// A database that was created.
+    Database(String),
 }
 
 /// Whether a key of [`Family::Meta`] is that of a note.
 pub fn is_key(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(KIND_METADATA | KIND_EXEMPLARS)))
+    matches!(key.first(), Some(&(KIND_METADATA | KIND_EXEMPLARS | KIND_DATABASE)))
 }
 
 fn keyed(kind: u8, name: &[u8]) -> Vec<u8> {
@@ -74,6 +81,10 @@ impl Note {
                 let value = (!record.exemplars.is_empty()).then(|| values::encode(NOTES_VERSION, &record));
                 Ok((keyed(KIND_EXEMPLARS, series.as_bytes()), value.transpose()?))
             }
+            Note::Database(name) => {
+                let value = values::encode(NOTES_VERSION, &DatabaseRecord {})?;
+                Ok((keyed(KIND_DATABASE, name.as_bytes()), Some(value)))
+            }
         }
     }
 
@@ -100,6 +111,11 @@ impl Note {
                 });
                 Some(Note::Exemplars(series, exemplars.collect::<Result<_>>()?))
             }
+            Some((&KIND_DATABASE, name)) => {
+                let name = std::str::from_utf8(name).map_err(|_| corrupt("a database that is not UTF-8"))?;
+                let DatabaseRecord {} = values::decode(&place, NOTES_VERSION, value)?;
+                Some(Note::Database(name.to_owned()))
+            }
             _ => None,
         })
     }
@@ -111,7 +127,7 @@ impl Note {
 /// A record is damaged or from a newer version, or the store could not be read.
 pub fn load(kv: &dyn Kv, mut visit: impl FnMut(Note)) -> Result<()> {
     let mut cursor = kv.cursor(Family::Meta);
-    for kind in [KIND_METADATA, KIND_EXEMPLARS] {
+    for kind in [KIND_METADATA, KIND_EXEMPLARS, KIND_DATABASE] {
         cursor.seek(&[kind])?;
         while let Some((key, value)) = cursor.entry() {
             if key.first() != Some(&kind) {
@@ -159,7 +175,7 @@ mod tests {
     fn labels_of(note: &Note) -> Labels {
         match note {
             Note::Exemplars(series, _) => series.clone(),
-            Note::Metadata(..) => panic!("metadata"),
+            Note::Metadata(..) | Note::Database(_) => panic!("{note:?}"),
         }
     }
 
@@ -170,6 +186,18 @@ mod tests {
         assert_eq!(metadata.1.unwrap()[12..], *b"\x01\x02\x09How warm.\x07celsius");
         assert_eq!(exemplars.0, b"x\x01a\x01s");
         assert_eq!(exemplars.1.unwrap()[12..], *b"\x01\x04\x01a\x01t\x0e\xfd\0\0\0\0\0\0\0\x80");
+    }
+
+    #[test]
+    fn a_created_database_comes_back() {
+        let note = Note::Database("telegraf".to_owned());
+        let (key, value) = note.change().unwrap();
+        assert_eq!((&*key, value.as_ref().unwrap().len()), (&b"dtelegraf"[..], 12));
+        let kv = MemoryKv::default();
+        kv.commit(vec![(key.clone(), value)]).unwrap();
+        assert_eq!(loaded(&kv).unwrap(), [note]);
+        kv.commit(vec![(key, Some(vec![0; 12]))]).unwrap();
+        assert!(loaded(&kv).is_err());
     }
 
     #[test]

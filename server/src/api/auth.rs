@@ -148,14 +148,19 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     std::hint::black_box(difference) == 0
 }
 
-/// The token of an `Authorization` header: `Bearer`, InfluxDB 2's `Token`, or the
+/// The token of an `Authorization` header: `Bearer`, InfluxDB 2's `Token`, bare or behind a user's name, or the
 /// password of `Basic`, which InfluxDB 1 clients and Grafana send.
 fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|&b| b == b' ')?;
     let (scheme, rest) = (&value[..space], value[space + 1..].trim_ascii());
-    if scheme.eq_ignore_ascii_case(b"bearer") || scheme.eq_ignore_ascii_case(b"token") {
+    if scheme.eq_ignore_ascii_case(b"bearer") {
         return Some(rest.to_vec());
+    }
+    if scheme.eq_ignore_ascii_case(b"token") {
+        // The `user:password` of InfluxDB 1, which Proxmox tells its users to enter. No token of ours has a colon.
+        let start = rest.iter().position(|&b| b == b':').map_or(0, |colon| colon + 1);
+        return Some(rest[start..].to_vec());
     }
     if scheme.eq_ignore_ascii_case(b"basic") && rest.len() <= 2 * TOKEN_MAX {
         let pair = base64(rest)?;
@@ -267,15 +272,32 @@ mod tests {
     fn tokens_open_what_they_say() {
         let text = format!("# ours\n\n{}{}", line("secret", "all ops"), line("agent", "write"));
         let tokens = load(&text).unwrap();
-        for header in ["Bearer secret", "token secret", "Basic dXNlcjpzZWNyZXQ=", "Basic OnNlY3JldA"] {
+        for header in [
+            "Bearer secret",
+            "token secret",
+            "Token user:secret",
+            "Token :secret",
+            "Basic dXNlcjpzZWNyZXQ=",
+            "Basic OnNlY3JldA",
+        ] {
             assert_eq!(check(&tokens, header, Access::Admin), 200, "{header}");
         }
         assert_eq!(check(&tokens, "Bearer agent", Access::Write), 200);
         assert_eq!(check(&tokens, "Bearer agent", Access::Read), 403);
         let long = format!("Bearer {}", "x".repeat(4000));
-        for header in
-            ["", "Bearer", "Bearer ", "Bearer wrong", "Digest secret", "Basic !!", "Basic dXNlcg==", &long]
-        {
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Token user:",
+            "Token secret:user",
+            "Bearer user:secret",
+            "Bearer wrong",
+            "Digest secret",
+            "Basic !!",
+            "Basic dXNlcg==",
+            &long,
+        ] {
             assert_eq!(check(&tokens, header, Access::Read), 401, "{header:.20}");
         }
         let headers = HeaderMap::new();

@@ -12,6 +12,7 @@ use crate::api::body::{self, BodyLimits, Encoding, Held, Limit};
 use crate::api::gate::Turn;
 use crate::api::params::Params;
 use crate::api::reply::{JSON, Reply, gzip};
+use crate::api::routes::Access;
 use crate::api::{json, multipart};
 use crate::app::App;
 use crate::config::Config;
@@ -49,6 +50,18 @@ impl Call {
     /// 503 while there is none.
     pub fn database(&self) -> Result<Database, ApiError> {
         self.app.database().cloned()
+    }
+
+    /// Asks for a right that this request needs beside that of its route.
+    ///
+    /// # Errors
+    /// 403 where the token does not have it.
+    pub fn require(&self, need: Access) -> Result<(), ApiError> {
+        match self.app.tokens().as_ref() {
+            // Routes that need this are those of InfluxDB 1, whose clients may send their password as a parameter.
+            Some(tokens) => tokens.check(&self.headers, self.params.get("p"), need),
+            None => Ok(()),
+        }
     }
 
     /// Reads the body as sent, and how it is compressed.

@@ -1,7 +1,7 @@
 //! From a request to its handler and back: route, token, parameters, errors in the
 //! client's words, counters.
 //!
-//! Next: `api/influx.rs` for a write, `api/prometheus.rs` for a query.
+//! Next: `api/influx/` for a write, `api/prometheus.rs` for a query.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 
 use crate::api::call::{Call, accepts_gzip};
 use crate::api::cors::Cors;
@@ -92,7 +92,11 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
         Lookup::Unknown => {
             let shown: String = path.chars().take(200).collect();
             let error = ApiError::not_found(format!("no such path: {shown}"));
-            (Endpoint::Unknown, Dialect::Prometheus, Err(error))
+            let dialect = match path.starts_with("/api/v2/") {
+                true => Dialect::Influx2,
+                false => Dialect::Prometheus,
+            };
+            (Endpoint::Unknown, dialect, Err(error))
         }
     }
 }
@@ -119,12 +123,17 @@ async fn handle(
         Call { app: app.clone(), config, params, client, headers: parts.headers, segment, body: Some(body) };
     let has_own_body = matches!(
         route.endpoint,
-        Endpoint::Write1 | Endpoint::Write2 | Endpoint::RemoteWrite | Endpoint::RemoteRead
+        Endpoint::Write1
+            | Endpoint::Write2
+            | Endpoint::Write3
+            | Endpoint::Buckets
+            | Endpoint::RemoteWrite
+            | Endpoint::RemoteRead
     );
     if !has_own_body {
         call.read_form(&parts.method).await?;
     }
-    answer(route.endpoint, call).await
+    answer(route.endpoint, &parts.method, call).await
 }
 
 fn authorize(app: &App, route: &Route, headers: &hyper::HeaderMap, params: &Params) -> Result<(), ApiError> {
@@ -146,11 +155,16 @@ fn authorize(app: &App, route: &Route, headers: &hyper::HeaderMap, params: &Para
     Ok(())
 }
 
-async fn answer(endpoint: Endpoint, call: Call) -> Result<Reply, ApiError> {
+async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply, ApiError> {
     match endpoint {
         Endpoint::Write1 => influx::write(call, influx::Version::One).await,
         Endpoint::Write2 => influx::write(call, influx::Version::Two).await,
-        Endpoint::Query1 => influx::query(call).await,
+        Endpoint::Write3 => influx::v3::write(call).await,
+        Endpoint::Query1 => influx::statements::query(call).await,
+        Endpoint::Buckets => influx::v2::buckets(call, method).await,
+        Endpoint::Orgs => Ok(influx::v2::orgs(&call)),
+        Endpoint::ReadyV2 => influx::v2::ready(&call),
+        Endpoint::Settings => Ok(influx::settings(&call)),
         Endpoint::Ping => Ok(influx::ping(&call)),
         Endpoint::Health => Ok(influx::health(&call)),
         Endpoint::Healthy => Ok(status::healthy()),

@@ -13,9 +13,14 @@ use crate::error::Dialect;
 pub enum Endpoint {
     Write1,
     Write2,
+    Write3,
     Query1,
     Ping,
     Health,
+    Buckets,
+    Orgs,
+    ReadyV2,
+    Settings,
     Healthy,
     Ready,
     Metrics,
@@ -116,6 +121,7 @@ macro_rules! routes {
 pub static ROUTES: &[Route] = routes! {
     "/write"                                POST   Write1          Write  Influx1;
     "/api/v2/write"                         POST   Write2          Write  Influx2;
+    "/api/v3/write_lp"                      POST   Write3          Write  Influx1;
     "/api/v1/write"                         POST   RemoteWrite     Write  Text;
     "/api/v1/read"                          POST   RemoteRead      Read   Text;
     "/api/v1/query"                         BOTH   Query           Read   Prometheus;
@@ -151,6 +157,10 @@ pub static ROUTES: &[Route] = routes! {
     "/query"                                BOTH   Query1          Read   Influx1;
     "/ping"                                 GET    Ping            Public Influx1;
     "/health"                               GET    Health          Public Influx2;
+    "/ready"                                GET    ReadyV2         Public Influx2;
+    "/api/v2/buckets"                       BOTH   Buckets         Read   Influx2;
+    "/api/v2/orgs"                          GET    Orgs            Read   Influx2;
+    "/settings"                             GET    Settings        Public Influx1;
     "/-/healthy"                            GET    Healthy         Public Prometheus;
     "/-/ready"                              GET    Ready           Public Prometheus;
     "/metrics"                              GET    Metrics         Read   Prometheus;

@@ -308,3 +308,115 @@ fn first_queries_of_version_1_writers() {
     assert!(reply.json()["error"].as_str().unwrap().contains("/api/v1/query"), "{}", reply.text());
     assert_eq!(server.get("/query").status, 400);
 }
+
+#[test]
+fn a_created_database_is_listed_at_once() {
+    let server = server(&[]);
+    let list = |server: &Server| {
+        let found = server.get("/query?q=SHOW+DATABASES").json();
+        found["results"][0]["series"][0]["values"].clone()
+    };
+    assert_eq!(list(&server), json!([]));
+    for statement in ["CREATE+DATABASE+glances", "CREATE+DATABASE+%22a+%5C%22b%5C%22%22+WITH+DURATION+1d"] {
+        let reply = server.send("POST", &format!("/query?q={statement}"), &[], b"");
+        assert_eq!((reply.status, reply.json()), (200, json!({ "results": [{ "statement_id": 0 }] })));
+    }
+    assert_eq!(list(&server), json!([["a \"b\""], ["glances"]]));
+    let both = server.get("/query?q=CREATE+DATABASE+c%3BSHOW+DATABASES").json();
+    assert_eq!(both["results"][1]["series"][0]["values"], json!([["a \"b\""], ["c"], ["glances"]]));
+    write1(&server, "?db=glances", "cpu value=1 1");
+    write1(&server, "?db=written", "cpu value=1 1");
+    assert_eq!(list(&server), json!([["a \"b\""], ["c"], ["glances"], ["written"]]));
+    let long = format!("/query?q=CREATE+DATABASE+{}", "x".repeat(257));
+    assert_eq!(server.get(&long).status, 400);
+}
+
+#[test]
+fn buckets_and_organizations_answer_a_look_up() {
+    let server = server(&[]);
+    let by_name = server.get("/api/v2/buckets?name=telegraf&org=home").json();
+    let bucket = &by_name["buckets"][0];
+    assert_eq!((bucket["name"].as_str(), bucket["id"].as_str().unwrap().len()), (Some("telegraf"), 16));
+    let org = server.get("/api/v2/orgs?org=home").json();
+    assert_eq!(org["orgs"][0]["name"], "home");
+    assert_eq!(org["orgs"][0]["id"], bucket["orgID"]);
+    assert_eq!(server.get("/api/v2/buckets").json()["buckets"], json!([]));
+
+    let create = |name: &str| {
+        let body = json!({ "name": name, "orgID": "x", "retentionRules": [] }).to_string();
+        server.send("POST", "/api/v2/buckets", &[("content-type", "application/json")], body.as_bytes())
+    };
+    let created = create("telegraf");
+    assert_eq!((created.status, created.json()["id"].clone()), (201, bucket["id"].clone()));
+    let again = create("telegraf");
+    assert_eq!((again.status, again.json()["code"].clone()), (422, json!("unprocessable entity")));
+    assert_eq!(create("").status, 400);
+    let bad = server.send("POST", "/api/v2/buckets", &[], b"{");
+    assert_eq!((bad.status, bad.json()["code"].clone()), (400, json!("invalid")));
+    for i in 0..30 {
+        write2(&server, &format!("?bucket=b{i:02}"), "m v=1");
+    }
+    let names = |query: &str| -> Vec<String> {
+        let reply = server.get(&format!("/api/v2/buckets{query}")).json();
+        let list = reply["buckets"].as_array().unwrap().iter();
+        list.map(|bucket| bucket["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("").len(), 20);
+    assert_eq!(names("?offset=20&limit=100")[10..], ["telegraf"]);
+    assert_eq!(names(&format!("?id={}", bucket["id"].as_str().unwrap())), ["telegraf"]);
+    assert_eq!(server.get("/api/v2/buckets?limit=101").status, 400);
+    let unknown = server.get("/api/v2/buckets?id=0000000000000000");
+    assert_eq!((unknown.status, unknown.json()["code"].clone()), (404, json!("not found")));
+}
+
+#[test]
+fn unknown_paths_of_version_two_answer_in_its_shape() {
+    let server = server(&[]);
+    let reply = server.get("/api/v2/tasks");
+    assert_eq!((reply.status, reply.json()["code"].clone()), (404, json!("not found")));
+    assert!(reply.json()["message"].as_str().unwrap().contains("/api/v2/tasks"));
+    assert_eq!(server.get("/ready").json()["status"], "ready");
+    let settings = server.get("/settings").json();
+    assert_eq!(settings["config"]["line.proto.support.versions"], json!([1]));
+}
+
+#[test]
+fn version_three_tells_the_unit_from_the_timestamp_and_names_refused_lines() {
+    let server = server(&[]);
+    let write3 = |query: &str, body: &str| {
+        server.send("POST", &format!("/api/v3/write_lp{query}"), &[], body.as_bytes())
+    };
+    let body = "a value=1 1700000000\nb value=1 1700000000000\nc value=1 1700000000000000\nd value=1 1700000000000000000";
+    assert_eq!(write3("?db=x", body).status, 204);
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(server.export(name), format!("{name},db=x value=1 1700000000000000000\n"));
+    }
+    assert_eq!(write3("?db=x&precision=millisecond&no_sync=true", "e value=1 7").status, 204);
+    assert_eq!(server.export("e"), "e,db=x value=1 7000000\n");
+
+    let partial = write3("?db=x", "good value=1 1\nbad\nworse");
+    assert_eq!(partial.status, 400);
+    let said = partial.json();
+    assert_eq!(said["error"], "partial write of line protocol occurred");
+    let lines = said["data"].as_array().unwrap();
+    assert_eq!(
+        (lines.len(), &lines[0]["line_number"], &lines[0]["original_line"]),
+        (2, &json!(2), &json!("bad"))
+    );
+    assert_eq!(server.series("good").len(), 1);
+
+    let refused = write3("?db=x&accept_partial=false", "fine value=1 1\nbad");
+    assert_eq!((refused.status, refused.json()["data"]["line_number"].clone()), (400, json!(2)));
+    assert_eq!(refused.json()["error"], "parsing failed for write_lp endpoint");
+    assert!(server.series("fine").is_empty(), "nothing of it is stored");
+    for query in ["", "?db=x&accept_partial=maybe", "?db=x&precision=fortnight"] {
+        assert_eq!(write3(query, "a value=1").status, 400, "{query}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_dropped() {
+    let server = server(&[]);
+    assert_eq!(write1(&server, "", "\u{feff}bom value=1 1").status, 204);
+    assert_eq!(server.export("bom"), "bom value=1 1\n");
+}

@@ -141,3 +141,22 @@ fn exemplars_past_the_retention_go() {
     let found = open(&kv).exemplars(&any, TimeRange::ALL);
     assert_eq!(found, [(labels(0), vec![exemplar(YEAR_2024 + 900 * SECOND, "new")])]);
 }
+
+#[test]
+fn a_created_database_is_durable_and_survives_flushes() {
+    let mut harness = Harness::new();
+    assert!(harness.engine().create_database("telegraf").unwrap());
+    assert!(!harness.engine().create_database("telegraf").unwrap(), "it is there");
+    harness.apply(&Op::Crash);
+    assert_eq!(harness.engine().databases(), ["telegraf"], "from the log");
+    harness.apply(&Op::FailAt(0, false));
+    assert!(harness.engine().flush().is_err());
+    harness.faulty.calls_left.store(i64::MAX, Ordering::Relaxed);
+    harness.engine().flush().unwrap();
+    let stats = harness.engine().stats();
+    assert_eq!(stats.flushed_seq, stats.last_seq, "the log has nothing of it");
+    harness.apply(&Op::Crash);
+    assert_eq!(harness.engine().databases(), ["telegraf"], "from the store");
+    assert!(harness.engine().verify().unwrap().is_clean());
+    assert!(matches!(harness.engine().create_database(""), Err(Error::Invalid(_))));
+}

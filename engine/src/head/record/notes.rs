@@ -1,4 +1,4 @@
-//! Metadata and exemplars in the WAL; the format is told with the others, in `head/record.rs`.
+//! Metadata, exemplars and created databases in the WAL; the format is told with the others, in `head/record.rs`.
 
 use super::{RecordReader, push_bytes};
 use crate::codec::varint;
@@ -26,6 +26,14 @@ pub fn encode_exemplars(exemplars: &[(Labels, Exemplar)], out: &mut Vec<u8>) {
     }
 }
 
+/// Encodes names of databases.
+pub fn encode_databases(names: &[String], out: &mut Vec<u8>) {
+    varint::write(out, names.len() as u64);
+    for name in names {
+        push_bytes(out, name.as_bytes());
+    }
+}
+
 impl RecordReader<'_> {
     fn string(&mut self) -> Option<String> {
         String::from_utf8(self.text()?.to_vec()).ok()
@@ -41,6 +49,14 @@ impl RecordReader<'_> {
             let family = self.string()?;
             let kind = MetricType::from_code(*self.take(1)?.first()?)?;
             entry(family, Metadata { kind, help: self.string()?, unit: self.string()? });
+        }
+        self.is_at_end().then_some(())
+    }
+
+    /// Reads a payload of databases. `None` if it is malformed.
+    pub fn databases(mut self, mut visit: impl FnMut(String)) -> Option<()> {
+        for _ in 0..self.varint()? {
+            visit(self.string()?);
         }
         self.is_at_end().then_some(())
     }
@@ -79,6 +95,14 @@ mod tests {
         let mut bytes = Vec::new();
         encode_exemplars(&[(labels("j", "x"), exemplar)], &mut bytes);
         assert_eq!(bytes, b"\x01\x04\x01j\x01x\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\xe0\x3f\x04\x01t\x01a");
+
+        let mut bytes = Vec::new();
+        encode_databases(&["a".to_owned(), "bc".to_owned()], &mut bytes);
+        assert_eq!(bytes, b"\x02\x01a\x02bc");
+        let mut names = Vec::new();
+        RecordReader::new(&bytes).databases(|name| names.push(name)).unwrap();
+        assert_eq!(names, ["a", "bc"]);
+        assert_eq!(RecordReader::new(&bytes[..5]).databases(|_| ()), None);
     }
 
     proptest! {
@@ -126,6 +150,7 @@ mod tests {
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = RecordReader::new(&bytes).metadata(|_, _| ());
             let _ = RecordReader::new(&bytes).exemplars(|_, _| ());
+            let _ = RecordReader::new(&bytes).databases(|_| ());
         }
     }
 }

@@ -1,0 +1,116 @@
+//! The databases that were created by name.
+//!
+//! A database is a value of the label `db` and needs no creating. Clients of InfluxDB create one all the same, look for
+//! it in the list, and write nothing where they miss it: so the names that were created are kept, samples or not.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use crate::{Error, Result};
+
+/// Longest name, bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Most names; further ones are refused.
+pub const NAMES_MAX: usize = 10_000;
+
+/// The names of all databases that were created.
+#[derive(Debug, Default)]
+pub struct HeadDatabases {
+    inner: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    all: BTreeSet<String>,
+    /// Names that the store lacks.
+    dirty: BTreeSet<String>,
+}
+
+impl HeadDatabases {
+    /// Whether a name is new. One that is known costs no log record.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name that is empty, has a NUL or is too long; [`Error::Limit`] where there are
+    /// [`NAMES_MAX`] already.
+    pub fn is_new(&self, name: &str) -> Result<bool> {
+        if name.is_empty() || name.contains('\0') || name.len() > NAME_BYTES_MAX {
+            let shown: String = name.chars().take(100).collect();
+            return Err(Error::Invalid(format!(
+                "database {shown:?}: a name has 1 to {NAME_BYTES_MAX} bytes and no NUL"
+            )));
+        }
+        let names = self.inner.lock();
+        if names.all.contains(name) {
+            return Ok(false);
+        }
+        if names.all.len() >= NAMES_MAX {
+            return Err(Error::Limit(format!(
+                "{NAMES_MAX} databases are created, the limit; {name:?} is not. Writing to it needs no creating"
+            )));
+        }
+        Ok(true)
+    }
+
+    /// Adds a name; one that is known stays.
+    pub fn insert(&self, name: &str) {
+        let mut names = self.inner.lock();
+        if names.all.insert(name.to_owned()) {
+            names.dirty.insert(name.to_owned());
+        }
+    }
+
+    /// Takes over a name that the store has.
+    pub fn adopt(&self, name: &str) {
+        self.inner.lock().all.insert(name.to_owned());
+    }
+
+    /// All names, ascending.
+    pub fn names(&self) -> Vec<String> {
+        self.inner.lock().all.iter().cloned().collect()
+    }
+
+    /// The names that a flush has to write. They count as written; [`HeadDatabases::mark_dirty`] takes that back.
+    pub fn take_dirty(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.inner.lock().dirty)
+    }
+
+    /// Says that names did not reach the store.
+    pub fn mark_dirty(&self, names: impl IntoIterator<Item = String>) {
+        self.inner.lock().dirty.extend(names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_limits() {
+        let databases = HeadDatabases::default();
+        for bad in ["", "a\0b", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            assert!(matches!(databases.is_new(bad), Err(Error::Invalid(_))), "{bad:?}");
+        }
+        assert!(databases.is_new(&"x".repeat(NAME_BYTES_MAX)).unwrap());
+        for i in 0..NAMES_MAX {
+            databases.insert(&format!("d{i}"));
+        }
+        let refused = databases.is_new("one more").unwrap_err();
+        assert!(matches!(refused, Error::Limit(_)) && refused.to_string().contains("10000"), "{refused}");
+        assert!(!databases.is_new("d7").unwrap(), "known");
+    }
+
+    #[test]
+    fn only_new_names_are_written() {
+        let databases = HeadDatabases::default();
+        databases.adopt("stored");
+        databases.insert("stored");
+        databases.insert("new");
+        let dirty = databases.take_dirty();
+        assert_eq!(dirty.iter().collect::<Vec<_>>(), ["new"]);
+        assert!(databases.take_dirty().is_empty());
+        databases.mark_dirty(dirty);
+        assert_eq!(databases.take_dirty().len(), 1, "a failed flush tries again");
+        assert_eq!(databases.names(), ["new", "stored"]);
+    }
+}

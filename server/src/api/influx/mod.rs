@@ -1,0 +1,174 @@
+//! What InfluxDB clients say: writes of versions 1, 2 and 3, pings, and what they ask before they write.
+//!
+//! `db` (versions 1 and 3) and `bucket` (version 2) become the label `db` of every series in the
+//! body that has no tag of that name, so two databases never merge in silence. `rp` and
+//! `org` are accepted and mean nothing. Databases need no creating; those that clients create are listed.
+//!
+//! Next: `ingest/mod.rs`.
+
+pub mod statements;
+pub mod v2;
+pub mod v3;
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use serde_json::json;
+
+use crate::api::body::{Encoding, Held, Limit};
+use crate::api::call::Call;
+use crate::api::reply::{JSON, Reply};
+use crate::app::App;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::ingest;
+use crate::storage;
+use crate::telemetry::Origin;
+use barograph::{Database, LineOptions, LineReport, Precision};
+
+/// The version that InfluxDB clients are told: they choose their dialect by it.
+const INFLUX_VERSION: &str = "1.8.10";
+
+/// Longest value of `db` and `bucket`, bytes.
+const DB_MAX: usize = 256;
+
+/// Which write API was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `/write?db=…`
+    One,
+    /// `/api/v2/write?bucket=…&org=…`
+    Two,
+    /// `/api/v3/write_lp?db=…`
+    Three,
+}
+
+/// `/write` and `/api/v2/write`: 204 when every line is stored durably.
+///
+/// # Errors
+/// 400 naming the first ten bad lines (the good ones are stored), and what reading the
+/// body or storage gives.
+pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
+    let precision = precision(&call, Precision::Nanosecond)?;
+    let work = Work::new(&mut call, precision, version).await?;
+    let report = storage::blocking(move || work.decoded()?.store());
+    match ingest::partial_write(&report.await??) {
+        Some(error) => Err(error),
+        None => Ok(stored()),
+    }
+}
+
+/// The answer to a write of which all is stored.
+fn stored() -> Reply {
+    Reply::no_content().header(version_header(), HeaderValue::from_static(INFLUX_VERSION))
+}
+
+/// A write that has been read and not yet been decoded. What it does blocks.
+struct Work {
+    app: Arc<App>,
+    config: Arc<Config>,
+    database: Database,
+    held: Held,
+    encoding: Encoding,
+    precision: Precision,
+    db: Option<String>,
+}
+
+impl Work {
+    async fn new(call: &mut Call, precision: Precision, version: Version) -> Result<Work, ApiError> {
+        let db = database_name(call, version)?.map(str::to_owned);
+        let database = call.database()?;
+        let (held, encoding) = call.read_body(Limit::sent(&call.config)).await?;
+        let (app, config) = (call.app.clone(), call.config.clone());
+        Ok(Work { app, config, database, held, encoding, precision, db })
+    }
+
+    fn decoded(mut self) -> Result<Self, ApiError> {
+        self.held.decode(self.encoding, Limit::decoded(&self.config))?;
+        Ok(self)
+    }
+
+    fn options(&self) -> LineOptions {
+        storage::line_options(&self.config, self.precision, self.db.as_deref())
+    }
+
+    fn store(&self) -> Result<LineReport, ApiError> {
+        let telemetry = &self.app.telemetry;
+        ingest::store_lines(&self.database, telemetry, Origin::Http, &self.held.bytes, &self.options())
+    }
+}
+
+fn version_header() -> HeaderName {
+    HeaderName::from_static("x-influxdb-version")
+}
+
+fn precision(call: &Call, default: Precision) -> Result<Precision, ApiError> {
+    match call.params.get("precision") {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|e| ApiError::parameter("precision", e)),
+    }
+}
+
+fn database_name(call: &Call, version: Version) -> Result<Option<&str>, ApiError> {
+    let name = match version {
+        Version::One | Version::Three => "db",
+        Version::Two => "bucket",
+    };
+    let Some(text) = call.params.get(name) else { return Ok(None) };
+    if text.len() > DB_MAX || text.contains('\0') {
+        return Err(ApiError::parameter(
+            name,
+            format!("expected at most {DB_MAX} bytes, a fixed limit, without NUL"),
+        ));
+    }
+    Ok(Some(text))
+}
+
+/// `/ping`
+pub fn ping(call: &Call) -> Reply {
+    let version = HeaderValue::from_static(INFLUX_VERSION);
+    let reply = match call.params.get("verbose") {
+        Some("true" | "1") => Reply::ok(JSON, format!("{{\"version\":\"{INFLUX_VERSION}\"}}\n")),
+        _ => Reply::no_content(),
+    };
+    reply
+        .header(version_header(), version)
+        .header(HeaderName::from_static("x-influxdb-build"), HeaderValue::from_static("OSS"))
+        .header(
+            HeaderName::from_static("x-barograph-version"),
+            HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
+        )
+}
+
+/// `/health`, in the words of InfluxDB 2.
+pub fn health(call: &Call) -> Reply {
+    let ready = call.app.database().is_ok();
+    let (status, message) = match ready {
+        true => ("pass", "ready for queries and writes"),
+        false => ("fail", "the database is being opened or closed"),
+    };
+    let body = json!({
+        "name": "barograph", "message": message, "status": status, "checks": [],
+        "version": env!("CARGO_PKG_VERSION"), "commit": "",
+    });
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Reply::ok(JSON, format!("{body}\n")).status(code)
+}
+
+/// `/settings`: what QuestDB's clients ask for before they choose a version of line protocol. The first is the one in
+/// text, which is spoken here.
+pub fn settings(call: &Call) -> Reply {
+    let body = json!({
+        "config": {
+            "release.type": "OSS",
+            "release.version": env!("CARGO_PKG_VERSION"),
+            "line.proto.support.versions": [1],
+            "ilp.proto.transports": ["http"],
+            "cairo.max.file.name.length": call.config.max_name,
+        },
+        "preferences.version": 0,
+        "preferences": {},
+    });
+    Reply::ok(JSON, format!("{body}\n"))
+}

@@ -1,0 +1,177 @@
+//! What clients of InfluxDB 2 ask before they write: whether the server is ready, which organizations and buckets it has.
+//!
+//! A bucket is a value of the label `db`. An organization is a name that clients must give and that means nothing here,
+//! so whichever one is looked for is there.
+
+use std::time::{Duration, SystemTime};
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::DB_MAX;
+use crate::api::body::Limit;
+use crate::api::call::Call;
+use crate::api::reply::{JSON, Reply};
+use crate::api::routes::Access;
+use crate::error::ApiError;
+use crate::storage;
+
+/// The organization where none is named.
+const ORG: &str = "barograph";
+/// Buckets in one answer, where the client names no `limit`; InfluxDB's own default and maximum.
+const LIMIT_DEFAULT: usize = 20;
+const LIMIT_MAX: usize = 100;
+
+/// A name's id: 16 hexadecimal digits, the same at every start.
+fn id(kind: &str, name: &str) -> String {
+    let digest = Sha256::digest(format!("{kind}\0{name}").as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn org(call: &Call) -> &str {
+    call.params.get("org").unwrap_or(ORG)
+}
+
+fn bucket(name: &str, org: &str) -> Value {
+    json!({
+        "id": id("bucket", name), "orgID": id("org", org), "type": "user", "name": name,
+        "retentionRules": [{ "type": "expire", "everySeconds": 0 }],
+        "createdAt": "1970-01-01T00:00:00Z", "updatedAt": "1970-01-01T00:00:00Z", "labels": [],
+    })
+}
+
+/// `GET /api/v2/buckets`: the bucket that `name` or `id` looks for, else all from `after` or `offset` on, at most
+/// `limit`. One that is looked for by name is there, since writing to it needs no creating.
+/// `POST /api/v2/buckets` puts a name on the list, durably.
+///
+/// # Errors
+/// 400 for a bad parameter or body, 404 for an unknown id, 422 for a name that is on the list.
+pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError> {
+    if *method == Method::POST {
+        return create(&mut call).await;
+    }
+    let found = match (call.params.get("name"), call.params.get("id")) {
+        (Some(name), _) => vec![checked(name)?.to_owned()],
+        (None, Some(wanted)) => {
+            let found: Vec<String> =
+                names(&call).await?.into_iter().filter(|name| id("bucket", name) == wanted).collect();
+            if found.is_empty() {
+                return Err(ApiError::not_found("bucket not found"));
+            }
+            found
+        }
+        (None, None) => {
+            let (offset, limit) = (number(&call, "offset", 0)?, number(&call, "limit", LIMIT_DEFAULT)?);
+            if !(1..=LIMIT_MAX).contains(&limit) {
+                return Err(ApiError::parameter("limit", format!("expected 1 to {LIMIT_MAX}")));
+            }
+            let all = names(&call).await?;
+            let after = call.params.get("after").unwrap_or("");
+            let start = all.iter().position(|name| id("bucket", name) == after).map_or(offset, |at| at + 1);
+            all.into_iter().skip(start).take(limit).collect()
+        }
+    };
+    let buckets: Vec<Value> = found.iter().map(|name| bucket(name, org(&call))).collect();
+    Ok(answer(&json!({ "links": { "self": "/api/v2/buckets" }, "buckets": buckets })))
+}
+
+async fn create(call: &mut Call) -> Result<Reply, ApiError> {
+    call.require(Access::Write)?;
+    let database = call.database()?;
+    let limit = Limit::question(&call.config);
+    let (mut held, encoding) = call.read_body(limit).await?;
+    held.decode(encoding, limit)?;
+    let asked: Value = serde_json::from_slice(&held.bytes)
+        .map_err(|e| ApiError::bad_data(format!("the body is no JSON: {e}")))?;
+    let name =
+        asked["name"].as_str().ok_or_else(|| ApiError::bad_data("the body has no \"name\""))?.to_owned();
+    checked(&name)?;
+    let known = names(call).await?.contains(&name);
+    let created = name.clone();
+    let is_new = storage::blocking(move || database.create_database(&created)).await??;
+    if known || !is_new {
+        return Err(ApiError::execution(format!("bucket with name {name} already exists")));
+    }
+    let org = asked["orgID"].as_str().unwrap_or(ORG);
+    Ok(answer(&bucket(&name, org)).status(StatusCode::CREATED))
+}
+
+/// `GET /api/v2/orgs`: the organization that `org` names.
+pub fn orgs(call: &Call) -> Reply {
+    let name = org(call);
+    answer(&json!({
+        "links": { "self": "/api/v2/orgs" },
+        "orgs": [{
+            "id": id("org", name), "name": name, "description": "",
+            "createdAt": "1970-01-01T00:00:00Z", "updatedAt": "1970-01-01T00:00:00Z",
+        }],
+    }))
+}
+
+/// `GET /ready`: since when the server answers.
+///
+/// # Errors
+/// 503 while there is no database.
+pub fn ready(call: &Call) -> Result<Reply, ApiError> {
+    call.database()?;
+    let up = call.app.telemetry.uptime();
+    let started = jiff::Timestamp::try_from(SystemTime::now() - up)
+        .map_err(|_| ApiError::internal("the clock is out of range"))?;
+    Ok(answer(&json!({ "status": "ready", "started": started.to_string(), "up": spoken(up) })))
+}
+
+/// A duration as Go prints it, in whole seconds: `1h2m3s`.
+fn spoken(up: Duration) -> String {
+    let seconds = up.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{}s", seconds % 60),
+        _ => format!("{hours}h{minutes}m{}s", seconds % 60),
+    }
+}
+
+async fn names(call: &Call) -> Result<Vec<String>, ApiError> {
+    let database = call.database()?;
+    Ok(storage::blocking(move || database.databases()).await??)
+}
+
+fn checked(name: &str) -> Result<&str, ApiError> {
+    if name.is_empty() || name.len() > DB_MAX || name.contains('\0') {
+        return Err(ApiError::parameter("name", format!("expected 1 to {DB_MAX} bytes without NUL")));
+    }
+    Ok(name)
+}
+
+fn number(call: &Call, name: &str, default: usize) -> Result<usize, ApiError> {
+    match call.params.get(name) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| ApiError::parameter(name, "expected a whole number")),
+    }
+}
+
+fn answer(value: &Value) -> Reply {
+    Reply::ok(JSON, format!("{value}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_go_prints_them() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (60, "1m0s"), (3_723, "1h2m3s"), (360_000, "100h0m0s")]
+        {
+            assert_eq!(spoken(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn ids_are_sixteen_digits_and_differ_by_kind() {
+        assert_eq!(id("bucket", "a").len(), 16);
+        assert_ne!(id("bucket", "a"), id("org", "a"));
+        assert_ne!(id("bucket", "a"), id("bucket", "b"));
+    }
+}
