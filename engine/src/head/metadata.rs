@@ -47,7 +47,10 @@ fn check_text(family: &str, what: &str, text: &str, limit: usize) -> Result<()> 
         return Ok(());
     }
     let shown: String = family.chars().take(100).collect();
-    Err(Error::Limit(format!("metadata of {shown:?}: {what} of {} bytes, the limit is {limit}", text.len())))
+    Err(Error::Limit(format!(
+        "metadata of {shown:?}: {what} of {} bytes, the limit is {limit}; shorten it",
+        text.len()
+    )))
 }
 
 impl HeadMetadata {
@@ -69,7 +72,7 @@ impl HeadMetadata {
         }
         if book.bytes + bytes_of(family, metadata) > TOTAL_BYTES_MAX {
             return Err(Error::Limit(format!(
-                "metadata of all metrics takes {} bytes, the limit is {TOTAL_BYTES_MAX}; {family:?} is not taken",
+                "metadata of all metrics takes {} bytes, the limit is {TOTAL_BYTES_MAX}; {family:?} is not taken: shorten help texts",
                 book.bytes
             )));
         }
@@ -173,7 +176,7 @@ mod tests {
         let long = described(&"x".repeat(HELP_BYTES_MAX + 1));
         assert_eq!(
             text(book.is_new("m", &long)),
-            "metadata of \"m\": a help text of 8193 bytes, the limit is 8192"
+            "metadata of \"m\": a help text of 8193 bytes, the limit is 8192; shorten it"
         );
         assert!(text(book.is_new(&"m".repeat(2000), &described("x"))).contains("a name of 2000 bytes"));
         let help = "x".repeat(HELP_BYTES_MAX);

@@ -229,7 +229,7 @@ pub enum LineErrorKind {
     },
     /// A timestamp does not fit 64 bits of nanoseconds.
     #[error(
-        "timestamp {value:?} {precision} is outside -9223372036854775806 to 9223372036854775806 ns (years 1677 to 2262)"
+        "timestamp {value:?} {precision} is outside -9223372036854775806 to 9223372036854775806 ns (years 1677 to 2262); check the precision"
     )]
     TimestampOutOfRange {
         /// What was found.

@@ -379,7 +379,7 @@ fn timestamps_scale_to_nanoseconds_or_say_why_not() {
         assert_eq!(
             read(text, precision),
             Err(format!(
-                "timestamp {text:?} {precision} is outside -9223372036854775806 to 9223372036854775806 ns (years 1677 to 2262)"
+                "timestamp {text:?} {precision} is outside -9223372036854775806 to 9223372036854775806 ns (years 1677 to 2262); check the precision"
             ))
         );
     }

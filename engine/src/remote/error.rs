@@ -87,7 +87,7 @@ pub enum RemoteReason {
     #[error("exemplar: {0}")]
     Exemplar(LabelFault),
     /// The sample lies too far in the future.
-    #[error("timestamp {timestamp_ms} ms is more than 10 minutes in the future")]
+    #[error("timestamp {timestamp_ms} ms is more than 10 minutes in the future; check the sender's clock")]
     Future {
         /// Its time.
         timestamp_ms: i64,

@@ -44,7 +44,7 @@ pub enum WireFault {
         number: u32,
     },
     /// More symbols than a request may have.
-    #[error("more than {limit} symbols")]
+    #[error("more than {limit} symbols; send fewer series at once")]
     Symbols {
         /// The limit.
         limit: usize,

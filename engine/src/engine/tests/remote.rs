@@ -82,11 +82,11 @@ fn what_is_invalid_is_told_and_the_rest_is_stored() {
         told,
         [
             format!(
-                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future",
+                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future; check the sender's clock",
                 future + 1
             ),
             format!(
-                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future",
+                "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future; check the sender's clock",
                 i64::MAX
             ),
             format!("series 1 up{{job=\"a\"}}: timestamp {} ms is out of range", i64::MIN),

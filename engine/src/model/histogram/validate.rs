@@ -16,10 +16,10 @@ pub enum HistogramError {
     #[error("schema {0} is neither -4 to 8 nor {custom}", custom = Histogram::CUSTOM)]
     Schema(i32),
     /// More buckets than one histogram may have.
-    #[error("{0} buckets, the limit is {max}", max = Histogram::BUCKETS_MAX)]
+    #[error("{0} buckets, the limit is {max}; count at a lower resolution", max = Histogram::BUCKETS_MAX)]
     Buckets(u64),
     /// More runs of buckets than one histogram may have.
-    #[error("{0} spans of buckets, the limit is {max}", max = Histogram::SPANS_MAX)]
+    #[error("{0} spans of buckets, the limit is {max}; count at a lower resolution", max = Histogram::SPANS_MAX)]
     Spans(usize),
     /// Spans and counts of one side do not belong together.
     #[error("{side} spans hold {expected} buckets, but there are {found} counts")]
@@ -59,7 +59,7 @@ pub enum HistogramError {
     #[error("schema {0} has no explicit bucket bounds, but {1} are given")]
     NeedlessBounds(i32, usize),
     /// More explicit bounds than one histogram may have.
-    #[error("{0} explicit bucket bounds, the limit is {max}", max = Histogram::BUCKETS_MAX)]
+    #[error("{0} explicit bucket bounds, the limit is {max}; use fewer", max = Histogram::BUCKETS_MAX)]
     Bounds(usize),
     /// An explicit bound that is no finite number.
     #[error("explicit bucket bound {index} is {value}: bounds are finite (+Inf is implied)")]
@@ -362,14 +362,17 @@ mod tests {
             ..Histogram::default()
         };
         assert_eq!(wide(Histogram::BUCKETS_MAX).validate(), Ok(()));
-        assert_eq!(said(wide(Histogram::BUCKETS_MAX + 1)), "8193 buckets, the limit is 8192");
+        assert_eq!(
+            said(wide(Histogram::BUCKETS_MAX + 1)),
+            "8193 buckets, the limit is 8192; count at a lower resolution"
+        );
         let spans = vec![Span { offset: 1, length: 0 }; Histogram::SPANS_MAX + 1];
         assert!(said(Histogram { positive_spans: spans, ..Histogram::default() }).contains("limit is 4096"));
         // A span that claims billions of buckets costs nothing to refuse.
         let liar = vec![Span { offset: 0, length: u32::MAX }];
         assert!(said(Histogram { positive_spans: liar, ..Histogram::default() }).contains("beyond 32 bits"));
         let many = Histogram { custom_values: (0..9_000).map(f64::from).collect(), ..custom() };
-        assert_eq!(said(many), "9000 explicit bucket bounds, the limit is 8192");
+        assert_eq!(said(many), "9000 explicit bucket bounds, the limit is 8192; use fewer");
     }
 
     #[test]
