@@ -277,14 +277,18 @@ fn map(h: &Histogram, to_gauge: bool, f: impl Fn(f64) -> f64) -> Histogram {
 
 /// Whether two histograms describe the same observations: layout and counts, not hints.
 pub(crate) fn equal(a: &Histogram, b: &Histogram) -> bool {
+    // A NaN in the same place is no difference.
     let same = |x: f64, y: f64| x.to_bits() == y.to_bits() || x == y;
+    let same_buckets = |x: Buckets, y: Buckets| {
+        x.len() == y.len() && x.iter().zip(&y).all(|(x, y)| x.0 == y.0 && same(x.1, y.1))
+    };
     a.schema == b.schema
         && same(a.count, b.count)
         && same(a.sum, b.sum)
         && a.custom_values == b.custom_values
         && (is_custom(a) || (a.zero_threshold == b.zero_threshold && same(a.zero_count, b.zero_count)))
-        && positive(a) == positive(b)
-        && negative(a) == negative(b)
+        && same_buckets(positive(a), positive(b))
+        && same_buckets(negative(a), negative(b))
 }
 
 #[cfg(test)]
@@ -332,5 +336,13 @@ mod tests {
         assert_eq!(h.custom_values, [2.0, 5.0]);
         assert_eq!(positive(&h), vec![(0, 12.0), (1, 21.0), (2, 11.0)]);
         assert!(sum(&a, &exponential(0, &[]), &mut flags).is_none());
+    }
+    #[test]
+    fn counts_of_nan_are_equal_in_the_same_place() {
+        let a = exponential(0, &[(1, f64::NAN), (2, 3.0)]);
+        assert!(equal(&a, &a.clone()));
+        assert!(!equal(&a, &exponential(0, &[(1, f64::NAN), (2, 4.0)])));
+        assert!(!equal(&a, &exponential(0, &[(1, f64::NAN), (3, 3.0)])));
+        assert!(!equal(&a, &exponential(0, &[(1, 3.0), (2, f64::NAN)])));
     }
 }
