@@ -20,6 +20,7 @@ use crate::api::gate::QueryGate;
 use crate::config::{Config, Sources};
 use crate::error::ApiError;
 use crate::listen;
+use crate::listen::udp::DatagramSocket;
 use crate::telemetry::{Telemetry, log};
 use barograph::{Database, MemoryPool};
 
@@ -138,7 +139,7 @@ pub struct Sockets {
     /// Lines over TCP.
     pub tcp: Option<TcpListener>,
     /// Lines over UDP.
-    pub udp: Option<UdpSocket>,
+    pub udp: Option<DatagramSocket>,
 }
 
 impl Sockets {
@@ -158,7 +159,7 @@ impl Sockets {
                 let socket =
                     UdpSocket::bind(address).await.map_err(|e| cannot_bind("udp_listen", address, &e))?;
                 require_loopback(socket.local_addr()?, "udp_listen", config.insecure)?;
-                Some(socket)
+                Some(DatagramSocket::new(socket.into_std()?, config.udp_buffer)?)
             }
             None => None,
         };

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use barograph::Precision;
 use barograph_engine::model::Matcher;
 use settings::{SETTINGS, Setting};
 
@@ -33,6 +34,9 @@ pub struct Config {
     pub tcp_listen: Option<String>,
     pub udp_listen: Option<String>,
     pub line_db: Option<String>,
+    pub line_precision: Precision,
+    pub udp_buffer: u64,
+    pub udp_queue: u64,
     pub naming: &'static str,
     pub max_connections: usize,
     pub max_url: usize,
@@ -228,6 +232,9 @@ impl Config {
             tcp_listen: None,
             udp_listen: None,
             line_db: None,
+            line_precision: Precision::default(),
+            udp_buffer: 0,
+            udp_queue: 0,
             naming: "",
             max_connections: 0,
             max_url: 0,

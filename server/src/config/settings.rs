@@ -135,6 +135,17 @@ pub static SETTINGS: &[Setting] = &[
     setting!("line_db" "NAME" = "", LISTEN, false,
         "Value of the label `db` for lines from TCP and UDP; unset: no such label.",
         |c, t| c.line_db = optional(t)),
+    setting!("line_precision" "UNIT" = "ns", LISTEN, true,
+        "Unit of the timestamps of lines from TCP and UDP: ns, us, ms, s, m, h, or auto, which tells s, ms, us and ns by the \
+         size of each; collectd sends ms. Lines without a timestamp get the time they arrived. HTTP does not look here: each request says `precision`, ns where it does not.",
+        |c, t| c.line_precision = values::precision(t)?),
+    setting!("udp_buffer" "SIZE" = "32MiB", LISTEN, false,
+        "Receive buffer that the kernel is asked for, 4KiB to 1GiB: it holds a burst of datagrams while the receiver \
+         waits for a processor. The kernel gives at most net.core.rmem_max, unless the process has CAP_NET_ADMIN.",
+        |c, t| c.udp_buffer = values::size(t, 4096, GIB)?),
+    setting!("udp_queue" "SIZE" = "64MiB", LISTEN, false,
+        "Bound for datagrams that wait to be stored, 128KiB to 64GiB; beyond it they are dropped and counted.",
+        |c, t| c.udp_queue = values::size(t, 128 * 1024, 64 * GIB)?),
     setting!("max_connections" "N" = "1024", LISTEN, false,
         "Open HTTP connections, 1 to 100000, of which each query that waits or runs needs one; further ones get 503 and are closed. TCP lines have the same bound.",
         |c, t| c.max_connections = usize_of(t, 1, 100_000)?),

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use barograph_engine::line::{Precision, UnknownPrecision};
 use barograph_engine::model::{MatchOp, Matcher};
 
 /// Why a text is not the value of a setting.
@@ -190,6 +191,14 @@ pub fn address(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// A unit of timestamps, as the parameter `precision` of writes has it.
+///
+/// # Errors
+/// It is none.
+pub fn precision(text: &str) -> Parsed<Precision> {
+    text.trim().parse().map_err(|e: UnknownPrecision| ValueError(e.to_string()))
+}
+
 /// One of a fixed list of words.
 ///
 /// # Errors
@@ -244,6 +253,16 @@ mod tests {
         for text in ["", "9090", ":9090", "127.0.0.1", "127.0.0.1:x", "h:65536", "::1:80"] {
             assert!(address(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn precisions_are_those_of_writes() {
+        assert_eq!(precision("ms"), Ok(Precision::Millisecond));
+        assert_eq!(precision(" u "), Ok(Precision::Microsecond));
+        assert_eq!(
+            precision("").unwrap_err().0,
+            "unknown precision \"\": expected ns, us, ms, s, m, h or auto"
+        );
     }
 
     #[test]

@@ -6,12 +6,20 @@
 //!
 //! Next: `barograph::Database::write_lines`.
 
-use crate::error::{ApiError, BadLines};
-use crate::telemetry::{IngestCounters, Origin, Telemetry};
-use barograph::LineErrorKind;
-use barograph::{Database, LineOptions, LineReport, RemoteError, RemoteReport, RemoteVersion};
+pub mod far;
 
-/// Stores the lines of `body`. Blocks until they are durable.
+use std::net::SocketAddr;
+
+use crate::error::{ApiError, BadLines};
+use crate::telemetry::log::Throttle;
+use crate::telemetry::{IngestCounters, Origin, Telemetry};
+use barograph::{
+    Database, LineBody, LineErrorKind, LineOptions, LineReport, RemoteError, RemoteReport, RemoteVersion,
+};
+
+static BAD_LINES: Throttle = Throttle::new();
+
+/// Stores the lines of `body`, which `sender` sent. Blocks until they are durable.
 ///
 /// Bad lines do not stop good ones; the report lists them.
 ///
@@ -21,12 +29,31 @@ pub fn store_lines(
     database: &Database,
     telemetry: &Telemetry,
     origin: Origin,
+    sender: Option<SocketAddr>,
     body: &[u8],
     options: &LineOptions,
 ) -> Result<LineReport, ApiError> {
+    telemetry.ingest(origin).bytes.add(body.len() as u64);
+    let body = LineBody { bytes: body, default_timestamp: None };
+    let report = store_bodies(database, telemetry, origin, [body], options)?;
+    far::warn(&report, options.precision, origin, |_| sender);
+    Ok(report)
+}
+
+/// Stores the lines of several bodies, as [`store_lines`] does; their bytes are counted where they arrive, and what the
+/// log should say is left to the caller, who knows the senders.
+///
+/// # Errors
+/// As [`store_lines`].
+pub fn store_bodies<'b>(
+    database: &Database,
+    telemetry: &Telemetry,
+    origin: Origin,
+    bodies: impl IntoIterator<Item = LineBody<'b>>,
+    options: &LineOptions,
+) -> Result<LineReport, ApiError> {
     let counters = telemetry.ingest(origin);
-    counters.bytes.add(body.len() as u64);
-    match database.write_lines(body, options) {
+    match database.write_line_bodies(bodies, options) {
         Ok(report) => {
             count(counters, &report);
             Ok(report)
@@ -78,8 +105,18 @@ pub fn store_remote(
 fn count(counters: &IngestCounters, report: &LineReport) {
     counters.lines.add(report.lines_total);
     counters.lines_bad.add(report.lines_bad);
+    counters.lines_far.add(report.lines_far);
     counters.samples.add(report.samples);
     counters.events.add(report.events);
+}
+
+/// Logs that lines were refused whose sender gets no answer. `sender` tells whom a body is from.
+pub fn log_bad_lines(report: &LineReport, origin: Origin, sender: impl Fn(usize) -> Option<SocketAddr>) {
+    let (Some(first), Some(&body)) = (report.errors.first(), report.error_bodies.first()) else { return };
+    if let Some(held_back) = BAD_LINES.pass() {
+        let sender = sender(body).map(|address| address.to_string());
+        tracing::warn!(held_back, refused = report.lines_bad, ?origin, sender, "bad lines: {first}");
+    }
 }
 
 /// The error of a body with bad lines: how many lines are stored and how many are not, and

@@ -37,9 +37,10 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
     }
 }
 
-/// Lets one message of a kind through each second and counts the rest.
+/// Lets one message of a kind through each second, or each of another span, and counts the rest.
 #[derive(Debug)]
 pub struct Throttle {
+    pause: Duration,
     started: OnceLock<Instant>,
     /// Milliseconds since `started` at which the next message may pass.
     next_ms: AtomicU64,
@@ -47,18 +48,26 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    const PAUSE: Duration = Duration::from_secs(1);
-
-    /// A throttle that lets the first message through.
+    /// A throttle that lets the first message through, and one each second.
     pub const fn new() -> Self {
-        Throttle { started: OnceLock::new(), next_ms: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
+        Self::every(Duration::from_secs(1))
+    }
+
+    /// A throttle that lets the first message through, and one each `pause`.
+    pub const fn every(pause: Duration) -> Self {
+        Throttle {
+            pause,
+            started: OnceLock::new(),
+            next_ms: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
+        }
     }
 
     /// `Some(n)` when a message may be logged now; `n` were held back since the last one.
     pub fn pass(&self) -> Option<u64> {
         let now = self.started.get_or_init(Instant::now).elapsed().as_millis() as u64;
         let next = self.next_ms.load(Ordering::Relaxed);
-        let later = now + Self::PAUSE.as_millis() as u64;
+        let later = now + self.pause.as_millis() as u64;
         let won = now >= next
             && self.next_ms.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if won {

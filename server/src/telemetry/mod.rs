@@ -11,12 +11,14 @@ pub mod latency;
 pub mod log;
 pub mod monitor;
 pub mod process;
+pub mod udp;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use exposition::{Kind, Metric};
 use latency::Latency;
+use udp::UdpCounters;
 
 use crate::api::routes::{Endpoint, ROUTES};
 
@@ -73,6 +75,8 @@ pub struct IngestCounters {
     pub lines: Counter,
     /// Lines refused.
     pub lines_bad: Counter,
+    /// Lines stored whose time is far from the clock.
+    pub lines_far: Counter,
     /// Samples stored.
     pub samples: Counter,
     /// Samples refused, in what does not come as lines.
@@ -101,6 +105,10 @@ pub struct Telemetry {
     pub connections_refused: Counter,
     /// TCP line connections that are open.
     pub line_connections: Counter,
+    /// TCP line connections refused at the limit.
+    pub line_connections_refused: Counter,
+    /// What became of datagrams.
+    pub udp: UdpCounters,
     ingest: [IngestCounters; ORIGINS.len()],
     /// Time from request to answer of writes.
     pub write_seconds: Latency,
@@ -119,6 +127,8 @@ impl Default for Telemetry {
             connections: Counter::default(),
             connections_refused: Counter::default(),
             line_connections: Counter::default(),
+            line_connections_refused: Counter::default(),
+            udp: UdpCounters::default(),
             ingest: Default::default(),
             write_seconds: Latency::default(),
             query_seconds: Latency::default(),
@@ -182,6 +192,12 @@ impl Telemetry {
             ),
             ("barograph_line_connections", "Open TCP line connections.", Kind::Gauge, &self.line_connections),
             (
+                "barograph_line_connections_refused_total",
+                "TCP line connections refused at max_connections.",
+                Kind::Counter,
+                &self.line_connections_refused,
+            ),
+            (
                 "barograph_self_monitoring_failures_total",
                 "Rounds of self-monitoring that could not be stored.",
                 Kind::Counter,
@@ -191,6 +207,7 @@ impl Telemetry {
             metrics.push(Metric::plain(kind, name, help, counter.get() as f64));
         }
         metrics.extend(self.ingest_metrics());
+        metrics.extend(self.udp.metrics());
         metrics.push(self.write_seconds.metric("barograph_write_seconds", "Time to answer a write."));
         metrics.push(
             self.query_seconds.metric("barograph_query_seconds", "Time to answer a query, waiting included."),
@@ -216,10 +233,15 @@ impl Telemetry {
 
     fn ingest_metrics(&self) -> Vec<Metric> {
         type Read = fn(&IngestCounters) -> u64;
-        let table: [(&str, &str, Read); 10] = [
+        let table: [(&str, &str, Read); 11] = [
             ("barograph_ingest_bytes_total", "Bytes received, decompressed.", |c| c.bytes.get()),
             ("barograph_ingest_lines_total", "Lines received.", |c| c.lines.get()),
             ("barograph_ingest_lines_bad_total", "Lines refused.", |c| c.lines_bad.get()),
+            (
+                "barograph_ingest_lines_far_total",
+                "Lines stored whose time is more than ten years from the clock.",
+                |c| c.lines_far.get(),
+            ),
             ("barograph_ingest_samples_total", "Samples stored.", |c| c.samples.get()),
             ("barograph_ingest_samples_bad_total", "Samples refused, in what does not come as lines.", |c| {
                 c.samples_bad.get()

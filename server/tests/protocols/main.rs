@@ -7,6 +7,7 @@ mod admin;
 mod commands;
 mod compression;
 mod contract;
+mod datagrams;
 mod death;
 mod harness;
 mod influx;

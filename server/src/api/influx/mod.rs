@@ -10,6 +10,7 @@ pub mod statements;
 pub mod v2;
 pub mod v3;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -73,6 +74,7 @@ struct Work {
     encoding: Encoding,
     precision: Precision,
     db: Option<String>,
+    client: Option<SocketAddr>,
 }
 
 impl Work {
@@ -81,7 +83,7 @@ impl Work {
         let database = call.database()?;
         let (held, encoding) = call.read_body(Limit::sent(&call.config)).await?;
         let (app, config) = (call.app.clone(), call.config.clone());
-        Ok(Work { app, config, database, held, encoding, precision, db })
+        Ok(Work { app, config, database, held, encoding, precision, db, client: call.client })
     }
 
     fn decoded(mut self) -> Result<Self, ApiError> {
@@ -94,8 +96,8 @@ impl Work {
     }
 
     fn store(&self) -> Result<LineReport, ApiError> {
-        let telemetry = &self.app.telemetry;
-        ingest::store_lines(&self.database, telemetry, Origin::Http, &self.held.bytes, &self.options())
+        let (telemetry, body) = (&self.app.telemetry, &self.held.bytes);
+        ingest::store_lines(&self.database, telemetry, Origin::Http, self.client, body, &self.options())
     }
 }
 

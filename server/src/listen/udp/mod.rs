@@ -1,0 +1,243 @@
+//! Line protocol over UDP: a datagram holds whole lines. Nobody is told anything; what is
+//! wrong is counted and logged.
+//!
+//! A thread of its own takes datagrams from the socket and puts them into a bounded queue,
+//! so that neither a sync nor a busy runtime keeps it from the next one. A task stores what
+//! has gathered, many datagrams with one sync. What passes by itself, as memory that is
+//! full, is waited for: the queue holds what comes meanwhile. When the server stops, what
+//! waits in the socket and in the queue is stored first.
+//!
+//! Every datagram is counted once: see `telemetry/udp.rs`.
+//!
+//! Next: `ingest/mod.rs`.
+
+mod queue;
+mod socket;
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use crate::app::App;
+use crate::config::values::show_size;
+use crate::error::ApiError;
+use crate::ingest;
+use crate::storage;
+use crate::telemetry::Origin;
+use crate::telemetry::log::Throttle;
+use crate::telemetry::udp::UdpCounters;
+use queue::{Block, Queue};
+pub use socket::DatagramSocket;
+
+/// No datagram is larger, its length counts in 16 bits.
+const DATAGRAM_MAX: usize = 65_536;
+/// Datagrams that are taken before it is looked whether the server stops.
+const RUN: usize = 1024;
+/// The least of the receive buffer that one datagram takes, headers of the kernel included.
+const KERNEL_BYTES: u64 = 512;
+/// Distance of looks at what the kernel dropped, and pause after an error of the socket or of storage.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the database is open.
+const OPENING: Duration = Duration::from_millis(20);
+
+static SOCKET_FAILED: Throttle = Throttle::new();
+static QUEUE_FULL: Throttle = Throttle::new();
+static FAILED: Throttle = Throttle::new();
+static KERNEL_DROPPED: Throttle = Throttle::new();
+
+/// Receives until `stop` turns true, then stores what waits.
+pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
+    let config = app.config.load_full();
+    let queue = Arc::new(Queue::new(
+        usize::try_from(config.udp_queue).unwrap_or(usize::MAX),
+        app.telemetry.udp.queue_bytes.clone(),
+    ));
+    let (socket, granted) = socket.into_parts();
+    app.telemetry.udp.watch(&socket, granted);
+    let receiver = Receiver {
+        queue: queue.clone(),
+        app: app.clone(),
+        stop: stop.clone(),
+        datagrams_max: usize::try_from(granted * 2 / KERNEL_BYTES).unwrap_or(usize::MAX),
+        last: i64::MIN,
+    };
+    let (ended, receiving) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("barograph-udp".to_owned()).spawn(move || {
+        receiver.run(socket);
+        let _ = ended.send(());
+    });
+    if let Err(e) = thread {
+        return tracing::error!("no datagrams are received, a thread could not be started: {e}");
+    }
+    let mut storing = tokio::spawn(store_all(app.clone(), queue.clone(), stop.clone()));
+    // An error means that the thread panicked, which is in the log; the queue is closed all the same.
+    let _ = receiving.await;
+    queue.close();
+    super::stopped(&mut stop).await;
+    if tokio::time::timeout(app.config.load().shutdown_timeout, &mut storing).await.is_err() {
+        let lost = queue.abandon();
+        app.telemetry.udp.dropped_storage.add(lost as u64);
+        tracing::warn!("{lost} datagrams were not stored within shutdown_timeout and are lost");
+    }
+}
+
+/// What the thread at the socket has.
+struct Receiver {
+    queue: Arc<Queue>,
+    app: Arc<App>,
+    stop: watch::Receiver<bool>,
+    /// More datagrams do not fit into the receive buffer.
+    datagrams_max: usize,
+    /// When the last datagram came.
+    last: i64,
+}
+
+impl Receiver {
+    /// Receives until the server stops, then what waits in the socket.
+    fn run(mut self, socket: UdpSocket) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let ended = runtime.and_then(|runtime| runtime.block_on(self.receive(socket)));
+        if let Err(e) = ended {
+            tracing::error!("no more datagrams are received: {e}");
+        }
+        self.app.telemetry.udp.unwatch();
+    }
+
+    async fn receive(&mut self, socket: UdpSocket) -> io::Result<()> {
+        let socket = tokio::net::UdpSocket::from_std(socket)?;
+        let mut stop = self.stop.clone();
+        let mut datagram = vec![0; DATAGRAM_MAX];
+        loop {
+            tokio::select! {
+                biased;
+                _ = super::stopped(&mut stop) => break,
+                ready = socket.readable() => ready?,
+            }
+            self.take(|datagram| socket.try_recv_from(datagram), &mut datagram, RUN);
+        }
+        // The socket itself is asked, since the runtime may not have heard of the newest datagrams.
+        let socket = socket.into_std()?;
+        self.take(|datagram| socket.recv_from(datagram), &mut datagram, self.datagrams_max);
+        // Counted while the socket is open: its drops are known until then.
+        self.app.telemetry.udp.unwatch();
+        Ok(())
+    }
+
+    /// Takes what waits in the socket, at most `count` datagrams.
+    fn take(
+        &mut self,
+        receive: impl Fn(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
+        datagram: &mut [u8],
+        count: usize,
+    ) {
+        for _ in 0..count {
+            match receive(datagram) {
+                Ok((length, sender)) => self.enqueue(&datagram[..length], sender),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    if let Some(held_back) = SOCKET_FAILED.pass() {
+                        tracing::warn!(held_back, "cannot receive datagrams: {e}");
+                    }
+                    std::thread::sleep(OPENING);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, datagram: &[u8], sender: SocketAddr) {
+        let counters = &self.app.telemetry.udp;
+        counters.received.add(1);
+        self.app.telemetry.ingest(Origin::Udp).bytes.add(datagram.len() as u64);
+        // No two datagrams have one time: of two values of a series without timestamps both are kept.
+        self.last = storage::now_ns().max(self.last.saturating_add(1));
+        if !self.queue.push(datagram, self.last, sender) {
+            counters.dropped_queue.add(1);
+            if let Some(held_back) = QUEUE_FULL.pass() {
+                let limit = show_size(self.queue.bytes_max() as u64);
+                tracing::warn!(
+                    held_back,
+                    "a datagram is dropped: {limit} wait to be stored, the limit (udp_queue); senders are faster than \
+                     the disk"
+                );
+            }
+        }
+    }
+}
+
+/// Stores what is queued until the queue is closed and empty.
+async fn store_all(app: Arc<App>, queue: Arc<Queue>, stop: watch::Receiver<bool>) {
+    let mut looked = Instant::now();
+    let mut dropped = 0;
+    while let Some(block) = queue.next().await {
+        let counters = &app.telemetry.udp;
+        let block = Arc::new(block);
+        match store(&app, &block, &stop).await {
+            Ok(()) => counters.stored.add(block.len() as u64),
+            Err(e) => {
+                counters.dropped_storage.add(block.len() as u64);
+                if let Some(held_back) = FAILED.pass() {
+                    tracing::warn!(held_back, datagrams = block.len(), "datagrams were lost: {e}");
+                }
+            }
+        }
+        queue.release(&block);
+        if looked.elapsed() >= PAUSE {
+            looked = Instant::now();
+            warn_of_drops(counters, &mut dropped);
+        }
+    }
+    warn_of_drops(&app.telemetry.udp, &mut dropped);
+}
+
+/// Says what the kernel has dropped since the last time.
+fn warn_of_drops(counters: &UdpCounters, before: &mut u64) {
+    let now = counters.kernel_drops();
+    if now > *before
+        && let Some(held_back) = KERNEL_DROPPED.pass()
+    {
+        tracing::warn!(
+            held_back,
+            "the kernel dropped {} datagrams, since the receive buffer of {} bytes was full (udp_buffer)",
+            now - *before,
+            counters.buffer_bytes()
+        );
+        *before = now;
+    }
+}
+
+/// Stores a block; waits for a database that is being opened, and comes again while storage says that it may.
+async fn store(app: &Arc<App>, block: &Arc<Block>, stop: &watch::Receiver<bool>) -> Result<(), ApiError> {
+    loop {
+        let is_last = *stop.borrow();
+        let (error, pause) = match app.database() {
+            Err(opening) => (opening, OPENING),
+            Ok(_) => match store_once(app, block).await {
+                Ok(()) => return Ok(()),
+                Err(e) => (e, PAUSE),
+            },
+        };
+        if is_last || error.retry_after.is_none() {
+            return Err(error);
+        }
+        let mut stop = stop.clone();
+        let _ = tokio::time::timeout(pause, super::stopped(&mut stop)).await;
+    }
+}
+
+async fn store_once(app: &Arc<App>, block: &Arc<Block>) -> Result<(), ApiError> {
+    let database = app.database()?.clone();
+    let (app, block) = (app.clone(), block.clone());
+    storage::blocking(move || {
+        let config = app.config.load();
+        let options = storage::line_options(&config, config.line_precision, config.line_db.as_deref());
+        let report = ingest::store_bodies(&database, &app.telemetry, Origin::Udp, block.bodies(), &options)?;
+        ingest::log_bad_lines(&report, Origin::Udp, |body| block.sender(body));
+        ingest::far::warn(&report, options.precision, Origin::Udp, |body| block.sender(body));
+        Ok(())
+    })
+    .await?
+}

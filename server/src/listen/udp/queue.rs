@@ -1,0 +1,244 @@
+//! Datagrams between the socket and the storage: in the order they came, bounded in bytes.
+//!
+//! The receiver must be back at the socket at once, while storing waits for the disk. So datagrams wait here, packed
+//! into blocks that are stored as a whole, each with one sync. A block grows while the one before it is being stored.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use barograph::LineBody;
+use barograph_engine::model::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// A block takes datagrams until it has this many bytes.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// One datagram of a block.
+#[derive(Debug, Clone, Copy)]
+struct Datagram {
+    /// Where it ends in the block's bytes.
+    end: usize,
+    /// Time of its lines that give none.
+    arrived: Timestamp,
+    sender: SocketAddr,
+}
+
+/// Datagrams that are stored together.
+#[derive(Debug, Default)]
+pub struct Block {
+    bytes: Vec<u8>,
+    datagrams: Vec<Datagram>,
+}
+
+impl Block {
+    /// How many datagrams it has.
+    pub fn len(&self) -> usize {
+        self.datagrams.len()
+    }
+
+    /// What it has of lines, a body for each datagram.
+    pub fn bodies(&self) -> impl Iterator<Item = LineBody<'_>> {
+        let mut start = 0;
+        self.datagrams.iter().map(move |datagram| {
+            let bytes = &self.bytes[start..datagram.end];
+            start = datagram.end;
+            LineBody { bytes, default_timestamp: Some(datagram.arrived) }
+        })
+    }
+
+    /// Who sent the datagram with this number.
+    pub fn sender(&self, number: usize) -> Option<SocketAddr> {
+        self.datagrams.get(number).map(|datagram| datagram.sender)
+    }
+
+    /// What it counts against the bound of the queue.
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.len() * size_of::<Datagram>()
+    }
+}
+
+/// See the module's documentation. One task takes blocks, any thread adds datagrams.
+#[derive(Debug)]
+pub struct Queue {
+    bytes_max: usize,
+    /// Shows what is held.
+    gauge: Arc<AtomicU64>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    blocks: VecDeque<Block>,
+    /// What waits, and what was taken and not released.
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue that holds `bytes_max` bytes, each datagram with a few bytes of its own; `gauge` shows how many
+    /// it holds.
+    pub fn new(bytes_max: usize, gauge: Arc<AtomicU64>) -> Self {
+        Queue { bytes_max, gauge, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    fn hold(&self, state: &mut State, bytes: usize) {
+        state.bytes = bytes;
+        self.gauge.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Adds a datagram; false when it does not fit.
+    pub fn push(&self, datagram: &[u8], arrived: Timestamp, sender: SocketAddr) -> bool {
+        let cost = datagram.len() + size_of::<Datagram>();
+        let mut state = self.state.lock();
+        if state.closed || state.bytes + cost > self.bytes_max {
+            return false;
+        }
+        let held = state.bytes + cost;
+        self.hold(&mut state, held);
+        match state.blocks.back() {
+            Some(last) if last.bytes.len() + datagram.len() <= BLOCK_BYTES => {}
+            _ => state.blocks.push_back(Block::default()),
+        }
+        if let Some(last) = state.blocks.back_mut() {
+            last.bytes.extend_from_slice(datagram);
+            last.datagrams.push(Datagram { end: last.bytes.len(), arrived, sender });
+        }
+        drop(state);
+        self.changed.notify_one();
+        true
+    }
+
+    /// The oldest block; `None` once the queue is closed and empty.
+    pub async fn next(&self) -> Option<Block> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(block) = state.blocks.pop_front() {
+                    return Some(block);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Makes room: `block`, which was taken, is done with.
+    pub fn release(&self, block: &Block) {
+        let mut state = self.state.lock();
+        let held = state.bytes - block.cost();
+        self.hold(&mut state, held);
+    }
+
+    /// Nothing more is added; what waits can still be taken.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Closes the queue and gives up what waits; tells how many datagrams that were.
+    pub fn abandon(&self) -> usize {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let blocks = std::mem::take(&mut state.blocks);
+        let held = state.bytes - blocks.iter().map(Block::cost).sum::<usize>();
+        self.hold(&mut state, held);
+        drop(state);
+        self.changed.notify_one();
+        blocks.iter().map(Block::len).sum()
+    }
+
+    /// The bound.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: usize = size_of::<Datagram>();
+
+    fn queue(bytes_max: usize) -> Queue {
+        Queue::new(bytes_max, Arc::default())
+    }
+
+    fn held(queue: &Queue) -> u64 {
+        queue.gauge.load(Ordering::Relaxed)
+    }
+
+    fn sender(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn texts(block: &Block) -> Vec<(String, Option<Timestamp>)> {
+        let text = |body: LineBody<'_>| String::from_utf8(body.bytes.to_vec()).unwrap();
+        block.bodies().map(|body| (text(body), body.default_timestamp)).collect()
+    }
+
+    #[tokio::test]
+    async fn datagrams_come_out_as_they_went_in() {
+        let queue = queue(1 << 20);
+        assert!(queue.push(b"one", 1, sender(1)) && queue.push(b"two\n", 2, sender(2)));
+        let block = queue.next().await.unwrap();
+        assert_eq!(texts(&block), [("one".to_owned(), Some(1)), ("two\n".to_owned(), Some(2))]);
+        assert_eq!((block.len(), block.bytes.len(), block.sender(1)), (2, 7, Some(sender(2))));
+        assert!(queue.push(b"three", 3, sender(3)));
+        queue.close();
+        assert!(!queue.push(b"late", 4, sender(4)), "a closed queue takes nothing");
+        assert_eq!(texts(&queue.next().await.unwrap()).len(), 1, "what waits is still given");
+        assert!(queue.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_until_they_are_released() {
+        let queue = queue(2 * (100 + OWN));
+        assert!(queue.push(&[b'x'; 100], 0, sender(1)) && queue.push(&[b'x'; 100], 0, sender(1)));
+        assert!(!queue.push(b"", 0, sender(1)), "full to the byte");
+        let block = queue.next().await.unwrap();
+        assert!(!queue.push(b"x", 0, sender(1)), "what is being stored counts");
+        queue.release(&block);
+        assert_eq!(held(&queue), 0);
+        assert!(queue.push(&[b'x'; 200], 0, sender(1)));
+        assert_eq!(queue.abandon(), 1);
+        assert_eq!((held(&queue), queue.next().await.is_none()), (0, true));
+    }
+
+    #[tokio::test]
+    async fn blocks_end_before_they_are_too_large() {
+        let queue = queue(1 << 30);
+        let large = vec![b'x'; 60_000];
+        for _ in 0..40 {
+            assert!(queue.push(&large, 0, sender(1)));
+        }
+        queue.close();
+        let mut counts = Vec::new();
+        while let Some(block) = queue.next().await {
+            assert!(block.bytes.len() <= BLOCK_BYTES);
+            counts.push(block.len());
+        }
+        assert_eq!(counts, [17, 17, 6]);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_task_is_woken_from_another_thread() {
+        let queue = Arc::new(queue(1 << 20));
+        let other = queue.clone();
+        let thread = std::thread::spawn(move || {
+            other.push(b"x", 0, sender(1));
+            other.close();
+        });
+        let mut datagrams = 0;
+        while let Some(block) = queue.next().await {
+            datagrams += block.len();
+        }
+        assert_eq!(datagrams, 1);
+        thread.join().unwrap();
+    }
+}
