@@ -8,22 +8,25 @@
 //! (`emit.rs`).
 //!
 //! Most patterns in queries are simple, and an automaton is neither cheap to build nor the
-//! fastest way to compare: `shape.rs` recognises a set of literals, a literal in any case,
-//! and literals with `.`, `.*` and `.+` between them (`glob.rs`). The automaton is built
-//! when it is first needed, except where the pattern is so large that building it might
-//! fail; then at once, so that [`Pattern::new`] can say so.
+//! fastest way to compare. `form.rs` brings the tree into one normal form, of which
+//! `shape.rs` recognises a set of literals, a literal in any case, and literals with `.`,
+//! `.*` and `.+` between them (`glob.rs`); what all matches begin with comes of it too. The
+//! automaton is built when it is first needed, except where the pattern is so large that
+//! building it might fail; then at once, so that [`Pattern::new`] can say so.
 //!
 //! Over the sorted values of an index a pattern walks (`walk.rs`): what values share is read
 //! once, and stretches without a match are skipped.
 //!
 //! # Invariants
 //! - I1: a fast path answers as the automaton would.
-//! - I2: building is bounded: 64 KiB of text, 10 MiB of automaton, 200 nested groups,
-//!   1,000 repetitions. Matching takes time linear in the value.
+//! - I2: building is bounded: 64 KiB of text, unless the pattern is a set of literals, 10 MiB
+//!   of automaton, 200 nested groups, 1,000 repetitions, 131,072 ranges of characters.
+//!   Matching takes time linear in the value.
 
 mod class;
 mod emit;
 mod expand;
+mod form;
 mod glob;
 mod shape;
 mod syntax;
@@ -35,11 +38,16 @@ use parking_lot::Mutex;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_automata::hybrid::dfa::{Cache, DFA};
 
+use form::Form;
 use shape::Shape;
 pub use walk::{PatternWalk, Verdict};
 
-/// The longest pattern, bytes.
+/// The longest pattern of which an automaton is made, bytes. A set of literals needs none and
+/// is as long as it likes to be.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// What of a pattern an error shows, characters.
+const SHOWN_MAX: usize = 200;
 
 /// The largest automaton, bytes; also of the cache each thread fills while matching.
 const AUTOMATON_BYTES_MAX: usize = 10 << 20;
@@ -68,8 +76,9 @@ struct Inner {
     shape: Shape,
     /// What every matching value begins with; may be empty.
     prefix: String,
-    /// The pattern in the syntax of the `regex` crate, anchored.
-    translated: String,
+    /// The pattern in the syntax of the `regex` crate, anchored; none where it is too long for
+    /// an automaton.
+    translated: Option<String>,
     /// The names of the groups, from group 1 on.
     group_names: Vec<Option<String>>,
     automaton: OnceLock<Regex>,
@@ -80,7 +89,7 @@ struct Inner {
 
 /// Why a text is not a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("bad regular expression {pattern:?}: {reason}")]
+#[error("bad regular expression {}: {reason}", shown(pattern))]
 pub struct PatternError {
     /// The expression as written.
     pub pattern: String,
@@ -97,26 +106,52 @@ impl Pattern {
         Self::compile(text).map_err(|reason| PatternError { pattern: text.to_owned(), reason })
     }
 
+    /// As [`Pattern::new`], for [`Pattern::expand`] with groups. These need the automaton, also
+    /// of a set of literals, which can be matched without one.
+    ///
+    /// # Errors
+    /// As [`Pattern::new`], and when the text is too long for an automaton.
+    pub fn with_groups(text: &str) -> Result<Self, PatternError> {
+        let pattern = Self::new(text)?;
+        let refused = |reason| PatternError { pattern: text.to_owned(), reason };
+        let Some(translated) = &pattern.inner.translated else {
+            let bytes = text.len();
+            let reason = format!(
+                "it has {bytes} bytes, the limit is {TEXT_BYTES_MAX} where a template uses its groups"
+            );
+            return Err(refused(reason));
+        };
+        if matches!(pattern.inner.shape, Shape::Literals(_)) {
+            let built = build(translated).map_err(|_| refused(too_large()))?;
+            pattern.inner.automaton.get_or_init(|| built);
+        }
+        Ok(pattern)
+    }
+
     fn compile(text: &str) -> Result<Self, String> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("it has {} bytes, the limit is {TEXT_BYTES_MAX}", text.len()));
-        }
         let parsed = syntax::parse(text)?;
-        let (translated, weight) = emit::translate(&parsed.root);
-        let simple = shape::without_anchors(parsed.root);
-        let shape = shape::of(&simple);
-        let automaton = OnceLock::new();
-        // Other shapes seldom need the automaton, and it stays small for far longer texts.
-        let lazy_max = if matches!(shape, Shape::Automaton) { LAZY_WEIGHT_MAX } else { 16 * LAZY_WEIGHT_MAX };
-        if weight > lazy_max {
-            let built = build(&translated)
-                .map_err(|_| format!("its automaton would be larger than {AUTOMATON_BYTES_MAX} bytes"))?;
-            automaton.get_or_init(|| built);
+        let form = Form::of(&parsed.root);
+        let shape = shape::of(&form, text.len());
+        let is_set = matches!(shape, Shape::Literals(_));
+        let is_long = text.len() > TEXT_BYTES_MAX;
+        if is_long && !is_set {
+            return Err(too_long(text.len()));
         }
-        let prefix = shape::prefix(&simple);
+        let (mut translated, automaton) = (None, OnceLock::new());
+        if !is_long {
+            let (text, weight) = emit::translate(&parsed.root);
+            // Other shapes seldom need the automaton, and it stays small for far longer texts.
+            let is_automaton = matches!(shape, Shape::Automaton);
+            let lazy_max = if is_automaton { LAZY_WEIGHT_MAX } else { 16 * LAZY_WEIGHT_MAX };
+            if weight > lazy_max && !is_set {
+                let built = build(&text).map_err(|_| too_large())?;
+                automaton.get_or_init(|| built);
+            }
+            translated = Some(text);
+        }
         let inner = Inner {
             shape,
-            prefix,
+            prefix: shape::prefix(&form),
             translated,
             group_names: parsed.group_names,
             automaton,
@@ -171,7 +206,8 @@ impl Pattern {
     fn is_prefix_alone(&self) -> bool {
         match &self.inner.shape {
             Shape::Everything => true,
-            Shape::Glob(glob) => glob.is_prefix_alone(),
+            // Of another text at the start than the prefix nothing would follow.
+            Shape::Glob(glob) => glob.prefix_alone() == Some(&self.inner.prefix),
             _ => false,
         }
     }
@@ -185,6 +221,8 @@ impl Pattern {
     /// `$name`, `${name}` stand for groups, `$$` for a dollar sign. A name runs as far as
     /// letters, digits and underscores do; groups that are unknown or took no part are
     /// empty. A dollar sign that begins none of these is itself.
+    ///
+    /// With groups in the template the pattern must be one of [`Pattern::with_groups`].
     pub fn expand(&self, value: &str, template: &str) -> Option<String> {
         if !template.contains('$') {
             return self.is_match(value).then(|| template.to_owned());
@@ -204,14 +242,36 @@ impl Pattern {
         found.map(|position| position + 1)
     }
 
-    /// The automaton; never `None`, since what cannot be built is refused by `new`.
+    /// The automaton; never `None` where a value is matched by it, or groups are asked for
+    /// of what `with_groups` made, since what cannot be built is refused there.
     fn automaton(&self) -> Option<&Regex> {
         let inner = &*self.inner;
         if let Some(automaton) = inner.automaton.get() {
             return Some(automaton);
         }
-        let built = build(&inner.translated).ok()?;
+        let built = build(inner.translated.as_deref()?).ok()?;
         Some(inner.automaton.get_or_init(|| built))
+    }
+}
+
+fn too_long(bytes: usize) -> String {
+    format!(
+        "it has {bytes} bytes, the limit is {TEXT_BYTES_MAX}; only alternations of plain texts (a|b|c), matched as a \
+         whole, may be longer"
+    )
+}
+
+fn too_large() -> String {
+    format!(
+        "its automaton would be larger than {AUTOMATON_BYTES_MAX} bytes; match less, or by several matchers"
+    )
+}
+
+/// The pattern as an error shows it.
+fn shown(pattern: &str) -> String {
+    match pattern.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", &pattern[..end], pattern.len()),
+        None => format!("{pattern:?}"),
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
 pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
     let mut vector = ev.vector(&call.args[0], steps)?;
     let [dst, replacement, src, regex] = [1, 2, 3, 4].map(|i| ev.text(&call.args[i]));
-    let pattern = Pattern::new(&regex).map_err(|e| {
+    let compile = if replacement.contains('$') { Pattern::with_groups } else { Pattern::new };
+    let pattern = compile(&regex).map_err(|e| {
         QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}: {}", e.reason))
     })?;
     if dst.is_empty() {

@@ -13,6 +13,7 @@ mod harness;
 mod influx;
 mod lifecycle;
 mod listeners;
+mod matchers;
 mod prometheus;
 mod questions;
 mod remote;

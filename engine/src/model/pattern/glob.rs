@@ -5,7 +5,7 @@
 //! after the one before, which leaves most room for the others, so no other place need be
 //! tried.
 
-use super::syntax::Node;
+use super::form::Form;
 
 /// A pattern of segments with runs of any characters between them.
 #[derive(Debug, Clone)]
@@ -29,44 +29,46 @@ enum Piece {
 }
 
 impl Glob {
-    /// The glob that a tree is, if it is one.
-    pub(super) fn of(root: &Node) -> Option<Glob> {
+    /// The glob that a form is, if it is one.
+    pub(super) fn of(form: &Form) -> Option<Glob> {
         let mut glob = Glob { segments: vec![Segment::default()] };
-        glob.push(root)?;
+        glob.push(form)?;
         Some(glob)
     }
 
-    fn push(&mut self, node: &Node) -> Option<()> {
-        match node {
-            Node::Empty => {}
-            Node::Text { text, any_case: false } => self.segment().push_text(text),
-            Node::Any => self.segment().push_any(1),
-            Node::Capture(inner) => self.push(inner)?,
-            Node::Concat(nodes) => nodes.iter().try_for_each(|node| self.push(node))?,
-            Node::Repeat { inner, min, max, .. } if is_any(inner) => {
-                let min = *min as usize;
-                match max {
-                    Some(max) if *max as usize != min => return None,
-                    max => {
-                        self.segment().push_any(min);
-                        if max.is_none() {
-                            self.segments.push(Segment::default());
-                        }
-                    }
+    fn push(&mut self, form: &Form) -> Option<()> {
+        match form {
+            Form::Text(text) => self.segment().push_text(text),
+            Form::Any { min, max } => {
+                // A run that is bounded leaves the next text more places than one to try.
+                if max.is_some_and(|max| max != *min) {
+                    return None;
+                }
+                self.segment().push_any(*min as usize);
+                if max.is_none() {
+                    self.segments.push(Segment::default());
                 }
             }
-            _ => return None,
+            Form::Concat(parts) => parts.iter().try_for_each(|part| self.push(part))?,
+            Form::Never
+            | Form::AnyCase(_)
+            | Form::Class(_)
+            | Form::Look(_)
+            | Form::Alternate(_)
+            | Form::Repeat { .. } => return None,
         }
         Some(())
     }
 
-    /// Whether all that is asked for is a text at the start.
-    pub(super) fn is_prefix_alone(&self) -> bool {
+    /// The text at the start that is all that is asked for.
+    pub(super) fn prefix_alone(&self) -> Option<&str> {
         match self.segments.as_slice() {
-            [Segment { pieces }, last] => {
-                last.pieces.is_empty() && matches!(pieces.as_slice(), [] | [Piece::Text(_)])
-            }
-            _ => false,
+            [Segment { pieces }, last] if last.pieces.is_empty() => match pieces.as_slice() {
+                [] => Some(""),
+                [Piece::Text(text)] => Some(text),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -87,14 +89,6 @@ impl Glob {
             }
         }
         last.matches_end(rest)
-    }
-}
-
-fn is_any(node: &Node) -> bool {
-    match node {
-        Node::Any => true,
-        Node::Capture(inner) => is_any(inner),
-        _ => false,
     }
 }
 

@@ -1,14 +1,14 @@
-//! What kind of pattern a tree is, so that the common kinds need no automaton.
+//! What kind of pattern a form is, so that the common kinds need no automaton.
 
-use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+use regex_syntax::hir::ClassUnicode;
 
+use super::form::Form;
 use super::glob::Glob;
-use super::syntax::{Look, Node};
 
-/// A set of literals has at most so many, unless they are the branches of an alternation
-/// as written, and together at most so many bytes.
-const LITERALS_MAX: usize = 1024;
-const LITERAL_BYTES_MAX: usize = 256 << 10;
+/// A set has at most so many texts and bytes, or as many as the pattern's length allows: what
+/// is written out as an alternation is always a set.
+const WORDS_MAX: usize = 1024;
+const WORD_BYTES_MAX: usize = 256 << 10;
 
 /// The kinds of pattern.
 #[derive(Debug)]
@@ -28,25 +28,23 @@ pub(super) enum Shape {
     Automaton,
 }
 
-/// The shape of a tree without anchors.
-pub(super) fn of(root: &Node) -> Shape {
-    if let Node::Repeat { inner, min, max: None, .. } = uncaptured(root)
-        && matches!(uncaptured(inner), Node::Any)
-        && *min < 2
-    {
-        return if *min == 0 { Shape::Everything } else { Shape::Something };
+/// The shape of a form; `text_len` is the length of the pattern as written.
+pub(super) fn of(form: &Form, text_len: usize) -> Shape {
+    let limits = Limits {
+        count: WORDS_MAX.max(text_len / 2 + 1),
+        bytes: WORD_BYTES_MAX.max(text_len.saturating_mul(4)),
+    };
+    if let Some(mut words) = words(form, limits) {
+        words.sort_unstable();
+        words.dedup();
+        return Shape::Literals(words);
     }
-    if let Some(mut literals) = literals(root) {
-        literals.sort_unstable();
-        literals.dedup();
-        return Shape::Literals(literals);
+    match form {
+        Form::Any { min: 0, max: None } => Shape::Everything,
+        Form::Any { min: 1, max: None } => Shape::Something,
+        Form::AnyCase(text) if text.is_ascii() => Shape::AnyCase(text.clone()),
+        _ => Glob::of(form).map_or(Shape::Automaton, Shape::Glob),
     }
-    if let Node::Text { text, any_case: true } = uncaptured(root)
-        && text.is_ascii()
-    {
-        return Shape::AnyCase(text.clone());
-    }
-    Glob::of(root).map_or(Shape::Automaton, Shape::Glob)
 }
 
 /// Whether a sorted list holds `value`.
@@ -57,113 +55,83 @@ pub(super) fn contains(sorted: &[String], value: &str) -> bool {
     }
 }
 
-fn uncaptured(node: &Node) -> &Node {
-    match node {
-        Node::Capture(inner) => uncaptured(inner),
-        Node::Concat(nodes) if nodes.len() == 1 => uncaptured(&nodes[0]),
-        _ => node,
+/// How large a set may be.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    count: usize,
+    bytes: usize,
+}
+
+impl Limits {
+    fn check(self, words: &[String]) -> Option<()> {
+        (words.len() <= self.count).then_some(())
     }
 }
 
-/// The tree without the anchors that the whole pattern has anyway: `^` first, `$` last.
-pub(super) fn without_anchors(root: Node) -> Node {
-    stripped(root, true, true)
-}
-
-fn stripped(node: Node, first: bool, last: bool) -> Node {
-    match node {
-        Node::Look(Look::Start | Look::StartLine) if first => Node::Empty,
-        Node::Look(Look::End | Look::EndLine) if last => Node::Empty,
-        Node::Capture(inner) => Node::Capture(Box::new(stripped(*inner, first, last))),
-        Node::Alternate(nodes) => {
-            Node::Alternate(nodes.into_iter().map(|node| stripped(node, first, last)).collect())
-        }
-        Node::Concat(mut nodes) => {
-            let mut index = 0;
-            while first && index < nodes.len() {
-                nodes[index] = stripped(std::mem::replace(&mut nodes[index], Node::Empty), true, false);
-                if !matches!(nodes[index], Node::Empty) {
-                    break;
-                }
-                index += 1;
-            }
-            let mut index = nodes.len();
-            while last && index > 0 {
-                index -= 1;
-                nodes[index] = stripped(std::mem::replace(&mut nodes[index], Node::Empty), false, true);
-                if !matches!(nodes[index], Node::Empty) {
-                    break;
-                }
-            }
-            nodes.retain(|node| !matches!(node, Node::Empty));
-            match nodes.len() {
-                0 => Node::Empty,
-                1 => nodes.remove(0),
-                _ => Node::Concat(nodes),
-            }
-        }
-        other => other,
-    }
-}
-
-/// All texts that a tree matches, if they are finitely many and not too many.
-fn literals(node: &Node) -> Option<Vec<String>> {
-    match node {
-        Node::Empty => Some(vec![String::new()]),
-        Node::Text { text, any_case } => (!any_case || !has_case(text)).then(|| vec![text.clone()]),
-        Node::Class(set) => class_literals(set),
-        Node::Capture(inner) => literals(inner),
-        Node::Alternate(nodes) => {
-            let mut all = Vec::with_capacity(nodes.len());
-            for node in nodes {
-                all.append(&mut literals(node)?);
-                within_limits(&all, LITERALS_MAX.max(nodes.len()))?;
+/// All texts that a form matches, if they are finitely many and not too many.
+fn words(form: &Form, limits: Limits) -> Option<Vec<String>> {
+    match form {
+        Form::Never => Some(Vec::new()),
+        Form::Text(text) => Some(vec![text.clone()]),
+        Form::Class(set) => characters(set, limits),
+        Form::Concat(parts) => {
+            let mut all = vec![String::new()];
+            for part in parts {
+                all = product(&all, &words(part, limits)?, limits)?;
             }
             Some(all)
         }
-        Node::Concat(nodes) => {
-            nodes.iter().try_fold(vec![String::new()], |before, node| product(&before, &literals(node)?))
-        }
-        Node::Repeat { inner, min, max: Some(max), .. } => {
-            let once = literals(inner)?;
-            let mut power = vec![String::new()];
-            let mut all = Vec::new();
-            for count in 0..=*max {
-                if count >= *min {
-                    all.extend_from_slice(&power);
-                    within_limits(&all, LITERALS_MAX)?;
-                }
-                if count < *max {
-                    power = product(&power, &once)?;
-                }
+        Form::Alternate(parts) => {
+            let mut all = Vec::with_capacity(parts.len());
+            for part in parts {
+                all.append(&mut words(part, limits)?);
+                limits.check(&all)?;
             }
             Some(all)
         }
-        Node::Any | Node::AnyButNewline | Node::Look(_) | Node::Repeat { max: None, .. } => None,
+        Form::Repeat { inner, min, max: Some(max) } => powers(&words(inner, limits)?, *min, *max, limits),
+        // Not finitely many, or too many to try; a condition is none of a text alone.
+        Form::Repeat { max: None, .. } | Form::Any { .. } | Form::AnyCase(_) | Form::Look(_) => None,
     }
 }
 
-fn class_literals(set: &ClassUnicode) -> Option<Vec<String>> {
+fn characters(set: &ClassUnicode, limits: Limits) -> Option<Vec<String>> {
     let count: usize = set.iter().map(|range| range.len()).sum();
-    if count == 0 || count > LITERALS_MAX {
+    if count > WORDS_MAX.min(limits.count) {
         return None;
     }
-    let characters = set.iter().flat_map(|range| range.start()..=range.end());
-    Some(characters.map(String::from).collect())
+    Some(set.iter().flat_map(|range| range.start()..=range.end()).map(String::from).collect())
+}
+
+/// `once` at least `min` and at most `max` times.
+fn powers(once: &[String], min: u32, max: u32, limits: Limits) -> Option<Vec<String>> {
+    let mut power = vec![String::new()];
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for count in 0..=max {
+        if count >= min {
+            bytes += power.iter().map(String::len).sum::<usize>();
+            all.extend_from_slice(&power);
+            limits.check(&all)?;
+        }
+        if bytes > limits.bytes {
+            return None;
+        }
+        if count < max {
+            power = product(&power, once, limits)?;
+        }
+    }
+    Some(all)
 }
 
 /// Each of `heads` followed by each of `tails`.
-fn product(heads: &[String], tails: &[String]) -> Option<Vec<String>> {
-    let count = heads
-        .len()
-        .checked_mul(tails.len())
-        .filter(|&count| count <= LITERALS_MAX.max(heads.len()).max(tails.len()))?;
+fn product(heads: &[String], tails: &[String], limits: Limits) -> Option<Vec<String>> {
+    let count = heads.len().checked_mul(tails.len()).filter(|&count| count <= limits.count)?;
     let mut all = Vec::with_capacity(count);
     let mut bytes = 0;
     for head in heads {
         for tail in tails {
             bytes += head.len() + tail.len();
-            if bytes > LITERAL_BYTES_MAX {
+            if bytes > limits.bytes {
                 return None;
             }
             all.push(format!("{head}{tail}"));
@@ -172,52 +140,39 @@ fn product(heads: &[String], tails: &[String]) -> Option<Vec<String>> {
     Some(all)
 }
 
-fn within_limits(literals: &[String], count_max: usize) -> Option<()> {
-    (literals.len() <= count_max).then_some(())
-}
-
-/// Whether a character of `text` has another case.
-fn has_case(text: &str) -> bool {
-    text.chars().any(|character| {
-        let mut set = ClassUnicode::new([ClassUnicodeRange::new(character, character)]);
-        set.case_fold_simple();
-        set.iter().map(|range| range.len()).sum::<usize>() > 1
-    })
-}
-
-/// What every text that a tree matches begins with.
-pub(super) fn prefix(root: &Node) -> String {
+/// What every text that a form matches begins with.
+pub(super) fn prefix(form: &Form) -> String {
     let mut prefix = String::new();
-    push_prefix(root, &mut prefix);
+    push_prefix(form, &mut prefix);
     prefix
 }
 
-/// Appends what `node` begins with; whether that is the only text it matches.
-fn push_prefix(node: &Node, prefix: &mut String) -> bool {
-    match node {
-        Node::Empty => true,
-        Node::Text { text, any_case } => {
-            let exact = !any_case || !has_case(text);
-            if exact {
-                prefix.push_str(text);
+/// Appends what every text begins with that `form` matches; whether it matches that alone.
+fn push_prefix(form: &Form, prefix: &mut String) -> bool {
+    match form {
+        Form::Text(text) => {
+            prefix.push_str(text);
+            true
+        }
+        // It takes no character.
+        Form::Look(_) => true,
+        Form::Concat(parts) => parts.iter().all(|part| push_prefix(part, prefix)),
+        Form::Alternate(parts) => {
+            prefix.push_str(&common_prefix(parts));
+            false
+        }
+        Form::Repeat { inner, min, .. } => {
+            // Where it may be left out, nothing of it is certain.
+            if *min > 0 {
+                push_prefix(inner, prefix);
             }
-            exact
-        }
-        Node::Capture(inner) => push_prefix(inner, prefix),
-        Node::Concat(nodes) => nodes.iter().all(|node| push_prefix(node, prefix)),
-        Node::Repeat { inner, min, .. } if *min > 0 => {
-            push_prefix(inner, prefix);
             false
         }
-        Node::Alternate(nodes) => {
-            prefix.push_str(&common_prefix(nodes));
-            false
-        }
-        _ => false,
+        Form::Never | Form::AnyCase(_) | Form::Class(_) | Form::Any { .. } => false,
     }
 }
 
-fn common_prefix(branches: &[Node]) -> String {
+fn common_prefix(branches: &[Form]) -> String {
     let mut prefixes = branches.iter().map(prefix);
     let mut common = prefixes.next().unwrap_or_default();
     for other in prefixes {

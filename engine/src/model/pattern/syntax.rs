@@ -6,10 +6,16 @@
 
 use regex_syntax::hir::ClassUnicode;
 
-use super::class;
+use super::{TEXT_BYTES_MAX, class};
 
 /// Groups may be nested this deeply.
 pub(super) const NESTING_MAX: u32 = 200;
+
+/// All sets of characters have at most so many ranges together.
+const RANGES_MAX: usize = 1 << 17;
+
+/// The longest `[…]` in a text that can only be matched as a set.
+const LONG_BRACKET_MAX: usize = 64;
 
 /// The largest count of a repetition, also of several nested ones multiplied.
 const REPETITION_MAX: u32 = 1000;
@@ -61,8 +67,13 @@ pub(super) struct Parsed {
 /// Reads an expression; the error says what is wrong and where, in bytes from 1.
 pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let flags = Flags { any_case: false, multi_line: false, dot_newline: true, swap_greed: false };
-    let mut parser =
-        Parser { cursor: Cursor { text, position: 0 }, flags, group_names: Vec::new(), nesting: 0 };
+    let mut parser = Parser {
+        cursor: Cursor { text, position: 0 },
+        flags,
+        group_names: Vec::new(),
+        nesting: 0,
+        ranges: 0,
+    };
     let root = parser.alternation()?;
     if parser.cursor.peek().is_some() {
         return Err(parser.cursor.fault("unexpected \")\""));
@@ -120,6 +131,7 @@ struct Parser<'t> {
     flags: Flags,
     group_names: Vec<Option<String>>,
     nesting: u32,
+    ranges: usize,
 }
 
 impl Parser<'_> {
@@ -156,7 +168,10 @@ impl Parser<'_> {
                         continue;
                     }
                 },
-                '[' => nodes.push(Node::Class(class::bracketed(&mut self.cursor, self.flags.any_case)?)),
+                '[' => {
+                    let set = self.bracketed()?;
+                    nodes.push(self.class(set)?);
+                }
                 '\\' => {
                     repeatable = self.escape(&mut nodes)? || repeatable;
                     continue;
@@ -173,6 +188,25 @@ impl Parser<'_> {
             1 => nodes.remove(0),
             _ => Node::Concat(nodes),
         })
+    }
+
+    fn bracketed(&mut self) -> Result<ClassUnicode, String> {
+        let is_long = self.cursor.text.len() > TEXT_BYTES_MAX;
+        let mut characters = self.cursor.rest().bytes().take(LONG_BRACKET_MAX);
+        if is_long && !characters.any(|byte| byte == b']') {
+            return Err(self.cursor.fault("too large a set of characters for so long a pattern"));
+        }
+        class::bracketed(&mut self.cursor, self.flags.any_case)
+    }
+
+    fn class(&mut self, set: ClassUnicode) -> Result<Node, String> {
+        self.ranges += set.ranges().len();
+        if self.ranges > RANGES_MAX {
+            return Err(self
+                .cursor
+                .fault("more than 131072 ranges of characters in all sets before the one that ends"));
+        }
+        Ok(Node::Class(set))
     }
 
     fn plain(&self, nodes: &mut Vec<Node>, character: char) {
@@ -345,7 +379,7 @@ impl Parser<'_> {
             }
             _ => {
                 if let Some(class) = class::named(&mut self.cursor, self.flags.any_case)? {
-                    nodes.push(Node::Class(class));
+                    nodes.push(self.class(class)?);
                 } else {
                     let character = class::escaped_character(&mut self.cursor)?;
                     push_literal(nodes, character, self.flags.any_case);

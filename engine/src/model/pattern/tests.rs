@@ -175,7 +175,9 @@ fn refused_patterns() {
 #[test]
 fn size_is_bounded() {
     for text in [
-        "a".repeat(TEXT_BYTES_MAX + 1),
+        "a".repeat(TEXT_BYTES_MAX) + ".*",
+        format!("{}[{}]", "a|".repeat(TEXT_BYTES_MAX), "ab".repeat(100)),
+        r"\pL".repeat(1000) + "|a",
         "(".repeat(1000) + &")".repeat(1000),
         r"(\pL{100}){10}".repeat(50),
         r"[^x]{1000}".repeat(40),
@@ -190,6 +192,50 @@ fn size_is_bounded() {
 }
 
 #[test]
+fn a_list_of_literals_is_a_set_however_long() {
+    let names: Vec<String> = (0..10_000).map(|n| format!("a-name-of-20-b{n:06}")).collect();
+    let list = names.join("|");
+    let escaped = list.replace('-', r"\-");
+    let texts = [
+        list.clone(),
+        format!("({list})"),
+        format!("^(?:{escaped})$"),
+        format!("x{{0}}(?:{list})"),
+        format!("{list}|"),
+        names.iter().map(|name| format!("({name})")).collect::<Vec<_>>().join("|"),
+        names.iter().map(|name| format!("{}[{}]", &name[..19], &name[19..])).collect::<Vec<_>>().join("|"),
+    ];
+    for text in texts {
+        let pattern = pattern(&text);
+        let set = pattern.as_literals().expect("a set");
+        assert!(
+            set.len() >= 10_000 && set.iter().filter(|name| !name.is_empty()).eq(&names),
+            "{}",
+            &text[..30]
+        );
+        assert!(pattern.inner.automaton.get().is_none());
+        assert!(pattern.is_match(&names[4711]) && !pattern.is_match("a-name-of-20-b0"));
+        assert_eq!(pattern.is_match(""), text.ends_with('|'));
+    }
+    let hosts = pattern(&format!("(?:{list})(?::9100)?"));
+    assert_eq!(hosts.as_literals().map(<[String]>::len), Some(20_000));
+    assert!(hosts.is_match("a-name-of-20-b000000:9100"));
+    let most = pattern(&"b|".repeat((1 << 20) / 2));
+    assert_eq!(most.as_literals().map(<[String]>::len), Some(2));
+}
+
+#[test]
+fn groups_of_a_long_list_are_refused() {
+    let short = Pattern::with_groups("(a|b)c").expect("short enough");
+    assert_eq!(short.expand("bc", "$1").as_deref(), Some("b"));
+    let text = format!("({})", "a|".repeat(TEXT_BYTES_MAX));
+    assert_eq!(pattern(&text).expand("a", "x").as_deref(), Some("x"));
+    let error = Pattern::with_groups(&text).expect_err("too long").to_string();
+    assert!(error.contains("it has 131074 bytes, the limit is 65536"), "{error}");
+    assert!(error.contains("\"… (131074 bytes)") && error.len() < 500, "{error}");
+}
+
+#[test]
 fn literals_and_prefixes() {
     let literals = |text: &str| pattern(text).as_literals().map(<[String]>::to_vec);
     let set = |list: &[&str]| Some(list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
@@ -201,6 +247,9 @@ fn literals_and_prefixes() {
     assert_eq!(literals(r"a\.b"), set(&["a.b"]));
     assert_eq!(literals("(?i)123"), set(&["123"]));
     assert_eq!(literals("x{2,3}"), set(&["xx", "xxx"]));
+    assert_eq!(literals("(?:c|d){0,0}b"), set(&["b"]));
+    assert_eq!(literals(r"a[^\d\D]"), set(&[]));
+    assert_eq!(literals(r"web-[0-9]{3}\.prod\.example\.com").map(|all| all.len()), Some(1000));
     assert_eq!(literals("a.*"), None);
     assert_eq!(literals("(?i)a"), None);
     assert_eq!(literals("[0-9]{4}"), None);
@@ -210,6 +259,8 @@ fn literals_and_prefixes() {
     assert_eq!(prefix("foo(bar|baz).+").as_deref(), Some("fooba"));
     assert_eq!(prefix("(foo|fox)").as_deref(), Some("fo"));
     assert_eq!(prefix("a+b").as_deref(), Some("a"));
+    assert_eq!(prefix("x{0}ab.*").as_deref(), Some("ab"));
+    assert_eq!(prefix(r"\bab.*").as_deref(), Some("ab"));
     assert_eq!(prefix("a*b"), None);
     assert_eq!(prefix("(?i)a"), None);
     assert_eq!(prefix("é|è"), None);
@@ -359,6 +410,23 @@ fn a_walk_skips_what_cannot_match() {
     assert!(looks("(?i)POD-12.*") < 1100);
     assert!(looks("pod-[0-9]{4}7") < 21_000, "one value in ten, and the one after it");
     assert_eq!(looks("nope.*|none"), 1);
+}
+
+#[test]
+fn a_walk_takes_no_more_than_matches() {
+    // A part that is left out stood before the text at the start, and all values were taken.
+    let values = ["", "a", "ab", "abc", "b", "ba", "cab"].map(str::to_owned);
+    for (text, expected) in [
+        (".{0}ab.*", &["ab", "abc"][..]),
+        (".{0,0}b.{0,}", &["b", "ba"]),
+        ("(?:.{0})b.*", &["b", "ba"]),
+        ("x{0}ab.*", &["ab", "abc"]),
+        ("(?:c|d){0,0}b", &["b"]),
+        ("b.{0}.*", &["b", "ba"]),
+    ] {
+        let pattern = pattern(text);
+        assert_eq!(walked(&mut pattern.walk(), &values).0, expected, "{text}");
+    }
 }
 
 #[test]

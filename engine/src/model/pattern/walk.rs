@@ -127,7 +127,11 @@ impl Drop for States<'_> {
 
 impl<'p> States<'p> {
     fn new(pattern: &'p Pattern) -> Option<Self> {
-        let dfa = pattern.inner.walk_automaton.get_or_init(|| build(&pattern.inner.translated)).as_ref()?;
+        let dfa = pattern
+            .inner
+            .walk_automaton
+            .get_or_init(|| build(pattern.inner.translated.as_deref()?))
+            .as_ref()?;
         let cache = pattern.inner.walk_cache.lock().take().unwrap_or_else(|| Cache::new(dfa));
         let mut states = States { pattern, dfa, cache, clears: 0, text: Vec::new(), path: Vec::new() };
         states.clears = states.cache.clear_count();
