@@ -7,6 +7,8 @@ mod choices;
 mod evaluate;
 mod expression;
 mod language;
+mod patterns;
+mod rewrites;
 mod segment;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use barograph_query::{QueryError, syntax};
 
 pub use evaluate::evaluate;
 pub use language::{pattern, script};
+pub use rewrites::{generated, rewrites};
 
 /// A target: its name, which is that of its folder of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -40,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("line", line),
     ("query", query),
     ("pattern", pattern),
+    ("rewrites", rewrites),
     ("evaluate", evaluate),
     ("script", script),
     ("record", record),

@@ -6,6 +6,13 @@ mod harness;
 use std::fs;
 use std::path::Path;
 
+/// `fuzz/programs/patterns.rs` compares millions.
+#[test]
+fn patterns_match_what_they_match_by_definition() {
+    let compared = harness::generated(2026, |so_far| so_far.patterns >= 5_000);
+    assert!(compared.comparisons > 2_000_000, "{compared:?}");
+}
+
 #[test]
 fn seeds_and_regressions_replay() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

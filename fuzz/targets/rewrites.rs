@@ -1,0 +1,4 @@
+//! Fuzzes `harness::rewrites`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| barograph_fuzz::harness::rewrites(data));
