@@ -107,13 +107,16 @@ fn what_does_not_fit_the_queue_is_counted() {
     let (socket, target) = (sender(), server.udp.unwrap());
     for number in 0..2_000 {
         socket.send_to(line(number, 500).as_bytes(), target).unwrap();
+        // The smallest buffer that a system grants holds these: the queue alone is too small.
+        if number % 50 == 49 {
+            server.wait_for("the datagrams", || fate(&server).received == number as u64 + 1);
+        }
     }
-    server.wait_for("the datagrams", || fate(&server).received + fate(&server).kernel == 2_000);
     let held = server.app.telemetry.udp.queue_bytes.load(std::sync::atomic::Ordering::Relaxed);
     assert!((100_000..=128 * 1024).contains(&held), "{held}");
     server.app.set_database(database());
     let fate = wait_for_all(&server, 2_000);
-    assert!(fate.queue > 1_000 && fate.stored > 100 && fate.storage == 0, "{fate:?}");
+    assert!(fate.queue > 1_000 && fate.stored > 100 && fate.storage + fate.kernel == 0, "{fate:?}");
     assert_eq!(server.export("u").lines().count() as u64, fate.stored);
 }
 
