@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 import urllib.parse
 
 # Only what hangs takes so long: the slowest machine is through sooner.
@@ -17,12 +18,13 @@ PATIENCE = 600
 
 
 def wait_for(what, ready, pause=0.05):
-    """Returns when `ready` says so; what is never ready is an error."""
+    """Returns what `ready` gives as soon as that is true; what is never ready is an error."""
     deadline = time.monotonic() + PATIENCE
-    while not ready():
+    while not (found := ready()):
         if time.monotonic() > deadline:
             raise RuntimeError(f"waited {PATIENCE} s in vain for {what}")
         time.sleep(pause)
+    return found
 
 
 def free_port():
@@ -130,7 +132,7 @@ class Checks:
     """Counts what held and what did not, one line each."""
 
     def __init__(self):
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.skipped = 0
 
     def equal(self, name, got, want):
         self.holds(name, got == want, f"got {got!r}, expected {want!r}")
@@ -148,7 +150,21 @@ class Checks:
             print(f"  FAIL  {name}: {otherwise}")
         sys.stdout.flush()
 
+    def skip(self, name, remedy):
+        """A part that this machine forbids; `remedy` says how to get what it lacks."""
+        self.skipped += 1
+        print(f"  SKIPPED {name} ({remedy})")
+        sys.stdout.flush()
+
+    def run(self, part, *arguments):
+        """A part that breaks fails by its name, and the others go on."""
+        try:
+            part(*arguments)
+        except Exception:
+            self.holds(part.__name__, False, traceback.format_exc())
+
     def finish(self, title):
-        """Prints the summary and ends the process: 0 only when all held."""
-        print(f"{title}: {self.passed} passed, {self.failed} failed")
-        sys.exit(1 if self.failed or not self.passed else 0)
+        """Prints the summary and ends the process: 0 only when all held, 77 when there was nothing to check."""
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        print(f"{title}: {self.passed} passed, {self.failed} failed{skipped}")
+        sys.exit(1 if self.failed else 0 if self.passed else 77 if self.skipped else 1)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Agents as people run them, against the real server: VictoriaMetrics' vmagent (Debian's package, unpacked) forwards what is
+# pushed to it, Glances (PyPI) exports as to InfluxDB 1.
+set -euo pipefail
+CHECK=agents
+here=$(cd "$(dirname "$0")" && pwd)
+: "${BAROGRAPH:?path of the server binary}"
+. "$here/../tools.bash"
+
+command -v python3 >/dev/null || skip 'no python3'
+VMAGENT=$(command -v vmagent || true)
+if [ -z "$VMAGENT" ] && unpack_package victoria-metrics "$tools/victoria-metrics"; then
+    VMAGENT="$tools/victoria-metrics/usr/bin/vmagent"
+fi
+GLANCES=
+if python_environment agents 'Glances==4.5.8' 'influxdb==5.3.2'; then
+    GLANCES="$(dirname "$PYTHON")/glances"
+fi
+export BAROGRAPH VMAGENT GLANCES PYTHONDONTWRITEBYTECODE=1
+exec python3 "$here/agents.py"
