@@ -154,10 +154,11 @@ pub enum Format {
 /// `barograph import`
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files of line protocol; gzip is recognised by its first bytes.
+    /// Files of line protocol, or - for standard input; gzip is recognised by its first bytes. Of an export of
+    /// InfluxDB 1 each line goes into the database that the export names.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Unit of the timestamps: ns, us, ms, s, m or h.
+    /// Unit of the timestamps: ns, us, ms, s, m, h, or auto, which goes by the size of each.
     #[arg(long, default_value = "ns")]
     pub precision: String,
     /// Value of the label `db` for every series.
@@ -169,6 +170,12 @@ pub struct ImportArgs {
     /// Exit with success although lines were refused.
     #[arg(long)]
     pub skip_bad: bool,
+    /// New file for the lines that were refused, each behind a comment that says why. Put right, it can be imported.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// Seconds for which a batch is sent again while the server restarts or is busy.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub patience: u64,
     /// Where to write.
     #[command(flatten)]
     pub target: Target,

@@ -24,8 +24,47 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
+    /// What a write says that it stored.
+    pub counts: Option<Counts>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// What became of a body of lines that is stored whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that hold data.
+    pub lines: u64,
+    /// Samples stored.
+    pub samples: u64,
+    /// String fields stored as events.
+    pub events: u64,
+}
+
+/// Whether a request failed on its way and may pass when it is sent again, as while a server restarts.
+pub fn is_connection_trouble(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
+        UnexpectedEof,
+    };
+    let passes = |error: &std::io::Error| {
+        matches!(
+            error.kind(),
+            BrokenPipe
+                | ConnectionAborted
+                | ConnectionRefused
+                | ConnectionReset
+                | NotConnected
+                | TimedOut
+                | UnexpectedEof
+        )
+    };
+    error.chain().any(|cause| match cause.downcast_ref::<ureq::Error>() {
+        Some(ureq::Error::Io(error)) => passes(error),
+        Some(ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)) => true,
+        Some(_) => false,
+        None => cause.downcast_ref::<std::io::Error>().is_some_and(passes),
+    })
 }
 
 impl Client {
@@ -116,18 +155,21 @@ impl Client {
         result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> anyhow::Result<Answer> {
         let mut response = result.with_context(|| self.unreachable())?;
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
+        let number =
+            |name: &str| -> Option<u64> { response.headers().get(name)?.to_str().ok()?.parse().ok() };
+        let retry_after = number("retry-after");
+        let counts = number("x-barograph-lines").map(|lines| Counts {
+            lines,
+            samples: number("x-barograph-samples").unwrap_or(0),
+            events: number("x-barograph-events").unwrap_or(0),
+        });
         let body = response
             .body_mut()
             .with_config()
             .limit(ANSWER_MAX)
             .read_to_vec()
             .with_context(|| format!("the answer of {} broke off", self.base))?;
-        Ok(Answer { status: response.status().as_u16(), retry_after, body })
+        Ok(Answer { status: response.status().as_u16(), retry_after, counts, body })
     }
 }
 

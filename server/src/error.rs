@@ -29,7 +29,11 @@ pub struct BadLines {
     pub total: u64,
     /// Lines refused; the others are stored.
     pub bad: u64,
-    /// The first ten: line and column from 1, and the reason.
+    /// Samples stored.
+    pub samples: u64,
+    /// String fields stored.
+    pub events: u64,
+    /// The first ones: line and column from 1, and the reason.
     pub first: Vec<(u64, u64, String)>,
 }
 
@@ -40,6 +44,8 @@ impl BadLines {
         }
         value["lines_total"] = self.total.into();
         value["lines_bad"] = self.bad.into();
+        value["samples"] = self.samples.into();
+        value["events"] = self.events.into();
         value["errors"] = self
             .first
             .iter()
@@ -63,7 +69,7 @@ pub struct ApiError {
     /// `Retry-After` in seconds.
     pub retry_after: Option<u32>,
     /// What was wrong with the lines of a write.
-    pub lines: Option<BadLines>,
+    pub lines: Option<Box<BadLines>>,
     /// `Allow`, for 405.
     pub allow: Option<String>,
 }
@@ -240,7 +246,13 @@ mod tests {
     #[test]
     fn each_dialect_has_its_shape() {
         let mut error = ApiError::bad_data("line 3: no field");
-        error.lines = Some(BadLines { total: 9, bad: 1, first: vec![(3, 7, "no field".into())] });
+        error.lines = Some(Box::new(BadLines {
+            total: 9,
+            bad: 1,
+            samples: 8,
+            events: 0,
+            first: vec![(3, 7, "no field".into())],
+        }));
         let text = |dialect| String::from_utf8(error.body(dialect)).unwrap();
         assert_eq!(
             text(Dialect::Prometheus),
@@ -251,8 +263,8 @@ mod tests {
         assert_eq!(
             text(Dialect::Influx2),
             concat!(
-                r#"{"code":"invalid","errors":[{"column":7,"line":3,"reason":"no field"}],"line":3,"#,
-                r#""lines_bad":1,"lines_total":9,"message":"line 3: no field"}"#,
+                r#"{"code":"invalid","errors":[{"column":7,"line":3,"reason":"no field"}],"events":0,"line":3,"#,
+                r#""lines_bad":1,"lines_total":9,"message":"line 3: no field","samples":8}"#,
                 "\n"
             )
         );

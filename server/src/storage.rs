@@ -138,7 +138,7 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
         event_bytes: config.max_string,
     };
     let naming = config.naming.parse::<Naming>().unwrap_or_default();
-    LineOptions { precision, default_timestamp: None, extra_labels, naming, limits }
+    LineOptions { precision, extra_labels, naming, limits, ..LineOptions::default() }
 }
 
 /// The server's metrics and the database's.

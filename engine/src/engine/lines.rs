@@ -30,6 +30,8 @@ pub struct LineOptions {
     pub naming: Naming,
     /// What one line may hold.
     pub limits: LineLimits,
+    /// How many refused lines the report tells of. Default [`LineReport::ERRORS_MAX`].
+    pub errors_max: usize,
 }
 
 impl Default for LineOptions {
@@ -40,6 +42,7 @@ impl Default for LineOptions {
             extra_labels: Vec::new(),
             naming: Naming::MeasurementField,
             limits: LineLimits::default(),
+            errors_max: LineReport::ERRORS_MAX,
         }
     }
 }
@@ -67,7 +70,7 @@ pub struct LineReport {
     pub samples: u64,
     /// String fields stored as events.
     pub events: u64,
-    /// Why, for the first [`LineReport::ERRORS_MAX`] refused lines.
+    /// Why, for the first refused lines, as many as [`LineOptions::errors_max`].
     pub errors: Vec<LineError>,
     /// For each of `errors` the body that the line is in, from 0.
     pub error_bodies: Vec<usize>,
@@ -88,15 +91,15 @@ pub struct FarLine {
 }
 
 impl LineReport {
-    /// Most errors that are kept.
+    /// Errors that are kept unless [`LineOptions::errors_max`] says otherwise.
     pub const ERRORS_MAX: usize = 10;
     /// A time is far from the clock beyond this: ten years. A unit that is wrong by a factor of a thousand puts the
     /// present into January 1970; a clock that was never set is decades late too.
     pub const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-    fn refuse(&mut self, body: usize, error: LineError) {
+    fn refuse(&mut self, body: usize, error: LineError, errors_max: usize) {
         self.lines_bad += 1;
-        if self.errors.len() < Self::ERRORS_MAX {
+        if self.errors.len() < errors_max {
             self.errors.push(error);
             self.error_bodies.push(body);
         }
@@ -151,6 +154,7 @@ impl Engine {
             resolved: Resolved::default(),
             indexes: Vec::new(),
             report: LineReport::default(),
+            errors_max: options.errors_max,
         };
         let mut seq = 0;
         for (number, body) in bodies.into_iter().enumerate() {
@@ -181,6 +185,7 @@ struct LineWriter<'p> {
     /// For each field of the line at hand its place in the group; reused.
     indexes: Vec<u32>,
     report: LineReport,
+    errors_max: usize,
 }
 
 /// Stands for a string field among the indexes.
@@ -195,7 +200,7 @@ impl LineWriter<'_> {
             if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
                 match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
                     Some(Ok(())) => {}
-                    Some(Err(error)) => self.report.refuse(self.body, error),
+                    Some(Err(error)) => self.report.refuse(self.body, error, self.errors_max),
                     None => return Ok(seq),
                 }
             }

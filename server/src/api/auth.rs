@@ -134,6 +134,7 @@ impl Entry {
     fn allows(&self, need: Access) -> bool {
         match need {
             Access::Public => true,
+            Access::ReadOrWrite => self.read || self.write,
             Access::Read => self.read,
             Access::Write => self.write,
             Access::Queries => self.queries,

@@ -94,6 +94,7 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
             let error = ApiError::not_found(format!("no such path: {shown}"));
             let dialect = match path.starts_with("/api/v2/") {
                 true => Dialect::Influx2,
+                false if path.starts_with("/api/v3/") => Dialect::Influx1,
                 false => Dialect::Prometheus,
             };
             (Endpoint::Unknown, dialect, Err(error))

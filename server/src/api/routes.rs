@@ -76,6 +76,8 @@ impl Endpoint {
 pub enum Access {
     /// Nobody is asked.
     Public,
+    /// Reading, or writing: what writers ask before they write. Handlers ask for more where they need it.
+    ReadOrWrite,
     /// Reading samples and settings.
     Read,
     /// Writing samples.
@@ -154,12 +156,12 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus;
     "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus;
     "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus;
-    "/query"                                BOTH   Query1          Read   Influx1;
+    "/query"                                BOTH   Query1     ReadOrWrite Influx1;
     "/ping"                                 GET    Ping            Public Influx1;
     "/health"                               GET    Health          Public Influx2;
     "/ready"                                GET    ReadyV2         Public Influx2;
-    "/api/v2/buckets"                       BOTH   Buckets         Read   Influx2;
-    "/api/v2/orgs"                          GET    Orgs            Read   Influx2;
+    "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2;
+    "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2;
     "/settings"                             GET    Settings        Public Influx1;
     "/-/healthy"                            GET    Healthy         Public Prometheus;
     "/-/ready"                              GET    Ready           Public Prometheus;

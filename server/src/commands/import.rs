@@ -1,55 +1,47 @@
 //! `barograph import`: files of line protocol, in batches that end with a line.
+//!
+//! All files are looked at before the first is stored. An export of InfluxDB 1 puts each line into the database that it
+//! names ([`sections`]).
+//!
+//! Next: `commands/sink.rs`, where a batch goes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::Value;
 
-use crate::cli::{ImportArgs, Target};
-use crate::client::Client;
-use barograph::{Database, LineLimits, LineOptions, Naming, Precision};
+use crate::cli::ImportArgs;
+use crate::commands::rejects::Rejects;
+use crate::commands::sink::{BadLine, Sink};
+use crate::ingest::sections::{self, LineEnds, Rows, Section};
+use barograph::Precision;
 
 /// A batch is sent at this many bytes, however few lines it holds.
 const BATCH_BYTES: usize = 8 << 20;
 /// Bytes read from a file at once.
 const READ_BYTES: usize = 256 << 10;
-/// A string field that spans lines may be this long before it counts as never closed.
-const STRING_MAX: usize = 64 << 10;
 /// Bad lines that are printed.
 const SHOWN_MAX: u64 = 20;
-/// How long a server may refuse a batch as busy.
-const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where batches go.
-enum Sink {
-    Server { client: Client, precision: String, db: Option<String> },
-    Directory { database: Database, options: LineOptions },
-}
-
-/// One bad line of a batch, counted from the batch's first.
-struct BadLine {
-    line: u64,
-    text: String,
-}
-
-/// What became of a batch.
-struct Outcome {
-    bad: u64,
-    samples: Option<u64>,
-    shown: Vec<BadLine>,
-}
-
-#[derive(Default)]
-struct Totals {
-    lines: u64,
-    bad: u64,
-    samples: u64,
-    bytes: u64,
-    shown: u64,
+/// What an import did.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Lines that hold data: neither blank nor a comment, and a line whose string spans rows is one.
+    pub lines: u64,
+    /// Of these, those that were refused.
+    pub bad: u64,
+    /// Samples stored; `None` where the server does not say.
+    pub samples: Option<u64>,
+    /// String fields stored as events.
+    pub events: u64,
+    /// Refused lines that were printed.
+    pub shown: u64,
+    /// What is worth knowing besides.
+    pub notes: Vec<String>,
 }
 
 /// Imports all files; false when lines were refused and `--skip-bad` was not given.
@@ -57,38 +49,107 @@ struct Totals {
 /// # Errors
 /// A file cannot be read, or the database does not take a batch.
 pub fn run(args: &ImportArgs) -> anyhow::Result<bool> {
-    let precision: Precision = args.precision.parse().context("--precision")?;
-    let mut sink = Sink::new(&args.target, args, precision)?;
-    let progress = progress(&args.files);
     let started = Instant::now();
-    let mut totals = Totals::default();
-    for path in &args.files {
-        import_file(path, args.batch as usize, &mut sink, &progress, &mut totals)
-            .with_context(|| format!("{}: stopped after {} lines", path.display(), totals.lines))?;
-    }
-    if let Sink::Directory { database, .. } = &sink {
-        database.close()?;
-    }
-    progress.finish_and_clear();
-    report(&totals, &sink, started.elapsed());
-    Ok(totals.bad == 0 || args.skip_bad)
+    let summary = import(args)?;
+    report(&summary, args.rejects.as_deref(), started.elapsed());
+    Ok(summary.bad == 0 || args.skip_bad)
 }
 
-fn report(totals: &Totals, sink: &Sink, took: Duration) {
-    let stored = totals.lines - totals.bad;
-    let samples = match sink {
-        Sink::Directory { .. } => format!(" ({} samples)", totals.samples),
-        Sink::Server { .. } => String::new(),
+fn report(summary: &Summary, rejects: Option<&Path>, took: Duration) {
+    let stored = summary.lines - summary.bad;
+    let samples = match summary.samples {
+        Some(samples) => format!("{samples} samples, {} events", summary.events),
+        None => "the server does not count samples".to_owned(),
     };
-    let rate = stored as f64 / took.as_secs_f64().max(1e-9);
-    println!(
-        "{stored} lines stored{samples}, {} refused, {:.1} s, {rate:.0} lines/s",
-        totals.bad,
-        took.as_secs_f64()
-    );
+    let seconds = took.as_secs_f64();
+    let rate = stored as f64 / seconds.max(1e-9);
+    println!("{stored} lines stored ({samples}), {} refused, {seconds:.1} s, {rate:.0} lines/s", summary.bad);
+    for note in &summary.notes {
+        eprintln!("note: {note}");
+    }
+    let hidden = summary.bad - summary.shown.min(summary.bad);
+    match rejects {
+        Some(path) if summary.bad > 0 => eprintln!("the refused lines are in {}", path.display()),
+        None if hidden > 0 => {
+            eprintln!(
+                "{hidden} more refused lines are not shown; --rejects FILE writes all of them to a file"
+            );
+        }
+        _ => {}
+    }
 }
 
-fn progress(files: &[std::path::PathBuf]) -> ProgressBar {
+/// Imports all files.
+///
+/// # Errors
+/// As [`run`].
+pub fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
+    let precision: Precision = args.precision.parse().context("--precision")?;
+    check(&args.files)?;
+    let sink = Sink::new(args, precision)?;
+    let rejects = args.rejects.as_deref().map(Rejects::create).transpose()?;
+    let progress = progress(&args.files);
+    let summary = Summary { samples: Some(0), ..Summary::default() };
+    let mut import = Import { args, sink, rejects, progress, summary, named: BTreeMap::new() };
+    for path in &args.files {
+        import.file(path)?;
+    }
+    let Import { sink, rejects, progress, mut summary, named, .. } = import;
+    sink.close()?;
+    progress.finish_and_clear();
+    rejects.map(Rejects::finish).transpose()?;
+    for (database, policies) in named.iter().filter(|(_, policies)| policies.len() > 1) {
+        let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+        summary.notes.push(format!(
+            "database {database:?} has the retention policies {}; here they are one, and of two points of one series and \
+             time the later one was kept",
+            policies.join(", ")
+        ));
+    }
+    Ok(summary)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Looks at all files, so that one which is missing is told before another is stored.
+fn check(files: &[PathBuf]) -> anyhow::Result<()> {
+    if files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        bail!("- (standard input) is given twice");
+    }
+    for path in files.iter().filter(|path| !is_stdin(path)) {
+        let place = || format!("{}: nothing was imported", path.display());
+        let kind = path.metadata().with_context(place)?;
+        if kind.is_dir() {
+            bail!("{}: a directory; name the files in it; nothing was imported", path.display());
+        }
+        // What is no plain file, a pipe for one, can be read only once.
+        if kind.is_file() {
+            let mut first = [0; 2];
+            let mut reader = lines_of(Box::new(File::open(path).with_context(place)?)).with_context(place)?;
+            let length = reader.read(&mut first).with_context(place)?;
+            if matches!(first[..length], [0xff, 0xfe] | [0xfe, 0xff]) {
+                bail!(
+                    "{}: UTF-16; convert it, for example with iconv -f UTF-16 -t UTF-8; nothing was imported",
+                    path.display()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a file: decompressed, where it begins like gzip.
+fn lines_of(raw: Box<dyn Read>) -> std::io::Result<Box<dyn Read>> {
+    let mut reader = BufReader::with_capacity(READ_BYTES, raw);
+    Ok(match reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        true => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        false => Box::new(reader),
+    })
+}
+
+fn progress(files: &[PathBuf]) -> ProgressBar {
     let sizes: Option<Vec<u64>> = files.iter().map(|path| path.metadata().ok().map(|m| m.len())).collect();
     let bar = match sizes {
         Some(sizes) if !files.iter().any(|path| is_stdin(path)) => ProgressBar::new(sizes.iter().sum()),
@@ -100,70 +161,97 @@ fn progress(files: &[std::path::PathBuf]) -> ProgressBar {
     bar
 }
 
-fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
+/// An import under way.
+struct Import<'a> {
+    args: &'a ImportArgs,
+    sink: Sink,
+    rejects: Option<Rejects>,
+    progress: ProgressBar,
+    summary: Summary,
+    /// The databases that exports named, and the retention policies of each.
+    named: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn import_file(
-    path: &Path,
-    batch_lines: usize,
-    sink: &mut Sink,
-    progress: &ProgressBar,
-    totals: &mut Totals,
-) -> anyhow::Result<()> {
-    let raw: Box<dyn Read> = match is_stdin(path) {
-        true => Box::new(std::io::stdin()),
-        false => Box::new(File::open(path)?),
-    };
-    let mut counted = BufReader::with_capacity(READ_BYTES, progress.wrap_read(raw));
-    let is_gzip = counted.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let mut reader: Box<dyn Read> = match is_gzip {
-        true => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
-        false => Box::new(counted),
-    };
-    let mut pending = Vec::with_capacity(2 * READ_BYTES);
-    let mut line = 0;
-    loop {
-        let start = pending.len();
-        pending.resize(start + READ_BYTES, 0);
-        let count = reader.read(&mut pending[start..])?;
-        pending.truncate(start + count);
-        let ended = count == 0;
-        while let Some(cut) = next_batch(&pending, batch_lines, ended) {
-            let rest = pending.split_off(cut);
-            let batch = std::mem::replace(&mut pending, rest);
-            line += store(sink, path, line, &batch, progress, totals)?;
-        }
-        if ended {
-            return Ok(());
+impl Import<'_> {
+    fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let place = || path.display().to_string();
+        let raw: Box<dyn Read> = match is_stdin(path) {
+            true => Box::new(std::io::stdin()),
+            false => Box::new(File::open(path).with_context(place)?),
+        };
+        let mut reader = lines_of(Box::new(self.progress.wrap_read(raw))).with_context(place)?;
+        let mut context = sections::Context::default();
+        let mut pending = Vec::with_capacity(2 * READ_BYTES);
+        let mut line = 0;
+        loop {
+            let start = pending.len();
+            pending.resize(start + READ_BYTES, 0);
+            let stopped = |line: u64| {
+                let place = path.display();
+                format!(
+                    "{place}: stopped behind line {line}; what is before it is stored, and may be imported again"
+                )
+            };
+            let count = reader.read(&mut pending[start..]).with_context(|| stopped(line))?;
+            pending.truncate(start + count);
+            let ended = count == 0;
+            while let Some(cut) = next_batch(&pending, self.args.batch as usize, ended) {
+                let rest = pending.split_off(cut);
+                let batch = std::mem::replace(&mut pending, rest);
+                for section in context.split(&batch) {
+                    self.store(path, line, &section).with_context(|| stopped(line + section.line))?;
+                }
+                let partial = u64::from(!batch.ends_with(b"\n"));
+                line += memchr::memchr_iter(b'\n', &batch).count() as u64 + partial;
+            }
+            if ended {
+                return Ok(());
+            }
         }
     }
-}
 
-/// Stores one batch, reports its bad lines, and gives the number of line ends in it.
-fn store(
-    sink: &mut Sink,
-    path: &Path,
-    first_line: u64,
-    batch: &[u8],
-    progress: &ProgressBar,
-    totals: &mut Totals,
-) -> anyhow::Result<u64> {
-    let outcome = sink.send(batch)?;
-    let lines = memchr::memchr_iter(b'\n', batch).count() as u64 + u64::from(!batch.ends_with(b"\n"));
-    for bad in outcome.shown {
-        totals.shown += 1;
-        if totals.shown <= SHOWN_MAX {
-            let line = first_line + bad.line;
-            progress.suspend(|| eprintln!("{}:{line}: {}", path.display(), bad.text));
+    /// Stores one section of a batch that begins behind `line` lines of the file, and tells its bad lines.
+    fn store(&mut self, path: &Path, line: u64, section: &Section<'_>) -> anyhow::Result<()> {
+        self.note_database(section)?;
+        let db = self.args.db.as_deref().or(section.database.as_deref());
+        let errors_max = if self.rejects.is_some() { usize::MAX } else { SHOWN_MAX as usize };
+        let outcome = self.sink.send(section.bytes, db, errors_max)?;
+        let rows = self.rejects.as_ref().filter(|_| outcome.bad > 0).map(|_| Rows::new(section.bytes));
+        for BadLine { line: number, text } in &outcome.errors {
+            let place = format!("{}:{}", path.display(), line + section.line + number);
+            if self.summary.shown < SHOWN_MAX {
+                self.summary.shown += 1;
+                self.progress.suspend(|| eprintln!("{place}: {text}"));
+            }
+            if let (Some(rejects), Some(rows)) = (&mut self.rejects, &rows) {
+                let row = &section.bytes[rows.line_with(*number)];
+                rejects.write(section.database.as_deref(), &format!("{place}: {text}"), row)?;
+            }
         }
+        let summary = &mut self.summary;
+        summary.lines += outcome.lines;
+        summary.bad += outcome.bad;
+        summary.events += outcome.events;
+        summary.samples = summary.samples.zip(outcome.samples).map(|(all, more)| all + more);
+        self.progress.set_message(format!("{} lines", summary.lines));
+        Ok(())
     }
-    totals.lines += lines;
-    totals.bad += outcome.bad;
-    totals.samples += outcome.samples.unwrap_or(0);
-    totals.bytes += batch.len() as u64;
-    progress.set_message(format!("{} lines", totals.lines));
-    Ok(lines)
+
+    /// Remembers what an export says; two databases are not made one.
+    fn note_database(&mut self, section: &Section<'_>) -> anyhow::Result<()> {
+        let Some(database) = &section.database else { return Ok(()) };
+        let policies = self.named.entry(database.clone()).or_default();
+        policies.extend(section.policy.clone());
+        if let (Some(db), true) = (&self.args.db, self.named.len() > 1) {
+            let names: Vec<String> = self.named.keys().map(|name| format!("{name:?}")).collect();
+            bail!(
+                "the files hold the databases {}, which --db {db} would merge; leave --db out, and each line goes into its \
+                 own database",
+                names.join(" and ")
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Where the next batch ends, if there is a whole one (or anything, when `ended`).
@@ -186,136 +274,9 @@ fn next_batch(pending: &[u8], batch_lines: usize, ended: bool) -> Option<usize> 
     }
 }
 
-/// Ends of lines: line feeds that are not inside a string field. A string opens at `="`;
-/// one that is not closed within [`STRING_MAX`] bytes is taken for an ordinary quote.
-struct LineEnds<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> LineEnds<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        LineEnds { bytes, at: 0 }
-    }
-
-    /// One past the closing quote of the string that opens before `start`; `None` when
-    /// the bytes end first.
-    fn close(&self, start: usize) -> Option<usize> {
-        let limit = self.bytes.len().min(start + STRING_MAX);
-        let mut at = start;
-        while let Some(found) = memchr::memchr2(b'"', b'\\', self.bytes.get(at..limit)?) {
-            at += found + 1;
-            if self.bytes[at - 1] == b'"' {
-                return Some(at);
-            }
-            at += 1;
-        }
-        (limit < self.bytes.len()).then_some(start)
-    }
-}
-
-impl Iterator for LineEnds<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        loop {
-            let found = self.at + memchr::memchr2(b'\n', b'"', self.bytes.get(self.at..)?)?;
-            self.at = found + 1;
-            if self.bytes[found] == b'\n' {
-                return Some(self.at);
-            }
-            if found > 0 && self.bytes[found - 1] == b'=' {
-                self.at = self.close(self.at)?;
-            }
-        }
-    }
-}
-
-impl Sink {
-    fn new(target: &Target, args: &ImportArgs, precision: Precision) -> anyhow::Result<Self> {
-        let Some(dir) = &target.data_dir else {
-            let client = Client::new(target)?;
-            return Ok(Sink::Server { client, precision: precision.to_string(), db: args.db.clone() });
-        };
-        let extra_labels = args.db.iter().map(|db| ("db".to_owned(), db.clone())).collect();
-        let options = LineOptions {
-            precision,
-            default_timestamp: None,
-            extra_labels,
-            naming: Naming::default(),
-            limits: LineLimits::default(),
-        };
-        Ok(Sink::Directory { database: super::open(dir)?, options })
-    }
-
-    fn send(&mut self, batch: &[u8]) -> anyhow::Result<Outcome> {
-        match self {
-            Sink::Directory { database, options } => {
-                let report = database.write_lines(batch, options)?;
-                let shown = report
-                    .errors
-                    .iter()
-                    .map(|e| BadLine {
-                        line: e.line as u64,
-                        text: format!("column {}: {}", e.column, e.reason),
-                    })
-                    .collect();
-                Ok(Outcome { bad: report.lines_bad, samples: Some(report.samples), shown })
-            }
-            Sink::Server { client, precision, db } => {
-                let mut query = vec![("precision", precision.as_str())];
-                query.extend(db.as_deref().map(|db| ("bucket", db)));
-                post(client, &query, batch)
-            }
-        }
-    }
-}
-
-/// Sends a batch, again while the server is busy.
-fn post(client: &Client, query: &[(&str, &str)], batch: &[u8]) -> anyhow::Result<Outcome> {
-    let started = Instant::now();
-    loop {
-        let answer = client.post("/api/v2/write", query, batch)?;
-        match answer.status {
-            204 => return Ok(Outcome { bad: 0, samples: None, shown: Vec::new() }),
-            400 => return refused(&answer.body).with_context(|| answer.error()),
-            429 | 503 | 507 if started.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_secs(answer.retry_after.unwrap_or(1).clamp(1, 10)));
-            }
-            _ => bail!("{}", answer.error()),
-        }
-    }
-}
-
-/// What a partial write says about its bad lines.
-fn refused(body: &[u8]) -> anyhow::Result<Outcome> {
-    let value: Value = serde_json::from_slice(body).context("the server's answer is not JSON")?;
-    let bad = value["lines_bad"].as_u64().context("the batch was refused as a whole")?;
-    let shown = value["errors"].as_array().into_iter().flatten().map(|error| BadLine {
-        line: error["line"].as_u64().unwrap_or(0),
-        text: format!("column {}: {}", error["column"], error["reason"].as_str().unwrap_or("")),
-    });
-    Ok(Outcome { bad, samples: None, shown: shown.collect() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ends(text: &str) -> Vec<usize> {
-        LineEnds::new(text.as_bytes()).collect()
-    }
-
-    #[test]
-    fn line_feeds_inside_strings_end_nothing() {
-        assert_eq!(ends("a v=1\nb v=2\n"), [6, 12]);
-        assert_eq!(ends("a v=\"x\ny\" 1\nb v=2\n"), [12, 18]);
-        assert_eq!(ends("a v=\"x\\\"\n\" 1\nb"), [13]);
-        assert_eq!(ends("a,t=5\" v=1\nb"), [11], "a quote in a tag opens nothing");
-        assert_eq!(ends("a v=\"never closed\nb v=1\n"), Vec::<usize>::new());
-        let lost = format!("a v=\"\n{}", "b v=1\n".repeat(STRING_MAX));
-        assert_eq!(ends(&lost)[0], 6, "a lost quote does not swallow the file");
-    }
 
     #[test]
     fn batches_end_with_lines() {

@@ -7,7 +7,9 @@ pub mod functions;
 pub mod import;
 pub mod inspect;
 pub mod query;
+mod rejects;
 pub mod serve;
+mod sink;
 pub mod snapshot;
 pub mod table;
 

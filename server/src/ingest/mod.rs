@@ -7,14 +7,17 @@
 //! Next: `barograph::Database::write_lines`.
 
 pub mod far;
+pub mod sections;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::error::{ApiError, BadLines};
 use crate::telemetry::log::Throttle;
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
 use barograph::{
-    Database, LineBody, LineErrorKind, LineOptions, LineReport, RemoteError, RemoteReport, RemoteVersion,
+    Database, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteError, RemoteReport,
+    RemoteVersion,
 };
 
 static BAD_LINES: Throttle = Throttle::new();
@@ -63,6 +66,57 @@ pub fn store_bodies<'b>(
             Err(error.into())
         }
     }
+}
+
+/// Stores the lines of a body that may be an export of InfluxDB 1 ([`sections`]): each line in the database that the
+/// export names, or all in `db`.
+///
+/// # Errors
+/// 400 where `db` would merge databases of the body; nothing is stored then. Else as [`store_lines`].
+pub fn store_sections(
+    database: &Database,
+    telemetry: &Telemetry,
+    sender: Option<SocketAddr>,
+    body: &[u8],
+    options: &LineOptions,
+    db: Option<&str>,
+) -> Result<LineReport, ApiError> {
+    let sections = sections::Context::default().split(body);
+    let named: BTreeSet<&str> = sections.iter().filter_map(|section| section.database.as_deref()).collect();
+    if let (Some(db), true) = (db, named.len() > 1) {
+        let names: Vec<String> = named.iter().take(10).map(|name| format!("{name:?}")).collect();
+        let more = if named.len() > names.len() { ", …" } else { "" };
+        return Err(ApiError::bad_data(format!(
+            "the body is an export of {} databases ({}{more}), which {db:?} would merge; name no database, and each line \
+             goes into its own",
+            named.len(),
+            names.join(", ")
+        )));
+    }
+    let mut total = LineReport::default();
+    for section in &sections {
+        let label = db.or(section.database.as_deref()).map(|name| ("db".to_owned(), name.to_owned()));
+        let errors_max = options.errors_max.saturating_sub(total.errors.len());
+        let options =
+            LineOptions { extra_labels: label.into_iter().collect(), errors_max, ..options.clone() };
+        let report = store_lines(database, telemetry, Origin::Http, sender, section.bytes, &options)?;
+        absorb(&mut total, report, section.line);
+    }
+    Ok(total)
+}
+
+/// Adds the report of a part that begins behind `line` rows.
+fn absorb(total: &mut LineReport, part: LineReport, line: u64) {
+    total.lines_total += part.lines_total;
+    total.lines_bad += part.lines_bad;
+    total.lines_limited += part.lines_limited;
+    total.samples += part.samples;
+    total.events += part.events;
+    total.lines_far += part.lines_far;
+    total.first_far = total.first_far.or(part.first_far);
+    let moved = part.errors.into_iter().map(|error| LineError { line: error.line + line as usize, ..error });
+    total.errors.extend(moved);
+    total.error_bodies.extend(part.error_bodies);
 }
 
 /// Stores a remote-write request. Blocks until it is durable.
@@ -144,20 +198,21 @@ pub fn partial_write(report: &LineReport) -> Option<ApiError> {
         ApiError::too_many(message, 1)
     };
     let first = report.errors.iter().map(|e| (e.line as u64, e.column as u64, e.reason.to_string()));
-    error.lines = Some(BadLines { total, bad, first: first.collect() });
+    let (samples, events) = (report.samples, report.events);
+    error.lines = Some(Box::new(BadLines { total, bad, samples, events, first: first.collect() }));
     Some(error)
 }
 
 /// Appends the first errors, those of lines that are no line protocol behind `unparsed`.
 fn list(message: &mut String, report: &LineReport, unparsed: &str) {
-    for error in &report.errors {
+    for error in report.errors.iter().take(LineReport::ERRORS_MAX) {
         message.push_str("; ");
         if !matches!(error.reason, LineErrorKind::Refused { .. }) {
             message.push_str(unparsed);
         }
         message.push_str(&error.to_string());
     }
-    let untold = report.lines_bad.saturating_sub(report.errors.len() as u64);
+    let untold = report.lines_bad.saturating_sub(report.errors.len().min(LineReport::ERRORS_MAX) as u64);
     if untold > 0 {
         message.push_str(&format!("; and {untold} more"));
     }

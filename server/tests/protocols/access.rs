@@ -44,7 +44,14 @@ fn without_a_good_token_nothing_is_answered() {
     assert_eq!(status(&server, "POST", "/write", &format!("Token {agent}"), "a value=1 1"), 204);
     assert_eq!(status(&server, "GET", query, &format!("Token {agent}"), ""), 403);
     assert_eq!(status(&server, "POST", &format!("/write?u=x&p={all}"), "", "a value=1 1"), 204);
-    for open in ["/ping", "/health", "/-/healthy", "/-/ready"] {
+    let writer = format!("Token user:{agent}");
+    for question in ["CREATE+DATABASE+x", "SHOW+DATABASES"] {
+        assert_eq!(status(&server, "GET", &format!("/query?q={question}"), &writer, ""), 200, "{question}");
+        assert_eq!(status(&server, "GET", &format!("/query?q={question}"), "", ""), 401);
+    }
+    assert_eq!(status(&server, "GET", "/api/v2/buckets?name=x", &writer, ""), 200);
+    assert_eq!(status(&server, "GET", "/api/v2/orgs", &writer, ""), 200);
+    for open in ["/ready", "/settings", "/ping", "/health", "/-/healthy", "/-/ready"] {
         assert!(status(&server, "GET", open, "", "") < 300, "{open}");
     }
 }

@@ -414,9 +414,97 @@ fn version_three_tells_the_unit_from_the_timestamp_and_names_refused_lines() {
     }
 }
 
+#[cfg(feature = "rocksdb")]
 #[test]
-fn a_byte_order_mark_is_dropped() {
+fn a_database_that_was_created_is_listed_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let server = crate::harness::server_without_database(&[]);
+        // The server of the round before lets go of it when its last task has ended.
+        let database = loop {
+            match barograph::Database::open(dir.path()) {
+                Err(barograph::Error::Locked { .. }) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        server.app.set_database(database.clone());
+        if round == 0 {
+            assert_eq!(server.get("/query?q=CREATE+DATABASE+glances").status, 200);
+        }
+        let names = server.get("/query?q=SHOW+DATABASES").json();
+        assert_eq!(names["results"][0]["series"][0]["values"], json!([["glances"]]), "round {round}");
+        database.close().unwrap();
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name_whichever_way_it_comes() {
+    let server = server(&[("tcp_listen", "127.0.0.1:0"), ("udp_listen", "127.0.0.1:0")]);
+    let marked = |name: &str| format!("\u{feff}{name} value=1 1\n");
+    assert_eq!(write1(&server, "", &marked("one")).status, 204);
+    assert_eq!(write2(&server, "", &marked("two")).status, 204);
+    let v3 = server.send("POST", "/api/v3/write_lp?db=d", &[], marked("three").as_bytes());
+    assert_eq!(v3.status, 204);
+    let packed = crate::harness::gzip(marked("packed").as_bytes());
+    assert_eq!(server.send("POST", "/write", &[("content-encoding", "gzip")], &packed).status, 204);
+    let mut stream = crate::harness::connect(server.tcp.unwrap());
+    std::io::Write::write_all(&mut stream, marked("tcp").as_bytes()).unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(marked("udp").as_bytes(), server.udp.unwrap()).unwrap();
+    for name in ["one", "two", "three", "packed", "tcp", "udp"] {
+        server.wait_for(name, || server.series(name).len() == 1);
+    }
+    let names = server.get("/api/v1/label/__name__/values").data();
+    assert_eq!(names, json!(["one", "packed", "tcp", "three", "two", "udp"]));
+    let wide: Vec<u8> = "\u{feff}m value=1 1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let reply = server.send("POST", "/write", &[], &wide);
+    assert!(
+        reply.status == 400 && reply.text().contains("UTF-16: line protocol is UTF-8"),
+        "{}",
+        reply.text()
+    );
+}
+
+#[test]
+fn an_export_goes_into_the_databases_that_it_names() {
     let server = server(&[]);
-    assert_eq!(write1(&server, "", "\u{feff}bom value=1 1").status, 204);
-    assert_eq!(server.export("bom"), "bom value=1 1\n");
+    let export = "# DDL\nCREATE DATABASE a WITH NAME autogen\n# DML\n# CONTEXT-DATABASE:a\n\
+                  # CONTEXT-RETENTION-POLICY:autogen\ncpu value=1 1\nbad\n# CONTEXT-DATABASE:b\ncpu value=2 1\nworse\n";
+    let reply = write1(&server, "", export);
+    assert_eq!(reply.status, 400);
+    let message = reply.json()["error"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("partial write: 2 of 4 lines refused, 2 stored"), "{message}");
+    assert!(message.contains("line 7, column") && message.contains("line 10, column"), "{message}");
+    let mut stored: Vec<String> = server.export("cpu").lines().map(str::to_owned).collect();
+    stored.sort();
+    assert_eq!(stored, ["cpu,db=a value=1 1", "cpu,db=b value=2 1"]);
+    let merged = write1(&server, "?db=c", &export.replace("cpu", "mem"));
+    assert_eq!(merged.status, 400);
+    assert!(merged.text().contains("2 databases"), "{}", merged.text());
+    assert!(server.series("mem").is_empty(), "nothing is stored");
+    let one = "# CONTEXT-DATABASE:a\nmem value=1 1\n";
+    assert_eq!(write1(&server, "?db=copy", one).status, 204);
+    assert_eq!(server.export("mem"), "mem,db=copy value=1 1\n");
+}
+
+#[test]
+fn answers_count_what_they_stored() {
+    let server = server(&[]);
+    let reply = write2(&server, "", "# c\n\nm a=1,b=2,c=\"x\ny\" 1\nm a=3 2\n");
+    let count = |name: &str| reply.headers[name].clone();
+    assert_eq!(
+        [count("x-barograph-lines"), count("x-barograph-samples"), count("x-barograph-events")],
+        ["2", "3", "1"]
+    );
+    let body = format!("m a=1 1\n{}", "bad\n".repeat(30));
+    let reply = write2(&server, "?errors=25", &body).json();
+    assert_eq!((reply["samples"].as_u64(), reply["errors"].as_array().unwrap().len()), (Some(1), 25));
+    assert!(reply["message"].as_str().unwrap().ends_with("; and 20 more"), "{reply}");
+    assert_eq!(write2(&server, "?errors=0", "m a=1 1").status, 400);
+}
+
+#[test]
+fn unknown_paths_of_version_three_answer_in_its_shape() {
+    let reply = server(&[]).get("/api/v3/query_sql");
+    assert!(reply.status == 404 && reply.json()["error"].is_string(), "{}", reply.text());
 }

@@ -25,11 +25,13 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::ingest;
 use crate::storage;
-use crate::telemetry::Origin;
 use barograph::{Database, LineOptions, LineReport, Precision};
 
 /// The version that InfluxDB clients are told: they choose their dialect by it.
 const INFLUX_VERSION: &str = "1.8.10";
+
+/// Most refused lines that an answer lists, whatever `errors` says.
+const ERRORS_MAX: usize = 10_000;
 
 /// Longest value of `db` and `bucket`, bytes.
 const DB_MAX: usize = 256;
@@ -45,24 +47,44 @@ pub enum Version {
     Three,
 }
 
-/// `/write` and `/api/v2/write`: 204 when every line is stored durably.
+/// `/write` and `/api/v2/write`: 204 when every line is stored durably. The answer counts what was stored.
 ///
 /// # Errors
-/// 400 naming the first ten bad lines (the good ones are stored), and what reading the
+/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), and what reading the
 /// body or storage gives.
 pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
     let precision = precision(&call, Precision::Nanosecond)?;
     let work = Work::new(&mut call, precision, version).await?;
-    let report = storage::blocking(move || work.decoded()?.store());
-    match ingest::partial_write(&report.await??) {
+    let report = storage::blocking(move || work.decoded()?.store()).await??;
+    match ingest::partial_write(&report) {
         Some(error) => Err(error),
-        None => Ok(stored()),
+        None => Ok(stored(&report)),
     }
 }
 
-/// The answer to a write of which all is stored.
-fn stored() -> Reply {
-    Reply::no_content().header(version_header(), HeaderValue::from_static(INFLUX_VERSION))
+/// The answer to a write of which all is stored, with how much that was.
+fn stored(report: &LineReport) -> Reply {
+    let mut reply = Reply::no_content().header(version_header(), HeaderValue::from_static(INFLUX_VERSION));
+    for (name, count) in [
+        ("x-barograph-lines", report.lines_total),
+        ("x-barograph-samples", report.samples),
+        ("x-barograph-events", report.events),
+    ] {
+        reply = reply.header(HeaderName::from_static(name), HeaderValue::from(count));
+    }
+    reply
+}
+
+/// How many refused lines an answer lists: the parameter `errors`.
+fn errors_max(call: &Call) -> Result<usize, ApiError> {
+    let Some(text) = call.params.get("errors") else { return Ok(LineReport::ERRORS_MAX) };
+    match text.parse::<usize>() {
+        Ok(number) if number > 0 => Ok(number.min(ERRORS_MAX)),
+        _ => Err(ApiError::parameter(
+            "errors",
+            format!("expected a number from 1 to {ERRORS_MAX}, found {text:?}"),
+        )),
+    }
 }
 
 /// A write that has been read and not yet been decoded. What it does blocks.
@@ -75,15 +97,17 @@ struct Work {
     precision: Precision,
     db: Option<String>,
     client: Option<SocketAddr>,
+    errors_max: usize,
 }
 
 impl Work {
     async fn new(call: &mut Call, precision: Precision, version: Version) -> Result<Work, ApiError> {
         let db = database_name(call, version)?.map(str::to_owned);
+        let errors_max = errors_max(call)?;
         let database = call.database()?;
         let (held, encoding) = call.read_body(Limit::sent(&call.config)).await?;
         let (app, config) = (call.app.clone(), call.config.clone());
-        Ok(Work { app, config, database, held, encoding, precision, db, client: call.client })
+        Ok(Work { app, config, database, held, encoding, precision, db, client: call.client, errors_max })
     }
 
     fn decoded(mut self) -> Result<Self, ApiError> {
@@ -92,12 +116,20 @@ impl Work {
     }
 
     fn options(&self) -> LineOptions {
-        storage::line_options(&self.config, self.precision, self.db.as_deref())
+        let options = storage::line_options(&self.config, self.precision, None);
+        LineOptions { errors_max: self.errors_max, ..options }
     }
 
     fn store(&self) -> Result<LineReport, ApiError> {
         let (telemetry, body) = (&self.app.telemetry, &self.held.bytes);
-        ingest::store_lines(&self.database, telemetry, Origin::Http, self.client, body, &self.options())
+        ingest::store_sections(
+            &self.database,
+            telemetry,
+            self.client,
+            body,
+            &self.options(),
+            self.db.as_deref(),
+        )
     }
 }
 

@@ -46,7 +46,7 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     match outcome.await?? {
         Outcome::Refused(line) => Ok(refused("parsing failed for write_lp endpoint", line)),
         Outcome::Written(report, lines) => match ingest::partial_write(&report) {
-            None => Ok(stored()),
+            None => Ok(stored(&report)),
             // A limit that passes by itself: the whole body may come again.
             Some(error) if error.retry_after.is_some() => Err(error),
             Some(_) => Ok(refused("partial write of line protocol occurred", Value::Array(lines))),
