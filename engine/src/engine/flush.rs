@@ -326,6 +326,7 @@ impl Parts {
         next.root.next_generation = self.next_generation.load(std::sync::atomic::Ordering::Relaxed);
         next.root.next_series = self.head.next_id();
         next.sort();
+        self.sync_deletes(&next)?;
         let mut changes = doubt.changes_to(&next)?;
         changes.extend(current.changes_to(&next)?);
         let keys = changes.iter().map(|(key, _)| key.clone()).collect();
@@ -338,6 +339,17 @@ impl Parts {
         doubt.end();
         self.catalogue.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Makes the log durable up to the newest delete that `next` knows. A delete is in the catalogue before its record
+    /// is on the disk: were the catalogue stored first, a crash could end the log below it, and the next delete would
+    /// get its sequence and count as carried out already.
+    fn sync_deletes(&self, next: &Catalogue) -> Result<()> {
+        let Some(wal) = &self.wal else { return Ok(()) };
+        let waiting = next.tombstones.iter().map(|tombstone| tombstone.seq);
+        let applied = next.generations.iter().map(|generation| generation.record.deletes_applied);
+        let newest = waiting.chain(applied).max().unwrap_or(0);
+        if newest > wal.durable_seq() { wal.sync() } else { Ok(()) }
     }
 
     /// Removes what lies under prefixes that no catalogue names.

@@ -7,7 +7,9 @@ use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
 use crate::head::Resolved;
+use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange, Value};
+use crate::store::catalogue::Tombstone;
 use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine};
@@ -120,4 +122,45 @@ fn a_pass_of_the_compactor_ends_and_reaches_all_partitions() {
     engine.compact().unwrap();
     faulty.unhook();
     assert_eq!(engine.stats().merges, 2);
+}
+
+/// A delete is in the catalogue and its record not on the disk yet. A merge carries it out; then the process ends, and
+/// the log without it.
+#[test]
+fn a_delete_that_a_merge_carries_out_is_in_the_log_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryKv::default());
+    let open = || {
+        let clock = Arc::new(ManualClock::new(i64::MAX));
+        Engine::open_over(dir.path(), store.clone(), options(), clock).unwrap()
+    };
+    let engine = open();
+    for second in [0, 1, 600] {
+        for series in 0..2 {
+            engine.append(&float_batch(series, &[second])).unwrap();
+        }
+        engine.flush().unwrap();
+    }
+    let parts = &engine.parts;
+    let mut tombstone =
+        Tombstone { seq: 0, matchers: vec![Matcher::equal("job", "job0")], range: TimeRange::ALL };
+    let mut commit = parts.commit.lock();
+    let payload = tombstone.encode().unwrap();
+    tombstone.seq = parts.wal.as_ref().unwrap().append_to_free(KIND_DELETE, &[&payload]).unwrap();
+    commit.last_seq = tombstone.seq;
+    parts.apply_delete(commit.epoch, Arc::new(tombstone)).unwrap();
+    drop(commit);
+    engine.compact().unwrap();
+    drop(engine);
+
+    let engine = open();
+    engine.delete(&[Matcher::equal("job", "job1")], TimeRange::ALL).unwrap();
+    let left = |engine: &Engine| -> usize {
+        let view = engine.view();
+        let found = view.select(&[Matcher::equal("job", "job1")], TimeRange::ALL, 9).unwrap();
+        found.iter().map(|series| view.read(series, TimeRange::ALL).unwrap().values.len()).sum()
+    };
+    assert_eq!(left(&engine), 0, "the acknowledged delete");
+    drop(engine);
+    assert_eq!(left(&open()), 0, "after a restart");
 }
