@@ -1,7 +1,7 @@
 //! Limits of series: how large one may be, how many there may be, of one metric and with how
 //! many values of one label.
 //!
-//! Whoever meets one reads its setting and what to do; the same write meets it again until
+//! The message of a refusal names the setting and the remedy; the same write is refused again until
 //! something changes, so the error is [`Error::Limit`].
 //!
 //! What counts is what the head has, whose postings know the numbers: series with unflushed

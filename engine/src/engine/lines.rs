@@ -30,7 +30,7 @@ pub struct LineOptions {
     pub naming: Naming,
     /// What one line may hold.
     pub limits: LineLimits,
-    /// How many refused lines the report tells of. Default [`LineReport::ERRORS_MAX`].
+    /// How many refused lines the report lists at most. Default [`LineReport::ERRORS_MAX`].
     pub errors_max: usize,
 }
 

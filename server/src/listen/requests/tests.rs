@@ -1,3 +1,5 @@
+//! The stream of checked heads: bodies pass unchanged, and hyper behind it sees the requests that it would see alone.
+
 use super::*;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
