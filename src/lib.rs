@@ -33,6 +33,7 @@
 
 mod database;
 
+pub use barograph_engine::budget;
 pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
 pub use barograph_engine::model::{
     self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, TimeRange, Value,
@@ -43,7 +44,7 @@ pub use barograph_engine::{
     RemoteReport, RemoteVersion, Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
 };
 pub use barograph_query::{
-    self as query, Cancel, Cost, Explained, Limits, MatrixSeries, MemoryPool, QueryError, QueryStats,
-    QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,
+    self as query, Cancel, Cost, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
+    Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use database::{Database, SeriesColumns};

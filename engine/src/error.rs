@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::budget::{Denied, Stopped};
+
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -111,6 +113,12 @@ pub enum Error {
         /// How long the call waited.
         waited_ms: u64,
     },
+    /// A read was stopped: it was canceled, or its time was up.
+    #[error("the read was stopped: {0}")]
+    Stopped(#[from] Stopped),
+    /// A read needs more memory than it may hold, or than others leave.
+    #[error(transparent)]
+    Memory(#[from] Denied),
     /// Writes are refused since an earlier failure; reopen the database.
     #[error("writes are refused since an earlier failure: {0}; close and open the database again")]
     Poisoned(String),
@@ -128,8 +136,11 @@ impl Error {
             Error::Locked { .. } | Error::Io { .. } | Error::Store { .. } | Error::DiskFull { .. } => {
                 ErrorKind::Unavailable
             }
-            Error::Limit(_) => ErrorKind::Limit,
-            Error::Throttled(_) | Error::Busy { .. } => ErrorKind::Busy,
+            Error::Limit(_) | Error::Memory(Denied::Own { .. }) => ErrorKind::Limit,
+            Error::Throttled(_)
+            | Error::Busy { .. }
+            | Error::Memory(Denied::Shared(_))
+            | Error::Stopped(_) => ErrorKind::Busy,
             Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,
         }
     }

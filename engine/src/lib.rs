@@ -1,5 +1,6 @@
 //! Barograph's storage engine: stores samples of time series and hands them back.
 
+pub mod budget;
 pub mod chunk;
 pub mod clock;
 pub mod codec;

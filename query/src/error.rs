@@ -1,5 +1,7 @@
 //! Why a query gave no answer.
 
+use barograph_engine::budget::bytes_text;
+
 use crate::source::SourceError;
 
 /// Why a query gave no answer. The text is what the HTTP API prints.
@@ -63,13 +65,4 @@ pub enum QueryError {
     /// Storage could not answer.
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-/// A number of bytes in the largest unit that leaves it whole.
-fn bytes_text(bytes: u64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
-        Some((unit, name)) => format!("{}{name}", bytes / unit),
-        None => format!("{bytes} bytes"),
-    }
 }

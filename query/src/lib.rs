@@ -14,11 +14,12 @@ pub mod syntax;
 pub mod usage;
 pub mod value;
 
+pub use barograph_engine::budget::{Account, Cancel, Share, Work};
 pub use error::QueryError;
 pub use explain::{Cost, Explained};
 pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};
-pub use request::{Cancel, Limits, Request, Times};
-pub use usage::{MemoryPool, Usage};
+pub use request::{Limits, Request, Times};
+pub use usage::Usage;
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};
 
 /// Answers a query: parse, check, plan, evaluate.

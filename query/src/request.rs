@@ -1,8 +1,8 @@
 //! What a query is asked with: text, times, limits, and a way to stop it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use barograph_engine::budget::{Cancel, Work};
 
 use crate::usage::Usage;
 
@@ -53,24 +53,6 @@ impl Default for Limits {
     }
 }
 
-/// Stops a running query from another thread. Clones share one flag.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel {
-    flag: Arc<AtomicBool>,
-}
-
-impl Cancel {
-    /// Asks the query to stop; it ends within milliseconds with `QueryError::Canceled`.
-    pub fn cancel(&self) {
-        self.flag.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether `cancel` was called.
-    pub fn is_canceled(&self) -> bool {
-        self.flag.load(Ordering::Relaxed)
-    }
-}
-
 /// One query.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -118,5 +100,14 @@ impl Request {
             per_step_stats: false,
             started: Instant::now(),
         }
+    }
+
+    /// What its reads of storage may hold, and until when they may go on.
+    pub fn work(&self) -> Work {
+        Work::unbounded()
+            .charged_to(self.usage.account().clone())
+            .holding(self.limits.memory_max)
+            .within_since(self.limits.timeout, self.started)
+            .until(self.cancel.clone())
     }
 }

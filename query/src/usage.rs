@@ -13,6 +13,8 @@ use std::ops::{Add, AddAssign};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use barograph_engine::budget::{Account, Denied, Share};
+
 use crate::error::QueryError;
 
 /// Something that is held: how much it counts against each limit.
@@ -50,37 +52,6 @@ impl AddAssign for Held {
     }
 }
 
-/// Memory that several queries share. One that would take more than there is fails with
-/// [`QueryError::MemoryPool`].
-#[derive(Debug)]
-pub struct MemoryPool {
-    bytes_max: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl MemoryPool {
-    /// A pool of `bytes_max` bytes.
-    pub fn new(bytes_max: u64) -> Self {
-        MemoryPool { bytes_max: AtomicU64::new(bytes_max), bytes: AtomicU64::new(0) }
-    }
-
-    /// Changes the size; queries that hold more already fail when they next take some.
-    pub fn set_bytes_max(&self, bytes_max: u64) {
-        self.bytes_max.store(bytes_max, Relaxed);
-    }
-
-    /// What all queries hold now.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    fn take(&self, bytes: u64) -> Result<(), QueryError> {
-        let held = self.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        let limit = self.bytes_max.load(Relaxed);
-        if held > limit { Err(QueryError::MemoryPool { limit }) } else { Ok(()) }
-    }
-}
-
 /// What one query uses. Clones share the counters.
 ///
 /// ```
@@ -96,136 +67,114 @@ impl MemoryPool {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Usage {
-    shared: Arc<Counters>,
+    account: Account,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
-    pool: Option<Arc<MemoryPool>>,
     samples: AtomicU64,
     samples_peak: AtomicU64,
     samples_read: AtomicU64,
     samples_decoded: AtomicU64,
     series: AtomicU64,
-    bytes: AtomicU64,
-    bytes_peak: AtomicU64,
-}
-
-impl Drop for Counters {
-    fn drop(&mut self) {
-        if let Some(pool) = &self.pool {
-            pool.bytes.fetch_sub(self.bytes.load(Relaxed), Relaxed);
-        }
-    }
 }
 
 impl Usage {
-    /// Usage that also counts against `pool`.
-    pub fn of_pool(pool: Arc<MemoryPool>) -> Self {
-        let shared = Counters {
-            pool: Some(pool),
-            samples: AtomicU64::default(),
-            samples_peak: AtomicU64::default(),
-            samples_read: AtomicU64::default(),
-            samples_decoded: AtomicU64::default(),
-            series: AtomicU64::default(),
-            bytes: AtomicU64::default(),
-            bytes_peak: AtomicU64::default(),
-        };
-        Usage { shared: Arc::new(shared) }
+    /// Usage whose bytes also count against `share`.
+    pub fn of(share: Arc<Share>) -> Self {
+        Usage { account: Account::of(share), counters: Arc::default() }
+    }
+
+    /// The bytes it holds.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Samples held now.
     pub fn samples(&self) -> u64 {
-        self.shared.samples.load(Relaxed)
+        self.counters.samples.load(Relaxed)
     }
 
     /// Most samples held at once.
     pub fn samples_peak(&self) -> u64 {
-        self.shared.samples_peak.load(Relaxed)
+        self.counters.samples_peak.load(Relaxed)
     }
 
     /// Samples that selectors handed out, counted once for each evaluation they served.
     pub fn samples_read(&self) -> u64 {
-        self.shared.samples_read.load(Relaxed)
+        self.counters.samples_read.load(Relaxed)
     }
 
     /// Samples that came from storage.
     pub fn samples_decoded(&self) -> u64 {
-        self.shared.samples_decoded.load(Relaxed)
+        self.counters.samples_decoded.load(Relaxed)
     }
 
     /// Series selected.
     pub fn series(&self) -> u64 {
-        self.shared.series.load(Relaxed)
+        self.counters.series.load(Relaxed)
     }
 
     /// Bytes held now.
     pub fn bytes(&self) -> u64 {
-        self.shared.bytes.load(Relaxed)
+        self.account.bytes()
     }
 
     /// Most bytes held at once.
     pub fn bytes_peak(&self) -> u64 {
-        self.shared.bytes_peak.load(Relaxed)
+        self.account.peak()
     }
 
     /// Takes `bytes` more, of which the query may hold `bytes_max` in all.
     ///
     /// # Errors
-    /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; the bytes count as taken all the same.
+    /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; then nothing is taken.
     pub fn take_bytes(&self, bytes: u64, bytes_max: u64) -> Result<(), QueryError> {
-        let held = self.shared.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
-        self.shared.bytes_peak.fetch_max(held, Relaxed);
-        let pooled = self.shared.pool.as_ref().map_or(Ok(()), |pool| pool.take(bytes));
-        // The query's own limit is told first: waiting for others would not help.
-        if held > bytes_max { Err(QueryError::Memory { limit: bytes_max }) } else { pooled }
+        self.account.take(bytes, bytes_max).map_err(|denied| match denied {
+            Denied::Own { limit } => QueryError::Memory { limit },
+            Denied::Shared(full) => QueryError::MemoryPool { limit: full.limit },
+        })
     }
 
     /// Gives bytes back.
     pub fn give_bytes(&self, bytes: u64) {
-        self.shared.bytes.fetch_sub(bytes, Relaxed);
-        if let Some(pool) = &self.shared.pool {
-            pool.bytes.fetch_sub(bytes, Relaxed);
-        }
+        self.account.give(bytes);
     }
 
-    /// From now on exactly `bytes` are held: what is left of a query is its answer.
+    /// From now on exactly `bytes` are held: what is left of a query is its answer. One that is there already is not
+    /// refused any more.
     pub fn keep_bytes(&self, bytes: u64) {
-        self.give_bytes(self.bytes());
-        // An answer that is there already is not refused any more.
-        let _ = self.take_bytes(bytes, u64::MAX);
+        self.account.keep(bytes);
     }
 
     pub(crate) fn add_samples(&self, samples: u64) -> u64 {
-        let held = self.shared.samples.fetch_add(samples, Relaxed).saturating_add(samples);
-        self.shared.samples_peak.fetch_max(held, Relaxed);
+        let held = self.counters.samples.fetch_add(samples, Relaxed).saturating_add(samples);
+        self.counters.samples_peak.fetch_max(held, Relaxed);
         held
     }
 
     pub(crate) fn sub_samples(&self, samples: u64) {
-        self.shared.samples.fetch_sub(samples, Relaxed);
+        self.counters.samples.fetch_sub(samples, Relaxed);
     }
 
     pub(crate) fn count_read(&self, samples: u64) {
-        self.shared.samples_read.fetch_add(samples, Relaxed);
+        self.counters.samples_read.fetch_add(samples, Relaxed);
     }
 
     pub(crate) fn count_decoded(&self, samples: u64) {
-        self.shared.samples_decoded.fetch_add(samples, Relaxed);
+        self.counters.samples_decoded.fetch_add(samples, Relaxed);
     }
 
     pub(crate) fn count_series(&self, series: u64) {
-        self.shared.series.fetch_add(series, Relaxed);
+        self.counters.series.fetch_add(series, Relaxed);
     }
 
     /// Begins a new run: what the last one counted is gone.
     pub(crate) fn begin(&self) {
-        self.give_bytes(self.bytes());
-        let c = &self.shared;
-        for counter in
-            [&c.samples, &c.samples_peak, &c.samples_read, &c.samples_decoded, &c.series, &c.bytes_peak]
-        {
+        self.account.reset();
+        let c = &self.counters;
+        for counter in [&c.samples, &c.samples_peak, &c.samples_read, &c.samples_decoded, &c.series] {
             counter.store(0, Relaxed);
         }
     }
@@ -236,17 +185,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_is_shared_and_gets_everything_back() {
-        let pool = Arc::new(MemoryPool::new(100));
-        let (a, b) = (Usage::of_pool(pool.clone()), Usage::of_pool(pool.clone()));
+    fn what_others_hold_is_refused_and_comes_back() {
+        let share = Share::new("queries", 100);
+        let (a, b) = (Usage::of(share.clone()), Usage::of(share.clone()));
         a.take_bytes(60, 80).unwrap();
         assert!(matches!(b.take_bytes(50, 80), Err(QueryError::MemoryPool { limit: 100 })));
-        b.give_bytes(50);
         b.take_bytes(40, 80).unwrap();
-        drop(a.clone());
-        assert_eq!(pool.bytes(), 100);
         drop((a, b));
-        assert_eq!(pool.bytes(), 0);
+        assert_eq!(share.used(), 0);
     }
 
     #[test]

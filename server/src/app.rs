@@ -22,7 +22,8 @@ use crate::error::ApiError;
 use crate::listen;
 use crate::listen::udp::DatagramSocket;
 use crate::telemetry::{Telemetry, log};
-use barograph::{Database, MemoryPool};
+use barograph::Database;
+use barograph::budget::Share;
 
 /// What every request can see.
 pub struct App {
@@ -35,7 +36,7 @@ pub struct App {
     /// Queries that wait or run.
     pub active: Arc<ActiveQueries>,
     /// Memory that all queries share.
-    pub query_memory: Arc<MemoryPool>,
+    pub query_memory: Arc<Share>,
     /// Memory for request bodies.
     pub bodies: BodyBudget,
     /// Taken while a snapshot is made.
@@ -56,7 +57,7 @@ impl App {
             telemetry: Telemetry::default(),
             queries: QueryGate::new(config.query_concurrency, config.query_queue),
             active: Arc::default(),
-            query_memory: Arc::new(MemoryPool::new(config.query_memory_total)),
+            query_memory: Share::new("queries", config.query_memory_total),
             bodies: BodyBudget::new(config.max_body_total),
             snapshot: tokio::sync::Mutex::new(()),
             tokens: ArcSwap::from_pointee(tokens),
@@ -118,7 +119,7 @@ impl App {
             database.set_new_series_per_second(merged.max_new_series);
             database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
         }
-        self.query_memory.set_bytes_max(merged.query_memory_total);
+        self.query_memory.set_limit(merged.query_memory_total);
         self.tokens.store(Arc::new(tokens));
         self.config.store(Arc::new(merged));
         tracing::info!("settings reloaded");

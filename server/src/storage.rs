@@ -144,7 +144,7 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
 /// The server's metrics and the database's.
 pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     let mut metrics = app.telemetry.metrics();
-    metrics.push(database::query_memory(app.query_memory.bytes()));
+    metrics.push(database::query_memory(app.query_memory.used()));
     metrics.extend(database::metrics(&database.stats()));
     metrics
 }

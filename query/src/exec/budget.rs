@@ -17,7 +17,7 @@ use crate::value::QueryStats;
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
-    cancel: crate::request::Cancel,
+    cancel: barograph_engine::budget::Cancel,
     started: Instant,
     usage: Usage,
     /// Bytes that the source keeps for the query until its end.
@@ -64,17 +64,17 @@ impl Budget {
         }
     }
 
-    /// Takes something into account, until it is released.
+    /// Takes something into account, until it is released. What is refused is not counted.
     ///
     /// # Errors
     /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
     pub fn hold(&self, held: Held) -> Result<(), QueryError> {
-        let samples = self.usage.add_samples(held.samples);
         self.usage.take_bytes(held.bytes, self.limits.memory_max)?;
-        if samples > self.limits.samples_max {
-            return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
+        if self.usage.add_samples(held.samples) <= self.limits.samples_max {
+            return Ok(());
         }
-        Ok(())
+        self.release(held);
+        Err(QueryError::TooManySamples { limit: self.limits.samples_max })
     }
 
     /// Gives back what was held.
@@ -103,14 +103,13 @@ impl Budget {
     /// # Errors
     /// As [`Budget::hold`].
     pub fn pin(&self, bytes: u64) -> Result<(), QueryError> {
-        let before = self.pinned.swap(bytes, Relaxed);
+        let before = self.pinned.load(Relaxed);
         match bytes.checked_sub(before) {
-            Some(more) => self.usage.take_bytes(more, self.limits.memory_max),
-            None => {
-                self.usage.give_bytes(before - bytes);
-                Ok(())
-            }
+            Some(more) => self.usage.take_bytes(more, self.limits.memory_max)?,
+            None => self.usage.give_bytes(before - bytes),
         }
+        self.pinned.store(bytes, Relaxed);
+        Ok(())
     }
 
     /// Refuses a column that could never be held, before it is allocated.
@@ -122,9 +121,9 @@ impl Budget {
             return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
         }
         let column = Held::bytes(steps.saturating_mul(size_of::<f64>()));
-        let held = self.hold(column);
+        self.hold(column)?;
         self.release(column);
-        held
+        Ok(())
     }
 
     /// The counters.

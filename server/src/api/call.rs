@@ -122,7 +122,7 @@ impl Call {
     /// As [`QueryGate::enter`](crate::api::gate::QueryGate::enter), and 503 when queries hold all
     /// the memory that they may.
     pub async fn turn(&self) -> Result<Turn, ApiError> {
-        let usage = Usage::of_pool(self.app.query_memory.clone());
+        let usage = Usage::of(self.app.query_memory.clone());
         usage.take_bytes(self.params.bytes(), self.config.query_memory)?;
         let permit = self.app.queries.enter(self.config.query_wait).await?;
         Ok(Turn::new(permit, usage))

@@ -100,7 +100,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
             timeout,
         },
         cancel: Cancel::default(),
-        usage: Usage::of_pool(call.app.query_memory.clone()),
+        usage: Usage::of(call.app.query_memory.clone()),
         explain: call.params.switch("explain")?,
         per_step_stats: call.params.get("stats") == Some("all"),
         started: std::time::Instant::now(),

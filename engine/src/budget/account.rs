@@ -1,0 +1,132 @@
+//! What one piece of work holds of a share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::{Full, Share, bytes_text};
+
+/// What one piece of work holds. Clones share it; what is left is given back to the share with the last one.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    share: Option<Arc<Share>>,
+    bytes: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        if let Some(share) = &self.share {
+            share.sub(*self.bytes.get_mut());
+        }
+    }
+}
+
+/// Why memory was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The work would hold more than one may: ask for less.
+    #[error("more than {} of memory are needed, the limit of one request", bytes_text(*limit))]
+    Own {
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// All together would hold more than they may: try again later.
+    #[error(transparent)]
+    Shared(Full),
+}
+
+impl Account {
+    /// An account that also counts against `share`.
+    pub fn of(share: Arc<Share>) -> Self {
+        Account {
+            counters: Arc::new(Counters {
+                share: Some(share),
+                bytes: AtomicU64::new(0),
+                peak: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Takes `bytes` more, of which the work may hold `limit` in all.
+    ///
+    /// # Errors
+    /// [`Denied`]; then nothing is taken.
+    pub fn take(&self, bytes: u64, limit: u64) -> Result<(), Denied> {
+        let counters = &*self.counters;
+        let taken = counters
+            .bytes
+            .fetch_update(Relaxed, Relaxed, |held| held.checked_add(bytes).filter(|&after| after <= limit));
+        // The work's own limit comes first: waiting for others would not help.
+        let before = taken.map_err(|_| Denied::Own { limit })?;
+        if let Some(Err(full)) = counters.share.as_ref().map(|share| share.add(bytes)) {
+            counters.bytes.fetch_sub(bytes, Relaxed);
+            return Err(Denied::Shared(full));
+        }
+        counters.peak.fetch_max(before + bytes, Relaxed);
+        Ok(())
+    }
+
+    /// Gives bytes back.
+    pub fn give(&self, bytes: u64) {
+        let before = self.counters.bytes.fetch_sub(bytes, Relaxed);
+        debug_assert!(before >= bytes, "gave back {bytes} of {before}");
+        if let Some(share) = &self.counters.share {
+            share.sub(bytes);
+        }
+    }
+
+    /// From now on exactly `bytes` are held. What is there already is not refused.
+    pub fn keep(&self, bytes: u64) {
+        let before = self.counters.bytes.swap(bytes, Relaxed);
+        self.counters.peak.fetch_max(bytes, Relaxed);
+        let Some(share) = &self.counters.share else { return };
+        match bytes.checked_sub(before) {
+            Some(more) => share.add_anyway(more),
+            None => share.sub(before - bytes),
+        }
+    }
+
+    /// Bytes held now.
+    pub fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Relaxed)
+    }
+
+    /// Most bytes held at once.
+    pub fn peak(&self) -> u64 {
+        self.counters.peak.load(Relaxed)
+    }
+
+    /// Gives everything back and forgets the peak.
+    pub fn reset(&self) {
+        self.keep(0);
+        self.counters.peak.store(0, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_gets_everything_back() {
+        let share = Share::new("queries", 100);
+        let (a, b) = (Account::of(share.clone()), Account::of(share.clone()));
+        a.take(60, 80).unwrap();
+        assert!(matches!(b.take(50, 80), Err(Denied::Shared(full)) if full.used == 60));
+        assert_eq!((b.bytes(), share.used()), (0, 60), "a refused take is not counted");
+        b.take(40, 80).unwrap();
+        assert_eq!(a.take(21, 80), Err(Denied::Own { limit: 80 }));
+        drop(a.clone());
+        assert_eq!(share.used(), 100);
+        a.keep(5);
+        assert_eq!((a.bytes(), a.peak(), share.used()), (5, 60, 45));
+        b.give(10);
+        drop((a, b));
+        assert_eq!(share.used(), 0);
+    }
+}

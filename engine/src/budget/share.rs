@@ -1,0 +1,195 @@
+//! A named part of the memory of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::bytes_text;
+
+/// A named part of the memory of the process.
+///
+/// ```
+/// use barograph_engine::budget::Share;
+///
+/// let bodies = Share::new("bodies", 100);
+/// let first = bodies.take(60)?;
+/// assert!(bodies.take(60).is_err(), "refused, and nothing of it stays counted");
+/// drop(first);
+/// assert_eq!(bodies.take(100)?.bytes(), 100);
+/// # Ok::<(), barograph_engine::budget::Full>(())
+/// ```
+#[derive(Debug)]
+pub struct Share {
+    name: &'static str,
+    limit: AtomicU64,
+    used: AtomicU64,
+    peak: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// A take was refused: the share has not that much left. It passes when others give back, unless more was asked than
+/// the whole share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} more do not fit into the memory for {share}: {} of {} are in use",
+    bytes_text(*asked), bytes_text(*used), bytes_text(*limit)
+)]
+pub struct Full {
+    /// The name of the share.
+    pub share: &'static str,
+    /// Bytes that were asked for.
+    pub asked: u64,
+    /// Bytes that others hold.
+    pub used: u64,
+    /// Bytes of the whole share.
+    pub limit: u64,
+}
+
+impl Full {
+    /// Whether the same take can never succeed.
+    pub fn is_permanent(&self) -> bool {
+        self.asked > self.limit
+    }
+}
+
+impl Share {
+    /// A share of `limit` bytes. Its name is what messages and metrics call it.
+    pub fn new(name: &'static str, limit: u64) -> Arc<Share> {
+        Arc::new(Share {
+            name,
+            limit: AtomicU64::new(limit),
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes `bytes` until the hold is dropped.
+    ///
+    /// # Errors
+    /// [`Full`], at once: nobody is waited for.
+    pub fn take(self: &Arc<Self>, bytes: u64) -> Result<Hold, Full> {
+        self.add(bytes)?;
+        Ok(Hold { share: Arc::clone(self), bytes })
+    }
+
+    pub(super) fn add(&self, asked: u64) -> Result<(), Full> {
+        let limit = self.limit();
+        let taken = self
+            .used
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(asked).filter(|&after| after <= limit));
+        match taken {
+            Ok(before) => {
+                self.peak.fetch_max(before + asked, Relaxed);
+                Ok(())
+            }
+            Err(used) => {
+                self.refused.fetch_add(1, Relaxed);
+                Err(Full { share: self.name, asked, used, limit })
+            }
+        }
+    }
+
+    /// Counts what is there already, past the limit if need be.
+    pub(super) fn add_anyway(&self, bytes: u64) {
+        let before = self.used.fetch_add(bytes, Relaxed);
+        self.peak.fetch_max(before + bytes, Relaxed);
+    }
+
+    pub(super) fn sub(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Relaxed);
+        debug_assert!(before >= bytes, "{}: gave back {bytes} of {before}", self.name);
+    }
+
+    /// Changes the limit. What is held already stays; nothing more is given until it fits again.
+    pub fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Relaxed);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The most it may hold, bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// Bytes held now.
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    /// The most that was held at once, bytes.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Relaxed)
+    }
+
+    /// Takes that were refused so far.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+}
+
+/// Bytes of a share that are taken until this is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    share: Arc<Share>,
+    bytes: u64,
+}
+
+impl Hold {
+    /// Takes or gives back the difference, so that `bytes` are held.
+    ///
+    /// # Errors
+    /// [`Full`]; what was held before stays held.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), Full> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.share.add(more)?,
+            None => self.share.sub(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Takes `more` bytes besides those that are held.
+    ///
+    /// # Errors
+    /// As [`Hold::resize`].
+    pub fn grow(&mut self, more: u64) -> Result<(), Full> {
+        self.resize(self.bytes.saturating_add(more))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.share.sub(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_take_is_not_counted_and_a_hold_gives_back() {
+        let share = Share::new("queries", 100);
+        let mut hold = share.take(60).unwrap();
+        let full = share.take(41).unwrap_err();
+        assert_eq!(full, Full { share: "queries", asked: 41, used: 60, limit: 100 });
+        assert!(!full.is_permanent() && share.take(101).unwrap_err().is_permanent());
+        assert_eq!((share.used(), share.refused()), (60, 2));
+        hold.grow(40).unwrap();
+        assert!(hold.grow(1).is_err());
+        assert_eq!((hold.bytes(), share.used()), (100, 100), "what was held stays held");
+        hold.resize(10).unwrap();
+        drop((hold, share.take(90).unwrap()));
+        assert_eq!((share.used(), share.peak()), (0, 100));
+        assert!(share.take(u64::MAX).is_err(), "no overflow");
+    }
+}
