@@ -21,9 +21,9 @@ use crate::config::{Config, Sources};
 use crate::error::ApiError;
 use crate::listen;
 use crate::listen::udp::DatagramSocket;
+use crate::memory::Memory;
 use crate::telemetry::{Telemetry, log};
 use barograph::Database;
-use barograph::budget::Share;
 
 /// What every request can see.
 pub struct App {
@@ -35,8 +35,8 @@ pub struct App {
     pub queries: QueryGate,
     /// Queries that wait or run.
     pub active: Arc<ActiveQueries>,
-    /// Memory that all queries share.
-    pub query_memory: Arc<Share>,
+    /// The memory of the process, divided.
+    pub memory: Memory,
     /// Memory for request bodies.
     pub bodies: BodyBudget,
     /// Taken while a snapshot is made.
@@ -53,12 +53,13 @@ impl App {
     /// The token file is unusable.
     pub fn new(config: Config) -> anyhow::Result<Self> {
         let tokens = load_tokens(&config)?;
+        let memory = Memory::new(&config);
         Ok(App {
             telemetry: Telemetry::default(),
             queries: QueryGate::new(config.query_concurrency, config.query_queue),
             active: Arc::default(),
-            query_memory: Share::new("queries", config.query_memory_total),
-            bodies: BodyBudget::new(config.max_body_total),
+            bodies: BodyBudget::new(memory.bodies.limit()),
+            memory,
             snapshot: tokio::sync::Mutex::new(()),
             tokens: ArcSwap::from_pointee(tokens),
             database: OnceLock::new(),
@@ -119,7 +120,7 @@ impl App {
             database.set_new_series_per_second(merged.max_new_series);
             database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
         }
-        self.query_memory.set_limit(merged.query_memory_total);
+        self.memory.cap(&merged);
         self.tokens.store(Arc::new(tokens));
         self.config.store(Arc::new(merged));
         tracing::info!("settings reloaded");

@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod ingest;
 pub mod listen;
+pub mod memory;
 pub mod remote_read;
 pub mod storage;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use barograph_engine::model::TimeRange;
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::memory;
 use crate::telemetry::database;
 use crate::telemetry::exposition::Metric;
 use barograph::{Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, VerifyReport};
@@ -45,7 +46,7 @@ pub fn options(config: &Config) -> Options {
             "off" => Durability::Off,
             _ => Durability::Always,
         },
-        memory_bytes: config.memory,
+        memory_bytes: memory::engine_bytes(config),
         retention: config.retention,
         partition_width: config.partition_width,
         flush_interval: config.flush_interval,
@@ -144,7 +145,7 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
 /// The server's metrics and the database's.
 pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     let mut metrics = app.telemetry.metrics();
-    metrics.push(database::query_memory(app.query_memory.used()));
+    metrics.push(database::query_memory(app.memory.queries.used()));
     metrics.extend(database::metrics(&database.stats()));
     metrics
 }

@@ -10,10 +10,12 @@
 //! may both be refused, and neither stays counted.
 
 mod account;
+mod part;
 mod share;
 mod work;
 
 pub use account::{Account, Denied};
+pub use part::Part;
 pub use share::{Full, Hold, Share};
 pub use work::{Cancel, Stopped, Work};
 

@@ -122,8 +122,8 @@ impl Call {
     /// As [`QueryGate::enter`](crate::api::gate::QueryGate::enter), and 503 when queries hold all
     /// the memory that they may.
     pub async fn turn(&self) -> Result<Turn, ApiError> {
-        let usage = Usage::of(self.app.query_memory.clone());
-        usage.take_bytes(self.params.bytes(), self.config.query_memory)?;
+        let usage = Usage::of(self.app.memory.queries.clone());
+        usage.take_bytes(self.params.bytes(), self.app.memory.one_query(&self.config))?;
         let permit = self.app.queries.enter(self.config.query_wait).await?;
         Ok(Turn::new(permit, usage))
     }

@@ -97,7 +97,7 @@ fn runtime(call: &Call) -> Value {
         "startTime": rfc3339(started), "CWD": "", "hostname": "", "serverTime": rfc3339(now),
         "reloadConfigSuccess": true, "lastConfigTime": rfc3339(started), "corruptionCount": 0,
         "goroutineCount": 0, "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        "GOMEMLIMIT": call.config.memory, "GOGC": "", "GODEBUG": "", "storageRetention": retention,
+        "GOMEMLIMIT": call.app.memory.total(), "GOGC": "", "GODEBUG": "", "storageRetention": retention,
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Config;
 use super::values::{self, ValueError};
+use crate::memory;
 
 /// One setting.
 pub struct Setting {
@@ -99,10 +100,12 @@ pub static SETTINGS: &[Setting] = &[
     setting!("sync_interval" "DURATION" = "200ms", STORAGE, false,
         "Distance of fsyncs with durability `interval`, 1ms to 1m: what a power loss may cost.",
         |c, t| c.sync_interval = values::duration(t, Duration::from_millis(1), Duration::from_secs(60))?),
-    setting!("memory" "SIZE" = "1GiB", STORAGE, false,
-        "Bound for the engine's memory, 16MiB to 16TiB: half for unflushed samples, a quarter for the block cache, \
-         the rest for indexes. When it is used up, writes wait for `write_wait`, then answer 429 (`/write`: 503).",
-        |c, t| c.memory = values::size(t, 16 * MIB, 16 * 1024 * GIB)?),
+    setting!("memory" "SIZE" = "50%", STORAGE, false,
+        "Bound for the memory of the whole process, 64MiB to 16TiB, or a percentage of what there is: of the machine's \
+         memory or its control group's limit, whichever is less. docs/operations.md says what has which share of it, and \
+         what is refused when a share is full; /api/v1/status/memory shows them.",
+        |c, t| c.memory =
+            values::size_or_percent(t, memory::machine::available(), memory::LEAST_BYTES, 16 * 1024 * GIB)?),
     setting!("retention" "DURATION" = "0", STORAGE, true,
         "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
@@ -143,9 +146,10 @@ pub static SETTINGS: &[Setting] = &[
         "Receive buffer that the kernel is asked for, 4KiB to 1GiB: it holds a burst of datagrams while the receiver \
          waits for a processor. The kernel gives at most net.core.rmem_max, unless the process has CAP_NET_ADMIN.",
         |c, t| c.udp_buffer = values::size(t, 4096, GIB)?),
-    setting!("udp_queue" "SIZE" = "64MiB", LISTEN, false,
-        "Bound for datagrams that wait to be stored, 128KiB to 64GiB; beyond it they are dropped and counted.",
-        |c, t| c.udp_queue = values::size(t, 128 * 1024, 64 * GIB)?),
+    setting!("udp_queue" "SIZE" = "", LISTEN, false,
+        "Bound for datagrams that wait to be stored, 128KiB to 64GiB; beyond it they are dropped and counted. Unset or 0, \
+         and at most: their share of `memory`, a 32nd.",
+        |c, t| c.udp_queue = values::cap(t, 128 * 1024, 64 * GIB)?),
     setting!("max_connections" "N" = "1024", LISTEN, false,
         "Open HTTP connections, 1 to 100000, of which each query that waits or runs needs one; further ones get 503 and are closed. TCP lines have the same bound.",
         |c, t| c.max_connections = usize_of(t, 1, 100_000)?),
@@ -178,9 +182,10 @@ pub static SETTINGS: &[Setting] = &[
     setting!("max_body_decoded" "SIZE" = "128MiB", INGEST, true,
         "Largest request body after decompression, 1KiB to 4GiB; beyond it 413.",
         |c, t| c.max_body_decoded = values::size(t, 1024, 4 * GIB)?),
-    setting!("max_body_total" "SIZE" = "512MiB", INGEST, false,
-        "Bound for all request bodies held at once, 1MiB to 64GiB; further requests wait, then answer 503.",
-        |c, t| c.max_body_total = values::size(t, MIB, 64 * GIB)?),
+    setting!("max_body_total" "SIZE" = "", INGEST, false,
+        "Bound for the bodies of all writes held at once, 1MiB to 64GiB; further requests wait, then answer 503. Unset or 0, \
+         and at most: their share of `memory`, an eighth.",
+        |c, t| c.max_body_total = values::cap(t, MIB, 64 * GIB)?),
     setting!("max_line" "SIZE" = "64KiB", INGEST, false,
         "Longest line of line protocol, 256 bytes to 16MiB.",
         |c, t| c.max_line = values::size(t, 256, 16 * MIB)? as usize),
@@ -240,12 +245,14 @@ pub static SETTINGS: &[Setting] = &[
     setting!("query_max_series" "N" = "1_000_000", QUERY, true,
         "Series one selector may match, 1 to 1 billion; beyond it 422.",
         |c, t| c.query_max_series = usize_of(t, 1, 1_000_000_000)?),
-    setting!("query_memory" "SIZE" = "1GiB", QUERY, true,
-        "Memory one query may hold at once, its answer included, 1MiB to 1TiB; beyond it 422.",
-        |c, t| c.query_memory = values::size(t, MIB, 1024 * GIB)?),
-    setting!("query_memory_total" "SIZE" = "2GiB", QUERY, true,
-        "Memory all queries may hold at once, unsent answers included, 1MiB to 1TiB; beyond it 503.",
-        |c, t| c.query_memory_total = values::size(t, MIB, 1024 * GIB)?),
+    setting!("query_memory" "SIZE" = "", QUERY, true,
+        "Memory one query may hold at once, its answer included, 1MiB to 1TiB; beyond it 422. Unset or 0, and at most: \
+         what all may hold.",
+        |c, t| c.query_memory = values::cap(t, MIB, 1024 * GIB)?),
+    setting!("query_memory_total" "SIZE" = "", QUERY, true,
+        "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 503. Unset or 0, and at most: their share of \
+         `memory`, three 16ths.",
+        |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_lookback" "DURATION" = "5m", QUERY, true,
         "How far back an instant selector looks for the newest sample, 1s to 1h.",
         |c, t| c.query_lookback = values::duration(t, SECOND, HOUR)?),

@@ -54,6 +54,30 @@ pub fn size(text: &str, min: u64, max: u64) -> Parsed<u64> {
     }
 }
 
+/// A size that caps something; `None` for an empty text and for 0.
+///
+/// # Errors
+/// As [`size`].
+pub fn cap(text: &str, min: u64, max: u64) -> Parsed<Option<u64>> {
+    if matches!(text.trim(), "" | "0") { Ok(None) } else { size(text, min, max).map(Some) }
+}
+
+/// A size, or a part of `all` in percent (`50%`), which is never below `min`.
+///
+/// # Errors
+/// As [`size`]; a percentage where nobody knows of how much, or outside 1 to 100.
+pub fn size_or_percent(text: &str, all: Option<u64>, min: u64, max: u64) -> Parsed<u64> {
+    let Some(digits) = text.trim().strip_suffix('%') else { return size(text, min, max) };
+    let percent = digits.trim_end().parse::<u64>().ok().filter(|percent| (1..=100).contains(percent));
+    let Some(percent) = percent else {
+        return error(format!("expected 1% to 100%, or a size such as 64MiB, found {text:?}"));
+    };
+    match all {
+        Some(all) => Ok((all / 100 * percent).clamp(min, max)),
+        None => error(format!("{text} of what this system does not say; write a size such as 1GiB")),
+    }
+}
+
 /// The shortest exact form of a size.
 pub fn show_size(bytes: u64) -> String {
     for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
@@ -224,6 +248,20 @@ mod tests {
             assert!(size(text, 0, u64::MAX).is_err(), "{text}");
         }
         assert_eq!(size("1KiB", 2048, 4096).unwrap_err().0, "1KiB is outside 2KiB..=4KiB");
+    }
+
+    #[test]
+    fn caps_may_be_unset_and_percentages_need_to_know_of_what() {
+        assert_eq!((cap("", 1, 9), cap("0", 1, 9), cap("5", 1, 9)), (Ok(None), Ok(None), Ok(Some(5))));
+        assert!(cap("10", 1, 9).is_err());
+        let of = |text, all| size_or_percent(text, all, 64, 6400);
+        assert_eq!(of("50%", Some(1000)), Ok(500));
+        assert_eq!(of("1 %", Some(1000)), Ok(64), "the least there may be");
+        assert_eq!(of("128b", None), Ok(128));
+        for text in ["0%", "101%", "%", "-5%", "1.5%", "63", "6401"] {
+            assert!(of(text, Some(1000)).is_err(), "{text}");
+        }
+        assert!(of("50%", None).unwrap_err().0.contains("write a size"));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn each_ends_within_its_budget_while_others_are_answered() {
     assert_eq!(faults, [] as [String; 0]);
     server.wait_for("the last thread", || server.app.queries.running() == 0);
     // An answer counts until its connection has let go of it, which may be a moment later.
-    server.wait_for("all memory", || server.app.query_memory.used() == 0);
+    server.wait_for("all memory", || server.app.memory.queries.used() == 0);
 }
 
 #[test]

@@ -210,7 +210,7 @@ impl Server {
     /// Sends [`ENDLESS`] and returns when it is being evaluated.
     pub fn begin_endless(&self) -> TcpStream {
         let stream = self.begin_query(ENDLESS);
-        self.wait_for("the evaluation", || self.app.query_memory.used() > 0);
+        self.wait_for("the evaluation", || self.app.memory.queries.used() > 0);
         stream
     }
 }

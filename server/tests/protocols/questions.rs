@@ -185,12 +185,12 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
         })
         .collect();
     server.wait_for("all panels", || server.app.queries.waiting() == PANELS);
-    assert!(server.app.query_memory.used() > 0, "what waits counts as memory");
+    assert!(server.app.memory.queries.used() > 0, "what waits counts as memory");
     drop(turns);
     for (i, panel) in panels.iter_mut().enumerate() {
         assert_eq!(read_reply(panel, false).status, 200, "{i}");
     }
-    server.wait_for("memory given back", || server.app.query_memory.used() == 0);
+    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn what_waits_is_bounded_by_memory() {
     let server = server(&[("query_concurrency", "1"), ("query_wait", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let turn = runtime.block_on(server.app.queries.enter(Duration::from_secs(60))).unwrap();
-    server.app.query_memory.set_limit(10_000);
+    server.app.memory.queries.set_limit(10_000);
     let long = format!("/api/v1/query?query=1&padding={}", "x".repeat(6_000));
     let mut first = server.connect();
     first.write_all(&request("GET", &long, &[], b"")).unwrap();

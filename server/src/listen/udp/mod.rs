@@ -50,9 +50,8 @@ static KERNEL_DROPPED: Throttle = Throttle::new();
 
 /// Receives until `stop` turns true, then stores what waits.
 pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
-    let config = app.config.load_full();
     let queue = Arc::new(Queue::new(
-        usize::try_from(config.udp_queue).unwrap_or(usize::MAX),
+        usize::try_from(app.memory.datagrams.limit()).unwrap_or(usize::MAX),
         app.telemetry.udp.queue_bytes.clone(),
     ));
     let (socket, granted) = socket.into_parts();

@@ -1,0 +1,71 @@
+//! Tables of what a whole is divided into.
+
+/// One part of some memory: a constant fraction of it, what it bounds, and what happens when it is full. The tables of
+/// parts are what code, documentation and the status page say alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// What messages and metrics call it.
+    pub name: &'static str,
+    /// How much of the whole, in 64ths.
+    pub parts: u64,
+    /// What it bounds.
+    pub bounds: &'static str,
+    /// What happens when it is full.
+    pub full: &'static str,
+}
+
+impl Part {
+    /// What [`Part::parts`] are parts of.
+    pub const WHOLE: u64 = 64;
+
+    /// Its bytes of a whole.
+    pub const fn of(&self, whole: u64) -> u64 {
+        // In this order nothing overflows, and what is lost is below 64 bytes a part.
+        whole / Self::WHOLE * self.parts
+    }
+
+    /// The part of a table with this name.
+    ///
+    /// # Panics
+    /// There is none; where the name is a constant, at compile time.
+    pub const fn named(table: &'static [Part], name: &str) -> &'static Part {
+        let mut at = 0;
+        while at < table.len() {
+            if is_same(table[at].name, name) {
+                return &table[at];
+            }
+            at += 1;
+        }
+        panic!("no part has this name")
+    }
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    a.len() == b.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found_by_name_and_never_more_than_the_whole() {
+        static TABLE: &[Part] = &[
+            Part { name: "few", parts: 1, bounds: "", full: "" },
+            Part { name: "fewer", parts: 63, bounds: "", full: "" },
+        ];
+        assert_eq!(Part::named(TABLE, "fewer").parts, 63);
+        for whole in [0, 1, 64, 65, 1 << 30, u64::MAX] {
+            let sum: u64 = TABLE.iter().map(|part| part.of(whole)).sum();
+            assert!(sum <= whole && whole - sum < Part::WHOLE, "{sum} of {whole}");
+        }
+    }
+}

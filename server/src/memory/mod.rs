@@ -1,0 +1,224 @@
+//! The memory of the process: one setting bounds it, and this is how it is divided.
+//!
+//! [`PROCESS_BYTES`] are what the program takes whatever it does. The rest is divided by the one table [`PARTS`], which
+//! the documentation and the status page show. A part is a [`Share`], from which bytes are taken before the memory is;
+//! the engine divides its own part further.
+
+pub mod machine;
+
+use std::sync::Arc;
+
+use barograph::budget::{Part, Share};
+
+use crate::config::Config;
+
+/// What the process takes beside what is counted: its code, stacks, the allocator's own pages, what RocksDB has however
+/// small the database. An idle server has 22 MiB resident, 17 MiB of them code.
+pub const PROCESS_BYTES: u64 = 24 << 20;
+
+/// The least that the setting `memory` may be.
+pub const LEAST_BYTES: u64 = 64 << 20;
+
+/// How what is left beside [`PROCESS_BYTES`] is divided.
+pub static PARTS: &[Part] = &[
+    Part {
+        name: "engine",
+        parts: 32,
+        bounds: "unflushed samples, series and their index, caches, buffers of the log, flushes and merges; divided \
+                 further below",
+        full: "writes wait for `write_wait`, then 429 (`/write`: 503) with `Retry-After`",
+    },
+    Part {
+        name: "queries",
+        parts: 12,
+        bounds: "what queries and other reads hold while they run; `query_memory` caps one, `query_memory_total` all",
+        full: "429 with `Retry-After`; 422 for a query that all of it cannot hold",
+    },
+    Part {
+        name: "answers",
+        parts: 4,
+        bounds: "answers that clients have not taken yet",
+        full: "429 with `Retry-After`",
+    },
+    Part {
+        name: "bodies",
+        parts: 8,
+        bounds: "bodies of writes, as sent and decompressed; `max_body_total` caps it",
+        full: "429 (`/write`: 503) with `Retry-After`; 413 for a body that all of it cannot hold",
+    },
+    Part {
+        name: "forms",
+        parts: 1,
+        bounds: "small bodies and forms, so that large ones cannot keep them out",
+        full: "429 with `Retry-After`",
+    },
+    Part {
+        name: "datagrams",
+        parts: 2,
+        bounds: "UDP datagrams that wait to be stored; `udp_queue` caps it",
+        full: "they are dropped and counted",
+    },
+    Part {
+        name: "connections",
+        parts: 3,
+        bounds: "buffers of open connections; `max_connections` caps their number",
+        full: "503 with `Retry-After`, and the connection is closed",
+    },
+    Part {
+        name: "patterns",
+        parts: 2,
+        bounds: "compiled regular expressions, those kept for the next query included",
+        full: "those that no query uses are dropped; then 429 with `Retry-After`",
+    },
+];
+
+const fn part(name: &str) -> &'static Part {
+    Part::named(PARTS, name)
+}
+
+/// The memory of the process, divided.
+#[derive(Debug)]
+pub struct Memory {
+    total: u64,
+    engine: u64,
+    /// What queries and other reads hold while they run.
+    pub queries: Arc<Share>,
+    /// Answers that clients have not taken yet.
+    pub answers: Arc<Share>,
+    /// Bodies of writes.
+    pub bodies: Arc<Share>,
+    /// Small bodies and forms.
+    pub forms: Arc<Share>,
+    /// Datagrams that wait to be stored.
+    pub datagrams: Arc<Share>,
+    /// Buffers of open connections.
+    pub connections: Arc<Share>,
+    /// Compiled regular expressions.
+    pub patterns: Arc<Share>,
+}
+
+impl Memory {
+    /// Divides the setting `memory`. A cap larger than its share is the share; a warning says so.
+    pub fn new(config: &Config) -> Self {
+        let left = config.memory.saturating_sub(PROCESS_BYTES);
+        let share = |part: &'static Part| Share::new(part.name, part.of(left));
+        let memory = Memory {
+            total: config.memory,
+            engine: engine_bytes(config),
+            queries: share(const { part("queries") }),
+            answers: share(const { part("answers") }),
+            bodies: share(const { part("bodies") }),
+            forms: share(const { part("forms") }),
+            datagrams: share(const { part("datagrams") }),
+            connections: share(const { part("connections") }),
+            patterns: share(const { part("patterns") }),
+        };
+        memory.cap(config);
+        memory
+    }
+
+    /// Applies the caps of the settings.
+    pub fn cap(&self, config: &Config) {
+        for (setting, share, cap) in [
+            ("query_memory_total", &self.queries, config.query_memory_total),
+            ("max_body_total", &self.bodies, config.max_body_total),
+            ("udp_queue", &self.datagrams, config.udp_queue),
+        ] {
+            share.set_limit(self.capped(setting, share, cap));
+        }
+        // Said once, here; whoever asks gets the capped value.
+        self.capped("query_memory", &self.queries, config.query_memory);
+    }
+
+    fn capped(&self, setting: &str, share: &Share, cap: Option<u64>) -> u64 {
+        let most = part(share.name()).of(self.total.saturating_sub(PROCESS_BYTES));
+        let Some(cap) = cap else { return most };
+        if cap > most {
+            let (share, memory) = (share.name(), self.total);
+            tracing::warn!(
+                "{setting} is {cap} bytes, more than the {most} that {share} have of memory ({memory}): it is \
+                 {most}; raise memory, or leave {setting} unset"
+            );
+        }
+        cap.min(most)
+    }
+
+    /// The setting `memory`, bytes.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// What the engine has of it, bytes.
+    pub fn engine(&self) -> u64 {
+        self.engine
+    }
+
+    /// The most that one query may hold, bytes.
+    pub fn one_query(&self, config: &Config) -> u64 {
+        let all = self.queries.limit();
+        config.query_memory.map_or(all, |cap| cap.min(all))
+    }
+
+    /// The shares of the table but for the engine's, in its order.
+    pub fn shares(&self) -> [&Arc<Share>; 7] {
+        [
+            &self.queries,
+            &self.answers,
+            &self.bodies,
+            &self.forms,
+            &self.datagrams,
+            &self.connections,
+            &self.patterns,
+        ]
+    }
+}
+
+/// What the engine has of the setting `memory`.
+pub fn engine_bytes(config: &Config) -> u64 {
+    const { part("engine") }.of(config.memory.saturating_sub(PROCESS_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn config(settings: &[(&'static str, &str)]) -> Config {
+        let mut sources = Sources::default();
+        sources.flags.extend(settings.iter().map(|&(key, text)| (key, text.to_owned())));
+        sources.build().unwrap()
+    }
+
+    #[test]
+    fn the_shares_are_the_table_and_never_more_than_the_setting() {
+        assert_eq!(PARTS.iter().map(|part| part.parts).sum::<u64>(), Part::WHOLE);
+        for memory in ["64MiB", "100000001", "1GiB", "16TiB"] {
+            let config = config(&[("memory", memory)]);
+            let memory = Memory::new(&config);
+            let shares = memory.shares();
+            let names: Vec<_> = shares.iter().map(|share| share.name()).collect();
+            let table: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+            assert_eq!(names, table[1..], "the engine's comes first");
+            let sum = PROCESS_BYTES + memory.engine() + shares.iter().map(|share| share.limit()).sum::<u64>();
+            assert!(sum <= config.memory && config.memory - sum < 1024, "{sum} of {}", config.memory);
+        }
+    }
+
+    #[test]
+    fn caps_make_shares_smaller_and_never_larger() {
+        let whole = Memory::new(&config(&[("memory", "1GiB")]));
+        let config = config(&[
+            ("memory", "1GiB"),
+            ("query_memory", "2GiB"),
+            ("query_memory_total", "100MiB"),
+            ("max_body_total", "64GiB"),
+            ("udp_queue", "0"),
+        ]);
+        let memory = Memory::new(&config);
+        assert_eq!(memory.queries.limit(), 100 << 20);
+        assert_eq!(memory.one_query(&config), 100 << 20);
+        assert_eq!(memory.bodies.limit(), whole.bodies.limit());
+        assert_eq!(memory.datagrams.limit(), whole.datagrams.limit());
+        assert_eq!(whole.one_query(&Config::default()), whole.queries.limit());
+    }
+}
