@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use barograph_engine::budget::Work;
 use barograph_engine::chunk::Run;
 use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
@@ -12,9 +13,10 @@ use barograph_engine::{
     LineReport, OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle,
     SnapshotReport, Stats, VerifyReport,
 };
-use barograph_query::source::SeriesSource;
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
+
+use crate::reader::Reader;
 
 /// An open database. Clones share it; the directory is let go when the last one is dropped
 /// or [`Database::close`] is called.
@@ -39,6 +41,19 @@ pub struct SeriesColumns {
     /// When the counting began that each sample tells of, 0 where that is unknown; empty where
     /// it is for all.
     pub start_timestamps: Vec<Timestamp>,
+}
+
+impl SeriesColumns {
+    pub(crate) fn new(labels: Labels, run: Run) -> Self {
+        SeriesColumns {
+            labels,
+            timestamps: run.timestamps,
+            values: run.values,
+            exact: run.exact,
+            histograms: run.histograms,
+            start_timestamps: run.starts,
+        }
+    }
 }
 
 impl Database {
@@ -156,6 +171,16 @@ impl Database {
         self.engine.write_remote(request, version)
     }
 
+    /// Reads that ask `work` whether to go on and take their memory from it. The calls of the same names here are
+    /// unbounded.
+    pub fn reader(&self, work: &Work) -> Reader<'_> {
+        Reader::new(&self.engine, work)
+    }
+
+    fn unbounded(&self) -> Reader<'_> {
+        self.reader(&Work::unbounded())
+    }
+
     /// What one metric family is, or all of them: ascending by name, of one family the
     /// oldest description first.
     pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
@@ -179,19 +204,9 @@ impl Database {
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
-        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+        visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        let source = EngineSource::new(self.engine.view());
-        let (mut reader, mut samples) = (source.reader(), Samples::default());
-        let mut selected = source.select(matchers, range, series_max)?;
-        selected.sort_unstable_by_key(|series| series.rank);
-        for series in selected {
-            reader.read(&series, range, &mut samples)?;
-            if !samples.is_empty() && !visit(&series.labels, &samples) {
-                break;
-            }
-        }
-        Ok(())
+        self.unbounded().read(&[matchers.to_vec()], range, series_max, visit)
     }
 
     /// Evaluates a PromQL expression at `time`, nanoseconds (evaluation is at the whole
@@ -239,7 +254,7 @@ impl Database {
     }
 
     fn source(&self, request: &Request) -> EngineSource<'_> {
-        EngineSource::new(self.engine.view()).with_kept_bytes_max(request.limits.memory_max)
+        EngineSource::new(self.engine.view().with_work(&request.work()))
     }
 
     /// The label sets of the series that meet any of `selectors` (each a list of matchers
@@ -248,15 +263,7 @@ impl Database {
     /// # Errors
     /// The store could not be read.
     pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
-        let view = self.engine.view();
-        let mut found = Vec::new();
-        for matchers in selectors {
-            found.extend(view.select(matchers, range, usize::MAX)?.into_iter().map(|s| s.labels));
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(limit);
-        Ok(found)
+        self.unbounded().series(selectors, range, limit)
     }
 
     /// The label names of the series that meet all matchers and may have samples in
@@ -265,7 +272,7 @@ impl Database {
     /// # Errors
     /// The store could not be read.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
-        self.engine.view().label_names(matchers, range)
+        self.unbounded().label_names(&[matchers.to_vec()], range, usize::MAX)
     }
 
     /// The values of label `name` among the same series with their number of series, sorted.
@@ -278,7 +285,7 @@ impl Database {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<(String, u64)>> {
-        self.engine.view().label_values(name, matchers, range)
+        self.unbounded().label_values(name, &[matchers.to_vec()], range, usize::MAX)
     }
 
     /// Makes a name appear in [`Database::databases`] before its first sample; false if it does already. Durable when
@@ -305,28 +312,17 @@ impl Database {
     /// # Errors
     /// The store could not be read.
     pub fn databases(&self) -> Result<Vec<String>> {
-        let mut names = self.engine.databases();
-        names.extend(self.label_values("db", &[], TimeRange::ALL)?.into_iter().map(|(name, _)| name));
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        self.unbounded().databases()
     }
 
     /// How many series there are, and which names and labels have most: in memory (series with
     /// unflushed or recent samples), with a range also in every partition that it touches.
-    /// Lists are at most `top` long; `should_stop` is asked from time to time. Memory does not
-    /// grow with the number of series.
+    /// Lists are at most `top` long. Memory does not grow with the number of series.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) when `should_stop` answered true, or the store
-    /// could not be read.
-    pub fn cardinality(
-        &self,
-        range: Option<TimeRange>,
-        top: usize,
-        should_stop: &dyn Fn() -> bool,
-    ) -> Result<Cardinality> {
-        self.engine.view().cardinality(range, top, should_stop)
+    /// The store could not be read.
+    pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
+        self.unbounded().cardinality(range, top)
     }
 
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
@@ -338,29 +334,9 @@ impl Database {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        mut visit: impl FnMut(SeriesColumns) -> bool,
+        visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
-        let view = self.engine.view();
-        let mut reader = view.reader();
-        for series in view.select(matchers, range, usize::MAX)? {
-            let mut run = Run::default();
-            reader.read(&series, range, &mut run)?;
-            if run.is_empty() {
-                continue;
-            }
-            let columns = SeriesColumns {
-                labels: series.labels.clone(),
-                timestamps: run.timestamps,
-                values: run.values,
-                exact: run.exact,
-                histograms: run.histograms,
-                start_timestamps: run.starts,
-            };
-            if !visit(columns) {
-                break;
-            }
-        }
-        Ok(())
+        self.unbounded().export(&[matchers.to_vec()], range, visit)
     }
 
     /// String fields in `range` whose labels meet all matchers, ascending in time.
@@ -368,7 +344,7 @@ impl Database {
     /// # Errors
     /// The store could not be read.
     pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        self.engine.view().events(matchers, range, limit)
+        self.unbounded().events(&[matchers.to_vec()], range, limit)
     }
 
     /// Deletes the samples in `range` of the series that meet all matchers.

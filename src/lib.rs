@@ -32,6 +32,7 @@
 //! results, which count milliseconds as PromQL does.
 
 mod database;
+mod reader;
 
 pub use barograph_engine::budget;
 pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
@@ -48,3 +49,4 @@ pub use barograph_query::{
     Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use database::{Database, SeriesColumns};
+pub use reader::Reader;

@@ -1,6 +1,6 @@
 //! Why a query gave no answer.
 
-use barograph_engine::budget::bytes_text;
+use barograph_engine::budget::{Denied, Stopped, bytes_text};
 
 use crate::source::SourceError;
 
@@ -64,5 +64,33 @@ pub enum QueryError {
     Canceled,
     /// Storage could not answer.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
+}
+
+impl From<Stopped> for QueryError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Canceled => QueryError::Canceled,
+            Stopped::Timeout { seconds } => QueryError::Timeout { seconds },
+        }
+    }
+}
+
+impl From<Denied> for QueryError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Own { limit } => QueryError::Memory { limit },
+            Denied::Shared(full) => QueryError::MemoryPool { limit: full.limit },
+        }
+    }
+}
+
+impl From<SourceError> for QueryError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Memory(denied) => denied.into(),
+            SourceError::Stopped(stopped) => stopped.into(),
+            error => QueryError::Source(error),
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::ops::{Add, AddAssign};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use barograph_engine::budget::{Account, Denied, Share};
+use barograph_engine::budget::{Account, Share};
 
 use crate::error::QueryError;
 
@@ -78,6 +78,8 @@ struct Counters {
     samples_read: AtomicU64,
     samples_decoded: AtomicU64,
     series: AtomicU64,
+    /// Bytes of the answer of the last run.
+    answer: AtomicU64,
 }
 
 impl Usage {
@@ -131,10 +133,7 @@ impl Usage {
     /// # Errors
     /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; then nothing is taken.
     pub fn take_bytes(&self, bytes: u64, bytes_max: u64) -> Result<(), QueryError> {
-        self.account.take(bytes, bytes_max).map_err(|denied| match denied {
-            Denied::Own { limit } => QueryError::Memory { limit },
-            Denied::Shared(full) => QueryError::MemoryPool { limit: full.limit },
-        })
+        Ok(self.account.take(bytes, bytes_max)?)
     }
 
     /// Gives bytes back.
@@ -146,6 +145,12 @@ impl Usage {
     /// refused any more.
     pub fn keep_bytes(&self, bytes: u64) {
         self.account.keep(bytes);
+        self.counters.answer.store(bytes, Relaxed);
+    }
+
+    /// Of what is held now these bytes are the answer.
+    pub(crate) fn leave_answer(&self, bytes: u64) {
+        self.counters.answer.store(bytes, Relaxed);
     }
 
     pub(crate) fn add_samples(&self, samples: u64) -> u64 {
@@ -170,10 +175,11 @@ impl Usage {
         self.counters.series.fetch_add(series, Relaxed);
     }
 
-    /// Begins a new run: what the last one counted is gone.
+    /// Begins a new run: what the last one counted is gone, and so is its answer.
     pub(crate) fn begin(&self) {
-        self.account.reset();
         let c = &self.counters;
+        self.account.give(c.answer.swap(0, Relaxed));
+        self.account.restart_peak();
         for counter in [&c.samples, &c.samples_peak, &c.samples_read, &c.samples_decoded, &c.series] {
             counter.store(0, Relaxed);
         }
@@ -200,7 +206,8 @@ mod tests {
         let usage = Usage::default();
         usage.take_bytes(10, 10).unwrap();
         assert!(matches!(usage.take_bytes(1, 10), Err(QueryError::Memory { limit: 10 })));
+        usage.leave_answer(4);
         usage.begin();
-        assert_eq!((usage.bytes(), usage.bytes_peak()), (0, 0));
+        assert_eq!((usage.bytes(), usage.bytes_peak()), (6, 6));
     }
 }

@@ -5,7 +5,7 @@
 //! a thread that drives sockets: [`blocking`] moves it to tokio's pool for that.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use barograph_engine::model::TimeRange;
 
@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::memory;
 use crate::telemetry::database;
 use crate::telemetry::exposition::Metric;
+use barograph::budget::Work;
 use barograph::{Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, VerifyReport};
 
 /// Runs a blocking call elsewhere and waits for it.
@@ -161,11 +162,10 @@ pub fn cardinality(
     top: usize,
     time_max: Duration,
 ) -> Result<serde_json::Value, ApiError> {
-    let started = Instant::now();
-    let is_late = || started.elapsed() >= time_max;
-    let found = database.cardinality(range, top, &is_late).map_err(|error| match error {
-        barograph::Error::Limit(_) if is_late() => {
-            let message = format!("{error} after {} s (query_timeout)", time_max.as_secs_f64());
+    let work = Work::unbounded().within(time_max);
+    let found = database.reader(&work).cardinality(range, top).map_err(|error| match error {
+        barograph::Error::Stopped(stopped) => {
+            let message = format!("counting series was stopped: {stopped} (query_timeout)");
             ApiError::new(hyper::StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
         }
         error => error.into(),

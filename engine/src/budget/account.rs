@@ -101,10 +101,9 @@ impl Account {
         self.counters.peak.load(Relaxed)
     }
 
-    /// Gives everything back and forgets the peak.
-    pub fn reset(&self) {
-        self.keep(0);
-        self.counters.peak.store(0, Relaxed);
+    /// Begins to look for the peak anew, from what is held now.
+    pub fn restart_peak(&self) {
+        self.counters.peak.store(self.bytes(), Relaxed);
     }
 }
 

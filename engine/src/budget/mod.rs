@@ -2,7 +2,7 @@
 //!
 //! A [`Share`] is a named part of the memory. Bytes are taken before the memory is, as a [`Hold`] that gives them
 //! back when it is dropped. An [`Account`] is what one piece of work holds of a share, with a limit of its own; a
-//! [`Work`] is that with a deadline and a [`Cancel`]. Whatever can run longer than ten milliseconds is handed a
+//! [`Work`] is that with a deadline and a [`Cancel`], and a [`Taken`] is what it needs for a while. Whatever can run longer than ten milliseconds is handed a
 //! [`Work`] and asks it: [`Work::check`] whether to go on, [`Work::take`] before it allocates.
 //!
 //! # Concurrency
@@ -12,11 +12,13 @@
 mod account;
 mod part;
 mod share;
+mod taken;
 mod work;
 
 pub use account::{Account, Denied};
 pub use part::Part;
 pub use share::{Full, Hold, Share};
+pub use taken::{Taken, map_bytes};
 pub use work::{Cancel, Stopped, Work};
 
 /// A number of bytes in the largest unit that leaves it whole.

@@ -10,6 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use roaring::RoaringTreemap;
 
+use crate::Result;
 use crate::head::Head;
 use crate::index::ids::IdList;
 use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
@@ -17,7 +18,6 @@ use crate::model::{Labels, METRIC_NAME, TimeRange};
 use crate::store::doubles::Census;
 use crate::store::generation::GenerationReader;
 use crate::view::{View, indexing};
-use crate::{Error, Result};
 
 /// Pairs between two looks at whether to stop.
 const PAIRS_PER_LOOK: u64 = 1024;
@@ -44,23 +44,15 @@ pub struct Cardinality {
 impl View<'_> {
     /// How many series there are: without a range in the head, which has those with
     /// unflushed or recent samples, with one also in every partition that it touches. Lists
-    /// are at most `top` long; `should_stop` is asked from time to time.
+    /// are at most `top` long.
     ///
     /// # Errors
-    /// [`Error::Limit`] when `should_stop` answered true, or the store could not be read.
-    pub fn cardinality(
-        &self,
-        range: Option<TimeRange>,
-        top: usize,
-        should_stop: &dyn Fn() -> bool,
-    ) -> Result<Cardinality> {
+    /// What [`View::work`] refuses, or the store could not be read.
+    pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
         let catalogue = self.catalogue.load_full();
         let generations: Vec<_> =
             range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
-        let go_on = || match should_stop() {
-            true => Err(Error::Limit("counting series took too long and was stopped".to_owned())),
-            false => Ok(()),
-        };
+        let go_on = || Ok(self.work.check()?);
         let census = match generations.is_empty() {
             // The head has each label set once.
             true => Census { series: self.head.series_count() as u64, ..Census::default() },

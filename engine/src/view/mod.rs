@@ -38,6 +38,7 @@ pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
 
+use crate::budget::{Taken, Work};
 use crate::head::{Event, Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
@@ -57,8 +58,8 @@ pub struct View<'e> {
     catalogue: &'e ArcSwap<Catalogue>,
     pinned: Mutex<Pinned>,
     walks: Mutex<Vec<PooledWalks<'e>>>,
-    kept_max: u64,
-    kept_bytes: AtomicU64,
+    work: Work,
+    kept: Taken,
     chunks_read: AtomicU64,
 }
 
@@ -89,34 +90,33 @@ impl<'e> View<'e> {
             catalogue,
             pinned: Mutex::default(),
             walks: Mutex::default(),
-            kept_max: u64::MAX,
-            kept_bytes: AtomicU64::new(0),
+            kept: Taken::of(&Work::unbounded()),
+            work: Work::unbounded(),
             chunks_read: AtomicU64::new(0),
         }
     }
 
-    /// Sets how many bytes [`View::kept_bytes`] may come to; at first there is no limit.
-    pub fn limit_kept_bytes(&mut self, bytes: u64) {
-        self.kept_max = bytes;
+    /// Makes it ask `work` whether to go on, and take from it what it keeps, which it gives back when it is dropped.
+    #[must_use]
+    pub fn with_work(mut self, work: &Work) -> Self {
+        (self.work, self.kept) = (work.clone(), Taken::of(work));
+        self
+    }
+
+    /// What it asks.
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 
     /// Bytes that this view keeps until it is dropped: copies of open chunks in the head, and
     /// what was selected.
     pub fn kept_bytes(&self) -> u64 {
-        self.kept_bytes.load(Ordering::Relaxed)
+        self.kept.bytes()
     }
 
     /// Chunks of the store and of the head that were read so far.
     pub fn chunks_read(&self) -> u64 {
         self.chunks_read.load(Ordering::Relaxed)
-    }
-
-    fn keep(&self, bytes: usize) -> Result<()> {
-        let before = self.kept_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before.saturating_add(bytes as u64) > self.kept_max {
-            return Err(Error::Limit(format!("the selected series keep more than {} bytes", self.kept_max)));
-        }
-        Ok(())
     }
 
     /// The series that meet all matchers and may have samples in `range`, sorted by labels.
@@ -138,8 +138,7 @@ impl<'e> View<'e> {
     /// store keeps side by side follows each other.
     ///
     /// # Errors
-    /// [`Error::Limit`] when more than `series_max` match, or when more bytes would be kept than
-    /// [`View::limit_kept_bytes`] allows; or the store could not be read.
+    /// [`Error::Limit`] when more than `series_max` match, what [`View::work`] refuses, or the store could not be read.
     pub fn gather(
         &self,
         matchers: &[Matcher],
@@ -185,7 +184,7 @@ impl<'e> View<'e> {
             self.add_stored(&mut found, catalogue, heads, &reader, ids)?;
         }
         let out = found.finish()?;
-        self.keep(out.iter().map(ViewSeries::memory_bytes).sum())?;
+        self.kept.more(out.iter().map(ViewSeries::memory_bytes).sum())?;
         Ok(out)
     }
 
@@ -254,7 +253,7 @@ impl<'e> View<'e> {
                     let copy = series.copy(range, || self.head.frozen_cut());
                     if copy.may_hold_samples() {
                         let copy = Arc::new(copy);
-                        self.keep(copy.memory_bytes())?;
+                        self.kept.more(copy.memory_bytes())?;
                         pinned.copies.insert(series.id.0, (range, copy.clone()));
                         Some(copy)
                     } else {

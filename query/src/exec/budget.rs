@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use barograph_engine::budget::Work;
+
 use super::steps::Steps;
 use crate::error::QueryError;
 use crate::request::{Limits, Request};
@@ -17,11 +19,11 @@ use crate::value::QueryStats;
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
-    cancel: barograph_engine::budget::Cancel,
+    work: Work,
     started: Instant,
     usage: Usage,
-    /// Bytes that the source keeps for the query until its end.
-    pinned: AtomicU64,
+    /// Bytes that nodes hold: those of `usage` but for what the source keeps.
+    bytes: AtomicU64,
     /// Samples read for each step of the query, where that is asked.
     per_step: Option<PerStep>,
 }
@@ -56,10 +58,10 @@ impl Budget {
         request.usage.begin();
         Budget {
             limits: request.limits,
-            cancel: request.cancel.clone(),
+            work: request.work(),
             started: request.started,
             usage: request.usage.clone(),
-            pinned: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             per_step: PerStep::of(request),
         }
     }
@@ -69,7 +71,8 @@ impl Budget {
     /// # Errors
     /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
     pub fn hold(&self, held: Held) -> Result<(), QueryError> {
-        self.usage.take_bytes(held.bytes, self.limits.memory_max)?;
+        self.work.take(held.bytes)?;
+        self.bytes.fetch_add(held.bytes, Relaxed);
         if self.usage.add_samples(held.samples) <= self.limits.samples_max {
             return Ok(());
         }
@@ -80,13 +83,13 @@ impl Budget {
     /// Gives back what was held.
     pub fn release(&self, held: Held) {
         self.usage.sub_samples(held.samples);
-        self.usage.give_bytes(held.bytes);
+        self.bytes.fetch_sub(held.bytes, Relaxed);
+        self.work.give(held.bytes);
     }
 
     /// What is held now, but for what the source keeps.
     pub fn held(&self) -> Held {
-        let bytes = self.usage.bytes().saturating_sub(self.pinned.load(Relaxed));
-        Held { samples: self.usage.samples(), bytes }
+        Held { samples: self.usage.samples(), bytes: self.bytes.load(Relaxed) }
     }
 
     /// A node is done: of all it held only its value is left. No worker runs meanwhile.
@@ -96,20 +99,6 @@ impl Budget {
     pub fn settle(&self, before: Held, value: Held) -> Result<(), QueryError> {
         self.release(self.held());
         self.hold(before + value)
-    }
-
-    /// The source keeps `bytes` in all for this query. No worker runs meanwhile.
-    ///
-    /// # Errors
-    /// As [`Budget::hold`].
-    pub fn pin(&self, bytes: u64) -> Result<(), QueryError> {
-        let before = self.pinned.load(Relaxed);
-        match bytes.checked_sub(before) {
-            Some(more) => self.usage.take_bytes(more, self.limits.memory_max)?,
-            None => self.usage.give_bytes(before - bytes),
-        }
-        self.pinned.store(bytes, Relaxed);
-        Ok(())
     }
 
     /// Refuses a column that could never be held, before it is allocated.
@@ -156,18 +145,17 @@ impl Budget {
     /// # Errors
     /// [`QueryError::Canceled`], [`QueryError::Timeout`].
     pub fn check(&self) -> Result<(), QueryError> {
-        if self.cancel.is_canceled() {
-            return Err(QueryError::Canceled);
-        }
-        if self.started.elapsed() > self.limits.timeout {
-            return Err(QueryError::Timeout { seconds: self.limits.timeout.as_secs_f64() });
-        }
-        Ok(())
+        Ok(self.work.check()?)
     }
 
     /// Series one selector may match.
     pub fn series_max(&self) -> usize {
         self.limits.series_max
+    }
+
+    /// The evaluation is done: what is held now is its answer, and stays taken.
+    pub fn leave_answer(&self) {
+        self.usage.leave_answer(self.bytes.swap(0, Relaxed));
     }
 
     /// What was used so far.
@@ -179,6 +167,13 @@ impl Budget {
             series_total: self.usage.series(),
             eval_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// What a failed evaluation held is given back.
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.work.give(*self.bytes.get_mut());
     }
 }
 
@@ -208,13 +203,15 @@ mod tests {
 
     #[test]
     fn what_the_source_keeps_outlives_the_nodes() {
-        let b = budget(Limits { memory_max: 100, ..Limits::default() });
-        b.pin(30).unwrap();
+        let request =
+            Request { limits: Limits { memory_max: 100, ..Limits::default() }, ..Request::instant("1", 0) };
+        let (b, source) = (Budget::new(&request), request.work());
+        source.take(30).unwrap();
         b.hold(Held::bytes(50)).unwrap();
         b.settle(Held::default(), Held::bytes(20)).unwrap();
         assert_eq!((b.held(), b.usage().bytes()), (Held::bytes(20), 50));
-        assert!(matches!(b.pin(90), Err(QueryError::Memory { limit: 100 })));
-        b.pin(10).unwrap();
+        assert!(source.take(51).is_err());
+        source.give(20);
         assert_eq!(b.usage().bytes(), 30);
         assert!(matches!(b.admit(9), Err(QueryError::Memory { .. })));
         b.admit(8).unwrap();

@@ -119,6 +119,7 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     }
     let (warnings, infos) = ev.notes.texts(&request.query);
     let samples_per_step = ev.ctx.budget.samples_per_step();
+    ev.ctx.budget.leave_answer();
     Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain })
 }
 

@@ -14,7 +14,7 @@ use crate::functions::window::shown_seconds;
 use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
 use crate::series::{ABSENT, Points, Series, Vector};
-use crate::source::{SeriesRef, SourceError};
+use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 use crate::usage::Held;
@@ -37,12 +37,8 @@ pub(super) fn select(
     range: TimeRange,
 ) -> Result<Vec<SeriesRef>, QueryError> {
     ctx.budget.check()?;
-    let refs = match ctx.source.select(&selection.matchers, range, ctx.budget.series_max()) {
-        Err(SourceError::Memory { limit }) => return Err(QueryError::Memory { limit }),
-        found => found?,
-    };
+    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
     ctx.budget.usage().count_series(refs.len() as u64);
-    ctx.budget.pin(ctx.source.kept_bytes())?;
     ctx.budget.hold(Held::bytes(refs.capacity() * size_of::<SeriesRef>()))?;
     Ok(refs)
 }

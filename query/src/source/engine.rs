@@ -16,21 +16,13 @@ pub struct EngineSource<'e> {
     view: View<'e>,
     /// By selection.
     selected: RwLock<Vec<Arc<Vec<ViewSeries>>>>,
-    kept_max: u64,
 }
 
 impl<'e> EngineSource<'e> {
-    /// Wraps a view.
+    /// Wraps a view. What it keeps is taken from the view's [`Work`](barograph_engine::budget::Work), which is that of
+    /// the query.
     pub fn new(view: View<'e>) -> Self {
-        EngineSource { view, selected: RwLock::default(), kept_max: u64::MAX }
-    }
-
-    /// Bounds what the view keeps for the query: a selection beyond it fails before it is
-    /// copied as a whole.
-    pub fn with_kept_bytes_max(mut self, bytes: u64) -> Self {
-        self.view.limit_kept_bytes(bytes);
-        self.kept_max = bytes;
-        self
+        EngineSource { view, selected: RwLock::default() }
     }
 }
 
@@ -59,7 +51,11 @@ fn tell_continued(
 }
 
 fn storage(error: Error) -> SourceError {
-    SourceError::Storage(error.to_string())
+    match error {
+        Error::Memory(denied) => denied.into(),
+        Error::Stopped(stopped) => stopped.into(),
+        error => SourceError::Storage(error.to_string()),
+    }
 }
 
 struct EngineReader<'s, 'e> {
@@ -111,9 +107,6 @@ impl SeriesSource for EngineSource<'_> {
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let found = self.view.gather(matchers, range, series_max).map_err(|e| match e {
-            Error::Limit(_) if self.view.kept_bytes() > self.kept_max => {
-                SourceError::Memory { limit: self.kept_max }
-            }
             Error::Limit(_) => SourceError::TooManySeries { limit: series_max },
             other => storage(other),
         })?;
@@ -144,10 +137,6 @@ impl SeriesSource for EngineSource<'_> {
     fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
         let found = self.view.estimate(matchers, range).map_err(storage)?;
         Ok(Some(Estimate { series: found.series, chunks: found.chunks, samples: found.samples }))
-    }
-
-    fn kept_bytes(&self) -> u64 {
-        self.view.kept_bytes()
     }
 
     fn chunks_read(&self) -> u64 {

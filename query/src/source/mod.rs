@@ -8,6 +8,7 @@
 pub mod engine;
 pub mod memory;
 
+use barograph_engine::budget::{Denied, Stopped};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
 
 pub use memory::MemorySource;
@@ -61,14 +62,12 @@ pub enum SourceError {
     /// Storage is damaged or unreadable. The text names file or key and offset.
     #[error("{0}")]
     Storage(String),
-    /// The source would have to keep more for the query than it may hold.
-    #[error(
-        "the selected series need more memory than the {limit} bytes that a query may hold; add matchers or raise the limit"
-    )]
-    Memory {
-        /// The limit, bytes.
-        limit: u64,
-    },
+    /// What it keeps for the query is more than one may hold, or than others leave.
+    #[error(transparent)]
+    Memory(#[from] Denied),
+    /// Somebody stopped the query, or its time was up.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// The selection is larger than allowed.
     #[error("selector matches more than {limit} series; add matchers or raise the limit")]
     TooManySeries {
@@ -77,7 +76,8 @@ pub enum SourceError {
     },
 }
 
-/// A consistent read of storage. One query uses one source from beginning to end.
+/// A consistent read of storage. One query uses one source from beginning to end. What the source keeps for it, beside
+/// what it hands out, it takes itself from the query's [`Request::work`](crate::Request::work).
 pub trait SeriesSource: Sync {
     /// The series that meet all matchers and may have samples in `range`, in the order in
     /// which the source reads them fastest. A series without samples there may be included.
@@ -113,11 +113,6 @@ pub trait SeriesSource: Sync {
     fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
         let _ = (matchers, range);
         Ok(None)
-    }
-
-    /// Memory that the source keeps for this query until its end, besides storage itself.
-    fn kept_bytes(&self) -> u64 {
-        0
     }
 
     /// Chunks read so far.

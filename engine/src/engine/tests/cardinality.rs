@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::Cardinality;
+use crate::budget::Work;
 use crate::clock::SystemClock;
 
 type Counts = BTreeMap<String, u64>;
@@ -77,10 +78,10 @@ fn each_label_set_counts_once_wherever_and_under_whatever_ids_it_is() {
             engine.compact().unwrap();
         }
         for top in [1, 7, 1000] {
-            let found = engine.view().cardinality(Some(TimeRange::ALL), top, &|| false).unwrap();
+            let found = engine.view().cardinality(Some(TimeRange::ALL), top).unwrap();
             assert_eq!(found, counted(&all, top), "life {life}");
         }
-        let in_memory = engine.view().cardinality(None, 1000, &|| false).unwrap();
+        let in_memory = engine.view().cardinality(None, 1000).unwrap();
         let head: BTreeSet<Labels> =
             engine.parts.head.all_series().iter().map(|series| series.labels.clone()).collect();
         assert_eq!(in_memory, counted(&head, 1000));
@@ -100,11 +101,13 @@ fn partitions_are_chosen_by_time_and_a_report_can_be_stopped() {
         engine.append(&float_batch(9, &[20 * 86_400 + second])).unwrap();
         engine.flush().unwrap();
     }
-    let count = |range| engine.view().cardinality(range, 10, &|| false).unwrap().series;
+    let count = |range| engine.view().cardinality(range, 10).unwrap().series;
     assert_eq!(count(None), 1, "the others are idle and left the head");
     assert_eq!(count(Some(TimeRange::ALL)), 4);
     let day = |n: i64| YEAR_2024 + n * 86_400 * SECOND;
     assert_eq!(count(Some(TimeRange::inclusive(day(4), day(6)))), 2);
-    let stopped = engine.view().cardinality(None, 10, &|| true);
-    assert!(matches!(stopped, Err(Error::Limit(_))), "{stopped:?}");
+    let work = Work::unbounded();
+    work.cancel().cancel();
+    let stopped = engine.view().with_work(&work).cardinality(None, 10);
+    assert!(matches!(stopped, Err(Error::Stopped(_))), "{stopped:?}");
 }

@@ -1,0 +1,268 @@
+//! Reads that somebody bounds: each asks a piece of work whether it may go on, and takes its memory from it.
+
+use barograph_engine::budget::Work;
+use barograph_engine::chunk::Run;
+use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, TimeRange};
+use barograph_engine::{Cardinality, Engine, Event, Result, View};
+use barograph_query::QueryError;
+use barograph_query::source::SeriesSource;
+use barograph_query::source::engine::EngineSource;
+
+use crate::database::SeriesColumns;
+
+/// Reads of a database that end when a [`Work`] does, and hold no more than it may; made by
+/// [`Database::reader`](crate::Database::reader).
+///
+/// Selectors are lists of matchers: a series is selected if it meets all matchers of any of them. Without a selector
+/// nothing is selected; an empty list of matchers selects everything.
+///
+/// What a call needs while it runs is taken from the work before it is allocated, and given back. What it returns stays
+/// taken until the last clone of the work is gone, or until its owner gives it back. Every call answers
+/// [`Error::Stopped`](crate::Error::Stopped) when the work is over and [`Error::Memory`](crate::Error::Memory) when it
+/// may hold no more ([`QueryError::Canceled`] and its neighbours, where it answers that), besides what is said there.
+///
+/// ```
+/// use barograph::budget::{Share, Work};
+/// use barograph::{Database, LineOptions, Matcher, Options, TimeRange};
+///
+/// # fn main() -> barograph::Result<()> {
+/// let db = Database::in_memory(Options::default())?;
+/// db.write_lines(b"cpu,host=a usage=0.5 1700000000000000000\n", &LineOptions::default())?;
+/// let share = Share::new("reads", 1 << 20);
+/// let work = Work::unbounded().of(share.clone());
+/// let found = db.reader(&work).series(&[vec![Matcher::equal("host", "a")]], TimeRange::ALL, 10)?;
+/// assert_eq!(found.len(), 1);
+/// assert!(share.used() > 0, "the answer is still held");
+/// drop(work);
+/// assert_eq!(share.used(), 0);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Reader<'d> {
+    engine: &'d Engine,
+    work: Work,
+}
+
+impl<'d> Reader<'d> {
+    pub(crate) fn new(engine: &'d Engine, work: &Work) -> Self {
+        Reader { engine, work: work.clone() }
+    }
+
+    fn view(&self) -> View<'d> {
+        self.engine.view().with_work(&self.work)
+    }
+
+    /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`; which, where
+    /// there are more, is not said.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
+        let view = self.view();
+        let mut found = Vec::new();
+        for matchers in selectors {
+            found.extend(view.select(matchers, range, usize::MAX)?.into_iter().map(|s| s.labels));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for matchers in selectors {
+            found.extend(self.view().label_names(matchers, range)?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
+    /// It is that of the partition that has most of them, if all series are selected; and a series that got another id
+    /// by a restart counts again.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>> {
+        let mut found = std::collections::BTreeMap::<String, u64>::new();
+        for matchers in selectors {
+            for (value, count) in self.view().label_values(name, matchers, range)? {
+                let most = found.entry(value).or_default();
+                *most = count.max(*most);
+            }
+        }
+        Ok(found.into_iter().take(limit).collect())
+    }
+
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn databases(&self) -> Result<Vec<String>> {
+        let mut names = self.engine.databases();
+        let values = self.label_values("db", &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        names.extend(values.into_iter().map(|(name, _)| name));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// How many series there are, and which names and labels have most: in memory (series with
+    /// unflushed or recent samples), with a range also in every partition that it touches.
+    /// Lists are at most `top` long.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
+        self.view().cardinality(range, top)
+    }
+
+    /// Calls `visit` with the samples in `range` of each selected series, once, selector by selector and of one in order
+    /// of labels, until it answers false.
+    ///
+    /// Each series is as it is when its turn comes: what was acknowledged before the call is there, what is written
+    /// while it runs may be.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn export(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        mut visit: impl FnMut(SeriesColumns) -> bool,
+    ) -> Result<()> {
+        let view = self.view();
+        let mut reader = view.reader();
+        for (at, matchers) in selectors.iter().enumerate() {
+            for series in view.select(matchers, range, usize::MAX)? {
+                if meets_any(&selectors[..at], &series.labels) {
+                    continue;
+                }
+                self.work.check()?;
+                let mut run = Run::default();
+                reader.read(&series, range, &mut run)?;
+                if !run.is_empty() && !visit(SeriesColumns::new(series.labels.clone(), run)) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Reader::export`], but as queries see the samples: histograms with their reset hints, stale markers included.
+    ///
+    /// # Errors
+    /// More than `series_max` series match a selector, or the store could not be read.
+    pub fn read(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        series_max: usize,
+        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+    ) -> std::result::Result<(), QueryError> {
+        let source = EngineSource::new(self.view());
+        let (mut reader, mut samples) = (source.reader(), Samples::default());
+        for (at, matchers) in selectors.iter().enumerate() {
+            let mut selected = source.select(matchers, range, series_max)?;
+            selected.sort_unstable_by_key(|series| series.rank);
+            for series in selected {
+                if meets_any(&selectors[..at], &series.labels) {
+                    continue;
+                }
+                self.work.check()?;
+                reader.read(&series, range, &mut samples)?;
+                if !samples.is_empty() && !visit(&series.labels, &samples) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first `limit` string fields in `range` of the selected label sets, ascending in time, then by labels. Of two
+    /// with the same labels and time the later written one is there.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
+        let mut found = Vec::new();
+        self.each_event(selectors, range, |event| {
+            let has_room = found.len() < limit;
+            if has_room {
+                found.push(event);
+            }
+            has_room
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
+    /// turn.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn each_event(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        mut visit: impl FnMut(Event) -> bool,
+    ) -> Result<()> {
+        let mut found = Vec::new();
+        for matchers in selectors {
+            found.extend(self.view().events(matchers, range, usize::MAX)?);
+        }
+        found.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
+        found.dedup_by(|a, b| (a.timestamp, &a.labels) == (b.timestamp, &b.labels));
+        for event in found {
+            if !visit(event) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What one metric family is, or the first `limit` of all: ascending by name, of one family the
+    /// oldest description first.
+    ///
+    /// # Errors
+    /// Those of the work alone.
+    pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
+        let mut found = self.engine.metadata(family);
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The exemplars in `range` of the selected series, ascending by labels, then by time.
+    ///
+    /// # Errors
+    /// Those of the work alone.
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        Ok(self.engine.exemplars(selectors, range))
+    }
+}
+
+fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
+    selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches_labels(labels)))
+}
