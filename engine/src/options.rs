@@ -64,6 +64,9 @@ pub struct Options {
     /// Names and values of the labels of one series together, bytes. Default 64 KiB, 1 KiB to
     /// 1 MiB.
     pub label_bytes_per_series: usize,
+    /// Labels of the new series, and of the string fields, of one line together, bytes. Each field of a line has all
+    /// of the line's tags, so a short line can bring many times its size. Default 4 MiB, 64 KiB to 1 GiB.
+    pub label_bytes_per_line: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
     pub write_wait: Duration,
     /// Chunks are closed at this many samples. Default 1,024, from 16 to 65,536.
@@ -95,6 +98,7 @@ impl Default for Options {
             max_values_per_label: 0,
             labels_per_series: 64,
             label_bytes_per_series: 64 << 10,
+            label_bytes_per_line: 4 << 20,
             write_wait: Duration::from_secs(10),
             chunk_samples: 1024,
             open_timeout: Duration::from_secs(60),
@@ -133,6 +137,10 @@ impl Options {
             let found = self.label_bytes_per_series;
             return bad("label_bytes_per_series", format!("{found} is not between 1 KiB and 1 MiB"));
         }
+        if !(64 << 10..=1 << 30).contains(&self.label_bytes_per_line) {
+            let found = self.label_bytes_per_line;
+            return bad("label_bytes_per_line", format!("{found} is not between 64 KiB and 1 GiB"));
+        }
         if !self.retention.is_zero() && self.retention < width {
             return bad(
                 "retention",
@@ -160,6 +168,11 @@ impl Options {
     /// Bytes of series in the head beyond which new ones are refused.
     pub fn series_bytes_max(&self) -> u64 {
         self.memory_bytes / 2
+    }
+
+    /// Bytes of series that one request may bring.
+    pub fn request_series_bytes_max(&self) -> u64 {
+        self.series_bytes_max() / 2
     }
 
     /// Bytes of series in the head from which on a flush looks for idle ones early.

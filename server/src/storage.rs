@@ -58,6 +58,7 @@ pub fn options(config: &Config) -> Options {
         max_values_per_label: config.max_values_per_label,
         labels_per_series: config.max_labels,
         label_bytes_per_series: config.max_label_bytes,
+        label_bytes_per_line: config.max_line_label_bytes,
         write_wait: config.write_wait,
         recover_damaged_wal: config.recover_damaged_wal,
         ..Options::default()

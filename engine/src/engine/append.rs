@@ -2,16 +2,15 @@
 //!
 //! Next: `record_log.rs` for the log, `head/series.rs` for the sample's first home.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::engine::limits::shown;
+use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{BatchSample, Whose};
-use crate::head::{Batch, HeadSeries, Resolved};
+use crate::head::{Batch, Resolved};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
 use crate::{Error, Result};
@@ -42,10 +41,18 @@ impl SeriesLimiter {
         self.per_second.store(per_second, Ordering::Relaxed);
     }
 
-    fn admit(&self) -> Result<()> {
+    /// Admits one more, unless a second has had as many as the limit says. A request that is stored whole or not at all
+    /// has `brought` some before: it brings them all again when it is sent again.
+    pub(crate) fn admit(&self, brought: u64) -> Result<()> {
         let limit = self.per_second.load(Ordering::Relaxed);
         if limit == 0 {
             return Ok(());
+        }
+        if brought >= limit {
+            return Err(Error::Limit(format!(
+                "one batch brings more than {limit} new series, the limit of one second (max_new_series, \
+                 Options::new_series_per_second): append it in smaller batches, or raise the limit"
+            )));
         }
         let mut window = self.window.lock();
         let now = Instant::now();
@@ -71,6 +78,16 @@ impl Engine {
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let parts = &self.parts;
         parts.check_writable()?;
+        let mut newcomers = Newcomers::of_whole();
+        let appended = parts.append(batch, &mut newcomers);
+        parts.take_back(&mut newcomers, 0);
+        appended
+    }
+}
+
+impl Parts {
+    fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
+        let parts = self;
         let mut resolved = Resolved::with_capacity(batch.samples.len());
         let horizon = parts.horizon();
         let mut report = AppendReport::default();
@@ -82,8 +99,8 @@ impl Engine {
                 continue;
             }
             let series = match series {
-                Whose::Labels(labels) => parts.resolve(labels)?,
-                Whose::Handle(handle) => parts.series_of(handle)?,
+                Whose::Labels(labels) => parts.resolve(labels, newcomers)?,
+                Whose::Handle(handle) => parts.series_of(handle, newcomers)?,
             };
             resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
@@ -95,7 +112,7 @@ impl Engine {
                 report.too_old += 1;
                 continue;
             }
-            resolved.events.push(event.clone());
+            resolved.push_event(event.clone());
         }
         for (family, metadata) in &batch.metadata {
             parts.note_metadata(&mut resolved, family, metadata)?;
@@ -116,9 +133,7 @@ impl Engine {
         parts.wait_durable(seq)?;
         Ok(report)
     }
-}
 
-impl Parts {
     fn check_sample(&self, labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {
         if labels.is_empty() {
             return Err(Error::Invalid(format!("sample at {timestamp}: its label set is empty")));
@@ -132,37 +147,6 @@ impl Parts {
             return Err(Error::Invalid(format!(
                 "series {labels}: timestamp {timestamp} is the one no sample may have"
             )));
-        }
-        Ok(())
-    }
-
-    /// The series of a label set; a new one where the limits admit it.
-    pub(crate) fn resolve(&self, labels: &Labels) -> Result<Arc<HeadSeries>> {
-        self.head.find_or_admit(labels, |count| {
-            // What the head has met this limit.
-            self.check_labels(labels)?;
-            self.admit(labels, count).inspect_err(|_| Counters::add(&self.counters.refused, 1))?;
-            Counters::add(&self.counters.series_created, 1);
-            Ok(())
-        })
-    }
-
-    /// Whether a new series may join the `count` that the head has.
-    fn admit(&self, labels: &Labels, count: usize) -> Result<()> {
-        self.admit_count(labels, count)?;
-        let (bytes, bound) = (self.head.series_bytes(), self.options.series_bytes_max());
-        if bytes >= bound {
-            self.signal(|s| s.flush = true);
-            return Err(Error::Throttled(format!(
-                "active series take {bytes} bytes, their share of memory is {bound}; series {} is new: retry once \
-                 idle series have left, or raise memory (Options::memory_bytes)",
-                shown(labels)
-            )));
-        }
-        self.admit_cardinality(labels)?;
-        self.limiter.admit()?;
-        if self.is_crowded_anew() {
-            self.signal(|s| s.flush = true);
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ const NAP: Duration = Duration::from_secs(1);
 const DEAD_BYTES_MAX: u64 = 64 << 20;
 /// How long to wait after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How often new series that are refused for want of room make a flush look for idle ones: what is written once a
+/// minute stays.
+const ROOM_EVERY: Duration = Duration::from_secs(60);
 /// How often partitions are looked at without being asked.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
 
@@ -104,7 +107,7 @@ impl Parts {
         let is_long = self.wal.as_ref().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
         let first = self.commit.lock().first_append;
         let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);
-        is_large || is_long || is_old || (first.is_some() && self.is_crowded_anew())
+        is_large || is_long || is_old || (first.is_some() && self.is_crowded_anew()) || self.is_room_due()
     }
 
     /// Whether series take much of their memory, and an eighth of it has come since a flush last looked for idle
@@ -113,6 +116,11 @@ impl Parts {
         let (bytes, seen) = (self.head.series_bytes(), self.series_bytes_seen.load(Ordering::Relaxed));
         bytes >= self.options.series_bytes_crowded()
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
+    }
+
+    /// Whether a new series was refused for want of room, and idle ones have not been looked for in a while.
+    fn is_room_due(&self) -> bool {
+        self.wants_room.load(Ordering::Relaxed) && self.idle_looked.lock().elapsed() >= ROOM_EVERY
     }
 
     /// Retention, then the merges that are due, until the database closes.

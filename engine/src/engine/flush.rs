@@ -86,7 +86,10 @@ struct Written {
 impl Parts {
     pub(crate) fn flush(&self) -> Result<FlushReport> {
         let mut state = self.flush.lock();
-        let Some(begun) = self.begin_flush(&mut state)? else { return Ok(FlushReport::default()) };
+        let Some(begun) = self.begin_flush(&mut state)? else {
+            self.let_idle_series_go();
+            return Ok(FlushReport::default());
+        };
         let started = Instant::now();
         let done = self.flush_frozen(begun.epoch);
         match &done {
@@ -367,8 +370,24 @@ impl Parts {
         self.flush.try_lock().map_or(Some(self.head.frozen_cut()), |state| state.begun.map(|b| b.epoch.cut))
     }
 
+    /// What a flush that has nothing to write does where series want room: those without samples leave.
+    fn let_idle_series_go(&self) {
+        if self.is_crowded() {
+            self.head.all_series().iter().for_each(|series| series.note_idle());
+            self.retire_idle_series();
+        }
+    }
+
+    /// Whether series take much of their memory, or new ones were refused for want of room.
+    fn is_crowded(&self) -> bool {
+        self.head.series_bytes() >= self.options.series_bytes_crowded()
+            || self.wants_room.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     fn retire_idle_series(&self) {
-        let is_crowded = self.head.series_bytes() >= self.options.series_bytes_crowded();
+        let is_crowded = self.is_crowded();
+        self.wants_room.store(false, std::sync::atomic::Ordering::Relaxed);
+        *self.idle_looked.lock() = Instant::now();
         let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
         let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), std::sync::atomic::Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
 use crate::head::{HeadSeries, SeriesHandle};
 use crate::model::Labels;
@@ -19,14 +20,19 @@ impl Engine {
         if labels.is_empty() {
             return Err(Error::Invalid("a series without labels".to_owned()));
         }
-        Ok(SeriesHandle { series: parts.resolve(labels)?, owner: parts.owner })
+        let series = parts.resolve(labels, &mut Newcomers::default())?;
+        Ok(SeriesHandle { series, owner: parts.owner })
     }
 }
 
 impl Parts {
     /// The living series of a handle.
     #[inline]
-    pub(crate) fn series_of(&self, handle: &SeriesHandle) -> Result<Arc<HeadSeries>> {
+    pub(crate) fn series_of(
+        &self,
+        handle: &SeriesHandle,
+        newcomers: &mut Newcomers,
+    ) -> Result<Arc<HeadSeries>> {
         if handle.owner != self.owner {
             let labels = &handle.series.labels;
             return Err(Error::Invalid(format!(
@@ -34,7 +40,11 @@ impl Parts {
                  take a new one"
             )));
         }
-        if handle.series.is_dead() { self.resolve(&handle.series.labels) } else { Ok(handle.series.clone()) }
+        if handle.series.is_dead() {
+            self.resolve(&handle.series.labels, newcomers)
+        } else {
+            Ok(handle.series.clone())
+        }
     }
 }
 

@@ -141,6 +141,15 @@ impl LineCache {
         }
     }
 
+    /// Forgets a key that names a series which left the head.
+    pub fn forget_dead(&self, context: &LineContext, key: LineKey) {
+        let mut entries = context.entries.write();
+        let is_dead = |entry: &Entry| entry.key == key && entry.known.names_a_dead_one();
+        if let Ok(entry) = entries.find_entry(key.0, is_dead) {
+            self.bytes.fetch_sub(entry.remove().0.known.bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// Forgets entries that name series which left the head.
     pub fn purge_dead(&self) {
         for context in self.contexts.read().iter() {

@@ -4,16 +4,20 @@
 //!
 //! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::RandomState;
+
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
+use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
 use crate::head::batch::Target;
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
-use crate::model::{Labels, Timestamp, Value};
+use crate::model::{Labels, METRIC_NAME, Timestamp, Value};
 use crate::stats::Counters;
 use crate::{ErrorKind, Result};
 
@@ -114,6 +118,12 @@ impl LineReport {
 
 /// Samples after which a body is committed in pieces; one piece is one WAL record.
 const PIECE_SAMPLES: usize = 100_000;
+/// Bytes of string fields after which it is, too.
+const PIECE_EVENT_BYTES: u64 = 16 << 20;
+/// Fields that are looked for one by one; more than these by their hash.
+const FIELDS_FEW: usize = 32;
+/// Bytes that a label set has beside tags and field: `__name__` and what joins it.
+const NAME_BYTES: usize = METRIC_NAME.len() + 1;
 
 impl Engine {
     /// Appends line protocol. Returns when everything accepted is durable, as the
@@ -153,19 +163,19 @@ impl Engine {
             body: 0,
             resolved: Resolved::default(),
             indexes: Vec::new(),
+            newcomers: Newcomers::default(),
+            learned: Vec::new(),
             report: LineReport::default(),
             errors_max: options.errors_max,
         };
-        let mut seq = 0;
-        for (number, body) in bodies.into_iter().enumerate() {
-            writer.body = number;
-            writer.default_timestamp = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
-            seq = writer.add_body(Lines::new(body.bytes, options.precision, limits))?.unwrap_or(seq);
-        }
-        if !writer.resolved.is_empty() {
-            seq = writer.commit()?;
-        }
-        parts.wait_durable(seq)?;
+        let lines_of = |body: LineBody<'b>| {
+            let default = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
+            (default, Lines::new(body.bytes, options.precision, limits))
+        };
+        let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
+        let stored = stored.and_then(|seq| parts.wait_durable(seq));
+        writer.take_back(0, 0);
+        stored?;
         Ok(writer.report)
     }
 }
@@ -184,6 +194,9 @@ struct LineWriter<'p> {
     resolved: Resolved,
     /// For each field of the line at hand its place in the group; reused.
     indexes: Vec<u32>,
+    newcomers: Newcomers,
+    /// Keys whose series became known by this call.
+    learned: Vec<LineKey>,
     report: LineReport,
     errors_max: usize,
 }
@@ -192,21 +205,45 @@ struct LineWriter<'p> {
 const TEXT: u32 = u32::MAX;
 
 impl LineWriter<'_> {
+    /// Adds all lines of all bodies, each with the time of its lines that give none; gives the sequence to wait for.
+    fn add_bodies<'b>(&mut self, bodies: impl Iterator<Item = (Timestamp, Lines<'b>)>) -> Result<u64> {
+        let mut seq = 0;
+        for (number, (default_timestamp, lines)) in bodies.enumerate() {
+            self.body = number;
+            self.default_timestamp = default_timestamp;
+            seq = self.add_body(lines)?.unwrap_or(seq);
+        }
+        if self.resolved.is_empty() { Ok(seq) } else { self.commit() }
+    }
+
     /// Adds all lines of one body; gives the sequence of the last piece that had to be committed on the way.
     fn add_body(&mut self, mut lines: Lines<'_>) -> Result<Option<u64>> {
         let mut seq = None;
         loop {
             let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
             if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
+                let (newcomers, learned) = (self.newcomers.len(), self.learned.len());
                 match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
                     Some(Ok(())) => {}
-                    Some(Err(error)) => self.report.refuse(self.body, error, self.errors_max),
+                    Some(Err(error)) => {
+                        self.take_back(newcomers, learned);
+                        self.report.refuse(self.body, error, self.errors_max);
+                    }
                     None => return Ok(seq),
                 }
             }
             self.report.lines_total += 1;
-            if self.resolved.samples() >= PIECE_SAMPLES {
+            if self.resolved.samples() >= PIECE_SAMPLES || self.resolved.event_bytes() >= PIECE_EVENT_BYTES {
                 seq = Some(self.commit()?);
+            }
+        }
+    }
+
+    /// Takes back series that nothing was stored of, and what the cache has of them.
+    fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
+        if self.parts.take_back(&mut self.newcomers, first_newcomer) {
+            for key in self.learned.drain(first_learned..) {
+                self.parts.line_cache.forget_dead(&self.context, key);
             }
         }
     }
@@ -298,7 +335,7 @@ impl LineWriter<'_> {
                         self.resolved.push_of_group(&series.group, index, timestamp, value);
                     }
                 }
-                self.resolved.events.extend(events);
+                events.into_iter().for_each(|event| self.resolved.push_event(event));
             }
         }
         if !self.near.contains(&timestamp) {
@@ -325,6 +362,7 @@ impl LineWriter<'_> {
     /// Finds each field's place among the known ones; false if one is missing.
     fn locate_in_group(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
         self.indexes.clear();
+        let mut places = None;
         for (place, (key, value)) in line.fields().enumerate() {
             if matches!(value, FieldValue::Text(_)) {
                 self.indexes.push(TEXT);
@@ -332,7 +370,14 @@ impl LineWriter<'_> {
             }
             // A writer sends its fields in one order.
             let is_here = series.fields.get(place).is_some_and(|f| **f == *key);
-            let found = if is_here { Some(place) } else { series.fields.iter().position(|f| **f == *key) };
+            let found = if is_here {
+                Some(place)
+            } else if series.fields.len() <= FIELDS_FEW {
+                series.fields.iter().position(|f| **f == *key)
+            } else {
+                let places = places.get_or_insert_with(|| by_name(&series.fields));
+                places.get(key).copied()
+            };
             match found {
                 Some(index) => self.indexes.push(index as u32),
                 None => return false,
@@ -355,22 +400,50 @@ impl LineWriter<'_> {
             && let Some(number) = self.context.number_of(field)
         {
             let single = Known::Single(self.resolve(line, field)?, number);
-            self.parts.line_cache.insert(&self.context, key, single.clone());
+            self.remember(key, single.clone());
             return Ok(single);
         }
         let (mut fields, mut group) = self.taken_apart(known);
-        for (field, value) in line.fields() {
-            if matches!(value, FieldValue::Text(_)) || fields.iter().any(|f| **f == *field) {
-                continue;
-            }
+        let mut known: HashSet<&[u8], RandomState> = fields.iter().map(|field| &**field).collect();
+        let samples = line.fields().filter(|(_, value)| !matches!(value, FieldValue::Text(_)));
+        let new: Vec<&[u8]> = samples.map(|(field, _)| field).filter(|field| known.insert(field)).collect();
+        self.check_label_bytes(line, &new)?;
+        for field in new {
             group.push(self.resolve(line, field)?);
             fields.push(field.into());
         }
         let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
         self.locate_in_group(line, &series);
         let known = Known::Group(series);
-        self.parts.line_cache.insert(&self.context, key, known.clone());
+        self.remember(key, known.clone());
         Ok(known)
+    }
+
+    fn remember(&mut self, key: LineKey, known: Known) {
+        self.learned.push(key);
+        self.parts.line_cache.insert(&self.context, key, known);
+    }
+
+    /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What
+    /// one may have is another limit.
+    fn check_label_bytes(&self, line: &Line<'_>, fields: &[&[u8]]) -> std::result::Result<(), LineError> {
+        if fields.len() < 2 {
+            return Ok(());
+        }
+        let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
+        let tags = line.series_key.len() + extra + NAME_BYTES;
+        let bytes: usize = fields.iter().map(|field| tags + field.len()).sum();
+        let limit = self.parts.options.label_bytes_per_line;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let why = format!(
+            "{} of its fields need label sets of {bytes} bytes together, since each has all of the tags; the limit for \
+             one line is {limit} (max_line_label_bytes, Options::label_bytes_per_line): send shorter tags or fewer \
+             fields in a line, or raise it",
+            fields.len()
+        );
+        Err(line.reject(LineErrorKind::Refused { why }))
     }
 
     /// The fields that are known of a key, and their series.
@@ -387,7 +460,7 @@ impl LineWriter<'_> {
     /// The series of a field, from its labels.
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
-        self.parts.resolve(&labels).map_err(|e| {
+        self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| {
             self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
             line.reject(LineErrorKind::Refused { why: e.to_string() })
         })
@@ -402,6 +475,8 @@ impl LineWriter<'_> {
         if !self.indexes.contains(&TEXT) {
             return Ok(Vec::new());
         }
+        let texts = line.fields().filter(|(_, value)| matches!(value, FieldValue::Text(_)));
+        self.check_label_bytes(line, &texts.map(|(field, _)| field).collect::<Vec<_>>())?;
         let mut events = Vec::new();
         for (key, value) in line.fields() {
             if let FieldValue::Text(text) = value {
@@ -410,6 +485,11 @@ impl LineWriter<'_> {
         }
         Ok(events)
     }
+}
+
+/// The place of each field in a group.
+fn by_name(fields: &[Box<[u8]>]) -> HashMap<&[u8], usize, RandomState> {
+    fields.iter().enumerate().map(|(place, field)| (&**field, place)).collect()
 }
 
 /// The sample that a field is; none for text. An unsigned integer beyond `i64` is kept as

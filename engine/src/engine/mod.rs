@@ -22,6 +22,7 @@ mod handle;
 mod limits;
 mod line_cache;
 mod lines;
+mod newcomers;
 mod notes;
 mod open;
 mod record_log;
@@ -99,6 +100,10 @@ pub(crate) struct Parts {
     series_bytes_seen: AtomicU64,
     newest: AtomicI64,
     retention_ns: AtomicI64,
+    /// A series was refused for want of room since idle ones were last looked for.
+    wants_room: AtomicBool,
+    /// When that was.
+    idle_looked: Mutex<Instant>,
     wakeup: (Mutex<Signals>, Condvar),
     room: (Mutex<()>, Condvar),
     is_closed: AtomicBool,

@@ -242,6 +242,8 @@ fn assemble(opened: Opened) -> Parts {
         series_bytes_seen: AtomicU64::new(0),
         newest: AtomicI64::new(newest),
         retention_ns: AtomicI64::new(duration_ns(options.retention)),
+        wants_room: AtomicBool::new(false),
+        idle_looked: Mutex::new(Instant::now()),
         head: replay.head,
         catalogue: ArcSwap::from_pointee(catalogue),
         flush: Mutex::new(FlushState::default()),

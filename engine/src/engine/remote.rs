@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::limits::label_bytes;
+use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
 use crate::head::{HeadSeries, Resolved};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Timestamp, Value};
@@ -114,24 +115,14 @@ impl Engine {
             report: RemoteReport::default(),
             weight: 0,
             knew_metadata: false,
+            newcomers: Newcomers::default(),
+            learned: Vec::new(),
+            seq: 0,
+            failed: None,
         };
-        let mut seq = 0;
-        for (number, item) in (1..).zip(request.items()) {
-            match item? {
-                Item::Series(series) => writer.add(number, &series)?,
-                Item::Metadata(family, metadata) => writer.describe(number, &family, &metadata),
-            }
-            if writer.weight >= PIECE_SAMPLES {
-                seq = writer.commit()?;
-            }
-        }
-        if !writer.resolved.is_empty() {
-            seq = writer.commit()?;
-        } else if writer.knew_metadata {
-            // The record that holds it may be on its way to the disk yet.
-            seq = seq.max(parts.commit.lock().last_seq);
-        }
-        parts.wait_durable(seq)?;
+        let stored = writer.add_all(&request).and_then(|seq| Ok(parts.wait_durable(seq)?));
+        writer.take_back();
+        stored?;
         Ok(writer.report)
     }
 }
@@ -150,6 +141,13 @@ struct RemoteWriter<'p> {
     /// Size of `resolved` in samples.
     weight: usize,
     knew_metadata: bool,
+    newcomers: Newcomers,
+    /// Keys whose series became known by this request.
+    learned: Vec<Box<[u8]>>,
+    /// The sequence of the last piece.
+    seq: u64,
+    /// Why a piece in the midst of a series could not be committed.
+    failed: Option<Error>,
 }
 
 /// A series of the request: its number, and its place in the head.
@@ -159,7 +157,45 @@ struct Place {
 }
 
 impl RemoteWriter<'_> {
-    fn commit(&mut self) -> Result<u64> {
+    /// Adds all that a request holds; gives the sequence to wait for.
+    fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<u64, RemoteError> {
+        for (number, item) in (1..).zip(request.items()) {
+            match item? {
+                Item::Series(series) => self.add(number, &series)?,
+                Item::Metadata(family, metadata) => self.describe(number, &family, &metadata),
+            }
+            self.commit_if_full();
+            if let Some(error) = self.failed.take() {
+                return Err(error.into());
+            }
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+        } else if self.knew_metadata {
+            // The record that holds it may be on its way to the disk yet.
+            self.seq = self.seq.max(self.parts.commit.lock().last_seq);
+        }
+        Ok(self.seq)
+    }
+
+    /// Commits a piece once there is enough for one.
+    #[inline]
+    fn commit_if_full(&mut self) {
+        if self.weight >= PIECE_SAMPLES && self.failed.is_none() {
+            self.failed = self.commit().err();
+        }
+    }
+
+    /// Takes back series that nothing was stored of, and what the cache has of them.
+    fn take_back(&mut self) {
+        if self.parts.take_back(&mut self.newcomers, 0) {
+            for key in self.learned.drain(..) {
+                self.parts.remote_cache.forget_dead(self.version, &key);
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<()> {
         let seq = self.parts.commit(&mut self.resolved)?;
         self.resolved.clear();
         let pending = std::mem::take(&mut self.pending);
@@ -167,7 +203,8 @@ impl RemoteWriter<'_> {
         self.report.histograms += pending.histograms;
         self.report.exemplars += pending.exemplars;
         self.weight = 0;
-        Ok(seq)
+        self.seq = seq;
+        Ok(())
     }
 
     #[cold]
@@ -208,7 +245,16 @@ impl RemoteWriter<'_> {
         match self.locate(series) {
             Ok(head) => {
                 let place = Place { number, head };
-                series.for_each_point(|point| self.point(&place, point))
+                if counts.samples + counts.histograms < PIECE_SAMPLES as u64 {
+                    return series.for_each_point(|point| self.point(&place, point));
+                }
+                // One series alone can be larger than a piece.
+                series.for_each_point(|point| {
+                    if self.failed.is_none() {
+                        self.point(&place, point);
+                        self.commit_if_full();
+                    }
+                })
             }
             Err(reason) => {
                 let mut points = 0;
@@ -237,10 +283,14 @@ impl RemoteWriter<'_> {
         if bytes > limit {
             return Err(LabelFault::TooLong { bytes, limit }.into());
         }
-        let found = self.parts.resolve(&labels).map_err(|e| match e.kind() {
+        let known = self.newcomers.len();
+        let found = self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
             ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
             _ => RemoteReason::Refused { why: e.to_string() },
         })?;
+        if self.newcomers.len() > known {
+            self.learned.push(key.into());
+        }
         cache.insert(self.version, key, &found);
         Ok(found)
     }

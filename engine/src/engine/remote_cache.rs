@@ -55,7 +55,18 @@ impl RemoteCache {
             self.two.write().clear();
             self.bytes.store(bytes, Ordering::Relaxed);
         }
-        self.entries(version).write().insert(key.into(), series.clone());
+        if self.entries(version).write().insert(key.into(), series.clone()).is_some() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets a key that names a series which left the head.
+    pub fn forget_dead(&self, version: RemoteVersion, key: &[u8]) {
+        let mut entries = self.entries(version).write();
+        if entries.get(key).is_some_and(|series| series.is_dead()) {
+            entries.remove(key);
+            self.bytes.fetch_sub(ENTRY_BYTES + key.len() as u64, Ordering::Relaxed);
+        }
     }
 
     /// How many keys it holds.

@@ -29,6 +29,7 @@ mod doubt;
 mod faulty;
 mod limits;
 mod lines;
+mod newcomers;
 mod notes;
 mod reach;
 mod remote;

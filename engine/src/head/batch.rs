@@ -151,6 +151,7 @@ pub struct Resolved {
     starts: Vec<(usize, Timestamp)>,
     /// String fields.
     pub events: Vec<Event>,
+    event_bytes: u64,
     /// Descriptions of metric families that are new.
     pub metadata: Vec<(String, Metadata)>,
     /// Exemplars, each with its series.
@@ -204,6 +205,17 @@ impl Resolved {
         self.values.len()
     }
 
+    /// Bytes of its string fields.
+    pub fn event_bytes(&self) -> u64 {
+        self.event_bytes
+    }
+
+    /// Adds a string field.
+    pub fn push_event(&mut self, event: Event) {
+        self.event_bytes += event.memory_bytes();
+        self.events.push(event);
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -218,6 +230,7 @@ impl Resolved {
         self.rows.clear();
         self.values.clear();
         self.starts.clear();
+        self.event_bytes = 0;
         self.events.clear();
         self.metadata.clear();
         self.exemplars.clear();

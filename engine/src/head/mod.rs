@@ -55,9 +55,12 @@ const SERIES_BYTES: u64 = 240;
 /// Pages of series that are looked at for idle ones before writers get their turn.
 const PAGES_PER_LOCK: usize = 64;
 
-/// What a series takes of the memory for series.
-fn bytes_of(series: &HeadSeries) -> u64 {
-    SERIES_BYTES + series.labels.as_bytes().len() as u64
+/// Series that are taken back before readers get their turn.
+const TAKEN_BACK_PER_LOCK: usize = 64;
+
+/// What the series of a label set takes of the memory for series.
+pub(crate) fn bytes_of(labels: &Labels) -> u64 {
+    SERIES_BYTES + labels.as_bytes().len() as u64
 }
 
 /// The head.
@@ -113,8 +116,8 @@ impl Head {
         self.registry.read().find(self.hash(labels), labels).cloned()
     }
 
-    /// The series of a label set; a new one if the head has none and `admit`, which is told
-    /// how many there are, lets it in.
+    /// The series of a label set, and whether it is new: one is made if the head has none and `admit`, which is told
+    /// how many there are, lets it in. `admit` has taken its memory then ([`Head::take_series_bytes`]).
     ///
     /// # Errors
     /// Those of `admit`.
@@ -122,25 +125,56 @@ impl Head {
         &self,
         labels: &Labels,
         admit: impl FnOnce(usize) -> Result<()>,
-    ) -> Result<Arc<HeadSeries>> {
+    ) -> Result<(Arc<HeadSeries>, bool)> {
         let hash = self.hash(labels);
         let count = {
             let registry = self.registry.read();
             if let Some(series) = registry.find(hash, labels) {
-                return Ok(series.clone());
+                return Ok((series.clone(), false));
             }
             registry.len()
         };
         admit(count)?;
         let mut registry = self.registry.write();
         if let Some(series) = registry.find(hash, labels) {
-            return Ok(series.clone());
+            self.give_series_bytes(bytes_of(labels));
+            return Ok((series.clone(), false));
         }
         // Ids are drawn under the lock, so postings see them in ascending order.
         let id = self.next_id.fetch_add(1, Ordering::AcqRel);
-        let series = self.create(SeriesId(id), hash, labels);
+        let series = Arc::new(HeadSeries::new(SeriesId(id), labels.clone(), hash));
         registry.insert(series.clone());
-        Ok(series)
+        Ok((series, true))
+    }
+
+    /// Counts the memory of a series that is about to be made, unless all of them would take more than `bytes_max`
+    /// then. Returns what it takes.
+    pub fn take_series_bytes(&self, labels: &Labels, bytes_max: u64) -> Option<u64> {
+        let bytes = bytes_of(labels);
+        let take = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= bytes_max);
+        self.series_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok().then_some(bytes)
+    }
+
+    /// Counts memory as given back.
+    pub fn give_series_bytes(&self, bytes: u64) {
+        self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes out those of `series` that were never written to; returns how many. The caller keeps appends out.
+    pub fn take_back(&self, series: &[Arc<HeadSeries>]) -> usize {
+        let mut taken = 0;
+        for some in series.chunks(TAKEN_BACK_PER_LOCK) {
+            let mut registry = self.registry.write();
+            for series in some.iter().filter(|series| series.retire_if_unused()) {
+                registry.remove(series);
+                self.give_series_bytes(bytes_of(&series.labels));
+                taken += 1;
+            }
+            if registry.postings.is_littered() {
+                registry.sweep();
+            }
+        }
+        taken
     }
 
     /// The series with an id, if the head has it.
@@ -151,7 +185,11 @@ impl Head {
 
     /// The series of a label set; a new one if the head has none.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
-        self.find_or_admit(labels, |_| Ok(())).expect("all are admitted")
+        let admit = |_| {
+            self.series_bytes.fetch_add(bytes_of(labels), Ordering::Relaxed);
+            Ok(())
+        };
+        self.find_or_admit(labels, admit).expect("all are admitted").0
     }
 
     /// A series that the WAL defines with its id, and whether it is new. The id is taken over
@@ -167,15 +205,10 @@ impl Head {
         // No log that we wrote gives one id to two label sets.
         let is_free = registry.find_id(id.0).is_none();
         let id = if is_free { id } else { SeriesId(self.next_id.fetch_add(1, Ordering::AcqRel)) };
-        let series = self.create(id, hash, labels);
+        let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
+        self.series_bytes.fetch_add(bytes_of(labels), Ordering::Relaxed);
         registry.insert_unposted(series.clone());
         (series, true)
-    }
-
-    fn create(&self, id: SeriesId, hash: u32, labels: &Labels) -> Arc<HeadSeries> {
-        let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
-        self.series_bytes.fetch_add(bytes_of(&series), Ordering::Relaxed);
-        series
     }
 
     /// Takes the postings out, to be given back with those of the series defined since.
@@ -199,7 +232,7 @@ impl Head {
                 let _appends = keep_out();
                 page = self.registry.write().retire(from, PAGES_PER_LOCK, &mut retire, &mut dead);
             }
-            let bytes = dead.iter().map(|series| bytes_of(series)).sum();
+            let bytes = dead.iter().map(|series| bytes_of(&series.labels)).sum();
             self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
             gone.extend(dead.iter().map(|series| series.id.0));
         }

@@ -24,6 +24,8 @@ pub struct HeadPostings {
     pairs: PairTable,
     names: HashMap<Box<str>, Terms, RandomState>,
     all: IdList,
+    /// Pairs that [`HeadPostings::remove`] left without ids and that are still in the table.
+    empties: usize,
 }
 
 /// The values of one name, as indexes of pairs.
@@ -31,6 +33,8 @@ pub struct HeadPostings {
 struct Terms {
     /// In the order in which they came.
     arrived: Vec<u32>,
+    /// How many of `arrived` [`HeadPostings::remove`] left without ids.
+    empties: usize,
     /// The first of `arrived`, in the order of their values: all that there were when a
     /// query asked last.
     ordered: Mutex<Arc<Vec<u32>>>,
@@ -41,6 +45,9 @@ impl HeadPostings {
     pub fn insert(&mut self, id: SeriesId, labels: &Labels) {
         self.all.insert(id.0);
         for pair in labels.encoded_pairs() {
+            if self.empties > 0 {
+                self.fill(pair);
+            }
             if let Some(at) = self.pairs.insert(pair, id.0) {
                 self.add_term(at);
             }
@@ -57,6 +64,59 @@ impl HeadPostings {
         }
     }
 
+    /// A pair gets an id: it no longer counts as one without.
+    #[cold]
+    fn fill(&mut self, pair: &[u8]) {
+        let Some(at) = self.pairs.find_encoded(pair) else { return };
+        let PairRef { name, ids, .. } = self.pairs.get(at);
+        if ids.is_empty()
+            && let Some(terms) = self.names.get_mut(name)
+        {
+            terms.empties = terms.empties.saturating_sub(1);
+            self.empties = self.empties.saturating_sub(1);
+        }
+    }
+
+    /// Takes a series out, and with it the values and names that no other series has. Of a series that came last this
+    /// leaves nothing behind; of others a value may take its room until [`HeadPostings::sweep`].
+    pub fn remove(&mut self, id: SeriesId, labels: &Labels) {
+        self.all.remove(id.0);
+        for pair in labels.encoded_pairs() {
+            let Some(at) = self.pairs.find_encoded(pair) else { continue };
+            if self.pairs.remove_id(at, id.0)
+                && let Some(terms) = self.names.get_mut(self.pairs.get(at).name)
+            {
+                terms.empties += 1;
+                self.empties += 1;
+            }
+        }
+        while self.empties > 0
+            && let Some((at, name)) = self.pairs.pop_empty()
+        {
+            self.empties -= 1;
+            self.drop_term(at, &name);
+        }
+    }
+
+    /// Forgets the value that arrived last, which has gone from the table.
+    fn drop_term(&mut self, at: u32, name: &str) {
+        let Some(terms) = self.names.get_mut(name) else { return };
+        terms.empties = terms.empties.saturating_sub(1);
+        terms.arrived.pop_if(|last| *last == at);
+        let ordered = terms.ordered.get_mut();
+        if ordered.len() > terms.arrived.len() {
+            *ordered = Arc::new(ordered.iter().copied().filter(|other| *other != at).collect());
+        }
+        if terms.arrived.is_empty() {
+            self.names.remove(name);
+        }
+    }
+
+    /// Whether [`HeadPostings::remove`] left more than a few values without ids, so that a sweep is worth its while.
+    pub fn is_littered(&self) -> bool {
+        self.empties > 1024 && self.empties > self.pairs.indexes().len() / 8
+    }
+
     /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to go on, if
     /// there are more. Pairs without ids stay until [`HeadPostings::sweep`].
     pub fn forget(&mut self, dead: &RoaringTreemap, place: usize, pairs_max: usize) -> Option<usize> {
@@ -70,6 +130,7 @@ impl HeadPostings {
 
     /// Drops what has no ids. Values stay in the order in which a query had put them.
     pub fn sweep(&mut self) {
+        self.empties = 0;
         let moved = self.pairs.sweep();
         let kept = |places: &[u32]| -> Vec<u32> {
             let moved = places.iter().map(|&at| moved[at as usize]);
@@ -79,6 +140,7 @@ impl HeadPostings {
             let ordered = terms.ordered.get_mut();
             *ordered = Arc::new(kept(ordered));
             terms.arrived = kept(&terms.arrived);
+            terms.empties = 0;
             !terms.arrived.is_empty()
         });
     }
@@ -134,7 +196,8 @@ impl HeadPostings {
 
     /// All label names, in no order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(|name| &**name)
+        let with_values = self.names.iter().filter(|(_, terms)| terms.arrived.len() > terms.empties);
+        with_values.map(|(name, _)| &**name)
     }
 
     /// The values of `name` and how many series each has, in order.
@@ -168,7 +231,7 @@ impl HeadPostings {
 
     /// How many values `name` has.
     pub fn value_count(&self, name: &str) -> usize {
-        self.names.get(name).map_or(0, |terms| terms.arrived.len())
+        self.names.get(name).map_or(0, |terms| terms.arrived.len().saturating_sub(terms.empties))
     }
 
     /// The values of `name` in order, as indexes of pairs.

@@ -99,6 +99,24 @@ impl Registry {
         next
     }
 
+    /// Takes out a series that has left; its postings too.
+    pub fn remove(&mut self, series: &HeadSeries) {
+        let is_it = |other: &Arc<HeadSeries>| std::ptr::eq(&raw const **other, series);
+        if let Ok(entry) = self.by_labels.find_entry(spread(series.hash), is_it) {
+            entry.remove();
+            self.postings.remove(series.id, &series.labels);
+        }
+        let number = series.id.0 / PAGE_SERIES;
+        let Some(page) = self.pages.get_mut(&number) else { return };
+        let slot = &mut page.slots[(series.id.0 % PAGE_SERIES) as usize];
+        if slot.take_if(|other| std::ptr::eq(&raw const **other, series)).is_some() {
+            page.taken -= 1;
+        }
+        if page.taken == 0 {
+            self.pages.remove(&number);
+        }
+    }
+
     /// Gives back room that series left behind, and the pairs that have none.
     pub fn sweep(&mut self) {
         self.postings.sweep();

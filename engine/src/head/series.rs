@@ -261,6 +261,28 @@ impl HeadSeries {
         is_idle
     }
 
+    /// Takes it out of use if nothing was ever written to it: no sample is here and no record of the log is its.
+    /// The caller keeps appends out meanwhile.
+    pub fn retire_if_unused(&self) -> bool {
+        let data = self.data.lock();
+        let is_unused = data.active.is_empty()
+            && data.frozen.is_none()
+            && self.defined_epoch.load(Ordering::Relaxed) == 0
+            && !self.is_dead();
+        if is_unused {
+            self.is_dead.store(true, Ordering::Release);
+        }
+        is_unused
+    }
+
+    /// Notes that a flush came by that found nothing of this series.
+    pub fn note_idle(&self) {
+        let mut data = self.data.lock();
+        if data.active.is_empty() && data.frozen.is_none() {
+            data.idle_flushes = data.idle_flushes.saturating_add(1);
+        }
+    }
+
     /// Appends a sample in `epoch`; returns by how many bytes memory grew. A start timestamp
     /// of 0 is unknown.
     pub fn append(

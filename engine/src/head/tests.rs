@@ -15,6 +15,8 @@ enum Step {
     Define(u64, usize),
     /// Series leave whose id has this remainder.
     Retire(u64, u64),
+    /// Series that were never written to are taken back, those whose id has this remainder.
+    TakeBack(u64, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -23,6 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (prop_oneof![0u64..500, any::<u64>().prop_map(|id| id >> 1)], 0usize..500)
             .prop_map(|(id, set)| Step::Define(id, set)),
         2 => (1u64..5, 0u64..5).prop_map(|(divisor, remainder)| Step::Retire(divisor, remainder % divisor)),
+        3 => (1u64..5, 0u64..5).prop_map(|(divisor, remainder)| Step::TakeBack(divisor, remainder % divisor)),
     ]
 }
 
@@ -78,6 +81,14 @@ impl Model {
                 self.by_id.retain(|id, _| !goes(*id));
                 assert_eq!(head.retire(|series| goes(series.id.0), || ()), before - self.by_id.len());
             }
+            Step::TakeBack(divisor, remainder) => {
+                let mut newest = head.all_series();
+                newest.retain(|series| series.id.0 % divisor == *remainder);
+                newest.drain(..newest.len() / 3);
+                assert_eq!(head.take_back(&newest), newest.len());
+                assert_eq!(head.take_back(&newest), 0, "they have gone");
+                newest.iter().for_each(|series| drop(self.by_id.remove(&series.id.0)));
+            }
         }
     }
 
@@ -111,6 +122,8 @@ impl Model {
             let expected =
                 values.get(name).into_iter().flatten().map(|(value, count)| ((*value).to_owned(), *count));
             assert_eq!(head.label_values(name), expected.collect::<Vec<_>>(), "{name}");
+            let count = values.get(name).map_or(0, BTreeMap::len);
+            assert_eq!(head.registry.read().postings.value_count(name), count, "{name}");
         }
         for (name, op, value) in [
             ("job", MatchOp::Equal, "j1"),

@@ -124,6 +124,19 @@ impl IdList {
         *self = IdList::from_sorted(&kept);
     }
 
+    /// Removes one id, if it is there: where there are many, without a copy of the others.
+    pub fn remove(&mut self, id: u64) {
+        if let Form::Many(map) = &mut self.0 {
+            map.remove(id);
+            if map.len() > u64::from(MANY) {
+                return;
+            }
+        }
+        let mut kept = Vec::new();
+        self.for_each(|other| kept.extend(Some(other).filter(|other| *other != id)));
+        *self = IdList::from_sorted(&kept);
+    }
+
     /// Calls `visit` with each id, ascending.
     #[inline]
     pub fn for_each(&self, mut visit: impl FnMut(u64)) {
@@ -219,6 +232,14 @@ impl Bitmap {
             self.halves.insert(at, (upper, RoaringBitmap::new()));
         }
         self.halves[at].1.insert(id as u32);
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Ok(at) = self.tail.binary_search(&id) {
+            self.tail.remove(at);
+        } else if let Ok(at) = self.halves.binary_search_by_key(&((id >> 32) as u32), |(upper, _)| *upper) {
+            self.halves[at].1.remove(id as u32);
+        }
     }
 
     fn len(&self) -> u64 {
@@ -341,6 +362,7 @@ mod tests {
             ids in proptest::collection::vec(prop_oneof![0u64..300, any::<u64>(), 1u64 << 40..(1 << 40) + 50], 0..300),
             rising: bool,
             dead in proptest::collection::btree_set(0u64..300, 0..300),
+            picked in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u64>()), 0..60),
         ) {
             let mut ids = ids;
             if rising {
@@ -356,6 +378,17 @@ mod tests {
             prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(list.to_bitmap().iter().collect::<Vec<_>>(), told(&list));
             prop_assert!(list.as_bitmap().is_none_or(|map| map == list.to_bitmap()));
+            for (place, id) in picked {
+                let here = model.iter().nth(place.index(model.len().max(1))).copied().unwrap_or(id);
+                for id in [here, id] {
+                    model.remove(&id);
+                    list.remove(id);
+                    prop_assert_eq!(list.len(), model.len() as u64);
+                }
+                prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
+                model.insert(id);
+                list.insert(id);
+            }
             list.remove_all(&dead.iter().copied().collect());
             model.retain(|id| !dead.contains(id));
             prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());

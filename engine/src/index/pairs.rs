@@ -68,6 +68,37 @@ impl PairTable {
         at
     }
 
+    /// The index of an encoded pair, if the table has it.
+    pub fn find_encoded(&self, pair: &[u8]) -> Option<u32> {
+        let is_it = |&at: &u32| self.texts[self.pairs[at as usize].start..].starts_with(pair);
+        self.table.find(self.hasher.hash_one(pair), is_it).copied()
+    }
+
+    /// Takes a series out of the pair at an index; whether the pair has none left.
+    pub fn remove_id(&mut self, at: u32, id: u64) -> bool {
+        let ids = &mut self.pairs[at as usize].ids;
+        let had_any = !ids.is_empty();
+        ids.remove(id);
+        had_any && ids.is_empty()
+    }
+
+    /// Drops the pair that was added last, if it has no series; returns its index and its name.
+    pub fn pop_empty(&mut self) -> Option<(u32, String)> {
+        let at = u32::try_from(self.pairs.len()).ok()?.checked_sub(1)?;
+        if !self.pairs[at as usize].ids.is_empty() {
+            return None;
+        }
+        let name = self.get(at).name.to_owned();
+        let start = self.pairs[at as usize].start;
+        let hash = self.hasher.hash_one(&self.texts[start..]);
+        if let Ok(entry) = self.table.find_entry(hash, |&other| other == at) {
+            entry.remove();
+        }
+        self.pairs.pop();
+        self.texts.truncate(start);
+        Some((at, name))
+    }
+
     /// The series with `name="value"`, if there is one.
     pub fn find(&self, name: &str, value: &str) -> Option<&IdList> {
         let mut pair = Vec::with_capacity(name.len() + value.len() + 4);

@@ -195,6 +195,10 @@ pub static SETTINGS: &[Setting] = &[
     setting!("max_label_bytes" "SIZE" = "64KiB", INGEST, false,
         "Names and values of the labels of one series together, 1KiB to 1MiB.",
         |c, t| c.max_label_bytes = values::size(t, 1024, MIB)? as usize),
+    setting!("max_line_label_bytes" "SIZE" = "4MiB", INGEST, false,
+        "Labels of the new series, and of the string fields, of one line together, 64KiB to 1GiB: each field of a line has \
+         all of its tags. Beyond it the line is refused.",
+        |c, t| c.max_line_label_bytes = values::size(t, 64 * 1024, GIB)? as usize),
     setting!("max_name" "SIZE" = "256", INGEST, false,
         "Longest measurement, tag key or field key of line protocol, 16 bytes to 64KiB.",
         |c, t| c.max_name = values::size(t, 16, 64 * 1024)? as usize),

@@ -240,6 +240,35 @@ fn limits_of_lines_are_settings() {
 }
 
 #[test]
+fn a_line_whose_tags_and_fields_multiply_is_400_and_leaves_nothing_behind() {
+    let server = server(&[("memory", "64MiB")]);
+    let tags: Vec<String> = (0..62).map(|i| format!("t{i}={}", "x".repeat(500))).collect();
+    for value in ["1", "\"\""] {
+        let fields: Vec<String> = (0..3_900).map(|i| format!("f{i}={value}")).collect();
+        let body = format!("good value=1 1\nwide,{} {} 1\n", tags.join(","), fields.join(","));
+        for _ in 0..3 {
+            let refused = write2(&server, "", &body);
+            assert_eq!(refused.status, 400, "{}", refused.text());
+            assert!(refused.text().contains("line 2, column 1"), "{}", refused.text());
+            assert!(refused.text().contains("(max_line_label_bytes"), "{}", refused.text());
+        }
+    }
+    let names = server.get("/api/v1/label/__name__/values").text();
+    assert!(names.contains("good") && !names.contains("wide"), "{names}");
+    assert_eq!(write2(&server, "", "another,host=a value=1 1").status, 204, "there is room for everybody");
+}
+
+#[test]
+fn strings_of_more_than_a_record_of_the_log_are_stored() {
+    let server = server(&[("max_body", "128MiB"), ("memory", "1GiB")]);
+    let text = "x".repeat(60_000);
+    let body: String = (0..1_210).map(|i| format!("mix,host=h v=1,msg=\"{text}\" {i}\n")).collect();
+    assert!(body.len() > 69 << 20);
+    let answer = write2(&server, "", &body);
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+#[test]
 fn series_of_a_metric_over_its_limit_are_400_and_the_rest_is_stored() {
     let server = server(&[("max_series_per_metric", "10"), ("max_values_per_label", "30")]);
     let lines: String = (0..100).map(|i| format!("m,i={i:03} value=1 1\nn{i},i=x value=1 1\n")).collect();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
+use crate::engine::newcomers::Newcomers;
 use crate::head::Resolved;
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange, Value};
@@ -62,7 +63,7 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = engine(&dir);
     let parts = &engine.parts;
-    let series = parts.resolve(&labels(0)).unwrap();
+    let series = parts.resolve(&labels(0), &mut Newcomers::default()).unwrap();
     for second in 0..4 {
         engine.append(&float_batch(1, &[second])).unwrap();
         engine.flush().unwrap();

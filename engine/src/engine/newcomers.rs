@@ -1,0 +1,122 @@
+//! The series that one request brings: bounded together, and taken back where nothing of them was stored.
+//!
+//! A series is registered when its first sample is read, before the request is known to be good: the limits count it
+//! at once, and a second line of the request finds it. What ends without a sample in the log is taken out again, so
+//! that a refused request leaves no label values and no memory behind.
+//!
+//! Next: `limits.rs` for the limits of all series together.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::engine::Parts;
+use crate::engine::limits::shown;
+use crate::head::HeadSeries;
+use crate::model::Labels;
+use crate::stats::Counters;
+use crate::{Error, Result};
+
+/// The series that a request has brought so far.
+#[derive(Debug, Default)]
+pub(crate) struct Newcomers {
+    series: Vec<Arc<HeadSeries>>,
+    /// What they take of the memory for series.
+    bytes: u64,
+    /// The request is stored whole or not at all: sent again it brings them all again.
+    is_whole: bool,
+}
+
+impl Newcomers {
+    /// Those of a request that is stored whole or not at all.
+    pub fn of_whole() -> Self {
+        Newcomers { is_whole: true, ..Newcomers::default() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn add(&mut self, series: Arc<HeadSeries>) {
+        self.bytes += crate::head::bytes_of(&series.labels);
+        self.series.push(series);
+    }
+}
+
+impl Parts {
+    /// The series of a label set; a new one where the limits admit it.
+    pub(crate) fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
+        let (series, is_new) = self.head.find_or_admit(labels, |count| {
+            // What the head has met this limit.
+            self.check_labels(labels)?;
+            self.admit(labels, count, newcomers).inspect_err(|_| Counters::add(&self.counters.refused, 1))
+        })?;
+        if is_new {
+            Counters::add(&self.counters.series_created, 1);
+            newcomers.add(series.clone());
+        }
+        Ok(series)
+    }
+
+    /// Whether a new series may join the `count` that the head has; takes its memory then.
+    fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
+        self.admit_count(labels, count).inspect_err(|_| self.wants_room.store(true, Ordering::Relaxed))?;
+        self.admit_of_request(labels, newcomers)?;
+        let bytes = self.take_series_memory(labels)?;
+        let brought = if newcomers.is_whole { newcomers.len() as u64 } else { 0 };
+        self.admit_cardinality(labels)
+            .and_then(|()| self.limiter.admit(brought))
+            .inspect_err(|_| self.head.give_series_bytes(bytes))?;
+        if self.is_crowded_anew() {
+            self.signal(|s| s.flush = true);
+        }
+        Ok(())
+    }
+
+    /// Whether a request may bring one more: what would take the memory of everybody's series is refused, and for good.
+    fn admit_of_request(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
+        let (bytes, bound) = (newcomers.bytes, self.options.request_series_bytes_max());
+        if bytes.saturating_add(crate::head::bytes_of(labels)) <= bound {
+            return Ok(());
+        }
+        Err(Error::Limit(format!(
+            "one request brings new series of more than {bound} bytes, the limit for one request (half of the memory \
+             for series, a quarter of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
+             a label that has too many values, or raise memory",
+            shown(labels)
+        )))
+    }
+
+    fn take_series_memory(&self, labels: &Labels) -> Result<u64> {
+        let bound = self.options.series_bytes_max();
+        if let Some(bytes) = self.head.take_series_bytes(labels, bound) {
+            return Ok(bytes);
+        }
+        self.wants_room.store(true, Ordering::Relaxed);
+        self.signal(|s| s.flush = true);
+        Err(Error::Throttled(format!(
+            "active series take {} bytes, their share of memory is {bound}; series {} is new: retry once idle series \
+             have left, or raise memory (Options::memory_bytes)",
+            self.head.series_bytes(),
+            shown(labels)
+        )))
+    }
+
+    /// Takes back those from number `first` on that nothing was logged of; whether there were any. Caches may still
+    /// name them.
+    pub(crate) fn take_back(&self, newcomers: &mut Newcomers, first: usize) -> bool {
+        if newcomers.len() <= first {
+            return false;
+        }
+        let taken = {
+            let _appends = self.commit.lock();
+            self.head.take_back(&newcomers.series[first..])
+        };
+        if taken > 0 {
+            newcomers.series.retain(|series| !series.is_dead());
+            newcomers.bytes =
+                newcomers.series.iter().map(|series| crate::head::bytes_of(&series.labels)).sum();
+        }
+        taken > 0
+    }
+}
