@@ -321,7 +321,7 @@ pub fn remote_write(data: &[u8]) {
         };
         if let Ok(labels) = series.labels() {
             assert!(labels.metric_name().is_some() && !series.describe().is_empty());
-            let key = series.key(&mut scratch).expect("references that were good for labels");
+            let key = series.key(&mut scratch, usize::MAX).expect("references that were good for labels");
             // A key keeps the order of the wire, and labels without a value; one that has neither is the label set.
             let canonical = Labels::from_bytes(key).ok().filter(|_| version == RemoteVersion::Two);
             assert!(canonical.is_none_or(|canonical| canonical == labels));

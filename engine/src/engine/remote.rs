@@ -270,7 +270,7 @@ impl RemoteWriter<'_> {
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
         let cache = &self.parts.remote_cache;
-        let key = series.key(&mut self.scratch)?;
+        let key = series.key(&mut self.scratch, self.parts.options.label_bytes_per_series)?;
         if let Some(known) = cache.get(self.version, key) {
             return Ok(known);
         }

@@ -18,7 +18,7 @@ pub enum LabelFault {
     /// A name occurs twice.
     #[error("label name {name:?} occurs twice")]
     Duplicate {
-        /// The name.
+        /// The name, cut where it is long.
         name: String,
     },
     /// A name or value is not UTF-8.
@@ -35,6 +35,24 @@ pub enum LabelFault {
         /// Labels found.
         found: usize,
         /// The limit.
+        limit: usize,
+    },
+    /// More labels are sent than are looked at.
+    #[error(
+        "{found} labels are sent, those without a value included; the limit is {limit}, a fixed one; send fewer"
+    )]
+    TooManySent {
+        /// Labels found.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Names and values of an exemplar are so long that they are not looked at.
+    #[error("its labels have {bytes} bytes, the limit is {limit} characters (that of OpenMetrics)")]
+    ExemplarTooLong {
+        /// Bytes found.
+        bytes: usize,
+        /// The limit, characters.
         limit: usize,
     },
     /// Names and values are too long together.

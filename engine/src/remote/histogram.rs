@@ -40,10 +40,26 @@ struct Side {
     counts: Vec<f64>,
 }
 
+/// Adds to a list, which a byte of the request makes eight bytes longer: up to one item more than a histogram may have,
+/// which refuses it.
+fn push<T>(list: &mut Vec<T>, item: T, max: usize) {
+    if list.len() <= max {
+        list.push(item);
+    }
+}
+
 impl Side {
     fn push_delta(&mut self, delta: u64) {
         self.total = self.total.wrapping_add(unzigzag(delta));
-        self.deltas.push(self.total as f64);
+        push(&mut self.deltas, self.total as f64, Histogram::BUCKETS_MAX);
+    }
+
+    fn push_count(&mut self, count: f64) {
+        push(&mut self.counts, count, Histogram::BUCKETS_MAX);
+    }
+
+    fn push_span(&mut self, span: Span) {
+        push(&mut self.spans, span, Histogram::SPANS_MAX);
     }
 
     fn finish(self, is_float: bool) -> (Vec<Span>, Vec<f64>) {
@@ -69,15 +85,15 @@ pub fn decode(fields: Fields<'_>) -> Result<WireHistogram, WireError> {
             5 => h.zero_threshold = field.double()?,
             6 => h.zero_count = field.varint()? as f64,
             7 => h.zero_count = field.double()?,
-            8 => negative.spans.push(span(field.message()?)?),
+            8 => negative.push_span(span(field.message()?)?),
             9 => field.varints(|delta| negative.push_delta(delta))?,
-            10 => field.doubles(|count| negative.counts.push(count))?,
-            11 => positive.spans.push(span(field.message()?)?),
+            10 => field.doubles(|count| negative.push_count(count))?,
+            11 => positive.push_span(span(field.message()?)?),
             12 => field.varints(|delta| positive.push_delta(delta))?,
-            13 => field.doubles(|count| positive.counts.push(count))?,
+            13 => field.doubles(|count| positive.push_count(count))?,
             14 => h.reset_hint = hint(field.varint()?),
             15 => read.timestamp_ms = field.varint()? as i64,
-            16 => field.doubles(|bound| h.custom_values.push(bound))?,
+            16 => field.doubles(|bound| push(&mut h.custom_values, bound, Histogram::BUCKETS_MAX))?,
             17 => read.start_ms = field.varint()? as i64,
             _ => {}
         }

@@ -7,6 +7,45 @@ use crate::remote::wire::{Fields, WireError};
 /// Name and value, as sent.
 pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// Labels that are looked at of one series or exemplar: more than any setting admits, since those without a value are
+/// left out.
+pub(super) const PAIRS_MAX: usize = 10_000;
+
+/// The pairs of a series or exemplar, of which a reference of two bytes may mean megabytes: no more are held than may
+/// make a label set.
+pub(super) struct Pairs<'a> {
+    list: Vec<Pair<'a>>,
+    sent: usize,
+    bytes: usize,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn new() -> Self {
+        Pairs { list: Vec::new(), sent: 0, bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, pair: Pair<'a>) {
+        self.sent += 1;
+        self.bytes = self.bytes.saturating_add(pair.0.len() + pair.1.len());
+        if self.sent <= PAIRS_MAX {
+            self.list.push(pair);
+        }
+    }
+
+    /// Bytes of all names and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All of them.
+    pub(super) fn finish(self) -> Result<Vec<Pair<'a>>, LabelFault> {
+        if self.sent > PAIRS_MAX {
+            return Err(LabelFault::TooManySent { found: self.sent, limit: PAIRS_MAX });
+        }
+        Ok(self.list)
+    }
+}
+
 /// Reads one label message.
 pub(super) fn pair(fields: Fields<'_>) -> Result<Pair<'_>, WireError> {
     let mut pair: Pair<'_> = (b"", b"");
@@ -65,7 +104,8 @@ pub(super) fn set(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
     texts.sort_unstable();
     // Also where one of the two is empty: which one was meant, only the sender knows.
     if let Some(pair) = texts.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(LabelFault::Duplicate { name: pair[0].0.to_owned() });
+        const SHOWN_MAX: usize = 100;
+        return Err(LabelFault::Duplicate { name: pair[0].0.chars().take(SHOWN_MAX).collect() });
     }
     texts.retain(|(_, value)| !value.is_empty());
     Ok(Labels::from_unsorted(&mut texts).expect("names are unique and not empty"))

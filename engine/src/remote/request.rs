@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 
 use crate::codec::varint;
-use crate::model::{Labels, Metadata, MetricType};
+use crate::model::{Exemplar, Labels, Metadata, MetricType};
 use crate::remote::error::LabelFault;
 use crate::remote::histogram::{self, WireHistogram};
-use crate::remote::labels::{self, Pair};
+use crate::remote::labels::{self, Pairs};
 use crate::remote::wire::{Field, Fields, WireError, WireFault};
 use crate::remote::{RemoteVersion, SYMBOLS_MAX};
+
+/// A text of version 2 is copied up to so many bytes, since many series may refer to one that is long: descriptions
+/// beyond this are not kept.
+const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// A request of either version.
 #[derive(Debug)]
@@ -182,18 +186,27 @@ impl<'r, 'a> Series<'r, 'a> {
     /// order of labels has another key, and one that keeps to its order pays for sorting once.
     ///
     /// # Errors
-    /// A reference leads nowhere.
-    pub fn key<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], LabelFault> {
+    /// A reference leads nowhere; or, in version 2, names and values have more than `bytes_max` bytes together, of which
+    /// no more are written out: a few bytes of references may stand for as many megabytes.
+    pub fn key<'s>(&'s self, scratch: &'s mut Vec<u8>, bytes_max: usize) -> Result<&'s [u8], LabelFault> {
         if self.request.version == RemoteVersion::One {
             return Ok(&self.labels);
         }
         scratch.clear();
+        let mut bytes = 0usize;
         labels::resolve(&self.labels, &self.request.symbols, |(name, value)| {
+            bytes = bytes.saturating_add(name.len() + value.len());
+            if bytes > bytes_max {
+                return;
+            }
             for text in [name, value] {
                 varint::write(scratch, text.len() as u64);
                 scratch.extend_from_slice(text);
             }
         })?;
+        if bytes > bytes_max {
+            return Err(LabelFault::TooLong { bytes, limit: bytes_max });
+        }
         Ok(scratch)
     }
 
@@ -202,40 +215,42 @@ impl<'r, 'a> Series<'r, 'a> {
     /// # Errors
     /// It breaks a rule.
     pub fn labels(&self) -> Result<Labels, LabelFault> {
-        labels::series_labels(&self.pairs()?)
+        let mut pairs = Pairs::new();
+        self.for_each_pair(|pair| pairs.push(pair))?;
+        labels::series_labels(&pairs.finish()?)
     }
 
     /// Its labels as far as they can be read, for messages.
     pub fn describe(&self) -> String {
         const SHOWN_MAX: usize = 200;
-        let pairs = self.pairs().unwrap_or_default();
-        let text: Vec<String> = pairs
-            .iter()
-            .map(|(name, value)| {
-                format!("{}={:?}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
-            })
-            .collect();
-        let text = format!("{{{}}}", text.join(", "));
+        // No character has more bytes than four.
+        let shown =
+            |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN_MAX)]).into_owned();
+        let mut text = "{".to_owned();
+        // What could be read before a fault is shown.
+        let _ = self.for_each_pair(|(name, value)| {
+            if text.len() <= 4 * SHOWN_MAX {
+                let comma = if text.len() > 1 { ", " } else { "" };
+                text.push_str(&format!("{comma}{}={:?}", shown(name), shown(value)));
+            }
+        });
+        text.push('}');
         match text.char_indices().nth(SHOWN_MAX) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         }
     }
 
-    fn pairs(&self) -> Result<Vec<Pair<'_>>, LabelFault> {
-        let mut pairs = Vec::new();
+    /// Calls `visit` with each label, in the order sent.
+    fn for_each_pair<'s>(&'s self, mut visit: impl FnMut(labels::Pair<'s>)) -> Result<(), LabelFault> {
         match self.request.version {
             // Opening the series walked over these bytes, but not into the labels.
-            RemoteVersion::One => pairs.extend(
-                Fields::new(&self.labels)
-                    .filter_map(Result::ok)
-                    .map(|field| field.message().and_then(labels::pair).unwrap_or((b"", b""))),
-            ),
-            RemoteVersion::Two => {
-                labels::resolve(&self.labels, &self.request.symbols, |pair| pairs.push(pair))?;
-            }
+            RemoteVersion::One => Fields::new(&self.labels)
+                .filter_map(Result::ok)
+                .for_each(|field| visit(field.message().and_then(labels::pair).unwrap_or((b"", b"")))),
+            RemoteVersion::Two => labels::resolve(&self.labels, &self.request.symbols, visit)?,
         }
-        Ok(pairs)
+        Ok(())
     }
 
     /// Calls `visit` with each point, in the order sent.
@@ -260,7 +275,7 @@ impl<'r, 'a> Series<'r, 'a> {
     }
 
     fn exemplar(&self, fields: Fields<'a>) -> Result<Point, WireError> {
-        let (mut pairs, mut refs) = (Vec::new(), Vec::new());
+        let (mut pairs, mut refs) = (Pairs::new(), Vec::new());
         let (mut timestamp_ms, mut value) = (0, 0.0);
         for field in fields {
             let field = field?;
@@ -275,7 +290,7 @@ impl<'r, 'a> Series<'r, 'a> {
             }
         }
         let resolved = labels::resolve(&refs, &self.request.symbols, |pair| pairs.push(pair));
-        let labels = resolved.and_then(|()| labels::set(&pairs));
+        let labels = resolved.and_then(|()| exemplar_labels(pairs));
         Ok(Point::Exemplar { timestamp_ms, value, labels })
     }
 
@@ -298,12 +313,23 @@ impl<'r, 'a> Series<'r, 'a> {
         let symbols = &self.request.symbols;
         let found = usize::try_from(index).ok().and_then(|at| symbols.get(at));
         match found {
-            Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Some(bytes) => {
+                Ok(String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)]).into_owned())
+            }
             // The first symbol is "" by rule, and nothing refers to it but nothing.
             None if index == 0 => Ok(String::new()),
             None => Err(LabelFault::Symbol { index, symbols: symbols.len() }),
         }
     }
+}
+
+/// The labels of an exemplar, whose characters are counted by who stores it.
+fn exemplar_labels(pairs: Pairs<'_>) -> Result<Labels, LabelFault> {
+    const BYTES_MAX: usize = 16 * Exemplar::LABEL_CHARS_MAX;
+    if pairs.bytes() > BYTES_MAX {
+        return Err(LabelFault::ExemplarTooLong { bytes: pairs.bytes(), limit: Exemplar::LABEL_CHARS_MAX });
+    }
+    labels::set(&pairs.finish()?)
 }
 
 #[inline]

@@ -55,7 +55,7 @@ fn series(version: RemoteVersion, body: &[u8]) -> (Result<Labels, LabelFault>, V
     let items: Vec<Item<'_, '_>> = request.items().collect::<Result<_, _>>().unwrap();
     let [Item::Series(series)] = &items[..] else { panic!("{items:?}") };
     let (mut scratch, mut points) = (Vec::new(), Vec::new());
-    let key = series.key(&mut scratch).map(<[u8]>::to_vec).unwrap_or_default();
+    let key = series.key(&mut scratch, 1 << 20).map(<[u8]>::to_vec).unwrap_or_default();
     series.for_each_point(|point| points.push(point)).unwrap();
     (series.labels(), key, points)
 }
@@ -167,6 +167,57 @@ fn labels_come_in_any_order_and_empty_ones_are_left_out() {
     );
 }
 
+/// Two bytes of references stand for two megabytes: what is written out and held is bounded all the same.
+#[test]
+fn references_do_not_multiply_what_they_refer_to() {
+    let large = "x".repeat(1 << 20);
+    let symbols: Vec<&[u8]> = ["", "__name__", "up", &large].iter().map(|text| text.as_bytes()).collect();
+    let mut body = Vec::new();
+    symbols.iter().for_each(|symbol| put_bytes(&mut body, 4, symbol));
+    let refs = [&[1, 2][..], &[3; 4_000_000]].concat();
+    put_message(&mut body, 5, |out| {
+        put_bytes(out, 1, &refs);
+        put_message(out, 4, |out| put_bytes(out, 1, &refs));
+        put_message(out, 4, |out| put_bytes(out, 1, &[3, 3]));
+        put_message(out, 5, |out| put_integer(out, 3, 3));
+    });
+    let request = Request::open(RemoteVersion::Two, &body).unwrap();
+    let Some(Ok(Item::Series(series))) = request.items().next() else { panic!("a series") };
+    let mut scratch = Vec::new();
+    let fault = series.key(&mut scratch, 64 << 10).unwrap_err();
+    assert_eq!(fault, LabelFault::TooLong { bytes: 10 + (4_000_000 << 20), limit: 64 << 10 });
+    assert!(scratch.capacity() <= 128 << 10, "{}", scratch.capacity());
+    assert_eq!(series.labels(), Err(LabelFault::TooManySent { found: 2_000_001, limit: 10_000 }));
+    assert!(
+        series.describe().starts_with("{__name__=\"up\", xxx") && series.describe().chars().count() == 201
+    );
+    let mut points = Vec::new();
+    series.for_each_point(|point| points.push(point)).unwrap();
+    let bytes = |point: &Point| match point {
+        Point::Exemplar { labels: Err(LabelFault::ExemplarTooLong { bytes, limit: 128 }), .. } => *bytes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([bytes(&points[0]), bytes(&points[1])], [10 + (4_000_000 << 20), 2 << 20]);
+    assert!(matches!(&points[2], Point::Metadata(Ok(metadata)) if metadata.help.len() == 64 << 10));
+}
+
+#[test]
+fn a_histogram_holds_no_more_than_it_may_have_while_it_is_read() {
+    let mut body = Vec::new();
+    put_message(&mut body, 1, |out| {
+        put_labels(out, UP);
+        put_message(out, 4, |out| {
+            (0..20_000).for_each(|_| put_message(out, 11, |out| put_integer(out, 2, 50)));
+            put_bytes(out, 12, &[2; 1_000_000]);
+        });
+    });
+    let points = series(RemoteVersion::One, &body).2;
+    let [Point::Histogram(wire)] = &points[..] else { panic!("{points:?}") };
+    let h = &wire.histogram;
+    assert_eq!((h.positive_buckets.len(), h.positive_spans.len()), (8_193, 4_097));
+    assert!(wire.check().is_err());
+}
+
 #[test]
 fn exemplars_and_metadata() {
     let mut body = Vec::new();
@@ -255,7 +306,7 @@ fn walk(version: RemoteVersion, body: &[u8]) {
     let mut scratch = Vec::new();
     for item in request.items() {
         if let Ok(Item::Series(series)) = item {
-            let key = series.key(&mut scratch).map(<[u8]>::to_vec);
+            let key = series.key(&mut scratch, 1 << 20).map(<[u8]>::to_vec);
             if let Ok(labels) = series.labels() {
                 // Where labels come sorted, the key of version 2 is the set's own form.
                 let sent = (version == RemoteVersion::Two).then(|| Labels::from_bytes(&key.unwrap()));
