@@ -307,6 +307,16 @@ impl Database {
         self.engine.create_database(name)
     }
 
+    /// Takes a name off the list that [`Database::create_database`] put it on; false if it is not there. Durable when it
+    /// returns. No sample is deleted: while series have the name as their label `db`, it stays in
+    /// [`Database::databases`].
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn drop_database(&self, name: &str) -> Result<bool> {
+        self.engine.drop_database(name)
+    }
+
     /// The databases: those that were created by name, and the values of the label `db`. Ascending.
     ///
     /// # Errors

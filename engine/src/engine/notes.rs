@@ -4,7 +4,7 @@
 
 use crate::engine::limits::shown;
 use crate::engine::{CommitState, Engine, Parts};
-use crate::head::record::{self, KIND_DATABASES, KIND_EXEMPLARS, KIND_METADATA};
+use crate::head::record::{self, KIND_DATABASES, KIND_DROPPED, KIND_EXEMPLARS, KIND_METADATA};
 use crate::head::{Head, Resolved, SeriesExemplars};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
@@ -34,16 +34,25 @@ impl Engine {
         let parts = &self.parts;
         parts.check_writable()?;
         let is_new = parts.head.databases.is_new(name)?;
-        let seq = if is_new {
-            let mut resolved = Resolved::default();
-            resolved.databases.push(name.to_owned());
-            parts.commit(&mut resolved)?
-        } else {
-            // The record that holds it may be on its way to the disk yet.
-            parts.commit.lock().last_seq
-        };
-        parts.wait_durable(seq)?;
+        let mut resolved = Resolved::default();
+        resolved.databases.extend(is_new.then(|| name.to_owned()));
+        parts.commit_durably(resolved)?;
         Ok(is_new)
+    }
+
+    /// Takes a name that was created off the list again; false if it is not there. Durable when it returns, as the
+    /// durability option says. Samples stay.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn drop_database(&self, name: &str) -> Result<bool> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let is_there = parts.head.databases.contains(name);
+        let mut resolved = Resolved::default();
+        resolved.dropped.extend(is_there.then(|| name.to_owned()));
+        parts.commit_durably(resolved)?;
+        Ok(is_there)
     }
 
     /// The databases that were created by name, ascending.
@@ -57,7 +66,7 @@ pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
     notes::load(kv, |note| match note {
         Note::Metadata(family, entries) => head.metadata.adopt(&family, &entries),
         Note::Exemplars(series, exemplars) => head.exemplars.adopt(&series, &exemplars),
-        Note::Database(name) => head.databases.adopt(&name),
+        Note::Database(name, _) => head.databases.adopt(&name),
     })
 }
 
@@ -85,13 +94,23 @@ impl Drop for NotesTaken<'_> {
             match note {
                 Note::Metadata(family, _) => self.parts.head.metadata.mark_dirty([family]),
                 Note::Exemplars(series, _) => self.parts.head.exemplars.mark_dirty([series]),
-                Note::Database(name) => self.parts.head.databases.mark_dirty([name]),
+                Note::Database(name, _) => self.parts.head.databases.mark_dirty([name]),
             }
         }
     }
 }
 
 impl Parts {
+    /// Commits notes and waits until they are durable. Without any it waits for those before, since the record that
+    /// holds what is known already may be on its way to the disk yet.
+    fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
+        let seq = match resolved.is_empty() {
+            true => self.commit.lock().last_seq,
+            false => self.commit(&mut resolved)?,
+        };
+        self.wait_durable(seq)
+    }
+
     /// Checks a description and adds it to `resolved` unless it is known.
     pub(crate) fn note_metadata(
         &self,
@@ -141,7 +160,12 @@ impl Parts {
             series.as_bytes().len() + exemplar.labels.as_bytes().len()
         };
         self.log_items(commit, KIND_EXEMPLARS, &resolved.exemplars, size, record::encode_exemplars)?;
-        self.log_items(commit, KIND_DATABASES, &resolved.databases, String::len, record::encode_databases)
+        for (kind, names) in [(KIND_DATABASES, &resolved.databases), (KIND_DROPPED, &resolved.dropped)] {
+            self.log_items(commit, kind, names, String::len, |names, out| {
+                record::encode_databases(names, out)
+            })?;
+        }
+        Ok(())
     }
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.
@@ -153,6 +177,7 @@ impl Parts {
             self.head.exemplars.insert(series, exemplar);
         }
         resolved.databases.iter().for_each(|name| self.head.databases.insert(name));
+        resolved.dropped.iter().for_each(|name| self.head.databases.remove(name));
     }
 
     /// Takes the notes that changed since the last flush.
@@ -162,7 +187,8 @@ impl Parts {
             self.head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
         let exemplars =
             self.head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
-        let databases = self.head.databases.take_dirty().into_iter().map(Note::Database);
+        let databases = self.head.databases.take_dirty().into_iter();
+        let databases = databases.map(|(name, is_there)| Note::Database(name, is_there));
         NotesTaken { parts: self, taken: metadata.chain(exemplars).chain(databases).collect() }
     }
 }

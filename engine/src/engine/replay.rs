@@ -19,7 +19,8 @@ use ahash::RandomState;
 
 use crate::head::postings::HeadPostings;
 use crate::head::record::{
-    KIND_DATABASES, KIND_DELETE, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES, RecordReader,
+    KIND_DATABASES, KIND_DELETE, KIND_DROPPED, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES,
+    RecordReader,
 };
 use crate::head::{Cutting, Epoch, Head, HeadSeries};
 use crate::model::{SeriesId, Timestamp, Value};
@@ -109,6 +110,9 @@ impl Replay {
                 .exemplars(|series, exemplar| self.head.exemplars.insert(&series, &exemplar)),
             KIND_DATABASES => {
                 RecordReader::new(record.payload).databases(|name| self.head.databases.insert(&name))
+            }
+            KIND_DROPPED => {
+                RecordReader::new(record.payload).databases(|name| self.head.databases.remove(&name))
             }
             KIND_DELETE => {
                 let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;

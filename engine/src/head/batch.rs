@@ -158,6 +158,8 @@ pub struct Resolved {
     pub exemplars: Vec<(Labels, Exemplar)>,
     /// Names of databases that are new.
     pub databases: Vec<String>,
+    /// Names of databases that are dropped.
+    pub dropped: Vec<String>,
 }
 
 impl Resolved {
@@ -223,6 +225,7 @@ impl Resolved {
             && self.metadata.is_empty()
             && self.exemplars.is_empty()
             && self.databases.is_empty()
+            && self.dropped.is_empty()
     }
 
     /// Empties it, keeping its memory.
@@ -235,6 +238,7 @@ impl Resolved {
         self.metadata.clear();
         self.exemplars.clear();
         self.databases.clear();
+        self.dropped.clear();
     }
 
     /// Newest timestamp.

@@ -23,7 +23,7 @@ pub struct HeadDatabases {
 #[derive(Debug, Default)]
 struct Names {
     all: BTreeSet<String>,
-    /// Names that the store lacks.
+    /// Names that the store lacks, and such that it has and should not.
     dirty: BTreeSet<String>,
 }
 
@@ -60,6 +60,19 @@ impl HeadDatabases {
         }
     }
 
+    /// Whether a name is there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.inner.lock().all.contains(name)
+    }
+
+    /// Takes a name away.
+    pub fn remove(&self, name: &str) {
+        let mut names = self.inner.lock();
+        if names.all.remove(name) {
+            names.dirty.insert(name.to_owned());
+        }
+    }
+
     /// Takes over a name that the store has.
     pub fn adopt(&self, name: &str) {
         self.inner.lock().all.insert(name.to_owned());
@@ -70,9 +83,18 @@ impl HeadDatabases {
         self.inner.lock().all.iter().cloned().collect()
     }
 
-    /// The names that a flush has to write. They count as written; [`HeadDatabases::mark_dirty`] takes that back.
-    pub fn take_dirty(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.inner.lock().dirty)
+    /// The names that a flush has to write, and whether they are there or were taken away. They count as written;
+    /// [`HeadDatabases::mark_dirty`] takes that back.
+    pub fn take_dirty(&self) -> Vec<(String, bool)> {
+        let mut names = self.inner.lock();
+        let dirty = std::mem::take(&mut names.dirty);
+        dirty
+            .into_iter()
+            .map(|name| {
+                let is_there = names.all.contains(&name);
+                (name, is_there)
+            })
+            .collect()
     }
 
     /// Says that names did not reach the store.
@@ -106,11 +128,26 @@ mod tests {
         databases.adopt("stored");
         databases.insert("stored");
         databases.insert("new");
-        let dirty = databases.take_dirty();
-        assert_eq!(dirty.iter().collect::<Vec<_>>(), ["new"]);
+        assert_eq!(databases.take_dirty(), [("new".to_owned(), true)]);
         assert!(databases.take_dirty().is_empty());
-        databases.mark_dirty(dirty);
+        databases.mark_dirty(["new".to_owned()]);
         assert_eq!(databases.take_dirty().len(), 1, "a failed flush tries again");
         assert_eq!(databases.names(), ["new", "stored"]);
+    }
+
+    #[test]
+    fn what_was_taken_away_is_taken_from_the_store_too() {
+        let databases = HeadDatabases::default();
+        databases.adopt("stored");
+        databases.remove("stored");
+        databases.remove("unknown");
+        assert_eq!(databases.take_dirty(), [("stored".to_owned(), false)]);
+        databases.mark_dirty(["stored".to_owned()]);
+        databases.insert("stored");
+        assert_eq!(
+            databases.take_dirty(),
+            [("stored".to_owned(), true)],
+            "created again before it was flushed"
+        );
     }
 }

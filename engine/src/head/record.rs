@@ -23,6 +23,7 @@
 //! 5 exemplars varint exemplars, then for each: varint length, the series' labels,
 //!             time i64 LE, value f64 LE, varint length, the exemplar's labels
 //! 6 databases varint names, then for each: varint length, the name of a database that was created
+//! 7 dropped   the same of databases whose names were taken away again
 //! ```
 //! Id, time and start before the first sample are 0; differences wrap. One scrape or one line
 //! is mostly "next id, same time", so a small integer costs two bytes; what one process counts
@@ -53,6 +54,8 @@ pub const KIND_METADATA: u8 = 4;
 pub const KIND_EXEMPLARS: u8 = 5;
 /// Record kind of created databases.
 pub const KIND_DATABASES: u8 = 6;
+/// Record kind of created databases that were dropped.
+pub const KIND_DROPPED: u8 = 7;
 
 const FORM_FLOAT: u8 = 0;
 const FORM_INTEGRAL_FLOAT: u8 = 1;

@@ -45,8 +45,8 @@ pub enum Note {
     Metadata(String, Vec<Metadata>),
     /// The exemplars of a series, ascending by time.
     Exemplars(Labels, Vec<Exemplar>),
-    /// A database that was created.
-    Database(String),
+    /// The name of a database, and whether it was created or dropped again.
+    Database(String, bool),
 }
 
 /// Whether a key of [`Family::Meta`] is that of a note.
@@ -81,9 +81,9 @@ impl Note {
                 let value = (!record.exemplars.is_empty()).then(|| values::encode(NOTES_VERSION, &record));
                 Ok((keyed(KIND_EXEMPLARS, series.as_bytes()), value.transpose()?))
             }
-            Note::Database(name) => {
-                let value = values::encode(NOTES_VERSION, &DatabaseRecord {})?;
-                Ok((keyed(KIND_DATABASE, name.as_bytes()), Some(value)))
+            Note::Database(name, is_there) => {
+                let value = is_there.then(|| values::encode(NOTES_VERSION, &DatabaseRecord {}));
+                Ok((keyed(KIND_DATABASE, name.as_bytes()), value.transpose()?))
             }
         }
     }
@@ -114,7 +114,7 @@ impl Note {
             Some((&KIND_DATABASE, name)) => {
                 let name = std::str::from_utf8(name).map_err(|_| corrupt("a database that is not UTF-8"))?;
                 let DatabaseRecord {} = values::decode(&place, NOTES_VERSION, value)?;
-                Some(Note::Database(name.to_owned()))
+                Some(Note::Database(name.to_owned(), true))
             }
             _ => None,
         })
@@ -175,7 +175,7 @@ mod tests {
     fn labels_of(note: &Note) -> Labels {
         match note {
             Note::Exemplars(series, _) => series.clone(),
-            Note::Metadata(..) | Note::Database(_) => panic!("{note:?}"),
+            Note::Metadata(..) | Note::Database(..) => panic!("{note:?}"),
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_created_database_comes_back() {
-        let note = Note::Database("telegraf".to_owned());
+        let note = Note::Database("telegraf".to_owned(), true);
         let (key, value) = note.change().unwrap();
         assert_eq!((&*key, value.as_ref().unwrap().len()), (&b"dtelegraf"[..], 12));
         let kv = MemoryKv::default();
@@ -198,6 +198,8 @@ mod tests {
         assert_eq!(loaded(&kv).unwrap(), [note]);
         kv.commit(vec![(key, Some(vec![0; 12]))]).unwrap();
         assert!(loaded(&kv).is_err());
+        kv.commit(vec![Note::Database("telegraf".to_owned(), false).change().unwrap()]).unwrap();
+        assert_eq!(loaded(&kv).unwrap(), []);
     }
 
     #[test]

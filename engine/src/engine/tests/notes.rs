@@ -160,3 +160,23 @@ fn a_created_database_is_durable_and_survives_flushes() {
     assert!(harness.engine().verify().unwrap().is_clean());
     assert!(matches!(harness.engine().create_database(""), Err(Error::Invalid(_))));
 }
+
+#[test]
+fn a_dropped_database_stays_away() {
+    let mut harness = Harness::new();
+    for name in ["kept", "flushed", "logged"] {
+        assert!(harness.engine().create_database(name).unwrap());
+    }
+    harness.engine().flush().unwrap();
+    assert!(harness.engine().drop_database("flushed").unwrap());
+    assert!(!harness.engine().drop_database("flushed").unwrap(), "it is gone");
+    harness.engine().flush().unwrap();
+    assert!(harness.engine().drop_database("logged").unwrap());
+    harness.apply(&Op::Crash);
+    assert_eq!(harness.engine().databases(), ["kept"], "from store and log");
+    harness.engine().flush().unwrap();
+    harness.apply(&Op::Crash);
+    assert_eq!(harness.engine().databases(), ["kept"], "from the store");
+    assert!(harness.engine().create_database("flushed").unwrap(), "it may come again");
+    assert!(harness.engine().verify().unwrap().is_clean());
+}

@@ -26,7 +26,7 @@ pub fn encode_exemplars(exemplars: &[(Labels, Exemplar)], out: &mut Vec<u8>) {
     }
 }
 
-/// Encodes names of databases.
+/// Encodes names of databases: created ones, or dropped ones.
 pub fn encode_databases(names: &[String], out: &mut Vec<u8>) {
     varint::write(out, names.len() as u64);
     for name in names {
@@ -53,7 +53,7 @@ impl RecordReader<'_> {
         self.is_at_end().then_some(())
     }
 
-    /// Reads a payload of databases. `None` if it is malformed.
+    /// Reads a payload of databases, created or dropped. `None` if it is malformed.
     pub fn databases(mut self, mut visit: impl FnMut(String)) -> Option<()> {
         for _ in 0..self.varint()? {
             visit(self.string()?);

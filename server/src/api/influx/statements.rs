@@ -1,5 +1,6 @@
-//! `/query` of InfluxDB 1: the statements by which writers create a database and look for it.
+//! `/query` of InfluxDB 1: the statements by which writers create a database, look for it and drop it.
 
+use barograph_engine::model::{Matcher, TimeRange};
 use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
@@ -9,17 +10,23 @@ use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
 use crate::storage;
+use barograph::Database;
+
+/// Most statements of one request, each of which may list all databases.
+const STATEMENTS_MAX: usize = 100;
 
 /// What a version 1 client asks of `/query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Statement {
     CreateDatabase(String),
+    DropDatabase(String),
     ShowDatabases,
     ShowRetentionPolicies,
     Other,
 }
 
-/// The statements of a text, which semicolons part where they stand outside of quotes.
+/// The statements of a text, which semicolons part where they stand outside of quotes. Reading ends behind
+/// [`STATEMENTS_MAX`].
 fn statements(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut quote, mut is_escaped) = (0, None, false);
@@ -30,39 +37,57 @@ fn statements(text: &str) -> Vec<&str> {
             (Some(open), byte) if byte == open => quote = None,
             (None, b'"' | b'\'') => quote = Some(byte),
             (None, b';') => {
-                found.push(&text[start..at]);
+                found.extend(Some(&text[start..at]).filter(|statement| !statement.trim().is_empty()));
                 start = at + 1;
             }
             _ => {}
         }
+        if found.len() > STATEMENTS_MAX {
+            return found;
+        }
     }
-    found.push(&text[start..]);
-    found.retain(|statement| !statement.trim().is_empty());
+    found.extend(Some(&text[start..]).filter(|statement| !statement.trim().is_empty()));
     found
 }
 
 fn statement(text: &str) -> Statement {
-    let mut rest = text;
-    let mut words = Vec::new();
-    while words.len() < 2
-        && let Some((word, after)) = next_word(rest)
-    {
-        words.push(word.to_ascii_uppercase());
-        rest = after;
-    }
-    match (words.first().map(String::as_str), words.get(1).map(String::as_str)) {
-        (Some("CREATE"), Some("DATABASE")) => match identifier(rest) {
-            Some(name) => Statement::CreateDatabase(name),
-            None => Statement::Other,
-        },
-        (Some("SHOW"), Some("DATABASES")) if rest.trim().is_empty() => Statement::ShowDatabases,
-        (Some("SHOW"), Some("RETENTION"))
-            if next_word(rest).is_some_and(|(word, _)| word.eq_ignore_ascii_case("POLICIES")) =>
-        {
-            Statement::ShowRetentionPolicies
+    read(text).unwrap_or(Statement::Other)
+}
+
+/// The statement that a text is, if it is one that is known.
+fn read(text: &str) -> Option<Statement> {
+    let (verb, rest) = next_word(text)?;
+    let (what, rest) = next_word(rest)?;
+    match (&*verb.to_ascii_uppercase(), &*what.to_ascii_uppercase()) {
+        ("CREATE", "DATABASE") => {
+            let (name, rest) = identifier(without(rest, &["IF", "NOT", "EXISTS"]))?;
+            // What follows says how long samples are kept, which is no matter of a database here.
+            let is_whole = next_word(rest).is_none_or(|(word, _)| word.eq_ignore_ascii_case("WITH"));
+            is_whole.then_some(Statement::CreateDatabase(name))
         }
-        _ => Statement::Other,
+        ("DROP", "DATABASE") => {
+            let (name, rest) = identifier(without(rest, &["IF", "EXISTS"]))?;
+            rest.trim().is_empty().then_some(Statement::DropDatabase(name))
+        }
+        ("SHOW", "DATABASES") => rest.trim().is_empty().then_some(Statement::ShowDatabases),
+        ("SHOW", "RETENTION") => {
+            let (word, _) = next_word(rest)?;
+            word.eq_ignore_ascii_case("POLICIES").then_some(Statement::ShowRetentionPolicies)
+        }
+        _ => None,
     }
+}
+
+/// What follows `words`, or all of it where they do not come first.
+fn without<'t>(text: &'t str, words: &[&str]) -> &'t str {
+    let mut rest = text;
+    for wanted in words {
+        match next_word(rest) {
+            Some((word, after)) if word.eq_ignore_ascii_case(wanted) => rest = after,
+            _ => return text,
+        }
+    }
+    rest
 }
 
 fn next_word(text: &str) -> Option<(&str, &str)> {
@@ -71,17 +96,18 @@ fn next_word(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// The identifier that a text begins with: bare, or in double quotes, inside which a backslash escapes a quote, a
-/// backslash and a line feed.
-fn identifier(text: &str) -> Option<String> {
+/// The identifier that a text begins with, and what follows it: bare, or in double quotes, inside which a backslash
+/// escapes a quote, a backslash and a line feed.
+fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.trim_start().strip_prefix('"') else {
-        return next_word(text).map(|(word, _)| word.to_owned());
+        let (word, rest) = next_word(text)?;
+        return (!word.contains(['"', '\''])).then(|| (word.to_owned(), rest));
     };
     let mut name = String::new();
     let mut letters = quoted.chars();
     loop {
         match letters.next()? {
-            '"' => return (!name.is_empty()).then_some(name),
+            '"' => return (!name.is_empty()).then_some((name, letters.as_str())),
             '\\' => match letters.next()? {
                 'n' => name.push('\n'),
                 escaped @ ('"' | '\\') => name.push(escaped),
@@ -92,20 +118,29 @@ fn identifier(text: &str) -> Option<String> {
     }
 }
 
-/// `/query`: creating a database puts its name on the list, durably; listing them lists those and the values of the
-/// label `db`. Several statements are answered one after the other, if all can be.
+/// `/query`: creating a database puts its name on the list, durably, and dropping it takes it off again; listing them
+/// lists those and the values of the label `db`. Several statements are answered one after the other, if all can be.
 ///
 /// # Errors
-/// 400 for every other statement; 403 where the token may not write and a database is to be created.
+/// 400 for every other statement, for too many, and for dropping a database that has samples; 403 where the token may
+/// not write and a database is to be created or dropped.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
-    let asked: Vec<Statement> = statements(call.params.require("q")?).into_iter().map(statement).collect();
+    let texts = statements(call.params.require("q")?);
+    if texts.len() > STATEMENTS_MAX {
+        return Err(ApiError::bad_data(format!(
+            "more than {STATEMENTS_MAX} statements in q, a fixed limit; send them in several requests"
+        )));
+    }
+    let asked: Vec<Statement> = texts.into_iter().map(statement).collect();
     if asked.is_empty() || asked.contains(&Statement::Other) {
         return Err(ApiError::bad_data(
-            "InfluxQL is not spoken here, only CREATE DATABASE, SHOW DATABASES and SHOW RETENTION POLICIES; ask in \
-             PromQL at /api/v1/query",
+            "InfluxQL is not spoken here, only CREATE DATABASE, DROP DATABASE, SHOW DATABASES and SHOW RETENTION \
+             POLICIES; ask in PromQL at /api/v1/query",
         ));
     }
-    if asked.iter().any(|statement| matches!(statement, Statement::CreateDatabase(_))) {
+    let is_change =
+        |asked: &Statement| matches!(asked, Statement::CreateDatabase(_) | Statement::DropDatabase(_));
+    if asked.iter().any(is_change) {
         call.require(Access::Write)?;
     }
     let mut results = Vec::with_capacity(asked.len());
@@ -129,6 +164,11 @@ async fn series(call: &Call, statement: Statement) -> Result<Option<Value>, ApiE
             storage::blocking(move || database.create_database(&name)).await??;
             Ok(None)
         }
+        Statement::DropDatabase(name) => {
+            let database = call.database()?;
+            storage::blocking(move || drop_database(&database, &name)).await??;
+            Ok(None)
+        }
         Statement::Other => Ok(None),
         Statement::ShowDatabases => {
             let database = call.database()?;
@@ -143,6 +183,21 @@ async fn series(call: &Call, statement: Statement) -> Result<Option<Value>, ApiE
     }
 }
 
+/// Forgets the name of a database. Samples are deleted by the admin call alone, which has a right and a setting of its
+/// own.
+fn drop_database(database: &Database, name: &str) -> Result<(), ApiError> {
+    let with_it = [Matcher::equal("db", name)];
+    if !database.label_values("db", &with_it, TimeRange::ALL)?.is_empty() {
+        return Err(ApiError::bad_data(format!(
+            "database {name:?} has samples, which DROP DATABASE does not delete here: delete them by POST to \
+             /api/v1/admin/tsdb/delete_series?match[]={{db={name:?}}} (needs enable_admin, and a token with the right \
+             admin where there are tokens), then drop it"
+        )));
+    }
+    database.drop_database(name)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +208,14 @@ mod tests {
             ("CREATE DATABASE x", "x"),
             (" create database \"a b\" WITH DURATION 1d ", "a b"),
             (r#"CREATE DATABASE "a\"\\b\nc""#, "a\"\\b\nc"),
+            ("CREATE DATABASE \"a\"WITH NAME x", "a"),
+            ("CREATE DATABASE if not exists \"a b\"", "a b"),
+            ("CREATE DATABASE if", "if"),
         ] {
             assert_eq!(statement(text), Statement::CreateDatabase(name.to_owned()), "{text}");
+        }
+        for (text, name) in [("drop database x ", "x"), ("DROP DATABASE IF EXISTS \"a b\"", "a b")] {
+            assert_eq!(statement(text), Statement::DropDatabase(name.to_owned()), "{text}");
         }
         assert_eq!(statement("show databases"), Statement::ShowDatabases);
         assert_eq!(statement("SHOW RETENTION POLICIES ON x"), Statement::ShowRetentionPolicies);
@@ -163,7 +224,12 @@ mod tests {
             "CREATE DATABASE",
             "CREATE DATABASE \"\"",
             "CREATE DATABASE \"open",
-            "DROP DATABASE x",
+            "CREATE DATABASE 'x'",
+            "CREATE DATABASE a b",
+            "DROP DATABASE",
+            "DROP DATABASE a b",
+            "DROP DATABASE IF NOT EXISTS a",
+            "DROP SERIES FROM a",
             "SELECT * FROM cpu",
             "SHOW",
         ] {
@@ -179,5 +245,10 @@ mod tests {
         for text in ["", " ; ", ";"] {
             assert!(statements(text).is_empty(), "{text:?}");
         }
+        assert_eq!(
+            statements(&"a;".repeat(1_000_000)).len(),
+            STATEMENTS_MAX + 1,
+            "no more than is needed to refuse"
+        );
     }
 }
