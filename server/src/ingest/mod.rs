@@ -13,12 +13,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::error::{ApiError, BadLines};
+use crate::ingest::sections::{Context, DATABASE_BYTES_MAX, Section};
 use crate::telemetry::log::Throttle;
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
 use barograph::{
     Database, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteError, RemoteReport,
     RemoteVersion,
 };
+
+/// Sections of one request, each of which is stored with a sync of its own.
+const SECTIONS_MAX: usize = 1000;
 
 static BAD_LINES: Throttle = Throttle::new();
 
@@ -72,7 +76,8 @@ pub fn store_bodies<'b>(
 /// export names, or all in `db`.
 ///
 /// # Errors
-/// 400 where `db` would merge databases of the body; nothing is stored then. Else as [`store_lines`].
+/// 400 where `db` would merge databases of the body, where a name of one is too long, and where there are more than
+/// [`SECTIONS_MAX`] sections; nothing is stored then. Else as [`store_lines`].
 pub fn store_sections(
     database: &Database,
     telemetry: &Telemetry,
@@ -81,18 +86,15 @@ pub fn store_sections(
     options: &LineOptions,
     db: Option<&str>,
 ) -> Result<LineReport, ApiError> {
-    let sections = sections::Context::default().split(body);
-    let named: BTreeSet<&str> = sections.iter().filter_map(|section| section.database.as_deref()).collect();
-    if let (Some(db), true) = (db, named.len() > 1) {
-        let names: Vec<String> = named.iter().take(10).map(|name| format!("{name:?}")).collect();
-        let more = if named.len() > names.len() { ", …" } else { "" };
+    let sections: Vec<Section<'_>> = Context::default().split(body).take(SECTIONS_MAX + 1).collect();
+    if sections.len() > SECTIONS_MAX {
         return Err(ApiError::bad_data(format!(
-            "the body is an export of {} databases ({}{more}), which {db:?} would merge; name no database, and each line \
-             goes into its own",
-            named.len(),
-            names.join(", ")
+            "the body changes its database or retention policy more than {SECTIONS_MAX} times, a fixed limit: sort it by \
+             database, or send it in parts; nothing is stored"
         )));
     }
+    let named: BTreeSet<&str> = sections.iter().filter_map(|section| section.database.as_deref()).collect();
+    check_names(&named, db)?;
     let mut total = LineReport::default();
     for section in &sections {
         let label = db.or(section.database.as_deref()).map(|name| ("db".to_owned(), name.to_owned()));
@@ -103,6 +105,26 @@ pub fn store_sections(
         absorb(&mut total, report, section.line);
     }
     Ok(total)
+}
+
+/// Whether the databases that an export names can be databases here, and are not merged by `db`.
+fn check_names(named: &BTreeSet<&str>, db: Option<&str>) -> Result<(), ApiError> {
+    if let Some(bad) = named.iter().find(|name| name.len() > DATABASE_BYTES_MAX || name.contains('\0')) {
+        let shown: String = bad.chars().take(100).collect();
+        return Err(ApiError::bad_data(format!(
+            "the export names the database {shown:?}: a name has at most {DATABASE_BYTES_MAX} bytes, a fixed limit, and no \
+             NUL; nothing is stored"
+        )));
+    }
+    let Some(db) = db.filter(|_| named.len() > 1) else { return Ok(()) };
+    let names: Vec<String> = named.iter().take(10).map(|name| format!("{name:?}")).collect();
+    let more = if named.len() > names.len() { ", …" } else { "" };
+    Err(ApiError::bad_data(format!(
+        "the body is an export of {} databases ({}{more}), which {db:?} would merge; name no database, and each line goes \
+         into its own",
+        named.len(),
+        names.join(", ")
+    )))
 }
 
 /// Adds the report of a part that begins behind `line` rows.

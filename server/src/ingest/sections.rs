@@ -15,8 +15,11 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+/// Longest name of a database, bytes.
+pub const DATABASE_BYTES_MAX: usize = 256;
 /// A string field that spans lines may be this long before it counts as never closed.
 const STRING_MAX: usize = 64 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const STATEMENTS: &[u8] = b"# DDL";
 const LINES: &[u8] = b"# DML";
 const DATABASE: &[u8] = b"# CONTEXT-DATABASE:";
@@ -48,32 +51,9 @@ pub struct Section<'b> {
 impl Context {
     /// Splits a body that ends with a line, and goes on with what it said in the next. A body that says nothing is
     /// one section.
-    pub fn split<'b>(&mut self, body: &'b [u8]) -> Vec<Section<'b>> {
-        if !self.in_statements && !says_something(body) {
-            return vec![self.section(body, 0)];
-        }
-        let mut found = Vec::new();
-        let (mut start, mut start_line, mut line) = (0, 0, 0);
-        let mut at = 0;
-        while at < body.len() {
-            // A string without an end swallows nothing: the decoder goes on at the next row too.
-            let row_end = || memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found + 1);
-            let end = LineEnds { bytes: body, at }.next().unwrap_or_else(row_end);
-            let row = trimmed(&body[at..end]);
-            let rows = memchr::memchr_iter(b'\n', &body[at..end]).count() as u64;
-            if self.in_statements || is_word(row) {
-                if start < at && !self.in_statements {
-                    found.push(self.section(&body[start..at], start_line));
-                }
-                self.read(row);
-                (start, start_line) = (end, line + rows);
-            }
-            (at, line) = (end, line + rows);
-        }
-        if start < body.len() && !self.in_statements {
-            found.push(self.section(&body[start..], start_line));
-        }
-        found
+    pub fn split<'c, 'b>(&'c mut self, body: &'b [u8]) -> Sections<'c, 'b> {
+        let is_whole = !self.in_statements && !says_something(body);
+        Sections { context: self, body, is_whole, at: 0, line: 0, start: 0, start_line: 0 }
     }
 
     fn section<'b>(&self, bytes: &'b [u8], line: u64) -> Section<'b> {
@@ -96,6 +76,64 @@ impl Context {
     }
 }
 
+/// The sections of a body, one after the other.
+pub struct Sections<'c, 'b> {
+    context: &'c mut Context,
+    body: &'b [u8],
+    /// It is one section, and was not given yet.
+    is_whole: bool,
+    /// Where the next line begins, and how many rows are before it.
+    at: usize,
+    line: u64,
+    /// Where the section at hand begins, and how many rows are before it.
+    start: usize,
+    start_line: u64,
+}
+
+impl<'b> Sections<'_, 'b> {
+    /// What was read of the section at hand, if there is anything.
+    fn read_so_far(&self) -> Option<Section<'b>> {
+        let is_section = self.start < self.at && !self.context.in_statements;
+        is_section.then(|| self.context.section(&self.body[self.start..self.at], self.start_line))
+    }
+}
+
+impl<'b> Iterator for Sections<'_, 'b> {
+    type Item = Section<'b>;
+
+    fn next(&mut self) -> Option<Section<'b>> {
+        let body = self.body;
+        if std::mem::take(&mut self.is_whole) {
+            (self.at, self.start) = (body.len(), body.len());
+            return Some(self.context.section(body, 0));
+        }
+        while self.at < body.len() {
+            let at = self.at;
+            // A string without an end swallows nothing: the decoder goes on at the next row too.
+            let row_end = || memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found + 1);
+            let end = LineEnds { bytes: body, at }.next().unwrap_or_else(row_end);
+            let row = trimmed(&body[at..end]);
+            let mut section = None;
+            let is_left_out = self.context.in_statements || is_word(row);
+            if is_left_out {
+                section = self.read_so_far();
+                self.context.read(row);
+            }
+            (self.at, self.line) =
+                (end, self.line + memchr::memchr_iter(b'\n', &body[at..end]).count() as u64);
+            if is_left_out {
+                (self.start, self.start_line) = (self.at, self.line);
+            }
+            if section.is_some() {
+                return section;
+            }
+        }
+        let last = self.read_so_far();
+        self.start = self.at;
+        last
+    }
+}
+
 /// Whether some row may be a word of an export: a quick look at a body that nearly never has one.
 pub fn says_something(body: &[u8]) -> bool {
     [STATEMENTS, DATABASE, POLICY].iter().any(|word| memmem::find(body, word).is_some())
@@ -108,7 +146,15 @@ fn is_word(row: &[u8]) -> bool {
 /// A row without blanks round it and without a byte order mark.
 fn trimmed(row: &[u8]) -> &[u8] {
     let row = row.trim_ascii();
-    row.strip_prefix(b"\xef\xbb\xbf").map_or(row, <[u8]>::trim_ascii)
+    row.strip_prefix(BYTE_ORDER_MARK).map_or(row, <[u8]>::trim_ascii)
+}
+
+/// Whether the decoder takes a row for a comment.
+fn is_comment(row: &[u8]) -> bool {
+    let blanks = |row: &[u8]| row.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let row = &row[blanks(row)..];
+    let row = row.strip_prefix(BYTE_ORDER_MARK).map_or(row, |row| &row[blanks(row)..]);
+    row.first() == Some(&b'#')
 }
 
 /// Whether a line, as [`LineEnds`] parts them, is neither blank nor a comment.
@@ -179,7 +225,7 @@ impl Iterator for LineEnds<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        if self.bytes.get(self.at) == Some(&b'#') {
+        if is_comment(self.bytes.get(self.at..)?) {
             self.at += memchr::memchr(b'\n', &self.bytes[self.at..])? + 1;
             return Some(self.at);
         }
@@ -201,8 +247,10 @@ mod tests {
     use super::*;
 
     fn split<'b>(context: &mut Context, body: &'b str) -> Vec<(&'b str, u64, Option<String>)> {
-        let sections = context.split(body.as_bytes()).into_iter();
-        sections.map(|s| (std::str::from_utf8(s.bytes).unwrap(), s.line, s.database)).collect()
+        context
+            .split(body.as_bytes())
+            .map(|s| (std::str::from_utf8(s.bytes).unwrap(), s.line, s.database))
+            .collect()
     }
 
     #[test]
@@ -220,7 +268,7 @@ mod tests {
             ]
         );
         assert_eq!(split(&mut context, "m v=1\n"), [("m v=1\n", 0, Some("b c".to_owned()))]);
-        let policies = context.split(b"# CONTEXT-RETENTION-POLICY:year\nm v=1\n");
+        let policies: Vec<_> = context.split(b"# CONTEXT-RETENTION-POLICY:year\nm v=1\n").collect();
         assert_eq!(policies[0].policy.as_deref(), Some("year"));
     }
 
@@ -246,6 +294,16 @@ mod tests {
         assert_eq!(split(&mut Context::default(), lost).len(), 2, "nor does one at the end");
         let marked = "\u{feff}# CONTEXT-DATABASE:a\nm v=1\n";
         assert_eq!(split(&mut Context::default(), marked), [("m v=1\n", 1, Some("a".to_owned()))]);
+    }
+
+    #[test]
+    fn a_comment_behind_blanks_hides_no_database() {
+        for front in ["", " ", "\t ", "\u{feff}", " \u{feff} "] {
+            let body = format!("m v=1\n{front}# old=\"x\n# CONTEXT-DATABASE:b\nm t=\"y\",v=1 1\n");
+            let found = split(&mut Context::default(), &body);
+            assert_eq!(found.len(), 2, "{front:?}: {found:?}");
+            assert_eq!(found[1], ("m t=\"y\",v=1 1\n", 3, Some("b".to_owned())), "{front:?}");
+        }
     }
 
     fn ends(text: &str) -> Vec<usize> {

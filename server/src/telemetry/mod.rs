@@ -49,7 +49,7 @@ impl Counter {
 /// Where samples come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// `/write` and `/api/v2/write`.
+    /// `/write`, `/api/v2/write` and `/api/v3/write_lp`.
     Http,
     /// The TCP listener.
     Tcp,
@@ -143,7 +143,9 @@ impl Telemetry {
         let class = (usize::from(status / 100)).clamp(2, 5) - 2;
         self.requests[endpoint as usize][class].add(1);
         match endpoint {
-            Endpoint::Write1 | Endpoint::Write2 | Endpoint::RemoteWrite => self.write_seconds.record(took),
+            Endpoint::Write1 | Endpoint::Write2 | Endpoint::Write3 | Endpoint::RemoteWrite => {
+                self.write_seconds.record(took)
+            }
             Endpoint::Query | Endpoint::QueryRange | Endpoint::RemoteRead => self.query_seconds.record(took),
             _ => {}
         }

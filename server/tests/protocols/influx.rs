@@ -361,6 +361,43 @@ fn a_created_database_is_listed_at_once() {
 }
 
 #[test]
+fn a_database_is_dropped_once_it_has_no_samples() {
+    let server = server(&[("enable_admin", "true")]);
+    let ask = |statement: &str| server.get(&format!("/query?q={}", crate::harness::escape(statement)));
+    let list = || ask("SHOW DATABASES").json()["results"][0]["series"][0]["values"].clone();
+    for name in ["empty", "full"] {
+        assert_eq!(ask(&format!("CREATE DATABASE IF NOT EXISTS {name}")).status, 200);
+    }
+    write1(&server, "?db=full", "cpu value=1 1");
+    let dropped = ask("DROP DATABASE empty; DROP DATABASE \"never there\"");
+    assert_eq!((dropped.status, list()), (200, json!([["full"]])), "{}", dropped.text());
+    let refused = ask("DROP DATABASE \"full\"");
+    let said = refused.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!(refused.status, 400);
+    assert!(said.contains("\"full\" has samples") && said.contains("match[]={db=\"full\"}"), "{said}");
+    assert_eq!((list(), server.series("cpu").len()), (json!([["full"]]), 1), "nothing is deleted");
+    // As the answer says, to the letter.
+    let delete = server.send("POST", "/api/v1/admin/tsdb/delete_series?match[]={db=\"full\"}", &[], b"");
+    assert_eq!(delete.status, 204);
+    assert_eq!(ask("DROP DATABASE full").status, 200);
+    let database = server.app.database().unwrap();
+    assert!(!database.drop_database("full").unwrap(), "its name is forgotten");
+}
+
+#[test]
+fn statements_are_no_more_than_an_answer_holds() {
+    let server = server(&[]);
+    let statements = |count| server.form("/query", &format!("q={}", "SHOW+DATABASES%3B".repeat(count)));
+    assert_eq!(statements(100).json()["results"].as_array().map(Vec::len), Some(100));
+    let refused = statements(101);
+    assert!(
+        refused.status == 400 && refused.text().contains("more than 100 statements"),
+        "{}",
+        refused.text()
+    );
+}
+
+#[test]
 fn buckets_and_organizations_answer_a_look_up() {
     let server = server(&[]);
     let by_name = server.get("/api/v2/buckets?name=telegraf&org=home").json();
@@ -514,6 +551,43 @@ fn an_export_goes_into_the_databases_that_it_names() {
     let one = "# CONTEXT-DATABASE:a\nmem value=1 1\n";
     assert_eq!(write1(&server, "?db=copy", one).status, 204);
     assert_eq!(server.export("mem"), "mem,db=copy value=1 1\n");
+}
+
+#[test]
+fn an_export_has_not_too_many_sections_nor_too_long_names() {
+    let server = server(&[]);
+    let sections = |count: usize| -> String {
+        (0..count).map(|i| format!("# CONTEXT-DATABASE:d{}\nm,i={i} value=1 1\n", i % 2)).collect()
+    };
+    assert_eq!(write1(&server, "", &sections(1_000)).status, 204);
+    assert_eq!(server.series("m").len(), 1_000);
+    for (body, part) in [
+        (sections(1_001).replace("m,", "n,"), "more than 1000 times"),
+        (format!("n value=1 1\n# CONTEXT-DATABASE:{}\nn value=1 1\n", "x".repeat(257)), "at most 256 bytes"),
+        ("n value=1 1\n# CONTEXT-DATABASE:a\0b\nn value=1 1\n".to_owned(), "no NUL"),
+    ] {
+        let refused = write1(&server, "", &body);
+        assert!(refused.status == 400 && refused.text().contains(part), "{part}: {}", refused.text());
+        assert!(refused.text().contains("nothing is stored") && server.series("n").is_empty(), "{part}");
+    }
+}
+
+#[test]
+fn version_three_reads_exports_and_names_lines_far_behind() {
+    let server = server(&[]);
+    let write3 = |query: &str, body: &str| {
+        server.send("POST", &format!("/api/v3/write_lp?db=d{query}"), &[], body.as_bytes())
+    };
+    let export = "# DDL\nCREATE DATABASE a\n# DML\n# CONTEXT-DATABASE:a\nm value=1 1\n";
+    assert_eq!(write3("&accept_partial=false", export).status, 204);
+    let refused = write3("&accept_partial=false", &format!("{export}bad"));
+    assert_eq!(refused.json()["data"]["line_number"], 6, "{}", refused.text());
+    let body: String = (0..10_000).map(|i| format!("m value={i} 1\nbad{i}\n")).collect();
+    let lines = write3("&errors=10000", &body).json()["data"].take();
+    assert_eq!(
+        (lines[9_999]["line_number"].clone(), lines[9_999]["original_line"].clone()),
+        (json!(20_000), json!("bad9999"))
+    );
 }
 
 #[test]

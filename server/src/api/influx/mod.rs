@@ -23,7 +23,7 @@ use crate::api::reply::{JSON, Reply};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::ingest;
+use crate::ingest::{self, sections::DATABASE_BYTES_MAX};
 use crate::storage;
 use barograph::{Database, LineOptions, LineReport, Precision};
 
@@ -32,9 +32,6 @@ const INFLUX_VERSION: &str = "1.8.10";
 
 /// Most refused lines that an answer lists, whatever `errors` says.
 const ERRORS_MAX: usize = 10_000;
-
-/// Longest value of `db` and `bucket`, bytes.
-const DB_MAX: usize = 256;
 
 /// Which write API was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,10 +147,10 @@ fn database_name(call: &Call, version: Version) -> Result<Option<&str>, ApiError
         Version::Two => "bucket",
     };
     let Some(text) = call.params.get(name) else { return Ok(None) };
-    if text.len() > DB_MAX || text.contains('\0') {
+    if text.len() > DATABASE_BYTES_MAX || text.contains('\0') {
         return Err(ApiError::parameter(
             name,
-            format!("expected at most {DB_MAX} bytes, a fixed limit, without NUL"),
+            format!("expected at most {DATABASE_BYTES_MAX} bytes, a fixed limit, without NUL"),
         ));
     }
     Ok(Some(text))

@@ -9,12 +9,12 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::DB_MAX;
 use crate::api::body::Limit;
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
+use crate::ingest::sections::DATABASE_BYTES_MAX;
 use crate::storage;
 
 /// The organization where none is named.
@@ -22,6 +22,9 @@ const ORG: &str = "barograph";
 /// Buckets in one answer, where the client names no `limit`; InfluxDB's own default and maximum.
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 100;
+
+/// The longest description of a bucket that is to be created, bytes: JSON takes many times as much when it is read.
+const BUCKET_BYTES_MAX: usize = 64 << 10;
 
 /// A name's id: 16 hexadecimal digits, the same at every start.
 fn id(kind: &str, name: &str) -> String {
@@ -82,6 +85,12 @@ async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let limit = Limit::question(&call.config);
     let (mut held, encoding) = call.read_body(limit).await?;
     held.decode(encoding, limit)?;
+    if held.bytes.len() > BUCKET_BYTES_MAX {
+        return Err(ApiError::bad_data(format!(
+            "the body has {} bytes; a bucket is described in at most {BUCKET_BYTES_MAX}, a fixed limit",
+            held.bytes.len()
+        )));
+    }
     let asked: Value = serde_json::from_slice(&held.bytes)
         .map_err(|e| ApiError::bad_data(format!("the body is no JSON: {e}")))?;
     let name =
@@ -138,8 +147,11 @@ async fn names(call: &Call) -> Result<Vec<String>, ApiError> {
 }
 
 fn checked(name: &str) -> Result<&str, ApiError> {
-    if name.is_empty() || name.len() > DB_MAX || name.contains('\0') {
-        return Err(ApiError::parameter("name", format!("expected 1 to {DB_MAX} bytes without NUL")));
+    if name.is_empty() || name.len() > DATABASE_BYTES_MAX || name.contains('\0') {
+        return Err(ApiError::parameter(
+            "name",
+            format!("expected 1 to {DATABASE_BYTES_MAX} bytes without NUL"),
+        ));
     }
     Ok(name)
 }

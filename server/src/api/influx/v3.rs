@@ -7,6 +7,7 @@ use super::{Version, Work, stored};
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::error::ApiError;
+use crate::ingest::sections::Context;
 use crate::{ingest, storage};
 use barograph::{LineError, LineReport, Precision};
 use barograph_engine::line::Lines;
@@ -37,10 +38,11 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let outcome = storage::blocking(move || {
         let work = work.decoded()?;
         if !accepts_partial && let Some(error) = first_fault(&work) {
-            return Ok(Outcome::Refused(described(&work.held.bytes, &error)));
+            let line = described(&work.held.bytes, std::slice::from_ref(&error)).pop();
+            return Ok(Outcome::Refused(line.unwrap_or_default()));
         }
         let report = work.store()?;
-        let lines = report.errors.iter().map(|error| described(&work.held.bytes, error)).collect();
+        let lines = described(&work.held.bytes, &report.errors);
         Ok::<_, ApiError>(Outcome::Written(report, lines))
     });
     match outcome.await?? {
@@ -77,20 +79,55 @@ fn flag(call: &Call, name: &str, default: bool) -> Result<bool, ApiError> {
 /// The first line that does not parse.
 fn first_fault(work: &Work) -> Option<LineError> {
     let limits = work.options().limits;
-    Lines::new(&work.held.bytes, work.precision, limits).find_map(Result::err)
+    Context::default().split(&work.held.bytes).find_map(|section| {
+        let fault = Lines::new(section.bytes, work.precision, limits).find_map(Result::err)?;
+        Some(LineError { line: fault.line + section.line as usize, ..fault })
+    })
 }
 
-fn described(body: &[u8], error: &LineError) -> Value {
-    let line = body.split(|&byte| byte == b'\n').nth(error.line.saturating_sub(1)).unwrap_or_default();
-    let shown = &line[..line.len().min(LINE_SHOWN)];
-    json!({
-        "original_line": String::from_utf8_lossy(shown),
-        "line_number": error.line,
-        "error_message": error.reason.to_string(),
-    })
+/// Refused lines, which ascend, with the rows of the body that they begin in.
+fn described(body: &[u8], errors: &[LineError]) -> Vec<Value> {
+    let (mut at, mut row) = (0, 1);
+    let describe = |error: &LineError| {
+        while row < error.line
+            && let Some(end) = memchr::memchr(b'\n', &body[at..])
+        {
+            (at, row) = (at + end + 1, row + 1);
+        }
+        let shown = &body[at..body.len().min(at + LINE_SHOWN)];
+        let shown = shown.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        json!({
+            "original_line": String::from_utf8_lossy(shown),
+            "line_number": error.line,
+            "error_message": error.reason.to_string(),
+        })
+    };
+    errors.iter().map(describe).collect()
 }
 
 fn refused(error: &str, data: Value) -> Reply {
     let body = json!({ "error": error, "data": data });
     Reply::ok(JSON, format!("{body}\n")).status(StatusCode::BAD_REQUEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_lines_are_found_in_one_pass() {
+        let long = "x".repeat(300);
+        let body = format!("bad\nm v=1\n\nworse\r\n{long}\nlast");
+        let limits = barograph::LineLimits::default();
+        let errors: Vec<LineError> =
+            Lines::new(body.as_bytes(), Precision::Auto, limits).filter_map(Result::err).collect();
+        let found: Vec<(u64, String)> = described(body.as_bytes(), &errors)
+            .iter()
+            .map(|line| {
+                (line["line_number"].as_u64().unwrap(), line["original_line"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        let expected = [(1, "bad"), (4, "worse\r"), (5, &long[..LINE_SHOWN]), (6, "last")];
+        assert_eq!(found, expected.map(|(number, text)| (number, text.to_owned())));
+    }
 }
