@@ -33,6 +33,8 @@ pub struct Call {
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
     pub params: Params,
+    /// The password of the URL, on routes whose clients send one there.
+    pub password: Option<String>,
     /// Who calls.
     pub client: Option<SocketAddr>,
     /// The header.
@@ -58,8 +60,7 @@ impl Call {
     /// 403 where the token does not have it.
     pub fn require(&self, need: Access) -> Result<(), ApiError> {
         match self.app.tokens().as_ref() {
-            // Routes that need this are those of InfluxDB 1, whose clients may send their password as a parameter.
-            Some(tokens) => tokens.check(&self.headers, self.params.get("p"), need),
+            Some(tokens) => tokens.check(&self.headers, self.password.as_deref(), need),
             None => Ok(()),
         }
     }

@@ -113,15 +113,17 @@ async fn handle(
     let mut params = Params::default();
     params.add(request.uri().query().unwrap_or("").as_bytes())?;
     let (parts, body) = request.into_parts();
-    authorize(app, route, &parts.headers, &params)?;
+    // InfluxDB 1 clients may send their password as the parameter `p`.
+    let password = params.get("p").filter(|_| route.dialect == Dialect::Influx1).map(str::to_owned);
+    authorize(app, route, &parts.headers, password.as_deref())?;
     if route.endpoint != Endpoint::Healthy && route.dialect == Dialect::Prometheus && app.database().is_err()
     {
         return Ok(Reply::not_ready());
     }
     let config = app.config.load_full();
     let client = parts.extensions.get::<SocketAddr>().copied();
-    let mut call =
-        Call { app: app.clone(), config, params, client, headers: parts.headers, segment, body: Some(body) };
+    let (app, headers, body) = (app.clone(), parts.headers, Some(body));
+    let mut call = Call { app, config, params, password, client, headers, segment, body };
     let has_own_body = matches!(
         route.endpoint,
         Endpoint::Write1
@@ -137,13 +139,16 @@ async fn handle(
     answer(route.endpoint, &parts.method, call).await
 }
 
-fn authorize(app: &App, route: &Route, headers: &hyper::HeaderMap, params: &Params) -> Result<(), ApiError> {
+fn authorize(
+    app: &App,
+    route: &Route,
+    headers: &hyper::HeaderMap,
+    password: Option<&str>,
+) -> Result<(), ApiError> {
     if route.access == Access::Public {
         return Ok(());
     }
     if let Some(tokens) = app.tokens().as_ref() {
-        // InfluxDB 1 clients may send their password as the parameter `p`.
-        let password = params.get("p").filter(|_| route.dialect == Dialect::Influx1);
         tokens.check(headers, password, route.access)?;
     }
     if route.access == Access::Admin && !app.config.load().enable_admin {

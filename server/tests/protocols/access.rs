@@ -44,6 +44,10 @@ fn without_a_good_token_nothing_is_answered() {
     assert_eq!(status(&server, "POST", "/write", &format!("Token {agent}"), "a value=1 1"), 204);
     assert_eq!(status(&server, "GET", query, &format!("Token {agent}"), ""), 403);
     assert_eq!(status(&server, "POST", &format!("/write?u=x&p={all}"), "", "a value=1 1"), 204);
+    // Only the address has a password, whatever a form says.
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let created = server.send("POST", &format!("/query?p={agent}"), &form, b"p=wrong&q=CREATE+DATABASE+y");
+    assert_eq!(created.status, 200, "{}", created.text());
     let writer = format!("Token user:{agent}");
     for question in ["CREATE+DATABASE+x", "SHOW+DATABASES"] {
         assert_eq!(status(&server, "GET", &format!("/query?q={question}"), &writer, ""), 200, "{question}");
