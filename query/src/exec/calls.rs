@@ -1,6 +1,9 @@
 //! Function calls: prepares the arguments and hands them to what computes.
 
-use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::steps::Steps;
 use super::{Evaluator, finish, info, labels, range, relabel, selector, sets, whole};
@@ -188,17 +191,16 @@ fn labels_asked_for(arg: &Node) -> Labels {
         Kind::Instant(s) | Kind::Range(s) => &s.matchers,
         _ => return Labels::empty(),
     };
-    let mut labels = LabelsBuilder::new();
-    let mut equated: Vec<&str> = Vec::new();
-    for m in matchers.iter().filter(|m| m.name != METRIC_NAME) {
-        if m.op == MatchOp::Equal && !equated.contains(&m.name.as_str()) {
-            labels.set(&m.name, &m.value);
-            equated.push(&m.name);
-        } else {
-            labels.remove(&m.name);
+    let mut asked: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for m in matchers.iter().filter(|m| m.name != METRIC_NAME && !m.name.is_empty()) {
+        match asked.entry(&m.name) {
+            Entry::Vacant(first) if m.op == MatchOp::Equal => drop(first.insert(Some(&m.value))),
+            Entry::Vacant(_) => {}
+            Entry::Occupied(mut equated) => drop(equated.insert(None)),
         }
     }
-    labels.build()
+    let labels = asked.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    Labels::from_pairs(labels).unwrap_or_else(|_| Labels::empty())
 }
 
 /// `sort` and its kin; in range queries they only warn.
