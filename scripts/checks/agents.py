@@ -141,13 +141,12 @@ def main():
         glances: ("GLANCES", "pip install Glances influxdb"),
     }
     with tempfile.TemporaryDirectory(prefix="barograph-agents-") as folder:
-        for part, (program, remedy) in parts.items():
-            if not os.environ.get(program):
-                checks.skip(part.__name__, remedy)
-                continue
+        def arguments(part):
             own = pathlib.Path(folder) / part.__name__
             own.mkdir()
-            checks.run(part, checks, own)
+            return checks, own
+
+        checks.run_where_there_is(parts, arguments)
     checks.finish("agents")
 
 

@@ -163,6 +163,15 @@ class Checks:
         except Exception:
             self.holds(part.__name__, False, traceback.format_exc())
 
+    def run_where_there_is(self, parts, arguments):
+        """Runs each part whose variable of the environment names what it needs; the others are skipped with a remedy.
+        `parts` maps a part to that variable and remedy, `arguments` gives what a part is called with."""
+        for part, (needed, remedy) in parts.items():
+            if os.environ.get(needed):
+                self.run(part, *arguments(part))
+            else:
+                self.skip(part.__name__, remedy)
+
     def finish(self, title):
         """Prints the summary and ends the process: 0 only when all held, 77 when there was nothing to check."""
         skipped = f", {self.skipped} skipped" if self.skipped else ""

@@ -101,11 +101,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="barograph-writers-") as folder:
         server = Server(f"{folder}/data", f"{folder}/log")
         with server.running():
-            for part, (needed, remedy) in parts.items():
-                if os.environ.get(needed):
-                    checks.run(part, server, checks)
-                else:
-                    checks.skip(part.__name__, remedy)
+            checks.run_where_there_is(parts, lambda part: (server, checks))
             checks.equal("the server ends well", server.stop(), 0)
     checks.finish("writers")
 

@@ -452,20 +452,31 @@ mod tests {
         );
     }
 
+    /// A histogram with one negative bucket and three positive ones, beside a zero bucket of 1.
+    fn two_sided(
+        zero_threshold: f64,
+        positive: [Span; 2],
+        counts: [f64; 3],
+        negative: (i32, f64),
+    ) -> Histogram {
+        Histogram {
+            schema: 0,
+            zero_threshold,
+            zero_count: 1.0,
+            count: 1.0 + counts.iter().sum::<f64>() + negative.1,
+            sum: 12.5,
+            positive_spans: positive.to_vec(),
+            positive_buckets: counts.to_vec(),
+            negative_spans: vec![Span { offset: negative.0, length: 1 }],
+            negative_buckets: vec![negative.1],
+            ..Histogram::default()
+        }
+    }
+
     #[test]
     fn golden_histograms() {
-        let h = Histogram {
-            schema: 0,
-            zero_threshold: 0.5,
-            zero_count: 1.0,
-            count: 10.0,
-            sum: 12.5,
-            positive_spans: vec![Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }],
-            positive_buckets: vec![2.0, 0.0, 3.0],
-            negative_spans: vec![Span { offset: 1, length: 1 }],
-            negative_buckets: vec![4.0],
-            ..Histogram::default()
-        };
+        let spans = [Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }];
+        let h = two_sided(0.5, spans, [2.0, 0.0, 3.0], (1, 4.0));
         let sample = QueryValue::Vector(vec![VectorSample {
             labels: metric(&[]),
             timestamp_ms: 0,
@@ -495,20 +506,12 @@ mod tests {
 
     #[test]
     fn buckets_begin_where_the_zero_bucket_ends_and_end_at_the_largest_float() {
-        let h = Histogram {
-            zero_threshold: 0.75,
-            zero_count: 1.0,
-            count: 8.0,
-            positive_spans: vec![Span { offset: 0, length: 1 }, Span { offset: 1023, length: 2 }],
-            positive_buckets: vec![2.0, 3.0, 1.0],
-            negative_spans: vec![Span { offset: 0, length: 1 }],
-            negative_buckets: vec![1.0],
-            ..Histogram::default()
-        };
+        let spans = [Span { offset: 0, length: 1 }, Span { offset: 1023, length: 2 }];
+        let h = two_sided(0.75, spans, [2.0, 3.0, 1.0], (0, 1.0));
         assert_eq!(
             text(|out| histogram(out, &h)),
             concat!(
-                r#"{"count":"8","sum":"0","buckets":[[1,"-1","-0.75","1"],[3,"-0.75","0.75","1"],[0,"0.75","1","2"],"#,
+                r#"{"count":"8","sum":"12.5","buckets":[[1,"-1","-0.75","1"],[3,"-0.75","0.75","1"],[0,"0.75","1","2"],"#,
                 r#"[0,"8.98846567431158e+307","1.7976931348623157e+308","3"],[0,"1.7976931348623157e+308","+Inf","1"]]}"#
             )
         );
