@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::active::ActiveQueries;
 use crate::api::auth::Tokens;
-use crate::api::body::BodyBudget;
+use crate::api::body::Bodies;
 use crate::api::gate::QueryGate;
 use crate::config::{Config, Sources};
 use crate::error::ApiError;
@@ -38,7 +38,7 @@ pub struct App {
     /// The memory of the process, divided.
     pub memory: Memory,
     /// Memory for request bodies.
-    pub bodies: BodyBudget,
+    pub bodies: Bodies,
     /// Taken while a snapshot is made.
     pub snapshot: tokio::sync::Mutex<()>,
     tokens: ArcSwap<Option<Tokens>>,
@@ -58,7 +58,7 @@ impl App {
             telemetry: Telemetry::default(),
             queries: QueryGate::new(config.query_concurrency, config.query_queue),
             active: Arc::default(),
-            bodies: BodyBudget::new(memory.bodies.limit()),
+            bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
             memory,
             snapshot: tokio::sync::Mutex::new(()),
             tokens: ArcSwap::from_pointee(tokens),

@@ -1,96 +1,77 @@
-//! Reads request bodies: bounded in bytes as sent, bytes decoded, time, and memory over
-//! all requests together.
+//! Reads request bodies: bounded in bytes as sent, bytes unpacked, time, and memory over all requests together.
 //!
-//! A length that is declared too large is refused before the first byte; one that is not
-//! declared is refused at the byte that crosses the limit. Decompression counts what
-//! comes out, so a bomb ends at the limit however small it came in.
+//! A length that is declared too large is refused before the first byte; one that is not declared is refused at the byte
+//! that crosses the limit. Memory is taken before a byte is read: all of a declared length at once, waiting in a line
+//! with nothing in hand, so that those who got it can end; a chunked body in steps, of which one that is not there at
+//! once is a refusal. Small bodies and questions have memory of their own, which large ones cannot fill. What a
+//! compressed body unpacks to is taken when all of it has come.
+//!
+//! A body must keep coming ([`Pace`]): what is slow holds memory that others wait for.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::api::encoding::{self, Encoding};
 use crate::config::Config;
+use crate::config::values::show_size;
 use crate::error::ApiError;
+use crate::memory::pool::{Pool, Room};
+use crate::storage;
+use barograph::budget::{Full, Share};
 
-/// Memory is accounted in pieces of this many bytes.
-const UNIT: u64 = 64 * 1024;
+/// A body up to this long is a small one.
+pub const SMALL: u64 = 64 << 10;
+/// Room that a body of unknown length begins with.
+const FIRST_STEP: u64 = 8 << 10;
 
-/// The memory all request bodies share.
-#[derive(Debug, Clone)]
-pub struct BodyBudget {
-    units: Arc<Semaphore>,
-    bytes: u64,
+/// The memory of all request bodies.
+#[derive(Debug)]
+pub struct Bodies {
+    /// Of those that are not small.
+    pub large: Arc<Pool>,
+    /// Of small writes.
+    pub small: Arc<Pool>,
+    /// Of small questions.
+    pub questions: Arc<Pool>,
 }
 
-impl BodyBudget {
-    /// A budget of `bytes`.
-    pub fn new(bytes: u64) -> Self {
-        BodyBudget { units: Arc::new(Semaphore::new(bytes.div_ceil(UNIT) as usize)), bytes }
-    }
-}
-
-/// A body in memory, and its share of the budget.
-pub struct Held {
-    /// The decoded bytes.
-    pub bytes: Vec<u8>,
-    share: Share,
-}
-
-/// A growing part of the budget, given back when dropped.
-struct Share {
-    budget: BodyBudget,
-    permits: Vec<OwnedSemaphorePermit>,
-    bytes: u64,
-}
-
-impl Share {
-    fn missing(&self, bytes: u64) -> u32 {
-        (bytes.div_ceil(UNIT) - self.bytes.div_ceil(UNIT).min(bytes.div_ceil(UNIT))) as u32
-    }
-
-    /// A body that the whole budget cannot hold is refused for good: to wait for it would be
-    /// to wait for ever.
-    fn check(&self, bytes: u64) -> Result<(), ApiError> {
-        if bytes.div_ceil(UNIT) <= self.budget.bytes.div_ceil(UNIT) {
-            return Ok(());
+impl Bodies {
+    /// Divides what there is for `bodies` and for small ones, `forms`.
+    pub fn new(bodies: Arc<Share>, forms: Arc<Share>) -> Self {
+        Bodies {
+            large: Pool::new(bodies, 1),
+            small: Pool::new(forms.clone(), 2),
+            questions: Pool::new(forms, 2),
         }
-        Err(ApiError::too_large("the request body in memory", self.budget.bytes, "max_body_total"))
     }
 
-    async fn grow(&mut self, bytes: u64, patience: Duration) -> Result<(), ApiError> {
-        self.check(bytes)?;
-        let missing = self.missing(bytes);
-        if missing > 0 {
-            let wait = self.budget.units.clone().acquire_many_owned(missing);
-            match tokio::time::timeout(patience, wait).await {
-                Ok(Ok(permit)) => self.permits.push(permit),
-                _ => return Err(out_of_memory()),
-            }
+    /// Whose memory a body of so many bytes takes.
+    fn pool(&self, purpose: Purpose, bytes: u64) -> &Arc<Pool> {
+        match purpose {
+            _ if bytes > SMALL => &self.large,
+            Purpose::Write => &self.small,
+            Purpose::Question => &self.questions,
         }
-        self.bytes = self.bytes.max(bytes);
-        Ok(())
-    }
-
-    fn try_grow(&mut self, bytes: u64) -> Result<(), ApiError> {
-        self.check(bytes)?;
-        let missing = self.missing(bytes);
-        if missing > 0 {
-            let permit = self.budget.units.clone().try_acquire_many_owned(missing);
-            self.permits.push(permit.map_err(|_| out_of_memory())?);
-        }
-        self.bytes = self.bytes.max(bytes);
-        Ok(())
     }
 }
 
-fn out_of_memory() -> ApiError {
-    ApiError::busy("the request bodies under way fill max_body_total; retry later, or raise it", 1)
+fn refused(full: Full) -> ApiError {
+    if full.is_permanent() {
+        return ApiError::too_large("the request body in memory", full.limit, "max_body_total, memory");
+    }
+    let (share, limit) = (full.share, show_size(full.limit));
+    ApiError::too_many(
+        format!(
+            "the request bodies under way fill the memory for {share}, {limit} (max_body_total, memory); retry later, or \
+             raise it"
+        ),
+        1,
+    )
 }
 
 /// A limit of bytes.
@@ -103,349 +84,377 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// That of a body of samples as sent.
-    pub fn sent(config: &Config) -> Self {
-        Limit { bytes: config.max_body, setting: "max_body" }
-    }
-
-    /// That of a body of samples decompressed.
-    pub fn decoded(config: &Config) -> Self {
-        Limit { bytes: config.max_body_decoded, setting: "max_body_decoded" }
-    }
-
-    /// That of what asks: a form, or a remote read. Percent escapes make a query three times as
-    /// long, and other parameters stand beside it.
-    pub fn question(config: &Config) -> Self {
-        let bytes = (4 * config.query_max_bytes as u64).max(64 << 10);
-        Limit { bytes, setting: "query_max_bytes, times 4" }
-    }
-
     /// The refusal of what passes it.
-    fn passed_by(self, what: &str) -> ApiError {
+    pub fn passed_by(self, what: &str) -> ApiError {
         ApiError::too_large(what, self.bytes, self.setting)
     }
+}
+
+/// What a body is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Samples.
+    Write,
+    /// A form, or a remote read.
+    Question,
 }
 
 /// How much one body may take.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Bytes as sent.
-    pub sent_max: Limit,
-    /// Longest pause between two pieces, and longest wait for memory.
-    pub idle: Duration,
+    purpose: Purpose,
+    sent_max: Limit,
+    decoded_max: Limit,
+    pace: PaceLimits,
 }
 
-/// How a body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all.
-    Identity,
-    /// gzip, one or several members.
-    Gzip,
-}
-
-/// Reads `Content-Encoding`.
-///
-/// # Errors
-/// 415 for an encoding that is not known, and for more than one.
-pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-    let Some(value) = values.next() else { return Ok(Encoding::Identity) };
-    let text = value.to_str().unwrap_or("?").trim().to_ascii_lowercase();
-    let unsupported = |found: &str| {
-        let message = format!("Content-Encoding {found:?} is not supported; send gzip or none");
-        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message)
-    };
-    if values.next().is_some() {
-        return Err(unsupported("(several)"));
+impl BodyLimits {
+    /// Those of samples.
+    pub fn write(config: &Config) -> Self {
+        BodyLimits {
+            purpose: Purpose::Write,
+            sent_max: Limit { bytes: config.max_body, setting: "max_body" },
+            decoded_max: Limit { bytes: config.max_body_decoded, setting: "max_body_decoded" },
+            pace: PaceLimits::new(config),
+        }
     }
-    match text.as_str() {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        other => Err(unsupported(&other.chars().take(64).collect::<String>())),
+
+    /// Those of what asks. Percent escapes make a query three times as long, and other parameters stand beside it.
+    pub fn question(config: &Config) -> Self {
+        let bytes = (4 * config.query_max_bytes as u64).max(64 << 10);
+        let limit = Limit { bytes, setting: "query_max_bytes, times 4" };
+        BodyLimits {
+            purpose: Purpose::Question,
+            sent_max: limit,
+            decoded_max: limit,
+            pace: PaceLimits::new(config),
+        }
     }
 }
 
-/// Checks the `Content-Encoding` of remote write and read: snappy, which the oldest senders
-/// do not even name.
-///
-/// # Errors
-/// 415 for any other encoding, and for more than one.
-pub fn expect_snappy(headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-    let text = values.next().map_or("snappy", |value| value.to_str().unwrap_or("?").trim());
-    if text.eq_ignore_ascii_case("snappy") && values.next().is_none() {
-        return Ok(());
+/// How a body has to come.
+#[derive(Debug, Clone, Copy)]
+pub struct PaceLimits {
+    /// The longest pause between two pieces, the longest wait for memory, and the time over which the rate is an
+    /// average.
+    pub timeout: Duration,
+    /// The least rate, bytes a second.
+    pub rate: u64,
+}
+
+impl PaceLimits {
+    /// Those of the settings.
+    pub fn new(config: &Config) -> Self {
+        PaceLimits { timeout: config.body_timeout, rate: config.body_rate }
     }
-    let shown: String = text.chars().take(64).collect();
-    let message = format!("Content-Encoding {shown:?} is not supported here; send one snappy block");
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message))
+}
+
+/// Watches how bytes come. In each stretch of `body_timeout` they come at `body_rate` at least; while others wait for the
+/// memory, also so fast that what is held would be full within two such stretches. The end of a stretch is judged only
+/// where nothing more is there to be read: then it was not this server that was slow.
+#[derive(Debug)]
+pub struct Pace {
+    limits: PaceLimits,
+    /// When the last byte came.
+    last: Instant,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Begins now.
+    pub fn new(limits: PaceLimits) -> Self {
+        let now = Instant::now();
+        Pace { limits, last: now, began: now, bytes: 0 }
+    }
+
+    /// When to look again at the latest.
+    pub fn deadline(&self) -> Instant {
+        self.last.min(self.began) + self.limits.timeout
+    }
+
+    /// So many bytes have come.
+    pub fn came(&mut self, bytes: usize) {
+        self.last = Instant::now();
+        self.bytes += bytes as u64;
+        if self.last >= self.began + self.limits.timeout {
+            self.begin(self.last);
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        (self.began, self.bytes) = (now, 0);
+    }
+
+    /// The deadline has passed and nothing is there: whether to go on. `held` bytes are held for what comes, of which
+    /// `left` are still to come if that is known; `contended` says that others wait.
+    ///
+    /// # Errors
+    /// 408.
+    pub fn judge(&mut self, held: u64, left: Option<u64>, contended: bool) -> Result<(), ApiError> {
+        let now = Instant::now();
+        let seconds = self.limits.timeout.as_secs_f64();
+        if now >= self.last + self.limits.timeout {
+            return Err(too_slow(format!(
+                "no byte of the body for {seconds} s (body_timeout); send it again"
+            )));
+        }
+        if now < self.began + self.limits.timeout {
+            return Ok(());
+        }
+        let least = (self.limits.rate as f64 * seconds) as u64;
+        let fair = if contended { held / 2 } else { 0 };
+        // What was to come when the stretch began is enough.
+        let enough = left.map_or(u64::MAX, |left| left + self.bytes);
+        if self.bytes < least.max(fair).min(enough) {
+            let why = match fair > least {
+                true => {
+                    "while others wait for memory a body has to be there within twice body_timeout".to_owned()
+                }
+                false => format!("the least is {} a second (body_rate)", show_size(self.limits.rate)),
+            };
+            let message =
+                format!("{} bytes of the body in {seconds} s are too slow: {why}; send it again", self.bytes);
+            return Err(too_slow(message));
+        }
+        self.begin(now);
+        Ok(())
+    }
+}
+
+fn too_slow(message: String) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+}
+
+/// A body in memory, with the memory it takes.
+#[derive(Debug)]
+pub struct Held {
+    /// Its bytes, as sent until they are decoded.
+    pub bytes: Vec<u8>,
+    encoding: Encoding,
+    decoded_max: Limit,
+    room: Room,
+    /// Room for what it unpacks to.
+    unpacked: Option<Room>,
+    large: Arc<Pool>,
+}
+
+/// A body that is arriving.
+struct Arriving<'a> {
+    bodies: &'a Bodies,
+    limits: BodyLimits,
+    declared: Option<u64>,
+    bytes: Vec<u8>,
+    room: Room,
+}
+
+impl<'a> Arriving<'a> {
+    /// Takes the memory of a declared length, or for the first step of another.
+    async fn begin(
+        declared: Option<u64>,
+        limits: BodyLimits,
+        bodies: &'a Bodies,
+    ) -> Result<Arriving<'a>, ApiError> {
+        if declared.is_some_and(|length| length > limits.sent_max.bytes) {
+            return Err(limits.sent_max.passed_by("the request body"));
+        }
+        let first = declared.unwrap_or(FIRST_STEP);
+        let pool = bodies.pool(limits.purpose, first);
+        let room = pool.take(first, limits.pace.timeout).await.map_err(refused)?;
+        Ok(Arriving { bodies, limits, declared, bytes: Vec::new(), room })
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), ApiError> {
+        let total = (self.bytes.len() + data.len()) as u64;
+        if total > self.limits.sent_max.bytes {
+            return Err(self.limits.sent_max.passed_by("the request body"));
+        }
+        if total > self.room.bytes() {
+            self.step(total).map_err(refused)?;
+        }
+        let room = usize::try_from(self.room.bytes()).unwrap_or(usize::MAX);
+        self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Takes room for `total` bytes and some more.
+    fn step(&mut self, total: u64) -> Result<(), Full> {
+        let held = self.room.bytes();
+        let more = held + held / 2;
+        // What is small stays small until it is not.
+        let more = if total <= SMALL { more.min(SMALL) } else { more };
+        let wanted = total.max(more).min(self.limits.sent_max.bytes);
+        let pool = self.bodies.pool(self.limits.purpose, wanted);
+        if Arc::ptr_eq(pool, self.room.pool()) {
+            return self.room.try_grow(wanted - held);
+        }
+        self.room = pool.try_take(wanted)?;
+        Ok(())
+    }
+
+    /// Bytes that are still to come, where that is known.
+    fn left(&self) -> Option<u64> {
+        self.declared.map(|length| length.saturating_sub(self.bytes.len() as u64))
+    }
+
+    /// All has come: takes the memory for what it unpacks to.
+    async fn end(self, encoding: Encoding) -> Result<Held, ApiError> {
+        let Arriving { bodies, limits, bytes, mut room, .. } = self;
+        room.shrink(bytes.capacity() as u64);
+        let decoded_max = limits.decoded_max;
+        let mut unpacked = None;
+        if encoding != Encoding::Identity {
+            let length = encoding::unpacked_length(encoding, &bytes, decoded_max)?;
+            let pool = bodies.pool(limits.purpose, length);
+            unpacked = Some(room.beside(pool, length, limits.pace.timeout).await.map_err(refused)?);
+        }
+        Ok(Held { bytes, encoding, decoded_max, room, unpacked, large: bodies.large.clone() })
+    }
 }
 
 /// Reads a body as it was sent.
 ///
 /// # Errors
-/// 413 beyond `sent_max`, 408 after a pause, 400 when the body breaks off or is malformed,
-/// 503 when the budget stays used up.
-pub async fn read(mut body: Incoming, limits: BodyLimits, budget: &BodyBudget) -> Result<Held, ApiError> {
-    let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > limits.sent_max.bytes) {
-        return Err(limits.sent_max.passed_by("the request body"));
-    }
-    let mut share = Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
-    let mut bytes = Vec::new();
+/// 413 beyond the limits and for what all the memory cannot hold, 408 where it comes too slowly, 400 when it breaks off or
+/// is malformed, 429 when the memory stays used up.
+pub async fn read(
+    mut body: Incoming,
+    encoding: Encoding,
+    limits: BodyLimits,
+    bodies: &Bodies,
+) -> Result<Held, ApiError> {
+    let mut arriving = Arriving::begin(body.size_hint().exact(), limits, bodies).await?;
+    let mut pace = Pace::new(limits.pace);
     loop {
-        let frame = match tokio::time::timeout(limits.idle, body.frame()).await {
+        match tokio::time::timeout_at(pace.deadline(), body.frame()).await {
             Err(_) => {
-                let seconds = limits.idle.as_secs_f64();
-                let message = format!("no byte of the body for {seconds} s (body_timeout); send it again");
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message));
+                let contended = arriving.room.pool().waiting() > 0;
+                pace.judge(arriving.room.bytes(), arriving.left(), contended)?;
             }
-            Ok(None) => return Ok(Held { bytes, share }),
+            Ok(None) => return arriving.end(encoding).await,
             Ok(Some(Err(_))) => {
                 return Err(ApiError::bad_data(format!(
                     "the request body broke off or is malformed after {} bytes",
-                    bytes.len()
+                    arriving.bytes.len()
                 )));
             }
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        let total = bytes.len() as u64 + data.len() as u64;
-        if total > limits.sent_max.bytes {
-            return Err(limits.sent_max.passed_by("the request body"));
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    pace.came(data.len());
+                    arriving.push(&data)?;
+                }
+            }
         }
-        share.grow(total, limits.idle).await?;
-        bytes.extend_from_slice(&data);
     }
 }
 
 impl Held {
+    /// Decompressed, on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Held::decode`].
+    pub async fn decoded(mut self) -> Result<Held, ApiError> {
+        if self.encoding == Encoding::Identity {
+            return Ok(self);
+        }
+        storage::blocking(move || self.decode().map(|()| self)).await?
+    }
+
     /// Decompresses in place. Blocks: not for async code.
     ///
     /// # Errors
-    /// 413 beyond `decoded_max`, 400 when the bytes are not gzip or break off, 503 when
-    /// the budget is used up.
-    pub fn decode(&mut self, encoding: Encoding, decoded_max: Limit) -> Result<(), ApiError> {
-        if encoding == Encoding::Identity {
-            return Ok(());
-        }
-        let sent = self.bytes.len() as u64;
-        let share = &mut self.share;
-        let decoded = gunzip(&self.bytes, decoded_max, |length| share.try_grow(sent + length))?;
-        self.bytes = decoded;
-        Ok(())
-    }
-}
-
-impl Held {
-    /// Decompresses a snappy block in place. Blocks: not for async code.
-    ///
-    /// # Errors
-    /// 413 when the block says that it is longer than `decoded_max`, before anything is
-    /// allocated; 400 when it is no snappy block; 503 when the budget is used up.
-    pub fn decode_snappy(&mut self, decoded_max: Limit) -> Result<(), ApiError> {
-        let sent = self.bytes.len() as u64;
-        let share = &mut self.share;
-        self.bytes = unsnappy(&self.bytes, decoded_max, |length| share.try_grow(sent + length))?;
-        Ok(())
-    }
-}
-
-/// A byte of a snappy block stands for at most this many: a copy of 64 bytes takes three.
-const SNAPPY_RATIO_MAX: u64 = 22;
-
-fn unsnappy(
-    compressed: &[u8],
-    limit: Limit,
-    grow: impl FnOnce(u64) -> Result<(), ApiError>,
-) -> Result<Vec<u8>, ApiError> {
-    let broken = |what: String| ApiError::bad_data(format!("the body is no snappy block: {what}"));
-    let length = snap::raw::decompress_len(compressed).map_err(|e| broken(e.to_string()))? as u64;
-    if length > limit.bytes {
-        return Err(limit.passed_by("the decompressed request body"));
-    }
-    if length > SNAPPY_RATIO_MAX * compressed.len() as u64 {
-        return Err(broken(format!("{} bytes cannot stand for {length}", compressed.len())));
-    }
-    grow(length)?;
-    snap::raw::Decoder::new().decompress_vec(compressed).map_err(|e| broken(e.to_string()))
-}
-
-/// Decompresses all gzip members of `compressed`. `grow` is told the length before each
-/// enlargement and may refuse.
-fn gunzip(
-    compressed: &[u8],
-    limit: Limit,
-    mut grow: impl FnMut(u64) -> Result<(), ApiError>,
-) -> Result<Vec<u8>, ApiError> {
-    const PIECE: usize = 256 * 1024;
-    let mut decoder = flate2::bufread::MultiGzDecoder::new(compressed);
-    let mut decoded = Vec::new();
-    loop {
-        let start = decoded.len();
-        if start as u64 > limit.bytes {
-            return Err(limit.passed_by("the decompressed request body"));
-        }
-        let piece = PIECE.min((limit.bytes as usize - start).saturating_add(1));
-        grow((start + piece) as u64)?;
-        decoded.resize(start + piece, 0);
-        let count = read_some(&mut decoder, &mut decoded[start..]).map_err(|e| {
-            ApiError::bad_data(format!("the gzip body is damaged or breaks off after {start} bytes: {e}"))
+    /// 413 beyond the limit, 400 when the bytes are not what they should be or break off, 429 when they are more than
+    /// they said and the memory is used up.
+    pub fn decode(&mut self) -> Result<(), ApiError> {
+        let (Some(unpacked), large) = (&mut self.unpacked, &self.large) else { return Ok(()) };
+        let bytes = encoding::unpack(self.encoding, &self.bytes, self.decoded_max, |total| {
+            let held = unpacked.bytes();
+            match total {
+                _ if total <= held => Ok(()),
+                SMALL.. if !Arc::ptr_eq(unpacked.pool(), large) => {
+                    large.try_take(total).map(|room| *unpacked = room)
+                }
+                _ => unpacked.try_grow(total - held),
+            }
+            .map_err(refused)
         })?;
-        decoded.truncate(start + count);
-        if count == 0 {
-            return Ok(decoded);
+        // What was sent goes before its room does.
+        self.bytes = bytes;
+        if let Some(unpacked) = self.unpacked.take() {
+            self.room = unpacked;
         }
+        self.room.shrink(self.bytes.capacity() as u64);
+        self.encoding = Encoding::Identity;
+        Ok(())
     }
-}
-
-/// Fills as much of `piece` as there is.
-fn read_some(decoder: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < piece.len() {
-        match decoder.read(&mut piece[filled..])? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
+    const LIMITS: PaceLimits = PaceLimits { timeout: Duration::from_secs(30), rate: 1024 };
+
+    /// A pace of which the last byte came, and the stretch began, so long ago.
+    fn pace(last: u64, began: u64, bytes: u64) -> Pace {
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        Pace { limits: LIMITS, last: ago(last), began: ago(began), bytes }
     }
 
-    fn free(_: u64) -> Result<(), ApiError> {
-        Ok(())
-    }
-
-    fn at_most(bytes: u64) -> Limit {
-        Limit { bytes, setting: "max_body_decoded" }
-    }
-
-    #[test]
-    fn gzip_members_follow_each_other() {
-        let text = "cpu value=1 1\n".repeat(50_000);
-        let mut twice = gzip(text.as_bytes());
-        twice.extend(gzip(b"end"));
-        let decoded = gunzip(&twice, at_most(10 << 20), free).unwrap();
-        assert_eq!(decoded.len(), text.len() + 3);
-        assert!(decoded.ends_with(b"\nend"));
+    fn why(judged: Result<(), ApiError>) -> String {
+        let error = judged.unwrap_err();
+        assert_eq!(error.status, 408);
+        error.message
     }
 
     #[test]
-    fn a_bomb_ends_at_the_limit() {
-        let bomb = gzip(&vec![b'a'; 8 << 20]);
-        assert!(bomb.len() < 16 << 10);
-        let mut largest = 0;
-        let error = gunzip(&bomb, at_most(1 << 20), |n| {
-            largest = largest.max(n);
-            Ok(())
-        })
-        .unwrap_err();
-        assert_eq!(error.status, 413);
-        assert!(error.message.contains("1MiB, the limit (max_body_decoded)"), "{}", error.message);
-        assert!(largest <= (1 << 20) + 1, "{largest}");
-        assert_eq!(gunzip(&gzip(b"abc"), at_most(3), free).unwrap(), b"abc");
+    fn a_body_keeps_coming() {
+        assert!(why(pace(31, 31, 1 << 30).judge(1, None, false)).contains("no byte of the body for 30 s"));
+        assert!(pace(5, 20, 0).judge(1, None, false).is_ok(), "not yet");
+        assert!(pace(5, 31, 30 * 1024).judge(1 << 30, None, false).is_ok());
+        let slow = why(pace(5, 31, 30 * 1024 - 1).judge(1 << 30, None, false));
+        assert!(
+            slow.contains("30719 bytes of the body in 30 s") && slow.contains("1KiB a second (body_rate)")
+        );
+        let none = PaceLimits { rate: 0, ..LIMITS };
+        assert!(Pace { limits: none, ..pace(5, 31, 1) }.judge(1 << 30, None, false).is_ok());
     }
 
     #[test]
-    fn damage_and_truncation_are_400() {
-        let whole = gzip("cpu value=1 1\n".repeat(100).as_bytes());
-        for cut in 1..whole.len() {
-            assert_eq!(
-                gunzip(&whole[..cut], at_most(1 << 20), free).unwrap_err().status,
-                400,
-                "cut at {cut}"
-            );
-        }
-        let mut flipped = whole.clone();
-        let last = flipped.len() - 5;
-        flipped[last] ^= 1;
-        assert_eq!(gunzip(&flipped, at_most(1 << 20), free).unwrap_err().status, 400);
-        assert_eq!(gunzip(b"cpu value=1", at_most(1 << 20), free).unwrap_err().status, 400);
-        let nested = gunzip(&gzip(&whole), at_most(1 << 20), free).unwrap();
-        assert_eq!(nested, whole, "one layer, not more");
+    fn the_end_of_a_body_may_be_shorter_than_the_least() {
+        // 500 bytes were left when the stretch began: 499 are not all, and then one is left for ever.
+        assert!(why(pace(5, 31, 499).judge(1 << 20, Some(1), false)).contains("499 bytes"));
+        assert!(pace(5, 31, 500).judge(1 << 20, Some(0), false).is_ok());
     }
 
     #[test]
-    fn a_body_beyond_the_whole_budget_is_refused_for_good() {
-        let budget = BodyBudget::new(4 * UNIT);
-        let share = || Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
-        share().try_grow(4 * UNIT).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        // Patience without end: it must not be waited for.
-        let waited = runtime.block_on(share().grow(4 * UNIT + 1, Duration::MAX)).unwrap_err();
-        for error in [waited, share().try_grow(4 * UNIT + 1).unwrap_err()] {
-            assert_eq!((error.status.as_u16(), error.retry_after), (413, None));
-            assert!(error.message.contains("256KiB, the limit (max_body_total)"), "{}", error.message);
-        }
-        let mut first = share();
-        first.try_grow(UNIT).unwrap();
-        let error = share().try_grow(4 * UNIT).unwrap_err();
-        assert_eq!((error.status.as_u16(), error.retry_after), (503, Some(1)), "others hold it: it passes");
+    fn while_others_wait_a_body_comes_within_two_stretches() {
+        let (held, half) = (20 << 20, 10 << 20);
+        assert!(pace(5, 31, half).judge(held, Some(half), true).is_ok());
+        assert!(why(pace(5, 31, half - 1).judge(held, Some(half), true)).contains("others wait"));
+        assert!(pace(5, 31, half - 1).judge(held, Some(half), false).is_ok());
+        assert!(pace(5, 31, 30 << 10).judge(1024, None, true).is_ok());
     }
 
     #[test]
-    fn the_budget_is_shared_and_given_back() {
-        let budget = BodyBudget::new(4 * UNIT);
-        let share = || Share { budget: budget.clone(), permits: Vec::new(), bytes: 0 };
-        let mut first = share();
-        first.try_grow(3 * UNIT).unwrap();
-        first.try_grow(UNIT).unwrap();
-        let mut second = share();
-        second.try_grow(1).unwrap();
-        assert_eq!(second.try_grow(UNIT + 1).unwrap_err().status, 503);
-        drop(first);
-        second.try_grow(4 * UNIT).unwrap();
+    fn a_stretch_ends_without_a_judgement_where_bytes_are_there() {
+        let mut late = pace(5, 31, 10);
+        late.came(1);
+        assert_eq!(late.bytes, 0);
+        assert!(late.deadline() > Instant::now());
     }
 
     #[test]
-    fn snappy_blocks_are_measured_before_they_are_unpacked() {
-        let grown = std::cell::Cell::new(0);
-        let unpack = |bytes: &[u8], limit| {
-            grown.set(0);
-            unsnappy(bytes, at_most(limit), |length| {
-                grown.set(length);
-                Ok(())
-            })
-            .map_err(|e| (e.status.as_u16(), grown.get()))
+    fn each_body_has_its_pool() {
+        let bodies = Bodies::new(Share::new("bodies", 4 << 20), Share::new("forms", 1 << 20));
+        let name = |purpose, bytes| {
+            let pool = bodies.pool(purpose, bytes);
+            let known = [&bodies.large, &bodies.small, &bodies.questions];
+            known.iter().position(|known| Arc::ptr_eq(known, pool)).unwrap()
         };
-        let text = b"up 1 ".repeat(10_000);
-        let block = snap::raw::Encoder::new().compress_vec(&text).unwrap();
-        assert_eq!(unpack(&block, 1 << 20).unwrap(), text);
-        assert_eq!(grown.get(), 50_000);
-        assert_eq!(unpack(&block, 49_999), Err((413, 0)));
-        assert_eq!(unpack(&[0xff, 0xff, 0xff, 0xff, 0x0f], 128 << 20), Err((413, 0)), "4 GiB in 5 bytes");
-        assert_eq!(unpack(&[0x80, 0x80, 0x80, 0x20, 0, 1], 128 << 20), Err((400, 0)), "64 MiB in 6 bytes");
-        assert_eq!(unpack(&[0x90, 0x4e, 0xff, 0xff], 1 << 20), Err((400, 0)));
-        for cut in 0..block.len() {
-            assert_eq!(unpack(&block[..cut], 1 << 20).unwrap_err().0, 400, "cut at {cut}");
-        }
-        assert_eq!(unpack(b"", 1 << 20), Err((400, 0)));
-    }
-
-    #[test]
-    fn encodings() {
-        let parse = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::CONTENT_ENCODING, value.parse().unwrap());
-            }
-            encoding(&headers).map_err(|e| e.status.as_u16())
-        };
-        assert_eq!(parse(&[]), Ok(Encoding::Identity));
-        assert_eq!(parse(&["GZIP"]), Ok(Encoding::Gzip));
-        assert_eq!(parse(&["gzip, gzip"]), Err(415));
-        assert_eq!(parse(&["gzip", "gzip"]), Err(415));
-        assert_eq!(parse(&["br"]), Err(415));
+        assert_eq!((name(Purpose::Write, SMALL), name(Purpose::Write, SMALL + 1)), (1, 0));
+        assert_eq!((name(Purpose::Question, 0), name(Purpose::Question, SMALL + 1)), (2, 0));
+        assert_eq!(bodies.small.limit() + bodies.questions.limit(), 1 << 20);
     }
 }

@@ -8,7 +8,8 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 
-use crate::api::body::{self, BodyLimits, Encoding, Held, Limit};
+use crate::api::body::{self, BodyLimits, Held};
+use crate::api::encoding::{self, Encoding};
 use crate::api::gate::Turn;
 use crate::api::params::Params;
 use crate::api::reply::{JSON, Reply, gzip};
@@ -65,26 +66,27 @@ impl Call {
         }
     }
 
-    /// Reads the body as sent, and how it is compressed.
+    /// Reads the body as sent.
     ///
     /// # Errors
-    /// As [`body::read`] and [`body::encoding`].
-    pub async fn read_body(&mut self, sent_max: Limit) -> Result<(Held, Encoding), ApiError> {
-        let encoding = body::encoding(&self.headers)?;
-        let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
-        let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
-        Ok((body::read(incoming, limits, &self.app.bodies).await?, encoding))
+    /// As [`body::read`] and [`encoding::encoding`].
+    pub async fn read_body(&mut self, limits: BodyLimits) -> Result<Held, ApiError> {
+        let encoding = encoding::encoding(&self.headers)?;
+        self.read_encoded(encoding, limits).await
     }
 
     /// Reads a body that must be a snappy block, as sent.
     ///
     /// # Errors
-    /// As [`body::read`] and [`body::expect_snappy`].
-    pub async fn read_snappy(&mut self, sent_max: Limit) -> Result<Held, ApiError> {
-        body::expect_snappy(&self.headers)?;
-        let limits = BodyLimits { sent_max, idle: self.config.body_timeout };
+    /// As [`body::read`] and [`encoding::snappy`].
+    pub async fn read_snappy(&mut self, limits: BodyLimits) -> Result<Held, ApiError> {
+        let encoding = encoding::snappy(&self.headers)?;
+        self.read_encoded(encoding, limits).await
+    }
+
+    async fn read_encoded(&mut self, encoding: Encoding, limits: BodyLimits) -> Result<Held, ApiError> {
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
-        body::read(incoming, limits, &self.app.bodies).await
+        body::read(incoming, encoding, limits, &self.app.bodies).await
     }
 
     /// Adds the parameters of a form: those of a urlencoded one before those of the URL, those
@@ -103,9 +105,8 @@ impl Call {
         if boundary.is_none() && !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Ok(());
         }
-        let limit = Limit::question(&self.config);
-        let (mut held, encoding) = self.read_body(limit).await?;
-        held.decode(encoding, limit)?;
+        let held = self.read_body(BodyLimits::question(&self.config)).await?;
+        let held = held.decoded().await?;
         match boundary {
             Some(boundary) => self.params.add_multipart(&held.bytes, &boundary),
             None => {

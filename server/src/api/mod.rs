@@ -13,6 +13,7 @@ pub mod body;
 pub mod call;
 pub mod cors;
 pub mod dispatch;
+pub mod encoding;
 pub mod explain;
 pub mod export;
 pub mod features;

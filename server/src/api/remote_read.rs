@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::body::Limit;
+use crate::api::body::BodyLimits;
 use crate::api::call::Call;
 use crate::api::reply::{Broken, Reply};
 use crate::error::ApiError;
@@ -42,9 +42,7 @@ const PIECES_WAITING: usize = 4;
 /// 415 for another compression, 400 for a broken request and for more samples than one
 /// query may have, 422 for more series, 503 when the time is up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
-    let limit = Limit::question(&call.config);
-    let mut held = call.read_snappy(limit).await?;
-    held.decode_snappy(limit)?;
+    let held = call.read_snappy(BodyLimits::question(&call.config)).await?.decoded().await?;
     let request = request::decode(&held.bytes).map_err(|e| ApiError::bad_data(e.to_string()))?;
     drop(held);
     let database = call.database()?;

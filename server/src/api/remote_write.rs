@@ -11,7 +11,7 @@
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::api::body::Limit;
+use crate::api::body::BodyLimits;
 use crate::api::call::Call;
 use crate::api::reply::{Reply, TEXT};
 use crate::error::ApiError;
@@ -30,11 +30,10 @@ const VERSION_2: &str = "io.prometheus.write.v2.Request";
 pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let version = version(&call.headers)?;
     let database = call.database()?;
-    let mut held = call.read_snappy(Limit::sent(&call.config)).await?;
+    let mut held = call.read_snappy(BodyLimits::write(&call.config)).await?;
     let app = call.app.clone();
-    let config = call.config.clone();
     let report = storage::blocking(move || {
-        held.decode_snappy(Limit::decoded(&config))?;
+        held.decode()?;
         ingest::store_remote(&database, &app.telemetry, &held.bytes, version)
     });
     Ok(answer(&report.await??, version))

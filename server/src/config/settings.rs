@@ -167,8 +167,14 @@ pub static SETTINGS: &[Setting] = &[
         "A connection without a request is closed after this, 10ms to 1h.",
         |c, t| c.idle_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("body_timeout" "DURATION" = "30s", LISTEN, true,
-        "A peer that neither sends nor takes a byte of a body for this long is cut off, 10ms to 1h.",
+        "A peer that neither sends nor takes a byte of a body for this long is cut off, and a body waits for memory no \
+         longer than this, 10ms to 1h.",
         |c, t| c.body_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
+    setting!("body_rate" "SIZE" = "1KiB", LISTEN, true,
+        "A body must come at this rate a second at least, on average over each `body_timeout`, 0 to 1GiB; a slower one is \
+         cut off with 408. While others wait for the memory of bodies, it must also be there within twice `body_timeout`. \
+         0: no least rate but that.",
+        |c, t| c.body_rate = values::size(t, 0, GIB)?),
     setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
         "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
         |c, t| c.shutdown_timeout = values::duration(t, Duration::ZERO, HOUR)?),
@@ -183,8 +189,9 @@ pub static SETTINGS: &[Setting] = &[
         "Largest request body after decompression, 1KiB to 4GiB; beyond it 413.",
         |c, t| c.max_body_decoded = values::size(t, 1024, 4 * GIB)?),
     setting!("max_body_total" "SIZE" = "", INGEST, false,
-        "Bound for the bodies of all writes held at once, 1MiB to 64GiB; further requests wait, then answer 503. Unset or 0, \
-         and at most: their share of `memory`, an eighth.",
+        "Bound for request bodies of more than 64KiB held at once, 1MiB to 64GiB; further ones wait for `body_timeout`, then \
+         get 429 (`/write`: 503). One that is more than three quarters of it gets 413. Unset or 0, and at most: their share \
+         of `memory`, an eighth.",
         |c, t| c.max_body_total = values::cap(t, MIB, 64 * GIB)?),
     setting!("max_line" "SIZE" = "64KiB", INGEST, false,
         "Longest line of line protocol, 256 bytes to 16MiB.",

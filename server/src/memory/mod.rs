@@ -5,6 +5,7 @@
 //! the engine divides its own part further.
 
 pub mod machine;
+pub mod pool;
 
 use std::sync::Arc;
 
@@ -43,14 +44,17 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "bodies",
         parts: 8,
-        bounds: "bodies of writes, as sent and decompressed; `max_body_total` caps it",
-        full: "429 (`/write`: 503) with `Retry-After`; 413 for a body that all of it cannot hold",
+        bounds: "bodies of more than 64 KiB, as sent and decompressed; `max_body_total` caps it. The last quarter is for \
+                 decompressing",
+        full: "bodies wait in a line for `body_timeout`, those of unknown length do not; then 429 (`/write`: 503) with \
+               `Retry-After`; 413 for one that three quarters of it cannot hold",
     },
     Part {
         name: "forms",
         parts: 1,
-        bounds: "small bodies and forms, so that large ones cannot keep them out",
-        full: "429 with `Retry-After`",
+        bounds: "bodies up to 64 KiB, half of it those of writes and half those of questions, so that large ones cannot \
+                 keep them out",
+        full: "as for bodies",
     },
     Part {
         name: "datagrams",
@@ -85,9 +89,9 @@ pub struct Memory {
     pub queries: Arc<Share>,
     /// Answers that clients have not taken yet.
     pub answers: Arc<Share>,
-    /// Bodies of writes.
+    /// Bodies that are not small.
     pub bodies: Arc<Share>,
-    /// Small bodies and forms.
+    /// Small bodies.
     pub forms: Arc<Share>,
     /// Datagrams that wait to be stored.
     pub datagrams: Arc<Share>,

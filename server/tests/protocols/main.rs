@@ -4,6 +4,7 @@
 mod access;
 mod addresses;
 mod admin;
+mod bodies;
 mod commands;
 mod compression;
 mod contract;

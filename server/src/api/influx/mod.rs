@@ -17,7 +17,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
-use crate::api::body::{Encoding, Held, Limit};
+use crate::api::body::{BodyLimits, Held};
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::app::App;
@@ -90,7 +90,6 @@ struct Work {
     config: Arc<Config>,
     database: Database,
     held: Held,
-    encoding: Encoding,
     precision: Precision,
     db: Option<String>,
     client: Option<SocketAddr>,
@@ -102,13 +101,13 @@ impl Work {
         let db = database_name(call, version)?.map(str::to_owned);
         let errors_max = errors_max(call)?;
         let database = call.database()?;
-        let (held, encoding) = call.read_body(Limit::sent(&call.config)).await?;
+        let held = call.read_body(BodyLimits::write(&call.config)).await?;
         let (app, config) = (call.app.clone(), call.config.clone());
-        Ok(Work { app, config, database, held, encoding, precision, db, client: call.client, errors_max })
+        Ok(Work { app, config, database, held, precision, db, client: call.client, errors_max })
     }
 
     fn decoded(mut self) -> Result<Self, ApiError> {
-        self.held.decode(self.encoding, Limit::decoded(&self.config))?;
+        self.held.decode()?;
         Ok(self)
     }
 

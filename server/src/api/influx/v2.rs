@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::api::body::Limit;
+use crate::api::body::BodyLimits;
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
@@ -82,9 +82,7 @@ pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError>
 async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     call.require(Access::Write)?;
     let database = call.database()?;
-    let limit = Limit::question(&call.config);
-    let (mut held, encoding) = call.read_body(limit).await?;
-    held.decode(encoding, limit)?;
+    let held = call.read_body(BodyLimits::question(&call.config)).await?.decoded().await?;
     if held.bytes.len() > BUCKET_BYTES_MAX {
         return Err(ApiError::bad_data(format!(
             "the body has {} bytes; a bucket is described in at most {BUCKET_BYTES_MAX}, a fixed limit",

@@ -1,0 +1,283 @@
+//! A part of a share of the memory, for which one waits in a line.
+//!
+//! Memory is handed over in the order in which it was asked for, so that a large take is not passed by small ones for
+//! ever. Who waits with nothing in hand holds up nobody. Who waits for more while holding some comes first, as only that
+//! sets free what it holds, and has the last quarter of the pool to itself, which those who come cannot fill. Where all
+//! who hold memory wait for more, nobody would ever go on: then the one that came last is refused, and what it gives
+//! back lets the first go on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use barograph::budget::{Full, Hold, Share};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Pool {
+    share: Arc<Share>,
+    /// The pool has one of so many equal parts of the share.
+    parts: u64,
+    line: Mutex<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Bytes taken.
+    used: u64,
+    /// Those that hold memory already.
+    growing: VecDeque<Waiting>,
+    /// Those that hold nothing.
+    coming: VecDeque<Waiting>,
+    tickets: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    more: u64,
+    held: u64,
+    ready: oneshot::Sender<Result<Room, Full>>,
+}
+
+/// Why memory is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Something begins, and holds nothing yet.
+    Begin,
+    /// Something goes on that holds so much of this pool.
+    GoOn(u64),
+}
+
+/// Memory of a pool, given back when it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    pool: Arc<Pool>,
+    hold: Hold,
+}
+
+/// What waits leaves the line when its future is dropped.
+struct Place<'a> {
+    pool: &'a Arc<Pool>,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        {
+            let line = &mut *self.pool.line.lock();
+            for lane in [&mut line.growing, &mut line.coming] {
+                lane.retain(|waiting| waiting.ticket != self.ticket);
+            }
+        }
+        self.pool.serve();
+    }
+}
+
+impl Pool {
+    /// A pool that has one of `parts` equal parts of `share`. The parts of a share must not overlap: who waits in one
+    /// pool is not woken by what another gives back.
+    pub fn new(share: Arc<Share>, parts: u64) -> Arc<Pool> {
+        Arc::new(Pool { share, parts: parts.max(1), line: Mutex::default() })
+    }
+
+    /// The most it may hold, bytes.
+    pub fn limit(&self) -> u64 {
+        self.share.limit() / self.parts
+    }
+
+    /// Bytes taken.
+    pub fn used(&self) -> u64 {
+        self.line.lock().used
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        let line = self.line.lock();
+        line.growing.len() + line.coming.len()
+    }
+
+    /// Takes `bytes`; waits for them in the line, at most for `patience`.
+    ///
+    /// # Errors
+    /// [`Full`]: at once where the pool never has so much, else after the wait.
+    pub async fn take(self: &Arc<Self>, bytes: u64, patience: Duration) -> Result<Room, Full> {
+        self.wait(bytes, Need::Begin, patience).await
+    }
+
+    /// Takes `bytes` if they are there and nobody waits.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Result<Room, Full> {
+        let mut line = self.line.lock();
+        if !line.nobody_waits() {
+            return Err(self.full(&line, bytes, Need::Begin));
+        }
+        let hold = self.hold(&mut line, bytes, Need::Begin)?;
+        Ok(Room { pool: Arc::clone(self), hold })
+    }
+
+    async fn wait(self: &Arc<Self>, more: u64, need: Need, patience: Duration) -> Result<Room, Full> {
+        let (place, ready) = {
+            let line = &mut *self.line.lock();
+            let held = if let Need::GoOn(held) = need { held } else { 0 };
+            let asked = held.saturating_add(more);
+            if asked > self.limit_of(need) {
+                return Err(self.full(line, asked, need));
+            }
+            let is_first = line.growing.is_empty() && (need != Need::Begin || line.coming.is_empty());
+            if is_first && let Ok(hold) = self.hold(line, more, need) {
+                return Ok(Room { pool: Arc::clone(self), hold });
+            }
+            line.tickets += 1;
+            let ticket = line.tickets;
+            let (sender, ready) = oneshot::channel();
+            let waiting = Waiting { ticket, more, held, ready: sender };
+            if need == Need::Begin {
+                line.coming.push_back(waiting)
+            } else {
+                line.growing.push_back(waiting)
+            }
+            (Place { pool: self, ticket }, ready)
+        };
+        self.serve();
+        let served = tokio::time::timeout(patience, ready).await;
+        drop(place);
+        match served {
+            Ok(Ok(served)) => served,
+            _ => Err(self.full(&self.line.lock(), more, need)),
+        }
+    }
+
+    /// The most that may be taken where that is needed.
+    fn limit_of(&self, need: Need) -> u64 {
+        match need {
+            Need::Begin => self.limit() - self.limit() / 4,
+            Need::GoOn(_) => self.limit(),
+        }
+    }
+
+    fn full(&self, line: &Line, asked: u64, need: Need) -> Full {
+        Full { share: self.share.name(), asked, used: line.used, limit: self.limit_of(need) }
+    }
+
+    fn hold(&self, line: &mut Line, bytes: u64, need: Need) -> Result<Hold, Full> {
+        if line.used.saturating_add(bytes) > self.limit_of(need) {
+            return Err(self.full(line, bytes, need));
+        }
+        let hold = self.share.take(bytes)?;
+        line.used += bytes;
+        Ok(hold)
+    }
+
+    /// Hands over what there is, in order.
+    fn serve(self: &Arc<Self>) {
+        while let Some((waiting, served)) = self.next() {
+            let served = served.map(|hold| Room { pool: Arc::clone(self), hold });
+            if let Err(Ok(mut room)) = waiting.ready.send(served) {
+                // Whoever waited has gone. What it would have had is for the next, in this loop.
+                room.give_back(&mut self.line.lock(), u64::MAX);
+            }
+        }
+    }
+
+    /// The next that gets an answer: the memory, or a refusal so that others get it.
+    fn next(&self) -> Option<(Waiting, Result<Hold, Full>)> {
+        let line = &mut *self.line.lock();
+        let Some(first) = line.growing.front() else {
+            let more = line.coming.front()?.more;
+            let hold = self.hold(line, more, Need::Begin).ok()?;
+            return line.coming.pop_front().map(|waiting| (waiting, Ok(hold)));
+        };
+        let need = Need::GoOn(first.held);
+        if let Ok(hold) = self.hold(line, first.more, need) {
+            return line.growing.pop_front().map(|waiting| (waiting, Ok(hold)));
+        }
+        let stuck: u64 = line.growing.iter().map(|waiting| waiting.held).sum();
+        if stuck < line.used {
+            return None;
+        }
+        let last = line.growing.iter().skip(1).rposition(|waiting| waiting.held > 0)?;
+        let last = line.growing.remove(last + 1)?;
+        let full = self.full(line, last.more, need);
+        Some((last, Err(full)))
+    }
+}
+
+impl Line {
+    fn nobody_waits(&self) -> bool {
+        self.growing.is_empty() && self.coming.is_empty()
+    }
+}
+
+impl Room {
+    /// Bytes of it.
+    pub fn bytes(&self) -> u64 {
+        self.hold.bytes()
+    }
+
+    /// Whose it is.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Takes `more` bytes at once.
+    ///
+    /// # Errors
+    /// [`Full`], also where others wait that hold some; what it has stays.
+    pub fn try_grow(&mut self, more: u64) -> Result<(), Full> {
+        let line = &mut *self.pool.line.lock();
+        let asked = self.hold.bytes().saturating_add(more);
+        if asked > self.pool.limit_of(Need::Begin) {
+            return Err(self.pool.full(line, asked, Need::Begin));
+        }
+        let after = line.used.saturating_add(more);
+        if !line.growing.is_empty() || after > self.pool.limit_of(Need::Begin) {
+            return Err(self.pool.full(line, more, Need::Begin));
+        }
+        self.hold.grow(more)?;
+        line.used = after;
+        Ok(())
+    }
+
+    /// Takes `bytes` of `pool` for what this room is of no use without; waits before those who hold nothing, at most for
+    /// `patience`.
+    ///
+    /// # Errors
+    /// [`Full`]: at once where the pool never has so much; after the wait; or where all who hold its memory wait for more
+    /// and this one came last.
+    pub async fn beside(&self, pool: &Arc<Pool>, bytes: u64, patience: Duration) -> Result<Room, Full> {
+        let held = if Arc::ptr_eq(pool, &self.pool) { self.bytes() } else { 0 };
+        pool.wait(bytes, Need::GoOn(held), patience).await
+    }
+
+    /// Gives back what is beyond `bytes`.
+    pub fn shrink(&mut self, bytes: u64) {
+        let pool = Arc::clone(&self.pool);
+        let beyond = self.bytes().saturating_sub(bytes);
+        if beyond > 0 {
+            self.give_back(&mut pool.line.lock(), beyond);
+            pool.serve();
+        }
+    }
+
+    fn give_back(&mut self, line: &mut Line, bytes: u64) {
+        let bytes = bytes.min(self.bytes());
+        // Less is never refused.
+        let _ = self.hold.resize(self.bytes() - bytes);
+        line.used -= bytes;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shrink(0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Lines of waiting takes, without any clock: the patience of each is out of reach.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use barograph::budget::{Full, Share};
+
+use super::{Pool, Room};
+
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+type Take<'a> = Pin<Box<dyn Future<Output = Result<Room, Full>> + 'a>>;
+
+/// A runtime, for the clock of those who wait.
+fn clock() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn poll(take: &mut Take<'_>) -> Poll<Result<Room, Full>> {
+    take.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn ready(take: &mut Take<'_>) -> Result<Room, Full> {
+    match poll(take) {
+        Poll::Ready(taken) => taken,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+/// A pool of 400 bytes, of which those who come may have 300.
+fn pool() -> Arc<Pool> {
+    Pool::new(Share::new("bodies", 400), 1)
+}
+
+#[test]
+fn memory_is_handed_over_in_the_order_in_which_it_was_asked_for() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let first = pool.try_take(200).unwrap();
+    let take = |bytes| -> Take<'_> { Box::pin(pool.take(bytes, PATIENCE)) };
+    let (mut large, mut small) = (take(250), take(10));
+    assert!(poll(&mut large).is_pending());
+    assert!(poll(&mut small).is_pending(), "there is room for it, but the large one came first");
+    assert!(pool.try_take(1).is_err());
+    assert_eq!((pool.used(), pool.waiting()), (200, 2));
+    drop(first);
+    let large = ready(&mut large).unwrap();
+    assert_eq!(ready(&mut small).unwrap().bytes(), 10);
+    assert_eq!(pool.used(), 250, "the small one is given back already");
+    drop(large);
+    assert_eq!((pool.used(), pool.share.used(), pool.waiting()), (0, 0, 0));
+}
+
+#[test]
+fn whoever_gives_up_holds_up_nobody() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let first = pool.try_take(200).unwrap();
+    let mut large: Take<'_> = Box::pin(pool.take(250, PATIENCE));
+    let mut small: Take<'_> = Box::pin(pool.take(10, PATIENCE));
+    assert!(poll(&mut large).is_pending() && poll(&mut small).is_pending());
+    drop(large);
+    assert_eq!(ready(&mut small).unwrap().bytes(), 10);
+    // Handed over, and gone before it was taken.
+    let mut late: Take<'_> = Box::pin(pool.take(200, PATIENCE));
+    assert!(poll(&mut late).is_pending());
+    drop(first);
+    assert_eq!(pool.used(), 200);
+    drop(late);
+    assert_eq!((pool.used(), pool.share.used()), (0, 0));
+    let full = clock.block_on(async {
+        let _all = pool.try_take(300).unwrap();
+        pool.take(10, Duration::ZERO).await.unwrap_err()
+    });
+    assert!(!full.is_permanent());
+}
+
+#[test]
+fn more_than_there_ever_is_is_refused_at_once() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let mut take: Take<'_> = Box::pin(pool.take(301, PATIENCE));
+    let full = ready(&mut take).unwrap_err();
+    assert!(full.is_permanent() && full.limit == 300, "{full:?}");
+    let mut room = pool.try_take(150).unwrap();
+    assert!(room.try_grow(151).unwrap_err().is_permanent());
+    let mut beside: Take<'_> = Box::pin(room.beside(&pool, 251, PATIENCE));
+    assert!(ready(&mut beside).unwrap_err().is_permanent(), "with what it holds already");
+    drop(beside);
+    room.try_grow(150).unwrap();
+    assert_eq!((room.bytes(), pool.used()), (300, 300));
+    room.shrink(20);
+    assert_eq!((room.bytes(), pool.used(), pool.share.used()), (20, 20, 20));
+}
+
+#[test]
+fn what_goes_on_comes_first_and_has_the_last_quarter() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let (a, mut b) = (pool.try_take(200).unwrap(), pool.try_take(100).unwrap());
+    let mut coming: Take<'_> = Box::pin(pool.take(10, PATIENCE));
+    assert!(poll(&mut coming).is_pending());
+    let mut beside: Take<'_> = Box::pin(a.beside(&pool, 100, PATIENCE));
+    let more = ready(&mut beside).unwrap();
+    drop(beside);
+    let mut beside: Take<'_> = Box::pin(a.beside(&pool, 50, PATIENCE));
+    assert!(poll(&mut beside).is_pending());
+    assert!(b.try_grow(1).is_err());
+    drop(b);
+    assert_eq!(ready(&mut beside).unwrap().bytes(), 50);
+    drop(beside);
+    drop(more);
+    assert_eq!(ready(&mut coming).unwrap().bytes(), 10);
+    // Who holds memory of another pool waits with them.
+    let other = Pool::new(Share::new("forms", 100), 2);
+    let form = other.try_take(10).unwrap();
+    let rest = pool.try_take(100).unwrap();
+    let mut beside: Take<'_> = Box::pin(form.beside(&pool, 200, PATIENCE));
+    assert!(poll(&mut beside).is_pending());
+    drop(rest);
+    assert_eq!(ready(&mut beside).unwrap().bytes(), 200);
+}
+
+#[test]
+fn where_all_wait_for_more_the_last_one_makes_room_for_the_first() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let other = Pool::new(Share::new("forms", 100), 1);
+    let rooms = [(); 3].map(|()| pool.try_take(100).unwrap());
+    let form = other.try_take(10).unwrap();
+    let mut waiting: Vec<Take<'_>> =
+        rooms.iter().map(|room| -> Take<'_> { Box::pin(room.beside(&pool, 200, PATIENCE)) }).collect();
+    let mut last: Take<'_> = Box::pin(form.beside(&pool, 200, PATIENCE));
+    assert!(poll(&mut waiting[0]).is_pending());
+    assert!(poll(&mut last).is_pending());
+    assert!(poll(&mut waiting[1]).is_pending(), "the third one may go on yet");
+    let full = ready(&mut waiting[2]).unwrap_err();
+    assert!(!full.is_permanent(), "it may come again");
+    assert!(poll(&mut waiting[1]).is_pending());
+    drop(waiting.pop());
+    let [_first, _second, third] = rooms.each_ref();
+    assert_eq!(third.bytes(), 100);
+    assert!(poll(&mut waiting[0]).is_pending(), "until it has given back");
+}
+
+#[test]
+fn the_first_goes_on_when_the_last_has_given_back() {
+    let clock = clock();
+    clock.block_on(async {
+        let pool = pool();
+        let rooms = [(); 3].map(|()| pool.try_take(100).unwrap());
+        // Each needs 250 more, and ends when it has them or is refused.
+        let work = |room: Room| {
+            let pool = pool.clone();
+            async move { room.beside(&pool, 250, PATIENCE).await.is_ok() }
+        };
+        let [a, b, c] = rooms.map(work);
+        let ended = tokio::join!(a, b, c);
+        assert_eq!(ended, (true, false, false));
+        assert_eq!((pool.used(), pool.share.used()), (0, 0));
+    });
+}
+
+#[test]
+fn parts_of_a_share_are_apart() {
+    let share = Share::new("forms", 800);
+    let (a, b) = (Pool::new(share.clone(), 2), Pool::new(share.clone(), 2));
+    let taken = a.try_take(300).unwrap();
+    assert!(a.try_take(1).is_err());
+    let other = b.try_take(300).unwrap();
+    assert_eq!(share.used(), 600);
+    drop((other, taken));
+    assert_eq!((share.used(), a.used(), b.used()), (0, 0, 0));
+}
