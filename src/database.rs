@@ -9,9 +9,9 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, LineBody, LineOptions,
-    LineReport, OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, Result, SeriesHandle,
-    SnapshotReport, Stats, VerifyReport,
+    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, Health, LineBody,
+    LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, RepairReport,
+    Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
@@ -390,6 +390,16 @@ impl Database {
         Engine::verify_dir(dir, &Options::default())
     }
 
+    /// Looks for what keeps the store in `dir` from opening, and repairs it with `apply`; without it nothing changes.
+    /// [`Database::open`] repairs the same by itself.
+    ///
+    /// # Errors
+    /// The directory is in use, or damaged in a way that only a snapshot helps against.
+    #[cfg(feature = "rocksdb")]
+    pub fn repair(dir: &Path, apply: bool) -> Result<RepairReport> {
+        Engine::repair_dir(dir, apply)
+    }
+
     /// Reads everything in the open database's store and reports damage.
     ///
     /// # Errors
@@ -436,6 +446,11 @@ impl Database {
     /// Figures about the open database.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// How the open database is: whether it takes writes, and puts them into the store. Safe to ask often.
+    pub fn health(&self) -> Health {
+        self.engine.health()
     }
 
     /// What opening found.

@@ -19,8 +19,9 @@ pub mod view;
 pub mod wal;
 
 pub use engine::{
-    AppendReport, DeleteReport, Engine, FarLine, FlushReport, LineBody, LineOptions, LineReport, OpenReport,
-    RemoteError, RemoteRefusal, RemoteReport, SnapshotReport, VerifyReport, restore,
+    AppendReport, DeleteReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
+    OpenReport, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport, VerifyReport,
+    restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle};

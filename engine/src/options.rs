@@ -74,7 +74,8 @@ pub struct Options {
     /// How long opening the store may take before it counts as hung. Default 60 seconds.
     pub open_timeout: Duration,
     /// What to do with damage in the WAL before its durable mark: refuse to open (default,
-    /// false), or set the damaged part aside, report it and go on (true).
+    /// false), or set the damaged part aside, report it and go on (true). Opening for reading
+    /// leaves it where it is.
     pub recover_damaged_wal: bool,
     /// Whether background threads flush, merge and expire. Default true; tests that want
     /// every step in their own hands set it to false.

@@ -92,6 +92,10 @@ pub struct Stats {
     pub wal_segments: u64,
     /// Whether the WAL refuses writes since a failed fsync.
     pub wal_poisoned: bool,
+    /// Whether writes are refused because the disk is full.
+    pub disk_full: bool,
+    /// Whether the store refuses changes, and with them all writes, since a failed fsync.
+    pub store_poisoned: bool,
     /// Partitions in the store.
     pub partitions: u64,
     /// Generations in the store.

@@ -42,6 +42,7 @@ class Server:
         self.data_dir, self.log_path, self.options = data_dir, log_path, options
         self.port = free_port()
         self.process = None
+        self.environment = {}
 
     @property
     def url(self):
@@ -51,7 +52,8 @@ class Server:
         """Starts the process and returns when it says that it is ready."""
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", *self.options]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**os.environ, **self.environment})
         wait_for("the server", self.is_ready, 0.02)
         return self
 

@@ -23,7 +23,7 @@ use crate::listen;
 use crate::listen::udp::DatagramSocket;
 use crate::memory::Memory;
 use crate::telemetry::{Telemetry, log};
-use barograph::Database;
+use barograph::{Database, Health};
 
 /// What every request can see.
 pub struct App {
@@ -83,6 +83,11 @@ impl App {
             Some(_) => Err(ApiError::busy("the server is stopping", 5)),
             None => Err(ApiError::busy("the database is being opened; retry later", 1)),
         }
+    }
+
+    /// How the database is; `None` while it is being opened.
+    pub fn health(&self) -> Option<Health> {
+        self.database.get().map(Database::health)
     }
 
     /// The accepted tokens; `None` lets everybody in.

@@ -92,6 +92,20 @@ Examples:
     Snapshot(SnapshotCommand),
     /// Read everything in an idle data directory and check every sum.
     Verify(VerifyArgs),
+    /// Say what keeps a data directory from opening, and repair it with --apply.
+    #[command(after_help = "\
+`serve` does the same repairs when it starts. Without --apply nothing changes and
+the exit status is 1 where there is something to repair. What a repair takes away
+is kept beside the file as NAME.OFFSET.bad. A damaged log is set aside by
+`serve --recover-damaged-wal`.")]
+    Repair {
+        /// The data directory; no server may be using it.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Do it.
+        #[arg(long)]
+        apply: bool,
+    },
     /// Make a random token: prints it, and the line for the server's --token-file.
     Token,
     /// Print a configuration file with every setting, its meaning and its default.
@@ -110,6 +124,10 @@ pub struct Target {
     /// Data directory to open instead; no server may be using it.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Read a data directory although its log is damaged: what is whole is shown, the damage goes to standard error, and
+    /// the exit status is 1. Nothing in the directory changes.
+    #[arg(long)]
+    pub allow_damage: bool,
 }
 
 /// `barograph query`

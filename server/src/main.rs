@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args).map(|()| true),
         Command::Snapshot(command) => commands::snapshot::run(&command).map(|()| true),
         Command::Verify(args) => commands::snapshot::verify(&args.data_dir),
+        Command::Repair { dir, apply } => commands::repair::run(&dir, apply),
         Command::Token => print_token().map(|()| true),
         Command::Functions { name } => commands::functions::text(name.as_deref()).map(|text| {
             print!("{text}");

@@ -16,7 +16,9 @@ use crate::memory;
 use crate::telemetry::database;
 use crate::telemetry::exposition::Metric;
 use barograph::budget::Work;
-use barograph::{Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, VerifyReport};
+use barograph::{
+    Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, RepairReport, VerifyReport,
+};
 
 /// Runs a blocking call elsewhere and waits for it.
 ///
@@ -79,8 +81,8 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
 /// # Errors
 /// As `barograph::Database::open_read_only`.
 #[cfg(feature = "rocksdb")]
-pub fn open_read_only(dir: &Path) -> anyhow::Result<Database> {
-    Ok(Database::open_read_only(dir, Options::default())?)
+pub fn open_read_only(dir: &Path, recover_damaged_wal: bool) -> barograph_engine::Result<Database> {
+    Database::open_read_only(dir, Options { recover_damaged_wal, ..Options::default() })
 }
 
 /// Reads everything in a directory and checks every sum.
@@ -92,13 +94,23 @@ pub fn verify(dir: &Path) -> anyhow::Result<VerifyReport> {
     Ok(Database::verify(dir)?)
 }
 
+/// Repairs what keeps a directory's store from opening, or tries.
+///
+/// # Errors
+/// As `barograph::Database::repair`.
+#[cfg(feature = "rocksdb")]
+pub fn repair(dir: &Path, apply: bool) -> barograph_engine::Result<RepairReport> {
+    Database::repair(dir, apply)
+}
+
 #[cfg(not(feature = "rocksdb"))]
 mod without_rocksdb {
     //! A build without RocksDB knows databases in memory alone.
-    use super::{Database, Options, Path, VerifyReport};
+    use super::{Database, Options, Path, RepairReport, VerifyReport};
+    use barograph_engine::{Error, Result};
 
-    fn refuse<T>() -> anyhow::Result<T> {
-        anyhow::bail!("this program was built without RocksDB and opens no directory")
+    fn refuse<T>() -> Result<T> {
+        Err(Error::Invalid("this program was built without RocksDB and opens no directory".to_owned()))
     }
 
     /// Always refuses.
@@ -106,14 +118,14 @@ mod without_rocksdb {
     /// # Errors
     /// Always.
     pub fn open(_: &Path, _: Options) -> anyhow::Result<Database> {
-        refuse()
+        Ok(refuse()?)
     }
 
     /// Always refuses.
     ///
     /// # Errors
     /// Always.
-    pub fn open_read_only(_: &Path) -> anyhow::Result<Database> {
+    pub fn open_read_only(_: &Path, _: bool) -> Result<Database> {
         refuse()
     }
 
@@ -122,12 +134,20 @@ mod without_rocksdb {
     /// # Errors
     /// Always.
     pub fn verify(_: &Path) -> anyhow::Result<VerifyReport> {
+        Ok(refuse()?)
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn repair(_: &Path, _: bool) -> Result<RepairReport> {
         refuse()
     }
 }
 
 #[cfg(not(feature = "rocksdb"))]
-pub use without_rocksdb::{open, open_read_only, verify};
+pub use without_rocksdb::{open, open_read_only, repair, verify};
 
 /// How lines are read: the server's limits, one request's precision and `db`.
 pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> LineOptions {

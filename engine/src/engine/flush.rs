@@ -92,6 +92,7 @@ impl Parts {
         };
         let started = Instant::now();
         let done = self.flush_frozen(begun.epoch);
+        self.failing.note(&done);
         match &done {
             Ok(_) => {
                 state.begun = None;

@@ -19,6 +19,7 @@ mod backup;
 mod delete;
 mod flush;
 mod handle;
+mod health;
 mod limits;
 mod line_cache;
 mod lines;
@@ -28,6 +29,7 @@ mod open;
 mod record_log;
 mod remote;
 mod remote_cache;
+mod repair;
 mod replay;
 mod report;
 mod verify;
@@ -47,9 +49,11 @@ pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{SnapshotReport, restore};
 pub use delete::DeleteReport;
 pub use flush::FlushReport;
+pub use health::Health;
 pub use lines::{FarLine, LineBody, LineOptions, LineReport};
 pub use open::OpenReport;
 pub use remote::{RemoteError, RemoteRefusal, RemoteReport};
+pub use repair::RepairReport;
 pub use verify::VerifyReport;
 
 use crate::clock::Clock;
@@ -106,6 +110,7 @@ pub(crate) struct Parts {
     idle_looked: Mutex<Instant>,
     wakeup: (Mutex<Signals>, Condvar),
     room: (Mutex<()>, Condvar),
+    failing: health::Failing,
     is_closed: AtomicBool,
     report: OpenReport,
     /// Held for as long as the directory is ours.
@@ -246,7 +251,8 @@ impl Parts {
         if self.read_only {
             return Err(Error::Invalid("the database is open for reading only".to_owned()));
         }
-        Ok(())
+        // The log could take more, but nothing would ever take it from there.
+        self.kv.failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
     }
 
     /// Samples at or before this instant are past the retention. Counted from the newest

@@ -83,7 +83,8 @@ impl Engine {
     }
 
     /// Opens an existing database for reading: nothing in the directory changes, the WAL is
-    /// replayed into memory. No other process may have it open.
+    /// replayed into memory. No other process may have it open. With [`Options::recover_damaged_wal`] damage in the log
+    /// does not end it: what is whole is read, and [`OpenReport::wal`] says what is not.
     ///
     /// # Errors
     /// As [`Engine::open`], and where there is no database.
@@ -105,7 +106,9 @@ impl Engine {
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
         let place = dir.join("wal");
-        let found = crate::wal::read(&place, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
+        let found = crate::wal::read(&place, recovery(&options), catalogue.root.flushed_seq, &mut |r| {
+            replay.apply(&place, r)
+        })?;
         let replay = replay.finish();
         let report = OpenReport { wal: Some(found), ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
@@ -258,6 +261,7 @@ fn assemble(opened: Opened) -> Parts {
         read_only: false,
         wakeup: (Mutex::default(), Condvar::new()),
         room: (Mutex::default(), Condvar::new()),
+        failing: super::health::Failing::default(),
         is_closed: AtomicBool::new(false),
         _lock: lock,
         options,
@@ -421,6 +425,21 @@ fn check_presence(kv: &dyn Kv, catalogue: &Catalogue) -> Result<()> {
     Ok(())
 }
 
+fn recovery(options: &Options) -> Recovery {
+    if options.recover_damaged_wal { Recovery::Skip } else { Recovery::Refuse }
+}
+
+/// What would end an opening of `dir` over this store: the same that [`Engine::open`] looks at, and nothing changes.
+#[cfg(feature = "rocksdb")]
+pub(super) fn judge(dir: &Path, kv: &dyn Kv, catalogue: &Catalogue, options: &Options) -> Result<()> {
+    check_presence(kv, catalogue)?;
+    let mut replay = Replay::new(catalogue, options);
+    notes::load(kv, replay.head())?;
+    let place = dir.join("wal");
+    crate::wal::read(&place, Recovery::Refuse, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
+    Ok(())
+}
+
 fn open_wal(
     dir: &Path,
     options: &Options,
@@ -436,9 +455,8 @@ fn open_wal(
             Durability::Off => SyncPolicy::Off,
         },
     };
-    let recovery = if options.recover_damaged_wal { Recovery::Skip } else { Recovery::Refuse };
     let place = dir.join("wal");
-    Wal::open(&place, wal_options, recovery, catalogue.root.flushed_seq, &mut |record| {
+    Wal::open(&place, wal_options, recovery(options), catalogue.root.flushed_seq, &mut |record| {
         replay.apply(&place, record)
     })
 }

@@ -35,6 +35,7 @@ impl Engine {
             head_series_bytes: parts.head.series_bytes(),
             last_seq: parts.commit.lock().last_seq,
             newest: (newest != Timestamp::MIN).then_some(newest),
+            store_poisoned: parts.kv.failure().is_some(),
             store: parts.kv.stats(),
             ..Stats::default()
         };
@@ -53,6 +54,7 @@ impl Engine {
         stats.wal_sync_ns = figures.sync_ns_sum;
         stats.wal_segments = figures.segments;
         stats.wal_poisoned = figures.poisoned;
+        stats.disk_full = figures.disk_full;
     }
 
     fn add_catalogue(&self, stats: &mut Stats) {

@@ -85,6 +85,13 @@ impl Engine {
                 damage.what
             ));
         }
+        if let Err(refusal) = super::open::judge(dir, &kv, &catalogue, options) {
+            let refusal = format!("the database would not open: {refusal}");
+            // Damage that is in the list already ends an opening, too.
+            if !report.problems.iter().any(|problem| refusal.contains(problem.as_str())) {
+                report.problems.push(refusal);
+            }
+        }
         Ok(report)
     }
 }

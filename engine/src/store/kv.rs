@@ -106,6 +106,11 @@ pub trait Kv: Send + Sync {
     /// The copy could not be made; `dir` may hold a part of it.
     fn checkpoint(&self, dir: &Path) -> Result<()>;
 
+    /// Why the store takes no change any more until it is opened again; what it has can still be read.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
     /// Current figures.
     fn stats(&self) -> KvStats;
 }

@@ -29,7 +29,11 @@
 //! that are there (the length is wrong), or if a sound record follows its header.
 //!
 //! # Not here
-//! Whether the manifest names the files it should: the catalogue knows what must be there.
+//! What records say, and whether the tables they name are there: `edits.rs` and `torn.rs` read that where RocksDB
+//! cannot open the directory. Whether all is named that should be: the catalogue knows.
+
+mod edits;
+pub mod torn;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -88,7 +92,7 @@ pub fn check(dir: &Path) -> Result<ManifestReport> {
     let file = open_plain(&path)?.ok_or_else(|| {
         damage(&dir.join("CURRENT"), 0, format!("it names {name}, which is not in the directory"))
     })?;
-    let mut report = scan(&path, file)?;
+    let mut report = scan(&path, file, Records::default())?;
     report.manifest = Some(name);
     Ok(report)
 }
@@ -153,8 +157,7 @@ fn damage(path: &Path, offset: u64, what: String) -> Error {
 }
 
 /// Reads block after block and checks each record.
-fn scan(path: &Path, mut input: impl Read) -> Result<ManifestReport> {
-    let mut records = Records::default();
+fn scan(path: &Path, mut input: impl Read, mut records: Records<'_>) -> Result<ManifestReport> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut offset = 0;
     loop {
@@ -186,7 +189,9 @@ fn unknown_kind(offset: u64, kind: u8) -> Found {
 
 /// What has been seen of a manifest so far.
 #[derive(Default)]
-struct Records {
+struct Records<'v> {
+    /// Who wants to see the payload of each whole record.
+    visitor: Option<Visitor<'v>>,
     /// Whole records.
     whole: u64,
     /// Where the record began whose last fragment has not come yet.
@@ -195,6 +200,15 @@ struct Records {
     recyclable: Option<bool>,
     /// Where an unfinished write or zeros began, and what it looks like.
     cut: Option<(u64, &'static str)>,
+}
+
+/// Sees a record's payload, and the offset at which it begins.
+type Visit<'v> = dyn FnMut(u64, &[u8]) -> std::result::Result<(), Found> + 'v;
+
+/// Puts records together of their fragments, and hands each on with the offset at which it begins.
+struct Visitor<'v> {
+    payload: Vec<u8>,
+    visit: &'v mut Visit<'v>,
 }
 
 /// A record's header.
@@ -222,7 +236,12 @@ impl Header {
     }
 }
 
-impl Records {
+impl<'v> Records<'v> {
+    /// Hands the payload of each whole record to `visit`.
+    fn shown_to(visit: &'v mut Visit<'v>) -> Self {
+        Records { visitor: Some(Visitor { payload: Vec::new(), visit }), ..Records::default() }
+    }
+
     /// Checks the block at `start`; a short one is the file's last.
     fn block(&mut self, start: u64, block: &[u8]) -> std::result::Result<(), Found> {
         if self.cut.is_some() {
@@ -300,11 +319,19 @@ impl Records {
         if header.is_recyclable() && bytes[HEADER_BYTES..RECYCLABLE_HEADER_BYTES] != [0; 4] {
             return Err((offset, "a record of another log".to_owned()));
         }
+        let payload = &bytes[header.bytes..];
         match (header.kind, self.open) {
-            (1 | 5, None) => self.whole += 1,
-            (2 | 6, None) => self.open = Some(offset),
-            (3 | 7, Some(_)) => {}
-            (4 | 8, Some(_)) => {
+            (1 | 5, None) => {
+                self.show(offset, payload, true)?;
+                self.whole += 1;
+            }
+            (2 | 6, None) => {
+                self.show(offset, payload, false)?;
+                self.open = Some(offset);
+            }
+            (3 | 7, Some(first)) => self.show(first, payload, false)?,
+            (4 | 8, Some(first)) => {
+                self.show(first, payload, true)?;
                 self.open = None;
                 self.whole += 1;
             }
@@ -318,6 +345,16 @@ impl Records {
                 ));
             }
             (kind, _) => return Err(unknown_kind(offset, kind)),
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, first: u64, fragment: &[u8], is_last: bool) -> std::result::Result<(), Found> {
+        let Some(visitor) = &mut self.visitor else { return Ok(()) };
+        visitor.payload.extend_from_slice(fragment);
+        if is_last {
+            (visitor.visit)(first, &visitor.payload)?;
+            visitor.payload.clear();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use rocksdb::checkpoint::Checkpoint;
@@ -19,6 +19,7 @@ use rocksdb::{
 };
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, StagedFile, Table, TableWriter};
+use crate::store::manifest::torn;
 use crate::{Error, Result};
 
 /// How to open the store.
@@ -43,16 +44,22 @@ pub struct RocksKv {
     table_options: [RocksOptions; 4],
     settings: RocksSettings,
     next_table: AtomicU64,
+    /// Why the library changes nothing any more.
+    failure: OnceLock<String>,
 }
 
 /// Block size: larger blocks let zstd find one scrape's timestamps again in the chunks of
 /// neighbouring series.
 const BLOCK_BYTES: usize = 32 << 10;
 
+fn is_disk_full(message: &str) -> bool {
+    message.contains("No space left on device")
+}
+
 fn failed(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
     move |e| {
         let message = e.into_string();
-        if message.contains("No space left on device") {
+        if is_disk_full(&message) {
             return Error::DiskFull { path: PathBuf::from("store") };
         }
         Error::Store { action, message }
@@ -116,7 +123,7 @@ impl RocksKv {
             .name("store-open".to_owned())
             .spawn(move || {
                 // The receiver may have given up; then nobody wants the answer.
-                let _ = sender.send(Self::open_unwatched(settings));
+                let _ = sender.send(Self::open_repaired(&settings));
             })
             .map_err(|e| Error::io("start a thread to open", dir.clone(), e))?;
         receiver.recv_timeout(timeout).unwrap_or_else(|_| {
@@ -128,6 +135,33 @@ impl RocksKv {
                 ),
             })
         })
+    }
+
+    /// Opens it, if need be after an ingestion was taken off that RocksDB took back in part.
+    fn open_repaired(settings: &RocksSettings) -> Result<Self> {
+        let refused = match Self::open_unwatched(settings.clone()) {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let Some(torn) = torn::find(&settings.dir).ok().flatten() else { return Err(refused) };
+        if settings.read_only {
+            return Err(Error::Corrupt {
+                file: torn.manifest.display().to_string(),
+                offset: torn.offset,
+                what: format!(
+                    "{}; opening for writing, or `barograph repair`, takes the record off",
+                    torn.describe()
+                ),
+            });
+        }
+        let aside = torn.take_off()?;
+        tracing::warn!(
+            manifest = %torn.manifest.display(), offset = torn.offset, tables = torn.tables.join(", "),
+            aside = %aside.display(),
+            "the MANIFEST's last record adds tables that are not there, since an fsync failed: it is taken off; the log \
+             has what was in them"
+        );
+        Self::open_unwatched(settings.clone())
     }
 
     fn open_unwatched(settings: RocksSettings) -> Result<Self> {
@@ -151,7 +185,8 @@ impl RocksKv {
             clear_staging(&settings.staging)?;
         }
         let table_options = Family::ALL.map(|family| family_options(family, &cache));
-        Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0) })
+        let failure = OnceLock::new();
+        Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0), failure })
     }
 
     /// Cuts ascending ranges into groups with no table between them: neighbours with keys
@@ -174,6 +209,18 @@ impl RocksKv {
         let is_shared =
             move |a: &KeyRange, b: &KeyRange| tables.iter().any(|(first, last)| *first < a.1 && *last >= b.0);
         Ok(ranges.chunk_by(is_shared))
+    }
+
+    /// The error of a change that was refused. After a failed fsync of its MANIFEST the library refuses all others too,
+    /// until it is opened again; for want of space it recovers by itself.
+    fn refused(&self, action: &'static str, error: rocksdb::Error) -> Error {
+        let error = failed(action)(error);
+        let Err(stopped) = self.db.write_opt(WriteBatch::default(), &without_wal()) else { return error };
+        if matches!(error, Error::DiskFull { .. }) || is_disk_full(stopped.as_ref()) {
+            return Error::DiskFull { path: self.settings.dir.clone() };
+        }
+        let reason = self.failure.get_or_init(|| format!("{}: {error}", self.settings.dir.display()));
+        Error::Poisoned(reason.clone())
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
@@ -239,7 +286,7 @@ impl Kv for RocksKv {
         options.set_move_files(true);
         self.db
             .ingest_external_file_cf_opts(self.family(family), &options, paths)
-            .map_err(failed("take tables into the store"))
+            .map_err(|e| self.refused("take tables into the store", e))
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
@@ -251,17 +298,19 @@ impl Kv for RocksKv {
                 None => batch.delete_cf(meta, key),
             }
         }
-        self.db.write_opt(batch, &without_wal()).map_err(failed("change the catalogue"))?;
+        let written = self.db.write_opt(batch, &without_wal());
+        written.map_err(|e| self.refused("change the catalogue", e))?;
         let mut flush = FlushOptions::default();
         flush.set_wait(true);
-        self.db.flush_cf_opt(meta, &flush).map_err(failed("flush the catalogue"))
+        self.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused("flush the catalogue", e))
     }
 
     fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>) -> Result<()> {
         let cf = self.family(family);
         ranges.sort_unstable();
         for (start, end) in &ranges {
-            self.db.delete_file_in_range_cf(cf, start, end).map_err(failed("remove tables"))?;
+            let removed = self.db.delete_file_in_range_cf(cf, start, end);
+            removed.map_err(|e| self.refused("remove tables", e))?;
         }
         // A table that also holds other keys stays; range tombstones hide the rest of it.
         let mut cursor = self.cursor(family);
@@ -275,9 +324,8 @@ impl Kv for RocksKv {
         drop(cursor);
         for group in self.by_shared_tables(family, &left)? {
             for (start, end) in group {
-                self.db
-                    .delete_range_cf_opt(cf, start, end, &without_wal())
-                    .map_err(failed("remove a range of keys"))?;
+                let removed = self.db.delete_range_cf_opt(cf, start, end, &without_wal());
+                removed.map_err(|e| self.refused("remove a range of keys", e))?;
             }
             // Nothing else would ever make it free the space: no other keys come here.
             let (first, last) = (group.first().map(|r| &r.0[..]), group.last().map(|r| &r.1[..]));
@@ -289,6 +337,10 @@ impl Kv for RocksKv {
     fn checkpoint(&self, dir: &Path) -> Result<()> {
         let checkpoint = Checkpoint::new(&self.db).map_err(failed("copy the store"))?;
         checkpoint.create_checkpoint(dir).map_err(failed("copy the store"))
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     fn stats(&self) -> KvStats {

@@ -60,14 +60,19 @@ pub fn verify(dir: &Path) -> Result<ReplayReport> {
 /// nobody has open or opens meanwhile does. Damage is in the report.
 ///
 /// # Errors
-/// As [`verify`], and what `replay` answers.
+/// As [`verify`], and what `replay` answers; with [`Recovery::Refuse`] whatever an opening for writing refuses.
 pub fn read(
     dir: &Path,
+    recovery: Recovery,
     after_seq: u64,
     replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
 ) -> Result<ReplayReport> {
     let listing = list(dir)?;
-    let (_, report) = Pass::new(&RealFs, dir, Mode::Verify, Some(after_seq), listing)?.run(replay)?;
+    let mode = match recovery {
+        Recovery::Refuse => Mode::ReadOrRefuse,
+        Recovery::Skip => Mode::Verify,
+    };
+    let (_, report) = Pass::new(&RealFs, dir, mode, Some(after_seq), listing)?.run(replay)?;
     Ok(report)
 }
 
@@ -77,9 +82,18 @@ const WAY_OUT: &str =
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    /// Changes nothing, reports damage.
     Verify,
+    /// Changes nothing, ends at damage.
+    ReadOrRefuse,
     Refuse,
     Skip,
+}
+
+impl Mode {
+    fn changes_nothing(self) -> bool {
+        matches!(self, Mode::Verify | Mode::ReadOrRefuse)
+    }
 }
 
 /// One way through all segments.
@@ -183,7 +197,9 @@ impl<'a> Pass<'a> {
     /// Damage ends a strict pass; the others take note of it.
     fn damaged(&mut self, path: &Path, offset: usize, what: String, bytes: &[u8]) -> Result<()> {
         let quarantined_to = match self.mode {
-            Mode::Refuse => return Err(corrupt(path, offset, format!("{what}; {WAY_OUT}"))),
+            Mode::Refuse | Mode::ReadOrRefuse => {
+                return Err(corrupt(path, offset, format!("{what}; {WAY_OUT}")));
+            }
             Mode::Skip if !bytes.is_empty() => Some(quarantine(self.fs, path, offset, bytes)?),
             Mode::Skip | Mode::Verify => None,
         };
@@ -220,7 +236,7 @@ impl<'a> Pass<'a> {
         }
         self.hand_out(&map, &scan, replay)?;
         self.next = Some(next);
-        if self.mode == Mode::Verify {
+        if self.mode.changes_nothing() {
             return Ok(());
         }
         let is_damaged = self.report.damage.len() > damage_before;
@@ -359,7 +375,7 @@ impl<'a> Pass<'a> {
 
     /// Writes a segment that says that `first..next` are lost, so that the loss is reported once.
     fn stand_in(&mut self, first: u64, next: u64) -> Result<()> {
-        if self.mode == Mode::Verify {
+        if self.mode.changes_nothing() {
             return Ok(());
         }
         let database_id = self.database_id.expect("the mark that was read names one");

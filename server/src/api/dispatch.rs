@@ -173,7 +173,7 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Settings => Ok(influx::settings(&call)),
         Endpoint::Ping => Ok(influx::ping(&call)),
         Endpoint::Health => Ok(influx::health(&call)),
-        Endpoint::Healthy => Ok(status::healthy()),
+        Endpoint::Healthy => status::healthy(&call),
         Endpoint::Ready => status::ready(&call),
         Endpoint::Metrics => status::metrics(&call).await,
         Endpoint::Query => prometheus::query(call).await,

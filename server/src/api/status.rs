@@ -2,7 +2,10 @@
 //! empty shapes of what a scraping Prometheus would list.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use barograph::Health;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::call::{Call, success_value};
@@ -22,18 +25,55 @@ const TOP_DEFAULT: usize = 10;
 /// Most entries of each.
 const TOP_MAX: usize = 10_000;
 
-/// `/-/healthy`: the process answers.
-pub fn healthy() -> Reply {
-    Reply::ok(TEXT, "Barograph is healthy.\n")
-}
+/// How long flushes may fail before the server says that it is not ready.
+const FLUSHES_FAIL_MAX: Duration = Duration::from_secs(60);
 
-/// `/-/ready`: the database answers.
+/// `/-/healthy`: whether to leave the process alone. One that refuses writes until it is started again is not healthy;
+/// what passes by itself is named and no more.
 ///
 /// # Errors
-/// 503 while it does not.
+/// 503 when an fsync has failed.
+pub fn healthy(call: &Call) -> Result<Reply, ApiError> {
+    let health = call.app.health().unwrap_or_default();
+    match &health.refuses_writes {
+        Some(reason) => Err(refuses(reason)),
+        None => Ok(Reply::ok(TEXT, format!("Barograph is healthy.\n{}", ailments(&health)))),
+    }
+}
+
+/// `/-/ready`: whether to send requests here.
+///
+/// # Errors
+/// 503 while the database is being opened or closed, when an fsync has failed, and when flushes have failed for a
+/// minute.
 pub fn ready(call: &Call) -> Result<Reply, ApiError> {
     call.app.database()?;
-    Ok(Reply::ok(TEXT, "Barograph is ready.\n"))
+    let health = call.app.health().unwrap_or_default();
+    if let Some(reason) = &health.refuses_writes {
+        return Err(refuses(reason));
+    }
+    match &health.flushes_fail {
+        Some((since, why)) if *since >= FLUSHES_FAIL_MAX && !health.disk_full => {
+            Err(ApiError::busy(format!("flushes have failed for {} s: {why}", since.as_secs()), 30))
+        }
+        _ => Ok(Reply::ok(TEXT, format!("Barograph is ready.\n{}", ailments(&health)))),
+    }
+}
+
+fn refuses(reason: &str) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", format!("{reason} (restart the server)"))
+}
+
+/// A line for each thing that is not as it should be.
+fn ailments(health: &Health) -> String {
+    let mut text = String::new();
+    if health.disk_full {
+        text.push_str("The disk is full: writes are refused until there is space.\n");
+    }
+    if let Some((since, why)) = &health.flushes_fail {
+        text.push_str(&format!("Flushes have failed for {} s: {why}\n", since.as_secs()));
+    }
+    text
 }
 
 /// `/metrics`

@@ -10,7 +10,8 @@ use barograph_engine::model::TimeRange;
 use crate::api::{export, json, selectors};
 use crate::cli::ExportArgs;
 use crate::client::Client;
-use crate::commands::{open_read_only, time_ms};
+use crate::commands::reader::Reader;
+use crate::commands::time_ms;
 use crate::storage;
 
 /// Writes line protocol to the output.
@@ -37,19 +38,25 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
                 .collect::<anyhow::Result<Vec<_>>>()?;
             let ns = |ms: i64| ms.saturating_mul(1_000_000);
             let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
+            let reader = Reader::open(dir, args.target.allow_damage)?;
             let mut failed = None;
-            export::write_all(&open_read_only(dir)?, &wanted, range, &mut |piece| match output
-                .write_all(&piece)
-            {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(e) => {
-                    failed = Some(e);
-                    ControlFlow::Break(())
-                }
-            })?;
+            export::write_all(
+                &reader.database,
+                &wanted,
+                range,
+                &mut |piece| match output.write_all(&piece) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(e) => {
+                        failed = Some(e);
+                        ControlFlow::Break(())
+                    }
+                },
+            )?;
             if let Some(e) = failed {
                 return Err(e).context("the output broke off");
             }
+            output.flush().context("the output broke off")?;
+            return reader.finish();
         }
         None => {
             let mut form: Vec<(&str, String)> =

@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::api::json;
 use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
-use crate::commands::{open_read_only, time_ms};
+use crate::commands::reader::Reader;
+use crate::commands::time_ms;
 use crate::storage;
 
 /// Prints figures and the largest names, or one of the reports.
@@ -17,15 +18,16 @@ use crate::storage;
 /// # Errors
 /// No database, or it does not answer.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    let mut reader = None;
     if let Some(InspectCommand::Cardinality(args)) = &args.report {
-        print_lists(&cardinality(args)?);
-        return Ok(());
+        print_lists(&cardinality(args, &mut reader)?);
+        return reader.map_or(Ok(()), Reader::finish);
     }
     let data = match &args.target.data_dir {
         Some(dir) => {
-            let database = open_read_only(dir)?;
+            let database = &reader.insert(Reader::open(dir, args.target.allow_damage)?).database;
             print!("{}", figures(&crate::telemetry::database::metrics(&database.stats())));
-            stored(&database, TimeRange::ALL, args.top)?
+            stored(database, TimeRange::ALL, args.top)?
         }
         None => {
             let client = Client::new(&args.target)?;
@@ -42,14 +44,14 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         }
     };
     print_lists(&data);
-    Ok(())
+    reader.map_or(Ok(()), Reader::finish)
 }
 
 /// `barograph inspect cardinality`: the answer of `/api/v1/status/tsdb`.
 ///
 /// # Errors
 /// Bad times, no database, or it does not answer.
-pub fn cardinality(args: &CardinalityArgs) -> anyhow::Result<Value> {
+pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyhow::Result<Value> {
     let now_ms = storage::now_ns() / 1_000_000;
     let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();
     let (start, end) = (bound(&args.start)?, bound(&args.end)?);
@@ -67,7 +69,8 @@ pub fn cardinality(args: &CardinalityArgs) -> anyhow::Result<Value> {
     };
     let ns = |ms: i64| ms.saturating_mul(1_000_000);
     let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
-    stored(&open_read_only(dir)?, range, args.top)
+    let reader = reader.insert(Reader::open(dir, args.target.allow_damage)?);
+    stored(&reader.database, range, args.top)
 }
 
 fn stored(database: &barograph::Database, range: TimeRange, top: u32) -> anyhow::Result<Value> {

@@ -7,7 +7,9 @@ pub mod functions;
 pub mod import;
 pub mod inspect;
 pub mod query;
+pub mod reader;
 mod rejects;
+pub mod repair;
 pub mod serve;
 mod sink;
 pub mod snapshot;
@@ -20,14 +22,6 @@ use anyhow::Context;
 use barograph::{Database, Options};
 
 use crate::storage;
-
-/// Opens a data directory for reading.
-///
-/// # Errors
-/// What the database says; a locked one adds how to ask its server.
-pub fn open_read_only(dir: &Path) -> anyhow::Result<Database> {
-    storage::open_read_only(dir).with_context(|| hint(dir))
-}
 
 /// Opens a data directory for writing.
 ///

@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::api::{call, json};
 use crate::cli::{Format, QueryArgs};
 use crate::client::Client;
-use crate::commands::{explain, open_read_only, table, time_ms};
+use crate::commands::reader::Reader;
+use crate::commands::{explain, table, time_ms};
 use crate::config::values;
 use crate::storage;
 
@@ -19,12 +20,14 @@ use crate::storage;
 /// Bad arguments, no database, or a failed query.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let times = times(args, storage::now_ns() / 1_000_000)?;
+    let mut reader = None;
     let body = match &args.target.data_dir {
         Some(dir) => {
+            let reader = reader.insert(Reader::open(dir, args.target.allow_damage)?);
             let mut request = Request::instant(args.query.clone(), 0);
             request.times = times;
             request.explain = args.explain;
-            let response = open_read_only(dir)?.execute(&request)?;
+            let response = reader.database.execute(&request)?;
             call::success(&response.warnings, &response.infos, |out| {
                 json::query_data(out, &response.value);
                 if let Some(explained) = &response.explain {
@@ -36,11 +39,16 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
         }
         None => ask(args, times)?,
     };
+    print(args, &body)?;
+    reader.map_or(Ok(()), Reader::finish)
+}
+
+fn print(args: &QueryArgs, body: &[u8]) -> anyhow::Result<()> {
     if args.format == Format::Json {
-        std::io::stdout().write_all(&body)?;
+        std::io::stdout().write_all(body)?;
         return Ok(());
     }
-    let answer: Value = serde_json::from_slice(&body)?;
+    let answer: Value = serde_json::from_slice(body)?;
     for key in ["warnings", "infos"] {
         for text in answer[key].as_array().into_iter().flatten() {
             eprintln!("{}", text.as_str().unwrap_or(""));

@@ -28,7 +28,10 @@ pub fn run(command: &SnapshotCommand) -> anyhow::Result<()> {
 fn create(dest: Option<&Path>, target: &Target) -> anyhow::Result<()> {
     match (&target.data_dir, dest) {
         (Some(dir), Some(dest)) => {
-            super::open_read_only(dir)?.snapshot(dest)?;
+            // What the log has is flushed first, so this is no reading.
+            let database = super::open(dir)?;
+            database.snapshot(dest)?;
+            database.close()?;
             println!("{}", dest.display());
         }
         (Some(_), None) => {

@@ -66,6 +66,15 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_wal_sync_seconds_total", "Time spent in them.", Kind::Counter, |s| {
         s.wal_sync_ns as f64 / 1e9
     }),
+    ("barograph_db_disk_full", "1 while writes are refused because the disk is full.", Kind::Gauge, |s| {
+        f64::from(u8::from(s.disk_full))
+    }),
+    (
+        "barograph_db_store_poisoned",
+        "1 when writes are refused since an fsync of the store failed.",
+        Kind::Gauge,
+        |s| f64::from(u8::from(s.store_poisoned)),
+    ),
     ("barograph_db_wal_poisoned", "1 when writes are refused since a failed fsync.", Kind::Gauge, |s| {
         f64::from(u8::from(s.wal_poisoned))
     }),

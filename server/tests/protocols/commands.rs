@@ -292,7 +292,7 @@ fn cardinality(words: &[&str]) -> serde_json::Value {
     let words = [&["barograph", "inspect", "cardinality"], words].concat();
     let Command::Inspect(args) = Cli::try_parse_from(words).unwrap().command else { panic!("inspect") };
     let Some(InspectCommand::Cardinality(args)) = args.report else { panic!("cardinality") };
-    commands::inspect::cardinality(&args).unwrap()
+    commands::inspect::cardinality(&args, &mut None).unwrap()
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn small() -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<ManifestReport> {
-    scan(Path::new("MANIFEST-000005"), bytes)
+    scan(Path::new("MANIFEST-000005"), bytes, Records::default())
 }
 
 fn place(result: Result<ManifestReport>) -> (u64, String) {
@@ -273,7 +273,7 @@ fn every_flipped_bit_of_a_real_manifest_is_found() {
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(scan(&path, &flipped[..]).is_err(), "bit {bit}");
+        assert!(scan(&path, &flipped[..], Records::default()).is_err(), "bit {bit}");
     }
     fs::remove_file(settings.dir.join("CURRENT")).unwrap();
     let error = RocksKv::open(settings).err().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Removing ranges from tables that hold other keys too.
+//! Removing ranges from tables that hold other keys too; opening after an ingestion that failed half-way.
 
 use tempfile::TempDir;
 
@@ -114,4 +114,95 @@ fn a_range_that_is_a_whole_table_takes_its_file() {
     kv.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff])]).expect("removed");
     let stats = kv.stats();
     assert_eq!((stats.tables, stats.table_bytes), (0, 0));
+}
+
+/// The file of the only table of a family.
+fn only_table(kv: &RocksKv, family: Family) -> String {
+    let files = kv.db.live_files().expect("a list");
+    let mut names =
+        files.into_iter().filter(|file| file.column_family_name == family.name()).map(|file| file.name);
+    let name = names.next().expect("a table");
+    assert_eq!(names.next(), None);
+    name.trim_start_matches('/').to_owned()
+}
+
+fn ingest(kv: &RocksKv, family: Family, key: &[u8]) {
+    let mut table = kv.table(family).expect("a table");
+    table.put(key, b"value").expect("a row");
+    kv.ingest(family, vec![table.finish().expect("a table")]).expect("taken in");
+}
+
+/// A store whose last change was to take in a table of `family`, and that table gone: what RocksDB leaves where the
+/// fsync of its MANIFEST fails.
+fn torn(dir: &Path, family: Family) {
+    let kv = open(dir);
+    kv.commit(vec![(b"root".to_vec(), Some(b"1".to_vec()))]).expect("committed");
+    ingest(&kv, Family::Index, b"kept");
+    let before = kv.db.live_files().expect("a list").len();
+    match family {
+        Family::Meta => kv.commit(vec![(b"root".to_vec(), Some(b"2".to_vec()))]).expect("committed"),
+        family => ingest(&kv, family, b"gone"),
+    }
+    let mut files = kv.db.live_files().expect("a list");
+    assert_eq!(files.len(), before + 1);
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let newest = files.pop().expect("a table").name;
+    drop(kv);
+    std::fs::remove_file(dir.join("store").join(newest.trim_start_matches('/'))).expect("removed");
+}
+
+#[test]
+fn an_ingestion_that_was_taken_back_in_part_is_taken_off() {
+    let dir = TempDir::new().expect("a folder");
+    torn(dir.path(), Family::Chunks);
+    let store = dir.path().join("store");
+    let found = torn::find(&store).expect("readable").expect("the last record");
+    assert_eq!(found.tables.len(), 1);
+    let read_only = RocksKv::open(RocksSettings {
+        dir: store.clone(),
+        staging: dir.path().join("staging"),
+        cache_bytes: 1 << 20,
+        open_timeout: Duration::from_secs(60),
+        read_only: true,
+    });
+    let Err(Error::Corrupt { offset, what, .. }) = read_only else { panic!("nothing may change") };
+    assert!(offset == found.offset && what.contains(&found.tables[0]) && what.contains("repair"), "{what}");
+    let kv = open(dir.path());
+    assert_eq!(kv.get(Family::Index, b"kept").expect("readable"), Some(b"value".to_vec()));
+    assert_eq!(kv.get(Family::Chunks, b"gone").expect("readable"), None);
+    assert_eq!(kv.get(Family::Meta, b"root").expect("readable"), Some(b"1".to_vec()));
+    ingest(&kv, Family::Chunks, b"again");
+    drop(kv);
+    assert_eq!(torn::find(&store).expect("readable"), None);
+    let names = std::fs::read_dir(&store).expect("a list").map(|entry| entry.expect("an entry").file_name());
+    let aside = names.filter(|name| name.to_string_lossy().ends_with(".bad")).count();
+    assert_eq!(aside, 1, "what was taken off is kept");
+}
+
+#[test]
+fn what_the_catalogue_was_told_is_never_taken_off() {
+    let dir = TempDir::new().expect("a folder");
+    torn(dir.path(), Family::Meta);
+    assert_eq!(torn::find(&dir.path().join("store")).expect("readable"), None);
+    let opened = RocksKv::open(RocksSettings {
+        dir: dir.path().join("store"),
+        staging: dir.path().join("staging"),
+        cache_bytes: 1 << 20,
+        open_timeout: Duration::from_secs(60),
+        read_only: false,
+    });
+    assert!(opened.is_err(), "the lost table had acknowledged samples behind it");
+}
+
+#[test]
+fn a_table_lost_before_the_last_change_is_no_torn_ingestion() {
+    let dir = TempDir::new().expect("a folder");
+    let kv = open(dir.path());
+    ingest(&kv, Family::Chunks, b"lost");
+    let lost = only_table(&kv, Family::Chunks);
+    ingest(&kv, Family::Index, b"kept");
+    drop(kv);
+    let store = dir.path().join("store");
+    std::fs::remove_file(store.join(lost)).expect("removed");
+    assert_eq!(torn::find(&store).expect("readable"), None);
 }

@@ -173,10 +173,12 @@ pub fn ping(call: &Call) -> Reply {
 
 /// `/health`, in the words of InfluxDB 2.
 pub fn health(call: &Call) -> Reply {
-    let ready = call.app.database().is_ok();
-    let (status, message) = match ready {
-        true => ("pass", "ready for queries and writes"),
-        false => ("fail", "the database is being opened or closed"),
+    let refuses = call.app.health().and_then(|health| health.refuses_writes);
+    let ready = call.app.database().is_ok() && refuses.is_none();
+    let (status, message) = match &refuses {
+        Some(reason) => ("fail", reason.as_str()),
+        None if ready => ("pass", "ready for queries and writes"),
+        None => ("fail", "the database is being opened or closed"),
     };
     let body = json!({
         "name": "barograph", "message": message, "status": status, "checks": [],

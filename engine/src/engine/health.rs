@@ -1,0 +1,61 @@
+//! Whether the open database does what it is for: takes writes, and puts them into the store.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+/// How an open database is. All is well where everything is `None` and false.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Why writes are refused until the database is opened again: an fsync of the log or of the store has failed.
+    pub refuses_writes: Option<String>,
+    /// Since when flushes fail, and what the last one said. What was acknowledged is in the log meanwhile.
+    pub flushes_fail: Option<(Duration, String)>,
+    /// Whether the disk is full: writes are refused until there is space, and then go on by themselves.
+    pub disk_full: bool,
+}
+
+/// Since when flushes fail, and why the last one did.
+#[derive(Debug, Default)]
+pub(super) struct Failing(Mutex<Option<(Instant, String)>>);
+
+impl Failing {
+    /// Takes note of how a flush ended.
+    pub(super) fn note<T>(&self, done: &Result<T>) {
+        let mut failing = self.0.lock();
+        match done {
+            Ok(_) => *failing = None,
+            Err(error) => {
+                let since = failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                *failing = Some((since, error.to_string()));
+            }
+        }
+    }
+
+    fn get(&self) -> Option<(Duration, String)> {
+        self.0.lock().as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
+    }
+}
+
+impl Engine {
+    /// How the open database is. Takes a few short locks; safe to ask often.
+    ///
+    /// ```
+    /// use barograph_engine::{Engine, Options};
+    /// # fn main() -> barograph_engine::Result<()> {
+    /// let engine = Engine::in_memory(Options::default())?;
+    /// assert_eq!(engine.health(), Default::default());
+    /// # Ok(()) }
+    /// ```
+    pub fn health(&self) -> Health {
+        let parts = &self.parts;
+        let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
+        let store = parts.kv.failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
+        let log = wal.poisoned.then(|| "writes are refused since an fsync of the log failed".to_owned());
+        Health { refuses_writes: store.or(log), flushes_fail: parts.failing.get(), disk_full: wal.disk_full }
+    }
+}

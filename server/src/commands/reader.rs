@@ -1,0 +1,62 @@
+//! A data directory that a command reads.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use barograph::{Database, ErrorKind};
+
+use crate::commands::hint;
+use crate::storage;
+
+/// A data directory that is open for reading, whole or not.
+pub struct Reader {
+    /// The database.
+    pub database: Database,
+    /// Whether acknowledged data may be missing from it.
+    is_damaged: bool,
+}
+
+impl Reader {
+    /// Opens the directory. Where its log is damaged that is an error, or with `allow_damage` a report on standard
+    /// error; [`Reader::finish`] then ends the command with an error.
+    ///
+    /// # Errors
+    /// What the database says; a locked one adds how to ask its server.
+    pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
+        let refusal = match storage::open_read_only(dir, false) {
+            Ok(database) => return Ok(Reader { database, is_damaged: false }),
+            Err(refusal) => refusal,
+        };
+        if refusal.kind() != ErrorKind::Corrupt {
+            return Err(refusal).with_context(|| hint(dir));
+        }
+        if !allow_damage {
+            let way_out = "--allow-damage shows what is whole";
+            return Err(refusal).with_context(|| format!("cannot open {} ({way_out})", dir.display()));
+        }
+        let database = storage::open_read_only(dir, true).with_context(|| hint(dir))?;
+        tell(&database);
+        Ok(Reader { database, is_damaged: true })
+    }
+
+    /// Ends the command: what it has shown may lack something.
+    ///
+    /// # Errors
+    /// The directory is damaged.
+    pub fn finish(self) -> anyhow::Result<()> {
+        if self.is_damaged {
+            bail!("the log is damaged: acknowledged data may be missing above, or deleted data shown again");
+        }
+        Ok(())
+    }
+}
+
+fn tell(database: &Database) {
+    let report = database.open_report();
+    for damage in report.wal.iter().flat_map(|wal| &wal.damage) {
+        eprintln!("{}: offset {}: {}", damage.file.display(), damage.offset, damage.what);
+    }
+    if report.samples_unknown > 0 {
+        eprintln!("{} samples of the log are of series that nobody can name", report.samples_unknown);
+    }
+}
