@@ -22,6 +22,20 @@ pub enum QueryError {
         /// What was expected, what was found.
         message: String,
     },
+    /// Its regular expressions may take more memory than those of one request may: fix it.
+    #[error(
+        "{line}:{column}: {message}: match less by each, such as fewer repetitions of large sets of characters, or ask in parts"
+    )]
+    Expressions {
+        /// Where the one is that is too much, from 1.
+        line: u32,
+        /// In bytes, from 1.
+        column: u32,
+        /// The limit, bytes.
+        limit: u64,
+        /// Which one it is.
+        message: String,
+    },
     /// The times do not make sense: `end` before `start`, a step below 1 ms, a range asked of
     /// what has no value at each step (a string, a range vector).
     #[error("{0}")]

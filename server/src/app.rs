@@ -23,6 +23,7 @@ use crate::listen;
 use crate::listen::udp::DatagramSocket;
 use crate::memory::Memory;
 use crate::telemetry::{Telemetry, log};
+use barograph::model::pattern;
 use barograph::{Database, Health};
 
 /// What every request can see.
@@ -54,6 +55,7 @@ impl App {
     pub fn new(config: Config) -> anyhow::Result<Self> {
         let tokens = load_tokens(&config)?;
         let memory = Memory::new(&config);
+        pattern::patterns().count_in(memory.patterns.clone());
         Ok(App {
             telemetry: Telemetry::default(),
             queries: QueryGate::new(config.query_concurrency, config.query_queue),

@@ -209,7 +209,7 @@ impl From<QueryError> for ApiError {
         use barograph_query::source::SourceError;
         let message = error.to_string();
         match error {
-            QueryError::Parse { .. } => Self::parameter("query", message),
+            QueryError::Parse { .. } | QueryError::Expressions { .. } => Self::parameter("query", message),
             QueryError::BadTimes(_) => Self::bad_data(message),
             QueryError::Timeout { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use barograph_engine::model::pattern::{Pattern, Verdict};
+use barograph_engine::model::pattern::{Pattern, Rewrite, Verdict};
 use regex::bytes::Regex;
 
 use super::choices::Choices;
@@ -78,7 +78,7 @@ pub fn compare(choices: &mut Choices<'_>, compared: &mut Compared) {
     let over = &all[choices.next() % all.len()];
     let made = patterns::make(choices, &over.alphabet);
     let text = &made.text;
-    let pattern = Pattern::with_groups(text).unwrap_or_else(|error| panic!("{error}"));
+    let pattern = Pattern::new(text).unwrap_or_else(|error| panic!("{error}"));
     let expected: Vec<bool> = over
         .values
         .iter()
@@ -143,9 +143,10 @@ fn references<'v>(made: &Made, pattern: &Pattern, values: impl Iterator<Item = (
     let Made { text, reference, .. } = made;
     let regex =
         Regex::new(&format!("^(?s:{reference})$")).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    let mut rewrite = Rewrite::new(text, "$0").unwrap_or_else(|error| panic!("{error}"));
     for (value, &expected) in values {
         assert_eq!(regex.is_match(value.as_bytes()), expected, "the regex crate: {text:?} on {value:?}");
-        let expanded = pattern.expand(value, "$0");
+        let expanded = rewrite.apply(value);
         assert_eq!(expanded.as_deref(), expected.then_some(value), "the automaton of {text:?} on {value:?}");
     }
     for literal in pattern.as_literals().unwrap_or(&[]) {

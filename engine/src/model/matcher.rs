@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Labels, Pattern, PatternError};
+use crate::model::{CompileError, Expressions, Labels, Pattern, PatternError};
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,14 +42,37 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// A matcher; a regular expression is compiled here, once.
+    /// A matcher; a regular expression is compiled here, once. Where a request may have many, see
+    /// [`Matcher::within`].
     ///
     /// # Errors
     /// [`PatternError`] when `op` takes a regular expression and `value` is not one.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, PatternError> {
+        Self::compiled_by(name, op, value, Pattern::new)
+    }
+
+    /// As [`Matcher::new`], within what the expressions of a request may take.
+    ///
+    /// # Errors
+    /// As [`Expressions::pattern`].
+    pub fn within(
+        name: &str,
+        op: MatchOp,
+        value: &str,
+        expressions: &mut Expressions,
+    ) -> Result<Self, CompileError> {
+        Self::compiled_by(name, op, value, |text| expressions.pattern(text))
+    }
+
+    fn compiled_by<E>(
+        name: &str,
+        op: MatchOp,
+        value: &str,
+        compile: impl FnOnce(&str) -> Result<Pattern, E>,
+    ) -> Result<Self, E> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(compile(value)?),
         };
         Ok(Matcher { name: name.to_owned(), op, value: value.to_owned(), pattern })
     }

@@ -21,7 +21,7 @@ pub use label_order::{LabelOrder, label_order, sort_by_labels};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
-pub use pattern::{Pattern, PatternError, PatternWalk, Verdict};
+pub use pattern::{CompileError, Expressions, Pattern, PatternError, PatternWalk, Rewrite, Verdict};
 pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
 pub use time::{TimeRange, Timestamp};
 

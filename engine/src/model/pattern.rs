@@ -4,41 +4,55 @@
 //! The text is read by a parser of our own (`syntax.rs`, `class.rs`), because the syntax
 //! that the `regex` crate reads differs in many small ways: what a stray `{` means, that
 //! `\d`, `\w`, `\s`, `\b` are ASCII, `&&` and `[` inside a class, `\<`, `\Q…\E`, octal
-//! escapes. The tree is then written out again in a form that crate reads the same way
-//! (`emit.rs`).
+//! escapes. The tree is then brought into the form of which that crate's automata are made
+//! (`hir.rs`, `automaton.rs`).
 //!
 //! Most patterns in queries are simple, and an automaton is neither cheap to build nor the
 //! fastest way to compare. `form.rs` brings the tree into one normal form, of which
 //! `shape.rs` recognises a set of literals, a literal in any case, and literals with `.`,
 //! `.*` and `.+` between them (`glob.rs`); what all matches begin with comes of it too. The
 //! automaton is built when it is first needed, except where the pattern is so large that
-//! building it might fail; then at once, so that [`Pattern::new`] can say so.
+//! building it might fail or take long; then at once, within what the request may take.
 //!
 //! Over the sorted values of an index a pattern walks (`walk.rs`): what values share is read
 //! once, and stretches without a match are skipped.
 //!
+//! What an automaton may take is weighed before it is built (`weight.rs`), the patterns of one
+//! request are counted together (`expressions.rs`), and those of all requests are kept in one
+//! place, by their text (`cache.rs`).
+//!
 //! # Invariants
 //! - I1: a fast path answers as the automaton would.
-//! - I2: building is bounded: 64 KiB of text, unless the pattern is a set of literals, 10 MiB
+//! - I2: building is bounded: 64 KiB of text, unless the pattern is a set of literals, 4 MiB
 //!   of automaton, 200 nested groups, 1,000 repetitions, 131,072 ranges of characters.
-//!   Matching takes time linear in the value.
+//!   Matching takes time linear in the value, and 1 MiB for each thread; of an automaton of
+//!   more than 340 KiB three times its size.
+//! - I3: whatever a pattern takes is counted before it is taken: against the request that asks
+//!   for it, and in the share of the patterns that are kept. What a thread's states grow to
+//!   is counted against the request, and in the share once they are kept.
 
+mod automaton;
+mod cache;
 mod class;
-mod emit;
-mod expand;
+mod draft;
+mod expressions;
 mod form;
 mod glob;
+mod hir;
+mod rewrite;
 mod shape;
 mod syntax;
 mod walk;
+mod weight;
 
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-use regex::bytes::{Regex, RegexBuilder};
-use regex_automata::hybrid::dfa::{Cache, DFA};
-
-use form::Form;
+use crate::budget::Work;
+use automaton::Automaton;
+pub use cache::{Patterns, patterns};
+use draft::Draft;
+pub use expressions::{CompileError, EXPRESSIONS_BYTES_MAX, Expressions};
+pub use rewrite::Rewrite;
 use shape::Shape;
 pub use walk::{PatternWalk, Verdict};
 
@@ -49,12 +63,12 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 /// What of a pattern an error shows, characters.
 const SHOWN_MAX: usize = 200;
 
-/// The largest automaton, bytes; also of the cache each thread fills while matching.
-const AUTOMATON_BYTES_MAX: usize = 10 << 20;
+/// The largest automaton, bytes.
+const AUTOMATON_BYTES_MAX: u64 = 4 << 20;
 
-/// Patterns of at most this weight (see `emit.rs`) surely stay below
-/// [`AUTOMATON_BYTES_MAX`], so they need not be built to know that they can be.
-const LAZY_WEIGHT_MAX: u64 = 4096;
+/// Automata of at most this weight are built when they are needed: that takes less than a
+/// millisecond, and surely succeeds.
+const LAZY_BYTES_MAX: u64 = 64 << 10;
 
 /// A compiled, fully anchored expression. Clones share everything.
 ///
@@ -73,18 +87,16 @@ pub struct Pattern {
 
 #[derive(Debug)]
 struct Inner {
+    text: Arc<str>,
+    /// What it may take, bytes.
+    bytes: u64,
+    /// What of that its automaton may take, if it may have one.
+    runs: Option<u64>,
     shape: Shape,
     /// What every matching value begins with; may be empty.
     prefix: String,
-    /// The pattern in the syntax of the `regex` crate, anchored; none where it is too long for
-    /// an automaton.
-    translated: Option<String>,
-    /// The names of the groups, from group 1 on.
-    group_names: Vec<Option<String>>,
-    automaton: OnceLock<Regex>,
-    /// For walks; `None` inside where it cannot be built.
-    walk_automaton: OnceLock<Option<DFA>>,
-    walk_cache: Mutex<Option<Cache>>,
+    /// `None` inside where it cannot be built, which is where it is not needed.
+    automaton: OnceLock<Option<Automaton>>,
 }
 
 /// Why a text is not a regular expression.
@@ -98,67 +110,33 @@ pub struct PatternError {
 }
 
 impl Pattern {
-    /// Compiles `text`, anchored at both ends, with `.` matching newlines too.
+    /// Compiles `text`, anchored at both ends, with `.` matching newlines too; or gives the
+    /// pattern of this text that the process keeps. A request that may have many of them
+    /// compiles them by [`Expressions::pattern`].
     ///
     /// # Errors
     /// [`PatternError`] when the text does not parse or the automaton would be too large.
     pub fn new(text: &str) -> Result<Self, PatternError> {
-        Self::compile(text).map_err(|reason| PatternError { pattern: text.to_owned(), reason })
+        if let Some(pattern) = patterns().get(text) {
+            return Ok(pattern);
+        }
+        Self::compile(text, &Work::unbounded())
+            .map(|pattern| patterns().keep(pattern))
+            .map_err(|e| e.of(text))
     }
 
-    /// As [`Pattern::new`], for [`Pattern::expand`] with groups. These need the automaton, also
-    /// of a set of literals, which can be matched without one.
-    ///
-    /// # Errors
-    /// As [`Pattern::new`], and when the text is too long for an automaton.
-    pub fn with_groups(text: &str) -> Result<Self, PatternError> {
-        let pattern = Self::new(text)?;
-        let refused = |reason| PatternError { pattern: text.to_owned(), reason };
-        let Some(translated) = &pattern.inner.translated else {
-            let bytes = text.len();
-            let reason = format!(
-                "it has {bytes} bytes, the limit is {TEXT_BYTES_MAX} where a template uses its groups"
-            );
-            return Err(refused(reason));
-        };
-        if matches!(pattern.inner.shape, Shape::Literals(_)) {
-            let built = build(translated).map_err(|_| refused(too_large()))?;
-            pattern.inner.automaton.get_or_init(|| built);
-        }
-        Ok(pattern)
+    fn compile(text: &str, work: &Work) -> Result<Self, CompileError> {
+        Draft::of(text, work)?.build(work)
     }
 
-    fn compile(text: &str) -> Result<Self, String> {
-        let parsed = syntax::parse(text)?;
-        let form = Form::of(&parsed.root);
-        let shape = shape::of(&form, text.len());
-        let is_set = matches!(shape, Shape::Literals(_));
-        let is_long = text.len() > TEXT_BYTES_MAX;
-        if is_long && !is_set {
-            return Err(too_long(text.len()));
-        }
-        let (mut translated, automaton) = (None, OnceLock::new());
-        if !is_long {
-            let (text, weight) = emit::translate(&parsed.root);
-            // Other shapes seldom need the automaton, and it stays small for far longer texts.
-            let is_automaton = matches!(shape, Shape::Automaton);
-            let lazy_max = if is_automaton { LAZY_WEIGHT_MAX } else { 16 * LAZY_WEIGHT_MAX };
-            if weight > lazy_max && !is_set {
-                let built = build(&text).map_err(|_| too_large())?;
-                automaton.get_or_init(|| built);
-            }
-            translated = Some(text);
-        }
-        let inner = Inner {
-            shape,
-            prefix: shape::prefix(&form),
-            translated,
-            group_names: parsed.group_names,
-            automaton,
-            walk_automaton: OnceLock::new(),
-            walk_cache: Mutex::default(),
-        };
-        Ok(Pattern { inner: Arc::new(inner) })
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.inner.text
+    }
+
+    /// What it may take in memory, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.inner.bytes
     }
 
     /// Whether the whole of `value` matches.
@@ -217,40 +195,16 @@ impl Pattern {
         PatternWalk::new(self)
     }
 
-    /// If the whole of `value` matches, `template` with its groups filled in: `$1`, `${1}`,
-    /// `$name`, `${name}` stand for groups, `$$` for a dollar sign. A name runs as far as
-    /// letters, digits and underscores do; groups that are unknown or took no part are
-    /// empty. A dollar sign that begins none of these is itself.
-    ///
-    /// With groups in the template the pattern must be one of [`Pattern::with_groups`].
-    pub fn expand(&self, value: &str, template: &str) -> Option<String> {
-        if !template.contains('$') {
-            return self.is_match(value).then(|| template.to_owned());
-        }
-        let captures = self.automaton()?.captures(value.as_bytes())?;
-        Some(expand::expand(template, |group| {
-            let index = match group {
-                expand::Group::Number(number) => number,
-                expand::Group::Name(name) => self.group_named(name)?,
-            };
-            captures.get(index).and_then(|found| value.get(found.range()))
-        }))
-    }
-
-    fn group_named(&self, name: &str) -> Option<usize> {
-        let found = self.inner.group_names.iter().position(|group| group.as_deref() == Some(name));
-        found.map(|position| position + 1)
-    }
-
-    /// The automaton; never `None` where a value is matched by it, or groups are asked for
-    /// of what `with_groups` made, since what cannot be built is refused there.
-    fn automaton(&self) -> Option<&Regex> {
+    /// The automaton; never `None` where a value is matched by it, since what cannot be built
+    /// is refused when the pattern is made.
+    fn automaton(&self) -> Option<&Automaton> {
         let inner = &*self.inner;
-        if let Some(automaton) = inner.automaton.get() {
-            return Some(automaton);
-        }
-        let built = build(inner.translated.as_deref()?).ok()?;
-        Some(inner.automaton.get_or_init(|| built))
+        inner.runs?;
+        let build = || {
+            let parsed = syntax::parse(&inner.text, &Work::unbounded()).ok()?;
+            Automaton::build(&hir::of(&parsed.root, &|_| None))
+        };
+        inner.automaton.get_or_init(build).as_ref()
     }
 }
 
@@ -273,14 +227,6 @@ fn shown(pattern: &str) -> String {
         Some((end, _)) => format!("{:?}… ({} bytes)", &pattern[..end], pattern.len()),
         None => format!("{pattern:?}"),
     }
-}
-
-fn build(translated: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(translated)
-        .size_limit(AUTOMATON_BYTES_MAX)
-        .dfa_size_limit(AUTOMATON_BYTES_MAX)
-        .nest_limit(syntax::NESTING_MAX * 8)
-        .build()
 }
 
 #[cfg(test)]

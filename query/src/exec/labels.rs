@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use barograph_engine::model::{Labels, METRIC_NAME, Pattern};
+use barograph_engine::model::{Labels, METRIC_NAME, Rewrite};
 
 use super::steps::Steps;
 use super::{Evaluator, finish};
@@ -39,8 +39,7 @@ pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
 pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
     let mut vector = ev.vector(&call.args[0], steps)?;
     let [dst, replacement, src, regex] = [1, 2, 3, 4].map(|i| ev.text(&call.args[i]));
-    let compile = if replacement.contains('$') { Pattern::with_groups } else { Pattern::new };
-    let pattern = compile(&regex).map_err(|e| {
+    let mut rewrite = Rewrite::new(&regex, &replacement).map_err(|e| {
         QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}: {}", e.reason))
     })?;
     if dst.is_empty() {
@@ -51,7 +50,7 @@ pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Resu
     for series in &mut vector {
         let value = series.labels.get(&src).unwrap_or("");
         check_length("label_replace", replacement.len() + replacement.matches('$').count() * value.len())?;
-        let Some(expanded) = pattern.expand(value, &replacement) else { continue };
+        let Some(expanded) = rewrite.apply(value) else { continue };
         let mut labels = series.labels.to_builder();
         series.labels = labels.set(&dst, &expanded).build();
         ev.ctx.budget.hold(labels_held(&series.labels))?;

@@ -10,6 +10,8 @@
 //!   word (`job:errors:rate5m`). The parser says which by [`Lexer::set_in_brackets`].
 //! - Numbers and strings are only delimited here; `literal.rs` reads them.
 
+use barograph_engine::model::CompileError;
+
 use crate::syntax::span::Span;
 
 /// What a token is.
@@ -73,11 +75,19 @@ pub(super) struct Token {
 pub(super) struct Fault {
     pub(super) span: Span,
     pub(super) message: String,
+    /// Where the text itself is not at fault.
+    pub(super) cause: Option<CompileError>,
 }
 
 impl Fault {
     pub(super) fn new(span: Span, message: impl Into<String>) -> Box<Fault> {
-        Box::new(Fault { span, message: message.into() })
+        Box::new(Fault { span, message: message.into(), cause: None })
+    }
+
+    /// An expression that was not compiled.
+    pub(super) fn of(span: Span, error: CompileError) -> Box<Fault> {
+        let message = error.to_string();
+        Box::new(Fault { span, message, cause: Some(error) })
     }
 }
 

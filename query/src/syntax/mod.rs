@@ -33,7 +33,10 @@ pub mod span;
 
 pub use check::{takes_window, value_type};
 pub use json::json;
-pub use parser::{EXPANSION_TOKENS_MAX, HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse, parse_selector};
+pub use parser::{
+    EXPANSION_TOKENS_MAX, HEIGHT_MAX, NESTING_MAX, QUERY_BYTES_MAX, parse, parse_selector,
+    parse_selector_within, parse_within,
+};
 pub(crate) use print::duration_text;
 pub use print::{pretty, print};
 pub use selectors::selectors;

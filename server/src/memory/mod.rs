@@ -71,8 +71,9 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "patterns",
         parts: 2,
-        bounds: "compiled regular expressions, those kept for the next query included",
-        full: "those that no query uses are dropped; then 429 with `Retry-After`",
+        bounds: "regular expressions that are kept compiled for the next request; those of a running one count as its \
+                 own too",
+        full: "those that were not used for longest are dropped",
     },
 ];
 

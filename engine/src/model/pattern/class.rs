@@ -7,6 +7,9 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 use super::syntax::Cursor;
 
+/// So many ranges are collected before they are joined.
+const JOINED: usize = 1024;
+
 const DIGIT: &[(char, char)] = &[('0', '9')];
 const SPACE: &[(char, char)] = &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
 const WORD: &[(char, char)] = &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
@@ -36,17 +39,25 @@ pub(super) fn bracketed(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Class
     cursor.take("[");
     let negated = cursor.take("^");
     let mut set = ClassUnicode::empty();
+    // Joining each with all before would take time with the square of their number.
+    let mut more: Vec<ClassUnicodeRange> = Vec::new();
     let mut first = true;
     while first || cursor.peek() != Some(']') {
         first = false;
-        if let Some(class) = posix(cursor, any_case)? {
-            set.union(&class);
-        } else if let Some(class) = named(cursor, any_case)? {
-            set.union(&class);
-        } else {
-            set.union(&range(cursor, any_case)?.ok_or_else(unclosed)?);
+        let class = match posix(cursor, any_case)? {
+            Some(class) => class,
+            None => match named(cursor, any_case)? {
+                Some(class) => class,
+                None => range(cursor, any_case)?.ok_or_else(unclosed)?,
+            },
+        };
+        more.extend_from_slice(class.ranges());
+        if more.len() > JOINED.max(set.ranges().len()) {
+            cursor.go_on()?;
+            set.union(&ClassUnicode::new(std::mem::take(&mut more)));
         }
     }
+    set.union(&ClassUnicode::new(more));
     cursor.take("]");
     if negated {
         set.negate();
@@ -139,6 +150,7 @@ fn unicode(cursor: &mut Cursor<'_>, any_case: bool) -> Result<ClassUnicode, Stri
     if !plain.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
         return Err(bad());
     }
+    cursor.go_on()?;
     let parsed = regex_syntax::parse(&format!("\\p{{{plain}}}")).map_err(|_| bad())?;
     let mut set = match parsed.kind() {
         HirKind::Class(Class::Unicode(set)) => set.clone(),

@@ -230,9 +230,10 @@ fn has_case(text: &str) -> bool {
 mod tests {
     use super::super::syntax;
     use super::*;
+    use crate::budget::Work;
 
     fn form(text: &str) -> Form {
-        Form::of(&syntax::parse(text).expect("a pattern").root)
+        Form::of(&syntax::parse(text, &Work::unbounded()).expect("a pattern").root)
     }
 
     #[test]

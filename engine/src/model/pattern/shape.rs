@@ -82,10 +82,15 @@ fn words(form: &Form, limits: Limits) -> Option<Vec<String>> {
             Some(all)
         }
         Form::Alternate(parts) => {
-            let mut all = Vec::with_capacity(parts.len());
+            let (mut all, mut bytes) = (Vec::with_capacity(parts.len()), 0);
             for part in parts {
-                all.append(&mut words(part, limits)?);
+                let mut more = words(part, limits)?;
+                bytes += more.iter().map(String::len).sum::<usize>();
+                all.append(&mut more);
                 limits.check(&all)?;
+                if bytes > limits.bytes {
+                    return None;
+                }
             }
             Some(all)
         }
@@ -176,9 +181,15 @@ fn common_prefix(branches: &[Form]) -> String {
     let mut prefixes = branches.iter().map(prefix);
     let mut common = prefixes.next().unwrap_or_default();
     for other in prefixes {
-        let same = common.char_indices().zip(other.chars()).take_while(|((_, a), b)| a == b);
-        let length = same.last().map_or(0, |((start, character), _)| start + character.len_utf8());
+        let length = shared(&common, &other).len();
         common.truncate(length);
     }
     common
+}
+
+/// What two texts both begin with.
+pub(super) fn shared<'t>(one: &'t str, other: &str) -> &'t str {
+    let same = one.char_indices().zip(other.chars()).take_while(|((_, a), b)| a == b);
+    let length = same.last().map_or(0, |((start, character), _)| start + character.len_utf8());
+    &one[..length]
 }

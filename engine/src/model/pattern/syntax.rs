@@ -4,9 +4,13 @@
 //! # Not here
 //! Classes in brackets and the named ones: `class.rs`.
 
+use std::collections::HashSet;
+
 use regex_syntax::hir::ClassUnicode;
 
-use super::{TEXT_BYTES_MAX, class};
+use super::expressions::CompileError;
+use super::{PatternError, TEXT_BYTES_MAX, class};
+use crate::budget::{Stopped, Work};
 
 /// Groups may be nested this deeply.
 pub(super) const NESTING_MAX: u32 = 200;
@@ -16,6 +20,9 @@ const RANGES_MAX: usize = 1 << 17;
 
 /// The longest `[…]` in a text that can only be matched as a set.
 const LONG_BRACKET_MAX: usize = 64;
+
+/// So many parts are read before it is asked whether to go on.
+const STEPS: u32 = 1024;
 
 /// The largest count of a repetition, also of several nested ones multiplied.
 const REPETITION_MAX: u32 = 1000;
@@ -64,13 +71,39 @@ pub(super) struct Parsed {
     pub(super) group_names: Vec<Option<String>>,
 }
 
-/// Reads an expression; the error says what is wrong and where, in bytes from 1.
-pub(super) fn parse(text: &str) -> Result<Parsed, String> {
+/// Why a text was not read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What is wrong and where, in bytes from 1.
+    Text(String),
+    /// Nobody waits for it any more.
+    Stopped(Stopped),
+}
+
+impl Fault {
+    /// As the error of a pattern.
+    pub(super) fn of(self, text: &str) -> CompileError {
+        match self {
+            Fault::Text(reason) => PatternError { pattern: text.to_owned(), reason }.into(),
+            Fault::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+/// Reads an expression, as long as `work` says to go on.
+pub(super) fn parse(text: &str, work: &Work) -> Result<Parsed, Fault> {
+    // Reading ends with an error where the work is over, and the work stays over.
+    read(text, work).map_err(|reason| work.check().map_or_else(Fault::Stopped, |()| Fault::Text(reason)))
+}
+
+fn read(text: &str, work: &Work) -> Result<Parsed, String> {
     let flags = Flags { any_case: false, multi_line: false, dot_newline: true, swap_greed: false };
     let mut parser = Parser {
-        cursor: Cursor { text, position: 0 },
+        cursor: Cursor { text, position: 0, work },
         flags,
         group_names: Vec::new(),
+        names: HashSet::new(),
+        steps: 0,
         nesting: 0,
         ranges: 0,
     };
@@ -95,6 +128,7 @@ struct Flags {
 pub(super) struct Cursor<'t> {
     pub(super) text: &'t str,
     pub(super) position: usize,
+    work: &'t Work,
 }
 
 impl<'t> Cursor<'t> {
@@ -121,6 +155,11 @@ impl<'t> Cursor<'t> {
         found
     }
 
+    /// Whether to go on; asked before what takes long.
+    pub(super) fn go_on(&self) -> Result<(), String> {
+        self.work.check().map_err(|stopped| stopped.to_string())
+    }
+
     pub(super) fn fault(&self, what: &str) -> String {
         format!("{what} at byte {}", self.position + 1)
     }
@@ -130,11 +169,14 @@ struct Parser<'t> {
     cursor: Cursor<'t>,
     flags: Flags,
     group_names: Vec<Option<String>>,
+    /// The same, to be found.
+    names: HashSet<&'t str>,
     nesting: u32,
     ranges: usize,
+    steps: u32,
 }
 
-impl Parser<'_> {
+impl<'t> Parser<'t> {
     /// Up to a closing parenthesis, which is left, or the end.
     fn alternation(&mut self) -> Result<Node, String> {
         let mut branches = vec![self.concatenation()?];
@@ -150,6 +192,10 @@ impl Parser<'_> {
         // repetition, which must not be stacked.
         let mut repeatable = false;
         while let Some(character) = self.cursor.peek() {
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEPS) {
+                self.cursor.go_on()?;
+            }
             match character {
                 '|' | ')' => break,
                 '*' | '+' | '?' | '{' => {
@@ -333,7 +379,7 @@ impl Parser<'_> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(start.fault("bad name of a group"));
         }
-        if self.group_names.iter().any(|known| known.as_deref() == Some(name)) {
+        if !self.names.insert(name) {
             return Err(start.fault("a group's name occurs twice"));
         }
         self.cursor.position += end + 1;

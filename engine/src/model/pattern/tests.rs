@@ -3,14 +3,25 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::{Account, Cancel, Denied, Share, Stopped};
 
 fn pattern(text: &str) -> Pattern {
     Pattern::new(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What the automaton says, past all fast paths.
+/// The automaton of a text, past all fast paths.
+fn automaton(text: &str) -> Automaton {
+    let parsed = syntax::parse(text, &Work::unbounded()).expect("a pattern");
+    Automaton::build(&hir::of(&parsed.root, &|_| None)).expect("the automaton can be built")
+}
+
+/// What it says of a value.
 fn automaton_matches(pattern: &Pattern, value: &str) -> bool {
-    pattern.automaton().expect("the automaton can be built").is_match(value.as_bytes())
+    automaton(pattern.text()).is_match(value.as_bytes())
+}
+
+fn expand(text: &str, value: &str, template: &str) -> Option<String> {
+    Rewrite::new(text, template).unwrap_or_else(|error| panic!("{error}")).apply(value)
 }
 
 /// Pattern, values that match, values that do not.
@@ -213,7 +224,7 @@ fn a_list_of_literals_is_a_set_however_long() {
             "{}",
             &text[..30]
         );
-        assert!(pattern.inner.automaton.get().is_none());
+        assert!(pattern.inner.runs.is_none());
         assert!(pattern.is_match(&names[4711]) && !pattern.is_match("a-name-of-20-b0"));
         assert_eq!(pattern.is_match(""), text.ends_with('|'));
     }
@@ -226,11 +237,10 @@ fn a_list_of_literals_is_a_set_however_long() {
 
 #[test]
 fn groups_of_a_long_list_are_refused() {
-    let short = Pattern::with_groups("(a|b)c").expect("short enough");
-    assert_eq!(short.expand("bc", "$1").as_deref(), Some("b"));
+    assert_eq!(expand("(a|b)c", "bc", "$1").as_deref(), Some("b"));
     let text = format!("({})", "a|".repeat(TEXT_BYTES_MAX));
-    assert_eq!(pattern(&text).expand("a", "x").as_deref(), Some("x"));
-    let error = Pattern::with_groups(&text).expect_err("too long").to_string();
+    assert_eq!(expand(&text, "a", "x").as_deref(), Some("x"));
+    let error = Rewrite::new(&text, "$1").expect_err("too long").to_string();
     assert!(error.contains("it has 131074 bytes, the limit is 65536"), "{error}");
     assert!(error.contains("\"… (131074 bytes)") && error.len() < 500, "{error}");
 }
@@ -289,7 +299,7 @@ fn templates() {
         ("(.+)é(.*)", "aéü", "$2é$1", Some("a")),
     ];
     for (text, value, template, expected) in cases {
-        assert_eq!(pattern(text).expand(value, template).as_deref(), expected, "{text} {value} {template}");
+        assert_eq!(expand(text, value, template).as_deref(), expected, "{text} {value} {template}");
     }
 }
 
@@ -350,7 +360,7 @@ proptest! {
                 captures.expand(template, &mut text);
                 text
             });
-            prop_assert_eq!(pattern.expand(value, template), expected, "{} on {:?}", text, value);
+            prop_assert_eq!(expand(&text, value, template), expected, "{} on {:?}", text, value);
         }
     }
 
@@ -449,5 +459,169 @@ fn an_automaton_larger_than_its_cache_is_done_without() {
     for _ in 0..2 {
         let mut walk = pattern.walk();
         assert_eq!(walked(&mut walk, &values).0, expected);
+    }
+}
+
+/// Patterns whose automata are as large as they may be and larger, of every kind of part.
+#[test]
+fn an_automaton_takes_no_more_than_its_weight() {
+    let texts = [
+        r"\pL{100}",
+        r"\pL+",
+        "(?i)straßeks{30}",
+        "[^x]{300}",
+        ".{500}",
+        ".*x.+",
+        "(a|b|cd|)*e",
+        "(((a)b)c)*d?",
+        r"\ba\B$^",
+        "[0-9a-f]{8}-[0-9]{4}",
+        "(?:ab?c*){2,7}",
+        "(?:x{0,20}y{3,}){4}",
+        "[a-zA-Zé-ü]*",
+        r"(?-s).+\W",
+        "(one|two|three|four)(?::[0-9]+)?",
+        r"\p{Greek}|\P{Lu}",
+        "(?i)[a-z]{0,50}",
+        "a{0}b",
+        "()()()x",
+        "[\u{0}-\u{10ffff}]",
+        "[\u{7f}-\u{800}\u{fff0}-\u{10400}]{3}",
+    ];
+    for text in texts {
+        let parsed = syntax::parse(text, &Work::unbounded()).expect(text);
+        let weight = weight::Weight::of(&parsed.root).automaton;
+        let bytes = automaton(text).bytes();
+        assert!(bytes <= weight, "{text:?} takes {bytes}, its weight is {weight}");
+        assert!(weight < 64 * bytes, "{text:?} takes {bytes}, its weight is {weight}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn weights_are_bounds(text in common_pattern()) {
+        let parsed = syntax::parse(&text, &Work::unbounded()).expect("a pattern");
+        let weight = weight::Weight::of(&parsed.root).automaton;
+        let bytes = automaton(&text).bytes();
+        prop_assert!(bytes <= weight, "{text:?} takes {bytes}, its weight is {weight}");
+    }
+}
+
+/// A pattern of some 700 KiB that is unlike any other.
+fn heavy(n: usize) -> String {
+    format!(r"\pL{{60}}{n}")
+}
+
+#[test]
+fn a_pattern_is_compiled_and_counted_once_in_a_request() {
+    let share = Share::new("queries", 64 << 20);
+    let mut expressions = Expressions::new(Work::unbounded().of(share.clone()), EXPRESSIONS_BYTES_MAX);
+    let first = expressions.pattern(&heavy(1)).expect("it fits");
+    let bytes = share.used();
+    assert!(bytes > first.bytes() && first.bytes() > 100 << 10, "{bytes}, {}", first.bytes());
+    for _ in 0..1024 {
+        let again = expressions.pattern(&heavy(1)).expect("it is there");
+        assert!(Arc::ptr_eq(&first.inner, &again.inner));
+    }
+    assert_eq!((share.used(), expressions.bytes(), expressions.len()), (bytes, bytes, 1));
+    // Another request counts it too, and compiles nothing.
+    let mut other = Expressions::new(Work::unbounded().of(share.clone()), EXPRESSIONS_BYTES_MAX);
+    assert!(Arc::ptr_eq(&first.inner, &other.pattern(&heavy(1)).expect("it fits").inner));
+    assert_eq!(share.used(), 2 * bytes);
+    drop((expressions, other));
+    assert_eq!(share.used(), 0);
+}
+
+#[test]
+fn what_the_patterns_of_a_request_may_take_is_limited_before_they_are_built() {
+    let share = Share::new("queries", 1 << 30);
+    let mut expressions = Expressions::new(Work::unbounded().of(share.clone()), 8 << 20);
+    let refused = (0..300).map(|n| expressions.pattern(&heavy(n))).position(|result| match result {
+        Ok(_) => false,
+        Err(CompileError::Weight { limit, .. }) => {
+            assert_eq!(limit, 8 << 20);
+            true
+        }
+        Err(other) => panic!("{other}"),
+    });
+    assert!(refused.is_some_and(|n| n > 4), "{refused:?}");
+    assert!(share.peak() < 24 << 20, "{} bytes, also while they are built", share.peak());
+    assert_eq!(share.used(), expressions.bytes(), "what is refused is not counted");
+    // What is light still fits.
+    expressions.pattern("a.*b").expect("it fits");
+}
+
+#[test]
+fn a_list_is_weighed_by_its_texts() {
+    let list: String = (0..10_000).map(|n| format!("host-{n:05}|")).collect();
+    let mut expressions = Expressions::new(Work::unbounded(), 1 << 20);
+    let pattern = expressions.pattern(&list).expect("ten thousand hosts are no burden");
+    assert_eq!(pattern.as_literals().map(<[String]>::len), Some(10_001));
+    assert!(pattern.bytes() > 10_000 * (10 + 24), "{}", pattern.bytes());
+    assert!(matches!(expressions.pattern(&list[1..]), Err(CompileError::Weight { .. })));
+}
+
+#[test]
+fn compiling_stops_with_its_request_and_takes_no_more_than_that_may() {
+    let cancel = Cancel::default();
+    let mut expressions = Expressions::new(Work::unbounded().until(cancel.clone()), u64::MAX);
+    cancel.cancel();
+    for text in ["a".to_owned(), r"[\pL\pN]".repeat(8000), "(a|b".repeat(500_000)] {
+        assert_eq!(expressions.pattern(&text).err(), Some(CompileError::Stopped(Stopped::Canceled)));
+    }
+    // A long text is left in its midst.
+    for text in [r"[\pL\pN]".repeat(8000), "(a|b".repeat(50_000)] {
+        let fault = syntax::parse(&text, &Work::unbounded().until(cancel.clone()));
+        assert!(matches!(fault, Err(syntax::Fault::Stopped(Stopped::Canceled))));
+    }
+    let account = Account::default();
+    let work = Work::unbounded().charged_to(account.clone()).holding(1 << 20);
+    let denied = Expressions::new(work, u64::MAX).pattern(&heavy(7777)).err();
+    assert_eq!(denied, Some(CompileError::Memory(Denied::Own { limit: 1 << 20 })));
+    assert_eq!(account.bytes(), 0);
+}
+
+#[test]
+fn what_threads_find_is_counted_and_bounded() {
+    for text in ["(?:.*a.{18}|counted)", &heavy(4242)] {
+        let pattern = pattern(text);
+        let automaton = pattern.automaton().expect("it needs one");
+        let value: String = (0..50_000_u64).map(|n| if (n * n) >> 3 & 1 == 0 { 'a' } else { 'b' }).collect();
+        for end in 0..4 {
+            let value = &value[..value.len() - end];
+            let expected = value.as_bytes()[value.len() - 19] == b'a' && text.contains("counted");
+            assert_eq!(pattern.is_match(value), expected);
+        }
+        let mut scratch = automaton.scratch();
+        let bytes = scratch.cache().memory_usage() as u64;
+        assert!(bytes <= automaton::scratch_bytes(automaton.bytes()), "{bytes}");
+        drop(scratch);
+        assert!(patterns().share().used() >= bytes, "what is kept is counted");
+    }
+}
+
+/// Each group used to cost memory for every state of the automaton: 21,000 groups of 64,000 states are 40 GB.
+#[test]
+fn only_the_groups_of_the_template_are_followed() {
+    let text = "()".repeat(TEXT_BYTES_MAX / 2 - 100) + "(a*)b";
+    let mut expressions = Expressions::new(Work::unbounded(), 64 << 20);
+    let last = TEXT_BYTES_MAX / 2 - 99;
+    let mut rewrite = Rewrite::within(&text, &format!("<${last}>"), &mut expressions).expect("one group");
+    assert_eq!(rewrite.apply("aab").as_deref(), Some("<aa>"));
+    let all: String = (1..=1000).map(|n| format!("${{{n}}}")).collect();
+    let wide = "(x?)".repeat(1000);
+    let error = Rewrite::within(&wide, &all, &mut expressions).expect_err("too much").to_string();
+    assert!(error.contains("the template uses 1000 groups"), "{error}");
+    // Within the limit the groups of long values are found too, where nothing marks every place.
+    let (mut rewrite, long) = (Rewrite::new("(.*)-(.*)x", "$2$1").expect("two groups"), "a".repeat(100_000));
+    assert_eq!(rewrite.apply(&format!("{long}-bx")), Some(format!("b{long}")));
+}
+
+#[test]
+fn a_plain_list_is_what_it_is_by_the_long_way() {
+    for text in ["", "a", "a|b", "b|a|b|", "foo|fox", "é|è", "|", "a-b/c|a-b/d", "]|}", "a|a"] {
+        let plain = pattern(text);
+        let long = pattern(&format!("(?:{text})"));
+        assert_eq!((plain.as_literals(), plain.prefix()), (long.as_literals(), long.prefix()), "{text:?}");
     }
 }

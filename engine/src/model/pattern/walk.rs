@@ -9,22 +9,19 @@
 //! # Invariants
 //! - W1: a verdict is what [`Pattern::is_match`] answers.
 //! - W2: no value after the one judged and before [`PatternWalk::target`] matches.
-//! - W3: the automaton is built as far as it is used and its cache is bounded; a pattern that
-//!   would need more of it is matched value by value.
+//! - W3: the automaton's states are found as far as they are used and what is kept of them is
+//!   bounded; a pattern that would need more of it is matched value by value.
 
+use regex_automata::Anchored;
 use regex_automata::hybrid::LazyStateID;
-use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::nfa::thompson;
-use regex_automata::util::{start, syntax};
-use regex_automata::{Anchored, MatchKind};
+use regex_automata::hybrid::dfa::DFA;
+use regex_automata::util::start;
 
-use super::syntax::NESTING_MAX;
-use super::{AUTOMATON_BYTES_MAX, Pattern};
+use super::Pattern;
+use super::automaton::Scratch;
 use crate::model::labels::common_prefix;
 
-/// The cache of states, bytes.
-const CACHE_BYTES: usize = 2 << 20;
-/// How often the cache may be thrown away before values are matched one by one.
+/// How often the states may be thrown away before values are matched one by one.
 const CLEARS_MAX: usize = 8;
 /// How often a value is judged anew after that.
 const TRIES: u32 = 3;
@@ -101,10 +98,12 @@ impl<'p> PatternWalk<'p> {
 
 /// The automaton's states along the last value.
 struct States<'p> {
-    pattern: &'p Pattern,
     dfa: &'p DFA,
-    cache: Cache,
+    /// The next walk of this pattern goes on with the states found so far.
+    scratch: Scratch<'p>,
+    /// How often states had been thrown away when the path began.
     clears: usize,
+    clears_max: usize,
     /// The last value, as far as it was read.
     text: Vec<u8>,
     /// `path[n]` is the state after the first `n` bytes of `text`, never the dead one.
@@ -117,24 +116,19 @@ impl std::fmt::Debug for States<'_> {
     }
 }
 
-impl Drop for States<'_> {
-    fn drop(&mut self) {
-        // The next walk of this pattern goes on with the states found so far.
-        let cache = std::mem::replace(&mut self.cache, Cache::new(self.dfa));
-        *self.pattern.inner.walk_cache.lock() = Some(cache);
-    }
-}
-
 impl<'p> States<'p> {
     fn new(pattern: &'p Pattern) -> Option<Self> {
-        let dfa = pattern
-            .inner
-            .walk_automaton
-            .get_or_init(|| build(pattern.inner.translated.as_deref()?))
-            .as_ref()?;
-        let cache = pattern.inner.walk_cache.lock().take().unwrap_or_else(|| Cache::new(dfa));
-        let mut states = States { pattern, dfa, cache, clears: 0, text: Vec::new(), path: Vec::new() };
-        states.clears = states.cache.clear_count();
+        let automaton = pattern.automaton()?;
+        let mut scratch = automaton.scratch();
+        let clears = scratch.cache().clear_count();
+        let mut states = States {
+            dfa: &automaton.dfa,
+            scratch,
+            clears,
+            clears_max: clears + CLEARS_MAX,
+            text: Vec::new(),
+            path: Vec::new(),
+        };
         states.restart()?;
         Some(states)
     }
@@ -143,12 +137,15 @@ impl<'p> States<'p> {
         self.path.clear();
         self.text.clear();
         let anchored = start::Config::new().anchored(Anchored::Yes);
-        let start = self.dfa.start_state(&mut self.cache, &anchored).ok()?;
-        self.clears = self.cache.clear_count();
+        let start = self.dfa.start_state(self.scratch.cache(), &anchored).ok()?;
+        self.clears = self.scratch.cache().clear_count();
+        if self.clears > self.clears_max {
+            return None;
+        }
         (!start.is_dead()).then(|| self.path.push(start))
     }
 
-    /// `None`: the automaton is too large for its cache.
+    /// `None`: the automaton has too many states to keep them.
     fn judge(&mut self, value: &[u8], target: &mut String) -> Option<Verdict> {
         for _ in 0..TRIES {
             match self.try_judge(value, target) {
@@ -177,20 +174,20 @@ impl<'p> States<'p> {
     }
 
     fn next(&mut self, state: LazyStateID, byte: u8) -> Result<LazyStateID, Lost> {
-        let next = self.dfa.next_state(&mut self.cache, state, byte).map_err(|_| Lost)?;
+        let next = self.dfa.next_state(self.scratch.cache(), state, byte).map_err(|_| Lost)?;
         self.check()?;
         Ok(next)
     }
 
     fn accepts(&mut self, state: LazyStateID) -> Result<bool, Lost> {
-        let end = self.dfa.next_eoi_state(&mut self.cache, state).map_err(|_| Lost)?;
+        let end = self.dfa.next_eoi_state(self.scratch.cache(), state).map_err(|_| Lost)?;
         self.check()?;
         Ok(end.is_match())
     }
 
-    /// With the cache the states of the path are gone.
-    fn check(&self) -> Result<(), Lost> {
-        if self.cache.clear_count() == self.clears { Ok(()) } else { Err(Lost) }
+    /// Where states were thrown away those of the path are gone.
+    fn check(&mut self) -> Result<(), Lost> {
+        if self.scratch.cache().clear_count() == self.clears { Ok(()) } else { Err(Lost) }
     }
 
     /// The path ends before the byte of `value` that leads nowhere.
@@ -248,19 +245,5 @@ impl<'p> States<'p> {
     }
 }
 
-/// The cache was thrown away, or has been too often.
+/// States were thrown away.
 struct Lost;
-
-fn build(translated: &str) -> Option<DFA> {
-    DFA::builder()
-        .configure(
-            DFA::config()
-                .match_kind(MatchKind::All)
-                .cache_capacity(CACHE_BYTES)
-                .minimum_cache_clear_count(Some(CLEARS_MAX)),
-        )
-        .syntax(syntax::Config::new().utf8(false).nest_limit(NESTING_MAX * 8))
-        .thompson(thompson::Config::new().utf8(false).nfa_size_limit(Some(AUTOMATON_BYTES_MAX)))
-        .build(translated)
-        .ok()
-}

@@ -17,6 +17,8 @@
 //!   exhaust the stack: recursion stops at [`NESTING_MAX`], a tree is never higher than
 //!   [`HEIGHT_MAX`].
 //! - I2: every error's span lies inside the text.
+//! - I3: what the tree and its regular expressions take is counted against the request before it
+//!   is made, and it is asked at least every 64 KiB of tree whether to go on.
 
 mod binary;
 mod call;
@@ -28,7 +30,7 @@ mod template;
 pub(super) use binary::{UNARY_BINDING, binding};
 pub use template::EXPANSION_TOKENS_MAX;
 
-use barograph_engine::model::Matcher;
+use barograph_engine::model::{CompileError, Expressions, Matcher};
 
 use crate::error::QueryError;
 use crate::functions::{self, ValueType};
@@ -50,10 +52,22 @@ pub const HEIGHT_MAX: u32 = 600;
 /// Parses and checks a query.
 ///
 /// # Errors
-/// [`QueryError::Parse`] with the place of the first fault and what was expected there.
+/// [`QueryError::Parse`] with the place of the first fault and what was expected there;
+/// [`QueryError::Expressions`] where its regular expressions may take more than
+/// [`EXPRESSIONS_BYTES_MAX`](barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX).
 pub fn parse(text: &str) -> Result<Expr, QueryError> {
+    parse_within(text, &mut Expressions::default())
+}
+
+/// As [`parse`], within what the expressions of a request may take in memory, as long as its work goes on. The tree
+/// counts too.
+///
+/// # Errors
+/// As [`parse`]; and [`QueryError::Canceled`], [`QueryError::Timeout`], [`QueryError::Memory`],
+/// [`QueryError::MemoryPool`].
+pub fn parse_within(text: &str, expressions: &mut Expressions) -> Result<Expr, QueryError> {
     check_length(text)?;
-    Parser::new(text).and_then(Parser::whole).map_err(|fault| located(text, *fault))
+    Parser::new(text, expressions).and_then(Parser::whole).map_err(|fault| located(text, *fault))
 }
 
 fn check_length(text: &str) -> Result<(), QueryError> {
@@ -76,13 +90,30 @@ fn check_length(text: &str) -> Result<(), QueryError> {
 /// # Errors
 /// [`QueryError::Parse`], as [`parse`].
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    parse_selector_within(text, &mut Expressions::default())
+}
+
+/// As [`parse_selector`], within what the expressions of a request may take in memory.
+///
+/// # Errors
+/// As [`parse_within`].
+pub fn parse_selector_within(text: &str, expressions: &mut Expressions) -> Result<Vec<Matcher>, QueryError> {
     check_length(text)?;
-    Parser::new(text).and_then(Parser::whole_selector).map_err(|fault| located(text, *fault))
+    Parser::new(text, expressions).and_then(Parser::whole_selector).map_err(|fault| located(text, *fault))
 }
 
 fn located(text: &str, fault: Fault) -> QueryError {
-    let Fault { span, message } = fault;
+    let Fault { span, message, cause } = fault;
     let position = span.position(text);
+    match cause {
+        Some(CompileError::Weight { limit, .. }) => {
+            let (line, column) = (position.line, position.column);
+            return QueryError::Expressions { line, column, limit, message };
+        }
+        Some(CompileError::Stopped(stopped)) => return stopped.into(),
+        Some(CompileError::Memory(denied)) => return denied.into(),
+        Some(CompileError::Pattern(_)) | None => {}
+    }
     QueryError::Parse {
         line: position.line,
         column: position.column,
@@ -116,14 +147,45 @@ struct Parser<'q> {
     previous_end: u32,
     nesting: u32,
     templates: template::Templates<'q>,
+    expressions: &'q mut Expressions,
+    /// Bytes of the tree that are not counted yet.
+    uncounted: u64,
 }
 
+/// What a token leaves in the tree, bytes: a node, a matcher or a name, in a list that has grown to twice its length.
+const NODE_BYTES: u64 = 320;
+/// What other tokens leave.
+const SIGN_BYTES: u64 = 16;
+/// So many bytes are counted at once; then it is asked, too, whether to go on.
+const COUNTED: u64 = 64 << 10;
+
 impl<'q> Parser<'q> {
-    fn new(text: &'q str) -> Parsed<Self> {
+    fn new(text: &'q str, expressions: &'q mut Expressions) -> Parsed<Self> {
         let mut lexer = Lexer::new(text);
         let token = lexer.next()?;
         let templates = template::Templates::default();
-        Ok(Parser { text, lexer, token, previous_end: 0, nesting: 0, templates })
+        let mut parser =
+            Parser { text, lexer, token, previous_end: 0, nesting: 0, templates, expressions, uncounted: 0 };
+        parser.count()?;
+        Ok(parser)
+    }
+
+    /// Counts what the tree has grown.
+    fn count(&mut self) -> Parsed<()> {
+        let bytes = std::mem::take(&mut self.uncounted);
+        self.expressions.take_text(bytes).map_err(|error| Fault::of(self.token.span, error))
+    }
+
+    /// Counts what the token that is looked at leaves in the tree.
+    fn count_node(&mut self) -> Parsed<()> {
+        let span = self.token.span;
+        self.uncounted += match self.token.kind {
+            TokenKind::Word | TokenKind::String | TokenKind::Number | TokenKind::Duration => {
+                NODE_BYTES + 2 * u64::from(span.end.saturating_sub(span.start))
+            }
+            _ => SIGN_BYTES,
+        };
+        if self.uncounted >= COUNTED { self.count() } else { Ok(()) }
     }
 
     /// Parses the whole text as one expression.
@@ -132,6 +194,7 @@ impl<'q> Parser<'q> {
             return Err(Fault::new(self.token.span, "no expression found in input"));
         }
         let tree = self.expression(0)?;
+        self.count()?;
         if self.token.kind == TokenKind::End {
             Ok(self.without_added_parens(tree.expr))
         } else {
@@ -170,6 +233,7 @@ impl<'q> Parser<'q> {
     /// Goes on to the next token and gives the one that was looked at.
     fn advance(&mut self) -> Parsed<Token> {
         self.count_token()?;
+        self.count_node()?;
         let next = self.lexer.next()?;
         self.previous_end = self.token.span.end;
         Ok(std::mem::replace(&mut self.token, next))

@@ -29,6 +29,7 @@ impl Parser<'_> {
             _ => return Err(self.expected("a series selector")),
         };
         let (selector, _) = self.bare_selector(name)?;
+        self.count()?;
         if self.token.kind == TokenKind::End {
             return Ok(selector.matchers);
         }
@@ -94,8 +95,8 @@ impl Parser<'_> {
             }
             None => return Err(self.expected("a quoted string after a label matching operator")),
         };
-        let matcher = Matcher::new(&label, op, &value)
-            .map_err(|error| Fault::new(self.span_from(start), error.to_string()))?;
+        let matcher = Matcher::within(&label, op, &value, self.expressions)
+            .map_err(|error| Fault::of(self.span_from(start), error))?;
         Ok((matcher, false))
     }
 

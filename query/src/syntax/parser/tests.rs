@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use barograph_engine::budget::{Account, Cancel, Share, Work};
+
 use super::*;
 use crate::syntax::ast::*;
 use crate::syntax::{print, value_type};
@@ -482,4 +484,93 @@ proptest! {
             Err(other) => prop_assert!(false, "{other}"),
         }
     }
+}
+
+/// Expressions of a request whose memory is counted in the share.
+fn counted(bytes_max: u64) -> (std::sync::Arc<Share>, Expressions) {
+    let share = Share::new("queries", 1 << 30);
+    (share.clone(), Expressions::new(Work::unbounded().of(share), bytes_max))
+}
+
+/// 181 bytes, which made 1,024 automata of 9 MB each.
+fn doubled() -> String {
+    let doubles: String = (1..10).map(|n| format!(", g{n} = {{g{}, g{}}}", n - 1, n - 1)).collect();
+    format!(r#"WITH (f = {{a=~"\\pL{{190}}"}}, g0 = {{f, f}}{doubles}) x{{g9}}"#)
+}
+
+#[test]
+fn a_repeated_expression_is_one_automaton() {
+    let text = doubled();
+    assert!(text.len() < 230, "{} bytes: {text}", text.len());
+    let (share, mut expressions) = counted(32 << 20);
+    let Expr { kind: ExprKind::Selector(selector), .. } = parse_within(&text, &mut expressions).unwrap()
+    else {
+        panic!("a selector")
+    };
+    assert_eq!((selector.matchers.len(), expressions.len()), (1025, 1));
+    let pattern = selector.matchers[1].pattern().unwrap();
+    let all = selector.matchers[1..].iter().map(|matcher| matcher.pattern().unwrap());
+    assert!(all.clone().all(|other| std::ptr::eq(other.text(), pattern.text())), "one pattern");
+    // While it is built an automaton takes twice its size, and the compiler something.
+    assert!(share.peak() < 20 << 20, "{} bytes", share.peak());
+    let (now, held) = (share.used(), expressions.bytes() + expressions.text_bytes());
+    assert_eq!(now, held);
+    drop((selector, expressions));
+    assert_eq!(share.used(), 0);
+}
+
+#[test]
+fn different_expressions_are_weighed_together() {
+    let matchers: Vec<String> = (0..300).map(|n| format!(r#"a=~"\\pL{{190}}{n}""#)).collect();
+    let text = format!("x{{{}}}", matchers.join(","));
+    for parse in [
+        |text: &str, within: &mut Expressions| parse_within(text, within).map(drop),
+        |text: &str, within: &mut Expressions| parse_selector_within(text, within).map(drop),
+    ] {
+        let (share, mut expressions) = counted(32 << 20);
+        let error = parse(&text, &mut expressions).unwrap_err();
+        let QueryError::Expressions { line: 1, column, limit, .. } = &error else { panic!("{error}") };
+        assert_eq!(*limit, 32 << 20);
+        assert!(text[*column as usize - 1..].starts_with(r#"a=~"#), "it says which one: {error}");
+        assert!(
+            error.to_string().contains("more than 32MiB of memory together, the limit of one request"),
+            "{error}"
+        );
+        assert!(share.peak() < 48 << 20, "{} bytes", share.peak());
+    }
+    // By itself each is fine, and three hundred of the kind that people write are.
+    let (_, mut expressions) = counted(32 << 20);
+    let plain: Vec<String> = (0..300).map(|n| format!(r#"a=~"node-{n}-.*(east|west)[0-9]+""#)).collect();
+    parse_within(&format!("x{{{}}}", plain.join(",")), &mut expressions).unwrap();
+    assert!(expressions.bytes() < 16 << 20, "{}", expressions.bytes());
+}
+
+#[test]
+fn a_tree_is_counted_and_parsing_stops_with_its_request() {
+    let text = format!("x{{{}}}", r#"a="b","#.repeat(100_000));
+    let (share, mut expressions) = counted(0);
+    let Expr { kind: ExprKind::Selector(selector), .. } = parse_within(&text, &mut expressions).unwrap()
+    else {
+        panic!("a selector")
+    };
+    let least = selector.matchers.capacity() * size_of::<Matcher>() + selector.matchers.len() * 2;
+    assert!(share.used() as usize > least && share.used() < 200 << 20, "{} for {least}", share.used());
+    assert_eq!(share.used(), expressions.text_bytes());
+
+    let cancel = Cancel::default();
+    let mut expressions = Expressions::new(Work::unbounded().until(cancel.clone()), u64::MAX);
+    cancel.cancel();
+    for text in ["1", &text, &doubled()] {
+        assert!(matches!(parse_within(text, &mut expressions), Err(QueryError::Canceled)));
+    }
+    let work = Work::unbounded().charged_to(Account::default()).holding(1 << 20);
+    let denied = parse_within(&text, &mut Expressions::new(work, u64::MAX));
+    assert!(matches!(denied, Err(QueryError::Memory { limit: 1_048_576 })), "{denied:?}");
+}
+
+/// What a token is counted for is enough for the largest that may become of it, in a list that has grown.
+#[test]
+fn nodes_are_no_larger_than_they_are_counted() {
+    assert!(2 * size_of::<Expr>() as u64 <= NODE_BYTES, "{}", size_of::<Expr>());
+    assert!(2 * size_of::<Matcher>() as u64 <= 2 * NODE_BYTES, "a matcher has a name and a value");
 }

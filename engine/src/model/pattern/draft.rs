@@ -1,0 +1,131 @@
+//! A pattern that is read and weighed, but not built yet.
+
+use std::sync::{Arc, OnceLock};
+
+use super::automaton::Automaton;
+use super::expressions::{CompileError, building, building_bytes};
+use super::form::Form;
+use super::shape::{self, Shape};
+use super::syntax::Node;
+use super::weight::Weight;
+use super::{AUTOMATON_BYTES_MAX, Inner, LAZY_BYTES_MAX, Pattern, PatternError, TEXT_BYTES_MAX, hir, syntax};
+use crate::budget::Work;
+
+/// What a pattern takes beside its text, its literals and its automaton.
+const FIXED: u64 = 512;
+/// What a character with a meaning costs while a text is read: a node of the tree, one of its form, and a text.
+const READING_PER_SIGN: u64 = 256;
+/// A class of Unicode.
+const CLASS: u64 = 8 << 10;
+/// All classes of a pattern.
+const RANGES_BYTES_MAX: u64 = 2 << 20;
+/// A literal of a set, beside its text.
+const LITERAL: u64 = 48;
+
+/// A pattern that is read and weighed.
+pub(super) struct Draft {
+    text: Arc<str>,
+    shape: Shape,
+    prefix: String,
+    weight: Weight,
+    /// Where the automaton is built at once.
+    root: Option<Node>,
+    /// Whether there may be an automaton.
+    runs: bool,
+}
+
+impl Draft {
+    /// Reads a text.
+    pub(super) fn of(text: &str, work: &Work) -> Result<Draft, CompileError> {
+        let _reading = building(work, reading_bytes(text))?;
+        work.check()?;
+        if let Some(draft) = Draft::of_plain(text) {
+            return Ok(draft);
+        }
+        let parsed = syntax::parse(text, work).map_err(|fault| fault.of(text))?;
+        let form = Form::of(&parsed.root);
+        work.check()?;
+        let shape = shape::of(&form, text.len());
+        work.check()?;
+        let is_set = matches!(shape, Shape::Literals(_));
+        if text.len() > TEXT_BYTES_MAX && !is_set {
+            let reason = super::too_long(text.len());
+            return Err(PatternError { pattern: text.to_owned(), reason }.into());
+        }
+        let prefix = shape::prefix(&form);
+        let weight = if is_set { Weight::default() } else { Weight::of(&parsed.root) };
+        let is_light = weight.automaton <= LAZY_BYTES_MAX;
+        let runs = match shape {
+            Shape::Literals(_) | Shape::Everything | Shape::Something => false,
+            // Only a walk would need it, and does without a large one.
+            Shape::Glob(_) => is_light,
+            Shape::AnyCase(_) | Shape::Automaton => true,
+        };
+        let root = (runs && !is_light).then_some(parsed.root);
+        Ok(Draft { text: text.into(), shape, prefix, weight, root, runs })
+    }
+
+    /// A text, or an alternation of texts, without any other sign: a list that a dashboard wrote out may have tens of
+    /// thousands, and needs no tree.
+    fn of_plain(text: &str) -> Option<Draft> {
+        if text.bytes().any(is_sign) {
+            return None;
+        }
+        let mut words: Vec<String> = text.split('|').map(str::to_owned).collect();
+        words.sort_unstable();
+        words.dedup();
+        words.shrink_to_fit();
+        let prefix = shape::shared(words.first()?, words.last()?).to_owned();
+        let shape = Shape::Literals(words);
+        Some(Draft { text: text.into(), shape, prefix, weight: Weight::default(), root: None, runs: false })
+    }
+
+    /// What the pattern may take, bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        let literals = match &self.shape {
+            Shape::Literals(literals) => literals.iter().map(|text| text.len() as u64 + LITERAL).sum(),
+            _ => 0,
+        };
+        let automaton = if self.runs { self.weight.automaton.min(AUTOMATON_BYTES_MAX) } else { 0 };
+        FIXED + 2 * self.text.len() as u64 + literals + automaton
+    }
+
+    /// What its automaton may take, if it may have one.
+    pub(super) fn runs(&self) -> Option<u64> {
+        self.runs.then(|| self.weight.automaton.min(AUTOMATON_BYTES_MAX))
+    }
+
+    /// Makes the pattern. One whose automaton is small makes it when it is needed.
+    pub(super) fn build(self, work: &Work) -> Result<Pattern, CompileError> {
+        let mut bytes = self.bytes();
+        let mut runs = self.runs();
+        let automaton = OnceLock::new();
+        if let Some(root) = &self.root {
+            let _building = building(work, building_bytes(&self.weight))?;
+            work.check()?;
+            let form = hir::of(root, &|_| None);
+            work.check()?;
+            let built = Automaton::build(&form)
+                .ok_or_else(|| PatternError { pattern: self.text.to_string(), reason: super::too_large() })?;
+            bytes = bytes - runs.unwrap_or(0) + built.bytes();
+            runs = Some(built.bytes());
+            automaton.get_or_init(|| Some(built));
+        }
+        let Draft { text, shape, prefix, .. } = self;
+        let inner = Inner { text, bytes, runs, shape, prefix, automaton };
+        Ok(Pattern { inner: Arc::new(inner) })
+    }
+}
+
+/// What reading a text may take: each sign makes a node or two, and each class of Unicode a list of ranges.
+fn reading_bytes(text: &str) -> u64 {
+    let signs = text.bytes().filter(|&byte| is_sign(byte) || byte == b'|').count() as u64;
+    let classes = text.matches("\\p").count() + text.matches("\\P").count();
+    let ranges = RANGES_BYTES_MAX.min(classes as u64 * CLASS);
+    signs * READING_PER_SIGN + 4 * text.len() as u64 + 4 * ranges
+}
+
+/// Whether a byte may mean something else than itself; an alternation has another place.
+fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'.' | b'+' | b'*' | b'?' | b'(' | b')' | b'[' | b'{' | b'^' | b'$')
+}

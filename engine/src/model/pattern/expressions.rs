@@ -1,0 +1,211 @@
+//! The expressions of one request together: what they may take in memory is counted before they are compiled.
+//!
+//! A request may repeat a pattern as often as it likes, by writing it out or by `WITH`: it is compiled once and counted
+//! once. It is counted also where the process keeps it for others, since it may be thrown out of there meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::automaton::{SCRATCH_BYTES, scratch_bytes};
+use super::draft::Draft;
+use super::weight::Weight;
+use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, cache, shown};
+use crate::budget::{Denied, Stopped, Taken, Work, bytes_text};
+
+/// What the expressions of one request may take, unless somebody says something else.
+pub const EXPRESSIONS_BYTES_MAX: u64 = 32 << 20;
+
+/// What the library takes while it compiles, beside the form and the automaton.
+const COMPILER_BYTES: u64 = 1 << 20;
+
+/// Why an expression was not compiled.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CompileError {
+    /// The text is no expression, or one that is too large by itself.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The expressions of the request would take more than they may.
+    #[error(
+        "with {} the regular expressions may take more than {} of memory together, the limit of one request",
+        shown(pattern), bytes_text(*limit)
+    )]
+    Weight {
+        /// The one that is too much.
+        pattern: String,
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// The request was canceled, or its time was up.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The request may not hold so much, or others leave less.
+    #[error(transparent)]
+    Memory(#[from] Denied),
+}
+
+impl CompileError {
+    /// As the error of a pattern that is compiled by itself.
+    pub(super) fn of(self, text: &str) -> PatternError {
+        match self {
+            CompileError::Pattern(error) => error,
+            other => PatternError { pattern: text.to_owned(), reason: other.to_string() },
+        }
+    }
+}
+
+/// The expressions of one request. What they take is counted until this is dropped, so it stays as long as they do.
+///
+/// ```
+/// use barograph_engine::budget::Work;
+/// use barograph_engine::model::{Expressions, MatchOp, Matcher};
+///
+/// let mut expressions = Expressions::new(Work::unbounded(), 1 << 20);
+/// for _ in 0..1000 {
+///     Matcher::within("a", MatchOp::Regex, r"\pL{20}", &mut expressions)?;
+/// }
+/// for n in 1.. {
+///     if let Err(error) = Matcher::within("a", MatchOp::Regex, &format!(r"\pL{{20}}{n}"), &mut expressions) {
+///         assert!(n > 2 && error.to_string().contains("more than 1MiB"), "{n}: {error}");
+///         break;
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Expressions {
+    work: Work,
+    bytes_max: u64,
+    /// What is counted of the patterns.
+    bytes: u64,
+    /// What is counted of the states that a thread finds while it matches: of one pattern at a time.
+    scratch: u64,
+    /// What is counted of the text around them.
+    text: u64,
+    known: HashMap<Arc<str>, Pattern>,
+}
+
+impl Default for Expressions {
+    fn default() -> Self {
+        Expressions::new(Work::unbounded(), EXPRESSIONS_BYTES_MAX)
+    }
+}
+
+/// Memory that is taken while something is built.
+pub(super) fn building(work: &Work, bytes: u64) -> Result<Taken, Denied> {
+    let taken = Taken::of(work);
+    taken.more(bytes as usize)?;
+    Ok(taken)
+}
+
+/// What the library takes while it builds an automaton of this weight, beside the automaton.
+pub(super) fn building_bytes(weight: &Weight) -> u64 {
+    weight.automaton.min(AUTOMATON_BYTES_MAX) + weight.form + COMPILER_BYTES
+}
+
+impl Expressions {
+    /// For a request whose `work` is asked whether to go on, and holds the memory; all together may take `bytes_max`.
+    pub fn new(work: Work, bytes_max: u64) -> Self {
+        Expressions { work, bytes_max, bytes: 0, scratch: 0, text: 0, known: HashMap::new() }
+    }
+
+    /// The request's work.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// What is counted of them, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.scratch
+    }
+
+    /// How many different ones there are.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The pattern of a text: the request's own, one that the process keeps, or a new one.
+    ///
+    /// # Errors
+    /// [`CompileError`]; then nothing more is counted.
+    pub fn pattern(&mut self, text: &str) -> Result<Pattern, CompileError> {
+        if let Some(pattern) = self.known.get(text) {
+            return Ok(pattern.clone());
+        }
+        self.work.check()?;
+        let pattern = match cache::patterns().get(text) {
+            Some(pattern) => {
+                self.count(text, pattern.bytes(), pattern.inner.runs)?;
+                pattern
+            }
+            None => self.compile(text)?,
+        };
+        self.known.insert(Arc::clone(&pattern.inner.text), pattern.clone());
+        Ok(pattern)
+    }
+
+    /// Counts what was made of the text around the patterns, and asks whether to go on.
+    ///
+    /// # Errors
+    /// [`CompileError::Stopped`], [`CompileError::Memory`].
+    pub fn take_text(&mut self, bytes: u64) -> Result<(), CompileError> {
+        self.work.check()?;
+        self.work.take(bytes)?;
+        self.text += bytes;
+        Ok(())
+    }
+
+    /// What is counted of the text around the patterns.
+    pub fn text_bytes(&self) -> u64 {
+        self.text
+    }
+
+    fn compile(&mut self, text: &str) -> Result<Pattern, CompileError> {
+        let draft = Draft::of(text, &self.work)?;
+        let bytes = draft.bytes();
+        self.count(text, bytes, None)?;
+        let built = draft.build(&self.work);
+        // An automaton that was built is seldom as large as it might have been.
+        let spared = bytes.saturating_sub(built.as_ref().map_or(0, Pattern::bytes));
+        self.bytes -= spared;
+        self.work.give(spared);
+        let pattern = built?;
+        self.count(text, 0, pattern.inner.runs)?;
+        Ok(cache::patterns().keep(pattern))
+    }
+
+    /// Counts a pattern; `runs` are the bytes of its automaton, if it may need one.
+    fn count(&mut self, text: &str, bytes: u64, runs: Option<u64>) -> Result<(), CompileError> {
+        let scratch = runs.map_or(0, |bytes| scratch_bytes(bytes) + SCRATCH_BYTES);
+        let more_scratch = scratch.saturating_sub(self.scratch);
+        if self.bytes.saturating_add(bytes) > self.bytes_max {
+            return Err(CompileError::Weight { pattern: text.to_owned(), limit: self.bytes_max });
+        }
+        self.work.take(bytes + more_scratch)?;
+        self.bytes += bytes;
+        self.scratch += more_scratch;
+        Ok(())
+    }
+
+    /// Counts more of a pattern.
+    pub(super) fn take(&mut self, text: &str, bytes: u64) -> Result<(), CompileError> {
+        self.count(text, bytes, None)
+    }
+}
+
+impl Expressions {
+    /// Memory that is taken while an automaton is built, beside that of the automaton.
+    pub(super) fn while_building(&self, weight: &Weight) -> Result<Taken, Denied> {
+        building(&self.work, building_bytes(weight))
+    }
+}
+
+impl Drop for Expressions {
+    fn drop(&mut self) {
+        self.work.give(self.bytes + self.scratch + self.text);
+    }
+}
