@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn a_comment_behind_blanks_hides_no_database() {
         for front in ["", " ", "\t ", "\u{feff}", " \u{feff} "] {
-            let body = format!("m v=1\n{front}# old=\"x\n# CONTEXT-DATABASE:b\nm t=\"y\",v=1 1\n");
+            let body = format!("m v=1\n{front}# old=\"x\n# CONTEXT-DATABASE:b\nm,t=y\" v=1 1\n");
             let found = split(&mut Context::default(), &body);
             assert_eq!(found.len(), 2, "{front:?}: {found:?}");
-            assert_eq!(found[1], ("m t=\"y\",v=1 1\n", 3, Some("b".to_owned())), "{front:?}");
+            assert_eq!(found[1], ("m,t=y\" v=1 1\n", 3, Some("b".to_owned())), "{front:?}");
         }
     }
 
