@@ -4,7 +4,7 @@
 # Starts from seeds/TARGET and regressions/TARGET, keeps what it learns in corpus/TARGET.
 # Without a fuzzer, a million patterns compared with what they match by definition, in a quarter of an hour:
 #   cargo run --release --manifest-path fuzz/Cargo.toml --bin patterns
-# An input that fails lands in artifacts/TARGET: mend the code, then move it to regressions/TARGET.
+# An input that fails lands in artifacts/TARGET: fix the code, then move it to regressions/TARGET.
 set -eu
 if [ $# -lt 2 ]; then
     echo "usage: fuzz/run.sh TARGET SECONDS [libFuzzer options]" >&2

@@ -113,7 +113,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Looks at all files, so that one which is missing is told before another is stored.
+/// Looks at all files, so that one which is missing is reported before another is stored.
 fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     if files.iter().filter(|path| is_stdin(path)).count() > 1 {
         bail!("- (standard input) is given twice");

@@ -1,8 +1,7 @@
-//! What the server is told: defaults, then the file, then the environment, then flags.
+//! The server's settings: defaults, then the file, then the environment, then flags.
 //!
 //! All four speak in texts and go through the one table in [`settings`]. A value keeps
-//! the place it came from, so a bad one is reported as `BAROGRAPH_MAX_BODY: …` and not as
-//! a riddle. SIGHUP reads the file again; the environment and the flags of a running
+//! the place it came from, so that the report of a bad one names it (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again; the environment and the flags of a running
 //! process cannot change, and still win.
 
 pub mod settings;

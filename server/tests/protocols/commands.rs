@@ -192,7 +192,7 @@ fn exports_of_influxdb_keep_their_databases() {
     assert!(found.notes[0].contains("\"p\" has the retention policies autogen, year"), "{:?}", found.notes);
 }
 
-/// A server that answers each connection as it is told: with bytes, or by closing it without an answer.
+/// A server that gives each connection its answer: bytes, or an empty one, which is a close without an answer.
 fn answering(
     listener: std::net::TcpListener,
     answers: &'static [&'static str],

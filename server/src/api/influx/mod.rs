@@ -27,7 +27,7 @@ use crate::ingest::{self, sections::DATABASE_BYTES_MAX};
 use crate::storage;
 use barograph::{Database, LineOptions, LineReport, Precision};
 
-/// The version that InfluxDB clients are told: they choose their dialect by it.
+/// The version that InfluxDB clients read: they choose their dialect by it.
 const INFLUX_VERSION: &str = "1.8.10";
 
 /// Most refused lines that an answer lists, whatever `errors` says.

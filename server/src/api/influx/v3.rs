@@ -24,7 +24,7 @@ enum Outcome {
 }
 
 /// `/api/v3/write_lp`: 204 when every line is stored durably, and also with `no_sync`, which may be faster elsewhere.
-/// The unit of timestamps is told from their size, unless `precision` names it.
+/// The size of a timestamp says its unit, unless `precision` names it.
 ///
 /// # Errors
 /// 400 with the refused lines; the others are stored. With `accept_partial=false` nothing is stored where a line does

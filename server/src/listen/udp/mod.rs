@@ -1,5 +1,5 @@
-//! Line protocol over UDP: a datagram holds whole lines. Nobody is told anything; what is
-//! wrong is counted and logged.
+//! Line protocol over UDP: a datagram holds whole lines. Nothing is answered; what is wrong is
+//! counted and logged.
 //!
 //! A thread of its own takes datagrams from the socket and puts them into a bounded queue,
 //! so that neither a sync nor a busy runtime keeps it from the next one. A task stores what
