@@ -10,8 +10,8 @@ use barograph_engine::model::{
 };
 use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, Health, LineBody,
-    LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteReport, RemoteVersion, RepairReport,
-    Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
+    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
+    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
@@ -446,6 +446,11 @@ impl Database {
     /// Figures about the open database.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// The parts of [`Options::memory_bytes`] and what they hold.
+    pub fn memory(&self) -> Vec<PartUse> {
+        self.engine.memory()
     }
 
     /// How the open database is: whether it takes writes, and puts them into the store. Safe to ask often.

@@ -41,8 +41,9 @@ pub use barograph_engine::model::{
 };
 pub use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FarLine,
-    FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, RemoteError, RemoteRefusal,
-    RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
+    FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError,
+    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle, SnapshotReport, Stats,
+    VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Cost, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,

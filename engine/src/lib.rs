@@ -20,8 +20,8 @@ pub mod wal;
 
 pub use engine::{
     AppendReport, DeleteReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport, VerifyReport,
-    restore,
+    OpenReport, PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport,
+    VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle};

@@ -2,7 +2,62 @@
 
 use std::time::Duration;
 
+use crate::budget::Part;
 use crate::{Error, Result};
+
+/// How [`Options::memory_bytes`] is divided.
+pub static PARTS: &[Part] = &[
+    Part {
+        name: "samples",
+        parts: 20,
+        bounds: "samples and string fields that are not in the store yet",
+        full: "at half of it a flush begins; at all of it writes wait for `write_wait`, then 429 (`/write`: 503) with \
+               `Retry-After`",
+    },
+    Part {
+        name: "series",
+        parts: 18,
+        bounds: "series with unflushed or recent samples, their labels and their index",
+        full: "from half of it on flushes look for idle series early; then new series are refused with 429 (`/write`: \
+               503) and `Retry-After`, known ones go on",
+    },
+    Part {
+        name: "block_cache",
+        parts: 10,
+        bounds: "blocks of RocksDB's tables, their indexes and filters, and its memtables",
+        full: "the blocks that were not used for longest go; those that a reader is at stay",
+    },
+    Part {
+        name: "line_cache",
+        parts: 3,
+        bounds: "which series the tags of a line lead to",
+        full: "it starts over",
+    },
+    Part {
+        name: "remote_cache",
+        parts: 3,
+        bounds: "which series the labels of a remote-write series lead to",
+        full: "it starts over",
+    },
+    Part {
+        name: "notes",
+        parts: 2,
+        bounds: "exemplars (half of it) and metadata of metrics (half of it, and at most 32 MiB)",
+        full: "the oldest exemplars go; metadata that does not fit is left out and counted",
+    },
+    Part {
+        name: "log",
+        parts: 2,
+        bounds: "records that wait to be written to the WAL",
+        full: "writers write them before they go on",
+    },
+    Part {
+        name: "work",
+        parts: 6,
+        bounds: "what a flush and a merge hold: pieces of series, tables under construction, hashes of label sets",
+        full: "the work is done in more passes",
+    },
+];
 
 /// When an append returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +84,7 @@ pub enum Durability {
 pub struct Options {
     /// When an append returns. Default [`Durability::Always`].
     pub durability: Durability,
-    /// Bound on the engine's memory, bytes: half of it for unflushed samples, a quarter
-    /// for the block cache, the rest for indexes and buffers. Default 1 GiB, at least 16 MiB.
+    /// Bound on the engine's memory, bytes, divided as [`PARTS`] says. Default 1 GiB, at least 16 MiB.
     pub memory_bytes: u64,
     /// How long samples are kept. Default 0: for ever. Counted from the newest sample or
     /// the clock, whichever is earlier; whole partitions are dropped.
@@ -151,24 +205,24 @@ impl Options {
         Ok(())
     }
 
-    /// Bytes of exemplars that are kept.
-    pub fn exemplar_bytes_max(&self) -> u64 {
-        self.memory_bytes / 64
+    /// Bytes of exemplars and metadata that are kept.
+    pub fn note_bytes_max(&self) -> u64 {
+        const { Part::named(PARTS, "notes") }.of(self.memory_bytes)
     }
 
     /// Bytes of unflushed samples at which appends wait.
     pub fn head_bytes_max(&self) -> u64 {
-        self.memory_bytes / 2
+        const { Part::named(PARTS, "samples") }.of(self.memory_bytes)
     }
 
     /// Bytes of unflushed samples at which a flush begins.
     pub fn flush_bytes(&self) -> u64 {
-        self.memory_bytes / 4
+        self.head_bytes_max() / 2
     }
 
     /// Bytes of series in the head beyond which new ones are refused.
     pub fn series_bytes_max(&self) -> u64 {
-        self.memory_bytes / 2
+        const { Part::named(PARTS, "series") }.of(self.memory_bytes)
     }
 
     /// Bytes of series that one request may bring.
@@ -183,7 +237,27 @@ impl Options {
 
     /// Bytes of the block cache.
     pub fn cache_bytes(&self) -> u64 {
-        self.memory_bytes / 4
+        const { Part::named(PARTS, "block_cache") }.of(self.memory_bytes)
+    }
+
+    /// Bytes of the cache from lines to series.
+    pub fn line_cache_bytes(&self) -> u64 {
+        const { Part::named(PARTS, "line_cache") }.of(self.memory_bytes)
+    }
+
+    /// Bytes of the cache from remote-write series to series.
+    pub fn remote_cache_bytes(&self) -> u64 {
+        const { Part::named(PARTS, "remote_cache") }.of(self.memory_bytes)
+    }
+
+    /// Bytes that may wait to be written to the WAL.
+    pub fn log_bytes_max(&self) -> u64 {
+        const { Part::named(PARTS, "log") }.of(self.memory_bytes)
+    }
+
+    /// Bytes that a flush and a merge may hold.
+    pub fn work_bytes_max(&self) -> u64 {
+        const { Part::named(PARTS, "work") }.of(self.memory_bytes)
     }
 
     /// Width of a partition in nanoseconds.
@@ -195,6 +269,27 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_the_memory_are_no_more_than_it() {
+        assert_eq!(PARTS.iter().map(|part| part.parts).sum::<u64>(), Part::WHOLE);
+        for memory_bytes in [16 << 20, 123_456_789, 1 << 30, 1 << 44] {
+            let options = Options { memory_bytes, ..Options::default() };
+            let shares = [
+                options.head_bytes_max(),
+                options.series_bytes_max(),
+                options.cache_bytes(),
+                options.line_cache_bytes(),
+                options.remote_cache_bytes(),
+                options.note_bytes_max(),
+                options.log_bytes_max(),
+                options.work_bytes_max(),
+            ];
+            assert_eq!(shares.len(), PARTS.len(), "each part is somebody's bound");
+            let sum: u64 = shares.iter().sum();
+            assert!(sum <= memory_bytes && sum > memory_bytes - Part::WHOLE, "{sum} of {memory_bytes}");
+        }
+    }
 
     #[test]
     fn a_bad_option_is_named_with_its_limit() {

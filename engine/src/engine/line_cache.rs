@@ -90,6 +90,11 @@ impl LineCache {
         LineCache { contexts: RwLock::default(), bytes: AtomicU64::new(0), bytes_max }
     }
 
+    /// Bytes it holds.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// The context of some extra labels, a naming and limits.
     pub fn context(
         &self,

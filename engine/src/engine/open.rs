@@ -256,8 +256,8 @@ fn assemble(opened: Opened) -> Parts {
         limiter,
         cardinality: CardinalityLimits::new(&options),
         owner: Owner::new(),
-        line_cache: LineCache::new(options.memory_bytes / 8),
-        remote_cache: RemoteCache::new(options.memory_bytes / 8),
+        line_cache: LineCache::new(options.line_cache_bytes()),
+        remote_cache: RemoteCache::new(options.remote_cache_bytes()),
         read_only: false,
         wakeup: (Mutex::default(), Condvar::new()),
         room: (Mutex::default(), Condvar::new()),
@@ -449,6 +449,7 @@ fn open_wal(
     let wal_options = WalOptions {
         segment_bytes: options.wal_segment_bytes,
         reserve_bytes: options.wal_reserve_bytes,
+        buffer_bytes: usize::try_from(options.log_bytes_max()).unwrap_or(usize::MAX),
         sync: match options.durability {
             Durability::Always => SyncPolicy::Always,
             Durability::Interval(every) => SyncPolicy::Interval(every),

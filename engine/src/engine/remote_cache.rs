@@ -35,6 +35,11 @@ impl RemoteCache {
         RemoteCache { one: RwLock::default(), two: RwLock::default(), bytes: AtomicU64::new(0), bytes_max }
     }
 
+    /// Bytes it holds.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn entries(&self, version: RemoteVersion) -> &Entries {
         match version {
             RemoteVersion::One => &self.one,

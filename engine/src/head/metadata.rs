@@ -25,9 +25,16 @@ pub const TOTAL_BYTES_MAX: u64 = 32 << 20;
 const ENTRY_BYTES: u64 = 120;
 
 /// The descriptions of all families.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HeadMetadata {
+    bytes_max: u64,
     inner: Mutex<Book>,
+}
+
+impl Default for HeadMetadata {
+    fn default() -> Self {
+        HeadMetadata::new(TOTAL_BYTES_MAX)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +61,16 @@ fn check_text(family: &str, what: &str, text: &str, limit: usize) -> Result<()> 
 }
 
 impl HeadMetadata {
+    /// No descriptions, of at most `bytes_max` bytes and [`TOTAL_BYTES_MAX`].
+    pub fn new(bytes_max: u64) -> Self {
+        HeadMetadata { bytes_max: bytes_max.min(TOTAL_BYTES_MAX), inner: Mutex::default() }
+    }
+
+    /// Bytes of all descriptions.
+    pub fn bytes(&self) -> u64 {
+        self.inner.lock().bytes
+    }
+
     /// Whether a description is new. One that is known already costs no log record.
     ///
     /// # Errors
@@ -70,10 +87,11 @@ impl HeadMetadata {
         if book.families.get(family).is_some_and(|entries| entries.contains(metadata)) {
             return Ok(false);
         }
-        if book.bytes + bytes_of(family, metadata) > TOTAL_BYTES_MAX {
+        if book.bytes + bytes_of(family, metadata) > self.bytes_max {
             return Err(Error::Limit(format!(
-                "metadata of all metrics takes {} bytes, the limit is {TOTAL_BYTES_MAX}; {family:?} is not taken: shorten help texts",
-                book.bytes
+                "metadata of all metrics takes {} bytes, the limit is {}; {family:?} is not taken: shorten help texts, or \
+                 raise memory (Options::memory_bytes)",
+                book.bytes, self.bytes_max
             )));
         }
         Ok(true)

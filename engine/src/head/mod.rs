@@ -84,9 +84,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// An empty head that gives out ids from `next_id` on and keeps `exemplar_bytes` of
-    /// exemplars.
-    pub fn new(next_id: u64, exemplar_bytes: u64) -> Self {
+    /// An empty head that gives out ids from `next_id` on and keeps `note_bytes` of exemplars and metadata.
+    pub fn new(next_id: u64, note_bytes: u64) -> Self {
         Head {
             registry: RwLock::default(),
             hasher: RandomState::default(),
@@ -95,8 +94,8 @@ impl Head {
             series_bytes: AtomicU64::new(0),
             frozen_cut: AtomicU64::new(0),
             events: HeadEvents::default(),
-            metadata: HeadMetadata::default(),
-            exemplars: HeadExemplars::new(exemplar_bytes),
+            metadata: HeadMetadata::new(note_bytes / 2),
+            exemplars: HeadExemplars::new(note_bytes / 2),
             databases: HeadDatabases::default(),
         }
     }

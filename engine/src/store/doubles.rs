@@ -19,8 +19,12 @@ use crate::store::catalogue::Generation;
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 
-/// Label sets that one pass tells apart: some 64 MiB.
+/// Label sets that one pass tells apart unless less is asked for: some 64 MiB.
 const PASS_MAX: usize = if cfg!(test) { 50 } else { 1_500_000 };
+/// The least of them, so that there are not too many passes.
+const PASS_MIN: usize = if cfg!(test) { 10 } else { 20_000 };
+/// Memory of a label set in a pass, bytes: its slot, and the free ones of a table that has just grown.
+const SET_BYTES: u64 = 44;
 
 /// Two hashes of a label set; passes go by the first.
 type Hashes = (u64, u64);
@@ -45,6 +49,21 @@ impl Census {
         others: &[(Labels, u64)],
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
+        Self::take_within(u64::MAX, kv, generations, others, go_on)
+    }
+
+    /// [`Census::take`] whose passes hold about `bytes`.
+    ///
+    /// # Errors
+    /// As [`Census::take`].
+    pub fn take_within(
+        bytes: u64,
+        kv: &dyn Kv,
+        generations: &[Arc<Generation>],
+        others: &[(Labels, u64)],
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let sets_max = usize::try_from(bytes / SET_BYTES).unwrap_or(usize::MAX).clamp(PASS_MIN, PASS_MAX);
         let hashers = [RandomState::new(), RandomState::new()];
         let hash = |labels: &Labels| {
             let [first, second] = hashers.each_ref().map(|hasher| hasher.hash_one(labels.as_bytes()));
@@ -53,7 +72,7 @@ impl Census {
         let mut census = Census::default();
         let mut from = 0;
         loop {
-            let mut pass = Pass { from, to: u64::MAX, smallest: HashMap::default() };
+            let mut pass = Pass { from, to: u64::MAX, sets_max, smallest: HashMap::default() };
             for (labels, id) in others {
                 pass.add(hash(labels), *id, &mut census.groups);
             }
@@ -86,6 +105,8 @@ impl Census {
 struct Pass {
     from: u64,
     to: u64,
+    /// Label sets that it may hold.
+    sets_max: usize,
     smallest: HashMap<Hashes, u64, RandomState>,
 }
 
@@ -106,7 +127,7 @@ impl Pass {
             }
             Entry::Occupied(_) => {}
         }
-        if self.smallest.len() > PASS_MAX {
+        if self.smallest.len() > self.sets_max {
             // What is left out now comes in a later pass, with all its ids.
             self.to = self.from + (self.to - self.from) / 2;
             let to = self.to;

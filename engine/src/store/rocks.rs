@@ -52,6 +52,9 @@ pub struct RocksKv {
 /// neighbouring series.
 const BLOCK_BYTES: usize = 32 << 10;
 
+/// Bytes that a scan reads ahead.
+const SCAN_BYTES: usize = 64 << 10;
+
 fn is_disk_full(message: &str) -> bool {
     message.contains("No space left on device")
 }
@@ -76,6 +79,8 @@ fn database_options() -> RocksOptions {
     options.set_max_log_file_size(4 << 20);
     // Files are few and large; -1 keeps them open. The soft limit of most systems is 1024.
     options.set_max_open_files(512);
+    // One for each table under construction; the default of 1 MiB saves calls and no more.
+    options.set_writable_file_max_buffer_size(256 << 10);
     options
 }
 
@@ -167,7 +172,10 @@ impl RocksKv {
     fn open_unwatched(settings: RocksSettings) -> Result<Self> {
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();
-        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(16 << 20, false, cache.clone());
+        // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the cache.
+        let buffer_bytes = (settings.cache_bytes as usize / 4).clamp(1 << 20, 16 << 20);
+        let buffers =
+            WriteBufferManager::new_write_buffer_manager_with_cache(buffer_bytes, false, cache.clone());
         options.set_write_buffer_manager(&buffers);
         let families = |names: &[Family]| {
             names
@@ -257,6 +265,8 @@ impl Kv for RocksKv {
         let mut options = ReadOptions::default();
         options.set_verify_checksums(true);
         options.fill_cache(false);
+        // By itself each of many cursors would read 256 KiB ahead.
+        options.set_readahead_size(SCAN_BYTES);
         Box::new(RocksCursor { inner: self.db.raw_iterator_cf_opt(self.family(family), options) })
     }
 

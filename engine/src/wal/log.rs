@@ -26,9 +26,6 @@ use super::writer::{Progress, Writer};
 use super::{KIND_MAX, PAYLOAD_BYTES_MAX, Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
 
-/// Bytes that may wait in memory; a record that would exceed it makes its appender write first.
-const BUFFER_BYTES_MAX: usize = 64 << 20;
-
 /// A write-ahead log, open for appending. All methods may be called from many threads at once.
 ///
 /// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
@@ -309,6 +306,11 @@ impl Wal {
         stats
     }
 
+    /// Bytes of records that wait to be written.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.state.lock().buffer.bytes() as u64
+    }
+
     /// Makes everything durable, seals the current segment and ends the log's thread, if it has one.
     ///
     /// # Errors
@@ -359,7 +361,7 @@ impl Shared {
             if state.disk_full && on_full_disk == OnFullDisk::Refuse {
                 state = self.resume(state)?;
             }
-            if state.buffer.bytes() == 0 || state.buffer.bytes() + bytes <= BUFFER_BYTES_MAX {
+            if state.buffer.bytes() == 0 || state.buffer.bytes() + bytes <= self.options.buffer_bytes {
                 return Ok(state);
             }
             let last = state.buffer.last_seq();

@@ -118,13 +118,21 @@ pub struct WalOptions {
     /// Blocks held back for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0 for
     /// none. Default 128 MiB.
     pub reserve_bytes: u64,
+    /// Records that were appended and are not written yet take at most this, but for one that alone takes more. Default
+    /// 64 MiB.
+    pub buffer_bytes: usize,
     /// When a write counts as durable.
     pub sync: SyncPolicy,
 }
 
 impl Default for WalOptions {
     fn default() -> Self {
-        WalOptions { segment_bytes: 64 << 20, reserve_bytes: 128 << 20, sync: SyncPolicy::Always }
+        WalOptions {
+            segment_bytes: 64 << 20,
+            reserve_bytes: 128 << 20,
+            buffer_bytes: 64 << 20,
+            sync: SyncPolicy::Always,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::*;
 type Owned = (u64, u8, Vec<u8>);
 
 fn options(segment_bytes: u64) -> WalOptions {
-    WalOptions { segment_bytes, reserve_bytes: 0, sync: SyncPolicy::Always }
+    WalOptions { segment_bytes, reserve_bytes: 0, ..WalOptions::default() }
 }
 
 /// Opens a log on files that are never really synced.

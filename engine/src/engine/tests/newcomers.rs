@@ -183,7 +183,7 @@ fn a_batch_that_can_never_pass_is_a_limit_and_one_that_may_is_not() {
     assert!(refused.to_string().contains("max_new_series"), "{refused}");
     assert_eq!(slow.stats().head_series, 0);
 
-    let small = Engine::in_memory(Options { memory_bytes: 16 << 20, ..options() }).unwrap();
+    let small = Engine::in_memory(Options { memory_bytes: 32 << 20, ..options() }).unwrap();
     let refused = small.append(&batch(20_000)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Limit, "{refused}");
     assert!(refused.to_string().contains("raise memory"), "{refused}");
