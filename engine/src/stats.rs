@@ -33,6 +33,10 @@ pub struct Counters {
     pub merge_failures: AtomicU64,
     /// Nanoseconds spent in merges.
     pub merge_ns: AtomicU64,
+    /// Most decoded samples that a merge held at once.
+    pub merge_samples_peak: AtomicU64,
+    /// Most decoded samples that a flush held at once.
+    pub flush_samples_peak: AtomicU64,
     /// Partitions dropped by retention.
     pub partitions_expired: AtomicU64,
     /// Deletes carried out.
@@ -65,6 +69,8 @@ pub struct Stats {
     pub merges: u64,
     pub merge_failures: u64,
     pub merge_ns: u64,
+    pub merge_samples_peak: u64,
+    pub flush_samples_peak: u64,
     pub partitions_expired: u64,
     pub deletes: u64,
     pub waits: u64,

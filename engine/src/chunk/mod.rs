@@ -36,6 +36,7 @@
 
 pub mod histograms;
 pub mod open;
+pub mod pieces;
 pub mod run;
 pub mod sealed;
 pub mod starts;

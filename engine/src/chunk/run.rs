@@ -317,6 +317,33 @@ impl Run {
         }
     }
 
+    /// Takes the samples from `at` on out.
+    pub fn split_off(&mut self, at: usize) -> Run {
+        let after = self.slice(at..self.len());
+        let Run { timestamps, values, exact, histograms, starts } = self;
+        timestamps.truncate(at);
+        values.truncate(at);
+        exact.truncate(exact.partition_point(|e| (e.0 as usize) < at));
+        histograms.truncate(histograms.partition_point(|e| (e.0 as usize) < at));
+        starts.truncate(at);
+        if starts.iter().all(|&start| start == 0) {
+            starts.clear();
+        }
+        after
+    }
+
+    /// Takes the first `count` samples out.
+    pub fn drop_first(&mut self, count: usize) {
+        if count == self.len() {
+            self.clear();
+        } else if count > 0 && self.exact.is_empty() && self.histograms.is_empty() && self.starts.is_empty() {
+            self.timestamps.drain(..count);
+            self.values.drain(..count);
+        } else if count > 0 {
+            *self = self.slice(count..self.len());
+        }
+    }
+
     fn copy_sample(&mut self, from: &Run, index: usize) {
         let at = self.values.len() as u32;
         if let Some(v) = from.exact_at(index) {
@@ -387,8 +414,9 @@ impl Run {
         })
     }
 
-    /// The longest span from `start` that one kind of chunk can hold.
-    fn span_from(&self, start: usize, samples_max: usize) -> (ChunkKind, usize) {
+    /// The longest span from `start` that one kind of chunk can hold. It does not depend on samples after the first
+    /// `samples_max` of it.
+    pub fn span_from(&self, start: usize, samples_max: usize) -> (ChunkKind, usize) {
         let mut limit = (start + samples_max).min(self.len());
         let next = self.histograms.partition_point(|h| (h.0 as usize) < start);
         if let Some((at, _)) = self.histograms.get(next) {

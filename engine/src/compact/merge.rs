@@ -7,17 +7,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use roaring::RoaringTreemap;
 
+use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
-use crate::codec::histogram::HistogramWriter;
 use crate::compact::count;
 use crate::compact::index::{SeriesMerge, merge_postings};
+use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::engine::Parts;
-use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
+use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
 use crate::store::doubles::Census;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
@@ -80,7 +82,8 @@ impl Parts {
     }
 
     fn write_merged(&self, partition: PartitionId, inputs: &Inputs) -> Result<Output> {
-        let census = Census::take(&*self.kv, &inputs.generations, &[], &|| Ok(()))?;
+        let bytes = self.options.work_bytes_max();
+        let census = Census::take_within(bytes, &*self.kv, &inputs.generations, &[], &|| Ok(()))?;
         let doubles = census.doubles();
         let mut tables = Tables::new(&*self.kv);
         let prefix = self.fresh_prefix(partition);
@@ -94,16 +97,16 @@ impl Parts {
         };
         let mut walks = Walks::scanning(&*self.kv);
         let mut records = SeriesMerge::new(&*self.kv, &inputs.generations)?;
+        let mut group = GroupMerge::default();
         while let Some((id, labels)) = records.next()? {
             if !doubles.contains(id.0) {
                 let alone = [id.0];
                 let ids = census.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
-                let run = read_group(inputs, &mut walks, &labels, ids)?;
-                if run.is_empty() {
-                    output.emptied.extend(ids);
-                } else {
-                    output.fingerprint = output.fingerprint.wrapping_add(fingerprint(id.0, &run));
-                    writer.add_samples(id, &run)?;
+                let hiding = inputs.tombstones.iter().filter(|t| t.matches(&labels)).map(|t| &**t);
+                let sources = GroupSources::new(&inputs.generations, hiding.collect(), ids, &mut walks);
+                match group.write(sources, id, &mut writer)? {
+                    Some(fingerprint) => output.fingerprint = output.fingerprint.wrapping_add(fingerprint),
+                    None => output.emptied.extend(ids),
                 }
             }
             if !output.emptied.contains(id.0) {
@@ -112,6 +115,7 @@ impl Parts {
         }
         merge_postings(&*self.kv, &inputs.generations, &output.emptied, &mut writer)?;
         self.copy_events(inputs, &mut writer)?;
+        self.counters.merge_samples_peak.fetch_max(group.merge.peak() as u64, Ordering::Relaxed);
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
         if let Err(e) = tables.ingest() {
@@ -148,12 +152,12 @@ impl Parts {
         let reader = GenerationReader::new(&*self.kv, &generation);
         let mut walks = Walks::scanning(&*self.kv);
         let (mut found, mut samples) = (0u64, 0u64);
+        let mut fingerprint = Fingerprint::default();
         reader.for_each_series(&mut |id, _| {
-            let mut run = Run::default();
-            walks.read(&generation, id, TimeRange::ALL, &mut run)?;
-            if !run.is_empty() {
-                samples += run.len() as u64;
-                found = found.wrapping_add(fingerprint(id.0, &run));
+            for_each_chunk(&mut walks, &generation, id, &mut |run| fingerprint.add(run, 0))?;
+            if fingerprint.samples() > 0 {
+                samples += fingerprint.samples();
+                found = found.wrapping_add(fingerprint.take(id.0));
             }
             Ok(())
         })?;
@@ -203,45 +207,35 @@ impl Parts {
     }
 }
 
-/// The samples of one series in all inputs, but for deleted ones.
-fn read_group(inputs: &Inputs, walks: &mut Walks<'_>, labels: &Labels, ids: &[u64]) -> Result<Run> {
-    let hiding: Vec<_> = inputs.tombstones.iter().filter(|t| t.matches(labels)).collect();
-    let mut runs = Vec::new();
-    for generation in &inputs.generations {
-        for &id in ids {
-            let mut run = Run::default();
-            walks.read(generation, SeriesId(id), TimeRange::ALL, &mut run)?;
-            for tombstone in hiding.iter().filter(|t| t.concerns(&generation.record)) {
-                run.retain(|t| !tombstone.range.contains(t));
-            }
-            runs.push(run);
-        }
-    }
-    Ok(Run::merge(runs))
+/// Writes series after series.
+#[derive(Default)]
+struct GroupMerge {
+    merge: PieceMerge,
+    fingerprint: Fingerprint,
+    pending: Run,
 }
 
-/// Depends on every bit of every sample of a series, and on nothing else.
-fn fingerprint(id: u64, run: &Run) -> u64 {
-    let mut hasher = crc32fast::Hasher::new();
-    for i in 0..run.len() {
-        hasher.update(&run.timestamps[i].to_le_bytes());
-        hasher.update(&run.values[i].to_bits().to_le_bytes());
+impl GroupMerge {
+    /// Writes the samples of one series; their fingerprint, if there are any.
+    fn write(
+        &mut self,
+        mut sources: GroupSources<'_, '_>,
+        id: SeriesId,
+        writer: &mut GenerationWriter<'_, '_>,
+    ) -> Result<Option<u64>> {
+        let GroupMerge { merge, fingerprint, pending } = self;
+        merge.begin(&mut sources)?;
+        loop {
+            let before = pending.len();
+            if !merge.next(&mut sources, pending)? {
+                break;
+            }
+            fingerprint.add(pending, before);
+            writer.add_samples(id, pending)?;
+        }
+        writer.end_samples(id, pending)?;
+        Ok((fingerprint.samples() > 0).then(|| fingerprint.take(id.0)))
     }
-    for (index, value) in &run.exact {
-        hasher.update(&index.to_le_bytes());
-        hasher.update(&value.to_le_bytes());
-    }
-    let (mut writer, mut row) = (HistogramWriter::default(), Vec::new());
-    for (index, histogram) in &run.histograms {
-        row.clear();
-        writer.write(histogram, &mut row);
-        hasher.update(&index.to_le_bytes());
-        hasher.update(&row);
-    }
-    for start in &run.starts {
-        hasher.update(&start.to_le_bytes());
-    }
-    (u64::from(hasher.finalize()) << 32 | run.len() as u64) ^ id.rotate_left(17)
 }
 
 #[cfg(test)]

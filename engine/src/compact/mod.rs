@@ -6,11 +6,12 @@
 //! than the retention. Which partition is next is decided here, by looks at the catalogue
 //! alone.
 //!
-//! Next: `merge.rs` (samples), `index.rs` (what finds them) and `retention.rs`.
+//! Next: `merge.rs`, `samples.rs`, `index.rs` (what finds samples) and `retention.rs`.
 
 mod index;
 mod merge;
 mod retention;
+mod samples;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

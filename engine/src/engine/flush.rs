@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::chunk::{Run, Sealing};
@@ -241,8 +242,12 @@ impl Parts {
                 writer.add_labels(series.id, &series.labels)?;
                 indexed.insert(series.id.0);
             }
-            unflushed.read_into(span, &mut run);
-            writer.add_samples(series.id, &run)?;
+            let mut write = |run: &mut Run| {
+                self.counters.flush_samples_peak.fetch_max(run.len() as u64, Ordering::Relaxed);
+                writer.add_samples(series.id, run)
+            };
+            unflushed.read_pieces(span, &mut run, &mut write)?;
+            writer.end_samples(series.id, &mut run)?;
         }
         for event in &work.events {
             writer.add_event(event.timestamp, &event.labels, &event.text)?;
@@ -253,7 +258,7 @@ impl Parts {
 
     /// A prefix that nothing was ever written under.
     pub(crate) fn fresh_prefix(&self, partition: PartitionId) -> Prefix {
-        let generation = self.next_generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
         Prefix { class: 0, tier: 0, partition, generation }
     }
 
@@ -327,7 +332,7 @@ impl Parts {
         mut next: Catalogue,
         others: Vec<Change>,
     ) -> Result<()> {
-        next.root.next_generation = self.next_generation.load(std::sync::atomic::Ordering::Relaxed);
+        next.root.next_generation = self.next_generation.load(Ordering::Relaxed);
         next.root.next_series = self.head.next_id();
         next.sort();
         self.sync_deletes(&next)?;
@@ -391,7 +396,7 @@ impl Parts {
         *self.idle_looked.lock() = Instant::now();
         let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
         let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes), || self.commit.lock());
-        self.series_bytes_seen.store(self.head.series_bytes(), std::sync::atomic::Ordering::Relaxed);
+        self.series_bytes_seen.store(self.head.series_bytes(), Ordering::Relaxed);
         if retired > 0 {
             self.line_cache.purge_dead();
             self.remote_cache.purge_dead();

@@ -27,6 +27,8 @@ impl Engine {
             merges: load(&c.merges),
             merge_failures: load(&c.merge_failures),
             merge_ns: load(&c.merge_ns),
+            merge_samples_peak: load(&c.merge_samples_peak),
+            flush_samples_peak: load(&c.flush_samples_peak),
             partitions_expired: load(&c.partitions_expired),
             deletes: load(&c.deletes),
             waits: load(&c.waits),

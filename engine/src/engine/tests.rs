@@ -31,6 +31,7 @@ mod limits;
 mod lines;
 mod newcomers;
 mod notes;
+mod pieces;
 mod reach;
 mod remote;
 #[cfg(target_os = "linux")]

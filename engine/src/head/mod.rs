@@ -14,6 +14,7 @@ pub mod events;
 pub mod exemplars;
 mod handle;
 pub mod metadata;
+mod pieces;
 pub mod postings;
 pub mod record;
 mod registry;

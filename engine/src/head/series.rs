@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::Result;
+use crate::chunk::pieces::PieceMerge;
 use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
@@ -85,20 +87,41 @@ impl Unflushed {
     /// What lies in `range` as one run; all of a chunk that touches the range is included.
     pub fn to_run(&self, range: TimeRange) -> Run {
         let mut run = Run::default();
-        self.read_into(range, &mut run);
-        run
-    }
-
-    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
-    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
-        run.clear();
         for chunk in self.chunks().filter(|c| touches(c, range)) {
             run.extend_from_open(chunk);
         }
         if !self.late().is_empty() {
             let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
-            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
+            run = Run::merge(vec![run, Run::from_arrivals(&late)]);
         }
+        run
+    }
+
+    /// Appends what [`Unflushed::to_run`] returns to `run` piece by piece, and calls `visit` after each, which may take
+    /// samples out.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn read_pieces(
+        &self,
+        range: TimeRange,
+        run: &mut Run,
+        visit: &mut dyn FnMut(&mut Run) -> Result<()>,
+    ) -> Result<()> {
+        let mut chunks = self.chunks().filter(|c| touches(c, range));
+        if self.late().is_empty() {
+            return chunks.try_for_each(|chunk| {
+                run.extend_from_open(chunk);
+                visit(run)
+            });
+        }
+        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range);
+        let mut merge = PieceMerge::default();
+        merge.begin(&mut sources)?;
+        while merge.next(&mut sources, run)? {
+            visit(run)?;
+        }
+        Ok(())
     }
 
     /// Calls `visit` with each partition that holds a sample, ascending, once.

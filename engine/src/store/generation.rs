@@ -3,9 +3,11 @@
 //! A writer is fed series in ascending order of id, then finished; what it wrote becomes
 //! visible when its tables are taken in and its record is committed to the catalogue.
 
+use std::ops::Range;
+
 use roaring::RoaringTreemap;
 
-use crate::chunk::{Run, Sealing};
+use crate::chunk::{ChunkKind, Run, Sealing};
 use crate::index::pairs::PairTable;
 use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
@@ -172,25 +174,48 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.tables.index.put(&self.prefix.postings(name, value), &self.buffer)
     }
 
-    /// Writes a series' samples as chunks. Ids must ascend.
+    /// Writes those chunks of a series that samples which follow cannot change; the rest stays in `run`. Ids must ascend,
+    /// and the times of a series.
     ///
     /// # Errors
     /// The table could not be written.
-    pub fn add_samples(&mut self, id: SeriesId, run: &Run) -> Result<()> {
-        for (kind, span) in run.chunk_spans(self.sealing.samples_max) {
-            let (first, last) = (run.timestamps[span.start], run.timestamps[span.end - 1]);
-            let key = self.prefix.chunk(id, first);
-            self.buffer.clear();
-            let samples = span.len() as u64;
-            run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
-            self.tables.chunks.put(&key, &self.buffer)?;
-            self.count_span(first, last);
-            self.times.add(id, first, last);
-            self.record.chunks += 1;
-            self.record.samples += samples;
-            self.record.bytes += self.buffer.len() as u64;
-            self.record.crc_sum = self.record.crc_sum.wrapping_add(u64::from(crc32fast::hash(&self.buffer)));
+    pub fn add_samples(&mut self, id: SeriesId, run: &mut Run) -> Result<()> {
+        self.write_chunks(id, run, self.sealing.samples_max)
+    }
+
+    /// Writes all samples of a series that are left in `run`.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn end_samples(&mut self, id: SeriesId, run: &mut Run) -> Result<()> {
+        self.write_chunks(id, run, 1)
+    }
+
+    /// Writes chunks as long as there are `least` samples.
+    fn write_chunks(&mut self, id: SeriesId, run: &mut Run, least: usize) -> Result<()> {
+        let mut start = 0;
+        while run.len() - start >= least {
+            let (kind, end) = run.span_from(start, self.sealing.samples_max);
+            self.write_chunk(id, run, kind, start..end)?;
+            start = end;
         }
+        run.drop_first(start);
+        Ok(())
+    }
+
+    fn write_chunk(&mut self, id: SeriesId, run: &Run, kind: ChunkKind, span: Range<usize>) -> Result<()> {
+        let (first, last) = (run.timestamps[span.start], run.timestamps[span.end - 1]);
+        let key = self.prefix.chunk(id, first);
+        self.buffer.clear();
+        let samples = span.len() as u64;
+        run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
+        self.tables.chunks.put(&key, &self.buffer)?;
+        self.count_span(first, last);
+        self.times.add(id, first, last);
+        self.record.chunks += 1;
+        self.record.samples += samples;
+        self.record.bytes += self.buffer.len() as u64;
+        self.record.crc_sum = self.record.crc_sum.wrapping_add(u64::from(crc32fast::hash(&self.buffer)));
         Ok(())
     }
 

@@ -34,8 +34,8 @@ pub struct Walks<'a> {
 /// A cursor in one generation.
 struct Walk<'a> {
     prefix: Prefix,
-    /// Every key that the cursor has passed is of this series or a smaller one.
-    passed: Option<SeriesId>,
+    /// The cursor is at the first chunk of this series from this time on, or at what follows.
+    stands: Option<(SeriesId, Timestamp)>,
     cursor: Box<dyn Cursor + 'a>,
 }
 
@@ -66,7 +66,8 @@ impl<'a> Walks<'a> {
         let series_prefix = &wanted[..wanted.len() - 8];
         let at = self.walk_in(generation.prefix);
         let walk = &mut self.open[at];
-        walk.stand(id, &wanted)?;
+        walk.stand(id, Timestamp::MIN, &wanted)?;
+        walk.stands = None;
         let mut chunks = 0;
         while let Some((key, value)) = walk.cursor.entry() {
             if !key.starts_with(series_prefix) {
@@ -80,8 +81,54 @@ impl<'a> Walks<'a> {
             chunks += 1;
             walk.cursor.advance()?;
         }
-        walk.passed = Some(id);
+        walk.stands = Some((id, range.end.saturating_add(1)));
         Ok(chunks)
+    }
+
+    /// The time at which the first chunk of series `id` in `generation` begins that begins at `from` or later.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn next_time(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        from: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let wanted = generation.prefix.chunk(id, from);
+        let at = self.walk_in(generation.prefix);
+        let walk = &mut self.open[at];
+        walk.stand(id, from, &wanted)?;
+        let entry = walk.cursor.entry().filter(|(key, _)| key.starts_with(&wanted[..wanted.len() - 8]));
+        Ok(entry.and_then(|(key, _)| keys::decode_chunk(key)).map(|(_, first)| first))
+    }
+
+    /// Appends the chunk that [`Walks::next_time`] found to `run`, which has only earlier samples. Returns from where on
+    /// to ask for the next one; `None` if there can be none.
+    ///
+    /// # Errors
+    /// As [`Walks::read`].
+    pub fn read_next(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        from: Timestamp,
+        run: &mut Run,
+    ) -> Result<Option<Timestamp>> {
+        let wanted = generation.prefix.chunk(id, from);
+        let at = self.walk_in(generation.prefix);
+        let walk = &mut self.open[at];
+        walk.stand(id, from, &wanted)?;
+        walk.stands = None;
+        let Some((key, value)) = walk.cursor.entry() else { return Ok(None) };
+        if !key.starts_with(&wanted[..wanted.len() - 8]) {
+            return Ok(None);
+        }
+        let next = keys::decode_chunk(key).and_then(|(_, first)| first.checked_add(1));
+        run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch)?;
+        walk.cursor.advance()?;
+        walk.stands = next.map(|next| (id, next));
+        Ok(next)
     }
 
     fn walk_in(&mut self, prefix: Prefix) -> usize {
@@ -91,31 +138,36 @@ impl<'a> Walks<'a> {
         if self.open.len() < CURSORS_MAX {
             let cursor =
                 if self.is_scan { self.kv.scan(Family::Chunks) } else { self.kv.cursor(Family::Chunks) };
-            self.open.push(Walk { prefix, passed: None, cursor });
+            self.open.push(Walk { prefix, stands: None, cursor });
             return self.open.len() - 1;
         }
         let at = self.oldest;
         self.oldest = (at + 1) % CURSORS_MAX;
         let walk = &mut self.open[at];
-        (walk.prefix, walk.passed) = (prefix, None);
+        (walk.prefix, walk.stands) = (prefix, None);
         at
     }
 }
 
 impl Walk<'_> {
-    /// Stands on the first chunk of `id`, or on what follows where it has none. After an
-    /// error the next series is searched for.
-    fn stand(&mut self, id: SeriesId, wanted: &[u8]) -> Result<()> {
-        if let Some(passed) = self.passed.take().filter(|passed| *passed < id) {
+    /// Stands on the first chunk of `id` from `from` on, whose key would be `wanted`, or on what follows where it has
+    /// none. After an error the next one is searched for.
+    fn stand(&mut self, id: SeriesId, from: Timestamp, wanted: &[u8]) -> Result<()> {
+        if let Some((passed, _)) = self.stands.take().filter(|stands| *stands <= (id, from)) {
             let is_near = id.0 - passed.0 <= STEPS_MAX as u64;
             for _ in 0..if is_near { STEPS_MAX } else { STEPS_FAR } {
                 match self.cursor.entry() {
                     Some((key, _)) if key < wanted => self.cursor.advance()?,
-                    _ => return Ok(()),
+                    _ => {
+                        self.stands = Some((id, from));
+                        return Ok(());
+                    }
                 }
             }
         }
-        self.cursor.seek(wanted)
+        self.cursor.seek(wanted)?;
+        self.stands = Some((id, from));
+        Ok(())
     }
 }
 
@@ -141,7 +193,7 @@ mod tests {
         let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(&mut tables, prefix, number, sealing);
         for id in ids {
-            writer.add_samples(SeriesId(id), &samples(number, id)).unwrap();
+            writer.end_samples(SeriesId(id), &mut samples(number, id)).unwrap();
         }
         let (prefix, record) = writer.finish().unwrap();
         tables.ingest().unwrap();

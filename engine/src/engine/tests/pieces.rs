@@ -1,0 +1,113 @@
+//! One series of very many samples: flushes and merges hold a few pieces of it at a time, and write what they would write
+//! of the whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{SECOND, YEAR_2024, labels, options};
+use crate::chunk::Run;
+use crate::clock::ManualClock;
+use crate::codec::Effort;
+use crate::model::{Matcher, TimeRange, Value};
+use crate::store::kv::{Family, Kv};
+use crate::store::memory::MemoryKv;
+use crate::{Batch, Engine, Options};
+
+const CHUNK: usize = 64;
+const SAMPLES: i64 = 40_000;
+
+fn engine(dir: &tempfile::TempDir) -> (Engine, Arc<MemoryKv>) {
+    let store = Arc::new(MemoryKv::default());
+    let day = Duration::from_secs(86_400);
+    let options = Options { partition_width: day, chunk_samples: CHUNK, memory_bytes: 1 << 30, ..options() };
+    let clock = Arc::new(ManualClock::new(i64::MAX));
+    (Engine::open_over(dir.path(), store.clone(), options, clock).unwrap(), store)
+}
+
+fn append(engine: &Engine, model: &mut BTreeMap<i64, f64>, times: impl Iterator<Item = i64>, value: f64) {
+    let (labels, mut batch) = (labels(0), Batch::new());
+    for time in times {
+        let value = value + (time % 7) as f64;
+        batch.push(&labels, time, Value::Float(value));
+        model.insert(time, value);
+    }
+    engine.append(&batch).unwrap();
+}
+
+fn check(engine: &Engine, model: &BTreeMap<i64, f64>) {
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
+    let run = view.read(&found[0], TimeRange::ALL).unwrap();
+    assert!(run.timestamps.iter().copied().zip(run.values).eq(model.iter().map(|(&t, &v)| (t, v))));
+}
+
+/// The chunks of one series that hold `model`, made of it as a whole.
+fn whole(model: &BTreeMap<i64, f64>, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut run = Run::default();
+    model.iter().for_each(|(&t, &v)| run.push(t, 0, &Value::Float(v)));
+    let spans = run.chunk_spans(CHUNK).zip(keys).map(|((kind, span), key)| {
+        let mut bytes = Vec::new();
+        run.encode_span(key, kind, span, Effort::Best, &mut bytes);
+        bytes
+    });
+    spans.collect()
+}
+
+#[test]
+fn a_merge_holds_the_chunks_that_lie_over_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, store) = engine(&dir);
+    let (mut model, at) = (BTreeMap::new(), |i: i64| YEAR_2024 + i * SECOND);
+    // Three generations over the whole span, one sample of each in turn; then one that overwrites a part.
+    for part in 0..3 {
+        append(&engine, &mut model, (0..SAMPLES).filter(|i| i % 3 == part).map(at), part as f64);
+        engine.flush().unwrap();
+    }
+    append(&engine, &mut model, (SAMPLES / 4..SAMPLES / 2).step_by(5).map(at), 100.0);
+    engine.flush().unwrap();
+    let deleted = TimeRange::inclusive(at(7_000), at(7_777));
+    engine.delete(&[Matcher::equal("job", "job0")], deleted).unwrap();
+    model.retain(|t, _| !deleted.contains(*t));
+    // The day is over when the next but one begins.
+    let mut later = Batch::new();
+    later.push(&labels(1), at(3 * 86_400), Value::Float(1.0));
+    engine.append(&later).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+
+    let stats = engine.stats();
+    assert_eq!((stats.generations, stats.stored_samples), (2, model.len() as u64 + 1));
+    check(&engine, &model);
+    let held = stats.merge_samples_peak as usize;
+    assert!((CHUNK..=8 * CHUNK).contains(&held), "{held} of {} samples", model.len());
+    let (mut keys, mut chunks) = (Vec::new(), Vec::new());
+    let mut cursor = store.cursor(Family::Chunks);
+    cursor.seek(&[]).unwrap();
+    while let Some((key, value)) = cursor.entry() {
+        keys.push(key.to_vec());
+        chunks.push(value.to_vec());
+        cursor.advance().unwrap();
+    }
+    chunks.pop();
+    assert_eq!(chunks, whole(&model, &keys));
+}
+
+#[test]
+fn a_flush_holds_the_chunks_that_lie_over_each_other() {
+    for newest_first in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, _) = engine(&dir);
+        let (mut model, at) = (BTreeMap::new(), |i: i64| YEAR_2024 + i * SECOND);
+        if newest_first {
+            append(&engine, &mut model, std::iter::once(at(SAMPLES)), 5.0);
+        }
+        append(&engine, &mut model, (0..SAMPLES).step_by(2).map(at), 0.0);
+        // Late ones, between the others and over them.
+        append(&engine, &mut model, (0..SAMPLES).step_by(3).map(at), 50.0);
+        engine.flush().unwrap();
+        check(&engine, &model);
+        let held = engine.stats().flush_samples_peak as usize;
+        assert!((1..=2 * CHUNK + 2 * 1024).contains(&held), "{held} of {} samples", model.len());
+    }
+}
