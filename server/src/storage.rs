@@ -168,6 +168,7 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
 pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     let mut metrics = app.telemetry.metrics();
     metrics.push(database::query_memory(app.memory.queries.used()));
+    metrics.extend(crate::telemetry::memory::metrics(&app.memory, database));
     metrics.extend(database::metrics(&database.stats()));
     metrics
 }

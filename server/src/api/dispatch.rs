@@ -195,6 +195,7 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Snapshot => admin::snapshot(call).await,
         Endpoint::Flush => admin::flush(call).await,
         Endpoint::Tsdb => status::tsdb(call).await,
+        Endpoint::Memory => status::memory(call).await,
         Endpoint::ActiveQueries => Ok(active::list(&call)),
         Endpoint::CancelQuery => active::cancel(&call),
         Endpoint::BuildInfo

@@ -42,6 +42,7 @@ pub enum Endpoint {
     ConfigText,
     Tsdb,
     WalReplay,
+    Memory,
     Rules,
     Alerts,
     Targets,
@@ -141,6 +142,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus;
     "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus;
     "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus;
+    "/api/v1/status/memory"                 GET    Memory          Read   Prometheus;
     "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus;
     "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus;
     "/api/v1/features"                      GET    Features        Read   Prometheus;

@@ -15,7 +15,7 @@ use crate::api::routes::Endpoint;
 use crate::config::settings::SETTINGS;
 use crate::error::ApiError;
 use crate::storage;
-use crate::telemetry::exposition;
+use crate::telemetry::{self, exposition};
 
 /// The Prometheus version whose HTTP API this is. Grafana chooses features by it.
 const PROMETHEUS_VERSION: &str = "3.8.0";
@@ -139,6 +139,16 @@ fn runtime(call: &Call) -> Value {
         "goroutineCount": 0, "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
         "GOMEMLIMIT": call.app.memory.total(), "GOGC": "", "GODEBUG": "", "storageRetention": retention,
     })
+}
+
+/// `/api/v1/status/memory`: the shares of the memory, what they hold, and what the process really has.
+///
+/// # Errors
+/// 503 while there is no database.
+pub async fn memory(call: Call) -> Result<Reply, ApiError> {
+    let (app, database) = (call.app.clone(), call.database()?);
+    let value = storage::blocking(move || telemetry::memory::describe(&app.memory, &database)).await?;
+    Ok(success_value(&value))
 }
 
 /// `/api/v1/status/tsdb`: how many series there are, and which names and labels have most;

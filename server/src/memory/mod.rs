@@ -178,6 +178,16 @@ impl Memory {
     }
 }
 
+/// A table of parts as the documentation has it.
+pub fn table(parts: &[Part]) -> String {
+    let mut text = String::from("| share | 64ths | bounds | when it is full |\n|---|---|---|---|\n");
+    for part in parts {
+        let Part { name, parts, bounds, full } = part;
+        text.push_str(&format!("| `{name}` | {parts} | {bounds} | {full} |\n"));
+    }
+    text
+}
+
 /// What the engine has of the setting `memory`.
 pub fn engine_bytes(config: &Config) -> u64 {
     const { part("engine") }.of(config.memory.saturating_sub(PROCESS_BYTES))

@@ -9,6 +9,7 @@ pub mod database;
 pub mod exposition;
 pub mod latency;
 pub mod log;
+pub mod memory;
 pub mod monitor;
 pub mod process;
 pub mod udp;

@@ -32,6 +32,30 @@ pub fn metrics() -> Vec<Metric> {
     metrics
 }
 
+/// Resident memory of the process, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resident {
+    /// All of it.
+    pub total: u64,
+    /// What is no file's: heaps and stacks.
+    pub anonymous: u64,
+    /// Pages of files: code, and what is mapped.
+    pub file: u64,
+}
+
+/// What is resident; `None` where there is no `/proc`.
+pub fn resident() -> Option<Resident> {
+    parse_status(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn parse_status(text: &str) -> Option<Resident> {
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        value.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    Some(Resident { total: field("VmRSS")?, anonymous: field("RssAnon")?, file: field("RssFile")? })
+}
+
 /// CPU seconds and resident bytes from a line of `stat`. The program's name may hold
 /// spaces and parentheses, so fields are counted after the last one.
 fn parse_stat(text: &str) -> Option<(f64, f64)> {
@@ -44,6 +68,15 @@ fn parse_stat(text: &str) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn status_is_read_by_its_names() {
+        let text = "Name:\tVmRSS\nVmHWM:\t  90 kB\nVmRSS:\t  70 kB\nRssAnon:\t  40 kB\nRssFile:\t  30 kB\n";
+        let found = Resident { total: 70 << 10, anonymous: 40 << 10, file: 30 << 10 };
+        assert_eq!(parse_status(text), Some(found));
+        assert_eq!(parse_status("VmRSS: 70 kB\n"), None);
+        assert!(resident().is_none_or(|resident| resident.total > 1 << 20));
+    }
 
     #[test]
     fn stat_is_read_after_the_name() {

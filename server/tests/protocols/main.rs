@@ -15,6 +15,7 @@ mod influx;
 mod lifecycle;
 mod listeners;
 mod matchers;
+mod memory;
 mod prometheus;
 mod questions;
 mod remote;
