@@ -1,14 +1,33 @@
-//! The wall clock, behind a trait so that tests can turn it.
+//! The clocks, behind a trait so that tests can turn them.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Nanoseconds since the Unix epoch.
+    /// Nanoseconds since the Unix epoch: the wall clock, which may be set.
     fn now(&self) -> Timestamp;
+
+    /// Time since some moment in the past. Nobody can set it, and it goes on while the machine sleeps.
+    fn steady(&self) -> Duration {
+        steady()
+    }
+}
+
+/// The clock that includes the time that the machine sleeps: [`std::time::Instant`] stops then, and the wall clock of
+/// a laptop that was opened again would look as if somebody had set it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn steady() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn steady() -> Duration {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed()
 }
 
 /// The system's clock.
@@ -22,26 +41,49 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set.
+/// Clocks that stand still until they are set.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: AtomicI64,
+    steady_ns: AtomicU64,
 }
 
 impl ManualClock {
-    /// A clock that shows `now`, nanoseconds.
+    /// A wall clock that shows `now`, nanoseconds.
     pub fn new(now: Timestamp) -> Self {
-        ManualClock { now: AtomicI64::new(now) }
+        ManualClock { now: AtomicI64::new(now), steady_ns: AtomicU64::new(0) }
     }
 
-    /// Turns it.
+    /// Sets the wall clock; no time passes.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Time passes: both clocks go on.
+    pub fn advance(&self, by: Duration) {
+        let ns = by.as_nanos() as u64;
+        self.steady_ns.fetch_add(ns, Ordering::Relaxed);
+        self.now.store(self.now().saturating_add_unsigned(ns), Ordering::Relaxed);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.now.load(Ordering::Relaxed)
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_nanos(self.steady_ns.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steady_clock_never_goes_back() {
+        let first = SystemClock.steady();
+        assert!(SystemClock.steady() >= first);
     }
 }

@@ -87,7 +87,9 @@ pub struct Options {
     /// Bound on the engine's memory, bytes, divided as [`PARTS`] says. Default 1 GiB, at least 16 MiB.
     pub memory_bytes: u64,
     /// How long samples are kept. Default 0: for ever. Counted from the newest sample or
-    /// the clock, whichever is earlier; whole partitions are dropped.
+    /// the clock, whichever is earlier; whole partitions are dropped. A clock that is suddenly
+    /// ahead is believed after a day; a batch whose times are what the clock showed says so
+    /// ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.

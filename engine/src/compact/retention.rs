@@ -9,10 +9,10 @@ use crate::engine::Parts;
 impl Parts {
     /// Drops the partitions whose last instant is past the retention.
     pub(crate) fn expire(&self) -> Result<()> {
-        let horizon = self.horizon();
+        let width = self.catalogue.load().root.partition_width_ns;
+        let horizon = self.retention.pass(width);
         let mut structure = self.structure.lock();
         let current = self.catalogue.load_full();
-        let width = current.root.partition_width_ns;
         let is_past = |partition: crate::model::PartitionId| partition.bounds(width).1 <= horizon;
         let (gone, kept): (Vec<_>, Vec<_>) =
             current.generations.iter().cloned().partition(|g| is_past(g.prefix.partition));

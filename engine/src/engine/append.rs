@@ -89,7 +89,8 @@ impl Parts {
     fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
         let parts = self;
         let mut resolved = Resolved::with_capacity(batch.samples.len());
-        let horizon = parts.horizon();
+        resolved.stamp = batch.stamp;
+        let horizon = parts.retention.horizon();
         let mut report = AppendReport::default();
         for sample in &batch.samples {
             let BatchSample { series, timestamp, start_timestamp, value } = sample;

@@ -278,9 +278,10 @@ impl Parts {
         let current = self.catalogue.load_full();
         let mut next = (*current).clone();
         next.root.flushed_seq = epoch.cut;
+        let counted = self.retention.newest();
         for w in written {
             next.generations.push(Generation::new(w.prefix, w.record, &self.graveyard));
-            next.root.newest = next.root.newest.max(w.record.last);
+            next.root.newest = next.root.newest.max(w.record.last.min(counted));
         }
         let mut notes = self.take_notes();
         self.commit_catalogue(&mut structure.doubt, &current, next, notes.changes()?)?;

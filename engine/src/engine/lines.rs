@@ -14,7 +14,7 @@ use ahash::RandomState;
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
-use crate::head::batch::Target;
+use crate::head::batch::{Stamp, Target};
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, METRIC_NAME, Timestamp, Value};
@@ -26,7 +26,8 @@ use crate::{ErrorKind, Result};
 pub struct LineOptions {
     /// Unit of the timestamps. Default nanoseconds.
     pub precision: Precision,
-    /// Time of lines that give none, nanoseconds. Default: the clock's, once for a call.
+    /// Time of lines that give none, nanoseconds. Default: the clock's, once for a call. For a retention such lines count
+    /// as stamped by the clock, whatever is given here.
     pub default_timestamp: Option<Timestamp>,
     /// Labels added to every series, unless a line has a tag of that name. Default none.
     pub extra_labels: Vec<(String, String)>,
@@ -157,7 +158,7 @@ impl Engine {
             parts,
             fields: context.fields(),
             context,
-            horizon: parts.horizon(),
+            horizon: parts.retention.horizon(),
             near: now.saturating_sub(far)..=now.saturating_add(far),
             default_timestamp: now,
             body: 0,
@@ -291,7 +292,7 @@ impl LineWriter<'_> {
                     if !near.contains(&timestamp) {
                         report.stored_far(*body, timestamp);
                     }
-                    timestamp
+                    (timestamp, stamp(known.timestamp))
                 })
             })
         });
@@ -305,6 +306,7 @@ impl LineWriter<'_> {
         peeked: Option<(&[u8], LineKey)>,
     ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
+        self.resolved.stamp = stamp(line.timestamp);
         if timestamp <= self.horizon {
             Counters::add(&self.parts.counters.too_old, 1);
             let why = format!(
@@ -485,6 +487,11 @@ impl LineWriter<'_> {
         }
         Ok(events)
     }
+}
+
+/// Who gave a line its time.
+fn stamp(given: Option<Timestamp>) -> Stamp {
+    if given.is_some() { Stamp::Given } else { Stamp::Clock }
 }
 
 /// The place of each field in a group.

@@ -33,13 +33,14 @@ mod remote_cache;
 mod repair;
 mod replay;
 mod report;
+mod retention;
 mod verify;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -61,8 +62,9 @@ pub use verify::VerifyReport;
 use crate::clock::Clock;
 use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
+use crate::engine::retention::Retention;
 use crate::head::{Cutting, Epoch, Head, Owner};
-use crate::model::{PartitionId, Timestamp};
+use crate::model::PartitionId;
 use crate::options::Options;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
@@ -104,8 +106,7 @@ pub(crate) struct Parts {
     pub(crate) next_generation: AtomicU64,
     /// Bytes of series that the last flush left in the head.
     series_bytes_seen: AtomicU64,
-    newest: AtomicI64,
-    retention_ns: AtomicI64,
+    pub(crate) retention: Retention,
     /// A series was refused for want of room since idle ones were last looked for.
     wants_room: AtomicBool,
     /// When that was.
@@ -192,7 +193,7 @@ impl Engine {
     /// [`Error::Option`] when it is shorter than one partition.
     pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
         Options { retention, ..self.parts.options.clone() }.validate()?;
-        self.parts.retention_ns.store(duration_ns(retention), Ordering::Relaxed);
+        self.parts.retention.set(retention);
         self.parts.signal(|s| s.compact = true);
         Ok(())
     }
@@ -255,18 +256,6 @@ impl Parts {
         }
         // The log could take more, but nothing would ever take it from there.
         self.kv.failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
-    }
-
-    /// Samples at or before this instant are past the retention. Counted from the newest
-    /// sample or the clock, whichever is earlier: one sample from the far future deletes
-    /// nothing.
-    pub(crate) fn horizon(&self) -> Timestamp {
-        let retention = self.retention_ns.load(Ordering::Relaxed);
-        let newest = self.newest.load(Ordering::Relaxed);
-        if retention == 0 || newest == Timestamp::MIN {
-            return Timestamp::MIN;
-        }
-        newest.min(self.clock.now()).saturating_sub(retention)
     }
 
     fn signal(&self, change: impl FnOnce(&mut Signals)) {

@@ -182,7 +182,7 @@ impl Parts {
 
     /// Takes the notes that changed since the last flush.
     pub(super) fn take_notes(&self) -> NotesTaken<'_> {
-        self.head.exemplars.expire(self.horizon());
+        self.head.exemplars.expire(self.retention.horizon());
         let metadata =
             self.head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
         let exemplars =

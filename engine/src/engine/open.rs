@@ -19,7 +19,7 @@ use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -30,8 +30,10 @@ use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
-use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, duration_ns, notes};
+use crate::engine::retention::{Found, Retention};
+use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, notes};
 use crate::head::Owner;
+use crate::model::Timestamp;
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
@@ -232,7 +234,12 @@ fn assemble(opened: Opened) -> Parts {
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
     let first_append = (replay.records > 0).then(Instant::now);
-    let newest = replay.newest.max(catalogue.root.newest);
+    let stored = catalogue.root.newest;
+    let found = Found {
+        stored: (stored != Timestamp::MIN).then_some(stored),
+        newest: catalogue.generations.iter().map(|g| g.record.last).fold(replay.newest.max(stored), i64::max),
+        unflushed: options.flush_interval.min(options.partition_width),
+    };
     let parts = Parts {
         commit: Mutex::new(CommitState {
             epoch: EPOCH_AT_START,
@@ -243,8 +250,7 @@ fn assemble(opened: Opened) -> Parts {
         }),
         next_generation: AtomicU64::new(catalogue.root.next_generation),
         series_bytes_seen: AtomicU64::new(0),
-        newest: AtomicI64::new(newest),
-        retention_ns: AtomicI64::new(duration_ns(options.retention)),
+        retention: Retention::new(clock.clone(), options.retention, &found),
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),
         head: replay.head,

@@ -45,8 +45,7 @@ impl Parts {
         self.log_notes(commit, resolved)?;
         Counters::add(&self.counters.samples, resolved.samples() as u64);
         Counters::add(&self.counters.events, resolved.events.len() as u64);
-        self.newest
-            .fetch_max(resolved.newest().unwrap_or(Timestamp::MIN), std::sync::atomic::Ordering::Relaxed);
+        self.retention.note(resolved.newest());
         Ok(commit.last_seq)
     }
 

@@ -107,7 +107,7 @@ impl Engine {
         let mut writer = RemoteWriter {
             parts,
             version,
-            horizon: parts.horizon(),
+            horizon: parts.retention.horizon(),
             future: parts.clock.now().saturating_add(FUTURE_MAX),
             resolved: Resolved::default(),
             pending: RemoteReport::default(),

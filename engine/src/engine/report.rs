@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, duration_ns};
 use crate::model::Timestamp;
 use crate::stats::Stats;
 
@@ -12,7 +12,7 @@ impl Engine {
         let parts = &self.parts;
         let c = &parts.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let newest = parts.newest.load(Ordering::Relaxed);
+        let newest = parts.retention.newest_written();
         let mut stats = Stats {
             samples: load(&c.samples),
             events: load(&c.events),
@@ -37,6 +37,7 @@ impl Engine {
             head_series_bytes: parts.head.series_bytes(),
             last_seq: parts.commit.lock().last_seq,
             newest: (newest != Timestamp::MIN).then_some(newest),
+            clock_ahead_ns: duration_ns(parts.retention.ahead()).unsigned_abs(),
             store_poisoned: parts.kv.failure().is_some(),
             store: parts.kv.stats(),
             ..Stats::default()

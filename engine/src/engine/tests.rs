@@ -21,6 +21,7 @@ use crate::{Batch, Durability, Engine, Error, Options, Result};
 
 mod between;
 mod cardinality;
+mod clock;
 mod compaction;
 mod concurrent;
 mod crowd;

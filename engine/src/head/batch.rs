@@ -20,6 +20,42 @@ pub struct Batch {
     pub(crate) events: Vec<Event>,
     pub(crate) metadata: Vec<(String, Metadata)>,
     pub(crate) exemplars: Vec<(Labels, Exemplar)>,
+    pub(crate) stamp: Stamp,
+}
+
+/// Who gave a sample its time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Stamp {
+    /// Whoever wrote it.
+    #[default]
+    Given,
+    /// The clock of this machine, when the sample came.
+    Clock,
+}
+
+/// The newest timestamps of a batch, [`Timestamp::MIN`] without any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// Of those that writers gave.
+    pub given: Timestamp,
+    /// Of all.
+    pub any: Timestamp,
+}
+
+impl Default for Newest {
+    fn default() -> Self {
+        Newest { given: Timestamp::MIN, any: Timestamp::MIN }
+    }
+}
+
+impl Newest {
+    #[inline]
+    fn note(&mut self, timestamp: Timestamp, stamp: Stamp) {
+        self.any = self.any.max(timestamp);
+        if stamp == Stamp::Given {
+            self.given = self.given.max(timestamp);
+        }
+    }
 }
 
 /// The series of a sample in a [`Batch`].
@@ -96,6 +132,13 @@ impl Batch {
         self.exemplars.push((series.clone(), exemplar));
     }
 
+    /// Says that all of its times are what the clock of this machine showed, and so tell nothing that the clock does not
+    /// tell already. A retention then does not take them for a second opinion about the time: a clock that jumps ahead
+    /// does not expire what others wrote. [`Batch::clear`] takes it back.
+    pub fn set_stamped_by_clock(&mut self) {
+        self.stamp = Stamp::Clock;
+    }
+
     /// How many samples, events, descriptions and exemplars it holds.
     pub fn len(&self) -> usize {
         self.samples.len() + self.events.len() + self.metadata.len() + self.exemplars.len()
@@ -112,6 +155,7 @@ impl Batch {
         self.events.clear();
         self.metadata.clear();
         self.exemplars.clear();
+        self.stamp = Stamp::Given;
     }
 }
 
@@ -152,6 +196,9 @@ pub struct Resolved {
     /// String fields.
     pub events: Vec<Event>,
     event_bytes: u64,
+    /// Who gives what is pushed from now on its time.
+    pub(crate) stamp: Stamp,
+    newest: Newest,
     /// Descriptions of metric families that are new.
     pub metadata: Vec<(String, Metadata)>,
     /// Exemplars, each with its series.
@@ -183,6 +230,7 @@ impl Resolved {
         if start_timestamp != 0 {
             self.starts.push((self.values.len(), start_timestamp));
         }
+        self.newest.note(timestamp, self.stamp);
         self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
         self.values.push(value);
     }
@@ -191,6 +239,7 @@ impl Resolved {
     /// `index`.
     pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
         self.values.push(value);
+        self.newest.note(timestamp, self.stamp);
         if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut()
             && *at == timestamp
             && *first + *count == index
@@ -215,6 +264,7 @@ impl Resolved {
     /// Adds a string field.
     pub fn push_event(&mut self, event: Event) {
         self.event_bytes += event.memory_bytes();
+        self.newest.note(event.timestamp, self.stamp);
         self.events.push(event);
     }
 
@@ -234,6 +284,7 @@ impl Resolved {
         self.values.clear();
         self.starts.clear();
         self.event_bytes = 0;
+        (self.stamp, self.newest) = (Stamp::Given, Newest::default());
         self.events.clear();
         self.metadata.clear();
         self.exemplars.clear();
@@ -241,22 +292,23 @@ impl Resolved {
         self.dropped.clear();
     }
 
-    /// Newest timestamp.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.rows.iter().map(|r| r.timestamp).chain(self.events.iter().map(|e| e.timestamp)).max()
+    /// Newest timestamps of samples and events.
+    pub fn newest(&self) -> Newest {
+        self.newest
     }
 
     /// Begins a row for the first series of `target`, one for each value that `fill` adds; takes all back if it gives
-    /// no timestamp. Tells whether there is a row.
+    /// no timestamp, which comes with who gave it. Tells whether there is a row.
     #[inline]
-    pub fn fill_row(
+    pub(crate) fn fill_row(
         &mut self,
         target: Target,
-        fill: impl FnOnce(&mut Vec<Value>) -> Option<Timestamp>,
+        fill: impl FnOnce(&mut Vec<Value>) -> Option<(Timestamp, Stamp)>,
     ) -> bool {
         let before = self.values.len();
         match fill(&mut self.values) {
-            Some(timestamp) => {
+            Some((timestamp, stamp)) => {
+                self.newest.note(timestamp, stamp);
                 let count = (self.values.len() - before) as u32;
                 self.rows.push(Row { target, timestamp, count });
                 true

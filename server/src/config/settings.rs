@@ -107,7 +107,8 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.memory =
             values::size_or_percent(t, memory::machine::available(), memory::LEAST_BYTES, 16 * 1024 * GIB)?),
     setting!("retention" "DURATION" = "0", STORAGE, true,
-        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything.",
+        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything. \
+         A clock that is suddenly ahead is believed after a day; barograph_db_clock_ahead_seconds shows it.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
         "Span of time that is stored and dropped as one, 1m to 365d; fixed when the database is created.",

@@ -90,6 +90,12 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     }),
     ("barograph_db_oldest_seconds", "Oldest timestamp in the store.", Kind::Gauge, |s| seconds(s.oldest)),
     ("barograph_db_newest_seconds", "Newest timestamp written.", Kind::Gauge, |s| seconds(s.newest)),
+    (
+        "barograph_db_clock_ahead_seconds",
+        "How far the clock is ahead of the one that retention trusts; 0 when it is believed.",
+        Kind::Gauge,
+        |s| s.clock_ahead_ns as f64 / 1e9,
+    ),
     ("barograph_db_rocksdb_table_bytes", "RocksDB tables on disk.", Kind::Gauge, |s| {
         s.store.table_bytes as f64
     }),

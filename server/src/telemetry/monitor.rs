@@ -44,6 +44,7 @@ pub async fn run(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bo
 /// The metrics as samples at one instant; NaN (no observation yet) is left out.
 fn batch(metrics: &[Metric], instance: &str, now_ns: i64) -> Batch {
     let mut batch = Batch::default();
+    batch.set_stamped_by_clock();
     for metric in metrics {
         for point in metric.points.iter().filter(|point| !point.value.is_nan()) {
             let name = format!("{}{}", metric.name, point.suffix);
