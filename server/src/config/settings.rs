@@ -176,6 +176,10 @@ pub static SETTINGS: &[Setting] = &[
          cut off with 408. While others wait for the memory of bodies, it must also be there within twice `body_timeout`. \
          0: no least rate but that.",
         |c, t| c.body_rate = values::size(t, 0, GIB)?),
+    setting!("answer_rate" "SIZE" = "1KiB", LISTEN, true,
+        "Least bytes a second that a client must take of an answer, averaged over `body_timeout` of the time in which it keeps \
+         the server waiting, 0 to 1GiB; a slower one is cut off, since what it has not taken holds memory. 0: no limit.",
+        |c, t| c.answer_rate = values::size(t, 0, GIB)?),
     setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
         "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
         |c, t| c.shutdown_timeout = values::duration(t, Duration::ZERO, HOUR)?),
@@ -239,11 +243,13 @@ pub static SETTINGS: &[Setting] = &[
         "Longest run of one query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("query_concurrency" "N" = "8", QUERY, false,
-        "Queries that run at once, 1 to 1024.",
+        "Queries that run at once, 1 to 1024, and as many calls that list series, labels, events or metadata; half of it \
+         federations, remote reads and exports. One of each kind always may run; of further ones, `query_concurrency` less \
+         one run at once in all, the kinds and their clients in rotation.",
         |c, t| c.query_concurrency = usize_of(t, 1, 1024)?),
     setting!("query_queue" "N" = "1000", QUERY, false,
-        "Queries that may wait for their turn, 0 to 100000; further ones answer 429 at once. What they say counts \
-         against `query_memory_total`.",
+        "Requests of each kind that may wait for their turn, 0 to 100000; further ones answer 429 at once, those of the client \
+         that has most of them first. What they say counts against `query_memory_total`.",
         |c, t| c.query_queue = usize_of(t, 0, 100_000)?),
     setting!("query_wait" "DURATION" = "30s", QUERY, true,
         "Longest wait for a turn, 0 to 1h; beyond it 503.",
@@ -262,7 +268,7 @@ pub static SETTINGS: &[Setting] = &[
          what all may hold.",
         |c, t| c.query_memory = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_memory_total" "SIZE" = "", QUERY, true,
-        "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 503. Unset or 0, and at most: their share of \
+        "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 429. Unset or 0, and at most: their share of \
          `memory`, three 16ths.",
         |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_lookback" "DURATION" = "5m", QUERY, true,

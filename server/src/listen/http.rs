@@ -114,8 +114,12 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
         }
         Ok(Err(_)) | Err(_) => return,
     }
-    let timeouts =
-        Timeouts { header: config.header_timeout, idle: config.idle_timeout, write: config.body_timeout };
+    let timeouts = Timeouts {
+        header: config.header_timeout,
+        idle: config.idle_timeout,
+        write: config.body_timeout,
+        rate: config.answer_rate,
+    };
     let activity = Arc::new(Activity::default());
     let exchange = Arc::new(Exchange::default());
     let limits = HeadLimits { target: config.max_url, fields: config.max_header };
@@ -132,7 +136,7 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
         async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }
     });
     let timed = TimedStream::new(stream, activity.clone(), timeouts);
-    let io = TokioIo::new(Requests::new(timed, exchange.clone(), limits));
+    let io = TokioIo::new(Requests::new(timed, exchange.clone(), activity.clone(), limits));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The stream has its own clocks, which know an idle connection from a slow header.
@@ -148,6 +152,9 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
             connection.await
         }
     };
+    if activity.was_cut() {
+        app.telemetry.answers_cut.add(1);
+    }
     if let Err(e) = ended {
         tracing::debug!("connection ended: {e}");
     }

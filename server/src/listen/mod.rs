@@ -3,6 +3,7 @@
 pub mod chunks;
 pub mod head;
 pub mod http;
+pub mod pace;
 pub mod requests;
 pub mod stream;
 pub mod tcp;

@@ -12,7 +12,10 @@
 //!   its body as the HTTP library understands it is the one that was found here; else the
 //!   connection ends. Two readers of one connection that disagree are how requests are
 //!   smuggled past a proxy: here they cannot.
-//! - R2: where a body's end is not certain (chunks in an unusual form), everything after it
+//! - R2: while a request is answered, the next head is kept. The HTTP library looks for the end of the stream only while
+//!   it has nothing to read: so it is passed on at once, and nobody works for a peer that has left, also when that
+//!   peer has sent requests ahead.
+//! - R3: where a body's end is not certain (chunks in an unusual form), everything after it
 //!   passes as it is.
 //!
 //! A connection that is closed while its peer still sends would be reset, and the peer might
@@ -31,6 +34,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::error::ApiError;
 use crate::listen::chunks::{Followed, Follower};
 use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
+use crate::listen::stream::Activity;
 
 /// Bytes of the buffer that heads are read into, unless one is longer.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -91,6 +95,7 @@ enum State {
 pub struct Requests<S> {
     inner: Take<S>,
     exchange: Arc<Exchange>,
+    activity: Arc<Activity>,
     limits: HeadLimits,
     state: State,
     /// What was read and not handed over is `start..end`.
@@ -114,10 +119,11 @@ struct Linger {
 
 impl<S: AsyncRead + Unpin> Requests<S> {
     /// Wraps a fresh connection.
-    pub fn new(inner: S, exchange: Arc<Exchange>, limits: HeadLimits) -> Self {
+    pub fn new(inner: S, exchange: Arc<Exchange>, activity: Arc<Activity>, limits: HeadLimits) -> Self {
         Requests {
             inner: inner.take(0),
             exchange,
+            activity,
             limits,
             state: State::Head { scanned: 0 },
             buffer: vec![0; BUFFER_BYTES],
@@ -266,6 +272,25 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         true
     }
 
+    /// Hands over whatever is there, or comes.
+    fn poll_opaque(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.give(buf, usize::MAX) {
+            0 => self.poll_direct(cx, buf, u64::MAX).map_ok(drop),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads ahead while a request is answered; ready at the end of the stream, which is all that is passed on.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.wake_at_end(cx);
+        while self.end - self.start < BUFFER_BYTES {
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
+    }
+
     /// Reads and drops what comes; ready at the end of the stream.
     fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut dropped = 0;
@@ -293,6 +318,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
         loop {
             match this.state {
                 State::Head { scanned } => {
+                    if this.activity.is_busy() {
+                        return this.poll_ahead(cx);
+                    }
                     if this.start < this.end && this.examine(scanned) {
                         continue;
                     }
@@ -348,13 +376,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                         false => this.poll_drop(cx),
                     };
                 }
-                State::Opaque => {
-                    let given = this.give(buf, usize::MAX);
-                    return match given {
-                        0 => this.poll_direct(cx, buf, u64::MAX).map_ok(drop),
-                        _ => Poll::Ready(Ok(())),
-                    };
-                }
+                State::Opaque => return this.poll_opaque(cx, buf),
             }
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! Three clocks, one at a time: a connection waits for a request (idle), a request's
 //! header is arriving (header), or a request is being answered (busy; its body has its
-//! own clock where it is read). Writing has a clock too: a peer that takes no byte for
-//! `body_timeout` is cut off. The service and the stream share [`Activity`], through which
+//! own clock where it is read). Writing has clocks too: a peer that takes no byte for
+//! `body_timeout` is cut off, and one that takes fewer than `answer_rate` a second (`pace.rs`). The service and the stream share [`Activity`], through which
 //! the stream learns that a request is running.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::listen::pace::{LeastRate, Pace};
 
 /// How long each phase may last.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Without taking a byte of the answer.
     pub write: Duration,
+    /// Bytes of an answer that must be taken a second, averaged over `write`; 0 is no limit.
+    pub rate: u64,
 }
 
 /// What the service tells the stream of one connection: how many requests have begun and
@@ -36,6 +40,7 @@ pub struct Timeouts {
 pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
+    was_cut: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
@@ -46,8 +51,19 @@ impl Activity {
         Running { activity: self.clone() }
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether the connection ended because its peer took an answer too slowly.
+    pub fn was_cut(&self) -> bool {
+        self.was_cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is being answered.
+    pub fn is_busy(&self) -> bool {
         self.begun.load(Ordering::Acquire) > self.ended()
+    }
+
+    /// Wakes whoever reads when a request has been answered.
+    pub fn wake_at_end(&self, cx: &Context<'_>) {
+        *self.reader.lock() = Some(cx.waker().clone());
     }
 
     fn ended(&self) -> u64 {
@@ -86,7 +102,9 @@ pub struct TimedStream<S> {
     ended: u64,
     reading: Pin<Box<Sleep>>,
     writing: Pin<Box<Sleep>>,
-    write_stalled: bool,
+    /// Since when the peer takes nothing, if it does.
+    stalled: Option<Instant>,
+    pace: Pace,
 }
 
 impl<S> TimedStream<S> {
@@ -101,7 +119,8 @@ impl<S> TimedStream<S> {
             ended: 0,
             reading: Box::pin(sleep_until(now + timeouts.header)),
             writing: Box::pin(sleep_until(now)),
-            write_stalled: false,
+            stalled: None,
+            pace: Pace::new(LeastRate { bytes_per_second: timeouts.rate, window: timeouts.write }),
         }
     }
 
@@ -113,7 +132,7 @@ impl<S> TimedStream<S> {
 
     /// Called when nothing could be read: is it time to give up?
     fn poll_read_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        *self.activity.reader.lock() = Some(cx.waker().clone());
+        self.activity.wake_at_end(cx);
         if self.activity.is_busy() {
             return Poll::Pending;
         }
@@ -126,19 +145,38 @@ impl<S> TimedStream<S> {
         }
     }
 
-    fn after_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.write_stalled = false;
-            return written;
+    fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = written {
+            self.stalled = None;
+            self.pace.took(*result.as_ref().unwrap_or(&0), Instant::now());
+            return Poll::Ready(result);
         }
-        if !self.write_stalled {
-            self.write_stalled = true;
-            self.writing.as_mut().reset(Instant::now() + self.timeouts.write);
+        if self.stalled.is_none() {
+            self.stalled = Some(Instant::now());
+            self.watch_writing();
         }
-        match self.writing.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        while self.writing.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let silent = self.stalled.is_some_and(|since| now.duration_since(since) >= self.timeouts.write);
+            if self.pace.is_too_slow(now) || silent {
+                self.activity.was_cut.store(true, Ordering::Relaxed);
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.watch_writing();
         }
+        Poll::Pending
+    }
+
+    /// Sets the clock of writing to when the first limit may be passed.
+    fn watch_writing(&mut self) {
+        let now = Instant::now();
+        let silent = self.stalled.unwrap_or(now) + self.timeouts.write;
+        let slow = self.pace.blocked(now).unwrap_or(silent);
+        self.writing.as_mut().reset(silent.min(slow));
     }
 }
 
@@ -201,7 +239,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     fn timeouts(header: Duration, idle: Duration, write: Duration) -> Timeouts {
-        Timeouts { header, idle, write }
+        Timeouts { header, idle, write, rate: 0 }
     }
 
     #[tokio::test]
@@ -235,5 +273,25 @@ mod tests {
         let mut stream = TimedStream::new(near, Arc::default(), timeouts(LONG, LONG, SHORT));
         let error = stream.write_all(b"too long for the pipe").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// A peer that takes a byte now and then, and would never be silent for as long as it may.
+    #[tokio::test]
+    async fn a_peer_that_drips_is_cut_where_there_is_a_rate() {
+        let (near, mut far) = duplex(4);
+        let activity = Arc::new(Activity::default());
+        let limits = Timeouts { rate: 1 << 30, ..timeouts(LONG, LONG, SHORT) };
+        let mut stream = TimedStream::new(near, activity.clone(), limits);
+        let dripping = tokio::spawn(async move {
+            let mut byte = [0];
+            while far.read(&mut byte).await.is_ok_and(|count| count > 0) {
+                tokio::time::sleep(SHORT / 5).await;
+            }
+        });
+        let error = stream.write_all(&vec![0; 1 << 20]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(activity.was_cut());
+        drop(stream);
+        dripping.await.unwrap();
     }
 }

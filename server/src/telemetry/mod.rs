@@ -104,6 +104,8 @@ pub struct Telemetry {
     pub connections: Counter,
     /// HTTP connections refused at the limit.
     pub connections_refused: Counter,
+    /// Answers whose clients took them too slowly.
+    pub answers_cut: Counter,
     /// TCP line connections that are open.
     pub line_connections: Counter,
     /// TCP line connections refused at the limit.
@@ -127,6 +129,7 @@ impl Default for Telemetry {
             requests_running: Counter::default(),
             connections: Counter::default(),
             connections_refused: Counter::default(),
+            answers_cut: Counter::default(),
             line_connections: Counter::default(),
             line_connections_refused: Counter::default(),
             udp: UdpCounters::default(),
@@ -192,6 +195,12 @@ impl Telemetry {
                 "HTTP connections refused at max_connections.",
                 Kind::Counter,
                 &self.connections_refused,
+            ),
+            (
+                "barograph_http_answers_cut_total",
+                "Connections cut because their clients took an answer too slowly (answer_rate, body_timeout).",
+                Kind::Counter,
+                &self.answers_cut,
             ),
             ("barograph_line_connections", "Open TCP line connections.", Kind::Gauge, &self.line_connections),
             (

@@ -52,7 +52,10 @@ async fn seen(sent: &[u8], piece: usize, is_checked: bool) -> Vec<Seen> {
         let _ = match is_checked {
             true => {
                 builder
-                    .serve_connection(TokioIo::new(Requests::new(near, exchange.clone(), LIMITS)), service)
+                    .serve_connection(
+                        TokioIo::new(Requests::new(near, exchange.clone(), Arc::default(), LIMITS)),
+                        service,
+                    )
                     .await
             }
             false => builder.serve_connection(TokioIo::new(near), service).await,

@@ -11,7 +11,7 @@ const LIMITS: HeadLimits = HeadLimits { target: 20_000, fields: 2_000 };
 async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<u8>, Vec<Option<ApiError>>) {
     let (near, mut far) = duplex(piece);
     let exchange = Arc::new(Exchange::default());
-    let mut stream = Requests::new(near, exchange.clone(), LIMITS);
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS);
     let writing = tokio::spawn(async move {
         let _ = far.write_all(&sent).await;
         let _ = far.shutdown().await;
@@ -141,4 +141,34 @@ proptest! {
         let (read, _) = runtime.block_on(read_all(sent, piece, &lengths));
         prop_assert!(read.len() <= 3 * count + 100);
     }
+}
+
+/// What a peer sends ahead waits for its turn, and does not hide that the peer has left.
+#[tokio::test]
+async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
+    let (near, mut far) = duplex(1 << 16);
+    let (exchange, activity) = (Arc::new(Exchange::default()), Arc::new(Activity::default()));
+    let mut stream = Requests::new(near, exchange.clone(), activity.clone(), LIMITS);
+    let [first, second, third] = ["/a", "/b", "/c"].map(|target| request(target, "", ""));
+    far.write_all(format!("{first}{second}{third}").as_bytes()).await.unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    for head in [first, second] {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&buffer[..count]), head);
+        assert!(exchange.begin(Some(0)).is_none());
+        let running = activity.begin();
+        // Polled once: nothing is handed over while the request is answered.
+        let next = std::future::poll_fn(|cx| {
+            Poll::Ready(Pin::new(&mut stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)).is_pending())
+        });
+        assert!(next.await, "the next head is kept");
+        drop(running);
+    }
+    let count = stream.read(&mut buffer).await.unwrap();
+    assert!(String::from_utf8_lossy(&buffer[..count]).starts_with("POST /c "));
+    assert!(exchange.begin(Some(0)).is_none());
+    let _running = activity.begin();
+    far.write_all(b"GET /d HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(far);
+    assert_eq!(stream.read(&mut buffer).await.unwrap(), 0, "the end of the stream");
 }

@@ -1,0 +1,142 @@
+//! How fast a peer takes what it asked for.
+//!
+//! Memory of an answer is held until the peer has taken it, so a peer that takes a byte now and then would hold it for as
+//! long as it likes. Only the time counts in which the peer keeps the server waiting: an answer that is made slowly is
+//! nobody's fault.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a peer must take.
+#[derive(Debug, Clone, Copy)]
+pub struct LeastRate {
+    /// Bytes a second; 0 is nothing.
+    pub bytes_per_second: u64,
+    /// Over this time, in which the peer keeps the server waiting.
+    pub window: Duration,
+}
+
+/// What a peer takes of what is written to it.
+#[derive(Debug)]
+pub struct Pace {
+    least: LeastRate,
+    /// Since when it takes nothing, if it does.
+    blocked: Option<Instant>,
+    /// How long it has kept the server waiting before, in this window.
+    waited: Duration,
+    /// Bytes it has taken in this window.
+    taken: u64,
+}
+
+impl Pace {
+    /// A window begins.
+    pub fn new(least: LeastRate) -> Self {
+        Pace { least, blocked: None, waited: Duration::ZERO, taken: 0 }
+    }
+
+    /// The peer takes nothing now. Answers when to ask [`Pace::is_too_slow`], if nothing is taken until then.
+    pub fn blocked(&mut self, now: Instant) -> Option<Instant> {
+        let since = *self.blocked.get_or_insert(now);
+        if self.least.bytes_per_second == 0 {
+            return None;
+        }
+        since.checked_add(self.least.window.saturating_sub(self.waited))
+    }
+
+    /// The peer has taken so many bytes.
+    pub fn took(&mut self, bytes: usize, now: Instant) {
+        if let Some(since) = self.blocked.take() {
+            self.waited += now.saturating_duration_since(since);
+        }
+        self.taken = self.taken.saturating_add(bytes as u64);
+    }
+
+    /// Whether it took less than it must in a window that is over; another begins.
+    pub fn is_too_slow(&mut self, now: Instant) -> bool {
+        let ongoing = self.blocked.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let waited = self.waited + ongoing;
+        if self.least.bytes_per_second == 0 || waited < self.least.window {
+            return false;
+        }
+        let wanted = self.least.bytes_per_second as f64 * waited.as_secs_f64();
+        let is_too_slow = (self.taken as f64) < wanted;
+        self.waited = Duration::ZERO;
+        self.taken = 0;
+        self.blocked = self.blocked.map(|_| now);
+        is_too_slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace(bytes_per_second: u64) -> (Pace, Instant) {
+        (Pace::new(LeastRate { bytes_per_second, window: 30 * SECOND }), Instant::now())
+    }
+
+    /// Blocks for `seconds` before each take of `bytes`; when it was found too slow.
+    fn drip(pace: &mut Pace, begin: Instant, seconds: u32, bytes: usize, takes: u32) -> Option<u32> {
+        let mut now = begin;
+        for i in 0..takes {
+            let until = now + seconds * SECOND;
+            while let Some(deadline) = pace.blocked(now).filter(|&deadline| deadline <= until) {
+                now = deadline;
+                if pace.is_too_slow(now) {
+                    return Some(i);
+                }
+            }
+            now = until;
+            pace.took(bytes, now);
+        }
+        None
+    }
+
+    #[test]
+    fn a_peer_that_takes_a_byte_a_second_is_too_slow_after_a_window() {
+        let (mut pace, begin) = pace(1024);
+        assert_eq!(drip(&mut pace, begin, 1, 1, 100), Some(29));
+    }
+
+    #[test]
+    fn one_that_takes_enough_goes_on() {
+        for (seconds, bytes) in [(1, 1100), (10, 20_000), (20, 80_000)] {
+            let (mut pace, begin) = pace(1024);
+            assert_eq!(drip(&mut pace, begin, seconds, bytes, 10_000), None, "{bytes} after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn time_in_which_nothing_is_there_to_take_is_not_its_fault() {
+        let (mut pace, mut now) = pace(1024);
+        for _ in 0..100 {
+            // A piece of the answer after an hour, which is taken at once.
+            now += 3600 * SECOND;
+            pace.took(10, now);
+            assert!(!pace.is_too_slow(now));
+        }
+        assert_eq!(pace.blocked(now), Some(now + 30 * SECOND));
+    }
+
+    #[test]
+    fn what_was_taken_fast_pays_for_one_window_only() {
+        let (mut pace, mut now) = pace(1024);
+        pace.took(1 << 30, now);
+        pace.blocked(now);
+        now += 30 * SECOND;
+        assert!(!pace.is_too_slow(now));
+        assert_eq!(pace.blocked(now), Some(now + 30 * SECOND), "the next window begins");
+        now += 30 * SECOND;
+        assert!(pace.is_too_slow(now));
+    }
+
+    #[test]
+    fn no_rate_is_no_limit() {
+        let (mut pace, now) = pace(0);
+        assert_eq!(pace.blocked(now), None);
+        assert!(!pace.is_too_slow(now + 3600 * SECOND));
+    }
+}
