@@ -13,10 +13,9 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
-use crate::api::active::ActiveQueries;
+use crate::api::admission::{ActiveWork, Turns};
 use crate::api::auth::Tokens;
 use crate::api::body::Bodies;
-use crate::api::gate::QueryGate;
 use crate::config::{Config, Sources};
 use crate::error::ApiError;
 use crate::listen;
@@ -32,16 +31,16 @@ pub struct App {
     pub config: ArcSwap<Config>,
     /// The server's counters.
     pub telemetry: Telemetry,
-    /// Admits queries.
-    pub queries: QueryGate,
-    /// Queries that wait or run.
-    pub active: Arc<ActiveQueries>,
+    /// Admits what reads, and what changes the whole.
+    pub turns: Arc<Turns>,
+    /// What waits or runs of that.
+    pub active: Arc<ActiveWork>,
     /// The memory of the process, divided.
     pub memory: Memory,
     /// Memory for request bodies.
     pub bodies: Bodies,
-    /// Taken while a snapshot is made.
-    pub snapshot: tokio::sync::Mutex<()>,
+    /// Taken while a snapshot is made, also when nobody waits for it any more.
+    pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
     database: OnceLock<Database>,
     stopping: AtomicBool,
@@ -58,11 +57,11 @@ impl App {
         pattern::patterns().count_in(memory.patterns.clone());
         Ok(App {
             telemetry: Telemetry::default(),
-            queries: QueryGate::new(config.query_concurrency, config.query_queue),
+            turns: Turns::new(config.query_concurrency, config.query_queue),
             active: Arc::default(),
             bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
             memory,
-            snapshot: tokio::sync::Mutex::new(()),
+            snapshot: Arc::default(),
             tokens: ArcSwap::from_pointee(tokens),
             database: OnceLock::new(),
             stopping: AtomicBool::new(false),

@@ -6,6 +6,7 @@
 //! InfluxDB 2 client read them.
 
 use barograph_engine::ErrorKind;
+use barograph_engine::budget::{Denied, Full, Stopped};
 use barograph_query::QueryError;
 use hyper::StatusCode;
 
@@ -188,10 +189,15 @@ impl ApiError {
 impl From<barograph_engine::Error> for ApiError {
     fn from(error: barograph_engine::Error) -> Self {
         let message = error.to_string();
-        if matches!(error, barograph_engine::Error::DiskFull { .. }) {
-            let mut full = Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message);
-            full.retry_after = Some(10);
-            return full;
+        match error {
+            barograph_engine::Error::DiskFull { .. } => {
+                let mut full = Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message);
+                full.retry_after = Some(10);
+                return full;
+            }
+            barograph_engine::Error::Stopped(stopped) => return stopped.into(),
+            barograph_engine::Error::Memory(denied) => return denied.into(),
+            _ => {}
         }
         match error.kind() {
             // The same request meets a limit again, until somebody raises it.
@@ -200,6 +206,38 @@ impl From<barograph_engine::Error> for ApiError {
             ErrorKind::Unavailable => Self::busy(message, 5),
             ErrorKind::Closed => Self::busy(message, 30),
             ErrorKind::Corrupt => Self::internal(message),
+        }
+    }
+}
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Canceled => QueryError::Canceled.into(),
+            Stopped::Timeout { seconds } => QueryError::Timeout { seconds }.into(),
+        }
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Own { .. } => {
+                Self::execution(format!("{denied} (query_memory); ask for less, or raise it"))
+            }
+            Denied::Shared(full) => full.into(),
+        }
+    }
+}
+
+impl From<Full> for ApiError {
+    /// The memory that reads or their answers share.
+    fn from(full: Full) -> Self {
+        let setting = if full.share == "queries" { "query_memory_total" } else { "memory" };
+        let message = format!("{full} ({setting})");
+        match full.is_permanent() {
+            true => Self::execution(format!("{message}; ask for less, or raise it")),
+            false => Self::too_many(format!("{message}; retry later, or raise it"), 5),
         }
     }
 }
@@ -219,7 +257,7 @@ impl From<QueryError> for ApiError {
             QueryError::Canceled => Self::canceled(message),
             QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
             QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
-            QueryError::MemoryPool { .. } => Self::busy(format!("{message} (query_memory_total)"), 5),
+            QueryError::MemoryPool { .. } => Self::too_many(format!("{message} (query_memory_total)"), 5),
             QueryError::TooManySamples { .. } => {
                 Self::execution(format!("{message} (query_max_samples); select less, or raise it"))
             }

@@ -5,7 +5,7 @@
 //! a thread that drives sockets: [`blocking`] moves it to tokio's pool for that.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use barograph_engine::model::TimeRange;
 
@@ -169,6 +169,7 @@ pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     let mut metrics = app.telemetry.metrics();
     metrics.push(database::query_memory(app.memory.queries.used()));
     metrics.extend(crate::telemetry::memory::metrics(&app.memory, database));
+    metrics.extend(app.turns.metrics());
     metrics.extend(database::metrics(&database.stats()));
     metrics
 }
@@ -177,21 +178,14 @@ pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
 /// memory, with a range also of what is stored there.
 ///
 /// # Errors
-/// 503 when it takes longer than `time_max`, and what storage gives.
+/// What storage gives, and when `work` has to stop.
 pub fn cardinality(
     database: &Database,
+    work: &Work,
     range: Option<TimeRange>,
     top: usize,
-    time_max: Duration,
 ) -> Result<serde_json::Value, ApiError> {
-    let work = Work::unbounded().within(time_max);
-    let found = database.reader(&work).cardinality(range, top).map_err(|error| match error {
-        barograph::Error::Stopped(stopped) => {
-            let message = format!("counting series was stopped: {stopped} (query_timeout)");
-            ApiError::new(hyper::StatusCode::SERVICE_UNAVAILABLE, "timeout", message)
-        }
-        error => error.into(),
-    })?;
+    let found = database.reader(work).cardinality(range, top)?;
     let stats = database.stats();
     let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
     Ok(serde_json::json!({

@@ -1,8 +1,11 @@
 //! Calls that change or copy the whole: delete, clean, snapshot, flush. Off unless
 //! `enable_admin`.
+//!
+//! They have turns of their own and no deadline, and what they have begun goes on when the client goes away.
 
 use serde_json::json;
 
+use crate::api::admission::Asked;
 use crate::api::call::{Call, success_value};
 use crate::api::reply::Reply;
 use crate::api::selectors;
@@ -19,20 +22,22 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_required(&call)?;
     let range = call.params.range()?;
     let everything = call.params.get("all") == Some("true");
-    if !everything && !wanted.iter().all(|matchers| selectors::is_selective(matchers)) {
-        return Err(ApiError::parameter(
-            "match[]",
-            "the selector may match every series; name a value, or add all=true if that is meant",
-        ));
-    }
     let database = call.database()?;
-    storage::blocking(move || {
+    let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    let deleted = admitted.run(move |work| {
+        let wanted = wanted.parse(work)?;
+        if !everything && !wanted.iter().all(|matchers| selectors::is_selective(matchers)) {
+            return Err(ApiError::parameter(
+                "match[]",
+                "the selector may match every series; name a value, or add all=true if that is meant",
+            ));
+        }
         for matchers in &wanted {
             database.delete(matchers, range)?;
         }
-        Ok::<_, ApiError>(())
-    })
-    .await??;
+        Ok(())
+    });
+    deleted.await?;
     Ok(Reply::no_content())
 }
 
@@ -42,11 +47,12 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
 /// What storage gives.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
-    storage::blocking(move || {
+    let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    let cleaned = admitted.run(move |_| {
         database.flush()?;
-        database.compact()
-    })
-    .await??;
+        Ok(database.compact().map(drop)?)
+    });
+    cleaned.await?;
     Ok(Reply::no_content())
 }
 
@@ -56,7 +62,8 @@ pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
 /// What storage gives.
 pub async fn flush(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
-    storage::blocking(move || database.flush()).await??;
+    let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    admitted.run(move |_| Ok(database.flush().map(drop)?)).await?;
     Ok(Reply::no_content())
 }
 
@@ -67,13 +74,18 @@ pub async fn flush(call: Call) -> Result<Reply, ApiError> {
 /// 503 while another snapshot is made, and what storage gives.
 pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
-    let app = call.app.clone();
-    let _one_at_a_time =
-        app.snapshot.try_lock().map_err(|_| ApiError::busy("another snapshot is being made", 10))?;
+    let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    let one_at_a_time = call.app.snapshot.clone().try_lock_owned();
+    let one_at_a_time = one_at_a_time.map_err(|_| ApiError::busy("another snapshot is being made", 10))?;
     let now = storage::now_ns();
     let name = snapshot_name(now);
     let dest = call.config.data_dir.join("snapshots").join(&name);
-    storage::blocking(move || database.snapshot(&dest).map(drop)).await??;
+    let copied = admitted.run(move |_| {
+        // Others wait for the copy, not for its client.
+        let _one_at_a_time = one_at_a_time;
+        Ok(database.snapshot(&dest).map(drop)?)
+    });
+    copied.await?;
     Ok(success_value(&json!({ "name": name })))
 }
 

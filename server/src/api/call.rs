@@ -2,27 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 
+use crate::api::admission::Client;
 use crate::api::body::{self, BodyLimits, Held};
 use crate::api::encoding::{self, Encoding};
-use crate::api::gate::Turn;
+use crate::api::json::{self, Sink};
+use crate::api::multipart;
 use crate::api::params::Params;
-use crate::api::reply::{JSON, Reply, gzip};
-use crate::api::routes::Access;
-use crate::api::{json, multipart};
+use crate::api::reply::{JSON, Reply};
+use crate::api::routes::{Access, Route};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use barograph::Database;
-use barograph_query::Usage;
 
-/// Answers below this are not worth compressing.
-const GZIP_MIN: usize = 1024;
 /// Annotations of each kind that an answer lists.
 const ANNOTATIONS_MAX: usize = 10;
 
@@ -30,6 +28,8 @@ const ANNOTATIONS_MAX: usize = 10;
 pub struct Call {
     /// The server.
     pub app: Arc<App>,
+    /// What is asked for.
+    pub route: &'static Route,
     /// The settings when the request came in.
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
@@ -117,17 +117,24 @@ impl Call {
         }
     }
 
-    /// Waits for the turn of a question that is no query. What it says counts as memory of
-    /// queries until the turn ends.
+    /// How long the call may run: `query_timeout`, or the shorter `timeout` that it asks for.
     ///
     /// # Errors
-    /// As [`QueryGate::enter`](crate::api::gate::QueryGate::enter), and 503 when queries hold all
-    /// the memory that they may.
-    pub async fn turn(&self) -> Result<Turn, ApiError> {
-        let usage = Usage::of(self.app.memory.queries.clone());
-        usage.take_bytes(self.params.bytes(), self.app.memory.one_query(&self.config))?;
-        let permit = self.app.queries.enter(self.config.query_wait).await?;
-        Ok(Turn::new(permit, usage))
+    /// 400 for a bad `timeout`.
+    pub fn timeout(&self) -> Result<Duration, ApiError> {
+        let most = self.config.query_timeout;
+        let asked = self.params.positive_duration("timeout")?;
+        Ok(asked.map_or(most, |ms| most.min(Duration::from_millis(ms as u64))))
+    }
+
+    /// Who calls, as far as turns are concerned.
+    pub fn who(&self) -> Client {
+        let token = self.headers.get(header::AUTHORIZATION).filter(|_| self.app.tokens().is_some());
+        match (token, self.client) {
+            (Some(token), _) => Client::with_token(token.as_bytes()),
+            (None, Some(address)) => Client::at(address.ip()),
+            (None, None) => Client::default(),
+        }
     }
 
     /// Whether the client takes gzip.
@@ -146,45 +153,26 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A finished body, compressed where that helps. Made on a blocking thread.
-pub struct Encoded {
-    bytes: Vec<u8>,
-    gzip: bool,
-}
-
-impl Encoded {
-    /// Compresses `bytes` if the client takes it and it is worth it.
-    pub fn new(bytes: Vec<u8>, accepts_gzip: bool) -> Self {
-        if accepts_gzip
-            && bytes.len() >= GZIP_MIN
-            && let Some(compressed) = gzip(&bytes)
-        {
-            return Encoded { bytes: compressed, gzip: true };
-        }
-        Encoded { bytes, gzip: false }
-    }
-
-    /// Bytes it takes.
-    pub fn memory_bytes(&self) -> u64 {
-        self.bytes.capacity() as u64
-    }
-
-    /// The answer.
-    pub fn into_reply(self) -> Reply {
-        let reply = Reply::ok(JSON, Bytes::from(self.bytes));
-        if self.gzip { reply.gzipped() } else { reply }
-    }
-}
-
 /// Writes `{"status":"success","data":…,"warnings":…,"infos":…}`.
-pub fn success(warnings: &[String], infos: &[String], data: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
-    data(&mut out);
-    annotations(&mut out, "warnings", "warning", warnings);
-    annotations(&mut out, "infos", "info", infos);
-    out.extend_from_slice(b"}\n");
-    out
+///
+/// # Errors
+/// What the sink gives.
+pub fn success<S: Sink>(
+    sink: &mut S,
+    warnings: &[String],
+    infos: &[String],
+    data: impl FnOnce(&mut S) -> Result<(), S::Error>,
+) -> Result<(), S::Error> {
+    const BEGIN: &[u8] = b"{\"status\":\"success\",\"data\":";
+    sink.put(BEGIN.len(), |out| out.extend_from_slice(BEGIN))?;
+    data(sink)?;
+    let room =
+        warnings.iter().chain(infos).take(2 * ANNOTATIONS_MAX).map(|text| text.len() + 4).sum::<usize>();
+    sink.put(room + 100, |out| {
+        annotations(out, "warnings", "warning", warnings);
+        annotations(out, "infos", "info", infos);
+        out.extend_from_slice(b"}\n");
+    })
 }
 
 fn annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) {
@@ -202,7 +190,11 @@ fn annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) {
 
 /// A success whose data is a JSON value; for small answers.
 pub fn success_value(data: &serde_json::Value) -> Reply {
-    let body = success(&[], &[], |out| out.extend_from_slice(data.to_string().as_bytes()));
+    let mut body = Vec::new();
+    let Ok(()) = success(&mut body, &[], &[], |out: &mut Vec<u8>| {
+        out.extend_from_slice(data.to_string().as_bytes());
+        Ok(())
+    });
     Reply::ok(JSON, body)
 }
 
@@ -210,21 +202,21 @@ pub fn success_value(data: &serde_json::Value) -> Reply {
 mod tests {
     use super::*;
 
-    #[test]
-    fn annotations_are_at_most_ten_and_a_remainder() {
-        let texts: Vec<String> = (0..12).map(|i| format!("w{i}")).collect();
-        let body = String::from_utf8(success(&texts, &[], |out| out.extend_from_slice(b"[]"))).unwrap();
-        assert!(body.starts_with(r#"{"status":"success","data":[],"warnings":["w0","#), "{body}");
-        assert!(body.ends_with("\"w9\",\"2 more warning annotations omitted\"]}\n"), "{body}");
-        let plain = success(&[], &["i".into()], |out| out.push(b'1'));
-        assert_eq!(plain, b"{\"status\":\"success\",\"data\":1,\"infos\":[\"i\"]}\n");
+    fn body(warnings: &[String], infos: &[String], data: &[u8]) -> String {
+        let mut out = Vec::new();
+        let Ok(()) = success(&mut out, warnings, infos, |out: &mut Vec<u8>| {
+            out.extend_from_slice(data);
+            Ok(())
+        });
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn large_answers_are_compressed_small_ones_not() {
-        assert!(!Encoded::new(vec![b'x'; 10], true).gzip);
-        assert!(!Encoded::new(vec![b'x'; 10_000], false).gzip);
-        let encoded = Encoded::new(vec![b'x'; 10_000], true);
-        assert!(encoded.gzip && encoded.bytes.len() < 200);
+    fn annotations_are_at_most_ten_and_a_remainder() {
+        let texts: Vec<String> = (0..12).map(|i| format!("w{i}")).collect();
+        let long = body(&texts, &[], b"[]");
+        assert!(long.starts_with(r#"{"status":"success","data":[],"warnings":["w0","#), "{long}");
+        assert!(long.ends_with("\"w9\",\"2 more warning annotations omitted\"]}\n"), "{long}");
+        assert_eq!(body(&[], &["i".into()], b"1"), "{\"status\":\"success\",\"data\":1,\"infos\":[\"i\"]}\n");
     }
 }

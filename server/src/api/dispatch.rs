@@ -17,7 +17,7 @@ use crate::api::params::{Params, decode};
 use crate::api::reply::{Guard, Reply, ReplyBody};
 use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
 use crate::api::{
-    active, admin, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
+    admin, admission, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
 };
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
@@ -123,7 +123,7 @@ async fn handle(
     let config = app.config.load_full();
     let client = parts.extensions.get::<SocketAddr>().copied();
     let (app, headers, body) = (app.clone(), parts.headers, Some(body));
-    let mut call = Call { app, config, params, password, client, headers, segment, body };
+    let mut call = Call { app, route, config, params, password, client, headers, segment, body };
     let has_own_body = matches!(
         route.endpoint,
         Endpoint::Write1
@@ -178,8 +178,8 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Metrics => status::metrics(&call).await,
         Endpoint::Query => prometheus::query(call).await,
         Endpoint::QueryRange => prometheus::query_range(call).await,
-        Endpoint::FormatQuery => prometheus::format_query(&call),
-        Endpoint::ParseQuery => prometheus::parse_query(&call),
+        Endpoint::FormatQuery => prometheus::format_query(call).await,
+        Endpoint::ParseQuery => prometheus::parse_query(call).await,
         Endpoint::QueryExemplars => notes::exemplars(call).await,
         Endpoint::Metadata => notes::metadata(call).await,
         Endpoint::RemoteWrite => remote_write::write(call).await,
@@ -196,8 +196,8 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Flush => admin::flush(call).await,
         Endpoint::Tsdb => status::tsdb(call).await,
         Endpoint::Memory => status::memory(call).await,
-        Endpoint::ActiveQueries => Ok(active::list(&call)),
-        Endpoint::CancelQuery => active::cancel(&call),
+        Endpoint::ActiveQueries => Ok(admission::list(&call)),
+        Endpoint::CancelQuery => admission::cancel(&call),
         Endpoint::BuildInfo
         | Endpoint::RuntimeInfo
         | Endpoint::Flags

@@ -8,9 +8,12 @@
 
 use std::collections::BTreeMap;
 
+use barograph_engine::budget::Work;
 use barograph_engine::model::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
 
+use crate::api::admission::Asked;
 use crate::api::call::Call;
+use crate::api::json::Sink;
 use crate::api::reply::Reply;
 use crate::api::{json, selectors};
 use crate::error::ApiError;
@@ -27,16 +30,16 @@ const INSTANCE: &str = "instance";
 pub async fn federate(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_any(&call)?;
     let database = call.database()?;
-    let turn = call.turn().await?;
+    let admitted = call.admit(Asked::of(&call)?).await?;
     let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);
     let now = storage::now_ns();
     let range = TimeRange::new(now.saturating_sub(lookback), now);
     let series_max = call.config.query_max_series;
-    let text = storage::blocking(move || {
-        let _turn = turn;
-        newest(&database, &wanted, range, series_max).map(|found| write(&found))
-    });
-    Ok(Reply::ok(exposition::CONTENT_TYPE, text.await??))
+    admitted
+        .answer(exposition::CONTENT_TYPE, move |work, out| {
+            write(&newest(&database, work, &wanted.parse(work)?, range, series_max)?, out)
+        })
+        .await
 }
 
 /// By metric name, then by labels.
@@ -44,26 +47,31 @@ type Newest = BTreeMap<(String, Labels), (Timestamp, f64)>;
 
 fn newest(
     database: &Database,
+    work: &Work,
     wanted: &[Vec<Matcher>],
     range: TimeRange,
     series_max: usize,
 ) -> Result<Newest, ApiError> {
+    /// What an entry takes besides its texts: the pair itself in a node that may be half full, and two allocations.
+    const ENTRY_BYTES: usize = 2 * size_of::<((String, Labels), (Timestamp, f64))>() + 64;
     let mut found = Newest::new();
-    for matchers in wanted {
-        database.read(matchers, range, series_max, |labels, samples| {
-            if let Some(sample) = last_float(samples) {
-                let name = labels.metric_name().unwrap_or_default().to_owned();
-                found.insert((name, labels.clone()), sample);
-            }
-            true
-        })?;
-        if found.len() > series_max {
-            let message = format!(
+    let mut outcome = Ok(());
+    database.reader(work).read(wanted, range, series_max, |labels, samples| {
+        let Some(sample) = last_float(samples) else { return true };
+        let name = labels.metric_name().unwrap_or_default();
+        let bytes = ENTRY_BYTES + name.len() + labels.as_bytes().len();
+        outcome = work.take(bytes as u64).map_err(ApiError::from);
+        if outcome.is_ok() && found.len() == series_max {
+            outcome = Err(ApiError::execution(format!(
                 "more than {series_max} series match, the limit (query_max_series); select fewer, or raise it"
-            );
-            return Err(ApiError::execution(message));
+            )));
         }
-    }
+        if outcome.is_ok() {
+            found.insert((name.to_owned(), labels.clone()), sample);
+        }
+        outcome.is_ok()
+    })?;
+    outcome?;
     Ok(found)
 }
 
@@ -74,24 +82,27 @@ fn last_float(samples: &Samples) -> Option<(Timestamp, f64)> {
     (!is_histogram && !is_stale(value)).then_some((samples.timestamps[last], value))
 }
 
-fn write(found: &Newest) -> Vec<u8> {
-    let mut out = Vec::new();
+fn write<S: Sink>(found: &Newest, sink: &mut S) -> Result<(), S::Error> {
+    /// A name, a value and a time beside the labels.
+    const SAMPLE_ROOM: usize = 64;
     let mut previous = None;
     for ((name, labels), (timestamp, value)) in found {
-        if previous != Some(name) {
-            out.extend_from_slice(b"# TYPE ");
-            write_name(&mut out, name);
-            out.extend_from_slice(b" untyped\n");
-            previous = Some(name);
-        }
-        write_series(&mut out, name, labels);
-        out.push(b' ');
-        json::float(&mut out, *value);
-        out.push(b' ');
-        out.extend_from_slice(itoa::Buffer::new().format(timestamp.div_euclid(1_000_000)).as_bytes());
-        out.push(b'\n');
+        sink.put(json::labels_room(labels) + 2 * name.len() + SAMPLE_ROOM, |out| {
+            if previous != Some(name) {
+                out.extend_from_slice(b"# TYPE ");
+                write_name(out, name);
+                out.extend_from_slice(b" untyped\n");
+                previous = Some(name);
+            }
+            write_series(out, name, labels);
+            out.push(b' ');
+            json::float(out, *value);
+            out.push(b' ');
+            out.extend_from_slice(itoa::Buffer::new().format(timestamp.div_euclid(1_000_000)).as_bytes());
+            out.push(b'\n');
+        })?;
     }
-    out
+    Ok(())
 }
 
 fn write_series(out: &mut Vec<u8>, name: &str, labels: &Labels) {
@@ -164,7 +175,9 @@ mod tests {
                 (1_700_000_000_123_456_789, value),
             );
         }
-        let text = String::from_utf8(write(&found)).unwrap();
+        let mut text = Vec::new();
+        write(&found, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
         assert_eq!(
             text,
             concat!(

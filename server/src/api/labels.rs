@@ -4,18 +4,17 @@
 //! before `start` is a range that holds nothing, and no error: dashboards ask so while a
 //! person moves their range.
 
-use std::collections::BTreeSet;
+use barograph_engine::model::{Matcher, TimeRange};
 
-use barograph_engine::model::{Labels, Matcher, TimeRange};
-
-use crate::api::call::{Call, Encoded, success};
+use crate::api::admission::Asked;
+use crate::api::call::{Call, success};
+use crate::api::json;
 use crate::api::params::unescape_label_name;
 use crate::api::prometheus::TRUNCATED;
 use crate::api::reply::{JSON, Reply};
-use crate::api::{json, selectors};
+use crate::api::selectors::{self, Selectors};
 use crate::error::ApiError;
-use crate::storage;
-use barograph::Database;
+use barograph::Reader;
 
 /// What the three endpoints ask.
 struct Question {
@@ -25,88 +24,64 @@ struct Question {
 }
 
 impl Question {
-    fn read(call: &Call, selector_required: bool) -> Result<Self, ApiError> {
-        let selectors = match selector_required {
-            true => selectors::read_required(call)?,
-            false => selectors::read(call)?,
-        };
-        Ok(Question { selectors, range: call.params.any_range()?, limit: call.params.limit("limit")? })
-    }
-
-    /// The union over all selectors; without any, what an empty list of matchers gives.
-    fn union<T: Ord>(
-        &self,
-        mut one: impl FnMut(&[Matcher]) -> Result<Vec<T>, ApiError>,
-    ) -> Result<Vec<T>, ApiError> {
-        match self.selectors.as_slice() {
-            [] => one(&[]),
-            [only] => one(only),
-            several => {
-                let mut all = BTreeSet::new();
-                for matchers in several {
-                    all.extend(one(matchers)?);
-                }
-                Ok(all.into_iter().collect())
-            }
-        }
+    /// How many are looked for: one more than wanted tells whether there is more.
+    fn most(&self) -> usize {
+        if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) }
     }
 }
 
-/// Runs `find` on a blocking thread and writes what it gives as a list.
+/// Writes what `find` gives as a list, each item with about as many bytes as `room` says.
 async fn list<T, F>(
     call: Call,
-    question: Question,
+    selectors: Selectors,
     find: F,
+    room: fn(&T) -> usize,
     one: fn(&mut Vec<u8>, &T),
 ) -> Result<Reply, ApiError>
 where
-    T: Ord + Send + 'static,
-    F: Fn(&Database, &[Matcher], TimeRange) -> Result<Vec<T>, ApiError> + Send + 'static,
+    T: 'static,
+    F: FnOnce(&Reader<'_>, &Question) -> Result<Vec<T>, ApiError> + Send + 'static,
 {
+    let (range, limit) = (call.params.any_range()?, call.params.limit("limit")?);
     let database = call.database()?;
-    if question.range.is_empty() {
-        return Ok(Reply::ok(JSON, success(&[], &[], |out| out.extend_from_slice(b"[]"))));
-    }
-    let gzip = call.accepts_gzip();
-    let turn = call.turn().await?;
-    let encoded = storage::blocking(move || {
-        let _turn = turn;
-        let mut found = question.union(|matchers| find(&database, matchers, question.range))?;
-        let mut warnings = Vec::new();
-        if question.limit > 0 && found.len() > question.limit {
-            found.truncate(question.limit);
-            warnings.push(TRUNCATED.to_owned());
-        }
-        Ok::<_, ApiError>(Encoded::new(success(&warnings, &[], |out| json::list(out, &found, one)), gzip))
-    });
-    Ok(encoded.await??.into_reply())
+    let admitted = call.admit(Asked::of(&call)?).await?;
+    admitted
+        .answer(JSON, move |work, out| {
+            let question = Question { selectors: selectors.parse_or_everything(work)?, range, limit };
+            let mut found = match range.is_empty() {
+                true => Vec::new(),
+                false => find(&database.reader(work), &question)?,
+            };
+            let mut warnings = Vec::new();
+            if limit > 0 && found.len() > limit {
+                found.truncate(limit);
+                warnings.push(TRUNCATED.to_owned());
+            }
+            success(out, &warnings, &[], |out| json::items(out, &found, |item| room(item), one))
+        })
+        .await
 }
 
 /// `/api/v1/series`
 ///
 /// # Errors
-/// 400 for bad parameters, 422 when more series match than a query may select.
+/// 400 for bad parameters; 422 when more series match than a query may select, unless `limit` asks for no more than
+/// that.
 pub async fn series(call: Call) -> Result<Reply, ApiError> {
-    let question = Question::read(&call, true)?;
+    let selectors = selectors::read_required(&call)?;
     let series_max = call.config.query_max_series;
-    // One more than wanted, or than allowed, tells whether there is more.
-    let is_cut = (1..=series_max).contains(&question.limit);
-    let most = if is_cut { question.limit } else { series_max };
-    list(
-        call,
-        question,
-        move |database, matchers, range| -> Result<Vec<Labels>, ApiError> {
-            let found = database.series(&[matchers.to_vec()], range, most.saturating_add(1))?;
-            if !is_cut && found.len() > series_max {
-                return Err(ApiError::execution(format!(
-                    "more than {series_max} series match, the limit (query_max_series); select fewer, or raise it"
-                )));
-            }
-            Ok(found)
-        },
-        json::labels,
-    )
-    .await
+    let find = move |reader: &Reader<'_>, question: &Question| {
+        let most = question.most().min(series_max.saturating_add(1));
+        let found = reader.series(&question.selectors, question.range, most)?;
+        if found.len() > series_max && !(1..=series_max).contains(&question.limit) {
+            return Err(ApiError::execution(format!(
+                "more than {series_max} series match, the limit (query_max_series); select fewer, ask for the first of \
+                 them with limit, or raise it"
+            )));
+        }
+        Ok(found)
+    };
+    list(call, selectors, find, json::labels_room, json::labels).await
 }
 
 /// `/api/v1/labels`
@@ -114,9 +89,11 @@ pub async fn series(call: Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// 400 for bad parameters.
 pub async fn names(call: Call) -> Result<Reply, ApiError> {
-    let question = Question::read(&call, false)?;
-    let find = |database: &Database, matchers: &[Matcher], range| Ok(database.label_names(matchers, range)?);
-    list(call, question, find, |out, name: &String| json::string(out, name)).await
+    let selectors = selectors::read(&call)?;
+    let find = |reader: &Reader<'_>, question: &Question| {
+        Ok(reader.label_names(&question.selectors, question.range, question.most())?)
+    };
+    list(call, selectors, find, |name: &String| name.len() + 4, |out, name| json::string(out, name)).await
 }
 
 /// `/api/v1/label/{name}/values`
@@ -128,10 +105,10 @@ pub async fn values(call: Call) -> Result<Reply, ApiError> {
     if name.is_empty() {
         return Err(ApiError::bad_data("invalid label name: it is empty"));
     }
-    let question = Question::read(&call, false)?;
-    let find = move |database: &Database, matchers: &[Matcher], range| {
-        let counted = database.label_values(&name, matchers, range)?;
-        Ok(counted.into_iter().map(|(value, _)| value).collect())
+    let selectors = selectors::read(&call)?;
+    let find = move |reader: &Reader<'_>, question: &Question| {
+        Ok(reader.label_values(&name, &question.selectors, question.range, question.most())?)
     };
-    list(call, question, find, |out, value: &String| json::string(out, value)).await
+    let one = |out: &mut Vec<u8>, (value, _): &(String, u64)| json::string(out, value);
+    list(call, selectors, find, |(value, _)| value.len() + 4, one).await
 }

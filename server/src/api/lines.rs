@@ -8,8 +8,11 @@
 
 use barograph_engine::model::{Labels, METRIC_NAME};
 
-use crate::api::json;
+use crate::api::json::{self, Sink};
 use barograph::SeriesColumns;
+
+/// About how many bytes of a line are no key: a field, a value, a time.
+const SAMPLE_ROOM: usize = 56;
 
 /// What was left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,11 +42,18 @@ impl Omitted {
 }
 
 /// Appends one line for each sample. Integers beyond what a float holds keep every digit.
-pub fn write_series(out: &mut Vec<u8>, series: &SeriesColumns, omitted: &mut Omitted) {
+///
+/// # Errors
+/// What the sink gives.
+pub fn write_series<S: Sink>(
+    sink: &mut S,
+    series: &SeriesColumns,
+    omitted: &mut Omitted,
+) -> Result<(), S::Error> {
     let mut key = Vec::new();
     if !write_key(&mut key, &series.labels) {
         omitted.series += 1;
-        return;
+        return Ok(());
     }
     let mut exact = series.exact.iter().peekable();
     let mut histograms = series.histograms.iter().peekable();
@@ -58,39 +68,53 @@ pub fn write_series(out: &mut Vec<u8>, series: &SeriesColumns, omitted: &mut Omi
             continue;
         }
         omitted.starts += u64::from(series.start_timestamps.get(index).is_some_and(|&start| start != 0));
-        out.extend_from_slice(&key);
-        out.extend_from_slice(b" value=");
-        match integer {
-            Some(integer) => {
-                out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
-                out.push(b'i');
+        sink.put(key.len() + SAMPLE_ROOM, |out| {
+            out.extend_from_slice(&key);
+            out.extend_from_slice(b" value=");
+            match integer {
+                Some(integer) => {
+                    out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+                    out.push(b'i');
+                }
+                None => json::float(out, *value),
             }
-            None => json::float(out, *value),
-        }
-        out.push(b' ');
-        out.extend_from_slice(itoa::Buffer::new().format(*timestamp).as_bytes());
-        out.push(b'\n');
+            out.push(b' ');
+            out.extend_from_slice(itoa::Buffer::new().format(*timestamp).as_bytes());
+            out.push(b'\n');
+        })?;
     }
+    Ok(())
 }
 
 /// Appends the line of an event.
-pub fn write_event(out: &mut Vec<u8>, labels: &Labels, timestamp: i64, text: &str, omitted: &mut Omitted) {
+///
+/// # Errors
+/// What the sink gives.
+pub fn write_event<S: Sink>(
+    sink: &mut S,
+    labels: &Labels,
+    timestamp: i64,
+    text: &str,
+    omitted: &mut Omitted,
+) -> Result<(), S::Error> {
     let mut key = Vec::new();
     if !write_key(&mut key, labels) || text.contains('\0') {
         omitted.series += 1;
-        return;
+        return Ok(());
     }
-    out.extend_from_slice(&key);
-    out.extend_from_slice(b" value=\"");
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
+    sink.put(key.len() + text.len() + SAMPLE_ROOM, |out| {
+        out.extend_from_slice(&key);
+        out.extend_from_slice(b" value=\"");
+        for byte in text.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(byte);
         }
-        out.push(byte);
-    }
-    out.extend_from_slice(b"\" ");
-    out.extend_from_slice(itoa::Buffer::new().format(timestamp).as_bytes());
-    out.push(b'\n');
+        out.extend_from_slice(b"\" ");
+        out.extend_from_slice(itoa::Buffer::new().format(timestamp).as_bytes());
+        out.push(b'\n');
+    })
 }
 
 /// Writes measurement and tags; false when they cannot be said.
@@ -166,7 +190,7 @@ mod tests {
         let samples = [(1, 1.5), (2, f64::NAN), (3, 1e21), (4, -0.0), (5, 9_007_199_254_740_992.0)];
         let exact = [(4, 9_007_199_254_740_993)];
         let (mut out, mut omitted) = (Vec::new(), Omitted::default());
-        write_series(&mut out, &series(&labels, &samples, &exact), &mut omitted);
+        write_series(&mut out, &series(&labels, &samples, &exact), &mut omitted).unwrap();
         let key = r"disk\ io,host=a\,b\=c,p=C:\x";
         let values = ["1.5 1", "1e+21 3", "-0 4", "9007199254740993i 5"];
         let expected: String = values.iter().map(|value| format!("{key} value={value}\n")).collect();
@@ -184,7 +208,7 @@ mod tests {
             ..series(&labels, &[(1, 1.0), (2, f64::NAN), (3, 2.0)], &[])
         };
         let (mut out, mut omitted) = (Vec::new(), Omitted::default());
-        write_series(&mut out, &columns, &mut omitted);
+        write_series(&mut out, &columns, &mut omitted).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "m value=1 1\nm value=2 3\n");
         assert_eq!(omitted, Omitted { histograms: 1, starts: 1, ..Omitted::default() });
         assert!(omitted.comment().ends_with("1 histograms, 1 start timestamps\n"));
@@ -201,8 +225,8 @@ mod tests {
             let pairs = tags.iter().map(|(n, v)| (n.as_str(), v.as_str()));
             let set = Labels::from_pairs(pairs.chain([("__name__", name.as_str())])).unwrap();
             let (mut out, mut omitted) = (Vec::new(), Omitted::default());
-            write_series(&mut out, &series(&set, &[(77, f64::from_bits(bits))], &[]), &mut omitted);
-            write_event(&mut out, &set, 78, &text, &mut omitted);
+            write_series(&mut out, &series(&set, &[(77, f64::from_bits(bits))], &[]), &mut omitted).unwrap();
+            write_event(&mut out, &set, 78, &text, &mut omitted).unwrap();
             let found = read_back(&out);
             let finite = f64::from_bits(bits).is_finite();
             if omitted.series > 0 {

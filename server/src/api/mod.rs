@@ -1,13 +1,13 @@
 //! The HTTP API: from a request to an answer, no sockets.
 //!
 //! [`dispatch`] finds the route, asks for a token, reads parameters and hands a [`call::Call`]
-//! to one handler. Handlers live by client: [`prometheus`] and [`labels`] for queries,
+//! to one handler, which goes through [`admission`] if it reads. Handlers live by client: [`prometheus`] and [`labels`] for queries,
 //! [`influx`] and [`remote_write`] for writes, [`remote_read`], [`federate`] and [`notes`]
 //! for what other Prometheus servers ask, [`status`] for what describes the server, [`export`] and
 //! [`admin`] for the rest.
 
-pub mod active;
 pub mod admin;
+pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod call;
@@ -18,7 +18,6 @@ pub mod explain;
 pub mod export;
 pub mod features;
 pub mod federate;
-pub mod gate;
 pub mod influx;
 pub mod json;
 pub mod labels;

@@ -3,11 +3,11 @@
 use barograph_engine::model::{Exemplar, Labels, Metadata};
 use barograph_query::syntax;
 
-use crate::api::call::{Call, Encoded, success};
-use crate::api::json;
-use crate::api::reply::Reply;
+use crate::api::admission::Asked;
+use crate::api::call::{Call, success};
+use crate::api::json::{self, Sink};
+use crate::api::reply::{JSON, Reply};
 use crate::error::ApiError;
-use crate::storage;
 
 /// `/api/v1/metadata?metric=…&limit=…&limit_per_metric=…`
 ///
@@ -18,25 +18,26 @@ pub async fn metadata(call: Call) -> Result<Reply, ApiError> {
     let limit = most(call.params.limit("limit")?);
     let per_metric = most(call.params.limit("limit_per_metric")?);
     let database = call.database()?;
-    let gzip = call.accepts_gzip();
-    let encoded = storage::blocking(move || {
-        let found = database.metadata(metric.as_deref());
-        let body = success(&[], &[], |out| {
-            out.push(b'{');
-            for (i, (family, entries)) in found.iter().take(limit).enumerate() {
-                if i > 0 {
-                    out.push(b',');
+    let admitted = call.admit(Asked::of(&call)?.named(metric.clone().unwrap_or_default())).await?;
+    admitted
+        .answer(JSON, move |work, out| {
+            let found = database.reader(work).metadata(metric.as_deref(), limit)?;
+            success(out, &[], &[], |out| {
+                out.text(b"{")?;
+                for (i, (family, entries)) in found.iter().enumerate() {
+                    out.put(family.len() + 8, |out| {
+                        out.extend_from_slice(if i > 0 { b"," } else { b"" });
+                        json::string(out, family);
+                        out.push(b':');
+                    })?;
+                    // The newest description first.
+                    let newest = entries.iter().rev().take(per_metric);
+                    json::items(out, newest, |one| one.help.len() + one.unit.len() + 64, entry)?;
                 }
-                json::string(out, family);
-                out.push(b':');
-                // The newest description first.
-                json::list(out, entries.iter().rev().take(per_metric), entry);
-            }
-            out.push(b'}');
-        });
-        Encoded::new(body, gzip)
-    });
-    Ok(encoded.await?.into_reply())
+                out.text(b"}")
+            })
+        })
+        .await
 }
 
 /// 0 is no limit.
@@ -61,15 +62,22 @@ fn entry(out: &mut Vec<u8>, metadata: &Metadata) {
 /// 400 for a text that is not a query, and for bad times.
 pub async fn exemplars(call: Call) -> Result<Reply, ApiError> {
     let range = call.params.range()?;
-    let expr = syntax::parse(super::prometheus::text(&call)?)?;
-    let selectors: Vec<_> = syntax::selectors(&expr).into_iter().map(<[_]>::to_vec).collect();
+    let text = super::prometheus::text(&call)?.to_owned();
     let database = call.database()?;
-    let gzip = call.accepts_gzip();
-    let encoded = storage::blocking(move || {
-        let found = database.exemplars(&selectors, range);
-        Encoded::new(success(&[], &[], |out| json::list(out, &found, series)), gzip)
-    });
-    Ok(encoded.await?.into_reply())
+    let admitted = call.admit(Asked::of(&call)?.named(text.clone())).await?;
+    admitted
+        .answer(JSON, move |work, out| {
+            let expr = syntax::parse(&text)?;
+            let selectors: Vec<_> = syntax::selectors(&expr).into_iter().map(<[_]>::to_vec).collect();
+            let found = database.reader(work).exemplars(&selectors, range)?;
+            success(out, &[], &[], |out| json::items(out, &found, |found| room(found), series))
+        })
+        .await
+}
+
+fn room((labels, exemplars): &(Labels, Vec<Exemplar>)) -> usize {
+    let all: usize = exemplars.iter().map(|exemplar| json::labels_room(&exemplar.labels) + 64).sum();
+    json::labels_room(labels) + all + 64
 }
 
 fn series(out: &mut Vec<u8>, (labels, exemplars): &(Labels, Vec<Exemplar>)) {

@@ -1,17 +1,17 @@
 //! Queries: instant, range, and what only looks at a query's text.
 //!
-//! A query waits at the gate, runs on a blocking thread, and is written as JSON there. It
-//! stops when its time is up, when somebody cancels it (`active.rs`), and when its client
-//! goes away: the request's future is then dropped, and with it the guard that raises the
-//! query's cancel flag. The memory it has taken counts until its answer has been sent.
+//! A query goes the way of everything that reads (`admission/`). It is evaluated and written as JSON on a thread that
+//! may block; the memory of its answer counts until that has been sent.
 //!
 //! Next: `barograph::Database::execute`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use barograph_query::{Cancel, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
+use barograph_query::{Cancel, Limits, QueryValue, Request, Response, Times, Usage};
 
-use crate::api::call::{Call, Encoded, success, success_value};
+use crate::api::admission::{Asked, Writer};
+use crate::api::call::{Call, success};
+use crate::api::json::Sink;
 use crate::api::reply::{JSON, Reply};
 use crate::api::times::duration_ms;
 use crate::api::{explain, json};
@@ -21,18 +21,6 @@ use barograph::Database;
 
 /// Most steps of a range query.
 const POINTS_MAX: i64 = 11_000;
-/// How long after its deadline a query that does not stop by itself is given up.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Raises the cancel flag when the request is over, however it ended.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 /// `/api/v1/query`
 ///
 /// # Errors
@@ -83,10 +71,6 @@ pub(super) fn text(call: &Call) -> Result<&str, ApiError> {
 
 fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
     let config = &call.config;
-    let mut timeout = config.query_timeout;
-    if let Some(asked_ms) = call.params.positive_duration("timeout")? {
-        timeout = timeout.min(Duration::from_millis(asked_ms as u64));
-    }
     let lookback = call.params.lookback()?;
     Ok(Request {
         query: text(call)?.to_owned(),
@@ -97,85 +81,61 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
             samples_max: config.query_max_samples,
             memory_max: call.app.memory.one_query(config),
             series_max: config.query_max_series,
-            timeout,
+            timeout: call.timeout()?,
         },
         cancel: Cancel::default(),
         usage: Usage::of(call.app.memory.queries.clone()),
         explain: call.params.switch("explain")?,
         per_step_stats: call.params.get("stats") == Some("all"),
-        started: std::time::Instant::now(),
+        started: Instant::now(),
     })
 }
 
 async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
     let mut request = request(&call, times)?;
-    let answer = Answer {
-        limit: call.params.limit("limit")?,
-        stats: call.params.get("stats").is_some(),
-        gzip: call.accepts_gzip(),
-    };
+    let wanted = Wanted { limit: call.params.limit("limit")?, has_stats: call.params.get("stats").is_some() };
     let database = call.database()?;
-    let timeout = request.limits.timeout;
-    request.usage.take_bytes(call.params.bytes(), request.limits.memory_max)?;
-    let active = call.app.active.enter(&request, call.client);
-    let waited = std::time::Instant::now();
-    let permit = tokio::select! {
-        permit = call.app.queries.enter(call.config.query_wait.min(timeout)) => permit?,
-        () = active.canceled() => return Err(QueryError::Canceled.into()),
+    let asked = Asked {
+        text: request.query.clone(),
+        times: Some(times),
+        timeout: Some(request.limits.timeout),
+        usage: request.usage.clone(),
+        cancel: request.cancel.clone(),
     };
-    let queued = waited.elapsed();
-    active.runs();
-    request.started = std::time::Instant::now();
-    let cancel = CancelOnDrop(request.cancel.clone());
-    let run = storage::blocking(move || {
-        // The turn ends when the thread does, not when the client stops waiting.
-        let (_permit, _active) = (permit, active);
-        answer.of(&database, &request, queued)
-    });
-    let outcome = tokio::time::timeout(timeout + GRACE, run).await;
-    drop(cancel);
-    match outcome {
-        Ok(result) => {
-            let (encoded, usage) = result??;
-            Ok(encoded.into_reply().holding(Box::new(usage)))
-        }
-        Err(_) => Err(QueryError::Timeout { seconds: timeout.as_secs_f64() }.into()),
-    }
+    let admitted = call.admit(asked).await?;
+    let queued = admitted.queued;
+    request.started = Instant::now();
+    admitted.answer(JSON, move |_, out| wanted.write(&database, &request, queued, out)).await
 }
 
-/// What of a query's answer is wanted, and how.
-struct Answer {
+/// What of a query's answer is wanted.
+struct Wanted {
     limit: usize,
-    stats: bool,
-    gzip: bool,
+    has_stats: bool,
 }
 
-impl Answer {
-    /// Runs the query and writes its answer; the usage stands for the memory of that.
-    fn of(
+impl Wanted {
+    /// Runs the query and writes its answer.
+    fn write(
         &self,
         database: &Database,
         request: &Request,
         queued: Duration,
-    ) -> Result<(Encoded, Usage), ApiError> {
+        out: &mut Writer<'_>,
+    ) -> Result<(), ApiError> {
         let mut response = database.execute(request)?;
         truncate(&mut response, self.limit);
-        let usage = request.usage.clone();
-        usage.take_bytes(json::length_hint(&response.value), request.limits.memory_max)?;
-        let body = success(&response.warnings, &response.infos, |out| {
-            json::query_data(out, &response.value);
-            if self.stats {
-                stats(out, &response, usage.bytes_peak(), queued, request.started.elapsed());
+        success(out, &response.warnings, &response.infos, |out| {
+            json::query_data(out, &response.value)?;
+            if self.has_stats {
+                out.text(&stats(&response, request.usage.bytes_peak(), queued, request.started.elapsed()))?;
             }
             if let Some(explained) = &response.explain {
-                out.extend_from_slice(b",\"explain\":");
-                out.extend_from_slice(explain::tree(explained).to_string().as_bytes());
+                out.text(b",\"explain\":")?;
+                out.text(explain::tree(explained).to_string().as_bytes())?;
             }
-            out.push(b'}');
-        });
-        let encoded = Encoded::new(body, self.gzip);
-        usage.keep_bytes(encoded.memory_bytes());
-        Ok((encoded, usage))
+            out.put(1, |out| out.push(b'}'))
+        })
     }
 }
 
@@ -200,7 +160,7 @@ fn truncate(response: &mut Response, limit: usize) {
 /// The warning about `limit`.
 pub const TRUNCATED: &str = "results truncated due to limit";
 
-fn stats(out: &mut Vec<u8>, response: &Response, peak_bytes: u64, queued: Duration, took: Duration) {
+fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration) -> Vec<u8> {
     let (queue_seconds, total_seconds) = (queued.as_secs_f64(), took.as_secs_f64());
     let eval = response.stats.eval_ns as f64 / 1e9;
     let mut value = serde_json::json!({
@@ -227,25 +187,46 @@ fn stats(out: &mut Vec<u8>, response: &Response, peak_bytes: u64, queued: Durati
         });
         value["samples"]["totalQueryableSamplesPerStep"] = serde_json::from_slice(&steps).unwrap_or_default();
     }
-    out.extend_from_slice(b",\"stats\":");
-    out.extend_from_slice(value.to_string().as_bytes());
+    format!(",\"stats\":{value}").into_bytes()
 }
 
 /// `/api/v1/format_query`
 ///
 /// # Errors
 /// 400 for a text that is not a query.
-pub fn format_query(call: &Call) -> Result<Reply, ApiError> {
-    let expr = barograph_query::syntax::parse(text(call)?)?;
-    Ok(success_value(&barograph_query::syntax::pretty(&expr).into()))
+pub async fn format_query(call: Call) -> Result<Reply, ApiError> {
+    look_at(call, |text| {
+        let expr = barograph_query::syntax::parse(text)?;
+        let mut quoted = Vec::new();
+        json::string(&mut quoted, &barograph_query::syntax::pretty(&expr));
+        Ok(quoted)
+    })
+    .await
 }
 
 /// `/api/v1/parse_query`
 ///
 /// # Errors
 /// 400 for a text that is not a query.
-pub fn parse_query(call: &Call) -> Result<Reply, ApiError> {
-    let expr = barograph_query::syntax::parse(text(call)?)?;
-    let tree = barograph_query::syntax::json(&expr);
-    Ok(Reply::ok(JSON, success(&[], &[], |out| out.extend_from_slice(tree.as_bytes()))))
+pub async fn parse_query(call: Call) -> Result<Reply, ApiError> {
+    look_at(call, |text| {
+        let expr = barograph_query::syntax::parse(text)?;
+        Ok(barograph_query::syntax::json(&expr).into_bytes())
+    })
+    .await
+}
+
+/// Answers what `look` says of the query's text.
+async fn look_at(
+    call: Call,
+    look: impl FnOnce(&str) -> Result<Vec<u8>, ApiError> + Send + 'static,
+) -> Result<Reply, ApiError> {
+    let text = text(&call)?.to_owned();
+    let admitted = call.admit(Asked::of(&call)?.named(text.clone())).await?;
+    admitted
+        .answer(JSON, move |_, out| {
+            let data = look(&text)?;
+            success(out, &[], &[], |out| out.text(&data))
+        })
+        .await
 }

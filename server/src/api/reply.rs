@@ -1,6 +1,7 @@
 //! An answer on its way to the socket: status, type, headers, and a body that is empty,
-//! whole, or streamed from a blocking thread.
+//! whole, in pieces, or streamed from a blocking thread.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
+use crate::api::admission::Outgoing;
 use crate::error::{ApiError, Dialect};
 
 /// JSON with its character set, as Prometheus sends it.
@@ -30,11 +32,13 @@ pub type Guard = Box<dyn std::any::Any + Send + Sync>;
 /// The body of every response.
 pub struct ReplyBody {
     kind: BodyKind,
-    guard: Option<Guard>,
+    guards: [Option<Guard>; 2],
 }
 
 enum BodyKind {
     Full(Option<Bytes>),
+    /// None is empty.
+    Pieces(VecDeque<Bytes>),
     Stream(mpsc::Receiver<Result<Bytes, Broken>>),
 }
 
@@ -48,21 +52,27 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let next = match &mut self.kind {
             BodyKind::Full(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            BodyKind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(Ok)),
             BodyKind::Stream(receiver) => receiver.poll_recv(cx),
         };
         if let Poll::Ready(None) = next {
-            self.guard = None;
+            self.guards = [None, None];
         }
         next.map(|item| item.map(|result| result.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.kind, BodyKind::Full(None))
+        match &self.kind {
+            BodyKind::Full(bytes) => bytes.is_none(),
+            BodyKind::Pieces(pieces) => pieces.is_empty(),
+            BodyKind::Stream(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             BodyKind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            BodyKind::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|p| p.len() as u64).sum()),
             BodyKind::Stream(_) => SizeHint::default(),
         }
     }
@@ -74,18 +84,7 @@ pub struct Reply {
     content_type: Option<&'static str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     kind: BodyKind,
-}
-
-/// A body and what lives as long as it does.
-struct HeldBytes {
-    bytes: Bytes,
-    _guard: Guard,
-}
-
-impl AsRef<[u8]> for HeldBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+    guard: Option<Guard>,
 }
 
 impl Reply {
@@ -97,6 +96,18 @@ impl Reply {
     /// 200 with a whole body.
     pub fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self::with(StatusCode::OK, Some(content_type), full(body.into()))
+    }
+
+    /// 200 with a written answer, whose pieces hold their memory until each is sent.
+    pub fn answer(content_type: &'static str, answer: Outgoing) -> Self {
+        let mut pieces = VecDeque::from(answer.pieces);
+        pieces.retain(|piece| !piece.is_empty());
+        let kind = match pieces.len() {
+            0 | 1 => BodyKind::Full(pieces.pop_front()),
+            _ => BodyKind::Pieces(pieces),
+        };
+        let reply = Self::with(StatusCode::OK, Some(content_type), kind);
+        if answer.gzip { reply.gzipped() } else { reply }
     }
 
     /// 200 with a body that a blocking thread sends piece by piece.
@@ -122,7 +133,7 @@ impl Reply {
     }
 
     fn with(status: StatusCode, content_type: Option<&'static str>, kind: BodyKind) -> Self {
-        Reply { status, content_type, headers: Vec::new(), kind }
+        Reply { status, content_type, headers: Vec::new(), kind, guard: None }
     }
 
     /// Sets another status.
@@ -131,13 +142,9 @@ impl Reply {
         self
     }
 
-    /// Keeps something until the last byte of a whole body has left or was dropped: longer
-    /// than the body itself, whose bytes the connection takes over at once.
-    pub fn holding(mut self, guard: Guard) -> Self {
-        if let BodyKind::Full(Some(bytes)) = self.kind {
-            let held = Bytes::from_owner(HeldBytes { bytes, _guard: guard });
-            self.kind = BodyKind::Full(Some(held));
-        }
+    /// Keeps something until the last piece of the body has been handed over, or the body is dropped.
+    pub fn guarded(mut self, guard: Guard) -> Self {
+        self.guard = Some(guard);
         self
     }
 
@@ -184,7 +191,7 @@ impl Reply {
 
     /// The response. `guard` lives until the body has been sent or dropped.
     pub fn into_response(self, guard: Option<Guard>) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody { kind: self.kind, guard });
+        let mut response = Response::new(ReplyBody { kind: self.kind, guards: [guard, self.guard] });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,10 +1,11 @@
-//! The one table of routes: path, methods, who may call, how errors are told.
+//! The one table of routes: path, methods, who may call, how errors are told, how a request is let in.
 //!
 //! A path and a method either name an [`Endpoint`] or they do not: what a client sends
 //! never becomes a label of our own metrics, so odd methods and paths cannot grow them.
 
 use hyper::Method;
 
+use crate::api::admission::Kind;
 use crate::error::Dialect;
 
 /// What a request asks for. The name is the metric label `endpoint`.
@@ -101,6 +102,19 @@ pub struct Route {
     pub access: Access,
     /// How errors are told.
     pub dialect: Dialect,
+    /// How it is let in.
+    pub admission: Admission,
+}
+
+/// How a request is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// At once: it looks at no data of a size that others choose.
+    Instant,
+    /// It writes: memory for its body and the engine's limits bound it (`body.rs`, `ingest/`).
+    Write,
+    /// When it is its kind's turn (`admission/`).
+    Turn(Kind),
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -108,67 +122,77 @@ const POST: &[Method] = &[Method::POST];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
 const CHANGE: &[Method] = &[Method::POST, Method::PUT];
 
+const INSTANT: Admission = Admission::Instant;
+const WRITE: Admission = Admission::Write;
+const QUERY: Admission = Admission::Turn(Kind::Query);
+const LIST: Admission = Admission::Turn(Kind::List);
+const REMOTE: Admission = Admission::Turn(Kind::RemoteRead);
+const FEDERATE: Admission = Admission::Turn(Kind::Federate);
+const EXPORT: Admission = Admission::Turn(Kind::Export);
+const ADMIN: Admission = Admission::Turn(Kind::Admin);
+
 macro_rules! routes {
-    ($($path:literal $methods:ident $endpoint:ident $access:ident $dialect:ident;)*) => {
+    ($($path:literal $methods:ident $endpoint:ident $access:ident $dialect:ident $admission:ident;)*) => {
         &[$(Route {
             path: $path,
             methods: $methods,
             endpoint: Endpoint::$endpoint,
             access: Access::$access,
             dialect: Dialect::$dialect,
+            admission: $admission,
         },)*]
     };
 }
 
 /// Every route. The most frequent ones come first.
 pub static ROUTES: &[Route] = routes! {
-    "/write"                                POST   Write1          Write  Influx1;
-    "/api/v2/write"                         POST   Write2          Write  Influx2;
-    "/api/v3/write_lp"                      POST   Write3          Write  Influx1;
-    "/api/v1/write"                         POST   RemoteWrite     Write  Text;
-    "/api/v1/read"                          POST   RemoteRead      Read   Text;
-    "/api/v1/query"                         BOTH   Query           Read   Prometheus;
-    "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus;
-    "/api/v1/series"                        BOTH   Series          Read   Prometheus;
-    "/api/v1/labels"                        BOTH   Labels          Read   Prometheus;
-    "/api/v1/label/{name}/values"           BOTH   LabelValues     Read   Prometheus;
-    "/api/v1/metadata"                      GET    Metadata        Read   Prometheus;
-    "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus;
-    "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus;
-    "/api/v1/query_exemplars"               BOTH   QueryExemplars  Read   Prometheus;
-    "/api/v1/status/buildinfo"              GET    BuildInfo       Read   Prometheus;
-    "/api/v1/status/runtimeinfo"            GET    RuntimeInfo     Read   Prometheus;
-    "/api/v1/status/flags"                  GET    Flags           Read   Prometheus;
-    "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus;
-    "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus;
-    "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus;
-    "/api/v1/status/memory"                 GET    Memory          Read   Prometheus;
-    "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus;
-    "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus;
-    "/api/v1/features"                      GET    Features        Read   Prometheus;
-    "/api/v1/rules"                         GET    Rules           Read   Prometheus;
-    "/api/v1/alerts"                        GET    Alerts          Read   Prometheus;
-    "/api/v1/targets"                       GET    Targets         Read   Prometheus;
-    "/api/v1/targets/metadata"              GET    TargetsMetadata Read   Prometheus;
-    "/api/v1/scrape_pools"                  GET    ScrapePools     Read   Prometheus;
-    "/api/v1/alertmanagers"                 GET    Alertmanagers   Read   Prometheus;
-    "/api/v1/events"                        GET    Events          Read   Prometheus;
-    "/api/v1/export"                        BOTH   Export          Read   Prometheus;
-    "/api/v1/admin/tsdb/delete_series"      CHANGE DeleteSeries    Admin  Prometheus;
-    "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus;
-    "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus;
-    "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus;
-    "/query"                                BOTH   Query1     ReadOrWrite Influx1;
-    "/ping"                                 GET    Ping            Public Influx1;
-    "/health"                               GET    Health          Public Influx2;
-    "/ready"                                GET    ReadyV2         Public Influx2;
-    "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2;
-    "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2;
-    "/settings"                             GET    Settings        Public Influx1;
-    "/-/healthy"                            GET    Healthy         Public Prometheus;
-    "/-/ready"                              GET    Ready           Public Prometheus;
-    "/metrics"                              GET    Metrics         Read   Prometheus;
-    "/federate"                             GET    Federate        Read   Text;
+    "/write"                                POST   Write1          Write  Influx1    WRITE;
+    "/api/v2/write"                         POST   Write2          Write  Influx2    WRITE;
+    "/api/v3/write_lp"                      POST   Write3          Write  Influx1    WRITE;
+    "/api/v1/write"                         POST   RemoteWrite     Write  Text       WRITE;
+    "/api/v1/read"                          POST   RemoteRead      Read   Text       REMOTE;
+    "/api/v1/query"                         BOTH   Query           Read   Prometheus QUERY;
+    "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus QUERY;
+    "/api/v1/series"                        BOTH   Series          Read   Prometheus LIST;
+    "/api/v1/labels"                        BOTH   Labels          Read   Prometheus LIST;
+    "/api/v1/label/{name}/values"           BOTH   LabelValues     Read   Prometheus LIST;
+    "/api/v1/metadata"                      GET    Metadata        Read   Prometheus LIST;
+    "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus QUERY;
+    "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus QUERY;
+    "/api/v1/query_exemplars"               BOTH   QueryExemplars  Read   Prometheus LIST;
+    "/api/v1/status/buildinfo"              GET    BuildInfo       Read   Prometheus INSTANT;
+    "/api/v1/status/runtimeinfo"            GET    RuntimeInfo     Read   Prometheus INSTANT;
+    "/api/v1/status/flags"                  GET    Flags           Read   Prometheus INSTANT;
+    "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus INSTANT;
+    "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus LIST;
+    "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus INSTANT;
+    "/api/v1/status/memory"                 GET    Memory          Read   Prometheus INSTANT;
+    "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus INSTANT;
+    "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus INSTANT;
+    "/api/v1/features"                      GET    Features        Read   Prometheus INSTANT;
+    "/api/v1/rules"                         GET    Rules           Read   Prometheus INSTANT;
+    "/api/v1/alerts"                        GET    Alerts          Read   Prometheus INSTANT;
+    "/api/v1/targets"                       GET    Targets         Read   Prometheus INSTANT;
+    "/api/v1/targets/metadata"              GET    TargetsMetadata Read   Prometheus INSTANT;
+    "/api/v1/scrape_pools"                  GET    ScrapePools     Read   Prometheus INSTANT;
+    "/api/v1/alertmanagers"                 GET    Alertmanagers   Read   Prometheus INSTANT;
+    "/api/v1/events"                        GET    Events          Read   Prometheus LIST;
+    "/api/v1/export"                        BOTH   Export          Read   Prometheus EXPORT;
+    "/api/v1/admin/tsdb/delete_series"      CHANGE DeleteSeries    Admin  Prometheus ADMIN;
+    "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus ADMIN;
+    "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus ADMIN;
+    "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus ADMIN;
+    "/query"                                BOTH   Query1     ReadOrWrite Influx1    LIST;
+    "/ping"                                 GET    Ping            Public Influx1    INSTANT;
+    "/health"                               GET    Health          Public Influx2    INSTANT;
+    "/ready"                                GET    ReadyV2         Public Influx2    INSTANT;
+    "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2    LIST;
+    "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2    INSTANT;
+    "/settings"                             GET    Settings        Public Influx1    INSTANT;
+    "/-/healthy"                            GET    Healthy         Public Prometheus INSTANT;
+    "/-/ready"                              GET    Ready           Public Prometheus INSTANT;
+    "/metrics"                              GET    Metrics         Read   Prometheus INSTANT;
+    "/federate"                             GET    Federate        Read   Text       FEDERATE;
 };
 
 /// What a method and a path name.

@@ -1,5 +1,6 @@
 //! `match[]`: series selectors outside a query.
 
+use barograph_engine::budget::Work;
 use barograph_engine::model::Matcher;
 
 use crate::api::call::Call;
@@ -9,30 +10,22 @@ use crate::error::ApiError;
 /// Most selectors of one request.
 pub const SELECTORS_MAX: usize = 100;
 
-/// Reads every `match[]`.
-///
-/// # Errors
-/// 400 when there are too many, or one is too long, is no selector or matches every series.
-pub fn read(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    read_with(call, parse)
+/// The `match[]` of a request, each no longer than a query may be. They are parsed when it is their turn, on a thread that
+/// may block.
+pub struct Selectors {
+    texts: Vec<String>,
+    may_match_everything: bool,
 }
 
-/// Reads every `match[]`, of which there must be one; each may match every series.
+/// Every `match[]`.
 ///
 /// # Errors
-/// 400 when there are too many or none, or one is too long or no selector.
-pub fn read_any(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    required(read_with(call, parse_any)?)
-}
-
-fn read_with(
-    call: &Call,
-    parse: fn(&str) -> Result<Vec<Matcher>, String>,
-) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let mut selectors = Vec::new();
+/// 400 when there are too many, or one is too long.
+pub fn read(call: &Call) -> Result<Selectors, ApiError> {
+    let mut texts = Vec::new();
     let bytes_max = call.config.query_max_bytes;
     for text in call.params.all("match[]") {
-        if selectors.len() == SELECTORS_MAX {
+        if texts.len() == SELECTORS_MAX {
             let message = format!(
                 "there are more than {SELECTORS_MAX} selectors, which is a fixed limit; combine some with a \
                  regular expression, or ask in parts"
@@ -47,24 +40,54 @@ fn read_with(
             );
             return Err(ApiError::parameter("match[]", message));
         }
-        selectors.push(parse(text).map_err(|reason| ApiError::parameter("match[]", reason))?);
+        texts.push(text.to_owned());
     }
-    Ok(selectors)
+    Ok(Selectors { texts, may_match_everything: false })
 }
 
-/// Reads every `match[]`, of which there must be one.
+/// Every `match[]`, of which there must be one.
 ///
 /// # Errors
 /// As [`read`], and 400 when there is none.
-pub fn read_required(call: &Call) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    required(read(call)?)
-}
-
-fn required(selectors: Vec<Vec<Matcher>>) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    if selectors.is_empty() {
+pub fn read_required(call: &Call) -> Result<Selectors, ApiError> {
+    let selectors = read(call)?;
+    if selectors.texts.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     Ok(selectors)
+}
+
+/// Every `match[]`, of which there must be one; each may match every series.
+///
+/// # Errors
+/// As [`read_required`].
+pub fn read_any(call: &Call) -> Result<Selectors, ApiError> {
+    Ok(Selectors { may_match_everything: true, ..read_required(call)? })
+}
+
+impl Selectors {
+    /// The matchers of each.
+    ///
+    /// # Errors
+    /// 400 when one is no selector, or matches every series where that is not meant; and when `work` has to stop.
+    pub fn parse(&self, work: &Work) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let mut parsed = Vec::with_capacity(self.texts.len());
+        for text in &self.texts {
+            work.check()?;
+            let matchers = if self.may_match_everything { parse_any(text) } else { parse(text) };
+            parsed.push(matchers.map_err(|reason| ApiError::parameter("match[]", reason))?);
+        }
+        Ok(parsed)
+    }
+
+    /// As [`Selectors::parse`]; without any, one that selects every series.
+    ///
+    /// # Errors
+    /// As [`Selectors::parse`].
+    pub fn parse_or_everything(&self, work: &Work) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let parsed = self.parse(work)?;
+        Ok(if parsed.is_empty() { vec![Vec::new()] } else { parsed })
+    }
 }
 
 /// The matchers of a selector's text, which must not match every series.

@@ -8,6 +8,7 @@ use barograph::Health;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api::admission::Asked;
 use crate::api::call::{Call, success_value};
 use crate::api::features;
 use crate::api::reply::{Reply, TEXT};
@@ -164,15 +165,10 @@ pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
             _ => return Err(ApiError::bad_data("limit must be a positive number")),
         },
     };
-    let database = call.database()?;
-    let turn = call.turn().await?;
     let range = ["start", "end"].iter().any(|name| call.params.get(name).is_some());
     let range = range.then(|| call.params.range()).transpose()?;
-    let time_max = call.config.query_timeout;
-    let value = storage::blocking(move || {
-        let _turn = turn;
-        storage::cardinality(&database, range, top, time_max)
-    })
-    .await??;
+    let database = call.database()?;
+    let admitted = call.admit(Asked::of(&call)?).await?;
+    let value = admitted.run(move |work| storage::cardinality(&database, work, range, top)).await?;
     Ok(success_value(&value))
 }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::ops::ControlFlow;
 
 use anyhow::Context;
+use barograph::budget::Work;
 use barograph_engine::model::TimeRange;
 
+use crate::api::json::Sink;
 use crate::api::{export, json, selectors};
 use crate::cli::ExportArgs;
 use crate::client::Client;
@@ -38,25 +39,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
                 .collect::<anyhow::Result<Vec<_>>>()?;
             let ns = |ms: i64| ms.saturating_mul(1_000_000);
             let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
-            let reader = Reader::open(dir, args.target.allow_damage)?;
-            let mut failed = None;
-            export::write_all(
-                &reader.database,
-                &wanted,
-                range,
-                &mut |piece| match output.write_all(&piece) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(e) => {
-                        failed = Some(e);
-                        ControlFlow::Break(())
-                    }
-                },
-            )?;
-            if let Some(e) = failed {
-                return Err(e).context("the output broke off");
-            }
+            let opened = Reader::open(dir, args.target.allow_damage)?;
+            let reader = opened.database.reader(&Work::unbounded());
+            export::write_all(&reader, &wanted, range, &mut Output { to: &mut output, piece: Vec::new() })?;
             output.flush().context("the output broke off")?;
-            return reader.finish();
+            return opened.finish();
         }
         None => {
             let mut form: Vec<(&str, String)> =
@@ -75,4 +62,20 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         }
     }
     output.flush().context("the output broke off")
+}
+
+/// Whatever is written goes straight on.
+struct Output<W> {
+    to: W,
+    piece: Vec<u8>,
+}
+
+impl<W: Write> Sink for Output<W> {
+    type Error = anyhow::Error;
+
+    fn put(&mut self, _: usize, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<()> {
+        self.piece.clear();
+        write(&mut self.piece);
+        self.to.write_all(&self.piece).context("the output broke off")
+    }
 }

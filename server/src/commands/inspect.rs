@@ -1,8 +1,8 @@
 //! `barograph inspect`
 
 use std::path::Path;
-use std::time::Duration;
 
+use barograph::budget::Work;
 use barograph_engine::model::TimeRange;
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyho
 }
 
 fn stored(database: &barograph::Database, range: TimeRange, top: u32) -> anyhow::Result<Value> {
-    Ok(storage::cardinality(database, Some(range), top.max(1) as usize, Duration::MAX)?)
+    Ok(storage::cardinality(database, &Work::unbounded(), Some(range), top.max(1) as usize)?)
 }
 
 fn served(target: &Target, parameters: &[(&str, String)]) -> anyhow::Result<Value> {

@@ -28,14 +28,17 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             request.times = times;
             request.explain = args.explain;
             let response = reader.database.execute(&request)?;
-            call::success(&response.warnings, &response.infos, |out| {
-                json::query_data(out, &response.value);
+            let mut body = Vec::new();
+            let Ok(()) = call::success(&mut body, &response.warnings, &response.infos, |out| {
+                json::query_data(out, &response.value)?;
                 if let Some(explained) = &response.explain {
                     out.extend_from_slice(b",\"explain\":");
                     out.extend_from_slice(crate::api::explain::tree(explained).to_string().as_bytes());
                 }
                 out.push(b'}');
-            })
+                Ok(())
+            });
+            body
         }
         None => ask(args, times)?,
     };

@@ -40,21 +40,18 @@ pub enum Reading {
 
 /// The samples of a series by whole milliseconds. Of several within one millisecond the
 /// last one stays: the protocol cannot tell them apart.
-pub fn readings(samples: &Samples) -> Vec<(i64, Reading)> {
-    let mut found: Vec<(i64, Reading)> = Vec::with_capacity(samples.len());
+pub fn readings(samples: &Samples) -> impl Iterator<Item = (i64, Reading)> {
     let mut histograms = samples.histograms.iter().peekable();
-    for (index, (timestamp, value)) in samples.timestamps.iter().zip(&samples.values).enumerate() {
-        let reading = match histograms.next_if(|(at, _)| *at as usize == index) {
+    let ms = |index: usize| samples.timestamps.get(index).map(|timestamp| timestamp.div_euclid(1_000_000));
+    samples.values.iter().enumerate().filter_map(move |(index, value)| {
+        let histogram = histograms.next_if(|(at, _)| *at as usize == index);
+        let at = ms(index).filter(|&at| ms(index + 1) != Some(at))?;
+        let reading = match histogram {
             Some((_, histogram)) => Reading::Histogram(histogram.clone()),
             None => Reading::Float(*value),
         };
-        let ms = timestamp.div_euclid(1_000_000);
-        match found.last_mut() {
-            Some(last) if last.0 == ms => last.1 = reading,
-            _ => found.push((ms, reading)),
-        }
-    }
-    found
+        Some((at, reading))
+    })
 }
 
 fn put_labels(out: &mut Vec<u8>, labels: &Labels) {

@@ -1,10 +1,14 @@
 //! Reading a ReadRequest.
 
+use std::borrow::Cow;
+
 use barograph_engine::model::{MatchOp, Matcher, TimeRange};
 use barograph_engine::remote::wire::{Fields, WireError};
 
 /// Most queries of one request, and most matchers of one query.
 const QUERIES_MAX: usize = 100;
+/// The operators of matchers, each at the place of its number.
+const OPERATORS: [&str; 4] = ["=", "!=", "=~", "!~"];
 
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,13 +58,71 @@ pub struct ReadRequest {
     pub form: Form,
 }
 
+/// The form of the answer to a request, which is not read beyond that.
+///
+/// # Errors
+/// [`RequestFault::Wire`].
+pub fn form(body: &[u8]) -> Result<Form, RequestFault> {
+    let mut form = None;
+    for field in Fields::new(body) {
+        let field = field?;
+        if field.number == 2 {
+            field.varints(|code| {
+                let known = match code {
+                    0 => Some(Form::Sampled),
+                    1 => Some(Form::Streamed),
+                    _ => None,
+                };
+                form = form.or(known);
+            })?;
+        }
+    }
+    Ok(form.unwrap_or(Form::Sampled))
+}
+
+/// What a request selects, for people: `{job="a",i=~"b.*"}, {…}`, until it has `bytes_max` bytes. No pattern is compiled,
+/// and what is malformed is left out.
+pub fn describe(body: &[u8], bytes_max: usize) -> String {
+    let mut text = String::new();
+    for field in Fields::new(body).map_while(Result::ok).filter(|field| field.number == 1) {
+        let Ok(matchers) = field.message() else { break };
+        text.push_str(if text.is_empty() { "{" } else { ", {" });
+        let mut comma = "";
+        for matcher in matchers.map_while(Result::ok).filter(|field| field.number == 3) {
+            if text.len() > bytes_max {
+                return text;
+            }
+            let Ok(fields) = matcher.message() else { break };
+            text.push_str(comma);
+            describe_matcher(&mut text, fields);
+            comma = ",";
+        }
+        text.push('}');
+    }
+    text
+}
+
+fn describe_matcher(text: &mut String, fields: Fields<'_>) {
+    let (mut op, mut name, mut value) = ("=", Cow::default(), Cow::default());
+    for field in fields.map_while(Result::ok) {
+        match field.number {
+            1 => {
+                op = field.varint().ok().and_then(|kind| OPERATORS.get(kind as usize)).copied().unwrap_or("?")
+            }
+            2 => name = field.bytes().map(String::from_utf8_lossy).unwrap_or_default(),
+            3 => value = field.bytes().map(String::from_utf8_lossy).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    text.push_str(&format!("{name}{op}{value:?}"));
+}
+
 /// Reads a request.
 ///
 /// # Errors
 /// [`RequestFault`].
 pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
-    let mut request = ReadRequest { queries: Vec::new(), form: Form::Sampled };
-    let mut form = None;
+    let mut request = ReadRequest { queries: Vec::new(), form: form(body)? };
     for field in Fields::new(body) {
         let field = field?;
         match field.number {
@@ -69,18 +131,9 @@ pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
                 let number = request.queries.len() + 1;
                 request.queries.push(query(field.message()?, number)?);
             }
-            2 => field.varints(|code| {
-                let known = match code {
-                    0 => Some(Form::Sampled),
-                    1 => Some(Form::Streamed),
-                    _ => None,
-                };
-                form = form.or(known);
-            })?,
             _ => {}
         }
     }
-    request.form = form.unwrap_or(Form::Sampled);
     Ok(request)
 }
 
@@ -169,6 +222,15 @@ mod tests {
         );
         assert_eq!(decode(&request(&[], &[])).unwrap().form, Form::Sampled);
         assert_eq!(decode(&request(&[], &[0, 1])).unwrap().form, Form::Sampled);
+    }
+
+    #[test]
+    fn a_request_is_described_without_compiling_it() {
+        let mut body = request(&[(0, b"__name__", b"up"), (3, b"job", b"(")], &[]);
+        body.extend(request(&[(9, b"a", b"\xff\"")], &[]));
+        assert_eq!(describe(&body, 1000), "{__name__=\"up\",job!~\"(\"}, {a?\"\u{fffd}\\\"\"}");
+        assert!(describe(&body.repeat(50), 100).len() < 200);
+        assert_eq!(describe(b"\x0a\x05", 10), "");
     }
 
     #[test]

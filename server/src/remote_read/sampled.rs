@@ -5,6 +5,23 @@ use barograph_engine::remote::{histogram, wire};
 
 use crate::remote_read::{Reading, put_labels, readings};
 
+/// About how many bytes [`put_series`] will write; rather too many.
+pub fn room(labels: &Labels, samples: &Samples) -> usize {
+    const SAMPLE: usize = 24;
+    const BUCKET: usize = 20;
+    let buckets: usize = samples
+        .histograms
+        .iter()
+        .map(|(_, h)| {
+            4 + h.positive_buckets.len()
+                + h.negative_buckets.len()
+                + h.positive_spans.len()
+                + h.negative_spans.len()
+        })
+        .sum();
+    labels.as_bytes().len() + 16 * labels.len() + SAMPLE * samples.len() + BUCKET * buckets + 32
+}
+
 /// Appends one series to a result.
 pub fn put_series(out: &mut Vec<u8>, labels: &Labels, samples: &Samples) {
     wire::put_message(out, 1, |out| {

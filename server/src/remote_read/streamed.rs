@@ -5,27 +5,46 @@ use std::sync::Arc;
 use barograph_engine::model::{Histogram, Labels, Samples};
 use barograph_engine::remote::wire;
 
+use crate::api::json::Sink;
 use crate::remote_read::bits::crc32c;
 use crate::remote_read::{Reading, float_histogram, put_labels, readings, xor};
 
-/// Bytes of chunks at which a frame ends; a client takes up to 50 MB.
-const FRAME_BYTES: usize = 1 << 20;
+/// Bytes of chunks at which a frame ends, so that it fits a piece of a stream; a client takes up to 50 MB.
+const FRAME_BYTES: usize = 48 << 10;
 
 const XOR: u64 = 1;
 const FLOAT_HISTOGRAM: u64 = 3;
 
 /// Appends the frames of one series, which may be several.
-pub fn put_series(out: &mut Vec<u8>, query: usize, labels: &Labels, samples: &Samples) {
-    let readings = readings(samples);
-    let mut chunks = Vec::new();
-    let mut at = 0;
-    while at < readings.len() {
-        at += put_chunk(&mut chunks, &readings[at..]);
-        if chunks.len() >= FRAME_BYTES || at == readings.len() {
-            put_frame(out, query, labels, &chunks);
-            chunks.clear();
+///
+/// # Errors
+/// What the sink gives.
+pub fn put_series<S: Sink>(
+    sink: &mut S,
+    query: usize,
+    labels: &Labels,
+    samples: &Samples,
+) -> Result<(), S::Error> {
+    let mut send = |chunks: &mut Vec<u8>| {
+        let room = chunks.len() + labels.as_bytes().len() + 16 * labels.len() + 64;
+        sink.put(room, |out| put_frame(out, query, labels, chunks))?;
+        chunks.clear();
+        Ok(())
+    };
+    let mut readings = readings(samples);
+    let (mut next, mut chunks) = (Vec::with_capacity(xor::SAMPLES_MAX), Vec::new());
+    loop {
+        next.extend(readings.by_ref().take(xor::SAMPLES_MAX - next.len()));
+        if next.is_empty() {
+            break;
+        }
+        let count = put_chunk(&mut chunks, &next);
+        next.drain(..count);
+        if chunks.len() >= FRAME_BYTES {
+            send(&mut chunks)?;
         }
     }
+    if chunks.is_empty() { Ok(()) } else { send(&mut chunks) }
 }
 
 /// Appends one chunk of the readings that come first; returns how many it holds.

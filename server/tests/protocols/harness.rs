@@ -100,15 +100,49 @@ pub fn server_without_database(settings: &[(&'static str, &str)]) -> Server {
     server
 }
 
+/// A server with one thread for what may block, and the hold on that thread: whatever wants it waits for the test.
+pub fn server_with_one_thread(settings: &[(&'static str, &str)]) -> (Server, HeldThread) {
+    let mut server =
+        server_over(settings, tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1));
+    server.start();
+    let database = Database::in_memory(storage::options(&server.app.config.load())).unwrap();
+    server.app.set_database(database);
+    let thread = HeldThread::new(server.runtime.as_ref().unwrap().handle().clone());
+    (server, thread)
+}
+
+/// The one thread for what may block, which does nothing until this is dropped.
+pub struct HeldThread {
+    handle: tokio::runtime::Handle,
+    _release: std::sync::mpsc::Sender<()>,
+}
+
+impl HeldThread {
+    fn new(handle: tokio::runtime::Handle) -> Self {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        handle.spawn_blocking(move || released.recv());
+        HeldThread { handle, _release: release }
+    }
+
+    /// Lets run what waits for the thread, and takes it again.
+    pub fn let_pass(&mut self) {
+        *self = HeldThread::new(self.handle.clone());
+    }
+}
+
 /// A server that listens and takes no connection before it is started: what clients send before that is there when the
 /// first clock starts.
 pub fn server_at_rest(settings: &[(&'static str, &str)]) -> Server {
+    server_over(settings, &mut tokio::runtime::Builder::new_multi_thread())
+}
+
+fn server_over(settings: &[(&'static str, &str)], runtime: &mut tokio::runtime::Builder) -> Server {
     let mut sources = Sources::default();
     for (key, text) in SETTINGS.iter().chain(settings) {
         sources.flags.insert(key, (*text).to_owned());
     }
     let config = sources.build().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     let sockets = runtime.block_on(Sockets::bind(&config)).unwrap();
     let address = sockets.http.local_addr().unwrap();
     let tcp = sockets.tcp.as_ref().map(|socket| socket.local_addr().unwrap());
@@ -187,6 +221,11 @@ impl Server {
         if let (Some(running), Some(runtime)) = (self.running.take(), &self.runtime) {
             runtime.block_on(async { tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap() });
         }
+    }
+
+    /// What reads and their answers hold, bytes.
+    pub fn held_by_reads(&self) -> u64 {
+        self.app.memory.queries.used() + self.app.memory.answers.used()
     }
 
     /// Waits until `ready` says so.

@@ -4,6 +4,7 @@
 mod access;
 mod addresses;
 mod admin;
+mod admission;
 mod bodies;
 mod commands;
 mod compression;

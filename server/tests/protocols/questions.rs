@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::time::Duration;
 
+use barograph_server::api::admission::{Client, Kind, Turn};
+use barograph_server::error::ApiError;
 use serde_json::json;
 
 use crate::harness::{Server, escape, read_reply, request, server};
@@ -162,6 +164,11 @@ fn federation_may_ask_for_everything_and_others_may_not() {
     assert_eq!(server.get("/federate?match[]=sum(m)").status, 400);
 }
 
+/// Takes a turn for the test itself.
+async fn take(server: &Server, kind: Kind, patience: Duration) -> Result<Turn, ApiError> {
+    server.app.turns.enter(kind, Client::default(), patience).await
+}
+
 /// A dashboard asks all its panels at once. Nothing depends on how fast they are answered:
 /// the test holds every turn until all of them wait.
 #[test]
@@ -170,8 +177,10 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
     let server = server(&[("query_wait", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let concurrency = server.app.config.load().query_concurrency;
-    let turns: Vec<_> = (0..concurrency)
-        .map(|_| runtime.block_on(server.app.queries.enter(Duration::from_secs(60))).unwrap())
+    let turns: Vec<_> = [Kind::Query, Kind::List]
+        .into_iter()
+        .flat_map(|kind| std::iter::repeat_n(kind, concurrency))
+        .map_while(|kind| runtime.block_on(take(&server, kind, Duration::ZERO)).ok())
         .collect();
     let mut panels: Vec<_> = (0..PANELS)
         .map(|i| {
@@ -184,29 +193,29 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
             stream
         })
         .collect();
-    server.wait_for("all panels", || server.app.queries.waiting() == PANELS);
-    assert!(server.app.memory.queries.used() > 0, "what waits counts as memory");
+    server.wait_for("all panels", || server.app.turns.waiting_in_all() == PANELS);
+    assert!(server.held_by_reads() > 0, "what waits counts as memory");
     drop(turns);
     for (i, panel) in panels.iter_mut().enumerate() {
         assert_eq!(read_reply(panel, false).status, 200, "{i}");
     }
-    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
 }
 
 #[test]
 fn what_waits_is_bounded_by_memory() {
     let server = server(&[("query_concurrency", "1"), ("query_wait", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let turn = runtime.block_on(server.app.queries.enter(Duration::from_secs(60))).unwrap();
+    let turn = runtime.block_on(take(&server, Kind::Query, Duration::ZERO)).unwrap();
     server.app.memory.queries.set_limit(10_000);
     let long = format!("/api/v1/query?query=1&padding={}", "x".repeat(6_000));
     let mut first = server.connect();
     first.write_all(&request("GET", &long, &[], b"")).unwrap();
-    server.wait_for("the first", || server.app.queries.waiting() == 1);
-    let message = server.get(&long).error(503, "unavailable");
+    server.wait_for("the first", || server.app.turns.waiting_in_all() == 1);
+    let message = server.get(&long).error(429, "too_many_requests");
     assert!(message.contains("(query_memory_total)"), "{message}");
     let labels = format!("/api/v1/labels?padding={}", "x".repeat(6_000));
-    server.get(&labels).error(503, "unavailable");
+    server.get(&labels).error(429, "too_many_requests");
     drop(turn);
     assert_eq!(read_reply(&mut first, false).status, 200);
 }
@@ -262,7 +271,7 @@ fn limits_name_their_settings() {
     assert!(message.contains("fixed limit"), "{message}");
     let full = server(&[("query_concurrency", "1"), ("query_queue", "0")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let _turn = runtime.block_on(full.app.queries.enter(Duration::from_secs(60))).unwrap();
+    let _turn = runtime.block_on(take(&full, Kind::Query, Duration::ZERO)).unwrap();
     let message = full.get("/api/v1/query?query=1").error(429, "too_many_requests");
     assert!(message.contains("(query_queue)") && message.contains("(query_concurrency)"), "{message}");
 }

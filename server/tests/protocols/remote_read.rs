@@ -259,7 +259,7 @@ fn a_client_that_goes_away_frees_its_turn() {
         connection.read_exact(&mut begun).unwrap();
         drop(connection);
     }
-    server.wait_for("the turn", || server.app.queries.running() == 0);
+    server.wait_for("the turn", || server.app.turns.running_in_all() == 0);
     let frames = streamed(&server.read_back(&query(T, T + 1_000_000, &[(0, "__name__", "noise")], &[1])));
     assert_eq!(frames.len(), 400);
 }

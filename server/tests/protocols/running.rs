@@ -40,7 +40,7 @@ fn a_running_query_is_listed_and_cancelled() {
     let message = read_reply(&mut running, false).error(499, "canceled");
     assert!(message.contains("canceled"), "{message}");
     server.wait_for("an empty list", || listed(&server).is_empty());
-    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
     server.send("POST", &format!("{LIST}/1/cancel"), &[], b"").error(404, "not_found");
     server.send("POST", &format!("{LIST}/x/cancel"), &[], b"").error(400, "bad_data");
     assert_eq!(server.get(&format!("{LIST}/1/cancel")).status, 405);
@@ -67,8 +67,8 @@ fn a_client_that_goes_away_ends_its_query() {
     let server = server(&[("query_concurrency", "1")]);
     drop(server.begin_endless());
     // A thread that has ended uses no CPU.
-    server.wait_for("its end", || server.app.queries.running() == 0);
-    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
+    server.wait_for("its end", || server.app.turns.running_in_all() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
     assert!(listed(&server).is_empty());
     assert_eq!(server.get("/api/v1/query?query=1").status, 200, "its turn is free");
 }
@@ -94,12 +94,12 @@ fn memory_is_bounded_for_one_query_and_for_all() {
         range(hungry).error(422, "execution");
     }
     assert_eq!(range("sum(m{i=~\"i1.\"})").status, 200);
-    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
 
     // Others hold all but a little of it.
     let others = server.app.memory.queries.take((6 << 20) - 20_000).unwrap();
     let reply = range("m{i=\"i1\"}");
-    let message = reply.error(503, "unavailable");
+    let message = reply.error(429, "too_many_requests");
     assert!(
         message.contains("(query_memory_total)") && reply.headers.contains_key("retry-after"),
         "{message}"
@@ -117,11 +117,11 @@ fn the_answer_counts_until_it_is_sent() {
     let target = format!("/api/v1/query_range?start=0&end=10000&step=1&query={}", escape("m @ 5"));
     stream.write_all(&request("GET", &target, &[], b"")).unwrap();
     server.wait_for("the answer", || {
-        server.app.queries.running() == 0 && server.app.memory.queries.used() > 50_000_000
+        server.app.turns.running_in_all() == 0 && server.held_by_reads() > 50_000_000
     });
     let reply = read_reply(&mut stream, false);
     assert_eq!(reply.status, 200);
-    server.wait_for("memory given back", || server.app.memory.queries.used() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
 }
 
 #[test]

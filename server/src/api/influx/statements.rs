@@ -5,12 +5,13 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::{INFLUX_VERSION, version_header};
+use crate::api::admission::Asked;
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
-use crate::storage;
 use barograph::Database;
+use barograph::budget::Work;
 
 /// Most statements of one request, each of which may list all databases.
 const STATEMENTS_MAX: usize = 100;
@@ -125,7 +126,8 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 /// 400 for every other statement, for too many, and for dropping a database that has samples; 403 where the token may
 /// not write and a database is to be created or dropped.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
-    let texts = statements(call.params.require("q")?);
+    let text = call.params.require("q")?;
+    let texts = statements(text);
     if texts.len() > STATEMENTS_MAX {
         return Err(ApiError::bad_data(format!(
             "more than {STATEMENTS_MAX} statements in q, a fixed limit; send them in several requests"
@@ -143,36 +145,39 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     if asked.iter().any(is_change) {
         call.require(Access::Write)?;
     }
-    let mut results = Vec::with_capacity(asked.len());
-    for (id, statement) in asked.into_iter().enumerate() {
-        let mut result = json!({ "statement_id": id });
-        if let Some(series) = series(&call, statement).await? {
-            result["series"] = json!([series]);
+    let database = call.database()?;
+    let admitted = call.admit(Asked::of(&call)?.named(text)).await?;
+    let body = admitted.run(move |work| {
+        let mut results = Vec::with_capacity(asked.len());
+        for (id, statement) in asked.into_iter().enumerate() {
+            let mut result = json!({ "statement_id": id });
+            if let Some(series) = series(&database, work, statement)? {
+                result["series"] = json!([series]);
+            }
+            results.push(result);
         }
-        results.push(result);
-    }
-    let body = json!({ "results": results });
-    Ok(Reply::ok(JSON, format!("{body}\n"))
+        Ok(json!({ "results": results }).to_string())
+    });
+    Ok(Reply::ok(JSON, format!("{}\n", body.await?))
         .header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
 }
 
 /// What a statement answers, if it answers something.
-async fn series(call: &Call, statement: Statement) -> Result<Option<Value>, ApiError> {
+fn series(database: &Database, work: &Work, statement: Statement) -> Result<Option<Value>, ApiError> {
     match statement {
         Statement::CreateDatabase(name) => {
-            let database = call.database()?;
-            storage::blocking(move || database.create_database(&name)).await??;
+            database.create_database(&name)?;
             Ok(None)
         }
         Statement::DropDatabase(name) => {
-            let database = call.database()?;
-            storage::blocking(move || drop_database(&database, &name)).await??;
+            drop_database(database, work, &name)?;
             Ok(None)
         }
         Statement::Other => Ok(None),
         Statement::ShowDatabases => {
-            let database = call.database()?;
-            let names = storage::blocking(move || database.databases()).await??;
+            let names = database.reader(work).databases()?;
+            // What they take as a tree, and as its text.
+            work.take(names.iter().map(|name| 2 * name.len() as u64 + 160).sum())?;
             let values: Vec<[String; 1]> = names.into_iter().map(|name| [name]).collect();
             Ok(Some(json!({ "name": "databases", "columns": ["name"], "values": values })))
         }
@@ -185,9 +190,9 @@ async fn series(call: &Call, statement: Statement) -> Result<Option<Value>, ApiE
 
 /// Forgets the name of a database. Samples are deleted by the admin call alone, which has a right and a setting of its
 /// own.
-fn drop_database(database: &Database, name: &str) -> Result<(), ApiError> {
-    let with_it = [Matcher::equal("db", name)];
-    if !database.label_values("db", &with_it, TimeRange::ALL)?.is_empty() {
+fn drop_database(database: &Database, work: &Work, name: &str) -> Result<(), ApiError> {
+    let with_it = vec![Matcher::equal("db", name)];
+    if !database.reader(work).label_values("db", &[with_it], TimeRange::ALL, 1)?.is_empty() {
         return Err(ApiError::bad_data(format!(
             "database {name:?} has samples, which DROP DATABASE does not delete here: delete them by POST to \
              /api/v1/admin/tsdb/delete_series?match[]={{db={name:?}}} (needs enable_admin, and a token with the right \

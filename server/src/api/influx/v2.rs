@@ -9,13 +9,13 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::api::admission::Asked;
 use crate::api::body::BodyLimits;
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
 use crate::ingest::sections::DATABASE_BYTES_MAX;
-use crate::storage;
 
 /// The organization where none is named.
 const ORG: &str = "barograph";
@@ -94,10 +94,13 @@ async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let name =
         asked["name"].as_str().ok_or_else(|| ApiError::bad_data("the body has no \"name\""))?.to_owned();
     checked(&name)?;
-    let known = names(call).await?.contains(&name);
     let created = name.clone();
-    let is_new = storage::blocking(move || database.create_database(&created)).await??;
-    if known || !is_new {
+    let admitted = call.admit(Asked::of(call)?.named(name.clone())).await?;
+    let is_new = admitted.run(move |work| {
+        let known = database.reader(work).databases()?.contains(&created);
+        Ok(database.create_database(&created)? && !known)
+    });
+    if !is_new.await? {
         return Err(ApiError::execution(format!("bucket with name {name} already exists")));
     }
     let org = asked["orgID"].as_str().unwrap_or(ORG);
@@ -141,7 +144,8 @@ fn spoken(up: Duration) -> String {
 
 async fn names(call: &Call) -> Result<Vec<String>, ApiError> {
     let database = call.database()?;
-    Ok(storage::blocking(move || database.databases()).await??)
+    let admitted = call.admit(Asked::of(call)?).await?;
+    admitted.run(move |work| Ok(database.reader(work).databases()?)).await
 }
 
 fn checked(name: &str) -> Result<&str, ApiError> {

@@ -1,7 +1,7 @@
-//! Queries that wait or run: who asked what, how far it is, and how to stop it.
+//! Work that waits or runs: who asked what, how far it is, and how to stop it.
 //!
-//! A query enters before it waits at the gate and leaves when its thread is done, not when
-//! its client goes away, so that what still costs something is still listed.
+//! Work enters before it waits for its turn and leaves when its thread is done, not when its client goes away, so
+//! that what still costs something is still listed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,33 +9,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use barograph_query::{Cancel, Request, Times, Usage};
+use barograph_query::{Cancel, Times, Usage};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::kind::Kind;
 use crate::api::call::{Call, success_value};
 use crate::api::json;
 use crate::api::reply::Reply;
 use crate::error::ApiError;
 use crate::storage;
 
-/// Longest part of a query's text that the list shows, bytes.
+/// Longest part of a text that the list shows, bytes.
 const TEXT_MAX: usize = 4096;
 
-/// All queries that wait or run.
+/// All work that waits or runs.
 #[derive(Debug, Default)]
-pub struct ActiveQueries {
+pub struct ActiveWork {
     last_id: AtomicU64,
     entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
+}
+
+/// What the list says of a piece of work.
+#[derive(Debug)]
+pub struct Described {
+    /// What it waits among.
+    pub kind: Kind,
+    /// Its path.
+    pub path: &'static str,
+    /// The expression, or the selectors.
+    pub text: String,
+    /// When an expression is evaluated.
+    pub times: Option<Times>,
+    /// Who asks.
+    pub client: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
 struct Entry {
     id: u64,
-    text: String,
-    times: Times,
-    client: Option<SocketAddr>,
+    described: Described,
     since: Instant,
     since_ms: i64,
     runs: AtomicBool,
@@ -44,34 +58,32 @@ struct Entry {
     canceled: Notify,
 }
 
-/// A query's place in the list, which it leaves when this is dropped.
+/// A place in the list, which is left when this is dropped.
 #[derive(Debug)]
 pub struct Active {
-    queries: Arc<ActiveQueries>,
+    work: Arc<ActiveWork>,
     entry: Arc<Entry>,
 }
 
-impl ActiveQueries {
-    /// Puts a query on the list, as waiting.
-    pub fn enter(self: &Arc<Self>, request: &Request, client: Option<SocketAddr>) -> Active {
+impl ActiveWork {
+    /// Puts work on the list, as waiting.
+    pub fn enter(self: &Arc<Self>, described: Described, usage: Usage, cancel: Cancel) -> Active {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry {
             id,
-            text: shortened(&request.query),
-            times: request.times,
-            client,
+            described: Described { text: shortened(described.text), ..described },
             since: Instant::now(),
             since_ms: storage::now_ns() / 1_000_000,
             runs: AtomicBool::new(false),
-            usage: request.usage.clone(),
-            cancel: request.cancel.clone(),
+            usage,
+            cancel,
             canceled: Notify::new(),
         });
         self.entries.lock().insert(id, entry.clone());
-        Active { queries: self.clone(), entry }
+        Active { work: self.clone(), entry }
     }
 
-    /// Stops a query; `None` if no such query waits or runs.
+    /// Stops it; `None` if no such work waits or runs.
     fn cancel(&self, id: u64) -> Option<Value> {
         let entry = self.entries.lock().get(&id).cloned()?;
         entry.cancel.cancel();
@@ -100,7 +112,7 @@ impl Active {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.queries.entries.lock().remove(&self.entry.id);
+        self.work.entries.lock().remove(&self.entry.id);
     }
 }
 
@@ -108,20 +120,24 @@ impl Entry {
     fn describe(&self) -> Value {
         let mut value = json!({
             "id": self.id,
-            "query": self.text,
-            "client": self.client.map_or_else(String::new, |address| address.to_string()),
+            "kind": self.described.kind.name(),
+            "path": self.described.path,
+            "query": self.described.text,
+            "client": self.described.client.map_or_else(String::new, |address| address.to_string()),
             "startedAt": seconds(self.since_ms),
             "ageSeconds": self.since.elapsed().as_secs_f64(),
             "state": if self.runs.load(Ordering::Relaxed) { "running" } else { "waiting" },
+            "canceled": self.cancel.is_canceled(),
             "series": self.usage.series(),
             "samplesRead": self.usage.samples_read(),
             "samplesHeld": self.usage.samples(),
             "bytesHeld": self.usage.bytes(),
             "bytesPeak": self.usage.bytes_peak(),
         });
-        match self.times {
-            Times::Instant { time_ms } => value["time"] = seconds(time_ms),
-            Times::Range { start_ms, end_ms, step_ms } => {
+        match self.described.times {
+            None => {}
+            Some(Times::Instant { time_ms }) => value["time"] = seconds(time_ms),
+            Some(Times::Range { start_ms, end_ms, step_ms }) => {
                 value["start"] = seconds(start_ms);
                 value["end"] = seconds(end_ms);
                 value["step"] = seconds(step_ms);
@@ -138,9 +154,9 @@ fn seconds(ms: i64) -> Value {
     serde_json::from_slice(&text).unwrap_or(Value::Null)
 }
 
-fn shortened(text: &str) -> String {
+fn shortened(text: String) -> String {
     if text.len() <= TEXT_MAX {
-        return text.to_owned();
+        return text;
     }
     let end = (0..=TEXT_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     format!("{}… ({} bytes in all)", &text[..end], text.len())
@@ -169,23 +185,28 @@ pub fn cancel(call: &Call) -> Result<Reply, ApiError> {
 mod tests {
     use super::*;
 
+    fn described(text: &str, times: Option<Times>) -> Described {
+        Described { kind: Kind::Query, path: "/api/v1/query", text: text.to_owned(), times, client: None }
+    }
+
     #[tokio::test]
-    async fn a_query_is_listed_until_it_is_done() {
-        let queries = Arc::new(ActiveQueries::default());
-        let request = Request::range("up", 1500, 3000, 500);
-        let active = queries.enter(&request, None);
-        let other = queries.enter(&Request::instant("é".repeat(3000), 0), None);
-        let listed = queries.list();
-        assert_eq!(listed[0]["query"], "up");
+    async fn work_is_listed_until_it_is_done() {
+        let work = Arc::new(ActiveWork::default());
+        let (cancel, range) =
+            (Cancel::default(), Times::Range { start_ms: 1500, end_ms: 3000, step_ms: 500 });
+        let active = work.enter(described("up", Some(range)), Usage::default(), cancel.clone());
+        let other = work.enter(described(&"é".repeat(3000), None), Usage::default(), Cancel::default());
+        let listed = work.list();
+        assert_eq!((&listed[0]["query"], &listed[0]["kind"]), (&json!("up"), &json!("query")));
         assert_eq!((&listed[0]["start"], &listed[0]["step"]), (&json!(1.5), &json!(0.5)));
         assert_eq!(listed[0]["state"], "waiting");
         assert!(listed[1]["query"].as_str().unwrap().ends_with("… (6000 bytes in all)"));
         active.runs();
-        assert_eq!(queries.list()[0]["state"], "running");
-        assert!(queries.cancel(1).is_some() && queries.cancel(7).is_none());
+        assert_eq!(work.list()[0]["state"], "running");
+        assert!(work.cancel(1).is_some() && work.cancel(7).is_none());
         active.canceled().await;
-        assert!(request.cancel.is_canceled());
+        assert!(cancel.is_canceled());
         drop((active, other));
-        assert!(queries.list().is_empty() && queries.cancel(1).is_none());
+        assert!(work.list().is_empty() && work.cancel(1).is_none());
     }
 }

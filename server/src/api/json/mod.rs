@@ -12,12 +12,39 @@
 //! - A time is a number of seconds: no fraction for whole seconds, else three digits.
 //! - Text escapes `"`, `\`, control characters, and `<`, `>`, `&`, U+2028 and U+2029, so
 //!   that no label value can end a script block it is printed into.
-//! - A histogram lists its populated buckets from low to high as
-//!   `[bounds, "low", "high", "count"]`, bounds 0 (low open), 1 (high open), 2 (both
-//!   open), 3 (both closed).
+//!
+//! What may be long is written item by item into a [`Sink`], so that its memory can be counted and what is written can
+//! leave before the rest is.
 
-use barograph_engine::model::{Histogram, Labels};
-use barograph_query::{MatrixSeries, QueryValue, SampleValue, VectorSample, histogram_buckets};
+mod result;
+
+pub use result::{histogram, query_data};
+
+use std::convert::Infallible;
+
+use barograph_engine::model::Labels;
+
+/// What an answer is written to: a buffer, or pieces that are bounded, compressed and sent.
+pub trait Sink {
+    /// Why it takes no more.
+    type Error;
+
+    /// Appends what `write` writes, which is about `room` bytes: what `write` is given may hold more before that or
+    /// less.
+    ///
+    /// # Errors
+    /// There is no memory for it, or nobody wants it any more.
+    fn put(&mut self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Self::Error>;
+}
+
+impl Sink for Vec<u8> {
+    type Error = Infallible;
+
+    fn put(&mut self, _: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Infallible> {
+        write(self);
+        Ok(())
+    }
+}
 
 /// Appends text as a JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
@@ -179,6 +206,33 @@ pub fn labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
+/// About how many bytes [`labels`] will write; rather too many.
+pub fn labels_room(labels: &Labels) -> usize {
+    labels.as_bytes().len() + 6 * labels.len() + 32
+}
+
+/// Appends the items of a list with commas between, each of which has about as many bytes as `room` says.
+///
+/// # Errors
+/// What the sink gives.
+pub fn items<S: Sink, T>(
+    sink: &mut S,
+    items: impl IntoIterator<Item = T>,
+    room: impl Fn(&T) -> usize,
+    mut one: impl FnMut(&mut Vec<u8>, T),
+) -> Result<(), S::Error> {
+    sink.put(1, |out| out.push(b'['))?;
+    for (i, item) in items.into_iter().enumerate() {
+        sink.put(room(&item) + 1, |out| {
+            if i > 0 {
+                out.push(b',');
+            }
+            one(out, item);
+        })?;
+    }
+    sink.put(1, |out| out.push(b']'))
+}
+
 /// Appends the items of a list with commas between.
 pub fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut one: impl FnMut(&mut Vec<u8>, T)) {
     out.push(b'[');
@@ -191,136 +245,9 @@ pub fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut one: i
     out.push(b']');
 }
 
-/// Appends `{"resultType":…,"result":…` without the closing brace, so that the caller can
-/// add statistics.
-pub fn query_data(out: &mut Vec<u8>, value: &QueryValue) {
-    let kind = match value {
-        QueryValue::Scalar(..) => "scalar",
-        QueryValue::String(..) => "string",
-        QueryValue::Vector(_) => "vector",
-        QueryValue::Matrix(_) => "matrix",
-    };
-    out.extend_from_slice(b"{\"resultType\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"result\":");
-    match value {
-        QueryValue::Scalar(ms, value) => scalar(out, *ms, *value),
-        QueryValue::String(ms, text) => {
-            out.push(b'[');
-            time(out, *ms);
-            out.push(b',');
-            string(out, text);
-            out.push(b']');
-        }
-        QueryValue::Vector(samples) => list(out, samples, vector_sample),
-        QueryValue::Matrix(series) => list(out, series, matrix_series),
-    }
-}
-
-/// About how many bytes [`query_data`] will write; rather too many.
-pub fn length_hint(value: &QueryValue) -> u64 {
-    const POINT: usize = 34;
-    const BUCKET: usize = 48;
-    const SCALAR: usize = 360;
-    let labels = |labels: &Labels| labels.as_bytes().len() + 6 * labels.len() + 32;
-    let histogram =
-        |h: &Histogram| 2 * POINT + BUCKET * (h.positive_buckets.len() + h.negative_buckets.len() + 1);
-    let bytes: usize = match value {
-        QueryValue::Scalar(..) => SCALAR,
-        QueryValue::String(_, text) => POINT + text.len(),
-        QueryValue::Vector(samples) => samples
-            .iter()
-            .map(|s| {
-                labels(&s.labels)
-                    + match &s.value {
-                        SampleValue::Float(_) => POINT,
-                        SampleValue::Histogram(h) => histogram(h),
-                    }
-            })
-            .sum(),
-        QueryValue::Matrix(series) => series
-            .iter()
-            .map(|s| {
-                let histograms: usize = s.histograms.iter().map(|(_, h)| histogram(h)).sum();
-                labels(&s.labels) + POINT * s.floats.len() + histograms
-            })
-            .sum(),
-    };
-    bytes as u64
-}
-
-fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
-    out.extend_from_slice(b"{\"metric\":");
-    labels(out, &sample.labels);
-    match &sample.value {
-        SampleValue::Float(value) => {
-            out.extend_from_slice(b",\"value\":");
-            point(out, sample.timestamp_ms, *value);
-        }
-        SampleValue::Histogram(h) => {
-            out.extend_from_slice(b",\"histogram\":");
-            histogram_point(out, sample.timestamp_ms, h);
-        }
-    }
-    out.push(b'}');
-}
-
-fn matrix_series(out: &mut Vec<u8>, series: &MatrixSeries) {
-    out.extend_from_slice(b"{\"metric\":");
-    labels(out, &series.labels);
-    if !series.floats.is_empty() || series.histograms.is_empty() {
-        out.extend_from_slice(b",\"values\":");
-        list(out, &series.floats, |out, (ms, value)| point(out, *ms, *value));
-    }
-    if !series.histograms.is_empty() {
-        out.extend_from_slice(b",\"histograms\":");
-        list(out, &series.histograms, |out, (ms, h)| histogram_point(out, *ms, h));
-    }
-    out.push(b'}');
-}
-
-fn histogram_point(out: &mut Vec<u8>, ms: i64, h: &Histogram) {
-    out.push(b'[');
-    time(out, ms);
-    out.push(b',');
-    histogram(out, h);
-    out.push(b']');
-}
-
-/// Appends `{"count":…,"sum":…,"buckets":…}`.
-pub fn histogram(out: &mut Vec<u8>, h: &Histogram) {
-    out.extend_from_slice(b"{\"count\":\"");
-    float(out, h.count);
-    out.extend_from_slice(b"\",\"sum\":\"");
-    float(out, h.sum);
-    out.push(b'"');
-    let buckets = histogram_buckets(h);
-    if !buckets.is_empty() {
-        out.extend_from_slice(b",\"buckets\":");
-        list(out, &buckets, |out, bucket| {
-            out.push(b'[');
-            out.push(match bucket.closed() {
-                (false, true) => b'0',
-                (true, false) => b'1',
-                (false, false) => b'2',
-                (true, true) => b'3',
-            });
-            for number in [bucket.lower, bucket.upper, bucket.count] {
-                out.extend_from_slice(b",\"");
-                float(out, number);
-                out.push(b'"');
-            }
-            out.push(b']');
-        });
-    }
-    out.push(b'}');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::model::Span;
-    use std::sync::Arc;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -399,121 +326,5 @@ mod tests {
     fn strings_cannot_leave_their_quotes_or_a_script_block() {
         let printed = text(|out| string(out, "a\"\\\n\u{1}</script>&\u{2028}é"));
         assert_eq!(printed, r#""a\"\\\n\u0001\u003c/script\u003e\u0026\u2028é""#);
-    }
-
-    fn metric(pairs: &[(&str, &str)]) -> Labels {
-        Labels::from_pairs(pairs.iter().copied()).unwrap()
-    }
-
-    #[test]
-    fn golden_results() {
-        let vector = QueryValue::Vector(vec![VectorSample {
-            labels: metric(&[("__name__", "up"), ("job", "a")]),
-            timestamp_ms: 1500,
-            value: SampleValue::Float(1.0),
-        }]);
-        assert_eq!(
-            text(|out| query_data(out, &vector)),
-            r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a"},"value":[1.500,"1"]}]"#
-        );
-        let matrix = QueryValue::Matrix(vec![MatrixSeries {
-            labels: metric(&[]),
-            floats: vec![(0, 1.0), (1000, f64::NAN)],
-            histograms: Vec::new(),
-        }]);
-        assert_eq!(
-            text(|out| query_data(out, &matrix)),
-            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[1,"NaN"]]}]"#
-        );
-        assert_eq!(
-            text(|out| query_data(out, &QueryValue::Scalar(1000, 2.0))),
-            r#"{"resultType":"scalar","result":[1,"2"]"#
-        );
-        for (value, expected) in [
-            (1e23, "100000000000000000000000"),
-            (-1.5e21, "-1500000000000000000000"),
-            (1e-7, "0.0000001"),
-            (-0.0, "-0"),
-            (0.1, "0.1"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (f64::NEG_INFINITY, "-Inf"),
-        ] {
-            let printed = text(|out| query_data(out, &QueryValue::Scalar(1000, value)));
-            assert_eq!(printed, format!(r#"{{"resultType":"scalar","result":[1,"{expected}"]"#));
-        }
-        assert_eq!(
-            text(|out| query_data(out, &QueryValue::String(1000, "x".into()))),
-            r#"{"resultType":"string","result":[1,"x"]"#
-        );
-        assert_eq!(
-            text(|out| query_data(out, &QueryValue::Vector(Vec::new()))),
-            r#"{"resultType":"vector","result":[]"#
-        );
-    }
-
-    /// A histogram with one negative bucket and three positive ones, beside a zero bucket of 1.
-    fn two_sided(
-        zero_threshold: f64,
-        positive: [Span; 2],
-        counts: [f64; 3],
-        negative: (i32, f64),
-    ) -> Histogram {
-        Histogram {
-            schema: 0,
-            zero_threshold,
-            zero_count: 1.0,
-            count: 1.0 + counts.iter().sum::<f64>() + negative.1,
-            sum: 12.5,
-            positive_spans: positive.to_vec(),
-            positive_buckets: counts.to_vec(),
-            negative_spans: vec![Span { offset: negative.0, length: 1 }],
-            negative_buckets: vec![negative.1],
-            ..Histogram::default()
-        }
-    }
-
-    #[test]
-    fn golden_histograms() {
-        let spans = [Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }];
-        let h = two_sided(0.5, spans, [2.0, 0.0, 3.0], (1, 4.0));
-        let sample = QueryValue::Vector(vec![VectorSample {
-            labels: metric(&[]),
-            timestamp_ms: 0,
-            value: SampleValue::Histogram(Arc::new(h)),
-        }]);
-        assert_eq!(
-            text(|out| query_data(out, &sample)),
-            concat!(
-                r#"{"resultType":"vector","result":[{"metric":{},"histogram":[0,{"count":"10","sum":"12.5","#,
-                r#""buckets":[[1,"-2","-1","4"],[3,"-0.5","0.5","1"],[0,"0.5","1","2"],[0,"4","8","3"]]}]}]"#
-            )
-        );
-        let custom = Histogram {
-            schema: Histogram::CUSTOM,
-            count: 3.0,
-            sum: 1.0,
-            positive_spans: vec![Span { offset: 0, length: 3 }],
-            positive_buckets: vec![1.0, 1.0, 1.0],
-            custom_values: vec![5.0, 10.0],
-            ..Histogram::default()
-        };
-        assert_eq!(
-            text(|out| histogram(out, &custom)),
-            r#"{"count":"3","sum":"1","buckets":[[3,"-Inf","5","1"],[0,"5","10","1"],[0,"10","+Inf","1"]]}"#
-        );
-    }
-
-    #[test]
-    fn buckets_begin_where_the_zero_bucket_ends_and_end_at_the_largest_float() {
-        let spans = [Span { offset: 0, length: 1 }, Span { offset: 1023, length: 2 }];
-        let h = two_sided(0.75, spans, [2.0, 3.0, 1.0], (0, 1.0));
-        assert_eq!(
-            text(|out| histogram(out, &h)),
-            concat!(
-                r#"{"count":"8","sum":"12.5","buckets":[[1,"-1","-0.75","1"],[3,"-0.75","0.75","1"],[0,"0.75","1","2"],"#,
-                r#"[0,"8.98846567431158e+307","1.7976931348623157e+308","3"],[0,"1.7976931348623157e+308","+Inf","1"]]}"#
-            )
-        );
     }
 }

@@ -1,0 +1,241 @@
+//! Work that has its turn, and how it runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use barograph_engine::budget::{Cancel, Hold, Share, Work};
+use barograph_query::{QueryError, Times, Usage};
+
+use super::pieces::Pieces;
+use super::writer::{Answer, Writer};
+use super::{Active, Described, Turn};
+use crate::api::call::Call;
+use crate::api::reply::Reply;
+use crate::api::routes::Admission;
+use crate::error::ApiError;
+use crate::storage;
+
+/// How long after its deadline work that does not stop by itself is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What asks to be admitted.
+pub struct Asked {
+    /// What the list of active work shows: the expression, or the selectors.
+    pub text: String,
+    /// When an expression is evaluated.
+    pub times: Option<Times>,
+    /// How long it may run; `None` is for as long as its client takes what it sends.
+    pub timeout: Option<Duration>,
+    /// What it uses.
+    pub usage: Usage,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+impl Asked {
+    /// What `call` asks: its selectors, within `query_timeout` or the shorter time that it names.
+    ///
+    /// # Errors
+    /// 400 for a bad `timeout`.
+    pub fn of(call: &Call) -> Result<Self, ApiError> {
+        let selectors: Vec<&str> = call.params.all("match[]").collect();
+        Ok(Asked {
+            text: selectors.join(", "),
+            times: None,
+            timeout: Some(call.timeout()?),
+            usage: Usage::of(call.app.memory.queries.clone()),
+            cancel: Cancel::default(),
+        })
+    }
+
+    /// With another text.
+    #[must_use]
+    pub fn named(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// Without a deadline.
+    #[must_use]
+    pub fn unhurried(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+}
+
+/// Work that has its turn. It ends its turn when it is done or dropped.
+pub struct Admitted {
+    place: Place,
+    usage: Usage,
+    cancel: Cancel,
+    timeout: Option<Duration>,
+    memory_max: u64,
+    /// Of work that runs, and of what clients have not taken yet.
+    shares: [Arc<Share>; 2],
+    path: &'static str,
+    /// How long it has waited.
+    pub queued: Duration,
+    /// Whether the client takes gzip.
+    pub gzip: bool,
+}
+
+/// What lasts until the work's thread is done.
+struct Place {
+    _turn: Turn,
+    _active: Active,
+    _said: Hold,
+}
+
+/// Raises the flag when whoever waits for the work is gone.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Call {
+    /// Puts what is asked on the list of active work and waits for its turn.
+    ///
+    /// # Errors
+    /// 429 when too many wait, 503 when the wait was too long or the share of queries has no room for what the
+    /// request says, 499 when somebody cancels it meanwhile.
+    pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
+        let Admission::Turn(kind) = self.route.admission else {
+            return Err(ApiError::internal(format!("{} has no kind of turn", self.route.path)));
+        };
+        let said = self.app.memory.queries.take(self.params.bytes())?;
+        let described = Described {
+            kind,
+            path: self.route.path,
+            text: asked.text,
+            times: asked.times,
+            client: self.client,
+        };
+        let active = self.app.active.enter(described, asked.usage.clone(), asked.cancel.clone());
+        let waited = Instant::now();
+        let patience = asked.timeout.unwrap_or(Duration::MAX).min(self.config.query_wait);
+        let turn = tokio::select! {
+            turn = self.app.turns.enter(kind, self.who(), patience) => turn?,
+            () = active.canceled() => return Err(QueryError::Canceled.into()),
+        };
+        active.runs();
+        Ok(Admitted {
+            place: Place { _turn: turn, _active: active, _said: said },
+            usage: asked.usage,
+            cancel: asked.cancel,
+            timeout: asked.timeout,
+            memory_max: self.app.memory.one_query(&self.config),
+            shares: [self.app.memory.queries.clone(), self.app.memory.answers.clone()],
+            path: self.route.path,
+            queued: waited.elapsed(),
+            gzip: self.accepts_gzip(),
+        })
+    }
+}
+
+impl Admitted {
+    /// The work, whose time begins now.
+    fn work(&self) -> Work {
+        let work = Work::unbounded()
+            .charged_to(self.usage.account().clone())
+            .holding(self.memory_max)
+            .until(self.cancel.clone());
+        match self.timeout {
+            Some(timeout) => work.within(timeout),
+            None => work,
+        }
+    }
+
+    /// Runs `make` on a thread that may block. It is told to stop when somebody cancels it, when its time is up, and
+    /// when this future is dropped, which is when the client goes away.
+    ///
+    /// # Errors
+    /// What `make` gives, and 503 when the time is up.
+    pub async fn run<T, F>(self, make: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Work) -> Result<T, ApiError> + Send + 'static,
+    {
+        let work = self.work();
+        let gone = CancelOnDrop(self.cancel);
+        let place = self.place;
+        let run = storage::blocking(move || {
+            // The turn ends when the thread does, not when the client stops waiting.
+            let _place = place;
+            make(&work)
+        });
+        let outcome = match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout.saturating_add(GRACE), run).await,
+            None => Ok(run.await),
+        };
+        drop(gone);
+        match outcome {
+            Ok(result) => result?,
+            Err(_) => {
+                let seconds = self.timeout.unwrap_or_default().as_secs_f64();
+                Err(QueryError::Timeout { seconds }.into())
+            }
+        }
+    }
+
+    /// Runs `make` as [`Admitted::run`] does; what it gives is the answer.
+    ///
+    /// # Errors
+    /// As [`Admitted::run`], and 429 when clients have too much of their answers still to take.
+    pub async fn whole<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
+    where
+        F: FnOnce(&Work) -> Result<Answer, ApiError> + Send + 'static,
+    {
+        let [reads, answers] = self.shares.clone();
+        let outgoing = self.run(move |work| {
+            let answer = make(work)?;
+            // What it was made of is gone.
+            work.account().keep(answer.taken());
+            Ok(answer.leave(&reads, &answers)?)
+        });
+        Ok(Reply::answer(content_type, outgoing.await?))
+    }
+
+    /// Runs `make` as [`Admitted::run`] does; what it writes is the answer.
+    ///
+    /// # Errors
+    /// As [`Admitted::whole`].
+    pub async fn answer<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
+    where
+        F: FnOnce(&Work, &mut Writer<'_>) -> Result<(), ApiError> + Send + 'static,
+    {
+        let gzip = self.gzip;
+        self.whole(content_type, move |work| {
+            let mut writer = Writer::new(work, gzip);
+            make(work, &mut writer)?;
+            writer.finish()
+        })
+        .await
+    }
+
+    /// Runs `make` on a thread that may block, whose pieces are sent while it goes on. It is told to stop when somebody
+    /// cancels it, when its time is up, and when the answer is dropped, which is when the client goes away.
+    ///
+    /// # Errors
+    /// What `make` gives before the first piece. What fails later cuts the connection.
+    pub async fn stream<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
+    where
+        F: FnOnce(&Work, &mut Pieces) -> Result<(), ApiError> + Send + 'static,
+    {
+        let work = self.work();
+        let gone = CancelOnDrop(self.cancel);
+        let (mut pieces, source) = Pieces::new(&work)?;
+        let (place, path) = (self.place, self.path);
+        tokio::task::spawn_blocking(move || {
+            let done = make(&work, &mut pieces);
+            pieces.finish(path, done);
+            drop((work, place));
+        });
+        let ended = |_| ApiError::internal("a stream ended without a word");
+        source.starting.await.map_err(ended)??;
+        let guard = Box::new((gone, source.in_flight));
+        Ok(Reply::stream(content_type, source.receiver).guarded(guard))
+    }
+}

@@ -1,0 +1,109 @@
+//! Kinds of work that wait for a turn, and who asks.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+
+/// What work does, as far as its turn is concerned. Work of one kind waits for its own kind only, see
+/// [`Turns`](super::Turns).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Evaluates or reads an expression.
+    Query,
+    /// Lists what there is: series, labels, values, events, metadata, exemplars, databases, cardinality.
+    List,
+    /// Reads samples for another Prometheus.
+    RemoteRead,
+    /// Reads the newest samples for a scraper.
+    Federate,
+    /// Streams samples for as long as its client takes them.
+    Export,
+    /// Changes or copies the whole: delete, clean, flush, snapshot.
+    Admin,
+}
+
+impl Kind {
+    /// All kinds; the place of each is its number.
+    pub const ALL: [Kind; 6] =
+        [Kind::Query, Kind::List, Kind::RemoteRead, Kind::Federate, Kind::Export, Kind::Admin];
+
+    /// The name in `/metrics` and in the list of active queries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Query => "query",
+            Kind::List => "list",
+            Kind::RemoteRead => "remote_read",
+            Kind::Federate => "federate",
+            Kind::Export => "export",
+            Kind::Admin => "admin",
+        }
+    }
+
+    /// What messages call several of them.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Kind::Query => "queries",
+            Kind::List => "calls that list series, labels, events or metadata",
+            Kind::RemoteRead => "remote reads",
+            Kind::Federate => "federations",
+            Kind::Export => "exports",
+            Kind::Admin => "admin calls",
+        }
+    }
+
+    /// How many may run at once where `concurrency` queries may. What runs for as long as its client likes, or
+    /// reads a great deal, gets half.
+    pub fn running_max(self, concurrency: usize) -> usize {
+        match self {
+            Kind::Query | Kind::List | Kind::Admin => concurrency,
+            Kind::RemoteRead | Kind::Federate | Kind::Export => concurrency.div_ceil(2),
+        }
+    }
+}
+
+/// Who asks, as far as turns are concerned: the owner of a token, or an address without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Client(u64);
+
+impl Client {
+    /// The client that presented `token`, the value of its header.
+    pub fn with_token(token: &[u8]) -> Self {
+        Self::of(&(0u8, token))
+    }
+
+    /// The client at `address`. An IPv6 network of 64 bits is one client.
+    pub fn at(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of(&(1u8, address.octets())),
+            IpAddr::V6(address) => Self::of(&(2u8, &address.octets()[..8])),
+        }
+    }
+
+    fn of(key: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        Client(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_at_the_place_of_its_number() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+            assert!(kind.running_max(1) == 1);
+        }
+    }
+
+    #[test]
+    fn clients_are_tokens_or_addresses() {
+        let at = |text: &str| Client::at(text.parse().unwrap());
+        assert_eq!(at("10.0.0.1"), at("::ffff:10.0.0.1"));
+        assert_ne!(at("10.0.0.1"), at("10.0.0.2"));
+        assert_eq!(at("2001:db8::1"), at("2001:db8::2"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
+        assert_ne!(Client::with_token(b"a"), Client::with_token(b"b"));
+    }
+}

@@ -1,0 +1,116 @@
+//! An answer that is sent while it is made, piece by piece.
+//!
+//! A bounded number of pieces is in flight, and their memory is taken before the first, so that a stream that has
+//! begun does not break off because others have taken it meanwhile. What is larger than a piece is taken beside that.
+
+use std::sync::Arc;
+
+use barograph_engine::budget::{Taken, Work};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::buffer::{Buffer, PIECE_BYTES};
+use crate::api::json::Sink;
+use crate::api::reply::Broken;
+use crate::error::ApiError;
+use barograph_query::QueryError;
+
+/// Pieces that may wait for a slow client.
+const WAITING_MAX: usize = 4;
+/// Pieces in flight: those that wait, the one that is written, and those that the connection has.
+const IN_FLIGHT: usize = WAITING_MAX + 4;
+
+/// The end of a stream into which pieces are written.
+pub struct Pieces {
+    work: Work,
+    buffer: Buffer,
+    sender: mpsc::Sender<Result<Bytes, Broken>>,
+    /// Gets the outcome of what comes before the first piece.
+    started: Option<oneshot::Sender<Result<(), ApiError>>>,
+    is_finished: bool,
+    _in_flight: Arc<Taken>,
+}
+
+/// The end of a stream from which pieces are sent.
+pub(super) struct Source {
+    /// The pieces.
+    pub receiver: mpsc::Receiver<Result<Bytes, Broken>>,
+    /// Whether there is something to send, or why not.
+    pub starting: oneshot::Receiver<Result<(), ApiError>>,
+    /// The memory of the pieces.
+    pub in_flight: Arc<Taken>,
+}
+
+impl Pieces {
+    /// Both ends of a stream.
+    pub(super) fn new(work: &Work) -> Result<(Pieces, Source), ApiError> {
+        let taken = Taken::of(work);
+        taken.at_least(IN_FLIGHT * PIECE_BYTES)?;
+        let in_flight = Arc::new(taken);
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        let (started, starting) = oneshot::channel();
+        let pieces = Pieces {
+            buffer: Buffer::new(work, PIECE_BYTES),
+            work: work.clone(),
+            sender,
+            started: Some(started),
+            is_finished: false,
+            _in_flight: in_flight.clone(),
+        };
+        Ok((pieces, Source { receiver, starting, in_flight }))
+    }
+
+    fn send(&mut self) -> Result<(), ApiError> {
+        self.work.check()?;
+        if let Some(started) = self.started.take() {
+            let _ = started.send(Ok(()));
+        }
+        if self.buffer.bytes.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.buffer, Buffer::new(&self.work, PIECE_BYTES));
+        self.sender.blocking_send(Ok(full.into_held().into_bytes())).map_err(|_| QueryError::Canceled.into())
+    }
+
+    /// Sends what is left, or says why the stream ends early.
+    pub(super) fn finish(mut self, path: &str, done: Result<(), ApiError>) {
+        self.is_finished = true;
+        match (done.and_then(|()| self.send()), self.started.take()) {
+            (Ok(()), _) => {}
+            (Err(error), Some(started)) => {
+                let _ = started.send(Err(error));
+            }
+            (Err(error), None) => {
+                tracing::info!("an answer of {path} broke off: {error}");
+                let _ = self.sender.blocking_send(Err(Broken(error.to_string())));
+            }
+        }
+    }
+}
+
+impl Drop for Pieces {
+    /// A thread that panics must not make half an answer look whole.
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = self.sender.blocking_send(Err(Broken("an internal call failed".to_owned())));
+        }
+    }
+}
+
+impl Sink for Pieces {
+    type Error = ApiError;
+
+    /// Appends what `write` writes, about `room` bytes; waits while the client is slow.
+    ///
+    /// # Errors
+    /// There is no memory for it, or the work has to stop.
+    fn put(&mut self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), ApiError> {
+        let length = self.buffer.bytes.len();
+        if length > 0 && length + room > PIECE_BYTES {
+            self.send()?;
+        }
+        self.buffer.reserve(room)?;
+        write(&mut self.buffer.bytes);
+        self.buffer.settle()
+    }
+}

@@ -1,0 +1,294 @@
+//! Turns: a bounded number of reads runs, a bounded number waits, the rest are told when to come back.
+//!
+//! Each kind has one turn of its own, so that no kind waits for another to end: while queries fill the server, a
+//! label call is answered, and while exports stream, a scraper is. Further turns are shared. A shared turn goes to
+//! the kinds that wait in rotation, and within a kind to its clients in rotation: who sends a thousand requests at
+//! once waits behind himself.
+//!
+//! With `concurrency` n, at most n of a kind run, and at most n - 1 in all beyond one of each kind. Admin calls
+//! share with nobody.
+//!
+//! What waits is bounded three times: in number by the queue of its kind, in time by the patience of each, and in
+//! memory by the share of queries, against which counts what a request says. A full queue drops the newest request
+//! of the client that has most in it, if that is not the one who asks.
+//!
+//! # Invariants
+//! - T1: a waiter is in exactly one queue, or has got its turn, or nobody waits for it.
+//! - T2: a turn that is sent to a waiter who has left is given back.
+//!
+//! # Concurrency
+//! One lock, held for a few steps of memory. Turns are handed over outside of it, since one that nobody takes is given
+//! back, which locks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::kind::{Client, Kind};
+use crate::error::ApiError;
+use crate::telemetry::exposition::{self, Metric};
+
+const KINDS: usize = Kind::ALL.len();
+
+/// Gives turns.
+#[derive(Debug)]
+pub struct Turns {
+    concurrency: usize,
+    queue_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: [usize; KINDS],
+    queues: [Queue; KINDS],
+    /// The kind that is looked at first when a turn is free.
+    first: usize,
+    last_id: u64,
+}
+
+/// Who waits for the turns of one kind.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: usize,
+    /// None is empty. The front gets the next turn and goes to the back.
+    lines: VecDeque<Line>,
+}
+
+/// The requests of one client, the oldest first.
+#[derive(Debug)]
+struct Line {
+    client: Client,
+    waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    sender: oneshot::Sender<Turn>,
+}
+
+/// A turn, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Arc<Turns>,
+    kind: Kind,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.release(self.kind);
+    }
+}
+
+/// A place in a queue, which is left when this is dropped.
+struct Place<'a> {
+    turns: &'a Turns,
+    kind: Kind,
+    client: Client,
+    id: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.turns.state.lock().queues[self.kind as usize].leave(self.client, self.id);
+    }
+}
+
+impl Queue {
+    fn join(&mut self, client: Client, waiter: Waiter) {
+        self.waiting += 1;
+        match self.lines.iter_mut().find(|line| line.client == client) {
+            Some(line) => line.waiters.push_back(waiter),
+            None => self.lines.push_back(Line { client, waiters: VecDeque::from([waiter]) }),
+        }
+    }
+
+    /// Takes a waiter out; it may have got its turn already.
+    fn leave(&mut self, client: Client, id: u64) {
+        let Some(at) = self.lines.iter().position(|line| line.client == client) else { return };
+        let line = &mut self.lines[at];
+        let before = line.waiters.len();
+        line.waiters.retain(|waiter| waiter.id != id);
+        self.waiting -= before - line.waiters.len();
+        if line.waiters.is_empty() {
+            self.lines.remove(at);
+        }
+    }
+
+    fn next(&mut self) -> Option<Waiter> {
+        let mut line = self.lines.pop_front()?;
+        let waiter = line.waiters.pop_front()?;
+        self.waiting -= 1;
+        if !line.waiters.is_empty() {
+            self.lines.push_back(line);
+        }
+        Some(waiter)
+    }
+
+    /// Makes room for one more of `client` by dropping the newest request of the client that has most; false where
+    /// that is this one.
+    fn make_room(&mut self, client: Client) -> bool {
+        let own = self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len());
+        let Some(longest) = self.lines.iter_mut().max_by_key(|line| line.waiters.len()) else { return false };
+        if longest.waiters.len() <= own + 1 {
+            return false;
+        }
+        self.waiting -= usize::from(longest.waiters.pop_back().is_some());
+        true
+    }
+}
+
+impl State {
+    /// Whether one more of `kind` may run now.
+    fn has_turn(&self, kind: Kind, concurrency: usize) -> bool {
+        let running = self.running[kind as usize];
+        if running >= kind.running_max(concurrency) {
+            return false;
+        }
+        let shared = Kind::ALL.into_iter().filter(|&other| other != Kind::Admin);
+        let shared: usize = shared.map(|other| self.running[other as usize].saturating_sub(1)).sum();
+        running == 0 || kind == Kind::Admin || shared + 1 < concurrency
+    }
+}
+
+impl Turns {
+    /// `concurrency` of a kind run at once, `queue_max` of each may wait.
+    pub fn new(concurrency: usize, queue_max: usize) -> Arc<Self> {
+        Arc::new(Turns { concurrency, queue_max, state: Mutex::default() })
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// 429 when the queue is full, 503 when the wait was too long.
+    pub async fn enter(
+        self: &Arc<Self>,
+        kind: Kind,
+        client: Client,
+        patience: Duration,
+    ) -> Result<Turn, ApiError> {
+        let (place, turn) = {
+            let mut state = self.state.lock();
+            if state.queues[kind as usize].waiting == 0 && state.has_turn(kind, self.concurrency) {
+                state.running[kind as usize] += 1;
+                return Ok(Turn { turns: self.clone(), kind });
+            }
+            let queue = &mut state.queues[kind as usize];
+            if queue.waiting >= self.queue_max && !queue.make_room(client) {
+                return Err(self.queue_is_full(kind));
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.last_id += 1;
+            let id = state.last_id;
+            state.queues[kind as usize].join(client, Waiter { id, sender });
+            (Place { turns: self, kind, client, id }, receiver)
+        };
+        let outcome = tokio::time::timeout(patience, turn).await;
+        drop(place);
+        match outcome {
+            Ok(Ok(turn)) => Ok(turn),
+            // Its place went to a client that has fewer.
+            Ok(Err(_)) => Err(self.queue_is_full(kind)),
+            Err(_) => {
+                let message = format!(
+                    "it waited {} s for its turn (query_wait) while {} {} ran (query_concurrency); retry later, or \
+                     raise one of these",
+                    patience.as_secs_f64(),
+                    kind.running_max(self.concurrency),
+                    kind.plural()
+                );
+                Err(ApiError::busy(message, 5))
+            }
+        }
+    }
+
+    fn queue_is_full(&self, kind: Kind) -> ApiError {
+        let message = format!(
+            "{} {} are waiting already (query_queue) for {} that run (query_concurrency); retry later, or raise one of \
+             these",
+            self.queue_max,
+            kind.plural(),
+            kind.running_max(self.concurrency)
+        );
+        ApiError::too_many(message, 1)
+    }
+
+    fn release(self: &Arc<Self>, kind: Kind) {
+        let granted = {
+            let mut state = self.state.lock();
+            state.running[kind as usize] -= 1;
+            self.advance(&mut state)
+        };
+        for (waiter, turn) in granted {
+            // Whoever has left meanwhile gives it back by this drop.
+            drop(waiter.sender.send(turn));
+        }
+    }
+
+    /// Counts as running whoever has a turn now.
+    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<(Waiter, Turn)> {
+        let mut granted = Vec::new();
+        let mut passed = 0;
+        while passed < KINDS {
+            let kind = Kind::ALL[state.first];
+            state.first = (state.first + 1) % KINDS;
+            let may_run = state.has_turn(kind, self.concurrency);
+            match may_run.then(|| state.queues[kind as usize].next()).flatten() {
+                Some(waiter) => {
+                    state.running[kind as usize] += 1;
+                    granted.push((waiter, Turn { turns: self.clone(), kind }));
+                    passed = 0;
+                }
+                None => passed += 1,
+            }
+        }
+        granted
+    }
+
+    /// How many of a kind run now.
+    pub fn running(&self, kind: Kind) -> usize {
+        self.state.lock().running[kind as usize]
+    }
+
+    /// How many of a kind wait now.
+    pub fn waiting(&self, kind: Kind) -> usize {
+        self.state.lock().queues[kind as usize].waiting
+    }
+
+    /// How many run and wait, by kind.
+    pub fn metrics(&self) -> [Metric; 2] {
+        let mut running = Metric::new(
+            exposition::Kind::Gauge,
+            "barograph_reads_running",
+            "Requests that have their turn, by kind (query_concurrency).",
+        );
+        let mut waiting = Metric::new(
+            exposition::Kind::Gauge,
+            "barograph_reads_waiting",
+            "Requests that wait for their turn, by kind (query_queue).",
+        );
+        let state = self.state.lock();
+        for kind in Kind::ALL {
+            running.push(&[("kind", kind.name())], state.running[kind as usize] as f64);
+            waiting.push(&[("kind", kind.name())], state.queues[kind as usize].waiting as f64);
+        }
+        [running, waiting]
+    }
+
+    /// How many of all kinds run now.
+    pub fn running_in_all(&self) -> usize {
+        self.state.lock().running.iter().sum()
+    }
+
+    /// How many of all kinds wait now.
+    pub fn waiting_in_all(&self) -> usize {
+        self.state.lock().queues.iter().map(|queue| queue.waiting).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

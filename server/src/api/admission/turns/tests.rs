@@ -1,0 +1,167 @@
+//! Who gets a turn, in which order, and that none is lost. Nothing here waits for a clock but what is about one.
+
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn client(number: u8) -> Client {
+    Client::with_token(&[number])
+}
+
+/// Lets tasks run until they all wait.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn enter(turns: &Arc<Turns>, kind: Kind) -> Turn {
+    turns.enter(kind, client(0), LONG).await.unwrap()
+}
+
+/// Waits in a task that ends with its turn.
+async fn wait(turns: &Arc<Turns>, kind: Kind, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
+    let turns = turns.clone();
+    let task = tokio::spawn(async move { turns.enter(kind, client(number), LONG).await });
+    settle().await;
+    task
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_in_length_and_time() {
+    let turns = Turns::new(1, 1);
+    let running = enter(&turns, Kind::Query).await;
+    let late = turns.enter(Kind::Query, client(0), Duration::from_millis(1)).await.unwrap_err();
+    assert_eq!((late.status.as_u16(), late.retry_after), (503, Some(5)));
+    assert_eq!(turns.waiting_in_all(), 0);
+
+    let waiter = wait(&turns, Kind::Query, 0).await;
+    assert_eq!(turns.waiting(Kind::Query), 1);
+    let full = turns.enter(Kind::Query, client(0), LONG).await.unwrap_err();
+    assert_eq!((full.status.as_u16(), full.retry_after), (429, Some(1)));
+    drop(running);
+    let turn = waiter.await.unwrap().unwrap();
+    assert_eq!((turns.running(Kind::Query), turns.waiting_in_all()), (1, 0));
+    drop(turn);
+    assert_eq!(turns.running_in_all(), 0);
+}
+
+#[tokio::test]
+async fn no_kind_waits_for_another() {
+    for concurrency in [1, 2, 8] {
+        let turns = Turns::new(concurrency, 100);
+        let mut all = Vec::new();
+        for kind in Kind::ALL {
+            for _ in 0..kind.running_max(concurrency) {
+                all.push(wait(&turns, kind, 0).await);
+            }
+        }
+        let others = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Admin);
+        let mut shared = 0;
+        for kind in others {
+            assert!(turns.running(kind) >= 1, "{concurrency}: {kind:?} has a turn of its own");
+            shared += turns.running(kind) - 1;
+        }
+        assert_eq!(shared, concurrency - 1, "the rest is shared");
+        assert_eq!(turns.running(Kind::Query), concurrency, "one kind alone has them all");
+        assert_eq!(turns.running(Kind::Admin), concurrency);
+        while !all.is_empty() {
+            settle().await;
+            let done = all.iter().position(JoinHandle::is_finished).expect("somebody always runs");
+            drop(all.remove(done).await.unwrap().unwrap());
+        }
+        assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+    }
+}
+
+/// Ends turns one by one, first `running`; in which order the tasks get theirs.
+async fn order(running: Turn, tasks: Vec<JoinHandle<Result<Turn, ApiError>>>) -> Vec<usize> {
+    let mut tasks: Vec<_> = tasks.into_iter().enumerate().collect();
+    let (mut order, mut running) = (Vec::new(), Some(running));
+    while !tasks.is_empty() {
+        drop(running.take());
+        settle().await;
+        let done: Vec<usize> = (0..tasks.len()).filter(|&at| tasks[at].1.is_finished()).collect();
+        assert_eq!(done.len(), 1, "one turn for one that ended");
+        let (task, turn) = tasks.remove(done[0]);
+        order.push(task);
+        running = Some(turn.await.unwrap().unwrap());
+    }
+    order
+}
+
+#[tokio::test]
+async fn clients_take_turns_in_rotation() {
+    let turns = Turns::new(1, 100);
+    let running = enter(&turns, Kind::Query).await;
+    let mut tasks = Vec::new();
+    for number in [1, 1, 1, 2, 3, 2] {
+        tasks.push(wait(&turns, Kind::Query, number).await);
+    }
+    assert_eq!(order(running, tasks).await, [0, 3, 4, 1, 5, 2], "who asks for more waits behind himself");
+    assert_eq!(turns.running_in_all(), 0);
+}
+
+#[tokio::test]
+async fn kinds_take_shared_turns_in_rotation() {
+    let turns = Turns::new(2, 100);
+    let own = [enter(&turns, Kind::Query).await, enter(&turns, Kind::List).await];
+    let shared = enter(&turns, Kind::Query).await;
+    let mut tasks = Vec::new();
+    for kind in [Kind::Query, Kind::Query, Kind::Query, Kind::List, Kind::List, Kind::List] {
+        tasks.push(wait(&turns, kind, 1).await);
+    }
+    let order = order(shared, tasks).await;
+    let lists: Vec<bool> = order.iter().map(|&task| task >= 3).collect();
+    assert!(lists.windows(2).all(|pair| pair[0] != pair[1]), "one of each kind, then again: {order:?}");
+    drop(own);
+    assert_eq!(turns.running_in_all(), 0);
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_what_the_busiest_client_sent_last() {
+    let turns = Turns::new(1, 3);
+    let running = enter(&turns, Kind::Query).await;
+    let mut greedy = Vec::new();
+    for _ in 0..3 {
+        greedy.push(wait(&turns, Kind::Query, 1).await);
+    }
+    assert_eq!(turns.enter(Kind::Query, client(1), LONG).await.unwrap_err().status, 429);
+    let modest = wait(&turns, Kind::Query, 2).await;
+    assert_eq!(
+        greedy.pop().unwrap().await.unwrap().unwrap_err().status,
+        429,
+        "its place is the modest one's"
+    );
+    assert_eq!(turns.waiting(Kind::Query), 3);
+    // Two of one and one of the other: nobody has much more than the next would have.
+    assert_eq!(turns.enter(Kind::Query, client(2), LONG).await.unwrap_err().status, 429);
+    drop(running);
+    drop(greedy.remove(0).await.unwrap().unwrap());
+    drop(modest.await.unwrap().unwrap());
+    drop(greedy.remove(0).await.unwrap().unwrap());
+    assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+}
+
+#[tokio::test]
+async fn who_leaves_gives_back_its_place_and_its_turn() {
+    let turns = Turns::new(1, 100);
+    let running = enter(&turns, Kind::Query).await;
+    let tasks = [
+        wait(&turns, Kind::Query, 1).await,
+        wait(&turns, Kind::Query, 1).await,
+        wait(&turns, Kind::Query, 2).await,
+    ];
+    tasks[0].abort();
+    settle().await;
+    assert_eq!(turns.waiting(Kind::Query), 2);
+    // This one has its turn before it can take it, and leaves without.
+    tasks[1].abort();
+    tasks[2].abort();
+    drop(running);
+    settle().await;
+    assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+    assert!(turns.enter(Kind::Query, client(0), Duration::ZERO).await.is_ok());
+}

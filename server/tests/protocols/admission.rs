@@ -1,0 +1,338 @@
+//! The one way of what reads: every route waits for a turn of its kind, is listed, can be cancelled, and gives back
+//! what it held, whether its client reads the answer or leaves.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use barograph_server::api::admission::{Client, Kind, Turn};
+use barograph_server::api::routes::{Admission, ROUTES, Route};
+use serde_json::Value;
+
+use crate::harness::{Server, escape, read_reply, read_to_end, request, server, server_with_one_thread};
+
+const LIST: &str = "/api/v1/status/active_queries";
+const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
+
+/// Routes that are answered at once: what they tell does not grow with the data, or is what others are refused by.
+const INSTANT: &[&str] = &[
+    "/-/healthy",
+    "/-/ready",
+    "/api/v1/alertmanagers",
+    "/api/v1/alerts",
+    "/api/v1/features",
+    "/api/v1/rules",
+    "/api/v1/scrape_pools",
+    "/api/v1/status/active_queries",
+    "/api/v1/status/active_queries/{name}/cancel",
+    "/api/v1/status/buildinfo",
+    "/api/v1/status/config",
+    "/api/v1/status/flags",
+    "/api/v1/status/memory",
+    "/api/v1/status/runtimeinfo",
+    "/api/v1/status/walreplay",
+    "/api/v1/targets",
+    "/api/v1/targets/metadata",
+    "/api/v2/orgs",
+    "/health",
+    "/metrics",
+    "/ping",
+    "/ready",
+    "/settings",
+];
+
+/// Routes that write; memory for bodies and the engine's limits bound them.
+const WRITES: &[&str] = &["/write", "/api/v1/write", "/api/v2/write", "/api/v3/write_lp"];
+
+/// One request of a route that is good in every way.
+fn ask(route: &Route) -> Vec<u8> {
+    let path = route.path.replace("{name}", "1");
+    if path == "/api/v1/read" {
+        let nothing = snap::raw::Encoder::new().compress_vec(&[]).unwrap();
+        return request("POST", &path, &[], &nothing);
+    }
+    let query = "match[]=m&query=m&start=0&end=60&step=60&time=0&q=SHOW+DATABASES";
+    request(route.methods[0].as_str(), &format!("{path}?{query}"), &[], b"")
+}
+
+fn listed(server: &Server) -> Vec<Value> {
+    server.get(LIST).data()["queries"].as_array().unwrap().clone()
+}
+
+/// Takes a turn for the test itself.
+fn take(server: &Server, kind: Kind) -> Turn {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(server.app.turns.enter(kind, Client::default(), Duration::from_secs(60))).unwrap()
+}
+
+/// A server that has one turn of each kind, and the turns.
+fn all_taken() -> (Server, Vec<Turn>) {
+    let server = server(&[("query_concurrency", "1"), ("enable_admin", "true")]);
+    let turns = Kind::ALL.into_iter().map(|kind| take(&server, kind)).collect();
+    (server, turns)
+}
+
+#[test]
+fn every_route_waits_for_its_kind_or_is_known_to_need_no_turn() {
+    let (server, _turns) = all_taken();
+    for route in ROUTES {
+        let mut stream = server.connect();
+        match route.admission {
+            Admission::Write => {
+                assert!(WRITES.contains(&route.path), "{}: what it holds is bounded?", route.path)
+            }
+            Admission::Instant => {
+                assert!(INSTANT.contains(&route.path), "{}: is it bounded without a turn?", route.path);
+                stream.write_all(&ask(route)).unwrap();
+                let status = read_reply(&mut stream, false).status;
+                assert!(status < 500, "{}: {status} while all turns are taken", route.path);
+            }
+            Admission::Turn(kind) => {
+                stream.write_all(&ask(route)).unwrap();
+                server.wait_for(route.path, || server.app.turns.waiting(kind) == 1);
+                let entries = listed(&server);
+                assert_eq!(entries.len(), 1, "{}: {entries:?}", route.path);
+                let entry = &entries[0];
+                assert_eq!((&entry["path"], &entry["kind"]), (&route.path.into(), &kind.name().into()));
+                assert_eq!(entry["state"], "waiting", "{entry}");
+                let cancel = format!("{LIST}/{}/cancel", entry["id"]);
+                assert_eq!(server.send("POST", &cancel, &[], b"").status, 200, "{}", route.path);
+                assert_eq!(read_reply(&mut stream, false).status, 499, "{}", route.path);
+            }
+        }
+    }
+    assert_eq!(server.app.turns.waiting_in_all(), 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+}
+
+#[test]
+fn a_kind_that_is_busy_keeps_no_other_from_its_turn() {
+    let server = server(&[("query_concurrency", "1"), ("query_queue", "1"), ("enable_admin", "true")]);
+    server.write("m,a=x value=1 1000000000\n");
+    let _endless = server.begin_endless();
+    let _waiting = server.begin_query("1");
+    server.wait_for("the other", || server.app.turns.waiting(Kind::Query) == 1);
+    server.get("/api/v1/query?query=1").error(429, "too_many_requests");
+    let metrics = server.get("/metrics").text();
+    for line in [r#"barograph_reads_running{kind="query"} 1"#, r#"barograph_reads_waiting{kind="query"} 1"#] {
+        assert!(metrics.lines().any(|found| found == line), "{line}");
+    }
+    assert_eq!(server.series("m").len(), 1);
+    assert_eq!(server.export("m"), "m,a=x value=1 1000000000\n");
+    assert_eq!(server.get("/federate?match[]={}").status, 200);
+    assert_eq!(server.send("POST", "/api/v1/admin/tsdb/flush", &[], b"").status, 204);
+    assert_eq!(server.send("POST", "/query?q=SHOW+DATABASES", &[], b"").status, 200);
+}
+
+/// Abandoned requests are the whole of it: whoever waits leaves the queue when its connection goes.
+#[test]
+fn abandoned_requests_give_their_places_back() {
+    let server = server(&[("query_concurrency", "2")]);
+    server.write("m,a=x value=1 1000000000\n");
+    let taken = [take(&server, Kind::List), take(&server, Kind::List)];
+    let form = format!("match[]={}&", escape(r#"{a=~"x.*|y"}"#)).repeat(100);
+    let body = request("POST", "/api/v1/series", &FORM, form.as_bytes());
+    let streams: Vec<TcpStream> = (0..72)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(&body).unwrap();
+            stream
+        })
+        .collect();
+    server.wait_for("all of them", || server.app.turns.waiting(Kind::List) == 72);
+    drop(streams);
+    server.wait_for("their leaving", || server.app.turns.waiting(Kind::List) == 0);
+    assert_eq!(listed(&server), [] as [Value; 0]);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    drop(taken);
+    assert_eq!(server.series("m").len(), 1);
+}
+
+/// 4,000 series at 10 s and now, whose label sets are long.
+fn wide(settings: &[(&'static str, &str)]) -> Server {
+    let server = server(settings);
+    let long = "x".repeat(3_000);
+    for part in 0..8 {
+        let lines: String = (0..500)
+            .map(|i| (part * 500 + i, &long))
+            .map(|(i, long)| {
+                format!(
+                    "wide,i=i{i},long={i}{long} value={i} 10000000000\nwide,i=i{i},long={i}{long} value={i}\n"
+                )
+            })
+            .collect();
+        server.write(&lines);
+    }
+    server
+}
+
+/// What is asked in the next tests: each answer is larger than what sockets hold.
+const LARGE: [&str; 5] = [
+    "/api/v1/series?match[]=wide",
+    "/api/v1/label/long/values",
+    "/federate?match[]=wide",
+    "/api/v1/query?query=wide&time=10",
+    "/api/v1/query_range?query=wide&start=10&end=11&step=1",
+];
+
+#[test]
+fn answers_count_until_they_are_sent() {
+    let server = wide(&[]);
+    for target in LARGE {
+        let mut stream = server.connect();
+        stream.write_all(&request("GET", target, &[], b"")).unwrap();
+        let used = || server.held_by_reads();
+        server.wait_for(target, || server.app.turns.running_in_all() == 0 && used() > 0);
+        let reply = read_reply(&mut stream, false);
+        assert_eq!(reply.status, 200, "{target}");
+        assert!(reply.body.len() > 12_000_000, "{target}: {}", reply.body.len());
+        server.wait_for("memory given back", || used() == 0);
+
+        // What nobody reads is held, but for what the sockets took, and only that.
+        let mut unread = server.connect();
+        unread.write_all(&request("GET", target, &[], b"")).unwrap();
+        server.wait_for(target, || server.app.turns.running_in_all() == 0 && used() > 0);
+        assert!(used() < reply.body.len() as u64 + 2_000_000, "{target}: {}", used());
+        drop(unread);
+        server.wait_for("memory given back", || used() == 0);
+    }
+}
+
+#[test]
+fn large_answers_are_compressed_on_the_way() {
+    let server = wide(&[("query_memory", "40MiB")]);
+    for target in LARGE {
+        let plain = server.get(target);
+        let reply = server.send("GET", target, &[("accept-encoding", "gzip")], b"");
+        assert_eq!((plain.status, reply.status), (200, 200), "{target}");
+        assert_eq!(reply.headers["content-encoding"], "gzip", "{target}");
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(reply.body.as_slice()).read_to_end(&mut text).unwrap();
+        assert!(text == plain.body, "{target}: the same text");
+        assert!(reply.body.len() < plain.body.len() / 10, "{target}: {}", reply.body.len());
+    }
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+}
+
+#[test]
+fn an_answer_has_a_limit_and_is_refused_before_it_is_there() {
+    let server = wide(&[("query_memory", "8MiB")]);
+    for target in LARGE {
+        let message = server.get(target).text();
+        assert!(message.contains("(query_memory)"), "{target}: {message:.300}");
+        server.wait_for("memory given back", || server.held_by_reads() == 0);
+    }
+    let peak = server.app.memory.queries.peak();
+    assert!(peak <= (8 << 20) + 1_000, "{peak}: the answer, and what the request says");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off_and_its_memory_comes_back() {
+    let mut server = wide(&[]);
+    server.reload(&[("body_timeout", "50ms")]);
+    for (count, target) in LARGE.into_iter().chain(["/api/v1/export?match[]=wide"]).enumerate() {
+        let mut unread = server.connect();
+        unread.write_all(&request("GET", target, &[], b"")).unwrap();
+        let cut = || server.app.telemetry.answers_cut.get();
+        server.wait_for(target, || cut() == count as u64 + 1);
+        server.wait_for("memory given back", || server.held_by_reads() == 0);
+        server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
+        assert!(!read_to_end(&mut unread).is_empty());
+    }
+    assert!(server.get("/metrics").text().contains("\nbarograph_http_answers_cut_total 6\n"));
+}
+
+#[test]
+fn a_stream_has_few_pieces_in_flight() {
+    const SAMPLES: usize = 800_000;
+    let server = server(&[]);
+    for series in 0..40 {
+        let lines: String =
+            (0..SAMPLES / 40).map(|i| format!("long,i={series} value={i}.5 {}\n", i + 1)).collect();
+        server.write(&lines);
+    }
+    let mut unread = server.connect();
+    unread.write_all(&request("GET", "/api/v1/export?match[]=long", &[], b"")).unwrap();
+    let mut begun = [0; 64];
+    unread.read_exact(&mut begun).unwrap();
+    assert_eq!(server.app.turns.running(Kind::Export), 1, "it goes on while its client takes it");
+    drop(unread);
+    server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    let whole = server.export("long");
+    assert_eq!(whole.lines().count(), SAMPLES);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    let peak = server.app.memory.queries.peak();
+    assert!((512 << 10..3 << 20).contains(&peak), "{peak} for {} bytes", whole.len());
+}
+
+#[test]
+fn a_union_of_series_has_the_limit_of_one() {
+    let server = server(&[("query_max_series", "10")]);
+    server.write(&(0..16).map(|i| format!("m,i=i{i} value=1 1000000000\n")).collect::<String>());
+    let series = |parameters: &str| server.get(&format!("/api/v1/series?{parameters}"));
+    let eight = |odd: u32| {
+        escape(&format!(
+            "m{{i=~\"i({})\"}}",
+            (0..8).map(|i| (2 * i + odd).to_string()).collect::<Vec<_>>().join("|")
+        ))
+    };
+    assert_eq!(series(&format!("match[]={}", eight(0))).data().as_array().unwrap().len(), 8);
+    let both = format!("match[]={}&match[]={}", eight(0), eight(1));
+    for parameters in ["match[]=m", &both] {
+        let message = series(parameters).error(422, "execution");
+        assert!(
+            message.contains("more than 10 series") && message.contains("(query_max_series)"),
+            "{message}"
+        );
+        series(&format!("{parameters}&limit=11")).error(422, "execution");
+        let cut = series(&format!("{parameters}&limit=10")).json();
+        assert_eq!(
+            (cut["data"].as_array().unwrap().len(), cut["warnings"].is_array()),
+            (10, true),
+            "{parameters}"
+        );
+    }
+}
+
+/// The copy goes on when its client has left, and so does the lock.
+#[test]
+fn a_snapshot_keeps_its_lock_when_its_client_leaves() {
+    let (server, thread) = server_with_one_thread(&[("enable_admin", "true")]);
+    let mut stream = server.connect();
+    stream.write_all(&request("POST", "/api/v1/admin/tsdb/snapshot", &[], b"")).unwrap();
+    server.wait_for("its turn", || server.app.turns.running(Kind::Admin) == 1);
+    server.wait_for("its lock", || server.app.snapshot.try_lock().is_err());
+    drop(stream);
+    server.wait_for("its leaving", || server.app.telemetry.requests_running.get() == 0);
+    assert!(server.app.snapshot.try_lock().is_err(), "it waits for its thread");
+    assert_eq!(listed(&server)[0]["path"], "/api/v1/admin/tsdb/snapshot");
+    drop(thread);
+    server.wait_for("its end", || server.app.turns.running(Kind::Admin) == 0);
+    assert!(server.app.snapshot.try_lock().is_ok());
+}
+
+/// A request that has its turn and whose client leaves is told to stop, whatever it asks.
+#[test]
+fn what_runs_for_nobody_is_told_to_stop() {
+    let (server, mut thread) = server_with_one_thread(&[("query_concurrency", "1")]);
+    for route in ROUTES {
+        let Admission::Turn(kind) = route.admission else { continue };
+        // What has begun to change something goes on. The body of a remote read needs the thread before its turn comes;
+        // `remote_read.rs` has its client leave.
+        if matches!(kind, Kind::Admin | Kind::RemoteRead) {
+            continue;
+        }
+        let mut stream = server.connect();
+        // What the client sends ahead does not hide that it leaves.
+        stream.write_all(&[ask(route), request("GET", "/-/healthy", &[], b"")].concat()).unwrap();
+        server.wait_for(route.path, || server.app.turns.running(kind) == 1);
+        assert_eq!(listed(&server)[0]["canceled"], false, "{}", route.path);
+        drop(stream);
+        server.wait_for(route.path, || listed(&server)[0]["canceled"] == true);
+        thread.let_pass();
+        server.wait_for("its turn", || server.app.turns.running(kind) == 0);
+    }
+    drop(thread);
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+}
