@@ -1,12 +1,10 @@
 //! Reads that somebody bounds: each asks a piece of work whether it may go on, and takes its memory from it.
 
 use barograph_engine::budget::Work;
-use barograph_engine::chunk::Run;
 use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, TimeRange};
 use barograph_engine::{Cardinality, Engine, Event, Result, View};
 use barograph_query::QueryError;
-use barograph_query::source::SeriesSource;
-use barograph_query::source::engine::EngineSource;
+use barograph_query::source::engine;
 
 use crate::database::SeriesColumns;
 
@@ -58,15 +56,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
-        let view = self.view();
-        let mut found = Vec::new();
-        for matchers in selectors {
-            found.extend(view.select(matchers, range, usize::MAX)?.into_iter().map(|s| s.labels));
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(limit);
-        Ok(found)
+        self.view().label_sets(selectors, range, limit)
     }
 
     /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
@@ -79,14 +69,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        for matchers in selectors {
-            found.extend(self.view().label_names(matchers, range)?);
-        }
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(limit);
-        Ok(found)
+        self.view().label_names(selectors, range, limit)
     }
 
     /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
@@ -102,14 +85,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
-        let mut found = std::collections::BTreeMap::<String, u64>::new();
-        for matchers in selectors {
-            for (value, count) in self.view().label_values(name, matchers, range)? {
-                let most = found.entry(value).or_default();
-                *most = count.max(*most);
-            }
-        }
-        Ok(found.into_iter().take(limit).collect())
+        self.view().label_values(name, selectors, range, limit)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending.
@@ -139,7 +115,7 @@ impl<'d> Reader<'d> {
     /// of labels, until it answers false.
     ///
     /// Each series is as it is when its turn comes: what was acknowledged before the call is there, what is written
-    /// while it runs may be.
+    /// while it runs may be. The work holds the labels of all and the samples of one.
     ///
     /// # Errors
     /// The store could not be read.
@@ -150,18 +126,13 @@ impl<'d> Reader<'d> {
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
         let view = self.view();
-        let mut reader = view.reader();
         for (at, matchers) in selectors.iter().enumerate() {
-            for series in view.select(matchers, range, usize::MAX)? {
-                if meets_any(&selectors[..at], &series.labels) {
-                    continue;
-                }
-                self.work.check()?;
-                let mut run = Run::default();
-                reader.read(&series, range, &mut run)?;
-                if !run.is_empty() && !visit(SeriesColumns::new(series.labels.clone(), run)) {
-                    return Ok(());
-                }
+            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
+            let goes_on = view.each_series(matchers, range, usize::MAX, &skip, &mut |series, run| {
+                Ok(visit(SeriesColumns::new(series.labels.clone(), std::mem::take(run))))
+            })?;
+            if !goes_on {
+                break;
             }
         }
         Ok(())
@@ -178,20 +149,11 @@ impl<'d> Reader<'d> {
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        let source = EngineSource::new(self.view());
-        let (mut reader, mut samples) = (source.reader(), Samples::default());
+        let view = self.view();
         for (at, matchers) in selectors.iter().enumerate() {
-            let mut selected = source.select(matchers, range, series_max)?;
-            selected.sort_unstable_by_key(|series| series.rank);
-            for series in selected {
-                if meets_any(&selectors[..at], &series.labels) {
-                    continue;
-                }
-                self.work.check()?;
-                reader.read(&series, range, &mut samples)?;
-                if !samples.is_empty() && !visit(&series.labels, &samples) {
-                    return Ok(());
-                }
+            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
+            if !engine::each_series(&view, matchers, range, series_max, &skip, &mut visit)? {
+                break;
             }
         }
         Ok(())
@@ -203,15 +165,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        let mut found = Vec::new();
-        self.each_event(selectors, range, |event| {
-            let has_room = found.len() < limit;
-            if has_room {
-                found.push(event);
-            }
-            has_room
-        })?;
-        Ok(found)
+        self.view().events(selectors, range, limit)
     }
 
     /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
@@ -225,18 +179,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         mut visit: impl FnMut(Event) -> bool,
     ) -> Result<()> {
-        let mut found = Vec::new();
-        for matchers in selectors {
-            found.extend(self.view().events(matchers, range, usize::MAX)?);
-        }
-        found.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
-        found.dedup_by(|a, b| (a.timestamp, &a.labels) == (b.timestamp, &b.labels));
-        for event in found {
-            if !visit(event) {
-                break;
-            }
-        }
-        Ok(())
+        self.view().each_event(selectors, range, &mut |event| Ok(visit(event)))
     }
 
     /// What one metric family is, or the first `limit` of all: ascending by name, of one family the
@@ -245,9 +188,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// Those of the work alone.
     pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
-        let mut found = self.engine.metadata(family);
-        found.truncate(limit);
-        Ok(found)
+        self.engine.metadata_within(family, limit, &self.work)
     }
 
     /// The exemplars in `range` of the selected series, ascending by labels, then by time.
@@ -259,7 +200,7 @@ impl<'d> Reader<'d> {
         selectors: &[Vec<Matcher>],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
-        Ok(self.engine.exemplars(selectors, range))
+        self.engine.exemplars_within(selectors, range, &self.work)
     }
 }
 

@@ -49,6 +49,12 @@ impl Taken {
         self.more(missing as usize)
     }
 
+    /// Gives `bytes` of them back.
+    pub fn less(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes as u64, Relaxed);
+        self.work.give(bytes as u64);
+    }
+
     /// Bytes that are taken.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
@@ -71,7 +77,9 @@ impl Drop for Taken {
 pub fn map_bytes(entries: usize, entry: usize) -> usize {
     match entries {
         0 => 0,
-        entries => (entries.saturating_mul(8) / 7 + 1).next_power_of_two().saturating_mul(entry + 1) + 16,
+        entries => {
+            (entries.saturating_mul(8) / 7 + 1).next_power_of_two().max(4).saturating_mul(entry + 1) + 16
+        }
     }
 }
 
@@ -86,6 +94,8 @@ mod tests {
         result.more(10).unwrap();
         result.at_least(15).unwrap();
         result.at_least(5).unwrap();
+        result.more(2).unwrap();
+        result.less(2);
         assert_eq!(result.bytes(), 15);
         result.leave();
         assert_eq!(work.account().bytes(), 15);

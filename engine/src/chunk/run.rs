@@ -32,6 +32,9 @@ pub struct Run {
     pub starts: Vec<Timestamp>,
 }
 
+/// Is asked before samples are decoded: for which run, and how many.
+pub type Admit<'a> = dyn FnMut(&mut Run, usize) -> Result<()> + 'a;
+
 /// A sample in arrival order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
@@ -153,10 +156,39 @@ impl Run {
         }
     }
 
-    /// Appends what a stored chunk holds, unless all of it is at or before `after`; it must
-    /// be later than the run.
+    /// Bytes of its columns, beside the histograms themselves.
+    pub fn memory_bytes(&self) -> usize {
+        let columns = self.timestamps.capacity() + self.values.capacity() + self.starts.capacity();
+        columns * size_of::<f64>()
+            + self.exact.capacity() * size_of::<(u32, i64)>()
+            + self.histograms.capacity() * size_of::<(u32, Arc<Histogram>)>()
+    }
+
+    /// Makes room for `more` samples; `admit` gets the bytes that all columns take then, before that.
     ///
     /// # Errors
+    /// Those of `admit`.
+    pub fn reserve<E>(
+        &mut self,
+        more: usize,
+        admit: impl FnOnce(usize) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let (length, wanted) = (self.len(), self.len() + more);
+        if wanted <= self.timestamps.capacity().min(self.values.capacity()) {
+            return Ok(());
+        }
+        let room = wanted.max(2 * length);
+        admit(self.memory_bytes() + 2 * room.saturating_sub(self.values.capacity()) * size_of::<f64>())?;
+        self.timestamps.reserve_exact(room - length);
+        self.values.reserve_exact(room - length);
+        Ok(())
+    }
+
+    /// Appends what a stored chunk holds, unless all of it is at or before `after`; it must
+    /// be later than the run. Before that `admit` gets the run and how many samples come.
+    ///
+    /// # Errors
+    /// Those of `admit`.
     /// [`Error::Corrupt`] naming the chunk's key.
     pub fn extend_from_chunk(
         &mut self,
@@ -164,6 +196,7 @@ impl Run {
         bytes: &[u8],
         after: Timestamp,
         scratch: &mut Scratch,
+        admit: &mut Admit<'_>,
     ) -> Result<()> {
         let corrupt = |e: crate::chunk::ChunkError| Error::Corrupt {
             file: format!("chunks/{}", key.escape_ascii()),
@@ -174,6 +207,7 @@ impl Run {
         if chunk.last() <= after {
             return Ok(());
         }
+        admit(self, chunk.count())?;
         self.extend_from_opened(&chunk, scratch).map_err(corrupt)
     }
 
@@ -542,7 +576,9 @@ mod tests {
         for (kind, span) in spans {
             let mut bytes = Vec::new();
             all.encode_span(b"key", kind, span, Effort::Best, &mut bytes);
-            again.extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default()).unwrap();
+            again
+                .extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default(), &mut |_, _| Ok(()))
+                .unwrap();
         }
         assert_eq!(again, all);
     }
@@ -553,7 +589,9 @@ mod tests {
         for (kind, span) in run.chunk_spans(samples_max) {
             let mut bytes = Vec::new();
             run.encode_span(b"key", kind, span, Effort::Fast, &mut bytes);
-            again.extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default()).unwrap();
+            again
+                .extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default(), &mut |_, _| Ok(()))
+                .unwrap();
         }
         again
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use crate::Result;
+use crate::budget::Work;
 use crate::index::merge::{PairMerge, PairSource};
 use crate::index::{Ids, PostingsSource, TermWalk};
 use crate::model::{Labels, SeriesId};
@@ -87,14 +88,14 @@ fn write(writer: &mut GenerationWriter<'_, '_>, name: &str, value: &str, ids: Ro
 
 /// The series that have a label; none where no generation found that worth keeping.
 fn having(readers: &[GenerationReader<'_>], name: &str) -> Result<Option<RoaringTreemap>> {
-    let (mut all, mut is_kept) = (Ids::default(), false);
+    let (mut all, mut is_kept, work) = (Ids::default(), false, Work::unbounded());
     for reader in readers {
         match reader.having(name)? {
             Some(having) => {
                 all.add(having);
                 is_kept = true;
             }
-            None => reader.walk(name, &mut TermWalk::new(None, u64::MAX), &mut all)?,
+            None => reader.walk(name, &mut TermWalk::new(None, u64::MAX, &work), &mut all)?,
         }
     }
     Ok(is_kept.then(|| all.finish()))

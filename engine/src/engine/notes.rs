@@ -2,6 +2,7 @@
 //!
 //! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` keeps them.
 
+use crate::budget::Work;
 use crate::engine::limits::shown;
 use crate::engine::{CommitState, Engine, Parts};
 use crate::head::record::{self, KIND_DATABASES, KIND_DROPPED, KIND_EXEMPLARS, KIND_METADATA};
@@ -15,13 +16,41 @@ impl Engine {
     /// What one metric family is, or all of them: ascending by name, of one family the
     /// oldest description first.
     pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
-        self.parts.head.metadata.select(family)
+        let unbounded = self.metadata_within(family, usize::MAX, &Work::unbounded());
+        unbounded.expect("work without bounds refuses nothing")
+    }
+
+    /// As [`Engine::metadata`], of all families the first `limit`. What is returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it, or is over.
+    pub fn metadata_within(
+        &self,
+        family: Option<&str>,
+        limit: usize,
+        work: &Work,
+    ) -> Result<Vec<(String, Vec<Metadata>)>> {
+        self.parts.head.metadata.select(family, limit, work)
     }
 
     /// The exemplars in `range` of the series that meet all matchers of any of
     /// `selectors`, ascending by labels, then by time.
     pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
-        self.parts.head.exemplars.select(selectors, range)
+        let unbounded = self.exemplars_within(selectors, range, &Work::unbounded());
+        unbounded.expect("work without bounds refuses nothing")
+    }
+
+    /// As [`Engine::exemplars`]. What is returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it, or is over.
+    pub fn exemplars_within(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        work: &Work,
+    ) -> Result<Vec<SeriesExemplars>> {
+        self.parts.head.exemplars.select(selectors, range, work)
     }
 
     /// Adds a name to the databases that [`Engine::databases`] lists; false if it is there. Durable when it returns, as

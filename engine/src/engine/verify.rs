@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
+use crate::budget::Work;
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{Ids, PostingsSource, encoding};
@@ -157,7 +158,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
         found.with_chunks.extend(id.map(|id| id.0));
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
         let mut run = Run::default();
-        match run.extend_from_chunk(key, value, i64::MIN, &mut scratch) {
+        match run.extend_from_chunk(key, value, i64::MIN, &mut scratch, &mut |_, _| Ok(())) {
             Ok(()) => {
                 samples += run.len() as u64;
                 let is_untold = |(id, times): (SeriesId, &Times)| !are_told(times, id, &run);
@@ -209,7 +210,7 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report:
         Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
         Err(e) => report.problems.push(format!("{place}: {e}")),
     }
-    if let Err(e) = reader.all() {
+    if let Err(e) = reader.all(&Work::unbounded()) {
         report.problems.push(format!("{place}: {e}"));
     }
 }

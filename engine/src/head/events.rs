@@ -1,5 +1,7 @@
 //! String fields that are not yet in the store.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
@@ -22,6 +24,12 @@ impl Event {
     }
 }
 
+/// So many events stay together: what readers share with the head.
+const SEGMENT_EVENTS: usize = 1024;
+
+/// Events that came one after the other. Readers hold them while the head goes on.
+pub type Segment = Arc<Vec<Event>>;
+
 /// Events in arrival order: what a flush works on, and what came since.
 #[derive(Debug, Default)]
 pub struct HeadEvents {
@@ -32,27 +40,54 @@ pub struct HeadEvents {
 struct Lists {
     /// The cut of `frozen`.
     cut: u64,
-    frozen: Vec<Event>,
-    active: Vec<Event>,
+    frozen: Vec<Segment>,
+    active: Vec<Segment>,
+    /// What came last; joins `active` when it is long enough or somebody looks.
+    newest: Vec<Event>,
+}
+
+/// The events of the head at one moment, in arrival order.
+#[derive(Debug, Default)]
+pub struct UnflushedEvents {
+    /// What a flush is working on.
+    pub frozen: Vec<Segment>,
+    /// The cut of that.
+    pub cut: u64,
+    /// What came since.
+    pub active: Vec<Segment>,
+}
+
+impl Lists {
+    fn close(&mut self) {
+        if !self.newest.is_empty() {
+            self.active.push(Arc::new(std::mem::take(&mut self.newest)));
+        }
+    }
 }
 
 impl HeadEvents {
     /// Adds an event.
     pub fn push(&self, event: Event) {
-        self.inner.lock().active.push(event);
+        let mut lists = self.inner.lock();
+        lists.newest.push(event);
+        if lists.newest.len() >= SEGMENT_EVENTS {
+            lists.close();
+        }
     }
 
     /// Sets everything up to now, which is up to the sequence `cut`, apart for a flush.
     pub fn freeze(&self, cut: u64) {
         let mut lists = self.inner.lock();
         lists.cut = cut;
-        let active = std::mem::take(&mut lists.active);
-        lists.frozen.extend(active);
+        lists.close();
+        let mut active = std::mem::take(&mut lists.active);
+        lists.frozen.append(&mut active);
     }
 
     /// A copy of what is set apart, sorted by time; of one time in arrival order.
     pub fn frozen(&self) -> Vec<Event> {
-        let mut frozen = self.inner.lock().frozen.clone();
+        let segments = self.inner.lock().frozen.clone();
+        let mut frozen: Vec<Event> = segments.iter().flat_map(|segment| segment.iter().cloned()).collect();
         frozen.sort_by_key(|e| e.timestamp);
         frozen
     }
@@ -64,26 +99,62 @@ impl HeadEvents {
 
     /// Removes events that have not been set apart for a flush; returns their bytes.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> u64 {
+        let goes =
+            |e: &Event| range.contains(e.timestamp) && matchers.iter().all(|m| m.matches_labels(&e.labels));
         let mut bytes = 0;
-        self.inner.lock().active.retain(|e| {
-            let goes = range.contains(e.timestamp) && matchers.iter().all(|m| m.matches_labels(&e.labels));
-            if goes {
-                bytes += e.memory_bytes();
+        let mut lists = self.inner.lock();
+        lists.close();
+        for segment in &mut lists.active {
+            let freed: u64 = segment.iter().filter(|e| goes(e)).map(Event::memory_bytes).sum();
+            if freed > 0 {
+                // Readers keep what they hold.
+                *segment = Arc::new(segment.iter().filter(|e| !goes(e)).cloned().collect());
+                bytes += freed;
             }
-            !goes
-        });
+        }
+        lists.active.retain(|segment| !segment.is_empty());
         bytes
     }
 
-    /// Copies of the events in `range` that meet all matchers: frozen ones with their cut, then active ones.
-    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> (Vec<Event>, u64, Vec<Event>) {
-        let wanted =
-            |e: &&Event| range.contains(e.timestamp) && matchers.iter().all(|m| m.matches_labels(&e.labels));
-        let lists = self.inner.lock();
-        (
-            lists.frozen.iter().filter(wanted).cloned().collect(),
-            lists.cut,
-            lists.active.iter().filter(wanted).cloned().collect(),
-        )
+    /// All that is here now, shared and not copied.
+    pub fn snapshot(&self) -> UnflushedEvents {
+        let mut lists = self.inner.lock();
+        lists.close();
+        UnflushedEvents { frozen: lists.frozen.clone(), cut: lists.cut, active: lists.active.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(number: i64) -> Event {
+        let labels = Labels::from_pairs([("__name__", "log")]).unwrap();
+        Event { labels, timestamp: number, text: format!("event {number}") }
+    }
+
+    fn times(segments: &[Segment]) -> Vec<i64> {
+        segments.iter().flat_map(|segment| segment.iter().map(|e| e.timestamp)).collect()
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was() {
+        let events = HeadEvents::default();
+        let count = SEGMENT_EVENTS as i64 + 10;
+        (0..count).for_each(|number| events.push(event(number)));
+        let before = events.snapshot();
+        assert_eq!(times(&before.active), (0..count).collect::<Vec<_>>());
+        let freed = events.delete(&[], TimeRange::inclusive(5, count));
+        assert_eq!(freed, (5..count).map(|number| event(number).memory_bytes()).sum::<u64>());
+        events.push(event(-1));
+        assert_eq!(times(&before.active).len(), count as usize, "what a reader holds");
+        events.freeze(7);
+        events.push(event(-2));
+        let after = events.snapshot();
+        assert_eq!((times(&after.frozen), after.cut), (vec![0, 1, 2, 3, 4, -1], 7));
+        assert_eq!(times(&after.active), [-2]);
+        assert_eq!(events.frozen().iter().map(|e| e.timestamp).collect::<Vec<_>>(), [-1, 0, 1, 2, 3, 4]);
+        events.thaw();
+        assert!(events.snapshot().frozen.is_empty());
     }
 }

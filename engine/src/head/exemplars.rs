@@ -11,10 +11,14 @@ use std::mem::size_of;
 use ahash::RandomState;
 use parking_lot::Mutex;
 
+use crate::Result;
+use crate::budget::{Taken, Work};
 use crate::model::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
 
 /// Most exemplars of one series.
 pub const PER_SERIES_MAX: usize = 128;
+/// Series that are looked at between two looks at whether to stop.
+const SERIES_PER_CHECK: usize = 1024;
 /// Fixed cost of a series that has exemplars, bytes.
 const SERIES_BYTES: u64 = 200;
 
@@ -94,21 +98,33 @@ impl HeadExemplars {
 
     /// Copies of the exemplars in `range` of the series that meet all matchers of any
     /// selector, ascending by labels; series without one are left out.
-    pub fn select(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
-        let lists = self.inner.lock();
+    /// What is returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it, or is over.
+    pub fn select(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        work: &Work,
+    ) -> Result<Vec<SeriesExemplars>> {
+        let (lists, taken) = (self.inner.lock(), Taken::of(work));
         let wanted = |labels: &Labels| selectors.iter().any(|s| s.iter().all(|m| m.matches_labels(labels)));
-        let inside = |list: &[Exemplar]| -> Vec<Exemplar> {
-            list.iter().filter(|e| range.contains(e.timestamp)).cloned().collect()
-        };
-        let mut found: Vec<SeriesExemplars> = lists
-            .series
-            .values()
-            .filter(|(labels, _)| wanted(labels))
-            .map(|(labels, list)| (labels.clone(), inside(list)))
-            .filter(|(_, list)| !list.is_empty())
-            .collect();
+        let mut found: Vec<SeriesExemplars> = Vec::new();
+        for (at, (labels, list)) in lists.series.values().enumerate() {
+            if at.is_multiple_of(SERIES_PER_CHECK) {
+                work.check()?;
+            }
+            let inside = || list.iter().filter(|e| range.contains(e.timestamp));
+            let bytes: u64 = inside().map(bytes_of).sum();
+            if bytes > 0 && wanted(labels) {
+                taken.more(bytes as usize + labels.memory_bytes() + size_of::<SeriesExemplars>())?;
+                found.push((labels.clone(), inside().cloned().collect()));
+            }
+        }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        found
+        taken.leave();
+        Ok(found)
     }
 
     /// The series that a flush has to write, as they are now: an empty list is to be

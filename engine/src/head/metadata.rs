@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
 
+use crate::budget::{Taken, Work};
 use crate::model::Metadata;
 use crate::{Error, Result};
 
@@ -21,6 +22,8 @@ pub const HELP_BYTES_MAX: usize = 8192;
 pub const UNIT_BYTES_MAX: usize = 256;
 /// Most bytes of all descriptions together; beyond it new ones are refused.
 pub const TOTAL_BYTES_MAX: u64 = 32 << 20;
+/// Families that are copied between two looks at whether to stop.
+const FAMILIES_PER_CHECK: usize = 1024;
 /// Cost of a description beside its texts, bytes.
 const ENTRY_BYTES: u64 = 120;
 
@@ -114,18 +117,30 @@ impl HeadMetadata {
     }
 
     /// The descriptions of one family or of all, ascending by name; of one family oldest
-    /// first.
-    pub fn select(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
-        let book = self.inner.lock();
-        match family {
-            None => book.families.iter().map(|(f, entries)| (f.clone(), entries.clone())).collect(),
-            Some(name) => book
-                .families
-                .get(name)
-                .map(|entries| (name.to_owned(), entries.clone()))
-                .into_iter()
-                .collect(),
+    /// first; at most `limit` families. What is returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it, or is over.
+    pub fn select(
+        &self,
+        family: Option<&str>,
+        limit: usize,
+        work: &Work,
+    ) -> Result<Vec<(String, Vec<Metadata>)>> {
+        let (book, taken) = (self.inner.lock(), Taken::of(work));
+        let named = family.and_then(|name| book.families.get_key_value(name));
+        let all = book.families.iter().filter(|_| family.is_none());
+        let mut found = Vec::new();
+        for (at, (family, entries)) in all.chain(named).take(limit).enumerate() {
+            if at.is_multiple_of(FAMILIES_PER_CHECK) {
+                work.check()?;
+            }
+            let bytes: u64 = entries.iter().map(|entry| bytes_of(family, entry)).sum();
+            taken.more(bytes as usize + size_of::<(String, Vec<Metadata>)>())?;
+            found.push((family.clone(), entries.clone()));
         }
+        taken.leave();
+        Ok(found)
     }
 
     /// The families that a flush has to write, as they are now. They count as written;
@@ -180,10 +195,11 @@ mod tests {
             assert!(!book.is_new("m", &entry).unwrap(), "known by now");
             book.insert("m", &entry);
         }
-        let kept = &book.select(Some("m"))[0].1;
+        let work = Work::unbounded();
+        let kept = &book.select(Some("m"), 9, &work).unwrap()[0].1;
         assert_eq!(kept.len(), ENTRIES_MAX);
         assert_eq!((&*kept[0].help, &*kept[ENTRIES_MAX - 1].help), ("help 1", "help 8"));
-        assert!(book.select(Some("n")).is_empty());
+        assert!(book.select(Some("n"), 9, &work).unwrap().is_empty());
     }
 
     #[test]

@@ -31,7 +31,7 @@ use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use databases::HeadDatabases;
-pub use events::{Event, HeadEvents};
+pub use events::{Event, HeadEvents, Segment, UnflushedEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
@@ -39,6 +39,7 @@ pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
 
 use crate::Result;
+use crate::budget::Work;
 use crate::head::postings::HeadPostings;
 use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
@@ -55,6 +56,9 @@ const SERIES_BYTES: u64 = 240;
 
 /// Pages of series that are looked at for idle ones before writers get their turn.
 const PAGES_PER_LOCK: usize = 64;
+
+/// Series that are looked up by their ids at once.
+const SERIES_PER_PAGE: usize = 1024;
 
 /// Series that are taken back before readers get their turn.
 const TAKEN_BACK_PER_LOCK: usize = 64;
@@ -255,16 +259,35 @@ impl Head {
     /// The series that meet all matchers, ascending by id.
     ///
     /// # Errors
-    /// None; the signature is that of every postings source.
-    pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<HeadSeries>>> {
-        let ids = select(&HeadIndex(&self.registry), matchers)?;
-        let mut found = Vec::with_capacity(ids.len() as usize);
-        let mut ids = ids.into_iter().peekable();
-        while ids.peek().is_some() {
-            let registry = self.registry.read();
-            found.extend(ids.by_ref().take(LOOKS_PER_LOCK).filter_map(|id| registry.find_id(id).cloned()));
+    /// `work` is over.
+    pub fn select(&self, matchers: &[Matcher], work: &Work) -> Result<Vec<Arc<HeadSeries>>> {
+        let mut ids = self.select_ids(matchers, work)?.into_iter();
+        let (mut found, mut page) = (Vec::new(), Vec::new());
+        while self.next_page(&mut ids, &mut page) {
+            found.append(&mut page);
         }
         Ok(found)
+    }
+
+    /// The ids of the series that meet all matchers.
+    ///
+    /// # Errors
+    /// `work` is over.
+    pub fn select_ids(&self, matchers: &[Matcher], work: &Work) -> Result<RoaringTreemap> {
+        select(&HeadIndex(&self.registry), matchers, work)
+    }
+
+    /// Makes `page` the series of the next ids, as many as are looked up at once; false when no id was left. A series that
+    /// has left the head meanwhile is not there.
+    pub fn next_page(&self, ids: &mut impl Iterator<Item = u64>, page: &mut Vec<Arc<HeadSeries>>) -> bool {
+        page.clear();
+        let registry = self.registry.read();
+        let mut any = false;
+        for id in ids.take(SERIES_PER_PAGE) {
+            any = true;
+            page.extend(registry.find_id(id).cloned());
+        }
+        any
     }
 
     /// How many series have `name="value"`.
@@ -293,9 +316,16 @@ impl Head {
         names
     }
 
-    /// All values of a label and how many series each has, sorted.
-    pub fn label_values(&self, name: &str) -> Vec<(String, u64)> {
-        self.registry.read().postings.values(name).map(|(v, n)| (v.to_owned(), n as u64)).collect()
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with how many series it has;
+    /// returns where to go on, if there are more.
+    pub fn counts(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut Vec<(String, u64)>,
+    ) -> Option<Vec<u8>> {
+        self.registry.read().postings.counts(name, from, most, page)
     }
 
     /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with
@@ -337,7 +367,7 @@ impl Head {
     /// meanwhile.
     ///
     /// # Errors
-    /// None; see [`Head::select`].
+    /// None.
     pub fn delete(
         &self,
         epoch: Epoch,
@@ -348,7 +378,7 @@ impl Head {
         let (mut samples, mut grown) = (0, 0);
         let mut freed = self.events.delete(matchers, range);
         self.exemplars.delete(matchers, range);
-        for series in self.select(matchers)? {
+        for series in self.select(matchers, &Work::unbounded())? {
             let removed = series.delete(epoch, cutting, range);
             samples += removed.samples as u64;
             freed += u64::try_from(removed.bytes).unwrap_or(0);

@@ -200,14 +200,25 @@ impl HeadPostings {
         with_values.map(|(name, _)| &**name)
     }
 
-    /// The values of `name` and how many series each has, in order.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
+    /// Appends to `page` up to `most` values of `name` that are not before `from`, in order, each with how many ids it
+    /// has, unless it has none any more; returns where to go on, if there are more.
+    pub fn counts(
+        &self,
+        name: &str,
+        from: &[u8],
+        most: usize,
+        page: &mut Vec<(String, u64)>,
+    ) -> Option<Vec<u8>> {
         let ordered = self.ordered(name);
-        let counted = (0..ordered.len()).map(move |place| {
-            let PairRef { value, ids, .. } = self.pairs.get(ordered[place]);
-            (value, ids.len() as usize)
-        });
-        counted.filter(|(_, count)| *count > 0)
+        let start = ordered.partition_point(|at| self.pairs.term(*at).0 < from);
+        let mut rest = ordered[start..].iter();
+        for at in rest.by_ref().take(most) {
+            let PairRef { value, ids, .. } = self.pairs.get(*at);
+            if !ids.is_empty() {
+                page.push((value.to_owned(), ids.len()));
+            }
+        }
+        rest.next().map(|at| self.pairs.term(*at).0.to_vec())
     }
 
     /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,

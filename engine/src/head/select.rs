@@ -10,6 +10,7 @@ use roaring::RoaringTreemap;
 
 use super::registry::Registry;
 use crate::Result;
+use crate::budget::Work;
 use crate::index::{Ids, PostingsSource, TermWalk};
 use crate::model::Labels;
 
@@ -40,7 +41,7 @@ impl PostingsSource for HeadIndex<'_> {
         Ok(None)
     }
 
-    fn all(&self) -> Result<RoaringTreemap> {
+    fn all(&self, _work: &Work) -> Result<RoaringTreemap> {
         Ok(self.0.read().postings.all())
     }
 

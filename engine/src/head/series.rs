@@ -87,14 +87,20 @@ impl Unflushed {
     /// What lies in `range` as one run; all of a chunk that touches the range is included.
     pub fn to_run(&self, range: TimeRange) -> Run {
         let mut run = Run::default();
+        self.read_into(range, &mut run);
+        run
+    }
+
+    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
+    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
+        run.clear();
         for chunk in self.chunks().filter(|c| touches(c, range)) {
             run.extend_from_open(chunk);
         }
         if !self.late().is_empty() {
             let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
-            run = Run::merge(vec![run, Run::from_arrivals(&late)]);
+            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
         }
-        run
     }
 
     /// Appends what [`Unflushed::to_run`] returns to `run` piece by piece, and calls `visit` after each, which may take
@@ -124,6 +130,12 @@ impl Unflushed {
         Ok(())
     }
 
+    /// How many samples [`Unflushed::to_run`] returns at most.
+    pub fn count(&self, range: TimeRange) -> usize {
+        let chunks = self.chunks().filter(|c| touches(c, range)).map(OpenChunk::len).sum::<usize>();
+        chunks + self.late().len()
+    }
+
     /// Calls `visit` with each partition that holds a sample, ascending, once.
     pub fn for_each_partition(&self, width_ns: i64, mut visit: impl FnMut(PartitionId)) {
         let Some((first, last)) = self.bounds() else { return };
@@ -139,12 +151,29 @@ impl Unflushed {
         partitions.into_iter().for_each(visit);
     }
 
+    /// Whether anything may lie in `range`.
+    fn touches(&self, range: TimeRange) -> bool {
+        self.chunks().any(|chunk| touches(chunk, range))
+            || self.late().iter().any(|sample| range.contains(sample.timestamp))
+    }
+
+    /// Bytes that a copy of what may lie in `range` takes at most, beside the struct itself.
+    fn copy_bytes(&self, range: TimeRange) -> usize {
+        let open = self.open.as_deref().filter(|c| touches(c, range)).map_or(0, OpenChunk::memory_bytes);
+        let closed = self.closed().iter().filter(|c| touches(c, range)).count();
+        let late = self.late().iter().filter(|s| range.contains(s.timestamp)).count();
+        let rest = if closed + late > 0 { size_of::<Rest>() } else { 0 };
+        open + rest + closed * size_of::<Arc<OpenChunk>>() + late * size_of::<Arrival>()
+    }
+
     /// A copy of what may lie in `range`.
     fn copy(&self, range: TimeRange) -> Unflushed {
-        let rest = Rest {
+        let mut rest = Rest {
             closed: self.closed().iter().filter(|c| touches(c, range)).cloned().collect(),
             late: self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect(),
         };
+        rest.closed.shrink_to_fit();
+        rest.late.shrink_to_fit();
         let has_rest = !rest.closed.is_empty() || !rest.late.is_empty();
         Unflushed {
             open: self.open.as_ref().filter(|c| touches(c, range)).cloned(),
@@ -231,11 +260,6 @@ pub struct HeadCopy {
 }
 
 impl HeadCopy {
-    /// Whether there is anything to read.
-    pub fn may_hold_samples(&self) -> bool {
-        self.frozen.is_some() || !self.active.is_empty()
-    }
-
     /// Chunks that touch `range`.
     pub fn chunks(&self, range: TimeRange) -> u64 {
         let parts = self.frozen.as_deref().into_iter().chain([&self.active]);
@@ -377,18 +401,35 @@ impl HeadSeries {
         self.data.lock().frozen = None;
     }
 
-    /// A copy of what may lie in `range`. `frozen_cut` tells the cut of the flush under way. It is asked while the
-    /// series is locked: that flush cannot end, and the next begin, before it has thawed this series.
-    pub fn copy(&self, range: TimeRange, frozen_cut: impl FnOnce() -> u64) -> HeadCopy {
+    /// A copy of what may lie in `range`, if there is anything. `frozen_cut` tells the cut of the flush under way. It is
+    /// asked while the series is locked: that flush cannot end, and the next begin, before it has thawed this series.
+    /// `admit` gets the bytes that the copy takes at most, before it is made; it must not block.
+    ///
+    /// # Errors
+    /// Those of `admit`.
+    pub fn copy(
+        &self,
+        range: TimeRange,
+        frozen_cut: impl FnOnce() -> u64,
+        admit: impl FnOnce(usize) -> Result<()>,
+    ) -> Result<Option<HeadCopy>> {
         let data = self.data.lock();
-        let touches = |frozen: &Arc<Unflushed>| {
-            frozen.bounds().is_some_and(|(first, last)| range.overlaps(first, last))
-        };
-        HeadCopy {
-            frozen: data.frozen.clone().filter(touches),
+        let frozen = data.frozen.as_ref().filter(|frozen| frozen.touches(range));
+        if frozen.is_none() && !data.active.touches(range) {
+            return Ok(None);
+        }
+        admit(size_of::<HeadCopy>() + data.active.copy_bytes(range))?;
+        Ok(Some(HeadCopy {
+            frozen: frozen.cloned(),
             frozen_cut: frozen_cut(),
             active: data.active.copy(range),
-        }
+        }))
+    }
+
+    /// Whether it may have samples in `range`.
+    pub fn touches(&self, range: TimeRange) -> bool {
+        let data = self.data.lock();
+        data.active.touches(range) || data.frozen.as_ref().is_some_and(|frozen| frozen.touches(range))
     }
 
     /// Chunks with samples in `range`, and samples there, by the share of each chunk's span

@@ -4,7 +4,11 @@ use roaring::RoaringTreemap;
 
 use super::{Ids, PostingsSource, TermWalk};
 use crate::Result;
+use crate::budget::Work;
 use crate::model::{MatchOp, Matcher, Pattern};
+
+/// Look-ups of a series or a value between two looks at whether to stop.
+const LOOKS_PER_CHECK: usize = 256;
 
 /// A matcher, and what it comes down to.
 #[derive(Debug)]
@@ -90,16 +94,16 @@ impl<'m> Condition<'m> {
     }
 
     /// All series that meet it; `None` where only a look at all series could tell.
-    pub(super) fn begin(&self, source: &dyn PostingsSource) -> Result<Option<RoaringTreemap>> {
+    pub(super) fn begin(&self, source: &dyn PostingsSource, work: &Work) -> Result<Option<RoaringTreemap>> {
         let no_bound = u64::MAX;
         Ok(match self.test {
             Test::Never => Some(RoaringTreemap::new()),
             Test::Is(value) => Some(source.postings(&self.matcher.name, value)?),
-            Test::Present => self.having(source, no_bound)?,
-            Test::In(pattern) => self.matching(source, pattern, no_bound)?,
+            Test::Present => self.having(source, no_bound, work)?,
+            Test::In(pattern) => self.matching(source, pattern, no_bound, work)?,
             Test::PresentNotIn(pattern) => {
-                let matching = self.matching(source, pattern, no_bound)?.unwrap_or_default();
-                self.having(source, no_bound)?.map(|having| having - matching)
+                let matching = self.matching(source, pattern, no_bound, work)?.unwrap_or_default();
+                self.having(source, no_bound, work)?.map(|having| having - matching)
             }
             Test::IsNot(_) | Test::NotIn(_) | Test::AbsentOrIn(_) | Test::Absent => None,
         })
@@ -107,24 +111,31 @@ impl<'m> Condition<'m> {
 
     /// Those of `ids` that meet it: by postings, or where these take longer, by a look at the
     /// labels of each.
-    pub(super) fn narrow(&self, source: &dyn PostingsSource, ids: RoaringTreemap) -> Result<RoaringTreemap> {
+    pub(super) fn narrow(
+        &self,
+        source: &dyn PostingsSource,
+        ids: RoaringTreemap,
+        work: &Work,
+    ) -> Result<RoaringTreemap> {
         // As many values may be looked at as the price of all labels allows, so that what is
         // thrown away when it does not suffice at most doubles the cost.
         let looks_max = ids.len().saturating_mul(source.labels_price());
         let narrowed = match self.test {
             Test::Never => Some(RoaringTreemap::new()),
             Test::Is(value) | Test::IsNot(value) => self.by_value(source, value, &ids, looks_max)?,
-            Test::Present => self.having(source, looks_max)?.map(|having| &ids & having),
-            Test::Absent => self.having(source, looks_max)?.map(|having| &ids - having),
-            Test::In(pattern) => self.matching(source, pattern, looks_max)?.map(|matching| &ids & matching),
+            Test::Present => self.having(source, looks_max, work)?.map(|having| &ids & having),
+            Test::Absent => self.having(source, looks_max, work)?.map(|having| &ids - having),
+            Test::In(pattern) => {
+                self.matching(source, pattern, looks_max, work)?.map(|matching| &ids & matching)
+            }
             Test::NotIn(pattern) => {
-                self.matching(source, pattern, looks_max)?.map(|matching| &ids - matching)
+                self.matching(source, pattern, looks_max, work)?.map(|matching| &ids - matching)
             }
             Test::AbsentOrIn(pattern) | Test::PresentNotIn(pattern) => {
-                self.by_presence(source, pattern, &ids, looks_max)?
+                self.by_presence(source, pattern, &ids, looks_max, work)?
             }
         };
-        narrowed.map_or_else(|| self.by_labels(source, ids), Ok)
+        narrowed.map_or_else(|| self.by_labels(source, ids, work), Ok)
     }
 
     fn by_value(
@@ -148,18 +159,24 @@ impl<'m> Condition<'m> {
         pattern: &Pattern,
         ids: &RoaringTreemap,
         looks_max: u64,
+        work: &Work,
     ) -> Result<Option<RoaringTreemap>> {
-        let Some(having) = self.having(source, looks_max)? else { return Ok(None) };
-        let Some(matching) = self.matching(source, pattern, looks_max)? else { return Ok(None) };
+        let Some(having) = self.having(source, looks_max, work)? else { return Ok(None) };
+        let Some(matching) = self.matching(source, pattern, looks_max, work)? else { return Ok(None) };
         let others = having - matching;
         Ok(Some(if matches!(self.test, Test::PresentNotIn(_)) { ids & others } else { ids - others }))
     }
 
     /// The series with the label; `None` when that takes more than `looks_max` looks.
-    fn having(&self, source: &dyn PostingsSource, looks_max: u64) -> Result<Option<RoaringTreemap>> {
+    fn having(
+        &self,
+        source: &dyn PostingsSource,
+        looks_max: u64,
+        work: &Work,
+    ) -> Result<Option<RoaringTreemap>> {
         match source.having(&self.matcher.name)? {
             Some(having) => Ok(Some(having)),
-            None => self.walk(source, None, looks_max),
+            None => self.walk(source, None, looks_max, work),
         }
     }
 
@@ -170,15 +187,19 @@ impl<'m> Condition<'m> {
         source: &dyn PostingsSource,
         pattern: &Pattern,
         looks_max: u64,
+        work: &Work,
     ) -> Result<Option<RoaringTreemap>> {
         let Some(literals) = pattern.as_literals() else {
-            return self.walk(source, Some(pattern), looks_max);
+            return self.walk(source, Some(pattern), looks_max, work);
         };
         if literals.len() as u64 > looks_max {
             return Ok(None);
         }
         let mut found = RoaringTreemap::new();
-        for literal in literals.iter().filter(|literal| !literal.is_empty()) {
+        for (at, literal) in literals.iter().filter(|literal| !literal.is_empty()).enumerate() {
+            if at.is_multiple_of(LOOKS_PER_CHECK) {
+                work.check()?;
+            }
             found |= source.postings(&self.matcher.name, literal)?;
         }
         Ok(Some(found))
@@ -189,15 +210,24 @@ impl<'m> Condition<'m> {
         source: &dyn PostingsSource,
         pattern: Option<&Pattern>,
         looks_max: u64,
+        work: &Work,
     ) -> Result<Option<RoaringTreemap>> {
-        let (mut walk, mut found) = (TermWalk::new(pattern, looks_max), Ids::default());
+        let (mut walk, mut found) = (TermWalk::new(pattern, looks_max, work), Ids::default());
         source.walk(&self.matcher.name, &mut walk, &mut found)?;
-        Ok((!walk.gave_up()).then(|| found.finish()))
+        Ok(walk.is_whole()?.then(|| found.finish()))
     }
 
-    fn by_labels(&self, source: &dyn PostingsSource, ids: RoaringTreemap) -> Result<RoaringTreemap> {
+    fn by_labels(
+        &self,
+        source: &dyn PostingsSource,
+        ids: RoaringTreemap,
+        work: &Work,
+    ) -> Result<RoaringTreemap> {
         let mut kept = Ids::default();
-        for id in ids {
+        for (at, id) in ids.into_iter().enumerate() {
+            if at.is_multiple_of(LOOKS_PER_CHECK) {
+                work.check()?;
+            }
             if source.labels(id)?.is_some_and(|labels| self.matcher.matches_labels(&labels)) {
                 kept.push(id);
             }

@@ -22,6 +22,7 @@ mod tests;
 use roaring::RoaringTreemap;
 
 use crate::Result;
+use crate::budget::Work;
 use crate::index::condition::Condition;
 use crate::model::{Labels, Matcher};
 
@@ -64,8 +65,8 @@ pub trait PostingsSource {
     /// All series.
     ///
     /// # Errors
-    /// The store could not be read.
-    fn all(&self) -> Result<RoaringTreemap>;
+    /// The work is over, or the store could not be read.
+    fn all(&self, work: &Work) -> Result<RoaringTreemap>;
 
     /// How many values a walk can look at for the price of one series' labels, roughly.
     fn labels_price(&self) -> u64;
@@ -80,8 +81,8 @@ pub trait PostingsSource {
 /// The ids of the series that meet all matchers.
 ///
 /// # Errors
-/// The source could not be read.
-pub fn select(source: &dyn PostingsSource, matchers: &[Matcher]) -> Result<RoaringTreemap> {
+/// `work` is over, or the source could not be read.
+pub fn select(source: &dyn PostingsSource, matchers: &[Matcher], work: &Work) -> Result<RoaringTreemap> {
     let mut conditions: Vec<Condition<'_>> = matchers.iter().filter_map(Condition::of).collect();
     let mut candidates: Option<RoaringTreemap> = None;
     let pairs: Vec<(&str, &str)> = conditions.iter().filter_map(Condition::pair).collect();
@@ -93,15 +94,16 @@ pub fn select(source: &dyn PostingsSource, matchers: &[Matcher]) -> Result<Roari
     }
     conditions.sort_by_cached_key(|condition| condition.rank(source));
     for condition in &conditions {
+        work.check()?;
         let found = match candidates {
             Some(ids) if ids.is_empty() => return Ok(ids),
-            Some(ids) => condition.narrow(source, ids)?,
-            None => match condition.begin(source)? {
+            Some(ids) => condition.narrow(source, ids, work)?,
+            None => match condition.begin(source, work)? {
                 Some(found) => found,
-                None => condition.narrow(source, source.all()?)?,
+                None => condition.narrow(source, source.all(work)?, work)?,
             },
         };
         candidates = Some(found);
     }
-    candidates.map_or_else(|| source.all(), Ok)
+    candidates.map_or_else(|| source.all(work), Ok)
 }

@@ -1,9 +1,13 @@
 //! A walk over a label's sorted values, in the hands of whoever keeps them.
 
+use crate::budget::{Stopped, Work};
 use crate::model::{Pattern, PatternWalk, Verdict};
 
 /// What a jump over values costs, in values looked at one after the other.
 const SEEK_LOOKS: u64 = 8;
+
+/// Values between two looks at whether to stop.
+const STEPS_PER_CHECK: u32 = 1024;
 
 /// What to do with a value, and where to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +29,17 @@ pub struct TermWalk<'p> {
     pattern: Option<PatternWalk<'p>>,
     looks_left: u64,
     gave_up: bool,
+    work: &'p Work,
+    steps: u32,
+    stopped: Option<Stopped>,
 }
 
 impl<'p> TermWalk<'p> {
     /// The values that match, or all; giving up when more than `looks_max` would have to be
-    /// looked at.
-    pub fn new(pattern: Option<&'p Pattern>, looks_max: u64) -> Self {
-        TermWalk { pattern: pattern.map(Pattern::walk), looks_left: looks_max, gave_up: false }
+    /// looked at, and ending when `work` does.
+    pub fn new(pattern: Option<&'p Pattern>, looks_max: u64, work: &'p Work) -> Self {
+        let pattern = pattern.map(Pattern::walk);
+        TermWalk { pattern, looks_left: looks_max, gave_up: false, work, steps: 0, stopped: None }
     }
 
     /// Where to begin, and after [`Step::Seek`] where to go on: at the first value that is
@@ -52,6 +60,13 @@ impl<'p> TermWalk<'p> {
     }
 
     fn afford(&mut self, looks: u64, step: Step) -> Step {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS_PER_CHECK) {
+            self.stopped = self.work.check().err();
+            if self.stopped.is_some() {
+                return Step::Stop;
+            }
+        }
         match self.looks_left.checked_sub(looks) {
             Some(left) => {
                 self.looks_left = left;
@@ -64,8 +79,11 @@ impl<'p> TermWalk<'p> {
         }
     }
 
-    /// Whether it ended before its time, so that what was taken is not all.
-    pub fn gave_up(&self) -> bool {
-        self.gave_up
+    /// Whether all that is wanted was taken; not when that would have been too many looks.
+    ///
+    /// # Errors
+    /// The work was over before.
+    pub fn is_whole(&self) -> Result<bool, Stopped> {
+        self.stopped.map_or(Ok(!self.gave_up), Err)
     }
 }

@@ -83,7 +83,7 @@ impl PostingsSource for Model {
         Ok(self.knows_having.then(all))
     }
 
-    fn all(&self) -> Result<RoaringTreemap> {
+    fn all(&self, _work: &Work) -> Result<RoaringTreemap> {
         Ok(self.series.keys().collect())
     }
 
@@ -121,7 +121,11 @@ fn stretches_without_a_match_are_skipped() {
     let looks = |op, value: &str| {
         model.looks.set(0);
         let matchers = [matcher("pod", op, value)];
-        assert_eq!(ids(select(&model, &matchers)), model.select_slowly(&matchers), "{value}");
+        assert_eq!(
+            ids(select(&model, &matchers, &Work::unbounded())),
+            model.select_slowly(&matchers),
+            "{value}"
+        );
         model.looks.get()
     };
     let regex = MatchOp::Regex;
@@ -145,10 +149,10 @@ fn few_candidates_are_looked_at_themselves() {
         matcher("pod", MatchOp::Regex, "api-123-4|api-9.-4|web-777-7"),
         matcher("pod", MatchOp::Regex, ".*7"),
     ];
-    assert_eq!(ids(select(&model, &matchers)), model.select_slowly(&matchers));
+    assert_eq!(ids(select(&model, &matchers, &Work::unbounded())), model.select_slowly(&matchers));
     model.looks.set(0);
     let matchers = [matcher("pod", MatchOp::Equal, "web-777-7"), matcher("pod", MatchOp::Regex, ".*7")];
-    assert_eq!(ids(select(&model, &matchers)).len(), 1);
+    assert_eq!(ids(select(&model, &matchers, &Work::unbounded())).len(), 1);
     assert!(
         model.looks.get() <= 5,
         "a walk gives up when it is dearer than the labels: {}",
@@ -196,7 +200,7 @@ proptest! {
     ) {
         let series: Vec<_> = values.into_iter().map(|(x, y, z)| vec![("x", x), ("y", y), ("z", z)]).collect();
         let model = Model::new(&series, price, knows_having);
-        prop_assert_eq!(ids(select(&model, &matchers)), model.select_slowly(&matchers), "{:?}", matchers);
+        prop_assert_eq!(ids(select(&model, &matchers, &Work::unbounded())), model.select_slowly(&matchers), "{:?}", matchers);
     }
 
     #[test]
@@ -207,7 +211,8 @@ proptest! {
         let Ok(pattern) = crate::model::Pattern::new(&text) else { return Ok(()) };
         let series: Vec<_> = values.iter().map(|value| vec![("x", value.clone())]).collect();
         let model = Model::new(&series, 4, false);
-        let (mut walk, mut found) = (TermWalk::new(Some(&pattern), u64::MAX), Ids::default());
+        let work = Work::unbounded();
+        let (mut walk, mut found) = (TermWalk::new(Some(&pattern), u64::MAX, &work), Ids::default());
         model.walk("x", &mut walk, &mut found)?;
         let taken: BTreeSet<&str> = found.finish().iter().filter_map(|id| model.series[&id].get("x")).collect();
         let expected: BTreeSet<&str> =

@@ -104,6 +104,11 @@ impl Labels {
         Labels { bytes: Arc::from(&*bytes) }
     }
 
+    /// Bytes of the allocation that all clones share.
+    pub fn memory_bytes(&self) -> usize {
+        2 * size_of::<usize>() + self.bytes.len().next_multiple_of(size_of::<usize>())
+    }
+
     /// Checks and adopts the canonical form, as read back from storage.
     ///
     /// # Errors

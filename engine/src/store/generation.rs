@@ -3,10 +3,11 @@
 //! A writer is fed series in ascending order of id, then finished; what it wrote becomes
 //! visible when its tables are taken in and its record is committed to the catalogue.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use roaring::RoaringTreemap;
 
+use crate::budget::Work;
 use crate::chunk::{ChunkKind, Run, Sealing};
 use crate::index::pairs::PairTable;
 use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
@@ -14,7 +15,7 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
-use crate::store::listing::{StoredPairs, StoredSeries, Terms};
+use crate::store::listing::{StoredEvents, StoredPairs, StoredSeries, Terms};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
@@ -22,6 +23,8 @@ use crate::{Error, Result};
 const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// Records that are stepped over before a search is cheaper.
 const STEPS_MAX: u64 = 6;
+/// Records that are read between two looks at whether to stop.
+const RECORDS_PER_CHECK: u64 = 1024;
 /// A label of more values than this has postings of its own: of the series that have it at all.
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
@@ -278,7 +281,7 @@ fn encode_event(labels: &Labels, text: &str) -> Vec<u8> {
     out
 }
 
-fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
+pub(super) fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
     let (body, crc) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
         return None;
@@ -301,13 +304,16 @@ impl<'a> GenerationReader<'a> {
         GenerationReader { kv, generation }
     }
 
-    /// The labels of ascending `ids`, read in one pass.
+    /// Calls `visit` with the labels of each of `ids`, ascending, read in one pass, until it breaks off.
     ///
     /// # Errors
-    /// A record is missing or damaged.
-    pub fn labels_of(&self, ids: &RoaringTreemap) -> Result<Vec<(SeriesId, Labels)>> {
+    /// Those of `visit`; a record is missing or damaged.
+    pub fn each_labels(
+        &self,
+        ids: impl Iterator<Item = u64>,
+        visit: &mut dyn FnMut(SeriesId, Labels) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
         let prefix = self.generation.prefix;
-        let mut out = Vec::with_capacity(ids.len() as usize);
         let mut cursor = self.kv.cursor(Family::Index);
         let mut before = None;
         for id in ids {
@@ -324,9 +330,11 @@ impl<'a> GenerationReader<'a> {
                 Some((at, value)) if at == key => value,
                 _ => return Err(missing_series(prefix, id)),
             };
-            out.push((SeriesId(id), decode_labels(prefix, id, bytes)?));
+            if visit(SeriesId(id), decode_labels(prefix, id, bytes)?)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(out)
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Calls `visit` with every series record, ascending by id.
@@ -359,13 +367,12 @@ impl<'a> GenerationReader<'a> {
         Times::decode(record).ok_or_else(|| damaged(&key, "times of series"))
     }
 
-    /// All label names, sorted.
+    /// Calls `visit` with each label name, in order, until it breaks off.
     ///
     /// # Errors
-    /// The store could not be read.
-    pub fn label_names(&self) -> Result<Vec<String>> {
+    /// Those of `visit`, or the store could not be read.
+    pub fn each_label_name(&self, visit: &mut dyn FnMut(&str) -> Result<ControlFlow<()>>) -> Result<()> {
         let all = self.generation.prefix.all_postings();
-        let mut names = Vec::new();
         let mut cursor = self.kv.cursor(Family::Index);
         cursor.seek(&all)?;
         while let Some((key, _)) = cursor.entry() {
@@ -375,28 +382,35 @@ impl<'a> GenerationReader<'a> {
             let (name, _) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
             // The values of a name are one range: hop over it.
             let next = keys::successor(&self.generation.prefix.postings_of_name(&name));
-            names.push(name);
+            if visit(&name)?.is_break() {
+                break;
+            }
             cursor.seek(&next)?;
         }
-        Ok(names)
+        Ok(())
     }
 
-    /// All values of label `name` with how many series each has, sorted.
+    /// Calls `visit` with each value of label `name` and how many series it has, in order, until it breaks off.
     ///
     /// # Errors
-    /// The store could not be read.
-    pub fn label_values(&self, name: &str) -> Result<Vec<(String, u64)>> {
+    /// Those of `visit`, or the store could not be read.
+    pub fn each_label_value(
+        &self,
+        name: &str,
+        visit: &mut dyn FnMut(&str, u64) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let mut terms = self.terms(name);
-        let mut values = Vec::new();
         terms.seek("")?;
         while let Some(term) = terms.entry() {
             if !term.value.is_empty() {
                 let count = encoding::count(term.postings).ok_or_else(|| damaged(term.key, "postings"))?;
-                values.push((term.text()?.to_owned(), count));
+                if visit(term.text()?, count)?.is_break() {
+                    break;
+                }
             }
             terms.advance()?;
         }
-        Ok(values)
+        Ok(())
     }
 
     /// All label pairs with their encoded postings, in their order.
@@ -413,6 +427,16 @@ impl<'a> GenerationReader<'a> {
         Terms::new(self.kv.cursor(Family::Index), within)
     }
 
+    /// The events in `range`, ascending in time.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn events(&self, range: TimeRange) -> Result<StoredEvents<'a>> {
+        let prefix = self.generation.prefix;
+        let cursor = (self.generation.record.events > 0).then(|| self.kv.cursor(Family::Events));
+        StoredEvents::new(cursor, prefix, range)
+    }
+
     /// Calls `visit` with each event in `range`, ascending in time.
     ///
     /// # Errors
@@ -422,23 +446,9 @@ impl<'a> GenerationReader<'a> {
         range: TimeRange,
         visit: &mut dyn FnMut(Timestamp, Labels, String) -> Result<()>,
     ) -> Result<()> {
-        if self.generation.record.events == 0 {
-            return Ok(());
-        }
-        let prefix = self.generation.prefix;
-        let mut cursor = self.kv.cursor(Family::Events);
-        cursor.seek(&prefix.event(range.start.saturating_add(1), 0))?;
-        while let Some((key, value)) = cursor.entry() {
-            let Some(timestamp) = keys::decode_event(key).filter(|_| key.starts_with(&prefix.encode()))
-            else {
-                break;
-            };
-            if timestamp > range.end {
-                break;
-            }
-            let (labels, text) = decode_event(value).ok_or_else(|| damaged(key, "event"))?;
+        let mut events = self.events(range)?;
+        while let Some((timestamp, labels, text)) = events.next()? {
             visit(timestamp, labels, text)?;
-            cursor.advance()?;
         }
         Ok(())
     }
@@ -507,8 +517,8 @@ impl PostingsSource for GenerationReader<'_> {
         encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
     }
 
-    fn all(&self) -> Result<RoaringTreemap> {
-        let mut all = RoaringTreemap::new();
+    fn all(&self, work: &Work) -> Result<RoaringTreemap> {
+        let (mut all, mut read) = (RoaringTreemap::new(), 0_u64);
         let prefix = self.generation.prefix;
         let mut cursor = self.kv.cursor(Family::Index);
         cursor.seek(&prefix.series(SeriesId(0)))?;
@@ -516,6 +526,10 @@ impl PostingsSource for GenerationReader<'_> {
             let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
                 break;
             };
+            if read.is_multiple_of(RECORDS_PER_CHECK) {
+                work.check()?;
+            }
+            read += 1;
             all.insert(id.0);
             cursor.advance()?;
         }

@@ -1,9 +1,9 @@
-//! Walking the index of a generation: its series records, its label pairs, one label's values.
+//! Walking a generation: its series records, its label pairs, one label's values, its events.
 
 use crate::Result;
 use crate::index::merge::{Pair, PairIds, PairSource};
-use crate::model::{Labels, SeriesId};
-use crate::store::generation::{damaged, decode_labels};
+use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
+use crate::store::generation::{damaged, decode_event, decode_labels};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::Cursor;
 
@@ -66,6 +66,44 @@ impl PairSource for StoredPairs<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// The events of a generation in a range, ascending in time.
+pub struct StoredEvents<'a> {
+    /// None where there are no events.
+    cursor: Option<Box<dyn Cursor + 'a>>,
+    prefix: Prefix,
+    range: TimeRange,
+}
+
+impl<'a> StoredEvents<'a> {
+    /// The events below `prefix`.
+    pub(super) fn new(
+        mut cursor: Option<Box<dyn Cursor + 'a>>,
+        prefix: Prefix,
+        range: TimeRange,
+    ) -> Result<Self> {
+        if let Some(cursor) = &mut cursor {
+            cursor.seek(&prefix.event(range.start.saturating_add(1), 0))?;
+        }
+        Ok(StoredEvents { cursor, prefix, range })
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// It is damaged, or the store could not be read.
+    #[expect(clippy::should_implement_trait, reason = "reading may fail")]
+    pub fn next(&mut self) -> Result<Option<(Timestamp, Labels, String)>> {
+        let prefix = self.prefix;
+        let Some(cursor) = &mut self.cursor else { return Ok(None) };
+        let Some((key, value)) = cursor.entry() else { return Ok(None) };
+        let time = keys::decode_event(key).filter(|_| key.starts_with(&prefix.encode()));
+        let Some(timestamp) = time.filter(|time| *time <= self.range.end) else { return Ok(None) };
+        let (labels, text) = decode_event(value).ok_or_else(|| damaged(key, "event"))?;
+        cursor.advance()?;
+        Ok(Some((timestamp, labels, text)))
     }
 }
 

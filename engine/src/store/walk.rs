@@ -6,6 +6,7 @@
 //! is read as well, by a search for each series.
 
 use crate::Result;
+use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
 use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::Generation;
@@ -62,6 +63,21 @@ impl<'a> Walks<'a> {
         range: TimeRange,
         run: &mut Run,
     ) -> Result<u64> {
+        self.read_admitted(generation, id, range, run, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Walks::read`]; `admit` is asked before each chunk is decoded.
+    ///
+    /// # Errors
+    /// Also those of `admit`.
+    pub fn read_admitted(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        range: TimeRange,
+        run: &mut Run,
+        admit: &mut Admit<'_>,
+    ) -> Result<u64> {
         let wanted = generation.prefix.chunk(id, Timestamp::MIN);
         let series_prefix = &wanted[..wanted.len() - 8];
         let at = self.walk_in(generation.prefix);
@@ -77,7 +93,7 @@ impl<'a> Walks<'a> {
             if first.is_none_or(|first| first > range.end) {
                 break;
             }
-            run.extend_from_chunk(key, value, range.start, &mut self.scratch)?;
+            run.extend_from_chunk(key, value, range.start, &mut self.scratch, admit)?;
             chunks += 1;
             walk.cursor.advance()?;
         }
@@ -125,7 +141,7 @@ impl<'a> Walks<'a> {
             return Ok(None);
         }
         let next = keys::decode_chunk(key).and_then(|(_, first)| first.checked_add(1));
-        run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch)?;
+        run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch, &mut |_, _| Ok(()))?;
         walk.cursor.advance()?;
         walk.stands = next.map(|next| (id, next));
         Ok(next)

@@ -11,7 +11,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use roaring::RoaringTreemap;
 
 use crate::Result;
-use crate::head::Head;
+use crate::budget::Taken;
+use crate::head::{Head, HeadSeries};
 use crate::index::ids::IdList;
 use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
 use crate::model::{Labels, METRIC_NAME, TimeRange};
@@ -52,14 +53,17 @@ impl View<'_> {
         let catalogue = self.catalogue.load_full();
         let generations: Vec<_> =
             range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
-        let go_on = || Ok(self.work.check()?);
         let census = match generations.is_empty() {
             // The head has each label set once.
             true => Census { series: self.head.series_count() as u64, ..Census::default() },
             false => {
+                let taken = Taken::of(&self.work);
+                let one = size_of::<std::sync::Arc<HeadSeries>>() + size_of::<(Labels, u64)>();
+                taken.more(self.head.series_count() * one)?;
                 let head = self.head.all_series();
                 let head: Vec<(Labels, u64)> = head.iter().map(|s| (s.labels.clone(), s.id.0)).collect();
-                Census::take(self.kv, &generations, &head, &go_on)?
+                let go_on = || Ok(self.work.check()?);
+                Census::take_within(self.census_bytes(&taken)?, self.kv, &generations, &head, &go_on)?
             }
         };
         let doubles = census.doubles();
@@ -70,7 +74,7 @@ impl View<'_> {
         let (mut merge, mut tally) = (PairMerge::new(sources)?, Tally::new(top));
         for number in 0_u64.. {
             if number.is_multiple_of(PAIRS_PER_LOOK) {
-                go_on()?;
+                self.work.check()?;
             }
             let Some(pair) = merge.next_pair()? else { break };
             tally.pair(pair, &doubles)?;
@@ -78,6 +82,24 @@ impl View<'_> {
         Ok(tally.finish(census.series))
     }
 }
+
+impl View<'_> {
+    /// Takes what a pass over label sets may hold: if that is little, there are more passes.
+    fn census_bytes(&self, taken: &Taken) -> Result<u64> {
+        let mut bytes = CENSUS_BYTES;
+        while let Err(denied) = taken.more(bytes) {
+            bytes /= 2;
+            if bytes < CENSUS_BYTES_MIN {
+                return Err(denied.into());
+            }
+        }
+        Ok(bytes as u64)
+    }
+}
+
+/// What a pass over label sets holds at most, and at least, bytes.
+const CENSUS_BYTES: usize = 64 << 20;
+const CENSUS_BYTES_MIN: usize = 1 << 20;
 
 /// Values of the head that are copied at once.
 const PAGE: usize = 1024;

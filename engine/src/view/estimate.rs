@@ -6,7 +6,7 @@
 
 use roaring::RoaringTreemap;
 
-use super::{View, indexing};
+use super::{SERIES_PER_CHECK, View, indexing};
 use crate::Result;
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, TimeRange};
@@ -28,11 +28,14 @@ impl View<'_> {
     /// What reading the series that meet all matchers in `range` would touch.
     ///
     /// # Errors
-    /// The store could not be read.
+    /// [`View::work`] is over, or the store could not be read.
     pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
         let mut series = RoaringTreemap::new();
         let (mut chunks, mut samples) = (0.0, 0.0);
-        for head in self.head.select(matchers)? {
+        for (at, head) in self.head.select(matchers, &self.work)?.iter().enumerate() {
+            if at.is_multiple_of(SERIES_PER_CHECK) {
+                self.work.check()?;
+            }
             let (c, s) = head.estimate(range, share);
             if c > 0 {
                 series.insert(head.id.0);
@@ -48,7 +51,7 @@ impl View<'_> {
             if partition.as_ref().is_none_or(|(known, _)| *known != at) {
                 partitions.extend(partition.replace((at, RoaringTreemap::new())));
             }
-            let found = select(&GenerationReader::new(self.kv, generation), matchers)?;
+            let found = select(&GenerationReader::new(self.kv, generation), matchers, &self.work)?;
             if let Some((_, ids)) = &mut partition {
                 *ids |= found;
             }

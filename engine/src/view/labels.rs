@@ -1,67 +1,153 @@
 //! Label names and values: what the store can offer a person who is typing.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::Result;
+use crate::budget::Taken;
 use crate::model::{Matcher, TimeRange};
 use crate::store::generation::GenerationReader;
 use crate::view::{View, indexing};
 
-impl View<'_> {
-    /// The label names of the series that meet all matchers and may have samples in
-    /// `range`, sorted. Without matchers the head's series count whatever their times.
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
-        let mut names = BTreeMap::new();
-        if matchers.is_empty() {
-            names.extend(self.head.label_names().into_iter().map(|n| (n, ())));
-            let catalogue = self.catalogue.load_full();
-            for generation in indexing(&catalogue, range) {
-                let stored = GenerationReader::new(self.kv, generation).label_names()?;
-                names.extend(stored.into_iter().map(|n| (n, ())));
-            }
-        } else {
-            for series in self.select(matchers, range, usize::MAX)? {
-                for (name, _) in &series.labels {
-                    if !names.contains_key(name) {
-                        names.insert(name.to_owned(), ());
-                    }
-                }
-            }
+/// Values that are copied out of the head at once.
+const PAGE: usize = 1024;
+/// What an entry of a sorted map takes beside its text, bytes: its part of a node that is two thirds full.
+const ENTRY_BYTES: usize = 56;
+
+/// The smallest texts of all that come, each with a number.
+struct Smallest {
+    limit: usize,
+    texts: BTreeMap<String, u64>,
+    taken: Taken,
+}
+
+impl Smallest {
+    /// Adds a text; `count` makes its number of the one that was there. False where it is beyond the limit: so is any
+    /// later one then.
+    fn add(&mut self, text: &str, count: impl FnOnce(u64) -> u64) -> Result<bool> {
+        if let Some(known) = self.texts.get_mut(text) {
+            *known = count(*known);
+            return Ok(true);
         }
-        Ok(names.into_keys().collect())
+        if self.texts.len() >= self.limit {
+            if self.texts.last_key_value().is_none_or(|(last, _)| text > last.as_str()) {
+                return Ok(false);
+            }
+            self.texts.pop_last();
+        }
+        self.taken.more(text.len() + ENTRY_BYTES)?;
+        self.texts.insert(text.to_owned(), count(0));
+        Ok(true)
     }
 
-    /// The values of label `name` among the same series, each with a number of series that
-    /// has it (at least that many; one series is counted once a partition), sorted.
+    fn add_in_order(&mut self, text: &str, count: u64) -> Result<ControlFlow<()>> {
+        let is_near = self.add(text, |known| known.max(count))?;
+        Ok(if is_near { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    }
+
+    fn finish(self) -> Result<Vec<(String, u64)>> {
+        self.taken.more(self.texts.len() * size_of::<(String, u64)>())?;
+        let found = self.texts.into_iter().collect();
+        self.taken.leave();
+        Ok(found)
+    }
+}
+
+impl View<'_> {
+    /// The first `limit` label names of the series that meet all matchers of any of `selectors` and may have samples in
+    /// `range`, sorted. Where a selector is empty the head's series count whatever their times. What is returned stays
+    /// taken from the work.
     ///
     /// # Errors
-    /// The store could not be read.
+    /// What [`View::work`] refuses, or the store could not be read.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        let mut names = self.smallest(limit);
+        if selectors.iter().any(Vec::is_empty) {
+            for name in self.head.label_names() {
+                if names.add_in_order(&name, 0)?.is_break() {
+                    break;
+                }
+            }
+            let catalogue = self.catalogue.load_full();
+            for generation in indexing(&catalogue, range) {
+                GenerationReader::new(self.kv, generation).each_label_name(&mut |name| {
+                    self.work.check()?;
+                    names.add_in_order(name, 0)
+                })?;
+            }
+        } else {
+            for matchers in selectors {
+                let _whole = self.each_present(matchers, range, &mut |labels| {
+                    for (name, _) in labels {
+                        names.add(name, |_| 0)?;
+                    }
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        Ok(names.finish()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have
+    /// it: where a selector is empty, those of the partition or the head that has most; else all ids, of which a series
+    /// has several after a restart.
+    ///
+    /// # Errors
+    /// As [`View::label_names`].
     pub fn label_values(
         &self,
         name: &str,
-        matchers: &[Matcher],
+        selectors: &[Vec<Matcher>],
         range: TimeRange,
+        limit: usize,
     ) -> Result<Vec<(String, u64)>> {
-        let mut values: BTreeMap<String, u64> = BTreeMap::new();
-        if matchers.is_empty() {
-            values.extend(self.head.label_values(name));
+        let mut values = self.smallest(limit);
+        if selectors.iter().any(Vec::is_empty) {
+            self.head_values(name, &mut values)?;
             let catalogue = self.catalogue.load_full();
+            let mut looks = 0_usize;
             for generation in indexing(&catalogue, range) {
-                for (value, count) in GenerationReader::new(self.kv, generation).label_values(name)? {
-                    let most = values.entry(value).or_default();
-                    *most = count.max(*most);
-                }
+                GenerationReader::new(self.kv, generation).each_label_value(name, &mut |value, count| {
+                    if looks.is_multiple_of(PAGE) {
+                        self.work.check()?;
+                    }
+                    looks += 1;
+                    values.add_in_order(value, count)
+                })?;
             }
         } else {
-            for series in self.select(matchers, range, usize::MAX)? {
-                if let Some(value) = series.labels.get(name) {
-                    *values.entry(value.to_owned()).or_default() += 1;
+            for matchers in selectors {
+                let _whole = self.each_present(matchers, range, &mut |labels| {
+                    if let Some(value) = labels.get(name) {
+                        values.add(value, |known| known + 1)?;
+                    }
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        values.finish()
+    }
+
+    fn head_values(&self, name: &str, values: &mut Smallest) -> Result<()> {
+        let (mut page, mut from) = (Vec::new(), Some(Vec::new()));
+        while let Some(place) = from {
+            self.work.check()?;
+            from = self.head.counts(name, &place, PAGE, &mut page);
+            for (value, count) in page.drain(..) {
+                if values.add_in_order(&value, count)?.is_break() {
+                    return Ok(());
                 }
             }
         }
-        Ok(values.into_iter().collect())
+        Ok(())
+    }
+
+    fn smallest(&self, limit: usize) -> Smallest {
+        Smallest { limit, texts: BTreeMap::new(), taken: Taken::of(&self.work) }
     }
 }

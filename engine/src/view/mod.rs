@@ -5,7 +5,10 @@
 //! after it; the other order would lose samples that a flush moves in between. What is in
 //! both is the same sample and is merged away. So a view holds everything acknowledged
 //! before it was made. Selecting a series again within one view gives the same head data
-//! again.
+//! again. Where series are read one by one ([`View::each_series`]) each is copied when its turn comes.
+//!
+//! # Memory and time
+//! A view asks its [`Work`] before it copies or gathers anything, and at least every ten milliseconds.
 //!
 //! # Order of precedence
 //! Of two samples with one timestamp the one written later wins: generations by cut, then
@@ -15,13 +18,17 @@
 
 mod cardinality;
 mod estimate;
+mod events;
 mod labels;
+mod present;
 mod reach;
 mod reader;
 mod selection;
 mod series;
+mod turns;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,24 +39,23 @@ use roaring::RoaringTreemap;
 
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
-use reach::Reach;
+use reach::Reaches;
 use reader::PooledWalks;
 pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
 
-use crate::budget::{Taken, Work};
-use crate::head::{Event, Head, HeadCopy, HeadSeries};
+use crate::budget::{Taken, Work, map_bytes};
+use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
 
-/// The labels of fewer series are read in less time than it takes to see which of them have
-/// samples in the range.
-const REACH_MIN: u64 = 4;
+/// Series that are copied or added between two looks at whether to stop.
+const SERIES_PER_CHECK: usize = 256;
 
 /// A consistent read of everything. Make one for each query.
 pub struct View<'e> {
@@ -78,8 +84,25 @@ impl Pinned {
     }
 }
 
+/// What the head has of a series.
+#[derive(Clone)]
+enum HeadPart {
+    /// Nothing in the range.
+    Nothing,
+    /// This.
+    Copied(Arc<HeadCopy>),
+    /// Something that is copied when it is read.
+    Waiting(Arc<HeadSeries>),
+}
+
 /// A series of the head that is selected, and what the head has of it.
-type Captured = (Arc<HeadSeries>, Option<Arc<HeadCopy>>);
+type Captured = (Arc<HeadSeries>, HeadPart);
+
+/// The head's part of a selection, ascending by ids.
+pub(crate) struct Heads {
+    list: Vec<Captured>,
+    _taken: Taken,
+}
 
 impl<'e> View<'e> {
     /// A view of the parts of an open database.
@@ -151,48 +174,50 @@ impl<'e> View<'e> {
 
     pub(crate) fn gather_from(
         &self,
-        heads: &[Captured],
+        heads: &Heads,
         catalogue: &Arc<Catalogue>,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        let mut found = Selection::new(series_max);
-        for (series, copy) in heads {
-            if let Some(copy) = copy {
+        self.gather_into(&self.kept, heads, catalogue, matchers, range, series_max)
+    }
+
+    /// As [`View::gather_from`]; what the result takes is taken as `kept`.
+    fn gather_into(
+        &self,
+        kept: &Taken,
+        heads: &Heads,
+        catalogue: &Arc<Catalogue>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
+        let mut found = Selection::new(series_max, kept, &self.work);
+        for (at, (series, part)) in heads.list.iter().enumerate() {
+            if at.is_multiple_of(SERIES_PER_CHECK) {
+                self.work.check()?;
+            }
+            if !matches!(part, HeadPart::Nothing) {
                 let found = found.series(series.id, || series.labels.clone(), catalogue)?;
-                found.head = Some(copy.clone());
+                found.head = part.clone();
             }
         }
-        let mut reach: Option<(PartitionId, Reach)> = None;
+        let mut reaches = Reaches::new(self.kv, catalogue, range);
         for generation in indexing(catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
-            let ids = select(&reader, matchers)?;
-            if ids.len() < REACH_MIN {
-                self.add_stored(&mut found, catalogue, heads, &reader, ids.into_iter())?;
-                continue;
-            }
-            let partition = generation.prefix.partition;
-            let reach = match &mut reach {
-                Some((known, reach)) if *known == partition => reach,
-                other => {
-                    let all = generations_of(&catalogue.generations, partition);
-                    &mut other.insert((partition, Reach::new(self.kv, all, range)?)).1
-                }
-            };
-            let ids = ids.into_iter().filter(|&id| reach.may_hold(SeriesId(id)));
-            self.add_stored(&mut found, catalogue, heads, &reader, ids)?;
+            let ids = select(&reader, matchers, &self.work)?;
+            let ids = reaches.among(generation, ids)?;
+            self.add_stored(&mut found, catalogue, &heads.list, &reader, ids)?;
         }
-        let out = found.finish()?;
-        self.kept.more(out.iter().map(ViewSeries::memory_bytes).sum())?;
-        Ok(out)
+        found.finish()
     }
 
     /// Adds the series of a generation. Long-lived ones are mostly known from the head, or
     /// from a later partition: only of the others labels are read.
     fn add_stored(
         &self,
-        found: &mut Selection,
+        found: &mut Selection<'_>,
         catalogue: &Arc<Catalogue>,
         heads: &[Captured],
         reader: &GenerationReader<'_>,
@@ -201,7 +226,10 @@ impl<'e> View<'e> {
         let mut unknown = RoaringTreemap::new();
         let partition = reader.generation.prefix.partition;
         let mut heads = heads.iter().map(|(series, _)| series).peekable();
-        for id in ids {
+        for (at, id) in ids.enumerate() {
+            if at.is_multiple_of(SERIES_PER_CHECK) {
+                self.work.check()?;
+            }
             while heads.next_if(|series| series.id.0 < id).is_some() {}
             if let Some(series) = heads.next_if(|series| series.id.0 == id) {
                 let found = found.series(SeriesId(id), || series.labels.clone(), catalogue)?;
@@ -212,9 +240,16 @@ impl<'e> View<'e> {
                 unknown.insert(id);
             }
         }
-        for (id, labels) in reader.labels_of(&unknown)? {
+        let mut read = 0_usize;
+        let _whole = reader.each_labels(unknown.into_iter(), &mut |id, labels| {
+            if read.is_multiple_of(SERIES_PER_CHECK) {
+                self.work.check()?;
+            }
+            read += 1;
+            found.admit(labels.memory_bytes())?;
             found.series(id, || labels, catalogue)?.add_id(partition, id);
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(())
     }
 
@@ -225,7 +260,7 @@ impl<'e> View<'e> {
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
-    ) -> Result<(Vec<Captured>, Arc<Catalogue>)> {
+    ) -> Result<(Heads, Arc<Catalogue>)> {
         let earlier = self.catalogue.load_full();
         let (heads, took_new) = self.copy_heads(matchers, range, series_max)?;
         Ok((heads, self.take_catalogue(&earlier, took_new)))
@@ -237,42 +272,80 @@ impl<'e> View<'e> {
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
-    ) -> Result<(Vec<Captured>, bool)> {
-        let heads = self.head.select(matchers)?;
+    ) -> Result<(Heads, bool)> {
+        let ids = self.head.select_ids(matchers, &self.work)?;
+        let (mut heads, mut page) = (self.heads(ids.len() as usize)?, Vec::new());
         let mut pinned = self.pinned.lock();
         let (mut took_new, mut holding) = (false, 0);
         let mut nothing = RoaringTreemap::new();
-        let mut out = Vec::with_capacity(heads.len());
-        for series in heads {
-            let known = pinned.copies.get(&series.id.0).filter(|(copied, _)| covers(*copied, range));
-            let copy = match known {
-                Some((_, copy)) => Some(copy.clone()),
-                None if pinned.has_nothing(series.id, range) => None,
-                None => {
-                    took_new = true;
-                    let copy = series.copy(range, || self.head.frozen_cut());
-                    if copy.may_hold_samples() {
-                        let copy = Arc::new(copy);
-                        self.kept.more(copy.memory_bytes())?;
-                        pinned.copies.insert(series.id.0, (range, copy.clone()));
-                        Some(copy)
-                    } else {
-                        nothing.insert(series.id.0);
-                        None
-                    }
+        let mut ids = ids.into_iter();
+        while self.head.next_page(&mut ids, &mut page) {
+            for (at, series) in page.drain(..).enumerate() {
+                if at.is_multiple_of(SERIES_PER_CHECK) {
+                    self.work.check()?;
                 }
-            };
-            // The head has each label set once: too many are told before all are copied.
-            holding += usize::from(copy.is_some());
-            if holding > series_max {
-                return Err(Error::Limit(format!("more than {series_max} series match")));
+                let known = pinned.copies.get(&series.id.0).filter(|(copied, _)| covers(*copied, range));
+                let part = match known {
+                    Some((_, copy)) => HeadPart::Copied(copy.clone()),
+                    None if pinned.has_nothing(series.id, range) => HeadPart::Nothing,
+                    None => {
+                        took_new = true;
+                        let part = self.copy(&series, range, &self.kept)?;
+                        match &part {
+                            HeadPart::Copied(copy) => self.pin(&mut pinned, series.id, range, copy)?,
+                            _ => drop(nothing.insert(series.id.0)),
+                        }
+                        part
+                    }
+                };
+                // The head has each label set once: too many are told before all are copied.
+                holding += usize::from(!matches!(part, HeadPart::Nothing));
+                if holding > series_max {
+                    return Err(Error::Limit(format!("more than {series_max} series match")));
+                }
+                heads.list.push((series, part));
             }
-            out.push((series, copy));
         }
         if !nothing.is_empty() {
             pinned.nothing.push((range, nothing));
         }
-        Ok((out, took_new))
+        Ok((heads, took_new))
+    }
+
+    /// An empty list with room for `count` series.
+    fn heads(&self, count: usize) -> Result<Heads> {
+        let taken = Taken::of(&self.work);
+        taken.more(count * size_of::<Captured>())?;
+        Ok(Heads { list: Vec::with_capacity(count), _taken: taken })
+    }
+
+    /// A copy of what the head has of a series in `range`; its bytes are taken as `kept`, before it is made.
+    fn copy(&self, series: &HeadSeries, range: TimeRange, kept: &Taken) -> Result<HeadPart> {
+        let mut most = 0;
+        let copy = series.copy(
+            range,
+            || self.head.frozen_cut(),
+            |bytes| {
+                most = bytes;
+                Ok(kept.more(bytes)?)
+            },
+        )?;
+        let Some(copy) = copy else { return Ok(HeadPart::Nothing) };
+        // The counts of the `Arc` are in neither.
+        kept.less(most.saturating_sub(copy.memory_bytes()));
+        Ok(HeadPart::Copied(Arc::new(copy)))
+    }
+
+    /// Remembers a copy for the next selection of this view.
+    fn pin(&self, pinned: &mut Pinned, id: SeriesId, range: TimeRange, copy: &Arc<HeadCopy>) -> Result<()> {
+        if pinned.copies.len() == pinned.copies.capacity() {
+            let (known, more) = (pinned.copies.len(), pinned.copies.len().max(16));
+            let bytes = |entries| map_bytes(entries, size_of::<(u64, (TimeRange, Arc<HeadCopy>))>());
+            self.kept.more(bytes(known + more) - bytes(known))?;
+            pinned.copies.reserve(more);
+        }
+        pinned.copies.insert(id.0, (range, copy.clone()));
+        Ok(())
     }
 
     /// The catalogue, no older than what was copied of the head; `earlier` is one that is no newer.
@@ -286,57 +359,6 @@ impl<'e> View<'e> {
         pinned.catalogue = Some(catalogue.clone());
         catalogue
     }
-
-    /// Events in `range` whose labels meet all matchers, ascending in time, at most
-    /// `limit`. Of two with the same labels and time the later written one is returned.
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        let earlier = self.catalogue.load_full();
-        let (frozen, cut, active) = self.head.events.select(matchers, range);
-        let catalogue = remembering(self.catalogue.load_full(), &earlier);
-        let mut all: Vec<Event> = Vec::new();
-        for generation in in_range(&catalogue, range) {
-            let hiding: Vec<_> =
-                catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record)).collect();
-            GenerationReader::new(self.kv, generation).for_each_event(
-                range,
-                &mut |timestamp, labels, text| {
-                    let is_hidden = hiding.iter().any(|t| t.range.contains(timestamp) && t.matches(&labels));
-                    if !is_hidden && matchers.iter().all(|m| m.matches_labels(&labels)) {
-                        all.push(Event { labels, timestamp, text });
-                    }
-                    Ok(())
-                },
-            )?;
-        }
-        let is_live = |e: &Event| {
-            !catalogue
-                .tombstones
-                .iter()
-                .any(|t| t.seq > cut && t.range.contains(e.timestamp) && t.matches(&e.labels))
-        };
-        all.extend(frozen.into_iter().filter(is_live));
-        all.extend(active);
-        Ok(newest_of_each(all, limit))
-    }
-}
-
-/// Sorts by time and labels; of equals the last stays.
-fn newest_of_each(mut events: Vec<Event>, limit: usize) -> Vec<Event> {
-    events.sort_by(|a, b| (a.timestamp, &a.labels).cmp(&(b.timestamp, &b.labels)));
-    let mut out: Vec<Event> = Vec::with_capacity(events.len().min(limit));
-    for event in events {
-        let is_same = |e: &Event| (e.timestamp, &e.labels) == (event.timestamp, &event.labels);
-        if out.last().is_some_and(is_same) {
-            out.pop();
-        } else if out.len() == limit {
-            break;
-        }
-        out.push(event);
-    }
-    out
 }
 
 /// `catalogue` with the deletes that an earlier one knew. By now they may be carried out in the store and forgotten,
@@ -356,10 +378,6 @@ fn remembering(catalogue: Arc<Catalogue>, earlier: &Catalogue) -> Arc<Catalogue>
 
 fn covers(outer: TimeRange, inner: TimeRange) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
-}
-
-fn in_range(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Arc<Generation>> {
-    catalogue.generations.iter().filter(move |g| range.overlaps(g.record.first, g.record.last))
 }
 
 /// The generations whose index may name a series with samples in `range`. A series is

@@ -2,12 +2,55 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
 use crate::Result;
-use crate::model::{SeriesId, TimeRange};
-use crate::store::catalogue::Generation;
+use crate::model::{PartitionId, SeriesId, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation, generations_of};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::store::times::{Times, stretch_of};
+
+/// The labels of fewer series are read in less time than it takes to see which of them have
+/// samples in the range.
+const REACH_MIN: u64 = 4;
+
+/// What generations say about their series, partition by partition.
+pub(super) struct Reaches<'a> {
+    kv: &'a dyn Kv,
+    catalogue: &'a Catalogue,
+    range: TimeRange,
+    current: Option<(PartitionId, Reach)>,
+}
+
+impl<'a> Reaches<'a> {
+    /// Nothing is read yet.
+    pub(super) fn new(kv: &'a dyn Kv, catalogue: &'a Catalogue, range: TimeRange) -> Self {
+        Reaches { kv, catalogue, range, current: None }
+    }
+
+    /// Those of the series of a generation that may have samples in the range. Generations come in the order of the
+    /// catalogue.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub(super) fn among(
+        &mut self,
+        generation: &Generation,
+        ids: RoaringTreemap,
+    ) -> Result<impl Iterator<Item = u64>> {
+        let partition = generation.prefix.partition;
+        let is_known = self.current.as_ref().is_some_and(|(known, _)| *known == partition);
+        let is_worth_it = ids.len() >= REACH_MIN;
+        if is_worth_it && !is_known {
+            let all = generations_of(&self.catalogue.generations, partition);
+            self.current = Some((partition, Reach::new(self.kv, all, self.range)?));
+        }
+        let mut reach = self.current.as_mut().filter(|_| is_worth_it).map(|(_, reach)| reach);
+        let may_hold = move |id: &u64| reach.as_mut().is_none_or(|reach| reach.may_hold(SeriesId(*id)));
+        Ok(ids.into_iter().filter(may_hold))
+    }
+}
 
 /// What the generations of a partition say about their series.
 pub(super) struct Reach {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Result;
+use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::Unflushed;
 use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
 use crate::store::walk::Walks;
-use crate::view::{View, ViewSeries};
+use crate::view::{HeadPart, View, ViewSeries};
 
 /// Reads series of a view. Fastest in the order of [`View::gather`]: what the store keeps
 /// side by side is then read in one pass.
@@ -20,6 +21,54 @@ pub struct SeriesReader<'v, 'e> {
     view: &'v View<'e>,
     walks: Option<PooledWalks<'e>>,
     chunks: u64,
+    /// The most that the samples of one series took: memory that the next uses again.
+    taken: Taken,
+}
+
+/// Chunks that are decoded between two looks at whether to stop.
+const CHUNKS_PER_CHECK: u64 = 64;
+
+/// Takes memory for a run before it grows.
+struct Growth<'t> {
+    work: &'t Work,
+    taken: &'t Taken,
+    /// Bytes of the other runs of the series.
+    others: usize,
+    /// Histograms of the run that are counted, and their bytes.
+    histograms: (usize, usize),
+    chunks: u64,
+}
+
+impl<'t> Growth<'t> {
+    fn new(work: &'t Work, taken: &'t Taken) -> Self {
+        Growth { work, taken, others: 0, histograms: (0, 0), chunks: 0 }
+    }
+
+    fn admit(&mut self, run: &mut Run, samples: usize) -> Result<()> {
+        if self.chunks.is_multiple_of(CHUNKS_PER_CHECK) {
+            self.work.check()?;
+        }
+        self.chunks += 1;
+        self.count(run)?;
+        let beside = self.others + self.histograms.1;
+        Ok(run.reserve(samples, |bytes| self.taken.at_least(beside + bytes))?)
+    }
+
+    /// Counts what was decoded last.
+    fn count(&mut self, run: &Run) -> Result<()> {
+        let (counted, bytes) = &mut self.histograms;
+        for (_, histogram) in run.histograms.get(*counted..).unwrap_or_default() {
+            *bytes += histogram.memory_bytes();
+        }
+        *counted = run.histograms.len();
+        Ok(self.taken.at_least(self.others + *bytes + run.memory_bytes())?)
+    }
+
+    /// Goes on with another run; `parts` is what all of them take.
+    fn turn_to(&mut self, run: &Run, parts: usize) {
+        self.others = parts.saturating_sub(run.memory_bytes());
+        self.histograms.0 = run.histograms.len();
+    }
 }
 
 /// Cursors see the store as it was when they were made: good for one catalogue.
@@ -34,7 +83,7 @@ type Hiding<'a> = [&'a Tombstone];
 impl<'e> View<'e> {
     /// A reader of selected series. Several may be at work at once, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
-        SeriesReader { view: self, walks: None, chunks: 0 }
+        SeriesReader { view: self, walks: None, chunks: 0, taken: Taken::of(&self.work) }
     }
 
     /// The samples of `series` in `range`, ascending.
@@ -70,17 +119,27 @@ impl SeriesReader<'_, '_> {
                 t.range.overlaps(range.start.saturating_add(1), range.end) && t.matches(&series.labels)
             })
             .collect();
+        let copied;
+        let head = match &series.head {
+            HeadPart::Nothing => None,
+            HeadPart::Copied(head) => Some(head),
+            HeadPart::Waiting(waiting) => {
+                copied = self.view.copy(waiting, range, &self.taken)?;
+                if let HeadPart::Copied(head) = &copied { Some(head) } else { None }
+            }
+        };
         let mut parts = Parts { first: out, rest: Vec::new() };
         if !series.ids.is_empty() {
             self.read_stored(series, range, &hiding, &mut parts)?;
         }
-        if let Some(head) = &series.head {
+        if let Some(head) = head {
             self.chunks += head.chunks(range);
             if let Some(frozen) = &head.frozen {
-                parts.add_unflushed(frozen, range, &hiding, head.frozen_cut);
+                self.add_unflushed(&mut parts, frozen, range, &hiding, head.frozen_cut)?;
             }
-            parts.add_unflushed(&head.active, range, &[], 0);
+            self.add_unflushed(&mut parts, &head.active, range, &[], 0)?;
         }
+        parts.admit_merge(&self.taken)?;
         parts.merge();
         out.keep_inside(range);
         Ok(())
@@ -98,6 +157,7 @@ impl SeriesReader<'_, '_> {
             self.walks = Some(self.view.walks(&series.catalogue));
         }
         let walks = self.walks.as_mut().map(|pooled| &mut pooled.walks).expect("taken above");
+        let mut growth = Growth::new(&self.view.work, &self.taken);
         for (at, &(partition, _)) in series.ids.iter().enumerate() {
             if series.ids[..at].iter().any(|id| id.0 == partition) {
                 continue;
@@ -108,12 +168,39 @@ impl SeriesReader<'_, '_> {
                     continue;
                 }
                 for &(_, id) in series.ids[at..].iter().filter(|id| id.0 == partition) {
+                    let all = parts.memory_bytes();
                     let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
-                    self.chunks += walks.read(generation, id, range, run)?;
+                    growth.turn_to(run, all);
+                    self.chunks += walks.read_admitted(generation, id, range, run, &mut |run, more| {
+                        growth.admit(run, more)
+                    })?;
+                    growth.count(run)?;
                     hide(run, hiding, applied(generation));
                 }
             }
         }
+        Ok(())
+    }
+
+    fn add_unflushed(
+        &self,
+        parts: &mut Parts<'_>,
+        unflushed: &Unflushed,
+        range: TimeRange,
+        hiding: &Hiding<'_>,
+        cut: u64,
+    ) -> Result<()> {
+        if unflushed.is_empty() {
+            return Ok(());
+        }
+        let mut growth = Growth::new(&self.view.work, &self.taken);
+        let all = parts.memory_bytes();
+        let run = parts.next();
+        growth.turn_to(run, all);
+        growth.admit(run, unflushed.count(range))?;
+        unflushed.read_into(range, run);
+        growth.count(run)?;
+        hide(run, hiding, cut);
         Ok(())
     }
 
@@ -155,12 +242,18 @@ impl Parts<'_> {
         if goes_on { self.first } else { self.next() }
     }
 
-    fn add_unflushed(&mut self, unflushed: &Unflushed, range: TimeRange, hiding: &Hiding<'_>, cut: u64) {
-        if !unflushed.is_empty() {
-            let run = self.next();
-            *run = unflushed.to_run(range);
-            hide(run, hiding, cut);
+    fn memory_bytes(&self) -> usize {
+        self.first.memory_bytes() + self.rest.iter().map(Run::memory_bytes).sum::<usize>()
+    }
+
+    /// Takes what a merge needs: the merged columns, and the places of samples in their order.
+    fn admit_merge(&self, taken: &Taken) -> Result<()> {
+        if self.rest.is_empty() {
+            return Ok(());
         }
+        let samples = self.first.len() + self.rest.iter().map(Run::len).sum::<usize>();
+        let merged = samples * 2 * size_of::<(Timestamp, u32, u32)>();
+        Ok(taken.at_least(self.memory_bytes() + merged)?)
     }
 
     fn merge(self) {

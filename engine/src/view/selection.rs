@@ -9,24 +9,56 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use crate::budget::{Taken, Work, map_bytes};
 use crate::model::{Labels, SeriesId, label_order, sort_by_labels};
 use crate::store::catalogue::Catalogue;
 use crate::view::ViewSeries;
 use crate::{Error, Result};
 
+/// What the sort of an entry by its labels takes: its key and its place, before and after.
+const ORDER_BYTES: usize = 36;
+
 /// Series found so far.
-pub struct Selection {
+pub struct Selection<'t> {
     series_max: usize,
     /// With more entries than this they are joined, to see whether they are too many.
     join_above: usize,
     entries: Vec<ViewSeries>,
     by_id: HashMap<u64, u32, RandomState>,
+    /// What the result takes.
+    kept: &'t Taken,
+    /// What goes with this.
+    table: Taken,
 }
 
-impl Selection {
-    /// None yet, of at most `series_max`.
-    pub fn new(series_max: usize) -> Self {
-        Selection { series_max, join_above: series_max, entries: Vec::new(), by_id: HashMap::default() }
+impl<'t> Selection<'t> {
+    /// None yet, of at most `series_max`. What the series take is taken as `kept`.
+    pub fn new(series_max: usize, kept: &'t Taken, work: &Work) -> Self {
+        Selection {
+            series_max,
+            join_above: series_max,
+            entries: Vec::new(),
+            by_id: HashMap::default(),
+            kept,
+            table: Taken::of(work),
+        }
+    }
+
+    /// Takes memory that a series needs beside its entry.
+    ///
+    /// # Errors
+    /// The work may not hold it.
+    pub fn admit(&self, bytes: usize) -> Result<()> {
+        Ok(self.kept.more(bytes)?)
+    }
+
+    fn grow(&mut self) -> Result<()> {
+        let more = self.entries.len().max(16);
+        self.kept.more(more * size_of::<ViewSeries>())?;
+        self.entries.reserve_exact(more);
+        self.table.at_least(map_bytes(self.entries.len() + more, size_of::<(u64, u32)>()))?;
+        self.by_id.reserve(more);
+        Ok(())
     }
 
     /// The series of an id that was found before.
@@ -47,6 +79,9 @@ impl Selection {
     ) -> Result<&mut ViewSeries> {
         if self.entries.len() > self.join_above {
             self.join_early()?;
+        }
+        if self.entries.len() == self.entries.capacity() {
+            self.grow()?;
         }
         let at = *self.by_id.entry(id.0).or_insert_with(|| {
             self.entries.push(ViewSeries::new(labels(), catalogue.clone()));
@@ -90,8 +125,10 @@ impl Selection {
     /// All of them in the order of the store, each with its rank in the order of labels.
     ///
     /// # Errors
-    /// [`Error::Limit`] when they are too many.
+    /// [`Error::Limit`] when they are too many; the work may hold no more.
     pub fn finish(mut self) -> Result<Vec<ViewSeries>> {
+        self.by_id = HashMap::default();
+        self.table.at_least(self.entries.len() * ORDER_BYTES)?;
         if !self.entries.is_sorted_by_key(ViewSeries::place) {
             self.entries.sort_unstable_by_key(ViewSeries::place);
         }
@@ -104,6 +141,10 @@ impl Selection {
         for (rank, at) in (0..).zip(found.order) {
             self.entries[at as usize].rank = rank;
         }
+        let room = self.entries.capacity();
+        self.entries.shrink_to_fit();
+        self.kept.less((room - self.entries.capacity()) * size_of::<ViewSeries>());
+        self.kept.more(self.entries.iter().map(ViewSeries::spilled_bytes).sum())?;
         Ok(self.entries)
     }
 }
@@ -115,7 +156,9 @@ mod tests {
 
     fn gathered(series_max: usize, found: &[(u64, &str)]) -> Result<Vec<(String, Vec<u64>)>> {
         let catalogue = Arc::new(Catalogue::new(1, 1000));
-        let mut selection = Selection::new(series_max);
+        let work = Work::unbounded();
+        let kept = Taken::of(&work);
+        let mut selection = Selection::new(series_max, &kept, &work);
         for (partition, &(id, name)) in found.iter().enumerate() {
             let labels = || Labels::from_pairs([("__name__", name)]).unwrap();
             let series = selection.series(SeriesId(id), labels, &catalogue)?;

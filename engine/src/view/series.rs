@@ -5,12 +5,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::Result;
-use crate::head::HeadCopy;
+use crate::budget::Taken;
 use crate::index::{PostingsSource, select};
 use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 use crate::store::catalogue::{Catalogue, generations_of};
 use crate::store::generation::GenerationReader;
-use crate::view::{PartitionSeries, View};
+use crate::view::{HeadPart, PartitionSeries, View};
 
 /// How far back the sample before an instant is looked for, nanoseconds, nearest first: most
 /// series have one within minutes, in a chunk that was read anyway.
@@ -22,7 +22,7 @@ pub struct ViewSeries {
     pub labels: Labels,
     /// Its place in the selection's order of labels.
     pub rank: u32,
-    pub(super) head: Option<Arc<HeadCopy>>,
+    pub(super) head: HeadPart,
     pub(super) catalogue: Arc<Catalogue>,
     /// Ascending by partition.
     pub(super) ids: SmallVec<[PartitionSeries; 1]>,
@@ -30,7 +30,7 @@ pub struct ViewSeries {
 
 impl ViewSeries {
     pub(super) fn new(labels: Labels, catalogue: Arc<Catalogue>) -> Self {
-        ViewSeries { labels, rank: 0, head: None, catalogue, ids: SmallVec::new() }
+        ViewSeries { labels, rank: 0, head: HeadPart::Nothing, catalogue, ids: SmallVec::new() }
     }
 
     /// Where the store has it: what is close together there has close places.
@@ -45,14 +45,16 @@ impl ViewSeries {
 
     /// Takes over what another entry of the same labels knows.
     pub(super) fn join(&mut self, other: &mut ViewSeries) {
-        self.head = self.head.take().or_else(|| other.head.take());
+        if matches!(self.head, HeadPart::Nothing) {
+            self.head = std::mem::replace(&mut other.head, HeadPart::Nothing);
+        }
         other.ids.drain(..).for_each(|(partition, id)| self.add_id(partition, id));
     }
 
-    /// Bytes it takes, without its labels and what the head copied for it.
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// Bytes of its list of ids.
+    pub(super) fn spilled_bytes(&self) -> usize {
         let spilled = if self.ids.spilled() { self.ids.capacity() } else { 0 };
-        size_of::<ViewSeries>() + spilled * size_of::<PartitionSeries>()
+        spilled * size_of::<PartitionSeries>()
     }
 
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
@@ -71,14 +73,16 @@ impl View<'_> {
     /// A chunk is damaged, or the store could not be read.
     pub fn newest_before(&self, series: &ViewSeries, at: Timestamp) -> Result<Option<Value>> {
         let newest = |ids: &[PartitionSeries], back_ns: i64| -> Result<Option<Value>> {
+            self.work.check()?;
+            let held = Taken::of(&self.work);
             let range = TimeRange::new(at.saturating_sub(back_ns), at);
             let around = ViewSeries {
                 labels: series.labels.clone(),
                 rank: series.rank,
-                head: self
-                    .head
-                    .find(&series.labels)
-                    .map(|s| Arc::new(s.copy(range, || self.head.frozen_cut()))),
+                head: match self.head.find(&series.labels) {
+                    Some(series) => self.copy(&series, range, &held)?,
+                    None => HeadPart::Nothing,
+                },
                 catalogue: series.catalogue.clone(),
                 ids: ids.into(),
             };
@@ -105,7 +109,7 @@ impl View<'_> {
         let mut ids = Vec::new();
         for generation in generations_of(&series.catalogue.generations, partition) {
             let reader = GenerationReader::new(self.kv, generation);
-            for id in select(&reader, &matchers)? {
+            for id in select(&reader, &matchers, &self.work)? {
                 if reader.labels(id)?.is_some_and(|labels| labels == series.labels) {
                     ids.push((partition, SeriesId(id)));
                 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use barograph_engine::chunk::Run;
-use barograph_engine::model::{Histogram, Matcher, ResetHint, Samples, TimeRange, Value};
+use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
 
 use crate::source::{Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
@@ -50,6 +50,46 @@ fn tell_continued(
     Ok(())
 }
 
+/// Calls `visit` with the samples in `range` of each series that meets all matchers and is not left out by `skip`, as
+/// queries see them, in the order of labels, until it answers false; whether it never did. Each is as
+/// [`View::each_series`] finds it.
+///
+/// # Errors
+/// [`SourceError`].
+pub fn each_series(
+    view: &View<'_>,
+    matchers: &[Matcher],
+    range: TimeRange,
+    series_max: usize,
+    skip: &dyn Fn(&Labels) -> bool,
+    visit: &mut dyn FnMut(&Labels, &Samples) -> bool,
+) -> Result<bool, SourceError> {
+    let mut samples = Samples::default();
+    let whole = view.each_series(matchers, range, series_max, skip, &mut |series, run| {
+        if !run.histograms.is_empty() {
+            tell_continued(view, series, range, &mut run.histograms)?;
+        }
+        hand_out(run, &mut samples);
+        Ok(visit(&series.labels, &samples))
+    });
+    whole.map_err(|error| too_many(error, series_max))
+}
+
+/// What the columns of `out` held before is used again.
+fn hand_out(run: &mut Run, out: &mut Samples) {
+    std::mem::swap(&mut out.timestamps, &mut run.timestamps);
+    std::mem::swap(&mut out.values, &mut run.values);
+    std::mem::swap(&mut out.histograms, &mut run.histograms);
+    std::mem::swap(&mut out.start_timestamps, &mut run.starts);
+}
+
+fn too_many(error: Error, series_max: usize) -> SourceError {
+    match error {
+        Error::Limit(_) => SourceError::TooManySeries { limit: series_max },
+        error => storage(error),
+    }
+}
+
 fn storage(error: Error) -> SourceError {
     match error {
         Error::Memory(denied) => denied.into(),
@@ -90,11 +130,7 @@ impl SeriesReader for EngineReader<'_, '_> {
         if !run.histograms.is_empty() {
             tell_continued(&self.source.view, entry, range, &mut run.histograms).map_err(storage)?;
         }
-        // What the columns held before is reused for the next series.
-        std::mem::swap(&mut out.timestamps, &mut run.timestamps);
-        std::mem::swap(&mut out.values, &mut run.values);
-        std::mem::swap(&mut out.histograms, &mut run.histograms);
-        std::mem::swap(&mut out.start_timestamps, &mut run.starts);
+        hand_out(run, out);
         Ok(())
     }
 }
@@ -106,10 +142,8 @@ impl SeriesSource for EngineSource<'_> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
-        let found = self.view.gather(matchers, range, series_max).map_err(|e| match e {
-            Error::Limit(_) => SourceError::TooManySeries { limit: series_max },
-            other => storage(other),
-        })?;
+        let found =
+            self.view.gather(matchers, range, series_max).map_err(|error| too_many(error, series_max))?;
         let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let first = (selected.len() as u64) << SELECTION_SHIFT;
         let refs = found
@@ -144,7 +178,7 @@ impl SeriesSource for EngineSource<'_> {
     }
 
     fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        self.view.label_names(matchers, range).map_err(storage)
+        self.view.label_names(&[matchers.to_vec()], range, usize::MAX).map_err(storage)
     }
 
     fn label_values(
@@ -153,7 +187,8 @@ impl SeriesSource for EngineSource<'_> {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SourceError> {
-        let values = self.view.label_values(name, matchers, range).map_err(storage)?;
+        let values =
+            self.view.label_values(name, &[matchers.to_vec()], range, usize::MAX).map_err(storage)?;
         Ok(values.into_iter().map(|(value, _)| value).collect())
     }
 }

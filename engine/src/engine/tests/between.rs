@@ -51,8 +51,13 @@ fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
             assert!(shared.flush().is_err());
         }
     });
-    let texts: Vec<String> =
-        engine.view().events(&[], TimeRange::ALL, 10).unwrap().into_iter().map(|e| e.text).collect();
+    let texts: Vec<String> = engine
+        .view()
+        .events(&[Vec::new()], TimeRange::ALL, 10)
+        .unwrap()
+        .into_iter()
+        .map(|e| e.text)
+        .collect();
     faulty.unhook();
     assert_eq!(texts, ["stored"]);
 }

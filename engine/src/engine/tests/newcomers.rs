@@ -33,8 +33,9 @@ fn remote(labels: &[(&str, &str)], samples: impl Iterator<Item = (i64, f64)>) ->
 /// Everything that an outsider can see of the series in memory.
 fn seen(engine: &Engine) -> (Vec<String>, Vec<String>, u64, u64) {
     let view = engine.view();
-    let names = view.label_names(&[], TimeRange::ALL).unwrap();
-    let values = names.iter().flat_map(|name| view.label_values(name, &[], TimeRange::ALL).unwrap());
+    let names = view.label_names(&[Vec::new()], TimeRange::ALL, 1000).unwrap();
+    let values =
+        names.iter().flat_map(|name| view.label_values(name, &[Vec::new()], TimeRange::ALL, 1000).unwrap());
     let values = values.map(|(value, _)| value).collect();
     let stats = engine.stats();
     (names, values, stats.head_series, stats.head_series_bytes)

@@ -18,6 +18,10 @@ fn everything() -> Vec<Vec<Matcher>> {
     vec![vec![Matcher::new("job", MatchOp::Regex, ".+").unwrap()]]
 }
 
+fn select(kept: &HeadExemplars, range: TimeRange) -> Vec<SeriesExemplars> {
+    kept.select(&everything(), range, &Work::unbounded()).unwrap()
+}
+
 fn times(found: &[SeriesExemplars]) -> Vec<Vec<i64>> {
     found.iter().map(|(_, list)| list.iter().map(|e| e.timestamp).collect()).collect()
 }
@@ -28,10 +32,10 @@ fn a_series_keeps_its_newest() {
     for t in (0..200).rev() {
         kept.insert(&series(1), &exemplar(t, "a"));
     }
-    let found = kept.select(&everything(), TimeRange::ALL);
+    let found = select(&kept, TimeRange::ALL);
     assert_eq!(times(&found), [(72..200).collect::<Vec<_>>()]);
-    assert_eq!(times(&kept.select(&everything(), TimeRange::inclusive(100, 102))), [[100, 101, 102]]);
-    assert!(kept.select(&everything(), TimeRange::inclusive(0, 71)).is_empty());
+    assert_eq!(times(&select(&kept, TimeRange::inclusive(100, 102))), [[100, 101, 102]]);
+    assert!(select(&kept, TimeRange::inclusive(0, 71)).is_empty());
 }
 
 #[test]
@@ -40,7 +44,7 @@ fn one_instant_may_have_several_traces() {
     kept.insert(&series(1), &exemplar(5, "a"));
     kept.insert(&series(1), &exemplar(5, "b"));
     kept.insert(&series(1), &Exemplar { value: 7.0, ..exemplar(5, "a") });
-    let found = kept.select(&everything(), TimeRange::ALL);
+    let found = select(&kept, TimeRange::ALL);
     let values: Vec<f64> = found[0].1.iter().map(|e| e.value).collect();
     assert_eq!(values, [7.0, 5.0]);
 }
@@ -52,7 +56,7 @@ fn the_oldest_of_all_go_first() {
         kept.insert(&series((t % 3) as u8), &exemplar(t, "trace"));
     }
     assert!(kept.bytes() <= 4_000);
-    let mut found: Vec<i64> = times(&kept.select(&everything(), TimeRange::ALL)).concat();
+    let mut found: Vec<i64> = times(&select(&kept, TimeRange::ALL)).concat();
     found.sort_unstable();
     assert!(found.len() > 20, "{found:?}");
     assert_eq!(found, (60 - found.len() as i64..60).collect::<Vec<_>>());
@@ -88,7 +92,7 @@ proptest! {
                 kept.insert(&series(*job), &exemplar(*t, "a"));
                 assert!(kept.bytes() <= bytes_max);
             }
-            kept.select(&everything(), TimeRange::ALL)
+            select(&kept, TimeRange::ALL)
         };
         let newest = arrivals.iter().map(|a| a.1).max();
         let bounded = times(&fill(&arrivals, bytes_max)).concat();

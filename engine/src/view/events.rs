@@ -1,0 +1,210 @@
+//! Events in order of time, one after the other.
+//!
+//! Partitions do not overlap, so one partition's generations are merged at a time, with what the head has up to the
+//! partition's end. All events of one instant are put together, so that of two with the same labels the later written
+//! one is seen; nothing else is held.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::{View, remembering};
+use crate::Result;
+use crate::budget::{Taken, Work};
+use crate::head::{Event, UnflushedEvents};
+use crate::model::{Labels, Matcher, TimeRange, Timestamp};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::store::generation::GenerationReader;
+use crate::store::listing::StoredEvents;
+
+/// Events that are looked at between two looks at whether to stop.
+const EVENTS_PER_CHECK: usize = 256;
+
+fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
+    selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches_labels(labels)))
+}
+
+/// The events of one generation that are wanted.
+struct Side<'a, 'q> {
+    events: StoredEvents<'a>,
+    hiding: Vec<&'q Tombstone>,
+    selectors: &'q [Vec<Matcher>],
+    work: &'q Work,
+    next: Option<Event>,
+}
+
+impl Side<'_, '_> {
+    fn advance(&mut self) -> Result<()> {
+        for looked in 0_usize.. {
+            if looked.is_multiple_of(EVENTS_PER_CHECK) {
+                self.work.check()?;
+            }
+            let next = self.events.next()?;
+            self.next = next.map(|(timestamp, labels, text)| Event { labels, timestamp, text });
+            let Some(event) = &self.next else { break };
+            let is_hidden =
+                self.hiding.iter().any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels));
+            if !is_hidden && meets_any(self.selectors, &event.labels) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The events of the head that are wanted, the earliest first, of one time in arrival order.
+struct HeadSide {
+    kept: UnflushedEvents,
+    /// Time, and the place of segment and event.
+    heap: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
+    _taken: Taken,
+}
+
+impl HeadSide {
+    fn new(
+        kept: UnflushedEvents,
+        catalogue: &Catalogue,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        work: &Work,
+    ) -> Result<Self> {
+        let taken = Taken::of(work);
+        let (mut places, mut looked) = (Vec::new(), 0_usize);
+        let segments = kept.frozen.iter().chain(&kept.active).enumerate();
+        for (number, segment) in segments {
+            let is_frozen = number < kept.frozen.len();
+            for (at, event) in segment.iter().enumerate() {
+                if looked.is_multiple_of(EVENTS_PER_CHECK) {
+                    work.check()?;
+                }
+                looked += 1;
+                if !range.contains(event.timestamp) || !meets_any(selectors, &event.labels) {
+                    continue;
+                }
+                let mut tombstones = catalogue.tombstones.iter().filter(|t| is_frozen && t.seq > kept.cut);
+                if tombstones.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
+                    continue;
+                }
+                if places.len() == places.capacity() {
+                    let more = places.capacity().max(64);
+                    taken.more(more * size_of::<Reverse<(Timestamp, u32, u32)>>())?;
+                    places.reserve_exact(more);
+                }
+                places.push(Reverse((event.timestamp, number as u32, at as u32)));
+            }
+        }
+        Ok(HeadSide { kept, heap: places.into(), _taken: taken })
+    }
+
+    /// The time of the next one, if it is no later than `until`.
+    fn time(&self, until: Timestamp) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse(place)| place.0).filter(|time| *time <= until)
+    }
+
+    fn pop(&mut self, time: Timestamp) -> Option<&Event> {
+        self.time(time)?;
+        let Reverse((_, segment, at)) = self.heap.pop()?;
+        let segment = segment as usize;
+        let of_active = segment.checked_sub(self.kept.frozen.len());
+        let list = of_active.map_or_else(|| &self.kept.frozen[segment], |active| &self.kept.active[active]);
+        list.get(at as usize)
+    }
+}
+
+impl View<'_> {
+    /// The first `limit` events in `range` whose labels meet all matchers of any of `selectors`, ascending in time, then
+    /// by labels. Of two with the same labels and time the later written one is returned. They stay taken from the work.
+    ///
+    /// # Errors
+    /// What [`View::work`] refuses, or the store could not be read.
+    pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
+        let (mut found, taken) = (Vec::new(), Taken::of(&self.work));
+        if limit > 0 {
+            self.each_event(selectors, range, &mut |event| {
+                // The list grows to twice its length.
+                taken.more(event.memory_bytes() as usize + size_of::<Event>())?;
+                found.push(event);
+                Ok(found.len() < limit)
+            })?;
+        }
+        taken.leave();
+        Ok(found)
+    }
+
+    /// Calls `visit` with the same events, in the same order, until it answers false.
+    ///
+    /// # Errors
+    /// Those of `visit`, what [`View::work`] refuses, or the store could not be read.
+    pub fn each_event(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        visit: &mut dyn FnMut(Event) -> Result<bool>,
+    ) -> Result<()> {
+        let earlier = self.catalogue.load_full();
+        let kept = self.head.events.snapshot();
+        let catalogue = remembering(self.catalogue.load_full(), &earlier);
+        let mut head = HeadSide::new(kept, &catalogue, selectors, range, &self.work)?;
+        let width = catalogue.root.partition_width_ns;
+        let generations = &catalogue.generations;
+        for group in generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
+            let mut sides = Vec::new();
+            let has_events = |g: &&std::sync::Arc<Generation>| {
+                g.record.events > 0 && range.overlaps(g.record.first, g.record.last)
+            };
+            for generation in group.iter().filter(has_events) {
+                let hiding = catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record));
+                let events = GenerationReader::new(self.kv, generation).events(range)?;
+                let hiding = hiding.map(|t| &**t).collect();
+                let mut side = Side { events, hiding, selectors, work: &self.work, next: None };
+                side.advance()?;
+                sides.push(side);
+            }
+            if sides.is_empty() {
+                continue;
+            }
+            let (_, end) = group[0].prefix.partition.bounds(width);
+            if !self.merge_events(&mut sides, &mut head, end, visit)? {
+                return Ok(());
+            }
+        }
+        self.merge_events(&mut [], &mut head, Timestamp::MAX, visit)?;
+        Ok(())
+    }
+
+    /// Visits what the sides have, and the head up to `end`; whether to go on.
+    fn merge_events(
+        &self,
+        sides: &mut [Side<'_, '_>],
+        head: &mut HeadSide,
+        end: Timestamp,
+        visit: &mut dyn FnMut(Event) -> Result<bool>,
+    ) -> Result<bool> {
+        let taken = Taken::of(&self.work);
+        let mut instant: BTreeMap<Labels, String> = BTreeMap::new();
+        loop {
+            self.work.check()?;
+            let times = sides.iter().filter_map(|side| side.next.as_ref().map(|event| event.timestamp));
+            let Some(time) = times.chain(head.time(end)).min() else { return Ok(true) };
+            let mut bytes = 0;
+            // The later written comes later, and takes the place of the other.
+            for side in &mut *sides {
+                while let Some(event) = side.next.take_if(|event| event.timestamp == time) {
+                    bytes += event.memory_bytes() as usize;
+                    taken.at_least(bytes)?;
+                    instant.insert(event.labels, event.text);
+                    side.advance()?;
+                }
+            }
+            while let Some(event) = head.pop(time) {
+                bytes += event.memory_bytes() as usize;
+                taken.at_least(bytes)?;
+                instant.insert(event.labels.clone(), event.text.clone());
+            }
+            while let Some((labels, text)) = instant.pop_first() {
+                if !visit(Event { labels, timestamp: time, text })? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
