@@ -80,6 +80,9 @@ struct Counters {
     series: AtomicU64,
     /// Bytes of the answer of the last run.
     answer: AtomicU64,
+    /// Looks at whether to stop, and at which of them the query is canceled.
+    #[cfg(test)]
+    checks: (AtomicU64, AtomicU64),
 }
 
 impl Usage {
@@ -151,6 +154,25 @@ impl Usage {
     /// Of what is held now these bytes are the answer.
     pub(crate) fn leave_answer(&self, bytes: u64) {
         self.counters.answer.store(bytes, Relaxed);
+    }
+
+    /// Cancels the query at this look at whether to stop.
+    #[cfg(test)]
+    pub(crate) fn stop_at(&self, check: Option<u64>) {
+        self.counters.checks.1.store(check.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Looks at whether to stop so far.
+    #[cfg(test)]
+    pub(crate) fn checks(&self) -> u64 {
+        self.counters.checks.0.load(Relaxed)
+    }
+
+    /// Counts a look; whether the query is canceled at this one.
+    #[cfg(test)]
+    pub(crate) fn count_check(&self) -> bool {
+        let check = self.counters.checks.0.fetch_add(1, Relaxed) + 1;
+        check == self.counters.checks.1.load(Relaxed)
     }
 
     pub(crate) fn add_samples(&self, samples: u64) -> u64 {

@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use super::groups::Groups;
 use super::spans::Input;
 use super::steps::Steps;
@@ -15,6 +16,9 @@ use crate::syntax::ast::AggregateOp;
 
 /// Values folded below which other threads are not worth waking.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
+
+/// Members that are folded between two looks at whether to stop.
+const MEMBERS_PER_CHECK: usize = 256;
 
 /// Steps one piece of work has at least.
 const CHUNK_STEPS: usize = 64;
@@ -43,13 +47,13 @@ pub(super) fn evaluate(
         Some(Input::Spans(spans, groups)) => {
             ev.ctx.budget.check()?;
             ev.ctx.budget.hold(groups.held(steps))?;
-            let columns = fold_groups(aggregate.op, &spans, &groups, steps, |_, _| {});
+            let columns = fold_groups(&ev.ctx.budget, aggregate.op, &spans, &groups, steps, |_, _| {})?;
             Ok(assemble(groups, columns))
         }
         Some(Input::Vector(vector, groups)) => of_vector(ev, aggregate, &vector, groups, steps),
         None => {
             let vector = ev.vector(&aggregate.expr, steps)?;
-            let groups = Groups::of(&vector, &aggregate.grouping);
+            let groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
             of_vector(ev, aggregate, &vector, groups, steps)
         }
     }
@@ -73,31 +77,33 @@ fn of_vector(
     }
     ev.ctx.budget.check()?;
     ev.ctx.budget.hold(groups.held(steps))?;
-    let columns = fold_groups(aggregate.op, vector, &groups, steps, |member, counts| {
+    let columns = fold_groups(&ev.ctx.budget, aggregate.op, vector, &groups, steps, |member, counts| {
         for (count, histogram) in counts.iter_mut().zip(vector[member].points.histograms.iter().flatten()) {
             *count += u64::from(histogram.is_some());
         }
-    });
+    })?;
     Ok(assemble(groups, columns))
 }
 
 /// One column for each group.
 fn fold_groups<C: Members>(
+    budget: &Budget,
     op: AggregateOp,
     columns: &C,
     groups: &Groups,
     steps: Steps,
     count_histograms: impl Fn(usize, &mut [u64]),
-) -> Vec<Points> {
+) -> Result<Vec<Points>, QueryError> {
     use AggregateOp as A;
+    let f = Folding { budget, columns, groups, steps };
     match op {
-        A::Sum => fold_with(columns, groups, steps, |members, from, to| sums(columns, members, from, to)),
-        A::Avg => fold(columns, groups, steps, Mean::first, Mean::add, |m| m.mean()),
-        A::Min => fold(columns, groups, steps, |v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
-        A::Max => fold(columns, groups, steps, |v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
-        A::Stddev => fold(columns, groups, steps, Moments::first, Moments::add, |m| m.variance().sqrt()),
-        A::Stdvar => fold(columns, groups, steps, Moments::first, Moments::add, |m| m.variance()),
-        _ => count(columns, groups, steps, op, count_histograms),
+        A::Sum => f.with(|members, from, to| f.sums(members, from, to)),
+        A::Avg => f.fold(Mean::first, Mean::add, |m| m.mean()),
+        A::Min => f.fold(|v| v, |m, v| keep_if(m, v, v < *m), |m| *m),
+        A::Max => f.fold(|v| v, |m, v| keep_if(m, v, v > *m), |m| *m),
+        A::Stddev => f.fold(Moments::first, Moments::add, |m| m.variance().sqrt()),
+        A::Stdvar => f.fold(Moments::first, Moments::add, |m| m.variance()),
+        _ => f.count(op, count_histograms),
     }
 }
 
@@ -179,118 +185,132 @@ fn part(columns: &impl Members, member: usize, from: usize, to: usize) -> (usize
     if low < high { (low - from, &floats[low - first..high - first]) } else { (0, &[]) }
 }
 
-/// Sums of the members' floats at steps `from..to`. The loop has no branch: an absent value
-/// is added as -0, which changes neither sum nor error.
-fn sums(columns: &impl Members, members: &[usize], from: usize, to: usize) -> Vec<f64> {
-    let mut sums = vec![-0.0; to - from];
-    let mut errors = vec![0.0; to - from];
-    let mut present = vec![false; to - from];
-    for &m in members {
-        let (skip, values) = part(columns, m, from, to);
-        let states = sums[skip..].iter_mut().zip(&mut errors[skip..]).zip(&mut present[skip..]);
-        for (((sum, error), present), &v) in states.zip(values) {
-            let absent = is_absent(v);
-            let (next, lost) = two_sum(*sum, if absent { -0.0 } else { v });
-            *sum = next;
-            *error += lost;
-            *present |= !absent;
-        }
-    }
-    for ((sum, error), present) in sums.iter_mut().zip(errors).zip(present) {
-        // Where the sum is not finite the error means nothing.
-        *sum = match (present, sum.is_finite()) {
-            (false, _) => ABSENT,
-            (true, true) if error != 0.0 => *sum + error,
-            (true, _) => *sum,
-        };
-    }
-    sums
+/// Columns and the groups that they are folded by.
+struct Folding<'f, C> {
+    budget: &'f Budget,
+    columns: &'f C,
+    groups: &'f Groups,
+    steps: Steps,
 }
 
-/// One column for each group: the members' floats folded step by step.
-fn fold<S: Copy + Send>(
-    columns: &impl Members,
-    groups: &Groups,
-    steps: Steps,
-    first: impl Fn(f64) -> S + Sync,
-    add: impl Fn(&mut S, f64) + Sync,
-    total: impl Fn(&S) -> f64 + Sync,
-) -> Vec<Points> {
-    let fold_part = |members: &[usize], from: usize, to: usize| -> Vec<f64> {
-        let mut states: Vec<Option<S>> = vec![None; to - from];
-        for &m in members {
-            let (skip, values) = part(columns, m, from, to);
-            for (state, &v) in states[skip..].iter_mut().zip(values) {
-                if is_absent(v) {
-                    continue;
-                }
-                match state {
-                    Some(state) => add(state, v),
-                    None => *state = Some(first(v)),
+impl<C: Members> Folding<'_, C> {
+    /// Sums of the members' floats at steps `from..to`. The loop has no branch: an absent value
+    /// is added as -0, which changes neither sum nor error.
+    fn sums(&self, members: &[usize], from: usize, to: usize) -> Result<Vec<f64>, QueryError> {
+        let mut sums = vec![-0.0; to - from];
+        let mut errors = vec![0.0; to - from];
+        let mut present = vec![false; to - from];
+        for members in members.chunks(MEMBERS_PER_CHECK) {
+            self.budget.check()?;
+            for &m in members {
+                let (skip, values) = part(self.columns, m, from, to);
+                let states = sums[skip..].iter_mut().zip(&mut errors[skip..]).zip(&mut present[skip..]);
+                for (((sum, error), present), &v) in states.zip(values) {
+                    let absent = is_absent(v);
+                    let (next, lost) = two_sum(*sum, if absent { -0.0 } else { v });
+                    *sum = next;
+                    *error += lost;
+                    *present |= !absent;
                 }
             }
         }
-        states.iter().map(|s| s.as_ref().map_or(ABSENT, &total)).collect()
-    };
-    fold_with(columns, groups, steps, fold_part)
-}
+        for ((sum, error), present) in sums.iter_mut().zip(errors).zip(present) {
+            // Where the sum is not finite the error means nothing.
+            *sum = match (present, sum.is_finite()) {
+                (false, _) => ABSENT,
+                (true, true) if error != 0.0 => *sum + error,
+                (true, _) => *sum,
+            };
+        }
+        Ok(sums)
+    }
 
-/// One column for each group, of parts that are folded in parallel where that is worth it:
-/// a part is all members of a group at some of the steps.
-fn fold_with(
-    columns: &impl Members,
-    groups: &Groups,
-    steps: Steps,
-    fold_part: impl Fn(&[usize], usize, usize) -> Vec<f64> + Sync,
-) -> Vec<Points> {
-    if columns.values() < PARALLEL_MIN_VALUES {
-        let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count);
-        return groups.members.iter().map(whole).map(column).collect();
+    /// One column for each group: the members' floats folded step by step.
+    fn fold<S: Copy + Send>(
+        &self,
+        first: impl Fn(f64) -> S + Sync,
+        add: impl Fn(&mut S, f64) + Sync,
+        total: impl Fn(&S) -> f64 + Sync,
+    ) -> Result<Vec<Points>, QueryError> {
+        self.with(|members, from, to| {
+            let mut states: Vec<Option<S>> = vec![None; to - from];
+            for members in members.chunks(MEMBERS_PER_CHECK) {
+                self.budget.check()?;
+                for &m in members {
+                    let (skip, values) = part(self.columns, m, from, to);
+                    for (state, &v) in states[skip..].iter_mut().zip(values) {
+                        if is_absent(v) {
+                            continue;
+                        }
+                        match state {
+                            Some(state) => add(state, v),
+                            None => *state = Some(first(v)),
+                        }
+                    }
+                }
+            }
+            Ok(states.iter().map(|s| s.as_ref().map_or(ABSENT, &total)).collect())
+        })
     }
-    let parts: Vec<(usize, usize)> = (0..groups.members.len())
-        .flat_map(|g| (0..steps.count).step_by(CHUNK_STEPS).map(move |s| (g, s)))
-        .collect();
-    let folded: Vec<Vec<f64>> = parts
-        .par_iter()
-        .map(|&(g, from)| fold_part(&groups.members[g], from, (from + CHUNK_STEPS).min(steps.count)))
-        .collect();
-    let mut columns = vec![Vec::with_capacity(steps.count); groups.members.len()];
-    for ((g, _), part) in parts.into_iter().zip(folded) {
-        columns[g].extend(part);
+
+    /// One column for each group, of parts that are folded in parallel where that is worth it:
+    /// a part is all members of a group at some of the steps.
+    fn with(
+        &self,
+        fold_part: impl Fn(&[usize], usize, usize) -> Result<Vec<f64>, QueryError> + Sync,
+    ) -> Result<Vec<Points>, QueryError> {
+        let (groups, steps) = (self.groups, self.steps);
+        if self.columns.values() < PARALLEL_MIN_VALUES {
+            let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count).map(column);
+            return groups.members.iter().map(whole).collect();
+        }
+        let parts: Vec<(usize, usize)> = (0..groups.members.len())
+            .flat_map(|g| (0..steps.count).step_by(CHUNK_STEPS).map(move |s| (g, s)))
+            .collect();
+        let folded: Result<Vec<Vec<f64>>, QueryError> = parts
+            .par_iter()
+            .map(|&(g, from)| fold_part(&groups.members[g], from, (from + CHUNK_STEPS).min(steps.count)))
+            .collect();
+        let mut columns = vec![Vec::with_capacity(steps.count); groups.members.len()];
+        for ((g, _), part) in parts.into_iter().zip(folded?) {
+            columns[g].extend(part);
+        }
+        Ok(columns.into_iter().map(column).collect())
     }
-    columns.into_iter().map(column).collect()
+
+    /// `count` and `group`, which take values of any kind. Histograms are counted by
+    /// `count_histograms`, if there are any.
+    fn count(
+        &self,
+        op: AggregateOp,
+        count_histograms: impl Fn(usize, &mut [u64]),
+    ) -> Result<Vec<Points>, QueryError> {
+        let count = self.steps.count;
+        let of_members = |members: &Vec<usize>| {
+            let mut counts = vec![0u64; count];
+            for members in members.chunks(MEMBERS_PER_CHECK) {
+                self.budget.check()?;
+                for &m in members {
+                    let (skip, values) = part(self.columns, m, 0, count);
+                    for (count, &v) in counts[skip..].iter_mut().zip(values) {
+                        *count += u64::from(!is_absent(v));
+                    }
+                    count_histograms(m, &mut counts);
+                }
+            }
+            let value = |c: u64| match (c, op) {
+                (0, _) => ABSENT,
+                (_, AggregateOp::Group) => 1.0,
+                (c, _) => c as f64,
+            };
+            Ok(column(counts.into_iter().map(value).collect()))
+        };
+        self.groups.members.iter().map(of_members).collect()
+    }
 }
 
 fn column(floats: Vec<f64>) -> Points {
     Points { floats, histograms: None }
-}
-
-/// `count` and `group`, which take values of any kind. Histograms are counted by
-/// `count_histograms`, if there are any.
-fn count(
-    columns: &impl Members,
-    groups: &Groups,
-    steps: Steps,
-    op: AggregateOp,
-    count_histograms: impl Fn(usize, &mut [u64]),
-) -> Vec<Points> {
-    let of_members = |members: &Vec<usize>| {
-        let mut counts = vec![0u64; steps.count];
-        for &m in members {
-            let (skip, values) = part(columns, m, 0, steps.count);
-            for (count, &v) in counts[skip..].iter_mut().zip(values) {
-                *count += u64::from(!is_absent(v));
-            }
-            count_histograms(m, &mut counts);
-        }
-        let value = |c: u64| match (c, op) {
-            (0, _) => ABSENT,
-            (_, AggregateOp::Group) => 1.0,
-            (c, _) => c as f64,
-        };
-        column(counts.into_iter().map(value).collect())
-    };
-    groups.members.iter().map(of_members).collect()
 }
 
 /// Puts labels to the columns; groups without values are left out.

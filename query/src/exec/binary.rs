@@ -32,7 +32,13 @@ pub(super) fn evaluate(
     let rhs = ev.eval(&b.rhs, steps)?;
     ev.ctx.budget.check()?;
     if matches!(b.op, BinaryOp::Default | BinaryOp::If | BinaryOp::IfNot) {
-        return gaps::evaluate(b.op, (lhs, rhs), b.matching.as_ref().map(|m| &m.labels), steps);
+        return gaps::evaluate(
+            &ev.ctx.budget,
+            b.op,
+            (lhs, rhs),
+            b.matching.as_ref().map(|m| &m.labels),
+            steps,
+        );
     }
     match (lhs, rhs) {
         (Value::Scalar(mut l), Value::Scalar(r)) => {
@@ -41,13 +47,13 @@ pub(super) fn evaluate(
             }
             Ok(Value::Scalar(l))
         }
-        (Value::Vector(l), Value::Scalar(r)) => Ok(with_scalar(ev, b, l, r, span, false)),
-        (Value::Scalar(l), Value::Vector(r)) => Ok(with_scalar(ev, b, r, l, span, true)),
+        (Value::Vector(l), Value::Scalar(r)) => with_scalar(ev, b, l, r, span, false),
+        (Value::Scalar(l), Value::Vector(r)) => with_scalar(ev, b, r, l, span, true),
         (Value::Vector(l), Value::Vector(r)) => {
             let matching = b.matching.as_ref().expect("the parser gives two vectors a matching");
             let vector = match b.op {
                 BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => {
-                    sets::evaluate(b.op, l, r, &matching.labels, steps)?
+                    sets::evaluate(&ev.ctx.budget, b.op, l, r, &matching.labels, steps)?
                 }
                 _ => vectors(ev, b, matching, (l, r), span, steps)?,
             };
@@ -80,7 +86,7 @@ fn with_scalar(
     scalar: Vec<f64>,
     span: Span,
     scalar_is_left: bool,
-) -> Value {
+) -> Result<Value, QueryError> {
     let scalar = Points { floats: scalar, histograms: None };
     let filter = is_filter(b.op) && !b.return_bool;
     let keep = match (b.return_bool, scalar_is_left) {
@@ -89,7 +95,9 @@ fn with_scalar(
         (false, false) => Keep::Left,
     };
     let mut noted = Noted::default();
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.points(&series.points)?;
         series.drop_name |= !filter && !b.keep_names;
         series.points = if scalar_is_left {
             combine(b.op, &scalar, &series.points, keep, &mut noted)
@@ -99,7 +107,7 @@ fn with_scalar(
     }
     noted.write(&mut ev.notes, b.op, span);
     vector.retain(|s| s.points.any());
-    Value::Vector(vector)
+    Ok(Value::Vector(vector))
 }
 
 /// What is the same for all signatures of one operation.
@@ -136,8 +144,8 @@ fn vectors(
         Cardinality::OneToOne | Cardinality::ManyToMany => (false, &[]),
     };
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let any_many = any_present(many.iter().map(|s| &s.points), steps.count);
-    let any_one = any_present(one.iter().map(|s| &s.points), steps.count);
+    let any_many = any_present(&ev.ctx.budget, many.iter().map(|s| &s.points), steps.count)?;
+    let any_one = any_present(&ev.ctx.budget, one.iter().map(|s| &s.points), steps.count)?;
     let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
     let active = any_many.iter().zip(&any_one).map(|(&m, &o)| if fills { m || o } else { m && o }).collect();
     let names = match &matching.labels {
@@ -147,7 +155,7 @@ fn vectors(
     let matcher = Matcher { budget, binary, matching, many, one, swapped, copied, names, active, steps };
     let mut output = Output::default();
     let mut noted = Noted::default();
-    for m in matches(&matcher.many, &matcher.one, &matching.labels) {
+    for m in matches(budget, &matcher.many, &matcher.one, &matching.labels)? {
         budget.check()?;
         matcher.one_match(&m, &mut output, &mut noted)?;
     }
@@ -183,8 +191,10 @@ impl Matcher<'_> {
             }
         }
         self.check_unique(m, &one)?;
+        let mut pace = self.budget.pace();
         for &i in &m.left {
             let series = &self.many[i];
+            pace.series(series)?;
             let points = self.apply(&series.points, &one.points, noted);
             self.emit(series, points, &one, output)?;
         }
@@ -194,8 +204,10 @@ impl Matcher<'_> {
     fn one_side(&self, m: &Match) -> Result<OneSide, QueryError> {
         let mut points = Points::absent(self.steps.count);
         let mut which: Vec<Option<usize>> = vec![None; self.steps.count];
+        let mut pace = self.budget.pace();
         for &series in &m.right {
             let from = &self.one[series].points;
+            pace.points(from)?;
             for (i, which) in which.iter_mut().enumerate() {
                 if !self.active[i] || !from.has(i) {
                     continue;
@@ -232,7 +244,8 @@ impl Matcher<'_> {
         output: &mut Output,
         noted: &mut Noted,
     ) -> Result<(), QueryError> {
-        let present = any_present(m.left.iter().map(|&i| &self.many[i].points), self.steps.count);
+        let present =
+            any_present(self.budget, m.left.iter().map(|&i| &self.many[i].points), self.steps.count)?;
         let mut stand_in = Points::absent(self.steps.count);
         for (i, present) in present.into_iter().enumerate() {
             if self.active[i] && one.points.has(i) && !present {
@@ -243,7 +256,9 @@ impl Matcher<'_> {
             return Ok(());
         }
         let points = self.apply(&stand_in, &one.points, noted);
+        let mut pace = self.budget.pace();
         for &series in &m.right {
+            pace.points(&points)?;
             let mut part = points.clone();
             for i in 0..self.steps.count {
                 if one.which[i] != Some(series) {
@@ -264,8 +279,10 @@ impl Matcher<'_> {
         }
         let grouped = self.matching.cardinality != Cardinality::OneToOne;
         let mut taken: HashMap<Labels, Vec<bool>> = HashMap::new();
+        let mut pace = self.budget.pace();
         for &i in &m.left {
             let series = &self.many[i];
+            pace.series(series)?;
             let labels = if grouped { self.result_labels(&series.labels, None) } else { Labels::empty() };
             let taken = taken.entry(labels).or_insert_with(|| vec![false; self.steps.count]);
             for (step, taken) in taken.iter_mut().enumerate() {

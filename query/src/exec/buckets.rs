@@ -58,7 +58,9 @@ fn simple(ev: &mut Evaluator<'_>, call: &Call, id: FunctionId, steps: Steps) -> 
     };
     let mut vector = ev.vector(&call.args[0], steps)?;
     vector.retain(|s| s.points.histograms.is_some());
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.points(&series.points)?;
         let mut points = Points::absent(steps.count);
         for (slot, h) in points.floats.iter_mut().zip(series.points.histograms.iter().flatten()) {
             if let Some(h) = h {
@@ -144,7 +146,9 @@ impl Input {
         let span = node.span;
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut classic: Vec<Classic> = Vec::new();
+        let mut pace = ev.ctx.budget.pace();
         for (i, series) in vector.iter().enumerate() {
+            pace.series(series)?;
             if !series.points.floats.iter().any(|v| !is_absent(*v)) {
                 continue;
             }

@@ -5,12 +5,17 @@ use std::collections::btree_map::Entry;
 
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
+use super::budget::Budget;
+use super::matching::any_present;
 use super::steps::Steps;
-use super::{Evaluator, finish, info, labels, range, relabel, selector, sets, whole};
+use super::{Evaluator, finish, info, labels, pace, range, relabel, selector, sets, whole};
 use crate::error::QueryError;
 use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
 use crate::plan::{Call, Kind, Node};
 use crate::series::{ABSENT, Points, Series, Value, Vector, is_absent};
+
+/// What a function of one float may cost, in floats that are only looked at.
+const LOOKS_A_FLOAT: usize = 16;
 
 /// Evaluates a call at all steps.
 pub(super) fn evaluate(
@@ -24,7 +29,7 @@ pub(super) fn evaluate(
     if call.args.iter().any(|a| a.value_type() == ValueType::RangeVector) {
         let vector = range::call(ev, call, steps)?;
         return Ok(Value::Vector(match id {
-            F::AbsentOverTime => absent(&vector, &call.args[0], steps),
+            F::AbsentOverTime => absent(&ev.ctx.budget, &vector, &call.args[0], steps)?,
             _ => vector,
         }));
     }
@@ -33,7 +38,10 @@ pub(super) fn evaluate(
     }
     match id {
         F::Time => return Ok(Value::Scalar(times(steps))),
-        F::Scalar => return Ok(Value::Scalar(only_float(&ev.vector(&call.args[0], steps)?, steps))),
+        F::Scalar => {
+            let vector = ev.vector(&call.args[0], steps)?;
+            return Ok(Value::Scalar(only_float(&ev.ctx.budget, &vector, steps)?));
+        }
         F::MinOf | F::MaxOf => return scalar_extreme(ev, call, steps),
         _ => {}
     }
@@ -44,7 +52,7 @@ pub(super) fn evaluate(
         }
         F::Absent => {
             let vector = ev.vector(&call.args[0], steps)?;
-            absent(&vector, &call.args[0], steps)
+            absent(&ev.ctx.budget, &vector, &call.args[0], steps)?
         }
         F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => sorted(ev, call, node, steps)?,
         F::LabelReplace => labels::replace(ev, call, steps)?,
@@ -86,16 +94,19 @@ fn scalar_extreme(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<V
 }
 
 /// The value of the one float element at each step, NaN where there is not exactly one.
-fn only_float(vector: &Vector, steps: Steps) -> Vec<f64> {
+fn only_float(budget: &Budget, vector: &Vector, steps: Steps) -> Result<Vec<f64>, QueryError> {
+    let mut pace = budget.pace();
     let mut values = vec![ABSENT; steps.count];
     let mut many = vec![false; steps.count];
     for series in vector {
+        pace.work(1 + series.points.len())?;
         for (i, &v) in series.points.floats.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
             many[i] |= !is_absent(values[i]);
             values[i] = v;
         }
     }
-    values.iter().zip(many).map(|(&v, many)| if many || is_absent(v) { f64::NAN } else { v }).collect()
+    let only = |(&v, many): (&f64, bool)| if many || is_absent(v) { f64::NAN } else { v };
+    Ok(values.iter().zip(many).map(only).collect())
 }
 
 /// Functions that map each float of a vector; histograms are left out.
@@ -112,7 +123,9 @@ fn each_float(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vecto
     for arg in &call.args[1..] {
         params.push(ev.scalar(arg, steps)?);
     }
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.work(LOOKS_A_FLOAT * (1 + series.points.len()))?;
         series.drop_name |= call.name_rule == NameRule::Drop;
         series.points.histograms = None;
         if time::is_part(id) {
@@ -142,8 +155,10 @@ fn timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
         }
         _ => {
             let mut vector = ev.vector(arg, steps)?;
+            let mut pace = ev.ctx.budget.pace();
             for series in &mut vector {
                 let points = &mut series.points;
+                pace.points(points)?;
                 for i in 0..steps.count {
                     points.floats[i] = if points.has(i) { steps.at(i) as f64 / 1000.0 } else { ABSENT };
                 }
@@ -174,14 +189,14 @@ fn start_timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
 }
 
 /// One element of value 1 at the steps where `vector` is empty.
-fn absent(vector: &Vector, arg: &Node, steps: Steps) -> Vector {
-    let floats: Vec<f64> =
-        (0..steps.count).map(|i| if vector.iter().any(|s| s.points.has(i)) { ABSENT } else { 1.0 }).collect();
+fn absent(budget: &Budget, vector: &Vector, arg: &Node, steps: Steps) -> Result<Vector, QueryError> {
+    let present = any_present(budget, vector.iter().map(|series| &series.points), steps.count)?;
+    let floats = present.into_iter().map(|present| if present { ABSENT } else { 1.0 }).collect();
     let points = Points { floats, histograms: None };
     if !points.any() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    vec![Series { labels: labels_asked_for(arg), drop_name: false, points }]
+    Ok(vec![Series { labels: labels_asked_for(arg), drop_name: false, points }])
 }
 
 /// The labels that a plain selector asks to be equal, without the name. The first equality
@@ -221,11 +236,16 @@ fn sorted(ev: &mut Evaluator<'_>, call: &Call, node: &Node, steps: Steps) -> Res
     match id {
         F::Sort | F::SortDesc => {
             let descending = id == F::SortDesc;
-            vector.sort_by(|a, b| instant::nan_last(a.points.floats[0], b.points.floats[0], descending));
+            let value = |series: &Series| series.points.floats[0];
+            vector = pace::sorted(&ev.ctx.budget, vector, |a, b| {
+                instant::nan_last(value(a), value(b), descending)
+            })?;
         }
         _ => {
             let names: Vec<String> = call.args[1..].iter().map(|a| ev.text(a)).collect();
-            vector.sort_by(|a, b| labels::natural_order(&a.labels, &b.labels, &names));
+            vector = pace::sorted(&ev.ctx.budget, vector, |a, b| {
+                labels::natural_order(&a.labels, &b.labels, &names)
+            })?;
             if id == F::SortByLabelDesc {
                 vector.reverse();
             }

@@ -264,7 +264,9 @@ pub(super) fn smoothed(
         Ok(Some((series, flags)))
     })?;
     let mut vector = Vec::with_capacity(done.len());
+    let mut pace = ev.ctx.budget.pace();
     for (series, flags) in done {
+        pace.points(&series.points)?;
         note_flags(&mut ev.notes, flags, series.labels.metric_name().unwrap_or(""), span);
         if series.points.any() {
             vector.push(series);

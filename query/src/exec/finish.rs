@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, METRIC_NAME, Samples, TimeRange};
 
 use super::annotations::Notes;
+use super::budget::Budget;
 use super::steps::{NS_PER_MS, Steps, ms_to_ns};
 use super::window::Windows;
-use super::{Evaluator, reading, selector, subquery};
+use super::{Evaluator, pace, reading, selector, subquery};
 use crate::error::QueryError;
 use crate::functions::ValueType;
 use crate::functions::window::Columns;
@@ -37,7 +38,7 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
         Value::Scalar(values) => QueryValue::Scalar(time_ms, values[0]),
         Value::Text(text) => QueryValue::String(time_ms, text),
         Value::Vector(vector) => {
-            let vector = drop_names(vector)?;
+            let vector = drop_names(&ev.ctx.budget, vector)?;
             let sample = |s: Series| {
                 let value = match s.points.get(0)? {
                     Point::Float(v) => SampleValue::Float(v),
@@ -45,7 +46,13 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
                 };
                 Some(VectorSample { labels: s.labels, timestamp_ms: time_ms, value })
             };
-            QueryValue::Vector(vector.into_iter().filter_map(sample).collect())
+            let mut samples = Vec::with_capacity(vector.len());
+            let mut pace = ev.ctx.budget.pace();
+            for series in vector {
+                pace.work(1)?;
+                samples.extend(sample(series));
+            }
+            QueryValue::Vector(samples)
         }
     })
 }
@@ -58,13 +65,13 @@ pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
             root.value_type().as_str()
         )));
     }
-    let vector = drop_names(ev.vector(root, steps)?)?;
+    let vector = ev.vector(root, steps)?;
+    let budget = &ev.ctx.budget;
+    let vector = drop_names(budget, vector)?;
     // The answer has times beside its values; a series' column goes as its points come.
-    ev.ctx.budget.hold(Held::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
-    let mut matrix: Vec<MatrixSeries> =
-        vector.into_iter().map(|s| matrix_series(s, steps)).filter(has_samples).collect();
-    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-    ev.ctx.budget.settle(Held::default(), matrix_held(&matrix))?;
+    budget.hold(Held::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
+    let matrix = matrix_of(budget, vector, steps)?;
+    budget.settle(Held::default(), matrix_held(&matrix))?;
     Ok(QueryValue::Matrix(matrix))
 }
 
@@ -77,6 +84,16 @@ fn matrix_held(matrix: &[MatrixSeries]) -> Held {
         histograms.fold(own + labels_held(&s.labels), |a, b| a + b)
     };
     matrix.iter().map(series).fold(Held::default(), |a, b| a + b)
+}
+
+/// The series that have samples, in the order of labels.
+fn matrix_of(budget: &Budget, vector: Vector, steps: Steps) -> Result<Vec<MatrixSeries>, QueryError> {
+    let (mut matrix, mut pace) = (Vec::with_capacity(vector.len()), budget.pace());
+    for series in vector {
+        pace.points(&series.points)?;
+        matrix.extend(Some(matrix_series(series, steps)).filter(has_samples));
+    }
+    pace::sorted(budget, matrix, |a, b| a.labels.cmp(&b.labels))
 }
 
 fn has_samples(series: &MatrixSeries) -> bool {
@@ -102,22 +119,26 @@ pub(super) fn settled(labels: &Labels, drop_name: bool) -> Labels {
 }
 
 /// Drops the names that were marked on the way and merges what becomes one series.
-fn drop_names(mut vector: Vector) -> Result<Vector, QueryError> {
+fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError> {
+    let mut pace = budget.pace();
     for series in vector.iter_mut().filter(|s| s.drop_name) {
+        pace.labels()?;
         series.labels = series.labels.without(is_metadata);
         series.drop_name = false;
     }
-    merge_equal(vector)
+    merge_equal(budget, vector)
 }
 
 /// Merges series with equal labels, which must not have values at the same step.
 ///
 /// # Errors
 /// [`QueryError::Execution`] if they have.
-pub(super) fn merge_equal(vector: Vector) -> Result<Vector, QueryError> {
+pub(super) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
     let mut places: HashMap<Labels, usize> = HashMap::with_capacity(vector.len());
     let mut merged: Vector = Vec::with_capacity(vector.len());
+    let mut pace = budget.pace();
     for series in vector {
+        pace.labels()?;
         match places.get(&series.labels) {
             None => {
                 places.insert(series.labels.clone(), merged.len());
@@ -126,6 +147,7 @@ pub(super) fn merge_equal(vector: Vector) -> Result<Vector, QueryError> {
             Some(&place) => {
                 let into = &mut merged[place];
                 into.drop_name |= series.drop_name;
+                pace.points(&series.points)?;
                 if !into.points.merge(series.points) {
                     return Err(QueryError::Execution(SAME_LABELS.to_owned()));
                 }
@@ -154,7 +176,13 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
         ctx.budget.hold(matrix_held(std::slice::from_ref(&series)))?;
         Ok(Some(series))
     })?;
-    Ok(sorted_matrix(matrix))
+    let mut pace = ctx.budget.pace();
+    let mut present = Vec::with_capacity(matrix.len());
+    for series in matrix {
+        pace.work(1)?;
+        present.extend(Some(series).filter(has_samples));
+    }
+    Ok(QueryValue::Matrix(pace::sorted(&ctx.budget, present, |a, b| a.labels.cmp(&b.labels))?))
 }
 
 fn inner_samples(
@@ -165,14 +193,8 @@ fn inner_samples(
     let windows =
         Windows { steps: Steps::single(time_ms), shift: subquery.shift, range_ms: subquery.range_ms };
     let (vector, steps) = subquery::evaluate(ev, subquery, &windows)?;
-    let matrix = drop_names(vector)?.into_iter().map(|s| matrix_series(s, steps)).collect();
-    Ok(sorted_matrix(matrix))
-}
-
-fn sorted_matrix(mut matrix: Vec<MatrixSeries>) -> QueryValue {
-    matrix.retain(has_samples);
-    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-    QueryValue::Matrix(matrix)
+    let budget = &ev.ctx.budget;
+    Ok(QueryValue::Matrix(matrix_of(budget, drop_names(budget, vector)?, steps)?))
 }
 
 /// All samples of a series, by whole milliseconds.

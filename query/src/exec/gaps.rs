@@ -11,6 +11,7 @@
 
 use barograph_engine::model::Labels;
 
+use super::budget::Budget;
 use super::finish;
 use super::matching::matches;
 use super::steps::Steps;
@@ -20,6 +21,7 @@ use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates one of the three at all steps. `labels` are there iff both sides are vectors.
 pub(super) fn evaluate(
+    budget: &Budget,
     op: BinaryOp,
     (left, right): (Value, Value),
     labels: Option<&MatchLabels>,
@@ -31,14 +33,14 @@ pub(super) fn evaluate(
         }
         (Value::Vector(l), Value::Vector(r)) => {
             let unlabelled = MatchLabels::Ignoring(Vec::new());
-            vectors(op, l, r, labels.unwrap_or(&unlabelled), steps)
+            vectors(budget, op, (l, r), labels.unwrap_or(&unlabelled), steps)?
         }
-        (Value::Vector(l), Value::Scalar(r)) => vector_and_scalar(op, l, r, steps),
-        (Value::Scalar(l), Value::Vector(r)) => scalar_and_vector(op, l, r, steps),
+        (Value::Vector(l), Value::Scalar(r)) => vector_and_scalar(budget, op, l, r, steps)?,
+        (Value::Scalar(l), Value::Vector(r)) => scalar_and_vector(budget, op, l, r, steps)?,
         _ => unreachable!("the checker refuses strings as operands"),
     };
     let present = vector.into_iter().filter(|s| s.points.any()).collect();
-    Ok(Value::Vector(finish::merge_equal(present)?))
+    Ok(Value::Vector(finish::merge_equal(budget, present)?))
 }
 
 fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
@@ -54,57 +56,95 @@ fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {
     }
 }
 
-fn vectors(op: BinaryOp, mut left: Vector, mut right: Vector, labels: &MatchLabels, steps: Steps) -> Vector {
+fn vectors(
+    budget: &Budget,
+    op: BinaryOp,
+    (mut left, mut right): (Vector, Vector),
+    labels: &MatchLabels,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let mut pace = budget.pace();
     // Only what the left side really has may lend its labels.
     left.retain(|s| s.points.any());
-    let found = matches(&left, &right, labels);
+    let found = matches(budget, &left, &right, labels)?;
     for m in &found {
+        pace.labels()?;
         if op == BinaryOp::Default {
             for &l in &m.left {
-                m.right.iter().for_each(|&r| fill(&mut left[l].points, &right[r].points));
+                for &r in &m.right {
+                    pace.points(&right[r].points)?;
+                    fill(&mut left[l].points, &right[r].points);
+                }
             }
         } else {
-            let there = any_there(m.right.iter().map(|&r| &right[r].points), steps);
-            m.left.iter().for_each(|&l| keep_where(&mut left[l].points, &there, op == BinaryOp::If));
+            let there = any_there(budget, m.right.iter().map(|&r| &right[r].points), steps)?;
+            for &l in &m.left {
+                pace.points(&left[l].points)?;
+                keep_where(&mut left[l].points, &there, op == BinaryOp::If);
+            }
         }
     }
     if op == BinaryOp::Default {
         // Those with a counterpart on the left have done their part.
         let used = found.iter().filter(|m| !m.left.is_empty());
         for r in used.flat_map(|m| m.right.iter().copied()) {
+            pace.work(steps.count)?;
             right[r].points = Points::absent(steps.count);
         }
         left.append(&mut right);
     }
-    left
+    Ok(left)
 }
 
-fn vector_and_scalar(op: BinaryOp, mut left: Vector, right: Vec<f64>, steps: Steps) -> Vector {
+fn vector_and_scalar(
+    budget: &Budget,
+    op: BinaryOp,
+    mut left: Vector,
+    right: Vec<f64>,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let mut pace = budget.pace();
     if op != BinaryOp::Default {
         let there: Vec<bool> = right.iter().map(|r| !r.is_nan()).collect();
-        left.iter_mut().for_each(|s| keep_where(&mut s.points, &there, op == BinaryOp::If));
-        return left;
+        for series in &mut left {
+            pace.points(&series.points)?;
+            keep_where(&mut series.points, &there, op == BinaryOp::If);
+        }
+        return Ok(left);
     }
     let scalar = unlabelled(right);
     left.retain(|s| s.points.any());
-    left.iter_mut().for_each(|s| fill(&mut s.points, &scalar.points));
+    for series in &mut left {
+        pace.points(&series.points)?;
+        fill(&mut series.points, &scalar.points);
+    }
     if left.is_empty() && steps.count > 0 {
         left.push(scalar);
     }
-    left
+    Ok(left)
 }
 
-fn scalar_and_vector(op: BinaryOp, left: Vec<f64>, mut right: Vector, steps: Steps) -> Vector {
+fn scalar_and_vector(
+    budget: &Budget,
+    op: BinaryOp,
+    left: Vec<f64>,
+    mut right: Vector,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
     let mut scalar = unlabelled(left);
     if op == BinaryOp::Default {
-        let there = any_there(std::iter::once(&scalar.points), steps);
-        right.iter_mut().for_each(|s| keep_where(&mut s.points, &there, false));
+        let there = any_there(budget, std::iter::once(&scalar.points), steps)?;
+        let mut pace = budget.pace();
+        for series in &mut right {
+            pace.points(&series.points)?;
+            keep_where(&mut series.points, &there, false);
+        }
         right.push(scalar);
-        return right;
+        return Ok(right);
     }
-    let there = any_there(right.iter().map(|s| &s.points), steps);
+    let there = any_there(budget, right.iter().map(|s| &s.points), steps)?;
     keep_where(&mut scalar.points, &there, op == BinaryOp::If);
-    vec![scalar]
+    Ok(vec![scalar])
 }
 
 /// A scalar as a series without labels; NaN is no value.
@@ -119,14 +159,19 @@ fn is_there(points: &Points, step: usize) -> bool {
 }
 
 /// At which steps any of the series has a value that is not NaN.
-fn any_there<'p>(points: impl Iterator<Item = &'p Points>, steps: Steps) -> Vec<bool> {
-    let mut there = vec![false; steps.count];
+fn any_there<'p>(
+    budget: &Budget,
+    points: impl Iterator<Item = &'p Points>,
+    steps: Steps,
+) -> Result<Vec<bool>, QueryError> {
+    let (mut there, mut pace) = (vec![false; steps.count], budget.pace());
     for points in points {
+        pace.work(1 + points.len())?;
         for (step, there) in there.iter_mut().enumerate() {
             *there = *there || is_there(points, step);
         }
     }
-    there
+    Ok(there)
 }
 
 /// Puts values of `from` where `points` has none; a NaN stays where there is nothing better.

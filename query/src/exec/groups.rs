@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use barograph_engine::model::{Labels, METRIC_NAME};
 
+use super::budget::Budget;
 use super::labels::sorted_names;
 use super::steps::Steps;
+use crate::error::QueryError;
 use crate::series::{Vector, labels_held};
 use crate::syntax::ast::Grouping;
 use crate::usage::Held;
@@ -28,13 +30,18 @@ impl Groups {
     }
 
     /// Groups `vector`; groups are in the order of their first member.
-    pub fn of(vector: &Vector, grouping: &Grouping) -> Groups {
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub fn of(budget: &Budget, vector: &Vector, grouping: &Grouping) -> Result<Groups, QueryError> {
         let mut groups = Groups::new();
         let keep = Kept::of(grouping);
         // Members are many, groups few: a member's labels are looked up before they are made.
         let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
         let mut key = Vec::new();
+        let mut pace = budget.pace();
         for (i, series) in vector.iter().enumerate() {
+            pace.labels()?;
             keep.key(&series.labels, &mut key);
             let place = match places.get(&key) {
                 Some(place) => *place,
@@ -46,7 +53,7 @@ impl Groups {
             groups.drop_name[place] |= series.drop_name;
             groups.members[place].push(i);
         }
-        groups
+        Ok(groups)
     }
 
     /// One more group; its place.

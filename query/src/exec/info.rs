@@ -42,7 +42,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
             }
         }
     }
-    super::finish::merge_equal(enriched)
+    super::finish::merge_equal(&ev.ctx.budget, enriched)
 }
 
 /// Which info series are asked for, and which of their labels.
@@ -129,7 +129,9 @@ impl Infos {
         let series = instant(&ev.ctx, &selection, steps, Take::Value)?;
         let times = instant(&ev.ctx, &selection, steps, Take::Time)?;
         let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();
+        let mut pace = ev.ctx.budget.pace();
         for (i, s) in series.iter().enumerate() {
+            pace.labels()?;
             if s.points.histograms.is_some() {
                 return Err(QueryError::Execution(format!(
                     "this should be an info metric, with float samples: {}",

@@ -47,7 +47,9 @@ pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Resu
             "invalid destination label name in label_replace(): {dst}"
         )));
     }
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.labels()?;
         let value = series.labels.get(&src).unwrap_or("");
         check_length("label_replace", replacement.len() + replacement.matches('$').count() * value.len())?;
         let Some(expanded) = rewrite.apply(value) else { continue };
@@ -58,7 +60,7 @@ pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Resu
             series.drop_name = false;
         }
     }
-    finish::merge_equal(vector)
+    finish::merge_equal(&ev.ctx.budget, vector)
 }
 
 /// Longest label value that a query may make, bytes. Far above what anybody reads; below it
@@ -86,7 +88,9 @@ pub(super) fn join(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
     if sources.iter().any(String::is_empty) {
         return Err(QueryError::Execution("invalid source label name in label_join(): ".to_owned()));
     }
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.labels()?;
         let values: Vec<&str> = sources.iter().map(|s| series.labels.get(s).unwrap_or("")).collect();
         let length = values.iter().map(|v| v.len() + separator.len()).sum();
         check_length("label_join", length)?;
@@ -98,7 +102,7 @@ pub(super) fn join(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
             series.drop_name = false;
         }
     }
-    finish::merge_equal(vector)
+    finish::merge_equal(&ev.ctx.budget, vector)
 }
 
 /// The order of `sort_by_label`: each named label in turn, then the whole sets.

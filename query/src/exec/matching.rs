@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
+use super::budget::Budget;
 use super::labels::{only, sorted_names, without};
+use crate::error::QueryError;
 use crate::series::{Points, Vector};
 use crate::syntax::ast::MatchLabels;
 
@@ -35,7 +37,16 @@ pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Label
 }
 
 /// All signatures of both vectors, in the order in which they first appear.
-pub(super) fn matches(left: &Vector, right: &Vector, labels: &MatchLabels) -> Vec<Match> {
+///
+/// # Errors
+/// As [`Budget::check`].
+pub(super) fn matches(
+    budget: &Budget,
+    left: &Vector,
+    right: &Vector,
+    labels: &MatchLabels,
+) -> Result<Vec<Match>, QueryError> {
+    let mut pace = budget.pace();
     let signature = signature_of(labels);
     let mut places: HashMap<Labels, usize> = HashMap::with_capacity(left.len());
     let mut found: Vec<Match> = Vec::with_capacity(left.len());
@@ -46,23 +57,33 @@ pub(super) fn matches(left: &Vector, right: &Vector, labels: &MatchLabels) -> Ve
         })
     };
     for (i, series) in left.iter().enumerate() {
+        pace.labels()?;
         let at = place(&series.labels, &mut found);
         found[at].left.push(i);
     }
     for (i, series) in right.iter().enumerate() {
+        pace.labels()?;
         let at = place(&series.labels, &mut found);
         found[at].right.push(i);
     }
-    found
+    Ok(found)
 }
 
 /// At which steps any of the series has a value.
-pub(super) fn any_present<'a>(points: impl Iterator<Item = &'a Points>, steps: usize) -> Vec<bool> {
-    let mut any = vec![false; steps];
+///
+/// # Errors
+/// As [`Budget::check`].
+pub(super) fn any_present<'a>(
+    budget: &Budget,
+    points: impl Iterator<Item = &'a Points>,
+    steps: usize,
+) -> Result<Vec<bool>, QueryError> {
+    let (mut any, mut pace) = (vec![false; steps], budget.pace());
     for points in points {
+        pace.work(1 + points.len())?;
         for (i, any) in any.iter_mut().enumerate() {
             *any = *any || points.has(i);
         }
     }
-    any
+    Ok(any)
 }

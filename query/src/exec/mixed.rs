@@ -5,6 +5,7 @@ use std::sync::Arc;
 use barograph_engine::model::Histogram;
 
 use super::aggregate::assemble;
+use super::budget::Budget;
 use super::groups::Groups;
 use super::range::{Job, both};
 use super::steps::Steps;
@@ -240,7 +241,7 @@ pub(super) fn aggregate(
         let mut points = Points::absent(steps.count);
         for step in 0..steps.count {
             let mut flags = Flags::default();
-            let (point, mix) = fold(vector, members, step, mean, &mut flags);
+            let (point, mix) = fold(&ev.ctx.budget, vector, members, step, mean, &mut flags)?;
             mixed |= mix;
             if let Some(Point::Histogram(h)) = &point {
                 ev.ctx.budget.hold(histogram_held(h))?;
@@ -272,16 +273,19 @@ pub(super) fn aggregate(
 
 /// One group at one step; whether floats and histograms were mixed.
 fn fold(
+    budget: &Budget,
     vector: &Vector,
     members: &[usize],
     step: usize,
     mean: bool,
     flags: &mut Flags,
-) -> (Option<Point>, bool) {
+) -> Result<(Option<Point>, bool), QueryError> {
     let (mut sum, mut average) = (Sum::default(), Mean::default());
     let mut total = Accumulator::default();
     let (mut floats, mut histograms) = (0usize, 0usize);
+    let mut pace = budget.pace();
     for &m in members {
+        pace.labels()?;
         match vector[m].points.get(step) {
             Some(Point::Float(v)) => {
                 sum = if floats == 0 { Sum { sum: v, error: 0.0 } } else { sum.add(v) };
@@ -295,10 +299,10 @@ fn fold(
             None => {}
         }
     }
-    match (floats, histograms) {
+    Ok(match (floats, histograms) {
         (0, 0) => (None, false),
         (_, 0) => (Some(Point::Float(if mean { average.mean() } else { sum.total() })), false),
         (0, _) => (total.finish(mean, flags).map(histogram), false),
         _ => (None, true),
-    }
+    })
 }

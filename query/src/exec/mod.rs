@@ -45,6 +45,7 @@ mod labels;
 mod matching;
 mod mixed;
 mod operators;
+mod pace;
 mod parallel;
 mod range;
 mod rank;
@@ -147,7 +148,7 @@ impl Evaluator<'_> {
             let once = self.compute(node, Steps::single(steps.start_ms))?;
             let slots = once.held().samples.saturating_mul(steps.count as u64);
             self.ctx.budget.hold(Held { samples: slots, bytes: slots.saturating_mul(8) })?;
-            repeat(once, steps.count)
+            repeat(&self.ctx.budget, once, steps.count)?
         } else {
             self.compute(node, steps)?
         };
@@ -179,7 +180,10 @@ impl Evaluator<'_> {
             Kind::Call(call) => calls::evaluate(self, call, node, steps)?,
             Kind::Aggregate(aggregate) => Value::Vector(aggregate::evaluate(self, aggregate, steps)?),
             Kind::Binary(b) => binary::evaluate(self, b, node.span, steps)?,
-            Kind::Negate(inner) => negate(self.eval(inner, steps)?),
+            Kind::Negate(inner) => {
+                let value = self.eval(inner, steps)?;
+                negate(&self.ctx.budget, value)?
+            }
             Kind::Range(_) | Kind::Subquery(_) => unreachable!("a range vector is read by its function"),
         })
     }
@@ -215,25 +219,33 @@ impl Evaluator<'_> {
     }
 }
 
-fn repeat(value: Value, count: usize) -> Value {
-    match value {
+fn repeat(budget: &Budget, value: Value, count: usize) -> Result<Value, QueryError> {
+    Ok(match value {
         Value::Scalar(values) => Value::Scalar(vec![values[0]; count]),
-        Value::Vector(vector) => Value::Vector(
-            vector.into_iter().map(|s| Series { points: s.points.repeat(count), ..s }).collect(),
-        ),
+        Value::Vector(mut vector) => {
+            let mut pace = budget.pace();
+            for series in &mut vector {
+                pace.work(count)?;
+                let once = std::mem::replace(&mut series.points, Points::absent(0));
+                series.points = once.repeat(count);
+            }
+            Value::Vector(vector)
+        }
         text => text,
-    }
+    })
 }
 
 /// Unary minus drops the name.
-fn negate(value: Value) -> Value {
-    match value {
+fn negate(budget: &Budget, value: Value) -> Result<Value, QueryError> {
+    Ok(match value {
         Value::Scalar(mut values) => {
             values.iter_mut().for_each(|v| *v = -*v);
             Value::Scalar(values)
         }
         Value::Vector(mut vector) => {
+            let mut pace = budget.pace();
             for series in &mut vector {
+                pace.points(&series.points)?;
                 series.drop_name = true;
                 series.points.map_floats(|v| -v);
                 series.points.map_histograms(|h| crate::histogram::arithmetic::scaled(h, -1.0));
@@ -241,7 +253,7 @@ fn negate(value: Value) -> Value {
             Value::Vector(vector)
         }
         text => text,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -80,8 +80,8 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
         }
         _ => Vec::new(),
     };
-    let vector = finish(ev, call, arg, done, naming.as_ref());
-    if naming.is_some() { super::finish::merge_equal(vector) } else { Ok(vector) }
+    let vector = finish(ev, call, arg, done, naming.as_ref())?;
+    if naming.is_some() { super::finish::merge_equal(&ev.ctx.budget, vector) } else { Ok(vector) }
 }
 
 /// The windows of a range vector at all steps.
@@ -256,9 +256,11 @@ fn finish(
     arg: &Node,
     done: Vec<Done>,
     naming: Option<&Naming>,
-) -> Vector {
+) -> Result<Vector, QueryError> {
     let mut vector = Vec::with_capacity(done.len());
+    let mut pace = ev.ctx.budget.pace();
     for Done { labels, drop_name, columns, flags } in done {
+        pace.labels()?;
         if !flags.is_empty() {
             note(&mut ev.notes, call.function.id, arg.span, flags, labels.metric_name().unwrap_or(""));
         }
@@ -276,7 +278,7 @@ fn finish(
             }
         }
     }
-    vector
+    Ok(vector)
 }
 
 fn is_counter_missing(id: FunctionId, flags: Flags, name: &str) -> bool {

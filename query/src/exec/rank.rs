@@ -11,7 +11,7 @@ use super::annotations::bad_phi;
 use super::budget::Budget;
 use super::groups::Groups;
 use super::steps::Steps;
-use super::{Evaluator, finish, hash, labels};
+use super::{Evaluator, finish, hash, labels, pace};
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
 use crate::functions::quantile::{nan_first, quantile_of_sorted};
@@ -34,12 +34,12 @@ pub(super) fn choose(
 ) -> Result<Vector, QueryError> {
     let params = ev.scalar(param(aggregate), steps)?;
     let vector = ev.vector(&aggregate.expr, steps)?;
-    let groups = Groups::of(&vector, &aggregate.grouping);
+    let groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     match aggregate.op {
         AggregateOp::LimitRatio => limit_ratio(ev, aggregate, vector, &params),
         AggregateOp::Limitk => {
             let ks = counts(&params)?;
-            Ok(keep_first(vector, &groups, &ks))
+            keep_first(&ev.ctx.budget, vector, &groups, &ks)
         }
         _ => {
             let ks = counts(&params)?;
@@ -68,11 +68,18 @@ pub(super) fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
 }
 
 /// The first k elements of each group.
-fn keep_first(mut vector: Vector, groups: &Groups, ks: &[usize]) -> Vector {
+fn keep_first(
+    budget: &Budget,
+    mut vector: Vector,
+    groups: &Groups,
+    ks: &[usize],
+) -> Result<Vector, QueryError> {
+    let mut pace = budget.pace();
     for members in &groups.members {
         let mut left = ks.to_vec();
         for &m in members {
             let points = &mut vector[m].points;
+            pace.points(points)?;
             for (i, left) in left.iter_mut().enumerate() {
                 if points.has(i) {
                     match left.checked_sub(1) {
@@ -84,7 +91,7 @@ fn keep_first(mut vector: Vector, groups: &Groups, ks: &[usize]) -> Vector {
         }
     }
     vector.retain(|s| s.points.any());
-    vector
+    Ok(vector)
 }
 
 /// The k largest or smallest floats of each group, NaN last. At a single step the result
@@ -114,7 +121,7 @@ fn keep_extreme(
             }
             candidates.truncate(k);
             if ks.len() == 1 {
-                candidates.sort_unstable_by(by_value);
+                candidates = pace::sorted(budget, candidates, by_value)?;
                 order.extend(candidates.iter().map(|c| c.1));
             }
             for &(v, m) in &candidates {
@@ -150,7 +157,9 @@ fn limit_ratio(
         }
         ratios.push(capped);
     }
+    let mut pace = ev.ctx.budget.pace();
     for series in &mut vector {
+        pace.series(series)?;
         let place = place_of(&series.labels);
         for (i, &r) in ratios.iter().enumerate() {
             let inside = if r >= 0.0 { place < r } else { place >= 1.0 + r };
@@ -177,7 +186,7 @@ pub(super) fn quantile(
     let phis = phis_of(ev, param(aggregate), steps)?;
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);
-    let groups = Groups::of(&vector, &aggregate.grouping);
+    let groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     let mut columns = Vec::with_capacity(groups.members.len());
     for members in &groups.members {
         columns.extend(group_quantiles(ev, &vector, members, std::slice::from_ref(&phis))?);
@@ -202,7 +211,7 @@ pub(super) fn quantiles(
     let names: Vec<String> = phis.iter().map(|phis| phi_name(phis)).collect();
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);
-    let groups = Groups::of(&vector, &aggregate.grouping);
+    let groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     let mut named = Vec::new();
     for (group, members) in groups.members.iter().enumerate() {
         let columns = group_quantiles(ev, &vector, members, &phis)?;
@@ -212,7 +221,7 @@ pub(super) fn quantiles(
             named.push(Series { labels, drop_name: false, points });
         }
     }
-    finish::merge_equal(named)
+    finish::merge_equal(&ev.ctx.budget, named)
 }
 
 /// What a label calls a φ: its value at the first step, as a float that shows that it is one.
@@ -248,7 +257,7 @@ fn group_quantiles(
         if sorted.is_empty() {
             continue;
         }
-        sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
+        sorted = pace::sorted(&ev.ctx.budget, sorted, |a, b| nan_first(*a, *b))?;
         for (column, phis) in columns.iter_mut().zip(phis) {
             column.floats[i] = quantile_of_sorted(phis[i], &sorted);
         }

@@ -26,7 +26,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         ev.ctx.budget.hold(labels_held(&series.labels))?;
         series.drop_name &= !draft.name_written;
     }
-    finish::merge_equal(vector)
+    finish::merge_equal(&ev.ctx.budget, vector)
 }
 
 /// Labels have names.

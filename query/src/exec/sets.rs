@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
+use super::budget::Budget;
 use super::matching::{any_present, matches};
 use super::steps::Steps;
 use super::{Evaluator, finish};
@@ -14,22 +15,31 @@ use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates a set operator at all steps.
 pub(super) fn evaluate(
+    budget: &Budget,
     op: BinaryOp,
     mut left: Vector,
     mut right: Vector,
     labels: &MatchLabels,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    for m in matches(&left, &right, labels) {
+    let mut pace = budget.pace();
+    for m in matches(budget, &left, &right, labels)? {
+        pace.labels()?;
         match op {
             BinaryOp::Or => {
-                let on_left = any_present(m.left.iter().map(|&i| &left[i].points), steps.count);
-                m.right.iter().for_each(|&i| mask(&mut right[i].points, &on_left, false));
+                let on_left = any_present(budget, m.left.iter().map(|&i| &left[i].points), steps.count)?;
+                for &i in &m.right {
+                    pace.points(&right[i].points)?;
+                    mask(&mut right[i].points, &on_left, false);
+                }
             }
             _ => {
-                let on_right = any_present(m.right.iter().map(|&i| &right[i].points), steps.count);
+                let on_right = any_present(budget, m.right.iter().map(|&i| &right[i].points), steps.count)?;
                 let keep = op == BinaryOp::And;
-                m.left.iter().for_each(|&i| mask(&mut left[i].points, &on_right, keep));
+                for &i in &m.left {
+                    pace.points(&left[i].points)?;
+                    mask(&mut left[i].points, &on_right, keep);
+                }
             }
         }
     }
@@ -38,7 +48,7 @@ pub(super) fn evaluate(
     }
     left.retain(|s| s.points.any());
     // A series may come from the left at one step and from the right at another.
-    finish::merge_equal(left)
+    finish::merge_equal(budget, left)
 }
 
 /// `union(a, b, …)`: at each step the elements of all arguments, of equal ones the first.
@@ -46,7 +56,10 @@ pub(super) fn union(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut united: Vector = Vec::new();
     for arg in &call.args {
-        for series in ev.vector(arg, steps)? {
+        let vector = ev.vector(arg, steps)?;
+        let mut pace = ev.ctx.budget.pace();
+        for series in vector {
+            pace.series(&series)?;
             // Two names that are going to be dropped do not tell elements apart.
             let labels = match series.drop_name {
                 true => series.labels.without(finish::is_metadata),

@@ -17,7 +17,7 @@ use super::aggregate::Members;
 use super::groups::{Groups, Kept};
 use super::reading::{self, Batch, Ranked};
 use super::steps::Steps;
-use super::{Context, Evaluator, range, selector};
+use super::{Context, Evaluator, pace, range, selector};
 use crate::error::QueryError;
 use crate::functions::flags::Flags;
 use crate::functions::window::Columns;
@@ -28,6 +28,9 @@ use crate::source::SeriesRef;
 use crate::syntax::ast::Edges;
 use crate::syntax::span;
 use crate::usage::Held;
+
+/// What it costs to put a series into its group, in floats that are looked at.
+const PLACED: usize = 16;
 
 /// What a worker keeps before it tells the budget, bytes.
 const UNTOLD_MAX: u64 = 64 << 10;
@@ -274,7 +277,8 @@ fn gathered(
             (rank, Span { group, ..span })
         }));
     }
-    spans.sort_unstable_by_key(|(rank, _)| *rank);
+    let spans = pace::sorted(&ev.ctx.budget, spans, |a, b| a.0.cmp(&b.0))?;
+    let mut pace = ev.ctx.budget.pace();
     if let Some((id, at)) = leaf.told {
         let mut noticed: Vec<_> =
             table.noticed.drain().map(|((flags, name), rank)| (rank, flags, name)).collect();
@@ -286,6 +290,7 @@ fn gathered(
     let mut groups = Groups::new();
     let mut placed: Vec<Option<usize>> = vec![None; table.groups.len()];
     for (i, (_, span)) in spans.iter().enumerate() {
+        pace.work(PLACED)?;
         let group = span.group as usize;
         let place = *placed[group].get_or_insert_with(|| groups.add(table.groups[group].labels.clone()));
         groups.drop_name[place] = leaf.drop_name;
@@ -297,6 +302,7 @@ fn gathered(
     let series = |(_, span): Ranked<Span>| {
         let labels = table.groups[span.group as usize].first.1.clone();
         let series = Series { labels, drop_name: leaf.drop_name, points: span.into_points(steps) };
+        ev.ctx.budget.check()?;
         ev.ctx.budget.hold(series.held())?;
         Ok(series)
     };

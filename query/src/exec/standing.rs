@@ -9,7 +9,7 @@ use super::aggregate::note_ignored;
 use super::groups::Groups;
 use super::rank::{counts, param};
 use super::steps::Steps;
-use super::{Evaluator, parallel};
+use super::{Evaluator, pace, parallel};
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
 use crate::functions::{compensated, whole};
@@ -40,12 +40,15 @@ pub(super) fn choose(
         Ok(value.map(|value| (series, value)))
     })?;
     let (mut vector, values): (Vector, Vec<f64>) = ranked.into_iter().unzip();
-    let mut groups = Groups::of(&vector, &aggregate.grouping);
+    let mut groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     for members in &mut groups.members {
         // Equal values keep the order of the series, so that the choice is stable.
-        members.sort_unstable_by(|&a, &b| nan_last(values[a], values[b], largest).then(a.cmp(&b)));
+        let by_value = |&a: &usize, &b: &usize| nan_last(values[a], values[b], largest).then(a.cmp(&b));
+        *members = pace::sorted(budget, std::mem::take(members), by_value)?;
+        let mut pace = budget.pace();
         for (rank, &m) in members.iter().enumerate() {
             let floats = &mut vector[m].points.floats;
+            pace.work(1 + floats.len())?;
             floats.iter_mut().zip(&ks).filter(|(_, k)| rank >= **k).for_each(|(v, _)| *v = ABSENT);
         }
     }

@@ -290,3 +290,4 @@ fn two_samples_within_a_millisecond_are_two() {
 
 mod extensions;
 mod spans;
+mod stops;

@@ -42,7 +42,9 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         Ok(Some((series, flags)))
     })?;
     let mut vector = Vec::with_capacity(done.len());
+    let mut pace = ev.ctx.budget.pace();
     for (series, flags) in done {
+        pace.points(&series.points)?;
         note_flags(&mut ev.notes, flags, series.labels.metric_name().unwrap_or(""), arg.span);
         if series.points.any() {
             vector.push(series);

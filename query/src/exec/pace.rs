@@ -1,0 +1,163 @@
+//! Loops that ask whether to go on, and a sort that does.
+//!
+//! A look at the clock costs as much as some dozens of additions, so a loop counts what it does and looks once for so
+//! much of it as takes well below ten milliseconds.
+
+use std::cmp::Ordering;
+
+use super::budget::Budget;
+use crate::error::QueryError;
+use crate::series::{Points, Series};
+use crate::usage::Held;
+
+/// Work between two looks. One is a float that is looked at; what is made of labels costs up to [`LABELS`].
+const WORK_PER_CHECK: usize = 1 << 15;
+/// What a series costs beside its values: a set of labels made and hashed, an expression matched.
+const LABELS: usize = 128;
+/// What a histogram costs.
+const HISTOGRAM: usize = 32;
+/// Items that are sorted or merged between two looks.
+const RUN: usize = 4096;
+
+/// Counts the work of a loop.
+pub(super) struct Pace<'b> {
+    budget: &'b Budget,
+    done: usize,
+}
+
+impl Budget {
+    /// For a loop that begins.
+    pub(super) fn pace(&self) -> Pace<'_> {
+        Pace { budget: self, done: 0 }
+    }
+}
+
+impl Pace<'_> {
+    /// So much work is done.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub(super) fn work(&mut self, done: usize) -> Result<(), QueryError> {
+        self.done += done;
+        if self.done < WORK_PER_CHECK {
+            return Ok(());
+        }
+        self.done = 0;
+        self.budget.check()
+    }
+
+    /// The labels of one series are looked at.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub(super) fn labels(&mut self) -> Result<(), QueryError> {
+        self.work(LABELS)
+    }
+
+    /// All values of a column are looked at.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub(super) fn points(&mut self, points: &Points) -> Result<(), QueryError> {
+        let each = if points.histograms.is_some() { HISTOGRAM } else { 1 };
+        self.work(1 + points.len() * each)
+    }
+
+    /// The labels of a series and all its values.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub(super) fn series(&mut self, series: &Series) -> Result<(), QueryError> {
+        self.labels()?;
+        self.points(&series.points)
+    }
+}
+
+/// Sorts; equal items stay in their order.
+///
+/// # Errors
+/// As [`Budget::check`] and [`Budget::hold`].
+pub(super) fn sorted<T>(
+    budget: &Budget,
+    items: Vec<T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+) -> Result<Vec<T>, QueryError> {
+    let count = items.len();
+    let mut is_sorted = true;
+    // Runs overlap by one, so that the bounds between them are looked at.
+    for from in (0..count).step_by(RUN) {
+        budget.check()?;
+        is_sorted &= items[from..count.min(from + RUN + 1)].is_sorted_by(|a, b| compare(a, b).is_le());
+    }
+    if is_sorted {
+        return Ok(items);
+    }
+    let needed = Held::bytes(count * (2 * size_of::<u32>() + 2 * size_of::<Option<T>>()));
+    budget.hold(needed)?;
+    let order = order(budget, count, |a, b| compare(&items[a as usize], &items[b as usize]))?;
+    let (mut slots, mut pace) = (Vec::with_capacity(count), budget.pace());
+    for item in items {
+        pace.work(1)?;
+        slots.push(Some(item));
+    }
+    let mut sorted = Vec::with_capacity(count);
+    for at in order {
+        pace.work(1)?;
+        sorted.extend(slots[at as usize].take());
+    }
+    drop(slots);
+    budget.release(needed);
+    Ok(sorted)
+}
+
+/// The places of `count` items in their order: runs are sorted, then merged two by two.
+fn order(
+    budget: &Budget,
+    count: usize,
+    compare: impl Fn(u32, u32) -> Ordering,
+) -> Result<Vec<u32>, QueryError> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    for run in order.chunks_mut(RUN) {
+        budget.check()?;
+        run.sort_by(|&a, &b| compare(a, b));
+    }
+    let (mut merged, mut width) = (Vec::with_capacity(count), RUN);
+    while width < count {
+        merged.clear();
+        for pair in order.chunks(2 * width) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([first, ..], [second, ..]) = (left, right) {
+                if merged.len().is_multiple_of(RUN) {
+                    budget.check()?;
+                }
+                let side = if compare(*first, *second).is_le() { &mut left } else { &mut right };
+                merged.push(side[0]);
+                *side = &side[1..];
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        std::mem::swap(&mut order, &mut merged);
+        width *= 2;
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Request;
+
+    #[test]
+    fn a_sort_is_stable_and_gives_its_memory_back() {
+        let budget = Budget::new(&Request::instant("1", 0));
+        for count in [0, 1, RUN - 1, RUN, RUN + 1, 5 * RUN + 3] {
+            let items: Vec<(usize, usize)> = (0..count).map(|n| (n * 7919 % 101, n)).collect();
+            let mut expected = items.clone();
+            expected.sort_by_key(|item| item.0);
+            let found = sorted(&budget, items, |a, b| a.0.cmp(&b.0)).unwrap();
+            assert!(found == expected, "{count} items");
+            assert_eq!(budget.held(), Held::default());
+        }
+    }
+}

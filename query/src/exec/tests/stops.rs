@@ -1,0 +1,112 @@
+//! Every loop over series or values looks at whether to stop: looks are counted, not time.
+
+use barograph_engine::model::{Labels, Value};
+
+use crate::source::MemorySource;
+use crate::{QueryError, QueryValue, Request, execute};
+
+const SERIES: usize = 10_000;
+/// A pass over the labels of all series looks 39 times, one over the values of a hundred steps 30 times.
+const LOOKS: u64 = 28;
+/// A sort looks once for each 4096 series that it compares, sorts and merges.
+const SORT_LOOKS: u64 = 9;
+
+fn source() -> MemorySource {
+    let mut source = MemorySource::new();
+    for series in 0..SERIES {
+        let number = format!("{series:05}");
+        let shuffled = format!("{:05}", series * 7919 % SERIES);
+        let pairs = [("__name__", "m"), ("i", number.as_str()), ("j", shuffled.as_str()), ("le", "1")];
+        let labels = Labels::from_pairs(pairs).unwrap();
+        source.insert(&labels, 1_000_000, Value::Float((series * 7919 % SERIES) as f64), 0);
+    }
+    source
+}
+
+/// Looks of a query, which is canceled at one of them if that is said, and how many series it answers.
+fn looks(source: &MemorySource, request: &Request, stop_at: Option<u64>) -> (u64, Result<u64, QueryError>) {
+    request.usage.stop_at(stop_at);
+    let answer = execute(source, request).map(|response| match response.value {
+        QueryValue::Vector(vector) => vector.len() as u64,
+        QueryValue::Matrix(matrix) => matrix.len() as u64,
+        other => panic!("{other:?}"),
+    });
+    (request.usage.checks(), answer)
+}
+
+/// Beside looks while series are read, and while what is answered is put into its final form, there are `least`.
+fn check(source: &MemorySource, query: &str, least: u64, request: impl Fn(&str) -> Request) {
+    let series = SERIES as u64;
+    let finishing = looks(source, &request("m{}"), None).0 - series;
+    let (all, answer) = looks(source, &request(query), None);
+    let answer = answer.unwrap_or_else(|error| panic!("{query}: {error}"));
+    let read = query.matches("m{}").count() as u64 * series + finishing * answer / series;
+    assert!(all >= read + least, "{query}: {all} looks, {read} of them without what it does");
+    // In the middle of what it does.
+    let at = all - (all - read) / 2 - finishing * answer / series;
+    let (looked, ended) = looks(source, &request(query), Some(at));
+    assert!(matches!(ended, Err(QueryError::Canceled)), "{query}: {ended:?}");
+    assert!(looked < at + 100, "{query}: {looked} looks, canceled at {at}");
+}
+
+#[test]
+fn what_is_done_with_labels_can_be_stopped() {
+    let source = source();
+    for query in [
+        r#"label_replace(m{}, "k", "$1", "i", "(.*)")"#,
+        r#"label_join(m{}, "k", "-", "i", "j")"#,
+        r#"label_set(m{}, "k", "v")"#,
+        r#"label_keep(m{}, "i")"#,
+        "topk by (j) (1, m{})",
+        "topk(9000, m{})",
+        "limitk by (j) (1, m{})",
+        "limit_ratio(0.5, m{})",
+        "quantile by (j) (0.5, m{})",
+        "quantile(0.5, m{} + 0)",
+        r#"quantiles by (j) ("q", 0.5, 0.9, m{})"#,
+        r#"count_values("v", m{})"#,
+        "topk_max by (j) (1, m{})",
+        "sum(m{})",
+        "sum by (j) (m{})",
+        "avg by (j) (m{} + 0)",
+        "count(m{} + 0)",
+        "max without (i) (m{} + 0)",
+        "m{} + on (i) m{}",
+        "m{} and m{}",
+        "m{} or on (j) m{}",
+        "m{} unless m{}",
+        "m{} default m{}",
+        "m{} if m{}",
+        "union(m{}, m{})",
+        "histogram_quantile(0.5, m{})",
+        "abs(m{}) + 1",
+        "info(m{})",
+    ] {
+        check(&source, query, LOOKS, |query| Request::instant(query, 1));
+    }
+    for query in [r#"sort_by_label(m{}, "j")"#, "sort(m{})", "sort_desc(m{})"] {
+        check(&source, query, SORT_LOOKS, |query| Request::instant(query, 1));
+    }
+}
+
+#[test]
+fn what_is_done_with_values_can_be_stopped() {
+    let source = source();
+    for query in [
+        "-m{}",
+        "m{} * 2",
+        "m{} > 2",
+        "ln(m{})",
+        "round(m{}, 5)",
+        "absent(m{})",
+        "vector(scalar(m{}))",
+        "timestamp(m{} + 0)",
+        "m{} default 1",
+        "m{} if 1",
+        "1 default m{}",
+        "keep_last_value(m{})",
+        "max(m{})",
+    ] {
+        check(&source, query, LOOKS, |query| Request::range(query, 1, 100_001, 1_000));
+    }
+}
