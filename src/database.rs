@@ -237,10 +237,10 @@ impl Database {
     /// Evaluates a request: times, limits and cancellation in the caller's hands.
     ///
     /// # Errors
-    /// As [`Database::query_range`], and when a limit is met or the request is cancelled.
+    /// As [`Database::query_range`], and when a limit is met or the request is cancelled. Where the memory that all queries
+    /// share is used up by others, the request waits for its turn and is evaluated again; see [`Request::evaluated`].
     pub fn execute(&self, request: &Request) -> std::result::Result<Response, QueryError> {
-        let source = self.source(request);
-        barograph_query::execute(&source, request)
+        request.evaluated(|| barograph_query::execute(&self.source(request), request))
     }
 
     /// What a request is expected to cost, part by part, from the index and the catalogue

@@ -11,6 +11,7 @@ pub mod request;
 mod series;
 pub mod source;
 pub mod syntax;
+mod turn;
 pub mod usage;
 pub mod value;
 

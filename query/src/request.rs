@@ -102,11 +102,13 @@ impl Request {
         }
     }
 
-    /// What its reads of storage may hold, and until when they may go on.
+    /// What it may hold and until when it may go on. It may hold no more than the share of all queries keeps back for one.
     pub fn work(&self) -> Work {
+        let account = self.usage.account();
+        let reserve = account.share().map(|share| share.reserve()).filter(|bytes| *bytes > 0);
         Work::unbounded()
-            .charged_to(self.usage.account().clone())
-            .holding(self.limits.memory_max)
+            .charged_to(account.clone())
+            .holding(self.limits.memory_max.min(reserve.unwrap_or(u64::MAX)))
             .within_since(self.limits.timeout, self.started)
             .until(self.cancel.clone())
     }

@@ -1,7 +1,7 @@
 //! What one piece of work holds of a share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::{Full, Share, bytes_text};
 
@@ -14,6 +14,8 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Counters {
     share: Option<Arc<Share>>,
+    /// Whether what the share keeps back is for this one.
+    in_turn: AtomicBool,
     bytes: AtomicU64,
     peak: AtomicU64,
 }
@@ -43,13 +45,8 @@ pub enum Denied {
 impl Account {
     /// An account that also counts against `share`.
     pub fn of(share: Arc<Share>) -> Self {
-        Account {
-            counters: Arc::new(Counters {
-                share: Some(share),
-                bytes: AtomicU64::new(0),
-                peak: AtomicU64::new(0),
-            }),
-        }
+        let (in_turn, bytes, peak) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+        Account { counters: Arc::new(Counters { share: Some(share), in_turn, bytes, peak }) }
     }
 
     /// Takes `bytes` more, of which the work may hold `limit` in all.
@@ -63,7 +60,11 @@ impl Account {
             .fetch_update(Relaxed, Relaxed, |held| held.checked_add(bytes).filter(|&after| after <= limit));
         // The work's own limit comes first: waiting for others would not help.
         let before = taken.map_err(|_| Denied::Own { limit })?;
-        if let Some(Err(full)) = counters.share.as_ref().map(|share| share.add(bytes)) {
+        let add = |share: &Arc<Share>| match counters.in_turn.load(Relaxed) {
+            true => share.add_in_turn(bytes),
+            false => share.add(bytes),
+        };
+        if let Some(Err(full)) = counters.share.as_ref().map(add) {
             counters.bytes.fetch_sub(bytes, Relaxed);
             return Err(Denied::Shared(full));
         }
@@ -89,6 +90,15 @@ impl Account {
             Some(more) => share.add_anyway(more),
             None => share.sub(before - bytes),
         }
+    }
+
+    /// What it counts against beside its own limit.
+    pub fn share(&self) -> Option<&Arc<Share>> {
+        self.counters.share.as_ref()
+    }
+
+    pub(super) fn set_in_turn(&self, in_turn: bool) {
+        self.counters.in_turn.store(in_turn, Relaxed);
     }
 
     /// Bytes held now.

@@ -10,12 +10,14 @@
 //! may both be refused, and neither stays counted.
 
 mod account;
+mod line;
 mod part;
 mod share;
 mod taken;
 mod work;
 
 pub use account::{Account, Denied};
+pub use line::Turn;
 pub use part::Part;
 pub use share::{Full, Hold, Share};
 pub use taken::{Taken, map_bytes};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bytes_text;
+use super::line::Line;
 
 /// A named part of the memory of the process.
 ///
@@ -21,6 +22,8 @@ use super::bytes_text;
 pub struct Share {
     name: &'static str,
     limit: AtomicU64,
+    reserve: AtomicU64,
+    line: Line,
     used: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
@@ -40,7 +43,7 @@ pub struct Full {
     pub asked: u64,
     /// Bytes that others hold.
     pub used: u64,
-    /// Bytes of the whole share.
+    /// Bytes that may be held together.
     pub limit: u64,
 }
 
@@ -57,6 +60,8 @@ impl Share {
         Arc::new(Share {
             name,
             limit: AtomicU64::new(limit),
+            reserve: AtomicU64::new(0),
+            line: Line::default(),
             used: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -73,7 +78,15 @@ impl Share {
     }
 
     pub(super) fn add(&self, asked: u64) -> Result<(), Full> {
-        let limit = self.limit();
+        self.add_up_to(self.common(), asked)
+    }
+
+    /// As [`Share::add`], of all that the share has.
+    pub(super) fn add_in_turn(&self, asked: u64) -> Result<(), Full> {
+        self.add_up_to(self.limit(), asked)
+    }
+
+    fn add_up_to(&self, limit: u64, asked: u64) -> Result<(), Full> {
         let taken = self
             .used
             .fetch_update(Relaxed, Relaxed, |used| used.checked_add(asked).filter(|&after| after <= limit));
@@ -103,6 +116,32 @@ impl Share {
     /// Changes the limit. What is held already stays; nothing more is given until it fits again.
     pub fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Relaxed);
+    }
+
+    /// Keeps `bytes` of the limit back for one piece of work at a time, whose [turn](super::Account::turn) it is: it can
+    /// have them whatever the others hold.
+    pub fn set_reserve(&self, bytes: u64) {
+        self.reserve.store(bytes, Relaxed);
+    }
+
+    /// What is kept back, bytes.
+    pub fn reserve(&self) -> u64 {
+        self.reserve.load(Relaxed).min(self.limit())
+    }
+
+    /// What may be held without a turn, bytes.
+    pub fn common(&self) -> u64 {
+        let limit = self.limit();
+        limit - self.reserve.load(Relaxed).min(limit)
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// How many wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.line.waiting()
     }
 
     /// Its name.

@@ -265,7 +265,7 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.query_max_series = usize_of(t, 1, 1_000_000_000)?),
     setting!("query_memory" "SIZE" = "", QUERY, true,
         "Memory one query may hold at once, its answer included, 1MiB to 1TiB; beyond it 422. Unset or 0, and at most: \
-         what all may hold.",
+         half of what all may hold.",
         |c, t| c.query_memory = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_memory_total" "SIZE" = "", QUERY, true,
         "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 429. Unset or 0, and at most: their share of \

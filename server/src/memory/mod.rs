@@ -32,8 +32,10 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "queries",
         parts: 12,
-        bounds: "what queries and other reads hold while they run; `query_memory` caps one, `query_memory_total` all",
-        full: "429 with `Retry-After`; 422 for a query that all of it cannot hold",
+        bounds: "what queries and other reads hold while they run; `query_memory` caps one, `query_memory_total` all. What \
+                 one query may hold, at most half of it, is kept back for one at a time",
+        full: "queries give back what they have, wait for their turn, the oldest first, and are evaluated again; other reads \
+               429 with `Retry-After`; 422 for a query that needs more than one may hold",
     },
     Part {
         name: "answers",
@@ -133,6 +135,7 @@ impl Memory {
         }
         // Said once, here; whoever asks gets the capped value.
         self.capped("query_memory", &self.queries, config.query_memory);
+        self.queries.set_reserve(self.one_query(config));
     }
 
     fn capped(&self, setting: &str, share: &Share, cap: Option<u64>) -> u64 {
@@ -158,10 +161,11 @@ impl Memory {
         self.engine
     }
 
-    /// The most that one query may hold, bytes.
+    /// The most that one query may hold, bytes. So much is kept back for the query whose turn it is when the rest is used
+    /// up, so it is at most half of what all may hold.
     pub fn one_query(&self, config: &Config) -> u64 {
-        let all = self.queries.limit();
-        config.query_memory.map_or(all, |cap| cap.min(all))
+        let half = self.queries.limit() / 2;
+        config.query_memory.map_or(half, |cap| cap.min(half))
     }
 
     /// The shares of the table but for the engine's, in its order.
@@ -231,9 +235,10 @@ mod tests {
         ]);
         let memory = Memory::new(&config);
         assert_eq!(memory.queries.limit(), 100 << 20);
-        assert_eq!(memory.one_query(&config), 100 << 20);
+        assert_eq!(memory.one_query(&config), 50 << 20);
+        assert_eq!(memory.queries.common(), 50 << 20, "the other half is for all");
         assert_eq!(memory.bodies.limit(), whole.bodies.limit());
         assert_eq!(memory.datagrams.limit(), whole.datagrams.limit());
-        assert_eq!(whole.one_query(&Config::default()), whole.queries.limit());
+        assert_eq!(whole.one_query(&Config::default()), whole.queries.limit() / 2);
     }
 }

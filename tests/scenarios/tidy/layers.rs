@@ -67,6 +67,7 @@ const LEVELS: &[Levels] = &[
             ("source", 0),
             ("usage", 0),
             ("value", 0),
+            ("turn", 1),
             ("functions", 1),
             ("syntax", 1),
             ("histogram", 1),
