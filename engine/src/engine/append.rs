@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::engine::newcomers::Newcomers;
+use crate::engine::pending::{Logged, Pending};
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{BatchSample, Whose};
 use crate::head::{Batch, Resolved};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
+use crate::wal::Ticket;
 use crate::{Error, Result};
 
 /// What an append did.
@@ -74,7 +76,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Limit`], [`Error::Throttled`], [`Error::Busy`] or [`Error::Invalid`]: nothing
-    /// of the batch is stored. An I/O error: nothing is acknowledged, part of it may turn out stored.
+    /// of the batch is stored. An I/O error, a full disk among them: nothing of it is stored either, and a restart
+    /// finds nothing of it. One exception: where a sync failed ([`Error::Poisoned`]) and then the power fails too, it may
+    /// turn out stored. A process that ends before it was answered leaves it stored or not, a batch of more than 32
+    /// MiB perhaps in part.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let parts = &self.parts;
         parts.check_writable()?;
@@ -126,12 +131,8 @@ impl Parts {
         report.exemplars = resolved.exemplars.len() as u64;
         report.samples = resolved.samples() as u64;
         report.events = resolved.events.len() as u64;
-        let mut seq = parts.commit(&mut resolved)?;
-        if seq == 0 && !batch.metadata.is_empty() {
-            // It was known already; the record that holds it may be on its way to the disk yet.
-            seq = parts.commit.lock().last_seq;
-        }
-        parts.wait_durable(seq)?;
+        let ticket = parts.commit(&mut resolved)?;
+        parts.wait_durable(ticket)?;
         Ok(report)
     }
 
@@ -152,40 +153,41 @@ impl Parts {
         Ok(())
     }
 
-    /// Logs and applies; returns the sequence to wait for.
-    pub(crate) fn commit(&self, resolved: &mut Resolved) -> Result<u64> {
+    /// Logs a batch and empties it; returns what to wait for. It becomes visible when that is safe.
+    ///
+    /// # Errors
+    /// Nothing of it is logged.
+    pub(crate) fn commit(&self, resolved: &mut Resolved) -> Result<Option<Ticket>> {
         if resolved.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
         self.wait_for_room()?;
         let mut commit = self.commit.lock();
-        resolved.revive(&self.head);
-        let seq = self.log(&mut commit, resolved)?;
-        let mut grown = 0;
-        let (epoch, cutting) = (commit.epoch, self.cutting());
-        resolved.for_each(|series, timestamp, start, value| {
-            grown += series.append(epoch, cutting, timestamp, start, value);
-        });
-        self.apply_notes(resolved);
-        for event in resolved.events.drain(..) {
-            grown += event.memory_bytes() as usize;
-            self.head.events.push(event);
-        }
-        commit.first_append.get_or_insert_with(Instant::now);
-        // Counted under the lock: a flush that begins takes the count as its own.
-        self.head.add_sample_bytes(grown as u64);
-        drop(commit);
-        if self.head.sample_bytes() >= self.options.flush_bytes() {
-            self.signal(|s| s.flush = true);
-        }
-        Ok(seq)
-    }
-
-    /// Waits until `seq` is as safe as the durability option says.
-    pub(crate) fn wait_durable(&self, seq: u64) -> Result<()> {
-        match &self.wal {
-            Some(wal) if seq > 0 => wal.sync_to(seq),
-            _ => Ok(()),
+        let mut revived = resolved.revive(&self.head);
+        let Some(wal) = &self.wal else {
+            commit.last_seq += 1;
+            self.apply(&mut commit, resolved);
+            resolved.clear();
+            drop(commit);
+            self.flush_if_full();
+            return Ok(None);
+        };
+        loop {
+            match self.log(&mut commit, wal, resolved) {
+                Ok(Some((ticket, defined))) => {
+                    let change = Logged::Batch(Box::new(std::mem::take(resolved)));
+                    commit.pending.push_back(Pending { ticket, change, defined });
+                    return Ok(Some(ticket));
+                }
+                Ok(None) => {
+                    self.settle(&mut commit);
+                    revived.extend(resolved.revive(&self.head));
+                }
+                Err(error) => {
+                    self.head.take_back(&revived);
+                    return Err(error);
+                }
+            }
         }
     }
 

@@ -1,16 +1,19 @@
 //! Deleting by matchers and time range.
 //!
-//! A delete takes its place among the appends: it is logged, edits the active head on the
-//! spot, and leaves a tombstone for everything older (what a flush is working on, and the
+//! A delete takes its place among the appends: it is logged, edits the active head once its
+//! record is safe, and leaves a tombstone for everything older (what a flush is working on, and the
 //! store). Merges carry tombstones out physically.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::pending::{Logged, Pending};
 use crate::engine::{Engine, Parts};
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange};
 use crate::stats::Counters;
 use crate::store::catalogue::Tombstone;
+use crate::wal::NewRecord;
 use crate::{Error, Result};
 
 /// What a delete did.
@@ -38,16 +41,24 @@ impl Engine {
         let series = parts.view().select(matchers, range, usize::MAX)?.len() as u64;
         let mut tombstone = Tombstone { seq: 0, matchers: matchers.to_vec(), range };
         let payload = tombstone.encode()?;
+        let removed = Arc::new(AtomicU64::new(0));
         let mut commit = parts.commit.lock();
-        let seq = match &parts.wal {
-            Some(wal) => wal.append_to_free(KIND_DELETE, &[&payload])?,
-            None => commit.last_seq + 1,
+        let ticket = if let Some(wal) = &parts.wal {
+            let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
+            let ticket = wal.append_to_free(record)?;
+            tombstone.seq = ticket.seq;
+            let change = Logged::Delete(Arc::new(tombstone), removed.clone());
+            commit.pending.push_back(Pending { ticket, change, defined: Vec::new() });
+            Some(ticket)
+        } else {
+            commit.last_seq += 1;
+            tombstone.seq = commit.last_seq;
+            removed.store(parts.apply_delete(commit.epoch, Arc::new(tombstone))?, Ordering::Relaxed);
+            None
         };
-        commit.last_seq = seq;
-        tombstone.seq = seq;
-        let samples_in_memory = parts.apply_delete(commit.epoch, Arc::new(tombstone))?;
         drop(commit);
-        parts.wait_durable(seq)?;
+        parts.wait_durable(ticket)?;
+        let samples_in_memory = removed.load(Ordering::Relaxed);
         Counters::add(&parts.counters.deletes, 1);
         parts.signal(|s| s.compact = true);
         Ok(DeleteReport { series, samples_in_memory })

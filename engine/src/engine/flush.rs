@@ -122,6 +122,8 @@ impl Parts {
             wal.sync()?;
         }
         let mut commit = self.commit.lock();
+        // The cut parts the log: what is before it is in the head, and what comes after it defines its series anew.
+        self.settle_all(&mut commit);
         if commit.first_append.is_none() {
             return Ok(None);
         }
@@ -396,7 +398,10 @@ impl Parts {
         self.wants_room.store(false, std::sync::atomic::Ordering::Relaxed);
         *self.idle_looked.lock() = Instant::now();
         let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
-        let retired = self.head.retire(|series| series.retire_if_idle(idle_flushes), || self.commit.lock());
+        // Only flushes change it, and one at a time.
+        let epoch = self.commit.lock().epoch;
+        let retired =
+            self.head.retire(|series| series.retire_if_idle(idle_flushes, epoch), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), Ordering::Relaxed);
         if retired > 0 {
             self.line_cache.purge_dead();

@@ -19,6 +19,7 @@ use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, METRIC_NAME, Timestamp, Value};
 use crate::stats::Counters;
+use crate::wal::Ticket;
 use crate::{ErrorKind, Result};
 
 /// How to read lines.
@@ -131,7 +132,8 @@ impl Engine {
     /// durability option says.
     ///
     /// # Errors
-    /// An I/O error, or memory that stays full: lines before the failure may be stored.
+    /// An I/O error, or memory that stays full. Bodies of up to 100,000 samples and 16 MiB of string fields are stored
+    /// whole or not at all then; of larger ones the pieces before the failure are.
     /// Bad lines are no error; the report tells them.
     pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
         self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
@@ -166,6 +168,7 @@ impl Engine {
             indexes: Vec::new(),
             newcomers: Newcomers::default(),
             learned: Vec::new(),
+            ticket: None,
             report: LineReport::default(),
             errors_max: options.errors_max,
         };
@@ -174,7 +177,7 @@ impl Engine {
             (default, Lines::new(body.bytes, options.precision, limits))
         };
         let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
-        let stored = stored.and_then(|seq| parts.wait_durable(seq));
+        let stored = stored.and(parts.wait_durable(writer.ticket));
         writer.take_back(0, 0);
         stored?;
         Ok(writer.report)
@@ -198,6 +201,8 @@ struct LineWriter<'p> {
     newcomers: Newcomers,
     /// Keys whose series became known by this call.
     learned: Vec<LineKey>,
+    /// What was logged last.
+    ticket: Option<Ticket>,
     report: LineReport,
     errors_max: usize,
 }
@@ -206,20 +211,18 @@ struct LineWriter<'p> {
 const TEXT: u32 = u32::MAX;
 
 impl LineWriter<'_> {
-    /// Adds all lines of all bodies, each with the time of its lines that give none; gives the sequence to wait for.
-    fn add_bodies<'b>(&mut self, bodies: impl Iterator<Item = (Timestamp, Lines<'b>)>) -> Result<u64> {
-        let mut seq = 0;
+    /// Adds all lines of all bodies, each with the time of its lines that give none.
+    fn add_bodies<'b>(&mut self, bodies: impl Iterator<Item = (Timestamp, Lines<'b>)>) -> Result<()> {
         for (number, (default_timestamp, lines)) in bodies.enumerate() {
             self.body = number;
             self.default_timestamp = default_timestamp;
-            seq = self.add_body(lines)?.unwrap_or(seq);
+            self.add_body(lines)?;
         }
-        if self.resolved.is_empty() { Ok(seq) } else { self.commit() }
+        if self.resolved.is_empty() { Ok(()) } else { self.commit() }
     }
 
-    /// Adds all lines of one body; gives the sequence of the last piece that had to be committed on the way.
-    fn add_body(&mut self, mut lines: Lines<'_>) -> Result<Option<u64>> {
-        let mut seq = None;
+    /// Adds all lines of one body, and commits pieces on the way.
+    fn add_body(&mut self, mut lines: Lines<'_>) -> Result<()> {
         loop {
             let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
             if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
@@ -230,12 +233,12 @@ impl LineWriter<'_> {
                         self.take_back(newcomers, learned);
                         self.report.refuse(self.body, error, self.errors_max);
                     }
-                    None => return Ok(seq),
+                    None => return Ok(()),
                 }
             }
             self.report.lines_total += 1;
             if self.resolved.samples() >= PIECE_SAMPLES || self.resolved.event_bytes() >= PIECE_EVENT_BYTES {
-                seq = Some(self.commit()?);
+                self.commit()?;
             }
         }
     }
@@ -249,12 +252,13 @@ impl LineWriter<'_> {
         }
     }
 
-    fn commit(&mut self) -> Result<u64> {
+    fn commit(&mut self) -> Result<()> {
+        // The piece before is waited for here: no more than two are in memory.
+        self.parts.wait_durable(self.ticket.take())?;
         self.report.samples += self.resolved.samples() as u64;
         self.report.events += self.resolved.events.len() as u64;
-        let seq = self.parts.commit(&mut self.resolved);
-        self.resolved.clear();
-        seq
+        self.ticket = self.parts.commit(&mut self.resolved)?;
+        Ok(())
     }
 
     /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly

@@ -5,11 +5,13 @@
 //! taken: `flush` (one flush at a time), `merging` (one merge), `commit` (gives WAL
 //! sequences and applies them to the head in that order), `structure` (changes of the
 //! catalogue). No lock but `flush` and `merging` is held across reads of the store; `commit`
-//! is held while bytes are copied into the WAL's buffer, never across an fsync.
+//! is held while bytes are copied into the WAL's buffer and while batches are put into the head, and across an fsync
+//! only where a flush begins, just after another one.
 //!
 //! # Invariants
-//! E1. A sample is acknowledged only after its WAL record is durable (or as the durability
-//!     option says), and visible to views from before that moment on.
+//! E1. A sample is visible only after its WAL record is durable (or as the durability option
+//!     says), and acknowledged only after it is visible. What is refused was never visible,
+//!     and a replay does not find it (`pending.rs`).
 //! E2. The WAL loses a record only after the catalogue that covers it is committed.
 //! E3. Per series, head and WAL see appends and deletes in one order.
 
@@ -27,6 +29,7 @@ mod memory;
 mod newcomers;
 mod notes;
 mod open;
+mod pending;
 mod record_log;
 mod remote;
 mod remote_cache;
@@ -36,7 +39,7 @@ mod report;
 mod retention;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,6 +64,8 @@ pub use verify::VerifyReport;
 
 use crate::clock::Clock;
 use crate::engine::line_cache::LineCache;
+use crate::engine::pending::Pending;
+use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::retention::Retention;
 use crate::head::{Cutting, Epoch, Head, Owner};
@@ -106,6 +111,8 @@ pub(crate) struct Parts {
     pub(crate) next_generation: AtomicU64,
     /// Bytes of series that the last flush left in the head.
     series_bytes_seen: AtomicU64,
+    /// Every record up to this sequence is in the head.
+    applied: AtomicU64,
     pub(crate) retention: Retention,
     /// A series was refused for want of room since idle ones were last looked for.
     wants_room: AtomicBool,
@@ -124,10 +131,14 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 struct CommitState {
     epoch: Epoch,
-    /// Sequence of the last record, for a database without a WAL.
+    /// Sequence of the last record that the head has.
     last_seq: u64,
-    payload: Vec<u8>,
-    definitions: Vec<u8>,
+    /// Memory for the next record.
+    spare: LogRecord,
+    /// What is in the log and not in the head yet, in the order of the log.
+    pending: VecDeque<Pending>,
+    /// The term of the log up to which what it took back is dropped.
+    term: usize,
     /// When the epoch's first sample came.
     first_append: Option<Instant>,
 }

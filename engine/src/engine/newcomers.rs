@@ -81,7 +81,7 @@ impl Parts {
         }
         Err(Error::Limit(format!(
             "one request brings new series of more than {bound} bytes, the limit for one request (half of the memory \
-             for series, a quarter of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
+             for series, a share of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
              a label that has too many values, or raise memory",
             shown(labels)
         )))

@@ -4,8 +4,7 @@
 
 use crate::budget::Work;
 use crate::engine::limits::shown;
-use crate::engine::{CommitState, Engine, Parts};
-use crate::head::record::{self, KIND_DATABASES, KIND_DROPPED, KIND_EXEMPLARS, KIND_METADATA};
+use crate::engine::{Engine, Parts};
 use crate::head::{Head, Resolved, SeriesExemplars};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
@@ -130,14 +129,10 @@ impl Drop for NotesTaken<'_> {
 }
 
 impl Parts {
-    /// Commits notes and waits until they are durable. Without any it waits for those before, since the record that
-    /// holds what is known already may be on its way to the disk yet.
+    /// Commits notes and waits until they are durable. What is known already is.
     fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
-        let seq = match resolved.is_empty() {
-            true => self.commit.lock().last_seq,
-            false => self.commit(&mut resolved)?,
-        };
-        self.wait_durable(seq)
+        let ticket = self.commit(&mut resolved)?;
+        self.wait_durable(ticket)
     }
 
     /// Checks a description and adds it to `resolved` unless it is known.
@@ -177,24 +172,6 @@ impl Parts {
         }
         resolved.exemplars.push((series.clone(), exemplar));
         Ok(true)
-    }
-
-    /// Writes the WAL records of a batch's notes.
-    pub(super) fn log_notes(&self, commit: &mut CommitState, resolved: &Resolved) -> Result<()> {
-        let size = |(family, metadata): &(String, Metadata)| {
-            family.len() + metadata.help.len() + metadata.unit.len()
-        };
-        self.log_items(commit, KIND_METADATA, &resolved.metadata, size, record::encode_metadata)?;
-        let size = |(series, exemplar): &(Labels, Exemplar)| {
-            series.as_bytes().len() + exemplar.labels.as_bytes().len()
-        };
-        self.log_items(commit, KIND_EXEMPLARS, &resolved.exemplars, size, record::encode_exemplars)?;
-        for (kind, names) in [(KIND_DATABASES, &resolved.databases), (KIND_DROPPED, &resolved.dropped)] {
-            self.log_items(commit, kind, names, String::len, |names, out| {
-                record::encode_databases(names, out)
-            })?;
-        }
-        Ok(())
     }
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.

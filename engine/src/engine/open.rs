@@ -15,6 +15,7 @@
 //! into the head. The work depends on the WAL's size, which the options bound, and not on
 //! the size of the store.
 
+use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
+use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::retention::{Found, Retention};
@@ -244,12 +246,14 @@ fn assemble(opened: Opened) -> Parts {
         commit: Mutex::new(CommitState {
             epoch: EPOCH_AT_START,
             last_seq,
-            payload: Vec::new(),
-            definitions: Vec::new(),
+            spare: LogRecord::default(),
+            pending: VecDeque::new(),
+            term: 0,
             first_append,
         }),
         next_generation: AtomicU64::new(catalogue.root.next_generation),
         series_bytes_seen: AtomicU64::new(0),
+        applied: AtomicU64::new(last_seq),
         retention: Retention::new(clock.clone(), options.retention, &found),
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),

@@ -4,7 +4,8 @@
 //! the point of a request: one that cannot be kept is dropped and counted, and the request is
 //! as good as without it, as in Prometheus. A request of up to 100,000
 //! samples is one record of the log and visible as one; so an error stores nothing of it. A
-//! larger one is stored in pieces; sent again, it changes nothing.
+//! larger one is stored in pieces, also of one series; the pieces before an error are stored.
+//! Sent again, it changes nothing.
 //!
 //! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
 
@@ -20,6 +21,7 @@ use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
 };
 use crate::stats::Counters;
+use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
 /// A series that was refused, or a part of it.
@@ -114,15 +116,16 @@ impl Engine {
             scratch: Vec::new(),
             report: RemoteReport::default(),
             weight: 0,
-            knew_metadata: false,
             newcomers: Newcomers::default(),
             learned: Vec::new(),
-            seq: 0,
+            ticket: None,
             failed: None,
         };
-        let stored = writer.add_all(&request).and_then(|seq| Ok(parts.wait_durable(seq)?));
+        let stored = writer.add_all(&request);
+        let safe = parts.wait_durable(writer.ticket);
         writer.take_back();
         stored?;
+        safe?;
         Ok(writer.report)
     }
 }
@@ -140,12 +143,11 @@ struct RemoteWriter<'p> {
     report: RemoteReport,
     /// Size of `resolved` in samples.
     weight: usize,
-    knew_metadata: bool,
     newcomers: Newcomers,
     /// Keys whose series became known by this request.
     learned: Vec<Box<[u8]>>,
-    /// The sequence of the last piece.
-    seq: u64,
+    /// What was logged last.
+    ticket: Option<Ticket>,
     /// Why a piece in the midst of a series could not be committed.
     failed: Option<Error>,
 }
@@ -157,8 +159,8 @@ struct Place {
 }
 
 impl RemoteWriter<'_> {
-    /// Adds all that a request holds; gives the sequence to wait for.
-    fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<u64, RemoteError> {
+    /// Adds all that a request holds.
+    fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<(), RemoteError> {
         for (number, item) in (1..).zip(request.items()) {
             match item? {
                 Item::Series(series) => self.add(number, &series)?,
@@ -171,11 +173,8 @@ impl RemoteWriter<'_> {
         }
         if !self.resolved.is_empty() {
             self.commit()?;
-        } else if self.knew_metadata {
-            // The record that holds it may be on its way to the disk yet.
-            self.seq = self.seq.max(self.parts.commit.lock().last_seq);
         }
-        Ok(self.seq)
+        Ok(())
     }
 
     /// Commits a piece once there is enough for one.
@@ -196,14 +195,14 @@ impl RemoteWriter<'_> {
     }
 
     fn commit(&mut self) -> Result<()> {
-        let seq = self.parts.commit(&mut self.resolved)?;
-        self.resolved.clear();
+        // The piece before is waited for here: no more than two are in memory.
+        self.parts.wait_durable(self.ticket.take())?;
+        self.ticket = self.parts.commit(&mut self.resolved)?;
         let pending = std::mem::take(&mut self.pending);
         self.report.samples += pending.samples;
         self.report.histograms += pending.histograms;
         self.report.exemplars += pending.exemplars;
         self.weight = 0;
-        self.seq = seq;
         Ok(())
     }
 
@@ -410,7 +409,7 @@ impl RemoteWriter<'_> {
     fn describe(&mut self, number: u64, family: &str, metadata: &Metadata) {
         let before = self.resolved.metadata.len();
         match self.parts.note_metadata(&mut self.resolved, family, metadata) {
-            Ok(()) if self.resolved.metadata.len() == before => self.knew_metadata = true,
+            Ok(()) if self.resolved.metadata.len() == before => {}
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {
                 self.report.metadata_dropped += 1;

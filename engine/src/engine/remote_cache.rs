@@ -112,7 +112,7 @@ mod tests {
         let dead = series(2);
         cache.insert(RemoteVersion::Two, b"alive", &alive);
         cache.insert(RemoteVersion::Two, b"dead", &dead);
-        assert!(dead.retire_if_idle(0));
+        assert!(dead.retire_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
         cache.purge_dead();
         assert!(cache.get(RemoteVersion::Two, b"alive").is_some());
         assert!(cache.get(RemoteVersion::Two, b"dead").is_none());

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::engine::{Engine, duration_ns};
 use crate::model::Timestamp;
 use crate::stats::Stats;
+use crate::wal::Wal;
 
 impl Engine {
     /// Figures about the open database, taken one after the other.
@@ -35,7 +36,7 @@ impl Engine {
             head_series: parts.head.series_count() as u64,
             head_sample_bytes: parts.head.sample_bytes(),
             head_series_bytes: parts.head.series_bytes(),
-            last_seq: parts.commit.lock().last_seq,
+            last_seq: parts.wal.as_ref().map_or_else(|| parts.commit.lock().last_seq, Wal::last_seq),
             newest: (newest != Timestamp::MIN).then_some(newest),
             clock_ahead_ns: duration_ns(parts.retention.ahead()).unsigned_abs(),
             store_poisoned: parts.kv.failure().is_some(),

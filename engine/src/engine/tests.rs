@@ -35,6 +35,7 @@ mod newcomers;
 mod notes;
 mod pieces;
 mod reach;
+mod refused;
 mod remote;
 #[cfg(target_os = "linux")]
 mod waiting;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 
-/// Samples to append in one go: written to the WAL as one record, visible together.
+/// Samples to append in one go: written to the WAL as one record, or several where it has more than 32 MiB, and visible
+/// together once they are safe. Where the process ends before an append is answered, a restart finds all of the batch or
+/// nothing; of one with several records, or with events, metadata or exemplars, perhaps only the first of them.
 ///
 /// ```
 /// use barograph_engine::{Batch, model::{Labels, Value}};
@@ -354,18 +356,23 @@ impl Resolved {
         }
     }
 
-    /// Replaces series that left the head since they were resolved.
-    pub fn revive(&mut self, head: &Head) {
-        let mut any_dead = false;
+    /// Replaces series that left the head since they were resolved; returns those that it took for them.
+    pub fn revive(&mut self, head: &Head) -> Vec<Arc<HeadSeries>> {
+        let (mut any_dead, mut revived) = (false, Vec::new());
         self.visit(|series, _, _, _| any_dead |= series.is_dead());
         if !any_dead {
-            return;
+            return revived;
         }
         let mut rows = Vec::with_capacity(self.values.len());
         self.visit(|series, timestamp, _, _| {
-            let alive = if series.is_dead() { head.find_or_create(&series.labels) } else { series.clone() };
+            let mut alive = series.clone();
+            if series.is_dead() {
+                alive = head.find_or_create(&series.labels);
+                revived.push(alive.clone());
+            }
             rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
         });
         self.rows = rows;
+        revived
     }
 }

@@ -296,12 +296,14 @@ impl HeadSeries {
         self.is_dead.load(Ordering::Acquire)
     }
 
-    /// Takes it out of use if it holds nothing and held nothing for `idle_flushes` flushes.
-    /// The caller keeps appends out meanwhile.
-    pub fn retire_if_idle(&self, idle_flushes: u32) -> bool {
+    /// Takes it out of use if it holds nothing and held nothing for `idle_flushes` flushes, and nothing of it was
+    /// logged in `epoch`, the one that goes on. The caller keeps appends out meanwhile.
+    pub fn retire_if_idle(&self, idle_flushes: u32, epoch: Epoch) -> bool {
         let data = self.data.lock();
-        let is_idle =
-            data.active.is_empty() && data.frozen.is_none() && u32::from(data.idle_flushes) >= idle_flushes;
+        let is_idle = data.active.is_empty()
+            && data.frozen.is_none()
+            && u32::from(data.idle_flushes) >= idle_flushes
+            && self.defined_epoch.load(Ordering::Relaxed) != epoch.number;
         if is_idle {
             self.is_dead.store(true, Ordering::Release);
         }

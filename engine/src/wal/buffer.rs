@@ -26,8 +26,27 @@ pub(super) struct Batch {
     pub seals: bool,
 }
 
+/// A place in the log: what was appended behind it can be taken back.
+#[derive(Debug, Clone)]
+pub(super) struct Position {
+    open: OpenSegment,
+    next_seq: u64,
+}
+
+impl Position {
+    /// The last sequence number before it.
+    pub fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// The segment that it is in, and the bytes of it that come before.
+    pub fn place(&self) -> (u64, u64) {
+        (self.open.number, self.open.bytes)
+    }
+}
+
 /// The segment that records are appended to; it need not exist on the disk yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct OpenSegment {
     number: u64,
     first_seq: u64,
@@ -142,6 +161,29 @@ impl Buffer {
         self.bytes += added;
         self.open.bytes += added as u64;
         self.open.tally.add(crc);
+    }
+
+    /// The place behind all that was appended.
+    pub fn position(&self) -> Position {
+        Position { open: self.open.clone(), next_seq: self.next_seq }
+    }
+
+    /// The place where a segment begins.
+    pub fn start_of(&self, number: u64, first_seq: u64) -> Position {
+        Position { open: OpenSegment::new(self.database_id, number, first_seq), next_seq: first_seq }
+    }
+
+    /// Whether there is anything behind `position`.
+    pub fn is_behind(&self, position: &Position) -> bool {
+        self.next_seq > position.next_seq || !self.batches.is_empty()
+    }
+
+    /// Forgets all that was appended behind `position`. None of it waits any more, nor do seals.
+    pub fn go_back(&mut self, position: &Position) {
+        self.batches.clear();
+        (self.bytes, self.closed_bytes) = (0, 0);
+        self.open = position.open.clone();
+        self.next_seq = position.next_seq;
     }
 
     /// Hands out all that waits.

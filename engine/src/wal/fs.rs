@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 #[cfg(test)]
-pub(super) mod faulty;
+pub(crate) mod faulty;
 
 /// A file open for writing.
 pub(super) trait WalFile: Send + fmt::Debug {

@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::buffer::{Buffer, record_bytes};
+use super::buffer::{Buffer, Position};
 use super::copy::LogCopy;
 use super::directory::{Segment, make_dir, segment_name};
 use super::fs::{RealFs, WalFs};
 use super::recover::recover;
+use super::ticket::{Fate, NewRecord, Refusal, Ticket};
 use super::writer::{Progress, Writer};
-use super::{KIND_MAX, PAYLOAD_BYTES_MAX, Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
+use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
 
 /// A write-ahead log, open for appending. All methods may be called from many threads at once.
@@ -62,6 +63,12 @@ struct State {
     is_closing: bool,
     durable: u64,
     written: u64,
+    /// Up to here all is as safe as the policy promises; what comes after it was promised to nobody yet.
+    safe: Position,
+    /// For each time that records were taken back the last number that stayed.
+    floors: Vec<u64>,
+    /// Why, the last time.
+    refused: Option<Refusal>,
     poisoned: Option<String>,
     disk_full: bool,
     /// The sealed segments, oldest first.
@@ -93,6 +100,10 @@ impl Wal {
         after_seq: u64,
         replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
     ) -> Result<(Wal, ReplayReport)> {
+        #[cfg(test)]
+        if let Some(fs) = super::fs::faulty::take_next() {
+            return Wal::open_on(Arc::new(fs), dir, options, recovery, after_seq, replay);
+        }
         Wal::open_on(Arc::new(RealFs), dir, options, recovery, after_seq, replay)
     }
 
@@ -118,8 +129,12 @@ impl Wal {
             recovered.mark_is_good,
             options.reserve_bytes,
         )?;
+        let buffer = Buffer::new(database_id, recovered.next_number, recovered.next_seq);
         let state = State {
-            buffer: Buffer::new(database_id, recovered.next_number, recovered.next_seq),
+            safe: buffer.position(),
+            buffer,
+            floors: Vec::new(),
+            refused: None,
             is_led: false,
             is_closing: false,
             durable,
@@ -149,71 +164,93 @@ impl Wal {
         Ok((Wal { shared, ticker }, report))
     }
 
-    /// Appends a record whose payload is `parts` one after the other, and returns its sequence number, one above the
-    /// last. Copies into memory only, unless 64 MiB wait there already: then it writes them first. Durable after
-    /// [`Wal::sync_to`].
+    /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
+    /// other and the last one given out. `None` where records were taken back since the log was in `term`
+    /// ([`Wal::term`]): the caller, whose records may count on those, makes them again. Copies into memory only, unless what waits there would come to more than
+    /// 64 MiB: then it writes that first. Durable after [`Wal::wait_for`].
     ///
     /// # Errors
     /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above [`KIND_MAX`],
-    /// [`Error::DiskFull`] until space is back (each call tries), [`Error::Poisoned`] after a failed sync.
-    pub fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
-        self.append_if(kind, parts, OnFullDisk::Refuse)
+    /// [`Error::DiskFull`] until space is back (each call tries), [`Error::Poisoned`] after a failed sync. Nothing is
+    /// appended then.
+    pub fn append_all(&self, records: &[NewRecord<'_>], term: usize) -> Result<Option<Ticket>> {
+        self.append_if(records, OnFullDisk::Refuse, |now| now == term)
     }
 
-    /// [`Wal::append`] for a record that leads to freed space: not refused on a full disk, where it uses what the
+    /// [`Wal::append_all`] for a record that leads to freed space: not refused on a full disk, where it uses what the
     /// reserve gave.
     ///
     /// # Errors
-    /// As [`Wal::append`], without [`Error::DiskFull`].
-    pub fn append_to_free(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
-        self.append_if(kind, parts, OnFullDisk::Append)
+    /// As [`Wal::append_all`], without [`Error::DiskFull`].
+    pub fn append_to_free(&self, record: NewRecord<'_>) -> Result<Ticket> {
+        let appended = self.append_if(&[record], OnFullDisk::Append, |_| true)?;
+        Ok(appended.expect("it is appended in any term"))
     }
 
-    fn append_if(&self, kind: u8, parts: &[&[u8]], on_full_disk: OnFullDisk) -> Result<u64> {
-        let payload_bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
-        if payload_bytes > PAYLOAD_BYTES_MAX {
-            return Err(Error::Limit(format!(
-                "log record of {payload_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}; write it in smaller parts"
-            )));
+    fn append_if(
+        &self,
+        records: &[NewRecord<'_>],
+        on_full_disk: OnFullDisk,
+        is_its_term: impl Fn(usize) -> bool,
+    ) -> Result<Option<Ticket>> {
+        let mut bytes = 0_usize;
+        for record in records {
+            bytes = bytes.saturating_add(record.checked_bytes()?);
         }
-        if kind > KIND_MAX {
-            return Err(Error::Invalid(format!(
-                "log record of kind {kind:#04x}; the highest is {KIND_MAX:#04x}"
-            )));
-        }
-        let bytes = record_bytes(payload_bytes);
         let shared = &*self.shared;
         let mut state = shared.with_room(bytes, on_full_disk)?;
+        if !is_its_term(state.floors.len()) {
+            return Ok(None);
+        }
         let mark = state.durable;
         let open_bytes = state.buffer.open_bytes();
+        // A segment that ends is synced: it must not end in the midst of records that may be taken back together.
         if open_bytes > 0 && open_bytes + bytes as u64 > shared.options.segment_bytes {
             state.buffer.seal(mark);
         }
-        state.stats.records += 1;
+        for record in records {
+            state.buffer.append(record.kind, mark, &record.parts);
+        }
+        state.stats.records += records.len() as u64;
         state.stats.bytes += bytes as u64;
-        Ok(state.buffer.append(kind, mark, parts))
+        Ok(Some(Ticket { seq: state.buffer.last_seq(), term: state.floors.len() }))
     }
 
-    /// Returns when the record `seq` and all before it are as safe as the [`SyncPolicy`] promises.
+    /// Returns when the records of `ticket` and all before it are as safe as the [`SyncPolicy`] promises.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] or [`Error::Io`] if it could not be written: the record stays in memory and a later call
-    /// tries again; until one succeeds it may or may not survive. [`Error::Poisoned`] after a failed sync.
-    /// [`Error::Invalid`] for a number that was not given out.
-    pub fn sync_to(&self, seq: u64) -> Result<()> {
-        self.shared.check_given_out(seq)?;
-        match self.shared.options.sync {
-            SyncPolicy::Always => self.shared.drive(true, |state| state.durable >= seq),
-            SyncPolicy::Interval(_) | SyncPolicy::Off => {
-                self.shared.drive(false, |state| state.written >= seq)
-            }
-        }
+    /// [`Error::DiskFull`] or [`Error::Io`] if they could not be written, [`Error::Poisoned`] if they could not be
+    /// synced: they are taken back, and no replay finds them. [`Error::Invalid`] for a number that was not given out.
+    pub fn wait_for(&self, ticket: Ticket) -> Result<()> {
+        let sync = self.shared.options.sync == SyncPolicy::Always;
+        self.shared.drive(sync, |state| match state.fate(ticket) {
+            Fate::Safe => Ok(true),
+            Fate::Open if ticket.seq <= state.buffer.last_seq() => Ok(false),
+            Fate::Open => state.refuse_poisoned().and(Err(not_given_out(ticket.seq, state))),
+            Fate::Lost => Err(state.refusal()),
+        })
+    }
+
+    /// How often records were taken back.
+    pub fn term(&self) -> usize {
+        self.shared.state.lock().floors.len()
+    }
+
+    /// A ticket of a record that was appended since records were taken back last.
+    #[cfg(test)]
+    pub(super) fn ticket_of(&self, seq: u64) -> Ticket {
+        Ticket { seq, term: self.term() }
+    }
+
+    /// What has become of the records of a ticket.
+    pub fn fate(&self, ticket: Ticket) -> Fate {
+        self.shared.state.lock().fate(ticket)
     }
 
     /// Makes everything that was appended so far durable, whatever the policy.
     ///
     /// # Errors
-    /// As [`Wal::sync_to`].
+    /// As [`Wal::wait_for`].
     pub fn sync(&self) -> Result<()> {
         self.shared.sync()
     }
@@ -263,12 +300,12 @@ impl Wal {
     /// the copy replays exactly up to `seq`. Appending goes on meanwhile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `seq` was not given out, was cut away, or `dest` is not empty; as [`Wal::sync_to`];
+    /// [`Error::Invalid`] if `seq` was not given out, was cut away, or `dest` is not empty; as [`Wal::wait_for`];
     /// [`Error::Io`].
     pub fn copy_to(&self, dest: &Path, seq: u64) -> Result<()> {
         let shared = &*self.shared;
         shared.check_given_out(seq)?;
-        shared.drive(true, |state| state.durable >= seq)?;
+        shared.drive(true, |state| Ok(state.durable >= seq))?;
         let _files = shared.files.lock();
         let (first, segments) = shared.segments_on_disk();
         if seq < first - 1 {
@@ -314,7 +351,7 @@ impl Wal {
     /// Makes everything durable, seals the current segment and ends the log's thread, if it has one.
     ///
     /// # Errors
-    /// As [`Wal::sync_to`].
+    /// As [`Wal::wait_for`].
     pub fn close(mut self) -> Result<()> {
         self.stop_ticker();
         self.rotate()?;
@@ -340,17 +377,18 @@ impl Drop for Wal {
 impl Shared {
     /// Refuses a number that no record has.
     fn check_given_out(&self, seq: u64) -> Result<()> {
-        let last = self.state.lock().buffer.last_seq();
-        if seq > last {
-            return Err(Error::Invalid(format!("log record {seq} was not appended; the last is {last}")));
-        }
-        Ok(())
+        let state = self.state.lock();
+        if seq > state.buffer.last_seq() { Err(not_given_out(seq, &state)) } else { Ok(()) }
     }
 
     fn sync(&self) -> Result<()> {
-        let last = self.state.lock().buffer.last_seq();
+        let last = {
+            let state = self.state.lock();
+            state.refuse_poisoned()?;
+            state.buffer.last_seq()
+        };
         // A seal may wait although its records are durable.
-        self.drive(true, |state| state.durable >= last && !state.buffer.seal_waits())
+        self.drive(true, |state| Ok(state.durable >= state.still(last) && !state.buffer.seal_waits()))
     }
 
     /// Makes room in the buffer for a record of `bytes`.
@@ -366,15 +404,15 @@ impl Shared {
             }
             let last = state.buffer.last_seq();
             drop(state);
-            self.drive(false, |state| state.written >= last)?;
+            self.drive(false, |state| Ok(state.written >= state.still(last)))?;
         }
     }
 
     /// Leads, or waits for those who do, until `is_done`.
-    fn drive(&self, sync: bool, is_done: impl Fn(&State) -> bool) -> Result<()> {
+    fn drive(&self, sync: bool, is_done: impl Fn(&State) -> Result<bool>) -> Result<()> {
         let mut state = self.state.lock();
         loop {
-            if is_done(&state) {
+            if is_done(&state)? {
                 return Ok(());
             }
             state.refuse_poisoned()?;
@@ -384,7 +422,10 @@ impl Shared {
             }
             let result;
             (state, result) = self.turn(state, sync);
-            result?;
+            // It may have failed behind what is waited for.
+            if let Err(error) = result {
+                return if matches!(is_done(&state), Ok(true)) { Ok(()) } else { Err(error) };
+            }
         }
     }
 
@@ -399,18 +440,56 @@ impl Shared {
             let mark = state.durable;
             state.buffer.commit(mark);
         }
+        let reach = state.buffer.position();
         let mut batches = state.buffer.take();
         let mut progress = Progress::default();
         let result =
             MutexGuard::unlocked(&mut state, || self.writer.lock().run(&mut batches, sync, &mut progress));
         state.buffer.put_back(batches);
+        let sealed = progress.sealed.last().copied();
         state.absorb(progress);
-        if let Err(Error::Poisoned(cause)) = &result {
-            state.poisoned = Some(cause.clone());
+        if let Some(sealed) = sealed.filter(|sealed| sealed.number >= state.safe.place().0) {
+            state.safe = state.buffer.start_of(sealed.number + 1, sealed.last_seq + 1);
         }
+        let result = match result {
+            Ok(()) => {
+                if sync || self.options.sync != SyncPolicy::Always {
+                    state.safe = reach;
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.take_back(&mut state, error)),
+        };
         state.is_led = false;
         self.done.notify_all();
         (state, result)
+    }
+
+    /// Takes back what was promised to nobody, after `error`: those who wait for it are refused, and no replay may
+    /// find it. Returns the error to answer with. The caller leads.
+    fn take_back(&self, state: &mut MutexGuard<'_, State>, error: Error) -> Error {
+        if let Error::Poisoned(cause) = &error {
+            state.poisoned = Some(cause.clone());
+        }
+        if !state.buffer.is_behind(&state.safe) {
+            return error;
+        }
+        let (place, last) = (state.safe.place(), state.safe.last_seq());
+        let is_poisoned = matches!(error, Error::Poisoned(_));
+        let cut = MutexGuard::unlocked(state, || self.writer.lock().cut(place, last, !is_poisoned));
+        let error = match cut {
+            Err(cut) if !is_poisoned => Error::Poisoned(format!("{error}; then {cut}")),
+            _ => error,
+        };
+        let State { buffer, safe, floors, written, refused, poisoned, .. } = &mut **state;
+        buffer.go_back(safe);
+        floors.push(last);
+        *written = last.min(*written);
+        *refused = Some(Refusal::of(&error));
+        if let Error::Poisoned(cause) = &error {
+            *poisoned = Some(cause.clone());
+        }
+        error
     }
 
     /// The sequence number that the log on the disk begins with, its sealed segments and the one that is being
@@ -452,7 +531,8 @@ impl Shared {
                 own.closing.wait_for(&mut state, every);
                 let last = state.buffer.last_seq();
                 // A failure is kept in the state, where the next append or sync finds it.
-                let _ = MutexGuard::unlocked(&mut state, || own.drive(true, |state| state.durable >= last));
+                let is_done = |state: &State| Ok(state.durable >= state.still(last));
+                let _ = MutexGuard::unlocked(&mut state, || own.drive(true, is_done));
             }
         };
         std::thread::Builder::new()
@@ -465,6 +545,25 @@ impl Shared {
 impl State {
     fn refuse_poisoned(&self) -> Result<()> {
         self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
+    }
+
+    fn fate(&self, ticket: Ticket) -> Fate {
+        match self.floors.get(ticket.term) {
+            Some(floor) if ticket.seq <= *floor => Fate::Safe,
+            Some(_) => Fate::Lost,
+            None if ticket.seq <= self.safe.last_seq() => Fate::Safe,
+            None => Fate::Open,
+        }
+    }
+
+    /// Why records were taken back.
+    fn refusal(&self) -> Error {
+        self.refused.as_ref().map_or(Error::Closed, Refusal::error)
+    }
+
+    /// The number up to which there is something to wait for, of all up to `seq`: the rest was taken back.
+    fn still(&self, seq: u64) -> u64 {
+        seq.min(self.buffer.last_seq())
     }
 
     /// Takes over what a leader achieved.
@@ -485,6 +584,11 @@ impl State {
             self.stats.sync_ns_max = self.stats.sync_ns_max.max(ns);
         }
     }
+}
+
+fn not_given_out(seq: u64, state: &State) -> Error {
+    let last = state.buffer.last_seq();
+    Error::Invalid(format!("log record {seq} was not appended; the last is {last}"))
 }
 
 /// A new log's id. Its only use is to differ from the ids of other logs.

@@ -80,6 +80,10 @@
 //! I2. Bytes once synced are never written again; an open log only appends.
 //! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves
 //!     is then written afresh before it is trusted, since the page cache may hold what the disk has lost.
+//! I5. Records of one call are appended together or not at all, and what could not be written or synced is taken back:
+//!     out of memory and off the file, before any other record gets its place. Where the sync failed the file is cut
+//!     without one; only a power loss may bring back what was refused then. A process that ends before it was answered
+//!     leaves a prefix of what it had appended.
 //! I4. The durable mark never runs ahead of what a successful sync has covered.
 //!
 //! # Not here
@@ -98,22 +102,27 @@ mod repair;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod writer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use fs::faulty;
+
 pub use format::{KIND_MAX, PAYLOAD_BYTES_MAX};
 pub use log::Wal;
 pub use recover::{read, verify};
+pub use ticket::{Fate, NewRecord, Ticket};
 
 use crate::error::{Error, Result};
 
 /// How a log is kept.
 #[derive(Debug, Clone)]
 pub struct WalOptions {
-    /// Size at which a segment is closed and the next begun: 1 KiB to 1 GiB, default 64 MiB. A record that is larger
-    /// has a segment to itself.
+    /// Size at which a segment is closed and the next begun: 1 KiB to 1 GiB, default 64 MiB. Records that are
+    /// appended together and are larger have a segment to themselves.
     pub segment_bytes: u64,
     /// Blocks held back for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0 for
     /// none. Default 128 MiB.
@@ -156,7 +165,7 @@ impl WalOptions {
     }
 }
 
-/// When [`Wal::sync_to`] answers.
+/// When [`Wal::wait_for`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// After the data is on the disk: survives power loss.

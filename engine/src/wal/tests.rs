@@ -14,6 +14,31 @@ use super::fs::WalFs;
 use super::fs::faulty::FaultyFs;
 use super::*;
 
+/// One record at a time, by its number alone.
+impl Wal {
+    fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<u64> {
+        self.append_call(&[record(kind, parts)]).map(|ticket| ticket.seq)
+    }
+
+    fn append_call(&self, records: &[NewRecord<'_>]) -> Result<Ticket> {
+        loop {
+            if let Some(ticket) = self.append_all(records, self.term())? {
+                return Ok(ticket);
+            }
+        }
+    }
+
+    fn sync_to(&self, seq: u64) -> Result<()> {
+        self.wait_for(self.ticket_of(seq))
+    }
+}
+
+fn record<'a>(kind: u8, some: &[&'a [u8]]) -> NewRecord<'a> {
+    let mut parts = [&[][..]; 4];
+    parts[..some.len()].copy_from_slice(some);
+    NewRecord { kind, parts }
+}
+
 /// A record with its bytes.
 type Owned = (u64, u8, Vec<u8>);
 

@@ -1,6 +1,6 @@
 //! Brings batches to the disk: creates segments, writes, syncs, and knows what to do when that fails.
 //!
-//! A write that fails half-way goes on at the same offset the next time; the bytes are the same. A sync that fails
+//! What a failed write has left is cut off again, since whoever appended it is refused. A sync that fails
 //! is final: the kernel may have dropped the pages and would report success the second time.
 
 use std::collections::VecDeque;
@@ -158,6 +158,21 @@ impl Writer {
         current.is_dirty = false;
         progress.durable = Some(current.last_seq);
         Ok(())
+    }
+
+    /// Cuts `segment` behind its first `bytes`, which end with the record `last_seq`: what was written after them is
+    /// taken back. `sync`: for good, also where the power fails now.
+    pub fn cut(&mut self, (segment, bytes): (u64, u64), last_seq: u64, sync: bool) -> Result<()> {
+        let Some(current) = self.current.as_mut().filter(|current| current.number == segment) else {
+            return Ok(());
+        };
+        if current.end == bytes {
+            return Ok(());
+        }
+        current.file.set_len(bytes).map_err(|error| Error::io("truncate", &current.path, error))?;
+        (current.end, current.last_seq) = (bytes, last_seq);
+        // It stays dirty: that this sync covers what is left is for the next one to say.
+        if sync { current.file.sync().map_err(|error| poisoned(&current.path, &error)) } else { Ok(()) }
     }
 
     /// Gives the blocks of the reserve to the log.

@@ -13,6 +13,7 @@ use crate::model::{Matcher, TimeRange, Value};
 use crate::store::catalogue::Tombstone;
 use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
+use crate::wal::NewRecord;
 use crate::{Batch, Engine};
 
 pub(super) fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
@@ -76,7 +77,8 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     assert!(series.is_dead(), "it was idle");
     let mut resolved = Resolved::default();
     resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
-    parts.commit(&mut resolved).unwrap();
+    let ticket = parts.commit(&mut resolved).unwrap();
+    parts.wait_durable(ticket).unwrap();
     engine.flush().unwrap();
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
@@ -152,7 +154,8 @@ fn a_delete_that_a_merge_carries_out_is_in_the_log_before() {
         Tombstone { seq: 0, matchers: vec![Matcher::equal("job", "job0")], range: TimeRange::ALL };
     let mut commit = parts.commit.lock();
     let payload = tombstone.encode().unwrap();
-    tombstone.seq = parts.wal.as_ref().unwrap().append_to_free(KIND_DELETE, &[&payload]).unwrap();
+    let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
+    tombstone.seq = parts.wal.as_ref().unwrap().append_to_free(record).unwrap().seq;
     commit.last_seq = tombstone.seq;
     parts.apply_delete(commit.epoch, Arc::new(tombstone)).unwrap();
     drop(commit);

@@ -1,5 +1,6 @@
 //! A file system that fails on demand.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::{RealFs, WalFile, WalFs};
 
 /// What a call does when its turn to fail has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::wal) enum Fault {
+pub(crate) enum Fault {
     /// An I/O error, once.
     Error,
     /// An I/O error, this time and ever after.
@@ -28,8 +29,17 @@ pub(in crate::wal) enum Fault {
 
 /// Real files, but the N-th call fails.
 #[derive(Debug, Clone)]
-pub(in crate::wal) struct FaultyFs {
+pub(crate) struct FaultyFs {
     plan: Arc<Plan>,
+}
+
+thread_local! {
+    static NEXT: RefCell<Option<FaultyFs>> = const { RefCell::new(None) };
+}
+
+/// The file system that this thread's next log is on, if a test said so.
+pub(in crate::wal) fn take_next() -> Option<FaultyFs> {
+    NEXT.take()
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +81,11 @@ impl FaultyFs {
     /// Never fails, and never waits for a disk either: for tests that open a log thousands of times.
     pub fn sound() -> Self {
         FaultyFs::new(Fault::Error, u64::MAX)
+    }
+
+    /// The log that this thread opens next is on it: for tests of those who open one.
+    pub fn take_next_log(&self) {
+        NEXT.set(Some(self.clone()));
     }
 
     /// Everything works from now on.

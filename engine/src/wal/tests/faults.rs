@@ -118,7 +118,11 @@ fn a_failed_sync_poisons_until_reopened() {
     assert!(matches!(wal.close(), Err(Error::Poisoned(_))));
     assert_eq!(fs.syncs(), syncs, "no sync is tried again");
     let (wal, records) = open(dir.path());
-    assert_eq!(records[..2], [(1, 1, b"acked".to_vec()), (2, 1, b"acked too".to_vec())]);
+    assert_eq!(
+        records,
+        [(1, 1, b"acked".to_vec()), (2, 1, b"acked too".to_vec())],
+        "what was refused is not there"
+    );
     assert!(!wal.stats().poisoned);
 }
 
@@ -156,7 +160,7 @@ fn a_full_disk_uses_the_reserve_then_refuses_then_resumes() {
     assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::DiskFull { .. })));
     assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::DiskFull { .. })));
     assert_eq!(wal.last_seq(), seq);
-    let freeing = wal.append_to_free(1, &[b"a deletion"]).unwrap();
+    let freeing = wal.append_to_free(record(1, &[b"a deletion"])).unwrap().seq;
     wal.sync_to(freeing).unwrap();
     assert!(wal.stats().disk_full);
     fs.mend();
@@ -167,7 +171,7 @@ fn a_full_disk_uses_the_reserve_then_refuses_then_resumes() {
 }
 
 #[test]
-fn without_a_reserve_a_partial_write_goes_on_where_it_stopped() {
+fn without_a_reserve_a_partial_write_is_taken_back() {
     let dir = tempfile::tempdir().unwrap();
     let fs = FaultyFs::sound();
     let (wal, _, _) =
@@ -176,13 +180,111 @@ fn without_a_reserve_a_partial_write_goes_on_where_it_stopped() {
     fs.fail(Fault::ShortWrite, fs.calls());
     let seq = wal.append(1, &[&[5; 1000]]).unwrap();
     assert!(matches!(wal.sync_to(seq), Err(Error::DiskFull { .. })));
-    assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::DiskFull { .. })));
+    let again = wal.append(1, &[b"refused"]).unwrap();
+    assert!(matches!(wal.sync_to(again), Err(Error::DiskFull { .. })));
     fs.mend();
-    wal.sync_to(seq).unwrap();
-    assert_eq!(put(&wal, 1, b"three"), seq + 1);
+    assert_eq!((wal.last_seq(), again), (seq - 1, seq));
+    assert_eq!(put(&wal, 1, b"another"), seq, "its number is free again");
     assert!(!wal.stats().poisoned);
     drop(wal);
     let (_, records) = open(dir.path());
-    assert_eq!(records[1], (2, 1, vec![5; 1000]));
-    assert_eq!(records.len(), 3);
+    assert_eq!(records, [(1, 1, b"one".to_vec()), (2, 1, b"another".to_vec())]);
+}
+
+/// Appends calls of up to three records, some larger than a segment, and waits for all at once or one by one; returns
+/// the payloads that were acknowledged, and those that were refused.
+fn calls_of_several(fs: &FaultyFs, dir: &Path, sync: SyncPolicy) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let options = WalOptions { sync, ..options(1 << 10) };
+    let (mut acked, mut refused) = (Vec::new(), Vec::new());
+    let Ok((wal, _, _)) = open_on(Arc::new(fs.clone()), dir, options, Recovery::Refuse, 0) else {
+        return (acked, refused);
+    };
+    let mut waiting = Vec::new();
+    for call in 0..12_u8 {
+        let payloads: Vec<Vec<u8>> =
+            (0..=call % 3).map(|part| vec![16 * call + part; 100 + 300 * usize::from(call % 4)]).collect();
+        let records: Vec<NewRecord<'_>> = payloads.iter().map(|payload| record(1, &[payload])).collect();
+        match wal.append_call(&records) {
+            Ok(ticket) => waiting.push((ticket, payloads)),
+            Err(_) => refused.extend(payloads),
+        }
+        if call % 2 == 1 {
+            for (ticket, payloads) in waiting.drain(..) {
+                let is_acked = wal.wait_for(ticket).is_ok();
+                assert_eq!(wal.fate(ticket) == Fate::Safe, is_acked, "call {call}");
+                if is_acked { acked.extend(payloads) } else { refused.extend(payloads) }
+            }
+        }
+        if call == 6 {
+            let _ = wal.rotate();
+        }
+    }
+    (acked, refused)
+}
+
+/// Whatever fails: what was acknowledged is in the log, in order, and what was refused is not, also where some calls
+/// wait together and some of their records are in a segment that was written.
+#[test]
+fn what_is_refused_is_not_in_the_log() {
+    let every = std::time::Duration::from_secs(3600);
+    for sync in [SyncPolicy::Always, SyncPolicy::Off, SyncPolicy::Interval(every)] {
+        for fault in [Fault::Error, Fault::DiskFull, Fault::ShortWrite, Fault::SyncError, Fault::Interrupted]
+        {
+            let counting = FaultyFs::sound();
+            calls_of_several(&counting, tempfile::tempdir().unwrap().path(), sync);
+            let mut refusals = 0;
+            for at in 0..counting.calls() {
+                let dir = tempfile::tempdir().unwrap();
+                let fs = FaultyFs::new(fault, at);
+                let (acked, refused) = calls_of_several(&fs, dir.path(), sync);
+                let place = format!("{sync:?}, {fault:?} at call {at}");
+                let (_, records, report) = try_open(dir.path(), Recovery::Refuse, 0)
+                    .unwrap_or_else(|error| panic!("{place}: {error}"));
+                let told = |payloads: &[Vec<u8>]| payloads.iter().map(|bytes| bytes[0]).collect::<Vec<_>>();
+                let found: Vec<Vec<u8>> = records.into_iter().map(|(_, _, payload)| payload).collect();
+                assert_eq!(told(&found), told(&acked), "{place}: {:?} were refused", told(&refused));
+                assert!(found == acked, "{place}: bytes differ");
+                assert_eq!(report.torn_tail, None, "{place}");
+                refusals += refused.len();
+            }
+            assert!(refusals > 0 || fault == Fault::Interrupted, "{sync:?}, {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn records_of_a_call_are_appended_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (wal, _) = open(dir.path());
+    put(&wal, 1, b"first");
+    let large = vec![0; PAYLOAD_BYTES_MAX + 1];
+    for bad in [record(1, &[&large]), record(KIND_MAX + 1, &[b"kind"])] {
+        assert!(wal.append_call(&[record(1, &[b"good"]), bad]).is_err());
+    }
+    assert_eq!(wal.last_seq(), 1);
+    wal.close().unwrap();
+    assert_eq!(open(dir.path()).1.len(), 1);
+}
+
+/// What does not fit the buffer is written before anybody waits for it. It is promised to nobody then.
+#[test]
+fn what_was_written_early_is_taken_back_with_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = FaultyFs::sound();
+    let (wal, _, _) =
+        open_on(Arc::new(fs.clone()), dir.path(), options(1 << 30), Recovery::Refuse, 0).unwrap();
+    put(&wal, 1, b"acked");
+    let large = vec![1; 40 << 20];
+    let tickets: Vec<Ticket> = (0..3).map(|_| wal.append_call(&[record(1, &[&large])]).unwrap()).collect();
+    assert!(fs.written() > 80 << 20);
+    fs.fail(Fault::Error, fs.calls());
+    assert!(wal.wait_for(tickets[0]).is_err());
+    assert!(wal.append_all(&[record(1, &[b"counts on them"])], 0).unwrap().is_none());
+    for ticket in tickets {
+        assert_eq!(wal.fate(ticket), Fate::Lost);
+        assert!(matches!(wal.wait_for(ticket), Err(Error::Io { .. })));
+    }
+    put(&wal, 1, b"another");
+    drop(wal);
+    assert_eq!(open(dir.path()).1, [(1, 1, b"acked".to_vec()), (2, 1, b"another".to_vec())]);
 }

@@ -1,0 +1,115 @@
+//! What was logged and is not visible yet: batches and deletes between the log's buffer and the disk.
+//!
+//! A batch is applied to the head once its records are as safe as the durability option says, in the order of the log.
+//! So no view shows what a crash could take away, and a batch that could not be written or synced needs no undoing: the
+//! log takes its records back, and it is dropped here.
+//!
+//! Whoever finds the log further than the head applies all that waits; the others find it done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::Result;
+use crate::engine::{CommitState, Parts};
+use crate::head::{HeadSeries, Resolved};
+use crate::stats::Counters;
+use crate::store::catalogue::Tombstone;
+use crate::wal::{Fate, Ticket};
+
+/// Something logged that is to be applied.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub ticket: Ticket,
+    pub change: Logged,
+    /// Series that its records define.
+    pub defined: Vec<Arc<HeadSeries>>,
+}
+
+/// What was logged.
+#[derive(Debug)]
+pub(super) enum Logged {
+    Batch(Box<Resolved>),
+    /// A delete, and where to put how many samples it removed from memory.
+    Delete(Arc<Tombstone>, Arc<AtomicU64>),
+}
+
+impl Parts {
+    /// Waits until what was logged is as safe as the durability option says and visible.
+    ///
+    /// # Errors
+    /// Those of the log: nothing of it is stored, now or after a restart.
+    pub(crate) fn wait_durable(&self, ticket: Option<Ticket>) -> Result<()> {
+        let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(()) };
+        let done = wal.wait_for(ticket);
+        if done.is_err() || self.applied.load(Ordering::Acquire) < ticket.seq {
+            self.settle(&mut self.commit.lock());
+        }
+        self.flush_if_full();
+        done
+    }
+
+    /// Applies, in order, what has become safe, and drops what the log has taken back.
+    pub(super) fn settle(&self, commit: &mut CommitState) {
+        let Some(wal) = &self.wal else { return };
+        // Before the fates: what is taken back later is not dropped below, and makes it another term.
+        commit.term = wal.term();
+        while let Some(Pending { ticket, .. }) = commit.pending.front() {
+            let fate = wal.fate(*ticket);
+            if fate == Fate::Open {
+                return;
+            }
+            let Some(Pending { ticket, change, defined }) = commit.pending.pop_front() else { return };
+            if fate == Fate::Lost {
+                defined.iter().for_each(|series| series.forget_definition());
+                self.head.take_back(&defined);
+                continue;
+            }
+            match change {
+                Logged::Batch(mut batch) => self.apply(commit, &mut batch),
+                Logged::Delete(tombstone, removed) => match self.apply_delete(commit.epoch, tombstone) {
+                    Ok(samples) => removed.store(samples, Ordering::Relaxed),
+                    Err(error) => tracing::error!(%error, "a delete could not edit the samples in memory"),
+                },
+            }
+            commit.last_seq = ticket.seq;
+            self.applied.store(ticket.seq, Ordering::Release);
+        }
+    }
+
+    /// Ends what waits, one way or the other; the caller keeps appends out.
+    pub(super) fn settle_all(&self, commit: &mut CommitState) {
+        if let Some(wal) = self.wal.as_ref().filter(|_| !commit.pending.is_empty()) {
+            // What it could not make safe it has taken back.
+            let _ = wal.sync();
+            self.settle(commit);
+            debug_assert!(commit.pending.is_empty(), "each record is safe or lost after a sync");
+        }
+    }
+
+    /// Puts a batch into the head, whole under the commit lock, and counts it.
+    pub(super) fn apply(&self, commit: &mut CommitState, resolved: &mut Resolved) {
+        Counters::add(&self.counters.samples, resolved.samples() as u64);
+        Counters::add(&self.counters.events, resolved.events.len() as u64);
+        self.retention.note(resolved.newest());
+        let mut grown = 0;
+        let (epoch, cutting) = (commit.epoch, self.cutting());
+        resolved.for_each(|series, timestamp, start, value| {
+            grown += series.append(epoch, cutting, timestamp, start, value);
+        });
+        self.apply_notes(resolved);
+        for event in resolved.events.drain(..) {
+            grown += event.memory_bytes() as usize;
+            self.head.events.push(event);
+        }
+        commit.first_append.get_or_insert_with(Instant::now);
+        // Counted under the lock: a flush that begins takes the count as its own.
+        self.head.add_sample_bytes(grown as u64);
+    }
+
+    pub(super) fn flush_if_full(&self) {
+        if self.head.sample_bytes() >= self.options.flush_bytes() {
+            self.signal(|s| s.flush = true);
+        }
+    }
+}
