@@ -94,7 +94,7 @@ def begin(server):
     """Sends a query that does not end; the connection, and the query's number when it runs."""
     body = urllib.parse.urlencode({"query": ENDLESS})
     connection = socket.create_connection(("127.0.0.1", server.port))
-    head = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    head = "POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     running = lambda: [query["id"] for query in listed(server) if query["state"] == "running"]
     wait_for("the query", running, 0.01)

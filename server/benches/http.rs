@@ -40,7 +40,7 @@ fn request(round: i64) -> Vec<u8> {
         }
         body.push_str(&format!(" {time}\n"));
     }
-    let head = format!("POST /write HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.into_bytes(), body.into_bytes()].concat()
 }
 

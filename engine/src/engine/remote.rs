@@ -407,6 +407,15 @@ impl RemoteWriter<'_> {
     }
 
     fn describe(&mut self, number: u64, family: &str, metadata: &Metadata) {
+        if family.is_empty() {
+            // Two bytes of a request are one of these: no error is made of each.
+            self.report.metadata_dropped += 1;
+            if self.report.drops.len() < RemoteReport::REFUSALS_MAX {
+                let why = "metadata without a metric name".to_owned();
+                self.drop_note(number, || shown_name(family), RemoteReason::Refused { why });
+            }
+            return;
+        }
         let before = self.resolved.metadata.len();
         match self.parts.note_metadata(&mut self.resolved, family, metadata) {
             Ok(()) if self.resolved.metadata.len() == before => {}

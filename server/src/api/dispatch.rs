@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::api::call::{Call, accepts_gzip};
 use crate::api::cors::Cors;
+use crate::api::origin::{self, OnLoopback};
 use crate::api::params::{Params, decode};
 use crate::api::reply::{Guard, Reply, ReplyBody};
 use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
@@ -48,7 +49,7 @@ pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -
         None => route(&app, request).await,
     };
     let mut reply = result.unwrap_or_else(|error| Reply::error(&error, dialect));
-    if gzip && dialect == Dialect::Prometheus {
+    if gzip && matches!(dialect, Dialect::Prometheus | Dialect::Text) {
         reply = reply.compressed();
     }
     if let Some(cors) = cors {
@@ -73,6 +74,9 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
     }
     match lookup {
         Lookup::Found(route, segment) => {
+            if let Err(error) = check_host(app, &request) {
+                return (Endpoint::Unknown, route.dialect, Err(error));
+            }
             (route.endpoint, route.dialect, handle(app, route, segment, request).await)
         }
         Lookup::Options(route, allow) => {
@@ -90,6 +94,10 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
             (Endpoint::Unknown, route.dialect, Err(error))
         }
         Lookup::Unknown => {
+            // Whoever asks what there is on every path, as Grafana does, gets no fault.
+            if method == Method::OPTIONS {
+                return (Endpoint::Unknown, Dialect::Prometheus, Ok(Reply::no_content()));
+            }
             let shown: String = path.chars().take(200).collect();
             let error = ApiError::not_found(format!("no such path: {shown}"));
             let dialect = match path.starts_with("/api/v2/") {
@@ -100,6 +108,14 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
             (Endpoint::Unknown, dialect, Err(error))
         }
     }
+}
+
+/// Without tokens a loopback listener answers only hosts that no web page can have.
+fn check_host(app: &App, request: &Request<Incoming>) -> Result<(), ApiError> {
+    if request.extensions().get::<OnLoopback>().is_none() || app.tokens().is_some() {
+        return Ok(());
+    }
+    origin::check_host(request.uri(), request.headers(), &app.config.load())
 }
 
 async fn handle(
@@ -150,6 +166,8 @@ fn authorize(
     }
     if let Some(tokens) = app.tokens().as_ref() {
         tokens.check(headers, password, route.access)?;
+    } else if matches!(route.access, Access::Write | Access::Queries | Access::Admin) {
+        origin::check_change(headers, &app.config.load())?;
     }
     if route.access == Access::Admin && !app.config.load().enable_admin {
         return Err(ApiError::new(
@@ -173,6 +191,7 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Settings => Ok(influx::settings(&call)),
         Endpoint::Ping => Ok(influx::ping(&call)),
         Endpoint::Health => Ok(influx::health(&call)),
+        Endpoint::Root => Ok(status::root()),
         Endpoint::Healthy => status::healthy(&call),
         Endpoint::Ready => status::ready(&call),
         Endpoint::Metrics => status::metrics(&call).await,

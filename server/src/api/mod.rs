@@ -24,6 +24,7 @@ pub mod labels;
 pub mod lines;
 pub mod multipart;
 pub mod notes;
+pub mod origin;
 pub mod params;
 pub mod prometheus;
 pub mod remote_read;

@@ -14,7 +14,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::api::body::BodyLimits;
 use crate::api::call::Call;
 use crate::api::reply::{Reply, TEXT};
-use crate::error::ApiError;
+use crate::error::{ApiError, Dialect};
 use crate::ingest;
 use crate::storage;
 use barograph::{RemoteReport, RemoteVersion};
@@ -29,6 +29,14 @@ const VERSION_2: &str = "io.prometheus.write.v2.Request";
 /// 5xx when storage took nothing.
 pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let version = version(&call.headers)?;
+    match store(&mut call, version).await {
+        Ok(report) => Ok(answer(&report, version)),
+        // A sender of version 2 takes an answer without counts for one that knows only version 1.
+        Err(error) => Ok(counted(Reply::error(&error, Dialect::Text), &RemoteReport::default(), version)),
+    }
+}
+
+async fn store(call: &mut Call, version: RemoteVersion) -> Result<RemoteReport, ApiError> {
     let database = call.database()?;
     let mut held = call.read_snappy(BodyLimits::write(&call.config)).await?;
     let app = call.app.clone();
@@ -36,7 +44,7 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
         held.decode()?;
         ingest::store_remote(&database, &app.telemetry, &held.bytes, version)
     });
-    Ok(answer(&report.await??, version))
+    report.await?
 }
 
 /// What a `Content-Type` says. Old senders name no message, and the oldest no type.
@@ -70,13 +78,18 @@ fn version(headers: &HeaderMap) -> Result<RemoteVersion, ApiError> {
 }
 
 fn answer(report: &RemoteReport, version: RemoteVersion) -> Reply {
-    let mut reply = match (report.refused, report.limited) {
+    let reply = match (report.refused, report.limited) {
         (0, _) => Reply::no_content(),
         (_, 0) => Reply::ok(TEXT, describe(report)).status(StatusCode::BAD_REQUEST),
         _ => Reply::ok(TEXT, describe(report))
             .status(StatusCode::TOO_MANY_REQUESTS)
             .header(header::RETRY_AFTER, HeaderValue::from_static("1")),
     };
+    counted(reply, report, version)
+}
+
+/// With what was stored, which a sender of version 2 has to know of every answer.
+fn counted(mut reply: Reply, report: &RemoteReport, version: RemoteVersion) -> Reply {
     if version == RemoteVersion::Two {
         for (name, count) in [
             ("x-prometheus-remote-write-samples-written", report.samples),

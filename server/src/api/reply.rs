@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::api::admission::Outgoing;
 use crate::error::{ApiError, Dialect};
+use crate::telemetry::exposition;
 
 /// JSON with its character set, as Prometheus sends it.
 pub const JSON: &str = "application/json";
@@ -161,7 +162,7 @@ impl Reply {
         const WORTH: std::ops::Range<usize> = 1024..256 * 1024;
         let plain = !self.headers.iter().any(|(name, _)| name == header::CONTENT_ENCODING);
         if plain
-            && self.content_type == Some(JSON)
+            && matches!(self.content_type, Some(JSON | exposition::CONTENT_TYPE))
             && let BodyKind::Full(Some(bytes)) = &self.kind
             && WORTH.contains(&bytes.len())
             && let Some(compressed) = gzip(bytes)

@@ -22,6 +22,7 @@ pub enum Endpoint {
     Orgs,
     ReadyV2,
     Settings,
+    Root,
     Healthy,
     Ready,
     Metrics,
@@ -189,6 +190,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2    LIST;
     "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2    INSTANT;
     "/settings"                             GET    Settings        Public Influx1    INSTANT;
+    "/"                                     GET    Root            Public Prometheus INSTANT;
     "/-/healthy"                            GET    Healthy         Public Prometheus INSTANT;
     "/-/ready"                              GET    Ready           Public Prometheus INSTANT;
     "/metrics"                              GET    Metrics         Read   Prometheus INSTANT;

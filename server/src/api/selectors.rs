@@ -1,7 +1,7 @@
 //! `match[]`: series selectors outside a query.
 
 use barograph_engine::budget::Work;
-use barograph_engine::model::Matcher;
+use barograph_engine::model::{MatchOp, Matcher};
 
 use crate::api::call::Call;
 use crate::config::values::show_size;
@@ -108,28 +108,73 @@ fn parse_any(text: &str) -> Result<Vec<Matcher>, String> {
     barograph_query::syntax::parse_selector(text).map_err(|e| e.to_string())
 }
 
-/// Whether a selector says what it wants: at least one matcher refuses both the empty
-/// value and a value that nobody has. One that does not, such as `{job!="x"}` or
-/// `{__name__=~".+"}`, may mean everything.
+/// Whether a selector says what it wants: at least one matcher names a text, as a value, one of a list, or a part of an
+/// expression that no other text can stand for. One that does not, such as `{job!="x"}`, `{__name__=~".+"}` or
+/// `{__name__=~"[a-zA-Z_:].*"}`, may mean everything.
 pub fn is_selective(matchers: &[Matcher]) -> bool {
-    const NOBODY: &str = "\u{1}barograph-nobody\u{1}";
-    matchers.iter().any(|matcher| !matcher.matches("") && !matcher.matches(NOBODY))
+    matchers.iter().any(|matcher| match (matcher.op, matcher.pattern()) {
+        (MatchOp::Equal, _) => !matcher.matches_empty(),
+        (MatchOp::Regex, Some(pattern)) => {
+            !matcher.matches_empty()
+                && (pattern.as_literals().is_some_and(|values| values.len() < LITERALS_SUSPECT)
+                    || pattern.prefix().is_some()
+                    || !anonymous().any(|text| matcher.matches(&text)))
+        }
+        _ => false,
+    })
+}
+
+/// A list of values that is as long as an alphabet may be a class of characters.
+const LITERALS_SUSPECT: usize = 26;
+
+/// Texts that name nothing: each character that names and values are made of, alone, repeated, and before others. What
+/// takes one of them has no text of its own.
+fn anonymous() -> impl Iterator<Item = String> {
+    let characters = (' '..='~').chain(['\u{1}', 'é', '日']);
+    characters.flat_map(|c| {
+        let repeated = [1, 2, 3, 4, 8, 16, 32, 64].map(|count| String::from(c).repeat(count));
+        let before = ["a", "0", "_a", "a_0", "aA0_", "0a", "a0"].map(|rest| format!("{c}{rest}"));
+        repeated.into_iter().chain(before)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::model::MatchOp;
 
     #[test]
     fn everything_is_not_selective() {
         let selective = |op, value| is_selective(&[Matcher::new("job", op, value).unwrap()]);
         assert!(selective(MatchOp::Equal, "api"));
-        assert!(selective(MatchOp::Regex, "api|web"));
+        for value in [
+            "api|web",
+            "api.*",
+            ".*api",
+            "(api|web).*",
+            "[a-z]+_total",
+            "a.c",
+            "(?i)api",
+            "[a-z]*api[0-9]",
+            "a[bc]",
+        ] {
+            assert!(selective(MatchOp::Regex, value), "{value}");
+        }
         for (op, value) in [
             (MatchOp::NotEqual, "api"),
             (MatchOp::Regex, ".+"),
             (MatchOp::Regex, ".*"),
+            (MatchOp::Regex, "[a-zA-Z_:].*"),
+            (MatchOp::Regex, "[a-zA-Z_:][a-zA-Z0-9_:]*"),
+            (MatchOp::Regex, "[a-z]+"),
+            (MatchOp::Regex, "[^x]+"),
+            (MatchOp::Regex, "\\w+"),
+            (MatchOp::Regex, "..+"),
+            (MatchOp::Regex, ".{5,}"),
+            (MatchOp::Regex, "[b-y].*"),
+            (MatchOp::Regex, "[a-z]"),
+            (MatchOp::Regex, "api|.+"),
+            (MatchOp::Regex, "[^0-9].+"),
+            (MatchOp::Regex, ".*[a-z0-9].*"),
             (MatchOp::NotRegex, "a"),
             (MatchOp::Equal, ""),
         ] {

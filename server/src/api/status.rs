@@ -18,6 +18,9 @@ use crate::error::ApiError;
 use crate::storage;
 use crate::telemetry::{self, exposition};
 
+/// The page at `/`.
+const ROOT: &str = include_str!("root.html");
+
 /// The Prometheus version whose HTTP API this is. Grafana chooses features by it.
 const PROMETHEUS_VERSION: &str = "3.8.0";
 
@@ -103,7 +106,7 @@ pub fn describe(endpoint: Endpoint, call: &Call) -> Result<Reply, ApiError> {
         Endpoint::ConfigText => json!({ "yaml": call.config.to_toml() }),
         Endpoint::Features => features::describe(&call.config),
         Endpoint::WalReplay => json!({ "min": 0, "max": 0, "current": 0 }),
-        Endpoint::Rules => json!({ "groups": [] }),
+        Endpoint::Rules => rules(call)?,
         Endpoint::Alerts => json!({ "alerts": [] }),
         Endpoint::Targets => {
             json!({ "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {} })
@@ -114,6 +117,19 @@ pub fn describe(endpoint: Endpoint, call: &Call) -> Result<Reply, ApiError> {
         _ => json!({}),
     };
     Ok(success_value(&value))
+}
+
+/// No rules, of the types that there are.
+fn rules(call: &Call) -> Result<Value, ApiError> {
+    match call.params.get("type").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("alert" | "record") => Ok(json!({ "groups": [] })),
+        Some(other) => Err(ApiError::parameter("type", format!("not supported value {other:?}"))),
+    }
+}
+
+/// `/`: where everything is.
+pub fn root() -> Reply {
+    Reply::ok("text/html; charset=utf-8", ROOT)
 }
 
 fn flags(call: &Call) -> Value {

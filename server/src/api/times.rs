@@ -37,7 +37,21 @@ pub fn time_ms(text: &str) -> Result<i64, String> {
             let ms = timestamp.as_nanosecond().div_euclid(1_000_000);
             Ok(ms.clamp(-i128::from(TIME_MAX_MS), i128::from(TIME_MAX_MS)) as i64)
         }
-        Err(_) => Err(format!("cannot parse {text:?} as a time: expected seconds since 1970 or RFC 3339")),
+        Err(_) => beyond_the_calendar(text).ok_or_else(|| {
+            format!("cannot parse {text:?} as a time: expected seconds since 1970 or RFC 3339")
+        }),
+    }
+}
+
+/// The nearest time that can be stored, of a well-formed one at the very end of the calendar: there, as at the end of the
+/// year 9999, an instant is beyond what its library knows.
+fn beyond_the_calendar(text: &str) -> Option<i64> {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    match pieces.date().year() {
+        9999 if is_whole => Some(TIME_MAX_MS),
+        -9999 if is_whole => Some(-TIME_MAX_MS),
+        _ => None,
     }
 }
 
@@ -162,6 +176,9 @@ mod tests {
             ("-1e300", -TIME_MAX_MS),
             ("2500-01-01T00:00:00Z", TIME_MAX_MS),
             ("0001-01-01T00:00:00Z", -TIME_MAX_MS),
+            ("9999-12-31T23:59:59Z", TIME_MAX_MS),
+            ("9999-12-31T23:59:59.999999999-12:00", TIME_MAX_MS),
+            ("1700000000000", TIME_MAX_MS),
         ] {
             assert_eq!(time_ms(text), Ok(ms), "{text}");
         }

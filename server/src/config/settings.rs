@@ -283,8 +283,12 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.insecure = values::switch(t)?),
     setting!("cors_origin" "REGEX" = "", SAFETY, true,
         "Origins whose pages a browser lets read /api/v1, as an expression that has to match the whole origin \
-         (`https://.*\\.example\\.com`). Unset: none.",
+         (`https://.*\\.example\\.com`), and may write through it where there are no tokens. Unset: none.",
         |c, t| c.cors_origin = values::pattern(t)?),
+    setting!("host_allow" "NAMES" = "", SAFETY, true,
+        "Names, separated by commas, under which a server on a loopback address without tokens is asked, beside `localhost` \
+         and IP addresses; requests for another `Host` get 421, so that no web page reaches it by DNS rebinding.",
+        |c, t| c.host_allow = t.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()),
     setting!("enable_admin" "" = "false", SAFETY, true,
         "Answer /api/v1/admin/… (delete series, clean tombstones, snapshot).",
         |c, t| c.enable_admin = values::switch(t)?),

@@ -17,8 +17,8 @@ use crate::ingest::sections::{Context, DATABASE_BYTES_MAX, Section};
 use crate::telemetry::log::Throttle;
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
 use barograph::{
-    Database, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteError, RemoteReport,
-    RemoteVersion,
+    Database, ErrorKind, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteError,
+    RemoteReport, RemoteVersion,
 };
 
 /// Sections of one request, each of which is stored with a sync of its own.
@@ -67,9 +67,23 @@ pub fn store_bodies<'b>(
         }
         Err(error) => {
             counters.failures.add(1);
-            Err(error.into())
+            Err(unacknowledged(error))
         }
     }
+}
+
+/// The error of a body that storage did not acknowledge. Where the log could not be written, what was taken before stays
+/// in memory, where it can be seen, and a later write may store it.
+fn unacknowledged(error: barograph::Error) -> ApiError {
+    let is_log = error.kind() == ErrorKind::Unavailable;
+    let mut error = ApiError::from(error);
+    if is_log {
+        error.message.push_str(
+            "; what was sent is not acknowledged: it may be visible, and may be stored when writes succeed again; send it \
+             again, which changes nothing that is stored already",
+        );
+    }
+    error
 }
 
 /// Stores the lines of a body that may be an export of InfluxDB 1 ([`sections`]): each line in the database that the
@@ -171,7 +185,7 @@ pub fn store_remote(
         Err(error) => {
             counters.failures.add(1);
             Err(match error {
-                RemoteError::Storage(error) => error.into(),
+                RemoteError::Storage(error) => unacknowledged(error),
                 broken => ApiError::bad_data(broken.to_string()),
             })
         }

@@ -35,7 +35,13 @@ fn deleting_everything_must_be_said() {
     let server = server(&[("enable_admin", "true")]);
     server.write("a value=1 1\n");
     server.send("POST", DELETE, &[], b"").error(400, "bad_data");
-    for selector in ["{__name__=~%22.%2B%22}", "{a=~%22.*%22,__name__=~%22.%2B%22}"] {
+    for selector in [
+        "{__name__=~%22.%2B%22}",
+        "{a=~%22.*%22,__name__=~%22.%2B%22}",
+        "{__name__=~%22[a-zA-Z_:].*%22}",
+        "{__name__=~%22[a-zA-Z_:][a-zA-Z0-9_:]*%22}",
+        "{__name__=~%22[^%20]%2B%22}",
+    ] {
         let message =
             server.send("POST", &format!("{DELETE}?match[]={selector}"), &[], b"").error(400, "bad_data");
         assert!(message.contains("all=true"), "{message}");

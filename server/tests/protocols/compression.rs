@@ -31,6 +31,23 @@ fn bombs_end_at_the_limit() {
 }
 
 #[test]
+fn texts_to_scrape_are_gzipped_for_those_who_take_it() {
+    let server = server(&[]);
+    let lines: String = (0..200).map(|i| format!("m,i=i{i} value=1\n")).collect();
+    server.write(&lines);
+    for target in ["/metrics", "/federate?match[]=m"] {
+        let reply = server.send("GET", target, &[("accept-encoding", "gzip")], b"");
+        assert_eq!((reply.status, reply.headers["content-encoding"].as_str()), (200, "gzip"), "{target}");
+        assert!(reply.headers["content-type"].starts_with("text/plain"), "{target}");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&reply.body[..]), &mut text).unwrap();
+        assert!(text.starts_with("# "), "{text}");
+        assert!(text.len() > 2 * reply.body.len());
+        assert!(!server.get(target).headers.contains_key("content-encoding"), "{target}");
+    }
+}
+
+#[test]
 fn other_encodings_are_415() {
     let server = server(&[]);
     for value in ["br", "zstd", "snappy", "deflate", "gzip, gzip", "gzip, identity", "\u{7f}"] {

@@ -186,6 +186,11 @@ fn what_is_empty_has_its_shape() {
     ] {
         assert_eq!(server.get(&format!("/api/v1/{path}")).data(), data, "{path}");
     }
+    for kind in ["alert", "record", "Alert", ""] {
+        assert_eq!(server.get(&format!("/api/v1/rules?type={kind}")).data(), json!({"groups": []}), "{kind}");
+    }
+    let message = server.get("/api/v1/rules?type=x").error(400, "bad_data");
+    assert_eq!(message, "invalid parameter \"type\": not supported value \"x\"");
     let build = server.get("/api/v1/status/buildinfo").data();
     for key in ["version", "revision", "branch", "buildUser", "buildDate", "goVersion"] {
         assert!(build[key].is_string(), "{key}: {build}");

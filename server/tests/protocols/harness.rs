@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What tests need besides their own settings. A time-out that is not what a test is about is out of reach, so that the
 /// speed of the machine decides nothing.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("listen", "127.0.0.1:0"),
+    ("host_allow", "test,x"),
     ("self_interval", "0"),
     ("header_timeout", "1h"),
     ("idle_timeout", "1h"),

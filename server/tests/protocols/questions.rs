@@ -124,11 +124,18 @@ fn times_outside_of_what_can_be_stored_are_its_ends() {
         "start=-1e300&end=1e30",
         "start=-292273086-05-16T16:47:06Z&end=292277025-08-18T07:12:54.999999999Z",
         "start=0001-01-01T00:00:00Z&end=9999-01-01T00:00:00Z",
+        "start=0001-01-01T00:00:00Z&end=9999-12-31T23:59:59.999Z",
     ] {
         let found = server.get(&format!("/api/v1/series?match[]=m&{range}")).data();
         assert_eq!(found.as_array().unwrap().len(), 1, "{range}");
     }
     assert_eq!(server.get("/api/v1/query?query=m&time=1e30").data()["result"], json!([]));
+    // Grafana asks so whether there are exemplars: milliseconds where seconds are meant.
+    let probe = "/api/v1/query_exemplars?query=m&start=1764408000000&end=1764409800000";
+    assert_eq!(server.get(probe).data(), json!([]));
+    let range = "/api/v1/query_range?query=m&step=60&start=1764408000000&end=1764409800000";
+    assert_eq!(server.get(range).data()["result"], json!([]));
+    assert_eq!(server.get("/api/v1/metadata?limit=-1&limit_per_metric=-1").data(), json!({}));
     for time in ["nan", "inf", "-Inf", "1e400"] {
         server.get(&format!("/api/v1/series?match[]=m&start={time}")).error(400, "bad_data");
     }
@@ -263,7 +270,7 @@ fn limits_name_their_settings() {
         let message = all.form(&format!("/api/v1/{path}"), &long).error(400, "bad_data");
         assert!(message.contains("the limit is 1MiB (query_max_bytes)"), "{path}: {message}");
     }
-    let names: Vec<String> = (0..2_000).map(|i| format!("name-of-20-bytes-{i:04}")).collect();
+    let names: Vec<String> = (0..10_000).map(|i| format!("name-of-20-bytes-{i:04}")).collect();
     let fits = format!("match[]={{i=~\"i1|{}\"}}", names.join("|"));
     assert_eq!(all.form("/api/v1/label/i/values", &fits).data(), json!(["i1"]));
     let many = "match[]=m&".repeat(101);

@@ -173,6 +173,13 @@ fn version_two_counts_what_is_written() {
     assert_eq!(written(&reply), ["1", "0", "2"], "also when something was refused");
     let one = server.remote(&series_of_version_one(now));
     assert!(!one.headers.contains_key("x-prometheus-remote-write-samples-written"));
+    // A sender takes an answer without counts for one of version 1: those that store nothing have them too.
+    for (body, status) in [(&b"broken"[..], 400), (&[0xff, 0xff, 0xff, 0xff, 0x0f], 413)] {
+        let reply = server.remote_raw(&[SNAPPY, TWO], body);
+        assert_eq!((reply.status, written(&reply)), (status, ["0"; 3].map(str::to_owned)));
+    }
+    let reply = server.remote_raw(&[SNAPPY, TWO], &snappy(&[0xff; 64]));
+    assert_eq!((reply.status, written(&reply)), (400, ["0"; 3].map(str::to_owned)));
 
     let described = server.get("/api/v1/metadata?metric=up").data();
     assert_eq!(
@@ -241,6 +248,16 @@ fn types_and_encodings_that_are_not_spoken_are_415() {
     }
     assert_eq!(server.remote_raw(&[], &body).status, 204, "the oldest senders say nothing");
     assert_eq!(server.get("/api/v1/write").status, 405);
+}
+
+/// Two bytes each: a request of 6 MB holds three million.
+#[test]
+fn empty_descriptions_are_counted_and_cost_little() {
+    let server = server(&[]);
+    let reply = server.remote(&[0x1a, 0].repeat(3_000_000));
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    let counters = server.app.telemetry.ingest(barograph_server::telemetry::Origin::RemoteWrite);
+    assert_eq!(counters.metadata_dropped.get(), 3_000_000);
 }
 
 #[test]
