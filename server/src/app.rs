@@ -39,6 +39,8 @@ pub struct App {
     pub memory: Memory,
     /// Memory for request bodies.
     pub bodies: Bodies,
+    /// The most connections of each listener.
+    pub connections_max: usize,
     /// Taken while a snapshot is made, also when nobody waits for it any more.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
@@ -59,6 +61,7 @@ impl App {
             telemetry: Telemetry::default(),
             turns: Turns::new(config.query_concurrency, config.query_queue),
             active: Arc::default(),
+            connections_max: listen::files::connections_max(&config, listen::files::limit()),
             bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
             memory,
             snapshot: Arc::default(),

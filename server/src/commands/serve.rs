@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::app::{self, App, Sockets};
 use crate::config::Sources;
+use crate::listen;
 use crate::storage;
 use crate::telemetry::log;
 
@@ -21,6 +22,7 @@ pub fn run(mut sources: Sources) -> anyhow::Result<()> {
     sources.read_environment();
     let config = sources.build()?;
     log::init(&config.log).map_err(anyhow::Error::msg)?;
+    listen::files::raise_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("barograph-io").build()?;
     let result = runtime.block_on(serve(sources, config));

@@ -20,14 +20,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::dispatch::{Refused, dispatch};
+use crate::api::origin::OnLoopback;
 use crate::app::App;
 use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Exchange, Requests};
 use crate::listen::stream::{Activity, TimedStream, Timeouts};
 use crate::telemetry::log::Throttle;
+use barograph::budget::Hold;
 
 /// Bytes that the HTTP library needs at least for its buffer.
 const BUFFER_MIN: usize = 16 * 1024;
+/// What a connection takes that does nothing: buffers of the HTTP library, clocks, its task.
+pub const CONNECTION_BYTES: u64 = 16 << 10;
 /// Refused connections that are closed gently at once.
 const FAREWELLS_MAX: usize = 64;
 /// How long that takes.
@@ -36,6 +40,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
     too many connections (max_connections); retry later, or raise the limit";
+const NO_MEMORY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 82\r\n\r\n\
+    the memory for connections is used up (memory); retry later, or raise the setting\n";
 const NOT_HTTP_2: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
     connection: close\r\ncontent-length: 30\r\n\r\nthis port speaks HTTP/1.1 only";
 
@@ -43,7 +50,8 @@ static ACCEPT_FAILED: Throttle = Throttle::new();
 
 /// Accepts until `stop` turns true, then waits for running requests.
 pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let connections_max = app.config.load().max_connections;
+    let connections_max = app.connections_max;
+    let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let slots = Arc::new(Semaphore::new(connections_max));
     let farewells = Arc::new(Semaphore::new(FAREWELLS_MAX));
     loop {
@@ -58,15 +66,19 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
                 continue;
             }
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
-            app.telemetry.connections_refused.add(1);
-            refuse(stream, &farewells);
-            continue;
+        let room = app.memory.connections.take(CONNECTION_BYTES);
+        let (slot, room) = match (slots.clone().try_acquire_owned(), room) {
+            (Ok(slot), Ok(room)) => (slot, room),
+            (slot, _) => {
+                app.telemetry.connections_refused.add(1);
+                refuse(stream, if slot.is_ok() { NO_MEMORY } else { REFUSED }, &farewells);
+                continue;
+            }
         };
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
             app.telemetry.connections.add(1);
-            connection(&app, stream, stop).await;
+            connection(&app, stream, room, on_loopback, stop).await;
             app.telemetry.connections.sub(1);
             drop(slot);
         });
@@ -90,8 +102,8 @@ pub(super) async fn accept_failed(error: &io::Error) {
 /// Says why, as far as the socket takes it without waiting. A connection that is closed with bytes unread is reset,
 /// and its peer may never see the answer: so what the peer sends is taken for a moment, where that is not
 /// done for many already.
-fn refuse(mut stream: TcpStream, farewells: &Arc<Semaphore>) {
-    let _ = stream.try_write(REFUSED);
+fn refuse(mut stream: TcpStream, why: &[u8], farewells: &Arc<Semaphore>) {
+    let _ = stream.try_write(why);
     let Ok(slot) = farewells.clone().try_acquire_owned() else { return };
     tokio::spawn(async move {
         let _slot = slot;
@@ -103,7 +115,13 @@ fn refuse(mut stream: TcpStream, farewells: &Arc<Semaphore>) {
     });
 }
 
-async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    app: &Arc<App>,
+    mut stream: TcpStream,
+    room: Hold,
+    on_loopback: bool,
+    mut stop: watch::Receiver<bool>,
+) {
     let config = app.config.load_full();
     let _ = stream.set_nodelay(true);
     match tokio::time::timeout(config.header_timeout, speaks_http_2(&stream)).await {
@@ -128,6 +146,9 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
         if let Some(error) = exchange.begin(request.body().size_hint().exact()) {
             request.extensions_mut().insert(Refused(error));
         }
+        if on_loopback {
+            request.extensions_mut().insert(OnLoopback);
+        }
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
@@ -136,7 +157,7 @@ async fn connection(app: &Arc<App>, mut stream: TcpStream, mut stop: watch::Rece
         async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }
     });
     let timed = TimedStream::new(stream, activity.clone(), timeouts);
-    let io = TokioIo::new(Requests::new(timed, exchange.clone(), activity.clone(), limits));
+    let io = TokioIo::new(Requests::new(timed, exchange.clone(), activity.clone(), limits, room));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The stream has its own clocks, which know an idle connection from a slow header.

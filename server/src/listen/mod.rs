@@ -1,8 +1,10 @@
 //! Sockets, and nothing of what travels over them.
 
 pub mod chunks;
+pub mod files;
 pub mod head;
 pub mod http;
+pub mod lines;
 pub mod pace;
 pub mod requests;
 pub mod stream;

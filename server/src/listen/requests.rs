@@ -31,6 +31,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep};
 
+use barograph::budget::Hold;
+
 use crate::error::ApiError;
 use crate::listen::chunks::{Followed, Follower};
 use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
@@ -38,6 +40,8 @@ use crate::listen::stream::Activity;
 
 /// Bytes of the buffer that heads are read into, unless one is longer.
 const BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes that are read before there is a buffer.
+const FIRST_BYTES: usize = 2048;
 /// How long a closing connection takes what its peer still sends, in all.
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it waits for more of that.
@@ -109,6 +113,10 @@ pub struct Requests<S> {
     linger: Option<Linger>,
     /// Bytes that were read and dropped.
     dropped: u64,
+    /// The memory of the connection.
+    room: Hold,
+    /// What it is while no long head arrives.
+    room_at_rest: u64,
 }
 
 /// The clocks of a closing connection.
@@ -119,14 +127,21 @@ struct Linger {
 
 impl<S: AsyncRead + Unpin> Requests<S> {
     /// Wraps a fresh connection.
-    pub fn new(inner: S, exchange: Arc<Exchange>, activity: Arc<Activity>, limits: HeadLimits) -> Self {
+    /// `room` is the memory of the connection at rest. More is taken while a long head arrives.
+    pub fn new(
+        inner: S,
+        exchange: Arc<Exchange>,
+        activity: Arc<Activity>,
+        limits: HeadLimits,
+        room: Hold,
+    ) -> Self {
         Requests {
             inner: inner.take(0),
             exchange,
             activity,
             limits,
             state: State::Head { scanned: 0 },
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: Vec::new(),
             start: 0,
             end: 0,
             replaced: Vec::new(),
@@ -134,6 +149,8 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             shut_down: false,
             linger: None,
             dropped: 0,
+            room_at_rest: room.bytes(),
+            room,
         }
     }
 
@@ -150,8 +167,22 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Ready(Ok(buf.filled().len() - before))
     }
 
-    /// Reads more into the buffer; 0 at the end of the stream.
+    /// Reads more into the buffer; 0 at the end of the stream. There is no buffer before there is something to read: most
+    /// connections wait.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.is_empty() {
+            let mut first = [0; FIRST_BYTES];
+            self.inner.set_limit(FIRST_BYTES as u64);
+            let mut free = ReadBuf::new(&mut first);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut free))?;
+            let count = free.filled().len();
+            if count > 0 {
+                self.buffer = vec![0; BUFFER_BYTES];
+                self.buffer[..count].copy_from_slice(&first[..count]);
+                (self.start, self.end) = (0, count);
+            }
+            return Poll::Ready(Ok(count));
+        }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -160,7 +191,14 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         if self.end == self.buffer.len() {
             // A head longer than this was refused before it filled the buffer.
             let most = self.limits.head() + BUFFER_BYTES;
-            self.buffer.resize((2 * self.buffer.len()).min(most).max(self.end + 1), 0);
+            let length = (2 * self.buffer.len()).min(most).max(self.end + 1);
+            // The HTTP library has a buffer as long as the head, too.
+            if let Err(full) = self.room.resize(self.room_at_rest + 2 * length as u64) {
+                let error = ApiError::too_many(format!("{full} (memory); retry later, or raise it"), 1);
+                self.refuse(error, "/", false);
+                return Poll::Ready(Ok(1));
+            }
+            self.buffer.resize(length, 0);
         }
         self.inner.set_limit(u64::MAX);
         let mut free = ReadBuf::new(&mut self.buffer[self.end..]);
@@ -177,9 +215,10 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.start += count;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.buffer.len() > BUFFER_BYTES {
-                self.buffer.truncate(BUFFER_BYTES);
-                self.buffer.shrink_to_fit();
+            self.buffer = Vec::new();
+            if self.room.bytes() > self.room_at_rest {
+                // Less is never refused.
+                let _ = self.room.resize(self.room_at_rest);
             }
         }
         count
@@ -222,16 +261,20 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             }
             Err(refusal) => {
                 let Refusal { error, path, is_head } = *refusal;
-                let method = if is_head { "HEAD" } else { "GET" };
-                let request =
-                    format!("{method} {path} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n");
-                self.replaced = request.into_bytes();
-                self.exchange.refuse(error);
-                (self.start, self.end) = (0, 0);
-                self.state = State::Refused;
+                self.refuse(error, &path, is_head);
             }
         }
         true
+    }
+
+    /// Hands over a request whose answer is `error` in place of what came.
+    fn refuse(&mut self, error: ApiError, path: &str, is_head: bool) {
+        let method = if is_head { "HEAD" } else { "GET" };
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n");
+        self.replaced = request.into_bytes();
+        self.exchange.refuse(error);
+        (self.start, self.end) = (0, 0);
+        self.state = State::Refused;
     }
 
     /// The head was handed over: what follows, if the HTTP library agrees.

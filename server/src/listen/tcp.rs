@@ -4,7 +4,8 @@
 //! What has arrived is stored in batches that end at a line feed. Bad lines are counted
 //! and logged, and the first one of a batch is told to the sender in one line of text, if
 //! it is listening. A line that never ends and a database that does not take samples end
-//! the connection: the sender then knows where it stands and can come again.
+//! the connection: the sender then knows where it stands and can come again. A line under way has to go on coming as the body
+//! of a request does.
 //!
 //! The last line needs no line feed where the sender ends the connection. Where it breaks
 //! off instead, and when the server stops, a line without an end may be half a line, whose
@@ -18,20 +19,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::body::{Pace, PaceLimits};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::ingest;
+use crate::listen::lines::LineBuffer;
 use crate::storage;
 use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use barograph::LineReport;
 
-/// Lines are stored when this many bytes are waiting, at the latest.
-const BATCH_BYTES: usize = 1 << 20;
 /// A sender that is silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(900);
 /// Bytes that have arrived on a connection and are still read when the server stops: more than the kernel holds.
@@ -42,7 +42,7 @@ static FAILED: Throttle = Throttle::new();
 
 /// Accepts until `stop` turns true, then lets connections store what they hold.
 pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let connections_max = app.config.load().max_connections;
+    let connections_max = app.connections_max;
     let slots = Arc::new(Semaphore::new(connections_max));
     loop {
         let accepted = tokio::select! {
@@ -103,11 +103,11 @@ async fn connection(
 ) -> Result<(), ApiError> {
     let line_max = app.config.load().max_line;
     let sender = stream.peer_addr().ok();
-    let mut pending = Vec::with_capacity(64 * 1024);
-    let mut left_at_stop = AT_STOP_BYTES;
+    let mut lines = Lines { buffer: LineBuffer::default(), pace: None, left_at_stop: AT_STOP_BYTES };
     loop {
-        let arrival = arrive(&mut stream, &mut pending, &mut stop, &mut left_at_stop).await;
-        let cut = match memchr::memrchr(b'\n', &pending) {
+        let arrival = lines.arrive(app, &mut stream, &mut stop).await?;
+        let pending = lines.buffer.bytes();
+        let cut = match memchr::memrchr(b'\n', pending) {
             _ if arrival == Arrival::End => pending.len(),
             Some(last) => last + 1,
             None if pending.len() > line_max => {
@@ -118,9 +118,10 @@ async fn connection(
             None => 0,
         };
         if cut > 0 {
-            let rest = pending.split_off(cut);
-            let lines = std::mem::replace(&mut pending, rest);
-            let report = match store(app, sender, lines).await {
+            let stored;
+            (lines.buffer, stored) = store(app, sender, lines.buffer, cut).await?;
+            lines.pace = None;
+            let report = match stored {
                 Ok(report) => report,
                 Err(e) => {
                     let _ = stream.try_write(format!("error: {e}\n").as_bytes());
@@ -135,8 +136,8 @@ async fn connection(
             Arrival::Bytes => {}
             Arrival::End => return Ok(()),
             Arrival::Gone | Arrival::Stopped => {
-                if !pending.is_empty() {
-                    refuse_unfinished(app, &stream, pending.len());
+                if !lines.buffer.bytes().is_empty() {
+                    refuse_unfinished(app, &stream, lines.buffer.bytes().len());
                 }
                 return Ok(());
             }
@@ -144,53 +145,105 @@ async fn connection(
     }
 }
 
-/// Waits for bytes and takes what has arrived: larger batches share one sync.
-async fn arrive(
-    stream: &mut TcpStream,
-    pending: &mut Vec<u8>,
-    stop: &mut watch::Receiver<bool>,
-    left_at_stop: &mut usize,
-) -> Arrival {
-    let read = tokio::select! {
-        biased;
-        _ = super::stopped(stop) => return arrived_already(stream, pending, left_at_stop),
-        read = tokio::time::timeout(SILENCE, stream.read_buf(pending)) => read,
-    };
-    match read {
-        Ok(Ok(0)) => return Arrival::End,
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => return Arrival::Gone,
-    }
-    while pending.len() < BATCH_BYTES {
-        match stream.try_read_buf(pending) {
-            Ok(0) => return Arrival::End,
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-            // A reset is told once: the read after it would look like the end.
-            Err(_) => return Arrival::Gone,
-        }
-    }
-    Arrival::Bytes
+/// What a connection has received and not stored.
+struct Lines {
+    buffer: LineBuffer,
+    /// How the line under way comes, while there is one.
+    pace: Option<Pace>,
+    left_at_stop: usize,
 }
 
-/// Takes what waits in the socket when the server stops: its sender takes it for sent. The socket itself is asked,
-/// since the runtime may not have heard of the newest bytes.
-fn arrived_already(stream: &TcpStream, pending: &mut Vec<u8>, left: &mut usize) -> Arrival {
-    let mut piece = vec![0; 64 * 1024];
-    let enough = pending.len() + BATCH_BYTES;
-    while pending.len() < enough && *left > 0 {
-        match rustix::net::recv(stream, &mut piece[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Arrival::End,
-            Ok((count, _)) => {
-                pending.extend_from_slice(&piece[..count]);
-                *left = left.saturating_sub(count);
+impl Lines {
+    /// Waits for bytes and takes what has arrived: larger batches share one sync. Without memory nothing is read, so that
+    /// the sender waits.
+    async fn arrive(
+        &mut self,
+        app: &App,
+        stream: &mut TcpStream,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Arrival, ApiError> {
+        self.buffer.rest();
+        tokio::select! {
+            biased;
+            _ = super::stopped(stop) => return self.arrived_already(app, stream).await,
+            there = self.readable(app, stream) => if !there {
+                return Ok(Arrival::Gone);
+            },
+        }
+        self.make_room(app, stream).await?;
+        let mut came = 0;
+        let arrival = loop {
+            match stream.try_read_buf(self.buffer.spare()) {
+                Ok(0) => break Arrival::End,
+                Ok(count) => came += count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break Arrival::Bytes,
+                // A reset is told once: the read after it would look like the end.
+                Err(_) => break Arrival::Gone,
             }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => return Arrival::Stopped,
-            Err(_) => return Arrival::Gone,
+            // A batch is stored as it is where there is no memory for a larger one.
+            if self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&app.bodies) {
+                break Arrival::Bytes;
+            }
+        };
+        if let Some(pace) = &mut self.pace {
+            pace.came(came);
+        }
+        Ok(arrival)
+    }
+
+    /// Waits until something can be read; false where the sender is silent for too long: within a line it has to go on
+    /// as within a body.
+    async fn readable(&mut self, app: &App, stream: &TcpStream) -> bool {
+        let contended = || app.bodies.small.waiting() > 0;
+        loop {
+            let within_line = !self.buffer.bytes().is_empty();
+            if !within_line {
+                return tokio::time::timeout(SILENCE, stream.readable())
+                    .await
+                    .is_ok_and(|ready| ready.is_ok());
+            }
+            let pace = self.pace.get_or_insert_with(|| Pace::new(PaceLimits::new(&app.config.load())));
+            match tokio::time::timeout_at(pace.deadline(), stream.readable()).await {
+                Ok(ready) => return ready.is_ok(),
+                Err(_) if pace.judge(self.buffer.memory_bytes(), None, contended()).is_err() => return false,
+                Err(_) => {}
+            }
         }
     }
-    if *left > 0 { Arrival::Bytes } else { Arrival::Stopped }
+
+    /// Makes sure that there is room for a byte.
+    async fn make_room(&mut self, app: &App, stream: &TcpStream) -> Result<(), ApiError> {
+        if !self.buffer.is_full() {
+            return Ok(());
+        }
+        self.buffer.grow(&app.bodies, SILENCE).await.map_err(|full| {
+            let message = format!("{full} (max_body_total, memory); come again later");
+            let _ = stream.try_write(format!("error: {message}\n").as_bytes());
+            ApiError::too_many(message, 1)
+        })
+    }
+
+    /// Takes what waits in the socket when the server stops: its sender takes it for sent. The socket itself is asked,
+    /// since the runtime may not have heard of the newest bytes.
+    async fn arrived_already(&mut self, app: &App, stream: &TcpStream) -> Result<Arrival, ApiError> {
+        while self.left_at_stop > 0 {
+            let is_batch =
+                self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&app.bodies);
+            if is_batch && self.buffer.has_line() {
+                return Ok(Arrival::Bytes);
+            }
+            self.make_room(app, stream).await?;
+            let spare = rustix::buffer::spare_capacity(self.buffer.spare());
+            match rustix::net::recv(stream, spare, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Ok(Arrival::End),
+                Ok((count, _)) => self.left_at_stop = self.left_at_stop.saturating_sub(count),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(Arrival::Stopped),
+                Err(_) => return Ok(Arrival::Gone),
+            }
+        }
+        Ok(Arrival::Stopped)
+    }
 }
 
 fn refuse_unfinished(app: &App, stream: &TcpStream, bytes: usize) {
@@ -206,16 +259,27 @@ fn refuse_unfinished(app: &App, stream: &TcpStream, bytes: usize) {
     }
 }
 
-/// Stores lines; bad ones are logged, since few senders listen.
-async fn store(app: &Arc<App>, sender: Option<SocketAddr>, lines: Vec<u8>) -> Result<LineReport, ApiError> {
-    let database = app.database()?.clone();
+/// Stores the first `cut` bytes and takes them away; bad lines are logged, since few senders listen.
+async fn store(
+    app: &Arc<App>,
+    sender: Option<SocketAddr>,
+    mut buffer: LineBuffer,
+    cut: usize,
+) -> Result<(LineBuffer, Result<LineReport, ApiError>), ApiError> {
     let app = app.clone();
     storage::blocking(move || {
-        let config = app.config.load();
-        let options = storage::line_options(&config, config.line_precision, config.line_db.as_deref());
-        let report = ingest::store_lines(&database, &app.telemetry, Origin::Tcp, sender, &lines, &options)?;
-        ingest::log_bad_lines(&report, Origin::Tcp, |_| sender);
-        Ok(report)
+        let stored = store_now(&app, sender, &buffer.bytes()[..cut]);
+        buffer.drop_first(cut);
+        (buffer, stored)
     })
-    .await?
+    .await
+}
+
+fn store_now(app: &App, sender: Option<SocketAddr>, lines: &[u8]) -> Result<LineReport, ApiError> {
+    let database = app.database()?;
+    let config = app.config.load();
+    let options = storage::line_options(&config, config.line_precision, config.line_db.as_deref());
+    let report = ingest::store_lines(database, &app.telemetry, Origin::Tcp, sender, lines, &options)?;
+    ingest::log_bad_lines(&report, Origin::Tcp, |_| sender);
+    Ok(report)
 }

@@ -46,7 +46,7 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "bodies",
         parts: 8,
-        bounds: "bodies of more than 64 KiB, as sent and decompressed; `max_body_total` caps it. The last quarter is for \
+        bounds: "bodies of more than 64 KiB, as sent and decompressed, and large batches of TCP lines; `max_body_total` caps it. The last quarter is for \
                  decompressing",
         full: "bodies wait in a line for `body_timeout`, those of unknown length do not; then 429 (`/write`: 503) with \
                `Retry-After`; 413 for one that three quarters of it cannot hold",
@@ -54,9 +54,9 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "forms",
         parts: 1,
-        bounds: "bodies up to 64 KiB, half of it those of writes and half those of questions, so that large ones cannot \
+        bounds: "bodies up to 64 KiB and TCP lines, half of it those of writes and half those of questions, so that large ones cannot \
                  keep them out",
-        full: "as for bodies",
+        full: "as for bodies; TCP lines are not read",
     },
     Part {
         name: "datagrams",
@@ -68,7 +68,7 @@ pub static PARTS: &[Part] = &[
         name: "connections",
         parts: 3,
         bounds: "buffers of open connections; `max_connections` caps their number",
-        full: "503 with `Retry-After`, and the connection is closed",
+        full: "503 with `Retry-After`, and the connection is closed; 429 for a long header",
     },
     Part {
         name: "patterns",

@@ -121,6 +121,22 @@ fn what_does_not_fit_the_queue_is_counted() {
 }
 
 #[test]
+fn what_waits_counts_as_memory_and_is_dropped_where_there_is_none() {
+    let server = server_without_database(&[("udp_listen", "127.0.0.1:0")]);
+    let datagrams = &server.app.memory.datagrams;
+    let (socket, target) = (sender(), server.udp.unwrap());
+    socket.send_to(line(1, 1000).as_bytes(), target).unwrap();
+    server.wait_for("its memory", || datagrams.used() >= 1000);
+    datagrams.set_limit(datagrams.used());
+    socket.send_to(line(2, 1000).as_bytes(), target).unwrap();
+    server.wait_for("the second", || server.app.telemetry.udp.dropped_queue.get() == 1);
+    server.app.set_database(database());
+    let expected = Fate { received: 2, stored: 1, kernel: 0, queue: 1, storage: 0 };
+    assert_eq!(wait_for_all(&server, 2), expected);
+    server.wait_for("all memory", || datagrams.used() == 0);
+}
+
+#[test]
 fn what_the_kernel_drops_is_counted() {
     let mut server = server_at_rest(&[("udp_listen", "127.0.0.1:0"), ("udp_buffer", "4KiB")]);
     let (socket, target) = (sender(), server.udp.unwrap());

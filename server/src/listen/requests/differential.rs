@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
 
+use super::tests::room;
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { target: 1_000, fields: 1_000 };
@@ -53,7 +54,7 @@ async fn seen(sent: &[u8], piece: usize, is_checked: bool) -> Vec<Seen> {
             true => {
                 builder
                     .serve_connection(
-                        TokioIo::new(Requests::new(near, exchange.clone(), Arc::default(), LIMITS)),
+                        TokioIo::new(Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room())),
                         service,
                     )
                     .await

@@ -6,12 +6,17 @@ use tokio::io::{AsyncWriteExt, duplex};
 
 const LIMITS: HeadLimits = HeadLimits { target: 20_000, fields: 2_000 };
 
+/// Memory of a connection, of a share without end.
+pub(super) fn room() -> Hold {
+    barograph::budget::Share::new("connections", u64::MAX).take(1).unwrap()
+}
+
 /// A reader that plays the HTTP library and its service: it hands in the length of each body
 /// when a head has come, and gives everything it read.
 async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<u8>, Vec<Option<ApiError>>) {
     let (near, mut far) = duplex(piece);
     let exchange = Arc::new(Exchange::default());
-    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS);
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room());
     let writing = tokio::spawn(async move {
         let _ = far.write_all(&sent).await;
         let _ = far.shutdown().await;

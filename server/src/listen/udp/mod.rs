@@ -50,10 +50,7 @@ static KERNEL_DROPPED: Throttle = Throttle::new();
 
 /// Receives until `stop` turns true, then stores what waits.
 pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
-    let queue = Arc::new(Queue::new(
-        usize::try_from(app.memory.datagrams.limit()).unwrap_or(usize::MAX),
-        app.telemetry.udp.queue_bytes.clone(),
-    ));
+    let queue = Arc::new(Queue::new(app.memory.datagrams.clone(), app.telemetry.udp.queue_bytes.clone()));
     let (socket, granted) = socket.into_parts();
     app.telemetry.udp.watch(&socket, granted);
     let receiver = Receiver {
@@ -156,7 +153,7 @@ impl Receiver {
         if !self.queue.push(datagram, self.last, sender) {
             counters.dropped_queue.add(1);
             if let Some(held_back) = QUEUE_FULL.pass() {
-                let limit = show_size(self.queue.bytes_max() as u64);
+                let limit = show_size(self.queue.bytes_max());
                 tracing::warn!(
                     held_back,
                     "a datagram is dropped: {limit} wait to be stored, the limit (udp_queue); senders are faster than \

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use barograph::LineBody;
+use barograph::budget::{Hold, Share};
 use barograph_engine::model::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -63,7 +64,7 @@ impl Block {
 /// See the module's documentation. One task takes blocks, any thread adds datagrams.
 #[derive(Debug)]
 pub struct Queue {
-    bytes_max: usize,
+    share: Arc<Share>,
     /// Shows what is held.
     gauge: Arc<AtomicU64>,
     state: Mutex<State>,
@@ -73,32 +74,47 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     blocks: VecDeque<Block>,
-    /// What waits, and what was taken and not released.
-    bytes: usize,
+    /// The memory of what waits, and of what was taken and not released; there is none before the first datagram.
+    hold: Option<Hold>,
     closed: bool,
 }
 
 impl Queue {
-    /// An empty queue that holds `bytes_max` bytes, each datagram with a few bytes of its own; `gauge` shows how many
-    /// it holds.
-    pub fn new(bytes_max: usize, gauge: Arc<AtomicU64>) -> Self {
-        Queue { bytes_max, gauge, state: Mutex::default(), changed: Notify::new() }
+    /// An empty queue whose datagrams, each with a few bytes of its own, take their memory of `share`; `gauge` shows how
+    /// much.
+    pub fn new(share: Arc<Share>, gauge: Arc<AtomicU64>) -> Self {
+        Queue { share, gauge, state: Mutex::default(), changed: Notify::new() }
     }
 
-    fn hold(&self, state: &mut State, bytes: usize) {
-        state.bytes = bytes;
-        self.gauge.store(bytes as u64, Ordering::Relaxed);
+    /// Takes memory; false when there is not enough.
+    fn take(&self, state: &mut State, bytes: usize) -> bool {
+        let taken = match &mut state.hold {
+            Some(hold) => hold.grow(bytes as u64),
+            none => self.share.take(bytes as u64).map(|hold| *none = Some(hold)),
+        };
+        self.show(state);
+        taken.is_ok()
+    }
+
+    fn give_back(&self, state: &mut State, bytes: usize) {
+        if let Some(hold) = &mut state.hold {
+            // Less is never refused.
+            let _ = hold.resize(hold.bytes().saturating_sub(bytes as u64));
+        }
+        self.show(state);
+    }
+
+    fn show(&self, state: &State) {
+        self.gauge.store(state.hold.as_ref().map_or(0, Hold::bytes), Ordering::Relaxed);
     }
 
     /// Adds a datagram; false when it does not fit.
     pub fn push(&self, datagram: &[u8], arrived: Timestamp, sender: SocketAddr) -> bool {
         let cost = datagram.len() + size_of::<Datagram>();
         let mut state = self.state.lock();
-        if state.closed || state.bytes + cost > self.bytes_max {
+        if state.closed || !self.take(&mut state, cost) {
             return false;
         }
-        let held = state.bytes + cost;
-        self.hold(&mut state, held);
         match state.blocks.back() {
             Some(last) if last.bytes.len() + datagram.len() <= BLOCK_BYTES => {}
             _ => state.blocks.push_back(Block::default()),
@@ -130,9 +146,7 @@ impl Queue {
 
     /// Makes room: `block`, which was taken, is done with.
     pub fn release(&self, block: &Block) {
-        let mut state = self.state.lock();
-        let held = state.bytes - block.cost();
-        self.hold(&mut state, held);
+        self.give_back(&mut self.state.lock(), block.cost());
     }
 
     /// Nothing more is added; what waits can still be taken.
@@ -146,16 +160,15 @@ impl Queue {
         let mut state = self.state.lock();
         state.closed = true;
         let blocks = std::mem::take(&mut state.blocks);
-        let held = state.bytes - blocks.iter().map(Block::cost).sum::<usize>();
-        self.hold(&mut state, held);
+        self.give_back(&mut state, blocks.iter().map(Block::cost).sum());
         drop(state);
         self.changed.notify_one();
         blocks.iter().map(Block::len).sum()
     }
 
-    /// The bound.
-    pub fn bytes_max(&self) -> usize {
-        self.bytes_max
+    /// The bound, bytes.
+    pub fn bytes_max(&self) -> u64 {
+        self.share.limit()
     }
 }
 
@@ -166,7 +179,7 @@ mod tests {
     const OWN: usize = size_of::<Datagram>();
 
     fn queue(bytes_max: usize) -> Queue {
-        Queue::new(bytes_max, Arc::default())
+        Queue::new(Share::new("datagrams", bytes_max as u64), Arc::default())
     }
 
     fn held(queue: &Queue) -> u64 {
@@ -204,10 +217,11 @@ mod tests {
         let block = queue.next().await.unwrap();
         assert!(!queue.push(b"x", 0, sender(1)), "what is being stored counts");
         queue.release(&block);
-        assert_eq!(held(&queue), 0);
+        assert_eq!((held(&queue), queue.share.used()), (0, 0));
         assert!(queue.push(&[b'x'; 200], 0, sender(1)));
         assert_eq!(queue.abandon(), 1);
         assert_eq!((held(&queue), queue.next().await.is_none()), (0, true));
+        drop(queue.share.take(queue.bytes_max()).expect("nothing is held"));
     }
 
     #[tokio::test]
