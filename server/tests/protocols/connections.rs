@@ -1,6 +1,6 @@
 //! What connections take: memory that is counted, and files that storage needs.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::{connect, read_reply, read_to_end, request, server};
@@ -27,9 +27,7 @@ fn connections_take_their_memory_and_give_it_back() {
     let reply = read_reply(&mut first, false);
     assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (429, "1"));
     assert!(reply.text().contains("memory for connections"), "{}", reply.text());
-    let second = server.connect();
-    let refused = (&second).bytes().map_while(Result::ok).collect::<Vec<_>>();
-    let refused = String::from_utf8(refused).unwrap();
+    let refused = read_to_end(&mut server.connect());
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"), "{refused}");
     assert!(refused.contains("the memory for connections is used up"), "{refused}");
     drop(first);
