@@ -127,6 +127,7 @@ struct Linger {
 
 impl<S: AsyncRead + Unpin> Requests<S> {
     /// Wraps a fresh connection.
+    ///
     /// `room` is the memory of the connection at rest. More is taken while a long head arrives.
     pub fn new(
         inner: S,

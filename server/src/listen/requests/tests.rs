@@ -153,7 +153,7 @@ proptest! {
 async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     let (near, mut far) = duplex(1 << 16);
     let (exchange, activity) = (Arc::new(Exchange::default()), Arc::new(Activity::default()));
-    let mut stream = Requests::new(near, exchange.clone(), activity.clone(), LIMITS);
+    let mut stream = Requests::new(near, exchange.clone(), activity.clone(), LIMITS, room());
     let [first, second, third] = ["/a", "/b", "/c"].map(|target| request(target, "", ""));
     far.write_all(format!("{first}{second}{third}").as_bytes()).await.unwrap();
     let mut buffer = vec![0; 1 << 16];
