@@ -67,7 +67,7 @@ fn a_reload_changes_what_may_change() {
     assert_eq!(server.send("POST", "/api/v1/admin/tsdb/flush", &[], b"").status, 500);
     std::fs::write(file.path(), "enable_admin = true\nmax_body = \"1KiB\"\nmax_line = 512\n").unwrap();
     let mut sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
-    for key in ["listen", "self_interval", "shutdown_timeout"] {
+    for key in ["listen", "host_allow", "self_interval", "shutdown_timeout"] {
         sources.flags.insert(key, server.app.config.load().texts[key].clone());
     }
     server.app.reload(&sources);
