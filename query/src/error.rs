@@ -24,13 +24,11 @@ pub enum QueryError {
     },
     /// Its regular expressions may take more memory than those of one request may: fix it.
     #[error(
-        "{line}:{column}: {message}: match less by each, such as fewer repetitions of large sets of characters, or ask in parts"
+        "{place}: {message}: match less by each, such as fewer repetitions of large sets of characters, or ask in parts"
     )]
     Expressions {
-        /// Where the one is that is too much, from 1.
-        line: u32,
-        /// In bytes, from 1.
-        column: u32,
+        /// Where the one is that is too much: line and column, or the function that it was given to.
+        place: String,
         /// The limit, bytes.
         limit: u64,
         /// Which one it is.

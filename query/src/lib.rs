@@ -15,6 +15,8 @@ mod turn;
 pub mod usage;
 pub mod value;
 
+use barograph_engine::model::Expressions;
+
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
 pub use error::QueryError;
 pub use explain::{Cost, Explained};
@@ -38,7 +40,9 @@ pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, Vec
 /// Any [`QueryError`]; its text is what the HTTP API prints.
 pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<Response, QueryError> {
     let times = query_times(request)?;
-    let expr = parsed(request)?;
+    // What the tree and its patterns take stays counted as long as they are there.
+    let mut expressions = request.expressions();
+    let expr = parsed(request, &mut expressions)?;
     let plan = plan::plan(&expr, times, &request.query)?;
     let outcome = exec::run(source, request, &plan)?;
     Ok(Response {
@@ -59,17 +63,18 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
 /// The text is no query, the times make no sense, or the index could not be read.
 pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<Explained, QueryError> {
     let times = query_times(request)?;
-    let expr = parsed(request)?;
+    let mut expressions = request.expressions();
+    let expr = parsed(request, &mut expressions)?;
     exec::expect(source, request, &plan::plan(&expr, times, &request.query)?)
 }
 
-fn parsed(request: &Request) -> Result<syntax::ast::Expr, QueryError> {
+fn parsed(request: &Request, expressions: &mut Expressions) -> Result<syntax::ast::Expr, QueryError> {
     let (bytes, limit) = (request.query.len(), request.limits.query_bytes_max);
     if bytes > limit {
         let message = format!("the query has {bytes} bytes, the limit is {limit}");
         return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
     }
-    syntax::parse(&request.query)
+    syntax::parse_within(&request.query, expressions)
 }
 
 fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
@@ -93,6 +98,65 @@ fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pattern of some hundred KiB that is unlike any other.
+    fn heavy(n: usize) -> String {
+        format!(r"\\pL{{90}}{n}")
+    }
+
+    #[test]
+    fn a_query_holds_its_expressions_and_gives_them_back() {
+        let source = source::memory::MemorySource::new();
+        let share = Share::new("queries", 1 << 30);
+        let asked = |query: String| Request { usage: Usage::of(share.clone()), ..Request::instant(query, 0) };
+        let pattern = barograph_engine::model::Pattern::new(r"\pL{90}1").expect("a pattern");
+        for query in [
+            format!("x{{a=~\"{}\"}}", heavy(1)),
+            format!("absent(x{{a=~\"{}\"}}) + count_over_time(y[5m])", heavy(1)),
+            format!("label_replace(vector(1), \"a\", \"$1\", \"b\", \"({})?\")", heavy(1)),
+        ] {
+            let request = asked(query);
+            let response = execute(&source, &request).expect("no limit is near");
+            assert!(response.stats.bytes_peak > pattern.bytes(), "{}", response.stats.bytes_peak);
+            assert!(request.usage.bytes() < 4 << 10, "the answer alone is left: {}", request.usage.bytes());
+            explain(&source, &request).expect("no limit is near");
+            drop((request, response));
+            assert_eq!(share.used(), 0);
+        }
+    }
+
+    #[test]
+    fn the_expressions_of_a_query_are_limited_and_end_with_it() {
+        let source = source::memory::MemorySource::new();
+        let matchers: Vec<String> = (0..300).map(|n| format!("a=~\"{}\"", heavy(n))).collect();
+        let mut nested = "vector(1)".to_owned();
+        for n in 0..2 {
+            nested = format!("label_replace({nested}, \"a\", \"$1\", \"a\", \"({})?\")", heavy(n));
+        }
+        let many = format!("x{{{}}}", matchers.join(","));
+        let request = Request::instant(many.clone(), 0);
+        let error = execute(&source, &request).expect_err("too much");
+        assert!(error.to_string().contains("more than 32MiB of memory together"), "{error}");
+        for query in [&many, &nested] {
+            let share = Share::new("queries", 1 << 30);
+            let mut request =
+                Request { usage: Usage::of(share.clone()), ..Request::instant(query.clone(), 0) };
+            request.limits.memory_max = 2 << 20;
+            let error = execute(&source, &request).expect_err("too much");
+            assert!(matches!(error, QueryError::Memory { limit: 2_097_152 }), "{error}");
+            request.limits.memory_max = 1 << 30;
+            request.limits.timeout = std::time::Duration::ZERO;
+            assert!(matches!(execute(&source, &request), Err(QueryError::Timeout { .. })));
+            request.cancel.cancel();
+            for result in [execute(&source, &request).map(drop), explain(&source, &request).map(drop)] {
+                assert!(matches!(result, Err(QueryError::Canceled)), "{result:?}");
+            }
+            assert_eq!(share.used(), 0);
+        }
+        // One after the other is as much as one: each ends with its node.
+        let request = Request::instant(nested, 0);
+        execute(&source, &request).expect("one at a time");
+    }
 
     #[test]
     fn the_length_of_a_query_is_limited() {

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use barograph_engine::budget::{Cancel, Work};
+use barograph_engine::model::Expressions;
+use barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX;
 
 use crate::usage::Usage;
 
@@ -100,6 +102,11 @@ impl Request {
             per_step_stats: false,
             started: Instant::now(),
         }
+    }
+
+    /// What its regular expressions may take.
+    pub(crate) fn expressions(&self) -> Expressions {
+        Expressions::new(self.work(), EXPRESSIONS_BYTES_MAX)
     }
 
     /// What it may hold and until when it may go on. It may hold no more than the share of all queries keeps back for one.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use barograph_engine::budget::Work;
+use barograph_engine::model::Expressions;
+use barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX;
 
 use super::steps::Steps;
 use crate::error::QueryError;
@@ -113,6 +115,11 @@ impl Budget {
         self.hold(column)?;
         self.release(column);
         Ok(())
+    }
+
+    /// For expressions that are compiled while the query runs.
+    pub fn expressions(&self) -> Expressions {
+        Expressions::new(self.work.clone(), EXPRESSIONS_BYTES_MAX)
     }
 
     /// The counters.

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use barograph_engine::model::{Labels, METRIC_NAME, Rewrite};
+use barograph_engine::model::{CompileError, Labels, METRIC_NAME, Rewrite};
 
 use super::steps::Steps;
 use super::{Evaluator, finish};
@@ -39,8 +39,18 @@ pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
 pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
     let mut vector = ev.vector(&call.args[0], steps)?;
     let [dst, replacement, src, regex] = [1, 2, 3, 4].map(|i| ev.text(&call.args[i]));
-    let mut rewrite = Rewrite::new(&regex, &replacement).map_err(|e| {
-        QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}: {}", e.reason))
+    // What it takes is given back with this, at the end.
+    let mut expressions = ev.ctx.budget.expressions();
+    let mut rewrite = Rewrite::within(&regex, &replacement, &mut expressions).map_err(|e| match e {
+        CompileError::Stopped(stopped) => stopped.into(),
+        CompileError::Memory(denied) => denied.into(),
+        CompileError::Pattern(e) => QueryError::Execution(format!(
+            "invalid regular expression in label_replace(): {regex}: {}",
+            e.reason
+        )),
+        CompileError::Weight { limit, .. } => {
+            QueryError::Expressions { place: "label_replace()".to_owned(), limit, message: e.to_string() }
+        }
     })?;
     if dst.is_empty() {
         return Err(QueryError::Execution(format!(

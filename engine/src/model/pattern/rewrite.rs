@@ -17,13 +17,14 @@ use super::weight::Weight;
 use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, TEXT_BYTES_MAX, automaton, hir, syntax};
 
 /// An automaton that needs no searching is used up to this size, bytes.
-const ONE_PASS_BYTES_MAX: usize = 256 << 10;
+const ONE_PASS_BYTES_MAX: usize = 128 << 10;
 /// What marks where the automaton was already, bytes: longer values are followed state by state.
-const VISITED_BYTES: usize = 16 << 10;
+const VISITED_BYTES: usize = 4 << 10;
 /// What may be kept of groups, bytes: for each state twice where each of them begins and ends.
 const PLACES_BYTES_MAX: u64 = 4 << 20;
-/// What running it takes beside that.
-const RUNNING_BYTES: u64 = 4 << 20;
+/// What running it takes beside that: the automaton that needs no searching, and of the other one the ways not tried
+/// yet, at most one for each place that can be marked.
+const RUNNING_BYTES: u64 = 1 << 20;
 
 /// A pattern with a template that a matching value is rewritten by: `$1`, `${1}`, `$name`, `${name}` stand for groups,
 /// `$$` for a dollar sign. A name runs as far as letters, digits and underscores do; groups that are unknown or took
@@ -92,9 +93,9 @@ impl Rewrite {
         let places = 2 * (numbers.len() as u64 + 1);
         let weight = Weight::of(&parsed.root);
         let states = weight.automaton.min(AUTOMATON_BYTES_MAX);
+        expressions.take(text, states)?;
         // A state takes 24 bytes or more.
-        let bytes = states + (states / 24 * places * 16).min(PLACES_BYTES_MAX) + RUNNING_BYTES;
-        expressions.take(text, bytes)?;
+        expressions.take_text((states / 24 * places * 16).min(PLACES_BYTES_MAX) + RUNNING_BYTES)?;
         let nfa = {
             let _building = expressions.while_building(&weight)?;
             let form = hir::of(&parsed.root, &|number| numbers.get(&number).copied());

@@ -107,8 +107,7 @@ fn located(text: &str, fault: Fault) -> QueryError {
     let position = span.position(text);
     match cause {
         Some(CompileError::Weight { limit, .. }) => {
-            let (line, column) = (position.line, position.column);
-            return QueryError::Expressions { line, column, limit, message };
+            return QueryError::Expressions { place: position.to_string(), limit, message };
         }
         Some(CompileError::Stopped(stopped)) => return stopped.into(),
         Some(CompileError::Memory(denied)) => return denied.into(),
@@ -154,7 +153,7 @@ struct Parser<'q> {
 
 /// What a token leaves in the tree, bytes: a node, a matcher or a name, in a list that has grown to twice its length.
 const NODE_BYTES: u64 = 320;
-/// What other tokens leave.
+/// What those leave that only separate or close.
 const SIGN_BYTES: u64 = 16;
 /// So many bytes are counted at once; then it is asked, too, whether to go on.
 const COUNTED: u64 = 64 << 10;
@@ -180,10 +179,15 @@ impl<'q> Parser<'q> {
     fn count_node(&mut self) -> Parsed<()> {
         let span = self.token.span;
         self.uncounted += match self.token.kind {
-            TokenKind::Word | TokenKind::String | TokenKind::Number | TokenKind::Duration => {
-                NODE_BYTES + 2 * u64::from(span.end.saturating_sub(span.start))
-            }
-            _ => SIGN_BYTES,
+            TokenKind::Comma
+            | TokenKind::RightParen
+            | TokenKind::RightBrace
+            | TokenKind::RightBracket
+            | TokenKind::Assign
+            | TokenKind::RegexMatch
+            | TokenKind::RegexNoMatch
+            | TokenKind::Colon => SIGN_BYTES,
+            _ => NODE_BYTES + 2 * u64::from(span.end.saturating_sub(span.start)),
         };
         if self.uncounted >= COUNTED { self.count() } else { Ok(()) }
     }
