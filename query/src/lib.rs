@@ -134,13 +134,14 @@ mod tests {
             nested = format!("label_replace({nested}, \"a\", \"$1\", \"a\", \"({})?\")", heavy(n));
         }
         let many = format!("x{{{}}}", matchers.join(","));
-        let request = Request::instant(many.clone(), 0);
-        let error = execute(&source, &request).expect_err("too much");
-        assert!(error.to_string().contains("more than 32MiB of memory together"), "{error}");
-        for query in [&many, &nested] {
+        for (query, least) in [(&many, 1 << 20), (&nested, 1 << 20)] {
             let share = Share::new("queries", 1 << 30);
             let mut request =
                 Request { usage: Usage::of(share.clone()), ..Request::instant(query.clone(), 0) };
+            request.limits.regex_memory_max = least;
+            let error = execute(&source, &request).expect_err("too much");
+            assert!(error.to_string().contains("more than 1MiB of memory together"), "{error}");
+            request.limits.regex_memory_max = u64::MAX;
             request.limits.memory_max = 2 << 20;
             let error = execute(&source, &request).expect_err("too much");
             assert!(matches!(error, QueryError::Memory { limit: 2_097_152 }), "{error}");
@@ -154,7 +155,8 @@ mod tests {
             assert_eq!(share.used(), 0);
         }
         // One after the other is as much as one: each ends with its node.
-        let request = Request::instant(nested, 0);
+        let mut request = Request::instant(nested, 0);
+        request.limits.regex_memory_max = 12 << 20;
         execute(&source, &request).expect("one at a time");
     }
 

@@ -37,6 +37,9 @@ pub struct Limits {
     pub samples_max: u64,
     /// Bytes held at once: columns, decoded samples, histograms and labels; default 1 GiB.
     pub memory_max: u64,
+    /// Bytes that the regular expressions of the query may take, equal ones once; default 32 MiB. They count among
+    /// `memory_max` too.
+    pub regex_memory_max: u64,
     /// Series one selector may match, default 1,000,000.
     pub series_max: usize,
     /// Wall time, default 2 minutes.
@@ -49,6 +52,7 @@ impl Default for Limits {
             query_bytes_max: 1 << 20,
             samples_max: 50_000_000,
             memory_max: 1 << 30,
+            regex_memory_max: EXPRESSIONS_BYTES_MAX,
             series_max: 1_000_000,
             timeout: Duration::from_secs(120),
         }
@@ -106,7 +110,7 @@ impl Request {
 
     /// What its regular expressions may take.
     pub(crate) fn expressions(&self) -> Expressions {
-        Expressions::new(self.work(), EXPRESSIONS_BYTES_MAX)
+        Expressions::new(self.work(), self.limits.regex_memory_max)
     }
 
     /// What it may hold and until when it may go on. It may hold no more than the share of all queries keeps back for one.

@@ -247,7 +247,10 @@ impl From<QueryError> for ApiError {
         use barograph_query::source::SourceError;
         let message = error.to_string();
         match error {
-            QueryError::Parse { .. } | QueryError::Expressions { .. } => Self::parameter("query", message),
+            QueryError::Parse { .. } => Self::parameter("query", message),
+            QueryError::Expressions { .. } => {
+                Self::parameter("query", format!("{message} (query_regex_memory)"))
+            }
             QueryError::BadTimes(_) => Self::bad_data(message),
             QueryError::Timeout { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

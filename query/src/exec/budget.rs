@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use barograph_engine::budget::Work;
 use barograph_engine::model::Expressions;
-use barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX;
 
 use super::steps::Steps;
 use crate::error::QueryError;
@@ -119,7 +118,7 @@ impl Budget {
 
     /// For expressions that are compiled while the query runs.
     pub fn expressions(&self) -> Expressions {
-        Expressions::new(self.work.clone(), EXPRESSIONS_BYTES_MAX)
+        Expressions::new(self.work.clone(), self.limits.regex_memory_max)
     }
 
     /// The counters.

@@ -32,7 +32,7 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
                 "the selector may match every series; name a value, or add all=true if that is meant",
             ));
         }
-        for matchers in &wanted {
+        for matchers in wanted.iter() {
             database.delete(matchers, range)?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! before `start` is a range that holds nothing, and no error: dashboards ask so while a
 //! person moves their range.
 
-use barograph_engine::model::{Matcher, TimeRange};
+use barograph_engine::model::TimeRange;
 
 use crate::api::admission::Asked;
 use crate::api::call::{Call, success};
@@ -12,13 +12,13 @@ use crate::api::json;
 use crate::api::params::unescape_label_name;
 use crate::api::prometheus::TRUNCATED;
 use crate::api::reply::{JSON, Reply};
-use crate::api::selectors::{self, Selectors};
+use crate::api::selectors::{self, Parsed, Selectors};
 use crate::error::ApiError;
 use barograph::Reader;
 
 /// What the three endpoints ask.
 struct Question {
-    selectors: Vec<Vec<Matcher>>,
+    selectors: Parsed,
     range: TimeRange,
     limit: usize,
 }

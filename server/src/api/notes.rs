@@ -1,6 +1,6 @@
 //! What is known beside samples: metadata of metrics, exemplars of series.
 
-use barograph_engine::model::{Exemplar, Labels, Metadata};
+use barograph_engine::model::{Exemplar, Expressions, Labels, Metadata};
 use barograph_query::syntax;
 
 use crate::api::admission::Asked;
@@ -64,10 +64,12 @@ pub async fn exemplars(call: Call) -> Result<Reply, ApiError> {
     let range = call.params.range()?;
     let text = super::prometheus::text(&call)?.to_owned();
     let database = call.database()?;
+    let regex_memory_max = call.config.query_regex_memory;
     let admitted = call.admit(Asked::of(&call)?.named(text.clone())).await?;
     admitted
         .answer(JSON, move |work, out| {
-            let expr = syntax::parse(&text)?;
+            let mut expressions = Expressions::new(work.clone(), regex_memory_max);
+            let expr = syntax::parse_within(&text, &mut expressions)?;
             let selectors: Vec<_> = syntax::selectors(&expr).into_iter().map(<[_]>::to_vec).collect();
             let found = database.reader(work).exemplars(&selectors, range)?;
             success(out, &[], &[], |out| json::items(out, &found, |found| room(found), series))

@@ -7,7 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use barograph_query::{Cancel, Limits, QueryValue, Request, Response, Times, Usage};
+use barograph_engine::budget::Taken;
+use barograph_engine::model::Expressions;
+use barograph_query::syntax::{self, ast::Expr};
+use barograph_query::{Cancel, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
 use crate::api::admission::{Asked, Writer};
 use crate::api::call::{Call, success};
@@ -80,6 +83,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
             query_bytes_max: config.query_max_bytes,
             samples_max: config.query_max_samples,
             memory_max: call.app.memory.one_query(config),
+            regex_memory_max: config.query_regex_memory,
             series_max: config.query_max_series,
             timeout: call.timeout()?,
         },
@@ -195,11 +199,10 @@ fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration)
 /// # Errors
 /// 400 for a text that is not a query.
 pub async fn format_query(call: Call) -> Result<Reply, ApiError> {
-    look_at(call, |text| {
-        let expr = barograph_query::syntax::parse(text)?;
+    look_at(call, |expr| {
         let mut quoted = Vec::new();
-        json::string(&mut quoted, &barograph_query::syntax::pretty(&expr));
-        Ok(quoted)
+        json::string(&mut quoted, &syntax::pretty(expr));
+        quoted
     })
     .await
 }
@@ -209,23 +212,24 @@ pub async fn format_query(call: Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// 400 for a text that is not a query.
 pub async fn parse_query(call: Call) -> Result<Reply, ApiError> {
-    look_at(call, |text| {
-        let expr = barograph_query::syntax::parse(text)?;
-        Ok(barograph_query::syntax::json(&expr).into_bytes())
-    })
-    .await
+    look_at(call, |expr| syntax::json(expr).into_bytes()).await
 }
 
-/// Answers what `look` says of the query's text.
-async fn look_at(
-    call: Call,
-    look: impl FnOnce(&str) -> Result<Vec<u8>, ApiError> + Send + 'static,
-) -> Result<Reply, ApiError> {
+/// What is written of a tree takes at most so many times the tree's own bytes; it is written twice.
+const WRITTEN: u64 = 2 * 4;
+
+/// Answers what `write` makes of the query's tree.
+async fn look_at(call: Call, write: fn(&Expr) -> Vec<u8>) -> Result<Reply, ApiError> {
     let text = text(&call)?.to_owned();
+    let regex_memory_max = call.config.query_regex_memory;
     let admitted = call.admit(Asked::of(&call)?.named(text.clone())).await?;
     admitted
-        .answer(JSON, move |_, out| {
-            let data = look(&text)?;
+        .answer(JSON, move |work, out| {
+            let mut expressions = Expressions::new(work.clone(), regex_memory_max);
+            let expr = syntax::parse_within(&text, &mut expressions)?;
+            let taken = Taken::of(work);
+            taken.more((WRITTEN * expressions.text_bytes()) as usize).map_err(QueryError::from)?;
+            let data = write(&expr);
             success(out, &[], &[], |out| out.text(&data))
         })
         .await

@@ -7,7 +7,7 @@
 //! Next: `remote_read/` for the formats, `barograph::Reader::read` for the samples.
 
 use barograph_engine::budget::{Taken, Work};
-use barograph_engine::model::{Labels, Samples};
+use barograph_engine::model::{CompileError, Expressions, Labels, Samples};
 use hyper::header::{self, HeaderValue};
 
 use crate::api::admission::{Answer, Asked, Pieces, Whole};
@@ -16,9 +16,10 @@ use crate::api::call::Call;
 use crate::api::json::Sink;
 use crate::api::reply::Reply;
 use crate::error::ApiError;
-use crate::remote_read::request::{Form, ReadRequest};
+use crate::remote_read::request::{Form, ReadRequest, RequestFault};
 use crate::remote_read::{request, sampled, streamed};
 use barograph::Database;
+use barograph::query::QueryError;
 
 const SAMPLED: &str = "application/x-protobuf";
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
@@ -43,20 +44,33 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     };
     let text = request::describe(&held.bytes, TEXT_MAX);
     let admitted = call.admit(Asked::of(&call)?.named(text)).await?;
+    let regex_memory_max = call.config.query_regex_memory;
     let decode = move |work: &Work| {
-        work.check()?;
-        let request = request::decode(&held.bytes).map_err(|e| ApiError::bad_data(e.to_string()))?;
+        let mut expressions = Expressions::new(work.clone(), regex_memory_max);
+        let request = request::decode(&held.bytes, &mut expressions).map_err(fault)?;
         drop(held);
-        Ok::<_, ApiError>(request)
+        // What they take stays counted as long as they are there.
+        Ok::<_, ApiError>((request, expressions))
     };
     match form {
         Form::Sampled => {
-            let reply = admitted.whole(SAMPLED, move |work| reader.sampled(&decode(work)?, work)).await?;
+            let reply = admitted.whole(SAMPLED, move |work| reader.sampled(&decode(work)?.0, work)).await?;
             Ok(reply.header(header::CONTENT_ENCODING, HeaderValue::from_static("snappy")))
         }
         Form::Streamed => {
-            admitted.stream(STREAMED, move |work, out| reader.streamed(&decode(work)?, work, out)).await
+            admitted.stream(STREAMED, move |work, out| reader.streamed(&decode(work)?.0, work, out)).await
         }
+    }
+}
+
+fn fault(fault: RequestFault) -> ApiError {
+    match fault {
+        RequestFault::Expressions(CompileError::Stopped(stopped)) => QueryError::from(stopped).into(),
+        RequestFault::Expressions(CompileError::Memory(denied)) => QueryError::from(denied).into(),
+        RequestFault::Expressions(error) => ApiError::bad_data(format!(
+            "{error}: match less by each, ask in parts, or raise it (query_regex_memory)"
+        )),
+        fault => ApiError::bad_data(fault.to_string()),
     }
 }
 

@@ -1,7 +1,10 @@
 //! `match[]`: series selectors outside a query.
 
+use std::ops::Deref;
+
 use barograph_engine::budget::Work;
-use barograph_engine::model::{MatchOp, Matcher};
+use barograph_engine::model::{Expressions, MatchOp, Matcher};
+use barograph_query::{QueryError, syntax};
 
 use crate::api::call::Call;
 use crate::config::values::show_size;
@@ -15,6 +18,21 @@ pub const SELECTORS_MAX: usize = 100;
 pub struct Selectors {
     texts: Vec<String>,
     may_match_everything: bool,
+    regex_memory_max: u64,
+}
+
+/// The matchers of each selector, with what their expressions take, which stays counted as long as this is there.
+pub struct Parsed {
+    selectors: Vec<Vec<Matcher>>,
+    _expressions: Expressions,
+}
+
+impl Deref for Parsed {
+    type Target = [Vec<Matcher>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.selectors
+    }
 }
 
 /// Every `match[]`.
@@ -42,7 +60,7 @@ pub fn read(call: &Call) -> Result<Selectors, ApiError> {
         }
         texts.push(text.to_owned());
     }
-    Ok(Selectors { texts, may_match_everything: false })
+    Ok(Selectors { texts, may_match_everything: false, regex_memory_max: call.config.query_regex_memory })
 }
 
 /// Every `match[]`, of which there must be one.
@@ -66,27 +84,44 @@ pub fn read_any(call: &Call) -> Result<Selectors, ApiError> {
 }
 
 impl Selectors {
-    /// The matchers of each.
+    /// The matchers of each. What their expressions take is limited for all together.
     ///
     /// # Errors
-    /// 400 when one is no selector, or matches every series where that is not meant; and when `work` has to stop.
-    pub fn parse(&self, work: &Work) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        let mut parsed = Vec::with_capacity(self.texts.len());
+    /// 400 when one is no selector, or matches every series where that is not meant, or when their expressions may take
+    /// too much; and when `work` has to stop.
+    pub fn parse(&self, work: &Work) -> Result<Parsed, ApiError> {
+        let mut expressions = Expressions::new(work.clone(), self.regex_memory_max);
+        let mut selectors = Vec::with_capacity(self.texts.len());
         for text in &self.texts {
-            work.check()?;
-            let matchers = if self.may_match_everything { parse_any(text) } else { parse(text) };
-            parsed.push(matchers.map_err(|reason| ApiError::parameter("match[]", reason))?);
+            let matchers = syntax::parse_selector_within(text, &mut expressions).map_err(fault)?;
+            if !self.may_match_everything {
+                check_selects(text, &matchers).map_err(|reason| ApiError::parameter("match[]", reason))?;
+            }
+            selectors.push(matchers);
         }
-        Ok(parsed)
+        Ok(Parsed { selectors, _expressions: expressions })
     }
 
     /// As [`Selectors::parse`]; without any, one that selects every series.
     ///
     /// # Errors
     /// As [`Selectors::parse`].
-    pub fn parse_or_everything(&self, work: &Work) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        let parsed = self.parse(work)?;
-        Ok(if parsed.is_empty() { vec![Vec::new()] } else { parsed })
+    pub fn parse_or_everything(&self, work: &Work) -> Result<Parsed, ApiError> {
+        let mut parsed = self.parse(work)?;
+        if parsed.selectors.is_empty() {
+            parsed.selectors.push(Vec::new());
+        }
+        Ok(parsed)
+    }
+}
+
+fn fault(error: QueryError) -> ApiError {
+    match error {
+        QueryError::Parse { .. } => ApiError::parameter("match[]", error),
+        QueryError::Expressions { .. } => {
+            ApiError::parameter("match[]", format!("{error} (query_regex_memory)"))
+        }
+        error => error.into(),
     }
 }
 
@@ -95,17 +130,18 @@ impl Selectors {
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
-    let matchers = parse_any(text)?;
+    let matchers = syntax::parse_selector(text).map_err(|e| e.to_string())?;
+    check_selects(text, &matchers)?;
+    Ok(matchers)
+}
+
+fn check_selects(text: &str, matchers: &[Matcher]) -> Result<(), String> {
     if matchers.iter().all(Matcher::matches_empty) {
         return Err(format!(
             "{text} matches every series; add a matcher that refuses an empty value, such as {{__name__=~\".+\"}}"
         ));
     }
-    Ok(matchers)
-}
-
-fn parse_any(text: &str) -> Result<Vec<Matcher>, String> {
-    barograph_query::syntax::parse_selector(text).map_err(|e| e.to_string())
+    Ok(())
 }
 
 /// Whether a selector says what it wants: at least one matcher names a text, as a value, one of a list, or a part of an
@@ -193,11 +229,14 @@ mod tests {
     #[test]
     fn everything_may_be_asked_for_where_that_is_meant() {
         for text in ["{}", r#"{job=""}"#, r#"{job=~".*"}"#, r#"{job!="x"}"#] {
-            assert!(parse_any(text).is_ok() && parse(text).is_err(), "{text}");
+            assert!(syntax::parse_selector(text).is_ok() && parse(text).is_err(), "{text}");
         }
         for text in ["", "up offset 5m", "sum(up)", "up[5m]", "1", "up @ 5", "up up"] {
-            assert!(parse_any(text).is_err(), "{text}");
+            assert!(syntax::parse_selector(text).is_err(), "{text}");
         }
-        assert_eq!(parse_any("sum").unwrap(), parse_any(r#"{__name__="sum"}"#).unwrap());
+        assert_eq!(
+            syntax::parse_selector("sum").unwrap(),
+            syntax::parse_selector(r#"{__name__="sum"}"#).unwrap()
+        );
     }
 }

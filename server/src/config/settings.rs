@@ -271,6 +271,10 @@ pub static SETTINGS: &[Setting] = &[
         "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 429. Unset or 0, and at most: their share of \
          `memory`, three 16ths.",
         |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
+    setting!("query_regex_memory" "SIZE" = "32MiB", QUERY, true,
+        "Memory the regular expressions of one request may take once they are compiled, equal ones once, 64KiB to 1GiB; \
+         beyond it 400. They count against `query_memory` too.",
+        |c, t| c.query_regex_memory = values::size(t, 64 * KIB, GIB)?),
     setting!("query_lookback" "DURATION" = "5m", QUERY, true,
         "How far back an instant selector looks for the newest sample, 1s to 1h.",
         |c, t| c.query_lookback = values::duration(t, SECOND, HOUR)?),

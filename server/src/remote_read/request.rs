@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use barograph_engine::model::{MatchOp, Matcher, TimeRange};
+use barograph_engine::model::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
 use barograph_engine::remote::wire::{Fields, WireError};
 
 /// Most queries of one request, and most matchers of one query.
@@ -11,7 +11,7 @@ const QUERIES_MAX: usize = 100;
 const OPERATORS: [&str; 4] = ["=", "!=", "=~", "!~"];
 
 /// Why a request cannot be answered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestFault {
     /// It is no message.
     #[error(transparent)]
@@ -19,6 +19,9 @@ pub enum RequestFault {
     /// Too much of something.
     #[error("more than {QUERIES_MAX} {0}")]
     TooMany(&'static str),
+    /// The expressions together may take too much, or whoever asked has gone.
+    #[error(transparent)]
+    Expressions(CompileError),
     /// A matcher that is none.
     #[error("query {query}, matcher {matcher}: {reason}")]
     Matcher {
@@ -121,7 +124,7 @@ fn describe_matcher(text: &mut String, fields: Fields<'_>) {
 ///
 /// # Errors
 /// [`RequestFault`].
-pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
+pub fn decode(body: &[u8], expressions: &mut Expressions) -> Result<ReadRequest, RequestFault> {
     let mut request = ReadRequest { queries: Vec::new(), form: form(body)? };
     for field in Fields::new(body) {
         let field = field?;
@@ -129,7 +132,7 @@ pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
             1 if request.queries.len() == QUERIES_MAX => return Err(RequestFault::TooMany("queries")),
             1 => {
                 let number = request.queries.len() + 1;
-                request.queries.push(query(field.message()?, number)?);
+                request.queries.push(query(field.message()?, number, expressions)?);
             }
             _ => {}
         }
@@ -137,7 +140,7 @@ pub fn decode(body: &[u8]) -> Result<ReadRequest, RequestFault> {
     Ok(request)
 }
 
-fn query(fields: Fields<'_>, number: usize) -> Result<Query, RequestFault> {
+fn query(fields: Fields<'_>, number: usize, expressions: &mut Expressions) -> Result<Query, RequestFault> {
     let (mut start_ms, mut end_ms) = (0i64, 0i64);
     let mut matchers = Vec::new();
     for field in fields {
@@ -149,8 +152,13 @@ fn query(fields: Fields<'_>, number: usize) -> Result<Query, RequestFault> {
             3 => {
                 let fault =
                     |reason| RequestFault::Matcher { query: number, matcher: matchers.len() + 1, reason };
-                let found = matcher(field.message()?)?.map_err(fault)?;
-                matchers.push(found);
+                let found = parts(field.message()?)?.map_err(fault)?;
+                let made = Matcher::within(found.name, found.op, found.value, expressions);
+                let made = made.map_err(|error| match error {
+                    CompileError::Pattern(error) => fault(error.to_string()),
+                    error => RequestFault::Expressions(error),
+                })?;
+                matchers.push(made);
             }
             _ => {}
         }
@@ -159,7 +167,14 @@ fn query(fields: Fields<'_>, number: usize) -> Result<Query, RequestFault> {
     Ok(Query { range, matchers })
 }
 
-fn matcher(fields: Fields<'_>) -> Result<Result<Matcher, String>, WireError> {
+/// What a matcher is made of.
+struct Parts<'b> {
+    name: &'b str,
+    op: MatchOp,
+    value: &'b str,
+}
+
+fn parts(fields: Fields<'_>) -> Result<Result<Parts<'_>, String>, WireError> {
     let mut kind = 0;
     let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
     for field in fields {
@@ -184,7 +199,7 @@ fn matcher(fields: Fields<'_>) -> Result<Result<Matcher, String>, WireError> {
     if name.is_empty() {
         return Ok(Err("its label name is empty".to_owned()));
     }
-    Ok(Matcher::new(name, op, value).map_err(|e| e.to_string()))
+    Ok(Ok(Parts { name, op, value }))
 }
 
 #[cfg(test)]
@@ -192,6 +207,10 @@ mod tests {
     use super::*;
     use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
     use proptest::prelude::*;
+
+    fn read(body: &[u8]) -> Result<ReadRequest, RequestFault> {
+        decode(body, &mut Expressions::default())
+    }
 
     fn request(matchers: &[(u64, &[u8], &[u8])], forms: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -212,7 +231,7 @@ mod tests {
 
     #[test]
     fn queries_and_forms() {
-        let found = decode(&request(&[(0, b"__name__", b"up"), (3, b"job", b"a.*")], &[7, 1, 0])).unwrap();
+        let found = read(&request(&[(0, b"__name__", b"up"), (3, b"job", b"a.*")], &[7, 1, 0])).unwrap();
         assert_eq!(found.form, Form::Streamed, "the first that is known");
         let query = &found.queries[0];
         assert_eq!(query.range, TimeRange::inclusive(1_000_000_000, 2_000_000_000));
@@ -220,8 +239,8 @@ mod tests {
             query.matchers,
             [Matcher::equal("__name__", "up"), Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()]
         );
-        assert_eq!(decode(&request(&[], &[])).unwrap().form, Form::Sampled);
-        assert_eq!(decode(&request(&[], &[0, 1])).unwrap().form, Form::Sampled);
+        assert_eq!(read(&request(&[], &[])).unwrap().form, Form::Sampled);
+        assert_eq!(read(&request(&[], &[0, 1])).unwrap().form, Form::Sampled);
     }
 
     #[test]
@@ -235,21 +254,20 @@ mod tests {
 
     #[test]
     fn faults_are_named() {
-        let fault =
-            |matchers: &[(u64, &[u8], &[u8])]| decode(&request(matchers, &[])).unwrap_err().to_string();
+        let fault = |matchers: &[(u64, &[u8], &[u8])]| read(&request(matchers, &[])).unwrap_err().to_string();
         assert_eq!(fault(&[(4, b"a", b"b")]), "query 1, matcher 1: unknown type 4");
         assert_eq!(fault(&[(0, b"", b"b")]), "query 1, matcher 1: its label name is empty");
         assert!(fault(&[(0, b"a", b"b"), (2, b"a", b"(")]).starts_with("query 1, matcher 2: "));
         assert_eq!(fault(&[(0, b"\xff", b"")]), "query 1, matcher 1: name or value is not UTF-8");
         assert_eq!(fault(&vec![(0, &b"a"[..], &b"b"[..]); 101]), "more than 100 matchers in one query");
-        assert_eq!(decode(&[0x0a, 0].repeat(101)).unwrap_err().to_string(), "more than 100 queries");
-        assert!(decode(b"\x0a\x05").unwrap_err().to_string().contains("byte 2"));
+        assert_eq!(read(&[0x0a, 0].repeat(101)).unwrap_err().to_string(), "more than 100 queries");
+        assert!(read(b"\x0a\x05").unwrap_err().to_string().contains("byte 2"));
     }
 
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode(&bytes);
+            let _ = read(&bytes);
         }
     }
 }

@@ -13,6 +13,7 @@ mod connections;
 mod contract;
 mod datagrams;
 mod death;
+mod expressions;
 mod harness;
 mod influx;
 mod lifecycle;
