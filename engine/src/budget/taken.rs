@@ -72,8 +72,8 @@ impl Drop for Taken {
     }
 }
 
-/// Bytes that a hash map of `entries` entries of `entry` bytes takes at most: room for a power of two of them, an
-/// eighth of which stays free, and a byte beside each.
+/// Bytes that a hash map of `entries` entries of `entry` bytes takes at most: room for a power of two of them, at least
+/// four, an eighth of which stays free, and a byte beside each.
 pub fn map_bytes(entries: usize, entry: usize) -> usize {
     match entries {
         0 => 0,
