@@ -141,6 +141,11 @@ impl Batch {
         self.stamp = Stamp::Clock;
     }
 
+    /// Whether [`Batch::set_stamped_by_clock`] was called.
+    pub fn is_stamped_by_clock(&self) -> bool {
+        self.stamp == Stamp::Clock
+    }
+
     /// How many samples, events, descriptions and exemplars it holds.
     pub fn len(&self) -> usize {
         self.samples.len() + self.events.len() + self.metadata.len() + self.exemplars.len()

@@ -57,3 +57,13 @@ fn batch(metrics: &[Metric], instance: &str, now_ns: i64) -> Batch {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_writes_about_itself_is_no_opinion_about_the_time() {
+        assert!(batch(&[], "localhost", 1).is_stamped_by_clock());
+    }
+}
