@@ -22,7 +22,7 @@ ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
 .PHONY: help serve test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
-        checks test-slow
+        checks test-slow campaign
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo '                  (others: make serve LISTEN=127.0.0.1:8080 DATA_DIR=/var/lib/barograph)'
 	@echo 'make test         the whole test suite'
 	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
+	@echo 'make campaign     quick forms of the checks for lost data and full disks (CHECK=name: the long form of one)'
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
@@ -64,6 +65,10 @@ test-slow: build
 	@cargo test $(ALL) --no-run
 	@scripts/slow.sh cargo test $(ALL)
 	@BAROGRAPH=$(BAROGRAPH) scripts/slow.sh scripts/run_checks.sh
+
+# Long forms take from minutes to hours; `scripts/campaign.sh` lists them.
+campaign: build
+	@BAROGRAPH=$(BAROGRAPH) scripts/campaign.sh $(CHECK)
 
 lint: prepare
 	@cargo fmt --all --check

@@ -7,6 +7,13 @@ use crate::compact::count;
 use crate::engine::Parts;
 
 impl Parts {
+    /// Whether a partition is past the retention.
+    pub(crate) fn is_expiry_due(&self) -> bool {
+        let (horizon, current) = (self.horizon(), self.catalogue.load());
+        let width = current.root.partition_width_ns;
+        current.generations.iter().any(|g| g.prefix.partition.bounds(width).1 <= horizon)
+    }
+
     /// Drops the partitions whose last instant is past the retention.
     pub(crate) fn expire(&self) -> Result<()> {
         let width = self.catalogue.load().root.partition_width_ns;

@@ -89,7 +89,7 @@ impl Parts {
     }
 
     /// Sleeps until `wake` answers true or `time` has passed; true when it is time to stop.
-    fn nap(&self, time: Duration, mut wake: impl FnMut(&mut super::Signals) -> bool) -> bool {
+    pub(super) fn nap(&self, time: Duration, mut wake: impl FnMut(&mut super::Signals) -> bool) -> bool {
         let mut signals = self.wakeup.0.lock();
         let end = Instant::now() + time;
         loop {
@@ -126,9 +126,15 @@ impl Parts {
     /// Retention, then the merges that are due, until the database closes.
     pub(crate) fn compact(&self) -> Result<()> {
         let mut merging = self.merging.lock();
-        let done = self.expire().and_then(|()| self.merge_all(&mut merging));
+        self.hold_reserve();
+        // What frees space goes before what needs some.
+        let expired = match self.is_expiry_due() {
+            true => self.with_room(|| self.expire()).and_then(|()| self.with_room(|| self.bury())),
+            false => Ok(()),
+        };
+        let done = expired.and_then(|()| self.merge_all(&mut merging));
         // Also after a failure: a full disk gets room in no other way.
-        let buried = self.bury();
+        let buried = if self.graveyard.is_empty() { Ok(()) } else { self.with_room(|| self.bury()) };
         done.and(buried)
     }
 

@@ -19,6 +19,7 @@ mod append;
 mod background;
 mod backup;
 mod delete;
+mod disk;
 mod flush;
 mod handle;
 mod health;

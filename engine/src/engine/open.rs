@@ -4,6 +4,7 @@
 //! ```text
 //! LOCK       held while a process has the directory open
 //! FORMAT     one line, "barograph 1": the version of this layout
+//! reserve    blocks held back for a full disk (`disk.rs`)
 //! wal/       the write-ahead log
 //! store/     the key-value store
 //! staging/   tables under construction; emptied at each start
@@ -27,6 +28,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "rocksdb")]
+use crate::engine::disk;
 use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
 use crate::engine::record_log::LogRecord;
@@ -82,6 +85,10 @@ impl Engine {
         let dir = dir.as_ref();
         options.validate()?;
         let lock = prepare_dir(dir)?;
+        disk::check_size(dir, &options)?;
+        if disk::is_scarce(dir) && disk::give_up_reserves(dir) {
+            tracing::warn!(dir = %dir.display(), "the disk is full: opening uses what was held back for that");
+        }
         let kv = open_store(dir, &options, false)?;
         Self::start(Some((dir.to_owned(), lock)), Arc::new(kv), options, clock)
     }
@@ -191,6 +198,7 @@ impl Engine {
             report,
             started,
         });
+        parts.hold_reserve();
         let engine = Engine { parts: Arc::new(parts), workers: Mutex::default() };
         engine.start_workers()?;
         Ok(engine)

@@ -182,6 +182,11 @@ impl Graveyard {
         self.dead.lock().prefixes.extend(prefixes);
     }
 
+    /// Whether there is nothing to remove.
+    pub fn is_empty(&self) -> bool {
+        self.dead.lock().prefixes.is_empty()
+    }
+
     /// Bytes of chunk values under the prefixes that [`Graveyard::take`] would take out.
     pub fn bytes(&self) -> u64 {
         self.dead.lock().bytes

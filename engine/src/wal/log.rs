@@ -35,6 +35,17 @@ pub struct Wal {
     ticker: Option<JoinHandle<()>>,
 }
 
+/// The reserve's blocks while others use them.
+pub struct Loan<'w>(&'w Wal);
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let shared = &self.0.shared;
+        let mut state = shared.idle(shared.state.lock());
+        state.disk_full = !shared.writer.lock().end_loan();
+    }
+}
+
 /// What a full disk means for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnFullDisk {
@@ -266,6 +277,15 @@ impl Wal {
         let mark = state.durable;
         state.buffer.seal(mark);
         Ok(state.buffer.last_seq())
+    }
+
+    /// Gives the blocks of the reserve to what frees space, until the loan is dropped. Appends are refused meanwhile as on
+    /// a full disk.
+    pub fn lend_reserve(&self) -> Loan<'_> {
+        let mut state = self.shared.idle(self.shared.state.lock());
+        self.shared.writer.lock().lend_reserve();
+        state.disk_full = true;
+        Loan(self)
     }
 
     /// Deletes the sealed segments that hold nothing above `seq`, oldest first. Works on a full disk.

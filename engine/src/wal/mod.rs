@@ -112,7 +112,7 @@ use std::time::Duration;
 pub(crate) use fs::faulty;
 
 pub use format::{KIND_MAX, PAYLOAD_BYTES_MAX};
-pub use log::Wal;
+pub use log::{Loan, Wal};
 pub use recover::{read, verify};
 pub use ticket::{Fate, NewRecord, Ticket};
 
@@ -163,6 +163,12 @@ impl WalOptions {
             _ => Ok(()),
         }
     }
+}
+
+/// Frees the blocks that a log in `dir`, which nobody has open, holds back for a full disk; false where there are none.
+/// The log takes them again when it is opened, or as soon as there is space.
+pub fn give_up_reserve(dir: &std::path::Path) -> bool {
+    std::fs::remove_file(dir.join(directory::RESERVE_NAME)).is_ok()
 }
 
 /// When [`Wal::wait_for`] answers.

@@ -30,6 +30,8 @@ pub(super) struct Writer {
     mark: Box<dyn WalFile>,
     reserve_bytes: u64,
     holds_reserve: bool,
+    /// Others use its blocks, so that it is not taken again yet.
+    is_lent: bool,
 }
 
 /// The segment that is being written.
@@ -88,7 +90,7 @@ impl Writer {
         if found.is_some() && !holds_reserve {
             fs.remove(&reserve).map_err(|error| Error::io("remove", &reserve, error))?;
         }
-        Ok(Writer { fs, dir, database_id, current: None, mark, reserve_bytes, holds_reserve })
+        Ok(Writer { fs, dir, database_id, current: None, mark, reserve_bytes, holds_reserve, is_lent: false })
     }
 
     /// The segment that is being written, as far as it is on the disk.
@@ -175,6 +177,18 @@ impl Writer {
         if sync { current.file.sync().map_err(|error| poisoned(&current.path, &error)) } else { Ok(()) }
     }
 
+    /// Gives the blocks of the reserve to others until [`Writer::end_loan`].
+    pub fn lend_reserve(&mut self) {
+        self.is_lent = true;
+        self.release_reserve();
+    }
+
+    /// Takes the reserve again, or tries to when the next batch is written.
+    pub fn end_loan(&mut self) -> bool {
+        self.is_lent = false;
+        self.hold_reserve()
+    }
+
     /// Gives the blocks of the reserve to the log.
     fn release_reserve(&mut self) -> bool {
         let released = self.holds_reserve && self.fs.remove(&self.dir.join(RESERVE_NAME)).is_ok();
@@ -184,7 +198,7 @@ impl Writer {
 
     /// Takes the reserve again if it was given away. Without it appends are refused, so any failure counts.
     fn hold_reserve(&mut self) -> bool {
-        if !self.holds_reserve && self.reserve_bytes > 0 {
+        if !self.holds_reserve && self.reserve_bytes > 0 && !self.is_lent {
             let path = self.dir.join(RESERVE_NAME);
             self.holds_reserve = self.fs.reserve(&path, self.reserve_bytes).is_ok();
         }

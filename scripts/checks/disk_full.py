@@ -1,0 +1,92 @@
+"""Another file takes every block of the file system under a real server. Writes are refused with 507 and nothing that was
+acknowledged is lost; a restart on the full disk answers; a retention that is set then drops partitions, and with space
+writes go on by themselves. A file system that can never hold what the server holds back is refused at the start.
+
+    disk_full.py FOLDER SMALL    both are file systems of their own, of 96 MiB and of 8 MiB
+"""
+
+import errno
+import os
+import sys
+import tempfile
+
+from harness import Checks, Server, wait_for
+
+HOUR = 3600
+START = 1_700_000_000 // HOUR * HOUR
+HOURS, SERIES = 12, 2000
+FOLDER, SMALL = sys.argv[1:]
+
+
+def fill(path):
+    """Takes all blocks that are left, the last ones too."""
+    with open(path, "ab") as file:
+        for piece in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    os.write(file.fileno(), b"x" * piece)
+            except OSError as full:
+                if full.errno != errno.ENOSPC:
+                    raise
+
+
+def write_hour(server, hour):
+    lines = [f"m,i={i} value={i + hour / 7} {START + hour * HOUR + second}" for i in range(SERIES) for second in (0, 600, 1200)]
+    return server.write(lines, precision="s")[0]
+
+
+def hours(server):
+    """The hours that have samples."""
+    at = START + (HOURS + 1) * HOUR
+    return [hour for hour in range(HOURS) if server.value(f"count(count_over_time(m[1h] @ {START + (hour + 1) * HOUR - 1}))", at)]
+
+
+def main(checks, log):
+    config = f"{log}.toml"
+    with open(config, "w") as file:
+        file.write('retention = "0"\n')
+    server = Server(f"{FOLDER}/data", log, "--config", config, "--partition-width=1h", "--enable-admin",
+                    "--self-interval=0s", "--memory=64MiB")
+    other = f"{FOLDER}/other"
+    with server.running():
+        for hour in range(HOURS):
+            checks.equal(f"hour {hour} is taken", write_hour(server, hour), 204)
+            server.request("POST", "/api/v1/admin/tsdb/flush")
+        fill(other)
+        refused = wait_for("a refusal", lambda: (status := write_hour(server, HOURS - 1)) != 204 and status)
+        checks.equal("on a full disk a write is refused", refused, 507)
+        checks.equal("and everything is answered", hours(server), list(range(HOURS)))
+        fill(other)
+    with server.running():
+        checks.equal("a start on the full disk answers", hours(server), list(range(HOURS)))
+        fill(other)
+        with open(config, "w") as file:
+            file.write('retention = "4h"\n')
+        server.process.send_signal(1)
+        wait_for("partitions to expire", lambda: server.metric("barograph_db_partitions_expired_total") > 0
+                 or server.request("POST", "/api/v1/admin/tsdb/clean_tombstones") is None, 0.2)
+        kept = hours(server)
+        checks.holds("the retention drops partitions on a full disk", kept == list(range(HOURS - len(kept), HOURS))
+                     and 4 <= len(kept) <= 5, kept)
+        # What the partitions had is less than the log holds back, so that writes need a little more.
+        os.truncate(other, 0)
+        wait_for("writes to go on", lambda: write_hour(server, HOURS - 1) == 204, 0.2)
+        checks.holds("and writes go on by themselves", True)
+    with server.running():
+        checks.equal("after a kill it is all there", hours(server), kept)
+
+
+def too_small(checks, log):
+    server = Server(f"{SMALL}/data", log, "--self-interval=0s")
+    try:
+        with server.running():
+            checks.holds("a disk smaller than what is held back is refused", False, "it started")
+    except RuntimeError as refused:
+        checks.contains("a disk smaller than what is held back is refused", str(refused), "8388608", "held back")
+
+
+checks = Checks()
+with tempfile.TemporaryDirectory(prefix="barograph-disk-") as folder:
+    main(checks, f"{folder}/log")
+    too_small(checks, f"{folder}/small.log")
+checks.finish("disk_full")
