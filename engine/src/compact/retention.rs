@@ -5,21 +5,21 @@ use std::sync::Arc;
 use crate::Result;
 use crate::compact::count;
 use crate::engine::Parts;
+use crate::model::Timestamp;
 
 impl Parts {
-    /// Whether a partition is past the retention.
-    pub(crate) fn is_expiry_due(&self) -> bool {
-        let (horizon, current) = (self.horizon(), self.catalogue.load());
+    /// Whether a partition is wholly before the horizon.
+    pub(crate) fn is_expiry_due(&self, horizon: Timestamp) -> bool {
+        let current = self.catalogue.load();
         let width = current.root.partition_width_ns;
         current.generations.iter().any(|g| g.prefix.partition.bounds(width).1 <= horizon)
     }
 
-    /// Drops the partitions whose last instant is past the retention.
-    pub(crate) fn expire(&self) -> Result<()> {
-        let width = self.catalogue.load().root.partition_width_ns;
-        let horizon = self.retention.pass(width);
+    /// Drops the partitions whose last instant is not after the horizon.
+    pub(crate) fn expire(&self, horizon: Timestamp) -> Result<()> {
         let mut structure = self.structure.lock();
         let current = self.catalogue.load_full();
+        let width = current.root.partition_width_ns;
         let is_past = |partition: crate::model::PartitionId| partition.bounds(width).1 <= horizon;
         let (gone, kept): (Vec<_>, Vec<_>) =
             current.generations.iter().cloned().partition(|g| is_past(g.prefix.partition));

@@ -128,8 +128,10 @@ impl Parts {
         let mut merging = self.merging.lock();
         self.hold_reserve();
         // What frees space goes before what needs some.
-        let expired = match self.is_expiry_due() {
-            true => self.with_room(|| self.expire()).and_then(|()| self.with_room(|| self.bury())),
+        // Each pass moves it on by a little: a second try is none.
+        let horizon = self.retention.pass(self.cutting().partition_width_ns);
+        let expired = match self.is_expiry_due(horizon) {
+            true => self.with_room(|| self.expire(horizon)).and_then(|()| self.with_room(|| self.bury())),
             false => Ok(()),
         };
         let done = expired.and_then(|()| self.merge_all(&mut merging));
