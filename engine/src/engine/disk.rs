@@ -80,10 +80,7 @@ impl Parts {
     pub(super) fn with_room<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let (Some(dir), Some(wal)) = (&self.dir, &self.wal) else { return work() };
         if !is_scarce(dir) {
-            match work() {
-                Err(Error::DiskFull { .. }) => {}
-                done => return done,
-            }
+            return work();
         }
         let lent = wal.lend_reserve();
         // Where it is gone already, the log's may be enough.

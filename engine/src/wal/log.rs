@@ -7,6 +7,8 @@
 //! nobody leads under `state`, so nobody ever waits for it. Lock order: `files`, `state`, `writer`; a leader holds
 //! `writer` without `state`.
 
+mod loan;
+
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -27,23 +29,14 @@ use super::writer::{Progress, Writer};
 use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
 
+pub use loan::Loan;
+
 /// A write-ahead log, open for appending. All methods may be called from many threads at once.
 ///
 /// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
 pub struct Wal {
     shared: Arc<Shared>,
     ticker: Option<JoinHandle<()>>,
-}
-
-/// The reserve's blocks while others use them.
-pub struct Loan<'w>(&'w Wal);
-
-impl Drop for Loan<'_> {
-    fn drop(&mut self) {
-        let shared = &self.0.shared;
-        let mut state = shared.idle(shared.state.lock());
-        state.disk_full = !shared.writer.lock().end_loan();
-    }
 }
 
 /// What a full disk means for a record.
@@ -277,15 +270,6 @@ impl Wal {
         let mark = state.durable;
         state.buffer.seal(mark);
         Ok(state.buffer.last_seq())
-    }
-
-    /// Gives the blocks of the reserve to what frees space, until the loan is dropped. Appends are refused meanwhile as on
-    /// a full disk.
-    pub fn lend_reserve(&self) -> Loan<'_> {
-        let mut state = self.shared.idle(self.shared.state.lock());
-        self.shared.writer.lock().lend_reserve();
-        state.disk_full = true;
-        Loan(self)
     }
 
     /// Deletes the sealed segments that hold nothing above `seq`, oldest first. Works on a full disk.

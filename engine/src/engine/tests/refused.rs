@@ -53,8 +53,8 @@ fn found(engine: &Engine) -> [BTreeSet<usize>; 6] {
         let runs = found.iter().map(|series| view.read(series, TimeRange::ALL).unwrap());
         runs.flat_map(|run| run.timestamps.clone()).map(|t| ((t - YEAR_2024) / SECOND) as usize).collect()
     };
-    let listed = view.label_values("i", &[], TimeRange::ALL).unwrap();
-    let events = view.events(&[], TimeRange::ALL, 1000).unwrap();
+    let listed = view.label_values("i", &[Vec::new()], TimeRange::ALL, 1000).unwrap();
+    let events = view.events(&[Vec::new()], TimeRange::ALL, 1000).unwrap();
     let exemplars = engine.exemplars(&[vec![Matcher::equal("__name__", "own")]], TimeRange::ALL);
     [
         read("own"),
@@ -218,7 +218,7 @@ fn a_body_of_many_strings_that_is_refused_does_not_come_to_life() {
             .iter()
             .map(|series| view.read(series, TimeRange::ALL).unwrap().len())
             .sum();
-        (samples, view.events(&[], TimeRange::ALL, 1000).unwrap().len())
+        (samples, view.events(&[Vec::new()], TimeRange::ALL, 1000).unwrap().len())
     };
     let mut outcomes = BTreeSet::new();
     for at in 0..11 {
