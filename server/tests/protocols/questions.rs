@@ -215,6 +215,7 @@ fn what_waits_is_bounded_by_memory() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let turn = runtime.block_on(take(&server, Kind::Query, Duration::ZERO)).unwrap();
     server.app.memory.queries.set_limit(10_000);
+    server.app.memory.queries.set_reserve(0);
     let long = format!("/api/v1/query?query=1&padding={}", "x".repeat(6_000));
     let mut first = server.connect();
     first.write_all(&request("GET", &long, &[], b"")).unwrap();
