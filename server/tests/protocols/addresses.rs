@@ -50,7 +50,7 @@ fn what_is_not_escaped_is_escaped_here() {
     let answer = exchange(&server, b"GET /api/v1/query?query=caf\xe9 HTTP/1.1\r\nconnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("not UTF-8 after byte 3"), "{answer}");
     // An address with a host in it, as a proxy gets it.
-    let absolute = server.get("http://host:1/api/v1/query?time=1&query=m{\"café\"!=\"\"}");
+    let absolute = server.get("http://test:1/api/v1/query?time=1&query=m{\"café\"!=\"\"}");
     assert_eq!(absolute.data()["result"][0]["value"][1], "7");
 }
 

@@ -34,6 +34,7 @@ const INSTANT: &[&str] = &[
     "/api/v1/targets",
     "/api/v1/targets/metadata",
     "/api/v2/orgs",
+    "/",
     "/health",
     "/metrics",
     "/ping",
