@@ -59,13 +59,13 @@ impl CompileError {
 /// use barograph_engine::budget::Work;
 /// use barograph_engine::model::{Expressions, MatchOp, Matcher};
 ///
-/// let mut expressions = Expressions::new(Work::unbounded(), 1 << 20);
+/// let mut expressions = Expressions::new(Work::unbounded(), 8 << 20);
 /// for _ in 0..1000 {
 ///     Matcher::within("a", MatchOp::Regex, r"\pL{20}", &mut expressions)?;
 /// }
 /// for n in 1.. {
 ///     if let Err(error) = Matcher::within("a", MatchOp::Regex, &format!(r"\pL{{20}}{n}"), &mut expressions) {
-///         assert!(n > 2 && error.to_string().contains("more than 1MiB"), "{n}: {error}");
+///         assert!(n > 2 && error.to_string().contains("more than 8MiB"), "{n}: {error}");
 ///         break;
 ///     }
 /// }
