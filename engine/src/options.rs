@@ -10,52 +10,52 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "samples",
         parts: 20,
-        bounds: "samples and string fields that are not in the store yet",
-        full: "at half of it a flush begins; at all of it writes wait for `write_wait`, then 429 (`/write`: 503) with \
+        bounds: "samples and string fields not yet in the store",
+        full: "a flush starts at half; when full, writes wait for `write_wait`, then get 429 (`/write`: 503) with \
                `Retry-After`",
     },
     Part {
         name: "series",
         parts: 18,
         bounds: "series with unflushed or recent samples, their labels and their index",
-        full: "from half of it on flushes look for idle series early; then new series are refused with 429 (`/write`: \
-               503) and `Retry-After`, known ones go on",
+        full: "from half on, flushes remove idle series early; when full, new series get 429 (`/write`: 503) with \
+               `Retry-After` and known series are still written",
     },
     Part {
         name: "block_cache",
         parts: 10,
         bounds: "blocks of RocksDB's tables, their indexes and filters, and its memtables",
-        full: "the blocks that were not used for longest go; those that a reader is at stay",
+        full: "the least recently used blocks are evicted; blocks in use stay",
     },
     Part {
         name: "line_cache",
         parts: 3,
-        bounds: "which series the tags of a line lead to",
-        full: "it starts over",
+        bounds: "the cache from the tags of a line to its series",
+        full: "the cache is cleared",
     },
     Part {
         name: "remote_cache",
         parts: 3,
-        bounds: "which series the labels of a remote-write series lead to",
-        full: "it starts over",
+        bounds: "the cache from the labels of a remote-write series to the series",
+        full: "the cache is cleared",
     },
     Part {
         name: "notes",
         parts: 2,
-        bounds: "exemplars (half of it) and metadata of metrics (half of it, and at most 32 MiB)",
-        full: "the oldest exemplars go; metadata that does not fit is left out and counted",
+        bounds: "exemplars (half) and metric metadata (half, at most 32 MiB)",
+        full: "the oldest exemplars are dropped; metadata that does not fit is dropped and counted",
     },
     Part {
         name: "log",
         parts: 2,
-        bounds: "records that wait to be written to the WAL",
-        full: "writers write them before they go on",
+        bounds: "records waiting to be written to the WAL",
+        full: "writers first write the waiting records",
     },
     Part {
         name: "work",
         parts: 6,
-        bounds: "what a flush and a merge hold: pieces of series, tables under construction, hashes of label sets",
-        full: "the work is done in more passes",
+        bounds: "buffers of a flush and a merge: pieces of series, tables under construction, hashes of label sets",
+        full: "the work is split into more passes",
     },
 ];
 

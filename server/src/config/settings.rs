@@ -98,87 +98,92 @@ pub static SETTINGS: &[Setting] = &[
          write with an fsync each `sync_interval`, `off` leaves it to the operating system.",
         |c, t| c.durability = values::choice(t, &["always", "interval", "off"])?),
     setting!("sync_interval" "DURATION" = "200ms", STORAGE, false,
-        "Distance of fsyncs with durability `interval`, 1ms to 1m: what a power loss may cost.",
+        "Interval between fsyncs with durability `interval`, 1ms to 1m. A power loss can lose this much data.",
         |c, t| c.sync_interval = values::duration(t, Duration::from_millis(1), Duration::from_secs(60))?),
     setting!("memory" "SIZE" = "50%", STORAGE, false,
-        "Bound for the memory of the whole process, 64MiB to 16TiB, or a percentage of what there is: of the machine's \
-         memory or its control group's limit, whichever is less. docs/operations.md says what has which share of it, and \
-         what is refused when a share is full; /api/v1/status/memory shows them.",
+        "Limit for the memory of the whole process: 64MiB to 16TiB, or a percentage of the machine's memory or its \
+         control group's limit, whichever is less. docs/operations.md says how it is divided into shares and what is \
+         refused when a share is full; /api/v1/status/memory shows the shares.",
         |c, t| c.memory =
             values::size_or_percent(t, memory::machine::available(), memory::LEAST_BYTES, 16 * 1024 * GIB)?),
     setting!("retention" "DURATION" = "0", STORAGE, true,
-        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`, 0 keeps everything. \
-         A clock that is suddenly ahead is believed after a day; barograph_db_clock_ahead_seconds shows it.",
+        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`. 0 keeps \
+         everything. A clock that jumps ahead is trusted only after a day; barograph_db_clock_ahead_seconds shows by \
+         how much it is ahead.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
-        "Span of time that is stored and dropped as one, 1m to 365d; fixed when the database is created.",
+        "Time span that is stored and dropped as a unit, 1m to 365d; fixed when the database is created.",
         |c, t| c.partition_width = values::duration(t, Duration::from_secs(60), DAY * 365)?),
     setting!("flush_interval" "DURATION" = "2h", STORAGE, false,
-        "Samples go from the WAL into RocksDB at the latest after this, 1s to 365d.",
+        "Maximum time before samples move from the WAL into RocksDB, 1s to 365d.",
         |c, t| c.flush_interval = values::duration(t, SECOND, DAY * 365)?),
     setting!("wal_size" "SIZE" = "512MiB", STORAGE, false,
-        "WAL size that starts a flush, 8MiB to 1TiB: it bounds how much a start has to replay.",
+        "WAL size that starts a flush, 8MiB to 1TiB; it limits how much is replayed at startup.",
         |c, t| c.wal_size = values::size(t, 8 * MIB, 1024 * GIB)?),
     setting!("write_wait" "DURATION" = "10s", STORAGE, false,
         "How long a write waits for memory before it answers 429 (`/write`: 503), 0 to 10m.",
         |c, t| c.write_wait = values::duration(t, Duration::ZERO, Duration::from_secs(600))?),
     setting!("recover_damaged_wal" "" = "false", STORAGE, false,
-        "Open although acknowledged WAL records are damaged: the damaged part is set aside and reported.",
+        "Open even if acknowledged WAL records are damaged: the damaged part is moved aside and reported.",
         |c, t| c.recover_damaged_wal = values::switch(t)?),
     setting!("listen" "ADDR:PORT" = "127.0.0.1:10130", LISTEN, false,
-        "Address of the HTTP port for writes, queries and everything else. An address other than loopback needs \
-         `token_file` or `insecure`.",
+        "Address of the HTTP port, which serves all requests. An address other than loopback needs `token_file` or \
+         `insecure`.",
         |c, t| c.listen = values::address(t)?),
     setting!("tcp_listen" "ADDR:PORT" = "", LISTEN, false,
-        "Address for line protocol over plain TCP, one line after the other; unset: off. It knows no tokens, so an \
-         address other than loopback needs `insecure`.",
+        "Address for line protocol over plain TCP; unset: off. It does not support tokens, so an address other than \
+         loopback needs `insecure`.",
         |c, t| c.tcp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
     setting!("udp_listen" "ADDR:PORT" = "", LISTEN, false,
-        "Address for line protocol over UDP, each datagram a batch; unset: off. As `tcp_listen`.",
+        "Address for line protocol over UDP, where each datagram is a batch; unset: off. It does not support tokens, so \
+         an address other than loopback needs `insecure`.",
         |c, t| c.udp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
     setting!("line_db" "NAME" = "", LISTEN, false,
         "Value of the label `db` for lines from TCP and UDP; unset: no such label.",
         |c, t| c.line_db = optional(t)),
     setting!("line_precision" "UNIT" = "ns", LISTEN, true,
-        "Unit of the timestamps of lines from TCP and UDP: ns, us, ms, s, m, h, or auto, which tells s, ms, us and ns by the \
-         size of each; collectd sends ms. Lines without a timestamp get the time they arrived. HTTP does not look here: each request says `precision`, ns where it does not.",
+        "Unit of timestamps from TCP and UDP: ns, us, ms, s, m, h, or auto, which derives the unit from the size of \
+         each; collectd sends ms. Lines without a timestamp get the time they arrived. It does not affect HTTP, where \
+         each request has a `precision`, ns by default.",
         |c, t| c.line_precision = values::precision(t)?),
     setting!("udp_buffer" "SIZE" = "32MiB", LISTEN, false,
-        "Receive buffer that the kernel is asked for, 4KiB to 1GiB: it holds a burst of datagrams while the receiver \
-         waits for a processor. The kernel gives at most net.core.rmem_max, unless the process has CAP_NET_ADMIN.",
+        "Receive buffer to request from the kernel, 4KiB to 1GiB; it holds a burst of datagrams while the receiver \
+         waits for a CPU. The kernel grants at most net.core.rmem_max, unless the process has CAP_NET_ADMIN.",
         |c, t| c.udp_buffer = values::size(t, 4096, GIB)?),
     setting!("udp_queue" "SIZE" = "", LISTEN, false,
-        "Bound for datagrams that wait to be stored, 128KiB to 64GiB; beyond it they are dropped and counted. Unset or 0, \
-         and at most: their share of `memory`, a 32nd.",
+        "Limit for datagrams waiting to be stored, 128KiB to 64GiB; beyond it they are dropped and counted. Unset or 0: \
+         their share of `memory`, a 32nd, which is also the maximum.",
         |c, t| c.udp_queue = values::cap(t, 128 * 1024, 64 * GIB)?),
     setting!("max_connections" "N" = "1024", LISTEN, false,
-        "Open HTTP connections, 1 to 100000, of which each query that waits or runs needs one; further ones get 503 and are closed. TCP lines have the same bound.",
+        "Maximum open HTTP connections, 1 to 100000; further ones get 503 and are closed. Each running or waiting query \
+         needs one. TCP lines have a separate limit of the same size.",
         |c, t| c.max_connections = usize_of(t, 1, 100_000)?),
     setting!("max_url" "SIZE" = "64KiB", LISTEN, true,
-        "Longest address of a request (path and query, escaped), 1KiB to 64KiB; beyond it 414. Queries, series, labels \
-         and label values take longer ones as a form by POST.",
+        "Maximum length of a request's URL (path and query, escaped), 1KiB to 64KiB; beyond it 414. For queries, \
+         series, labels and label values, send longer parameters as a form by POST.",
         |c, t| c.max_url = values::size(t, 1024, 64 * 1024)? as usize),
     setting!("max_header" "SIZE" = "16KiB", LISTEN, true,
-        "Most bytes of a request's header fields, 1KiB to 64KiB; beyond it 431.",
+        "Maximum size of a request's header fields, 1KiB to 64KiB; beyond it 431.",
         |c, t| c.max_header = values::size(t, 1024, 64 * 1024)? as usize),
     setting!("header_timeout" "DURATION" = "10s", LISTEN, true,
-        "A request's header must be complete this long after its first byte, 10ms to 1h.",
+        "Time limit for a request's header, from its first byte, 10ms to 1h.",
         |c, t| c.header_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("idle_timeout" "DURATION" = "75s", LISTEN, true,
-        "A connection without a request is closed after this, 10ms to 1h.",
+        "A connection without a request is closed after this time, 10ms to 1h.",
         |c, t| c.idle_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("body_timeout" "DURATION" = "30s", LISTEN, true,
-        "A peer that neither sends nor takes a byte of a body for this long is cut off, and a body waits for memory no \
-         longer than this, 10ms to 1h.",
+        "A peer that sends or reads no byte of a body for this long is disconnected, and a body waits for memory at \
+         most this long; 10ms to 1h.",
         |c, t| c.body_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("body_rate" "SIZE" = "1KiB", LISTEN, true,
-        "A body must come at this rate a second at least, on average over each `body_timeout`, 0 to 1GiB; a slower one is \
-         cut off with 408. While others wait for the memory of bodies, it must also be there within twice `body_timeout`. \
-         0: no least rate but that.",
+        "Minimum bytes a second at which a request body must arrive, on average over each `body_timeout`, 0 to 1GiB; a \
+         slower one gets 408. While other bodies wait for memory, a body must also arrive within twice `body_timeout`. \
+         0: only that limit applies.",
         |c, t| c.body_rate = values::size(t, 0, GIB)?),
     setting!("answer_rate" "SIZE" = "1KiB", LISTEN, true,
-        "Least bytes a second that a client must take of an answer, averaged over `body_timeout` of the time in which it keeps \
-         the server waiting, 0 to 1GiB; a slower one is cut off, since what it has not taken holds memory. 0: no limit.",
+        "Minimum bytes a second at which a client must read an answer, 0 to 1GiB, averaged over `body_timeout` of the \
+         time that the server waits for it. A slower client is disconnected, because unread answers hold memory. 0: no \
+         limit.",
         |c, t| c.answer_rate = values::size(t, 0, GIB)?),
     setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
         "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
@@ -188,92 +193,93 @@ pub static SETTINGS: &[Setting] = &[
          `field` (the field alone), `field-label` (the measurement; the field becomes the label `_field`).",
         |c, t| c.naming = values::choice(t, &["measurement-field", "field", "field-label"])?),
     setting!("max_body" "SIZE" = "32MiB", INGEST, true,
-        "Largest request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
+        "Maximum size of a request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
         |c, t| c.max_body = values::size(t, 1024, GIB)?),
     setting!("max_body_decoded" "SIZE" = "128MiB", INGEST, true,
-        "Largest request body after decompression, 1KiB to 4GiB; beyond it 413.",
+        "Maximum size of a request body after decompression, 1KiB to 4GiB; beyond it 413.",
         |c, t| c.max_body_decoded = values::size(t, 1024, 4 * GIB)?),
     setting!("max_body_total" "SIZE" = "", INGEST, false,
-        "Bound for request bodies of more than 64KiB held at once, 1MiB to 64GiB; further ones wait for `body_timeout`, then \
-         get 429 (`/write`: 503). One that is more than three quarters of it gets 413. Unset or 0, and at most: their share \
-         of `memory`, an eighth.",
+        "Limit for all request bodies larger than 64KiB together, 1MiB to 64GiB; further ones wait for `body_timeout`, \
+         then get 429 (`/write`: 503). A single body larger than three quarters of it gets 413. Unset or 0: their share \
+         of `memory`, an eighth, which is also the maximum.",
         |c, t| c.max_body_total = values::cap(t, MIB, 64 * GIB)?),
     setting!("max_line" "SIZE" = "64KiB", INGEST, false,
-        "Longest line of line protocol, 256 bytes to 16MiB.",
+        "Maximum length of a line of line protocol, 256 bytes to 16MiB.",
         |c, t| c.max_line = values::size(t, 256, 16 * MIB)? as usize),
     setting!("max_labels" "N" = "64", INGEST, false,
-        "Most labels of one series, the metric name included, 2 to 1000.",
+        "Maximum number of labels of a series, including the metric name, 2 to 1000.",
         |c, t| c.max_labels = usize_of(t, 2, 1000)?),
     setting!("max_label_bytes" "SIZE" = "64KiB", INGEST, false,
-        "Names and values of the labels of one series together, 1KiB to 1MiB.",
+        "Maximum total size of the label names and values of a series, 1KiB to 1MiB.",
         |c, t| c.max_label_bytes = values::size(t, 1024, MIB)? as usize),
     setting!("max_line_label_bytes" "SIZE" = "4MiB", INGEST, false,
-        "Labels of the new series, and of the string fields, of one line together, 64KiB to 1GiB: each field of a line has \
-         all of its tags. Beyond it the line is refused.",
+        "Maximum total label size of the new series and string fields of one line, 64KiB to 1GiB; beyond it the line is \
+         refused. Each field of a line has all of its tags, so a short line can create many times its size in labels.",
         |c, t| c.max_line_label_bytes = values::size(t, 64 * 1024, GIB)? as usize),
     setting!("max_name" "SIZE" = "256", INGEST, false,
-        "Longest measurement, tag key or field key of line protocol, 16 bytes to 64KiB.",
+        "Maximum length of a measurement, tag key or field key of line protocol, 16 bytes to 64KiB.",
         |c, t| c.max_name = values::size(t, 16, 64 * 1024)? as usize),
     setting!("max_value" "SIZE" = "4KiB", INGEST, false,
-        "Longest tag value of line protocol, 16 bytes to 1MiB.",
+        "Maximum length of a tag value of line protocol, 16 bytes to 1MiB.",
         |c, t| c.max_value = values::size(t, 16, MIB)? as usize),
     setting!("max_fields" "N" = "4096", INGEST, false,
-        "Most fields of one line of line protocol, 1 to 1 million.",
+        "Maximum number of fields of one line, 1 to 1 million.",
         |c, t| c.max_fields = usize_of(t, 1, 1_000_000)?),
     setting!("max_string" "SIZE" = "64KiB", INGEST, false,
-        "Longest string field of line protocol, 16 bytes to 8MiB; `max_line` holds as well.",
+        "Maximum length of a string field of line protocol, 16 bytes to 8MiB; `max_line` also applies.",
         |c, t| c.max_string = values::size(t, 16, 8 * MIB)? as usize),
     setting!("max_new_series" "N" = "0", INGEST, true,
-        "New series a second, 0 to 100 million; beyond it samples of new series are refused with 429 (`/write`: 503), known \
-         series go on. 0: no limit.",
+        "Maximum new series a second, 0 to 100 million; beyond it samples of new series get 429 (`/write`: 503) and \
+         samples of known series are still stored. 0: no limit.",
         |c, t| c.max_new_series = values::count(t, 0, 100_000_000)?),
     setting!("max_series" "N" = "10_000_000", INGEST, false,
-        "Series with unflushed or recent samples at once, 1 to 10 billion; beyond it samples of new series are refused \
-         with 400.",
+        "Maximum series with unflushed or recent samples, 1 to 10 billion; beyond it samples of new series get 400.",
         |c, t| c.max_series = values::count(t, 1, 10_000_000_000)?),
     setting!("max_series_per_metric" "N" = "0", INGEST, true,
-        "Active series of one metric, 0 to 10 billion; beyond it samples of its new series are refused with 400, those it \
-         has go on. 0: no limit (memory is bounded by `memory` and `max_series`).",
+        "Maximum active series of one metric, 0 to 10 billion; beyond it samples of its new series get 400 and samples \
+         of its known series are still stored. 0: no limit (`memory` and `max_series` still apply).",
         |c, t| c.max_series_per_metric = values::count(t, 0, 10_000_000_000)?),
     setting!("max_values_per_label" "N" = "0", INGEST, true,
-        "Values of one label among active series, 0 to 10 billion; beyond it samples of series with a new value are \
-         refused with 400. The values of `__name__` are the metrics. 0: no limit.",
+        "Maximum values of one label among active series, 0 to 10 billion; beyond it samples of series with a new value \
+         get 400. The values of `__name__` are the metrics. 0: no limit.",
         |c, t| c.max_values_per_label = values::count(t, 0, 10_000_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,
-        "Longest run of one query, 10ms to 1h; a request may ask for less. Beyond it 503.",
+        "Maximum run time of a query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("query_concurrency" "N" = "8", QUERY, false,
-        "Queries that run at once, 1 to 1024, and as many calls that list series, labels, events or metadata; half of it \
-         federations, remote reads and exports. One of each kind always may run; of further ones, `query_concurrency` less \
-         one run at once in all, the kinds and their clients in rotation.",
+        "Queries that run at once, 1 to 1024. As many requests for series, labels, events or metadata run at once, and \
+         half as many each of federations, remote reads and exports. One request of each kind may always run; beyond \
+         that, at most `query_concurrency` minus one run at once over all kinds, with kinds and clients in rotation.",
         |c, t| c.query_concurrency = usize_of(t, 1, 1024)?),
     setting!("query_queue" "N" = "1000", QUERY, false,
-        "Requests of each kind that may wait for their turn, 0 to 100000; further ones answer 429 at once, those of the client \
-         that has most of them first. What they say counts against `query_memory_total`.",
+        "Maximum requests of each kind that wait for their turn, 0 to 100000. When the queue is full, the newest \
+         request of the client with the most waiting requests gets 429. The text of waiting requests counts against \
+         `query_memory_total`.",
         |c, t| c.query_queue = usize_of(t, 0, 100_000)?),
     setting!("query_wait" "DURATION" = "30s", QUERY, true,
-        "Longest wait for a turn, 0 to 1h; beyond it 503.",
+        "Maximum wait for a turn, 0 to 1h; beyond it 503.",
         |c, t| c.query_wait = values::duration(t, Duration::ZERO, HOUR)?),
     setting!("query_max_bytes" "SIZE" = "1MiB", QUERY, true,
-        "Longest text of one query, 1KiB to 64MiB; beyond it 400. Long texts are sent by POST.",
+        "Maximum length of a query's text, 1KiB to 64MiB; beyond it 400. Send long texts by POST.",
         |c, t| c.query_max_bytes = values::size(t, KIB, 64 * MIB)? as usize),
     setting!("query_max_samples" "N" = "50_000_000", QUERY, true,
-        "Samples one query may hold at once, 1000 to 10 billion; beyond it 422.",
+        "Maximum samples that one query may hold at once, 1000 to 10 billion; beyond it 422.",
         |c, t| c.query_max_samples = values::count(t, 1_000, 10_000_000_000)?),
     setting!("query_max_series" "N" = "1_000_000", QUERY, true,
-        "Series one selector may match, 1 to 1 billion; beyond it 422.",
+        "Maximum series that one selector may match, 1 to 1 billion; beyond it 422.",
         |c, t| c.query_max_series = usize_of(t, 1, 1_000_000_000)?),
     setting!("query_memory" "SIZE" = "", QUERY, true,
-        "Memory one query may hold at once, its answer included, 1MiB to 1TiB; beyond it 422. Unset or 0, and at most: \
-         half of what all may hold.",
+        "Maximum memory of one query, its answer included, 1MiB to 1TiB; beyond it 422. Unset or 0: half of the memory \
+         for all queries, which is also the maximum.",
         |c, t| c.query_memory = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_memory_total" "SIZE" = "", QUERY, true,
-        "Memory all queries may hold at once, 1MiB to 1TiB; beyond it 429. Unset or 0, and at most: their share of \
-         `memory`, three 16ths.",
+        "Maximum memory of all queries and other reads together, 1MiB to 1TiB. When it is full, queries wait and run \
+         again, and other reads get 429. Unset or 0: their share of `memory`, three sixteenths, which is also the \
+         maximum.",
         |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_regex_memory" "SIZE" = "32MiB", QUERY, true,
-        "Memory the regular expressions of one request may take once they are compiled, equal ones once, 64KiB to 1GiB; \
-         beyond it 400. They count against `query_memory` too.",
+        "Maximum memory of the compiled regular expressions of one request, equal ones counted once, 64KiB to 1GiB; \
+         beyond it 400. It counts against `query_memory` too.",
         |c, t| c.query_regex_memory = values::size(t, 64 * KIB, GIB)?),
     setting!("query_lookback" "DURATION" = "5m", QUERY, true,
         "How far back an instant selector looks for the newest sample, 1s to 1h.",
@@ -283,28 +289,30 @@ pub static SETTINGS: &[Setting] = &[
          them. Set: every request but pings and health checks needs one.",
         |c, t| c.token_file = (!t.is_empty()).then(|| t.into())),
     setting!("insecure" "" = "false", SAFETY, false,
-        "Allow an address other than loopback without tokens: whoever reaches the port reads, writes and deletes.",
+        "Allow an address other than loopback without tokens: anyone who can connect can read, write and delete.",
         |c, t| c.insecure = values::switch(t)?),
     setting!("cors_origin" "REGEX" = "", SAFETY, true,
-        "Origins whose pages a browser lets read /api/v1, as an expression that has to match the whole origin \
-         (`https://.*\\.example\\.com`), and may write through it where there are no tokens. Unset: none.",
+        "Regular expression that must match the whole origin of a page (`https://.*\\.example\\.com`) for browsers to \
+         let it read /api/v1, and, on a server without tokens, write. Unset: none.",
         |c, t| c.cors_origin = values::pattern(t)?),
     setting!("host_allow" "NAMES" = "", SAFETY, true,
-        "Names, separated by commas, under which a server on a loopback address without tokens is asked, beside `localhost` \
-         and IP addresses; requests for another `Host` get 421, so that no web page reaches it by DNS rebinding.",
+        "Additional host names, separated by commas, for a server on a loopback address without tokens; `localhost` and \
+         IP addresses are always allowed. Requests for another `Host` get 421, so that no web page can reach the server \
+         by DNS rebinding.",
         |c, t| c.host_allow = t.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()),
     setting!("enable_admin" "" = "false", SAFETY, true,
         "Answer /api/v1/admin/… (delete series, clean tombstones, snapshot).",
         |c, t| c.enable_admin = values::switch(t)?),
     setting!("self_interval" "DURATION" = "15s", SELF, false,
-    "Distance at which the server writes its own metrics into the database with job=\"barograph\", 1s to 1h; 0: never.",
+        "Interval at which the server writes its own metrics into the database with job=\"barograph\", 1s to 1h; 0: \
+         never.",
     |c, t| c.self_interval = match values::duration(t, Duration::ZERO, HOUR)? {
         d if d.is_zero() => None,
         d if d < SECOND => return Err(ValueError(format!("{t} is shorter than 1s; 0 turns it off"))),
         d => Some(d),
     }),
     setting!("log" "FILTER" = "info", SELF, true,
-        "What is logged: error, warn, info, debug or trace, also per module (`info,barograph_server::api=debug`).",
+        "What to log: error, warn, info, debug or trace, also per module (`info,barograph_server::api=debug`).",
         |c, t| c.log = t.to_owned()),
 ];
 

@@ -25,44 +25,45 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "engine",
         parts: 32,
-        bounds: "unflushed samples, series and their index, caches, buffers of the log, flushes and merges; divided \
+        bounds: "unflushed samples, series and their index, caches, log buffers, flushes and merges; divided \
                  further below",
-        full: "writes wait for `write_wait`, then 429 (`/write`: 503) with `Retry-After`",
+        full: "writes wait for `write_wait`, then get 429 (`/write`: 503) with `Retry-After`",
     },
     Part {
         name: "queries",
         parts: 12,
-        bounds: "what queries and other reads hold while they run; `query_memory` caps one, `query_memory_total` all. What \
-                 one query may hold, at most half of it, is kept back for one at a time",
-        full: "queries give back what they have, wait for their turn, the oldest first, and are evaluated again; other reads \
-               429 with `Retry-After`; 422 for a query that needs more than one may hold",
+        bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` \
+                 all of them. The limit of one query, at most half of the share, is kept back for one query at a \
+                 time",
+        full: "queries release their memory, wait for their turn (oldest first) and run again; other reads get 429 \
+               with `Retry-After`; a query that needs more than the limit of one query gets 422",
     },
     Part {
         name: "answers",
         parts: 4,
-        bounds: "answers that clients have not taken yet",
+        bounds: "answers that clients have not read yet",
         full: "429 with `Retry-After`",
     },
     Part {
         name: "bodies",
         parts: 8,
-        bounds: "bodies of more than 64 KiB, as sent and decompressed, and large batches of TCP lines; `max_body_total` caps it. The last quarter is for \
-                 decompressing",
-        full: "bodies wait in a line for `body_timeout`, those of unknown length do not; then 429 (`/write`: 503) with \
-               `Retry-After`; 413 for one that three quarters of it cannot hold",
+        bounds: "bodies larger than 64 KiB, as sent and decompressed, and large batches of TCP lines; \
+                 `max_body_total` caps it. The last quarter is reserved for decompression",
+        full: "bodies of declared length queue for up to `body_timeout`, others do not wait; then 429 (`/write`: \
+               503) with `Retry-After`; a body larger than three quarters of the share gets 413",
     },
     Part {
         name: "forms",
         parts: 1,
-        bounds: "bodies up to 64 KiB and TCP lines, half of it those of writes and half those of questions, so that large ones cannot \
-                 keep them out",
+        bounds: "bodies up to 64 KiB and TCP lines, half for writes and half for queries, so that large bodies \
+                 cannot block them",
         full: "as for bodies; TCP lines are not read",
     },
     Part {
         name: "datagrams",
         parts: 2,
-        bounds: "UDP datagrams that wait to be stored; `udp_queue` caps it",
-        full: "they are dropped and counted",
+        bounds: "UDP datagrams waiting to be stored; `udp_queue` caps it",
+        full: "datagrams are dropped and counted",
     },
     Part {
         name: "connections",
@@ -73,9 +74,9 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "patterns",
         parts: 2,
-        bounds: "regular expressions that are kept compiled for the next request; those of a running one count as its \
-                 own too",
-        full: "those that were not used for longest are dropped",
+        bounds: "compiled regular expressions cached for later requests; those of a running request also count \
+                 toward its own memory",
+        full: "the least recently used are dropped",
     },
 ];
 
