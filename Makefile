@@ -30,7 +30,7 @@ help:
 	@echo '                  (others: make serve LISTEN=127.0.0.1:8080 DATA_DIR=/var/lib/barograph)'
 	@echo 'make test         the whole test suite'
 	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
-	@echo 'make campaign     quick forms of the checks for lost data and full disks (CHECK=name: the long form of one)'
+	@echo 'make campaign     quick forms of the checks for lost data and overload (CHECK=name: the long form of one)'
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'

@@ -16,6 +16,7 @@ kill9       the server is killed at random moments under load                   
 power_loss  the file system under it is shut down, as a power loss would          200
 io_faults   one call of the operating system fails, each one in turn              1
 damage      a byte of the log flips, or its end is gone                           -
+overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
 churn       series are replaced again and again, partitions expire                -
 END

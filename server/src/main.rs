@@ -12,7 +12,7 @@ mod allocator;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Serve(args) => commands::serve::run(args.sources).map(|()| true),
+        Command::Serve(args) => commands::serve::run(args.sources, fit_allocator).map(|()| true),
         Command::Query(args) => commands::query::run(&args).map(|()| true),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args).map(|()| true),
@@ -38,6 +38,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes the allocator keep within the memory of the process.
+fn fit_allocator(config: &config::Config) {
+    #[cfg(feature = "jemalloc")]
+    allocator::fit(config.memory);
+    #[cfg(not(feature = "jemalloc"))]
+    let _ = config;
 }
 
 fn print_token() -> anyhow::Result<()> {

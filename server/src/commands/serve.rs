@@ -9,19 +9,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::{self, App, Sockets};
-use crate::config::Sources;
+use crate::config::{Config, Sources};
 use crate::listen;
 use crate::storage;
 use crate::telemetry::log;
 
-/// Serves until a signal says stop.
+/// Serves until a signal says stop. `prepare` sees the settings before anything is made of them.
 ///
 /// # Errors
 /// Bad settings, a taken address, a database that does not open or close.
-pub fn run(mut sources: Sources) -> anyhow::Result<()> {
+pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     sources.read_environment();
     let config = sources.build()?;
     log::init(&config.log).map_err(anyhow::Error::msg)?;
+    prepare(&config);
     listen::files::raise_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("barograph-io").build()?;
@@ -31,7 +32,7 @@ pub fn run(mut sources: Sources) -> anyhow::Result<()> {
     result
 }
 
-async fn serve(sources: Sources, config: crate::config::Config) -> anyhow::Result<()> {
+async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     let sockets = Sockets::bind(&config).await?;
     let address = sockets.http.local_addr()?;
     let dir = config.data_dir.clone();
