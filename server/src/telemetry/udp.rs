@@ -9,9 +9,10 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use barograph::budget::Share;
 use parking_lot::Mutex;
 
 use crate::telemetry::Counter;
@@ -28,8 +29,8 @@ pub struct UdpCounters {
     pub dropped_queue: Counter,
     /// Datagrams dropped because storage failed.
     pub dropped_storage: Counter,
-    /// Bytes that wait to be stored or are being stored.
-    pub queue_bytes: Arc<AtomicU64>,
+    /// What waits to be stored or is being stored.
+    queue: OnceLock<Arc<Share>>,
     dropped_kernel: Counter,
     socket: Mutex<Option<Watched>>,
     buffer_bytes: AtomicU64,
@@ -45,8 +46,9 @@ struct Watched {
 }
 
 impl UdpCounters {
-    /// Watches the drops of `socket`, whose receive buffer has `buffer_bytes`.
-    pub fn watch(&self, socket: &UdpSocket, buffer_bytes: u64) {
+    /// Watches the drops of `socket`, whose receive buffer has `buffer_bytes`, and what `queue` holds.
+    pub fn watch(&self, socket: &UdpSocket, buffer_bytes: u64, queue: Arc<Share>) {
+        let _ = self.queue.set(queue);
         let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
         let table = if is_v6 { "/proc/net/udp6" } else { "/proc/net/udp" };
         self.buffer_bytes.store(buffer_bytes, Ordering::Relaxed);
@@ -113,7 +115,7 @@ impl UdpCounters {
                 Kind::Gauge,
                 "barograph_udp_queue_bytes",
                 "Bytes of datagrams that wait to be stored.",
-                self.queue_bytes.load(Ordering::Relaxed),
+                self.queue.get().map_or(0, |queue| queue.used()),
             ),
             plain(
                 Kind::Gauge,
@@ -163,7 +165,7 @@ mod tests {
             };
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
             let counters = UdpCounters::default();
-            counters.watch(&socket, 4096);
+            counters.watch(&socket, 4096, Share::new("datagrams", 1));
             assert_eq!(counters.kernel_drops(), 0);
             let sender = UdpSocket::bind(address).unwrap();
             for _ in 0..200 {

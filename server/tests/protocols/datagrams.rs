@@ -112,7 +112,7 @@ fn what_does_not_fit_the_queue_is_counted() {
             server.wait_for("the datagrams", || fate(&server).received == number as u64 + 1);
         }
     }
-    let held = server.app.telemetry.udp.queue_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let held = server.app.memory.datagrams.used();
     assert!((100_000..=128 * 1024).contains(&held), "{held}");
     server.app.set_database(database());
     let fate = wait_for_all(&server, 2_000);

@@ -38,8 +38,12 @@ const DATAGRAM_MAX: usize = 65_536;
 const RUN: usize = 1024;
 /// The least of the receive buffer that one datagram takes, headers of the kernel included.
 const KERNEL_BYTES: u64 = 512;
-/// Distance of looks at what the kernel dropped, and pause after an error of the socket or of storage.
+/// Distance of looks at what the kernel dropped, and pause after an error of storage.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after an error of the socket.
+const FAILURE_PAUSE: Duration = Duration::from_millis(20);
+/// Errors of the socket in a row after which it is looked whether the server stops; at a stop it is left alone then.
+const FAILURES_MAX: u32 = 5;
 /// How often it is looked whether the database is open.
 const OPENING: Duration = Duration::from_millis(20);
 
@@ -50,9 +54,9 @@ static KERNEL_DROPPED: Throttle = Throttle::new();
 
 /// Receives until `stop` turns true, then stores what waits.
 pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
-    let queue = Arc::new(Queue::new(app.memory.datagrams.clone(), app.telemetry.udp.queue_bytes.clone()));
+    let queue = Arc::new(Queue::new(app.memory.datagrams.clone()));
     let (socket, granted) = socket.into_parts();
-    app.telemetry.udp.watch(&socket, granted);
+    app.telemetry.udp.watch(&socket, granted, app.memory.datagrams.clone());
     let receiver = Receiver {
         queue: queue.clone(),
         app: app.clone(),
@@ -112,36 +116,16 @@ impl Receiver {
                 _ = super::stopped(&mut stop) => break,
                 ready = socket.readable() => ready?,
             }
-            self.take(|datagram| socket.try_recv_from(datagram), &mut datagram, RUN);
+            let receive = |datagram: &mut [u8]| socket.try_recv_from(datagram);
+            take(receive, &mut datagram, RUN, |datagram, sender| self.enqueue(datagram, sender));
         }
         // The socket itself is asked, since the runtime may not have heard of the newest datagrams.
         let socket = socket.into_std()?;
-        self.take(|datagram| socket.recv_from(datagram), &mut datagram, self.datagrams_max);
+        let receive = |datagram: &mut [u8]| socket.recv_from(datagram);
+        take(receive, &mut datagram, self.datagrams_max, |datagram, sender| self.enqueue(datagram, sender));
         // Counted while the socket is open: its drops are known until then.
         self.app.telemetry.udp.unwatch();
         Ok(())
-    }
-
-    /// Takes what waits in the socket, at most `count` datagrams.
-    fn take(
-        &mut self,
-        receive: impl Fn(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
-        datagram: &mut [u8],
-        count: usize,
-    ) {
-        for _ in 0..count {
-            match receive(datagram) {
-                Ok((length, sender)) => self.enqueue(&datagram[..length], sender),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => {
-                    if let Some(held_back) = SOCKET_FAILED.pass() {
-                        tracing::warn!(held_back, "cannot receive datagrams: {e}");
-                    }
-                    std::thread::sleep(OPENING);
-                }
-            }
-        }
     }
 
     fn enqueue(&mut self, datagram: &[u8], sender: SocketAddr) {
@@ -159,6 +143,37 @@ impl Receiver {
                     "a datagram is dropped: {limit} wait to be stored, the limit (udp_queue); senders are faster than \
                      the disk"
                 );
+            }
+        }
+    }
+}
+
+/// Calls `enqueue` with what waits in the socket, at most `count` datagrams. Gives up when [`FAILURES_MAX`] calls of
+/// `receive` in a row have failed.
+fn take(
+    receive: impl Fn(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
+    datagram: &mut [u8],
+    count: usize,
+    mut enqueue: impl FnMut(&[u8], SocketAddr),
+) {
+    let mut failures = 0;
+    for _ in 0..count {
+        match receive(datagram) {
+            Ok((length, sender)) => {
+                failures = 0;
+                enqueue(&datagram[..length], sender);
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => {
+                if let Some(held_back) = SOCKET_FAILED.pass() {
+                    tracing::warn!(held_back, "cannot receive datagrams: {e}");
+                }
+                std::thread::sleep(FAILURE_PAUSE);
+                failures += 1;
+                if failures == FAILURES_MAX {
+                    return;
+                }
             }
         }
     }
@@ -236,4 +251,36 @@ async fn store_once(app: &Arc<App>, block: &Arc<Block>) -> Result<(), ApiError> 
         Ok(())
     })
     .await?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_keeps_failing_is_left_alone() {
+        let calls = Cell::new(0);
+        let fail = |_: &mut [u8]| {
+            calls.set(calls.get() + 1);
+            Err(io::Error::other("down"))
+        };
+        take(fail, &mut [0; 8], usize::MAX, |_, _| panic!("nothing came"));
+        assert_eq!(calls.get(), FAILURES_MAX);
+    }
+
+    #[test]
+    fn what_comes_between_failures_is_taken() {
+        let sender = SocketAddr::from(([127, 0, 0, 1], 1));
+        let outcomes = RefCell::new([true, false].repeat(FAILURES_MAX as usize + 1));
+        let receive = |_: &mut [u8]| match outcomes.borrow_mut().pop() {
+            None => Err(ErrorKind::WouldBlock.into()),
+            Some(true) => Ok((3, sender)),
+            Some(false) => Err(io::Error::other("down")),
+        };
+        let mut taken = 0;
+        take(receive, &mut [0; 8], usize::MAX, |datagram, _| taken += datagram.len());
+        assert_eq!(taken, 3 * (FAILURES_MAX as usize + 1));
+    }
 }

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use barograph::LineBody;
 use barograph::budget::{Hold, Share};
@@ -65,8 +64,6 @@ impl Block {
 #[derive(Debug)]
 pub struct Queue {
     share: Arc<Share>,
-    /// Shows what is held.
-    gauge: Arc<AtomicU64>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -79,11 +76,19 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn give_back(&mut self, bytes: usize) {
+        if let Some(hold) = &mut self.hold {
+            // Less is never refused.
+            let _ = hold.resize(hold.bytes().saturating_sub(bytes as u64));
+        }
+    }
+}
+
 impl Queue {
-    /// An empty queue whose datagrams, each with a few bytes of its own, take their memory of `share`; `gauge` shows how
-    /// much.
-    pub fn new(share: Arc<Share>, gauge: Arc<AtomicU64>) -> Self {
-        Queue { share, gauge, state: Mutex::default(), changed: Notify::new() }
+    /// An empty queue whose datagrams, each with a few bytes of its own, take their memory of `share`.
+    pub fn new(share: Arc<Share>) -> Self {
+        Queue { share, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Takes memory; false when there is not enough.
@@ -92,20 +97,7 @@ impl Queue {
             Some(hold) => hold.grow(bytes as u64),
             none => self.share.take(bytes as u64).map(|hold| *none = Some(hold)),
         };
-        self.show(state);
         taken.is_ok()
-    }
-
-    fn give_back(&self, state: &mut State, bytes: usize) {
-        if let Some(hold) = &mut state.hold {
-            // Less is never refused.
-            let _ = hold.resize(hold.bytes().saturating_sub(bytes as u64));
-        }
-        self.show(state);
-    }
-
-    fn show(&self, state: &State) {
-        self.gauge.store(state.hold.as_ref().map_or(0, Hold::bytes), Ordering::Relaxed);
     }
 
     /// Adds a datagram; false when it does not fit.
@@ -146,7 +138,7 @@ impl Queue {
 
     /// Makes room: `block`, which was taken, is done with.
     pub fn release(&self, block: &Block) {
-        self.give_back(&mut self.state.lock(), block.cost());
+        self.state.lock().give_back(block.cost());
     }
 
     /// Nothing more is added; what waits can still be taken.
@@ -160,7 +152,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.closed = true;
         let blocks = std::mem::take(&mut state.blocks);
-        self.give_back(&mut state, blocks.iter().map(Block::cost).sum());
+        state.give_back(blocks.iter().map(Block::cost).sum());
         drop(state);
         self.changed.notify_one();
         blocks.iter().map(Block::len).sum()
@@ -179,11 +171,7 @@ mod tests {
     const OWN: usize = size_of::<Datagram>();
 
     fn queue(bytes_max: usize) -> Queue {
-        Queue::new(Share::new("datagrams", bytes_max as u64), Arc::default())
-    }
-
-    fn held(queue: &Queue) -> u64 {
-        queue.gauge.load(Ordering::Relaxed)
+        Queue::new(Share::new("datagrams", bytes_max as u64))
     }
 
     fn sender(port: u16) -> SocketAddr {
@@ -217,10 +205,10 @@ mod tests {
         let block = queue.next().await.unwrap();
         assert!(!queue.push(b"x", 0, sender(1)), "what is being stored counts");
         queue.release(&block);
-        assert_eq!((held(&queue), queue.share.used()), (0, 0));
+        assert_eq!(queue.share.used(), 0);
         assert!(queue.push(&[b'x'; 200], 0, sender(1)));
         assert_eq!(queue.abandon(), 1);
-        assert_eq!((held(&queue), queue.next().await.is_none()), (0, true));
+        assert_eq!((queue.share.used(), queue.next().await.is_none()), (0, true));
         drop(queue.share.take(queue.bytes_max()).expect("nothing is held"));
     }
 
