@@ -27,20 +27,11 @@ use crate::error::{ApiError, Dialect};
 #[derive(Clone)]
 pub struct Refused(pub ApiError);
 
-/// Counts a running request, also when its client goes away half-way.
-struct Counted<'a>(&'a App);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.telemetry.requests_running.sub(1);
-    }
-}
-
 /// Answers one request. `guard` is dropped when the answer has left.
 pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -> Response<ReplyBody> {
     let started = Instant::now();
-    app.telemetry.requests_running.add(1);
-    let counted = Counted(&app);
+    // A client that goes away half-way drops it.
+    let counted = app.telemetry.requests_running.guard();
     let config = app.config.load_full();
     let cors = Cors::of(&config, request.method(), request.uri().path(), request.headers());
     let gzip = accepts_gzip(request.headers());
@@ -126,8 +117,7 @@ async fn handle(
 ) -> Result<Reply, ApiError> {
     let segment = decode(segment.as_bytes(), false)
         .map_err(|reason| ApiError::bad_data(format!("path segment: {reason}")))?;
-    let mut params = Params::default();
-    params.add(request.uri().query().unwrap_or("").as_bytes())?;
+    let params = Params::urlencoded(request.uri().query().unwrap_or("").into())?;
     let (parts, body) = request.into_parts();
     // InfluxDB 1 clients may send their password as the parameter `p`.
     let password = params.get("p").filter(|_| route.dialect == Dialect::Influx1).map(str::to_owned);
@@ -139,7 +129,7 @@ async fn handle(
     let config = app.config.load_full();
     let client = parts.extensions.get::<SocketAddr>().copied();
     let (app, headers, body) = (app.clone(), parts.headers, Some(body));
-    let mut call = Call { app, route, config, params, password, client, headers, segment, body };
+    let mut call = Call { app, route, config, params, said: None, password, client, headers, segment, body };
     let has_own_body = matches!(
         route.endpoint,
         Endpoint::Write1

@@ -77,10 +77,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
         };
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
-            app.telemetry.connections.add(1);
+            let _slot = slot;
+            let _open = app.telemetry.connections.guard();
             connection(&app, stream, room, on_loopback, stop).await;
-            app.telemetry.connections.sub(1);
-            drop(slot);
         });
     }
     drop(listener);

@@ -63,12 +63,11 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
         };
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
-            app.telemetry.line_connections.add(1);
+            let _slot = slot;
+            let _open = app.telemetry.line_connections.guard();
             if let Err(e) = connection(&app, stream, stop).await {
                 log_failure(&e);
             }
-            app.telemetry.line_connections.sub(1);
-            drop(slot);
         });
     }
     drop(listener);

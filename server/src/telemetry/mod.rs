@@ -36,14 +36,26 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Takes `n` away; for gauges.
-    pub fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+    /// Adds one until the guard is dropped; for gauges.
+    pub fn guard(&self) -> CounterGuard<'_> {
+        self.add(1);
+        CounterGuard(self)
     }
 
     /// The value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One of what a [`Counter`] counts, until this is dropped, also by a panic.
+#[derive(Debug)]
+#[must_use = "dropping it takes the one away"]
+pub struct CounterGuard<'c>(&'c Counter);
+
+impl Drop for CounterGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -287,6 +299,18 @@ impl Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_while_it_lasts_ends_with_a_panic_too() {
+        let counter = Counter::default();
+        let lasting = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _one = counter.guard();
+            assert_eq!(counter.get(), 1);
+            panic!("as a handler may");
+        }));
+        assert!(lasting.is_err());
+        assert_eq!(counter.get(), 0);
+    }
 
     #[test]
     fn requests_are_counted_by_fixed_labels() {
