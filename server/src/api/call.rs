@@ -20,7 +20,9 @@ use crate::api::routes::{Access, Route};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::storage;
 use barograph::Database;
+use barograph::budget::Hold;
 
 /// Annotations of each kind that an answer lists.
 const ANNOTATIONS_MAX: usize = 10;
@@ -35,6 +37,8 @@ pub struct Call {
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
     pub params: Params,
+    /// The memory of the parameters, where a form is among them.
+    pub said: Option<Arc<Hold>>,
     /// The password of the URL, on routes whose clients send one there.
     pub password: Option<String>,
     /// Who calls.
@@ -95,7 +99,7 @@ impl Call {
     /// of a multipart one after them.
     ///
     /// # Errors
-    /// As [`Call::read_body`], and 400 for a malformed form.
+    /// As [`Call::read_body`], 400 for a malformed form, 429 when the share of queries has no room for it.
     pub async fn read_form(&mut self, method: &Method) -> Result<(), ApiError> {
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let Some(content_type) = content_type.filter(|_| *method == Method::POST || *method == Method::PUT)
@@ -107,16 +111,17 @@ impl Call {
         if boundary.is_none() && !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Ok(());
         }
-        let held = self.read_body(BodyLimits::question(&self.config)).await?;
-        let held = held.decoded().await?;
-        match boundary {
-            Some(boundary) => self.params.add_multipart(&held.bytes, &boundary),
-            None => {
-                let url = std::mem::take(&mut self.params);
-                self.params.add(&held.bytes)?;
-                self.params.append(url)
-            }
-        }
+        let held = self.read_body(BodyLimits::question(&self.config)).await?.decoded().await?;
+        let is_multipart = boundary.is_some();
+        let (form, held) = parse_form(held, boundary).await?;
+        let url = std::mem::take(&mut self.params);
+        let (first, second) = if is_multipart { (url, form) } else { (form, url) };
+        self.params = first;
+        self.params.append(second)?;
+        // Its memory is that of queries from here on.
+        self.said = Some(Arc::new(self.app.memory.queries.take(self.params.bytes())?));
+        drop(held);
+        Ok(())
     }
 
     /// How long the call may run: `query_timeout`, or the shorter `timeout` that it asks for.
@@ -142,6 +147,23 @@ impl Call {
     /// Whether the client takes gzip.
     pub fn accepts_gzip(&self) -> bool {
         accepts_gzip(&self.headers)
+    }
+}
+
+/// The parameters of a form, whose text stays where it is in memory, and what holds that. A large form takes longer than
+/// a thread that drives sockets has.
+async fn parse_form(held: Held, boundary: Option<String>) -> Result<(Params, Held), ApiError> {
+    let parse = move |mut held: Held| {
+        let text = std::mem::take(&mut held.bytes);
+        let params = match boundary {
+            Some(boundary) => Params::multipart(text, &boundary),
+            None => Params::urlencoded(text),
+        };
+        params.map(|params| (params, held))
+    };
+    match held.bytes.len() as u64 > body::SMALL {
+        true => storage::blocking(move || parse(held)).await?,
+        false => parse(held),
     }
 }
 

@@ -3,6 +3,8 @@
 //! A part is a parameter: its name comes from `Content-Disposition`, its value is the part's
 //! bytes, also where the part calls itself a file. The whole body is at hand and bounded.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 /// The longest boundary that RFC 2046 allows.
@@ -24,15 +26,11 @@ pub fn boundary(content_type: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Names and values of the parts, in order; `parts_max` is the most that there may be.
+/// Names of the parts, and where their values are in `body`, in order; `parts_max` is the most that there may be.
 ///
 /// # Errors
 /// What is malformed, and that there are too many.
-pub fn parse<'a>(
-    body: &'a [u8],
-    boundary: &str,
-    parts_max: usize,
-) -> Result<Vec<(String, &'a [u8])>, String> {
+pub fn parse(body: &[u8], boundary: &str, parts_max: usize) -> Result<Vec<(String, Range<usize>)>, String> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
     let mut found = Vec::new();
@@ -60,7 +58,9 @@ pub fn parse<'a>(
             }
         };
         let name = name(head).ok_or_else(|| broken("no name in Content-Disposition"))?;
-        found.push((name, value));
+        // A value ends where the boundary after it begins.
+        let value_end = body.len() - rest.len() + end;
+        found.push((name, value_end - value.len()..value_end));
         rest = &rest[end + delimiter.len()..];
     }
     Ok(found)
@@ -133,10 +133,7 @@ mod tests {
 
     fn parts(body: &str) -> Result<Vec<(String, String)>, String> {
         let found = parse(body.as_bytes(), "XX", 3)?;
-        Ok(found
-            .into_iter()
-            .map(|(name, value)| (name, String::from_utf8(value.to_vec()).unwrap()))
-            .collect())
+        Ok(found.into_iter().map(|(name, value)| (name, body[value].to_owned())).collect())
     }
 
     #[test]
@@ -197,8 +194,8 @@ mod tests {
             }
             body.push_str("--XX--\r\n");
             let found = parse(body.as_bytes(), "XX", 10).unwrap();
-            let found: Vec<_> = found.iter().map(|(_, value)| *value).collect();
-            prop_assert_eq!(found, values.iter().map(String::as_bytes).collect::<Vec<_>>());
+            let found: Vec<_> = found.into_iter().map(|(_, value)| &body[value]).collect();
+            prop_assert_eq!(found, values);
         }
     }
 }

@@ -5,6 +5,10 @@
 //! broken percent escape or bytes that are not UTF-8 are an error that names the
 //! parameter, never a replacement character in a label value.
 
+//! A form is decoded where its bytes are, so that its text is in memory once.
+
+use std::ops::Range;
+
 use crate::api::multipart;
 use crate::error::ApiError;
 
@@ -14,27 +18,85 @@ pub const PARAMS_MAX: usize = 1_000;
 /// Decoded parameters in order. A name may occur several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
-    pairs: Vec<(String, String)>,
+    sources: Vec<Source>,
+}
+
+/// The parameters of a URL or of a form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Source {
+    /// All names and values, decoded.
+    text: String,
+    /// Where each name and its value are in it.
+    pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Params {
-    /// Reads `a=b&c=d`, appending to what is there.
+    /// Reads `a=b&c=d`.
     ///
     /// # Errors
     /// 400 for a broken escape, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
-    pub fn add(&mut self, text: &[u8]) -> Result<(), ApiError> {
-        for part in text.split(|&b| b == b'&').filter(|part| !part.is_empty()) {
-            if self.pairs.len() == PARAMS_MAX {
+    pub fn urlencoded(mut text: Vec<u8>) -> Result<Self, ApiError> {
+        let mut pairs = Vec::new();
+        // What is decoded ends here, before the next part.
+        let mut end = 0;
+        let mut next = 0;
+        while next < text.len() {
+            let start = next;
+            let stop = memchr::memchr(b'&', &text[start..]).map_or(text.len(), |found| start + found);
+            next = stop + 1;
+            if start == stop {
+                continue;
+            }
+            if pairs.len() == PARAMS_MAX {
                 return Err(too_many());
             }
-            let equal = memchr::memchr(b'=', part).unwrap_or(part.len());
-            let name = decode(&part[..equal], true)
+            let equal = memchr::memchr(b'=', &text[start..stop]).map_or(stop, |found| start + found);
+            let name = decode_in_place(&mut text, start..equal, end, true)
                 .map_err(|e| ApiError::bad_data(format!("parameter name: {e}")))?;
-            let value = decode(part.get(equal + 1..).unwrap_or(b""), true)
-                .map_err(|e| ApiError::parameter(&name, e))?;
-            self.pairs.push((name, value));
+            let value = decode_in_place(&mut text, stop.min(equal + 1)..stop, name.end, true)
+                .map_err(|e| ApiError::parameter(&String::from_utf8_lossy(&text[name.clone()]), e))?;
+            end = value.end;
+            pairs.push((name, value));
         }
-        Ok(())
+        Self::within(text, end, pairs)
+    }
+
+    /// Reads the parts of a multipart form.
+    ///
+    /// # Errors
+    /// 400 for a malformed body, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
+    pub fn multipart(mut body: Vec<u8>, boundary: &str) -> Result<Self, ApiError> {
+        let parts = multipart::parse(&body, boundary, PARAMS_MAX)
+            .map_err(|reason| ApiError::bad_data(format!("multipart form: {reason}")))?;
+        let mut pairs = Vec::with_capacity(parts.len());
+        // What is kept ends here, before the next part: a name is shorter than the header that it is from.
+        let mut end = 0;
+        for (name, value) in parts {
+            std::str::from_utf8(&body[value.clone()])
+                .map_err(|e| ApiError::parameter(&name, not_utf8(&e)))?;
+            let name_end = end + name.len();
+            body[end..name_end].copy_from_slice(name.as_bytes());
+            let value_end = name_end + value.len();
+            body.copy_within(value, name_end);
+            pairs.push((end..name_end, name_end..value_end));
+            end = value_end;
+        }
+        Self::within(body, end, pairs)
+    }
+
+    /// The parameters at these places of `text`, of which `end` bytes are kept.
+    fn within(
+        mut text: Vec<u8>,
+        end: usize,
+        pairs: Vec<(Range<usize>, Range<usize>)>,
+    ) -> Result<Self, ApiError> {
+        if pairs.is_empty() {
+            return Ok(Self::default());
+        }
+        text.truncate(end);
+        text.shrink_to_fit();
+        let text = utf8(text).map_err(ApiError::bad_data)?;
+        Ok(Params { sources: vec![Source { text, pairs }] })
     }
 
     /// Appends the parameters of `other`.
@@ -42,32 +104,29 @@ impl Params {
     /// # Errors
     /// 400 when there are more than [`PARAMS_MAX`] then.
     pub fn append(&mut self, mut other: Params) -> Result<(), ApiError> {
-        self.pairs.append(&mut other.pairs);
-        if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
+        self.sources.append(&mut other.sources);
+        let count: usize = self.sources.iter().map(|source| source.pairs.len()).sum();
+        if count > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
     }
 
-    /// Reads the parts of a multipart form, appending to what is there.
-    ///
-    /// # Errors
-    /// 400 for a malformed body, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
-    pub fn add_multipart(&mut self, body: &[u8], boundary: &str) -> Result<(), ApiError> {
-        let parts = multipart::parse(body, boundary, PARAMS_MAX)
-            .map_err(|reason| ApiError::bad_data(format!("multipart form: {reason}")))?;
-        for (name, value) in parts {
-            let value = utf8(value.to_vec()).map_err(|e| ApiError::parameter(&name, e))?;
-            self.pairs.push((name, value));
-        }
-        if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
-    }
-
-    /// Bytes that names and values take.
+    /// Bytes that they take.
     pub fn bytes(&self) -> u64 {
-        self.pairs.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+        let bytes = |source: &Source| {
+            source.text.capacity() + source.pairs.capacity() * size_of::<(Range<usize>, Range<usize>)>()
+        };
+        self.sources.iter().map(|source| bytes(source) as u64).sum()
+    }
+
+    /// Names and values, in order.
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().flat_map(|Source { text, pairs }| {
+            pairs.iter().map(move |(name, value)| (&text[name.clone()], &text[value.clone()]))
+        })
     }
 
     /// The first value of `name`; an empty value counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+        self.iter().find(|(n, v)| *n == name && !v.is_empty()).map(|(_, v)| v)
     }
 
     /// The first value of `name`.
@@ -80,7 +139,7 @@ impl Params {
 
     /// All values of `name`, in order.
     pub fn all<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.iter().filter(move |(n, _)| *n == name).map(|(_, v)| v)
     }
 
     /// `true` or `1`, `false` or `0`; absence is false.
@@ -121,29 +180,48 @@ fn too_many() -> ApiError {
 /// # Errors
 /// The byte offset of a broken escape, or that the result is not UTF-8.
 pub fn decode(text: &[u8], plus_is_space: bool) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        match text[at] {
-            b'%' => {
-                let byte = text
-                    .get(at + 1..at + 3)
-                    .and_then(|hex| Some((hex_digit(hex[0])? << 4) | hex_digit(hex[1])?))
-                    .ok_or_else(|| format!("broken percent escape at byte {}", at + 1))?;
-                bytes.push(byte);
-                at += 3;
-                continue;
-            }
-            b'+' if plus_is_space => bytes.push(b' '),
-            byte => bytes.push(byte),
-        }
-        at += 1;
-    }
+    let mut bytes = text.to_vec();
+    let decoded = decode_in_place(&mut bytes, 0..text.len(), 0, plus_is_space)?;
+    bytes.truncate(decoded.end);
     utf8(bytes)
 }
 
+/// Decodes a part of `text` to where `to` says, at the latest the part's own start; answers where it is then.
+///
+/// # Errors
+/// As [`decode`], counted from the part's start.
+fn decode_in_place(
+    text: &mut [u8],
+    part: Range<usize>,
+    to: usize,
+    plus_is_space: bool,
+) -> Result<Range<usize>, String> {
+    let (mut at, mut end) = (part.start, to);
+    while at < part.end {
+        let (byte, length) = match text[at] {
+            b'%' => {
+                let byte = text[at + 1..part.end]
+                    .first_chunk::<2>()
+                    .and_then(|hex| Some((hex_digit(hex[0])? << 4) | hex_digit(hex[1])?))
+                    .ok_or_else(|| format!("broken percent escape at byte {}", at - part.start + 1))?;
+                (byte, 3)
+            }
+            b'+' if plus_is_space => (b' ', 1),
+            byte => (byte, 1),
+        };
+        text[end] = byte;
+        (at, end) = (at + length, end + 1);
+    }
+    std::str::from_utf8(&text[to..end]).map_err(|e| not_utf8(&e))?;
+    Ok(to..end)
+}
+
 fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|e| format!("not UTF-8 after byte {}", e.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map_err(|e| not_utf8(&e.utf8_error()))
+}
+
+fn not_utf8(error: &std::str::Utf8Error) -> String {
+    format!("not UTF-8 after byte {}", error.valid_up_to())
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -187,9 +265,7 @@ mod tests {
     use super::*;
 
     fn params(text: &str) -> Params {
-        let mut params = Params::default();
-        params.add(text.as_bytes()).unwrap();
-        params
+        Params::urlencoded(text.into()).unwrap()
     }
 
     #[test]
@@ -207,11 +283,37 @@ mod tests {
         for (text, part) in
             [("q=%zz", "byte 1"), ("q=ab%2", "byte 3"), ("q=%ff", "not UTF-8"), ("%=1", "parameter name")]
         {
-            let error = Params::default().add(text.as_bytes()).unwrap_err();
+            let error = Params::urlencoded(text.into()).unwrap_err();
             assert!(error.message.contains(part), "{text}: {}", error.message);
         }
         let many = "a=1&".repeat(PARAMS_MAX + 1);
-        assert!(Params::default().add(many.as_bytes()).is_err());
+        assert!(Params::urlencoded(many.into()).is_err());
+        let (mut most, one) = (params(&"a=1&".repeat(PARAMS_MAX)), params("b=1"));
+        assert!(most.append(one).is_err());
+        let part = b"--X\r\ncontent-disposition: form-data; name=q\r\n\r\n\xff\r\n--X--";
+        let error = Params::multipart(part.to_vec(), "X").unwrap_err();
+        assert!(error.message.contains("\"q\": not UTF-8 after byte 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_form_stays_where_it_is() {
+        let body = format!("match[]={}&%71=u%70+1&match[]=b", "%61".repeat(10_000)).into_bytes();
+        let place = body.as_ptr();
+        let form = Params::urlencoded(body).unwrap();
+        assert_eq!(form.all("match[]").collect::<Vec<_>>(), ["a".repeat(10_000).as_str(), "b"]);
+        assert_eq!(form.get("q"), Some("up 1"));
+        assert_eq!(form.sources[0].text.as_ptr(), place);
+        assert!((10_000..10_500).contains(&form.bytes()), "{}: escapes are given back", form.bytes());
+
+        let part = |name, value: &str| {
+            format!("--X\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let long = "é".repeat(10_000);
+        let body = [part("match[]", &long), part("q\\\"", "up"), part("", ""), "--X--".to_owned()].concat();
+        let mut form = Params::multipart(body.into_bytes(), "X").unwrap();
+        form.append(params("q=1")).unwrap();
+        let found: Vec<_> = form.iter().collect();
+        assert_eq!(found, [("match[]", long.as_str()), ("q\"", "up"), ("", ""), ("q", "1")]);
     }
 
     #[test]

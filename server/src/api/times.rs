@@ -221,28 +221,23 @@ mod tests {
 
     #[test]
     fn ranges_include_both_ends() {
-        let mut params = Params::default();
-        params.add(b"start=1&end=2").unwrap();
+        let params = Params::urlencoded(b"start=1&end=2".to_vec()).unwrap();
         let range = params.range().unwrap();
         assert!(range.contains(1_000_000_000) && range.contains(2_000_000_000));
         assert!(!range.contains(999_999_999) && !range.contains(2_000_000_001));
         assert_eq!(Params::default().range().unwrap(), TimeRange::ALL);
-        let mut backwards = Params::default();
-        backwards.add(b"start=2&end=1").unwrap();
+        let backwards = Params::urlencoded(b"start=2&end=1".to_vec()).unwrap();
         assert!(backwards.range().is_err() && backwards.any_range().unwrap().is_empty());
-        let mut instant = Params::default();
-        instant.add(b"start=2&end=2").unwrap();
+        let instant = Params::urlencoded(b"start=2&end=2".to_vec()).unwrap();
         assert!(instant.range().unwrap().contains(2_000_000_000));
-        let mut step = Params::default();
-        step.add(b"step=0&other=-5").unwrap();
+        let step = Params::urlencoded(b"step=0&other=-5".to_vec()).unwrap();
         assert!(step.positive_duration("step").is_err() && step.positive_duration("other").is_err());
     }
 
     #[test]
     fn a_lookback_of_zero_or_less_is_the_default() {
         let lookback = |text: &str| {
-            let mut params = Params::default();
-            params.add(format!("lookback_delta={text}").as_bytes()).unwrap();
+            let params = Params::urlencoded(format!("lookback_delta={text}").into()).unwrap();
             params.lookback()
         };
         for text in ["", "0", "0s", "0ms", "0.0", "-0", "-5", "-0.0001"] {

@@ -83,7 +83,7 @@ pub struct Admitted {
 struct Place {
     _turn: Turn,
     _active: Active,
-    _said: Hold,
+    _said: Arc<Hold>,
 }
 
 /// Raises the flag when whoever waits for the work is gone.
@@ -99,13 +99,16 @@ impl Call {
     /// Puts what is asked on the list of active work and waits for its turn.
     ///
     /// # Errors
-    /// 429 when too many wait, 503 when the wait was too long or the share of queries has no room for what the
-    /// request says, 499 when somebody cancels it meanwhile.
+    /// 429 when too many wait or the share of queries has no room for what the request says, 503 when the wait was too
+    /// long, 499 when somebody cancels it meanwhile.
     pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
         let Admission::Turn(kind) = self.route.admission else {
             return Err(ApiError::internal(format!("{} has no kind of turn", self.route.path)));
         };
-        let said = self.app.memory.queries.take(self.params.bytes())?;
+        let said = match &self.said {
+            Some(said) => said.clone(),
+            None => Arc::new(self.app.memory.queries.take(self.params.bytes())?),
+        };
         let described = Described {
             kind,
             path: self.route.path,
