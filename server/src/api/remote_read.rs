@@ -16,8 +16,9 @@ use crate::api::call::Call;
 use crate::api::json::Sink;
 use crate::api::reply::Reply;
 use crate::error::ApiError;
-use crate::remote_read::request::{Form, ReadRequest, RequestFault};
+use crate::remote_read::request::{Form, Query, RequestFault};
 use crate::remote_read::{request, sampled, streamed};
+use crate::storage;
 use barograph::Database;
 use barograph::query::QueryError;
 
@@ -34,23 +35,28 @@ const SAMPLED_BYTES_MAX: usize = 128 << 20;
 /// 415 for another compression, 400 for a broken request and for more samples than one
 /// query may have, 422 for more series, 503 when the time is up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
-    let held = call.read_snappy(BodyLimits::question(&call.config)).await?.decoded().await?;
-    let form = request::form(&held.bytes).map_err(|e| ApiError::bad_data(e.to_string()))?;
+    let mut held = call.read_snappy(BodyLimits::question(&call.config)).await?;
+    let unpacked = storage::blocking(move || {
+        held.decode()?;
+        let form = request::form(&held.bytes).map_err(fault)?;
+        let text = request::describe(&held.bytes, TEXT_MAX);
+        Ok::<_, ApiError>((held, form, text))
+    });
+    let (held, form, text) = unpacked.await??;
     let reader = Reader {
         database: call.database()?,
         series_max: call.config.query_max_series,
         samples_left: call.config.query_max_samples,
         samples_max: call.config.query_max_samples,
     };
-    let text = request::describe(&held.bytes, TEXT_MAX);
     let admitted = call.admit(Asked::of(&call)?.named(text)).await?;
     let regex_memory_max = call.config.query_regex_memory;
     let decode = move |work: &Work| {
         let mut expressions = Expressions::new(work.clone(), regex_memory_max);
-        let request = request::decode(&held.bytes, &mut expressions).map_err(fault)?;
+        let queries = request::decode(&held.bytes, &mut expressions).map_err(fault)?;
         drop(held);
         // What they take stays counted as long as they are there.
-        Ok::<_, ApiError>((request, expressions))
+        Ok::<_, ApiError>((queries, expressions))
     };
     match form {
         Form::Sampled => {
@@ -86,7 +92,7 @@ impl Reader {
     /// Calls `visit` with each series of one query, until it fails.
     fn each(
         &mut self,
-        query: &request::Query,
+        query: &Query,
         work: &Work,
         mut visit: impl FnMut(&Labels, &Samples) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
@@ -101,9 +107,9 @@ impl Reader {
         outcome
     }
 
-    fn sampled(mut self, request: &ReadRequest, work: &Work) -> Result<Answer, ApiError> {
+    fn sampled(mut self, queries: &[Query], work: &Work) -> Result<Answer, ApiError> {
         let (mut message, mut result) = (Whole::new(work), Whole::new(work));
-        for query in &request.queries {
+        for query in queries {
             result.clear();
             let before = message.bytes().len();
             self.each(query, work, |labels, samples| {
@@ -134,8 +140,8 @@ impl Reader {
         Ok(Answer::whole(compressed, taken))
     }
 
-    fn streamed(mut self, request: &ReadRequest, work: &Work, out: &mut Pieces) -> Result<(), ApiError> {
-        for (index, query) in request.queries.iter().enumerate() {
+    fn streamed(mut self, queries: &[Query], work: &Work, out: &mut Pieces) -> Result<(), ApiError> {
+        for (index, query) in queries.iter().enumerate() {
             self.each(query, work, |labels, samples| streamed::put_series(out, index, labels, samples))?;
         }
         Ok(())

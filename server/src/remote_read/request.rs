@@ -1,7 +1,5 @@
 //! Reading a ReadRequest.
 
-use std::borrow::Cow;
-
 use barograph_engine::model::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
 use barograph_engine::remote::wire::{Fields, WireError};
 
@@ -52,16 +50,8 @@ pub enum Form {
     Streamed,
 }
 
-/// A request.
-#[derive(Debug, Clone)]
-pub struct ReadRequest {
-    /// Answered in order.
-    pub queries: Vec<Query>,
-    /// The first form that the client listed and that exists.
-    pub form: Form,
-}
-
-/// The form of the answer to a request, which is not read beyond that.
+/// The form of the answer to a request: the first that the client lists and that exists. The request is not read beyond
+/// that.
 ///
 /// # Errors
 /// [`RequestFault::Wire`].
@@ -83,8 +73,8 @@ pub fn form(body: &[u8]) -> Result<Form, RequestFault> {
     Ok(form.unwrap_or(Form::Sampled))
 }
 
-/// What a request selects, for people: `{job="a",i=~"b.*"}, {…}`, until it has `bytes_max` bytes. No pattern is compiled,
-/// and what is malformed is left out.
+/// What a request selects, for people: `{job="a",i=~"b.*"}, {…}`, until it has `bytes_max` bytes, and of each text at
+/// most so many. No pattern is compiled, and what is malformed is left out.
 pub fn describe(body: &[u8], bytes_max: usize) -> String {
     let mut text = String::new();
     for field in Fields::new(body).map_while(Result::ok).filter(|field| field.number == 1) {
@@ -97,7 +87,7 @@ pub fn describe(body: &[u8], bytes_max: usize) -> String {
             }
             let Ok(fields) = matcher.message() else { break };
             text.push_str(comma);
-            describe_matcher(&mut text, fields);
+            describe_matcher(&mut text, fields, bytes_max);
             comma = ",";
         }
         text.push('}');
@@ -105,39 +95,37 @@ pub fn describe(body: &[u8], bytes_max: usize) -> String {
     text
 }
 
-fn describe_matcher(text: &mut String, fields: Fields<'_>) {
-    let (mut op, mut name, mut value) = ("=", Cow::default(), Cow::default());
+fn describe_matcher(text: &mut String, fields: Fields<'_>, bytes_max: usize) {
+    let shown = |bytes: &'_ [u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]).into_owned();
+    let (mut op, mut name, mut value): (_, &[u8], &[u8]) = ("=", b"", b"");
     for field in fields.map_while(Result::ok) {
         match field.number {
             1 => {
                 op = field.varint().ok().and_then(|kind| OPERATORS.get(kind as usize)).copied().unwrap_or("?")
             }
-            2 => name = field.bytes().map(String::from_utf8_lossy).unwrap_or_default(),
-            3 => value = field.bytes().map(String::from_utf8_lossy).unwrap_or_default(),
+            2 => name = field.bytes().unwrap_or_default(),
+            3 => value = field.bytes().unwrap_or_default(),
             _ => {}
         }
     }
-    text.push_str(&format!("{name}{op}{value:?}"));
+    text.push_str(&format!("{}{op}{:?}", shown(name), shown(value)));
 }
 
-/// Reads a request.
+/// The queries of a request, which are answered in order.
 ///
 /// # Errors
 /// [`RequestFault`].
-pub fn decode(body: &[u8], expressions: &mut Expressions) -> Result<ReadRequest, RequestFault> {
-    let mut request = ReadRequest { queries: Vec::new(), form: form(body)? };
+pub fn decode(body: &[u8], expressions: &mut Expressions) -> Result<Vec<Query>, RequestFault> {
+    let mut queries = Vec::new();
     for field in Fields::new(body) {
         let field = field?;
         match field.number {
-            1 if request.queries.len() == QUERIES_MAX => return Err(RequestFault::TooMany("queries")),
-            1 => {
-                let number = request.queries.len() + 1;
-                request.queries.push(query(field.message()?, number, expressions)?);
-            }
+            1 if queries.len() == QUERIES_MAX => return Err(RequestFault::TooMany("queries")),
+            1 => queries.push(query(field.message()?, queries.len() + 1, expressions)?),
             _ => {}
         }
     }
-    Ok(request)
+    Ok(queries)
 }
 
 fn query(fields: Fields<'_>, number: usize, expressions: &mut Expressions) -> Result<Query, RequestFault> {
@@ -208,7 +196,7 @@ mod tests {
     use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
     use proptest::prelude::*;
 
-    fn read(body: &[u8]) -> Result<ReadRequest, RequestFault> {
+    fn read(body: &[u8]) -> Result<Vec<Query>, RequestFault> {
         decode(body, &mut Expressions::default())
     }
 
@@ -232,15 +220,15 @@ mod tests {
     #[test]
     fn queries_and_forms() {
         let found = read(&request(&[(0, b"__name__", b"up"), (3, b"job", b"a.*")], &[7, 1, 0])).unwrap();
-        assert_eq!(found.form, Form::Streamed, "the first that is known");
-        let query = &found.queries[0];
+        let query = &found[0];
         assert_eq!(query.range, TimeRange::inclusive(1_000_000_000, 2_000_000_000));
         assert_eq!(
             query.matchers,
             [Matcher::equal("__name__", "up"), Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()]
         );
-        assert_eq!(read(&request(&[], &[])).unwrap().form, Form::Sampled);
-        assert_eq!(read(&request(&[], &[0, 1])).unwrap().form, Form::Sampled);
+        assert_eq!(form(&request(&[], &[7, 1, 0])).unwrap(), Form::Streamed, "the first that is known");
+        assert_eq!(form(&request(&[], &[])).unwrap(), Form::Sampled);
+        assert_eq!(form(&request(&[], &[0, 1])).unwrap(), Form::Sampled);
     }
 
     #[test]
@@ -249,6 +237,8 @@ mod tests {
         body.extend(request(&[(9, b"a", b"\xff\"")], &[]));
         assert_eq!(describe(&body, 1000), "{__name__=\"up\",job!~\"(\"}, {a?\"\u{fffd}\\\"\"}");
         assert!(describe(&body.repeat(50), 100).len() < 200);
+        let long = describe(&request(&[(0, b"a", &[b'x'; 100_000])], &[]), 100);
+        assert_eq!(long, format!("{{a=\"{}\"}}", "x".repeat(100)));
         assert_eq!(describe(b"\x0a\x05", 10), "");
     }
 
@@ -267,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = read(&bytes);
+            let _ = (read(&bytes), form(&bytes), describe(&bytes, 50));
         }
     }
 }
