@@ -7,15 +7,12 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use barograph_engine::model::TimeRange;
-
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::memory;
 use crate::telemetry::database;
 use crate::telemetry::exposition::Metric;
-use barograph::budget::Work;
 use barograph::{
     Database, Durability, LineLimits, LineOptions, Naming, Options, Precision, RepairReport, VerifyReport,
 };
@@ -172,34 +169,4 @@ pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     metrics.extend(app.turns.metrics());
     metrics.extend(database::metrics(&database.stats()));
     metrics
-}
-
-/// The figures of `/api/v1/status/tsdb`, each list at most `top` long: of the series in
-/// memory, with a range also of what is stored there.
-///
-/// # Errors
-/// What storage gives, and when `work` has to stop.
-pub fn cardinality(
-    database: &Database,
-    work: &Work,
-    range: Option<TimeRange>,
-    top: usize,
-) -> Result<serde_json::Value, ApiError> {
-    let found = database.reader(work).cardinality(range, top)?;
-    let stats = database.stats();
-    let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
-    Ok(serde_json::json!({
-        "headStats": {
-            "numSeries": found.series, "numLabelPairs": found.label_pairs, "chunkCount": stats.stored_chunks,
-            "minTime": milliseconds(stats.oldest), "maxTime": milliseconds(stats.newest),
-        },
-        "seriesCountByMetricName": list(found.series_by_metric),
-        "labelValueCountByLabelName": list(found.values_by_label),
-        "memoryInBytesByLabelName": list(found.bytes_by_label),
-        "seriesCountByLabelValuePair": list(found.series_by_pair),
-    }))
-}
-
-fn list(entries: Vec<(String, u64)>) -> serde_json::Value {
-    entries.into_iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect()
 }

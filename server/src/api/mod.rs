@@ -11,6 +11,7 @@ pub mod admission;
 pub mod auth;
 pub mod body;
 pub mod call;
+pub mod cardinality;
 pub mod cors;
 pub mod dispatch;
 pub mod encoding;

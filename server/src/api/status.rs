@@ -9,10 +9,10 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::admission::Asked;
-use crate::api::call::{Call, success_value};
-use crate::api::features;
-use crate::api::reply::{Reply, TEXT};
+use crate::api::call::{Call, success, success_value};
+use crate::api::reply::{JSON, Reply, TEXT};
 use crate::api::routes::Endpoint;
+use crate::api::{cardinality, features};
 use crate::config::settings::SETTINGS;
 use crate::error::ApiError;
 use crate::storage;
@@ -185,6 +185,10 @@ pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     let range = range.then(|| call.params.range()).transpose()?;
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?).await?;
-    let value = admitted.run(move |work| storage::cardinality(&database, work, range, top)).await?;
-    Ok(success_value(&value))
+    admitted
+        .answer(JSON, move |work, out| {
+            let found = database.reader(work).cardinality(range, top)?;
+            success(out, &[], &[], |out| cardinality::write(out, &found, &database.stats()))
+        })
+        .await
 }

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use barograph::budget::Work;
 use barograph_engine::model::TimeRange;
 use serde_json::Value;
 
-use crate::api::json;
+use crate::api::{self, json};
 use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
 use crate::commands::reader::Reader;
@@ -74,7 +73,10 @@ pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyho
 }
 
 fn stored(database: &barograph::Database, range: TimeRange, top: u32) -> anyhow::Result<Value> {
-    Ok(storage::cardinality(database, &Work::unbounded(), Some(range), top.max(1) as usize)?)
+    let found = database.cardinality(Some(range), top.max(1) as usize)?;
+    let mut text = Vec::new();
+    let Ok(()) = api::cardinality::write(&mut text, &found, &database.stats());
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn served(target: &Target, parameters: &[(&str, String)]) -> anyhow::Result<Value> {

@@ -2,11 +2,11 @@
 
 use barograph_engine::model::{Matcher, TimeRange};
 use hyper::header::HeaderValue;
-use serde_json::{Value, json};
 
 use super::{INFLUX_VERSION, version_header};
-use crate::api::admission::Asked;
+use crate::api::admission::{Asked, Writer};
 use crate::api::call::Call;
+use crate::api::json;
 use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
@@ -147,44 +147,53 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     }
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.named(text)).await?;
-    let body = admitted.run(move |work| {
-        let mut results = Vec::with_capacity(asked.len());
+    let reply = admitted.whole(JSON, move |work| {
+        let mut out = Writer::new(work, false);
+        out.text(b"{\"results\":[")?;
         for (id, statement) in asked.into_iter().enumerate() {
-            let mut result = json!({ "statement_id": id });
-            if let Some(series) = series(&database, work, statement)? {
-                result["series"] = json!([series]);
-            }
-            results.push(result);
+            let comma = if id > 0 { "," } else { "" };
+            out.text(format!("{comma}{{\"statement_id\":{id}").as_bytes())?;
+            answer(&database, work, statement, &mut out)?;
+            out.text(b"}")?;
         }
-        Ok(json!({ "results": results }).to_string())
+        out.text(b"]}\n")?;
+        out.finish()
     });
-    Ok(Reply::ok(JSON, format!("{}\n", body.await?))
-        .header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
+    Ok(reply.await?.header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
 }
 
-/// What a statement answers, if it answers something.
-fn series(database: &Database, work: &Work, statement: Statement) -> Result<Option<Value>, ApiError> {
+/// Does what a statement says, and writes what it answers, if that is something.
+fn answer(
+    database: &Database,
+    work: &Work,
+    statement: Statement,
+    out: &mut Writer<'_>,
+) -> Result<(), ApiError> {
     match statement {
         Statement::CreateDatabase(name) => {
             database.create_database(&name)?;
-            Ok(None)
+            Ok(())
         }
-        Statement::DropDatabase(name) => {
-            drop_database(database, work, &name)?;
-            Ok(None)
-        }
-        Statement::Other => Ok(None),
+        Statement::DropDatabase(name) => drop_database(database, work, &name),
+        Statement::Other => Ok(()),
         Statement::ShowDatabases => {
             let names = database.reader(work).databases()?;
-            // What they take as a tree, and as its text.
-            work.take(names.iter().map(|name| 2 * name.len() as u64 + 160).sum())?;
-            let values: Vec<[String; 1]> = names.into_iter().map(|name| [name]).collect();
-            Ok(Some(json!({ "name": "databases", "columns": ["name"], "values": values })))
+            out.text(b",\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],\"values\":")?;
+            json::items(
+                out,
+                &names,
+                |name| name.len() + 8,
+                |out, name| json::list(out, [name], |out, name| json::string(out, name)),
+            )?;
+            out.text(b"}]")
         }
-        Statement::ShowRetentionPolicies => Ok(Some(json!({
-            "columns": ["name", "duration", "shardGroupDuration", "replicaN", "default"],
-            "values": [["autogen", "0s", "24h0m0s", 1, true]],
-        }))),
+        Statement::ShowRetentionPolicies => {
+            let policies = serde_json::json!({
+                "columns": ["name", "duration", "shardGroupDuration", "replicaN", "default"],
+                "values": [["autogen", "0s", "24h0m0s", 1, true]],
+            });
+            out.text(format!(",\"series\":[{policies}]").as_bytes())
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::api::reply::{JSON, Reply};
 use crate::api::routes::Access;
 use crate::error::ApiError;
 use crate::ingest::sections::DATABASE_BYTES_MAX;
+use barograph::budget::Work;
 
 /// The organization where none is named.
 const ORG: &str = "barograph";
@@ -57,22 +58,25 @@ pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError>
     let found = match (call.params.get("name"), call.params.get("id")) {
         (Some(name), _) => vec![checked(name)?.to_owned()],
         (None, Some(wanted)) => {
-            let found: Vec<String> =
-                names(&call).await?.into_iter().filter(|name| id("bucket", name) == wanted).collect();
-            if found.is_empty() {
-                return Err(ApiError::not_found("bucket not found"));
-            }
-            found
+            let wanted = wanted.to_owned();
+            let pick = move |work: &Work, names: Vec<String>| match position(work, &names, &wanted)? {
+                Some(at) => Ok(names.into_iter().skip(at).take(1).collect()),
+                None => Err(ApiError::not_found("bucket not found")),
+            };
+            names(&call, pick).await?
         }
         (None, None) => {
             let (offset, limit) = (number(&call, "offset", 0)?, number(&call, "limit", LIMIT_DEFAULT)?);
             if !(1..=LIMIT_MAX).contains(&limit) {
                 return Err(ApiError::parameter("limit", format!("expected 1 to {LIMIT_MAX}")));
             }
-            let all = names(&call).await?;
-            let after = call.params.get("after").unwrap_or("");
-            let start = all.iter().position(|name| id("bucket", name) == after).map_or(offset, |at| at + 1);
-            all.into_iter().skip(start).take(limit).collect()
+            let after = call.params.get("after").map(str::to_owned);
+            let pick = move |work: &Work, names: Vec<String>| {
+                let before = after.map(|after| position(work, &names, &after)).transpose()?.flatten();
+                let start = before.map_or(offset, |at| at + 1);
+                Ok(names.into_iter().skip(start).take(limit).collect())
+            };
+            names(&call, pick).await?
         }
     };
     let buckets: Vec<Value> = found.iter().map(|name| bucket(name, org(&call))).collect();
@@ -142,10 +146,27 @@ fn spoken(up: Duration) -> String {
     }
 }
 
-async fn names(call: &Call) -> Result<Vec<String>, ApiError> {
+/// What `pick` takes of the names of all databases.
+async fn names<F>(call: &Call, pick: F) -> Result<Vec<String>, ApiError>
+where
+    F: FnOnce(&Work, Vec<String>) -> Result<Vec<String>, ApiError> + Send + 'static,
+{
     let database = call.database()?;
     let admitted = call.admit(Asked::of(call)?).await?;
-    admitted.run(move |work| Ok(database.reader(work).databases()?)).await
+    admitted.run(move |work| pick(work, database.reader(work).databases()?)).await
+}
+
+/// Where the bucket with this id is among `names`.
+fn position(work: &Work, names: &[String], wanted: &str) -> Result<Option<usize>, ApiError> {
+    /// Ids that are made between two looks whether to go on.
+    const AT_ONCE: usize = 1024;
+    for (chunk, names) in names.chunks(AT_ONCE).enumerate() {
+        work.check()?;
+        if let Some(at) = names.iter().position(|name| id("bucket", name) == wanted) {
+            return Ok(Some(chunk * AT_ONCE + at));
+        }
+    }
+    Ok(None)
 }
 
 fn checked(name: &str) -> Result<&str, ApiError> {

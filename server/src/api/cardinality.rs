@@ -1,0 +1,41 @@
+//! The figures of `/api/v1/status/tsdb`: how many series there are, and which names and labels have most.
+
+use barograph::{Cardinality, Stats};
+
+use super::json::{self, Sink};
+
+/// About how many bytes an entry has beside its name.
+const ENTRY_ROOM: usize = 48;
+
+/// Writes what was found, beside what the database stores.
+///
+/// # Errors
+/// What the sink gives.
+pub fn write<S: Sink>(sink: &mut S, found: &Cardinality, stats: &Stats) -> Result<(), S::Error> {
+    let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
+    let head = serde_json::json!({
+        "numSeries": found.series, "numLabelPairs": found.label_pairs, "chunkCount": stats.stored_chunks,
+        "minTime": milliseconds(stats.oldest), "maxTime": milliseconds(stats.newest),
+    });
+    let head = format!("{{\"headStats\":{head}");
+    sink.put(head.len(), |out| out.extend_from_slice(head.as_bytes()))?;
+    for (key, entries) in [
+        ("seriesCountByMetricName", &found.series_by_metric),
+        ("labelValueCountByLabelName", &found.values_by_label),
+        ("memoryInBytesByLabelName", &found.bytes_by_label),
+        ("seriesCountByLabelValuePair", &found.series_by_pair),
+    ] {
+        let key = format!(",\"{key}\":");
+        sink.put(key.len(), |out| out.extend_from_slice(key.as_bytes()))?;
+        json::items(sink, entries, |(name, _)| name.len() + ENTRY_ROOM, entry)?;
+    }
+    sink.put(1, |out| out.push(b'}'))
+}
+
+fn entry(out: &mut Vec<u8>, (name, value): &(String, u64)) {
+    out.extend_from_slice(b"{\"name\":");
+    json::string(out, name);
+    out.extend_from_slice(b",\"value\":");
+    out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes());
+    out.push(b'}');
+}
