@@ -41,8 +41,9 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "answers",
         parts: 4,
-        bounds: "answers that clients have not read yet",
-        full: "429 with `Retry-After`",
+        bounds: "answers that clients have not read yet; a client that reads less than `answer_rate` over \
+                 `body_timeout` is disconnected",
+        full: "an answer stays in `queries` while at most half of that is used; otherwise 429 with `Retry-After`",
     },
     Part {
         name: "bodies",
