@@ -4,8 +4,8 @@
 //! `state` is held for moments, never across I/O. Of the threads that wait for a sync one becomes the *leader*: it
 //! takes all that waits, writes and syncs it with `state` free, and wakes the others, who mostly find their records
 //! durable and return. What was appended meanwhile is the next leader's. `writer` is locked by the leader, or while
-//! nobody leads under `state`, so nobody ever waits for it. Lock order: `files`, `state`, `writer`; a leader holds
-//! `writer` without `state`.
+//! nobody leads under `state`, so nobody ever waits for it; who takes the reserve away or gives it back leads too. Lock
+//! order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
 
 mod loan;
 
@@ -504,6 +504,16 @@ impl Shared {
         segments.extend(self.writer.lock().current());
         let first = segments.first().map_or(state.durable + 1, |oldest| oldest.first_seq);
         (first, segments)
+    }
+
+    /// Changes the writer as a leader, with `state` free meanwhile.
+    fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
+        let mut state = self.idle(self.state.lock());
+        state.is_led = true;
+        let done = MutexGuard::unlocked(&mut state, || change(&mut self.writer.lock()));
+        state.is_led = false;
+        self.done.notify_all();
+        (state, done)
     }
 
     /// Waits until nobody leads.

@@ -1,15 +1,15 @@
 //! The reserve in other hands: what frees space on a full disk uses its blocks for a while.
 
 use super::Wal;
+use crate::wal::writer::Writer;
 
 /// The reserve's blocks while others use them.
 pub struct Loan<'w>(&'w Wal);
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        let shared = &self.0.shared;
-        let mut state = shared.idle(shared.state.lock());
-        state.disk_full = !shared.writer.lock().end_loan();
+        let (mut state, is_held) = self.0.shared.lead(Writer::end_loan);
+        state.disk_full = !is_held;
     }
 }
 
@@ -17,9 +17,93 @@ impl Wal {
     /// Gives the blocks of the reserve to what frees space, until the loan is dropped. Appends are refused meanwhile as on
     /// a full disk.
     pub fn lend_reserve(&self) -> Loan<'_> {
-        let mut state = self.shared.idle(self.shared.state.lock());
-        self.shared.writer.lock().lend_reserve();
+        let (mut state, ()) = self.shared.lead(Writer::lend_reserve);
         state.disk_full = true;
         Loan(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::{Arc, OnceLock, Weak};
+
+    use parking_lot::Mutex;
+
+    use super::super::Shared;
+    use super::*;
+    use crate::wal::fs::{RealFs, WalFile, WalFs};
+    use crate::wal::ticket::NewRecord;
+    use crate::wal::{Recovery, WalOptions};
+    use crate::{Error, Result};
+
+    /// Real files, and for each change of the reserve whether the log's state was free meanwhile.
+    #[derive(Default)]
+    struct Watched {
+        log: OnceLock<Weak<Shared>>,
+        was_free: Mutex<Vec<bool>>,
+    }
+
+    impl std::fmt::Debug for Watched {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Watched")
+        }
+    }
+
+    impl Watched {
+        fn look(&self) {
+            if let Some(log) = self.log.get().and_then(Weak::upgrade) {
+                self.was_free.lock().push(log.state.try_lock().is_some());
+            }
+        }
+    }
+
+    impl WalFs for Watched {
+        fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+            RealFs.create(path)
+        }
+
+        fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+            RealFs.open(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            RealFs.rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            self.look();
+            RealFs.remove(path)
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            RealFs.sync_dir(dir)
+        }
+
+        fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()> {
+            self.look();
+            RealFs.reserve(path, bytes)
+        }
+    }
+
+    #[test]
+    fn a_loan_refuses_appends_and_keeps_no_lock_while_files_change() -> Result<()> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let reserve = dir.path().join("reserve");
+        let options = WalOptions { reserve_bytes: 64 << 10, ..WalOptions::default() };
+        let fs = Arc::new(Watched::default());
+        let (wal, _) = Wal::open_on(fs.clone(), dir.path(), options, Recovery::Refuse, 0, &mut |_| Ok(()))?;
+        fs.log.set(Arc::downgrade(&wal.shared)).expect("set once");
+        let append = || wal.append_all(&[NewRecord { kind: 0, parts: [b"x", &[], &[], &[]] }], wal.term());
+        let lent = wal.lend_reserve();
+        assert!(!reserve.exists() && wal.stats().disk_full);
+        assert!(matches!(append(), Err(Error::DiskFull { .. })));
+        drop(lent);
+        assert!(reserve.exists() && !wal.stats().disk_full);
+        append()?;
+        wal.sync()?;
+        assert_eq!(*fs.was_free.lock(), [true, true], "taken away, and put back");
+        Ok(())
     }
 }
