@@ -38,7 +38,9 @@ pub(super) fn is_scarce(dir: &Path) -> bool {
 /// Holds the blocks of `DIR/reserve` back, unless they are already or cannot be had.
 pub(super) fn hold_reserve(dir: &Path, options: &Options) {
     let path = dir.join("reserve");
-    if options.wal_reserve_bytes == 0 || path.exists() {
+    // A process that ended before it had the blocks leaves an empty file.
+    let is_held = path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES);
+    if options.wal_reserve_bytes == 0 || is_held {
         return;
     }
     let Ok(file) = File::create(&path) else { return };
@@ -103,5 +105,21 @@ impl Parts {
         if let Some(dir) = self.dir.as_deref().filter(|_| !self.read_only) {
             hold_reserve(dir, &self.options);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserve_without_blocks_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reserve");
+        File::create(&path).unwrap();
+        hold_reserve(dir.path(), &Options::default());
+        // Where the file system promises no blocks the file goes.
+        assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES) || !path.exists());
+        assert!(give_up_reserves(dir.path()) || !path.exists());
     }
 }
