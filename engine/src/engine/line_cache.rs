@@ -55,6 +55,16 @@ struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 32);
 
+/// The keys of one context.
+#[derive(Debug)]
+struct Entries {
+    table: HashTable<Entry>,
+    /// What they take.
+    bytes: u64,
+    /// What those of all contexts take, these among them until they are dropped.
+    all: Arc<AtomicU64>,
+}
+
 /// The series of lines that share one set of extra labels, one naming and the same limits.
 #[derive(Debug)]
 pub struct LineContext {
@@ -63,7 +73,7 @@ pub struct LineContext {
     /// A known key is not checked again, so it met these.
     limits: LineLimits,
     hashers: [RandomState; 2],
-    entries: RwLock<HashTable<Entry>>,
+    entries: RwLock<Entries>,
     fields: RwLock<FieldNames>,
 }
 
@@ -71,7 +81,7 @@ pub struct LineContext {
 #[derive(Debug)]
 pub struct LineCache {
     contexts: RwLock<Vec<Arc<LineContext>>>,
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
     bytes_max: u64,
 }
 
@@ -87,7 +97,7 @@ const FIELD_BYTES: u64 = 40;
 impl LineCache {
     /// An empty cache of at most `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Self {
-        LineCache { contexts: RwLock::default(), bytes: AtomicU64::new(0), bytes_max }
+        LineCache { contexts: RwLock::default(), bytes: Arc::default(), bytes_max }
     }
 
     /// Bytes it holds.
@@ -120,7 +130,7 @@ impl LineCache {
             naming: *naming,
             limits: *limits,
             hashers: [RandomState::new(), RandomState::new()],
-            entries: RwLock::default(),
+            entries: RwLock::new(Entries { table: HashTable::new(), bytes: 0, all: self.bytes.clone() }),
             fields: RwLock::default(),
         });
         contexts.push(context.clone());
@@ -129,45 +139,75 @@ impl LineCache {
 
     /// Remembers where a key leads, in place of what was known before.
     pub fn insert(&self, context: &LineContext, key: LineKey, known: Known) {
-        let bytes = known.bytes();
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
-            self.contexts.read().iter().for_each(|c| *c.entries.write() = HashTable::new());
-            self.bytes.store(bytes, Ordering::Relaxed);
+        if self.bytes() + known.bytes() > self.bytes_max {
+            self.contexts.read().iter().for_each(|context| context.entries.write().clear());
         }
-        let mut entries = context.entries.write();
-        match entries.find_mut(key.0, |entry| entry.key == key) {
-            Some(entry) => {
-                let before = std::mem::replace(&mut entry.known, known);
-                self.bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
-            }
-            None => {
-                entries.insert_unique(key.0, Entry { key, known }, |entry| entry.key.0);
-            }
-        }
+        context.entries.write().insert(key, known);
     }
 
     /// Forgets a key that names a series which left the head.
     pub fn forget_dead(&self, context: &LineContext, key: LineKey) {
-        let mut entries = context.entries.write();
-        let is_dead = |entry: &Entry| entry.key == key && entry.known.names_a_dead_one();
-        if let Ok(entry) = entries.find_entry(key.0, is_dead) {
-            self.bytes.fetch_sub(entry.remove().0.known.bytes(), Ordering::Relaxed);
-        }
+        context.entries.write().forget_dead(key);
     }
 
     /// Forgets entries that name series which left the head.
     pub fn purge_dead(&self) {
-        for context in self.contexts.read().iter() {
-            let mut freed = 0;
-            let mut entries = context.entries.write();
-            entries.retain(|entry| {
-                let is_dead = entry.known.names_a_dead_one();
-                freed += if is_dead { entry.known.bytes() } else { 0 };
-                !is_dead
-            });
-            entries.shrink_to_fit(|entry| entry.key.0);
-            self.bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.contexts.read().iter().for_each(|context| context.entries.write().purge_dead());
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, key: LineKey, known: Known) {
+        self.add(known.bytes());
+        match self.table.find_mut(key.0, |entry| entry.key == key) {
+            Some(entry) => {
+                let before = std::mem::replace(&mut entry.known, known);
+                self.sub(before.bytes());
+            }
+            None => {
+                self.table.insert_unique(key.0, Entry { key, known }, |entry| entry.key.0);
+            }
         }
+    }
+
+    fn forget_dead(&mut self, key: LineKey) {
+        let is_dead = |entry: &Entry| entry.key == key && entry.known.names_a_dead_one();
+        if let Ok(entry) = self.table.find_entry(key.0, is_dead) {
+            let bytes = entry.remove().0.known.bytes();
+            self.sub(bytes);
+        }
+    }
+
+    fn purge_dead(&mut self) {
+        let mut freed = 0;
+        self.table.retain(|entry| {
+            let is_dead = entry.known.names_a_dead_one();
+            freed += if is_dead { entry.known.bytes() } else { 0 };
+            !is_dead
+        });
+        self.table.shrink_to_fit(|entry| entry.key.0);
+        self.sub(freed);
+    }
+
+    fn clear(&mut self) {
+        self.table = HashTable::new();
+        self.sub(self.bytes);
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.sub(self.bytes);
     }
 }
 
@@ -201,7 +241,7 @@ impl LineContext {
     /// What `look` makes of where a key leads.
     #[inline]
     pub fn look<T>(&self, key: LineKey, look: impl FnOnce(&Known) -> T) -> Option<T> {
-        self.entries.read().find(key.0, |entry| entry.key == key).map(|entry| look(&entry.known))
+        self.entries.read().table.find(key.0, |entry| entry.key == key).map(|entry| look(&entry.known))
     }
 
     /// Where a key leads.
@@ -279,12 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn contexts_that_go_give_their_bytes_back() {
+        let cache = LineCache::new(1 << 20);
+        let first = context(&cache, "first");
+        cache.insert(&first, first.key(b"cpu"), Known::Single(series(1), 0));
+        (0..CONTEXTS_MAX).for_each(|number| drop(context(&cache, &number.to_string())));
+        assert!(!Arc::ptr_eq(&first, &context(&cache, "first")), "all have gone");
+        // Whoever had one when it went may still use it.
+        cache.insert(&first, first.key(b"mem"), Known::Single(series(2), 0));
+        assert_eq!(cache.bytes(), 2 * ENTRY_BYTES);
+        drop(first);
+        assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
     fn it_starts_over_when_full_and_forgets_the_dead() {
         let cache = LineCache::new(10 * ENTRY_BYTES);
         let full = context(&cache, "");
         for id in 0..100u64 {
             cache.insert(&full, full.key(&id.to_le_bytes()), Known::Single(series(id), 0));
-            assert!(full.entries.read().len() <= 10);
+            assert!(full.entries.read().table.len() <= 10);
         }
         let cache = LineCache::new(1 << 20);
         let context = context(&cache, "");
