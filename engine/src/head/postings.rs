@@ -35,9 +35,28 @@ struct Terms {
     arrived: Vec<u32>,
     /// How many of `arrived` [`HeadPostings::remove`] left without ids.
     empties: usize,
-    /// The first of `arrived`, in the order of their values: all that there were when a
-    /// query asked last.
-    ordered: Mutex<Arc<Vec<u32>>>,
+    /// What of them a query has put in order.
+    ordered: Mutex<Ordered>,
+}
+
+/// The first of the values that arrived, in order: all that there were when a query asked last.
+#[derive(Debug)]
+struct Ordered {
+    places: Arc<Vec<u32>>,
+    /// Those from this index on have gone since, or are of other values by now.
+    right_below: u32,
+}
+
+impl Default for Ordered {
+    fn default() -> Self {
+        Ordered { places: Arc::default(), right_below: u32::MAX }
+    }
+}
+
+impl Ordered {
+    fn right(&self) -> impl Iterator<Item = u32> {
+        self.places.iter().copied().filter(|at| *at < self.right_below)
+    }
 }
 
 impl HeadPostings {
@@ -103,10 +122,9 @@ impl HeadPostings {
         let Some(terms) = self.names.get_mut(name) else { return };
         terms.empties = terms.empties.saturating_sub(1);
         terms.arrived.pop_if(|last| *last == at);
+        // The next query takes it out of the order, with all others that have gone by then.
         let ordered = terms.ordered.get_mut();
-        if ordered.len() > terms.arrived.len() {
-            *ordered = Arc::new(ordered.iter().copied().filter(|other| *other != at).collect());
-        }
+        ordered.right_below = ordered.right_below.min(at);
         if terms.arrived.is_empty() {
             self.names.remove(name);
         }
@@ -132,14 +150,14 @@ impl HeadPostings {
     pub fn sweep(&mut self) {
         self.empties = 0;
         let moved = self.pairs.sweep();
-        let kept = |places: &[u32]| -> Vec<u32> {
-            let moved = places.iter().map(|&at| moved[at as usize]);
-            moved.filter(|&at| at != PairTable::GONE).collect()
+        let kept = |places: &mut dyn Iterator<Item = u32>| -> Vec<u32> {
+            places.map(|at| moved[at as usize]).filter(|&at| at != PairTable::GONE).collect()
         };
         self.names.retain(|_, terms| {
             let ordered = terms.ordered.get_mut();
-            *ordered = Arc::new(kept(ordered));
-            terms.arrived = kept(&terms.arrived);
+            let places = Arc::new(kept(&mut ordered.right()));
+            *ordered = Ordered { places, ..Ordered::default() };
+            terms.arrived = kept(&mut terms.arrived.iter().copied());
             terms.empties = 0;
             !terms.arrived.is_empty()
         });
@@ -249,14 +267,14 @@ impl HeadPostings {
     fn ordered(&self, name: &str) -> Arc<Vec<u32>> {
         let Some(terms) = self.names.get(name) else { return Arc::default() };
         let mut ordered = terms.ordered.lock();
-        if ordered.len() < terms.arrived.len() {
+        if ordered.places.len() < terms.arrived.len() || ordered.right_below < u32::MAX {
             // The sort finds that the first part is in order and does not begin anew.
             let mut all = Vec::with_capacity(terms.arrived.len());
-            all.extend_from_slice(&ordered);
-            all.extend_from_slice(&terms.arrived[ordered.len()..]);
+            all.extend(ordered.right());
+            all.extend_from_slice(&terms.arrived[all.len()..]);
             all.sort_by(|&a, &b| self.pairs.get(a).value.cmp(self.pairs.get(b).value));
-            *ordered = Arc::new(all);
+            *ordered = Ordered { places: Arc::new(all), ..Ordered::default() };
         }
-        ordered.clone()
+        ordered.places.clone()
     }
 }

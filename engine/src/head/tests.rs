@@ -162,3 +162,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn values_that_take_the_place_of_others_come_in_order() {
+    let head = Head::new(1, 0);
+    let series = |value: &str| head.find_or_create(&Labels::from_pairs([("host", value)]).unwrap());
+    let hosts = || {
+        let mut page = Vec::new();
+        head.counts("host", &[], 100, &mut page);
+        page.into_iter().map(|(value, _)| value).collect::<Vec<_>>()
+    };
+    let (_, b, c) = (series("b"), series("x"), series("y"));
+    assert_eq!(hosts(), ["b", "x", "y"]);
+    assert_eq!(head.take_back(&[c, b]), 2);
+    let (z, a) = (series("z"), series("a"));
+    assert_eq!(hosts(), ["a", "b", "z"], "in the places of x and y");
+    assert_eq!(head.take_back(&[a]), 1);
+    assert_eq!(head.retire(|series| series.id == z.id, || ()), 1);
+    assert_eq!(hosts(), ["b"]);
+}
