@@ -166,8 +166,10 @@ impl Head {
 
     /// Takes out those of `series` that were never written to; returns how many. The caller keeps appends out.
     pub fn take_back(&self, series: &[Arc<HeadSeries>]) -> usize {
+        // Mostly none: no reader waits for that.
+        let unused: Vec<_> = series.iter().filter(|series| series.is_unused()).collect();
         let mut taken = 0;
-        for some in series.chunks(TAKEN_BACK_PER_LOCK) {
+        for some in unused.chunks(TAKEN_BACK_PER_LOCK) {
             let mut registry = self.registry.write();
             for series in some.iter().filter(|series| series.retire_if_unused()) {
                 registry.remove(series);

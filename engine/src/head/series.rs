@@ -310,14 +310,19 @@ impl HeadSeries {
         is_idle
     }
 
-    /// Takes it out of use if nothing was ever written to it: no sample is here and no record of the log is its.
-    /// The caller keeps appends out meanwhile.
+    /// Whether nothing was ever written to it: no sample is here and no record of the log is its. The caller keeps
+    /// appends out meanwhile.
+    pub fn is_unused(&self) -> bool {
+        let is_defined = self.defined_epoch.load(Ordering::Relaxed) != 0;
+        !is_defined && !self.is_dead() && {
+            let data = self.data.lock();
+            data.active.is_empty() && data.frozen.is_none()
+        }
+    }
+
+    /// Takes it out of use if it is unused; only once. The caller keeps appends out meanwhile.
     pub fn retire_if_unused(&self) -> bool {
-        let data = self.data.lock();
-        let is_unused = data.active.is_empty()
-            && data.frozen.is_none()
-            && self.defined_epoch.load(Ordering::Relaxed) == 0
-            && !self.is_dead();
+        let is_unused = self.is_unused();
         if is_unused {
             self.is_dead.store(true, Ordering::Release);
         }
