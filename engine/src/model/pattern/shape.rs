@@ -77,7 +77,7 @@ fn words(form: &Form, limits: Limits) -> Option<Vec<String>> {
         Form::Concat(parts) => {
             let mut all = vec![String::new()];
             for part in parts {
-                all = product(&all, &words(part, limits)?, limits)?;
+                all = product(all, &words(part, limits)?, limits)?;
             }
             Some(all)
         }
@@ -122,18 +122,24 @@ fn powers(once: &[String], min: u32, max: u32, limits: Limits) -> Option<Vec<Str
             return None;
         }
         if count < max {
-            power = product(&power, once, limits)?;
+            power = product(power, once, limits)?;
         }
     }
     Some(all)
 }
 
-/// Each of `heads` followed by each of `tails`.
-fn product(heads: &[String], tails: &[String], limits: Limits) -> Option<Vec<String>> {
+/// Each of `heads` followed by each of `tails`. A single tail is appended in place: a pattern may have as many of them as
+/// it has signs, and as a copy of all each would take time by the square.
+fn product(mut heads: Vec<String>, tails: &[String], limits: Limits) -> Option<Vec<String>> {
+    if let [tail] = tails {
+        let bytes = heads.iter().map(String::len).sum::<usize>() + heads.len() * tail.len();
+        heads.iter_mut().filter(|_| bytes <= limits.bytes).for_each(|head| head.push_str(tail));
+        return (bytes <= limits.bytes).then_some(heads);
+    }
     let count = heads.len().checked_mul(tails.len()).filter(|&count| count <= limits.count)?;
     let mut all = Vec::with_capacity(count);
     let mut bytes = 0;
-    for head in heads {
+    for head in &heads {
         for tail in tails {
             bytes += head.len() + tail.len();
             if bytes > limits.bytes {
