@@ -211,11 +211,6 @@ impl Labels {
             start = parts.offset;
         }
     }
-
-    /// The set without its metric name.
-    pub fn without_name(&self) -> Labels {
-        self.without(|n| n == METRIC_NAME)
-    }
 }
 
 /// Encoded sets up to this many bytes are put together on the stack.
