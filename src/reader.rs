@@ -1,6 +1,7 @@
 //! Reads that somebody bounds: each asks a piece of work whether it may go on, and takes its memory from it.
 
 use barograph_engine::budget::Work;
+use barograph_engine::model::matcher::meets_any;
 use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, TimeRange};
 use barograph_engine::{Cardinality, Engine, Event, Result, View};
 use barograph_query::QueryError;
@@ -202,8 +203,4 @@ impl<'d> Reader<'d> {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         self.engine.exemplars_within(selectors, range, &self.work)
     }
-}
-
-fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
-    selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches_labels(labels)))
 }

@@ -53,7 +53,7 @@ impl Engine {
         } else {
             commit.last_seq += 1;
             tombstone.seq = commit.last_seq;
-            removed.store(parts.apply_delete(commit.epoch, Arc::new(tombstone))?, Ordering::Relaxed);
+            removed.store(parts.apply_delete(commit.epoch, Arc::new(tombstone)), Ordering::Relaxed);
             None
         };
         drop(commit);
@@ -68,8 +68,8 @@ impl Engine {
 impl Parts {
     /// Edits the head and adds the tombstone; the caller holds the commit lock. Returns the
     /// samples removed from the head.
-    pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: Arc<Tombstone>) -> Result<u64> {
-        let samples = self.head.delete(epoch, self.cutting(), &tombstone.matchers, tombstone.range)?;
+    pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: Arc<Tombstone>) -> u64 {
+        let samples = self.head.delete(epoch, self.cutting(), &tombstone.matchers, tombstone.range);
         let _structure = self.structure.lock();
         let mut next = (**self.catalogue.load()).clone();
         if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {
@@ -77,6 +77,6 @@ impl Parts {
             next.sort();
             self.catalogue.store(Arc::new(next));
         }
-        Ok(samples)
+        samples
     }
 }

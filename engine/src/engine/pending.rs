@@ -67,10 +67,9 @@ impl Parts {
             }
             match change {
                 Logged::Batch(mut batch) => self.apply(commit, &mut batch),
-                Logged::Delete(tombstone, removed) => match self.apply_delete(commit.epoch, tombstone) {
-                    Ok(samples) => removed.store(samples, Ordering::Relaxed),
-                    Err(error) => tracing::error!(%error, "a delete could not edit the samples in memory"),
-                },
+                Logged::Delete(tombstone, removed) => {
+                    removed.store(self.apply_delete(commit.epoch, tombstone), Ordering::Relaxed);
+                }
             }
             commit.last_seq = ticket.seq;
             self.applied.store(ticket.seq, Ordering::Release);

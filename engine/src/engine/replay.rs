@@ -116,7 +116,7 @@ impl Replay {
             }
             KIND_DELETE => {
                 let tombstone = Tombstone::decode(&place(), record.seq, record.payload)?;
-                self.apply_delete(tombstone)?;
+                self.apply_delete(tombstone);
                 Some(())
             }
             _ => None,
@@ -162,11 +162,10 @@ impl Replay {
         Ok(decoded)
     }
 
-    fn apply_delete(&mut self, tombstone: Tombstone) -> Result<()> {
+    fn apply_delete(&mut self, tombstone: Tombstone) {
         self.catch_up();
-        self.head.delete(EPOCH_AT_START, self.cutting, &tombstone.matchers, tombstone.range)?;
+        self.head.delete(EPOCH_AT_START, self.cutting, &tombstone.matchers, tombstone.range);
         self.tombstones.push(tombstone);
-        Ok(())
     }
 
     /// Waits until all that was handed out is applied.

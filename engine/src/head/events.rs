@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::model::matcher::meets_all;
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
 
 /// A string field: text at an instant, with the labels of its series.
@@ -99,8 +100,7 @@ impl HeadEvents {
 
     /// Removes events that have not been set apart for a flush; returns their bytes.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> u64 {
-        let goes =
-            |e: &Event| range.contains(e.timestamp) && matchers.iter().all(|m| m.matches_labels(&e.labels));
+        let goes = |e: &Event| range.contains(e.timestamp) && meets_all(matchers, &e.labels);
         let mut bytes = 0;
         let mut lists = self.inner.lock();
         lists.close();

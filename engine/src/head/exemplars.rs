@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::Result;
 use crate::budget::{Taken, Work};
+use crate::model::matcher::{meets_all, meets_any};
 use crate::model::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
 
 /// Most exemplars of one series.
@@ -80,7 +81,7 @@ impl HeadExemplars {
         let found: Vec<u64> = lists
             .series
             .iter()
-            .filter(|(_, (labels, _))| matchers.iter().all(|m| m.matches_labels(labels)))
+            .filter(|(_, (labels, _))| meets_all(matchers, labels))
             .map(|(slot, _)| *slot)
             .collect();
         for slot in found {
@@ -109,7 +110,6 @@ impl HeadExemplars {
         work: &Work,
     ) -> Result<Vec<SeriesExemplars>> {
         let (lists, taken) = (self.inner.lock(), Taken::of(work));
-        let wanted = |labels: &Labels| selectors.iter().any(|s| s.iter().all(|m| m.matches_labels(labels)));
         let mut found: Vec<SeriesExemplars> = Vec::new();
         for (at, (labels, list)) in lists.series.values().enumerate() {
             if at.is_multiple_of(SERIES_PER_CHECK) {
@@ -117,7 +117,7 @@ impl HeadExemplars {
             }
             let inside = || list.iter().filter(|e| range.contains(e.timestamp));
             let bytes: u64 = inside().map(bytes_of).sum();
-            if bytes > 0 && wanted(labels) {
+            if bytes > 0 && meets_any(selectors, labels) {
                 taken.more(bytes as usize + labels.memory_bytes() + size_of::<SeriesExemplars>())?;
                 found.push((labels.clone(), inside().cloned().collect()));
             }

@@ -367,20 +367,12 @@ impl Head {
     /// Deletes the samples and events that are not set apart for a flush, and the exemplars, in
     /// `range`, of the series that meet all matchers; returns how many samples. The caller keeps appends out
     /// meanwhile.
-    ///
-    /// # Errors
-    /// None.
-    pub fn delete(
-        &self,
-        epoch: Epoch,
-        cutting: Cutting,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<u64> {
+    pub fn delete(&self, epoch: Epoch, cutting: Cutting, matchers: &[Matcher], range: TimeRange) -> u64 {
         let (mut samples, mut grown) = (0, 0);
         let mut freed = self.events.delete(matchers, range);
         self.exemplars.delete(matchers, range);
-        for series in self.select(matchers, &Work::unbounded())? {
+        let found = self.select(matchers, &Work::unbounded());
+        for series in found.expect("work without bounds is never over") {
             let removed = series.delete(epoch, cutting, range);
             samples += removed.samples as u64;
             freed += u64::try_from(removed.bytes).unwrap_or(0);
@@ -388,7 +380,7 @@ impl Head {
         }
         self.add_sample_bytes(grown);
         self.sub_sample_bytes(freed);
-        Ok(samples)
+        samples
     }
 
     /// Bytes of samples and events.

@@ -41,6 +41,16 @@ pub struct Matcher {
     pattern: Option<Pattern>,
 }
 
+/// Whether a label set meets all of `matchers`.
+pub fn meets_all(matchers: &[Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| matcher.matches_labels(labels))
+}
+
+/// Whether a label set meets all matchers of any of `selectors`.
+pub fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
+    selectors.iter().any(|matchers| meets_all(matchers, labels))
+}
+
 impl Matcher {
     /// A matcher; a regular expression is compiled here, once. Where a request may have many, see
     /// [`Matcher::within`].

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bincode::{Decode, Encode};
 use parking_lot::Mutex;
 
+use crate::model::matcher::meets_all;
 use crate::model::{Labels, MatchOp, Matcher, PartitionId, TimeRange, Timestamp};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Change, Family, Kv};
@@ -102,7 +103,7 @@ pub struct Tombstone {
 impl Tombstone {
     /// Whether it is about this series.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.matchers.iter().all(|m| m.matches_labels(labels))
+        meets_all(&self.matchers, labels)
     }
 
     /// Whether it hides something of `generation` (C2), as far as bounds tell.

@@ -11,6 +11,7 @@ use super::{View, remembering};
 use crate::Result;
 use crate::budget::{Taken, Work};
 use crate::head::{Event, UnflushedEvents};
+use crate::model::matcher::meets_any;
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::generation::GenerationReader;
@@ -18,10 +19,6 @@ use crate::store::listing::StoredEvents;
 
 /// Events that are looked at between two looks at whether to stop.
 const EVENTS_PER_CHECK: usize = 256;
-
-fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
-    selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches_labels(labels)))
-}
 
 /// The events of one generation that are wanted.
 struct Side<'a, 'q> {

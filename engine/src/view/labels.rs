@@ -33,7 +33,9 @@ impl Smallest {
             if self.texts.last_key_value().is_none_or(|(last, _)| text > last.as_str()) {
                 return Ok(false);
             }
-            self.texts.pop_last();
+            if let Some((last, _)) = self.texts.pop_last() {
+                self.taken.less(last.len() + ENTRY_BYTES);
+            }
         }
         self.taken.more(text.len() + ENTRY_BYTES)?;
         self.texts.insert(text.to_owned(), count(0));

@@ -170,8 +170,9 @@ impl Wal {
 
     /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
     /// other and the last one given out. `None` where records were taken back since the log was in `term`
-    /// ([`Wal::term`]): the caller, whose records may count on those, makes them again. Copies into memory only, unless what waits there would come to more than
-    /// 64 MiB: then it writes that first. Durable after [`Wal::wait_for`].
+    /// ([`Wal::term`]): the caller, whose records may count on those, makes them again. Copies into memory only, unless
+    /// what waits there would come to more than [`WalOptions::buffer_bytes`]: then it writes that first. Durable after
+    /// [`Wal::wait_for`].
     ///
     /// # Errors
     /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above [`KIND_MAX`],
@@ -504,16 +505,6 @@ impl Shared {
         segments.extend(self.writer.lock().current());
         let first = segments.first().map_or(state.durable + 1, |oldest| oldest.first_seq);
         (first, segments)
-    }
-
-    /// Changes the writer as a leader, with `state` free meanwhile.
-    fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
-        let mut state = self.idle(self.state.lock());
-        state.is_led = true;
-        let done = MutexGuard::unlocked(&mut state, || change(&mut self.writer.lock()));
-        state.is_led = false;
-        self.done.notify_all();
-        (state, done)
     }
 
     /// Waits until nobody leads.

@@ -110,6 +110,20 @@ fn the_first_values_are_the_smallest_with_their_counts() {
 }
 
 #[test]
+fn values_that_others_push_out_give_their_memory_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    let mut batch = Batch::new();
+    (0..SERIES).rev().for_each(|number| batch.push(&host(number), YEAR_2024, Value::Float(1.0)));
+    engine.append(&batch).unwrap();
+    let work = Work::unbounded();
+    let view = engine.view().with_work(&work);
+    let found = view.label_values("host", &[all()], TimeRange::ALL, 2).unwrap();
+    assert_eq!(found, [("host-0000".to_owned(), 1), ("host-0001".to_owned(), 1)]);
+    assert!(work.account().peak() < 1024, "{} bytes for two values", work.account().peak());
+}
+
+#[test]
 fn one_event_of_many_is_found_with_little_memory() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = engine(&dir);

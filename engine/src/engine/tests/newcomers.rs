@@ -1,33 +1,13 @@
 //! New series of requests: bounded before they are made, and taken back where the request is refused.
 
+use super::remote::one as remote;
 use super::*;
 use crate::model::Exemplar;
 use crate::remote::RemoteVersion;
-use crate::remote::wire::{put_bytes, put_double, put_integer, put_message};
 use crate::{ErrorKind, LineOptions, LineReport};
 
 fn write(engine: &Engine, lines: &str) -> LineReport {
     engine.write_lines(lines.as_bytes(), &LineOptions::default()).unwrap()
-}
-
-/// A remote-write request of one series.
-fn remote(labels: &[(&str, &str)], samples: impl Iterator<Item = (i64, f64)>) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_message(&mut out, 1, |out| {
-        for (name, value) in labels {
-            put_message(out, 1, |out| {
-                put_bytes(out, 1, name.as_bytes());
-                put_bytes(out, 2, value.as_bytes());
-            });
-        }
-        for (timestamp_ms, value) in samples {
-            put_message(out, 2, |out| {
-                put_double(out, 1, value);
-                put_integer(out, 2, timestamp_ms as u64);
-            });
-        }
-    });
-    out
 }
 
 /// Everything that an outsider can see of the series in memory.
@@ -133,7 +113,7 @@ fn what_is_refused_leaves_no_series_behind() {
     );
 
     let before = seen(&engine);
-    let future = remote(&[("__name__", "later"), ("job", "a")], [(i64::MAX, 1.0)].into_iter());
+    let future = remote(&[("__name__", "later"), ("job", "a")], &[(i64::MAX, 1.0)]);
     for _ in 0..2 {
         assert_eq!(engine.write_remote(&future, RemoteVersion::One).unwrap().refused, 1);
         assert_eq!(seen(&engine), before, "a series without an acceptable sample");
@@ -156,7 +136,7 @@ fn series_of_a_request_that_finds_no_room_are_taken_back() {
     faulty.is_full.store(true, Ordering::Relaxed);
     let now_ms = YEAR_2024 / 1_000_000;
     let line = format!("new,host=a v=1,w=2 {YEAR_2024}\nsingle,host=a v=1 {YEAR_2024}\n");
-    let request = remote(&[("__name__", "up"), ("job", "new")], [(now_ms, 1.0)].into_iter());
+    let request = remote(&[("__name__", "up"), ("job", "new")], &[(now_ms, 1.0)]);
     assert!(engine.write_lines(line.as_bytes(), &LineOptions::default()).is_err());
     assert!(engine.write_remote(&request, RemoteVersion::One).is_err());
     assert!(engine.append(&float_batch(1, &[1])).is_err());
@@ -231,7 +211,8 @@ fn one_series_of_a_request_is_stored_in_pieces() {
     let clock = Arc::new(ManualClock::new(YEAR_2024));
     let engine = Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options(), clock).unwrap();
     let first = YEAR_2024 / 1_000_000 - 300_000;
-    let body = remote(&[("__name__", "up"), ("job", "a")], (0..250_000).map(|i| (first + i, i as f64)));
+    let samples: Vec<_> = (0..250_000).map(|i| (first + i, i as f64)).collect();
+    let body = remote(&[("__name__", "up"), ("job", "a")], &samples);
     assert_eq!(engine.write_remote(&body, RemoteVersion::One).unwrap().samples, 250_000);
     assert_eq!(engine.stats().wal_records, 3);
     let view = engine.view();

@@ -34,7 +34,8 @@ fn put_series(out: &mut Vec<u8>, labels: &[(&str, &str)], samples: &[(i64, f64)]
     });
 }
 
-fn one(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+/// A version 1 request of one series.
+pub(super) fn one(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
     let mut out = Vec::new();
     put_series(&mut out, labels, samples);
     out

@@ -88,9 +88,7 @@ impl TornIngestion {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset)).map_err(failed("read"))?;
         file.read_to_end(&mut bytes).map_err(failed("read"))?;
-        let mut aside = self.manifest.clone().into_os_string();
-        aside.push(format!(".{}.bad", self.offset));
-        let aside = PathBuf::from(aside);
+        let aside = self.manifest.with_added_extension(format!("{}.bad", self.offset));
         let mut kept = fs::File::create(&aside).map_err(|e| Error::io("create", &aside, e))?;
         kept.write_all(&bytes).and_then(|()| kept.sync_all()).map_err(|e| Error::io("write", &aside, e))?;
         file.set_len(self.offset).and_then(|()| file.sync_all()).map_err(failed("shorten"))?;

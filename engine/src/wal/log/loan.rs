@@ -1,6 +1,8 @@
 //! The reserve in other hands: what frees space on a full disk uses its blocks for a while.
 
-use super::Wal;
+use parking_lot::MutexGuard;
+
+use super::{Shared, State, Wal};
 use crate::wal::writer::Writer;
 
 /// The reserve's blocks while others use them.
@@ -23,6 +25,18 @@ impl Wal {
     }
 }
 
+impl Shared {
+    /// Changes the writer as a leader, with `state` free meanwhile.
+    fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
+        let mut state = self.idle(self.state.lock());
+        state.is_led = true;
+        let done = MutexGuard::unlocked(&mut state, || change(&mut self.writer.lock()));
+        state.is_led = false;
+        self.done.notify_all();
+        (state, done)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -31,7 +45,6 @@ mod tests {
 
     use parking_lot::Mutex;
 
-    use super::super::Shared;
     use super::*;
     use crate::wal::fs::{RealFs, WalFile, WalFs};
     use crate::wal::ticket::NewRecord;
