@@ -240,7 +240,16 @@ impl Database {
     /// As [`Database::query_range`], and when a limit is met or the request is cancelled. Where the memory that all queries
     /// share is used up by others, the request waits for its turn and is evaluated again; see [`Request::evaluated`].
     pub fn execute(&self, request: &Request) -> std::result::Result<Response, QueryError> {
-        request.evaluated(|| barograph_query::execute(&self.source(request), request))
+        request.evaluated(|| self.execute_at_once(request))
+    }
+
+    /// As [`Database::execute`], but does not wait where the memory that all queries share is used up by others: for what
+    /// needs more of it than the response holds and calls [`Request::evaluated`] around all of that.
+    ///
+    /// # Errors
+    /// As [`Database::execute`], and [`QueryError::MemoryPool`].
+    pub fn execute_at_once(&self, request: &Request) -> std::result::Result<Response, QueryError> {
+        barograph_query::execute(&self.source(request), request)
     }
 
     /// What a request is expected to cost, part by part, from the index and the catalogue

@@ -14,23 +14,14 @@ impl Request {
     ///
     /// # Errors
     /// Those of `attempt`; the request was canceled or timed out while it waited.
-    pub fn evaluated<T>(&self, mut attempt: impl FnMut() -> Result<T, QueryError>) -> Result<T, QueryError> {
-        match attempt() {
-            Err(refused @ QueryError::MemoryPool { .. }) => {
-                match self.usage.account().turn(&self.work(), self.started)? {
-                    Some(_turn) => attempt(),
-                    None => Err(refused),
-                }
-            }
-            ended => ended,
-        }
+    pub fn evaluated<T>(&self, attempt: impl FnMut() -> Result<T, QueryError>) -> Result<T, QueryError> {
+        self.work().attempted(|error| matches!(error, QueryError::MemoryPool { .. }), attempt)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Barrier};
-    use std::time::Instant;
 
     use barograph_engine::budget::Share;
     use barograph_engine::model::{Labels, Value};
@@ -111,7 +102,7 @@ mod tests {
         let source = source();
         let (share, _) = share_for_one(&source);
         let first = request(&share);
-        let turn = first.usage.account().turn(&first.work(), Instant::now()).unwrap();
+        let turn = first.work().turn().unwrap();
         first.usage.take_bytes(share.common(), u64::MAX).unwrap();
         let second = request(&share);
         let ended = std::thread::scope(|scope| {

@@ -32,6 +32,14 @@ impl Held {
         Held { samples: count as u64, bytes: (count * size_of::<f64>()) as u64 }
     }
 
+    /// By how much it is more than `other`.
+    pub fn without(self, other: Held) -> Held {
+        Held {
+            samples: self.samples.saturating_sub(other.samples),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
     /// Memory that holds no samples.
     pub fn bytes(bytes: usize) -> Held {
         Held { samples: 0, bytes: bytes as u64 }
@@ -151,6 +159,11 @@ impl Usage {
         self.counters.answer.store(bytes, Relaxed);
     }
 
+    /// The answer of the last run is gone: gives back what it held.
+    pub fn give_answer(&self) {
+        self.account.give(self.counters.answer.swap(0, Relaxed));
+    }
+
     /// Of what is held now these bytes are the answer.
     pub(crate) fn leave_answer(&self, bytes: u64) {
         self.counters.answer.store(bytes, Relaxed);
@@ -200,7 +213,7 @@ impl Usage {
     /// Begins a new run: what the last one counted is gone, and so is its answer.
     pub(crate) fn begin(&self) {
         let c = &self.counters;
-        self.account.give(c.answer.swap(0, Relaxed));
+        self.give_answer();
         self.account.restart_peak();
         for counter in [&c.samples, &c.samples_peak, &c.samples_read, &c.samples_decoded, &c.series] {
             counter.store(0, Relaxed);

@@ -22,8 +22,16 @@ struct Counters {
 
 impl Drop for Counters {
     fn drop(&mut self) {
-        if let Some(share) = &self.share {
-            share.sub(*self.bytes.get_mut());
+        self.give_to_share(self.bytes.load(Relaxed));
+    }
+}
+
+impl Counters {
+    fn give_to_share(&self, bytes: u64) {
+        match &self.share {
+            Some(share) if self.in_turn.load(Relaxed) => share.sub_in_turn(bytes),
+            Some(share) => share.sub(bytes),
+            None => {}
         }
     }
 }
@@ -76,25 +84,27 @@ impl Account {
     pub fn give(&self, bytes: u64) {
         let before = self.counters.bytes.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "gave back {bytes} of {before}");
-        if let Some(share) = &self.counters.share {
-            share.sub(bytes);
-        }
+        self.counters.give_to_share(bytes);
     }
 
     /// From now on exactly `bytes` are held. What is there already is not refused.
     pub fn keep(&self, bytes: u64) {
         let before = self.counters.bytes.swap(bytes, Relaxed);
         self.counters.peak.fetch_max(bytes, Relaxed);
-        let Some(share) = &self.counters.share else { return };
-        match bytes.checked_sub(before) {
-            Some(more) => share.add_anyway(more),
-            None => share.sub(before - bytes),
+        match (bytes.checked_sub(before), self.share()) {
+            (Some(more), Some(share)) => share.add_anyway(more),
+            (Some(_), None) => {}
+            (None, _) => self.counters.give_to_share(before - bytes),
         }
     }
 
     /// What it counts against beside its own limit.
     pub fn share(&self) -> Option<&Arc<Share>> {
         self.counters.share.as_ref()
+    }
+
+    pub(super) fn is_in_turn(&self) -> bool {
+        self.counters.in_turn.load(Relaxed)
     }
 
     pub(super) fn set_in_turn(&self, in_turn: bool) {
@@ -111,7 +121,7 @@ impl Account {
         self.counters.peak.load(Relaxed)
     }
 
-    /// Begins to look for the peak anew, from what is held now.
+    /// From now on the peak is that of what is held from now on.
     pub fn restart_peak(&self) {
         self.counters.peak.store(self.bytes(), Relaxed);
     }

@@ -6,11 +6,12 @@
 //! who stands in line holds anything that others need.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Account, Share, Stopped, Work};
+use super::{Share, Stopped, Work};
 
 /// How long it takes at most until somebody who waits sees that the work is canceled, or that bytes were given back.
 const LOOK: Duration = Duration::from_millis(5);
@@ -37,10 +38,10 @@ impl Line {
         self.state.lock().waiting.len()
     }
 
-    fn wait(&self, share: &Share, work: &Work, began: Instant) -> Result<(), Stopped> {
+    fn wait(&self, share: &Share, work: &Work) -> Result<(), Stopped> {
         let mut state = self.state.lock();
         state.numbers += 1;
-        let place = (began, state.numbers);
+        let place = (work.started(), state.numbers);
         state.waiting.insert(place);
         loop {
             let stopped = work.check();
@@ -57,8 +58,10 @@ impl Line {
         }
     }
 
-    fn leave(&self) {
-        self.state.lock().is_taken = false;
+    fn leave(&self, share: &Share) {
+        let mut state = self.state.lock();
+        share.end_turn();
+        state.is_taken = false;
         self.changed.notify_all();
     }
 }
@@ -66,37 +69,61 @@ impl Line {
 /// The turn of a piece of work, until this is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    account: Account,
+    work: Work,
 }
 
-impl Account {
-    /// Waits for the turn of `work`, which began at `began`, to use the reserve of the account's share: on the calling
-    /// thread, the oldest first. `None` if there is no reserve. Nothing of size may be held meanwhile.
+impl Work {
+    /// Waits for its turn to use the reserve of its share: on the calling thread, what began first goes first. `None` if
+    /// there is no reserve, or it has its turn already. Nothing of size may be held meanwhile.
     ///
     /// # Errors
-    /// `work` is over.
-    pub fn turn(&self, work: &Work, began: Instant) -> Result<Option<Turn>, Stopped> {
-        let Some(share) = self.share().filter(|share| share.reserve() > 0) else { return Ok(None) };
-        share.line().wait(share, work, began)?;
-        self.set_in_turn(true);
-        Ok(Some(Turn { account: self.clone() }))
+    /// The work is over.
+    pub fn turn(&self) -> Result<Option<Turn>, Stopped> {
+        let account = self.account();
+        let waits = |share: &&Arc<Share>| share.reserve() > 0 && !account.is_in_turn();
+        let Some(share) = account.share().filter(waits) else { return Ok(None) };
+        share.line().wait(share, self)?;
+        account.set_in_turn(true);
+        Ok(Some(Turn { work: self.clone() }))
+    }
+
+    /// Calls `attempt`; a second time, in its turn, where the first ends with an error that says that the share has no
+    /// room. `attempt` leaves nothing taken when it fails.
+    ///
+    /// # Errors
+    /// Those of `attempt`; the work was over while it waited.
+    pub fn attempted<T, E: From<Stopped>>(
+        &self,
+        is_refused: impl FnOnce(&E) -> bool,
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match attempt() {
+            Err(error) if is_refused(&error) => match self.turn()? {
+                Some(_turn) => attempt(),
+                None => Err(error),
+            },
+            ended => ended,
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.account.set_in_turn(false);
-        if let Some(share) = self.account.share() {
-            share.line().leave();
+        let account = self.work.account();
+        account.set_in_turn(false);
+        if let Some(share) = account.share() {
+            share.line().leave(share);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Barrier, mpsc};
+    use std::sync::{Barrier, mpsc};
 
+    use super::super::Taken;
     use super::*;
+    use crate::Error;
 
     fn share() -> Arc<Share> {
         let share = Share::new("queries", 100);
@@ -114,14 +141,45 @@ mod tests {
         let (a, b) = (work(&share), work(&share));
         a.take(40).unwrap();
         assert!(b.take(1).is_err(), "the common part is full");
-        let turn = b.account().turn(&b, Instant::now()).unwrap().unwrap();
+        let turn = b.turn().unwrap().unwrap();
+        assert!(b.turn().unwrap().is_none(), "it has it already");
         b.take(60).unwrap();
         assert!(b.take(1).is_err() && a.take(1).is_err());
+        a.give(10);
+        let hold = share.take(10).expect("what is lent takes nothing from the others");
+        assert!(share.take(1).is_err());
+        drop((a, hold));
+        let a = work(&share);
+        a.take(40).unwrap();
+        assert_eq!((share.used(), share.peak()), (100, 100));
         drop(turn);
         assert!(b.take(0).is_err(), "what it has is more than others may have");
+        assert!(a.take(0).is_err());
         drop(b);
         a.take(0).unwrap();
         assert_eq!(share.used(), 40);
+    }
+
+    #[test]
+    fn what_is_given_back_in_turn_is_counted_once() {
+        let share = share();
+        let work = work(&share);
+        work.take(10).unwrap();
+        let turn = work.turn().unwrap();
+        work.take(30).unwrap();
+        work.give(35);
+        assert_eq!((work.account().bytes(), share.used()), (5, 5));
+        work.take(20).unwrap();
+        work.account().keep(7);
+        assert_eq!(share.used(), 7);
+        work.take(20).unwrap();
+        drop(turn);
+        assert_eq!(share.used(), 27);
+        let others = share.take(13).unwrap();
+        assert!(share.take(1).is_err(), "what is left of a turn counts among what all hold");
+        work.give(27);
+        drop((work, others));
+        assert_eq!(share.used(), 0);
     }
 
     #[test]
@@ -129,16 +187,17 @@ mod tests {
         let share = share();
         let began = Instant::now();
         let first = work(&share);
-        let turn = first.account().turn(&first, began).unwrap();
+        let turn = first.turn().unwrap();
         let (sender, ended) = mpsc::channel();
         std::thread::scope(|scope| {
             let mut cancels = Vec::new();
             for age in [1, 3, 2] {
                 let (work, sender) = (work(&share), sender.clone());
                 cancels.push(work.cancel().clone());
-                let began = began.checked_sub(Duration::from_secs(age)).unwrap();
+                let work =
+                    work.within_since(Duration::MAX, began.checked_sub(Duration::from_secs(age)).unwrap());
                 scope.spawn(move || {
-                    let turn = work.account().turn(&work, began);
+                    let turn = work.turn();
                     sender.send((age, turn.is_ok())).unwrap();
                 });
             }
@@ -163,13 +222,11 @@ mod tests {
                 scope.spawn(|| {
                     let work = work(&share);
                     barrier.wait();
-                    let attempt = || (0..60).try_for_each(|_| work.take(1));
-                    if attempt().is_err() {
-                        work.give(work.account().bytes());
-                        let _turn = work.account().turn(&work, Instant::now()).unwrap();
-                        attempt().expect("the reserve is there");
-                        work.give(work.account().bytes());
-                    }
+                    let attempt = || {
+                        let taken = Taken::of(&work);
+                        (0..60).try_for_each(|_| taken.more(1)).map_err(Error::Memory)
+                    };
+                    work.attempted(|_| true, attempt).expect("the reserve is there");
                 });
             }
         });

@@ -2,8 +2,9 @@
 //!
 //! A [`Share`] is a named part of the memory. Bytes are taken before the memory is, as a [`Hold`] that gives them
 //! back when it is dropped. An [`Account`] is what one piece of work holds of a share, with a limit of its own; a
-//! [`Work`] is that with a deadline and a [`Cancel`], and a [`Taken`] is what it needs for a while. Whatever can run longer than ten milliseconds is handed a
-//! [`Work`] and asks it: [`Work::check`] whether to go on, [`Work::take`] before it allocates.
+//! [`Work`] is that with a deadline and a [`Cancel`], and a [`Taken`] is what it needs for a while. Whatever can run
+//! longer than ten milliseconds is handed a [`Work`] and asks it: [`Work::check`] whether to go on, [`Work::take`]
+//! before it allocates.
 //!
 //! # Concurrency
 //! Counters are atomic. A take that is refused leaves nothing counted, so that two that ask at once for the last bytes

@@ -24,7 +24,10 @@ pub struct Share {
     limit: AtomicU64,
     reserve: AtomicU64,
     line: Line,
+    /// What is held but for what is lent.
     used: AtomicU64,
+    /// What the work whose turn it is holds of the reserve.
+    lent: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
 }
@@ -41,9 +44,9 @@ pub struct Full {
     pub share: &'static str,
     /// Bytes that were asked for.
     pub asked: u64,
-    /// Bytes that others hold.
+    /// Bytes that are held, but for what is kept back for one piece of work.
     pub used: u64,
-    /// Bytes that may be held together.
+    /// Bytes that may be held together, but for what is kept back.
     pub limit: u64,
 }
 
@@ -63,6 +66,7 @@ impl Share {
             reserve: AtomicU64::new(0),
             line: Line::default(),
             used: AtomicU64::new(0),
+            lent: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         })
@@ -78,21 +82,20 @@ impl Share {
     }
 
     pub(super) fn add(&self, asked: u64) -> Result<(), Full> {
-        self.add_up_to(self.common(), asked)
+        self.add_to(&self.used, self.common(), asked)
     }
 
-    /// As [`Share::add`], of all that the share has.
+    /// As [`Share::add`], of the reserve.
     pub(super) fn add_in_turn(&self, asked: u64) -> Result<(), Full> {
-        self.add_up_to(self.limit(), asked)
+        self.add_to(&self.lent, self.reserve(), asked)
     }
 
-    fn add_up_to(&self, limit: u64, asked: u64) -> Result<(), Full> {
-        let taken = self
-            .used
+    fn add_to(&self, counter: &AtomicU64, limit: u64, asked: u64) -> Result<(), Full> {
+        let taken = counter
             .fetch_update(Relaxed, Relaxed, |used| used.checked_add(asked).filter(|&after| after <= limit));
         match taken {
-            Ok(before) => {
-                self.peak.fetch_max(before + asked, Relaxed);
+            Ok(_) => {
+                self.peak.fetch_max(self.used(), Relaxed);
                 Ok(())
             }
             Err(used) => {
@@ -104,8 +107,8 @@ impl Share {
 
     /// Counts what is there already, past the limit if need be.
     pub(super) fn add_anyway(&self, bytes: u64) {
-        let before = self.used.fetch_add(bytes, Relaxed);
-        self.peak.fetch_max(before + bytes, Relaxed);
+        self.used.fetch_add(bytes, Relaxed);
+        self.peak.fetch_max(self.used(), Relaxed);
     }
 
     pub(super) fn sub(&self, bytes: u64) {
@@ -113,13 +116,25 @@ impl Share {
         debug_assert!(before >= bytes, "{}: gave back {bytes} of {before}", self.name);
     }
 
+    /// As [`Share::sub`], for the work whose turn it is: first of what is lent, then of what it held before.
+    pub(super) fn sub_in_turn(&self, bytes: u64) {
+        let lent = self.lent.fetch_update(Relaxed, Relaxed, |lent| Some(lent.saturating_sub(bytes)));
+        let lent = lent.unwrap_or_else(|unchanged| unchanged);
+        self.sub(bytes.saturating_sub(lent));
+    }
+
+    /// A turn is over: what its work still holds counts among what all hold.
+    pub(super) fn end_turn(&self) {
+        self.used.fetch_add(self.lent.swap(0, Relaxed), Relaxed);
+    }
+
     /// Changes the limit. What is held already stays; nothing more is given until it fits again.
     pub fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Relaxed);
     }
 
-    /// Keeps `bytes` of the limit back for one piece of work at a time, whose [turn](super::Account::turn) it is: it can
-    /// have them whatever the others hold.
+    /// Keeps `bytes` of the limit back for one piece of work at a time, whose [turn](super::Work::turn) it is: it can
+    /// have them whatever the others hold, and the others can have the rest whatever it holds.
     pub fn set_reserve(&self, bytes: u64) {
         self.reserve.store(bytes, Relaxed);
     }
@@ -156,7 +171,7 @@ impl Share {
 
     /// Bytes held now.
     pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.used.load(Relaxed) + self.lent.load(Relaxed)
     }
 
     /// The most that was held at once, bytes.

@@ -153,6 +153,10 @@ impl Work {
         self.account.give(bytes);
     }
 
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// What it holds.
     pub fn account(&self) -> &Account {
         &self.account

@@ -98,8 +98,11 @@ impl Budget {
     /// # Errors
     /// As [`Budget::hold`].
     pub fn settle(&self, before: Held, value: Held) -> Result<(), QueryError> {
-        self.release(self.held());
-        self.hold(before + value)
+        let (held, kept) = (self.held(), before + value);
+        // Never more than the difference: what is given back for a moment others may take.
+        self.hold(kept.without(held))?;
+        self.release(held.without(kept));
+        Ok(())
     }
 
     /// Refuses a column that could never be held, before it is allocated.

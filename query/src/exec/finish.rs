@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use barograph_engine::budget::map_bytes;
 use barograph_engine::model::{Labels, METRIC_NAME, Samples, TimeRange};
 
 use super::annotations::Notes;
@@ -38,7 +39,8 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
         Value::Scalar(values) => QueryValue::Scalar(time_ms, values[0]),
         Value::Text(text) => QueryValue::String(time_ms, text),
         Value::Vector(vector) => {
-            let vector = drop_names(&ev.ctx.budget, vector)?;
+            let budget = &ev.ctx.budget;
+            let vector = drop_names(budget, vector)?;
             let sample = |s: Series| {
                 let value = match s.points.get(0)? {
                     Point::Float(v) => SampleValue::Float(v),
@@ -46,12 +48,14 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
                 };
                 Some(VectorSample { labels: s.labels, timestamp_ms: time_ms, value })
             };
+            budget.hold(Held::bytes(vector.len() * size_of::<VectorSample>()))?;
             let mut samples = Vec::with_capacity(vector.len());
-            let mut pace = ev.ctx.budget.pace();
+            let mut pace = budget.pace();
             for series in vector {
                 pace.work(1)?;
                 samples.extend(sample(series));
             }
+            budget.settle(Held::default(), samples_held(&samples))?;
             QueryValue::Vector(samples)
         }
     })
@@ -75,7 +79,19 @@ pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
     Ok(QueryValue::Matrix(matrix))
 }
 
-/// What the answer holds.
+/// What the answer of an instant query holds.
+fn samples_held(samples: &[VectorSample]) -> Held {
+    let sample = |sample: &VectorSample| {
+        let labels = labels_held(&sample.labels);
+        match &sample.value {
+            SampleValue::Float(_) => Held { samples: 1, ..labels },
+            SampleValue::Histogram(h) => labels + histogram_held(h),
+        }
+    };
+    samples.iter().map(sample).fold(Held::bytes(size_of_val(samples)), |a, b| a + b)
+}
+
+/// What the answer of a range query holds.
 fn matrix_held(matrix: &[MatrixSeries]) -> Held {
     let series = |s: &MatrixSeries| {
         let floats = s.floats.capacity() * size_of::<(i64, f64)>();
@@ -132,8 +148,12 @@ fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError>
 /// Merges series with equal labels, which must not have values at the same step.
 ///
 /// # Errors
-/// [`QueryError::Execution`] if they have.
+/// [`QueryError::Execution`] if they have; as [`Budget::check`] and [`Budget::hold`].
 pub(super) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
+    let needed = Held::bytes(
+        map_bytes(vector.len(), size_of::<(Labels, usize)>()) + vector.len() * size_of::<Series>(),
+    );
+    budget.hold(needed)?;
     let mut places: HashMap<Labels, usize> = HashMap::with_capacity(vector.len());
     let mut merged: Vector = Vec::with_capacity(vector.len());
     let mut pace = budget.pace();
@@ -154,6 +174,8 @@ pub(super) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, Que
             }
         }
     }
+    drop(places);
+    budget.release(needed);
     Ok(merged)
 }
 

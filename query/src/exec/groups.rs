@@ -23,16 +23,23 @@ pub(super) struct Groups {
     pub members: Vec<Vec<usize>>,
 }
 
+/// What a group takes beside its labels and its key, bytes: an entry of a map and of each list, which have grown, and its
+/// first members.
+const GROUP: usize = 3 * size_of::<(Vec<u8>, usize)>()
+    + 2 * (size_of::<Labels>() + size_of::<bool>() + size_of::<Vec<usize>>())
+    + 4 * size_of::<usize>();
+
 impl Groups {
     /// None yet.
     pub fn new() -> Groups {
         Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() }
     }
 
-    /// Groups `vector`; groups are in the order of their first member.
+    /// Groups `vector`; groups are in the order of their first member. What tells them apart is held until the node is
+    /// done.
     ///
     /// # Errors
-    /// As [`Budget::check`].
+    /// As [`Budget::check`] and [`Budget::hold`].
     pub fn of(budget: &Budget, vector: &Vector, grouping: &Grouping) -> Result<Groups, QueryError> {
         let mut groups = Groups::new();
         let keep = Kept::of(grouping);
@@ -40,12 +47,15 @@ impl Groups {
         let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
         let mut key = Vec::new();
         let mut pace = budget.pace();
+        // Lists of members grow to twice their length.
+        pace.hold(2 * vector.len() * size_of::<usize>())?;
         for (i, series) in vector.iter().enumerate() {
             pace.labels()?;
             keep.key(&series.labels, &mut key);
             let place = match places.get(&key) {
                 Some(place) => *place,
                 None => {
+                    pace.hold(key.len() + GROUP)?;
                     places.insert(key.clone(), groups.labels.len());
                     groups.add(keep.labels(&series.labels))
                 }

@@ -2,13 +2,15 @@
 //! once and not at every step.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use barograph_engine::budget::map_bytes;
 use barograph_engine::model::Labels;
 
 use super::budget::Budget;
 use super::labels::{only, sorted_names, without};
 use crate::error::QueryError;
-use crate::series::{Points, Vector};
+use crate::series::{Points, Vector, labels_held};
 use crate::syntax::ast::MatchLabels;
 
 /// The series of both sides that have one signature; indices in the order of the vectors.
@@ -21,6 +23,11 @@ pub(super) struct Match {
     /// Series of the right vector.
     pub right: Vec<usize>,
 }
+
+/// What a signature takes beside its labels, bytes: the first indices of both sides.
+const INDICES: usize = 2 * 4 * size_of::<usize>();
+/// What it takes beyond the room that is made for those of the left side, in a map and a list that have grown.
+const GROWN: usize = 3 * size_of::<(Labels, usize)>() + 2 * size_of::<Match>();
 
 /// The signature of a label set.
 pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Labels> {
@@ -36,35 +43,39 @@ pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Label
     }
 }
 
-/// All signatures of both vectors, in the order in which they first appear.
+/// All signatures of both vectors, in the order in which they first appear. They are held until the node is done.
 ///
 /// # Errors
-/// As [`Budget::check`].
+/// As [`Budget::check`] and [`Budget::hold`].
 pub(super) fn matches(
     budget: &Budget,
     left: &Vector,
     right: &Vector,
     labels: &MatchLabels,
 ) -> Result<Vec<Match>, QueryError> {
-    let mut pace = budget.pace();
+    let (mut pace, room) = (budget.pace(), left.len());
     let signature = signature_of(labels);
-    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(left.len());
-    let mut found: Vec<Match> = Vec::with_capacity(left.len());
-    let mut place = |labels: &Labels, found: &mut Vec<Match>| {
-        *places.entry(signature(labels)).or_insert_with_key(|signature| {
-            found.push(Match { signature: signature.clone(), ..Match::default() });
-            found.len() - 1
-        })
-    };
-    for (i, series) in left.iter().enumerate() {
-        pace.labels()?;
-        let at = place(&series.labels, &mut found);
-        found[at].left.push(i);
-    }
-    for (i, series) in right.iter().enumerate() {
-        pace.labels()?;
-        let at = place(&series.labels, &mut found);
-        found[at].right.push(i);
+    pace.hold(map_bytes(room, size_of::<(Labels, usize)>()) + room * size_of::<Match>())?;
+    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(room);
+    let mut found: Vec<Match> = Vec::with_capacity(room);
+    for (vector, is_left) in [(left, true), (right, false)] {
+        // Lists of indices grow to twice their length.
+        pace.hold(2 * vector.len() * size_of::<usize>())?;
+        for (i, series) in vector.iter().enumerate() {
+            pace.labels()?;
+            let at = match places.entry(signature(&series.labels)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let signature = new.key().clone();
+                    let grown = if found.len() < room { 0 } else { GROWN };
+                    pace.hold(labels_held(&signature).bytes as usize + INDICES + grown)?;
+                    found.push(Match { signature, ..Match::default() });
+                    *new.insert(found.len() - 1)
+                }
+            };
+            let side = if is_left { &mut found[at].left } else { &mut found[at].right };
+            side.push(i);
+        }
     }
     Ok(found)
 }

@@ -1,4 +1,4 @@
-//! Loops that ask whether to go on, and a sort that does.
+//! Loops that ask whether to go on and for the memory that they fill, and a sort that does.
 //!
 //! A look at the clock costs as much as some dozens of additions, so a loop counts what it does and looks once for so
 //! much of it as takes well below ten milliseconds.
@@ -19,16 +19,21 @@ const HISTOGRAM: usize = 32;
 /// Items that are sorted or merged between two looks.
 const RUN: usize = 4096;
 
+/// Bytes that are taken at once, so that to take a few for each series costs little.
+const TAKEN: usize = 4096;
+
 /// Counts the work of a loop.
 pub(super) struct Pace<'b> {
     budget: &'b Budget,
     done: usize,
+    /// Bytes that are taken and not in use yet.
+    ahead: usize,
 }
 
 impl Budget {
     /// For a loop that begins.
     pub(super) fn pace(&self) -> Pace<'_> {
-        Pace { budget: self, done: 0 }
+        Pace { budget: self, done: 0, ahead: 0 }
     }
 }
 
@@ -44,6 +49,20 @@ impl Pace<'_> {
         }
         self.done = 0;
         self.budget.check()
+    }
+
+    /// So many bytes are going to be allocated. They are held until the node is done.
+    ///
+    /// # Errors
+    /// As [`Budget::hold`].
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), QueryError> {
+        if self.ahead < bytes {
+            let more = bytes.max(TAKEN);
+            self.budget.hold(Held::bytes(more))?;
+            self.ahead += more;
+        }
+        self.ahead -= bytes;
+        Ok(())
     }
 
     /// The labels of one series are looked at.

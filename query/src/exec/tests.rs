@@ -289,5 +289,6 @@ fn two_samples_within_a_millisecond_are_two() {
 }
 
 mod extensions;
+mod held;
 mod spans;
 mod stops;

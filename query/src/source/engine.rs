@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
+use barograph_engine::budget::Taken;
 use barograph_engine::chunk::Run;
 use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
@@ -144,6 +145,9 @@ impl SeriesSource for EngineSource<'_> {
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let found =
             self.view.gather(matchers, range, series_max).map_err(|error| too_many(error, series_max))?;
+        // Whoever gets them counts them from then on.
+        let taken = Taken::of(self.view.work());
+        taken.more(found.len() * size_of::<SeriesRef>())?;
         let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let first = (selected.len() as u64) << SELECTION_SHIFT;
         let refs = found

@@ -40,7 +40,7 @@ async fn list<T, F>(
 ) -> Result<Reply, ApiError>
 where
     T: 'static,
-    F: FnOnce(&Reader<'_>, &Question) -> Result<Vec<T>, ApiError> + Send + 'static,
+    F: Fn(&Reader<'_>, &Question) -> Result<Vec<T>, ApiError> + Send + 'static,
 {
     let (range, limit) = (call.params.any_range()?, call.params.limit("limit")?);
     let database = call.database()?;

@@ -3,7 +3,7 @@
 //! A query goes the way of everything that reads (`admission/`). It is evaluated and written as JSON on a thread that
 //! may block; the memory of its answer counts until that has been sent.
 //!
-//! Next: `barograph::Database::execute`.
+//! Next: `barograph::Database::execute_at_once`.
 
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,8 @@ impl Wanted {
         queued: Duration,
         out: &mut Writer<'_>,
     ) -> Result<(), ApiError> {
-        let mut response = database.execute(request)?;
+        // Who has to wait for memory waits with all of this: writing takes some beside the response.
+        let mut response = database.execute_at_once(request)?;
         truncate(&mut response, self.limit);
         success(out, &response.warnings, &response.infos, |out| {
             json::query_data(out, &response.value)?;

@@ -51,20 +51,25 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     };
     let admitted = call.admit(Asked::of(&call)?.named(text)).await?;
     let regex_memory_max = call.config.query_regex_memory;
-    let decode = move |work: &Work| {
+    let decode = move |body: &[u8], work: &Work| {
         let mut expressions = Expressions::new(work.clone(), regex_memory_max);
-        let queries = request::decode(&held.bytes, &mut expressions).map_err(fault)?;
-        drop(held);
+        let queries = request::decode(body, &mut expressions).map_err(fault)?;
         // What they take stays counted as long as they are there.
         Ok::<_, ApiError>((queries, expressions))
     };
     match form {
         Form::Sampled => {
-            let reply = admitted.whole(SAMPLED, move |work| reader.sampled(&decode(work)?.0, work)).await?;
+            let read = move |work: &Work| reader.clone().sampled(&decode(&held.bytes, work)?.0, work);
+            let reply = admitted.whole(SAMPLED, read).await?;
             Ok(reply.header(header::CONTENT_ENCODING, HeaderValue::from_static("snappy")))
         }
         Form::Streamed => {
-            admitted.stream(STREAMED, move |work, out| reader.streamed(&decode(work)?.0, work, out)).await
+            let read = move |work: &Work, out: &mut Pieces| {
+                let decoded = decode(&held.bytes, work)?;
+                drop(held);
+                reader.streamed(&decoded.0, work, out)
+            };
+            admitted.stream(STREAMED, read).await
         }
     }
 }
@@ -81,6 +86,7 @@ fn fault(fault: RequestFault) -> ApiError {
 }
 
 /// Reads series within the limits of one request.
+#[derive(Clone)]
 struct Reader {
     database: Database,
     series_max: usize,

@@ -35,8 +35,8 @@ pub static PARTS: &[Part] = &[
         bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` \
                  all of them. The limit of one query, at most half of the share, is kept back for one query at a \
                  time",
-        full: "queries release their memory, wait for their turn (oldest first) and run again; other reads get 429 \
-               with `Retry-After`; a query that needs more than the limit of one query gets 422",
+        full: "a read releases its memory, waits for its turn (oldest first) and runs again; exports and remote reads \
+               in chunks get 429 with `Retry-After`; a query that needs more than the limit of one query gets 422",
     },
     Part {
         name: "answers",

@@ -108,6 +108,49 @@ fn memory_is_bounded_for_one_query_and_for_all() {
     range("m{i=\"i1\"}").error(422, "execution");
 }
 
+/// Others hold the memory of all but for what is kept back, before the first is asked and until the last has ended: who
+/// finds it so evaluates and writes its answer with what is kept back, one after the other.
+#[test]
+fn all_that_find_the_memory_in_use_are_answered_in_their_turn() {
+    let server = wide(&[("query_memory", "4MiB"), ("query_memory_total", "8MiB")]);
+    // The evaluation needs some 2 MiB of the 4, and writing the answer beside the result another.
+    let query = escape("m{i=~\"i..\"} @ 5");
+    let targets = [
+        format!("/api/v1/query_range?start=0&end=1000&step=1&query={query}"),
+        "/api/v1/query?query=m&time=5".to_owned(),
+        "/api/v1/series?match[]=m".to_owned(),
+    ];
+    let alone: Vec<_> = targets.iter().map(|target| server.get(target)).collect();
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    let queries = &server.app.memory.queries;
+    // What twelve requests say fits, and no more.
+    let others = queries.take(queries.common() - 4_000).unwrap();
+    let refused = queries.refused();
+    let mut asked = Vec::new();
+    for _ in 0..12 {
+        let mut stream = server.connect();
+        stream.write_all(&request("GET", &targets[0], &[], b"")).unwrap();
+        asked.push(stream);
+    }
+    for mut stream in asked {
+        let reply = read_reply(&mut stream, false);
+        assert_eq!((reply.status, reply.data()), (200, alone[0].data()));
+    }
+    assert!(queries.refused() >= refused + 12, "each finds it in use");
+    assert!(alone[0].text().len() > 500_000, "writing takes more than what is left");
+    for (target, alone) in targets.iter().zip(&alone) {
+        let refused = queries.refused();
+        let reply = server.get(target);
+        assert_eq!((reply.status, reply.data()), (200, alone.data()), "{target}");
+        assert!(queries.refused() > refused, "{target} finds it in use");
+    }
+    let large = format!("/api/v1/query_range?start=0&end=5000&step=1&query={}", escape("m @ 5"));
+    server.get(&large).error(422, "execution");
+    assert_eq!(queries.used(), others.bytes());
+    drop(others);
+    assert!(queries.peak() <= queries.limit());
+}
+
 #[test]
 fn the_answer_counts_until_it_is_sent() {
     let server = wide(&[]);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use barograph_engine::budget::{Cancel, Hold, Share, Work};
 use barograph_query::{QueryError, Times, Usage};
+use hyper::StatusCode;
 
 use super::pieces::Pieces;
 use super::writer::{Answer, Writer};
@@ -95,6 +96,18 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Calls `read`; a second time in its turn where the share of reads had no room. The turn lasts until the answer is
+/// written, which takes memory beside the result that it is written from.
+fn attempted<T>(
+    work: &Work,
+    usage: &Usage,
+    read: &mut impl FnMut(&Work) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    // Nothing else refuses what only reads with this status once it has its turn here.
+    let is_refused = |error: &ApiError| error.status == StatusCode::TOO_MANY_REQUESTS;
+    work.attempted(is_refused, || read(work).inspect_err(|_| usage.give_answer()))
+}
+
 impl Call {
     /// Puts what is asked on the list of active work and waits for its turn.
     ///
@@ -183,17 +196,32 @@ impl Admitted {
         }
     }
 
-    /// Runs `make` as [`Admitted::run`] does; what it gives is the answer.
+    /// Runs `read` as [`Admitted::run`] does; a second time, when it may use what is kept back for one at a time, where
+    /// others hold the memory of all. It changes nothing, and leaves nothing behind when it fails.
+    ///
+    /// # Errors
+    /// As [`Admitted::run`].
+    pub async fn read<T, F>(self, mut read: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Work) -> Result<T, ApiError> + Send + 'static,
+    {
+        let usage = self.usage.clone();
+        self.run(move |work| attempted(work, &usage, &mut read)).await
+    }
+
+    /// Runs `make` as [`Admitted::read`] does; what it gives is the answer.
     ///
     /// # Errors
     /// As [`Admitted::run`], and 429 when clients have too much of their answers still to take.
-    pub async fn whole<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
+    pub async fn whole<F>(self, content_type: &'static str, mut make: F) -> Result<Reply, ApiError>
     where
-        F: FnOnce(&Work) -> Result<Answer, ApiError> + Send + 'static,
+        F: FnMut(&Work) -> Result<Answer, ApiError> + Send + 'static,
     {
         let [reads, answers] = self.shares.clone();
+        let usage = self.usage.clone();
         let outgoing = self.run(move |work| {
-            let answer = make(work)?;
+            let answer = attempted(work, &usage, &mut make)?;
             // What it was made of is gone.
             work.account().keep(answer.taken());
             Ok(answer.leave(&reads, &answers)?)
@@ -201,13 +229,13 @@ impl Admitted {
         Ok(Reply::answer(content_type, outgoing.await?))
     }
 
-    /// Runs `make` as [`Admitted::run`] does; what it writes is the answer.
+    /// Runs `make` as [`Admitted::read`] does; what it writes is the answer.
     ///
     /// # Errors
     /// As [`Admitted::whole`].
-    pub async fn answer<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
+    pub async fn answer<F>(self, content_type: &'static str, mut make: F) -> Result<Reply, ApiError>
     where
-        F: FnOnce(&Work, &mut Writer<'_>) -> Result<(), ApiError> + Send + 'static,
+        F: FnMut(&Work, &mut Writer<'_>) -> Result<(), ApiError> + Send + 'static,
     {
         let gzip = self.gzip;
         self.whole(content_type, move |work| {

@@ -150,7 +150,8 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let reply = admitted.whole(JSON, move |work| {
         let mut out = Writer::new(work, false);
         out.text(b"{\"results\":[")?;
-        for (id, statement) in asked.into_iter().enumerate() {
+        // Statements that were carried out before a read had to wait change nothing the second time.
+        for (id, statement) in asked.iter().enumerate() {
             let comma = if id > 0 { "," } else { "" };
             out.text(format!("{comma}{{\"statement_id\":{id}").as_bytes())?;
             answer(&database, work, statement, &mut out)?;
@@ -166,15 +167,15 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
 fn answer(
     database: &Database,
     work: &Work,
-    statement: Statement,
+    statement: &Statement,
     out: &mut Writer<'_>,
 ) -> Result<(), ApiError> {
     match statement {
         Statement::CreateDatabase(name) => {
-            database.create_database(&name)?;
+            database.create_database(name)?;
             Ok(())
         }
-        Statement::DropDatabase(name) => drop_database(database, work, &name),
+        Statement::DropDatabase(name) => drop_database(database, work, name),
         Statement::Other => Ok(()),
         Statement::ShowDatabases => {
             let names = database.reader(work).databases()?;

@@ -72,7 +72,7 @@ pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError>
             }
             let after = call.params.get("after").map(str::to_owned);
             let pick = move |work: &Work, names: Vec<String>| {
-                let before = after.map(|after| position(work, &names, &after)).transpose()?.flatten();
+                let before = after.as_ref().map(|after| position(work, &names, after)).transpose()?.flatten();
                 let start = before.map_or(offset, |at| at + 1);
                 Ok(names.into_iter().skip(start).take(limit).collect())
             };
@@ -149,11 +149,11 @@ fn spoken(up: Duration) -> String {
 /// What `pick` takes of the names of all databases.
 async fn names<F>(call: &Call, pick: F) -> Result<Vec<String>, ApiError>
 where
-    F: FnOnce(&Work, Vec<String>) -> Result<Vec<String>, ApiError> + Send + 'static,
+    F: Fn(&Work, Vec<String>) -> Result<Vec<String>, ApiError> + Send + 'static,
 {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(call)?).await?;
-    admitted.run(move |work| pick(work, database.reader(work).databases()?)).await
+    admitted.read(move |work| pick(work, database.reader(work).databases()?)).await
 }
 
 /// Where the bucket with this id is among `names`.

@@ -1,0 +1,56 @@
+//! What maps of groups, signatures and results hold is counted.
+
+use barograph_engine::model::{Labels, Value};
+
+use crate::source::MemorySource;
+use crate::{QueryError, QueryValue, Request, VectorSample, execute};
+
+const SERIES: u64 = 10_000;
+
+fn source() -> MemorySource {
+    let mut source = MemorySource::new();
+    for series in 0..SERIES {
+        let number = format!("{series:05}");
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", number.as_str())]).unwrap();
+        source.insert(&labels, 1_000_000, Value::Float(series as f64), 0);
+    }
+    source
+}
+
+/// The most that a query holds at once, and what it asked.
+fn peak(source: &MemorySource, query: &str) -> (u64, Request) {
+    let request = Request::instant(query, 1);
+    execute(source, &request).unwrap_or_else(|error| panic!("{query}: {error}"));
+    (request.usage.bytes_peak(), request)
+}
+
+#[test]
+fn groups_and_signatures_are_counted_before_they_are_made() {
+    let source = source();
+    for (few, many, least) in [
+        // A key, an entry of a map, a list of members.
+        ("count(m{} + 0)", "count by (i) (m{} + 0)", 200),
+        // Labels, an entry of a map, a list for each side.
+        ("m{} and on () m{}", "m{} and on (i) m{}", 80),
+        ("m{} default on () m{}", "m{} default on (i) m{}", 80),
+    ] {
+        let ((few, _), (peak, request)) = (peak(&source, few), peak(&source, many));
+        assert!(peak >= few + least * SERIES, "{many}: {peak} bytes, {few} where there is one");
+        let mut narrow = Request::instant(request.query, 1);
+        narrow.limits.memory_max = few + least * SERIES / 2;
+        let refused = execute(&source, &narrow).map(drop);
+        assert!(matches!(refused, Err(QueryError::Memory { .. })), "{many}: {refused:?}");
+        assert_eq!(narrow.usage.bytes(), 0);
+    }
+}
+
+#[test]
+fn what_an_instant_query_leaves_is_its_answer() {
+    let source = source();
+    let request = Request::instant("m{}", 1);
+    let QueryValue::Vector(samples) = execute(&source, &request).unwrap().value else { panic!("a vector") };
+    let labels: usize = samples.iter().map(|s| s.labels.as_bytes().len() + 2 * size_of::<usize>()).sum();
+    assert_eq!(request.usage.bytes(), (labels + samples.len() * size_of::<VectorSample>()) as u64);
+    // While they are made of columns, both are there, and the map that finds equal ones was.
+    assert!(request.usage.bytes_peak() >= request.usage.bytes() + SERIES * size_of::<VectorSample>() as u64);
+}
