@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The campaign against lost data and lost control: campaign.sh [NAME]
-# Without a name the quick form of each check, as `make test` runs it; with one the long form of that check. Each ends
-# with one line of counts. Quick forms look at counts and memory, never at times.
+# Checks for lost data and full disks: campaign.sh [NAME]
+# Without NAME it runs the quick form of each check, as `make test` does; with NAME, the long form of that check. Each
+# prints one line of counts at the end. Quick forms check counts and memory, never times.
 #
 # BAROGRAPH  path of the server binary
 set -uo pipefail
@@ -9,16 +9,16 @@ cd "$(dirname "$0")/checks"
 : "${BAROGRAPH:?names the server binary}"
 export BAROGRAPH
 
-# Name, what it is about, and the arguments of its long form; without any the quick form runs.
+# Name, description, and the argument of the long form; `-` means that there is no other form.
 checks() {
     cat <<'END'
 kill9       the server is killed at random moments under load                    1000
 power_loss  the file system under it is shut down, as a power loss would          200
-io_faults   one call of the operating system fails, each one in turn              1
-damage      a byte of the log flips, or its end is gone                           -
+io_faults   one system call fails, each one in turn                               1
+damage      a byte of the log flips, or its last segment is missing               -
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
-churn       series are replaced again and again, partitions expire                -
+churn       series are replaced repeatedly, and partitions expire                 -
 END
 }
 

@@ -1,10 +1,10 @@
-# For the scripts of checks/ to source: what a check needs from outside is fetched once, into ~/.cache/barograph.
+# Sourced by the scripts of checks/. Tools that a check needs are fetched once, into ~/.cache/barograph.
 # CHECK is the check's name.
 
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/barograph/tools"
 mkdir -p "$tools"
 
-# A check that this machine forbids says so, and fails nothing.
+# Ends a check that cannot run on this machine; the exit status 77 counts as skipped.
 skip() {
     echo "$CHECK: SKIPPED ($1)"
     exit 77
@@ -14,8 +14,19 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Puts the files of a Debian package below the folder that it names, unpacked and not installed, so that no daemon starts
-# and no root is needed. Fails where the package cannot be had.
+# Makes sure that a command exists, if need be by installing Debian packages: need_command COMMAND PACKAGE…
+need_command() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    {
+        as_root apt-get -qq update || true
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
+    } >/dev/null 2>&1 || skip "no $command: sudo apt-get install $*"
+}
+
+# unpack_package PACKAGE FOLDER: unpacks a Debian package into FOLDER without installing it, so that no daemon starts and
+# root is not needed. Fails if the package cannot be downloaded.
 unpack_package() {
     local package=$1 folder=$2 unpacked
     [ ! -e "$folder" ] || return 0
@@ -29,8 +40,8 @@ unpack_package() {
     rm -rf "$unpacked"
 }
 
-# Puts collectd into PATH, that which is installed or that of Debian's package, and its plugins and types into COLLECTD, a
-# folder. Fails where there is none.
+# Puts the installed collectd, or that of Debian's package, into PATH, and sets COLLECTD to the folder of its plugins and
+# types. Fails if there is none.
 need_collectd() {
     export COLLECTD=/usr
     if command -v collectd >/dev/null && [ -e /usr/lib/collectd/write_influxdb_udp.so ]; then return; fi
@@ -38,15 +49,15 @@ need_collectd() {
     export COLLECTD="$tools/collectd/usr" PATH="$tools/collectd/usr/sbin:$PATH"
 }
 
-# Puts prometheus and promtool into PATH: those that are installed, or those of Debian's package.
+# Puts the installed prometheus and promtool, or those of Debian's package, into PATH.
 need_prometheus() {
     if command -v prometheus >/dev/null && command -v promtool >/dev/null; then return; fi
     unpack_package prometheus "$tools/prometheus" || skip 'no prometheus: sudo apt-get install prometheus'
     export PATH="$tools/prometheus/usr/bin:$PATH"
 }
 
-# Makes PYTHON an interpreter with exactly the packages named after the environment's name. Another list of packages
-# makes the environment again. Fails where they cannot be had.
+# python_environment NAME PACKAGE…: sets PYTHON to an interpreter with exactly these packages. The environment is rebuilt
+# when the list of packages changes. Fails if they cannot be installed.
 python_environment() {
     local venv="$tools/python-$1"
     shift
@@ -63,8 +74,8 @@ python_environment() {
     echo "$*" >"$venv/packages"
 }
 
-# Makes MODULES a folder with the npm packages named after its own name. Node.js itself, where there is none, is PyPI's.
-# Fails where they cannot be had.
+# npm_modules NAME PACKAGE…: sets MODULES to a folder with these npm packages. If Node.js is missing, PyPI's build of it is
+# used. Fails if they cannot be installed.
 npm_modules() {
     local folder="$tools/npm-$1" PYTHON
     shift

@@ -171,8 +171,8 @@ impl Database {
         self.engine.write_remote(request, version)
     }
 
-    /// Reads that ask `work` whether to go on and take their memory from it. The calls of the same names here are
-    /// unbounded.
+    /// A reader whose calls stop when `work` is stopped and take their memory from it. The methods of the same names
+    /// on `Database` have no limits.
     pub fn reader(&self, work: &Work) -> Reader<'_> {
         Reader::new(&self.engine, work)
     }

@@ -1,4 +1,4 @@
-//! Reads that somebody bounds: each asks a piece of work whether it may go on, and takes its memory from it.
+//! Bounded reads: each checks a piece of work and takes its memory from it.
 
 use barograph_engine::budget::Work;
 use barograph_engine::model::matcher::meets_any;

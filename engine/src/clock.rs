@@ -1,4 +1,4 @@
-//! The clocks, behind a trait so that tests can turn them.
+//! The clocks, behind a trait so that tests can set them.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,14 +10,14 @@ pub trait Clock: Send + Sync {
     /// Nanoseconds since the Unix epoch: the wall clock, which may be set.
     fn now(&self) -> Timestamp;
 
-    /// Time since some moment in the past. Nobody can set it, and it goes on while the machine sleeps.
+    /// Time since some moment in the past. It cannot be set, and it advances while the machine sleeps.
     fn steady(&self) -> Duration {
         steady()
     }
 }
 
-/// The clock that includes the time that the machine sleeps: [`std::time::Instant`] stops then, and the wall clock of
-/// a laptop that was opened again would look as if somebody had set it.
+/// A clock that includes the time during which the machine sleeps. [`std::time::Instant`] stops then, so after a
+/// laptop wakes up its wall clock would look as if it had been set.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

@@ -86,10 +86,9 @@ pub struct Options {
     pub durability: Durability,
     /// Bound on the engine's memory, bytes, divided as [`PARTS`] says. Default 1 GiB, at least 16 MiB.
     pub memory_bytes: u64,
-    /// How long samples are kept. Default 0: for ever. Counted from the newest sample or
-    /// the clock, whichever is earlier; whole partitions are dropped. A clock that is suddenly
-    /// ahead is believed after a day; a batch whose times are what the clock showed says so
-    /// ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
+    /// How long samples are kept. Default 0: for ever. Counted from the newest sample or the clock, whichever is
+    /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted after a day; mark a batch whose
+    /// times were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
@@ -129,9 +128,8 @@ pub struct Options {
     pub chunk_samples: usize,
     /// How long opening the store may take before it counts as hung. Default 60 seconds.
     pub open_timeout: Duration,
-    /// What to do with damage in the WAL before its durable mark: refuse to open (default,
-    /// false), or set the damaged part aside, report it and go on (true). Opening for reading
-    /// leaves it where it is.
+    /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
+    /// damaged part aside, report it and open (true). Opening for reading leaves it in place.
     pub recover_damaged_wal: bool,
     /// Whether background threads flush, merge and expire. Default true; tests that want
     /// every step in their own hands set it to false.

@@ -118,7 +118,7 @@ pub struct Stats {
     pub oldest: Option<i64>,
     /// Newest timestamp written.
     pub newest: Option<i64>,
-    /// How far the clock is ahead of the one that retention trusts, nanoseconds; 0 when it is believed.
+    /// How far the clock is ahead of the one that retention trusts, nanoseconds; 0 when the clock itself is trusted.
     pub clock_ahead_ns: u64,
     /// The store's own figures.
     pub store: KvStats,

@@ -24,7 +24,7 @@ pub enum QueryError {
     },
     /// Its regular expressions may take more memory than those of one request may: fix it.
     #[error(
-        "{place}: {message}: match less by each, such as fewer repetitions of large sets of characters, ask in parts, or raise the limit"
+        "{place}: {message}: use simpler expressions, such as fewer repetitions of large character sets, split the query, or raise the limit"
     )]
     Expressions {
         /// Where the one is that is too much: line and column, or the function that it was given to.

@@ -113,7 +113,7 @@ impl Request {
         Expressions::new(self.work(), self.limits.regex_memory_max)
     }
 
-    /// What it may hold and until when it may go on. It may hold no more than the share of all queries keeps back for one.
+    /// Its memory limit and deadline. The memory limit is at most the reserve of the share of all queries.
     pub fn work(&self) -> Work {
         let account = self.usage.account();
         let reserve = account.share().map(|share| share.reserve()).filter(|bytes| *bytes > 0);

@@ -1,6 +1,6 @@
-"""Writes with agents as people run them, and compares what arrives.
+"""Writes through real agents and compares what arrives.
 
-Started by agents.sh, which names vmagent in VMAGENT and Glances in GLANCES; what cannot be had is skipped.
+Started by agents.sh, which names vmagent in VMAGENT and Glances in GLANCES; a missing one is skipped.
 """
 
 import contextlib
@@ -10,17 +10,16 @@ import os
 import pathlib
 import re
 import subprocess
-import tempfile
 import time
 
-from harness import PATIENCE, Checks, Server, free_port, wait_for
+from harness import PATIENCE, Server, checking, free_port, wait_for
 
 SECOND = 1_700_000_000
 NANOS = SECOND * 1_000_000_000
 
 
 class Vmagent:
-    """VictoriaMetrics' agent, which takes what is pushed to it and forwards it by remote write."""
+    """VictoriaMetrics' agent, which accepts pushed samples and forwards them by remote write."""
 
     def __init__(self, folder, server):
         self.folder, self.server, self.port = folder, server, free_port()
@@ -53,7 +52,7 @@ class Vmagent:
             connection.close()
 
     def counters(self):
-        """Blocks that were answered 204, blocks that were given up, repetitions."""
+        """Numbers of blocks answered 204, of blocks dropped, of retries."""
         text = self.request("GET", "/metrics")[1]
         names = 'requests_total{[^}]*status_code="2XX"}', "packets_dropped_total{[^}]*}", "retries_count_total{[^}]*}"
         return [sum(map(int, re.findall(rf"^vmagent_remotewrite_{name} (\d+)$", text, re.MULTILINE))) for name in names]
@@ -69,7 +68,7 @@ def arrived(server, query, at):
 
 
 def vmagent(checks, folder):
-    """Labels come in the order in which they were pushed, also empty ones; all of it is stored."""
+    """vmagent sends labels in the order they were pushed, empty ones included; all samples are stored."""
     server = Server(str(folder / "data"), str(folder / "log"))
     with server.running(), Vmagent(folder / "vmagent", server).running() as agent:
         agent.push(checks, "/write?db=plant", f"pump,zone=9,area=1 flow=1.25 {NANOS}")
@@ -89,7 +88,7 @@ def vmagent(checks, folder):
 
 
 def vmagent_limit(checks, folder):
-    """A limit that does not pass stops the new series of one metric, and nothing that comes behind them."""
+    """A permanent limit refuses the new series of one metric and does not block later samples."""
     server = Server(str(folder / "data"), str(folder / "log"), "--max-series-per-metric", "3")
     with server.running(), Vmagent(folder / "vmagent", server).running() as agent:
         agent.push(checks, "/api/v1/import/prometheus", *(f'wide{{n="{n}"}} 1 {SECOND}000' for n in range(10)))
@@ -134,20 +133,18 @@ def glances(checks, folder):
 
 
 def main():
-    checks = Checks()
     parts = {
         vmagent: ("VMAGENT", "sudo apt-get install victoria-metrics"),
         vmagent_limit: ("VMAGENT", "sudo apt-get install victoria-metrics"),
         glances: ("GLANCES", "pip install Glances influxdb"),
     }
-    with tempfile.TemporaryDirectory(prefix="barograph-agents-") as folder:
+    with checking("agents") as (checks, folder):
         def arguments(part):
             own = pathlib.Path(folder) / part.__name__
             own.mkdir()
             return checks, own
 
         checks.run_where_there_is(parts, arguments)
-    checks.finish("agents")
 
 
 main()

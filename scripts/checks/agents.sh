@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Agents as people run them, against the real server: VictoriaMetrics' vmagent (Debian's package, unpacked) forwards what is
-# pushed to it, Glances (PyPI) exports as to InfluxDB 1.
+# Real agents against the real server: VictoriaMetrics' vmagent (Debian's package, unpacked) forwards pushed samples, and
+# Glances (PyPI) exports as to InfluxDB 1.
 set -euo pipefail
 CHECK=agents
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,12 +1,12 @@
-"""A byte of the log flips on the disk. The server must not start over it in silence; told to recover, it starts, sets
-the damaged part aside, and its log names the file, the place where that was put, and how many samples were lost.
+"""A byte of the log flips on disk, or the last segment is missing. The server and the offline commands must refuse. With
+recover_damaged_wal the server starts, moves the damaged part aside, and logs the file, its new place and how many samples
+were lost.
 """
 
 import pathlib
 import subprocess
-import tempfile
 
-from harness import Checks, Server
+from harness import Server, checking
 
 # Behind the header of the segment and of its first record.
 PAYLOAD_AT = 48 + 25
@@ -19,11 +19,12 @@ def flip(path):
 
 
 def refused(server):
+    """What a server that does not start says; nothing if it starts."""
     try:
-        server.start()
+        with server.running():
+            return ""
     except RuntimeError as error:
         return str(error)
-    return ""
 
 
 def command(server, *words):
@@ -93,16 +94,14 @@ def run(folder, checks):
     with server.running():
         said = server.log_tail()
         aside = [str(path) for path in pathlib.Path(server.data_dir).rglob("*") if str(path) in said and path.is_file()]
-        checks.holds("told to, it says what is damaged", "the log was damaged" in said and segment.name in said, said)
+        checks.holds("with recover_damaged_wal, it says what is damaged", "the log was damaged" in said and segment.name in said, said)
         checks.holds("and where that was put", any(path != str(segment) for path in aside), said)
-        checks.holds("and how many samples nobody can name", "samples of the log were dropped" in said and "samples=1" in said, said)
+        checks.holds("and how many samples were lost", "samples of the log were dropped" in said and "samples=1" in said, said)
         kept = {item["metric"]["i"]: item["value"][1] for item in server.api("query", query="m", time=3)["result"]}
         checks.equal("the rest is there", kept, {"b": "2"})
 
 
-checks = Checks()
-with tempfile.TemporaryDirectory(prefix="barograph-damage-") as folder:
+with checking("damage") as (checks, folder):
     run(folder, checks)
     missing(folder, checks)
     copy(folder, checks)
-checks.finish("damage")

@@ -1,16 +1,15 @@
-"""Another file takes every block of the file system under a real server. Writes are refused with 507 and nothing that was
-acknowledged is lost; a restart on the full disk answers; a retention that is set then drops partitions, and with space
-writes go on by themselves. A file system that can never hold what the server holds back is refused at the start.
+"""Another file takes every block of the file system under a real server. Writes get 507 and no acknowledged sample is
+lost; a server started on the full disk answers queries; a retention set then drops partitions; once there is space,
+writes resume without a restart. A file system too small for the server's reserve is refused at startup.
 
-    disk_full.py FOLDER SMALL    both are file systems of their own, of 96 MiB and of 8 MiB
+    disk_full.py FOLDER SMALL    the mount points of two file systems, of 96 MiB and of 8 MiB
 """
 
 import errno
 import os
 import sys
-import tempfile
 
-from harness import Checks, Server, wait_for
+from harness import Server, checking, wait_for
 
 HOUR = 3600
 START = 1_700_000_000 // HOUR * HOUR
@@ -68,10 +67,10 @@ def main(checks, log):
         kept = hours(server)
         checks.holds("the retention drops partitions on a full disk", kept == list(range(HOURS - len(kept), HOURS))
                      and 4 <= len(kept) <= 5, kept)
-        # What the partitions had is less than the log holds back, so that writes need a little more.
+        # The dropped partitions are smaller than the log's reserve, so writes need more space than they gave back.
         os.truncate(other, 0)
-        wait_for("writes to go on", lambda: write_hour(server, HOURS - 1) == 204, 0.2)
-        checks.holds("and writes go on by themselves", True)
+        resumed = wait_for("writes to resume", lambda: (status := write_hour(server, HOURS - 1)) != 507 and status, 0.2)
+        checks.equal("with space, writes resume without a restart", resumed, 204)
     with server.running():
         checks.equal("after a kill it is all there", hours(server), kept)
 
@@ -80,13 +79,11 @@ def too_small(checks, log):
     server = Server(f"{SMALL}/data", log, "--self-interval=0s")
     try:
         with server.running():
-            checks.holds("a disk smaller than what is held back is refused", False, "it started")
+            checks.holds("a disk smaller than the reserve is refused", False, "it started")
     except RuntimeError as refused:
-        checks.contains("a disk smaller than what is held back is refused", str(refused), "8388608", "held back")
+        checks.contains("a disk smaller than the reserve is refused", str(refused), "8388608", "held back")
 
 
-checks = Checks()
-with tempfile.TemporaryDirectory(prefix="barograph-disk-") as folder:
+with checking("disk_full") as (checks, folder):
     main(checks, f"{folder}/log")
     too_small(checks, f"{folder}/small.log")
-checks.finish("disk_full")

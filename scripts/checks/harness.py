@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import urllib.parse
@@ -107,6 +108,22 @@ class Server:
         status, answer = self.request("POST", "/write", gzip.compress(body) if gzipped else body, headers, **parameters)
         return status, answer.decode(errors="replace")
 
+    def write_patiently(self, lines, **parameters):
+        """As `write`, again for as long as the server says that its memory is full, as clients do."""
+        def answer():
+            status, text = self.write(lines, **parameters)
+            return status not in (429, 503) and (status, text)
+
+        status, text = wait_for("a write", answer, 0.2)
+        if status != 204:
+            raise RuntimeError(f"a write was refused: {status} {text}")
+
+    def flush(self):
+        """Samples go from memory to the store; needs --enable-admin."""
+        status, answer = self.request("POST", "/api/v1/admin/tsdb/flush")
+        if status not in (200, 204):
+            raise RuntimeError(f"a flush failed: {status} {answer!r}")
+
     def api(self, path, **parameters):
         """`data` of a successful answer of the Prometheus API."""
         status, answer = self.request("POST", f"/api/v1/{path}", urllib.parse.urlencode(parameters, doseq=True),
@@ -166,16 +183,36 @@ class Checks:
             self.holds(part.__name__, False, traceback.format_exc())
 
     def run_where_there_is(self, parts, arguments):
-        """Runs each part whose variable of the environment names what it needs; the others are skipped with a remedy.
-        `parts` maps a part to that variable and remedy, `arguments` gives what a part is called with."""
+        """Runs each part whose environment variable names the program it needs, and skips the others with a remedy.
+        `parts` maps a part to (variable, remedy); `arguments(part)` returns the arguments of a part. Whether any ran."""
+        ran = False
         for part, (needed, remedy) in parts.items():
             if os.environ.get(needed):
                 self.run(part, *arguments(part))
+                ran = True
             else:
                 self.skip(part.__name__, remedy)
+        return ran
 
     def finish(self, title):
         """Prints the summary and ends the process: 0 only when all held, 77 when there was nothing to check."""
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         print(f"{title}: {self.passed} passed, {self.failed} failed{skipped}")
         sys.exit(1 if self.failed else 0 if self.passed else 77 if self.skipped else 1)
+
+
+@contextlib.contextmanager
+def checking(title):
+    """Checks and a temporary folder for them; prints the summary and ends the process at the end of the block."""
+    checks = Checks()
+    with tempfile.TemporaryDirectory(prefix=f"barograph-{title}-") as folder:
+        yield checks, folder
+    checks.finish(title)
+
+
+def check_server(title, run, *options):
+    """A whole check: `run(server, checks)` against one server with these options."""
+    with checking(title) as (checks, folder):
+        server = Server(f"{folder}/data", f"{folder}/log", *options)
+        with server.running():
+            run(server, checks)

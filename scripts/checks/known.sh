@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# New series each hour for ten hours, of which none expires: memory follows those that are alive.
-# BAROGRAPH_KNOWN_SERIES=1000000 for ten million of them.
+# New series every hour for ten hours, and none expires: memory follows the active ones.
+# BAROGRAPH_KNOWN_SERIES=1000000 for ten million series.
 set -euo pipefail
 exec python3 -B "$(dirname "$0")/known.py"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One series of very many samples in little memory: the process stays within its setting while it loads and merges.
-# BAROGRAPH_MEMORY_SAMPLES=20000000 for twenty million of them.
+# One series with millions of samples and little memory: the process stays within its setting while it loads and merges.
+# BAROGRAPH_MEMORY_SAMPLES=20000000 for twenty million samples.
 set -euo pipefail
 exec python3 -B "$(dirname "$0")/memory.py"

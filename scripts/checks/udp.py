@@ -1,5 +1,5 @@
 """Bursts of line protocol over UDP, as fast as a sender can send. Every datagram is either stored or counted as lost;
-where the kernel grants the receive buffer that the server asks for, none is lost. Also: a burst right before the server
+none is lost if the kernel grants the receive buffer that the server requests. Also: a burst just before the server
 stops, many senders at once, and the unit of timestamps.
 """
 
@@ -10,13 +10,14 @@ import pathlib
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 
-from harness import PATIENCE, Checks, Server, free_port
+from harness import PATIENCE, Server, checking, free_port
 
 # 2025-11-26T00:00:00Z
 START = 1764115200
+# Without a buffer that holds a whole burst, how many datagrams are kept depends on the machine.
+BUFFER, REMEDY = 32 << 20, "sysctl -w net.core.rmem_max=33554432"
 BURSTS = {"2000 datagrams of one line": (2000, 1), "3000 datagrams of 20 lines": (3000, 20)}
 
 
@@ -49,7 +50,7 @@ def counters(server):
 
 
 def wait_for_all(server, sent):
-    """Counters once each of `sent` datagrams was stored or lost, or nothing moves any more."""
+    """The counters once each of `sent` datagrams was stored or lost, or after PATIENCE: the caller's check then fails."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         received, stored, lost, _ = counters(server)
@@ -73,13 +74,20 @@ def server_with(folder, name, *options):
 
 @contextlib.contextmanager
 def paused(server, really):
-    """The server gets no processor inside: what comes meanwhile has to fit the kernel's buffer."""
+    """Stops the server inside the block: what arrives meanwhile has to fit into the kernel's buffer."""
     if really:
         server.process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
         server.process.send_signal(signal.SIGCONT)
+
+
+def all_are_kept(checks, what, granted, kept, sent):
+    if granted >= BUFFER:
+        checks.equal(f"{what}: all are kept", kept, sent)
+    else:
+        checks.skip(f"{what}: all are kept", REMEDY)
 
 
 def check_bursts(folder, checks, name, *options):
@@ -98,8 +106,8 @@ def check_bursts(folder, checks, name, *options):
                 print(f"        {name}: {what_happened}: {100 * kept / datagrams:.1f} % kept")
                 checks.equal(f"{name}: sent = stored + lost", kept + gone, datagrams)
                 checks.equal(f"{name}: as many samples as were stored", samples(server, f"{metric}_usage"), kept * lines)
-                if name == "default" and granted >= 32 << 20:
-                    checks.equal(f"{what}: all are kept", kept, datagrams)
+                if name == "default":
+                    all_are_kept(checks, what, granted, kept, datagrams)
                 sent_before, stored_before, lost_before = sent_before + datagrams, stored, sum(lost.values())
         if name == "tiny":
             checks.holds("tiny: the kernel dropped some", lost["kernel"] > 0, f"{lost}")
@@ -117,8 +125,7 @@ def check_many_senders(folder, checks):
         checks.equal("eight senders: sent = stored + lost", stored + sum(lost.values()), 8000)
         found = sum(samples(server, f"s{number}_usage") for number in range(8))
         checks.equal("eight senders: as many samples as were stored", found, stored * 5)
-        if granted >= 32 << 20:
-            checks.equal("eight senders: all are kept", stored, 8000)
+        all_are_kept(checks, "eight senders", granted, stored, 8000)
 
 
 def check_stop(folder, checks):
@@ -130,10 +137,7 @@ def check_stop(folder, checks):
         checks.equal("it stops", server.stop(), 0)
     with server.running():
         found = samples(server, "last_usage")
-        if granted >= 32 << 20:
-            checks.equal("a burst right before the stop is stored", found, 2000)
-        else:
-            print(f"        a burst right before the stop: {found} of 2000 kept")
+        all_are_kept(checks, "a burst just before the stop", granted, found, 2000)
 
 
 def check_precision(folder, checks):
@@ -158,7 +162,7 @@ def check_precision(folder, checks):
 def check_collectd(folder, checks):
     """Debian's collectd against a server that is set up for it: its samples are those of now."""
     if "COLLECTD" not in os.environ:
-        return
+        return checks.skip("collectd", "sudo apt-get install collectd-core")
     server = server_with(folder, "collectd", "--line-precision", "ms")
     plugins = os.environ["COLLECTD"]
     configuration = pathlib.Path(folder, "collectd.conf")
@@ -184,8 +188,7 @@ def check_collectd(folder, checks):
 
 
 def main():
-    checks = Checks()
-    with tempfile.TemporaryDirectory(prefix="barograph-udp-") as folder:
+    with checking("udp") as (checks, folder):
         check_bursts(folder, checks, "default")
         check_bursts(folder, checks, "system", "--udp-buffer", "208KiB")
         check_bursts(folder, checks, "tiny", "--udp-buffer", "4KiB", "--udp-queue", "128KiB")
@@ -193,7 +196,6 @@ def main():
         check_stop(folder, checks)
         check_precision(folder, checks)
         check_collectd(folder, checks)
-    checks.finish("udp")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ import json
 import os
 import pathlib
 import subprocess
-import tempfile
 import time
 
-from harness import PATIENCE, Checks, Server
+from harness import PATIENCE, Server, checking
 
 SECOND = 1_700_000_000
 HERE = pathlib.Path(__file__).parent
@@ -92,18 +91,17 @@ def npm_answers():
 
 
 def main():
-    checks = Checks()
     parts = {
         pypi: ("PYPI", "pip install prometheus-remote-writer"),
         opentelemetry: ("PYPI", "pip install opentelemetry-exporter-prometheus-remote-write"),
         npm: ("MODULES", "sudo apt-get install npm"),
     }
-    with tempfile.TemporaryDirectory(prefix="barograph-writers-") as folder:
+    with checking("writers") as (checks, folder):
         server = Server(f"{folder}/data", f"{folder}/log")
         with server.running():
-            checks.run_where_there_is(parts, lambda part: (server, checks))
-            checks.equal("the server ends well", server.stop(), 0)
-    checks.finish("writers")
+            # Without any client nothing was checked, and the whole check counts as skipped.
+            if checks.run_where_there_is(parts, lambda part: (server, checks)):
+                checks.equal("the server ends well", server.stop(), 0)
 
 
 main()

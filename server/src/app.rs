@@ -41,7 +41,7 @@ pub struct App {
     pub bodies: Bodies,
     /// The most connections of each listener.
     pub connections_max: usize,
-    /// Taken while a snapshot is made, also when nobody waits for it any more.
+    /// Held while a snapshot is made, even after its client has left.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
     database: OnceLock<Database>,

@@ -188,7 +188,7 @@ pub struct ImportArgs {
     /// Exit with success although lines were refused.
     #[arg(long)]
     pub skip_bad: bool,
-    /// New file for the lines that were refused, each behind a comment that says why. Put right, it can be imported.
+    /// New file for all refused lines, each after a comment with the reason. It can be corrected and imported.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
     /// Seconds for which a batch is sent again while the server restarts or is busy.

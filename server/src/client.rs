@@ -168,7 +168,7 @@ impl Client {
             .with_config()
             .limit(ANSWER_MAX)
             .read_to_vec()
-            .with_context(|| format!("the answer of {} broke off", self.base))?;
+            .with_context(|| format!("the answer of {} was interrupted", self.base))?;
         Ok(Answer { status: response.status().as_u16(), retry_after, counts, body })
     }
 }

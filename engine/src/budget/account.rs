@@ -57,7 +57,7 @@ impl Account {
         Account { counters: Arc::new(Counters { share: Some(share), in_turn, bytes, peak }) }
     }
 
-    /// Takes `bytes` more, of which the work may hold `limit` in all.
+    /// Takes `bytes` more; the work may hold at most `limit` in total.
     ///
     /// # Errors
     /// [`Denied`]; then nothing is taken.
@@ -121,7 +121,7 @@ impl Account {
         self.counters.peak.load(Relaxed)
     }
 
-    /// From now on the peak is that of what is held from now on.
+    /// Resets the peak to what is held now.
     pub fn restart_peak(&self) {
         self.counters.peak.store(self.bytes(), Relaxed);
     }

@@ -1,9 +1,9 @@
-//! The line for what a share keeps back for one piece of work at a time.
+//! The queue for the reserve of a share, which serves one piece of work at a time.
 //!
-//! Work that a share refuses can end only when others give back, and if all of them wait for that with what they have,
-//! nobody ends. So a share keeps a reserve. Refused work gives back all it has, stands in line, the oldest first, and
-//! begins again when it is its turn, with the whole reserve before it: whatever needs no more than that succeeds. Nobody
-//! who stands in line holds anything that others need.
+//! Refused work can succeed only after other work releases memory. If all of it held memory while it waited, none
+//! would finish. A share therefore keeps a reserve. Refused work releases everything, queues (oldest first) and
+//! starts over on its turn with the whole reserve available, so it succeeds if it needs no more than that. Queued
+//! work holds no memory that others need.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Share, Stopped, Work};
 
-/// How long it takes at most until somebody who waits sees that the work is canceled, or that bytes were given back.
+/// Maximum delay until waiting work notices that it was canceled or that bytes were released.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// When a piece of work began, and a number that tells those apart that began together.
+/// When a piece of work began, and a number that distinguishes work that began at the same time.
 type Place = (Instant, u64);
 
 /// Who waits for the reserve of a share.
@@ -46,7 +46,7 @@ impl Line {
         loop {
             let stopped = work.check();
             let is_first = state.waiting.first() == Some(&place);
-            // What the last one left behind must fit beside the reserve.
+            // What the previous holder still holds must fit beside the reserve.
             let is_turn = is_first && !state.is_taken && share.used() <= share.common();
             if stopped.is_err() || is_turn {
                 state.waiting.remove(&place);

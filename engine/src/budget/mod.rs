@@ -1,14 +1,14 @@
-//! What the memory of a process may hold, who holds it, and how long a piece of work may go on.
+//! Limits on the memory of a process, who holds it, and how long a piece of work may run.
 //!
-//! A [`Share`] is a named part of the memory. Bytes are taken before the memory is, as a [`Hold`] that gives them
-//! back when it is dropped. An [`Account`] is what one piece of work holds of a share, with a limit of its own; a
-//! [`Work`] is that with a deadline and a [`Cancel`], and a [`Taken`] is what it needs for a while. Whatever can run
-//! longer than ten milliseconds is handed a [`Work`] and asks it: [`Work::check`] whether to go on, [`Work::take`]
-//! before it allocates.
+//! A [`Share`] is a named part of the memory. Bytes are taken from it before memory is allocated, as a [`Hold`] that
+//! returns them when it is dropped. An [`Account`] is what one piece of work holds of a share, with a limit of its
+//! own. A [`Work`] adds a deadline and a [`Cancel`] to it; a [`Taken`] is memory that it needs temporarily.
+//! Everything that can run longer than ten milliseconds receives a [`Work`]; it calls [`Work::check`] regularly and
+//! [`Work::take`] before it allocates.
 //!
 //! # Concurrency
-//! Counters are atomic. A take that is refused leaves nothing counted, so that two that ask at once for the last bytes
-//! may both be refused, and neither stays counted.
+//! Counters are atomic. A refused take leaves nothing counted. Two takes that compete for the last bytes may both be
+//! refused.
 
 mod account;
 mod line;

@@ -75,7 +75,7 @@ impl Share {
     /// Takes `bytes` until the hold is dropped.
     ///
     /// # Errors
-    /// [`Full`], at once: nobody is waited for.
+    /// [`Full`]; it never waits.
     pub fn take(self: &Arc<Self>, bytes: u64) -> Result<Hold, Full> {
         self.add(bytes)?;
         Ok(Hold { share: Arc::clone(self), bytes })

@@ -1,4 +1,4 @@
-//! A piece of work: what it may hold, how long it may go on, and whether anybody still wants it.
+//! A piece of work: its memory, its deadline, and whether it was canceled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,7 +27,7 @@ impl Cancel {
 /// Why a piece of work has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Stopped {
-    /// Somebody stopped it, or nobody waits for it any more.
+    /// It was canceled, or its client has left.
     #[error("it was canceled")]
     Canceled,
     /// Its time was up.
@@ -72,7 +72,7 @@ impl Default for Work {
 }
 
 impl Work {
-    /// Work that may hold anything, for as long as it likes.
+    /// Work without a limit on memory or time.
     pub fn unbounded() -> Self {
         Work {
             cancel: Cancel::default(),
@@ -123,7 +123,7 @@ impl Work {
         self
     }
 
-    /// Whether to go on. Asked at least every ten milliseconds of work.
+    /// Fails once the work was canceled or is past its deadline. Call it at least every ten milliseconds.
     ///
     /// # Errors
     /// [`Stopped`].

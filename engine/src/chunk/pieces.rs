@@ -1,9 +1,9 @@
-//! Merging the samples of one series from several sources a piece at a time: memory follows how many chunks lie over
-//! each other, not how many samples there are.
+//! Merges the samples of one series from several sources piece by piece: memory grows with the number of overlapping
+//! chunks, not with the number of samples.
 //!
-//! A source is an ascending sequence of pieces, as chunks of one generation are. Where only one source has samples, its
-//! pieces pass as they are. Where several have, a piece of each is held, and what lies before the end of the first that
-//! ends is merged: no source has more there.
+//! A source is an ascending sequence of pieces, such as the chunks of one generation. While only one source has
+//! samples, its pieces pass through unchanged. When sources overlap, one piece of each is held, and everything up to
+//! the earliest end among them is merged: no source has further samples before that.
 
 use super::Run;
 use crate::Result;

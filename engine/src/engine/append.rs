@@ -52,7 +52,7 @@ impl SeriesLimiter {
         }
         if brought >= limit {
             return Err(Error::Limit(format!(
-                "one batch brings more than {limit} new series, the limit of one second (max_new_series, \
+                "one batch creates more than {limit} new series, the limit for one second (max_new_series, \
                  Options::new_series_per_second): append it in smaller batches, or raise the limit"
             )));
         }

@@ -21,8 +21,8 @@ const NAP: Duration = Duration::from_secs(1);
 const DEAD_BYTES_MAX: u64 = 64 << 20;
 /// How long to wait after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How often new series that are refused for want of room make a flush look for idle ones: what is written once a
-/// minute stays.
+/// Minimum time between searches for idle series that are caused by refused new ones: a series written once a minute
+/// is not idle.
 const ROOM_EVERY: Duration = Duration::from_secs(60);
 /// How often partitions are looked at without being asked.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
@@ -118,7 +118,7 @@ impl Parts {
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
-    /// Whether a new series was refused for want of room, and idle ones have not been looked for in a while.
+    /// Whether a new series was refused because memory is full, and the last search for idle ones is long enough ago.
     fn is_room_due(&self) -> bool {
         self.wants_room.load(Ordering::Relaxed) && self.idle_looked.lock().elapsed() >= ROOM_EVERY
     }

@@ -122,7 +122,8 @@ impl Parts {
             wal.sync()?;
         }
         let mut commit = self.commit.lock();
-        // The cut parts the log: what is before it is in the head, and what comes after it defines its series anew.
+        // The cut divides the log: everything before it is in the head, and records after it define their series
+        // again.
         self.settle_all(&mut commit);
         if commit.first_append.is_none() {
             return Ok(None);
@@ -387,7 +388,7 @@ impl Parts {
         }
     }
 
-    /// Whether series take much of their memory, or new ones were refused for want of room.
+    /// Whether series take much of their memory, or new ones were refused because it is full.
     fn is_crowded(&self) -> bool {
         self.head.series_bytes() >= self.options.series_bytes_crowded()
             || self.wants_room.load(std::sync::atomic::Ordering::Relaxed)

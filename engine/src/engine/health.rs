@@ -15,7 +15,7 @@ pub struct Health {
     pub refuses_writes: Option<String>,
     /// Since when flushes fail, and what the last one said. What was acknowledged is in the log meanwhile.
     pub flushes_fail: Option<(Duration, String)>,
-    /// Whether the disk is full: writes are refused until there is space, and then go on by themselves.
+    /// Whether the disk is full: writes are refused until there is space, and then resume without a restart.
     pub disk_full: bool,
 }
 
@@ -55,7 +55,7 @@ impl Engine {
         let parts = &self.parts;
         let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
         let store = parts.kv.failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
-        let log = wal.poisoned.then(|| "writes are refused since an fsync of the log failed".to_owned());
+        let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health { refuses_writes: store.or(log), flushes_fail: parts.failing.get(), disk_full: wal.disk_full }
     }
 }

@@ -11,7 +11,7 @@ pub struct PartUse {
     pub part: &'static Part,
     /// Its bound, bytes.
     pub limit: u64,
-    /// What it holds, bytes; nobody counts what a flush and a merge hold.
+    /// Its current use, bytes; flushes and merges are not counted.
     pub used: Option<u64>,
 }
 

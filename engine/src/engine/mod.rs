@@ -115,7 +115,7 @@ pub(crate) struct Parts {
     /// Every record up to this sequence is in the head.
     applied: AtomicU64,
     pub(crate) retention: Retention,
-    /// A series was refused for want of room since idle ones were last looked for.
+    /// Whether a series was refused because memory is full since the last search for idle ones.
     wants_room: AtomicBool,
     /// When that was.
     idle_looked: Mutex<Instant>,

@@ -1,8 +1,8 @@
-//! The series that one request brings: bounded together, and taken back where nothing of them was stored.
+//! The new series of one request: limited together, and removed again if none of their samples was stored.
 //!
-//! A series is registered when its first sample is read, before the request is known to be good: the limits count it
-//! at once, and a second line of the request finds it. What ends without a sample in the log is taken out again, so
-//! that a refused request leaves no label values and no memory behind.
+//! A series is registered when its first sample is read, before the request is known to be valid: the limits count it
+//! at once, and later lines of the request find it. A series that ends up without a sample in the log is removed
+//! again, so a refused request leaves no label values and uses no memory.
 //!
 //! Next: `limits.rs` for the limits of all series together.
 
@@ -80,7 +80,7 @@ impl Parts {
             return Ok(());
         }
         Err(Error::Limit(format!(
-            "one request brings new series of more than {bound} bytes, the limit for one request (half of the memory \
+            "the new series of one request take more than {bound} bytes, the limit (half of the memory \
              for series, a share of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
              a label that has too many values, or raise memory",
             shown(labels)

@@ -87,7 +87,7 @@ impl Engine {
         let lock = prepare_dir(dir)?;
         disk::check_size(dir, &options)?;
         if disk::is_scarce(dir) && disk::give_up_reserves(dir) {
-            tracing::warn!(dir = %dir.display(), "the disk is full: opening uses what was held back for that");
+            tracing::warn!(dir = %dir.display(), "the disk is full: opening uses the space reserved for this case");
         }
         let kv = open_store(dir, &options, false)?;
         Self::start(Some((dir.to_owned(), lock)), Arc::new(kv), options, clock)

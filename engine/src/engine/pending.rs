@@ -49,10 +49,10 @@ impl Parts {
         done
     }
 
-    /// Applies, in order, what has become safe, and drops what the log has taken back.
+    /// Applies, in order, the records that are safe, and drops those that the log has removed.
     pub(super) fn settle(&self, commit: &mut CommitState) {
         let Some(wal) = &self.wal else { return };
-        // Before the fates: what is taken back later is not dropped below, and makes it another term.
+        // Read before the fates: a record removed later is not dropped below, and changes the term.
         commit.term = wal.term();
         while let Some(Pending { ticket, .. }) = commit.pending.front() {
             let fate = wal.fate(*ticket);
@@ -79,7 +79,7 @@ impl Parts {
     /// Ends what waits, one way or the other; the caller keeps appends out.
     pub(super) fn settle_all(&self, commit: &mut CommitState) {
         if let Some(wal) = self.wal.as_ref().filter(|_| !commit.pending.is_empty()) {
-            // What it could not make safe it has taken back.
+            // The log has removed what it could not make safe.
             let _ = wal.sync();
             self.settle(commit);
             debug_assert!(commit.pending.is_empty(), "each record is safe or lost after a sync");

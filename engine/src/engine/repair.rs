@@ -14,12 +14,11 @@ pub struct RepairReport {
 
 #[cfg(feature = "rocksdb")]
 impl super::Engine {
-    /// Looks for what keeps the store of a directory from opening, and repairs it with `apply`; without it nothing
-    /// changes. Opening for writing repairs the same by itself. Nobody may have the directory open.
+    /// Finds what keeps the store of a directory from opening, and repairs it if `apply` is set; otherwise nothing
+    /// changes. Opening for writing makes the same repairs. The directory must not be open anywhere.
     ///
     /// # Errors
-    /// The directory is in use, the MANIFEST is damaged in a way that only a snapshot helps against, or a file cannot
-    /// be read or written.
+    /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written.
     pub fn repair_dir(dir: &std::path::Path, apply: bool) -> crate::Result<RepairReport> {
         let _lock = super::open::lock_existing(dir)?;
         let mut report = RepairReport::default();
@@ -27,7 +26,7 @@ impl super::Engine {
         crate::store::manifest::check(&store)?;
         if let Some(found) = crate::store::manifest::torn::find(&store)? {
             report.faults.push(format!(
-                "{}; the record is taken off, and what it added is in the log",
+                "{}; the record is removed, and the log has the samples of these tables",
                 found.describe()
             ));
             if apply {

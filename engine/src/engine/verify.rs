@@ -174,7 +174,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
     report.compare(&place, "chunks", chunks, generation.record.chunks);
     report.compare(&place, "samples", samples, generation.record.samples);
     if untold > 0 {
-        report.problems.push(format!("{place}: {untold} chunks at times that the index does not tell of"));
+        report.problems.push(format!("{place}: {untold} chunks at times that the index does not list"));
     }
     report.compare(&place, "is the sum of checksums", crc_sum, generation.record.crc_sum);
     report.chunks += chunks;

@@ -134,9 +134,9 @@ impl Batch {
         self.exemplars.push((series.clone(), exemplar));
     }
 
-    /// Says that all of its times are what the clock of this machine showed, and so tell nothing that the clock does not
-    /// tell already. A retention then does not take them for a second opinion about the time: a clock that jumps ahead
-    /// does not expire what others wrote. [`Batch::clear`] takes it back.
+    /// Marks all timestamps of the batch as taken from this machine's clock. Retention then does not use them to
+    /// confirm the clock, so a clock that jumps ahead does not expire the data of others. [`Batch::clear`] resets the
+    /// mark.
     pub fn set_stamped_by_clock(&mut self) {
         self.stamp = Stamp::Clock;
     }

@@ -92,7 +92,7 @@ impl HeadMetadata {
         }
         if book.bytes + bytes_of(family, metadata) > self.bytes_max {
             return Err(Error::Limit(format!(
-                "metadata of all metrics takes {} bytes, the limit is {}; {family:?} is not taken: shorten help texts, or \
+                "metadata of all metrics takes {} bytes, the limit is {}; {family:?} is not stored: shorten help texts, or \
                  raise memory (Options::memory_bytes)",
                 book.bytes, self.bytes_max
             )));

@@ -60,7 +60,7 @@ const PAGES_PER_LOCK: usize = 64;
 /// Series that are looked up by their ids at once.
 const SERIES_PER_PAGE: usize = 1024;
 
-/// Series that are taken back before readers get their turn.
+/// Series that are removed before readers get their turn.
 const TAKEN_BACK_PER_LOCK: usize = 64;
 
 /// What the series of a label set takes of the memory for series.
@@ -120,8 +120,8 @@ impl Head {
         self.registry.read().find(self.hash(labels), labels).cloned()
     }
 
-    /// The series of a label set, and whether it is new: one is made if the head has none and `admit`, which is told
-    /// how many there are, lets it in. `admit` has taken its memory then ([`Head::take_series_bytes`]).
+    /// The series of a label set, and whether it is new. A missing one is created if `admit`, which receives the
+    /// number of series, allows it and has taken its memory ([`Head::take_series_bytes`]).
     ///
     /// # Errors
     /// Those of `admit`.

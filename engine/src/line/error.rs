@@ -78,7 +78,7 @@ pub enum LineErrorKind {
     TrailingBackslash,
     /// A backslash takes its meaning from what would have ended a name or value.
     #[error(
-        "{otherwise}: the backslash here makes the {separator} behind it part of the text; no name or tag value can end \
+        "{otherwise}: the backslash here makes the {separator} after it part of the text; no name or tag value can end \
          with a backslash, leave it out"
     )]
     EscapedSeparator {
@@ -200,7 +200,7 @@ pub enum LineErrorKind {
     UnterminatedString,
     /// A string's last quote is escaped.
     #[error(
-        "the string is not closed: the backslash here makes the quote behind it part of the text; write \\\\ for a \
+        "the string is not closed: the backslash here makes the quote after it part of the text; write \\\\ for a \
          backslash"
     )]
     EscapedQuote,

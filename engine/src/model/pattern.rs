@@ -1,25 +1,22 @@
 //! Regular expressions over label values: RE2 syntax as Go reads it, matched against the
 //! whole value.
 //!
-//! The text is read by a parser of our own (`syntax.rs`, `class.rs`), because the syntax
-//! that the `regex` crate reads differs in many small ways: what a stray `{` means, that
-//! `\d`, `\w`, `\s`, `\b` are ASCII, `&&` and `[` inside a class, `\<`, `\Q…\E`, octal
-//! escapes. The tree is then brought into the form of which that crate's automata are made
+//! The text is read by a parser of our own (`syntax.rs`, `class.rs`), because the syntax that the `regex` crate reads
+//! differs in many small ways: what a stray `{` means, that `\d`, `\w`, `\s`, `\b` are ASCII, `&&` and `[` inside a
+//! class, `\<`, `\Q…\E`, octal escapes. The tree is then converted to the form from which that crate builds automata
 //! (`hir.rs`, `automaton.rs`).
 //!
-//! Most patterns in queries are simple, and an automaton is neither cheap to build nor the
-//! fastest way to compare. `form.rs` brings the tree into one normal form, of which
-//! `shape.rs` recognises a set of literals, a literal in any case, and literals with `.`,
-//! `.*` and `.+` between them (`glob.rs`); what all matches begin with comes of it too. The
-//! automaton is built when it is first needed, except where the pattern is so large that
-//! building it might fail or take long; then at once, within what the request may take.
+//! Most patterns in queries are simple, and an automaton is neither cheap to build nor the fastest way to compare.
+//! `form.rs` brings the tree into one normal form. From it, `shape.rs` recognises a set of literals, a literal in any
+//! case, and literals with `.`, `.*` and `.+` between them (`glob.rs`), and derives the common prefix of all matches.
+//! The automaton is built when it is first needed, except where the pattern is so large that building it might fail
+//! or take long; then at once, within what the request may take.
 //!
 //! Over the sorted values of an index a pattern walks (`walk.rs`): what values share is read
 //! once, and stretches without a match are skipped.
 //!
-//! What an automaton may take is weighed before it is built (`weight.rs`), the patterns of one
-//! request are counted together (`expressions.rs`), and those of all requests are kept in one
-//! place, by their text (`cache.rs`).
+//! The memory of an automaton is estimated before it is built (`weight.rs`). The patterns of one request are limited
+//! together (`expressions.rs`), and compiled patterns are cached by their text for all requests (`cache.rs`).
 //!
 //! # Invariants
 //! - I1: a fast path answers as the automaton would.
@@ -56,8 +53,8 @@ pub use rewrite::Rewrite;
 use shape::Shape;
 pub use walk::{PatternWalk, Verdict};
 
-/// The longest pattern of which an automaton is made, bytes. A set of literals needs none and
-/// is as long as it likes to be.
+/// The longest pattern for which an automaton is built, bytes. A set of literals needs no automaton and has no such
+/// limit.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// What of a pattern an error shows, characters.
@@ -217,7 +214,7 @@ fn too_long(bytes: usize) -> String {
 
 fn too_large() -> String {
     format!(
-        "its automaton would be larger than {AUTOMATON_BYTES_MAX} bytes; match less, or by several matchers"
+        "its automaton would be larger than {AUTOMATON_BYTES_MAX} bytes; simplify it, or use several matchers"
     )
 }
 

@@ -38,9 +38,7 @@ pub enum LabelFault {
         limit: usize,
     },
     /// More labels are sent than are looked at.
-    #[error(
-        "{found} labels are sent, those without a value included; the limit is {limit}, a fixed one; send fewer"
-    )]
+    #[error("{found} labels were sent, empty ones included; the fixed limit is {limit}; send fewer")]
     TooManySent {
         /// Labels found.
         found: usize,

@@ -11,8 +11,8 @@ pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 /// left out.
 pub(super) const PAIRS_MAX: usize = 10_000;
 
-/// The pairs of a series or exemplar, of which a reference of two bytes may mean megabytes: no more are held than may
-/// make a label set.
+/// The label pairs of a series or exemplar. A reference of two bytes can refer to megabytes, so no more are held than
+/// a label set may contain.
 pub(super) struct Pairs<'a> {
     list: Vec<Pair<'a>>,
     sent: usize,

@@ -186,8 +186,8 @@ impl<'r, 'a> Series<'r, 'a> {
     /// order of labels has another key, and one that keeps to its order pays for sorting once.
     ///
     /// # Errors
-    /// A reference leads nowhere; or, in version 2, names and values have more than `bytes_max` bytes together, of which
-    /// no more are written out: a few bytes of references may stand for as many megabytes.
+    /// A reference is out of range; or, in version 2, names and values have more than `bytes_max` bytes together. No
+    /// more than that is copied, because a few bytes of references can refer to as many megabytes.
     pub fn key<'s>(&'s self, scratch: &'s mut Vec<u8>, bytes_max: usize) -> Result<&'s [u8], LabelFault> {
         if self.request.version == RemoteVersion::One {
             return Ok(&self.labels);

@@ -19,7 +19,7 @@ use crate::store::catalogue::Generation;
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 
-/// Label sets that one pass tells apart unless less is asked for: some 64 MiB.
+/// Default number of label sets that one pass distinguishes: about 64 MiB.
 const PASS_MAX: usize = if cfg!(test) { 50 } else { 1_500_000 };
 /// The least of them, so that there are not too many passes.
 const PASS_MIN: usize = if cfg!(test) { 10 } else { 20_000 };

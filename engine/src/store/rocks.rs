@@ -142,7 +142,7 @@ impl RocksKv {
         })
     }
 
-    /// Opens it, if need be after an ingestion was taken off that RocksDB took back in part.
+    /// Opens it, if necessary after removing an ingestion that RocksDB undid only in part.
     fn open_repaired(settings: &RocksSettings) -> Result<Self> {
         let refused = match Self::open_unwatched(settings.clone()) {
             Ok(store) => return Ok(store),
@@ -154,7 +154,7 @@ impl RocksKv {
                 file: torn.manifest.display().to_string(),
                 offset: torn.offset,
                 what: format!(
-                    "{}; opening for writing, or `barograph repair`, takes the record off",
+                    "{}; opening for writing, or `barograph repair`, removes the record",
                     torn.describe()
                 ),
             });
@@ -163,8 +163,8 @@ impl RocksKv {
         tracing::warn!(
             manifest = %torn.manifest.display(), offset = torn.offset, tables = torn.tables.join(", "),
             aside = %aside.display(),
-            "the MANIFEST's last record adds tables that are not there, since an fsync failed: it is taken off; the log \
-             has what was in them"
+            "the MANIFEST's last record adds tables that do not exist, because an fsync failed: it is removed; the \
+             log has their samples"
         );
         Self::open_unwatched(settings.clone())
     }
@@ -219,8 +219,8 @@ impl RocksKv {
         Ok(ranges.chunk_by(is_shared))
     }
 
-    /// The error of a change that was refused. After a failed fsync of its MANIFEST the library refuses all others too,
-    /// until it is opened again; for want of space it recovers by itself.
+    /// The error of a refused change. After a failed fsync of its MANIFEST, RocksDB refuses all further changes until
+    /// it is reopened; from a full disk it recovers without that.
     fn refused(&self, action: &'static str, error: rocksdb::Error) -> Error {
         let error = failed(action)(error);
         let Err(stopped) = self.db.write_opt(WriteBatch::default(), &without_wal()) else { return error };

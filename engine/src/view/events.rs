@@ -168,7 +168,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Visits what the sides have, and the head up to `end`; whether to go on.
+    /// Visits the events of the sides, and of the head up to `end`. Returns whether to continue.
     fn merge_events(
         &self,
         sides: &mut [Side<'_, '_>],

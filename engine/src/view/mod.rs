@@ -119,7 +119,7 @@ impl<'e> View<'e> {
         }
     }
 
-    /// Makes it ask `work` whether to go on, and take from it what it keeps, which it gives back when it is dropped.
+    /// Makes it check `work` and take its memory from it until it is dropped.
     #[must_use]
     pub fn with_work(mut self, work: &Work) -> Self {
         (self.work, self.kept) = (work.clone(), Taken::of(work));
@@ -298,7 +298,7 @@ impl<'e> View<'e> {
                         part
                     }
                 };
-                // The head has each label set once: too many are told before all are copied.
+                // The head has each label set once, so too many are detected before all are copied.
                 holding += usize::from(!matches!(part, HeadPart::Nothing));
                 if holding > series_max {
                     return Err(Error::Limit(format!("more than {series_max} series match")));

@@ -64,7 +64,7 @@ impl<'t> Growth<'t> {
         Ok(self.taken.at_least(self.others + *bytes + run.memory_bytes())?)
     }
 
-    /// Goes on with another run; `parts` is what all of them take.
+    /// Continues with another run; `parts` is the size of all of them.
     fn turn_to(&mut self, run: &Run, parts: usize) {
         self.others = parts.saturating_sub(run.memory_bytes());
         self.histograms.0 = run.histograms.len();

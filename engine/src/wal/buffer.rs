@@ -26,7 +26,7 @@ pub(super) struct Batch {
     pub seals: bool,
 }
 
-/// A place in the log: what was appended behind it can be taken back.
+/// A position in the log: records appended after it can be removed again.
 #[derive(Debug, Clone)]
 pub(super) struct Position {
     open: OpenSegment,
@@ -163,7 +163,7 @@ impl Buffer {
         self.open.tally.add(crc);
     }
 
-    /// The place behind all that was appended.
+    /// The position after everything that was appended.
     pub fn position(&self) -> Position {
         Position { open: self.open.clone(), next_seq: self.next_seq }
     }
@@ -173,12 +173,12 @@ impl Buffer {
         Position { open: OpenSegment::new(self.database_id, number, first_seq), next_seq: first_seq }
     }
 
-    /// Whether there is anything behind `position`.
+    /// Whether anything was appended after `position`.
     pub fn is_behind(&self, position: &Position) -> bool {
         self.next_seq > position.next_seq || !self.batches.is_empty()
     }
 
-    /// Forgets all that was appended behind `position`. None of it waits any more, nor do seals.
+    /// Removes everything that was appended after `position`, including waiting records and seals.
     pub fn go_back(&mut self, position: &Position) {
         self.batches.clear();
         (self.bytes, self.closed_bytes) = (0, 0);

@@ -67,9 +67,9 @@ struct State {
     is_closing: bool,
     durable: u64,
     written: u64,
-    /// Up to here all is as safe as the policy promises; what comes after it was promised to nobody yet.
+    /// Everything up to here is as safe as the policy promises; later records have not been acknowledged.
     safe: Position,
-    /// For each time that records were taken back the last number that stayed.
+    /// For each removal of records, the last sequence number that stayed.
     floors: Vec<u64>,
     /// Why, the last time.
     refused: Option<Refusal>,
@@ -169,9 +169,9 @@ impl Wal {
     }
 
     /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
-    /// other and the last one given out. `None` where records were taken back since the log was in `term`
-    /// ([`Wal::term`]): the caller, whose records may count on those, makes them again. Copies into memory only, unless
-    /// what waits there would come to more than [`WalOptions::buffer_bytes`]: then it writes that first. Durable after
+    /// other and the last one given out. `None` if records were removed since the log was in `term` ([`Wal::term`]):
+    /// the caller's records may depend on those, so it must build them again. Only copies into memory, unless more
+    /// than [`WalOptions::buffer_bytes`] would wait there: then it first writes what waits. Durable after
     /// [`Wal::wait_for`].
     ///
     /// # Errors
@@ -209,7 +209,7 @@ impl Wal {
         }
         let mark = state.durable;
         let open_bytes = state.buffer.open_bytes();
-        // A segment that ends is synced: it must not end in the midst of records that may be taken back together.
+        // A finished segment is synced, so it must not end between records that may be removed together.
         if open_bytes > 0 && open_bytes + bytes as u64 > shared.options.segment_bytes {
             state.buffer.seal(mark);
         }
@@ -225,7 +225,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`Error::DiskFull`] or [`Error::Io`] if they could not be written, [`Error::Poisoned`] if they could not be
-    /// synced: they are taken back, and no replay finds them. [`Error::Invalid`] for a number that was not given out.
+    /// synced: they are removed, and no replay finds them. [`Error::Invalid`] for an unknown sequence number.
     pub fn wait_for(&self, ticket: Ticket) -> Result<()> {
         let sync = self.shared.options.sync == SyncPolicy::Always;
         self.shared.drive(sync, |state| match state.fate(ticket) {
@@ -236,12 +236,12 @@ impl Wal {
         })
     }
 
-    /// How often records were taken back.
+    /// How many times records were removed.
     pub fn term(&self) -> usize {
         self.shared.state.lock().floors.len()
     }
 
-    /// A ticket of a record that was appended since records were taken back last.
+    /// A ticket of a record that was appended after the last removal of records.
     #[cfg(test)]
     pub(super) fn ticket_of(&self, seq: u64) -> Ticket {
         Ticket { seq, term: self.term() }
@@ -427,7 +427,7 @@ impl Shared {
             }
             let result;
             (state, result) = self.turn(state, sync);
-            // It may have failed behind what is waited for.
+            // It may have failed after the record that is waited for.
             if let Err(error) = result {
                 return if matches!(is_done(&state), Ok(true)) { Ok(()) } else { Err(error) };
             }
@@ -470,8 +470,8 @@ impl Shared {
         (state, result)
     }
 
-    /// Takes back what was promised to nobody, after `error`: those who wait for it are refused, and no replay may
-    /// find it. Returns the error to answer with. The caller leads.
+    /// Removes all unacknowledged records after `error`: their waiters get an error, and no replay may find them.
+    /// Returns that error. The caller is the leader.
     fn take_back(&self, state: &mut MutexGuard<'_, State>, error: Error) -> Error {
         if let Error::Poisoned(cause) = &error {
             state.poisoned = Some(cause.clone());
@@ -561,12 +561,12 @@ impl State {
         }
     }
 
-    /// Why records were taken back.
+    /// Why records were removed.
     fn refusal(&self) -> Error {
         self.refused.as_ref().map_or(Error::Closed, Refusal::error)
     }
 
-    /// The number up to which there is something to wait for, of all up to `seq`: the rest was taken back.
+    /// The last sequence number up to `seq` that can still be waited for: the records after it were removed.
     fn still(&self, seq: u64) -> u64 {
         seq.min(self.buffer.last_seq())
     }

@@ -1,7 +1,7 @@
 //! The write-ahead log: what makes an acknowledged write survive a crash until it is flushed.
 //!
 //! A log is a directory of *segments*, `00000001.wal`, `00000002.wal`, …, each a header and a run of records whose
-//! sequence numbers go on without a gap from segment to segment. Appending copies a record into memory; a *sync*
+//! sequence numbers continue without a gap from segment to segment. Appending copies a record into memory; a *sync*
 //! writes what has gathered and makes it durable, one `fdatasync` for all who wait (group commit).
 //!
 //! The payload of a record is opaque here. Kinds `0..=KIND_MAX` belong to the caller.
@@ -165,8 +165,8 @@ impl WalOptions {
     }
 }
 
-/// Frees the blocks that a log in `dir`, which nobody has open, holds back for a full disk; false where there are none.
-/// The log takes them again when it is opened, or as soon as there is space.
+/// Frees the blocks that a log in `dir` reserves for a full disk; false if there are none. The log must not be open.
+/// It reserves them again when it is opened, or as soon as there is space.
 pub fn give_up_reserve(dir: &std::path::Path) -> bool {
     std::fs::remove_file(dir.join(directory::RESERVE_NAME)).is_ok()
 }

@@ -366,7 +366,7 @@ impl<'a> Pass<'a> {
             self.damaged(&path, 0, what, &[])?;
             self.stand_in(first, mark + 1)?;
         } else if self.mark.is_none() && after_seq > 0 {
-            let what = format!("the log should go on after {after_seq}, but nothing of it is left");
+            let what = format!("the log should continue after {after_seq}, but the rest of it is missing");
             self.damaged(&path, 0, what, &[])?;
         }
         self.next = Some(mark.max(after_seq).saturating_add(1));

@@ -38,8 +38,8 @@ impl NewRecord<'_> {
     }
 }
 
-/// What an append gives: a sequence number, which another record gets should this one be taken back, and how often
-/// records had been taken back by then.
+/// The result of an append: a sequence number, which is reused if this record is removed, and the number of removals
+/// up to then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     /// The sequence number.
@@ -54,11 +54,11 @@ pub enum Fate {
     Open,
     /// It is as safe as the [`SyncPolicy`] promises.
     Safe,
-    /// It was taken back; no replay finds it.
+    /// It was removed; no replay finds it.
     Lost,
 }
 
-/// Why records were taken back, told to each who waited for one.
+/// Why records were removed; passed to each of their waiters.
 #[derive(Debug)]
 pub(super) enum Refusal {
     DiskFull(PathBuf),

@@ -162,8 +162,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Cuts `segment` behind its first `bytes`, which end with the record `last_seq`: what was written after them is
-    /// taken back. `sync`: for good, also where the power fails now.
+    /// Truncates `segment` to its first `bytes`, which end with the record `last_seq`, and so removes later records.
+    /// With `sync` this survives a power failure.
     pub fn cut(&mut self, (segment, bytes): (u64, u64), last_seq: u64, sync: bool) -> Result<()> {
         let Some(current) = self.current.as_mut().filter(|current| current.number == segment) else {
             return Ok(());

@@ -1,7 +1,7 @@
-//! Loops that ask whether to go on and for the memory that they fill, and a sort that does.
+//! Loops that check for cancellation and count the memory that they fill, and a sort that checks.
 //!
-//! A look at the clock costs as much as some dozens of additions, so a loop counts what it does and looks once for so
-//! much of it as takes well below ten milliseconds.
+//! Reading the clock costs as much as dozens of additions, so a loop counts its steps and checks once for a number of
+//! steps that takes well below ten milliseconds.
 
 use std::cmp::Ordering;
 

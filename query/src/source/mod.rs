@@ -65,7 +65,7 @@ pub enum SourceError {
     /// What it keeps for the query is more than one may hold, or than others leave.
     #[error(transparent)]
     Memory(#[from] Denied),
-    /// Somebody stopped the query, or its time was up.
+    /// The query was canceled or passed its deadline.
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// The selection is larger than allowed.

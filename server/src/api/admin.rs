@@ -1,7 +1,6 @@
-//! Calls that change or copy the whole: delete, clean, snapshot, flush. Off unless
-//! `enable_admin`.
+//! Calls that change or copy the whole database: delete, clean, snapshot, flush. Off unless `enable_admin` is set.
 //!
-//! They have turns of their own and no deadline, and what they have begun goes on when the client goes away.
+//! They have turns of their own and no deadline. A call that has started finishes even if its client disconnects.
 
 use serde_json::json;
 
@@ -29,7 +28,7 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
         if !everything && !wanted.iter().all(|matchers| selectors::is_selective(matchers)) {
             return Err(ApiError::parameter(
                 "match[]",
-                "the selector may match every series; name a value, or add all=true if that is meant",
+                "the selector may match every series; name a value, or add all=true if that is intended",
             ));
         }
         for matchers in wanted.iter() {

@@ -1,12 +1,12 @@
 //! Reads request bodies: bounded in bytes as sent, bytes unpacked, time, and memory over all requests together.
 //!
-//! A length that is declared too large is refused before the first byte; one that is not declared is refused at the byte
-//! that crosses the limit. Memory is taken before a byte is read: all of a declared length at once, waiting in a line
-//! with nothing in hand, so that those who got it can end; a chunked body in steps, of which one that is not there at
-//! once is a refusal. Small bodies and questions have memory of their own, which large ones cannot fill. What a
-//! compressed body unpacks to is taken when all of it has come.
+//! A declared length that is too large is refused before the first byte, an undeclared one at the byte that crosses
+//! the limit. Memory is taken before anything is read. A declared length is taken at once, and its body waits in a
+//! queue without holding any memory, so that those that have memory can finish. A chunked body takes memory in steps
+//! and is refused if a step has to wait. Small bodies and query forms have memory of their own, which large bodies
+//! cannot fill. The memory for the decompressed body is taken when all of the body has arrived.
 //!
-//! A body must keep coming ([`Pace`]): what is slow holds memory that others wait for.
+//! A body must keep arriving ([`Pace`]), because a slow one holds memory that others wait for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,8 +186,8 @@ impl Pace {
         (self.began, self.bytes) = (now, 0);
     }
 
-    /// The deadline has passed and nothing is there: whether to go on. `held` bytes are held for what comes, of which
-    /// `left` are still to come if that is known; `contended` says that others wait.
+    /// The deadline has passed without a byte: whether to continue. `held` bytes of memory are held, `left` bytes are
+    /// still to arrive, if that is known; `contended` says that others wait.
     ///
     /// # Errors
     /// 408.
@@ -335,7 +335,7 @@ pub async fn read(
             Ok(None) => return arriving.end(encoding).await,
             Ok(Some(Err(_))) => {
                 return Err(ApiError::bad_data(format!(
-                    "the request body broke off or is malformed after {} bytes",
+                    "the request body was interrupted or is malformed after {} bytes",
                     arriving.bytes.len()
                 )));
             }

@@ -84,7 +84,7 @@ pub fn unpacked_length(encoding: Encoding, sent: &[u8], limit: Limit) -> Result<
 }
 
 fn no_snappy(what: String) -> ApiError {
-    ApiError::bad_data(format!("the body is no snappy block: {what}"))
+    ApiError::bad_data(format!("the body is not a snappy block: {what}"))
 }
 
 fn snappy_length(sent: &[u8], limit: Limit) -> Result<u64, ApiError> {
@@ -93,16 +93,16 @@ fn snappy_length(sent: &[u8], limit: Limit) -> Result<u64, ApiError> {
         return Err(limit.passed_by("the decompressed request body"));
     }
     if length > SNAPPY_RATIO_MAX * sent.len() as u64 {
-        return Err(no_snappy(format!("{} bytes cannot stand for {length}", sent.len())));
+        return Err(no_snappy(format!("{} bytes cannot decompress to {length}", sent.len())));
     }
     Ok(length)
 }
 
-/// What `sent` is without compression. `reserve` is told how many bytes there will be room for before there is, first
-/// those of [`unpacked_length`], and may refuse.
+/// Decompresses `sent`. Before it allocates, it calls `reserve` with the size, first with [`unpacked_length`];
+/// `reserve` may refuse.
 ///
 /// # Errors
-/// 413 beyond `limit`, 400 for bytes that are not what they should be or break off, and what `reserve` says.
+/// 413 beyond `limit`, 400 for damaged or truncated data, and the errors of `reserve`.
 pub fn unpack(
     encoding: Encoding,
     sent: &[u8],
@@ -131,7 +131,7 @@ fn gunzip(
     let mut decoder = flate2::bufread::MultiGzDecoder::new(sent);
     let mut read = |piece: &mut [u8], start: usize| {
         read_some(&mut decoder, piece).map_err(|e| {
-            ApiError::bad_data(format!("the gzip body is damaged or breaks off after {start} bytes: {e}"))
+            ApiError::bad_data(format!("the gzip body is damaged or truncated after {start} bytes: {e}"))
         })
     };
     let mut decoded: Vec<u8> = Vec::new();

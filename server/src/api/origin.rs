@@ -28,8 +28,8 @@ pub fn check_host(uri: &hyper::Uri, headers: &HeaderMap, config: &Config) -> Res
         if !is_local(name) && !config.host_allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
             let shown: String = name.chars().take(100).collect();
             let message = format!(
-                "the host {shown:?} is not answered: on a loopback address without tokens a host is localhost, an IP \
-                 address or a name in host_allow; add it there, or set token_file"
+                "the host {shown:?} is not allowed: on a loopback address without tokens, Host must be localhost, an \
+                 IP address or a name in host_allow; add it there, or set token_file"
             );
             return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "bad_data", message));
         }

@@ -79,7 +79,7 @@ fn fault(fault: RequestFault) -> ApiError {
         RequestFault::Expressions(CompileError::Stopped(stopped)) => QueryError::from(stopped).into(),
         RequestFault::Expressions(CompileError::Memory(denied)) => QueryError::from(denied).into(),
         RequestFault::Expressions(error) => ApiError::bad_data(format!(
-            "{error}: match less by each, ask in parts, or raise it (query_regex_memory)"
+            "{error}: use simpler expressions, split the query, or raise it (query_regex_memory)"
         )),
         fault => ApiError::bad_data(fault.to_string()),
     }

@@ -24,7 +24,7 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 /// A stream's producer failed or went away; the connection is cut, so that the client
 /// does not take half an answer for a whole one.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer broke off: {0}")]
+#[error("the answer was interrupted: {0}")]
 pub struct Broken(pub String);
 
 /// Whatever must live until the last byte has left (marks the connection as busy).

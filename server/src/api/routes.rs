@@ -1,4 +1,4 @@
-//! The one table of routes: path, methods, who may call, how errors are told, how a request is let in.
+//! The one table of routes: path, methods, required right, error format, admission.
 //!
 //! A path and a method either name an [`Endpoint`] or they do not: what a client sends
 //! never becomes a label of our own metrics, so odd methods and paths cannot grow them.
@@ -101,13 +101,13 @@ pub struct Route {
     pub endpoint: Endpoint,
     /// What a token must allow.
     pub access: Access,
-    /// How errors are told.
+    /// The format of errors.
     pub dialect: Dialect,
-    /// How it is let in.
+    /// Its admission.
     pub admission: Admission,
 }
 
-/// How a request is let in.
+/// The admission of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// At once: it looks at no data of a size that others choose.

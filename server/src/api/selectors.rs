@@ -63,7 +63,7 @@ pub fn read(call: &Call) -> Result<Selectors, ApiError> {
     Ok(Selectors { texts, may_match_everything: false, regex_memory_max: call.config.query_regex_memory })
 }
 
-/// Every `match[]`, of which there must be one.
+/// Every `match[]`; there must be at least one.
 ///
 /// # Errors
 /// As [`read`], and 400 when there is none.
@@ -75,7 +75,7 @@ pub fn read_required(call: &Call) -> Result<Selectors, ApiError> {
     Ok(selectors)
 }
 
-/// Every `match[]`, of which there must be one; each may match every series.
+/// Every `match[]`; there must be at least one, and each may match every series.
 ///
 /// # Errors
 /// As [`read_required`].

@@ -42,7 +42,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             let opened = Reader::open(dir, args.target.allow_damage)?;
             let reader = opened.database.reader(&Work::unbounded());
             export::write_all(&reader, &wanted, range, &mut Output { to: &mut output, piece: Vec::new() })?;
-            output.flush().context("the output broke off")?;
+            output.flush().context("cannot write the output")?;
             return opened.finish();
         }
         None => {
@@ -58,10 +58,10 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             let client = Client::new(&args.target)?;
             let mut body = client.stream("/api/v1/export", &form)?;
             io::copy(&mut body, &mut output)
-                .context("the export broke off; what was written is not complete")?;
+                .context("the export was interrupted; the output is incomplete")?;
         }
     }
-    output.flush().context("the output broke off")
+    output.flush().context("cannot write the output")
 }
 
 /// Whatever is written goes straight on.
@@ -76,6 +76,6 @@ impl<W: Write> Sink for Output<W> {
     fn put(&mut self, _: usize, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<()> {
         self.piece.clear();
         write(&mut self.piece);
-        self.to.write_all(&self.piece).context("the output broke off")
+        self.to.write_all(&self.piece).context("cannot write the output")
     }
 }

@@ -101,8 +101,8 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     for (database, policies) in named.iter().filter(|(_, policies)| policies.len() > 1) {
         let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
         summary.notes.push(format!(
-            "database {database:?} has the retention policies {}; here they are one, and of two points of one series and \
-             time the later one was kept",
+            "database {database:?} has the retention policies {}; they were merged, and of two points with the same \
+             series and time the later one was kept",
             policies.join(", ")
         ));
     }
@@ -189,7 +189,7 @@ impl Import<'_> {
             let stopped = |line: u64| {
                 let place = path.display();
                 format!(
-                    "{place}: stopped behind line {line}; what is before it is stored, and may be imported again"
+                    "{place}: stopped after line {line}; everything before it is stored, and may be imported again"
                 )
             };
             let count = reader.read(&mut pending[start..]).with_context(|| stopped(line))?;
@@ -210,7 +210,7 @@ impl Import<'_> {
         }
     }
 
-    /// Stores one section of a batch that begins behind `line` lines of the file, and tells its bad lines.
+    /// Stores one section of a batch that begins after `line` lines of the file, and reports its bad lines.
     fn store(&mut self, path: &Path, line: u64, section: &Section<'_>) -> anyhow::Result<()> {
         self.note_database(section)?;
         let db = self.args.db.as_deref().or(section.database.as_deref());

@@ -31,7 +31,7 @@ impl Reader {
             return Err(refusal).with_context(|| hint(dir));
         }
         if !allow_damage {
-            let way_out = "--allow-damage shows what is whole";
+            let way_out = "--allow-damage reads what is intact";
             return Err(refusal).with_context(|| format!("cannot open {} ({way_out})", dir.display()));
         }
         let database = storage::open_read_only(dir, true).with_context(|| hint(dir))?;
@@ -57,6 +57,6 @@ fn tell(database: &Database) {
         eprintln!("{}: offset {}: {}", damage.file.display(), damage.offset, damage.what);
     }
     if report.samples_unknown > 0 {
-        eprintln!("{} samples of the log are of series that nobody can name", report.samples_unknown);
+        eprintln!("{} samples in the log belong to series that cannot be identified", report.samples_unknown);
     }
 }

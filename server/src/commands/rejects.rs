@@ -1,5 +1,5 @@
-//! The file of refused lines: each behind a comment that says where it was and why it was refused, so that the file can
-//! be put right and imported.
+//! The file of refused lines, each after a comment with its position and the reason, so that the file can be
+//! corrected and imported.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

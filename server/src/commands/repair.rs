@@ -17,7 +17,7 @@ pub fn run(dir: &Path, apply: bool) -> anyhow::Result<bool> {
         println!("{fault}");
     }
     for kept in &report.kept {
-        println!("what was taken off is in {}", kept.display());
+        println!("the removed record is in {}", kept.display());
     }
     match (report.faults.is_empty(), apply) {
         (true, _) => {

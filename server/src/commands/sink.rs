@@ -77,7 +77,7 @@ impl Sink {
         })
     }
 
-    /// Stores a batch in the database `db` and tells at least `errors_max` of its bad lines, if it has as many.
+    /// Stores a batch in the database `db` and reports at least `errors_max` of its bad lines, if it has that many.
     ///
     /// # Errors
     /// The batch cannot be stored.
@@ -121,7 +121,7 @@ impl Sink {
 }
 
 impl ServerSink {
-    /// Asks for bad lines that an answer had no room for: what is behind the last one that it told is sent again.
+    /// Gets bad lines that did not fit into an answer: the lines after the last reported one are sent again.
     fn complete(
         &mut self,
         outcome: &mut Outcome,

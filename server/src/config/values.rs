@@ -65,7 +65,7 @@ pub fn cap(text: &str, min: u64, max: u64) -> Parsed<Option<u64>> {
 /// A size, or a part of `all` in percent (`50%`), which is never below `min`.
 ///
 /// # Errors
-/// As [`size`]; a percentage where nobody knows of how much, or outside 1 to 100.
+/// As [`size`]; a percentage outside 1 to 100, or of an unknown amount.
 pub fn size_or_percent(text: &str, all: Option<u64>, min: u64, max: u64) -> Parsed<u64> {
     let Some(digits) = text.trim().strip_suffix('%') else { return size(text, min, max) };
     let percent = digits.trim_end().parse::<u64>().ok().filter(|percent| (1..=100).contains(percent));
@@ -74,7 +74,9 @@ pub fn size_or_percent(text: &str, all: Option<u64>, min: u64, max: u64) -> Pars
     };
     match all {
         Some(all) => Ok((all / 100 * percent).clamp(min, max)),
-        None => error(format!("{text} of what this system does not say; write a size such as 1GiB")),
+        None => error(format!(
+            "cannot take {text}: this system does not say how much memory it has; write a size such as 1GiB"
+        )),
     }
 }
 

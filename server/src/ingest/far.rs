@@ -1,7 +1,7 @@
-//! Says when line times are far from the clock: in nearly every case their unit is not the one they were read in, and
-//! the samples lie in January 1970, where nobody looks for them.
+//! Warns when line times are far from the current time. In nearly every case they were read in the wrong unit, and
+//! the samples are stored in January 1970, where no one looks for them.
 //!
-//! They are stored all the same: old measurements are as good as new ones, and only their writer knows.
+//! They are stored anyway, because they may be genuinely old measurements.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,14 +21,14 @@ const UNITS: [Precision; 6] = [
     Precision::Hour,
 ];
 
-/// A writer that is set up wrongly goes on writing: once a minute is enough to find it.
+/// A misconfigured writer keeps writing: a warning once a minute is enough to find it.
 const PAUSE: Duration = Duration::from_secs(60);
 
 static HTTP: Throttle = Throttle::every(PAUSE);
 static TCP: Throttle = Throttle::every(PAUSE);
 static UDP: Throttle = Throttle::every(PAUSE);
 
-/// Warns of the lines of `report` that are far from the clock. `sender` tells whom a body is from.
+/// Warns about the lines of `report` that are far from the current time. `sender` returns the sender of a body.
 pub fn warn(
     report: &LineReport,
     precision: Precision,
@@ -52,8 +52,8 @@ fn describe(timestamp: i64, precision: Precision, now: i64, origin: Origin) -> S
     let years = LineReport::FAR.as_secs() / (365 * 86_400);
     if precision == Precision::Auto {
         return format!(
-            "lines are stored at times more than {years} years from now, as {}; unless that is meant, the sender's \
-             clock is not set",
+            "lines are stored at times more than {years} years from now, as {}; unless that is intended, the \
+             sender's clock is wrong",
             show(timestamp)
         );
     }
@@ -73,7 +73,7 @@ fn describe(timestamp: i64, precision: Precision, now: i64, origin: Origin) -> S
         (Some((unit, time)), _) => {
             format!("{stored}, as {unit} it would be {}: the client has to send precision={unit}", show(time))
         }
-        (None, _) => format!("{stored}; unless that is meant, the sender's clock is not set"),
+        (None, _) => format!("{stored}; unless that is intended, the sender's clock is wrong"),
     }
 }
 
@@ -112,16 +112,16 @@ mod tests {
         assert_eq!(
             say(0, Precision::Nanosecond, Origin::Http),
             "lines are stored at times more than 10 years from now: 0 read as ns is 1970-01-01T00:00:00Z; unless \
-             that is meant, the sender's clock is not set"
+             that is intended, the sender's clock is wrong"
         );
         assert_eq!(
             say(86_400 * SECOND, Precision::Auto, Origin::Udp),
-            "lines are stored at times more than 10 years from now, as 1970-01-02T00:00:00Z; unless that is meant, \
-             the sender's clock is not set"
+            "lines are stored at times more than 10 years from now, as 1970-01-02T00:00:00Z; unless that is \
+             intended, the sender's clock is wrong"
         );
         for timestamp in [i64::MIN + 2, i64::MAX - 1, -1, 946_684_800 * SECOND] {
             assert!(
-                say(timestamp, Precision::Nanosecond, Origin::Http).ends_with("clock is not set"),
+                say(timestamp, Precision::Nanosecond, Origin::Http).ends_with("clock is wrong"),
                 "{timestamp}"
             );
         }

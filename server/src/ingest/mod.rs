@@ -21,7 +21,7 @@ use barograph::{
     RemoteReport, RemoteVersion,
 };
 
-/// Sections of one request, each of which is stored with a sync of its own.
+/// Maximum number of sections of one request; each is stored with a sync of its own.
 const SECTIONS_MAX: usize = 1000;
 
 static BAD_LINES: Throttle = Throttle::new();
@@ -141,7 +141,7 @@ fn check_names(named: &BTreeSet<&str>, db: Option<&str>) -> Result<(), ApiError>
     )))
 }
 
-/// Adds the report of a part that begins behind `line` rows.
+/// Adds the report of a part that begins after `line` rows.
 fn absorb(total: &mut LineReport, part: LineReport, line: u64) {
     total.lines_total += part.lines_total;
     total.lines_bad += part.lines_bad;
@@ -200,7 +200,7 @@ fn count(counters: &IngestCounters, report: &LineReport) {
     counters.events.add(report.events);
 }
 
-/// Logs that lines were refused whose sender gets no answer. `sender` tells whom a body is from.
+/// Logs refused lines whose sender gets no answer. `sender` returns the sender of a body.
 pub fn log_bad_lines(report: &LineReport, origin: Origin, sender: impl Fn(usize) -> Option<SocketAddr>) {
     let (Some(first), Some(&body)) = (report.errors.first(), report.error_bodies.first()) else { return };
     if let Some(held_back) = BAD_LINES.pass() {

@@ -49,8 +49,8 @@ pub struct Section<'b> {
 }
 
 impl Context {
-    /// Splits a body that ends with a line, and goes on with what it said in the next. A body that says nothing is
-    /// one section.
+    /// Splits a body that ends with a line; its last database and policy also apply to the next body. A body without
+    /// such comments is one section.
     pub fn split<'c, 'b>(&'c mut self, body: &'b [u8]) -> Sections<'c, 'b> {
         let is_whole = !self.in_statements && !says_something(body);
         Sections { context: self, body, is_whole, at: 0, line: 0, start: 0, start_line: 0 }
@@ -109,7 +109,7 @@ impl<'b> Iterator for Sections<'_, 'b> {
         }
         while self.at < body.len() {
             let at = self.at;
-            // A string without an end swallows nothing: the decoder goes on at the next row too.
+            // An unterminated string does not hide the next row: the decoder continues there too.
             let row_end = || memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found + 1);
             let end = LineEnds { bytes: body, at }.next().unwrap_or_else(row_end);
             let row = trimmed(&body[at..end]);

@@ -1,8 +1,9 @@
-//! Bytes of a line connection that are not stored yet, with the memory they take.
+//! Bytes of a TCP connection that are not stored yet, with the memory they take.
 //!
-//! A connection that has nothing to be stored has no memory. The first step is that of a small body, and is waited for
-//! without reading: the sender's bytes stay in the kernel, and the sender waits. Larger batches are taken where there is
-//! memory for them at once. Only a line that is longer than the buffer waits with memory in hand, which the pool settles.
+//! An idle connection holds no memory. The first step takes that of a small body. While it waits for it, nothing is
+//! read: the data stays in the kernel, and the sender waits. Larger batches are read if there is memory at once. Only
+//! a line that is longer than the buffer waits while it holds memory; the pool resolves the deadlock that this could
+//! cause.
 
 use std::time::Duration;
 

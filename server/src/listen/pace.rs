@@ -1,8 +1,8 @@
-//! How fast a peer takes what it asked for.
+//! How fast a peer reads its answer.
 //!
-//! Memory of an answer is held until the peer has taken it, so a peer that takes a byte now and then would hold it for as
-//! long as it likes. Only the time counts in which the peer keeps the server waiting: an answer that is made slowly is
-//! nobody's fault.
+//! The memory of an answer is held until the peer has read it, so a peer that reads a byte now and then could hold it
+//! indefinitely. Only time during which the server waits for the peer counts, not time during which the server
+//! produces the answer.
 
 use std::time::Duration;
 

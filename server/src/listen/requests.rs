@@ -12,14 +12,14 @@
 //!   its body as the HTTP library understands it is the one that was found here; else the
 //!   connection ends. Two readers of one connection that disagree are how requests are
 //!   smuggled past a proxy: here they cannot.
-//! - R2: while a request is answered, the next head is kept. The HTTP library looks for the end of the stream only while
-//!   it has nothing to read: so it is passed on at once, and nobody works for a peer that has left, also when that
-//!   peer has sent requests ahead.
+//! - R2: while a request is answered, the next head is kept. The HTTP library looks for the end of the stream only
+//!   while it has nothing to read: so the end is passed on at once, and no work continues for a peer that has left,
+//!   even if that peer has sent further requests.
 //! - R3: where a body's end is not certain (chunks in an unusual form), everything after it
 //!   passes as it is.
 //!
-//! A connection that is closed while its peer still sends would be reset, and the peer might
-//! lose the answer. So closing takes and drops what comes for a moment.
+//! Closing a connection while its peer still sends would reset it, and the peer might lose the answer. Closing
+//! therefore first reads and drops incoming data for a moment.
 
 use std::io;
 use std::pin::Pin;

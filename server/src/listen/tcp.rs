@@ -1,15 +1,12 @@
-//! Line protocol over plain TCP: lines follow each other, nothing is answered for good
-//! ones.
+//! Line protocol over plain TCP: lines are separated by line feeds, and good ones get no answer.
 //!
-//! What has arrived is stored in batches that end at a line feed. Bad lines are counted
-//! and logged, and the first one of a batch is told to the sender in one line of text, if
-//! it is listening. A line that never ends and a database that does not take samples end
-//! the connection: the sender then knows where it stands and can come again. A line under way has to go on coming as the body
-//! of a request does.
+//! What has arrived is stored in batches that end at a line feed. Bad lines are counted and logged, and the first one
+//! of a batch is reported to the sender in one line of text. A line that is too long, or a database that accepts no
+//! samples, ends the connection, so the sender notices and can reconnect. The rest of a line must keep arriving as
+//! the body of a request must.
 //!
-//! The last line needs no line feed where the sender ends the connection. Where it breaks
-//! off instead, and when the server stops, a line without an end may be half a line, whose
-//! number or timestamp would be another one: it is refused and counted.
+//! The last line needs no line feed if the sender closes the connection. If the connection breaks, or the server
+//! stops, an unterminated line may be half a line with a truncated number or timestamp: it is refused and counted.
 //!
 //! Next: `ingest/mod.rs`.
 
@@ -176,7 +173,7 @@ impl Lines {
                 Ok(0) => break Arrival::End,
                 Ok(count) => came += count,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break Arrival::Bytes,
-                // A reset is told once: the read after it would look like the end.
+                // A reset is reported only once: the next read would look like the end.
                 Err(_) => break Arrival::Gone,
             }
             // A batch is stored as it is where there is no memory for a larger one.
@@ -190,8 +187,8 @@ impl Lines {
         Ok(arrival)
     }
 
-    /// Waits until something can be read; false where the sender is silent for too long: within a line it has to go on
-    /// as within a body.
+    /// Waits until something can be read; false if the sender is silent for too long. Within a line the same limits
+    /// apply as within a body.
     async fn readable(&mut self, app: &App, stream: &TcpStream) -> bool {
         let contended = || app.bodies.small.waiting() > 0;
         loop {
@@ -216,7 +213,7 @@ impl Lines {
             return Ok(());
         }
         self.buffer.grow(&app.bodies, SILENCE).await.map_err(|full| {
-            let message = format!("{full} (max_body_total, memory); come again later");
+            let message = format!("{full} (max_body_total, memory); retry later");
             let _ = stream.try_write(format!("error: {message}\n").as_bytes());
             ApiError::too_many(message, 1)
         })
@@ -254,7 +251,7 @@ fn refuse_unfinished(app: &App, stream: &TcpStream, bytes: usize) {
     let _ = stream.try_write(format!("error: {message}\n").as_bytes());
     if let Some(held_back) = UNFINISHED.pass() {
         let sender = stream.peer_addr().ok().map(|address| address.to_string());
-        tracing::warn!(held_back, sender, "a line connection broke off: {message}");
+        tracing::warn!(held_back, sender, "a TCP connection was interrupted: {message}");
     }
 }
 

@@ -1,10 +1,10 @@
-//! A part of a share of the memory, for which one waits in a line.
+//! A part of a share of the memory, with a queue.
 //!
-//! Memory is handed over in the order in which it was asked for, so that a large take is not passed by small ones for
-//! ever. Who waits with nothing in hand holds up nobody. Who waits for more while holding some comes first, as only that
-//! sets free what it holds, and has the last quarter of the pool to itself, which those who come cannot fill. Where all
-//! who hold memory wait for more, nobody would ever go on: then the one that came last is refused, and what it gives
-//! back lets the first go on.
+//! Memory is granted in the order of requests, so that small takes do not overtake a large one for ever. A waiter
+//! that holds no memory blocks no one. A waiter that already holds memory goes first, because only then can it
+//! release it, and the last quarter of the pool is reserved for such waiters. If all holders of memory wait for more,
+//! none could continue: then the one that came last is refused, and the memory it releases lets the first one
+//! continue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
-//! What became of datagrams: counted so that every one that was sent to us is found again.
+//! Counters of datagrams that account for every one that reached the socket.
 //!
 //! ```text
 //! sent     = received + dropped by the kernel
 //! received = stored + dropped at the queue + dropped by storage, once nothing waits
-//! ```
-//! The kernel tells its own drops with each datagram that comes after them (`SO_RXQ_OVFL`). The end of a burst has no
-//! datagram after it, so the same counter is read where it can be read at any time: in `/proc/net/udp`.
+//! ``` The kernel reports its drops with the next datagram (`SO_RXQ_OVFL`). After the end of a burst there is no next
+//! datagram, so the same counter is also read from `/proc/net/udp`.
 
 use std::fs;
 use std::net::UdpSocket;

@@ -247,7 +247,7 @@ fn an_import_outlives_a_restart_of_its_server() {
     assert_eq!(rest.join().unwrap(), 3, "the busy answer's line came again");
     let error =
         commands::import::import(&args).expect_err("a server that was never there ends the import at once");
-    assert!(format!("{error:#}").contains("stopped behind line 0"), "{error:#}");
+    assert!(format!("{error:#}").contains("stopped after line 0"), "{error:#}");
 }
 
 #[test]

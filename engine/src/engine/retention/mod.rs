@@ -1,9 +1,9 @@
-//! What is past the retention: the newest time that counts, less the retention.
+//! Which samples are past the retention: those older than the newest time that counts minus the retention.
 //!
-//! The newest time that counts is never later than the wall clock, so that one sample from the far future deletes
-//! nothing, and it moves on only by what a clock that jumps ahead cannot forge: by times that writers gave, and as far as
-//! the trusted clock reaches by others. Samples to which this machine gave their time (self-monitoring, lines without a
-//! time) show the wall clock and nothing else, and of what a restart replays nobody knows whose times they are.
+//! The newest time that counts is never later than the wall clock, so one sample from the far future deletes nothing.
+//! A wall clock that jumps ahead must not advance it either: timestamps from writers advance it, all others only as
+//! far as the trusted clock. Samples timestamped by this machine (self-monitoring, lines without a time) only repeat
+//! the wall clock, and for replayed samples the origin of the timestamp is unknown.
 //!
 //! Next: `trusted.rs`, and `compact/retention.rs`, which drops what is past.
 
@@ -107,9 +107,9 @@ impl Retention {
 
     /// The horizon up to which a pass of the compactor drops partitions of `width`.
     ///
-    /// Where the clock has a say in it, it moves on by the time that has passed and one partition in a pass: should a
-    /// wrong clock be believed after all, there is time to see what goes on. A retention that is shortened is no matter
-    /// of clocks and counts at once.
+    /// Where the clock decides, the horizon advances with elapsed time and by one partition in each pass, which
+    /// leaves time to notice a clock that was trusted wrongly. A shorter retention does not depend on clocks and
+    /// takes effect at once.
     pub(crate) fn pass(&self, width: i64) -> Timestamp {
         let (now, judged) = self.observe();
         let newest = self.newest_at((now, judged));
@@ -131,7 +131,7 @@ impl Retention {
         if retention == 0 { Timestamp::MIN } else { before(newest, retention) }
     }
 
-    /// How far the wall clock is ahead of the one that retention trusts; zero when it is believed.
+    /// How far the wall clock is ahead of the trusted clock; zero when the wall clock itself is trusted.
     pub(super) fn ahead(&self) -> Duration {
         let (now, judged) = self.observe();
         let ahead = if judged.is_ahead { now.wall.saturating_sub(judged.trusted) } else { 0 };
@@ -152,7 +152,7 @@ impl Retention {
         judged
     }
 
-    /// Logs what became of the wall clock, where it matters: without a retention nobody asks.
+    /// Logs changes in the trust in the wall clock. Without a retention they do not matter.
     fn tell(&self, news: Option<News>, wall_ns: Timestamp, trusted_ns: Timestamp) {
         if self.retention_ns.load(Ordering::Relaxed) == 0 {
             return;
@@ -162,14 +162,15 @@ impl Retention {
                 wall_ns,
                 trusted_ns,
                 ahead_s = wall_ns.saturating_sub(trusted_ns) / 1_000_000_000,
-                "the clock is suddenly ahead: it was set, or the database was closed for long. Retention goes on by the \
-                 time that passes and believes the clock in {} hours; after a start also when writers send times near it",
+                "the clock is suddenly ahead: it was set, or the database was closed for a long time. Retention \
+                 advances with elapsed time and trusts the clock in {} hours; after a start also when writers send \
+                 times near it",
                 WAIT.as_secs() / 3_600
             ),
             Some(News::Believed) => {
-                tracing::warn!(wall_ns, "the clock that was ahead is believed now, and retention follows it");
+                tracing::warn!(wall_ns, "the clock that was ahead is now trusted, and retention follows it");
             }
-            Some(News::Back) => tracing::info!(wall_ns, "the clock shows again what it should"),
+            Some(News::Back) => tracing::info!(wall_ns, "the clock is no longer ahead"),
             None => {}
         }
     }

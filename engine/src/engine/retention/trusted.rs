@@ -1,12 +1,12 @@
-//! The clock that retention trusts: the wall clock, unless it was set ahead a short while ago.
+//! The clock that retention trusts: the wall clock, unless it recently jumped ahead.
 //!
-//! Time that passes is told from a clock that somebody sets by the steady clock. Where the wall clock is suddenly ahead of
-//! it by more than [`SLACK`], the trusted clock goes on at the steady one's pace. The wall clock is believed when it has
-//! been ahead for [`WAIT`], or when it comes back. A wall clock that is set back is believed at once: that can only keep
-//! data for longer.
+//! The steady clock distinguishes elapsed time from a clock that was set. If the wall clock is suddenly ahead of it
+//! by more than [`SLACK`], the trusted clock continues at the pace of the steady clock. The wall clock is trusted
+//! again when it has been ahead for [`WAIT`], or when it returns. A wall clock that is set back is trusted at once,
+//! since that only keeps data for longer.
 //!
-//! After a time without the process there is no steady clock to compare with; then the newest timestamp that is stored
-//! stands in for it, and writers that send times near the wall clock end the suspicion.
+//! At startup there is no steady clock to compare with. The newest stored timestamp takes its place, and writers that
+//! send times near the wall clock confirm the wall clock.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::model::Timestamp;
 
 /// How far two clocks may differ and still agree.
 pub(super) const SLACK: i64 = 3_600 * 1_000_000_000;
-/// How long the wall clock has to stay ahead before it is believed.
+/// How long the wall clock has to stay ahead before it is trusted.
 pub(super) const WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A reading of both clocks.
@@ -62,7 +62,7 @@ struct Suspicion {
 pub(super) struct Trusted {
     /// A moment at which the wall clock was right.
     anchor: Reading,
-    /// Whether something but the wall clock itself said so: the steady clock cannot, after a start.
+    /// Whether anything other than the wall clock confirmed it; after a start the steady clock cannot.
     is_settled: bool,
     suspicion: Option<Suspicion>,
 }
@@ -124,7 +124,8 @@ impl Trusted {
         let is_as_before =
             given >= steady.saturating_sub(SLACK) && given.abs_diff(steady) < given.abs_diff(now.wall);
         match &mut self.suspicion {
-            // Writers whose clocks go on as before contradict the wall clock for as long as they write.
+            // Writers whose timestamps continue from before the jump contradict the wall clock for as long as they
+            // write.
             Some(known) if is_as_before => {
                 known.since = now.steady;
                 None

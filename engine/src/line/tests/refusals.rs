@@ -2,13 +2,13 @@
 
 use super::*;
 
-const ESCAPED_QUOTE: &str = r"the string is not closed: the backslash here makes the quote behind it part of the text; write \\ for a backslash";
+const ESCAPED_QUOTE: &str = r"the string is not closed: the backslash here makes the quote after it part of the text; write \\ for a backslash";
 const ESCAPED_COMMA: &str = "the value of tag \"path\" has an equals sign that is not escaped: the backslash here makes the \
-    comma behind it part of the text; no name or tag value can end with a backslash, leave it out";
+    comma after it part of the text; no name or tag value can end with a backslash, leave it out";
 const ESCAPED_SPACE_IN_VALUE: &str = "the value of tag \"path\" has an equals sign that is not escaped: the backslash here \
-    makes the space behind it part of the text; no name or tag value can end with a backslash, leave it out";
-const ESCAPED_SPACE: &str = "no fields: expected a space and field=value: the backslash here makes the space behind it \
-    part of the text; no name or tag value can end with a backslash, leave it out";
+    makes the space after it part of the text; no name or tag value can end with a backslash, leave it out";
+const ESCAPED_SPACE: &str = "no fields: expected a space and field=value: the backslash here makes the space after \
+    it part of the text; no name or tag value can end with a backslash, leave it out";
 
 /// Body of one bad line, column, whole message without the place.
 const BAD: &[(&[u8], usize, &str)] = &[
@@ -35,12 +35,12 @@ const BAD: &[(&[u8], usize, &str)] = &[
     (
         br"m,a\=b v=1",
         4,
-        r#"tag "a\\=b" has no value: expected key=value: the backslash here makes the equals sign behind it part of the text; no name or tag value can end with a backslash, leave it out"#,
+        r#"tag "a\\=b" has no value: expected key=value: the backslash here makes the equals sign after it part of the text; no name or tag value can end with a backslash, leave it out"#,
     ),
     (
         br"m f\=1",
         4,
-        r#"field "f\\=1" has no value: expected key=value: the backslash here makes the equals sign behind it part of the text; no name or tag value can end with a backslash, leave it out"#,
+        r#"field "f\\=1" has no value: expected key=value: the backslash here makes the equals sign after it part of the text; no name or tag value can end with a backslash, leave it out"#,
     ),
     (b"m\\ a\0=1", 5, "a NUL byte is not allowed"),
     (b"m =1", 3, "a field key is empty"),

@@ -1,8 +1,7 @@
-//! The patterns of the process: equal texts are compiled once, as long as there is room.
+//! The compiled patterns of the process: equal texts are compiled once, as long as there is memory.
 //!
-//! Dashboards ask the same few hundred expressions again and again. What is kept is counted in a share of the memory,
-//! with what threads keep of the states that they found. Where there is no room, patterns that nobody used since the
-//! hand of a clock came by go first.
+//! Dashboards repeat the same few hundred expressions. Cached patterns count against a share of the memory, including
+//! the automaton states that threads cache. When the share is full, patterns are evicted by the CLOCK algorithm.
 //!
 //! # Concurrency
 //! One lock, held while a text is looked up. Compiling happens outside of it, so that two that ask for one new pattern
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use super::Pattern;
 use crate::budget::{Hold, Share};
 
-/// The share until somebody sets another, bytes.
+/// The default size of the share, bytes.
 const BYTES_DEFAULT: u64 = 16 << 20;
 /// One pattern may take this part of the share: one more would throw out too many others.
 const PART_MAX: u64 = 8;

@@ -12,7 +12,7 @@ use super::weight::Weight;
 use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, cache, shown};
 use crate::budget::{Denied, Stopped, Taken, Work, bytes_text};
 
-/// What the expressions of one request may take, unless somebody says something else.
+/// The default limit for the expressions of one request, bytes.
 pub const EXPRESSIONS_BYTES_MAX: u64 = 32 << 20;
 
 /// What the library takes while it compiles, beside the form and the automaton.
@@ -103,7 +103,7 @@ pub(super) fn building_bytes(weight: &Weight) -> u64 {
 }
 
 impl Expressions {
-    /// For a request whose `work` is asked whether to go on, and holds the memory; all together may take `bytes_max`.
+    /// For a request whose `work` is checked and holds the memory; all expressions together may take `bytes_max`.
     pub fn new(work: Work, bytes_max: u64) -> Self {
         Expressions { work, bytes_max, bytes: 0, scratch: 0, text: 0, known: HashMap::new() }
     }
@@ -148,7 +148,7 @@ impl Expressions {
         Ok(pattern)
     }
 
-    /// Counts what was made of the text around the patterns, and asks whether to go on.
+    /// Counts the syntax tree around the patterns, and checks the work.
     ///
     /// # Errors
     /// [`CompileError::Stopped`], [`CompileError::Memory`].

@@ -1,7 +1,7 @@
-//! From the tree to the form of which the library makes an automaton, anchored at both ends.
+//! Converts the tree to the form from which the library builds an automaton, anchored at both ends.
 //!
-//! Nothing is left to that library's defaults: each node says what it matches, whatever the flags were where it stood.
-//! The form is made directly, not by way of a text: reading one again would take several times the memory.
+//! The library's defaults are not used: each node says exactly what it matches, with all flags applied. The form is
+//! built directly, because parsing a text again would take several times the memory.
 
 use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look as HirLook, Repetition};
 

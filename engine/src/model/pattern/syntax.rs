@@ -21,7 +21,7 @@ const RANGES_MAX: usize = 1 << 17;
 /// The longest `[…]` in a text that can only be matched as a set.
 const LONG_BRACKET_MAX: usize = 64;
 
-/// So many parts are read before it is asked whether to go on.
+/// The number of parts read between two checks of the work.
 const STEPS: u32 = 1024;
 
 /// The largest count of a repetition, also of several nested ones multiplied.
@@ -76,7 +76,7 @@ pub(super) struct Parsed {
 pub(super) enum Fault {
     /// What is wrong and where, in bytes from 1.
     Text(String),
-    /// Nobody waits for it any more.
+    /// The work was stopped.
     Stopped(Stopped),
 }
 
@@ -90,7 +90,7 @@ impl Fault {
     }
 }
 
-/// Reads an expression, as long as `work` says to go on.
+/// Parses an expression; stops when `work` is stopped.
 pub(super) fn parse(text: &str, work: &Work) -> Result<Parsed, Fault> {
     // Reading ends with an error where the work is over, and the work stays over.
     read(text, work).map_err(|reason| work.check().map_or_else(Fault::Stopped, |()| Fault::Text(reason)))
@@ -250,7 +250,7 @@ impl<'t> Parser<'t> {
         if self.ranges > RANGES_MAX {
             return Err(self
                 .cursor
-                .fault("more than 131072 ranges of characters in all sets before the one that ends"));
+                .fault("more than 131072 character ranges in all sets up to the one that ends"));
         }
         Ok(Node::Class(set))
     }

@@ -79,7 +79,7 @@ impl<'b> Fields<'b> {
     fn varint(&mut self) -> Result<u64, String> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.rest.split_first().ok_or("a field breaks off")?;
+            let (&byte, rest) = self.rest.split_first().ok_or("a field is truncated")?;
             self.rest = rest;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
@@ -92,7 +92,7 @@ impl<'b> Fields<'b> {
     fn string(&mut self) -> Result<&'b [u8], String> {
         let length = self.varint()?;
         let length = usize::try_from(length).ok().filter(|length| *length <= self.rest.len());
-        let (string, rest) = self.rest.split_at(length.ok_or("a field breaks off")?);
+        let (string, rest) = self.rest.split_at(length.ok_or("a field is truncated")?);
         self.rest = rest;
         Ok(string)
     }

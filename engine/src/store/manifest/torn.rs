@@ -1,12 +1,12 @@
 //! A MANIFEST whose last record adds tables that are gone.
 //!
-//! Where the fsync of that record fails, RocksDB 11.8 takes the tables of an ingestion away again, although the record
-//! may be in the file. Such a directory does not open any more. What the record added was never acknowledged: the
-//! catalogue, which is committed later and to the same file, does not name it, and its samples are in the log. So the
-//! record is taken off, and what was there before it is the store.
+//! If the fsync of that record fails, RocksDB 11.8 deletes the tables of the ingestion although the record may be in
+//! the file. Such a directory no longer opens. The tables were never acknowledged: the catalogue, which is committed
+//! later and to the same file, does not name them, and their samples are in the log. The record is therefore removed,
+//! which restores the store as it was before.
 //!
-//! That holds for bulk data alone. A last record that touches the family of the catalogue stays, and so does one that
-//! removes tables, or whose tables are there in part: then the damage is another one.
+//! This applies only to ingested tables. A last record that changes the family of the catalogue, removes tables, or
+//! adds tables of which some exist is kept: it indicates other damage.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -23,7 +23,7 @@ use crate::{Error, Result};
 pub struct TornIngestion {
     /// The manifest.
     pub manifest: PathBuf,
-    /// Where the record begins; the manifest ends there once it is taken off.
+    /// Offset of the record; the manifest ends there once the record is removed.
     pub offset: u64,
     /// The tables that are gone.
     pub tables: Vec<String>,

@@ -17,8 +17,8 @@
 //!   exhaust the stack: recursion stops at [`NESTING_MAX`], a tree is never higher than
 //!   [`HEIGHT_MAX`].
 //! - I2: every error's span lies inside the text.
-//! - I3: what the tree and its regular expressions take is counted against the request before it
-//!   is made, and it is asked at least every 64 KiB of tree whether to go on.
+//! - I3: the memory of the tree and its regular expressions is counted against the request before it is allocated,
+//!   and cancellation is checked at least every 64 KiB of tree.
 
 mod binary;
 mod call;
@@ -59,8 +59,8 @@ pub fn parse(text: &str) -> Result<Expr, QueryError> {
     parse_within(text, &mut Expressions::default())
 }
 
-/// As [`parse`], within what the expressions of a request may take in memory, as long as its work goes on. The tree
-/// counts too.
+/// As [`parse`], within the memory limit for the expressions of a request, the tree included, and until its work is
+/// stopped.
 ///
 /// # Errors
 /// As [`parse`]; and [`QueryError::Canceled`], [`QueryError::Timeout`], [`QueryError::Memory`],
@@ -155,7 +155,7 @@ struct Parser<'q> {
 const NODE_BYTES: u64 = 320;
 /// What those leave that only separate or close.
 const SIGN_BYTES: u64 = 16;
-/// So many bytes are counted at once; then it is asked, too, whether to go on.
+/// The bytes counted in one step, after which cancellation is checked.
 const COUNTED: u64 = 64 << 10;
 
 impl<'q> Parser<'q> {

@@ -104,7 +104,7 @@ impl Active {
         self.entry.runs.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until somebody stops it.
+    /// Waits until it is stopped.
     pub async fn canceled(&self) {
         self.entry.canceled.notified().await;
     }

@@ -25,7 +25,7 @@ pub struct Asked {
     pub text: String,
     /// When an expression is evaluated.
     pub times: Option<Times>,
-    /// How long it may run; `None` is for as long as its client takes what it sends.
+    /// How long it may run; `None`: as long as its client keeps reading.
     pub timeout: Option<Duration>,
     /// What it uses.
     pub usage: Usage,
@@ -112,8 +112,8 @@ impl Call {
     /// Puts what is asked on the list of active work and waits for its turn.
     ///
     /// # Errors
-    /// 429 when too many wait or the share of queries has no room for what the request says, 503 when the wait was too
-    /// long, 499 when somebody cancels it meanwhile.
+    /// 429 when too many requests wait or the share of queries has no memory for the text of the request, 503 when the
+    /// wait was too long, 499 when it is canceled meanwhile.
     pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
         let Admission::Turn(kind) = self.route.admission else {
             return Err(ApiError::internal(format!("{} has no kind of turn", self.route.path)));
@@ -164,8 +164,8 @@ impl Admitted {
         }
     }
 
-    /// Runs `make` on a thread that may block. It is told to stop when somebody cancels it, when its time is up, and
-    /// when this future is dropped, which is when the client goes away.
+    /// Runs `make` on a thread that may block. It is stopped when it is canceled, at its deadline, and when this
+    /// future is dropped, which happens when the client disconnects.
     ///
     /// # Errors
     /// What `make` gives, and 503 when the time is up.
@@ -246,8 +246,8 @@ impl Admitted {
         .await
     }
 
-    /// Runs `make` on a thread that may block, whose pieces are sent while it goes on. It is told to stop when somebody
-    /// cancels it, when its time is up, and when the answer is dropped, which is when the client goes away.
+    /// Runs `make` on a thread that may block and sends its pieces while it runs. It is stopped when it is canceled,
+    /// at its deadline, and when the answer is dropped, which happens when the client disconnects.
     ///
     /// # Errors
     /// What `make` gives before the first piece. What fails later cuts the connection.
@@ -264,7 +264,7 @@ impl Admitted {
             pieces.finish(path, done);
             drop((work, place));
         });
-        let ended = |_| ApiError::internal("a stream ended without a word");
+        let ended = |_| ApiError::internal("a stream ended without an answer");
         source.starting.await.map_err(ended)??;
         let guard = Box::new((gone, source.in_flight));
         Ok(Reply::stream(content_type, source.receiver).guarded(guard))

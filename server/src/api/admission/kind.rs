@@ -15,7 +15,7 @@ pub enum Kind {
     RemoteRead,
     /// Reads the newest samples for a scraper.
     Federate,
-    /// Streams samples for as long as its client takes them.
+    /// Streams samples as long as its client keeps reading.
     Export,
     /// Changes or copies the whole: delete, clean, flush, snapshot.
     Admin,
@@ -42,7 +42,7 @@ impl Kind {
     pub fn plural(self) -> &'static str {
         match self {
             Kind::Query => "queries",
-            Kind::List => "calls that list series, labels, events or metadata",
+            Kind::List => "requests for series, labels, events or metadata",
             Kind::RemoteRead => "remote reads",
             Kind::Federate => "federations",
             Kind::Export => "exports",
@@ -50,8 +50,8 @@ impl Kind {
         }
     }
 
-    /// How many may run at once where `concurrency` queries may. What runs for as long as its client likes, or
-    /// reads a great deal, gets half.
+    /// How many may run at once if `concurrency` queries may. Kinds that run as long as their client reads, or that
+    /// read a lot, get half.
     pub fn running_max(self, concurrency: usize) -> usize {
         match self {
             Kind::Query | Kind::List | Kind::Admin => concurrency,

@@ -1,14 +1,14 @@
-//! The one way of everything that reads, or that changes the whole: from its request to the last byte of its answer.
+//! The path of every read and admin call, from its request to the last byte of its answer.
 //!
-//! 1. [`Call::admit`](crate::api::call::Call::admit) takes the memory of what the request says, puts it on the list
-//!    of what is active ([`ActiveWork`]), where anybody may see and cancel it, and waits for its turn ([`Turns`]).
+//! 1. [`Call::admit`](crate::api::call::Call::admit) takes memory for the text of the request, adds it to the list of
+//!    active work ([`ActiveWork`]), where it can be seen and canceled, and waits for its turn ([`Turns`]).
 //! 2. [`Admitted::answer`] or [`Admitted::stream`] runs it on a thread that may block, with a
 //!    [`Work`](barograph_engine::budget::Work): an account of the share of queries, a limit of its own, a deadline,
-//!    and a flag that is raised when somebody cancels it, when its client goes away, and when its time is up.
-//! 3. It writes into a [`Writer`] or into [`Pieces`], which take memory before they allocate. Each piece of an
-//!    answer gives its memory back when the socket has taken it, or when the answer is dropped.
+//!    and a flag that is set when it is canceled, when its client disconnects, and at its deadline.
+//! 3. It writes into a [`Writer`] or into [`Pieces`], which take memory before they allocate. The memory of each
+//!    piece of an answer is released when the socket has accepted it, or when the answer is dropped.
 //!
-//! The turn and the place on the list end with the thread, not with the client: what still costs something is still
+//! The turn and the entry in the list end with the thread, not with the client: work that still runs is still
 //! counted. The table of routes names the [`Admission`](crate::api::routes::Admission) of each route.
 
 mod active;

@@ -81,7 +81,7 @@ impl Pieces {
                 let _ = started.send(Err(error));
             }
             (Err(error), None) => {
-                tracing::info!("an answer of {path} broke off: {error}");
+                tracing::info!("an answer of {path} was interrupted: {error}");
                 let _ = self.sender.blocking_send(Err(Broken(error.to_string())));
             }
         }

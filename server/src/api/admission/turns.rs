@@ -1,24 +1,24 @@
-//! Turns: a bounded number of reads runs, a bounded number waits, the rest are told when to come back.
+//! Turns: a limited number of reads runs, a limited number waits, and the rest get 429 with `Retry-After`.
 //!
-//! Each kind has one turn of its own, so that no kind waits for another to end: while queries fill the server, a
-//! label call is answered, and while exports stream, a scraper is. Further turns are shared. A shared turn goes to
-//! the kinds that wait in rotation, and within a kind to its clients in rotation: who sends a thousand requests at
-//! once waits behind himself.
+//! Each kind has one turn of its own, so no kind waits for another to end: a label request is answered while queries
+//! fill the server, and a scraper while exports stream. Further turns are shared. A shared turn goes to the waiting
+//! kinds in rotation, and within a kind to its clients in rotation: a client that sends a thousand requests at once
+//! only delays itself.
 //!
-//! With `concurrency` n, at most n of a kind run, and at most n - 1 in all beyond one of each kind. Admin calls
-//! share with nobody.
+//! With `concurrency` n, at most n requests of a kind run, and at most n - 1 over all kinds beyond one of each. Admin
+//! calls do not share turns.
 //!
-//! What waits is bounded three times: in number by the queue of its kind, in time by the patience of each, and in
-//! memory by the share of queries, against which counts what a request says. A full queue drops the newest request
-//! of the client that has most in it, if that is not the one who asks.
+//! Waiting requests are limited in number by the queue of their kind, in time by their patience, and in memory by the
+//! share of queries, against which their text counts. A full queue drops the newest request of the client with the
+//! most waiting requests, unless the new request is from that client.
 //!
 //! # Invariants
-//! - T1: a waiter is in exactly one queue, or has got its turn, or nobody waits for it.
-//! - T2: a turn that is sent to a waiter who has left is given back.
+//! - T1: a waiter is in exactly one queue, or has its turn, or has left.
+//! - T2: a turn that is sent to a waiter that has left is given back.
 //!
 //! # Concurrency
-//! One lock, held for a few steps of memory. Turns are handed over outside of it, since one that nobody takes is given
-//! back, which locks.
+//! One lock, held for a few memory accesses. Turns are handed over outside of it, because a turn whose waiter has left
+//! is given back, which takes the lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -264,12 +264,12 @@ impl Turns {
         let mut running = Metric::new(
             exposition::Kind::Gauge,
             "barograph_reads_running",
-            "Requests that have their turn, by kind (query_concurrency).",
+            "Running requests, by kind (query_concurrency).",
         );
         let mut waiting = Metric::new(
             exposition::Kind::Gauge,
             "barograph_reads_waiting",
-            "Requests that wait for their turn, by kind (query_queue).",
+            "Requests waiting for their turn, by kind (query_queue).",
         );
         let state = self.state.lock();
         for kind in Kind::ALL {

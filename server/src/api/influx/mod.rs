@@ -59,7 +59,7 @@ pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> 
     }
 }
 
-/// The answer to a write of which all is stored, with how much that was.
+/// The answer to a write that was stored completely, with the counts.
 fn stored(report: &LineReport) -> Reply {
     let mut reply = Reply::no_content().header(version_header(), HeaderValue::from_static(INFLUX_VERSION));
     for (name, count) in [

@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use barograph::Database;
 use barograph::budget::Work;
 
-/// Most statements of one request, each of which may list all databases.
+/// Maximum number of statements of one request; each may list all databases.
 const STATEMENTS_MAX: usize = 100;
 
 /// What a version 1 client asks of `/query`.
@@ -26,8 +26,7 @@ enum Statement {
     Other,
 }
 
-/// The statements of a text, which semicolons part where they stand outside of quotes. Reading ends behind
-/// [`STATEMENTS_MAX`].
+/// The statements of a text, separated by semicolons outside of quotes. Stops after [`STATEMENTS_MAX`].
 fn statements(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut quote, mut is_escaped) = (0, None, false);
@@ -136,7 +135,7 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let asked: Vec<Statement> = texts.into_iter().map(statement).collect();
     if asked.is_empty() || asked.contains(&Statement::Other) {
         return Err(ApiError::bad_data(
-            "InfluxQL is not spoken here, only CREATE DATABASE, DROP DATABASE, SHOW DATABASES and SHOW RETENTION \
+            "InfluxQL is not supported, only CREATE DATABASE, DROP DATABASE, SHOW DATABASES and SHOW RETENTION \
              POLICIES; ask in PromQL at /api/v1/query",
         ));
     }

@@ -89,12 +89,12 @@ async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let held = call.read_body(BodyLimits::question(&call.config)).await?.decoded().await?;
     if held.bytes.len() > BUCKET_BYTES_MAX {
         return Err(ApiError::bad_data(format!(
-            "the body has {} bytes; a bucket is described in at most {BUCKET_BYTES_MAX}, a fixed limit",
+            "the body has {} bytes; the fixed limit for a bucket is {BUCKET_BYTES_MAX}",
             held.bytes.len()
         )));
     }
     let asked: Value = serde_json::from_slice(&held.bytes)
-        .map_err(|e| ApiError::bad_data(format!("the body is no JSON: {e}")))?;
+        .map_err(|e| ApiError::bad_data(format!("the body is not JSON: {e}")))?;
     let name =
         asked["name"].as_str().ok_or_else(|| ApiError::bad_data("the body has no \"name\""))?.to_owned();
     checked(&name)?;

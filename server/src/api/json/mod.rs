@@ -33,7 +33,7 @@ pub trait Sink {
     /// less.
     ///
     /// # Errors
-    /// There is no memory for it, or nobody wants it any more.
+    /// There is no memory for it, or its work was stopped.
     fn put(&mut self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Self::Error>;
 }
 

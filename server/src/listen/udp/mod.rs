@@ -220,7 +220,7 @@ fn warn_of_drops(counters: &UdpCounters, before: &mut u64) {
     }
 }
 
-/// Stores a block; waits for a database that is being opened, and comes again while storage says that it may.
+/// Stores a block; waits while the database is opening, and retries while storage is at a temporary limit.
 async fn store(app: &Arc<App>, block: &Arc<Block>, stop: &watch::Receiver<bool>) -> Result<(), ApiError> {
     loop {
         let is_last = *stop.borrow();

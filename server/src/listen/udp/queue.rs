@@ -147,7 +147,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Closes the queue and gives up what waits; tells how many datagrams that were.
+    /// Closes the queue and drops the waiting datagrams; returns their number.
     pub fn abandon(&self) -> usize {
         let mut state = self.state.lock();
         state.closed = true;

@@ -16,11 +16,10 @@ pub struct DatagramSocket {
 }
 
 impl DatagramSocket {
-    /// Asks the kernel for a receive buffer of `wanted` bytes for a socket that does not block, and says so in the log
-    /// where it gives less.
+    /// Requests a receive buffer of `wanted` bytes for a non-blocking socket, and logs when the kernel grants less.
     ///
     /// # Errors
-    /// The kernel does not tell the size of the buffer.
+    /// The size of the buffer cannot be read.
     pub fn new(socket: UdpSocket, wanted: u64) -> io::Result<Self> {
         let size = usize::try_from(wanted).unwrap_or(usize::MAX);
         // With CAP_NET_ADMIN beyond the system's limit, otherwise up to it.
