@@ -10,6 +10,7 @@ use super::Fault;
 pub const MAX_LEN: usize = 10;
 
 /// Appends `value`.
+#[inline]
 pub fn write(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);

@@ -71,7 +71,9 @@ impl Parts {
                 shown(labels)
             )));
         }
-        let (bytes, limit) = (label_bytes(labels), self.options.label_bytes_per_series);
+        let limit = self.options.label_bytes_per_series;
+        // Encoded they are longer, and that length is known.
+        let bytes = if labels.as_bytes().len() > limit { label_bytes(labels) } else { 0 };
         if bytes > limit {
             return Err(Error::Limit(format!(
                 "series {}: labels of {bytes} bytes, the limit is {limit} (max_label_bytes, \

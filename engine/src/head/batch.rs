@@ -40,23 +40,24 @@ pub(crate) enum Stamp {
 pub struct Newest {
     /// Of those that writers gave.
     pub given: Timestamp,
-    /// Of all.
-    pub any: Timestamp,
+    /// Of those that this machine's clock gave.
+    pub stamped: Timestamp,
 }
 
 impl Default for Newest {
     fn default() -> Self {
-        Newest { given: Timestamp::MIN, any: Timestamp::MIN }
+        Newest { given: Timestamp::MIN, stamped: Timestamp::MIN }
     }
 }
 
 impl Newest {
     #[inline]
     fn note(&mut self, timestamp: Timestamp, stamp: Stamp) {
-        self.any = self.any.max(timestamp);
-        if stamp == Stamp::Given {
-            self.given = self.given.max(timestamp);
-        }
+        let newest = match stamp {
+            Stamp::Given => &mut self.given,
+            Stamp::Clock => &mut self.stamped,
+        };
+        *newest = (*newest).max(timestamp);
     }
 }
 

@@ -66,7 +66,7 @@ impl Retention {
 
     /// Takes note of the times of a batch.
     pub(super) fn note(&self, newest: Newest) {
-        self.any.fetch_max(newest.any, Ordering::Relaxed);
+        self.any.fetch_max(newest.given.max(newest.stamped), Ordering::Relaxed);
         if newest.given == Timestamp::MIN {
             return;
         }
