@@ -11,7 +11,7 @@ use barograph_engine::model::{
 use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, Health, LineBody,
     LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
-    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, VerifyReport,
+    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
@@ -452,9 +452,33 @@ impl Database {
         self.engine.set_cardinality_limits(series_per_metric, values_per_label);
     }
 
+    /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
+    /// database; zero is no limit.
+    pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
+        self.engine.set_tenant_limits(series, new_series_per_second);
+    }
+
     /// Figures about the open database.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// What the `top` tenants with most series have in memory, what all others have, and how many new series were
+    /// refused ([`Options::tenant_label`]).
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options { max_series_per_tenant: 2, ..Options::default() })?;
+    /// let report = db.write_lines(b"up,db=a,n=1 v=1\nup,db=a,n=2 v=1\nup,db=a,n=3 v=1\nup,db=b v=1", &LineOptions::default())?;
+    /// assert_eq!((report.samples, report.lines_bad), (3, 1));
+    /// let tenants = db.tenants(1);
+    /// assert_eq!((&*tenants.largest[0].name, tenants.largest[0].series, tenants.others.series), ("a", 2, 1));
+    /// assert_eq!(tenants.refused, [("a".to_owned(), 1)]);
+    /// # Ok(()) }
+    /// ```
+    pub fn tenants(&self, top: usize) -> TenantsReport {
+        self.engine.tenants(top)
     }
 
     /// The parts of [`Options::memory_bytes`] and what they hold.

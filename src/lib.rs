@@ -43,7 +43,7 @@ pub use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FarLine,
     FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError,
     RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle, SnapshotReport, Stats,
-    VerifyReport,
+    TenantUse, TenantsReport, VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Cost, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,

@@ -24,7 +24,7 @@ pub use engine::{
     VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use head::{Batch, Event, SeriesHandle};
+pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::Stats;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::Part;
+use crate::model::METRIC_NAME;
 use crate::{Error, Result};
 
 /// How [`Options::memory_bytes`] is divided.
@@ -19,7 +20,8 @@ pub static PARTS: &[Part] = &[
         parts: 18,
         bounds: "series with unflushed or recent samples, their labels and their index",
         full: "from half on, flushes remove idle series early; when full, new series get 429 (`/write`: 503) with \
-               `Retry-After` and known series are still written",
+               `Retry-After` and known series are still written; of several tenants one may take new memory while \
+               it has at most four times what is free",
     },
     Part {
         name: "block_cache",
@@ -114,6 +116,15 @@ pub struct Options {
     /// Values of one label name among active series; `__name__` is one, its values are the
     /// metrics. Default 0: no limit, for the same reason.
     pub max_values_per_label: u64,
+    /// The label whose value is the tenant of a series; a series without it belongs to the empty tenant. Default `db`,
+    /// which the protocols of InfluxDB set; empty: all series are of one tenant. Where there are several, none gets
+    /// more than a fair share of the memory for series and of [`Options::active_series`]: one that floods leaves room
+    /// for new series of the others. A tenant that is alone may use all of both.
+    pub tenant_label: String,
+    /// Active series of one tenant. Default 0: no limit beside the fair share.
+    pub max_series_per_tenant: u64,
+    /// New series of one tenant accepted in one second. Default 0: no limit.
+    pub max_new_series_per_tenant: u64,
     /// Labels of one series, its metric name included. Default 64, at most 1,000.
     pub labels_per_series: usize,
     /// Names and values of the labels of one series together, bytes. Default 64 KiB, 1 KiB to
@@ -151,6 +162,9 @@ impl Default for Options {
             active_series: 10_000_000,
             max_series_per_metric: 0,
             max_values_per_label: 0,
+            tenant_label: "db".to_owned(),
+            max_series_per_tenant: 0,
+            max_new_series_per_tenant: 0,
             labels_per_series: 64,
             label_bytes_per_series: 64 << 10,
             label_bytes_per_line: 4 << 20,
@@ -184,6 +198,9 @@ impl Options {
         }
         if !(16..=65_536).contains(&self.chunk_samples) {
             return bad("chunk_samples", format!("{} is not between 16 and 65536", self.chunk_samples));
+        }
+        if self.tenant_label == METRIC_NAME || self.tenant_label.contains('\0') {
+            return bad("tenant_label", format!("{:?} cannot be the label of tenants", self.tenant_label));
         }
         if !(1..=1_000).contains(&self.labels_per_series) {
             return bad("labels_per_series", format!("{} is not between 1 and 1000", self.labels_per_series));

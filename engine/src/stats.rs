@@ -19,6 +19,8 @@ pub struct Counters {
     pub refused_metric: AtomicU64,
     /// Of these, appends of a new value of a label at its limit.
     pub refused_label: AtomicU64,
+    /// Of these, appends of a new series of a tenant at one of its limits or at its fair share.
+    pub refused_tenant: AtomicU64,
     /// Samples older than the retention, refused.
     pub too_old: AtomicU64,
     /// Completed flushes.
@@ -62,6 +64,7 @@ pub struct Stats {
     pub refused: u64,
     pub refused_metric: u64,
     pub refused_label: u64,
+    pub refused_tenant: u64,
     pub too_old: u64,
     pub flushes: u64,
     pub flush_failures: u64,

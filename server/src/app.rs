@@ -128,6 +128,7 @@ impl App {
             }
             database.set_new_series_per_second(merged.max_new_series);
             database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
+            database.set_tenant_limits(merged.max_series_per_tenant, merged.max_new_series_per_tenant);
         }
         self.memory.cap(&merged);
         self.tokens.store(Arc::new(tokens));

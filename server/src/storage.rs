@@ -55,6 +55,9 @@ pub fn options(config: &Config) -> Options {
         active_series: config.max_series,
         max_series_per_metric: config.max_series_per_metric,
         max_values_per_label: config.max_values_per_label,
+        tenant_label: config.tenant_label.clone(),
+        max_series_per_tenant: config.max_series_per_tenant,
+        max_new_series_per_tenant: config.max_new_series_per_tenant,
         labels_per_series: config.max_labels,
         label_bytes_per_series: config.max_label_bytes,
         label_bytes_per_line: config.max_line_label_bytes,
@@ -168,5 +171,6 @@ pub fn all_metrics(app: &App, database: &Database) -> Vec<Metric> {
     metrics.extend(crate::telemetry::memory::metrics(&app.memory, database));
     metrics.extend(app.turns.metrics());
     metrics.extend(database::metrics(&database.stats()));
+    metrics.extend(database::tenants(&database.tenants(database::TENANTS_MAX)));
     metrics
 }

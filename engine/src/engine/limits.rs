@@ -1,16 +1,19 @@
-//! Limits of series: how large one may be, how many there may be, of one metric and with how
-//! many values of one label.
+//! Limits of series: how large one may be, how many there may be, of one metric, of one tenant and with
+//! how many values of one label.
 //!
 //! The message of a refusal names the setting and the remedy; the same write is refused again until
 //! something changes, so the error is [`Error::Limit`].
 //!
-//! What counts is what the head has, whose postings know the numbers: series with unflushed
-//! or recent samples. Two writers at the limit may each bring a series; no lock is held
-//! between the look and the entry.
+//! What counts is what the head has: series with unflushed or recent samples. Its postings know the numbers of metrics
+//! and labels. Two writers at one of these limits may each bring a series; no lock is held between the look and the
+//! entry. Tenants are counted before the entry, by `head/tenants.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
+use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
+use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};
 use crate::stats::Counters;
 use crate::{Error, Options, Result};
@@ -20,6 +23,8 @@ use crate::{Error, Options, Result};
 pub(crate) struct CardinalityLimits {
     series_per_metric: AtomicU64,
     values_per_label: AtomicU64,
+    series_per_tenant: AtomicU64,
+    new_series_per_tenant: AtomicU64,
 }
 
 impl CardinalityLimits {
@@ -27,6 +32,8 @@ impl CardinalityLimits {
         CardinalityLimits {
             series_per_metric: AtomicU64::new(options.max_series_per_metric),
             values_per_label: AtomicU64::new(options.max_values_per_label),
+            series_per_tenant: AtomicU64::new(options.max_series_per_tenant),
+            new_series_per_tenant: AtomicU64::new(options.max_new_series_per_tenant),
         }
     }
 }
@@ -38,6 +45,14 @@ impl Engine {
         let limits = &self.parts.cardinality;
         limits.series_per_metric.store(series_per_metric, Ordering::Relaxed);
         limits.values_per_label.store(values_per_label, Ordering::Relaxed);
+    }
+
+    /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
+    /// database. What is there stays.
+    pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
+        let limits = &self.parts.cardinality;
+        limits.series_per_tenant.store(series, Ordering::Relaxed);
+        limits.new_series_per_tenant.store(new_series_per_second, Ordering::Relaxed);
     }
 }
 
@@ -124,5 +139,82 @@ impl Parts {
             )));
         }
         Ok(())
+    }
+
+    /// Counts a new series if there is room for it, for all tenants and for its own.
+    pub(super) fn count_series(&self, labels: &Labels) -> Result<()> {
+        let bounds = Bounds {
+            series_max: self.options.active_series,
+            bytes_max: self.options.series_bytes_max(),
+            per_tenant_max: self.cardinality.series_per_tenant.load(Ordering::Relaxed),
+        };
+        let Err(full) = self.head.tenants.take(labels, bounds) else { return Ok(()) };
+        if full != Full::Memory {
+            Counters::add(&self.counters.refused_tenant, 1);
+        }
+        if full != Full::Tenant {
+            self.wants_room.store(true, Ordering::Relaxed);
+            self.signal(|s| s.flush = true);
+        }
+        let (tenant, new) = (self.tenant_of(labels), shown(labels));
+        let Bounds { series_max, bytes_max, per_tenant_max } = bounds;
+        Err(match full {
+            Full::Tenant => Error::Limit(format!(
+                "{tenant} has {per_tenant_max} active series, the limit (max_series_per_tenant); series {new} is new: \
+                 raise the limit, or drop a label that has too many values"
+            )),
+            Full::Series { series, free } => Error::Limit(format!(
+                "{tenant} has {series} active series, its fair share: of {series_max} (max_series, \
+                 Options::active_series) {free} are free for all tenants; series {new} is new: raise max_series, or drop \
+                 a label that has too many values"
+            )),
+            Full::Bytes { bytes, free } => Error::Throttled(format!(
+                "active series of {tenant} take {bytes} bytes, its fair share: of the {bytes_max} bytes for series and \
+                 their reserve {free} are free for all tenants; series {new} is new: retry once idle series have left, or \
+                 raise memory (Options::memory_bytes)"
+            )),
+            Full::Memory => Error::Throttled(format!(
+                "active series take {} bytes, their share of memory is {bytes_max}; series {new} is new: retry once idle \
+                 series have left, or raise memory (Options::memory_bytes)",
+                self.head.series_bytes()
+            )),
+        })
+    }
+
+    /// Admits a new series that is counted by the second, of its tenant and of all.
+    pub(super) fn admit_in_second(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
+        let limit = self.cardinality.new_series_per_tenant.load(Ordering::Relaxed);
+        let tenants = &self.head.tenants;
+        if limit > 0 && !tenants.admit_in_second(labels, limit, Instant::now()) {
+            Counters::add(&self.counters.refused_tenant, 1);
+            let tenant = self.tenant_of(labels);
+            if newcomers.of_whole_tenant(tenants, tenants.of(labels)) >= limit {
+                return Err(Error::Limit(format!(
+                    "one batch creates more than {limit} new series of {tenant}, the limit for one second \
+                     (max_new_series_per_tenant): append it in smaller batches, or raise the limit"
+                )));
+            }
+            return Err(Error::Throttled(format!(
+                "more than {limit} new series of {tenant} in one second, the limit (max_new_series_per_tenant); retry later"
+            )));
+        }
+        let brought = newcomers.of_whole_request();
+        self.limiter.admit(brought).inspect_err(|_| {
+            if limit > 0 {
+                tenants.withdraw_from_second(labels);
+            }
+        })
+    }
+
+    /// The tenant of a label set for a message.
+    fn tenant_of(&self, labels: &Labels) -> String {
+        let tenants = &self.head.tenants;
+        match (tenants.label(), tenants.of(labels)) {
+            ("", _) => "all tenants (tenant_label is empty)".to_owned(),
+            (label, "") => format!("the tenant without a label {}", cut(format!("{label:?}"))),
+            (label, name) => {
+                format!("tenant {} (label {})", cut(format!("{name:?}")), cut(format!("{label:?}")))
+            }
+        }
     }
 }

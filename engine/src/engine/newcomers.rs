@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
 use crate::engine::limits::shown;
-use crate::head::HeadSeries;
+use crate::head::{HeadSeries, Tenants};
 use crate::model::Labels;
 use crate::stats::Counters;
 use crate::{Error, Result};
@@ -37,6 +37,17 @@ impl Newcomers {
         self.series.len()
     }
 
+    /// How many a request has brought that is stored whole or not at all; 0 for another.
+    pub fn of_whole_request(&self) -> u64 {
+        if self.is_whole { self.len() as u64 } else { 0 }
+    }
+
+    /// How many of one tenant such a request has brought.
+    pub fn of_whole_tenant(&self, tenants: &Tenants, name: &str) -> u64 {
+        let is_of = |series: &&Arc<HeadSeries>| self.is_whole && tenants.of(&series.labels) == name;
+        self.series.iter().filter(is_of).count() as u64
+    }
+
     fn add(&mut self, series: Arc<HeadSeries>) {
         self.bytes += crate::head::bytes_of(&series.labels);
         self.series.push(series);
@@ -49,7 +60,10 @@ impl Parts {
         let (series, is_new) = self.head.find_or_admit(labels, |count| {
             // What the head has met this limit.
             self.check_labels(labels)?;
-            self.admit(labels, count, newcomers).inspect_err(|_| Counters::add(&self.counters.refused, 1))
+            self.admit(labels, count, newcomers).inspect_err(|_| {
+                Counters::add(&self.counters.refused, 1);
+                self.head.tenants.note_refused(labels);
+            })
         })?;
         if is_new {
             Counters::add(&self.counters.series_created, 1);
@@ -58,15 +72,14 @@ impl Parts {
         Ok(series)
     }
 
-    /// Whether a new series may join the `count` that the head has; takes its memory then.
+    /// Whether a new series may join the `count` that the head has; it is counted then.
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
         self.admit_count(labels, count).inspect_err(|_| self.wants_room.store(true, Ordering::Relaxed))?;
         self.admit_of_request(labels, newcomers)?;
-        let bytes = self.take_series_memory(labels)?;
-        let brought = if newcomers.is_whole { newcomers.len() as u64 } else { 0 };
+        self.count_series(labels)?;
         self.admit_cardinality(labels)
-            .and_then(|()| self.limiter.admit(brought))
-            .inspect_err(|_| self.head.give_series_bytes(bytes))?;
+            .and_then(|()| self.admit_in_second(labels, newcomers))
+            .inspect_err(|_| self.head.tenants.give([labels]))?;
         if self.is_crowded_anew() {
             self.signal(|s| s.flush = true);
         }
@@ -83,21 +96,6 @@ impl Parts {
             "the new series of one request take more than {bound} bytes, the limit (half of the memory \
              for series, a share of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
              a label that has too many values, or raise memory",
-            shown(labels)
-        )))
-    }
-
-    fn take_series_memory(&self, labels: &Labels) -> Result<u64> {
-        let bound = self.options.series_bytes_max();
-        if let Some(bytes) = self.head.take_series_bytes(labels, bound) {
-            return Ok(bytes);
-        }
-        self.wants_room.store(true, Ordering::Relaxed);
-        self.signal(|s| s.flush = true);
-        Err(Error::Throttled(format!(
-            "active series take {} bytes, their share of memory is {bound}; series {} is new: retry once idle series \
-             have left, or raise memory (Options::memory_bytes)",
-            self.head.series_bytes(),
             shown(labels)
         )))
     }

@@ -69,7 +69,11 @@ pub(super) struct Replayed {
 impl Replay {
     pub fn new(catalogue: &Catalogue, options: &Options) -> Self {
         Replay {
-            head: Arc::new(Head::new(catalogue.root.next_series, options.note_bytes_max())),
+            head: Arc::new(Head::new(
+                catalogue.root.next_series,
+                options.note_bytes_max(),
+                &options.tenant_label,
+            )),
             cutting: Cutting {
                 partition_width_ns: catalogue.root.partition_width_ns,
                 chunk_samples: options.chunk_samples,

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::{Engine, duration_ns};
+use crate::head::TenantsReport;
 use crate::model::Timestamp;
 use crate::stats::Stats;
 use crate::wal::Wal;
@@ -21,6 +22,7 @@ impl Engine {
             refused: load(&c.refused),
             refused_metric: load(&c.refused_metric),
             refused_label: load(&c.refused_label),
+            refused_tenant: load(&c.refused_tenant),
             too_old: load(&c.too_old),
             flushes: load(&c.flushes),
             flush_failures: load(&c.flush_failures),
@@ -46,6 +48,11 @@ impl Engine {
         self.add_wal(&mut stats);
         self.add_catalogue(&mut stats);
         stats
+    }
+
+    /// What the `top` tenants with most series have in memory, and what all others have.
+    pub fn tenants(&self, top: usize) -> TenantsReport {
+        self.parts.head.tenants.report(top)
     }
 
     fn add_wal(&self, stats: &mut Stats) {

@@ -6,7 +6,8 @@
 //! # Concurrency
 //! Appends, deletes, freezing and retiring of series are serialised by the engine's commit
 //! lock. Readers come at any time: the registry is behind a read-write lock, each series
-//! behind a small lock of its own. Lock order: commit, registry, series.
+//! behind a small lock of its own. Lock order: commit, registry, series; the lock of
+//! [`Tenants`] is held for one count and no other is taken meanwhile.
 
 pub mod batch;
 pub mod databases;
@@ -20,6 +21,7 @@ pub mod record;
 mod registry;
 mod select;
 pub mod series;
+pub mod tenants;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
 pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
+pub use tenants::{TenantUse, Tenants, TenantsReport};
 
 use crate::Result;
 use crate::budget::Work;
@@ -76,7 +79,6 @@ pub struct Head {
     hasher: RandomState,
     next_id: AtomicU64,
     sample_bytes: AtomicU64,
-    series_bytes: AtomicU64,
     frozen_cut: AtomicU64,
     /// String fields not yet in the store.
     pub events: HeadEvents,
@@ -86,22 +88,25 @@ pub struct Head {
     pub exemplars: HeadExemplars,
     /// Databases that were created by name.
     pub databases: HeadDatabases,
+    /// Whose series there are, and what they take.
+    pub tenants: Tenants,
 }
 
 impl Head {
-    /// An empty head that gives out ids from `next_id` on and keeps `note_bytes` of exemplars and metadata.
-    pub fn new(next_id: u64, note_bytes: u64) -> Self {
+    /// An empty head that gives out ids from `next_id` on and keeps `note_bytes` of exemplars and metadata. The value
+    /// of `tenant_label` is the tenant of a series.
+    pub fn new(next_id: u64, note_bytes: u64, tenant_label: &str) -> Self {
         Head {
             registry: RwLock::default(),
             hasher: RandomState::default(),
             next_id: AtomicU64::new(next_id),
             sample_bytes: AtomicU64::new(0),
-            series_bytes: AtomicU64::new(0),
             frozen_cut: AtomicU64::new(0),
             events: HeadEvents::default(),
             metadata: HeadMetadata::new(note_bytes / 2),
             exemplars: HeadExemplars::new(note_bytes / 2),
             databases: HeadDatabases::default(),
+            tenants: Tenants::new(tenant_label),
         }
     }
 
@@ -121,7 +126,7 @@ impl Head {
     }
 
     /// The series of a label set, and whether it is new. A missing one is created if `admit`, which receives the
-    /// number of series, allows it and has taken its memory ([`Head::take_series_bytes`]).
+    /// number of series, allows it and has counted it ([`Tenants::take`]).
     ///
     /// # Errors
     /// Those of `admit`.
@@ -141,7 +146,7 @@ impl Head {
         admit(count)?;
         let mut registry = self.registry.write();
         if let Some(series) = registry.find(hash, labels) {
-            self.give_series_bytes(bytes_of(labels));
+            self.tenants.give([labels]);
             return Ok((series.clone(), false));
         }
         // Ids are drawn under the lock, so postings see them in ascending order.
@@ -149,19 +154,6 @@ impl Head {
         let series = Arc::new(HeadSeries::new(SeriesId(id), labels.clone(), hash));
         registry.insert(series.clone());
         Ok((series, true))
-    }
-
-    /// Counts the memory of a series that is about to be made, unless all of them would take more than `bytes_max`
-    /// then. Returns what it takes.
-    pub fn take_series_bytes(&self, labels: &Labels, bytes_max: u64) -> Option<u64> {
-        let bytes = bytes_of(labels);
-        let take = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= bytes_max);
-        self.series_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok().then_some(bytes)
-    }
-
-    /// Counts memory as given back.
-    pub fn give_series_bytes(&self, bytes: u64) {
-        self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes out those of `series` that were never written to; returns how many. The caller keeps appends out.
@@ -173,7 +165,7 @@ impl Head {
             let mut registry = self.registry.write();
             for series in some.iter().filter(|series| series.retire_if_unused()) {
                 registry.remove(series);
-                self.give_series_bytes(bytes_of(&series.labels));
+                self.tenants.give([&series.labels]);
                 taken += 1;
             }
             if registry.postings.is_littered() {
@@ -192,7 +184,7 @@ impl Head {
     /// The series of a label set; a new one if the head has none.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
         let admit = |_| {
-            self.series_bytes.fetch_add(bytes_of(labels), Ordering::Relaxed);
+            self.tenants.add(labels);
             Ok(())
         };
         self.find_or_admit(labels, admit).expect("all are admitted").0
@@ -212,7 +204,7 @@ impl Head {
         let is_free = registry.find_id(id.0).is_none();
         let id = if is_free { id } else { SeriesId(self.next_id.fetch_add(1, Ordering::AcqRel)) };
         let series = Arc::new(HeadSeries::new(id, labels.clone(), hash));
-        self.series_bytes.fetch_add(bytes_of(labels), Ordering::Relaxed);
+        self.tenants.add(labels);
         registry.insert_unposted(series.clone());
         (series, true)
     }
@@ -238,8 +230,7 @@ impl Head {
                 let _appends = keep_out();
                 page = self.registry.write().retire(from, PAGES_PER_LOCK, &mut retire, &mut dead);
             }
-            let bytes = dead.iter().map(|series| bytes_of(&series.labels)).sum();
-            self.series_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.tenants.give(dead.iter().map(|series| &series.labels));
             gone.extend(dead.iter().map(|series| series.id.0));
         }
         // Until they are gone here too, a query finds ids that lead nowhere, and goes on.
@@ -390,7 +381,7 @@ impl Head {
 
     /// Bytes of series: labels, registry, postings.
     pub fn series_bytes(&self) -> u64 {
-        self.series_bytes.load(Ordering::Relaxed)
+        self.tenants.bytes()
     }
 }
 

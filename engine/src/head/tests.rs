@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn series_come_go_and_come_back(steps in proptest::collection::vec(step(), 1..12)) {
-        let (head, mut model) = (Head::new(1, 1 << 20), Model { next: 1, ..Model::default() });
+        let (head, mut model) = (Head::new(1, 1 << 20, "host"), Model { next: 1, ..Model::default() });
         for step in &steps {
             model.take(&head, step);
             model.compare(&head);
@@ -165,7 +165,7 @@ proptest! {
 
 #[test]
 fn values_that_take_the_place_of_others_come_in_order() {
-    let head = Head::new(1, 0);
+    let head = Head::new(1, 0, "");
     let series = |value: &str| head.find_or_create(&Labels::from_pairs([("host", value)]).unwrap());
     let hosts = || {
         let mut page = Vec::new();

@@ -243,6 +243,18 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum values of one label among active series, 0 to 10 billion; beyond it samples of series with a new value \
          get 400. The values of `__name__` are the metrics. 0: no limit.",
         |c, t| c.max_values_per_label = values::count(t, 0, 10_000_000_000)?),
+    setting!("tenant_label" "LABEL" = "db", INGEST, false,
+        "Label whose value is the tenant of a series; series without it belong to one tenant without a name. Of several \
+         tenants none gets more than a fair share of the memory for series and of `max_series`. Empty: one tenant for all.",
+        |c, t| c.tenant_label = values::tenant_label(t)?),
+    setting!("max_series_per_tenant" "N" = "0", INGEST, true,
+        "Maximum active series of one tenant (`tenant_label`), 0 to 10 billion; beyond it samples of its new series get \
+         400 and samples of its known series are still stored. 0: no limit beside its fair share.",
+        |c, t| c.max_series_per_tenant = values::count(t, 0, 10_000_000_000)?),
+    setting!("max_new_series_per_tenant" "N" = "0", INGEST, true,
+        "Maximum new series of one tenant a second, 0 to 100 million; beyond it samples of its new series get 429 \
+         (`/write`: 503) and samples of known series are still stored. 0: no limit.",
+        |c, t| c.max_new_series_per_tenant = values::count(t, 0, 100_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,
         "Maximum run time of a query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),

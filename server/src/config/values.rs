@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use barograph_engine::line::{Precision, UnknownPrecision};
-use barograph_engine::model::{MatchOp, Matcher};
+use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 
 /// Why a text is not the value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +173,20 @@ pub fn count(text: &str, min: u64, max: u64) -> Parsed<u64> {
         Ok(n) if n < min || n > max => error(format!("{n} is outside {min}..={max}")),
         Ok(n) => Ok(n),
     }
+}
+
+/// The label of tenants; empty for none.
+///
+/// # Errors
+/// It is the label of metric names, has a NUL, or is longer than 256 bytes.
+pub fn tenant_label(text: &str) -> Parsed<String> {
+    const BYTES_MAX: usize = 256;
+    if text == METRIC_NAME || text.contains('\0') || text.len() > BYTES_MAX {
+        return error(format!(
+            "expected a label other than {METRIC_NAME}, at most {BYTES_MAX} bytes, found {text:?}"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A regular expression that has to match a whole text; empty means unset.

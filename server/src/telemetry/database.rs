@@ -1,6 +1,6 @@
 //! The database's figures as metrics, one table.
 
-use barograph::Stats;
+use barograph::{Stats, TenantsReport};
 
 use crate::telemetry::exposition::{Kind, Metric};
 
@@ -26,6 +26,12 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         "Appends of new series refused by max_values_per_label.",
         Kind::Counter,
         |s| s.refused_label as f64,
+    ),
+    (
+        "barograph_db_refused_tenant_limit_total",
+        "Appends of new series refused by max_series_per_tenant, max_new_series_per_tenant or the fair share of a tenant.",
+        Kind::Counter,
+        |s| s.refused_tenant as f64,
     ),
     ("barograph_db_too_old_total", "Samples older than the retention, refused.", Kind::Counter, |s| {
         s.too_old as f64
@@ -122,6 +128,44 @@ pub fn query_memory(bytes: u64) -> Metric {
     )
 }
 
+/// Tenants that have points of their own.
+pub const TENANTS_MAX: usize = 50;
+
+/// What tenants have in memory, and what they were refused. What all tenants without a point of their own have together
+/// is a metric of its own, since any value of a label can be the name of a tenant.
+pub fn tenants(report: &TenantsReport) -> [Metric; 5] {
+    let gauge = |name, help, value: u64| Metric::plain(Kind::Gauge, name, help, value as f64);
+    let count = gauge("barograph_tenants", "Tenants with series in memory (tenant_label).", report.count);
+    let mut series = Metric::new(
+        Kind::Gauge,
+        "barograph_tenant_series",
+        "Series in memory of the 50 tenants with most; an empty tenant is that of series without tenant_label.",
+    );
+    for tenant in &report.largest {
+        series.push(&[("tenant", &tenant.name)], tenant.series as f64);
+    }
+    let others = gauge(
+        "barograph_tenant_series_others",
+        "Series in memory of all other tenants.",
+        report.others.series,
+    );
+    let mut refused = Metric::new(
+        Kind::Counter,
+        "barograph_tenant_refused_series_total",
+        "New series refused by a limit, of the first 50 tenants that had any.",
+    );
+    for (name, count) in &report.refused {
+        refused.push(&[("tenant", name)], *count as f64);
+    }
+    let refused_others = Metric::plain(
+        Kind::Counter,
+        "barograph_tenant_refused_series_others_total",
+        "New series of all other tenants refused by a limit.",
+        report.refused_others as f64,
+    );
+    [count, series, others, refused, refused_others]
+}
+
 /// All figures.
 pub fn metrics(stats: &Stats) -> Vec<Metric> {
     TABLE.iter().map(|(name, help, kind, read)| Metric::plain(*kind, name, help, read(stats))).collect()
@@ -129,13 +173,39 @@ pub fn metrics(stats: &Stats) -> Vec<Metric> {
 
 #[cfg(test)]
 mod tests {
+    use barograph::TenantUse;
+
     use super::*;
+    use crate::telemetry::exposition;
 
     #[test]
     fn names_say_their_type() {
         for (name, help, kind, _) in TABLE {
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             assert!(name.starts_with("barograph_db_") && help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn tenants_that_are_not_listed_are_summed_up() {
+        let tenant = |name: &str, series| TenantUse { name: name.to_owned(), series, bytes: 0 };
+        let report = TenantsReport {
+            count: 60,
+            largest: vec![tenant("a", 9), tenant("", 5)],
+            others: tenant("", 7),
+            refused: vec![("a".to_owned(), 3)],
+            refused_others: 2,
+        };
+        let text = exposition::write(&tenants(&report));
+        for line in [
+            "barograph_tenants 60",
+            "barograph_tenant_series{tenant=\"a\"} 9",
+            "barograph_tenant_series{tenant=\"\"} 5",
+            "barograph_tenant_series_others 7",
+            "barograph_tenant_refused_series_total{tenant=\"a\"} 3",
+            "barograph_tenant_refused_series_others_total 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
     }
 }
