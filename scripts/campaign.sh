@@ -18,6 +18,7 @@ io_faults   one system call fails, each one in turn                             
 damage      a byte of the log flips, or its last segment is missing               -
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
+clock       the wall clock is set, ahead and back                                 -
 churn       series are replaced repeatedly, and partitions expire                 -
 END
 }
