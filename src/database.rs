@@ -6,7 +6,7 @@ use std::sync::Arc;
 use barograph_engine::budget::Work;
 use barograph_engine::chunk::Run;
 use barograph_engine::model::{
-    Exemplar, Histogram, Labels, Matcher, Metadata, Samples, TimeRange, Timestamp,
+    Exemplar, Histogram, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp,
 };
 use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, Health, LineBody,
@@ -20,9 +20,12 @@ use crate::reader::Reader;
 
 /// An open database. Clones share it; the directory is let go when the last one is dropped
 /// or [`Database::close`] is called.
+///
+/// A handle may be one of a tenant ([`Database::for_tenant`]): it reads, deletes and writes that tenant's series alone.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) tenant: Option<Arc<Tenant>>,
 }
 
 /// The stored samples of one series: columns of one length.
@@ -103,7 +106,7 @@ impl Database {
     }
 
     fn over(engine: Engine) -> Database {
-        Database { engine: Arc::new(engine) }
+        Database { engine: Arc::new(engine), tenant: None }
     }
 
     /// Appends a batch; returns when it is durable.
@@ -111,7 +114,10 @@ impl Database {
     /// # Errors
     /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
-        self.engine.append(batch)
+        match self.tenant() {
+            Some(tenant) => self.engine.append(&batch.of_tenant(tenant)?),
+            None => self.engine.append(batch),
+        }
     }
 
     /// The handle of a series, for appends that do not look its labels up again.
@@ -133,7 +139,8 @@ impl Database {
     /// # Errors
     /// An empty label set; a limit, where the series is new.
     pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
-        self.engine.handle(labels)
+        let claimed = self.claimed(labels)?;
+        self.engine.handle(&claimed)
     }
 
     /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are told in
@@ -142,7 +149,7 @@ impl Database {
     /// # Errors
     /// An I/O error, or memory that stays full.
     pub fn write_lines(&self, lines: &[u8], options: &LineOptions) -> Result<LineReport> {
-        self.engine.write_lines(lines, options)
+        self.write_line_bodies([LineBody { bytes: lines, default_timestamp: None }], options)
     }
 
     /// Appends the lines of several bodies, as [`Database::write_lines`] does of one; durable together, with one sync.
@@ -155,7 +162,7 @@ impl Database {
         bodies: impl IntoIterator<Item = LineBody<'b>>,
         options: &LineOptions,
     ) -> Result<LineReport> {
-        self.engine.write_line_bodies(bodies, options)
+        self.engine.write_line_bodies(bodies, &self.own_lines(options))
     }
 
     /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.
@@ -168,13 +175,13 @@ impl Database {
         request: &[u8],
         version: RemoteVersion,
     ) -> std::result::Result<RemoteReport, RemoteError> {
-        self.engine.write_remote(request, version)
+        self.engine.write_remote_of(self.tenant(), request, version)
     }
 
     /// A reader whose calls stop when `work` is stopped and take their memory from it. The methods of the same names
     /// on `Database` have no limits.
     pub fn reader(&self, work: &Work) -> Reader<'_> {
-        Reader::new(&self.engine, work)
+        Reader::new(&self.engine, work, self.tenant())
     }
 
     fn unbounded(&self) -> Reader<'_> {
@@ -183,14 +190,20 @@ impl Database {
 
     /// What one metric family is, or all of them: ascending by name, of one family the
     /// oldest description first.
-    pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
-        self.engine.metadata(family)
+    ///
+    /// # Errors
+    /// Through the handle of a tenant, the store could not be read.
+    pub fn metadata(&self, family: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>> {
+        self.unbounded().metadata(family, usize::MAX)
     }
 
     /// The exemplars in `range` of the series that meet any of `selectors` (each a list of
     /// matchers that all must hold), ascending by labels, then by time.
     pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
-        self.engine.exemplars(selectors, range)
+        match self.tenant() {
+            Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range),
+            None => self.engine.exemplars(selectors, range),
+        }
     }
 
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
@@ -263,7 +276,7 @@ impl Database {
     }
 
     fn source(&self, request: &Request) -> EngineSource<'_> {
-        EngineSource::new(self.engine.view().with_work(&request.work()))
+        EngineSource::new(self.reader(&request.work()).view())
     }
 
     /// The label sets of the series that meet any of `selectors` (each a list of matchers
@@ -311,8 +324,10 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// A name that is empty, has a NUL or more than 256 bytes; 10,000 created names; an I/O error.
+    /// A name that is empty, has a NUL or more than 256 bytes; 10,000 created names; an I/O error. Through the handle of a
+    /// tenant, any name but its own.
     pub fn create_database(&self, name: &str) -> Result<bool> {
+        self.check_database(name)?;
         self.engine.create_database(name)
     }
 
@@ -321,12 +336,14 @@ impl Database {
     /// [`Database::databases`].
     ///
     /// # Errors
-    /// An I/O error.
+    /// An I/O error. Through the handle of a tenant, any name but its own.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
+        self.check_database(name)?;
         self.engine.drop_database(name)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending.
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values
+    /// in its series, and its own name where that was created.
     ///
     /// # Errors
     /// The store could not be read.
@@ -371,7 +388,7 @@ impl Database {
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteReport> {
-        self.engine.delete(matchers, range)
+        self.engine.delete(&self.own_matchers(matchers), range)
     }
 
     /// Copies the database as it is now into `dest`, which must not exist.

@@ -33,11 +33,12 @@
 
 mod database;
 mod reader;
+mod tenants;
 
 pub use barograph_engine::budget;
 pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
 pub use barograph_engine::model::{
-    self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, TimeRange, Value,
+    self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, Tenant, TimeRange, Value,
 };
 pub use barograph_engine::{
     AppendReport, Batch, Cardinality, DeleteReport, Durability, Error, ErrorKind, Event, FarLine,

@@ -1,13 +1,20 @@
 //! Bounded reads: each checks a piece of work and takes its memory from it.
 
+use std::collections::BTreeSet;
+
 use barograph_engine::budget::Work;
 use barograph_engine::model::matcher::meets_any;
-use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, TimeRange};
+use barograph_engine::model::{Exemplar, Labels, METRIC_NAME, Matcher, Metadata, Samples, Tenant, TimeRange};
 use barograph_engine::{Cardinality, Engine, Event, Result, View};
 use barograph_query::QueryError;
 use barograph_query::source::engine;
 
 use crate::database::SeriesColumns;
+
+/// The label that names a database of InfluxDB.
+pub(crate) const DATABASE_LABEL: &str = "db";
+/// What the names of metrics have beyond those of their families.
+const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_created", "_info"];
 
 /// Reads of a database that end when a [`Work`] does, and hold no more than it may; made by
 /// [`Database::reader`](crate::Database::reader).
@@ -40,15 +47,21 @@ use crate::database::SeriesColumns;
 pub struct Reader<'d> {
     engine: &'d Engine,
     work: Work,
+    tenant: Option<&'d Tenant>,
 }
 
 impl<'d> Reader<'d> {
-    pub(crate) fn new(engine: &'d Engine, work: &Work) -> Self {
-        Reader { engine, work: work.clone() }
+    pub(crate) fn new(engine: &'d Engine, work: &Work, tenant: Option<&'d Tenant>) -> Self {
+        Reader { engine, work: work.clone(), tenant }
     }
 
-    fn view(&self) -> View<'d> {
-        self.engine.view().with_work(&self.work)
+    /// What is read; of a tenant its series alone.
+    pub(crate) fn view(&self) -> View<'d> {
+        let view = self.engine.view().with_work(&self.work);
+        match self.tenant {
+            Some(tenant) => view.of_tenant(tenant),
+            None => view,
+        }
     }
 
     /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`; which, where
@@ -89,13 +102,17 @@ impl<'d> Reader<'d> {
         self.view().label_values(name, selectors, range, limit)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending.
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values
+    /// in its series, and its own name where that was created.
     ///
     /// # Errors
     /// The store could not be read.
     pub fn databases(&self) -> Result<Vec<String>> {
         let mut names = self.engine.databases();
-        let values = self.label_values("db", &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        if let Some(tenant) = self.tenant {
+            names.retain(|name| tenant.label() == DATABASE_LABEL && tenant.name() == name);
+        }
+        let values = self.label_values(DATABASE_LABEL, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
         names.extend(values.into_iter().map(|(name, _)| name));
         names.sort_unstable();
         names.dedup();
@@ -184,12 +201,37 @@ impl<'d> Reader<'d> {
     }
 
     /// What one metric family is, or the first `limit` of all: ascending by name, of one family the
-    /// oldest description first.
+    /// oldest description first. A family has one set of descriptions for all tenants; a tenant sees those of its own
+    /// metrics.
     ///
     /// # Errors
-    /// Those of the work alone.
+    /// Those of the work; of a tenant, the store could not be read.
     pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
-        self.engine.metadata_within(family, limit, &self.work)
+        if self.tenant.is_none() {
+            return self.engine.metadata_within(family, limit, &self.work);
+        }
+        let mut found = Vec::new();
+        for own in self.families()?.iter().filter(|own| family.is_none_or(|family| family == *own)) {
+            self.work.check()?;
+            if found.len() >= limit {
+                break;
+            }
+            found.extend(self.engine.metadata_within(Some(own), 1, &self.work)?);
+        }
+        Ok(found)
+    }
+
+    /// The names that the families of the series' metrics may have, ascending.
+    fn families(&self) -> Result<BTreeSet<String>> {
+        let metrics = self.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        let mut families = BTreeSet::new();
+        for (metric, _) in metrics {
+            families.extend(
+                FAMILY_SUFFIXES.iter().filter_map(|suffix| metric.strip_suffix(suffix)).map(str::to_owned),
+            );
+            families.insert(metric);
+        }
+        Ok(families)
     }
 
     /// The exemplars in `range` of the selected series, ascending by labels, then by time.
@@ -201,6 +243,9 @@ impl<'d> Reader<'d> {
         selectors: &[Vec<Matcher>],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
-        self.engine.exemplars_within(selectors, range, &self.work)
+        match self.tenant {
+            None => self.engine.exemplars_within(selectors, range, &self.work),
+            Some(tenant) => self.engine.exemplars_within(&tenant.restrict(selectors), range, &self.work),
+        }
     }
 }

@@ -139,7 +139,7 @@ impl App {
 
 fn load_tokens(config: &Config) -> anyhow::Result<Option<Tokens>> {
     match &config.token_file {
-        Some(path) => Ok(Some(Tokens::load(path)?)),
+        Some(path) => Ok(Some(Tokens::load(path, &config.tenant_label)?)),
         None => Ok(None),
     }
 }

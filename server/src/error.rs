@@ -115,6 +115,11 @@ impl ApiError {
         error
     }
 
+    /// 403: the token does not allow it.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
     /// 422: the question is well formed, but its answer passes a limit or makes no sense.
     pub fn execution(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)

@@ -4,4 +4,5 @@
 mod database;
 mod fuzz;
 mod readme;
+mod tenants;
 mod tidy;

@@ -18,6 +18,7 @@ use parking_lot::RwLock;
 
 use crate::head::{HeadSeries, SeriesGroup};
 use crate::line::{LineLimits, Naming};
+use crate::model::Tenant;
 
 /// What belongs to a key: the fields known so far and their series.
 #[derive(Debug)]
@@ -65,10 +66,12 @@ struct Entries {
     all: Arc<AtomicU64>,
 }
 
-/// The series of lines that share one set of extra labels, one naming and the same limits.
+/// The series of lines that share one set of extra labels, one tenant, one naming and the same limits.
 #[derive(Debug)]
 pub struct LineContext {
     extra_labels: Vec<(String, String)>,
+    /// A known key is not checked again, so its series is of this tenant.
+    tenant: Option<Tenant>,
     naming: Naming,
     /// A known key is not checked again, so it met these.
     limits: LineLimits,
@@ -105,15 +108,17 @@ impl LineCache {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The context of some extra labels, a naming and limits.
+    /// The context of some extra labels, a tenant, a naming and limits.
     pub fn context(
         &self,
         extra_labels: &[(String, String)],
+        tenant: Option<&Tenant>,
         naming: &Naming,
         limits: &LineLimits,
     ) -> Arc<LineContext> {
         let is_it = |c: &&Arc<LineContext>| {
-            c.extra_labels == extra_labels && c.naming == *naming && c.limits == *limits
+            let is_same_writer = c.extra_labels == extra_labels && c.tenant.as_ref() == tenant;
+            is_same_writer && c.naming == *naming && c.limits == *limits
         };
         if let Some(context) = self.contexts.read().iter().find(is_it) {
             return context.clone();
@@ -127,6 +132,7 @@ impl LineCache {
         }
         let context = Arc::new(LineContext {
             extra_labels: extra_labels.to_vec(),
+            tenant: tenant.cloned(),
             naming: *naming,
             limits: *limits,
             hashers: [RandomState::new(), RandomState::new()],
@@ -273,6 +279,11 @@ impl LineContext {
         &self.extra_labels
     }
 
+    /// The tenant that all of its series are of.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
     /// How its series are named.
     pub fn naming(&self) -> &Naming {
         &self.naming
@@ -290,7 +301,7 @@ mod tests {
 
     fn context(cache: &LineCache, database: &str) -> Arc<LineContext> {
         let extra = [("db".to_owned(), database.to_owned())];
-        cache.context(&extra, &Naming::MeasurementField, &LineLimits::default())
+        cache.context(&extra, None, &Naming::MeasurementField, &LineLimits::default())
     }
 
     #[test]
@@ -299,9 +310,13 @@ mod tests {
         let (a, b) = (context(&cache, "a"), context(&cache, "b"));
         assert!(Arc::ptr_eq(&a, &context(&cache, "a")));
         let strict = LineLimits { tags: 1, ..LineLimits::default() };
-        let c = cache.context(&[("db".to_owned(), "a".to_owned())], &Naming::MeasurementField, &strict);
+        let extra = [("db".to_owned(), "a".to_owned())];
+        let c = cache.context(&extra, None, &Naming::MeasurementField, &strict);
+        let tenant = Tenant::new("db", "a").unwrap();
+        let d = cache.context(&extra, Some(&tenant), &Naming::MeasurementField, &LineLimits::default());
         cache.insert(&a, a.key(b"cpu,host=a"), Known::Single(series(7), 0));
         assert!(matches!(a.get(a.key(b"cpu,host=a")), Some(Known::Single(series, 0)) if series.id.0 == 7));
+        assert!(d.get(d.key(b"cpu,host=a")).is_none(), "a tenant's writer is checked");
         assert!(b.get(b.key(b"cpu,host=a")).is_none() && c.get(c.key(b"cpu,host=a")).is_none());
         assert!(a.get(a.key(b"cpu,host=b")).is_none());
     }

@@ -4,6 +4,7 @@
 //!
 //! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::engine::{Engine, Parts};
 use crate::head::batch::{Stamp, Target};
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
-use crate::model::{Labels, METRIC_NAME, Timestamp, Value};
+use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
 use crate::stats::Counters;
 use crate::wal::Ticket;
 use crate::{ErrorKind, Result};
@@ -32,6 +33,8 @@ pub struct LineOptions {
     pub default_timestamp: Option<Timestamp>,
     /// Labels added to every series, unless a line has a tag of that name. Default none.
     pub extra_labels: Vec<(String, String)>,
+    /// Whose lines they are: every series gets the tenant's label, and a line of another tenant is refused. Default none.
+    pub tenant: Option<Tenant>,
     /// How measurement and field make a metric name. Default `measurement_field`.
     pub naming: Naming,
     /// What one line may hold.
@@ -46,9 +49,23 @@ impl Default for LineOptions {
             precision: Precision::Nanosecond,
             default_timestamp: None,
             extra_labels: Vec::new(),
+            tenant: None,
             naming: Naming::MeasurementField,
             limits: LineLimits::default(),
             errors_max: LineReport::ERRORS_MAX,
+        }
+    }
+}
+
+impl LineOptions {
+    /// The extra labels, and that of the tenant unless it is there, with whatever value.
+    fn all_extra_labels(&self) -> Cow<'_, [(String, String)]> {
+        match &self.tenant {
+            Some(tenant) if !self.extra_labels.iter().any(|(name, _)| name == tenant.label()) => {
+                let own = (tenant.label().to_owned(), tenant.name().to_owned());
+                self.extra_labels.iter().cloned().chain([own]).collect()
+            }
+            _ => Cow::Borrowed(&self.extra_labels),
         }
     }
 }
@@ -153,7 +170,9 @@ impl Engine {
         parts.check_writable()?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(parts.options.labels_per_series);
-        let context = parts.line_cache.context(&options.extra_labels, &options.naming, &limits);
+        let extra = options.all_extra_labels();
+        let tenant = options.tenant.as_ref();
+        let context = parts.line_cache.context(&extra, tenant, &options.naming, &limits);
         let now = parts.clock.now();
         let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
@@ -473,8 +492,14 @@ impl LineWriter<'_> {
     }
 
     fn labels(&self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Labels, LineError> {
-        line::labels(line.series_key, field, self.context.extra_labels(), self.context.naming())
-            .map_err(|reason| line.reject(reason))
+        let labels = line::labels(line.series_key, field, self.context.extra_labels(), self.context.naming())
+            .map_err(|reason| line.reject(reason))?;
+        if let Some(tenant) = self.context.tenant() {
+            tenant
+                .check(&labels)
+                .map_err(|foreign| line.reject(LineErrorKind::Refused { why: foreign.to_string() }))?;
+        }
+        Ok(labels)
     }
 
     fn events(&self, line: &Line<'_>, timestamp: Timestamp) -> std::result::Result<Vec<Event>, LineError> {

@@ -9,14 +9,16 @@
 //!
 //! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::limits::label_bytes;
 use crate::engine::newcomers::Newcomers;
+use crate::engine::remote_cache::Keys;
 use crate::engine::{Engine, Parts};
 use crate::head::{HeadSeries, Resolved};
-use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Timestamp, Value};
+use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
 use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
 };
@@ -103,12 +105,28 @@ impl Engine {
         body: &[u8],
         version: RemoteVersion,
     ) -> std::result::Result<RemoteReport, RemoteError> {
+        self.write_remote_of(None, body, version)
+    }
+
+    /// As [`Engine::write_remote`], for a tenant: every series gets its label, and one of another tenant is refused.
+    ///
+    /// # Errors
+    /// As [`Engine::write_remote`].
+    pub fn write_remote_of(
+        &self,
+        tenant: Option<&Tenant>,
+        body: &[u8],
+        version: RemoteVersion,
+    ) -> std::result::Result<RemoteReport, RemoteError> {
         let parts = &self.parts;
         parts.check_writable()?;
         let request = Request::open(version, body)?;
         let mut writer = RemoteWriter {
             parts,
             version,
+            keys: Keys::of(version, tenant),
+            tenant,
+            tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
             horizon: parts.retention.horizon(),
             future: parts.clock.now().saturating_add(FUTURE_MAX),
             resolved: Resolved::default(),
@@ -134,6 +152,11 @@ impl Engine {
 struct RemoteWriter<'p> {
     parts: &'p Parts,
     version: RemoteVersion,
+    keys: Keys,
+    /// Whose series they are.
+    tenant: Option<&'p Tenant>,
+    /// The key at hand behind the name of the tenant.
+    tenant_key: Vec<u8>,
     horizon: Timestamp,
     future: Timestamp,
     resolved: Resolved,
@@ -189,7 +212,7 @@ impl RemoteWriter<'_> {
     fn take_back(&mut self) {
         if self.parts.take_back(&mut self.newcomers, 0) {
             for key in self.learned.drain(..) {
-                self.parts.remote_cache.forget_dead(self.version, &key);
+                self.parts.remote_cache.forget_dead(self.keys, &key);
             }
         }
     }
@@ -269,11 +292,20 @@ impl RemoteWriter<'_> {
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
         let cache = &self.parts.remote_cache;
-        let key = series.key(&mut self.scratch, self.parts.options.label_bytes_per_series)?;
-        if let Some(known) = cache.get(self.version, key) {
+        let mut key = series.key(&mut self.scratch, self.parts.options.label_bytes_per_series)?;
+        if let Some(tenant) = self.tenant {
+            self.tenant_key.truncate(Keys::prefix_len(tenant));
+            self.tenant_key.extend_from_slice(key);
+            key = &self.tenant_key;
+        }
+        if let Some(known) = cache.get(self.keys, key) {
             return Ok(known);
         }
-        let labels = series.labels()?;
+        let mut labels = series.labels()?;
+        if let Some(tenant) = self.tenant {
+            let claimed = tenant.claim(&labels).map(Cow::into_owned);
+            labels = claimed.map_err(|foreign| RemoteReason::Refused { why: foreign.to_string() })?;
+        }
         let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
         if found > limit {
             return Err(LabelFault::TooMany { found, limit }.into());
@@ -290,7 +322,7 @@ impl RemoteWriter<'_> {
         if self.newcomers.len() > known {
             self.learned.push(key.into());
         }
-        cache.insert(self.version, key, &found);
+        cache.insert(self.keys, key, &found);
         Ok(found)
     }
 

@@ -1,7 +1,8 @@
 //! From the bytes that name a series in a remote-write request to the series, in one hash.
 //!
 //! A sender repeats the label bytes of each series with each sample. They are the key here;
-//! labels are decoded, checked and registered once, when a key is new.
+//! labels are decoded, checked and registered once, when a key is new. A tenant's writer means other series by the same
+//! bytes, or may not mean them: its keys begin with its name, and are kept apart from all that do not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +11,46 @@ use ahash::RandomState;
 use parking_lot::RwLock;
 
 use crate::head::HeadSeries;
+use crate::model::Tenant;
 use crate::remote::RemoteVersion;
 
 // Keys come from the network: the hash is keyed.
 type Series = HashMap<Box<[u8]>, Arc<HeadSeries>, RandomState>;
 
-/// The series of each key, apart for each version. Bounded: when it holds more bytes than
+/// Which keys are of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    version: RemoteVersion,
+    of_tenants: bool,
+}
+
+impl Keys {
+    /// Those of a version, of all tenants' writers or of all other writers.
+    pub fn of(version: RemoteVersion, tenant: Option<&Tenant>) -> Self {
+        Keys { version, of_tenants: tenant.is_some() }
+    }
+
+    /// What the keys of a tenant's writer begin with.
+    pub fn prefix(tenant: &Tenant) -> Vec<u8> {
+        let mut prefix = Vec::new();
+        for text in [tenant.label(), tenant.name()] {
+            prefix.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            prefix.extend_from_slice(text.as_bytes());
+        }
+        prefix
+    }
+
+    /// How many bytes that are.
+    pub fn prefix_len(tenant: &Tenant) -> usize {
+        2 * size_of::<u64>() + tenant.label().len() + tenant.name().len()
+    }
+
+    fn number(self) -> usize {
+        2 * usize::from(self.version == RemoteVersion::Two) + usize::from(self.of_tenants)
+    }
+}
+
+/// The series of each key, apart for each kind. Bounded: when it holds more bytes than
 /// it may, it starts over.
 #[derive(Debug)]
 pub struct RemoteCache {
@@ -25,9 +60,9 @@ pub struct RemoteCache {
 
 #[derive(Debug, Default)]
 struct Entries {
-    one: Series,
-    two: Series,
-    /// What both take.
+    /// By [`Keys::number`].
+    series: [Series; 4],
+    /// What all take.
     bytes: u64,
 }
 
@@ -36,22 +71,6 @@ const ENTRY_BYTES: u64 = 64;
 
 fn bytes_of(key: &[u8]) -> u64 {
     ENTRY_BYTES + key.len() as u64
-}
-
-impl Entries {
-    fn of(&self, version: RemoteVersion) -> &Series {
-        match version {
-            RemoteVersion::One => &self.one,
-            RemoteVersion::Two => &self.two,
-        }
-    }
-
-    fn of_mut(&mut self, version: RemoteVersion) -> &mut Series {
-        match version {
-            RemoteVersion::One => &mut self.one,
-            RemoteVersion::Two => &mut self.two,
-        }
-    }
 }
 
 impl RemoteCache {
@@ -66,26 +85,26 @@ impl RemoteCache {
     }
 
     /// The series of a key.
-    pub fn get(&self, version: RemoteVersion, key: &[u8]) -> Option<Arc<HeadSeries>> {
-        self.entries.read().of(version).get(key).cloned()
+    pub fn get(&self, keys: Keys, key: &[u8]) -> Option<Arc<HeadSeries>> {
+        self.entries.read().series[keys.number()].get(key).cloned()
     }
 
     /// Remembers the series of a key.
-    pub fn insert(&self, version: RemoteVersion, key: &[u8], series: &Arc<HeadSeries>) {
+    pub fn insert(&self, keys: Keys, key: &[u8], series: &Arc<HeadSeries>) {
         let bytes = bytes_of(key);
         let mut entries = self.entries.write();
         if entries.bytes + bytes > self.bytes_max {
             *entries = Entries::default();
         }
-        if entries.of_mut(version).insert(key.into(), series.clone()).is_none() {
+        if entries.series[keys.number()].insert(key.into(), series.clone()).is_none() {
             entries.bytes += bytes;
         }
     }
 
     /// Forgets a key that names a series which left the head.
-    pub fn forget_dead(&self, version: RemoteVersion, key: &[u8]) {
+    pub fn forget_dead(&self, keys: Keys, key: &[u8]) {
         let mut entries = self.entries.write();
-        let series = entries.of_mut(version);
+        let series = &mut entries.series[keys.number()];
         if series.get(key).is_some_and(|series| series.is_dead()) {
             series.remove(key);
             entries.bytes -= bytes_of(key);
@@ -96,13 +115,13 @@ impl RemoteCache {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let entries = self.entries.read();
-        entries.one.len() + entries.two.len()
+        entries.series.iter().map(HashMap::len).sum()
     }
 
     /// Forgets entries of series that left the head.
     pub fn purge_dead(&self) {
-        let Entries { one, two, bytes } = &mut *self.entries.write();
-        for series in [one, two] {
+        let Entries { series, bytes } = &mut *self.entries.write();
+        for series in series {
             series.retain(|key, series| {
                 let is_dead = series.is_dead();
                 *bytes -= if is_dead { bytes_of(key) } else { 0 };
@@ -117,25 +136,43 @@ mod tests {
     use super::*;
     use crate::model::{Labels, SeriesId};
 
+    const ONE: Keys = Keys { version: RemoteVersion::One, of_tenants: false };
+    const TWO: Keys = Keys { version: RemoteVersion::Two, of_tenants: false };
+
+    #[test]
+    fn keys_of_tenants_are_their_own() {
+        let (a, b) = (Tenant::new("db", "a").unwrap(), Tenant::new("db", "ab").unwrap());
+        assert_eq!(Keys::prefix(&a).len(), Keys::prefix_len(&a));
+        assert_ne!(Keys::prefix(&a), Keys::prefix(&b)[..Keys::prefix(&a).len()]);
+        let cache = RemoteCache::new(1_000);
+        let series = Arc::new(HeadSeries::new(SeriesId(1), Labels::empty(), 0));
+        let key = Keys::prefix(&a);
+        cache.insert(ONE, &key, &series);
+        assert!(cache.get(Keys::of(RemoteVersion::One, Some(&a)), &key).is_none());
+        cache.insert(Keys::of(RemoteVersion::One, Some(&a)), &key, &series);
+        assert!(cache.get(Keys::of(RemoteVersion::Two, Some(&a)), &key).is_none());
+        assert_eq!(cache.len(), 2);
+    }
+
     #[test]
     fn it_starts_over_when_full_and_forgets_the_dead() {
         let cache = RemoteCache::new(1_000);
         let series = |id: u64| Arc::new(HeadSeries::new(SeriesId(id), Labels::empty(), 0));
         for id in 0..100u64 {
-            cache.insert(RemoteVersion::One, &id.to_le_bytes(), &series(id));
-            assert_eq!(cache.get(RemoteVersion::One, &id.to_le_bytes()).unwrap().id.0, id);
-            assert!(cache.get(RemoteVersion::Two, &id.to_le_bytes()).is_none());
+            cache.insert(ONE, &id.to_le_bytes(), &series(id));
+            assert_eq!(cache.get(ONE, &id.to_le_bytes()).unwrap().id.0, id);
+            assert!(cache.get(TWO, &id.to_le_bytes()).is_none());
         }
         assert!(cache.len() <= 1_000 / 72);
         let alive = series(1);
         let dead = series(2);
         let bytes_before = cache.bytes();
-        cache.insert(RemoteVersion::Two, b"alive", &alive);
-        cache.insert(RemoteVersion::Two, b"dead", &dead);
+        cache.insert(TWO, b"alive", &alive);
+        cache.insert(TWO, b"dead", &dead);
         assert!(dead.retire_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
         cache.purge_dead();
-        assert!(cache.get(RemoteVersion::Two, b"alive").is_some());
-        assert!(cache.get(RemoteVersion::Two, b"dead").is_none());
+        assert!(cache.get(TWO, b"alive").is_some());
+        assert!(cache.get(TWO, b"dead").is_none());
         assert_eq!(cache.bytes(), bytes_before + bytes_of(b"alive"));
     }
 }

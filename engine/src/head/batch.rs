@@ -1,9 +1,11 @@
 //! Batches: what callers hand in, and its form once series are known.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::head::{Event, Head, HeadSeries, SeriesHandle};
-use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
+use crate::model::{Exemplar, Labels, Metadata, Tenant, Timestamp, Value};
+use crate::{Error, Result};
 
 /// Samples to append in one go: written to the WAL as one record, or several where it has more than 32 MiB, and visible
 /// together once they are safe. Where the process ends before an append is answered, a restart finds all of the batch or
@@ -145,6 +147,34 @@ impl Batch {
     /// Whether [`Batch::set_stamped_by_clock`] was called.
     pub fn is_stamped_by_clock(&self) -> bool {
         self.stamp == Stamp::Clock
+    }
+
+    /// The batch as one of a tenant: every series gets its label.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a series is of another tenant.
+    pub fn of_tenant(&self, tenant: &Tenant) -> Result<Batch> {
+        let claim = |labels: &Labels| {
+            let claimed = tenant.claim(labels).map(Cow::into_owned);
+            claimed.map_err(|foreign| Error::Invalid(format!("series {labels}: {foreign}")))
+        };
+        let mut batch = self.clone();
+        for BatchSample { series, .. } in &mut batch.samples {
+            match series {
+                Whose::Labels(labels) => *labels = claim(labels)?,
+                // A handle without the label is of a series that is not the tenant's.
+                Whose::Handle(handle) => tenant
+                    .check(handle.labels())
+                    .map_err(|foreign| Error::Invalid(format!("series {}: {foreign}", handle.labels())))?,
+            }
+        }
+        for Event { labels, .. } in &mut batch.events {
+            *labels = claim(labels)?;
+        }
+        for (labels, _) in &mut batch.exemplars {
+            *labels = claim(labels)?;
+        }
+        Ok(batch)
     }
 
     /// How many samples, events, descriptions and exemplars it holds.

@@ -12,6 +12,7 @@ pub mod matcher;
 pub mod metadata;
 pub mod pattern;
 pub mod samples;
+pub mod tenant;
 pub mod time;
 
 pub use exemplar::Exemplar;
@@ -23,6 +24,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use pattern::{CompileError, Expressions, Pattern, PatternError, PatternWalk, Rewrite, Verdict};
 pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
+pub use tenant::{ForeignTenant, Tenant};
 pub use time::{TimeRange, Timestamp};
 
 /// The label that holds a series' metric name.

@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
@@ -16,6 +17,7 @@ use crate::head::{Head, HeadSeries};
 use crate::index::ids::IdList;
 use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
 use crate::model::{Labels, METRIC_NAME, TimeRange};
+use crate::store::catalogue::Generation;
 use crate::store::doubles::Census;
 use crate::store::generation::GenerationReader;
 use crate::view::{View, indexing};
@@ -45,7 +47,7 @@ pub struct Cardinality {
 impl View<'_> {
     /// How many series there are: without a range in the head, which has those with
     /// unflushed or recent samples, with one also in every partition that it touches. Lists
-    /// are at most `top` long.
+    /// are at most `top` long. Of a tenant its own series alone count.
     ///
     /// # Errors
     /// What [`View::work`] refuses, or the store could not be read.
@@ -53,12 +55,13 @@ impl View<'_> {
         let catalogue = self.catalogue.load_full();
         let generations: Vec<_> =
             range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
+        let own = self.tenant.as_ref().map(|_| self.own_ids(&generations)).transpose()?;
         let census = match generations.is_empty() {
             // The head has each label set once.
             true => Census { series: self.head.series_count() as u64, ..Census::default() },
             false => {
                 let taken = Taken::of(&self.work);
-                let one = size_of::<std::sync::Arc<HeadSeries>>() + size_of::<(Labels, u64)>();
+                let one = size_of::<Arc<HeadSeries>>() + size_of::<(Labels, u64)>();
                 taken.more(self.head.series_count() * one)?;
                 let head = self.head.all_series();
                 let head: Vec<(Labels, u64)> = head.iter().map(|s| (s.labels.clone(), s.id.0)).collect();
@@ -77,13 +80,27 @@ impl View<'_> {
                 self.work.check()?;
             }
             let Some(pair) = merge.next_pair()? else { break };
-            tally.pair(pair, &doubles)?;
+            let series = match &own {
+                None => Counted::of(pair, &doubles)?,
+                Some(own) => Counted::among(own, pair, &doubles)?,
+            };
+            tally.pair(series);
         }
-        Ok(tally.finish(census.series))
+        let series = own.map_or(census.series, |own| own.len() - own.intersection_len(&doubles));
+        Ok(tally.finish(series))
     }
 }
 
 impl View<'_> {
+    /// The ids of the tenant's series, in the head and in generations.
+    fn own_ids(&self, generations: &[Arc<Generation>]) -> Result<RoaringTreemap> {
+        let mut own = self.head_ids(&[])?;
+        for generation in generations {
+            own |= self.stored_ids(&GenerationReader::new(self.kv, generation), &[])?;
+        }
+        Ok(own)
+    }
+
     /// Takes what a pass over label sets may hold: if that is little, there are more passes.
     fn census_bytes(&self, taken: &Taken) -> Result<u64> {
         let mut bytes = CENSUS_BYTES;
@@ -170,6 +187,28 @@ impl Largest {
     }
 }
 
+/// A pair, and how many series have it.
+struct Counted {
+    name: String,
+    value: String,
+    series: u64,
+}
+
+impl Counted {
+    /// A pair of all series but `doubles`.
+    fn of(pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
+        let (name, value) = (pair.name.clone(), pair.value.clone());
+        Ok(Counted { name, value, series: pair.count(doubles)? })
+    }
+
+    /// A pair of the series `own` but `doubles`.
+    fn among(own: &RoaringTreemap, pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
+        let (name, value) = (pair.name.clone(), pair.value.clone());
+        let ids = pair.union()? & own;
+        Ok(Counted { name, value, series: ids.len() - ids.intersection_len(doubles) })
+    }
+}
+
 /// Pairs counted, in their order.
 struct Tally {
     name: String,
@@ -197,12 +236,10 @@ impl Tally {
         }
     }
 
-    fn pair(&mut self, pair: MergedPair, doubles: &RoaringTreemap) -> Result<()> {
-        let (name, value) = (pair.name.clone(), pair.value.clone());
-        let series = pair.count(doubles)?;
-        // Series that are counted under another id, or left the head meanwhile.
+    fn pair(&mut self, Counted { name, value, series }: Counted) {
+        // Series that are counted under another id, left the head meanwhile or are not wanted.
         if series == 0 {
-            return Ok(());
+            return;
         }
         if name != self.name {
             self.end_name();
@@ -215,7 +252,6 @@ impl Tally {
             self.by_metric.push(series, || value.clone());
         }
         self.by_pair.push(series, || format!("{name}={value}"));
-        Ok(())
     }
 
     fn end_name(&mut self) {

@@ -8,7 +8,6 @@ use roaring::RoaringTreemap;
 
 use super::{SERIES_PER_CHECK, View, indexing};
 use crate::Result;
-use crate::index::select;
 use crate::model::{Matcher, PartitionId, TimeRange};
 use crate::store::catalogue::{GenerationRecord, generations_of};
 use crate::store::generation::GenerationReader;
@@ -32,7 +31,7 @@ impl View<'_> {
     pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
         let mut series = RoaringTreemap::new();
         let (mut chunks, mut samples) = (0.0, 0.0);
-        for (at, head) in self.head.select(matchers, &self.work)?.iter().enumerate() {
+        for (at, head) in self.head.select(&self.scoped(matchers), &self.work)?.iter().enumerate() {
             if at.is_multiple_of(SERIES_PER_CHECK) {
                 self.work.check()?;
             }
@@ -51,7 +50,7 @@ impl View<'_> {
             if partition.as_ref().is_none_or(|(known, _)| *known != at) {
                 partitions.extend(partition.replace((at, RoaringTreemap::new())));
             }
-            let found = select(&GenerationReader::new(self.kv, generation), matchers, &self.work)?;
+            let found = self.stored_ids(&GenerationReader::new(self.kv, generation), matchers)?;
             if let Some((_, ids)) = &mut partition {
                 *ids |= found;
             }

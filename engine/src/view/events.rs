@@ -137,6 +137,7 @@ impl View<'_> {
         range: TimeRange,
         visit: &mut dyn FnMut(Event) -> Result<bool>,
     ) -> Result<()> {
+        let selectors = &self.all_scoped(selectors)[..];
         let earlier = self.catalogue.load_full();
         let kept = self.head.events.snapshot();
         let catalogue = remembering(self.catalogue.load_full(), &earlier);

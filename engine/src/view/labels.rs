@@ -69,7 +69,7 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<String>> {
         let mut names = self.smallest(limit);
-        if selectors.iter().any(Vec::is_empty) {
+        if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             for name in self.head.label_names() {
                 if names.add_in_order(&name, 0)?.is_break() {
                     break;
@@ -109,7 +109,7 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
         let mut values = self.smallest(limit);
-        if selectors.iter().any(Vec::is_empty) {
+        if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             self.head_values(name, &mut values)?;
             let catalogue = self.catalogue.load_full();
             let mut looks = 0_usize;

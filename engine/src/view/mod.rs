@@ -10,6 +10,10 @@
 //! # Memory and time
 //! A view asks its [`Work`] before it copies or gathers anything, and at least every ten milliseconds.
 //!
+//! # Tenants
+//! A view may be restricted to one tenant. Every selection of it goes through [`View::head_ids`], [`View::stored_ids`] or
+//! [`View::scoped`], which add the tenant's matcher to those of the caller.
+//!
 //! # Order of precedence
 //! Of two samples with one timestamp the one written later wins: generations by cut, then
 //! what a flush is working on, then the active head.
@@ -27,6 +31,7 @@ mod selection;
 mod series;
 mod turns;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -48,7 +53,7 @@ pub use series::ViewSeries;
 use crate::budget::{Taken, Work, map_bytes};
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Matcher, PartitionId, SeriesId, TimeRange};
+use crate::model::{Matcher, PartitionId, SeriesId, Tenant, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
@@ -66,6 +71,7 @@ pub struct View<'e> {
     walks: Mutex<Vec<PooledWalks<'e>>>,
     work: Work,
     kept: Taken,
+    tenant: Option<Tenant>,
     chunks_read: AtomicU64,
 }
 
@@ -115,6 +121,7 @@ impl<'e> View<'e> {
             walks: Mutex::default(),
             kept: Taken::of(&Work::unbounded()),
             work: Work::unbounded(),
+            tenant: None,
             chunks_read: AtomicU64::new(0),
         }
     }
@@ -124,6 +131,39 @@ impl<'e> View<'e> {
     pub fn with_work(mut self, work: &Work) -> Self {
         (self.work, self.kept) = (work.clone(), Taken::of(work));
         self
+    }
+
+    /// Restricts everything that is selected from now on to one tenant.
+    #[must_use]
+    pub fn of_tenant(mut self, tenant: &Tenant) -> Self {
+        self.tenant = Some(tenant.clone());
+        self
+    }
+
+    /// Matchers, and that of the tenant.
+    fn scoped<'m>(&self, matchers: &'m [Matcher]) -> Cow<'m, [Matcher]> {
+        match &self.tenant {
+            None => Cow::Borrowed(matchers),
+            Some(tenant) => matchers.iter().cloned().chain([tenant.matcher()]).collect(),
+        }
+    }
+
+    /// Selectors, each with the matcher of the tenant.
+    fn all_scoped<'m>(&self, selectors: &'m [Vec<Matcher>]) -> Cow<'m, [Vec<Matcher>]> {
+        match &self.tenant {
+            None => Cow::Borrowed(selectors),
+            Some(tenant) => Cow::Owned(tenant.restrict(selectors)),
+        }
+    }
+
+    /// The ids of the series in the head that meet all matchers.
+    fn head_ids(&self, matchers: &[Matcher]) -> Result<RoaringTreemap> {
+        self.head.select_ids(&self.scoped(matchers), &self.work)
+    }
+
+    /// The ids of the series of a generation that meet all matchers.
+    fn stored_ids(&self, reader: &GenerationReader<'_>, matchers: &[Matcher]) -> Result<RoaringTreemap> {
+        select(reader, &self.scoped(matchers), &self.work)
     }
 
     /// What it asks.
@@ -206,7 +246,7 @@ impl<'e> View<'e> {
         let mut reaches = Reaches::new(self.kv, catalogue, range);
         for generation in indexing(catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
-            let ids = select(&reader, matchers, &self.work)?;
+            let ids = self.stored_ids(&reader, matchers)?;
             let ids = reaches.among(generation, ids)?;
             self.add_stored(&mut found, catalogue, &heads.list, &reader, ids)?;
         }
@@ -273,7 +313,7 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<(Heads, bool)> {
-        let ids = self.head.select_ids(matchers, &self.work)?;
+        let ids = self.head_ids(matchers)?;
         let (mut heads, mut page) = (self.heads(ids.len() as usize)?, Vec::new());
         let mut pinned = self.pinned.lock();
         let (mut took_new, mut holding) = (false, 0);

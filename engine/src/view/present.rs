@@ -11,7 +11,6 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::budget::{Taken, map_bytes};
 use crate::head::HeadSeries;
-use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
@@ -70,7 +69,7 @@ impl View<'_> {
         visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>> {
         let mut seen = RoaringTreemap::new();
-        let mut ids = self.head.select_ids(matchers, &self.work)?.into_iter();
+        let mut ids = self.head_ids(matchers)?.into_iter();
         let mut page = Vec::new();
         while self.head.next_page(&mut ids, &mut page) {
             for part in page.chunks(PAGE) {
@@ -97,7 +96,7 @@ impl View<'_> {
         let mut reaches = Reaches::new(self.kv, catalogue, range);
         for generation in indexing(catalogue, range) {
             let reader = GenerationReader::new(self.kv, generation);
-            let ids = select(&reader, matchers, &self.work)? - &seen;
+            let ids = self.stored_ids(&reader, matchers)? - &seen;
             let mut reachable = reaches.among(generation, ids)?;
             let mut page: Vec<u64> = Vec::with_capacity(PAGE);
             loop {

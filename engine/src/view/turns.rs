@@ -96,7 +96,7 @@ impl View<'_> {
         let taken = Taken::of(&self.work);
         let is_due = |labels: &Labels| after.is_none_or(|after| labels > after);
         let earlier = self.catalogue.load_full();
-        let ids = self.head.select_ids(matchers, &self.work)?;
+        let ids = self.head_ids(matchers)?;
         let (mut heads, mut page) = (self.heads(ids.len() as usize)?, Vec::new());
         let mut ids = ids.into_iter();
         while self.head.next_page(&mut ids, &mut page) {

@@ -8,9 +8,11 @@
 //! # Format
 //! One token a line: `sha256:` and 64 hexadecimal digits, then optionally what it may do
 //! (`read`; `write`; `queries`, which is cancelling those of others; `admin`; joined by
-//! commas; `all` is the default), then optionally a name. Blank lines and lines that begin with `#` mean nothing.
+//! commas; `all` is the default), then optionally a name. A word `tenant=NAME` anywhere behind the digest restricts the
+//! token to one tenant. Blank lines and lines that begin with `#` mean nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
@@ -35,6 +37,7 @@ struct Entry {
     write: bool,
     queries: bool,
     admin: bool,
+    tenant: Option<Arc<str>>,
 }
 
 /// Why a token file cannot be used.
@@ -59,6 +62,14 @@ pub enum TokenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A token is of a tenant, and no label names tenants.
+    #[error("{}: a token has tenant={tenant}, but tenant_label is empty: set it, or leave tenant= out", path.display())]
+    NoTenants {
+        /// The file.
+        path: PathBuf,
+        /// The tenant.
+        tenant: String,
+    },
     /// No token at all: nobody could come in.
     #[error("{}: holds no token; make one with `barograph token`", path.display())]
     Empty {
@@ -68,11 +79,11 @@ pub enum TokenError {
 }
 
 impl Tokens {
-    /// Reads a token file.
+    /// Reads a token file. Tokens of a tenant need `tenant_label` to name the label of tenants.
     ///
     /// # Errors
     /// [`TokenError`] with the line.
-    pub fn load(path: &Path) -> Result<Self, TokenError> {
+    pub fn load(path: &Path, tenant_label: &str) -> Result<Self, TokenError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| TokenError::Read { path: path.to_owned(), cause })?;
         let mut tokens = Tokens::default();
@@ -86,7 +97,16 @@ impl Tokens {
                 line: i + 1,
                 reason,
             })?;
+            let is_other = |known: &&Entry| known.digest == entry.digest && known.tenant != entry.tenant;
+            if tokens.entries.iter().any(|known| is_other(&known)) {
+                let reason = "the same token is listed before with another tenant, or with none".to_owned();
+                return Err(TokenError::Line { path: path.to_owned(), line: i + 1, reason });
+            }
             tokens.entries.push(entry);
+        }
+        let tenant = tokens.entries.iter().find_map(|entry| entry.tenant.as_deref());
+        if let Some(tenant) = tenant.filter(|_| tenant_label.is_empty()) {
+            return Err(TokenError::NoTenants { path: path.to_owned(), tenant: tenant.to_owned() });
         }
         if tokens.entries.is_empty() {
             return Err(TokenError::Empty { path: path.to_owned() });
@@ -94,7 +114,7 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Checks the token of a request against what its route needs.
+    /// Checks the token of a request against what its route needs; the tenant that the token is restricted to.
     ///
     /// # Errors
     /// 401 without a known token, 403 when the token may not do this.
@@ -103,7 +123,7 @@ impl Tokens {
         headers: &HeaderMap,
         query_token: Option<&str>,
         need: Access,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<Arc<str>>, ApiError> {
         let denied = |message: &str| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
         let presented = presented(headers).or_else(|| query_token.map(|t| t.as_bytes().to_vec()));
         let Some(token) = presented.filter(|token| !token.is_empty()) else {
@@ -115,17 +135,19 @@ impl Tokens {
         let digest: [u8; 32] = Sha256::digest(&token).into();
         let mut known = false;
         let mut allowed = false;
+        let mut tenant = None;
         for entry in &self.entries {
             let same = same(&digest, &entry.digest);
             known |= same;
             allowed |= same & entry.allows(need);
+            if same {
+                tenant.clone_from(&entry.tenant);
+            }
         }
         match (known, allowed) {
             (false, _) => Err(denied("the token is not accepted")),
-            (true, false) => {
-                Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "the token does not allow this"))
-            }
-            (true, true) => Ok(()),
+            (true, false) => Err(ApiError::forbidden("the token does not allow this")),
+            (true, true) => Ok(tenant),
         }
     }
 }
@@ -204,8 +226,18 @@ fn parse_entry(line: &str) -> Result<Entry, String> {
         .ok_or("expected sha256:HEX; put the digest here, not the token (`barograph token` prints both)")?;
     let digest =
         parse_hex(hex).ok_or_else(|| format!("expected 64 hexadecimal digits, found {}", hex.len()))?;
-    let mut entry = Entry { digest, read: false, write: false, queries: false, admin: false };
-    for scope in words.next().unwrap_or("all").split(',') {
+    let mut entry = Entry { digest, read: false, write: false, queries: false, admin: false, tenant: None };
+    let (mut rights, mut is_named) = (None, false);
+    for word in words {
+        match word.strip_prefix("tenant=") {
+            Some(_) if entry.tenant.is_some() => return Err("tenant= is there twice".to_owned()),
+            Some("") => return Err("tenant= has no name behind it".to_owned()),
+            Some(name) => entry.tenant = Some(name.into()),
+            None if rights.is_none() && !is_named => rights = Some(word),
+            None => is_named = true,
+        }
+    }
+    for scope in rights.unwrap_or("all").split(',') {
         match scope {
             "read" => entry.read = true,
             "write" => entry.write = true,
@@ -253,7 +285,7 @@ mod tests {
     fn load(text: &str) -> Result<Tokens, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Tokens::load(file.path()).map_err(|e| e.to_string())
+        Tokens::load(file.path(), "db").map_err(|e| e.to_string())
     }
 
     fn line(token: &str, rest: &str) -> String {
@@ -266,7 +298,7 @@ mod tests {
         if !authorization.is_empty() {
             headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
         }
-        tokens.check(&headers, None, need).map_or_else(|e| e.status.as_u16(), |()| 200)
+        tokens.check(&headers, None, need).map_or_else(|e| e.status.as_u16(), |_| 200)
     }
 
     #[test]
@@ -311,6 +343,43 @@ mod tests {
         assert!(load("# x\nsha256:12\n").unwrap_err().contains("line 2"));
         assert!(load(&line("a", "root")).unwrap_err().contains("\"root\""));
         assert!(load("# nothing\n").unwrap_err().contains("no token"));
+    }
+
+    #[test]
+    fn a_token_may_be_restricted_to_a_tenant() {
+        let text = [
+            line("a", "tenant=x"),
+            line("b", "read tenant=y ops"),
+            line("c", "write the agent tenant=z"),
+            line("d", "all"),
+            line("b", "write tenant=y"),
+        ];
+        let tokens = load(&text.concat()).unwrap();
+        let mut headers = HeaderMap::new();
+        for (token, need, tenant) in [
+            ("a", Access::Admin, Some("x")),
+            ("b", Access::Read, Some("y")),
+            ("b", Access::Write, Some("y")),
+            ("c", Access::Write, Some("z")),
+            ("d", Access::Admin, None),
+        ] {
+            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            assert_eq!(tokens.check(&headers, None, need).unwrap().as_deref(), tenant, "{token}");
+        }
+        for (rest, why) in
+            [("tenant=", "no name"), ("read tenant=a tenant=b", "twice"), ("tenant=x root", "root")]
+        {
+            let refused = load(&line("a", rest)).unwrap_err();
+            assert!(refused.contains("line 1") && refused.contains(why), "{refused}");
+        }
+        for other in ["read", "read tenant=y"] {
+            let refused = load(&format!("{}{}", line("a", "tenant=x"), line("a", other))).unwrap_err();
+            assert!(refused.contains("line 2") && refused.contains("another tenant"), "{refused}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), line("a", "tenant=x")).unwrap();
+        let refused = Tokens::load(file.path(), "").unwrap_err().to_string();
+        assert!(refused.contains("tenant=x") && refused.contains("tenant_label is empty"), "{refused}");
     }
 
     #[test]

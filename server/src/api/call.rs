@@ -24,6 +24,8 @@ use crate::storage;
 use barograph::Database;
 use barograph::budget::Hold;
 
+/// The label that the protocols of InfluxDB set.
+const DATABASE_LABEL: &str = "db";
 /// Annotations of each kind that an answer lists.
 const ANNOTATIONS_MAX: usize = 10;
 
@@ -43,6 +45,8 @@ pub struct Call {
     pub password: Option<String>,
     /// Who calls.
     pub client: Option<SocketAddr>,
+    /// The tenant that the token is restricted to.
+    pub tenant: Option<Arc<str>>,
     /// The header.
     pub headers: HeaderMap,
     /// The decoded `{name}` segment of the path.
@@ -52,12 +56,47 @@ pub struct Call {
 }
 
 impl Call {
-    /// The database.
+    /// The database; with the token of a tenant its part of it: whatever is read, deleted or written through this is
+    /// restricted to the tenant.
     ///
     /// # Errors
     /// 503 while there is none.
     pub fn database(&self) -> Result<Database, ApiError> {
-        self.app.database().cloned()
+        let database = self.app.database()?;
+        match &self.tenant {
+            Some(tenant) => Ok(database.for_tenant(tenant)?),
+            None => Ok(database.clone()),
+        }
+    }
+
+    /// Checks that the token may use the database `name`: that of a tenant its own alone, where databases are tenants.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_database(&self, name: &str) -> Result<(), ApiError> {
+        match &self.tenant {
+            Some(tenant) if self.config.tenant_label == DATABASE_LABEL && **tenant != *name => {
+                let shown: String = name.chars().take(100).collect();
+                Err(ApiError::forbidden(format!(
+                    "the token is of the tenant {tenant:?} and may not use the database {shown:?}; name {tenant:?}, or none"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the token may create and drop the database `name`: that of a tenant its own alone.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_change_of_database(&self, name: &str) -> Result<(), ApiError> {
+        if self.tenant.is_some() && self.config.tenant_label != DATABASE_LABEL {
+            return Err(ApiError::forbidden(
+                "databases are shared by all tenants: creating and dropping one needs a token without a tenant; writing to \
+                 one needs no creating",
+            ));
+        }
+        self.check_database(name)
     }
 
     /// Asks for a right that this request needs beside that of its route.
@@ -66,7 +105,7 @@ impl Call {
     /// 403 where the token does not have it.
     pub fn require(&self, need: Access) -> Result<(), ApiError> {
         match self.app.tokens().as_ref() {
-            Some(tokens) => tokens.check(&self.headers, self.password.as_deref(), need),
+            Some(tokens) => tokens.check(&self.headers, self.password.as_deref(), need).map(drop),
             None if need == Access::Read => Ok(()),
             None => origin::check_change(&self.headers, &self.config),
         }
@@ -137,10 +176,14 @@ impl Call {
     /// Who calls, as far as turns are concerned.
     pub fn who(&self) -> Client {
         let token = self.headers.get(header::AUTHORIZATION).filter(|_| self.app.tokens().is_some());
-        match (token, self.client) {
+        let client = match (token, self.client) {
             (Some(token), _) => Client::with_token(token.as_bytes()),
             (None, Some(address)) => Client::at(address.ip()),
             (None, None) => Client::default(),
+        };
+        match &self.tenant {
+            Some(tenant) => client.of_tenant(tenant),
+            None => client,
         }
     }
 

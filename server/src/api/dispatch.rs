@@ -16,7 +16,7 @@ use crate::api::cors::Cors;
 use crate::api::origin::{self, OnLoopback};
 use crate::api::params::{Params, decode};
 use crate::api::reply::{Guard, Reply, ReplyBody};
-use crate::api::routes::{self, Access, Endpoint, Lookup, Route};
+use crate::api::routes::{self, Access, Endpoint, Lookup, Route, Tenancy};
 use crate::api::{
     admin, admission, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
 };
@@ -121,7 +121,7 @@ async fn handle(
     let (parts, body) = request.into_parts();
     // InfluxDB 1 clients may send their password as the parameter `p`.
     let password = params.get("p").filter(|_| route.dialect == Dialect::Influx1).map(str::to_owned);
-    authorize(app, route, &parts.headers, password.as_deref())?;
+    let tenant = authorize(app, route, &parts.headers, password.as_deref())?;
     if route.endpoint != Endpoint::Healthy && route.dialect == Dialect::Prometheus && app.database().is_err()
     {
         return Ok(Reply::not_ready());
@@ -129,7 +129,8 @@ async fn handle(
     let config = app.config.load_full();
     let client = parts.extensions.get::<SocketAddr>().copied();
     let (app, headers, body) = (app.clone(), parts.headers, Some(body));
-    let mut call = Call { app, route, config, params, said: None, password, client, headers, segment, body };
+    let mut call =
+        Call { app, route, config, params, said: None, password, client, tenant, headers, segment, body };
     let has_own_body = matches!(
         route.endpoint,
         Endpoint::Write1
@@ -145,17 +146,25 @@ async fn handle(
     answer(route.endpoint, &parts.method, call).await
 }
 
+/// Checks the token, if tokens are asked for; the tenant that it is restricted to.
 fn authorize(
     app: &App,
     route: &Route,
     headers: &hyper::HeaderMap,
     password: Option<&str>,
-) -> Result<(), ApiError> {
+) -> Result<Option<Arc<str>>, ApiError> {
+    let mut tenant = None;
     if route.access == Access::Public {
-        return Ok(());
+        return Ok(tenant);
     }
     if let Some(tokens) = app.tokens().as_ref() {
-        tokens.check(headers, password, route.access)?;
+        tenant = tokens.check(headers, password, route.access)?;
+        if let Some(tenant) = tenant.as_ref().filter(|_| route.tenancy == Tenancy::Whole) {
+            return Err(ApiError::forbidden(format!(
+                "{} is about all tenants, and the token is of the tenant {tenant:?}: it needs a token without one",
+                route.path
+            )));
+        }
     } else if matches!(route.access, Access::Write | Access::Queries | Access::Admin) {
         origin::check_change(headers, &app.config.load())?;
     }
@@ -166,7 +175,7 @@ fn authorize(
             "admin calls are off; start the server with --enable-admin",
         ));
     }
-    Ok(())
+    Ok(tenant)
 }
 
 async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply, ApiError> {

@@ -1,4 +1,4 @@
-//! The one table of routes: path, methods, required right, error format, admission.
+//! The one table of routes: path, methods, required right, error format, admission, what a token of a tenant gets.
 //!
 //! A path and a method either name an [`Endpoint`] or they do not: what a client sends
 //! never becomes a label of our own metrics, so odd methods and paths cannot grow them.
@@ -105,6 +105,20 @@ pub struct Route {
     pub dialect: Dialect,
     /// Its admission.
     pub admission: Admission,
+    /// What a token of a tenant gets.
+    pub tenancy: Tenancy,
+}
+
+/// What a token that is restricted to a tenant gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenancy {
+    /// What is the tenant's own: reads, deletes and writes go through [`Call::database`](crate::api::call::Call::database),
+    /// which is restricted to it.
+    Own,
+    /// What everybody gets: nothing in it comes from what was written.
+    Same,
+    /// 403: it is about all tenants together.
+    Whole,
 }
 
 /// The admission of a request.
@@ -133,7 +147,7 @@ const EXPORT: Admission = Admission::Turn(Kind::Export);
 const ADMIN: Admission = Admission::Turn(Kind::Admin);
 
 macro_rules! routes {
-    ($($path:literal $methods:ident $endpoint:ident $access:ident $dialect:ident $admission:ident;)*) => {
+    ($($path:literal $methods:ident $endpoint:ident $access:ident $dialect:ident $admission:ident $tenancy:ident;)*) => {
         &[$(Route {
             path: $path,
             methods: $methods,
@@ -141,60 +155,61 @@ macro_rules! routes {
             access: Access::$access,
             dialect: Dialect::$dialect,
             admission: $admission,
+            tenancy: Tenancy::$tenancy,
         },)*]
     };
 }
 
 /// Every route. The most frequent ones come first.
 pub static ROUTES: &[Route] = routes! {
-    "/write"                                POST   Write1          Write  Influx1    WRITE;
-    "/api/v2/write"                         POST   Write2          Write  Influx2    WRITE;
-    "/api/v3/write_lp"                      POST   Write3          Write  Influx1    WRITE;
-    "/api/v1/write"                         POST   RemoteWrite     Write  Text       WRITE;
-    "/api/v1/read"                          POST   RemoteRead      Read   Text       REMOTE;
-    "/api/v1/query"                         BOTH   Query           Read   Prometheus QUERY;
-    "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus QUERY;
-    "/api/v1/series"                        BOTH   Series          Read   Prometheus LIST;
-    "/api/v1/labels"                        BOTH   Labels          Read   Prometheus LIST;
-    "/api/v1/label/{name}/values"           BOTH   LabelValues     Read   Prometheus LIST;
-    "/api/v1/metadata"                      GET    Metadata        Read   Prometheus LIST;
-    "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus QUERY;
-    "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus QUERY;
-    "/api/v1/query_exemplars"               BOTH   QueryExemplars  Read   Prometheus LIST;
-    "/api/v1/status/buildinfo"              GET    BuildInfo       Read   Prometheus INSTANT;
-    "/api/v1/status/runtimeinfo"            GET    RuntimeInfo     Read   Prometheus INSTANT;
-    "/api/v1/status/flags"                  GET    Flags           Read   Prometheus INSTANT;
-    "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus INSTANT;
-    "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus LIST;
-    "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus INSTANT;
-    "/api/v1/status/memory"                 GET    Memory          Read   Prometheus INSTANT;
-    "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus INSTANT;
-    "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus INSTANT;
-    "/api/v1/features"                      GET    Features        Read   Prometheus INSTANT;
-    "/api/v1/rules"                         GET    Rules           Read   Prometheus INSTANT;
-    "/api/v1/alerts"                        GET    Alerts          Read   Prometheus INSTANT;
-    "/api/v1/targets"                       GET    Targets         Read   Prometheus INSTANT;
-    "/api/v1/targets/metadata"              GET    TargetsMetadata Read   Prometheus INSTANT;
-    "/api/v1/scrape_pools"                  GET    ScrapePools     Read   Prometheus INSTANT;
-    "/api/v1/alertmanagers"                 GET    Alertmanagers   Read   Prometheus INSTANT;
-    "/api/v1/events"                        GET    Events          Read   Prometheus LIST;
-    "/api/v1/export"                        BOTH   Export          Read   Prometheus EXPORT;
-    "/api/v1/admin/tsdb/delete_series"      CHANGE DeleteSeries    Admin  Prometheus ADMIN;
-    "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus ADMIN;
-    "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus ADMIN;
-    "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus ADMIN;
-    "/query"                                BOTH   Query1     ReadOrWrite Influx1    LIST;
-    "/ping"                                 GET    Ping            Public Influx1    INSTANT;
-    "/health"                               GET    Health          Public Influx2    INSTANT;
-    "/ready"                                GET    ReadyV2         Public Influx2    INSTANT;
-    "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2    LIST;
-    "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2    INSTANT;
-    "/settings"                             GET    Settings        Public Influx1    INSTANT;
-    "/"                                     GET    Root            Public Prometheus INSTANT;
-    "/-/healthy"                            GET    Healthy         Public Prometheus INSTANT;
-    "/-/ready"                              GET    Ready           Public Prometheus INSTANT;
-    "/metrics"                              GET    Metrics         Read   Prometheus INSTANT;
-    "/federate"                             GET    Federate        Read   Text       FEDERATE;
+    "/write"                                POST   Write1          Write  Influx1    WRITE    Own;
+    "/api/v2/write"                         POST   Write2          Write  Influx2    WRITE    Own;
+    "/api/v3/write_lp"                      POST   Write3          Write  Influx1    WRITE    Own;
+    "/api/v1/write"                         POST   RemoteWrite     Write  Text       WRITE    Own;
+    "/api/v1/read"                          POST   RemoteRead      Read   Text       REMOTE   Own;
+    "/api/v1/query"                         BOTH   Query           Read   Prometheus QUERY    Own;
+    "/api/v1/query_range"                   BOTH   QueryRange      Read   Prometheus QUERY    Own;
+    "/api/v1/series"                        BOTH   Series          Read   Prometheus LIST     Own;
+    "/api/v1/labels"                        BOTH   Labels          Read   Prometheus LIST     Own;
+    "/api/v1/label/{name}/values"           BOTH   LabelValues     Read   Prometheus LIST     Own;
+    "/api/v1/metadata"                      GET    Metadata        Read   Prometheus LIST     Own;
+    "/api/v1/format_query"                  BOTH   FormatQuery     Read   Prometheus QUERY    Same;
+    "/api/v1/parse_query"                   BOTH   ParseQuery      Read   Prometheus QUERY    Same;
+    "/api/v1/query_exemplars"               BOTH   QueryExemplars  Read   Prometheus LIST     Own;
+    "/api/v1/status/buildinfo"              GET    BuildInfo       Read   Prometheus INSTANT  Same;
+    "/api/v1/status/runtimeinfo"            GET    RuntimeInfo     Read   Prometheus INSTANT  Same;
+    "/api/v1/status/flags"                  GET    Flags           Read   Prometheus INSTANT  Whole;
+    "/api/v1/status/config"                 GET    ConfigText      Read   Prometheus INSTANT  Whole;
+    "/api/v1/status/tsdb"                   GET    Tsdb            Read   Prometheus LIST     Own;
+    "/api/v1/status/walreplay"              GET    WalReplay       Read   Prometheus INSTANT  Same;
+    "/api/v1/status/memory"                 GET    Memory          Read   Prometheus INSTANT  Whole;
+    "/api/v1/status/active_queries"         GET    ActiveQueries   Read   Prometheus INSTANT  Own;
+    "/api/v1/status/active_queries/{name}/cancel" POST CancelQuery Queries Prometheus INSTANT  Own;
+    "/api/v1/features"                      GET    Features        Read   Prometheus INSTANT  Same;
+    "/api/v1/rules"                         GET    Rules           Read   Prometheus INSTANT  Same;
+    "/api/v1/alerts"                        GET    Alerts          Read   Prometheus INSTANT  Same;
+    "/api/v1/targets"                       GET    Targets         Read   Prometheus INSTANT  Same;
+    "/api/v1/targets/metadata"              GET    TargetsMetadata Read   Prometheus INSTANT  Same;
+    "/api/v1/scrape_pools"                  GET    ScrapePools     Read   Prometheus INSTANT  Same;
+    "/api/v1/alertmanagers"                 GET    Alertmanagers   Read   Prometheus INSTANT  Same;
+    "/api/v1/events"                        GET    Events          Read   Prometheus LIST     Own;
+    "/api/v1/export"                        BOTH   Export          Read   Prometheus EXPORT   Own;
+    "/api/v1/admin/tsdb/delete_series"      CHANGE DeleteSeries    Admin  Prometheus ADMIN    Own;
+    "/api/v1/admin/tsdb/clean_tombstones"   CHANGE CleanTombstones Admin  Prometheus ADMIN    Whole;
+    "/api/v1/admin/tsdb/snapshot"           CHANGE Snapshot        Admin  Prometheus ADMIN    Whole;
+    "/api/v1/admin/tsdb/flush"              CHANGE Flush           Admin  Prometheus ADMIN    Whole;
+    "/query"                                BOTH   Query1     ReadOrWrite Influx1    LIST     Own;
+    "/ping"                                 GET    Ping            Public Influx1    INSTANT  Same;
+    "/health"                               GET    Health          Public Influx2    INSTANT  Same;
+    "/ready"                                GET    ReadyV2         Public Influx2    INSTANT  Same;
+    "/api/v2/buckets"                       BOTH   Buckets    ReadOrWrite Influx2    LIST     Own;
+    "/api/v2/orgs"                          GET    Orgs       ReadOrWrite Influx2    INSTANT  Same;
+    "/settings"                             GET    Settings        Public Influx1    INSTANT  Same;
+    "/"                                     GET    Root            Public Prometheus INSTANT  Same;
+    "/-/healthy"                            GET    Healthy         Public Prometheus INSTANT  Same;
+    "/-/ready"                              GET    Ready           Public Prometheus INSTANT  Same;
+    "/metrics"                              GET    Metrics         Read   Prometheus INSTANT  Whole;
+    "/federate"                             GET    Federate        Read   Text       FEDERATE Own;
 };
 
 /// What a method and a path name.

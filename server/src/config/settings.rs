@@ -297,8 +297,9 @@ pub static SETTINGS: &[Setting] = &[
         "How far back an instant selector looks for the newest sample, 1s to 1h.",
         |c, t| c.query_lookback = values::duration(t, SECOND, HOUR)?),
     setting!("token_file" "FILE" = "", SAFETY, true,
-        "File of accepted tokens, one `sha256:HEX [read|write|queries|admin|all] [name]` a line, as `barograph token` prints \
-         them. Set: every request but pings and health checks needs one.",
+        "File of accepted tokens, one `sha256:HEX [read|write|queries|admin|all] [tenant=NAME] [name]` a line, as `barograph \
+         token` prints them. `tenant=NAME` restricts a token to the series whose `tenant_label` has that value. Set: every \
+         request but pings and health checks needs one.",
         |c, t| c.token_file = (!t.is_empty()).then(|| t.into())),
     setting!("insecure" "" = "false", SAFETY, false,
         "Allow an address other than loopback without tokens: anyone who can connect can read, write and delete.",

@@ -332,7 +332,7 @@ fn the_words_of_the_system_are_told_once() {
     let sources = Sources { file: Some(missing.clone()), ..Sources::default() };
     let mut told = vec![
         (anyhow::Error::from(sources.build().unwrap_err()), "No such file"),
-        (anyhow::Error::from(Tokens::load(&missing).err().unwrap()), "No such file"),
+        (anyhow::Error::from(Tokens::load(&missing, "db").err().unwrap()), "No such file"),
         (
             anyhow::Error::from(barograph::Error::io(
                 "create",

@@ -25,4 +25,5 @@ mod questions;
 mod remote;
 mod remote_read;
 mod running;
+mod tenants;
 mod transport;

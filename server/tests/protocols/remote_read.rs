@@ -11,9 +11,9 @@ use crate::harness::{Reply, Server, request, server};
 use crate::remote::{put_labels, put_sample, put_series, series, snappy};
 
 /// Matchers by their number on the wire.
-type Matchers<'a> = &'a [(u64, &'a str, &'a str)];
+pub type Matchers<'a> = &'a [(u64, &'a str, &'a str)];
 
-fn put_query(out: &mut Vec<u8>, start_ms: i64, end_ms: i64, matchers: Matchers<'_>) {
+pub fn put_query(out: &mut Vec<u8>, start_ms: i64, end_ms: i64, matchers: Matchers<'_>) {
     put_message(out, 1, |out| {
         put_integer(out, 1, start_ms as u64);
         put_integer(out, 2, end_ms as u64);
@@ -27,7 +27,7 @@ fn put_query(out: &mut Vec<u8>, start_ms: i64, end_ms: i64, matchers: Matchers<'
     });
 }
 
-fn query(start_ms: i64, end_ms: i64, matchers: Matchers<'_>, forms: &[u8]) -> Vec<u8> {
+pub fn query(start_ms: i64, end_ms: i64, matchers: Matchers<'_>, forms: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_query(&mut out, start_ms, end_ms, matchers);
     put_bytes(&mut out, 2, forms);

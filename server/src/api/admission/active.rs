@@ -44,6 +44,8 @@ pub struct Described {
     pub times: Option<Times>,
     /// Who asks.
     pub client: Option<SocketAddr>,
+    /// The tenant that the asker is restricted to.
+    pub tenant: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -83,17 +85,18 @@ impl ActiveWork {
         Active { work: self.clone(), entry }
     }
 
-    /// Stops it; `None` if no such work waits or runs.
-    fn cancel(&self, id: u64) -> Option<Value> {
-        let entry = self.entries.lock().get(&id).cloned()?;
+    /// Stops it; `None` if no such work waits or runs, or if it is not that of `tenant`.
+    fn cancel(&self, id: u64, tenant: Option<&str>) -> Option<Value> {
+        let entry = self.entries.lock().get(&id).filter(|entry| entry.is_of(tenant)).cloned()?;
         entry.cancel.cancel();
         entry.canceled.notify_one();
         Some(entry.describe())
     }
 
-    /// The oldest first.
-    fn list(&self) -> Vec<Value> {
-        let entries: Vec<Arc<Entry>> = self.entries.lock().values().cloned().collect();
+    /// All work, or that of `tenant`; the oldest first.
+    fn list(&self, tenant: Option<&str>) -> Vec<Value> {
+        let entries: Vec<Arc<Entry>> =
+            self.entries.lock().values().filter(|entry| entry.is_of(tenant)).cloned().collect();
         entries.iter().map(|entry| entry.describe()).collect()
     }
 }
@@ -117,6 +120,11 @@ impl Drop for Active {
 }
 
 impl Entry {
+    /// Whether it is work of `tenant`; without one everything is.
+    fn is_of(&self, tenant: Option<&str>) -> bool {
+        tenant.is_none_or(|tenant| self.described.tenant.as_deref() == Some(tenant))
+    }
+
     fn describe(&self) -> Value {
         let mut value = json!({
             "id": self.id,
@@ -134,6 +142,9 @@ impl Entry {
             "bytesHeld": self.usage.bytes(),
             "bytesPeak": self.usage.bytes_peak(),
         });
+        if let Some(tenant) = &self.described.tenant {
+            value["tenant"] = json!(**tenant);
+        }
         match self.described.times {
             None => {}
             Some(Times::Instant { time_ms }) => value["time"] = seconds(time_ms),
@@ -162,9 +173,9 @@ fn shortened(text: String) -> String {
     format!("{}… ({} bytes in all)", &text[..end], text.len())
 }
 
-/// `/api/v1/status/active_queries`
+/// `/api/v1/status/active_queries`; a tenant sees its own.
 pub fn list(call: &Call) -> Reply {
-    success_value(&json!({ "queries": call.app.active.list() }))
+    success_value(&json!({ "queries": call.app.active.list(call.tenant.as_deref()) }))
 }
 
 /// `/api/v1/status/active_queries/{id}/cancel`: the query's client gets 499.
@@ -175,7 +186,7 @@ pub fn cancel(call: &Call) -> Result<Reply, ApiError> {
     let id = &call.segment;
     let number: u64 =
         id.parse().map_err(|_| ApiError::bad_data(format!("{id:?} is not the id of a query")))?;
-    match call.app.active.cancel(number) {
+    match call.app.active.cancel(number, call.tenant.as_deref()) {
         Some(entry) => Ok(success_value(&entry)),
         None => Err(ApiError::not_found(format!("no query {number} waits or runs"))),
     }
@@ -186,7 +197,8 @@ mod tests {
     use super::*;
 
     fn described(text: &str, times: Option<Times>) -> Described {
-        Described { kind: Kind::Query, path: "/api/v1/query", text: text.to_owned(), times, client: None }
+        let text = text.to_owned();
+        Described { kind: Kind::Query, path: "/api/v1/query", text, times, client: None, tenant: None }
     }
 
     #[tokio::test]
@@ -196,17 +208,39 @@ mod tests {
             (Cancel::default(), Times::Range { start_ms: 1500, end_ms: 3000, step_ms: 500 });
         let active = work.enter(described("up", Some(range)), Usage::default(), cancel.clone());
         let other = work.enter(described(&"é".repeat(3000), None), Usage::default(), Cancel::default());
-        let listed = work.list();
+        let listed = work.list(None);
         assert_eq!((&listed[0]["query"], &listed[0]["kind"]), (&json!("up"), &json!("query")));
         assert_eq!((&listed[0]["start"], &listed[0]["step"]), (&json!(1.5), &json!(0.5)));
         assert_eq!(listed[0]["state"], "waiting");
         assert!(listed[1]["query"].as_str().unwrap().ends_with("… (6000 bytes in all)"));
         active.runs();
-        assert_eq!(work.list()[0]["state"], "running");
-        assert!(work.cancel(1).is_some() && work.cancel(7).is_none());
+        assert_eq!(work.list(None)[0]["state"], "running");
+        assert!(work.cancel(1, None).is_some() && work.cancel(7, None).is_none());
         active.canceled().await;
         assert!(cancel.is_canceled());
         drop((active, other));
-        assert!(work.list().is_empty() && work.cancel(1).is_none());
+        assert!(work.list(None).is_empty() && work.cancel(1, None).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_sees_and_stops_its_own_work() {
+        let work = Arc::new(ActiveWork::default());
+        let places: Vec<Active> = [Some("a"), Some("b"), None]
+            .into_iter()
+            .map(|tenant| {
+                let described = Described { tenant: tenant.map(Arc::from), ..described("up", None) };
+                work.enter(described, Usage::default(), Cancel::default())
+            })
+            .collect();
+        let ids =
+            |tenant| work.list(tenant).iter().map(|entry| entry["id"].as_u64().unwrap()).collect::<Vec<_>>();
+        assert_eq!((ids(Some("a")), ids(Some("b")), ids(Some("c"))), (vec![1], vec![2], vec![]));
+        assert_eq!(ids(None), [1, 2, 3]);
+        for foreign in [2, 3] {
+            assert!(work.cancel(foreign, Some("a")).is_none());
+            assert!(!places[foreign as usize - 1].entry.cancel.is_canceled());
+        }
+        assert_eq!(work.cancel(1, Some("a")).unwrap()["tenant"], "a");
+        assert!(work.cancel(3, None).is_some());
     }
 }

@@ -128,6 +128,7 @@ impl Call {
             text: asked.text,
             times: asked.times,
             client: self.client,
+            tenant: self.tenant.clone(),
         };
         let active = self.app.active.enter(described, asked.usage.clone(), asked.cancel.clone());
         let waited = Instant::now();

@@ -60,9 +60,13 @@ impl Kind {
     }
 }
 
-/// Who asks, as far as turns are concerned: the owner of a token, or an address without one.
+/// Who asks, as far as turns are concerned: the owner of a token, or an address without one; and the tenant that it is
+/// of, 0 without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Client(u64);
+pub struct Client {
+    tenant: u64,
+    number: u64,
+}
 
 impl Client {
     /// The client that presented `token`, the value of its header.
@@ -78,11 +82,26 @@ impl Client {
         }
     }
 
-    fn of(key: &impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        Client(hasher.finish())
+    /// The same as a client of a tenant.
+    #[must_use]
+    pub fn of_tenant(self, tenant: &str) -> Self {
+        Client { tenant: hash(&tenant).max(1), ..self }
     }
+
+    /// The tenant, which takes turns with the others.
+    pub(super) fn tenant(self) -> u64 {
+        self.tenant
+    }
+
+    fn of(key: &impl Hash) -> Self {
+        Client { tenant: 0, number: hash(key) }
+    }
+}
+
+fn hash(key: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

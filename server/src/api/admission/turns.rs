@@ -2,15 +2,16 @@
 //!
 //! Each kind has one turn of its own, so no kind waits for another to end: a label request is answered while queries
 //! fill the server, and a scraper while exports stream. Further turns are shared. A shared turn goes to the waiting
-//! kinds in rotation, and within a kind to its clients in rotation: a client that sends a thousand requests at once
-//! only delays itself.
+//! kinds in rotation, within a kind to its tenants in rotation, and within a tenant to its clients in rotation: a client
+//! that sends a thousand requests at once only delays itself, and so does a tenant with a thousand clients. Clients
+//! without the token of a tenant are together one tenant.
 //!
 //! With `concurrency` n, at most n requests of a kind run, and at most n - 1 over all kinds beyond one of each. Admin
 //! calls do not share turns.
 //!
 //! Waiting requests are limited in number by the queue of their kind, in time by their patience, and in memory by the
 //! share of queries, against which their text counts. A full queue drops the newest request of the client with the
-//! most waiting requests, unless the new request is from that client.
+//! most waiting requests, of the tenant with the most waiting requests, unless the new request is from that client.
 //!
 //! # Invariants
 //! - T1: a waiter is in exactly one queue, or has its turn, or has left.
@@ -55,6 +56,15 @@ struct State {
 struct Queue {
     waiting: usize,
     /// None is empty. The front gets the next turn and goes to the back.
+    groups: VecDeque<Group>,
+}
+
+/// The clients of one tenant.
+#[derive(Debug)]
+struct Group {
+    tenant: u64,
+    waiting: usize,
+    /// None is empty. The front gets the next turn of the tenant and goes to the back.
     lines: VecDeque<Line>,
 }
 
@@ -101,22 +111,76 @@ impl Drop for Place<'_> {
 impl Queue {
     fn join(&mut self, client: Client, waiter: Waiter) {
         self.waiting += 1;
+        match self.groups.iter_mut().find(|group| group.tenant == client.tenant()) {
+            Some(group) => group.join(client, waiter),
+            None => {
+                let mut group = Group { tenant: client.tenant(), waiting: 0, lines: VecDeque::new() };
+                group.join(client, waiter);
+                self.groups.push_back(group);
+            }
+        }
+    }
+
+    /// Takes a waiter out; it may have got its turn already.
+    fn leave(&mut self, client: Client, id: u64) {
+        let Some(at) = self.groups.iter().position(|group| group.tenant == client.tenant()) else { return };
+        self.waiting -= self.groups[at].leave(client, id);
+        if self.groups[at].lines.is_empty() {
+            self.groups.remove(at);
+        }
+    }
+
+    fn next(&mut self) -> Option<Waiter> {
+        let mut group = self.groups.pop_front()?;
+        let waiter = group.next()?;
+        self.waiting -= 1;
+        if !group.lines.is_empty() {
+            self.groups.push_back(group);
+        }
+        Some(waiter)
+    }
+
+    /// Makes room for one more of `client` by dropping the newest request of the client that has most, of the tenant
+    /// that has most; false where that is this one.
+    fn make_room(&mut self, client: Client) -> bool {
+        let of_tenant = |group: &Group| group.tenant == client.tenant();
+        let own = self.groups.iter().find(|group| of_tenant(group)).map_or(0, |group| group.waiting);
+        let Some(largest) = self.groups.iter().map(|group| group.waiting).max() else { return false };
+        let is_foreign = largest > own + 1;
+        let found = self.groups.iter_mut().find(|group| match is_foreign {
+            true => group.waiting == largest,
+            false => of_tenant(group),
+        });
+        let is_dropped = found.is_some_and(|group| match is_foreign {
+            true => group.drop_newest(0),
+            false => group.drop_newest(group.waiting_of(client) + 1),
+        });
+        self.waiting -= usize::from(is_dropped);
+        is_dropped
+    }
+}
+
+impl Group {
+    fn join(&mut self, client: Client, waiter: Waiter) {
+        self.waiting += 1;
         match self.lines.iter_mut().find(|line| line.client == client) {
             Some(line) => line.waiters.push_back(waiter),
             None => self.lines.push_back(Line { client, waiters: VecDeque::from([waiter]) }),
         }
     }
 
-    /// Takes a waiter out; it may have got its turn already.
-    fn leave(&mut self, client: Client, id: u64) {
-        let Some(at) = self.lines.iter().position(|line| line.client == client) else { return };
+    /// Takes a waiter out if it is there; how many that are.
+    fn leave(&mut self, client: Client, id: u64) -> usize {
+        let Some(at) = self.lines.iter().position(|line| line.client == client) else { return 0 };
         let line = &mut self.lines[at];
         let before = line.waiters.len();
         line.waiters.retain(|waiter| waiter.id != id);
-        self.waiting -= before - line.waiters.len();
+        let left = before - line.waiters.len();
         if line.waiters.is_empty() {
             self.lines.remove(at);
         }
+        self.waiting -= left;
+        left
     }
 
     fn next(&mut self) -> Option<Waiter> {
@@ -129,15 +193,19 @@ impl Queue {
         Some(waiter)
     }
 
-    /// Makes room for one more of `client` by dropping the newest request of the client that has most; false where
-    /// that is this one.
-    fn make_room(&mut self, client: Client) -> bool {
-        let own = self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len());
-        let Some(longest) = self.lines.iter_mut().max_by_key(|line| line.waiters.len()) else { return false };
-        if longest.waiters.len() <= own + 1 {
-            return false;
+    fn waiting_of(&self, client: Client) -> usize {
+        self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len())
+    }
+
+    /// Drops the newest request of the client that has most, if it has more than `least`; whether it did.
+    fn drop_newest(&mut self, least: usize) -> bool {
+        let by_size = |line: &Line| (line.waiters.len(), line.waiters.back().map(|waiter| waiter.id));
+        let longest = (0..self.lines.len()).max_by_key(|&at| by_size(&self.lines[at]));
+        let Some(at) = longest.filter(|&at| self.lines[at].waiters.len() > least) else { return false };
+        self.waiting -= usize::from(self.lines[at].waiters.pop_back().is_some());
+        if self.lines[at].waiters.is_empty() {
+            self.lines.remove(at);
         }
-        self.waiting -= usize::from(longest.waiters.pop_back().is_some());
         true
     }
 }

@@ -47,8 +47,8 @@ pub enum Version {
 /// `/write` and `/api/v2/write`: 204 when every line is stored durably. The answer counts what was stored.
 ///
 /// # Errors
-/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), and what reading the
-/// body or storage gives.
+/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), 403 where the token is of
+/// another tenant than the database, and what reading the body or storage gives.
 pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
     let precision = precision(&call, Precision::Nanosecond)?;
     let work = Work::new(&mut call, precision, version).await?;
@@ -99,6 +99,9 @@ struct Work {
 impl Work {
     async fn new(call: &mut Call, precision: Precision, version: Version) -> Result<Work, ApiError> {
         let db = database_name(call, version)?.map(str::to_owned);
+        if let Some(db) = &db {
+            call.check_database(db)?;
+        }
         let errors_max = errors_max(call)?;
         let database = call.database()?;
         let held = call.read_body(BodyLimits::write(&call.config)).await?;

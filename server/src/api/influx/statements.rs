@@ -123,7 +123,7 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 ///
 /// # Errors
 /// 400 for every other statement, for too many, and for dropping a database that has samples; 403 where the token may
-/// not write and a database is to be created or dropped.
+/// not write and a database is to be created or dropped, or is of another tenant.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let text = call.params.require("q")?;
     let texts = statements(text);
@@ -143,6 +143,11 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
         |asked: &Statement| matches!(asked, Statement::CreateDatabase(_) | Statement::DropDatabase(_));
     if asked.iter().any(is_change) {
         call.require(Access::Write)?;
+    }
+    for statement in &asked {
+        if let Statement::CreateDatabase(name) | Statement::DropDatabase(name) = statement {
+            call.check_change_of_database(name)?;
+        }
     }
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.named(text)).await?;

@@ -50,13 +50,18 @@ fn bucket(name: &str, org: &str) -> Value {
 /// `POST /api/v2/buckets` puts a name on the list, durably.
 ///
 /// # Errors
-/// 400 for a bad parameter or body, 404 for an unknown id, 422 for a name that is on the list.
+/// 400 for a bad parameter or body, 403 for a name that is not that of the token's tenant, 404 for an unknown id, 422
+/// for a name that is on the list.
 pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError> {
     if *method == Method::POST {
         return create(&mut call).await;
     }
     let found = match (call.params.get("name"), call.params.get("id")) {
-        (Some(name), _) => vec![checked(name)?.to_owned()],
+        (Some(name), _) => {
+            let name = checked(name)?;
+            call.check_database(name)?;
+            vec![name.to_owned()]
+        }
         (None, Some(wanted)) => {
             let wanted = wanted.to_owned();
             let pick = move |work: &Work, names: Vec<String>| match position(work, &names, &wanted)? {
@@ -98,6 +103,7 @@ async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     let name =
         asked["name"].as_str().ok_or_else(|| ApiError::bad_data("the body has no \"name\""))?.to_owned();
     checked(&name)?;
+    call.check_change_of_database(&name)?;
     let created = name.clone();
     let admitted = call.admit(Asked::of(call)?.named(name.clone())).await?;
     let is_new = admitted.run(move |work| {

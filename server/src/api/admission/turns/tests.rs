@@ -165,3 +165,62 @@ async fn who_leaves_gives_back_its_place_and_its_turn() {
     assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
     assert!(turns.enter(Kind::Query, client(0), Duration::ZERO).await.is_ok());
 }
+
+/// As [`wait`], as a client of a tenant.
+async fn wait_of(turns: &Arc<Turns>, tenant: &str, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
+    let (turns, client) = (turns.clone(), client(number).of_tenant(tenant));
+    let task = tokio::spawn(async move { turns.enter(Kind::Query, client, LONG).await });
+    settle().await;
+    task
+}
+
+#[tokio::test]
+async fn tenants_take_turns_in_rotation_whatever_their_clients() {
+    let turns = Turns::new(1, 100);
+    let running = enter(&turns, Kind::Query).await;
+    let mut tasks = Vec::new();
+    for (tenant, number) in [("a", 1), ("a", 2), ("a", 3), ("a", 1), ("b", 4), ("b", 4)] {
+        tasks.push(wait_of(&turns, tenant, number).await);
+    }
+    tasks.push(wait(&turns, Kind::Query, 1).await);
+    // The first of each tenant, with those without one as another, then the next ones.
+    assert_eq!(order(running, tasks).await, [0, 4, 6, 1, 5, 2, 3]);
+    assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
+    let turns = Turns::new(1, 4);
+    let running = enter(&turns, Kind::Query).await;
+    let mut greedy = Vec::new();
+    for number in 1..=4 {
+        greedy.push(wait_of(&turns, "a", number).await);
+    }
+    // Each of its clients has one: nobody of the tenant gets another's place.
+    let fifth = turns.enter(Kind::Query, client(5).of_tenant("a"), LONG).await;
+    assert_eq!(fifth.unwrap_err().status, 429);
+    let modest = [wait_of(&turns, "b", 6).await, wait_of(&turns, "b", 7).await];
+    for _ in 0..2 {
+        assert_eq!(greedy.pop().unwrap().await.unwrap().unwrap_err().status, 429);
+    }
+    assert_eq!(turns.waiting(Kind::Query), 4);
+    assert_eq!(turns.enter(Kind::Query, client(8).of_tenant("b"), LONG).await.unwrap_err().status, 429);
+    // A client with several makes room for others of its tenant.
+    drop(running);
+    let mut tasks = Vec::from_iter(greedy);
+    tasks.extend(modest);
+    let first = tasks.remove(0).await.unwrap().unwrap();
+    assert_eq!(order(first, tasks).await, [1, 0, 2]);
+    assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+
+    let turns = Turns::new(1, 2);
+    let running = enter(&turns, Kind::Query).await;
+    let mut busy = [wait_of(&turns, "a", 1).await, wait_of(&turns, "a", 1).await];
+    let other = wait_of(&turns, "a", 2).await;
+    assert_eq!((&mut busy[1]).await.unwrap().unwrap_err().status, 429);
+    drop(running);
+    let [first, _] = busy;
+    drop(first.await.unwrap().unwrap());
+    drop(other.await.unwrap().unwrap());
+    assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+}

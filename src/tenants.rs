@@ -1,0 +1,97 @@
+//! Handles of one tenant: what they read, delete and write.
+//!
+//! Reads are restricted in one place, the view of the engine ([`View::of_tenant`](barograph_engine::View::of_tenant)), so
+//! that no kind of read can leave the restriction out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use barograph_engine::model::{Labels, Matcher, Tenant};
+use barograph_engine::{Error, LineOptions, Result};
+
+use crate::Database;
+use crate::reader::DATABASE_LABEL;
+
+impl Database {
+    /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it is
+    /// restricted to the series with that value, and everything written gets the label. What is written for another
+    /// tenant is refused and not changed. Descriptions of metrics are shared by all tenants. Calls about the database as a
+    /// whole are the same for every handle: figures, limits, flushing, merging, snapshots, closing.
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// let (a, b) = (db.for_tenant("a")?, db.for_tenant("b")?);
+    /// a.write_lines(b"cpu,host=x usage=1 1700000000000000000", &LineOptions::default())?;
+    /// b.write_lines(b"cpu,host=x usage=2 1700000000000000000", &LineOptions::default())?;
+    /// let sum = |db: &Database| db.query("sum(cpu_usage)", 1_700_000_000_000_000_000).unwrap().value;
+    /// assert_ne!(sum(&a), sum(&b));
+    /// assert_eq!(a.write_lines(b"cpu,host=x,db=b usage=1", &LineOptions::default())?.lines_bad, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The name is empty or has a NUL, there is no label of tenants, or this handle is of another tenant.
+    pub fn for_tenant(&self, name: &str) -> Result<Database> {
+        let label = &self.engine.options().tenant_label;
+        let invalid = |why: String| Error::Invalid(format!("tenant {name:?}: {why}"));
+        if label.is_empty() {
+            return Err(invalid("there are no tenants (tenant_label is empty)".to_owned()));
+        }
+        let tenant =
+            Tenant::new(label, name).ok_or_else(|| invalid("it is empty or has a NUL".to_owned()))?;
+        if self.tenant.as_ref().is_some_and(|own| **own != tenant) {
+            return Err(invalid("the handle is of another tenant".to_owned()));
+        }
+        Ok(Database { engine: self.engine.clone(), tenant: Some(Arc::new(tenant)) })
+    }
+
+    /// The tenant that this handle is of.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_deref()
+    }
+
+    /// Labels, with that of the tenant.
+    pub(crate) fn claimed<'l>(&self, labels: &'l Labels) -> Result<Cow<'l, Labels>> {
+        match self.tenant() {
+            Some(tenant) => {
+                tenant.claim(labels).map_err(|foreign| Error::Invalid(format!("series {labels}: {foreign}")))
+            }
+            None => Ok(Cow::Borrowed(labels)),
+        }
+    }
+
+    /// How the lines of the tenant are read.
+    pub(crate) fn own_lines<'o>(&self, options: &'o LineOptions) -> Cow<'o, LineOptions> {
+        match self.tenant() {
+            Some(tenant) => Cow::Owned(LineOptions { tenant: Some(tenant.clone()), ..options.clone() }),
+            None => Cow::Borrowed(options),
+        }
+    }
+
+    /// Matchers and that of the tenant. None stay none, which a delete refuses.
+    pub(crate) fn own_matchers<'m>(&self, matchers: &'m [Matcher]) -> Cow<'m, [Matcher]> {
+        match self.tenant() {
+            Some(tenant) if !matchers.is_empty() => {
+                matchers.iter().cloned().chain([tenant.matcher()]).collect()
+            }
+            _ => Cow::Borrowed(matchers),
+        }
+    }
+
+    /// A tenant creates and drops no database but its own.
+    pub(crate) fn check_database(&self, name: &str) -> Result<()> {
+        match self.tenant() {
+            Some(tenant) if tenant.label() != DATABASE_LABEL || tenant.name() != name => {
+                let shown: String = name.chars().take(100).collect();
+                Err(Error::Invalid(format!(
+                    "database {shown:?} is not that of the tenant {:?} (label {:?}); writing to a database needs no creating",
+                    tenant.name(),
+                    tenant.label()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
