@@ -37,6 +37,8 @@ pub struct Counters {
     pub merge_ns: AtomicU64,
     /// Most decoded samples that a merge held at once.
     pub merge_samples_peak: AtomicU64,
+    /// Most bytes of events that a merge held at once.
+    pub merge_event_bytes_peak: AtomicU64,
     /// Most decoded samples that a flush held at once.
     pub flush_samples_peak: AtomicU64,
     /// Partitions dropped by retention.
@@ -73,6 +75,7 @@ pub struct Stats {
     pub merge_failures: u64,
     pub merge_ns: u64,
     pub merge_samples_peak: u64,
+    pub merge_event_bytes_peak: u64,
     pub flush_samples_peak: u64,
     pub partitions_expired: u64,
     pub deletes: u64,

@@ -5,7 +5,6 @@
 //! record, because a flush that is under way may still write chunks under any of them.
 //! What is written is read back and compared before it replaces anything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,6 +15,7 @@ use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::compact::count;
+use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::engine::Parts;
@@ -26,6 +26,9 @@ use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
 use crate::store::walk::Walks;
 use crate::{Error, Result};
+
+/// One of so many parts of the memory for merges is for the events of an instant.
+const EVENT_PARTS: u64 = 4;
 
 /// What goes into one merge.
 struct Inputs {
@@ -41,6 +44,7 @@ struct Output {
     prefix: Prefix,
     record: GenerationRecord,
     fingerprint: u64,
+    events: EventFingerprint,
     /// Ids whose samples were all deleted.
     emptied: RoaringTreemap,
 }
@@ -93,6 +97,7 @@ impl Parts {
             prefix,
             record: GenerationRecord::default(),
             fingerprint: 0,
+            events: EventFingerprint::default(),
             emptied: RoaringTreemap::new(),
         };
         let mut walks = Walks::scanning(&*self.kv);
@@ -114,7 +119,10 @@ impl Parts {
             }
         }
         merge_postings(&*self.kv, &inputs.generations, &output.emptied, &mut writer)?;
-        self.copy_events(inputs, &mut writer)?;
+        let mut events =
+            EventMerge::new(&*self.kv, &inputs.generations, &inputs.tombstones, bytes / EVENT_PARTS);
+        output.events = events.write(&mut writer)?;
+        self.counters.merge_event_bytes_peak.fetch_max(events.peak() as u64, Ordering::Relaxed);
         self.counters.merge_samples_peak.fetch_max(group.merge.peak() as u64, Ordering::Relaxed);
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
@@ -123,27 +131,6 @@ impl Parts {
             return Err(e);
         }
         Ok(output)
-    }
-
-    fn copy_events(&self, inputs: &Inputs, writer: &mut GenerationWriter<'_, '_>) -> Result<()> {
-        let mut events = BTreeMap::new();
-        for generation in &inputs.generations {
-            let hiding: Vec<_> =
-                inputs.tombstones.iter().filter(|t| t.concerns(&generation.record)).collect();
-            GenerationReader::new(&*self.kv, generation).for_each_event(
-                TimeRange::ALL,
-                &mut |t, labels, text| {
-                    if !hiding.iter().any(|d| d.range.contains(t) && d.matches(&labels)) {
-                        events.insert((t, labels), text);
-                    }
-                    Ok(())
-                },
-            )?;
-        }
-        for ((timestamp, labels), text) in &events {
-            writer.add_event(*timestamp, labels, text)?;
-        }
-        Ok(())
     }
 
     /// Reads the new generation back and compares.
@@ -161,16 +148,24 @@ impl Parts {
             }
             Ok(())
         })?;
-        if (found, samples) == (output.fingerprint, output.record.samples) {
+        let mut events = EventFingerprint::default();
+        reader.for_each_event(TimeRange::ALL, &mut |time, labels, text| {
+            events.add(time, &labels, &text);
+            Ok(())
+        })?;
+        if (found, samples, events) == (output.fingerprint, output.record.samples, output.events) {
             return Ok(());
         }
         Err(Error::Corrupt {
             file: format!("chunks/{}", output.prefix.encode().escape_ascii()),
             offset: 0,
             what: format!(
-                "a merge reads back {samples} samples with fingerprint {found:016x}, wrote {} with {:016x}; \
-                 its inputs stay in use",
-                output.record.samples, output.fingerprint
+                "a merge reads back {samples} samples with fingerprint {found:016x} and {} events, wrote {} with \
+                 {:016x} and {}; its inputs stay in use",
+                events.count(),
+                output.record.samples,
+                output.fingerprint,
+                output.events.count()
             ),
         })
     }

@@ -6,8 +6,9 @@
 //! than the retention. Which partition is next is decided here, by looks at the catalogue
 //! alone.
 //!
-//! Next: `merge.rs`, `samples.rs`, `index.rs` (what finds samples) and `retention.rs`.
+//! Next: `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples) and `retention.rs`.
 
+mod events;
 mod index;
 mod merge;
 mod retention;

@@ -21,7 +21,7 @@ use std::time::Instant;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
-use crate::head::{Epoch, Event, HeadSeries};
+use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
@@ -73,7 +73,7 @@ type Work = BTreeMap<PartitionId, PartitionWork>;
 struct PartitionWork {
     /// Indexes into the list of frozen series, ascending by id.
     series: Vec<u32>,
-    events: Vec<Event>,
+    events: Vec<FrozenEvent>,
 }
 
 /// A generation that was written but is not in the catalogue yet.
@@ -183,8 +183,9 @@ impl Parts {
                 work.entry(partition).or_default().series.push(index);
             });
         }
-        for event in self.head.events.frozen() {
-            work.entry(PartitionId::of(event.timestamp, width)).or_default().events.push(event);
+        for frozen in self.head.events.frozen() {
+            let partition = PartitionId::of(frozen.event().timestamp, width);
+            work.entry(partition).or_default().events.push(frozen);
         }
         work
     }
@@ -252,7 +253,7 @@ impl Parts {
             unflushed.read_pieces(span, &mut run, &mut write)?;
             writer.end_samples(series.id, &mut run)?;
         }
-        for event in &work.events {
+        for event in work.events.iter().map(FrozenEvent::event) {
             writer.add_event(event.timestamp, &event.labels, &event.text)?;
         }
         let (prefix, record) = writer.finish()?;

@@ -31,6 +31,7 @@ impl Engine {
             merge_failures: load(&c.merge_failures),
             merge_ns: load(&c.merge_ns),
             merge_samples_peak: load(&c.merge_samples_peak),
+            merge_event_bytes_peak: load(&c.merge_event_bytes_peak),
             flush_samples_peak: load(&c.flush_samples_peak),
             partitions_expired: load(&c.partitions_expired),
             deletes: load(&c.deletes),

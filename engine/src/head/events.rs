@@ -58,6 +58,20 @@ pub struct UnflushedEvents {
     pub active: Vec<Segment>,
 }
 
+/// An event that is set apart for a flush, where it is.
+#[derive(Debug, Clone)]
+pub struct FrozenEvent {
+    segment: Segment,
+    at: u32,
+}
+
+impl FrozenEvent {
+    /// The event.
+    pub fn event(&self) -> &Event {
+        &self.segment[self.at as usize]
+    }
+}
+
 impl Lists {
     fn close(&mut self) {
         if !self.newest.is_empty() {
@@ -85,11 +99,15 @@ impl HeadEvents {
         lists.frozen.append(&mut active);
     }
 
-    /// A copy of what is set apart, sorted by time; of one time in arrival order.
-    pub fn frozen(&self) -> Vec<Event> {
+    /// What is set apart, sorted by time; of one time in arrival order. Nothing of it is copied.
+    pub fn frozen(&self) -> Vec<FrozenEvent> {
         let segments = self.inner.lock().frozen.clone();
-        let mut frozen: Vec<Event> = segments.iter().flat_map(|segment| segment.iter().cloned()).collect();
-        frozen.sort_by_key(|e| e.timestamp);
+        let of_segment = |segment: &Segment| {
+            let segment = segment.clone();
+            (0..segment.len() as u32).map(move |at| FrozenEvent { segment: segment.clone(), at })
+        };
+        let mut frozen: Vec<FrozenEvent> = segments.iter().flat_map(of_segment).collect();
+        frozen.sort_by_key(|frozen| frozen.event().timestamp);
         frozen
     }
 
@@ -153,7 +171,10 @@ mod tests {
         let after = events.snapshot();
         assert_eq!((times(&after.frozen), after.cut), (vec![0, 1, 2, 3, 4, -1], 7));
         assert_eq!(times(&after.active), [-2]);
-        assert_eq!(events.frozen().iter().map(|e| e.timestamp).collect::<Vec<_>>(), [-1, 0, 1, 2, 3, 4]);
+        assert_eq!(
+            events.frozen().iter().map(|e| e.event().timestamp).collect::<Vec<_>>(),
+            [-1, 0, 1, 2, 3, 4]
+        );
         events.thaw();
         assert!(events.snapshot().frozen.is_empty());
     }

@@ -33,7 +33,7 @@ use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use databases::HeadDatabases;
-pub use events::{Event, HeadEvents, Segment, UnflushedEvents};
+pub use events::{Event, FrozenEvent, HeadEvents, Segment, UnflushedEvents};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;

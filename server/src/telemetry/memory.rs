@@ -84,7 +84,10 @@ pub fn describe(memory: &Memory, database: &Database) -> Value {
 }
 
 fn pieces(stats: &Stats) -> Value {
-    json!({ "flushSamplesPeak": stats.flush_samples_peak, "mergeSamplesPeak": stats.merge_samples_peak })
+    json!({
+        "flushSamplesPeak": stats.flush_samples_peak, "mergeSamplesPeak": stats.merge_samples_peak,
+        "mergeEventBytesPeak": stats.merge_event_bytes_peak,
+    })
 }
 
 /// The same as metrics.

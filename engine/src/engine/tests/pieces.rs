@@ -9,7 +9,7 @@ use super::{SECOND, YEAR_2024, labels, options};
 use crate::chunk::Run;
 use crate::clock::ManualClock;
 use crate::codec::Effort;
-use crate::model::{Matcher, TimeRange, Value};
+use crate::model::{Labels, Matcher, TimeRange, Value};
 use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Options};
@@ -109,5 +109,54 @@ fn a_flush_holds_the_chunks_that_lie_over_each_other() {
         check(&engine, &model);
         let held = engine.stats().flush_samples_peak as usize;
         assert!((1..=2 * CHUNK + 2 * 1024).contains(&held), "{held} of {} samples", model.len());
+    }
+}
+
+/// Appends events of many series at each of `times`.
+fn append_events(engine: &Engine, model: &mut BTreeMap<(i64, Labels), String>, times: &[i64], word: &str) {
+    let mut batch = Batch::new();
+    for (number, &time) in times.iter().enumerate() {
+        let labels = Labels::from_pairs([("__name__", "log"), ("number", &number.to_string())]).unwrap();
+        let text = format!("{word} {number} {}", "x".repeat(1024));
+        batch.push_event(&labels, time, &text);
+        model.insert((time, labels), text);
+    }
+    engine.append(&batch).unwrap();
+}
+
+#[test]
+fn a_merge_holds_the_events_of_one_instant_or_a_part_of_them() {
+    const EVENTS: i64 = 3000;
+    let at_once = |_| YEAR_2024;
+    let one_after_the_other = |i: i64| YEAR_2024 + i * SECOND;
+    let least = 16 << 20;
+    for (time, held_max) in [(at_once as fn(i64) -> i64, least / 40), (one_after_the_other, 2048)] {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            Options { partition_width: Duration::from_secs(86_400), memory_bytes: least, ..options() };
+        let clock = Arc::new(ManualClock::new(i64::MAX));
+        let engine = Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, clock).unwrap();
+        let times: Vec<i64> = (0..EVENTS).map(time).collect();
+        let mut model = BTreeMap::new();
+        // The later written of two stays, and some were deleted.
+        for (word, count) in [("first", EVENTS), ("second", EVENTS / 2)] {
+            append_events(&engine, &mut model, &times[..count as usize], word);
+            engine.flush().unwrap();
+        }
+        engine.delete(&[Matcher::equal("number", "77")], TimeRange::ALL).unwrap();
+        model.retain(|(_, labels), _| labels.get("number") != Some("77"));
+        // The day is over when the next but one begins.
+        let mut later = Batch::new();
+        later.push(&labels(1), YEAR_2024 + 3 * 86_400 * SECOND, Value::Float(1.0));
+        engine.append(&later).unwrap();
+        engine.flush().unwrap();
+        engine.compact().unwrap();
+
+        let stats = engine.stats();
+        assert_eq!((stats.generations, engine.verify().unwrap().is_clean()), (2, true));
+        let found = engine.view().events(&[vec![]], TimeRange::ALL, usize::MAX).unwrap();
+        assert!(found.into_iter().map(|e| ((e.timestamp, e.labels), e.text)).eq(model));
+        let held = stats.merge_event_bytes_peak;
+        assert!((1024..=held_max).contains(&held), "{held} bytes of {EVENTS} events of a KiB");
     }
 }
