@@ -19,6 +19,7 @@ damage      a byte of the log flips, or its last segment is missing             
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
 clock       the wall clock is set, ahead and back                                 -
+sequences   random valid calls of every route, left half-way in every way         long
 churn       series are replaced repeatedly, and partitions expire                 -
 END
 }
