@@ -218,6 +218,11 @@ impl Hold {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// The share that they are taken from.
+    pub fn share(&self) -> &Share {
+        &self.share
+    }
 }
 
 impl Drop for Hold {

@@ -75,13 +75,20 @@ pub struct Refusal {
     pub is_head: bool,
 }
 
+impl Refusal {
+    /// The refusal of the head that begins with `bytes`.
+    pub fn of(bytes: &[u8], error: ApiError) -> Refusal {
+        Refusal { error, path: path(bytes), is_head: bytes.starts_with(b"HEAD ") }
+    }
+}
+
 /// Looks at the bytes of a connection where a head begins; `None` while it is incomplete.
 /// `scanned` bytes were there before and had no end.
 ///
 /// # Errors
 /// The refusal, as early as it is certain.
 pub fn examine(bytes: &[u8], scanned: usize, limits: HeadLimits) -> Result<Option<Head>, Box<Refusal>> {
-    let refuse = |error| Box::new(Refusal { error, path: path(bytes), is_head: bytes.starts_with(b"HEAD ") });
+    let refuse = |error| Box::new(Refusal::of(bytes, error));
     let end = end(bytes, scanned);
     check_method(bytes).map_err(refuse)?;
     let Some(line_end) = memchr::memchr(b'\n', bytes) else {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,12 +27,12 @@ use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Exchange, Requests};
 use crate::listen::stream::{Activity, TimedStream, Timeouts};
 use crate::telemetry::log::Throttle;
-use barograph::budget::Hold;
+use barograph::budget::{Hold, Share};
 
 /// Bytes that the HTTP library needs at least for its buffer.
 const BUFFER_MIN: usize = 16 * 1024;
 /// What a connection takes that does nothing: buffers of the HTTP library, clocks, its task.
-pub const CONNECTION_BYTES: u64 = 16 << 10;
+pub const CONNECTION_BYTES: u64 = 24 << 10;
 /// Refused connections that are closed gently at once.
 const FAREWELLS_MAX: usize = 64;
 /// How long that takes.
@@ -66,9 +67,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
                 continue;
             }
         };
-        let room = app.memory.connections.take(CONNECTION_BYTES);
+        let room = room_for_connection(&app.memory.connections);
         let (slot, room) = match (slots.clone().try_acquire_owned(), room) {
-            (Ok(slot), Ok(room)) => (slot, room),
+            (Ok(slot), Some(room)) => (slot, room),
             (slot, _) => {
                 app.telemetry.connections_refused.add(1);
                 refuse(stream, if slot.is_ok() { NO_MEMORY } else { REFUSED }, &farewells);
@@ -88,6 +89,13 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     if tokio::time::timeout(patience, slots.acquire_many(all)).await.is_err() {
         tracing::warn!("requests still ran after {} s and were cut off", patience.as_secs_f64());
     }
+}
+
+/// The memory of a new connection. A quarter of the share is left to the requests of those that are open: idle connections
+/// must not keep them from being served.
+fn room_for_connection(share: &Arc<Share>) -> Option<Hold> {
+    let most = share.limit() - share.limit() / 4;
+    if share.used() + CONNECTION_BYTES > most { None } else { share.take(CONNECTION_BYTES).ok() }
 }
 
 /// Running out of files is the usual cause: wait a moment, since it would fail again at once.
@@ -152,8 +160,14 @@ async fn connection(
             request.extensions_mut().insert(client);
         }
         let running = activity.begin();
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(dispatch(app, request, Box::new(running)).await) }
+        let (app, is_last) = (app.clone(), exchange.is_last());
+        async move {
+            let mut response = dispatch(app, request, Box::new(running)).await;
+            if is_last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let timed = TimedStream::new(stream, activity.clone(), timeouts);
     let io = TokioIo::new(Requests::new(timed, exchange.clone(), activity.clone(), limits, room));

@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep};
 
-use barograph::budget::Hold;
+use barograph::budget::{Full, Hold};
 
 use crate::error::ApiError;
 use crate::listen::chunks::{Followed, Follower};
@@ -40,6 +40,21 @@ use crate::listen::stream::Activity;
 
 /// Bytes of the buffer that heads are read into, unless one is longer.
 const BUFFER_BYTES: usize = 8 * 1024;
+/// Most bytes that the HTTP library gets at once. It starts with reads of 8 KiB; when a read fills its buffer, it doubles
+/// the buffer and keeps it.
+const PIECE_BYTES: usize = 8 * 1024 - 1;
+/// The same for a large body, where there is memory for it: fewer pieces cost less CPU.
+const LARGE_PIECE_BYTES: usize = 64 * 1024 - 1;
+/// A body of at least this length is large.
+const LARGE_BODY_BYTES: u64 = 256 << 10;
+/// The end of a large body comes in small pieces: after two reads that fill less than half of its buffer, the HTTP library
+/// halves it, from 64 KiB to 8 KiB in three steps.
+const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
+/// What a connection takes in addition while a body arrives: a piece that the HTTP library has read, and one that the
+/// service has not copied yet.
+pub const BODY_BYTES: u64 = 16 << 10;
+/// The same for large pieces.
+const LARGE_BYTES: u64 = 128 << 10;
 /// Bytes that are read before there is a buffer.
 const FIRST_BYTES: usize = 2048;
 /// How long a closing connection takes what its peer still sends, in all.
@@ -60,9 +75,19 @@ struct ExchangeState {
     /// The length of the body of the request that the service has got: `None` in it for chunks.
     begun: Option<Option<u64>>,
     refusal: Option<ApiError>,
+    is_last: bool,
 }
 
 impl Exchange {
+    /// Whether the connection ends with the answer to this request.
+    pub fn is_last(&self) -> bool {
+        self.state.lock().is_last
+    }
+
+    fn end_with_this(&self) {
+        self.state.lock().is_last = true;
+    }
+
     /// The service has got a request; the refusal, if that is what it stands for.
     pub fn begin(&self, body_length: Option<u64>) -> Option<ApiError> {
         let mut state = self.state.lock();
@@ -115,8 +140,10 @@ pub struct Requests<S> {
     dropped: u64,
     /// The memory of the connection.
     room: Hold,
-    /// What it is while no long head arrives.
+    /// What it is between requests.
     room_at_rest: u64,
+    /// Most bytes of the body at hand that are handed over at once.
+    piece: usize,
 }
 
 /// The clocks of a closing connection.
@@ -152,6 +179,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             dropped: 0,
             room_at_rest: room.bytes(),
             room,
+            piece: PIECE_BYTES,
         }
     }
 
@@ -195,8 +223,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             let length = (2 * self.buffer.len()).min(most).max(self.end + 1);
             // The HTTP library has a buffer as long as the head, too.
             if let Err(full) = self.room.resize(self.room_at_rest + 2 * length as u64) {
-                let error = ApiError::too_many(format!("{full} (memory); retry later, or raise it"), 1);
-                self.refuse(error, "/", false);
+                self.refuse_memory(full);
                 return Poll::Ready(Ok(1));
             }
             self.buffer.resize(length, 0);
@@ -211,18 +238,56 @@ impl<S: AsyncRead + Unpin> Requests<S> {
 
     /// Hands over at most `count` bytes of the buffer.
     fn give(&mut self, buf: &mut ReadBuf<'_>, count: usize) -> usize {
-        let count = count.min(self.end - self.start).min(buf.remaining());
+        let count = count.min(self.end - self.start).min(buf.remaining()).min(PIECE_BYTES);
         buf.put_slice(&self.buffer[self.start..self.start + count]);
         self.start += count;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             self.buffer = Vec::new();
-            if self.room.bytes() > self.room_at_rest {
-                // Less is never refused.
-                let _ = self.room.resize(self.room_at_rest);
-            }
         }
         count
+    }
+
+    /// Gives back what the last request took.
+    fn rest(&mut self) {
+        if self.room.bytes() > self.room_at_rest
+            && self.buffer.len() <= BUFFER_BYTES
+            && !self.exchange.is_last()
+        {
+            // Less is never refused.
+            let _ = self.room.resize(self.room_at_rest);
+        }
+    }
+
+    /// Takes the memory of a request whose head is `length` bytes long as it is handed over.
+    fn take_room(&mut self, length: usize, framing: Framing) -> Result<(), Full> {
+        let mut bytes = self.room_at_rest;
+        let length = length.max(self.buffer.len());
+        if length > BUFFER_BYTES {
+            // The HTTP library keeps the buffer for it, of up to twice its length, as long as the connection lasts.
+            bytes += 2 * length as u64;
+            self.exchange.end_with_this();
+        }
+        if framing != Framing::Length(0) {
+            bytes += BODY_BYTES;
+        }
+        self.room.resize(bytes)?;
+        self.piece = PIECE_BYTES;
+        if let Framing::Length(LARGE_BODY_BYTES..) = framing {
+            // Half of the memory is left to connections.
+            let share = self.room.share();
+            let is_there = share.used() + LARGE_BYTES <= share.limit() / 2;
+            if is_there && self.room.grow(LARGE_BYTES).is_ok() {
+                self.piece = LARGE_PIECE_BYTES;
+            }
+        }
+        Ok(())
+    }
+
+    /// Most bytes to read of a body of which so many are left.
+    fn piece(&self, left: u64) -> u64 {
+        let small = left.min(PIECE_BYTES as u64);
+        left.saturating_sub(LARGE_BODY_END_BYTES).min(self.piece as u64).max(small)
     }
 
     /// Hands over what replaces a head; false when nothing is left of it.
@@ -231,7 +296,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         if rest.is_empty() {
             return false;
         }
-        let count = rest.len().min(buf.remaining());
+        let count = rest.len().min(buf.remaining()).min(PIECE_BYTES);
         buf.put_slice(&rest[..count]);
         self.replaced_at += count;
         if self.replaced_at == self.replaced.len() {
@@ -252,24 +317,32 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 self.state = State::Head { scanned: self.end - self.start };
                 return false;
             }
-            Ok(Some(Head { length, escaped: None, framing })) => {
-                self.state = State::Handing { left: length, framing };
+            Ok(Some(Head { length, escaped, framing })) => {
+                let given = escaped.as_ref().map_or(length, Vec::len);
+                match (self.take_room(given, framing), escaped) {
+                    (Err(full), _) => self.refuse_memory(full),
+                    (Ok(()), None) => self.state = State::Handing { left: length, framing },
+                    (Ok(()), Some(escaped)) => {
+                        self.start += length;
+                        self.replaced = escaped;
+                        self.state = State::Handing { left: 0, framing };
+                    }
+                }
             }
-            Ok(Some(Head { length, escaped: Some(escaped), framing })) => {
-                self.start += length;
-                self.replaced = escaped;
-                self.state = State::Handing { left: 0, framing };
-            }
-            Err(refusal) => {
-                let Refusal { error, path, is_head } = *refusal;
-                self.refuse(error, &path, is_head);
-            }
+            Err(refusal) => self.refuse(*refusal),
         }
         true
     }
 
-    /// Hands over a request whose answer is `error` in place of what came.
-    fn refuse(&mut self, error: ApiError, path: &str, is_head: bool) {
+    /// Refuses the head at hand, which there is no memory for.
+    fn refuse_memory(&mut self, full: Full) {
+        let error = ApiError::too_many(format!("{full} (memory); retry later, or raise it"), 1);
+        self.refuse(Refusal::of(&self.buffer[self.start..self.end], error));
+    }
+
+    /// Hands over a request whose answer is an error in place of what came.
+    fn refuse(&mut self, refusal: Refusal) {
+        let Refusal { error, path, is_head } = refusal;
         let method = if is_head { "HEAD" } else { "GET" };
         let request = format!("{method} {path} HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n");
         self.replaced = request.into_bytes();
@@ -319,7 +392,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
     /// Hands over whatever is there, or comes.
     fn poll_opaque(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.give(buf, usize::MAX) {
-            0 => self.poll_direct(cx, buf, u64::MAX).map_ok(drop),
+            0 => self.poll_direct(cx, buf, PIECE_BYTES as u64).map_ok(drop),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -365,6 +438,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                     if this.activity.is_busy() {
                         return this.poll_ahead(cx);
                     }
+                    this.rest();
                     if this.start < this.end && this.examine(scanned) {
                         continue;
                     }
@@ -389,7 +463,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                     let most = usize::try_from(left).unwrap_or(usize::MAX);
                     let count = match this.start < this.end {
                         true => this.give(buf, most),
-                        false => ready!(this.poll_direct(cx, buf, left))?,
+                        false => ready!(this.poll_direct(cx, buf, this.piece(left)))?,
                     } as u64;
                     this.state = match left - count {
                         0 => State::Head { scanned: 0 },
@@ -403,7 +477,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                         return Poll::Ready(Ok(()));
                     }
                     if data_left > 0 {
-                        let count = ready!(this.poll_direct(cx, buf, data_left))?;
+                        let count = ready!(this.poll_direct(cx, buf, data_left.min(PIECE_BYTES as u64)))?;
                         if let State::Chunks(follower) = &mut this.state {
                             let filled = buf.filled();
                             follower.follow(&filled[filled.len() - count..]);

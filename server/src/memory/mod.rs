@@ -69,8 +69,10 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "connections",
         parts: 3,
-        bounds: "buffers of open connections; `max_connections` caps their number",
-        full: "503 with `Retry-After`, and the connection is closed; 429 for a long header",
+        bounds: "buffers of open connections: 24 KiB each, 16 KiB more while a body arrives, 144 KiB for a large one \
+                 if half of the share is free, twice the length of a header above 8 KiB. A quarter of the share is \
+                 reserved for requests. `max_connections` caps the number of connections",
+        full: "503 with `Retry-After`, and the connection is closed; 429 (`/write`: 503) for a body or a long header",
     },
     Part {
         name: "patterns",

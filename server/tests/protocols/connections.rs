@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use barograph_server::listen::requests::BODY_BYTES;
+
 use crate::harness::{connect, read_reply, read_to_end, request, server};
 
 #[test]
@@ -14,19 +16,39 @@ fn connections_take_their_memory_and_give_it_back() {
     assert_eq!(read_reply(&mut first, false).status, 204);
     let at_rest = connections.used();
     assert!(at_rest > 0);
-    // A head that is long and not there to its end takes more while it arrives.
+    // A body takes more while it arrives.
+    let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nm v=";
+    first.write_all(head.as_bytes()).unwrap();
+    server.wait_for("the body", || connections.used() == at_rest + BODY_BYTES);
+    first.write_all(b"1 1\n").unwrap();
+    assert_eq!(read_reply(&mut first, false).status, 204);
+    server.wait_for("the end of the body", || connections.used() == at_rest);
+    // So does a head that is long, and the HTTP library keeps its buffer as long as the connection lasts.
     let long = format!("GET /ping?{} HTTP/1.1\r\nhost: localhost\r\n", "x".repeat(40_000));
     first.write_all(long.as_bytes()).unwrap();
     server.wait_for("the head", || connections.used() > at_rest + 2 * 40_000);
     first.write_all(b"\r\n").unwrap();
-    assert_eq!(read_reply(&mut first, false).status, 204);
-    assert_eq!(connections.used(), at_rest);
-    // Without memory for it, a head is refused with the reason, and a connection too.
-    connections.set_limit(at_rest);
-    first.write_all(long.as_bytes()).unwrap();
     let reply = read_reply(&mut first, false);
-    assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (429, "1"));
-    assert!(reply.text().contains("memory for connections"), "{}", reply.text());
+    assert_eq!((reply.status, reply.headers["connection"].as_str()), (204, "close"));
+    server.wait_for("the end of the connection", || connections.used() == 0);
+    // Without memory for it, a head is refused with the reason, and so are a body and a connection.
+    let mut first = server.connect();
+    server.wait_for("the connection", || connections.used() == at_rest);
+    // A quarter of it is for requests, too little for any of these.
+    connections.set_limit(at_rest / 3 * 4);
+    let with_body = |path| request("POST", path, &[], b"m v=1 1");
+    for (sent, status) in
+        [(long.into_bytes(), 503), (with_body("/api/v2/write"), 429), (with_body("/write"), 503)]
+    {
+        first.write_all(&sent).unwrap();
+        let reply = read_reply(&mut first, false);
+        assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (status, "1"));
+        assert!(reply.text().contains("memory for connections"), "{}", reply.text());
+        drop(first);
+        server.wait_for("the end of the connection", || connections.used() == 0);
+        first = server.connect();
+        server.wait_for("the connection", || connections.used() == at_rest);
+    }
     let refused = read_to_end(&mut server.connect());
     assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"), "{refused}");
     assert!(refused.contains("the memory for connections is used up"), "{refused}");

@@ -177,3 +177,42 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     drop(far);
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0, "the end of the stream");
 }
+
+/// Reads a request with a body of `length` bytes with a buffer that is larger than any piece. The largest piece, the largest
+/// of the last 48 KiB, and what the connection holds in the middle and after it.
+async fn pieces_of(length: usize, share: u64) -> (usize, usize, u64, u64) {
+    let (near, mut far) = duplex(1 << 20);
+    let exchange = Arc::new(Exchange::default());
+    let room = barograph::budget::Share::new("connections", share).take(0).unwrap();
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room);
+    let head = request("/", &format!("content-length: {length}\r\n"), "");
+    let sent = [head.as_bytes(), &vec![b'x'; length]].concat();
+    let writing = tokio::spawn(async move { far.write_all(&sent).await.map(|()| far) });
+    let mut buffer = vec![0; 1 << 20];
+    let mut given = stream.read(&mut buffer).await.unwrap() - head.len();
+    exchange.begin(Some(length as u64));
+    let (mut largest, mut largest_at_end, mut held) = (0, 0, 0);
+    while given < length {
+        let count = stream.read(&mut buffer).await.unwrap();
+        largest = largest.max(count);
+        if given + LARGE_BODY_END_BYTES as usize >= length {
+            largest_at_end = largest_at_end.max(count);
+        }
+        held = held.max(stream.room.bytes());
+        given += count;
+    }
+    drop(writing.await.unwrap().unwrap());
+    assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    (largest, largest_at_end, held, stream.room.bytes())
+}
+
+#[tokio::test]
+async fn the_pieces_of_a_body_are_as_large_as_there_is_memory_for() {
+    let small = PIECE_BYTES;
+    assert_eq!(pieces_of(200 << 10, u64::MAX).await, (small, small, BODY_BYTES, 0));
+    let (largest, at_end, held, after) = pieces_of(1 << 20, u64::MAX).await;
+    assert!((small + 1..=LARGE_PIECE_BYTES).contains(&largest), "{largest}");
+    assert_eq!((at_end, held, after), (small, BODY_BYTES + LARGE_BYTES, 0));
+    let most = 2 * (BODY_BYTES + LARGE_BYTES) - 2;
+    assert_eq!(pieces_of(1 << 20, most).await, (small, small, BODY_BYTES, 0), "half of it is for others");
+}
