@@ -150,7 +150,7 @@ class Worker(threading.Thread):
         is_read = call.endpoint not in ("Write1", "Write2", "Write3", "RemoteWrite")
         if status >= 300 and status not in PASSES | call.is_valid_with and not (is_read and status in READS):
             raise Fault(f"refused: {text}")
-        if status >= 400 and call.method != "HEAD" and len(body) < 20:
+        if status >= 400 and call.method != "HEAD" and len(body) < 10:
             raise Fault(f"no reason: {text}")
         is_json = fields.get("content-type", "").startswith("application/json") and "content-encoding" not in fields
         if status != 200 or call.method == "HEAD" or not is_json:
