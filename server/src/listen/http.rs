@@ -10,11 +10,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::dispatch::{Refused, dispatch};
 use crate::api::origin::OnLoopback;
+use crate::api::reply::ReplyBody;
 use crate::app::App;
 use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Exchange, Requests};
@@ -162,11 +163,8 @@ async fn connection(
         let running = activity.begin();
         let (app, is_last) = (app.clone(), exchange.is_last());
         async move {
-            let mut response = dispatch(app, request, Box::new(running)).await;
-            if is_last {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
+            let response = dispatch(app, request, Box::new(running)).await;
+            Ok::<_, Infallible>(if is_last { closing(response) } else { response })
         }
     });
     let timed = TimedStream::new(stream, activity.clone(), timeouts);
@@ -192,6 +190,12 @@ async fn connection(
     if let Err(e) = ended {
         tracing::debug!("connection ended: {e}");
     }
+}
+
+/// An answer that ends its connection.
+fn closing(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Whether the first bytes begin an HTTP/2 connection. They stay unread.
