@@ -133,6 +133,9 @@ pub struct Options {
     /// Labels of the new series, and of the string fields, of one line together, bytes. Each field of a line has all
     /// of the line's tags, so a short line can bring many times its size. Default 4 MiB, 64 KiB to 1 GiB.
     pub label_bytes_per_line: usize,
+    /// Partitions that one request may write samples or events to: each costs as much as that of a whole day's data.
+    /// Default 5,000, from 1 to 1,000,000.
+    pub partitions_per_request: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
     pub write_wait: Duration,
     /// Chunks are closed at this many samples. Default 1,024, from 16 to 65,536.
@@ -168,6 +171,7 @@ impl Default for Options {
             labels_per_series: 64,
             label_bytes_per_series: 64 << 10,
             label_bytes_per_line: 4 << 20,
+            partitions_per_request: 5_000,
             write_wait: Duration::from_secs(10),
             chunk_samples: 1024,
             open_timeout: Duration::from_secs(60),
@@ -212,6 +216,10 @@ impl Options {
         if !(64 << 10..=1 << 30).contains(&self.label_bytes_per_line) {
             let found = self.label_bytes_per_line;
             return bad("label_bytes_per_line", format!("{found} is not between 64 KiB and 1 GiB"));
+        }
+        if !(1..=1_000_000).contains(&self.partitions_per_request) {
+            let found = self.partitions_per_request;
+            return bad("partitions_per_request", format!("{found} is not between 1 and 1000000"));
         }
         if !self.retention.is_zero() && self.retention < width {
             return bad(

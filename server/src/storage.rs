@@ -61,6 +61,7 @@ pub fn options(config: &Config) -> Options {
         labels_per_series: config.max_labels,
         label_bytes_per_series: config.max_label_bytes,
         label_bytes_per_line: config.max_line_label_bytes,
+        partitions_per_request: config.max_partitions_per_request,
         write_wait: config.write_wait,
         recover_damaged_wal: config.recover_damaged_wal,
         ..Options::default()

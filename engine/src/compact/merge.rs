@@ -1,10 +1,14 @@
-//! Merging a partition: all its generations become one.
+//! Merging partitions: all generations of each become one.
 //!
 //! Series are the same iff their labels are. A label set can have several ids (after a
 //! restart); its samples are written under the smallest, and every id keeps its series
 //! record, because a flush that is under way may still write chunks under any of them.
 //! What is written is read back and compared before it replaces anything.
+//!
+//! Small partitions are merged together: their generations share tables, and one commit puts them in. A database with
+//! very many of them would otherwise have as many tables, and the store an fsync for each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -18,10 +22,12 @@ use crate::compact::count;
 use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
+use crate::compact::untouched::is_untouched;
 use crate::engine::Parts;
 use crate::model::{PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Generation, GenerationRecord, Tombstone, generations_of};
+use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone};
 use crate::store::doubles::Census;
+use crate::store::edit::Edit;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
 use crate::store::walk::Walks;
@@ -30,13 +36,25 @@ use crate::{Error, Result};
 /// One of so many parts of the memory for merges is for the events of an instant.
 const EVENT_PARTS: u64 = 4;
 
-/// What goes into one merge.
+/// What goes into the merge of one partition.
 struct Inputs {
+    partition: PartitionId,
     generations: Vec<Arc<Generation>>,
     tombstones: Vec<Arc<Tombstone>>,
     /// The newest delete that this merge carries out.
     deletes_applied: u64,
     cut: u64,
+}
+
+impl Inputs {
+    fn of(catalogue: &Catalogue, partition: PartitionId) -> Self {
+        let generations = catalogue.generations.in_partition(partition).to_vec();
+        let concerns = |t: &&Arc<Tombstone>| generations.iter().any(|g| t.concerns(&g.record));
+        let tombstones = catalogue.tombstones.iter().filter(concerns).cloned().collect();
+        let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
+        let deletes_applied = catalogue.tombstones.last().map_or(0, |t| t.seq);
+        Inputs { partition, generations, tombstones, deletes_applied, cut }
+    }
 }
 
 /// What came out, with a checksum over all samples for the read-back.
@@ -49,24 +67,27 @@ struct Output {
     emptied: RoaringTreemap,
 }
 
+/// What a merge does to a partition.
+enum Outcome {
+    /// It has this generation in place of the others.
+    Written(Output),
+    /// It has nothing of what its deletes are about: only its record changes.
+    Untouched(Arc<Generation>, GenerationRecord),
+}
+
 impl Parts {
-    /// Merges `partition`; the caller holds the merging lock. False if it gave way to a flush and is to be done anew.
-    pub(crate) fn merge(&self, partition: PartitionId) -> Result<bool> {
+    /// Merges partitions, all or none; the caller holds the merging lock. Returns those that gave way to a flush and
+    /// are to be merged again.
+    pub(crate) fn merge(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>> {
         let started = Instant::now();
-        let merged = self.end_doubt().and_then(|()| self.merge_inputs(partition)).and_then(|inputs| {
-            let output = self.write_merged(partition, &inputs)?;
-            if let Err(e) = self.check_merged(&output) {
-                self.discard(vec![output.prefix]);
-                return Err(e);
-            }
-            self.swap_in(partition, inputs, output)
-        });
-        self.structure.lock().merging = None;
+        let prepared = self.end_doubt().and_then(|()| self.prepare(partitions));
+        let merged = prepared.and_then(|done| self.swap_in(done));
+        self.structure.lock().merging.clear();
         match merged {
-            Ok(is_in) => {
-                count(&self.counters.merges, u64::from(is_in));
+            Ok(again) => {
+                count(&self.counters.merges, (partitions.len() - again.len()) as u64);
                 count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
-                Ok(is_in)
+                Ok(again)
             }
             Err(e) => {
                 count(&self.counters.merge_failures, 1);
@@ -75,24 +96,43 @@ impl Parts {
         }
     }
 
-    fn merge_inputs(&self, partition: PartitionId) -> Result<Inputs> {
-        // Announced before the inputs are chosen: what a flush adds from here on is told.
-        self.structure.lock().merging = Some((partition, RoaringTreemap::new()));
+    /// Writes what is to take the place of the partitions' generations.
+    fn prepare(&self, partitions: &[PartitionId]) -> Result<Vec<(Inputs, Outcome)>> {
+        // Announced before the inputs are chosen: what a flush adds from here on is noted.
+        self.structure.lock().merging = partitions.iter().map(|&p| (p, RoaringTreemap::new())).collect();
         let catalogue = self.catalogue.load_full();
-        let generations = generations_of(&catalogue.generations, partition).to_vec();
-        let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
-        let deletes_applied = catalogue.tombstones.iter().map(|t| t.seq).max().unwrap_or(0);
-        Ok(Inputs { generations, tombstones: catalogue.tombstones.clone(), deletes_applied, cut })
+        let mut tables = Tables::new(&*self.kv);
+        let mut done = Vec::with_capacity(partitions.len());
+        for &partition in partitions {
+            let inputs = Inputs::of(&catalogue, partition);
+            let outcome = match is_untouched(&*self.kv, &inputs.generations, &inputs.tombstones)? {
+                Some(generation) => {
+                    let record =
+                        GenerationRecord { deletes_applied: inputs.deletes_applied, ..generation.record };
+                    Outcome::Untouched(generation.clone(), record)
+                }
+                None => Outcome::Written(self.write_merged(&mut tables, &inputs)?),
+            };
+            done.push((inputs, outcome));
+        }
+        drop(catalogue);
+        let written = || done.iter().filter_map(|(_, outcome)| outcome.written());
+        let is_good =
+            tables.ingest().and_then(|()| written().try_for_each(|output| self.check_merged(output)));
+        if let Err(e) = is_good {
+            self.discard(written().map(|output| output.prefix).collect());
+            return Err(e);
+        }
+        Ok(done)
     }
 
-    fn write_merged(&self, partition: PartitionId, inputs: &Inputs) -> Result<Output> {
+    fn write_merged<'a>(&'a self, tables: &mut Tables<'a>, inputs: &Inputs) -> Result<Output> {
         let bytes = self.options.work_bytes_max();
         let census = Census::take_within(bytes, &*self.kv, &inputs.generations, &[], &|| Ok(()))?;
         let doubles = census.doubles();
-        let mut tables = Tables::new(&*self.kv);
-        let prefix = self.fresh_prefix(partition);
+        let prefix = self.fresh_prefix(inputs.partition);
         let sealing = Sealing { samples_max: self.options.chunk_samples, effort: Effort::Best };
-        let mut writer = GenerationWriter::new(&mut tables, prefix, inputs.cut, sealing);
+        let mut writer = GenerationWriter::new(tables, prefix, inputs.cut, sealing);
         let mut output = Output {
             prefix,
             record: GenerationRecord::default(),
@@ -126,10 +166,6 @@ impl Parts {
         self.counters.merge_samples_peak.fetch_max(group.merge.peak() as u64, Ordering::Relaxed);
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
-        if let Err(e) = tables.ingest() {
-            self.discard(vec![prefix]);
-            return Err(e);
-        }
         Ok(output)
     }
 
@@ -170,36 +206,65 @@ impl Parts {
         })
     }
 
-    /// Puts the output in place of the inputs. False if it may not be: a flush wrote samples of a series that has
-    /// none in the inputs any more and whose record the output therefore lacks; it is merged anew then.
-    fn swap_in(&self, partition: PartitionId, inputs: Inputs, output: Output) -> Result<bool> {
+    /// Puts outputs in place of their inputs. Returns the partitions where that may not be: a flush wrote samples of a
+    /// series that has none in the inputs any more and whose record the output therefore lacks.
+    fn swap_in(&self, done: Vec<(Inputs, Outcome)>) -> Result<Vec<PartitionId>> {
         let mut structure = self.structure.lock();
-        let counted_on = structure.merging.take().map(|(_, ids)| ids).unwrap_or_default();
-        if !counted_on.is_disjoint(&output.emptied) {
-            drop(structure);
-            self.discard(vec![output.prefix]);
-            return Ok(false);
+        let counted_on = std::mem::take(&mut structure.merging);
+        let (mut again, mut in_vain, mut emptied) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut edit, mut retired) = (Edit::default(), Vec::new());
+        for (inputs, outcome) in done {
+            match outcome {
+                Outcome::Untouched(old, record) => {
+                    // The same keys under a new record: nothing of it is to be removed.
+                    edit.add.push(old.with_record(record));
+                    edit.remove.push(old);
+                }
+                Outcome::Written(output) if conflicts(counted_on.get(&inputs.partition), &output.emptied) => {
+                    again.push(inputs.partition);
+                    in_vain.push(output.prefix);
+                }
+                Outcome::Written(output) => {
+                    if output.record.samples > 0 || output.record.events > 0 {
+                        edit.add.push(Generation::new(output.prefix, output.record, &self.graveyard));
+                    }
+                    retired.extend(inputs.generations.iter().cloned());
+                    edit.remove.extend(inputs.generations);
+                    emptied.insert(inputs.partition, output.emptied);
+                }
+            }
         }
         let current = self.catalogue.load_full();
-        let mut next = (*current).clone();
-        next.generations.retain(|g| !inputs.generations.iter().any(|i| i.prefix == g.prefix));
-        let is_empty = output.record.samples == 0 && output.record.events == 0;
-        if !is_empty {
-            next.generations.push(Generation::new(output.prefix, output.record, &self.graveyard));
+        edit.spent = edit.apply(&current, current.root).spent_tombstones(self.unflushed_cut());
+        if !edit.remove.is_empty() {
+            self.commit_edit(&mut structure, &edit, Vec::new())?;
         }
-        next.forget_spent_tombstones(self.unflushed_cut());
-        self.replace_catalogue(&mut structure.doubt, &current, next)?;
-        if !output.emptied.is_empty() {
+        for (partition, emptied) in emptied.into_iter().filter(|(_, emptied)| !emptied.is_empty()) {
             // A flush under way may count on records that are gone now: it starts over.
             *structure.versions.entry(partition).or_default() += 1;
             if let Some(indexed) = structure.indexed.get_mut(&partition) {
-                *indexed -= &output.emptied;
+                *indexed -= &emptied;
             }
         }
-        drop(structure);
-        inputs.generations.iter().for_each(|g| g.retire());
-        Ok(true)
+        drop((structure, current));
+        retired.iter().for_each(|g| g.retire());
+        self.discard(in_vain);
+        Ok(again)
     }
+}
+
+impl Outcome {
+    fn written(&self) -> Option<&Output> {
+        match self {
+            Outcome::Written(output) => Some(output),
+            Outcome::Untouched(..) => None,
+        }
+    }
+}
+
+/// Whether a flush counted on records of series that a merge left out.
+fn conflicts(counted_on: Option<&RoaringTreemap>, emptied: &RoaringTreemap) -> bool {
+    counted_on.is_some_and(|ids| !ids.is_disjoint(emptied))
 }
 
 /// Writes series after series.
@@ -264,12 +329,11 @@ mod tests {
 
         let (parts, partition) =
             (&engine.parts, PartitionId::of(SECOND, engine.parts.cutting().partition_width_ns));
-        let inputs = parts.merge_inputs(partition).expect("inputs");
-        let output = parts.write_merged(partition, &inputs).expect("merged");
+        let prepared = parts.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.
         append(&engine, "a", 2 * SECOND);
         engine.flush().expect("flush");
-        assert!(!parts.swap_in(partition, inputs, output).expect("swap"), "it lacks the record");
+        assert_eq!(parts.swap_in(prepared).expect("swap"), [partition], "it lacks the record");
         assert_eq!(times(&engine, "a"), [2 * SECOND]);
         assert!(engine.verify().expect("verify").is_clean());
 

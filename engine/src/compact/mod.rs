@@ -6,47 +6,63 @@
 //! than the retention. Which partition is next is decided here, by looks at the catalogue
 //! alone.
 //!
-//! Next: `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples) and `retention.rs`.
+//! Next: `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs` and `retention.rs`.
 
 mod events;
 mod index;
 mod merge;
 mod retention;
 mod samples;
+mod untouched;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
 use crate::model::{PartitionId, Timestamp};
-use crate::store::catalogue::{Catalogue, generations_of};
+use crate::store::catalogue::Catalogue;
+use crate::store::generations::Partition;
 
 /// An open partition is merged when it has this many generations, so that queries do not
 /// look into ever more of them.
 const GENERATIONS_MAX: usize = 12;
 
+/// Partitions are merged together up to so many, and so many bytes of chunks.
+pub(crate) const TOGETHER_MAX: usize = 512;
+const TOGETHER_BYTES_MAX: u64 = 8 << 20;
+
 impl Parts {
-    /// The partition that is to be merged next, oldest first, but for those in `seen`.
-    pub(crate) fn next_merge(&self, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
+    /// The next partitions from `from` on that are to be merged, in one go: one, or several small ones.
+    pub(crate) fn next_merges(&self, from: PartitionId) -> Vec<PartitionId> {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
-        next_merge(&catalogue, newest, seen)
+        next_merges(&catalogue, newest, from)
     }
 }
 
-fn next_merge(catalogue: &Catalogue, now: Timestamp, seen: &BTreeSet<PartitionId>) -> Option<PartitionId> {
+fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<PartitionId> {
     let width = catalogue.root.partition_width_ns;
-    let mut partitions: Vec<PartitionId> = catalogue.generations.iter().map(|g| g.prefix.partition).collect();
-    partitions.dedup();
-    partitions.into_iter().filter(|partition| !seen.contains(partition)).find(|&partition| {
-        let generations = generations_of(&catalogue.generations, partition);
-        let is_closed = partition.bounds(width).1.saturating_add(width) <= now;
-        let has_deletes =
-            generations.iter().any(|g| catalogue.tombstones.iter().any(|t| t.concerns(&g.record)));
+    let newest_delete = catalogue.tombstones.last().map_or(0, |t| t.seq);
+    let unfinished = catalogue.generations.unfinished_from(from, newest_delete);
+    let due = unfinished.filter(|partition| {
+        let is_closed = partition.id.bounds(width).1.saturating_add(width) <= now;
         // What a flush wrote alone is written anew too, once: a merge has the better codecs.
-        let is_rough = generations.len() > 1 || generations.iter().any(|g| !g.record.merged);
-        generations.len() >= GENERATIONS_MAX || (is_closed && (is_rough || has_deletes))
-    })
+        let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition));
+        is_due || partition.generations.len() >= GENERATIONS_MAX
+    });
+    let mut bytes = 0;
+    let together = due.take(TOGETHER_MAX).take_while(|partition| {
+        let is_first = bytes == 0;
+        // At least a byte, so that the first is the first.
+        bytes += 1 + partition.generations.iter().map(|g| g.record.bytes).sum::<u64>();
+        is_first || bytes <= TOGETHER_BYTES_MAX
+    });
+    together.map(|partition| partition.id).collect()
+}
+
+/// Whether a delete is to be carried out in a partition.
+fn has_deletes(catalogue: &Catalogue, partition: &Partition) -> bool {
+    let mut later = catalogue.tombstones.iter_from(partition.applied().saturating_add(1));
+    later.any(|t| partition.generations.iter().any(|g| t.concerns(&g.record)))
 }
 
 /// A relaxed store is enough for counters.

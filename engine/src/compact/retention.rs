@@ -1,18 +1,18 @@
 //! Retention: partitions wholly before the horizon are dropped.
 
-use std::sync::Arc;
-
 use crate::Result;
 use crate::compact::count;
 use crate::engine::Parts;
 use crate::model::Timestamp;
+use crate::store::edit::Edit;
 
 impl Parts {
     /// Whether a partition is wholly before the horizon.
     pub(crate) fn is_expiry_due(&self, horizon: Timestamp) -> bool {
         let current = self.catalogue.load();
         let width = current.root.partition_width_ns;
-        current.generations.iter().any(|g| g.prefix.partition.bounds(width).1 <= horizon)
+        let first = current.generations.first_partition();
+        first.is_some_and(|partition| partition.id.bounds(width).1 <= horizon)
     }
 
     /// Drops the partitions whose last instant is not after the horizon.
@@ -20,24 +20,19 @@ impl Parts {
         let mut structure = self.structure.lock();
         let current = self.catalogue.load_full();
         let width = current.root.partition_width_ns;
-        let is_past = |partition: crate::model::PartitionId| partition.bounds(width).1 <= horizon;
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            current.generations.iter().cloned().partition(|g| is_past(g.prefix.partition));
-        if gone.is_empty() {
+        let gone = current.generations.partitions().take_while(|p| p.id.bounds(width).1 <= horizon);
+        let (partitions, gone): (Vec<_>, Vec<_>) = gone.map(|p| (p.id, p.generations.clone())).unzip();
+        let edit = Edit { remove: gone.concat(), ..Edit::default() };
+        if edit.remove.is_empty() {
             return Ok(());
         }
-        let mut next = (*current).clone();
-        next.generations = kept;
-        self.replace_catalogue(&mut structure.doubt, &current, next)?;
-        let mut partitions: Vec<_> = gone.iter().map(|g| g.prefix.partition).collect();
-        partitions.dedup();
+        self.commit_edit(&mut structure, &edit, Vec::new())?;
         for partition in &partitions {
             structure.indexed.remove(partition);
             *structure.versions.entry(*partition).or_default() += 1;
         }
         drop(structure);
-        gone.iter().for_each(|g| g.retire());
-        drop((Arc::clone(&current), gone));
+        edit.remove.iter().for_each(|g| g.retire());
         count(&self.counters.partitions_expired, partitions.len() as u64);
         tracing::info!(partitions = partitions.len(), "dropped partitions past the retention");
         Ok(())

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::engine::newcomers::Newcomers;
 use crate::engine::pending::{Logged, Pending};
+use crate::engine::spread::Spread;
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{BatchSample, Whose};
 use crate::head::{Batch, Resolved};
@@ -131,9 +132,15 @@ impl Parts {
         report.exemplars = resolved.exemplars.len() as u64;
         report.samples = resolved.samples() as u64;
         report.events = resolved.events.len() as u64;
+        parts.spread().admit(&resolved)?;
         let ticket = parts.commit(&mut resolved)?;
         parts.wait_durable(ticket)?;
         Ok(report)
+    }
+
+    /// For the partitions of one request.
+    pub(super) fn spread(&self) -> Spread {
+        Spread::new(self.cutting().partition_width_ns, self.options.partitions_per_request)
     }
 
     fn check_sample(&self, labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {

@@ -3,7 +3,6 @@
 //! One thread flushes, one merges, so that a long merge never delays a flush. Both sleep
 //! until they are signalled or a second has passed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use crate::engine::{Engine, Parts};
+use crate::model::PartitionId;
 use crate::store::keys::Prefix;
 use crate::wal::Wal;
 use crate::{Error, Result};
@@ -140,24 +140,25 @@ impl Parts {
         done.and(buried)
     }
 
-    /// Merges what is due, each partition once: where samples keep coming late, the next pass goes on. Where a merge
-    /// fails, the other partitions are merged all the same, unless the disk is full.
+    /// Merges what is due, each partition once and in their order: where samples keep coming late, the next pass goes
+    /// on. Where a merge fails, the other partitions are merged all the same, unless the disk is full.
     fn merge_all(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
-        let (mut seen, mut done) = (BTreeSet::new(), Ok(()));
+        let (mut from, mut done) = (PartitionId(i32::MIN), Ok(()));
+        let mut waiting: Vec<Vec<PartitionId>> = Vec::new();
         while !self.is_closed.load(Ordering::Acquire) {
-            let Some(partition) = self.next_merge(&seen) else { break };
-            match self.merge(partition) {
+            let together = waiting.pop().unwrap_or_else(|| self.next_merges(from));
+            let Some(last) = together.last() else { break };
+            from = from.max(PartitionId(last.0.saturating_add(1)));
+            match self.merge(&together) {
+                // They gave way to a flush and are done anew.
+                Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
-                Err(error) => {
-                    tracing::error!(partition = partition.0, %error, "merge failed; its inputs stay in use");
-                    seen.insert(partition);
+                Err(error) if together.len() == 1 => {
+                    tracing::error!(partition = last.0, %error, "merge failed; its inputs stay in use");
                     done = done.and(Err(error));
                 }
-                Ok(true) => {
-                    seen.insert(partition);
-                }
-                // It gave way to a flush and is done anew.
-                Ok(false) => {}
+                // One of them is at fault: the others are merged without it.
+                Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
             // Small ones share tables, which are written anew once for all: they wait.
             if self.graveyard.bytes() >= DEAD_BYTES_MAX {

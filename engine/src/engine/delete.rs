@@ -19,8 +19,6 @@ use crate::{Error, Result};
 /// What a delete did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeleteReport {
-    /// Series that match and may have had samples in the range.
-    pub series: u64,
     /// Samples removed from memory at once; those in the store are hidden at once and
     /// removed by the next merge of their partition.
     pub samples_in_memory: u64,
@@ -38,7 +36,6 @@ impl Engine {
         if matchers.is_empty() {
             return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
         }
-        let series = parts.view().select(matchers, range, usize::MAX)?.len() as u64;
         let mut tombstone = Tombstone { seq: 0, matchers: matchers.to_vec(), range };
         let payload = tombstone.encode()?;
         let removed = Arc::new(AtomicU64::new(0));
@@ -53,7 +50,7 @@ impl Engine {
         } else {
             commit.last_seq += 1;
             tombstone.seq = commit.last_seq;
-            removed.store(parts.apply_delete(commit.epoch, Arc::new(tombstone)), Ordering::Relaxed);
+            removed.store(parts.apply_delete(commit.epoch, &Arc::new(tombstone)), Ordering::Relaxed);
             None
         };
         drop(commit);
@@ -61,22 +58,16 @@ impl Engine {
         let samples_in_memory = removed.load(Ordering::Relaxed);
         Counters::add(&parts.counters.deletes, 1);
         parts.signal(|s| s.compact = true);
-        Ok(DeleteReport { series, samples_in_memory })
+        Ok(DeleteReport { samples_in_memory })
     }
 }
 
 impl Parts {
     /// Edits the head and adds the tombstone; the caller holds the commit lock. Returns the
     /// samples removed from the head.
-    pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: Arc<Tombstone>) -> u64 {
+    pub(crate) fn apply_delete(&self, epoch: crate::head::Epoch, tombstone: &Arc<Tombstone>) -> u64 {
         let samples = self.head.delete(epoch, self.cutting(), &tombstone.matchers, tombstone.range);
-        let _structure = self.structure.lock();
-        let mut next = (**self.catalogue.load()).clone();
-        if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {
-            next.tombstones.push(tombstone);
-            next.sort();
-            self.catalogue.store(Arc::new(next));
-        }
+        self.add_tombstone(tombstone);
         samples
     }
 }

@@ -25,11 +25,10 @@ use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
-use crate::store::catalogue::{Catalogue, Generation, GenerationRecord};
-use crate::store::doubt::Doubt;
+use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::edit::Edit;
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Change, Family, KeyRange};
 use crate::{Error, Result};
 
 /// What a flush wrote.
@@ -260,12 +259,6 @@ impl Parts {
         Ok(Written { prefix, record, indexed })
     }
 
-    /// A prefix that nothing was ever written under.
-    pub(crate) fn fresh_prefix(&self, partition: PartitionId) -> Prefix {
-        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
-        Prefix { class: 0, tier: 0, partition, generation }
-    }
-
     /// Step 3; false if a partition's index changed since `versions` was taken. `ids_in` tells the series that have
     /// samples in a partition.
     fn publish<I: Iterator<Item = u64>>(
@@ -279,21 +272,21 @@ impl Parts {
         if versions.iter().any(|(p, v)| structure.versions.get(p).copied().unwrap_or(0) != *v) {
             return Ok(false);
         }
-        let current = self.catalogue.load_full();
-        let mut next = (*current).clone();
-        next.root.flushed_seq = epoch.cut;
         let counted = self.retention.newest();
-        for w in written {
-            next.generations.push(Generation::new(w.prefix, w.record, &self.graveyard));
-            next.root.newest = next.root.newest.max(w.record.last.min(counted));
-        }
+        let add = |w: &Written| Generation::new(w.prefix, w.record, &self.graveyard);
+        let edit = Edit {
+            add: written.iter().map(add).collect(),
+            flushed_seq: Some(epoch.cut),
+            newest: written.iter().map(|w| w.record.last.min(counted)).max(),
+            ..Edit::default()
+        };
         let mut notes = self.take_notes();
-        self.commit_catalogue(&mut structure.doubt, &current, next, notes.changes()?)?;
+        self.commit_edit(&mut structure, &edit, notes.changes()?)?;
         notes.settle();
         for w in written {
             *structure.indexed.entry(w.prefix.partition).or_default() |= w.indexed.to_bitmap();
         }
-        if let Some((partition, counted_on)) = &mut structure.merging {
+        for (partition, counted_on) in &mut structure.merging {
             counted_on.extend(ids_in(*partition));
         }
         Ok(true)
@@ -306,73 +299,6 @@ impl Parts {
             written.iter().map(|w| w.prefix).filter(|prefix| !doubt.names(*prefix)).collect()
         };
         self.discard(unnamed);
-    }
-
-    /// Commits `next` in place of `current`; the caller holds the structure lock, which has `doubt`.
-    pub(crate) fn replace_catalogue(
-        &self,
-        doubt: &mut Doubt,
-        current: &Catalogue,
-        next: Catalogue,
-    ) -> Result<()> {
-        self.commit_catalogue(doubt, current, next, Vec::new())
-    }
-
-    /// Ends doubt before more is written: a store that goes on refusing commits would have to keep one more generation
-    /// whole for each of them.
-    pub(crate) fn end_doubt(&self) -> Result<()> {
-        let mut structure = self.structure.lock();
-        if structure.doubt.is_none() {
-            return Ok(());
-        }
-        let current = self.catalogue.load_full();
-        self.replace_catalogue(&mut structure.doubt, &current, (*current).clone())
-    }
-
-    /// [`Parts::replace_catalogue`] with other changes of the meta family beside it.
-    fn commit_catalogue(
-        &self,
-        doubt: &mut Doubt,
-        current: &Catalogue,
-        mut next: Catalogue,
-        others: Vec<Change>,
-    ) -> Result<()> {
-        next.root.next_generation = self.next_generation.load(Ordering::Relaxed);
-        next.root.next_series = self.head.next_id();
-        next.sort();
-        self.sync_deletes(&next)?;
-        let mut changes = doubt.changes_to(&next)?;
-        changes.extend(current.changes_to(&next)?);
-        let keys = changes.iter().map(|(key, _)| key.clone()).collect();
-        // Notes need no doubt: those of a refused commit are written again, and replay makes them of older ones.
-        changes.extend(others);
-        if let Err(e) = self.kv.commit(changes) {
-            doubt.add(keys, current, &next);
-            return Err(e);
-        }
-        doubt.end();
-        self.catalogue.store(Arc::new(next));
-        Ok(())
-    }
-
-    /// Makes the log durable up to the newest delete that `next` knows. A delete is in the catalogue before its record
-    /// is on the disk: were the catalogue stored first, a crash could end the log below it, and the next delete would
-    /// get its sequence and count as carried out already.
-    fn sync_deletes(&self, next: &Catalogue) -> Result<()> {
-        let Some(wal) = &self.wal else { return Ok(()) };
-        let waiting = next.tombstones.iter().map(|tombstone| tombstone.seq);
-        let applied = next.generations.iter().map(|generation| generation.record.deletes_applied);
-        let newest = waiting.chain(applied).max().unwrap_or(0);
-        if newest > wal.durable_seq() { wal.sync() } else { Ok(()) }
-    }
-
-    /// Removes what lies under prefixes that no catalogue names.
-    pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
-        let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
-        for family in [Family::Chunks, Family::Index, Family::Events] {
-            self.kv.remove_ranges(family, ranges.clone())?;
-        }
-        Ok(())
     }
 
     /// The cut of frozen samples that are not in the catalogue yet.

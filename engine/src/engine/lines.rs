@@ -14,6 +14,7 @@ use ahash::RandomState;
 
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::newcomers::Newcomers;
+use crate::engine::spread::Spread;
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{Stamp, Target};
 use crate::head::{Event, HeadSeries, Resolved};
@@ -184,6 +185,7 @@ impl Engine {
             default_timestamp: now,
             body: 0,
             resolved: Resolved::default(),
+            spread: parts.spread(),
             indexes: Vec::new(),
             newcomers: Newcomers::default(),
             learned: Vec::new(),
@@ -215,6 +217,7 @@ struct LineWriter<'p> {
     /// The number of the body at hand.
     body: usize,
     resolved: Resolved,
+    spread: Spread,
     /// For each field of the line at hand its place in the group; reused.
     indexes: Vec<u32>,
     newcomers: Newcomers,
@@ -274,6 +277,7 @@ impl LineWriter<'_> {
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
         self.parts.wait_durable(self.ticket.take())?;
+        self.spread.admit(&self.resolved)?;
         self.report.samples += self.resolved.samples() as u64;
         self.report.events += self.resolved.events.len() as u64;
         self.ticket = self.parts.commit(&mut self.resolved)?;

@@ -4,9 +4,10 @@
 //! An [`Engine`] is shared by reference between threads. Locks, in the order they are
 //! taken: `flush` (one flush at a time), `merging` (one merge), `commit` (gives WAL
 //! sequences and applies them to the head in that order), `structure` (changes of the
-//! catalogue). No lock but `flush` and `merging` is held across reads of the store; `commit`
+//! catalogue, except that a delete adds its tombstone without it). No lock but `flush` and `merging` is held across reads of the store; `commit`
 //! is held while bytes are copied into the WAL's buffer and while batches are put into the head, and across an fsync
-//! only where a flush begins, just after another one.
+//! only where a flush begins, just after another one. Whoever holds `commit` never takes `structure`, which is held
+//! across commits of the store.
 //!
 //! # Invariants
 //! E1. A sample is visible only after its WAL record is durable (or as the durability option
@@ -23,6 +24,7 @@ mod disk;
 mod flush;
 mod handle;
 mod health;
+mod inventory;
 mod limits;
 mod line_cache;
 mod lines;
@@ -38,7 +40,9 @@ mod repair;
 mod replay;
 mod report;
 mod retention;
+mod spread;
 mod verify;
+mod versions;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -164,11 +168,13 @@ pub(crate) struct Structure {
     /// Counts the merges and removals of each partition, so that a flush notices that
     /// `indexed` changed under it.
     pub(crate) versions: HashMap<PartitionId, u64>,
-    /// The partition that is being merged, and the series that flushes have put samples of
-    /// into it meanwhile, counting on records that the merge may be about to leave out.
-    pub(crate) merging: Option<(PartitionId, RoaringTreemap)>,
+    /// The partitions that are being merged, and the series that flushes have put samples of
+    /// into each meanwhile, counting on records that the merge may be about to leave out.
+    pub(crate) merging: HashMap<PartitionId, RoaringTreemap>,
     /// What commits that were refused may have left in the store.
     pub(crate) doubt: Doubt,
+    /// The store has the deletes up to this sequence, but for those that hide nothing any more.
+    pub(crate) stored_deletes: u64,
 }
 
 #[derive(Debug, Default)]

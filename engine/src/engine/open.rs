@@ -30,6 +30,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::{Clock, SystemClock};
 #[cfg(feature = "rocksdb")]
 use crate::engine::disk;
+use crate::engine::inventory::Inventory;
 use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
 use crate::engine::record_log::LogRecord;
@@ -42,8 +43,9 @@ use crate::model::Timestamp;
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
-use crate::store::keys::{Prefix, successor};
-use crate::store::kv::{Family, Kv};
+use crate::store::edit::Edit;
+use crate::store::keys::Prefix;
+use crate::store::kv::Kv;
 use crate::store::memory::MemoryKv;
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
@@ -113,7 +115,7 @@ impl Engine {
             offset: 0,
             what: "the store has no catalogue".to_owned(),
         })?;
-        check_presence(&*kv, &catalogue)?;
+        Inventory::whole(&*kv, &catalogue)?;
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
         let place = dir.join("wal");
@@ -170,9 +172,9 @@ impl Engine {
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
         let catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
+        let inventory = Inventory::whole(&*kv, &catalogue)?;
         let mut report =
-            OpenReport { leftovers_removed: remove_leftovers(&*kv, &catalogue)?, ..OpenReport::default() };
-        check_presence(&*kv, &catalogue)?;
+            OpenReport { leftovers_removed: remove_leftovers(&*kv, inventory)?, ..OpenReport::default() };
         let (dir, lock) = place.unzip();
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
@@ -244,10 +246,11 @@ fn assemble(opened: Opened) -> Parts {
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
     let first_append = (replay.records > 0).then(Instant::now);
+    let stored_deletes = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let stored = catalogue.root.newest;
     let found = Found {
         stored: (stored != Timestamp::MIN).then_some(stored),
-        newest: catalogue.generations.iter().map(|g| g.record.last).fold(replay.newest.max(stored), i64::max),
+        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
         unflushed: options.flush_interval.min(options.partition_width),
     };
     let parts = Parts {
@@ -269,7 +272,7 @@ fn assemble(opened: Opened) -> Parts {
         catalogue: ArcSwap::from_pointee(catalogue),
         flush: Mutex::new(FlushState::default()),
         merging: Mutex::new(()),
-        structure: Mutex::new(Structure::default()),
+        structure: Mutex::new(Structure { stored_deletes, ..Structure::default() }),
         counters: Counters::default(),
         limiter,
         cardinality: CardinalityLimits::new(&options),
@@ -290,14 +293,7 @@ fn assemble(opened: Opened) -> Parts {
         graveyard,
         report,
     };
-    for tombstone in replay.tombstones {
-        let mut next = (**parts.catalogue.load()).clone();
-        if !next.tombstones.iter().any(|t| t.seq == tombstone.seq) {
-            next.tombstones.push(Arc::new(tombstone));
-            next.sort();
-            parts.catalogue.store(Arc::new(next));
-        }
-    }
+    replay.tombstones.into_iter().for_each(|tombstone| parts.add_tombstone(&Arc::new(tombstone)));
     parts
 }
 
@@ -388,59 +384,18 @@ fn load_or_create(
     // the process make it distinct.
     let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
     let catalogue = Catalogue::new(id, options.partition_width_ns());
-    kv.commit(catalogue.changes_to(&catalogue)?)?;
+    kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
     Ok(catalogue)
 }
 
 /// Removes every range that the catalogue does not name; returns how many.
-fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue) -> Result<u64> {
+fn remove_leftovers(kv: &dyn Kv, inventory: Inventory) -> Result<u64> {
     let mut removed = 0;
-    for family in [Family::Chunks, Family::Index, Family::Events] {
-        let mut leftovers = Vec::new();
-        let mut cursor = kv.cursor(family);
-        cursor.seek(&[])?;
-        while let Some((key, _)) = cursor.entry() {
-            let Some(prefix) = Prefix::decode(key) else {
-                let file = format!("{}/{}", family.name(), key.escape_ascii());
-                return Err(Error::Corrupt { file, offset: 0, what: "key shorter than a prefix".to_owned() });
-            };
-            if !catalogue.generations.iter().any(|g| g.prefix == prefix) {
-                leftovers.push(prefix);
-            }
-            cursor.seek(&successor(&prefix.encode()))?;
-        }
-        drop(cursor);
+    for (family, leftovers) in inventory.leftovers {
         removed += leftovers.len() as u64;
         kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect())?;
     }
     Ok(removed)
-}
-
-/// A generation that has lost all of a family would answer queries with silence: the store
-/// may have lost a table. (`verify` compares every count and checksum.)
-fn check_presence(kv: &dyn Kv, catalogue: &Catalogue) -> Result<()> {
-    type Expected = fn(&crate::store::catalogue::GenerationRecord) -> u64;
-    let families: [(Family, Expected); 3] =
-        [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
-    for (family, expected) in families {
-        let mut cursor = kv.cursor(family);
-        for generation in catalogue.generations.iter().filter(|g| expected(&g.record) > 0) {
-            let prefix = generation.prefix.encode();
-            cursor.seek(&prefix)?;
-            if cursor.entry().is_none_or(|(key, _)| !key.starts_with(&prefix)) {
-                return Err(Error::Corrupt {
-                    file: format!("{}/{}", family.name(), prefix.escape_ascii()),
-                    offset: 0,
-                    what: format!(
-                        "the catalogue names {} records of partition {}, the store has none",
-                        expected(&generation.record),
-                        generation.prefix.partition.0
-                    ),
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 fn recovery(options: &Options) -> Recovery {
@@ -450,7 +405,7 @@ fn recovery(options: &Options) -> Recovery {
 /// What would end an opening of `dir` over this store: the same that [`Engine::open`] looks at, and nothing changes.
 #[cfg(feature = "rocksdb")]
 pub(super) fn judge(dir: &Path, kv: &dyn Kv, catalogue: &Catalogue, options: &Options) -> Result<()> {
-    check_presence(kv, catalogue)?;
+    Inventory::whole(kv, catalogue)?;
     let mut replay = Replay::new(catalogue, options);
     notes::load(kv, replay.head())?;
     let place = dir.join("wal");

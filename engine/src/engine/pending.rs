@@ -68,7 +68,7 @@ impl Parts {
             match change {
                 Logged::Batch(mut batch) => self.apply(commit, &mut batch),
                 Logged::Delete(tombstone, removed) => {
-                    removed.store(self.apply_delete(commit.epoch, tombstone), Ordering::Relaxed);
+                    removed.store(self.apply_delete(commit.epoch, &tombstone), Ordering::Relaxed);
                 }
             }
             commit.last_seq = ticket.seq;

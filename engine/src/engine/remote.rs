@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::engine::limits::label_bytes;
 use crate::engine::newcomers::Newcomers;
 use crate::engine::remote_cache::Keys;
+use crate::engine::spread::Spread;
 use crate::engine::{Engine, Parts};
 use crate::head::{HeadSeries, Resolved};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
@@ -130,6 +131,7 @@ impl Engine {
             horizon: parts.retention.horizon(),
             future: parts.clock.now().saturating_add(FUTURE_MAX),
             resolved: Resolved::default(),
+            spread: parts.spread(),
             pending: RemoteReport::default(),
             scratch: Vec::new(),
             report: RemoteReport::default(),
@@ -160,6 +162,7 @@ struct RemoteWriter<'p> {
     horizon: Timestamp,
     future: Timestamp,
     resolved: Resolved,
+    spread: Spread,
     /// What `resolved` holds, not yet in the report.
     pending: RemoteReport,
     scratch: Vec<u8>,
@@ -220,6 +223,7 @@ impl RemoteWriter<'_> {
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
         self.parts.wait_durable(self.ticket.take())?;
+        self.spread.admit(&self.resolved)?;
         self.ticket = self.parts.commit(&mut self.resolved)?;
         let pending = std::mem::take(&mut self.pending);
         self.report.samples += pending.samples;

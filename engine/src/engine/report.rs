@@ -72,19 +72,13 @@ impl Engine {
     fn add_catalogue(&self, stats: &mut Stats) {
         let catalogue = self.parts.catalogue.load();
         stats.flushed_seq = catalogue.root.flushed_seq;
-        stats.generations = catalogue.generations.len() as u64;
         stats.tombstones = catalogue.tombstones.len() as u64;
-        let mut last_partition = None;
-        for generation in &catalogue.generations {
-            let record = &generation.record;
-            stats.stored_chunks += record.chunks;
-            stats.stored_samples += record.samples;
-            stats.stored_chunk_bytes += record.bytes;
-            stats.oldest = Some(stats.oldest.map_or(record.first, |o: i64| o.min(record.first)));
-            if last_partition != Some(generation.prefix.partition) {
-                stats.partitions += 1;
-                last_partition = Some(generation.prefix.partition);
-            }
-        }
+        let totals = catalogue.generations.totals();
+        stats.generations = totals.generations;
+        stats.partitions = totals.partitions;
+        stats.stored_chunks = totals.chunks;
+        stats.stored_samples = totals.samples;
+        stats.stored_chunk_bytes = totals.bytes;
+        stats.oldest = (totals.generations > 0).then_some(totals.first);
     }
 }

@@ -37,6 +37,7 @@ mod pieces;
 mod reach;
 mod refused;
 mod remote;
+mod scale;
 mod tenants;
 #[cfg(target_os = "linux")]
 mod waiting;

@@ -102,8 +102,8 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
     if let Err(e) = notes::load(kv, |_| ()) {
         report.problems.push(e.to_string());
     }
-    for partition in catalogue.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
-        verify_partition(kv, partition, &mut report);
+    for partition in catalogue.generations.partitions() {
+        verify_partition(kv, &partition.generations, &mut report);
     }
     Ok(report)
 }

@@ -225,7 +225,7 @@ pub struct Row {
 }
 
 /// A batch whose series are known: rows of values, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Resolved {
     rows: Vec<Row>,
     values: Vec<Value>,
@@ -237,6 +237,8 @@ pub struct Resolved {
     /// Who gives what is pushed from now on its time.
     pub(crate) stamp: Stamp,
     newest: Newest,
+    /// The smallest timestamp, [`Timestamp::MAX`] without any.
+    oldest: Timestamp,
     /// Descriptions of metric families that are new.
     pub metadata: Vec<(String, Metadata)>,
     /// Exemplars, each with its series.
@@ -245,6 +247,25 @@ pub struct Resolved {
     pub databases: Vec<String>,
     /// Names of databases that are dropped.
     pub dropped: Vec<String>,
+}
+
+impl Default for Resolved {
+    fn default() -> Self {
+        Resolved {
+            rows: Vec::new(),
+            values: Vec::new(),
+            starts: Vec::new(),
+            events: Vec::new(),
+            event_bytes: 0,
+            stamp: Stamp::default(),
+            newest: Newest::default(),
+            oldest: Timestamp::MAX,
+            metadata: Vec::new(),
+            exemplars: Vec::new(),
+            databases: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
 }
 
 impl Resolved {
@@ -268,7 +289,7 @@ impl Resolved {
         if start_timestamp != 0 {
             self.starts.push((self.values.len(), start_timestamp));
         }
-        self.newest.note(timestamp, self.stamp);
+        self.note(timestamp, self.stamp);
         self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
         self.values.push(value);
     }
@@ -277,7 +298,7 @@ impl Resolved {
     /// `index`.
     pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
         self.values.push(value);
-        self.newest.note(timestamp, self.stamp);
+        self.note(timestamp, self.stamp);
         if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut()
             && *at == timestamp
             && *first + *count == index
@@ -302,7 +323,7 @@ impl Resolved {
     /// Adds a string field.
     pub fn push_event(&mut self, event: Event) {
         self.event_bytes += event.memory_bytes();
-        self.newest.note(event.timestamp, self.stamp);
+        self.note(event.timestamp, self.stamp);
         self.events.push(event);
     }
 
@@ -322,7 +343,7 @@ impl Resolved {
         self.values.clear();
         self.starts.clear();
         self.event_bytes = 0;
-        (self.stamp, self.newest) = (Stamp::Given, Newest::default());
+        (self.stamp, self.newest, self.oldest) = (Stamp::Given, Newest::default(), Timestamp::MAX);
         self.events.clear();
         self.metadata.clear();
         self.exemplars.clear();
@@ -333,6 +354,22 @@ impl Resolved {
     /// Newest timestamps of samples and events.
     pub fn newest(&self) -> Newest {
         self.newest
+    }
+
+    /// Smallest timestamp of samples and events, [`Timestamp::MAX`] without any.
+    pub(crate) fn oldest(&self) -> Timestamp {
+        self.oldest
+    }
+
+    /// The timestamps of samples and events, row by row.
+    pub(crate) fn timestamps(&self) -> impl Iterator<Item = Timestamp> {
+        self.rows.iter().map(|row| row.timestamp).chain(self.events.iter().map(|event| event.timestamp))
+    }
+
+    #[inline]
+    fn note(&mut self, timestamp: Timestamp, stamp: Stamp) {
+        self.newest.note(timestamp, stamp);
+        self.oldest = self.oldest.min(timestamp);
     }
 
     /// Begins a row for the first series of `target`, one for each value that `fill` adds; takes all back if it gives
@@ -346,7 +383,7 @@ impl Resolved {
         let before = self.values.len();
         match fill(&mut self.values) {
             Some((timestamp, stamp)) => {
-                self.newest.note(timestamp, stamp);
+                self.note(timestamp, stamp);
                 let count = (self.values.len() - before) as u32;
                 self.rows.push(Row { target, timestamp, count });
                 true

@@ -21,6 +21,10 @@
 //!     generation's `cut` and its `deletes_applied`. The head needs no tombstones: a delete
 //!     edits it at once.
 //! C3. Generation numbers and series ids are never used twice.
+//!
+//! # Cost
+//! A database may have very many partitions. A change of the catalogue (see `edit`) costs what it changes, in memory
+//! (`blocks`) and in the store; opening reads each record once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +33,11 @@ use bincode::{Decode, Encode};
 use parking_lot::Mutex;
 
 use crate::model::matcher::meets_all;
-use crate::model::{Labels, MatchOp, Matcher, PartitionId, TimeRange, Timestamp};
+use crate::model::{Labels, MatchOp, Matcher, TimeRange, Timestamp};
+use crate::store::blocks::{Blocks, Entry};
+use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Change, Family, Kv};
+use crate::store::kv::{Family, Kv};
 use crate::store::{notes, values};
 use crate::{Error, Result};
 
@@ -82,6 +88,13 @@ pub struct GenerationRecord {
     pub merged: bool,
 }
 
+impl GenerationRecord {
+    /// Deletes up to this sequence are carried out in it, or were followed by everything in it (C2).
+    pub fn applied(&self) -> u64 {
+        self.cut.max(self.deletes_applied)
+    }
+}
+
 #[derive(Encode, Decode)]
 struct TombstoneRecord {
     matchers: Vec<(String, u8, String)>,
@@ -108,7 +121,7 @@ impl Tombstone {
 
     /// Whether it hides something of `generation` (C2), as far as bounds tell.
     pub fn concerns(&self, record: &GenerationRecord) -> bool {
-        self.seq > record.cut.max(record.deletes_applied) && self.range.overlaps(record.first, record.last)
+        self.seq > record.applied() && self.range.overlaps(record.first, record.last)
     }
 
     /// The form it has in the catalogue and in the WAL.
@@ -202,6 +215,14 @@ pub struct Generation {
     pub prefix: Prefix,
     /// What it holds.
     pub record: GenerationRecord,
+    keys: Arc<Keys>,
+}
+
+/// The keys of a generation: needed as long as anybody has it, under this record or another.
+#[derive(Debug)]
+struct Keys {
+    prefix: Prefix,
+    bytes: u64,
     obsolete: AtomicBool,
     graveyard: Arc<Graveyard>,
 }
@@ -209,39 +230,60 @@ pub struct Generation {
 impl Generation {
     /// A generation that is, or is about to be, in the catalogue.
     pub fn new(prefix: Prefix, record: GenerationRecord, graveyard: &Arc<Graveyard>) -> Arc<Self> {
-        Arc::new(Generation {
+        let keys = Keys {
             prefix,
-            record,
+            bytes: record.bytes,
             obsolete: AtomicBool::new(false),
             graveyard: graveyard.clone(),
-        })
+        };
+        Arc::new(Generation { prefix, record, keys: Arc::new(keys) })
+    }
+
+    /// The same keys under another record.
+    pub(crate) fn with_record(&self, record: GenerationRecord) -> Arc<Self> {
+        Arc::new(Generation { prefix: self.prefix, record, keys: self.keys.clone() })
     }
 
     /// Says that it has left the catalogue.
     pub fn retire(&self) {
-        self.obsolete.store(true, Ordering::Release);
+        self.keys.obsolete.store(true, Ordering::Release);
     }
 }
 
-impl Drop for Generation {
+impl Drop for Keys {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
             let mut dead = self.graveyard.dead.lock();
             dead.prefixes.push(self.prefix);
-            dead.bytes += self.record.bytes;
+            dead.bytes += self.bytes;
         }
     }
 }
 
-/// One immutable state of the catalogue. Views hold one; changes make a new one.
+/// Deletes, ascending by sequence.
+pub type Tombstones = Blocks<Arc<Tombstone>>;
+
+impl Entry for Arc<Tombstone> {
+    type Key = u64;
+    type Sum = ();
+
+    fn key(&self) -> u64 {
+        self.seq
+    }
+
+    fn add_to(&self, (): &mut ()) {}
+}
+
+/// One immutable state of the catalogue. Views hold one; changes make a new one, which shares what stays the same. A
+/// clone is free.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     /// What there is one of.
     pub root: Root,
-    /// Ascending by partition, then by cut (K2).
-    pub generations: Vec<Arc<Generation>>,
-    /// Ascending by sequence.
-    pub tombstones: Vec<Arc<Tombstone>>,
+    /// What is stored.
+    pub generations: Generations,
+    /// What is deleted and may still be stored.
+    pub tombstones: Tombstones,
 }
 
 impl Catalogue {
@@ -255,7 +297,7 @@ impl Catalogue {
             next_series: 1,
             newest: i64::MIN,
         };
-        Catalogue { root, generations: Vec::new(), tombstones: Vec::new() }
+        Catalogue { root, generations: Generations::default(), tombstones: Tombstones::default() }
     }
 
     /// Reads the catalogue; `None` if the store has none yet.
@@ -265,117 +307,97 @@ impl Catalogue {
     pub fn load(kv: &dyn Kv, graveyard: &Arc<Graveyard>) -> Result<Option<Self>> {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
-        let mut catalogue = Catalogue { root, generations: Vec::new(), tombstones: Vec::new() };
+        let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
-            catalogue.adopt(key, value, graveyard)?;
+            match key.split_first() {
+                _ if notes::is_key(key) => {}
+                Some((&KIND_ROOT, [])) => {}
+                Some((&KIND_GENERATION, rest)) => {
+                    let prefix = Prefix::decode(rest).ok_or_else(|| unknown(key))?;
+                    let record = decode(key, value)?;
+                    generations.push(Generation::new(prefix, record, graveyard));
+                }
+                Some((&KIND_TOMBSTONE, rest)) => {
+                    let seq = u64::from_be_bytes(rest.try_into().map_err(|_| unknown(key))?);
+                    tombstones.push(Arc::new(Tombstone::decode(&place_of(key), seq, value)?));
+                }
+                _ => return Err(unknown(key)),
+            }
             cursor.advance()?;
         }
-        catalogue.sort();
-        Ok(Some(catalogue))
+        let generations = Generations::of(generations);
+        // Keys are in the order of sequences.
+        Ok(Some(Catalogue { root, generations, tombstones: Tombstones::of_sorted(tombstones) }))
     }
 
-    fn adopt(&mut self, key: &[u8], value: &[u8], graveyard: &Arc<Graveyard>) -> Result<()> {
-        if notes::is_key(key) {
-            return Ok(());
-        }
-        let place = format!("meta/{}", key.escape_ascii());
-        let broken =
-            || Error::Corrupt { file: place.clone(), offset: 0, what: "unknown kind of key".to_owned() };
+    /// What the store must have under a key of the catalogue; `None` for nothing.
+    ///
+    /// # Errors
+    /// The record is too large.
+    pub fn value_of(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match key.split_first() {
-            Some((b'r', [])) => {}
-            Some((b'g', rest)) => {
-                let prefix = Prefix::decode(rest).ok_or_else(broken)?;
-                let record = values::decode(&place, CATALOGUE_VERSION, value)?;
-                self.generations.push(Generation::new(prefix, record, graveyard));
+            Some((&KIND_ROOT, [])) => values::encode(CATALOGUE_VERSION, &self.root).map(Some),
+            Some((&KIND_GENERATION, rest)) => {
+                let found = Prefix::decode(rest).and_then(|prefix| self.generations.get(prefix));
+                found.map(|generation| values::encode(CATALOGUE_VERSION, &generation.record)).transpose()
             }
-            Some((b't', rest)) => {
-                let seq = u64::from_be_bytes(rest.try_into().map_err(|_| broken())?);
-                self.tombstones.push(Arc::new(Tombstone::decode(&place, seq, value)?));
+            Some((&KIND_TOMBSTONE, rest)) => {
+                let seq = rest.try_into().ok().map(u64::from_be_bytes);
+                let found = seq.and_then(|seq| self.tombstones.get(seq));
+                found.map(|tombstone| tombstone.encode()).transpose()
             }
-            _ => return Err(broken()),
+            _ => Ok(None),
         }
-        Ok(())
     }
 
-    /// Restores the order of generations and tombstones.
-    pub fn sort(&mut self) {
-        self.generations.sort_by_key(|g| (g.prefix.partition, g.record.cut, g.prefix.generation));
-        self.tombstones.sort_by_key(|t| t.seq);
-    }
-
-    /// The changes of [`Family::Meta`] that lead from `self` to `next`.
-    ///
-    /// # Errors
-    /// A record is too large.
-    pub fn changes_to(&self, next: &Catalogue) -> Result<Vec<Change>> {
-        let mut changes = vec![(ROOT_KEY.to_vec(), Some(values::encode(CATALOGUE_VERSION, &next.root)?))];
-        let is_in = |set: &[Arc<Generation>], prefix: Prefix| set.iter().any(|g| g.prefix == prefix);
-        for old in self.generations.iter().filter(|g| !is_in(&next.generations, g.prefix)) {
-            changes.push((generation_key(old.prefix), None));
-        }
-        for new in next.generations.iter().filter(|g| !is_in(&self.generations, g.prefix)) {
-            changes.push((generation_key(new.prefix), Some(values::encode(CATALOGUE_VERSION, &new.record)?)));
-        }
-        // Tombstones are few, and after a delete the WAL alone may know them: write them all.
-        for old in &self.tombstones {
-            changes.push((tombstone_key(old.seq), None));
-        }
-        for tombstone in &next.tombstones {
-            changes.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
-        }
-        Ok(changes)
-    }
-
-    /// All its records but the root's, as changes that put them.
-    ///
-    /// # Errors
-    /// A record is too large.
-    pub fn records(&self) -> Result<Vec<Change>> {
-        let mut records = Vec::with_capacity(self.generations.len() + self.tombstones.len());
-        for generation in &self.generations {
-            let value = values::encode(CATALOGUE_VERSION, &generation.record)?;
-            records.push((generation_key(generation.prefix), Some(value)));
-        }
-        for tombstone in &self.tombstones {
-            records.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
-        }
-        Ok(records)
-    }
-
-    /// Drops tombstones that hide nothing any more: no generation is older than they are
-    /// in their span. `unflushed_cut` is the cut of head data that is on its way into
-    /// generations, which a later tombstone must still hide.
-    pub fn forget_spent_tombstones(&mut self, unflushed_cut: Option<u64>) {
-        let generations = &self.generations;
-        self.tombstones.retain(|t| {
-            unflushed_cut.is_some_and(|cut| t.seq > cut) || generations.iter().any(|g| t.concerns(&g.record))
-        });
+    /// The deletes that hide nothing any more: no generation is older than they are in their span. `unflushed_cut` is
+    /// the cut of head data that is on its way into generations, which a later tombstone must still hide.
+    pub fn spent_tombstones(&self, unflushed_cut: Option<u64>) -> Vec<Arc<Tombstone>> {
+        let is_spent = |t: &&Arc<Tombstone>| {
+            unflushed_cut.is_none_or(|cut| t.seq <= cut)
+                && !self.generations.any_before(t.seq, t.range, |record| t.concerns(record))
+        };
+        self.tombstones.iter().filter(is_spent).cloned().collect()
     }
 }
 
-const ROOT_KEY: &[u8] = b"r";
-
-fn generation_key(prefix: Prefix) -> Vec<u8> {
-    [b"g", &prefix.encode()[..]].concat()
+fn place_of(key: &[u8]) -> String {
+    format!("meta/{}", key.escape_ascii())
 }
 
-fn tombstone_key(seq: u64) -> Vec<u8> {
-    [b"t", &seq.to_be_bytes()[..]].concat()
+fn unknown(key: &[u8]) -> Error {
+    Error::Corrupt { file: place_of(key), offset: 0, what: "unknown kind of key".to_owned() }
 }
 
-/// All generations of one partition, ascending by cut.
-pub fn generations_of(generations: &[Arc<Generation>], partition: PartitionId) -> &[Arc<Generation>] {
-    let start = generations.partition_point(|g| g.prefix.partition < partition);
-    let end = generations.partition_point(|g| g.prefix.partition <= partition);
-    &generations[start..end]
+/// Decodes a generation's record; names its place only if that fails: there may be very many.
+fn decode(key: &[u8], value: &[u8]) -> Result<GenerationRecord> {
+    values::decode("", CATALOGUE_VERSION, value)
+        .or_else(|_| values::decode(&place_of(key), CATALOGUE_VERSION, value))
+}
+
+const KIND_ROOT: u8 = b'r';
+const KIND_GENERATION: u8 = b'g';
+const KIND_TOMBSTONE: u8 = b't';
+
+/// The key of [`Root`].
+pub const ROOT_KEY: &[u8] = &[KIND_ROOT];
+
+/// The key of a generation's record.
+pub fn generation_key(prefix: Prefix) -> Vec<u8> {
+    [&[KIND_GENERATION], &prefix.encode()[..]].concat()
+}
+
+/// The key of a tombstone's record.
+pub fn tombstone_key(seq: u64) -> Vec<u8> {
+    [&[KIND_TOMBSTONE], &seq.to_be_bytes()[..]].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::MemoryKv;
+    use crate::model::PartitionId;
 
     fn record(cut: u64) -> GenerationRecord {
         GenerationRecord {
@@ -395,36 +417,6 @@ mod tests {
 
     fn prefix(partition: i32, generation: u64) -> Prefix {
         Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation }
-    }
-
-    #[test]
-    fn changes_bring_the_store_from_one_state_to_the_next() {
-        let kv = MemoryKv::default();
-        let graveyard = Arc::new(Graveyard::default());
-        let first = Catalogue::new(42, 1000);
-        let mut second = first.clone();
-        second.root.flushed_seq = 7;
-        second.generations.push(Generation::new(prefix(3, 1), record(7), &graveyard));
-        second.generations.push(Generation::new(prefix(-3, 2), record(7), &graveyard));
-        second.tombstones.push(Arc::new(Tombstone {
-            seq: 9,
-            matchers: vec![Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()],
-            range: TimeRange::new(5, 15),
-        }));
-        second.sort();
-        kv.commit(first.changes_to(&second).unwrap()).unwrap();
-        let loaded = Catalogue::load(&kv, &graveyard).unwrap().unwrap();
-        assert_eq!(loaded.root, second.root);
-        assert_eq!(loaded.generations[0].prefix, prefix(-3, 2));
-        assert_eq!(loaded.generations[1].record, record(7));
-        assert_eq!(loaded.tombstones[0].matchers, second.tombstones[0].matchers);
-
-        let mut third = loaded.clone();
-        third.generations.remove(0);
-        third.tombstones.clear();
-        kv.commit(loaded.changes_to(&third).unwrap()).unwrap();
-        let loaded = Catalogue::load(&kv, &graveyard).unwrap().unwrap();
-        assert_eq!((loaded.generations.len(), loaded.tombstones.len()), (1, 0));
     }
 
     #[test]
@@ -450,6 +442,13 @@ mod tests {
         assert!(graveyard.take().is_empty());
         drop(reader);
         assert_eq!(graveyard.take(), [prefix(1, 1)]);
+        let generation = Generation::new(prefix(1, 3), record(1), &graveyard);
+        let renewed = generation.with_record(record(2));
+        renewed.retire();
+        drop(renewed);
+        assert!(graveyard.take().is_empty(), "a reader has the same keys under the record before");
+        drop(generation);
+        assert_eq!(graveyard.take(), [prefix(1, 3)]);
         drop(Generation::new(prefix(1, 2), record(1), &graveyard));
         assert!(graveyard.take().is_empty(), "a generation in the catalogue is not removed on exit");
     }

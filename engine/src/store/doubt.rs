@@ -37,18 +37,14 @@ impl Doubt {
         if self.is_none() {
             return Ok(Vec::new());
         }
-        let mut changes: Vec<Change> = self.keys.iter().map(|key| (key.clone(), None)).collect();
-        changes.extend(next.records()?.into_iter().filter(|(key, _)| self.keys.contains(key)));
-        Ok(changes)
+        self.keys.iter().map(|key| Ok((key.clone(), next.value_of(key)?))).collect()
     }
 
-    /// Takes note of a refused commit that was to change these keys and lead from `current` to `next`.
-    pub(crate) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, next: &Catalogue) {
+    /// Takes note of a refused commit that was to change these keys of `current` and add these generations.
+    pub(crate) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, added: &[Arc<Generation>]) {
         self.keys.extend(keys);
-        let is_new = |generation: &&Arc<Generation>| {
-            !current.generations.iter().any(|known| known.prefix == generation.prefix)
-        };
-        self.generations.extend(next.generations.iter().filter(is_new).cloned());
+        let is_new = |generation: &&Arc<Generation>| current.generations.get(generation.prefix).is_none();
+        self.generations.extend(added.iter().filter(is_new).cloned());
     }
 
     /// A commit has succeeded: what it does not name can go.

@@ -66,7 +66,9 @@ impl Kv for MemoryKv {
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
         let mut pairs = self.family(family).write();
         for (start, end) in ranges {
-            pairs.retain(|key, _| key[..] < start[..] || key[..] >= end[..]);
+            let within = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+            let keys: Vec<Arc<[u8]>> = pairs.range::<[u8], _>(within).map(|(key, _)| key.clone()).collect();
+            keys.iter().for_each(|key| drop(pairs.remove(key)));
         }
         Ok(())
     }

@@ -4,10 +4,13 @@
 //! *catalogue* says which generations count. `kv` is the seam to the library; `rocks` is
 //! the only file that names RocksDB, `memory` the same seam over maps.
 
+pub mod blocks;
 pub mod catalogue;
 pub mod doubles;
 pub(crate) mod doubt;
+pub(crate) mod edit;
 pub mod generation;
+pub mod generations;
 pub mod keys;
 pub mod kv;
 pub mod listing;

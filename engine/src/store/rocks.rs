@@ -99,7 +99,9 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     options.set_compression_type(DBCompressionType::Zstd);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_write_buffer_size(4 << 20);
-    options.set_target_file_size_base(64 << 20);
+    // Each commit ends in a table of the catalogue's changes; merging it into tables of all records would cost by the
+    // size of the catalogue.
+    options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
     options.set_level_compaction_dynamic_level_bytes(true);
     options
 }
@@ -197,26 +199,11 @@ impl RocksKv {
         Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0), failure })
     }
 
-    /// Cuts ascending ranges into groups with no table between them: neighbours with keys
-    /// in one table are in one group.
-    fn by_shared_tables<'a>(
-        &self,
-        family: Family,
-        ranges: &'a [KeyRange],
-    ) -> Result<impl Iterator<Item = &'a [KeyRange]>> {
-        let mut tables = Vec::new();
-        if ranges.len() > 1 {
-            let files = self.db.live_files().map_err(failed("list the tables"))?;
-            tables.extend(
-                files
-                    .into_iter()
-                    .filter(|file| file.column_family_name == family.name())
-                    .filter_map(|file| Some((file.start_key?, file.end_key?))),
-            );
-        }
-        let is_shared =
-            move |a: &KeyRange, b: &KeyRange| tables.iter().any(|(first, last)| *first < a.1 && *last >= b.0);
-        Ok(ranges.chunk_by(is_shared))
+    /// First and last keys of a family's tables.
+    fn tables(&self, family: Family) -> Result<TableKeys> {
+        let files = self.db.live_files().map_err(failed("list the tables"))?;
+        let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
+        Ok(TableKeys::new(of_family.filter_map(|file| Some((file.start_key?, file.end_key?))).collect()))
     }
 
     /// The error of a refused change. After a failed fsync of its MANIFEST, RocksDB refuses all further changes until
@@ -233,6 +220,38 @@ impl RocksKv {
 
     fn family(&self, family: Family) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("all families are opened together")
+    }
+}
+
+/// First and last keys of tables.
+struct TableKeys {
+    /// Ascending.
+    tables: Vec<KeyRange>,
+    /// For each table the largest last key up to it.
+    reach: Vec<Vec<u8>>,
+}
+
+impl TableKeys {
+    fn new(mut tables: Vec<KeyRange>) -> Self {
+        tables.sort_unstable();
+        let mut reach: Vec<Vec<u8>> = Vec::with_capacity(tables.len());
+        for (_, last) in &tables {
+            reach.push(reach.last().map_or(last, |before| before.max(last)).clone());
+        }
+        TableKeys { tables, reach }
+    }
+
+    /// Whether a table may have all its keys in a range.
+    fn any_inside(&self, (start, end): &KeyRange) -> bool {
+        let from = self.tables.partition_point(|(first, _)| first < start);
+        let within = self.tables[from..].iter().take_while(|(first, _)| first < end);
+        within.into_iter().any(|(_, last)| last < end)
+    }
+
+    /// Whether a table has keys before the end of `a` and from the start of `b` on, which comes after `a`.
+    fn any_across(&self, a: &KeyRange, b: &KeyRange) -> bool {
+        let before = self.tables.partition_point(|(first, _)| *first < a.1);
+        before.checked_sub(1).is_some_and(|last| self.reach[last] >= b.0)
     }
 }
 
@@ -318,7 +337,8 @@ impl Kv for RocksKv {
     fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>) -> Result<()> {
         let cf = self.family(family);
         ranges.sort_unstable();
-        for (start, end) in &ranges {
+        let tables = self.tables(family)?;
+        for (start, end) in ranges.iter().filter(|range| tables.any_inside(range)) {
             let removed = self.db.delete_file_in_range_cf(cf, start, end);
             removed.map_err(|e| self.refused("remove tables", e))?;
         }
@@ -332,7 +352,8 @@ impl Kv for RocksKv {
             }
         }
         drop(cursor);
-        for group in self.by_shared_tables(family, &left)? {
+        // Ranges with keys in one table go together: it is written once.
+        for group in left.chunk_by(|a, b| tables.any_across(a, b)) {
             for (start, end) in group {
                 let removed = self.db.delete_range_cf_opt(cf, start, end, &without_wal());
                 removed.map_err(|e| self.refused("remove a range of keys", e))?;

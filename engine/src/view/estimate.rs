@@ -9,7 +9,7 @@ use roaring::RoaringTreemap;
 use super::{SERIES_PER_CHECK, View, indexing};
 use crate::Result;
 use crate::model::{Matcher, PartitionId, TimeRange};
-use crate::store::catalogue::{GenerationRecord, generations_of};
+use crate::store::catalogue::GenerationRecord;
 use crate::store::generation::GenerationReader;
 
 /// What a read would touch, roughly.
@@ -57,7 +57,7 @@ impl View<'_> {
         }
         partitions.extend(partition);
         for (partition, ids) in partitions {
-            let generations = generations_of(&catalogue.generations, partition);
+            let generations = catalogue.generations.in_partition(partition);
             let indexed: u64 = generations.iter().map(|g| g.record.series).sum();
             let part = ids.len() as f64 / indexed.max(1) as f64;
             let in_range = generations.iter().filter(|g| range.overlaps(g.record.first, g.record.last));

@@ -143,13 +143,12 @@ impl View<'_> {
         let catalogue = remembering(self.catalogue.load_full(), &earlier);
         let mut head = HeadSide::new(kept, &catalogue, selectors, range, &self.work)?;
         let width = catalogue.root.partition_width_ns;
-        let generations = &catalogue.generations;
-        for group in generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
+        for partition in catalogue.generations.partitions_in(range, width) {
             let mut sides = Vec::new();
             let has_events = |g: &&std::sync::Arc<Generation>| {
                 g.record.events > 0 && range.overlaps(g.record.first, g.record.last)
             };
-            for generation in group.iter().filter(has_events) {
+            for generation in partition.generations.iter().filter(has_events) {
                 let hiding = catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record));
                 let events = GenerationReader::new(self.kv, generation).events(range)?;
                 let hiding = hiding.map(|t| &**t).collect();
@@ -160,7 +159,7 @@ impl View<'_> {
             if sides.is_empty() {
                 continue;
             }
-            let (_, end) = group[0].prefix.partition.bounds(width);
+            let (_, end) = partition.id.bounds(width);
             if !self.merge_events(&mut sides, &mut head, end, visit)? {
                 return Ok(());
             }

@@ -404,15 +404,13 @@ impl<'e> View<'e> {
 /// `catalogue` with the deletes that an earlier one knew. By now they may be carried out in the store and forgotten,
 /// and what was copied of the head may be from before that: samples on their way to the store.
 fn remembering(catalogue: Arc<Catalogue>, earlier: &Catalogue) -> Arc<Catalogue> {
-    let is_forgotten =
-        |t: &&Arc<Tombstone>| catalogue.tombstones.binary_search_by_key(&t.seq, |known| known.seq).is_err();
+    let is_forgotten = |t: &&Arc<Tombstone>| catalogue.tombstones.get(t.seq).is_none();
     let forgotten: Vec<_> = earlier.tombstones.iter().filter(is_forgotten).cloned().collect();
     if forgotten.is_empty() {
         return catalogue;
     }
     let mut catalogue = (*catalogue).clone();
-    catalogue.tombstones.extend(forgotten);
-    catalogue.sort();
+    forgotten.into_iter().for_each(|tombstone| catalogue.tombstones.put(tombstone));
     Arc::new(catalogue)
 }
 
@@ -423,11 +421,8 @@ fn covers(outer: TimeRange, inner: TimeRange) -> bool {
 /// The generations whose index may name a series with samples in `range`. A series is
 /// indexed once in a partition, by whichever of its generations came first.
 fn indexing(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Arc<Generation>> {
-    let width = catalogue.root.partition_width_ns;
-    catalogue.generations.iter().filter(move |g| {
-        let (first, last) = g.prefix.partition.bounds(width);
-        range.overlaps(first, last)
-    })
+    let partitions = catalogue.generations.partitions_in(range, catalogue.root.partition_width_ns);
+    partitions.flat_map(|partition| &partition.generations)
 }
 
 /// One id that a label set has in one partition.

@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 
 use crate::Result;
 use crate::model::{PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation, generations_of};
+use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::store::times::{Times, stretch_of};
@@ -43,7 +43,7 @@ impl<'a> Reaches<'a> {
         let is_known = self.current.as_ref().is_some_and(|(known, _)| *known == partition);
         let is_worth_it = ids.len() >= REACH_MIN;
         if is_worth_it && !is_known {
-            let all = generations_of(&self.catalogue.generations, partition);
+            let all = self.catalogue.generations.in_partition(partition);
             self.current = Some((partition, Reach::new(self.kv, all, self.range)?));
         }
         let mut reach = self.current.as_mut().filter(|_| is_worth_it).map(|(_, reach)| reach);

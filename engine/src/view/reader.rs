@@ -11,7 +11,7 @@ use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::Unflushed;
 use crate::model::{TimeRange, Timestamp};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone, generations_of};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::walk::Walks;
 use crate::view::{HeadPart, View, ViewSeries};
 
@@ -158,16 +158,14 @@ impl SeriesReader<'_, '_> {
         }
         let walks = self.walks.as_mut().map(|pooled| &mut pooled.walks).expect("taken above");
         let mut growth = Growth::new(&self.view.work, &self.taken);
-        for (at, &(partition, _)) in series.ids.iter().enumerate() {
-            if series.ids[..at].iter().any(|id| id.0 == partition) {
-                continue;
-            }
+        for ids in series.ids.chunk_by(|a, b| a.0 == b.0) {
+            let partition = ids[0].0;
             let (start, _) = partition.bounds(series.catalogue.root.partition_width_ns);
-            for generation in generations_of(&series.catalogue.generations, partition) {
+            for generation in series.catalogue.generations.in_partition(partition) {
                 if !range.overlaps(generation.record.first, generation.record.last) {
                     continue;
                 }
-                for &(_, id) in series.ids[at..].iter().filter(|id| id.0 == partition) {
+                for &(_, id) in ids {
                     let all = parts.memory_bytes();
                     let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
                     growth.turn_to(run, all);

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::budget::Taken;
 use crate::index::{PostingsSource, select};
 use crate::model::{Labels, Matcher, PartitionId, SeriesId, TimeRange, Timestamp, Value};
-use crate::store::catalogue::{Catalogue, generations_of};
+use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
 use crate::view::{HeadPart, PartitionSeries, View};
 
@@ -48,7 +48,9 @@ impl ViewSeries {
         if matches!(self.head, HeadPart::Nothing) {
             self.head = std::mem::replace(&mut other.head, HeadPart::Nothing);
         }
-        other.ids.drain(..).for_each(|(partition, id)| self.add_id(partition, id));
+        self.ids.extend(other.ids.drain(..));
+        self.ids.sort_unstable();
+        self.ids.dedup();
     }
 
     /// Bytes of its list of ids.
@@ -57,8 +59,10 @@ impl ViewSeries {
         spilled * size_of::<PartitionSeries>()
     }
 
+    /// Adds an id; partitions come in ascending order.
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
-        if !self.ids.contains(&(partition, id)) {
+        let mut same_partition = self.ids.iter().rev().take_while(|known| known.0 == partition);
+        if !same_partition.any(|known| known.1 == id) {
             self.ids.push((partition, id));
         }
     }
@@ -96,8 +100,13 @@ impl View<'_> {
         }
         let here = PartitionId::of(at, series.catalogue.root.partition_width_ns);
         let is_known = |partition: PartitionId| series.ids.iter().any(|s| s.0 == partition);
-        let generations = series.catalogue.generations.iter().map(|g| g.prefix.partition);
-        match generations.filter(|&p| p <= here && !is_known(p)).max() {
+        let generations = &series.catalogue.generations;
+        let mut before = generations.last_until(here).map(|p| p.id);
+        while let Some(partition) = before.filter(|p| is_known(*p)) {
+            let until = partition.0.checked_sub(1).map(PartitionId);
+            before = until.and_then(|until| generations.last_until(until)).map(|p| p.id);
+        }
+        match before {
             Some(partition) => newest(&self.ids_in(series, partition)?, i64::MAX),
             None => Ok(None),
         }
@@ -107,7 +116,7 @@ impl View<'_> {
     fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let mut ids = Vec::new();
-        for generation in generations_of(&series.catalogue.generations, partition) {
+        for generation in series.catalogue.generations.in_partition(partition) {
             let reader = GenerationReader::new(self.kv, generation);
             for id in select(&reader, &matchers, &self.work)? {
                 if reader.labels(id)?.is_some_and(|labels| labels == series.labels) {

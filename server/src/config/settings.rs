@@ -255,6 +255,11 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum new series of one tenant a second, 0 to 100 million; beyond it samples of its new series get 429 \
          (`/write`: 503) and samples of known series are still stored. 0: no limit.",
         |c, t| c.max_new_series_per_tenant = values::count(t, 0, 100_000_000)?),
+    setting!("max_partitions_per_request" "N" = "5_000", INGEST, false,
+        "Maximum partitions (`partition_width`) that the samples of one request touch, 1 to 1 million; beyond it 400, \
+         with nothing of the request stored, of one of more than 100,000 samples what came before. Each partition costs \
+         as much as a day's data, so a few bytes with times years apart would be expensive.",
+        |c, t| c.max_partitions_per_request = usize_of(t, 1, 1_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,
         "Maximum run time of a query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),

@@ -287,6 +287,21 @@ fn series_of_a_metric_over_its_limit_are_400_and_the_rest_is_stored() {
 }
 
 #[test]
+fn a_request_with_times_too_far_apart_is_400_and_names_the_setting() {
+    let server = server(&[("max_partitions_per_request", "100")]);
+    let days = |count: u64| -> String {
+        (0..count).map(|day| format!("m,i=0 value=1 {}\n", day * 86_400_000_000_000 + 1)).collect()
+    };
+    let reply = write2(&server, "", &days(101));
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.text().contains("max_partitions_per_request"), "{}", reply.text());
+    assert!(reply.text().contains("more than 100 partitions"), "{}", reply.text());
+    assert_eq!(server.export("m"), "", "nothing of it is stored");
+    assert_eq!(write2(&server, "", &days(100)).status, 204);
+    assert_eq!(server.export("m").lines().count(), 100);
+}
+
+#[test]
 fn unusual_but_good_lines_are_stored() {
     let server = server(&[]);
     server.write("a\\ b,k\\,1=v\\=2 f\\ 1=1 1\n# a comment\n\nc,t=é value=2 2\r\nd value=t 3\ne value=-5i 4\nf value=1");

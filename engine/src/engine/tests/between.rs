@@ -157,7 +157,7 @@ fn a_delete_that_a_merge_carries_out_is_in_the_log_before() {
     let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
     tombstone.seq = parts.wal.as_ref().unwrap().append_to_free(record).unwrap().seq;
     commit.last_seq = tombstone.seq;
-    parts.apply_delete(commit.epoch, Arc::new(tombstone));
+    parts.apply_delete(commit.epoch, &Arc::new(tombstone));
     drop(commit);
     engine.compact().unwrap();
     drop(engine);

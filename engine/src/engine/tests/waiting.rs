@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::between::engine;
 use super::faulty::Call;
 use super::float_batch;
+use crate::compact::TOGETHER_MAX;
 
 /// Only what waits for ever waits so long.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -33,15 +34,15 @@ impl Task {
     }
 }
 
-/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for one, not for all.
+/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for those that are merged together,
+/// not for all.
 #[test]
 fn who_waits_for_merges_to_rest_waits_for_one() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, faulty) = engine(&dir);
-    for minute in 0..6 {
-        engine.append(&float_batch(0, &[minute * 60])).unwrap();
-    }
-    engine.append(&float_batch(0, &[1000])).unwrap();
+    let due = 2 * TOGETHER_MAX as u64 + 100;
+    let seconds: Vec<i64> = (0..due as i64 + 2).map(|minute| minute * 60).collect();
+    engine.append(&float_batch(0, &seconds)).unwrap();
     engine.flush().unwrap();
 
     let (begun, begins) = channel();
@@ -62,8 +63,8 @@ fn who_waits_for_merges_to_rest_waits_for_one() {
         seen.store(engine.stats().merges, Ordering::Relaxed);
     });
     faulty.unhook();
-    assert_eq!(seen.into_inner(), 1, "it had to wait for more than one");
-    assert_eq!(engine.stats().merges, 6);
+    assert_eq!(seen.into_inner(), TOGETHER_MAX as u64, "it had to wait for more than one");
+    assert_eq!(engine.stats().merges, due);
 }
 
 #[test]

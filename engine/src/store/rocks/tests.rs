@@ -92,9 +92,10 @@ fn ranges_without_a_table_between_them_are_apart() {
         kv.ingest(Family::Chunks, vec![table.finish().expect("a table")]).expect("taken in");
     }
     let ranges = [(vec![10], vec![20]), (vec![30], vec![40]), (vec![105], vec![106]), (vec![120], vec![121])];
-    let groups: Vec<usize> =
-        kv.by_shared_tables(Family::Chunks, &ranges).expect("groups").map(<[KeyRange]>::len).collect();
+    let tables = kv.tables(Family::Chunks).expect("two tables");
+    let groups: Vec<usize> = ranges.chunk_by(|a, b| tables.any_across(a, b)).map(<[KeyRange]>::len).collect();
     assert_eq!(groups, [2, 2]);
+    assert!(tables.any_inside(&(vec![10], vec![200])) && !tables.any_inside(&(vec![10], vec![100])));
     kv.remove_ranges(Family::Chunks, ranges.to_vec()).expect("removed");
     let mut cursor = kv.cursor(Family::Chunks);
     cursor.seek(&[]).expect("a cursor");

@@ -1,0 +1,30 @@
+//! Deletes that find nothing in a partition: it need not be written again for them.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::budget::Work;
+use crate::index::select;
+use crate::store::catalogue::{Generation, Tombstone};
+use crate::store::generation::GenerationReader;
+use crate::store::kv::Kv;
+
+/// The generation of a partition that is merged already and has no series that any of its deletes is about.
+pub(super) fn is_untouched<'g>(
+    kv: &dyn Kv,
+    generations: &'g [Arc<Generation>],
+    tombstones: &[Arc<Tombstone>],
+) -> Result<Option<&'g Arc<Generation>>> {
+    let [generation] = generations else { return Ok(None) };
+    // Events have no index: they would have to be read.
+    if !generation.record.merged || generation.record.events > 0 {
+        return Ok(None);
+    }
+    let reader = GenerationReader::new(kv, generation);
+    for tombstone in tombstones {
+        if !select(&reader, &tombstone.matchers, &Work::unbounded())?.is_empty() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(generation))
+}

@@ -1,0 +1,100 @@
+//! How many partitions one request writes to.
+//!
+//! Each partition that a flush finds samples for gets a generation of its own, with its series records, postings and a
+//! record of the catalogue, which a merge reads and writes again. A few bytes of text with times that are years apart
+//! would cost as much as a day's data each.
+
+use std::collections::BTreeSet;
+
+use crate::head::Resolved;
+use crate::model::PartitionId;
+use crate::{Error, Result};
+
+/// The partitions of one request so far.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    width_ns: i64,
+    /// How many there may be.
+    most: usize,
+    seen: BTreeSet<PartitionId>,
+}
+
+impl Spread {
+    /// None yet.
+    pub(crate) fn new(width_ns: i64, most: usize) -> Self {
+        Spread { width_ns, most, seen: BTreeSet::new() }
+    }
+
+    /// Adds the partitions of a piece of the request.
+    ///
+    /// # Errors
+    /// [`Error::Limit`]: there are too many.
+    pub(crate) fn admit(&mut self, piece: &Resolved) -> Result<()> {
+        let (oldest, newest) = (piece.oldest(), piece.newest().given.max(piece.newest().stamped));
+        if oldest > newest {
+            return Ok(());
+        }
+        let (first, last) = (PartitionId::of(oldest, self.width_ns), PartitionId::of(newest, self.width_ns));
+        if last.0.abs_diff(first.0) <= 1 {
+            // Both have samples. Nearly all requests are as narrow.
+            self.seen.extend([first, last]);
+            return self.check();
+        }
+        let mut recent = None;
+        for timestamp in piece.timestamps() {
+            let partition = PartitionId::of(timestamp, self.width_ns);
+            if recent.replace(partition) != Some(partition) && self.seen.insert(partition) {
+                self.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.seen.len() <= self.most {
+            return Ok(());
+        }
+        let (width, most) = (std::time::Duration::from_nanos(self.width_ns as u64), self.most);
+        Err(Error::Limit(format!(
+            "the request has samples in more than {most} partitions, the limit (max_partitions_per_request, \
+             Options::partitions_per_request); a partition covers {} seconds: send times that are far apart in several \
+             requests, each for a part of the time, check the unit of the times, or raise the limit",
+            width.as_secs()
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Event;
+    use crate::model::Labels;
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    fn piece(days: impl Iterator<Item = i64>) -> Resolved {
+        let mut piece = Resolved::default();
+        for day in days {
+            let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
+            piece.push_event(Event { labels, timestamp: day * DAY + 7, text: String::new() });
+        }
+        piece
+    }
+
+    #[test]
+    fn partitions_of_all_pieces_count_once() {
+        let mut spread = Spread::new(DAY, 10);
+        spread.admit(&Resolved::default()).unwrap();
+        for _ in 0..20 {
+            spread.admit(&piece([0, 0, 1].into_iter())).unwrap();
+            spread.admit(&piece([5, 3, 5, 3, 9].into_iter())).unwrap();
+        }
+        assert_eq!(spread.seen.len(), 5, "days between them do not count");
+        spread.admit(&piece(20..25)).unwrap();
+        let refused = spread.admit(&piece(std::iter::once(-1))).unwrap_err().to_string();
+        assert!(
+            refused.contains("more than 10 partitions") && refused.contains("86400 seconds"),
+            "{refused}"
+        );
+    }
+}

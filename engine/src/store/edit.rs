@@ -1,0 +1,132 @@
+//! A change of the catalogue. What it costs depends on what changes, not on what the catalogue has.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::model::Timestamp;
+use crate::store::catalogue::{
+    CATALOGUE_VERSION, Catalogue, Generation, ROOT_KEY, Root, Tombstone, generation_key, tombstone_key,
+};
+use crate::store::kv::Change;
+use crate::store::values;
+
+/// What a flush, a merge or an expiry does to the catalogue.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    /// Generations that count from now on.
+    pub add: Vec<Arc<Generation>>,
+    /// Generations that no longer count.
+    pub remove: Vec<Arc<Generation>>,
+    /// Deletes that hide nothing any more.
+    pub spent: Vec<Arc<Tombstone>>,
+    /// The sequence up to which the store has everything, where it grows.
+    pub flushed_seq: Option<u64>,
+    /// The newest timestamp that counts, where it grows.
+    pub newest: Option<Timestamp>,
+}
+
+impl Edit {
+    /// What there is one of, once the edit is made.
+    pub(crate) fn root(&self, current: Root) -> Root {
+        Root {
+            flushed_seq: self.flushed_seq.unwrap_or(current.flushed_seq),
+            newest: self.newest.map_or(current.newest, |newest| newest.max(current.newest)),
+            ..current
+        }
+    }
+
+    /// The changes of [`Family::Meta`](crate::store::kv::Family::Meta) that carry it out. `new` are the deletes that the
+    /// store does not have yet: until then the log alone knows them.
+    ///
+    /// # Errors
+    /// A record is too large.
+    pub(crate) fn changes(&self, root: &Root, new: &[Arc<Tombstone>]) -> Result<Vec<Change>> {
+        let mut changes = vec![(ROOT_KEY.to_vec(), Some(values::encode(CATALOGUE_VERSION, root)?))];
+        changes.extend(self.remove.iter().map(|old| (generation_key(old.prefix), None)));
+        for new in &self.add {
+            changes.push((generation_key(new.prefix), Some(values::encode(CATALOGUE_VERSION, &new.record)?)));
+        }
+        for tombstone in new {
+            changes.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
+        }
+        changes.extend(self.spent.iter().map(|spent| (tombstone_key(spent.seq), None)));
+        Ok(changes)
+    }
+
+    /// The newest delete that a store with this edit takes for carried out, or knows.
+    pub(crate) fn newest_delete(&self, new: &[Arc<Tombstone>]) -> u64 {
+        let applied = self.add.iter().map(|generation| generation.record.deletes_applied);
+        applied.chain(new.iter().map(|tombstone| tombstone.seq)).max().unwrap_or(0)
+    }
+
+    /// `current` with the edit; the deletes it does not name stay.
+    pub(crate) fn apply(&self, current: &Catalogue, root: Root) -> Catalogue {
+        let mut next = Catalogue { root, ..current.clone() };
+        self.remove.iter().for_each(|old| next.generations.remove(old.prefix));
+        self.add.iter().for_each(|new| next.generations.insert(new.clone()));
+        for spent in &self.spent {
+            next.tombstones.remove(spent.seq);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MatchOp, Matcher, PartitionId, TimeRange};
+    use crate::store::catalogue::{GenerationRecord, Graveyard};
+    use crate::store::keys::Prefix;
+    use crate::store::kv::Kv;
+    use crate::store::memory::MemoryKv;
+
+    fn generation(partition: i32, number: u64) -> Arc<Generation> {
+        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation: number };
+        let record = GenerationRecord { cut: 7, samples: 2, first: 10, last: 20, ..Default::default() };
+        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+    }
+
+    #[test]
+    fn changes_bring_the_store_from_one_state_to_the_next() {
+        let (kv, graveyard) = (MemoryKv::default(), Arc::new(Graveyard::default()));
+        let load = || Catalogue::load(&kv, &graveyard).unwrap().unwrap();
+        let first = Catalogue::new(42, 1000);
+        let (low, high) = (generation(-3, 2), generation(3, 1));
+        let delete = Arc::new(Tombstone {
+            seq: 9,
+            matchers: vec![Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()],
+            range: TimeRange::new(5, 15),
+        });
+        let edit = Edit {
+            add: vec![high.clone(), low.clone()],
+            flushed_seq: Some(7),
+            newest: Some(20),
+            ..Edit::default()
+        };
+        let root = edit.root(first.root);
+        assert_eq!((root.flushed_seq, root.newest), (7, 20));
+        kv.commit(edit.changes(&root, std::slice::from_ref(&delete)).unwrap()).unwrap();
+        let loaded = load();
+        assert_eq!(loaded.root, root);
+        let prefixes =
+            |catalogue: &Catalogue| catalogue.generations.iter().map(|g| g.prefix).collect::<Vec<_>>();
+        assert_eq!(prefixes(&loaded), [low.prefix, high.prefix]);
+        assert_eq!(loaded.generations.get(low.prefix).unwrap().record, low.record);
+        assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
+        for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
+            assert_eq!(
+                loaded.value_of(&key).unwrap(),
+                value,
+                "what the catalogue says of a key is what is stored"
+            );
+        }
+
+        let edit = Edit { remove: vec![low.clone()], spent: vec![delete], ..Edit::default() };
+        let next = edit.apply(&loaded, edit.root(loaded.root));
+        kv.commit(edit.changes(&next.root, &[]).unwrap()).unwrap();
+        for loaded in [next, load()] {
+            assert_eq!((prefixes(&loaded), loaded.tombstones.len()), (vec![high.prefix], 0));
+            assert_eq!(loaded.value_of(&generation_key(low.prefix)).unwrap(), None);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The generations of a catalogue, partition by partition.
+
+use std::sync::Arc;
+
+use crate::model::{PartitionId, TimeRange, Timestamp};
+use crate::store::blocks::{Blocks, Entry};
+use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::keys::Prefix;
+
+/// The generations of one partition; never none.
+#[derive(Debug)]
+pub struct Partition {
+    /// Which partition.
+    pub id: PartitionId,
+    /// Ascending by cut (K2).
+    pub generations: Vec<Arc<Generation>>,
+}
+
+impl Partition {
+    /// Whether a merge would make it smaller: there are several generations, or one that a flush wrote.
+    pub fn is_rough(&self) -> bool {
+        self.generations.len() > 1 || self.generations.iter().any(|g| !g.record.merged)
+    }
+
+    /// All deletes up to this sequence are carried out in it, or were followed by everything in it.
+    pub fn applied(&self) -> u64 {
+        self.generations.iter().map(|g| g.record.applied()).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// Figures of several partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// How many partitions.
+    pub partitions: u64,
+    /// How many generations.
+    pub generations: u64,
+    /// Chunks in them.
+    pub chunks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Bytes of chunks.
+    pub bytes: u64,
+    /// Smallest timestamp; [`Timestamp::MAX`] without any.
+    pub first: Timestamp,
+    /// Largest timestamp; [`Timestamp::MIN`] without any.
+    pub last: Timestamp,
+    /// The smallest [`Partition::applied`].
+    pub applied: u64,
+    /// Partitions that a merge would make smaller.
+    pub rough: u64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Totals {
+            partitions: 0,
+            generations: 0,
+            chunks: 0,
+            samples: 0,
+            bytes: 0,
+            first: Timestamp::MAX,
+            last: Timestamp::MIN,
+            applied: u64::MAX,
+            rough: 0,
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, other: &Totals) {
+        self.partitions += other.partitions;
+        self.generations += other.generations;
+        self.chunks += other.chunks;
+        self.samples += other.samples;
+        self.bytes += other.bytes;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.applied = self.applied.min(other.applied);
+        self.rough += other.rough;
+    }
+}
+
+impl Entry for Arc<Partition> {
+    type Key = PartitionId;
+    type Sum = Totals;
+
+    fn key(&self) -> PartitionId {
+        self.id
+    }
+
+    fn add_to(&self, sum: &mut Totals) {
+        for GenerationRecord { chunks, samples, bytes, first, last, .. } in
+            self.generations.iter().map(|g| &g.record)
+        {
+            sum.generations += 1;
+            sum.chunks += chunks;
+            sum.samples += samples;
+            sum.bytes += bytes;
+            sum.first = sum.first.min(*first);
+            sum.last = sum.last.max(*last);
+        }
+        sum.partitions += 1;
+        sum.applied = sum.applied.min(self.applied());
+        sum.rough += u64::from(self.is_rough());
+    }
+}
+
+/// All generations. A clone is free, a change costs little, however many there are.
+#[derive(Debug, Clone, Default)]
+pub struct Generations {
+    partitions: Blocks<Arc<Partition>>,
+}
+
+impl Generations {
+    /// Of generations in any order.
+    pub fn of(mut all: Vec<Arc<Generation>>) -> Self {
+        all.sort_by_key(|g| (g.prefix.partition, place(g)));
+        let partitions = all.chunk_by(|a, b| a.prefix.partition == b.prefix.partition);
+        let partitions = partitions
+            .map(|of| Arc::new(Partition { id: of[0].prefix.partition, generations: of.to_vec() }))
+            .collect();
+        Generations { partitions: Blocks::of_sorted(partitions) }
+    }
+
+    /// The generations of a partition, ascending by cut.
+    pub fn in_partition(&self, partition: PartitionId) -> &[Arc<Generation>] {
+        self.partitions.get(partition).map_or(&[], |found| &found.generations)
+    }
+
+    /// All partitions, ascending.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().map(|partition| &**partition)
+    }
+
+    /// The partitions of `width_ns` that have instants in `range`, ascending.
+    pub fn partitions_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Partition> {
+        let first = PartitionId::of(range.start.saturating_add(1), width_ns);
+        let until = PartitionId::of(range.end, width_ns);
+        let from = self.partitions.iter_from(first).map(|partition| &**partition);
+        from.take_while(move |partition| partition.id <= until && !range.is_empty())
+    }
+
+    /// The partitions from `from` on with generations that are not merged, or that lack a delete up to `seq`. There may
+    /// be others among them.
+    pub fn unfinished_from(&self, from: PartitionId, seq: u64) -> impl Iterator<Item = &Partition> {
+        let found = self.partitions.find_from(from, move |sum| sum.rough > 0 || sum.applied < seq);
+        found.map(|partition| &**partition)
+    }
+
+    /// Whether any generation meets `is_it`, of those that were written before `seq` and have times in `range`.
+    pub fn any_before(&self, seq: u64, range: TimeRange, is_it: impl Fn(&GenerationRecord) -> bool) -> bool {
+        let is_of_interest = move |sum: &Totals| sum.applied < seq && range.overlaps(sum.first, sum.last);
+        let mut found = self.partitions.find_from(PartitionId(i32::MIN), is_of_interest);
+        found.any(|partition| partition.generations.iter().any(|g| is_it(&g.record)))
+    }
+
+    /// The last partition that is not after `partition`.
+    pub fn last_until(&self, partition: PartitionId) -> Option<&Partition> {
+        self.partitions.last_until(partition).map(|found| &**found)
+    }
+
+    /// The first partition.
+    pub fn first_partition(&self) -> Option<&Partition> {
+        self.partitions.first().map(|partition| &**partition)
+    }
+
+    /// All generations, ascending by partition, then by cut.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        self.partitions.iter().flat_map(|partition| &partition.generations)
+    }
+
+    /// The generation with a prefix.
+    pub fn get(&self, prefix: Prefix) -> Option<&Arc<Generation>> {
+        self.in_partition(prefix.partition).iter().find(|g| g.prefix == prefix)
+    }
+
+    /// Figures of all of them.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.partitions.each_sum(|sum| totals.add(sum));
+        totals
+    }
+
+    /// Adds a generation.
+    pub fn insert(&mut self, generation: Arc<Generation>) {
+        let id = generation.prefix.partition;
+        let mut generations = self.in_partition(id).to_vec();
+        let at = generations.partition_point(|known| place(known) < place(&generation));
+        generations.insert(at, generation);
+        self.partitions.put(Arc::new(Partition { id, generations }));
+    }
+
+    /// Removes the generation with a prefix.
+    pub fn remove(&mut self, prefix: Prefix) {
+        let id = prefix.partition;
+        let mut generations = self.in_partition(id).to_vec();
+        let before = generations.len();
+        generations.retain(|known| known.prefix != prefix);
+        if generations.is_empty() {
+            self.partitions.remove(id);
+        } else if generations.len() < before {
+            self.partitions.put(Arc::new(Partition { id, generations }));
+        }
+    }
+}
+
+/// Its place among those of its partition.
+fn place(generation: &Generation) -> (u64, u64) {
+    (generation.record.cut, generation.prefix.generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::catalogue::Graveyard;
+
+    fn generation(partition: i32, number: u64, cut: u64, merged: bool) -> Arc<Generation> {
+        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation: number };
+        let first = i64::from(partition) * 10;
+        let record = GenerationRecord {
+            cut,
+            samples: 2,
+            first,
+            last: first + 9,
+            merged,
+            ..GenerationRecord::default()
+        };
+        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+    }
+
+    fn numbers<'g>(generations: impl Iterator<Item = &'g Arc<Generation>>) -> Vec<u64> {
+        generations.map(|g| g.prefix.generation).collect()
+    }
+
+    #[test]
+    fn generations_are_in_the_order_of_partitions_and_cuts() {
+        let mut all = Generations::of(vec![generation(3, 1, 9, false), generation(-3, 2, 9, true)]);
+        all.insert(generation(3, 4, 7, false));
+        all.insert(generation(3, 3, 9, false));
+        assert_eq!(numbers(all.iter()), [2, 4, 1, 3]);
+        assert_eq!(numbers(all.in_partition(PartitionId(3)).iter()), [4, 1, 3]);
+        assert_eq!((all.totals().partitions, all.totals().generations, all.totals().rough), (2, 4, 1));
+        assert_eq!((all.totals().first, all.totals().last, all.totals().applied), (-30, 39, 7));
+        for number in [1, 3, 4, 4] {
+            all.remove(Prefix { generation: number, ..generation(3, 1, 9, false).prefix });
+        }
+        assert_eq!(numbers(all.iter()), [2]);
+        assert!(all.in_partition(PartitionId(3)).is_empty());
+    }
+
+    #[test]
+    fn a_range_reads_its_partitions_only() {
+        let all = Generations::of((-5..5).map(|p| generation(p, 1, 1, true)).collect());
+        let width = 60_000_000_000;
+        let found = |range| all.partitions_in(range, width).map(|p| p.id.0).collect::<Vec<_>>();
+        assert_eq!(found(TimeRange::ALL).len(), 10);
+        assert_eq!(found(TimeRange::new(-1, width)), [0, 1]);
+        assert_eq!(found(TimeRange::new(-2, width - 1)), [-1, 0]);
+        assert_eq!(found(TimeRange::new(9, 9)), [0; 0]);
+        assert_eq!(found(TimeRange::new(500 * width, 900 * width)), [0; 0]);
+    }
+}
