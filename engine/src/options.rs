@@ -142,6 +142,9 @@ pub struct Options {
     pub chunk_samples: usize,
     /// How long opening the store may take before it counts as hung. Default 60 seconds.
     pub open_timeout: Duration,
+    /// Everything in the store is read again and checked once in this time, at an even pace of at least 256 KiB a
+    /// second; damage is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
+    pub scrub_interval: Duration,
     /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
     /// damaged part aside, report it and open (true). Opening for reading leaves it in place.
     pub recover_damaged_wal: bool,
@@ -175,6 +178,7 @@ impl Default for Options {
             write_wait: Duration::from_secs(10),
             chunk_samples: 1024,
             open_timeout: Duration::from_secs(60),
+            scrub_interval: Duration::from_secs(14 * 86_400),
             recover_damaged_wal: false,
             background: true,
         }

@@ -126,6 +126,14 @@ pub struct Stats {
     pub newest: Option<i64>,
     /// How far the clock is ahead of the one that retention trusts, nanoseconds; 0 when the clock itself is trusted.
     pub clock_ahead_ns: u64,
+    /// Passes of the scrub that have ended.
+    pub scrub_passes: u64,
+    /// Bytes that the scrub has read.
+    pub scrub_bytes: u64,
+    /// Problems that the last pass of the scrub has found, or the one under way if it has found more.
+    pub scrub_problems: u64,
+    /// When the last pass of the scrub ended.
+    pub scrub_finished: Option<i64>,
     /// The store's own figures.
     pub store: KvStats,
 }

@@ -63,6 +63,7 @@ pub fn options(config: &Config) -> Options {
         label_bytes_per_line: config.max_line_label_bytes,
         partitions_per_request: config.max_partitions_per_request,
         write_wait: config.write_wait,
+        scrub_interval: config.scrub_interval,
         recover_damaged_wal: config.recover_damaged_wal,
         ..Options::default()
     }

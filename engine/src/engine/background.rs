@@ -1,7 +1,7 @@
 //! Background work: flush when it is time, then merge and expire.
 //!
 //! One thread flushes, one merges, so that a long merge never delays a flush. Both sleep
-//! until they are signalled or a second has passed.
+//! until they are signalled or a second has passed. A third one re-reads the store (`scrub.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,6 +42,9 @@ impl Engine {
         let mut workers = self.workers.lock();
         workers.push(spawn("flush", Parts::flush_loop)?);
         workers.push(spawn("compact", Parts::compact_loop)?);
+        if !self.parts.options.scrub_interval.is_zero() {
+            workers.push(spawn("scrub", Parts::scrub_loop)?);
+        }
         Ok(())
     }
 

@@ -40,6 +40,7 @@ mod repair;
 mod replay;
 mod report;
 mod retention;
+mod scrub;
 mod spread;
 mod verify;
 mod versions;
@@ -126,6 +127,7 @@ pub(crate) struct Parts {
     wakeup: (Mutex<Signals>, Condvar),
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
+    scrub: scrub::Scrub,
     is_closed: AtomicBool,
     report: OpenReport,
     /// Held for as long as the directory is ours.

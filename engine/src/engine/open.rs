@@ -283,6 +283,7 @@ fn assemble(opened: Opened) -> Parts {
         wakeup: (Mutex::default(), Condvar::new()),
         room: (Mutex::default(), Condvar::new()),
         failing: super::health::Failing::default(),
+        scrub: super::scrub::Scrub::default(),
         is_closed: AtomicBool::new(false),
         _lock: lock,
         options,

@@ -46,6 +46,7 @@ impl Engine {
             store: parts.kv.stats(),
             ..Stats::default()
         };
+        parts.scrub.add_to(&mut stats);
         self.add_wal(&mut stats);
         self.add_catalogue(&mut stats);
         stats

@@ -38,6 +38,7 @@ mod reach;
 mod refused;
 mod remote;
 mod scale;
+mod scrub;
 mod tenants;
 #[cfg(target_os = "linux")]
 mod waiting;

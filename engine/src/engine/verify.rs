@@ -41,10 +41,38 @@ impl VerifyReport {
         self.problems.is_empty()
     }
 
+    pub(super) fn add(&mut self, other: VerifyReport) {
+        let VerifyReport { generations, chunks, samples, series, wal_records, problems } = other;
+        self.generations += generations;
+        self.chunks += chunks;
+        self.samples += samples;
+        self.series += series;
+        self.wal_records += wal_records;
+        self.problems.extend(problems);
+    }
+
     fn compare(&mut self, place: &str, what: &str, found: u64, expected: u64) {
         if found != expected {
             self.problems.push(format!("{place}: {found} {what}, the catalogue says {expected}"));
         }
+    }
+}
+
+/// Hears of what is read, so that a scrub can keep a pace and end early.
+pub(super) trait Reading {
+    /// These bytes were read.
+    ///
+    /// # Errors
+    /// Nothing more shall be read: the caller ends, and what it has found so far does not count.
+    fn read(&mut self, bytes: usize) -> Result<()>;
+}
+
+/// Reads to the end, as fast as it goes.
+struct AtOnce;
+
+impl Reading for AtOnce {
+    fn read(&mut self, _bytes: usize) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -103,18 +131,24 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
         report.problems.push(e.to_string());
     }
     for partition in catalogue.generations.partitions() {
-        verify_partition(kv, &partition.generations, &mut report);
+        verify_partition(kv, &partition.generations, &mut AtOnce, &mut report);
     }
     Ok(report)
 }
 
-fn verify_partition(kv: &dyn Kv, generations: &[Arc<Generation>], report: &mut VerifyReport) {
+/// Reads the generations of one partition and adds what is wrong with them to the report.
+pub(super) fn verify_partition(
+    kv: &dyn Kv,
+    generations: &[Arc<Generation>],
+    reading: &mut dyn Reading,
+    report: &mut VerifyReport,
+) {
     let mut found = Found::default();
     for generation in generations {
         report.generations += 1;
-        verify_chunks(kv, generation, &mut found, report);
-        verify_index(kv, generation, &mut found, report);
-        verify_events(kv, generation, report);
+        verify_chunks(kv, generation, reading, &mut found, report);
+        verify_index(kv, generation, reading, &mut found, report);
+        verify_events(kv, generation, reading, report);
     }
     let lost = found.with_chunks - found.with_record;
     if let (Some(first), Some(generation)) = (lost.min(), generations.first()) {
@@ -138,7 +172,13 @@ fn place_of(family: Family, generation: &Generation) -> String {
     format!("{}, partition {}, generation {}", family.name(), prefix.partition.0, prefix.generation)
 }
 
-fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report: &mut VerifyReport) {
+fn verify_chunks(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    found: &mut Found,
+    report: &mut VerifyReport,
+) {
     let place = place_of(Family::Chunks, generation);
     let prefix = generation.prefix.encode();
     let (mut chunks, mut samples, mut crc_sum, mut untold) = (0u64, 0u64, 0u64, 0u64);
@@ -146,7 +186,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
         report.problems.push(format!("{place}: {e}"));
         None
     });
-    let mut cursor = kv.cursor(Family::Chunks);
+    let mut cursor = kv.scan(Family::Chunks);
     let mut scratch = Scratch::default();
     let mut step = cursor.seek(&prefix);
     while let (Ok(()), Some((key, value))) = (&step, cursor.entry()) {
@@ -154,6 +194,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
             break;
         }
         chunks += 1;
+        let bytes = key.len() + value.len();
         let id = keys::decode_chunk(key).map(|(id, _)| id);
         found.with_chunks.extend(id.map(|id| id.0));
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
@@ -166,7 +207,7 @@ fn verify_chunks(kv: &dyn Kv, generation: &Generation, found: &mut Found, report
             }
             Err(e) => report.problems.push(e.to_string()),
         }
-        step = cursor.advance();
+        step = reading.read(bytes).and_then(|()| cursor.advance());
     }
     if let Err(e) = step {
         report.problems.push(format!("{place}: {e}"));
@@ -190,7 +231,13 @@ fn are_told(times: &Times, id: SeriesId, run: &Run) -> bool {
 }
 
 /// Every series record is readable, and its labels' postings name it.
-fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report: &mut VerifyReport) {
+fn verify_index(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    found: &mut Found,
+    report: &mut VerifyReport,
+) {
     let place = place_of(Family::Index, generation);
     let reader = GenerationReader::new(kv, generation);
     let mut ids = RoaringTreemap::new();
@@ -198,7 +245,7 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report:
     let read = reader.for_each_series(&mut |id, labels| {
         ids.insert(id.0);
         pairs += labels.len() as u64;
-        Ok(())
+        reading.read(labels.as_bytes().len())
     });
     if let Err(e) = read {
         report.problems.push(format!("{place}: {e}"));
@@ -206,7 +253,7 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report:
     report.compare(&place, "series records", ids.len(), generation.record.series);
     report.series += ids.len();
     found.with_record |= &ids;
-    match count_postings(kv, generation, &ids) {
+    match count_postings(kv, generation, reading, &ids) {
         Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
         Err(e) => report.problems.push(format!("{place}: {e}")),
     }
@@ -217,16 +264,22 @@ fn verify_index(kv: &dyn Kv, generation: &Generation, found: &mut Found, report:
 
 /// Counts the entries of postings that name one of `ids`; what names the series that have a
 /// label at all is compared with the postings of its values.
-fn count_postings(kv: &dyn Kv, generation: &Generation, ids: &RoaringTreemap) -> Result<u64> {
+fn count_postings(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    ids: &RoaringTreemap,
+) -> Result<u64> {
     let within = generation.prefix.all_postings();
     let mut named = 0;
     let mut having: Option<Having> = None;
-    let mut cursor = kv.cursor(Family::Index);
+    let mut cursor = kv.scan(Family::Index);
     cursor.seek(&within)?;
     while let Some((key, value)) = cursor.entry() {
         if !key.starts_with(&within) {
             break;
         }
+        reading.read(key.len() + value.len())?;
         let pair = keys::decode_postings(key).zip(encoding::decode(value));
         let ((name, value), postings) = pair.ok_or_else(|| damaged(key, "damaged postings"))?;
         if value.is_empty() {
@@ -273,13 +326,13 @@ fn damaged(key: &[u8], what: &str) -> Error {
     Error::Corrupt { file: format!("index/{}", key.escape_ascii()), offset: 0, what: what.to_owned() }
 }
 
-fn verify_events(kv: &dyn Kv, generation: &Generation, report: &mut VerifyReport) {
+fn verify_events(kv: &dyn Kv, generation: &Generation, reading: &mut dyn Reading, report: &mut VerifyReport) {
     let place = place_of(Family::Events, generation);
     let mut events = 0;
     let read =
-        GenerationReader::new(kv, generation).for_each_event(crate::model::TimeRange::ALL, &mut |_, _, _| {
+        GenerationReader::new(kv, generation).for_each_event(TimeRange::ALL, &mut |_, labels, text| {
             events += 1;
-            Ok(())
+            reading.read(labels.as_bytes().len() + text.len())
         });
     if let Err(e) = read {
         report.problems.push(format!("{place}: {e}"));

@@ -23,6 +23,17 @@ impl MemoryKv {
     fn family(&self, family: Family) -> &RwLock<Pairs> {
         &self.families[family as usize]
     }
+
+    /// Flips the last bit of the value of the first key that begins with `prefix`.
+    #[cfg(test)]
+    pub fn flip(&self, family: Family, prefix: &[u8]) {
+        let mut pairs = self.family(family).write();
+        let found = pairs.iter_mut().find(|(key, _)| key.starts_with(prefix));
+        let (_, value) = found.expect("a key begins so");
+        let mut flipped = value.to_vec();
+        *flipped.last_mut().expect("it has a value") ^= 1;
+        *value = Arc::from(flipped);
+    }
 }
 
 impl Kv for MemoryKv {

@@ -117,6 +117,14 @@ pub static SETTINGS: &[Setting] = &[
     setting!("flush_interval" "DURATION" = "2h", STORAGE, false,
         "Maximum time before samples move from the WAL into RocksDB, 1s to 365d.",
         |c, t| c.flush_interval = values::duration(t, SECOND, DAY * 365)?),
+    setting!("scrub_interval" "DURATION" = "14d", STORAGE, false,
+    "Everything in the store is read again and checked once in this time, at an even pace of at least 256 KiB a \
+     second; 0, or 1m to 365d. Damage is logged and counted in barograph_db_scrub_problems. 0 reads nothing again.",
+    |c, t| c.scrub_interval = match values::duration(t, Duration::ZERO, DAY * 365)? {
+        Duration::ZERO => Duration::ZERO,
+        d if d < Duration::from_secs(60) => return Err(ValueError(format!("{t} is shorter than 1m; 0 turns it off"))),
+        d => d,
+    }),
     setting!("wal_size" "SIZE" = "512MiB", STORAGE, false,
         "WAL size that starts a flush, 8MiB to 1TiB; it limits how much is replayed at startup.",
         |c, t| c.wal_size = values::size(t, 8 * MIB, 1024 * GIB)?),

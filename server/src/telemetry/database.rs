@@ -72,6 +72,27 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_wal_sync_seconds_total", "Time spent in them.", Kind::Counter, |s| {
         s.wal_sync_ns as f64 / 1e9
     }),
+    (
+        "barograph_db_scrub_passes_total",
+        "Passes of the scrub over the store that have ended.",
+        Kind::Counter,
+        |s| s.scrub_passes as f64,
+    ),
+    ("barograph_db_scrub_bytes_total", "Bytes that the scrub has read.", Kind::Counter, |s| {
+        s.scrub_bytes as f64
+    }),
+    (
+        "barograph_db_scrub_problems",
+        "Problems that the last pass of the scrub found in the store, or the one under way if it found more.",
+        Kind::Gauge,
+        |s| s.scrub_problems as f64,
+    ),
+    (
+        "barograph_db_scrub_finished_timestamp_seconds",
+        "When the last pass of the scrub ended; 0 before the first.",
+        Kind::Gauge,
+        |s| s.scrub_finished.unwrap_or(0) as f64 / 1e9,
+    ),
     ("barograph_db_disk_full", "1 while writes are refused because the disk is full.", Kind::Gauge, |s| {
         f64::from(u8::from(s.disk_full))
     }),
