@@ -6,8 +6,6 @@ use crate::source::MemorySource;
 use crate::{QueryError, QueryValue, Request, execute};
 
 const SERIES: usize = 10_000;
-/// A pass over the labels of all series looks 39 times, one over the values of a hundred steps 30 times.
-const LOOKS: u64 = 28;
 /// A sort looks once for each 4096 series that it compares, sorts and merges.
 const SORT_LOOKS: u64 = 9;
 
@@ -34,7 +32,9 @@ fn looks(source: &MemorySource, request: &Request, stop_at: Option<u64>) -> (u64
     (request.usage.checks(), answer)
 }
 
-/// Beside looks while series are read, and while what is answered is put into its final form, there are `least`.
+/// Beside looks while series are read, and while what is answered is put into its final form, there are `least`. A pass over
+/// the labels of all series looks 39 times, one over the values of a hundred steps 30 times, and a query may have several of
+/// both: nine tenths of what there were when its loops were counted, so that none of them may lose its look.
 fn check(source: &MemorySource, query: &str, least: u64, request: impl Fn(&str) -> Request) {
     let series = SERIES as u64;
     let finishing = looks(source, &request("m{}"), None).0 - series;
@@ -52,37 +52,37 @@ fn check(source: &MemorySource, query: &str, least: u64, request: impl Fn(&str) 
 #[test]
 fn what_is_done_with_labels_can_be_stopped() {
     let source = source();
-    for query in [
-        r#"label_replace(m{}, "k", "$1", "i", "(.*)")"#,
-        r#"label_join(m{}, "k", "-", "i", "j")"#,
-        r#"label_set(m{}, "k", "v")"#,
-        r#"label_keep(m{}, "i")"#,
-        "topk by (j) (1, m{})",
-        "topk(9000, m{})",
-        "limitk by (j) (1, m{})",
-        "limit_ratio(0.5, m{})",
-        "quantile by (j) (0.5, m{})",
-        "quantile(0.5, m{} + 0)",
-        r#"quantiles by (j) ("q", 0.5, 0.9, m{})"#,
-        r#"count_values("v", m{})"#,
-        "topk_max by (j) (1, m{})",
-        "sum(m{})",
-        "sum by (j) (m{})",
-        "avg by (j) (m{} + 0)",
-        "count(m{} + 0)",
-        "max without (i) (m{} + 0)",
-        "m{} + on (i) m{}",
-        "m{} and m{}",
-        "m{} or on (j) m{}",
-        "m{} unless m{}",
-        "m{} default m{}",
-        "m{} if m{}",
-        "union(m{}, m{})",
-        "histogram_quantile(0.5, m{})",
-        "abs(m{}) + 1",
-        "info(m{})",
+    for (least, query) in [
+        (71, r#"label_replace(m{}, "k", "$1", "i", "(.*)")"#),
+        (71, r#"label_join(m{}, "k", "-", "i", "j")"#),
+        (9036, r#"label_set(m{}, "k", "v")"#),
+        (9036, r#"label_keep(m{}, "i")"#),
+        (18037, "topk by (j) (1, m{})"),
+        (49, "topk(9000, m{})"),
+        (36, "limitk by (j) (1, m{})"),
+        (72, "limit_ratio(0.5, m{})"),
+        (27036, "quantile by (j) (0.5, m{})"),
+        (53, "quantile(0.5, m{} + 0)"),
+        (27106, r#"quantiles by (j) ("q", 0.5, 0.9, m{})"#),
+        (18000, r#"count_values("v", m{})"#),
+        (18036, "topk_max by (j) (1, m{})"),
+        (45, "sum(m{})"),
+        (9007, "sum by (j) (m{})"),
+        (9074, "avg by (j) (m{} + 0)"),
+        (77, "count(m{} + 0)"),
+        (9074, "max without (i) (m{} + 0)"),
+        (9073, "m{} + on (i) m{}"),
+        (144, "m{} and m{}"),
+        (144, "m{} or on (j) m{}"),
+        (110, "m{} unless m{}"),
+        (144, "m{} default m{}"),
+        (144, "m{} if m{}"),
+        (72, "union(m{}, m{})"),
+        (9072, "histogram_quantile(0.5, m{})"),
+        (46, "abs(m{}) + 1"),
+        (9037, "info(m{})"),
     ] {
-        check(&source, query, LOOKS, |query| Request::instant(query, 1));
+        check(&source, query, least, |query| Request::instant(query, 1));
     }
     for query in [r#"sort_by_label(m{}, "j")"#, "sort(m{})", "sort_desc(m{})"] {
         check(&source, query, SORT_LOOKS, |query| Request::instant(query, 1));
@@ -92,21 +92,21 @@ fn what_is_done_with_labels_can_be_stopped() {
 #[test]
 fn what_is_done_with_values_can_be_stopped() {
     let source = source();
-    for query in [
-        "-m{}",
-        "m{} * 2",
-        "m{} > 2",
-        "ln(m{})",
-        "round(m{}, 5)",
-        "absent(m{})",
-        "vector(scalar(m{}))",
-        "timestamp(m{} + 0)",
-        "m{} default 1",
-        "m{} if 1",
-        "1 default m{}",
-        "keep_last_value(m{})",
-        "max(m{})",
+    for (least, query) in [
+        (63, "-m{}"),
+        (65, "m{} * 2"),
+        (31, "m{} > 2"),
+        (464, "ln(m{})"),
+        (465, "round(m{}, 5)"),
+        (30, "absent(m{})"),
+        (32, "vector(scalar(m{}))"),
+        (94, "timestamp(m{} + 0)"),
+        (65, "m{} default 1"),
+        (65, "m{} if 1"),
+        (33, "1 default m{}"),
+        (9028, "keep_last_value(m{})"),
+        (81, "max(m{})"),
     ] {
-        check(&source, query, LOOKS, |query| Request::range(query, 1, 100_001, 1_000));
+        check(&source, query, least, |query| Request::range(query, 1, 100_001, 1_000));
     }
 }
