@@ -9,14 +9,14 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, DeleteReport, Engine, Event, FlushReport, Health, LineBody,
-    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
-    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
+    AppendReport, Batch, Cardinality, Engine, Event, FlushReport, Health, LineBody, LineOptions, LineReport,
+    OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion, RepairReport, Result,
+    SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
 
-use crate::reader::Reader;
+use crate::reader::{Reader, view_of};
 
 /// An open database. Clones share it; the directory is let go when the last one is dropped
 /// or [`Database::close`] is called.
@@ -276,7 +276,7 @@ impl Database {
     }
 
     fn source(&self, request: &Request) -> EngineSource<'_> {
-        EngineSource::new(self.reader(&request.work()).view())
+        EngineSource::new(view_of(&self.engine, &request.work(), self.tenant()))
     }
 
     /// The label sets of the series that meet any of `selectors` (each a list of matchers
@@ -387,7 +387,7 @@ impl Database {
     ///
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
-    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteReport> {
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
         self.engine.delete(&self.own_matchers(matchers), range)
     }
 

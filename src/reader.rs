@@ -1,6 +1,7 @@
 //! Bounded reads: each checks a piece of work and takes its memory from it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use barograph_engine::budget::Work;
 use barograph_engine::model::matcher::meets_any;
@@ -21,6 +22,10 @@ const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_cre
 ///
 /// Selectors are lists of matchers: a series is selected if it meets all matchers of any of them. Without a selector
 /// nothing is selected; an empty list of matchers selects everything.
+///
+/// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string fields
+/// and which series there are; not exemplars and metadata. Drop it soon: as long as it lives, memory holds what was not
+/// flushed when it was made, and where that is too much its calls answer [`Error::Throttled`](crate::Error::Throttled).
 ///
 /// What a call needs while it runs is taken from the work before it is allocated, and given back. What it returns stays
 /// taken until the last clone of the work is gone, or until its owner gives it back. Every call answers
@@ -46,22 +51,24 @@ const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_cre
 #[derive(Clone)]
 pub struct Reader<'d> {
     engine: &'d Engine,
+    view: Arc<View<'d>>,
     work: Work,
     tenant: Option<&'d Tenant>,
 }
 
+/// What is read; of a tenant its series alone.
+pub(crate) fn view_of<'d>(engine: &'d Engine, work: &Work, tenant: Option<&Tenant>) -> View<'d> {
+    let view = engine.view().with_work(work);
+    match tenant {
+        Some(tenant) => view.of_tenant(tenant),
+        None => view,
+    }
+}
+
 impl<'d> Reader<'d> {
     pub(crate) fn new(engine: &'d Engine, work: &Work, tenant: Option<&'d Tenant>) -> Self {
-        Reader { engine, work: work.clone(), tenant }
-    }
-
-    /// What is read; of a tenant its series alone.
-    pub(crate) fn view(&self) -> View<'d> {
-        let view = self.engine.view().with_work(&self.work);
-        match self.tenant {
-            Some(tenant) => view.of_tenant(tenant),
-            None => view,
-        }
+        let view = Arc::new(view_of(engine, work, tenant));
+        Reader { engine, view, work: work.clone(), tenant }
     }
 
     /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`; which, where
@@ -70,7 +77,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
-        self.view().label_sets(selectors, range, limit)
+        self.view.label_sets(selectors, range, limit)
     }
 
     /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
@@ -83,7 +90,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>> {
-        self.view().label_names(selectors, range, limit)
+        self.view.label_names(selectors, range, limit)
     }
 
     /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
@@ -99,7 +106,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
-        self.view().label_values(name, selectors, range, limit)
+        self.view.label_values(name, selectors, range, limit)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values
@@ -126,14 +133,13 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
-        self.view().cardinality(range, top)
+        self.view.cardinality(range, top)
     }
 
     /// Calls `visit` with the samples in `range` of each selected series, once, selector by selector and of one in order
     /// of labels, until it answers false.
     ///
-    /// Each series is as it is when its turn comes: what was acknowledged before the call is there, what is written
-    /// while it runs may be. The work holds the labels of all and the samples of one.
+    /// The work holds the labels of all and the samples of one.
     ///
     /// # Errors
     /// The store could not be read.
@@ -143,7 +149,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
-        let view = self.view();
+        let view = &self.view;
         for (at, matchers) in selectors.iter().enumerate() {
             let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
             let goes_on = view.each_series(matchers, range, usize::MAX, &skip, &mut |series, run| {
@@ -167,10 +173,10 @@ impl<'d> Reader<'d> {
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        let view = self.view();
+        let view = &self.view;
         for (at, matchers) in selectors.iter().enumerate() {
             let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            if !engine::each_series(&view, matchers, range, series_max, &skip, &mut visit)? {
+            if !engine::each_series(view, matchers, range, series_max, &skip, &mut visit)? {
                 break;
             }
         }
@@ -183,7 +189,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        self.view().events(selectors, range, limit)
+        self.view.events(selectors, range, limit)
     }
 
     /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
@@ -197,7 +203,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         mut visit: impl FnMut(Event) -> bool,
     ) -> Result<()> {
-        self.view().each_event(selectors, range, &mut |event| Ok(visit(event)))
+        self.view.each_event(selectors, range, &mut |event| Ok(visit(event)))
     }
 
     /// What one metric family is, or the first `limit` of all: ascending by name, of one family the

@@ -19,9 +19,8 @@ pub mod view;
 pub mod wal;
 
 pub use engine::{
-    AppendReport, DeleteReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport,
-    VerifyReport, restore,
+    AppendReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport,
+    PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

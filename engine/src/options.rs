@@ -249,6 +249,12 @@ impl Options {
         self.head_bytes_max() / 2
     }
 
+    /// Bytes of flushed samples that may stay in memory for reads that began before. A part of
+    /// [`Options::head_bytes_max`].
+    pub fn kept_bytes_max(&self) -> u64 {
+        self.head_bytes_max() / 4 * 3
+    }
+
     /// Bytes of series in the head beyond which new ones are refused.
     pub fn series_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "series") }.of(self.memory_bytes)

@@ -264,6 +264,7 @@ impl From<QueryError> for ApiError {
             ),
             QueryError::Canceled => Self::canceled(message),
             QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
+            QueryError::Source(SourceError::Busy(_)) => Self::too_many(format!("{message} (memory)"), 1),
             QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
             QueryError::MemoryPool { .. } => Self::too_many(format!("{message} (query_memory_total)"), 5),
             QueryError::TooManySamples { .. } => {
@@ -333,6 +334,9 @@ mod tests {
         let parse = QueryError::Parse { line: 1, column: 5, start: 4, end: 5, message: "no".into() };
         assert_eq!(ApiError::from(parse).message, "invalid parameter \"query\": 1:5: parse error: no");
         assert_eq!(ApiError::from(QueryError::Canceled).status.as_u16(), 499);
+        let late = QueryError::Source(barograph_query::source::SourceError::Busy("x".into()));
+        let late = ApiError::from(late);
+        assert_eq!((late.status.as_u16(), late.retry_after), (429, Some(1)));
         assert_eq!(ApiError::from(QueryError::TooManySamples { limit: 5 }).status.as_u16(), 422);
         let timeout = ApiError::from(QueryError::Timeout { seconds: 1.0 });
         assert_eq!((timeout.status.as_u16(), timeout.error_type), (503, "timeout"));

@@ -298,17 +298,38 @@ impl Run {
     }
 
     /// Keeps the samples for which `keep` answers true.
-    pub fn retain(&mut self, mut keep: impl FnMut(Timestamp) -> bool) {
-        if self.timestamps.iter().all(|&t| keep(t)) {
+    pub fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) {
+        self.retain_at(|_, timestamp| keep(timestamp));
+    }
+
+    /// Keeps the samples for which `keep` answers true, which gets index and timestamp.
+    pub fn retain_at(&mut self, keep: impl Fn(usize, Timestamp) -> bool) {
+        if self.timestamps.iter().enumerate().all(|(at, &t)| keep(at, t)) {
             return;
         }
         let mut kept = Run::default();
         for i in 0..self.len() {
-            if keep(self.timestamps[i]) {
+            if keep(i, self.timestamps[i]) {
                 kept.copy_sample(self, i);
             }
         }
         *self = kept;
+    }
+
+    /// Takes the samples from `length` on out, if there are so many.
+    pub fn truncate(&mut self, length: usize) {
+        if length >= self.len() {
+            return;
+        }
+        let Run { timestamps, values, exact, histograms, starts } = self;
+        timestamps.truncate(length);
+        values.truncate(length);
+        exact.truncate(exact.partition_point(|e| (e.0 as usize) < length));
+        histograms.truncate(histograms.partition_point(|e| (e.0 as usize) < length));
+        starts.truncate(length);
+        if starts.iter().all(|&start| start == 0) {
+            starts.clear();
+        }
     }
 
     /// Indexes of the samples inside `range`.
@@ -354,15 +375,7 @@ impl Run {
     /// Takes the samples from `at` on out.
     pub fn split_off(&mut self, at: usize) -> Run {
         let after = self.slice(at..self.len());
-        let Run { timestamps, values, exact, histograms, starts } = self;
-        timestamps.truncate(at);
-        values.truncate(at);
-        exact.truncate(exact.partition_point(|e| (e.0 as usize) < at));
-        histograms.truncate(histograms.partition_point(|e| (e.0 as usize) < at));
-        starts.truncate(at);
-        if starts.iter().all(|&start| start == 0) {
-            starts.clear();
-        }
+        self.truncate(at);
         after
     }
 

@@ -235,7 +235,7 @@ impl Parts {
             }
         }
         let current = self.catalogue.load_full();
-        edit.spent = edit.apply(&current, current.root).spent_tombstones(self.unflushed_cut());
+        edit.spent = edit.apply(&current, current.root).spent_tombstones();
         if !edit.remove.is_empty() {
             self.commit_edit(&mut structure, &edit, Vec::new())?;
         }

@@ -173,7 +173,8 @@ impl Parts {
         let mut revived = resolved.revive(&self.head);
         let Some(wal) = &self.wal else {
             commit.last_seq += 1;
-            self.apply(&mut commit, resolved);
+            let seq = commit.last_seq;
+            self.apply(&mut commit, resolved, seq);
             resolved.clear();
             drop(commit);
             self.flush_if_full();
@@ -205,6 +206,7 @@ impl Parts {
             return Ok(());
         }
         Counters::add(&self.counters.waits, 1);
+        self.head.release();
         if !self.options.background {
             self.flush()?;
         }

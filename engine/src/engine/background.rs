@@ -19,6 +19,8 @@ use crate::{Error, Result};
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
+/// Deletes since the last flush at which the next begins: each read compares them with its series.
+const DELETES_MAX: usize = 1024;
 /// How long to wait after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Minimum time between searches for idle series that are caused by refused new ones: a series written once a minute
@@ -64,6 +66,7 @@ impl Engine {
 impl Parts {
     fn flush_loop(&self) {
         while !self.nap(NAP, |s| std::mem::take(&mut s.flush)) {
+            self.head.release();
             if self.is_flush_due() && self.flush().is_err() {
                 self.nap(PAUSE_AFTER_FAILURE, |_| false);
             }
@@ -106,7 +109,7 @@ impl Parts {
     }
 
     pub(super) fn is_flush_due(&self) -> bool {
-        let is_large = self.head.sample_bytes() >= self.options.flush_bytes();
+        let is_large = self.is_head_large() || self.head.pins.deletes() >= DELETES_MAX;
         let is_long = self.wal.as_ref().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
         let first = self.commit.lock().first_append;
         let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);

@@ -7,7 +7,8 @@
 //!    series merged; the tables are taken in.
 //! 3. The catalogue that names them, with `flushed_seq = S`, is committed, and with it the
 //!    metadata and exemplars that changed. This is the instant at which the flush has happened.
-//! 4. The head forgets what was frozen, the WAL what is at or below S.
+//! 4. The head forgets what was frozen, but for what readers from before still need (`head/kept.rs`), the WAL what is at
+//!    or below S.
 //!
 //! A crash before 3 leaves ranges that no catalogue names; opening removes them. A failure
 //! before 3 leaves the frozen samples where they are, and the next flush tries them again.
@@ -21,11 +22,12 @@ use std::time::Instant;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::{Begun, Engine, FlushState, Parts};
+use crate::head::kept::Ended;
 use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
-use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::catalogue::{Generation, GenerationRecord, Tombstone};
 use crate::store::edit::Edit;
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
@@ -91,12 +93,15 @@ impl Parts {
             return Ok(FlushReport::default());
         };
         let started = Instant::now();
-        let done = self.flush_frozen(begun.epoch);
+        let done = self.flush_frozen(begun).and_then(|report| {
+            // Only the log is left to be cut, if that fails.
+            state.begun = Some(Begun { bytes: 0, ..begun });
+            self.wal.as_ref().map_or(Ok(()), |wal| wal.truncate_to(begun.epoch.cut)).map(|()| report)
+        });
         self.failing.note(&done);
         match &done {
             Ok(_) => {
                 state.begun = None;
-                self.head.sub_sample_bytes(begun.bytes);
                 Counters::add(&self.counters.flushes, 1);
                 Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
                 self.room.1.notify_all();
@@ -133,25 +138,32 @@ impl Parts {
         };
         commit.epoch = Epoch { number: commit.epoch.number + 1, cut };
         commit.first_append = None;
-        self.head.set_frozen_cut(cut);
-        self.head.events.freeze(cut);
-        state.begun = Some(Begun { epoch: commit.epoch, bytes: self.head.sample_bytes() });
+        let base = self.head.pins.begin_epoch(&mut commit.turn, cut);
+        self.head.events.freeze();
+        // What is kept for readers was flushed before; the flush lock keeps it from growing.
+        let bytes = self.head.unflushed_bytes();
+        state.begun = Some(Begun { epoch: commit.epoch, start: commit.turn.start(), base, bytes });
         Ok(state.begun)
     }
 
-    /// Steps 2 to 4.
-    fn flush_frozen(&self, epoch: Epoch) -> Result<FlushReport> {
+    /// Steps 2 to 4, but for the log.
+    fn flush_frozen(&self, begun: Begun) -> Result<FlushReport> {
         self.end_doubt()?;
+        let Begun { epoch, start, base, bytes } = begun;
         let mut frozen = self.head.all_series();
-        frozen.retain(|series| series.freeze(epoch));
-        let work = self.plan(&frozen);
-        let report = self.write_undisturbed(epoch, &frozen, &work)?;
-        frozen.iter().for_each(|series| series.thaw());
-        self.head.events.thaw();
-        if let Some(wal) = &self.wal {
-            wal.truncate_to(epoch.cut)?;
-        }
+        frozen.retain(|series| series.freeze(start));
+        let deletes = self.deletes_between(base, epoch.cut);
+        let work = self.plan(&frozen, &deletes);
+        let report = self.write_undisturbed(epoch, &frozen, &work, &deletes)?;
+        let ended = Ended { base, cut: epoch.cut, bytes };
+        self.head.end_epoch(ended, &frozen, self.options.kept_bytes_max());
         Ok(report)
+    }
+
+    /// The deletes that hide samples of the epoch between two sequences.
+    fn deletes_between(&self, base: u64, cut: u64) -> Vec<Arc<Tombstone>> {
+        let catalogue = self.catalogue.load();
+        catalogue.tombstones.iter_from(base.saturating_add(1)).take_while(|t| t.seq <= cut).cloned().collect()
     }
 
     fn write_undisturbed(
@@ -159,31 +171,37 @@ impl Parts {
         epoch: Epoch,
         frozen: &[Arc<HeadSeries>],
         work: &Work,
+        deletes: &[Arc<Tombstone>],
     ) -> Result<FlushReport> {
         for _ in 0..TRIES {
-            if let Some(report) = self.write_generations(epoch, frozen, work)? {
+            if let Some(report) = self.write_generations(epoch, frozen, work, deletes)? {
                 return Ok(report);
             }
         }
         let _merging = self.merging.lock();
-        let report = self.write_generations(epoch, frozen, work)?;
+        let report = self.write_generations(epoch, frozen, work, deletes)?;
         report.ok_or_else(|| Error::Store {
             action: "flush",
             message: "the index of a partition changed while merges were kept out".to_owned(),
         })
     }
 
-    fn plan(&self, frozen: &[Arc<HeadSeries>]) -> Work {
+    fn plan(&self, frozen: &[Arc<HeadSeries>], deletes: &[Arc<Tombstone>]) -> Work {
         let width = self.cutting().partition_width_ns;
         let mut work = Work::new();
         for (index, series) in (0u32..).zip(frozen) {
             let Some(unflushed) = series.frozen() else { continue };
-            unflushed.for_each_partition(width, |partition| {
+            unflushed.data.for_each_partition(width, |partition| {
                 work.entry(partition).or_default().series.push(index);
             });
         }
         for frozen in self.head.events.frozen() {
-            let partition = PartitionId::of(frozen.event().timestamp, width);
+            let (seq, event) = (frozen.seq(), frozen.event());
+            let mut later = deletes.iter().filter(|t| t.seq > seq);
+            if later.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
+                continue;
+            }
+            let partition = PartitionId::of(event.timestamp, width);
             work.entry(partition).or_default().events.push(frozen);
         }
         work
@@ -195,6 +213,7 @@ impl Parts {
         epoch: Epoch,
         frozen: &[Arc<HeadSeries>],
         work: &Work,
+        deletes: &[Arc<Tombstone>],
     ) -> Result<Option<FlushReport>> {
         let versions: HashMap<PartitionId, u64> = {
             let structure = self.structure.lock();
@@ -203,8 +222,11 @@ impl Parts {
         let mut tables = Tables::new(&*self.kv);
         let mut written = Vec::with_capacity(work.len());
         for (&partition, part) in work {
-            written.push(self.write_partition(&mut tables, epoch, partition, frozen, part)?);
+            written.push(self.write_partition(&mut tables, epoch, partition, frozen, part, deletes)?);
         }
+        // Of some partitions everything was deleted.
+        let is_empty = |w: &mut Written| w.record.samples == 0 && w.record.events == 0;
+        let empty: Vec<Written> = written.extract_if(.., is_empty).collect();
         let ids_in = |partition| {
             let series: &[u32] = work.get(&partition).map_or(&[], |part| &part.series);
             series.iter().map(|&index| frozen[index as usize].id.0)
@@ -213,6 +235,7 @@ impl Parts {
         if !matches!(published, Ok(true)) {
             self.remove_unnamed(&written);
         }
+        self.remove_unnamed(&empty);
         let mut report = FlushReport { partitions: written.len() as u64, ..FlushReport::default() };
         for record in written.iter().map(|w| &w.record) {
             report.samples += record.samples;
@@ -229,6 +252,7 @@ impl Parts {
         partition: PartitionId,
         frozen: &[Arc<HeadSeries>],
         work: &PartitionWork,
+        deletes: &[Arc<Tombstone>],
     ) -> Result<Written> {
         let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
         let cutting = self.cutting();
@@ -241,15 +265,19 @@ impl Parts {
         for &index in &work.series {
             let series = &frozen[index as usize];
             let Some(unflushed) = series.frozen() else { continue };
-            if !known.contains(series.id.0) {
-                writer.add_labels(series.id, &series.labels)?;
-                indexed.insert(series.id.0);
-            }
+            let hiding = deletes.iter().filter(|t| t.matches(&series.labels));
+            let seen = unflushed.data.seen_at(epoch.cut, hiding.map(|t| (t.seq, t.range)));
+            let mut is_indexed = known.contains(series.id.0);
             let mut write = |run: &mut Run| {
+                if !is_indexed && !run.is_empty() {
+                    writer.add_labels(series.id, &series.labels)?;
+                    indexed.insert(series.id.0);
+                    is_indexed = true;
+                }
                 self.counters.flush_samples_peak.fetch_max(run.len() as u64, Ordering::Relaxed);
                 writer.add_samples(series.id, run)
             };
-            unflushed.read_pieces(span, &mut run, &mut write)?;
+            unflushed.data.read_pieces(span, &seen, &mut run, &mut write)?;
             writer.end_samples(series.id, &mut run)?;
         }
         for event in work.events.iter().map(FrozenEvent::event) {
@@ -274,12 +302,14 @@ impl Parts {
         }
         let counted = self.retention.newest();
         let add = |w: &Written| Generation::new(w.prefix, w.record, &self.graveyard);
-        let edit = Edit {
+        let mut edit = Edit {
             add: written.iter().map(add).collect(),
             flushed_seq: Some(epoch.cut),
             newest: written.iter().map(|w| w.record.last.min(counted)).max(),
             ..Edit::default()
         };
+        let current = self.catalogue.load_full();
+        edit.spent = edit.apply(&current, edit.root(current.root)).spent_tombstones();
         let mut notes = self.take_notes();
         self.commit_edit(&mut structure, &edit, notes.changes()?)?;
         notes.settle();
@@ -299,12 +329,6 @@ impl Parts {
             written.iter().map(|w| w.prefix).filter(|prefix| !doubt.names(*prefix)).collect()
         };
         self.discard(unnamed);
-    }
-
-    /// The cut of frozen samples that are not in the catalogue yet.
-    pub(crate) fn unflushed_cut(&self) -> Option<u64> {
-        // A flush under way holds the lock; then its cut is what the head says.
-        self.flush.try_lock().map_or(Some(self.head.frozen_cut()), |state| state.begun.map(|b| b.epoch.cut))
     }
 
     /// What a flush that has nothing to write does where series want room: those without samples leave.

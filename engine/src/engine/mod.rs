@@ -15,6 +15,7 @@
 //!     and a replay does not find it (`pending.rs`).
 //! E2. The WAL loses a record only after the catalogue that covers it is committed.
 //! E3. Per series, head and WAL see appends and deletes in one order.
+//! E4. A view shows the state after one record of the log (`head/pins.rs`).
 
 mod append;
 mod background;
@@ -58,7 +59,6 @@ use roaring::RoaringTreemap;
 
 pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{SnapshotReport, restore};
-pub use delete::DeleteReport;
 pub use flush::FlushReport;
 pub use health::Health;
 pub use lines::{FarLine, LineBody, LineOptions, LineReport};
@@ -74,6 +74,7 @@ use crate::engine::pending::Pending;
 use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::retention::Retention;
+use crate::head::pins::{EpochStart, Turn};
 use crate::head::{Cutting, Epoch, Head, Owner};
 use crate::model::PartitionId;
 use crate::options::Options;
@@ -138,6 +139,8 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 struct CommitState {
     epoch: Epoch,
+    /// What the head's series have to know of epochs and readers.
+    turn: Turn,
     /// Sequence of the last record that the head has.
     last_seq: u64,
     /// Memory for the next record.
@@ -146,7 +149,7 @@ struct CommitState {
     pending: VecDeque<Pending>,
     /// The term of the log up to which what it took back is dropped.
     term: usize,
-    /// When the epoch's first sample came.
+    /// When the epoch's first batch or delete came.
     first_append: Option<Instant>,
 }
 
@@ -159,6 +162,9 @@ struct FlushState {
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     epoch: Epoch,
+    start: EpochStart,
+    /// The sequence at which the epoch that is flushed began.
+    base: u64,
     bytes: u64,
 }
 
@@ -187,7 +193,8 @@ struct Signals {
 }
 
 impl Engine {
-    /// A consistent read of everything acknowledged so far.
+    /// A consistent read of everything acknowledged so far: each batch and each delete is seen whole or not at all,
+    /// whatever is written, flushed and merged while the view lives.
     pub fn view(&self) -> View<'_> {
         self.parts.view()
     }

@@ -38,7 +38,8 @@ use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::retention::{Found, Retention};
 use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, notes};
-use crate::head::Owner;
+use crate::head::pins::Turn;
+use crate::head::{Epoch, Owner};
 use crate::model::Timestamp;
 use crate::options::{Durability, Options};
 use crate::stats::Counters;
@@ -255,7 +256,9 @@ fn assemble(opened: Opened) -> Parts {
     };
     let parts = Parts {
         commit: Mutex::new(CommitState {
-            epoch: EPOCH_AT_START,
+            // Deletes up to here are carried out in the head.
+            epoch: Epoch { cut: last_seq, ..EPOCH_AT_START },
+            turn: Turn::first_after(last_seq),
             last_seq,
             spare: LogRecord::default(),
             pending: VecDeque::new(),
@@ -294,6 +297,7 @@ fn assemble(opened: Opened) -> Parts {
         graveyard,
         report,
     };
+    parts.head.pins.resume(last_seq);
     replay.tombstones.into_iter().for_each(|tombstone| parts.add_tombstone(&Arc::new(tombstone)));
     parts
 }

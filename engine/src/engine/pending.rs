@@ -7,7 +7,7 @@
 //! Whoever finds the log further than the head applies all that waits; the others find it done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::Result;
@@ -30,8 +30,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) enum Logged {
     Batch(Box<Resolved>),
-    /// A delete, and where to put how many samples it removed from memory.
-    Delete(Arc<Tombstone>, Arc<AtomicU64>),
+    Delete(Arc<Tombstone>),
 }
 
 impl Parts {
@@ -66,10 +65,8 @@ impl Parts {
                 continue;
             }
             match change {
-                Logged::Batch(mut batch) => self.apply(commit, &mut batch),
-                Logged::Delete(tombstone, removed) => {
-                    removed.store(self.apply_delete(commit.epoch, &tombstone), Ordering::Relaxed);
-                }
+                Logged::Batch(mut batch) => self.apply(commit, &mut batch, ticket.seq),
+                Logged::Delete(tombstone) => self.apply_delete(commit, &tombstone),
             }
             commit.last_seq = ticket.seq;
             self.applied.store(ticket.seq, Ordering::Release);
@@ -86,28 +83,39 @@ impl Parts {
         }
     }
 
-    /// Puts a batch into the head, whole under the commit lock, and counts it.
-    pub(super) fn apply(&self, commit: &mut CommitState, resolved: &mut Resolved) {
+    /// Puts a batch into the head under the commit lock, and counts it. Readers see all of it or nothing.
+    pub(super) fn apply(&self, commit: &mut CommitState, resolved: &mut Resolved, seq: u64) {
         Counters::add(&self.counters.samples, resolved.samples() as u64);
         Counters::add(&self.counters.events, resolved.events.len() as u64);
         self.retention.note(resolved.newest());
         let mut grown = 0;
-        let (epoch, cutting) = (commit.epoch, self.cutting());
+        let applying = self.head.pins.start(&mut commit.turn, seq);
+        let (turn, cutting) = (&commit.turn, self.cutting());
         resolved.for_each(|series, timestamp, start, value| {
-            grown += series.append(epoch, cutting, timestamp, start, value);
+            grown += series.append(turn, cutting, timestamp, start, value);
         });
         self.apply_notes(resolved);
         for event in resolved.events.drain(..) {
             grown += event.memory_bytes() as usize;
-            self.head.events.push(event);
+            self.head.events.push(seq, event);
         }
+        drop(applying);
         commit.first_append.get_or_insert_with(Instant::now);
         // Counted under the lock: a flush that begins takes the count as its own.
         self.head.add_sample_bytes(grown as u64);
     }
 
+    /// Whether unflushed samples take so much memory that a flush is due. What is kept for readers leaves them less.
+    pub(super) fn is_head_large(&self) -> bool {
+        if self.head.sample_bytes() < self.options.flush_bytes() {
+            return false;
+        }
+        let left = self.options.head_bytes_max().saturating_sub(self.head.kept.bytes());
+        self.head.unflushed_bytes() >= left / 2
+    }
+
     pub(super) fn flush_if_full(&self) {
-        if self.head.sample_bytes() >= self.options.flush_bytes() {
+        if self.is_head_large() {
             self.signal(|s| s.flush = true);
         }
     }

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 
 use ahash::RandomState;
 
+use crate::head::pins::Turn;
 use crate::head::postings::HeadPostings;
 use crate::head::record::{
     KIND_DATABASES, KIND_DELETE, KIND_DROPPED, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES,
@@ -29,8 +30,7 @@ use crate::store::catalogue::{Catalogue, Tombstone};
 use crate::wal::Record;
 use crate::{Error, Result};
 
-/// The epoch that replay fills and appends go on with. Its cut matters to no one: nothing
-/// is frozen when it begins.
+/// The epoch that replay fills and appends go on with.
 pub(super) const EPOCH_AT_START: Epoch = Epoch { number: 1, cut: 0 };
 
 /// Records that wait for a thread at most.
@@ -106,7 +106,7 @@ impl Replay {
             KIND_EVENTS => RecordReader::new(record.payload).events(|event| {
                 self.newest = self.newest.max(event.timestamp);
                 self.head.add_sample_bytes(event.memory_bytes());
-                self.head.events.push(event);
+                self.head.events.push(record.seq, event);
             }),
             KIND_METADATA => RecordReader::new(record.payload)
                 .metadata(|family, metadata| self.head.metadata.insert(&family, &metadata)),
@@ -168,7 +168,7 @@ impl Replay {
 
     fn apply_delete(&mut self, tombstone: Tombstone) {
         self.catch_up();
-        self.head.delete(EPOCH_AT_START, self.cutting, &tombstone.matchers, tombstone.range);
+        self.head.delete(self.cutting, &tombstone.matchers, tombstone.range);
         self.tombstones.push(tombstone);
     }
 
@@ -217,12 +217,13 @@ impl Workers {
         let (new, new_out) = sync_channel::<Vec<Arc<HeadSeries>>>(RECORDS_WAITING);
         let shared = head.clone();
         let applier = spawn("replay-samples", move || {
+            let turn = Turn::default();
             for batch in batches_out {
                 series.extend(batch.series);
                 let mut grown = 0;
                 for Sample { place, timestamp, start, value } in batch.samples {
                     let series = &series[place as usize];
-                    grown += series.append(EPOCH_AT_START, cutting, timestamp, start, &value);
+                    grown += series.append(&turn, cutting, timestamp, start, &value);
                 }
                 shared.add_sample_bytes(grown as u64);
             }

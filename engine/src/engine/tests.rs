@@ -11,7 +11,6 @@ use proptest::prelude::*;
 use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
-use crate::head::Event;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
@@ -29,6 +28,7 @@ mod crowd;
 mod damaged;
 mod doubt;
 mod faulty;
+mod isolation;
 mod limits;
 mod lines;
 mod newcomers;
@@ -326,9 +326,9 @@ impl Harness {
     fn check_memory(&self, after: &Op) {
         let head = &self.engine().parts.head;
         let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
-        let kept = head.events.snapshot();
-        let events = kept.frozen.iter().chain(&kept.active).flat_map(|segment| segment.iter());
-        let events: u64 = events.map(Event::memory_bytes).sum();
+        let segments = head.events.snapshot();
+        let events = segments.iter().flat_map(|segment| segment.iter());
+        let events: u64 = events.map(|written| written.event.memory_bytes()).sum();
         assert_eq!(head.sample_bytes(), samples as u64 + events, "memory after {after:?}");
     }
 
@@ -420,13 +420,30 @@ fn float_batch(series: u8, seconds: &[i64]) -> Batch {
 }
 
 #[test]
-fn a_delete_gives_back_what_its_samples_took() {
+fn a_flush_leaves_out_what_was_deleted_in_memory() {
     let mut harness = Harness::new();
     harness.append(1, 240, 1, 1, &Value::Float(0.0));
     let delete = Op::Delete { series: None, from: 0, to: 240 };
     harness.apply(&delete);
     harness.check(&delete);
-    assert_eq!(harness.engine().stats().head_sample_bytes, 0);
+    assert_eq!(harness.engine().stats().tombstones, 1);
+    harness.apply(&Op::Flush);
+    harness.check(&Op::Flush);
+    let stats = harness.engine().stats();
+    assert_eq!((stats.head_sample_bytes, stats.generations, stats.tombstones), (0, 0, 0));
+}
+
+#[test]
+fn deletes_alone_cut_the_log() {
+    let harness = Harness::new();
+    let log_bytes = || harness.engine().stats().wal_bytes;
+    for _ in 0..50 {
+        harness.engine().delete(&[Matcher::equal("job", "none")], TimeRange::ALL).unwrap();
+    }
+    let before = log_bytes();
+    harness.engine().flush().unwrap();
+    assert!(before > 1000 && log_bytes() == 0, "{before} bytes, then {}", log_bytes());
+    assert_eq!(harness.engine().stats().tombstones, 0);
 }
 
 #[test]

@@ -52,12 +52,14 @@ impl Parts {
         }
         structure.doubt.end();
         structure.stored_deletes = new.last().map_or(structure.stored_deletes, |newest| newest.seq);
-        self.catalogue.rcu(|latest| {
-            let mut tombstones = latest.tombstones.clone();
-            for spent in &edit.spent {
-                tombstones.remove(spent.seq);
-            }
-            Catalogue { root, generations: next.generations.clone(), tombstones }
+        self.head.pins.publish(root.flushed_seq, || {
+            self.catalogue.rcu(|latest| {
+                let mut tombstones = latest.tombstones.clone();
+                for spent in &edit.spent {
+                    tombstones.remove(spent.seq);
+                }
+                Catalogue { root, generations: next.generations.clone(), tombstones }
+            });
         });
         Ok(())
     }

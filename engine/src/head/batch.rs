@@ -8,7 +8,8 @@ use crate::model::{Exemplar, Labels, Metadata, Tenant, Timestamp, Value};
 use crate::{Error, Result};
 
 /// Samples to append in one go: written to the WAL as one record, or several where it has more than 32 MiB, and visible
-/// together once they are safe. Where the process ends before an append is answered, a restart finds all of the batch or
+/// together once they are safe: a view has all of its samples and events or none (exemplars and metadata are not part of
+/// views). Where the process ends before an append is answered, a restart finds all of the batch or
 /// nothing; of one with several records, or with events, metadata or exemplars, perhaps only the first of them.
 ///
 /// ```

@@ -21,15 +21,24 @@ pub struct Event {
 impl Event {
     /// Its share of memory, bytes.
     pub fn memory_bytes(&self) -> u64 {
-        (std::mem::size_of::<Event>() + self.labels.as_bytes().len() + self.text.len()) as u64
+        (std::mem::size_of::<Written>() + self.labels.as_bytes().len() + self.text.len()) as u64
     }
 }
 
 /// So many events stay together: what readers share with the head.
 const SEGMENT_EVENTS: usize = 1024;
 
+/// An event and the sequence of its batch in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The sequence.
+    pub seq: u64,
+    /// The event.
+    pub event: Event,
+}
+
 /// Events that came one after the other. Readers hold them while the head goes on.
-pub type Segment = Arc<Vec<Event>>;
+pub type Segment = Arc<Vec<Written>>;
 
 /// Events in arrival order: what a flush works on, and what came since.
 #[derive(Debug, Default)]
@@ -39,23 +48,10 @@ pub struct HeadEvents {
 
 #[derive(Debug, Default)]
 struct Lists {
-    /// The cut of `frozen`.
-    cut: u64,
     frozen: Vec<Segment>,
     active: Vec<Segment>,
     /// What came last; joins `active` when it is long enough or somebody looks.
-    newest: Vec<Event>,
-}
-
-/// The events of the head at one moment, in arrival order.
-#[derive(Debug, Default)]
-pub struct UnflushedEvents {
-    /// What a flush is working on.
-    pub frozen: Vec<Segment>,
-    /// The cut of that.
-    pub cut: u64,
-    /// What came since.
-    pub active: Vec<Segment>,
+    newest: Vec<Written>,
 }
 
 /// An event that is set apart for a flush, where it is.
@@ -68,7 +64,12 @@ pub struct FrozenEvent {
 impl FrozenEvent {
     /// The event.
     pub fn event(&self) -> &Event {
-        &self.segment[self.at as usize]
+        &self.segment[self.at as usize].event
+    }
+
+    /// The sequence of its batch in the log.
+    pub fn seq(&self) -> u64 {
+        self.segment[self.at as usize].seq
     }
 }
 
@@ -81,27 +82,31 @@ impl Lists {
 }
 
 impl HeadEvents {
-    /// Adds an event.
-    pub fn push(&self, event: Event) {
+    /// Adds an event of the batch `seq`.
+    pub fn push(&self, seq: u64, event: Event) {
         let mut lists = self.inner.lock();
-        lists.newest.push(event);
+        lists.newest.push(Written { seq, event });
         if lists.newest.len() >= SEGMENT_EVENTS {
             lists.close();
         }
     }
 
-    /// Sets everything up to now, which is up to the sequence `cut`, apart for a flush.
-    pub fn freeze(&self, cut: u64) {
+    /// Sets everything up to now apart for a flush.
+    pub fn freeze(&self) {
         let mut lists = self.inner.lock();
-        lists.cut = cut;
         lists.close();
         let mut active = std::mem::take(&mut lists.active);
         lists.frozen.append(&mut active);
     }
 
+    /// What is set apart, in arrival order.
+    pub fn frozen_segments(&self) -> Vec<Segment> {
+        self.inner.lock().frozen.clone()
+    }
+
     /// What is set apart, sorted by time; of one time in arrival order. Nothing of it is copied.
     pub fn frozen(&self) -> Vec<FrozenEvent> {
-        let segments = self.inner.lock().frozen.clone();
+        let segments = self.frozen_segments();
         let of_segment = |segment: &Segment| {
             let segment = segment.clone();
             (0..segment.len() as u32).map(move |at| FrozenEvent { segment: segment.clone(), at })
@@ -123,10 +128,10 @@ impl HeadEvents {
         let mut lists = self.inner.lock();
         lists.close();
         for segment in &mut lists.active {
-            let freed: u64 = segment.iter().filter(|e| goes(e)).map(Event::memory_bytes).sum();
+            let events = segment.iter().map(|written| &written.event);
+            let freed: u64 = events.filter(|e| goes(e)).map(Event::memory_bytes).sum();
             if freed > 0 {
-                // Readers keep what they hold.
-                *segment = Arc::new(segment.iter().filter(|e| !goes(e)).cloned().collect());
+                *segment = Arc::new(segment.iter().filter(|w| !goes(&w.event)).cloned().collect());
                 bytes += freed;
             }
         }
@@ -134,11 +139,11 @@ impl HeadEvents {
         bytes
     }
 
-    /// All that is here now, shared and not copied.
-    pub fn snapshot(&self) -> UnflushedEvents {
+    /// All that is here now, in arrival order, shared and not copied.
+    pub fn snapshot(&self) -> Vec<Segment> {
         let mut lists = self.inner.lock();
         lists.close();
-        UnflushedEvents { frozen: lists.frozen.clone(), cut: lists.cut, active: lists.active.clone() }
+        lists.frozen.iter().chain(&lists.active).cloned().collect()
     }
 }
 
@@ -152,30 +157,27 @@ mod tests {
     }
 
     fn times(segments: &[Segment]) -> Vec<i64> {
-        segments.iter().flat_map(|segment| segment.iter().map(|e| e.timestamp)).collect()
+        segments.iter().flat_map(|segment| segment.iter().map(|w| w.event.timestamp)).collect()
     }
 
     #[test]
     fn a_snapshot_stays_as_it_was() {
         let events = HeadEvents::default();
         let count = SEGMENT_EVENTS as i64 + 10;
-        (0..count).for_each(|number| events.push(event(number)));
+        (0..count).for_each(|number| events.push(1, event(number)));
         let before = events.snapshot();
-        assert_eq!(times(&before.active), (0..count).collect::<Vec<_>>());
+        assert_eq!(times(&before), (0..count).collect::<Vec<_>>());
         let freed = events.delete(&[], TimeRange::inclusive(5, count));
         assert_eq!(freed, (5..count).map(|number| event(number).memory_bytes()).sum::<u64>());
-        events.push(event(-1));
-        assert_eq!(times(&before.active).len(), count as usize, "what a reader holds");
-        events.freeze(7);
-        events.push(event(-2));
-        let after = events.snapshot();
-        assert_eq!((times(&after.frozen), after.cut), (vec![0, 1, 2, 3, 4, -1], 7));
-        assert_eq!(times(&after.active), [-2]);
-        assert_eq!(
-            events.frozen().iter().map(|e| e.event().timestamp).collect::<Vec<_>>(),
-            [-1, 0, 1, 2, 3, 4]
-        );
+        events.push(2, event(-1));
+        assert_eq!(times(&before).len(), count as usize, "what a reader holds");
+        events.freeze();
+        events.push(3, event(-2));
+        assert_eq!(times(&events.snapshot()), [0, 1, 2, 3, 4, -1, -2]);
+        let frozen = events.frozen();
+        let frozen: Vec<_> = frozen.iter().map(|e| (e.event().timestamp, e.seq())).collect();
+        assert_eq!(frozen, [(-1, 2), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
         events.thaw();
-        assert!(events.snapshot().frozen.is_empty());
+        assert_eq!(times(&events.snapshot()), [-2]);
     }
 }

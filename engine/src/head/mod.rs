@@ -7,18 +7,22 @@
 //! Appends, deletes, freezing and retiring of series are serialised by the engine's commit
 //! lock. Readers come at any time: the registry is behind a read-write lock, each series
 //! behind a small lock of its own. Lock order: commit, registry, series; the lock of
-//! [`Tenants`] is held for one count and no other is taken meanwhile.
+//! [`Tenants`] is held for one count and no other is taken meanwhile. A reader sees one state
+//! of all series (`pins.rs`), whatever is appended meanwhile.
 
 pub mod batch;
 pub mod databases;
 pub mod events;
 pub mod exemplars;
 mod handle;
+pub mod kept;
 pub mod metadata;
 mod pieces;
+pub mod pins;
 pub mod postings;
 pub mod record;
 mod registry;
+pub mod seen;
 mod select;
 pub mod series;
 pub mod tenants;
@@ -33,16 +37,18 @@ use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
 pub use databases::HeadDatabases;
-pub use events::{Event, FrozenEvent, HeadEvents, Segment, UnflushedEvents};
+pub use events::{Event, FrozenEvent, HeadEvents, Segment, Written};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
-pub use series::{Cutting, Epoch, HeadCopy, HeadSeries, Unflushed};
+pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
 pub use tenants::{TenantUse, Tenants, TenantsReport};
 
 use crate::Result;
 use crate::budget::Work;
+use crate::head::kept::Kept;
+use crate::head::pins::Pins;
 use crate::head::postings::HeadPostings;
 use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
@@ -79,7 +85,10 @@ pub struct Head {
     hasher: RandomState,
     next_id: AtomicU64,
     sample_bytes: AtomicU64,
-    frozen_cut: AtomicU64,
+    /// The states that readers see.
+    pub pins: Pins,
+    /// What they still need of what was flushed since.
+    pub kept: Kept,
     /// String fields not yet in the store.
     pub events: HeadEvents,
     /// What metrics are.
@@ -101,7 +110,8 @@ impl Head {
             hasher: RandomState::default(),
             next_id: AtomicU64::new(next_id),
             sample_bytes: AtomicU64::new(0),
-            frozen_cut: AtomicU64::new(0),
+            pins: Pins::default(),
+            kept: Kept::default(),
             events: HeadEvents::default(),
             metadata: HeadMetadata::new(note_bytes / 2),
             exemplars: HeadExemplars::new(note_bytes / 2),
@@ -221,8 +231,9 @@ impl Head {
 
     /// Takes series out that `retire` agrees to; `keep_out` keeps appends out for as long as
     /// its value lives. That and the registry's lock are held for some thousand series at a
-    /// time: writers wait for no more.
+    /// time: writers wait for no more. Readers find what is kept for them through its series: those stay.
     pub fn retire<G>(&self, mut retire: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
+        let mut retire = |series: &HeadSeries| !self.kept.holds(series.id) && retire(series);
         let (mut gone, mut page) = (RoaringTreemap::new(), Some(0));
         while let Some(from) = page {
             let mut dead = Vec::new();
@@ -333,16 +344,6 @@ impl Head {
         self.registry.read().postings.page(name, from, most, page)
     }
 
-    /// The cut of what a flush is working on.
-    pub fn frozen_cut(&self) -> u64 {
-        self.frozen_cut.load(Ordering::Acquire)
-    }
-
-    /// Says at which cut a flush begins.
-    pub fn set_frozen_cut(&self, cut: u64) {
-        self.frozen_cut.store(cut, Ordering::Release);
-    }
-
     /// Counts memory that samples took.
     pub fn add_sample_bytes(&self, bytes: u64) {
         self.sample_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -355,28 +356,29 @@ impl Head {
         debug_assert!(before >= bytes, "{bytes} bytes given back of {before}");
     }
 
-    /// Deletes the samples and events that are not set apart for a flush, and the exemplars, in
-    /// `range`, of the series that meet all matchers; returns how many samples. The caller keeps appends out
-    /// meanwhile.
-    pub fn delete(&self, epoch: Epoch, cutting: Cutting, matchers: &[Matcher], range: TimeRange) -> u64 {
-        let (mut samples, mut grown) = (0, 0);
-        let mut freed = self.events.delete(matchers, range);
+    /// Deletes the samples, events and exemplars in `range` of the series that meet all matchers, while the log is
+    /// replayed.
+    pub fn delete(&self, cutting: Cutting, matchers: &[Matcher], range: TimeRange) {
+        let (mut freed, mut grown) = (self.events.delete(matchers, range), 0);
         self.exemplars.delete(matchers, range);
         let found = self.select(matchers, &Work::unbounded());
         for series in found.expect("work without bounds is never over") {
-            let removed = series.delete(epoch, cutting, range);
-            samples += removed.samples as u64;
-            freed += u64::try_from(removed.bytes).unwrap_or(0);
-            grown += u64::try_from(-removed.bytes).unwrap_or(0);
+            let removed = series.delete(cutting, range);
+            freed += u64::try_from(removed).unwrap_or(0);
+            grown += u64::try_from(-removed).unwrap_or(0);
         }
         self.add_sample_bytes(grown);
         self.sub_sample_bytes(freed);
-        samples
     }
 
-    /// Bytes of samples and events.
+    /// Bytes of samples and events, those that are kept for readers among them.
     pub fn sample_bytes(&self) -> u64 {
         self.sample_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of samples and events that are not in the store.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.sample_bytes().saturating_sub(self.kept.bytes())
     }
 
     /// Bytes of series: labels, registry, postings.

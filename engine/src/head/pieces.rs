@@ -4,49 +4,51 @@ use crate::Result;
 use crate::chunk::pieces::Sources;
 use crate::chunk::run::Arrival;
 use crate::chunk::{OpenChunk, Run};
+use crate::head::seen::Seen;
 use crate::model::{TimeRange, Timestamp};
 
 /// Late samples that are one piece.
 const PIECE: usize = 1024;
 
-/// The samples that came in order, and those that came late, which win.
-pub(super) struct InOrderAndLate<'a, I: Iterator<Item = &'a OpenChunk>> {
+/// The samples that are seen of those that came in order, and of those that came late, which win.
+pub(super) struct InOrderAndLate<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> {
     chunks: std::iter::Peekable<I>,
+    seen: &'a Seen,
     late: &'a [Arrival],
     /// Which late samples are left, the earliest last; of each time the one that came last.
     order: Vec<u32>,
 }
 
-impl<'a, I: Iterator<Item = &'a OpenChunk>> InOrderAndLate<'a, I> {
-    pub(super) fn new(chunks: I, late: &'a [Arrival], range: TimeRange) -> Self {
+impl<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> InOrderAndLate<'a, I> {
+    pub(super) fn new(chunks: I, late: &'a [Arrival], range: TimeRange, seen: &'a Seen) -> Self {
         let mut order: Vec<u32> = (0u32..)
             .zip(late)
-            .filter(|(_, sample)| range.contains(sample.timestamp))
+            .filter(|(at, sample)| range.contains(sample.timestamp) && seen.has_late(*at, sample.timestamp))
             .map(|(at, _)| at)
             .collect();
         let time = |at: u32| late[at as usize].timestamp;
         order.sort_unstable_by_key(|&at| std::cmp::Reverse((time(at), at)));
         order.dedup_by_key(|at| time(*at));
-        InOrderAndLate { chunks: chunks.peekable(), late, order }
+        InOrderAndLate { chunks: chunks.peekable(), seen, late, order }
     }
 }
 
-impl<'a, I: Iterator<Item = &'a OpenChunk>> Sources for InOrderAndLate<'a, I> {
+impl<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> Sources for InOrderAndLate<'a, I> {
     fn count(&self) -> usize {
         2
     }
 
     fn next_time(&mut self, source: usize) -> Result<Option<Timestamp>> {
         Ok(match source {
-            0 => self.chunks.peek().and_then(|chunk| chunk.first()),
+            0 => self.chunks.peek().and_then(|(_, chunk)| chunk.first()),
             _ => self.order.last().map(|&at| self.late[at as usize].timestamp),
         })
     }
 
     fn read(&mut self, source: usize, run: &mut Run) -> Result<()> {
         if source == 0 {
-            if let Some(chunk) = self.chunks.next() {
-                run.extend_from_open(chunk);
+            if let Some((first, chunk)) = self.chunks.next() {
+                self.seen.extend(run, first, chunk);
             }
             return Ok(());
         }

@@ -8,7 +8,11 @@
 //! # Invariants
 //! H1. Closed chunks and the open chunk ascend in time, none spans two partitions.
 //! H2. A late sample is newer (in WAL order) than every in-order sample with its timestamp.
-//! H3. `frozen` is what belongs to the epoch before `epoch`.
+//! H3. `frozen` is what belongs to an epoch before the one that goes on.
+//! H4. Nothing is taken out of an epoch's samples: readers of earlier states count on their number (`seen.rs`).
+//!     Deletes hide them, and a flush leaves out what is hidden.
+
+mod copy;
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -16,10 +20,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+pub use copy::HeadCopy;
+
 use crate::Result;
 use crate::chunk::pieces::PieceMerge;
 use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
+use crate::head::pins::{EpochStart, Turn};
+use crate::head::seen::{Marks, Place, Seen};
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 
 /// A span of the head's life between two flushes.
@@ -40,6 +48,7 @@ pub struct Epoch {
 pub struct Unflushed {
     open: Option<Box<OpenChunk>>,
     rest: Option<Box<Rest>>,
+    marks: Marks,
 }
 
 /// What a series has beside its open chunk.
@@ -47,6 +56,19 @@ pub struct Unflushed {
 struct Rest {
     closed: Vec<Arc<OpenChunk>>,
     late: Vec<Arrival>,
+    /// Samples of the closed chunks.
+    closed_samples: u32,
+    /// Samples before these, which a copy left out.
+    skipped: u32,
+}
+
+/// The samples of one series and one epoch that a flush works on, or that readers from before its end still need.
+#[derive(Debug)]
+pub struct Frozen {
+    /// The samples.
+    pub data: Unflushed,
+    /// The sequence at which the epoch ended.
+    pub cut: u64,
 }
 
 impl Unflushed {
@@ -73,7 +95,9 @@ impl Unflushed {
     fn memory_bytes(&self) -> usize {
         let rest = if self.rest.is_some() { size_of::<Rest>() } else { 0 };
         let chunks = self.chunks().map(OpenChunk::memory_bytes).sum::<usize>();
-        rest + chunks + self.late().iter().map(|s| late_bytes(&s.value)).sum::<usize>()
+        rest + self.marks.memory_bytes()
+            + chunks
+            + self.late().iter().map(|s| late_bytes(&s.value)).sum::<usize>()
     }
 
     fn newest_in_order(&self) -> Option<Timestamp> {
@@ -84,21 +108,45 @@ impl Unflushed {
         self.closed().iter().map(|c| &**c).chain(self.open.as_deref())
     }
 
-    /// What lies in `range` as one run; all of a chunk that touches the range is included.
-    pub fn to_run(&self, range: TimeRange) -> Run {
+    /// The chunks, each with the number of its first sample.
+    fn numbered_chunks(&self) -> impl Iterator<Item = (u32, &OpenChunk)> {
+        let mut next = self.rest.as_ref().map_or(0, |rest| rest.skipped);
+        self.chunks().map(move |chunk| {
+            let first = next;
+            next += chunk.len() as u32;
+            (first, chunk)
+        })
+    }
+
+    /// How many samples there are of both kinds.
+    fn place(&self) -> Place {
+        let in_order = self.rest.as_ref().map_or(0, |rest| rest.closed_samples);
+        let open = self.open.as_deref().map_or(0, OpenChunk::len);
+        Place { in_order: in_order + open as u32, late: self.late().len() as u32 }
+    }
+
+    /// What is seen after the change `seq`; see [`Seen::new`].
+    pub fn seen_at(&self, seq: u64, deletes: impl Iterator<Item = (u64, TimeRange)>) -> Seen {
+        Seen::new(&self.marks, seq, deletes)
+    }
+
+    /// What is seen and lies in `range` as one run; all of a chunk that touches the range is included.
+    pub fn to_run(&self, range: TimeRange, seen: &Seen) -> Run {
         let mut run = Run::default();
-        self.read_into(range, &mut run);
+        self.read_into(range, seen, &mut run);
         run
     }
 
     /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
-    pub fn read_into(&self, range: TimeRange, run: &mut Run) {
+    pub fn read_into(&self, range: TimeRange, seen: &Seen, run: &mut Run) {
         run.clear();
-        for chunk in self.chunks().filter(|c| touches(c, range)) {
-            run.extend_from_open(chunk);
+        for (first, chunk) in self.numbered_chunks().filter(|(_, c)| touches(c, range)) {
+            seen.extend(run, first, chunk);
         }
         if !self.late().is_empty() {
-            let late: Vec<_> = self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect();
+            let late = (0u32..).zip(self.late());
+            let late = late.filter(|(n, s)| range.contains(s.timestamp) && seen.has_late(*n, s.timestamp));
+            let late: Vec<_> = late.map(|(_, sample)| sample.clone()).collect();
             *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
         }
     }
@@ -111,17 +159,18 @@ impl Unflushed {
     pub fn read_pieces(
         &self,
         range: TimeRange,
+        seen: &Seen,
         run: &mut Run,
         visit: &mut dyn FnMut(&mut Run) -> Result<()>,
     ) -> Result<()> {
-        let mut chunks = self.chunks().filter(|c| touches(c, range));
+        let mut chunks = self.numbered_chunks().filter(|(_, c)| touches(c, range));
         if self.late().is_empty() {
-            return chunks.try_for_each(|chunk| {
-                run.extend_from_open(chunk);
+            return chunks.try_for_each(|(first, chunk)| {
+                seen.extend(run, first, chunk);
                 visit(run)
             });
         }
-        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range);
+        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen);
         let mut merge = PieceMerge::default();
         merge.begin(&mut sources)?;
         while merge.next(&mut sources, run)? {
@@ -152,33 +201,9 @@ impl Unflushed {
     }
 
     /// Whether anything may lie in `range`.
-    fn touches(&self, range: TimeRange) -> bool {
+    pub fn touches(&self, range: TimeRange) -> bool {
         self.chunks().any(|chunk| touches(chunk, range))
             || self.late().iter().any(|sample| range.contains(sample.timestamp))
-    }
-
-    /// Bytes that a copy of what may lie in `range` takes at most, beside the struct itself.
-    fn copy_bytes(&self, range: TimeRange) -> usize {
-        let open = self.open.as_deref().filter(|c| touches(c, range)).map_or(0, OpenChunk::memory_bytes);
-        let closed = self.closed().iter().filter(|c| touches(c, range)).count();
-        let late = self.late().iter().filter(|s| range.contains(s.timestamp)).count();
-        let rest = if closed + late > 0 { size_of::<Rest>() } else { 0 };
-        open + rest + closed * size_of::<Arc<OpenChunk>>() + late * size_of::<Arrival>()
-    }
-
-    /// A copy of what may lie in `range`.
-    fn copy(&self, range: TimeRange) -> Unflushed {
-        let mut rest = Rest {
-            closed: self.closed().iter().filter(|c| touches(c, range)).cloned().collect(),
-            late: self.late().iter().filter(|s| range.contains(s.timestamp)).cloned().collect(),
-        };
-        rest.closed.shrink_to_fit();
-        rest.late.shrink_to_fit();
-        let has_rest = !rest.closed.is_empty() || !rest.late.is_empty();
-        Unflushed {
-            open: self.open.as_ref().filter(|c| touches(c, range)).cloned(),
-            rest: has_rest.then(|| Box::new(rest)),
-        }
     }
 
     /// Smallest and largest timestamp.
@@ -206,8 +231,9 @@ struct SeriesData {
     /// No sample after this instant fits the open chunk's partition.
     open_until: Timestamp,
     active: Unflushed,
-    frozen: Option<Arc<Unflushed>>,
-    epoch: u32,
+    frozen: Option<Arc<Frozen>>,
+    /// The turn of the last append.
+    turn: u32,
     /// Flushes in a row that found nothing of this series.
     idle_flushes: u8,
 }
@@ -227,8 +253,8 @@ pub struct HeadSeries {
     data: Mutex<SeriesData>,
 }
 
-// With the counts of its `Arc` and the allocator's own eight bytes it takes 112.
-const _: () = assert!(size_of::<HeadSeries>() <= 88);
+// With the counts of its `Arc` it takes 112, a size that allocators have.
+const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
 /// How the head cuts chunks.
 #[derive(Debug, Clone, Copy)]
@@ -237,45 +263,6 @@ pub struct Cutting {
     pub partition_width_ns: i64,
     /// Most samples of a chunk.
     pub chunk_samples: usize,
-}
-
-/// What a delete took out of a series.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Removed {
-    /// Samples.
-    pub samples: usize,
-    /// By how much memory shrank; negative where it grew.
-    pub bytes: i64,
-}
-
-/// What a view keeps of a series' head data.
-#[derive(Debug, Clone, Default)]
-pub struct HeadCopy {
-    /// What a flush is working on; older than `active`.
-    pub frozen: Option<Arc<Unflushed>>,
-    /// Every sample of `frozen` has a WAL sequence at or below this one.
-    pub frozen_cut: u64,
-    /// What came since.
-    pub active: Unflushed,
-}
-
-impl HeadCopy {
-    /// Chunks that touch `range`.
-    pub fn chunks(&self, range: TimeRange) -> u64 {
-        let parts = self.frozen.as_deref().into_iter().chain([&self.active]);
-        parts.map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
-    }
-
-    /// Bytes that exist for this copy alone: its late samples and its open chunk. What is
-    /// closed or frozen is the head's own.
-    pub fn memory_bytes(&self) -> usize {
-        let open = self.active.open.as_deref().map_or(0, OpenChunk::memory_bytes);
-        let rest = self.active.rest.as_ref().map_or(0, |rest| {
-            let late = rest.late.capacity() * size_of::<Arrival>();
-            size_of::<Rest>() + late + rest.closed.capacity() * size_of::<Arc<OpenChunk>>()
-        });
-        size_of::<HeadCopy>() + open + rest
-    }
 }
 
 impl HeadSeries {
@@ -337,20 +324,18 @@ impl HeadSeries {
         }
     }
 
-    /// Appends a sample in `epoch`; returns by how many bytes memory grew. A start timestamp
+    /// Appends a sample in a turn; returns by how many bytes memory grew. A start timestamp
     /// of 0 is unknown.
     pub fn append(
         &self,
-        epoch: Epoch,
+        turn: &Turn,
         cutting: Cutting,
         timestamp: Timestamp,
         start: Timestamp,
         value: &Value,
     ) -> usize {
         let mut data = self.data.lock();
-        if data.epoch != epoch.number {
-            data.enter(epoch);
-        }
+        let marked = if data.turn == turn.number { 0 } else { data.enter(turn) };
         let until = data.open_until;
         if let Some(open) = &mut data.active.open
             && start == 0
@@ -365,11 +350,11 @@ impl HeadSeries {
                     open.push_float(timestamp, *v as f64);
                 }
                 (Value::Int(v), ChunkKind::Int) => open.push_int(timestamp, *v),
-                _ => return data.append_slowly(cutting, timestamp, start, value),
+                _ => return marked + data.append_slowly(cutting, timestamp, start, value),
             }
-            return open.memory_bytes() - before;
+            return marked + open.memory_bytes() - before;
         }
-        data.append_slowly(cutting, timestamp, start, value)
+        marked + data.append_slowly(cutting, timestamp, start, value)
     }
 
     /// Whether the WAL must define this series in `epoch` before it is used; asks once. The caller holds the
@@ -388,55 +373,29 @@ impl HeadSeries {
         self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
-    /// Freezes everything before `epoch` for a flush; whether there is anything.
-    pub fn freeze(&self, epoch: Epoch) -> bool {
+    /// Freezes everything before an epoch for a flush; whether there is anything.
+    pub fn freeze(&self, epoch: EpochStart) -> bool {
         let mut data = self.data.lock();
-        if data.epoch != epoch.number {
-            data.enter(epoch);
-        }
+        data.end_epoch(epoch);
         data.idle_flushes = if data.frozen.is_none() { data.idle_flushes.saturating_add(1) } else { 0 };
         data.frozen.is_some()
     }
 
     /// What a flush has to write, until [`HeadSeries::thaw`].
-    pub fn frozen(&self) -> Option<Arc<Unflushed>> {
+    pub fn frozen(&self) -> Option<Arc<Frozen>> {
         self.data.lock().frozen.clone()
     }
 
     /// Forgets what a flush has written.
     pub fn thaw(&self) {
-        self.data.lock().frozen = None;
-    }
-
-    /// A copy of what may lie in `range`, if there is anything. `frozen_cut` tells the cut of the flush under way. It is
-    /// asked while the series is locked: that flush cannot end, and the next begin, before it has thawed this series.
-    /// `admit` gets the bytes that the copy takes at most, before it is made; it must not block.
-    ///
-    /// # Errors
-    /// Those of `admit`.
-    pub fn copy(
-        &self,
-        range: TimeRange,
-        frozen_cut: impl FnOnce() -> u64,
-        admit: impl FnOnce(usize) -> Result<()>,
-    ) -> Result<Option<HeadCopy>> {
-        let data = self.data.lock();
-        let frozen = data.frozen.as_ref().filter(|frozen| frozen.touches(range));
-        if frozen.is_none() && !data.active.touches(range) {
-            return Ok(None);
-        }
-        admit(size_of::<HeadCopy>() + data.active.copy_bytes(range))?;
-        Ok(Some(HeadCopy {
-            frozen: frozen.cloned(),
-            frozen_cut: frozen_cut(),
-            active: data.active.copy(range),
-        }))
+        let frozen = self.data.lock().frozen.take();
+        drop(frozen);
     }
 
     /// Whether it may have samples in `range`.
     pub fn touches(&self, range: TimeRange) -> bool {
         let data = self.data.lock();
-        data.active.touches(range) || data.frozen.as_ref().is_some_and(|frozen| frozen.touches(range))
+        data.active.touches(range) || data.frozen.as_ref().is_some_and(|frozen| frozen.data.touches(range))
     }
 
     /// Chunks with samples in `range`, and samples there, by the share of each chunk's span
@@ -444,7 +403,8 @@ impl HeadSeries {
     pub fn estimate(&self, range: TimeRange, share_of: impl Fn(i64, i64, TimeRange) -> f64) -> (u64, f64) {
         let data = self.data.lock();
         let (mut chunks, mut samples) = (0, 0.0);
-        for part in data.frozen.as_deref().into_iter().chain([&data.active]) {
+        let frozen = data.frozen.as_ref().map(|frozen| &frozen.data);
+        for part in frozen.into_iter().chain([&data.active]) {
             for chunk in part.chunks().filter(|c| touches(c, range)) {
                 let share = chunk.first().zip(chunk.last()).map_or(0.0, |(a, b)| share_of(a, b, range));
                 chunks += 1;
@@ -457,27 +417,23 @@ impl HeadSeries {
         (chunks, samples)
     }
 
-    /// Removes the active samples in `range`. Frozen samples are the tombstone's to hide.
-    /// The caller keeps appends out meanwhile.
-    pub fn delete(&self, epoch: Epoch, cutting: Cutting, range: TimeRange) -> Removed {
+    /// Removes the samples in `range` while the log is replayed: nobody reads yet. Returns by how much memory shrank;
+    /// negative where it grew.
+    pub fn delete(&self, cutting: Cutting, range: TimeRange) -> i64 {
         let mut data = self.data.lock();
-        if data.epoch != epoch.number {
-            data.enter(epoch);
-        }
         let before = data.active.memory_bytes();
-        let mut run = data.active.to_run(TimeRange::ALL);
+        let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL);
         let samples = run.len();
         run.retain(|t| !range.contains(t));
         if run.len() == samples {
-            return Removed::default();
+            return 0;
         }
         data.active = Unflushed::default();
         for i in 0..run.len() {
             data.append_slowly(cutting, run.timestamps[i], run.start_at(i), &run.value_at(i));
         }
-        // What stays is packed anew and may take more buffer than it had.
-        let (after, samples) = (data.active.memory_bytes(), samples - run.len());
-        Removed { samples, bytes: before as i64 - after as i64 }
+        // What stays is packed again and may take more buffer than it had.
+        before as i64 - data.active.memory_bytes() as i64
     }
 }
 
@@ -486,17 +442,27 @@ impl HeadSeries {
     /// What appends and deletes have said that its samples take.
     pub fn memory_bytes(&self) -> usize {
         let data = self.data.lock();
-        data.active.memory_bytes() + data.frozen.as_deref().map_or(0, |frozen| frozen.memory_bytes())
+        data.active.memory_bytes() + data.frozen.as_deref().map_or(0, |frozen| frozen.data.memory_bytes())
     }
 }
 
 impl SeriesData {
-    fn enter(&mut self, epoch: Epoch) {
-        if !self.active.is_empty() {
+    /// Begins a turn; returns by how many bytes memory grew.
+    #[cold]
+    fn enter(&mut self, turn: &Turn) -> usize {
+        self.end_epoch(turn.start());
+        self.turn = turn.number;
+        let place = self.active.place();
+        self.active.marks.put(place, &turn.pinned)
+    }
+
+    /// Sets apart what came before an epoch. The turn stays: the next append is the first in one of the epoch.
+    fn end_epoch(&mut self, epoch: EpochStart) {
+        if epoch.is_after(self.turn) && !self.active.is_empty() {
             debug_assert!(self.frozen.is_none(), "one flush at a time");
-            self.frozen = Some(Arc::new(std::mem::take(&mut self.active)));
+            let data = std::mem::take(&mut self.active);
+            self.frozen = Some(Arc::new(Frozen { data, cut: epoch.cut }));
         }
-        self.epoch = epoch.number;
     }
 
     fn append_slowly(
@@ -523,6 +489,7 @@ impl SeriesData {
         if !fits {
             if let Some(closed) = self.active.open.take() {
                 let (rest, more) = self.active.rest_mut();
+                rest.closed_samples += closed.len() as u32;
                 rest.closed.push(Arc::from(closed));
                 grown += more;
             }

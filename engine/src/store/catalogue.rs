@@ -18,8 +18,8 @@
 //! # Invariants
 //! C1. `flushed_seq` is the largest WAL sequence whose samples are all in generations.
 //! C2. A tombstone hides samples of a generation iff its sequence is larger than both the
-//!     generation's `cut` and its `deletes_applied`. The head needs no tombstones: a delete
-//!     edits it at once.
+//!     generation's `cut` and its `deletes_applied`, and what the head has of records before
+//!     it. A flush leaves out what those up to its cut hide.
 //! C3. Generation numbers and series ids are never used twice.
 //!
 //! # Cost
@@ -352,11 +352,11 @@ impl Catalogue {
         }
     }
 
-    /// The deletes that hide nothing any more: no generation is older than they are in their span. `unflushed_cut` is
-    /// the cut of head data that is on its way into generations, which a later tombstone must still hide.
-    pub fn spent_tombstones(&self, unflushed_cut: Option<u64>) -> Vec<Arc<Tombstone>> {
+    /// The deletes that hide nothing any more: no generation is older than they are in their span, and what they hide in
+    /// memory was flushed without it.
+    pub fn spent_tombstones(&self) -> Vec<Arc<Tombstone>> {
         let is_spent = |t: &&Arc<Tombstone>| {
-            unflushed_cut.is_none_or(|cut| t.seq <= cut)
+            t.seq <= self.root.flushed_seq
                 && !self.generations.any_before(t.seq, t.range, |record| t.concerns(record))
         };
         self.tombstones.iter().filter(is_spent).cloned().collect()

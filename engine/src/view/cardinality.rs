@@ -52,9 +52,9 @@ impl View<'_> {
     /// # Errors
     /// What [`View::work`] refuses, or the store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
-        let catalogue = self.catalogue.load_full();
+        let catalogue = &self.catalogue;
         let generations: Vec<_> =
-            range.iter().flat_map(|range| indexing(&catalogue, *range)).cloned().collect();
+            range.iter().flat_map(|range| indexing(catalogue, *range)).cloned().collect();
         let own = self.tenant.as_ref().map(|_| self.own_ids(&generations)).transpose()?;
         let census = match generations.is_empty() {
             // The head has each label set once.

@@ -42,10 +42,10 @@ impl View<'_> {
             chunks += c as f64;
             samples += s;
         }
-        let catalogue = self.catalogue.load_full();
+        let catalogue = &self.catalogue;
         let mut partition: Option<(PartitionId, RoaringTreemap)> = None;
         let mut partitions = Vec::new();
-        for generation in indexing(&catalogue, range) {
+        for generation in indexing(catalogue, range) {
             let at = generation.prefix.partition;
             if partition.as_ref().is_none_or(|(known, _)| *known != at) {
                 partitions.extend(partition.replace((at, RoaringTreemap::new())));

@@ -6,14 +6,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
-use super::{View, remembering};
+use super::View;
 use crate::Result;
 use crate::budget::{Taken, Work};
-use crate::head::{Event, UnflushedEvents};
+use crate::head::{Event, Segment, Written};
 use crate::model::matcher::meets_any;
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::listing::StoredEvents;
 
@@ -50,35 +51,30 @@ impl Side<'_, '_> {
 
 /// The events of the head that are wanted, the earliest first, of one time in arrival order.
 struct HeadSide {
-    kept: UnflushedEvents,
+    segments: Vec<Segment>,
     /// Time, and the place of segment and event.
     heap: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
     _taken: Taken,
 }
 
 impl HeadSide {
-    fn new(
-        kept: UnflushedEvents,
-        catalogue: &Catalogue,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-        work: &Work,
-    ) -> Result<Self> {
-        let taken = Taken::of(work);
+    fn new(view: &View<'_>, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Self> {
+        let (taken, work) = (Taken::of(&view.work), &view.work);
+        let segments = view.head_events()?;
         let (mut places, mut looked) = (Vec::new(), 0_usize);
-        let segments = kept.frozen.iter().chain(&kept.active).enumerate();
-        for (number, segment) in segments {
-            let is_frozen = number < kept.frozen.len();
-            for (at, event) in segment.iter().enumerate() {
+        for (number, segment) in segments.iter().enumerate() {
+            for (at, Written { seq, event }) in segment.iter().enumerate() {
                 if looked.is_multiple_of(EVENTS_PER_CHECK) {
                     work.check()?;
                 }
                 looked += 1;
-                if !range.contains(event.timestamp) || !meets_any(selectors, &event.labels) {
+                // The store has those up to `flushed`.
+                let is_seen = view.pin.flushed < *seq && *seq <= view.pin.seq;
+                if !is_seen || !range.contains(event.timestamp) || !meets_any(selectors, &event.labels) {
                     continue;
                 }
-                let mut tombstones = catalogue.tombstones.iter().filter(|t| is_frozen && t.seq > kept.cut);
-                if tombstones.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
+                let mut later = view.catalogue.tombstones.iter().rev().take_while(|t| t.seq > *seq);
+                if later.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
                     continue;
                 }
                 if places.len() == places.capacity() {
@@ -89,7 +85,7 @@ impl HeadSide {
                 places.push(Reverse((event.timestamp, number as u32, at as u32)));
             }
         }
-        Ok(HeadSide { kept, heap: places.into(), _taken: taken })
+        Ok(HeadSide { segments, heap: places.into(), _taken: taken })
     }
 
     /// The time of the next one, if it is no later than `until`.
@@ -100,10 +96,7 @@ impl HeadSide {
     fn pop(&mut self, time: Timestamp) -> Option<&Event> {
         self.time(time)?;
         let Reverse((_, segment, at)) = self.heap.pop()?;
-        let segment = segment as usize;
-        let of_active = segment.checked_sub(self.kept.frozen.len());
-        let list = of_active.map_or_else(|| &self.kept.frozen[segment], |active| &self.kept.active[active]);
-        list.get(at as usize)
+        self.segments[segment as usize].get(at as usize).map(|written| &written.event)
     }
 }
 
@@ -138,16 +131,13 @@ impl View<'_> {
         visit: &mut dyn FnMut(Event) -> Result<bool>,
     ) -> Result<()> {
         let selectors = &self.all_scoped(selectors)[..];
-        let earlier = self.catalogue.load_full();
-        let kept = self.head.events.snapshot();
-        let catalogue = remembering(self.catalogue.load_full(), &earlier);
-        let mut head = HeadSide::new(kept, &catalogue, selectors, range, &self.work)?;
+        let catalogue = &self.catalogue;
+        let mut head = HeadSide::new(self, selectors, range)?;
         let width = catalogue.root.partition_width_ns;
         for partition in catalogue.generations.partitions_in(range, width) {
             let mut sides = Vec::new();
-            let has_events = |g: &&std::sync::Arc<Generation>| {
-                g.record.events > 0 && range.overlaps(g.record.first, g.record.last)
-            };
+            let has_events =
+                |g: &&Arc<Generation>| g.record.events > 0 && range.overlaps(g.record.first, g.record.last);
             for generation in partition.generations.iter().filter(has_events) {
                 let hiding = catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record));
                 let events = GenerationReader::new(self.kv, generation).events(range)?;
@@ -166,6 +156,16 @@ impl View<'_> {
         }
         self.merge_events(&mut [], &mut head, Timestamp::MAX, visit)?;
         Ok(())
+    }
+
+    /// What the head has of events, in arrival order; the store may have some of them too.
+    fn head_events(&self) -> Result<Vec<Segment>> {
+        let mut segments = self.head.events.snapshot();
+        // After the others: a flush that ends meanwhile puts there what it takes away here. Some may be in both.
+        let mut all = self.head.kept.events();
+        all.append(&mut segments);
+        self.pin.check()?;
+        Ok(all)
     }
 
     /// Visits the events of the sides, and of the head up to `end`. Returns whether to continue.

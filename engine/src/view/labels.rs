@@ -75,8 +75,8 @@ impl View<'_> {
                     break;
                 }
             }
-            let catalogue = self.catalogue.load_full();
-            for generation in indexing(&catalogue, range) {
+            let catalogue = &self.catalogue;
+            for generation in indexing(catalogue, range) {
                 GenerationReader::new(self.kv, generation).each_label_name(&mut |name| {
                     self.work.check()?;
                     names.add_in_order(name, 0)
@@ -111,9 +111,9 @@ impl View<'_> {
         let mut values = self.smallest(limit);
         if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             self.head_values(name, &mut values)?;
-            let catalogue = self.catalogue.load_full();
+            let catalogue = &self.catalogue;
             let mut looks = 0_usize;
-            for generation in indexing(&catalogue, range) {
+            for generation in indexing(catalogue, range) {
                 GenerationReader::new(self.kv, generation).each_label_value(name, &mut |value, count| {
                     if looks.is_multiple_of(PAGE) {
                         self.work.check()?;

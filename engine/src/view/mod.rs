@@ -1,11 +1,12 @@
 //! A view: one consistent read of head and store.
 //!
 //! # Consistency
-//! For each selected series the head's data is copied first and the catalogue is taken
-//! after it; the other order would lose samples that a flush moves in between. What is in
-//! both is the same sample and is merged away. So a view holds everything acknowledged
-//! before it was made. Selecting a series again within one view gives the same head data
-//! again. Where series are read one by one ([`View::each_series`]) each is copied when its turn comes.
+//! A view is pinned to one record of the log (`head/pins.rs`): it has all batches and deletes up to that one, whole, and
+//! nothing later, whenever and however often it reads. So it has everything that was acknowledged before it was made.
+//! Its catalogue is taken together with the pin. What that has not comes from the head, where it stays until the view is
+//! dropped, also when a flush moves it into the store meanwhile (`head/kept.rs`).
+//!
+//! Exemplars and metadata are not part of a view.
 //!
 //! # Memory and time
 //! A view asks its [`Work`] before it copies or gathers anything, and at least every ten milliseconds.
@@ -41,6 +42,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
+use smallvec::SmallVec;
 
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
@@ -51,10 +53,11 @@ use selection::Selection;
 pub use series::ViewSeries;
 
 use crate::budget::{Taken, Work, map_bytes};
+use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Matcher, PartitionId, SeriesId, Tenant, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
@@ -62,11 +65,13 @@ use crate::{Error, Result};
 /// Series that are copied or added between two looks at whether to stop.
 const SERIES_PER_CHECK: usize = 256;
 
-/// A consistent read of everything. Make one for each query.
+/// A consistent read of everything. Make one for each query and drop it soon: as long as it lives, memory holds what
+/// was not flushed when it was made.
 pub struct View<'e> {
     head: &'e Head,
     kv: &'e dyn Kv,
-    catalogue: &'e ArcSwap<Catalogue>,
+    catalogue: Arc<Catalogue>,
+    pin: Pin<'e>,
     pinned: Mutex<Pinned>,
     walks: Mutex<Vec<PooledWalks<'e>>>,
     work: Work,
@@ -78,7 +83,6 @@ pub struct View<'e> {
 /// What earlier selections of this view have taken.
 #[derive(Default)]
 struct Pinned {
-    catalogue: Option<Arc<Catalogue>>,
     copies: HashMap<u64, (TimeRange, Arc<HeadCopy>), RandomState>,
     /// Series that the head had nothing of, in which range.
     nothing: Vec<(TimeRange, RoaringTreemap)>,
@@ -111,12 +115,18 @@ pub(crate) struct Heads {
 }
 
 impl<'e> View<'e> {
-    /// A view of the parts of an open database.
-    pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &'e ArcSwap<Catalogue>) -> Self {
+    /// A view of the parts of an open database, as it is after the last change.
+    pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &ArcSwap<Catalogue>) -> Self {
+        let (pin, catalogue) = head.pins.pin(|| {
+            let catalogue = catalogue.load_full();
+            let flushed = catalogue.root.flushed_seq;
+            (catalogue, flushed)
+        });
         View {
             head,
             kv,
             catalogue,
+            pin,
             pinned: Mutex::default(),
             walks: Mutex::default(),
             kept: Taken::of(&Work::unbounded()),
@@ -202,37 +212,27 @@ impl<'e> View<'e> {
     ///
     /// # Errors
     /// [`Error::Limit`] when more than `series_max` match, what [`View::work`] refuses, or the store could not be read.
+    /// [`Error::Throttled`] where the view is so old that memory could not keep what it needs.
     pub fn gather(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        let (heads, catalogue) = self.capture(matchers, range, series_max)?;
-        self.gather_from(&heads, &catalogue, matchers, range, series_max)
+        let heads = self.copy_heads(matchers, range, series_max)?;
+        self.gather_into(&self.kept, &heads, matchers, range, series_max)
     }
 
-    pub(crate) fn gather_from(
-        &self,
-        heads: &Heads,
-        catalogue: &Arc<Catalogue>,
-        matchers: &[Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<Vec<ViewSeries>> {
-        self.gather_into(&self.kept, heads, catalogue, matchers, range, series_max)
-    }
-
-    /// As [`View::gather_from`]; what the result takes is taken as `kept`.
+    /// The series of `heads` and of the store, ascending by ids; what the result takes is taken as `kept`.
     fn gather_into(
         &self,
         kept: &Taken,
         heads: &Heads,
-        catalogue: &Arc<Catalogue>,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
+        let catalogue = &self.catalogue;
         let mut found = Selection::new(series_max, kept, &self.work);
         for (at, (series, part)) in heads.list.iter().enumerate() {
             if at.is_multiple_of(SERIES_PER_CHECK) {
@@ -293,30 +293,12 @@ impl<'e> View<'e> {
         Ok(())
     }
 
-    /// Copies the head's part of a selection, then takes the catalogue. The series come in
-    /// ascending order of ids.
-    fn capture(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<(Heads, Arc<Catalogue>)> {
-        let earlier = self.catalogue.load_full();
-        let (heads, took_new) = self.copy_heads(matchers, range, series_max)?;
-        Ok((heads, self.take_catalogue(&earlier, took_new)))
-    }
-
-    /// The head's part, and whether any of it was copied just now.
-    pub(crate) fn copy_heads(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<(Heads, bool)> {
+    /// The head's part of a selection, ascending by ids.
+    fn copy_heads(&self, matchers: &[Matcher], range: TimeRange, series_max: usize) -> Result<Heads> {
         let ids = self.head_ids(matchers)?;
         let (mut heads, mut page) = (self.heads(ids.len() as usize)?, Vec::new());
         let mut pinned = self.pinned.lock();
-        let (mut took_new, mut holding) = (false, 0);
+        let mut holding = 0;
         let mut nothing = RoaringTreemap::new();
         let mut ids = ids.into_iter();
         while self.head.next_page(&mut ids, &mut page) {
@@ -329,7 +311,6 @@ impl<'e> View<'e> {
                     Some((_, copy)) => HeadPart::Copied(copy.clone()),
                     None if pinned.has_nothing(series.id, range) => HeadPart::Nothing,
                     None => {
-                        took_new = true;
                         let part = self.copy(&series, range, &self.kept)?;
                         match &part {
                             HeadPart::Copied(copy) => self.pin(&mut pinned, series.id, range, copy)?,
@@ -349,7 +330,7 @@ impl<'e> View<'e> {
         if !nothing.is_empty() {
             pinned.nothing.push((range, nothing));
         }
-        Ok((heads, took_new))
+        Ok(heads)
     }
 
     /// An empty list with room for `count` series.
@@ -362,18 +343,42 @@ impl<'e> View<'e> {
     /// A copy of what the head has of a series in `range`; its bytes are taken as `kept`, before it is made.
     fn copy(&self, series: &HeadSeries, range: TimeRange, kept: &Taken) -> Result<HeadPart> {
         let mut most = 0;
-        let copy = series.copy(
-            range,
-            || self.head.frozen_cut(),
-            |bytes| {
-                most = bytes;
-                Ok(kept.more(bytes)?)
-            },
-        )?;
-        let Some(copy) = copy else { return Ok(HeadPart::Nothing) };
+        let deletes = self.deletes_of(&series.labels);
+        let copy = series.copy(range, &self.pin, &deletes, |bytes| {
+            most = bytes;
+            Ok(kept.more(bytes)?)
+        })?;
+        // After the series: a flush that ends meanwhile puts there what it takes away here.
+        let mut copy = copy.unwrap_or_default();
+        self.head.kept.of_series(series.id, &self.pin, |frozen| {
+            copy.add_frozen(frozen, range, &self.pin, &deletes);
+        });
+        self.pin.check()?;
+        if copy.is_empty() {
+            return Ok(HeadPart::Nothing);
+        }
+        let bytes = copy.memory_bytes();
+        kept.more(bytes.saturating_sub(most))?;
         // The counts of the `Arc` are in neither.
-        kept.less(most.saturating_sub(copy.memory_bytes()));
+        kept.less(most.saturating_sub(bytes));
         Ok(HeadPart::Copied(Arc::new(copy)))
+    }
+
+    /// The deletes of a series that are not in the store, each with its range: those that the log has since the last
+    /// flush.
+    fn deletes_of(&self, labels: &Labels) -> SmallVec<[(u64, TimeRange); 1]> {
+        let tombstones = self.catalogue.tombstones.iter().rev();
+        let unflushed = tombstones.take_while(|tombstone| tombstone.seq > self.pin.flushed);
+        unflushed.filter(|t| t.matches(labels)).map(|t| (t.seq, t.range)).collect()
+    }
+
+    /// Whether the head has anything in `range` of one of its series, now or when the view was made.
+    fn head_touches(&self, series: &HeadSeries, range: TimeRange) -> bool {
+        let mut touches = series.touches(range);
+        if !touches {
+            self.head.kept.of_series(series.id, &self.pin, |frozen| touches |= frozen.data.touches(range));
+        }
+        touches
     }
 
     /// Remembers a copy for the next selection of this view.
@@ -387,31 +392,6 @@ impl<'e> View<'e> {
         pinned.copies.insert(id.0, (range, copy.clone()));
         Ok(())
     }
-
-    /// The catalogue, no older than what was copied of the head; `earlier` is one that is no newer.
-    pub(crate) fn take_catalogue(&self, earlier: &Catalogue, took_new: bool) -> Arc<Catalogue> {
-        let mut pinned = self.pinned.lock();
-        let catalogue = match &pinned.catalogue {
-            Some(catalogue) if !took_new => catalogue.clone(),
-            Some(pinned) => remembering(remembering(self.catalogue.load_full(), earlier), pinned),
-            None => remembering(self.catalogue.load_full(), earlier),
-        };
-        pinned.catalogue = Some(catalogue.clone());
-        catalogue
-    }
-}
-
-/// `catalogue` with the deletes that an earlier one knew. By now they may be carried out in the store and forgotten,
-/// and what was copied of the head may be from before that: samples on their way to the store.
-fn remembering(catalogue: Arc<Catalogue>, earlier: &Catalogue) -> Arc<Catalogue> {
-    let is_forgotten = |t: &&Arc<Tombstone>| catalogue.tombstones.get(t.seq).is_none();
-    let forgotten: Vec<_> = earlier.tombstones.iter().filter(is_forgotten).cloned().collect();
-    if forgotten.is_empty() {
-        return catalogue;
-    }
-    let mut catalogue = (*catalogue).clone();
-    forgotten.into_iter().for_each(|tombstone| catalogue.tombstones.put(tombstone));
-    Arc::new(catalogue)
 }
 
 fn covers(outer: TimeRange, inner: TimeRange) -> bool {

@@ -1,7 +1,6 @@
 //! Which label sets may have samples in a range, without a look at any sample.
 //!
-//! The head is asked first and the catalogue is taken after it, so that a series that a flush moves in between is found
-//! in one of them.
+//! Series that came after the view may be among them.
 
 use std::ops::ControlFlow;
 
@@ -74,7 +73,7 @@ impl View<'_> {
         while self.head.next_page(&mut ids, &mut page) {
             for part in page.chunks(PAGE) {
                 self.work.check()?;
-                for series in part.iter().filter(|series| series.touches(range)) {
+                for series in part.iter().filter(|series| self.head_touches(series, range)) {
                     seen.insert(series.id.0);
                     if visit(&series.labels)?.is_break() {
                         return Ok(ControlFlow::Break(()));
@@ -82,7 +81,7 @@ impl View<'_> {
                 }
             }
         }
-        self.each_stored(&self.catalogue.load_full(), matchers, range, seen, visit)
+        self.each_stored(&self.catalogue, matchers, range, seen, visit)
     }
 
     fn each_stored(

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::Unflushed;
+use crate::head::seen::Seen;
 use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::walk::Walks;
@@ -134,10 +135,10 @@ impl SeriesReader<'_, '_> {
         }
         if let Some(head) = head {
             self.chunks += head.chunks(range);
-            if let Some(frozen) = &head.frozen {
-                self.add_unflushed(&mut parts, frozen, range, &hiding, head.frozen_cut)?;
+            for (frozen, seen) in &head.frozen {
+                self.add_unflushed(&mut parts, &frozen.data, range, seen)?;
             }
-            self.add_unflushed(&mut parts, &head.active, range, &[], 0)?;
+            self.add_unflushed(&mut parts, &head.active, range, &head.seen)?;
         }
         parts.admit_merge(&self.taken)?;
         parts.merge();
@@ -185,8 +186,7 @@ impl SeriesReader<'_, '_> {
         parts: &mut Parts<'_>,
         unflushed: &Unflushed,
         range: TimeRange,
-        hiding: &Hiding<'_>,
-        cut: u64,
+        seen: &Seen,
     ) -> Result<()> {
         if unflushed.is_empty() {
             return Ok(());
@@ -196,10 +196,8 @@ impl SeriesReader<'_, '_> {
         let run = parts.next();
         growth.turn_to(run, all);
         growth.admit(run, unflushed.count(range))?;
-        unflushed.read_into(range, run);
-        growth.count(run)?;
-        hide(run, hiding, cut);
-        Ok(())
+        unflushed.read_into(range, seen, run);
+        growth.count(run)
     }
 
     fn give_back(&mut self) {

@@ -95,6 +95,7 @@ fn storage(error: Error) -> SourceError {
     match error {
         Error::Memory(denied) => denied.into(),
         Error::Stopped(stopped) => stopped.into(),
+        Error::Throttled(why) => SourceError::Busy(why),
         error => SourceError::Storage(error.to_string()),
     }
 }

@@ -68,6 +68,9 @@ pub enum SourceError {
     /// The query was canceled or passed its deadline.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// It cannot answer now; the same read may be answered later.
+    #[error("{0}")]
+    Busy(String),
     /// The selection is larger than allowed.
     #[error("selector matches more than {limit} series; add matchers or raise the limit")]
     TooManySeries {

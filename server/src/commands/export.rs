@@ -43,6 +43,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
             let reader = opened.database.reader(&Work::unbounded());
             export::write_all(&reader, &wanted, range, &mut Output { to: &mut output, piece: Vec::new() })?;
             output.flush().context("cannot write the output")?;
+            drop(reader);
             return opened.finish();
         }
         None => {

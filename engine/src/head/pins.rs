@@ -1,0 +1,313 @@
+//! Pins: the states of the head that readers still ask for.
+//!
+//! A reader sees the database as it was after one record of the log: whole batches, whole deletes, nothing later. The
+//! head goes on meanwhile. It keeps no copies for that: when a series is written to for the first time after a reader
+//! came, it marks how many samples it had ([`Marks`](super::seen::Marks)), and readers cut off what is behind their
+//! mark. A delete is a pin too: it hides what came before its mark.
+//!
+//! # How appends learn of readers
+//! A [`Turn`] is what an append needs to know: it changes when an epoch begins or a newer state is pinned. A series
+//! remembers the turn in which it was written to last, so an append compares one number, and all else happens once for
+//! each series and turn.
+//!
+//! # Invariants
+//! P1. Changes are applied one at a time, in the order of the log, by the holder of the commit lock.
+//! P2. A pin is at or after the change that is being applied: a reader that comes in the middle of one waits for its
+//!     end. So each change that is after a pin knows of it from its beginning.
+//! P3. The catalogue of a reader is taken together with its pin, and catalogues are replaced under the same lock: it
+//!     holds no sample that is after the pin, and all deletes up to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{Error, Result};
+
+/// The states that are pinned, and the change that is being applied.
+#[derive(Debug, Default)]
+pub struct Pins {
+    inner: Mutex<Inner>,
+    /// Signalled when a change is applied and when a reader leaves.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The last change that the head has whole.
+    applied: u64,
+    /// The change that is being applied, or the last one.
+    started: u64,
+    span: Span,
+    readers: Vec<Reader>,
+    /// Deletes whose epochs are not in the store, ascending.
+    deletes: Vec<u64>,
+    /// Counts the changes of `readers` and `deletes`.
+    version: u64,
+}
+
+/// Where the epochs in memory begin.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// The sequence at which the epoch before this one began, which a flush may be working on.
+    base_before: u64,
+    /// Where this one began.
+    start: EpochStart,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Span { base_before: 0, start: Turn::default().start() }
+    }
+}
+
+/// Where an epoch begins, and the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochStart {
+    /// The first turn.
+    pub turn: u32,
+    /// The last sequence before it.
+    pub cut: u64,
+}
+
+impl EpochStart {
+    /// Whether a turn was before it. Turns wrap.
+    pub fn is_after(&self, turn: u32) -> bool {
+        (turn.wrapping_sub(self.turn) as i32) < 0
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    seq: u64,
+    flushed: u64,
+    is_expired: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Whether it reads samples of an epoch from memory.
+    fn needs(&self, base: u64, cut: u64) -> bool {
+        self.flushed < cut && self.seq > base
+    }
+}
+
+/// What appends have to know of epochs and pins. The commit lock guards it.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Changes when an epoch begins or the newest pin is another one.
+    pub number: u32,
+    /// The turn in which the epoch began.
+    pub began: u32,
+    /// The sequence at which it began, where the one before ended.
+    pub cut: u64,
+    /// What is pinned, ascending.
+    pub pinned: Vec<u64>,
+    version: u64,
+}
+
+impl Default for Turn {
+    /// The first, without pins.
+    fn default() -> Self {
+        Turn { number: 1, began: 1, cut: 0, pinned: Vec::new(), version: 0 }
+    }
+}
+
+impl Turn {
+    /// The first, of an epoch that begins at a sequence.
+    pub fn first_after(cut: u64) -> Self {
+        Turn { cut, ..Turn::default() }
+    }
+
+    /// Where its epoch begins.
+    pub fn start(&self) -> EpochStart {
+        EpochStart { turn: self.began, cut: self.cut }
+    }
+}
+
+/// A change that is being applied; dropping it says that it is applied.
+#[derive(Debug)]
+#[must_use]
+pub struct Applying<'p> {
+    pins: &'p Pins,
+    seq: u64,
+}
+
+impl Drop for Applying<'_> {
+    fn drop(&mut self) {
+        self.pins.inner.lock().applied = self.seq;
+        self.pins.changed.notify_all();
+    }
+}
+
+/// A reader's hold on one state; dropping it lets the state go.
+#[derive(Debug)]
+pub struct Pin<'p> {
+    pins: &'p Pins,
+    /// Changes up to this one are seen.
+    pub seq: u64,
+    /// Those up to this one are in the generations of the reader's catalogue.
+    pub flushed: u64,
+    span: Span,
+    is_expired: Arc<AtomicBool>,
+}
+
+impl Pin<'_> {
+    /// Deletes up to this sequence are older than all samples that a series holds now and last took in `turn`.
+    pub fn base_of_active(&self, turn: u32) -> u64 {
+        if self.span.start.is_after(turn) { self.span.base_before } else { self.span.start.cut }
+    }
+
+    /// Deletes up to this sequence are older than all samples of the epoch that ended at `cut`.
+    pub fn base_of(&self, cut: u64) -> u64 {
+        if cut <= self.span.start.cut { self.span.base_before } else { self.span.start.cut }
+    }
+
+    /// Whether samples of the epoch that ended at `cut` are not in the reader's catalogue.
+    pub fn needs(&self, cut: u64) -> bool {
+        self.flushed < cut
+    }
+
+    /// Refuses to go on where memory could not keep what this reader needs. To be asked after reading it.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub fn check(&self) -> Result<()> {
+        if self.is_expired.load(Ordering::Acquire) {
+            return Err(Error::Throttled(
+                "this read began before samples were flushed that it still needs, and memory can hold no more of them \
+                 for reads; read again, or raise memory"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.pins.inner.lock();
+        if let Some(at) = inner.readers.iter().position(|r| Arc::ptr_eq(&r.is_expired, &self.is_expired)) {
+            inner.readers.swap_remove(at);
+            inner.version += 1;
+        }
+        drop(inner);
+        self.pins.changed.notify_all();
+    }
+}
+
+impl Pins {
+    /// Says that the head has all changes up to `seq`, and no delete is left to be carried out in it.
+    pub fn resume(&self, seq: u64) {
+        let mut inner = self.inner.lock();
+        (inner.applied, inner.started) = (seq, seq);
+        inner.span.start.cut = seq;
+    }
+
+    /// Pins the state after the last change. `take` gives the catalogue that belongs to it, and up to which sequence that
+    /// has everything. Waits for the end of the change that is being applied.
+    pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {
+        let mut inner = self.inner.lock();
+        let (seq, span, (catalogue, flushed)) = (inner.started, inner.span, take());
+        let is_expired = Arc::new(AtomicBool::new(false));
+        inner.readers.push(Reader { seq, flushed, is_expired: is_expired.clone() });
+        inner.version += 1;
+        while inner.applied < seq {
+            self.changed.wait(&mut inner);
+        }
+        drop(inner);
+        (Pin { pins: self, seq, flushed, span, is_expired }, catalogue)
+    }
+
+    /// Begins to apply the change `seq`: what is pinned from now on has it. The caller holds the commit lock, which
+    /// guards `turn`.
+    pub fn start(&self, turn: &mut Turn, seq: u64) -> Applying<'_> {
+        let mut inner = self.inner.lock();
+        inner.started = seq;
+        inner.refresh(turn);
+        Applying { pins: self, seq }
+    }
+
+    /// Applies the delete `seq`: readers that come later see it, and `publish` makes them find its tombstone.
+    pub fn delete(&self, seq: u64, publish: impl FnOnce()) {
+        let mut inner = self.inner.lock();
+        (inner.started, inner.applied) = (seq, seq);
+        inner.deletes.push(seq);
+        inner.version += 1;
+        publish();
+    }
+
+    /// How many deletes wait for a flush.
+    pub fn deletes(&self) -> usize {
+        self.inner.lock().deletes.len()
+    }
+
+    /// Begins an epoch after the sequence `cut`; returns where the one before began.
+    pub fn begin_epoch(&self, turn: &mut Turn, cut: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        turn.number = turn.number.wrapping_add(1);
+        (turn.began, turn.cut) = (turn.number, cut);
+        let before = inner.span.start.cut;
+        inner.span = Span { base_before: before, start: turn.start() };
+        before
+    }
+
+    /// Replaces the catalogue by one that has everything up to `flushed_seq`.
+    pub fn publish(&self, flushed_seq: u64, replace: impl FnOnce()) {
+        let mut inner = self.inner.lock();
+        replace();
+        let before = inner.deletes.len();
+        inner.deletes.retain(|seq| *seq > flushed_seq);
+        inner.version += u64::from(inner.deletes.len() < before);
+    }
+
+    /// Whether a reader needs samples of the epoch between two sequences from memory.
+    pub fn needs(&self, base: u64, cut: u64) -> bool {
+        self.inner.lock().readers.iter().any(|reader| reader.needs(base, cut))
+    }
+
+    /// Waits until no reader needs an epoch, but not for long; whether one still does.
+    pub fn wait_for_readers(&self, base: u64, cut: u64, at_most: Duration) -> bool {
+        let end = Instant::now() + at_most;
+        let mut inner = self.inner.lock();
+        loop {
+            let is_needed = inner.readers.iter().any(|reader| reader.needs(base, cut));
+            if !is_needed || self.changed.wait_until(&mut inner, end).timed_out() {
+                return is_needed;
+            }
+        }
+    }
+
+    /// Ends the readers that need an epoch: what they read from memory from now on is an error.
+    pub fn expire(&self, base: u64, cut: u64) -> usize {
+        let mut inner = self.inner.lock();
+        let before = inner.readers.len();
+        inner.readers.retain(|reader| {
+            let ends = reader.needs(base, cut);
+            if ends {
+                reader.is_expired.store(true, Ordering::Release);
+            }
+            !ends
+        });
+        inner.version += 1;
+        before - inner.readers.len()
+    }
+}
+
+impl Inner {
+    fn refresh(&self, turn: &mut Turn) {
+        if turn.version == self.version {
+            return;
+        }
+        turn.version = self.version;
+        let newest = turn.pinned.last().copied();
+        turn.pinned.clear();
+        turn.pinned.extend(self.readers.iter().map(|reader| reader.seq));
+        turn.pinned.extend(&self.deletes);
+        turn.pinned.sort_unstable();
+        turn.pinned.dedup();
+        if turn.pinned.last().copied() != newest {
+            turn.number = turn.number.wrapping_add(1);
+        }
+    }
+}

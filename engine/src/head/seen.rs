@@ -1,0 +1,206 @@
+//! What a reader sees of the samples that a series has in memory.
+//!
+//! Samples are only ever added: in order, or to the late ones. So a state of a series is a [`Place`]: how many it had of
+//! both. [`Marks`] keep the places of the states that are pinned, and [`Seen`] is what a place and deletes leave of the
+//! samples.
+
+use smallvec::SmallVec;
+
+use crate::chunk::run::Arrival;
+use crate::chunk::{OpenChunk, Run};
+use crate::model::{TimeRange, Timestamp};
+
+/// How many samples a series had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Of those in order.
+    pub in_order: u32,
+    /// Of the late ones.
+    pub late: u32,
+}
+
+impl Place {
+    /// After all samples.
+    pub const END: Place = Place { in_order: u32::MAX, late: u32::MAX };
+}
+
+/// The place of a series after the change `seq`, and after those before it back to the mark before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    seq: u64,
+    place: Place,
+}
+
+/// The places of a series in pinned states, ascending. Most series have none.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(Option<Box<SmallVec<[Mark; 1]>>>);
+
+impl Marks {
+    /// Marks the place of the newest pin, and forgets marks that no pin needs any more. Returns by how many bytes memory
+    /// grew.
+    pub fn put(&mut self, place: Place, pinned: &[u64]) -> usize {
+        let Some(&seq) = pinned.last() else {
+            // Its memory stays, for the next one.
+            self.0.iter_mut().for_each(|marks| marks.clear());
+            return 0;
+        };
+        let bytes = self.memory_bytes();
+        let marks = self.0.get_or_insert_default();
+        let mut before = None;
+        marks.retain(|mark| {
+            let first = before.map_or(0, |before| pinned.partition_point(|pin| *pin <= before));
+            before = Some(mark.seq);
+            pinned.get(first).is_some_and(|pin| *pin <= mark.seq)
+        });
+        match marks.last_mut() {
+            // A newer pin is gone; nothing came between this one and its mark.
+            Some(last) if last.seq >= seq => {}
+            Some(last) if last.place == place => last.seq = seq,
+            _ => marks.push(Mark { seq, place }),
+        }
+        self.memory_bytes() - bytes
+    }
+
+    /// The place after the change `seq`, which is pinned.
+    pub fn place_at(&self, seq: u64) -> Place {
+        let Some(marks) = &self.0 else { return Place::END };
+        let at = marks.partition_point(|mark| mark.seq < seq);
+        marks.get(at).map_or(Place::END, |mark| mark.place)
+    }
+
+    /// Bytes of the marks.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |marks| {
+            let spilled = if marks.spilled() { marks.capacity() * size_of::<Mark>() } else { 0 };
+            size_of::<SmallVec<[Mark; 1]>>() + spilled
+        })
+    }
+}
+
+/// Which samples of a series are seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Those before this place,
+    pub end: Place,
+    /// and of these not those before a place and in a range.
+    pub hidden: Vec<(Place, TimeRange)>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen::ALL
+    }
+}
+
+impl Seen {
+    /// All of them.
+    pub const ALL: Seen = Seen { end: Place::END, hidden: Vec::new() };
+
+    /// What is seen after the change `seq`. `deletes` gives the sequences and ranges of the deletes up to it that are
+    /// newer than the first sample.
+    pub fn new(marks: &Marks, seq: u64, deletes: impl Iterator<Item = (u64, TimeRange)>) -> Seen {
+        let hidden = deletes.map(|(seq, range)| (marks.place_at(seq), range)).collect();
+        Seen { end: marks.place_at(seq), hidden }
+    }
+
+    /// Whether nothing is left out.
+    pub fn is_all(&self) -> bool {
+        self.end == Place::END && self.hidden.is_empty()
+    }
+
+    /// Bytes of its list.
+    pub fn memory_bytes(&self) -> usize {
+        self.hidden.capacity() * size_of::<(Place, TimeRange)>()
+    }
+
+    /// Whether everything is left out.
+    pub fn is_nothing(&self) -> bool {
+        self.end == Place::default()
+    }
+
+    /// Whether the late sample with this number is seen.
+    pub fn has_late(&self, number: u32, timestamp: Timestamp) -> bool {
+        number < self.end.late
+            && !self.hidden.iter().any(|(place, range)| number < place.late && range.contains(timestamp))
+    }
+
+    /// Appends what is seen of a chunk to `run`; `first` is the number of its first sample.
+    pub fn extend(&self, run: &mut Run, first: u32, chunk: &OpenChunk) {
+        let seen = self.end.in_order.saturating_sub(first) as usize;
+        if seen == 0 {
+            return;
+        }
+        if self.hidden.is_empty() {
+            let end = run.len() + chunk.len().min(seen);
+            run.extend_from_open(chunk);
+            run.truncate(end);
+            return;
+        }
+        let mut piece = Run::default();
+        piece.extend_from_open(chunk);
+        piece.truncate(seen);
+        piece.retain_at(|at, timestamp| {
+            let number = first + at as u32;
+            !self.hidden.iter().any(|(place, range)| number < place.in_order && range.contains(timestamp))
+        });
+        run.extend(&piece);
+    }
+
+    /// The late samples in `range` that are seen, and the same view of them alone: places count those.
+    pub fn of_late(&self, late: &[Arrival], range: TimeRange) -> (Vec<Arrival>, Seen) {
+        let is_wanted = |number: usize| range.contains(late[number].timestamp);
+        let number_of = |place: Place| {
+            let before = late.len().min(place.late as usize);
+            if place.late == u32::MAX {
+                u32::MAX
+            } else {
+                (0..before).filter(|n| is_wanted(*n)).count() as u32
+            }
+        };
+        let translate = |place: Place| Place { late: number_of(place), ..place };
+        let kept = (0..late.len()).filter(|number| is_wanted(*number)).map(|n| late[n].clone()).collect();
+        let hidden = self.hidden.iter().map(|(place, range)| (translate(*place), *range)).collect();
+        (kept, Seen { end: translate(self.end), hidden })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(in_order: u32) -> Place {
+        Place { in_order, late: 0 }
+    }
+
+    #[test]
+    fn only_places_that_somebody_asks_for_stay_marked() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.place_at(7), Place::END);
+        marks.put(place(0), &[0]);
+        marks.put(place(1), &[0, 10]);
+        assert_eq!([0, 10].map(|seq| marks.place_at(seq).in_order), [0, 1], "of an empty database");
+        marks.put(place(2), &[10, 20]);
+        marks.put(place(2), &[10, 25]);
+        marks.put(place(5), &[10, 25, 30]);
+        assert_eq!([5, 10, 25, 30].map(|seq| marks.place_at(seq).in_order), [1, 1, 2, 5]);
+        assert_eq!(marks.place_at(31), Place::END, "nothing came since");
+        marks.put(place(6), &[25, 40]);
+        assert_eq!([25, 40].map(|seq| marks.place_at(seq).in_order), [2, 6]);
+        assert_eq!(marks.0.as_ref().unwrap().len(), 2, "10 and 30 are not pinned any more");
+        marks.put(place(8), &[25]);
+        assert_eq!(marks.place_at(25).in_order, 2, "the newest pin is gone, the one before it stays");
+        let bytes = marks.memory_bytes();
+        assert_eq!(marks.put(place(9), &[]), 0);
+        assert_eq!((marks.place_at(40), marks.memory_bytes()), (Place::END, bytes));
+    }
+
+    #[test]
+    fn many_readers_that_come_and_go_beside_one_that_stays_leave_few_marks() {
+        let mut marks = Marks::default();
+        for seq in 2..1000 {
+            marks.put(place(seq as u32), &[1, seq]);
+        }
+        assert_eq!(marks.0.as_ref().unwrap().len(), 2);
+        assert_eq!((marks.place_at(1), marks.place_at(999)), (place(2), place(999)));
+    }
+}

@@ -1,0 +1,136 @@
+//! What a view copies of one series: its open chunk and late samples; the rest is shared with the head.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Frozen, HeadSeries, Rest, Unflushed, touches};
+use crate::Result;
+use crate::chunk::OpenChunk;
+use crate::chunk::run::Arrival;
+use crate::head::pins::Pin;
+use crate::head::seen::{Marks, Seen};
+use crate::model::TimeRange;
+
+/// What a view keeps of a series' head data.
+#[derive(Debug, Default)]
+pub struct HeadCopy {
+    /// Samples of earlier epochs that the view's catalogue has not, the older first, and what is seen of them.
+    pub frozen: SmallVec<[(Arc<Frozen>, Seen); 1]>,
+    /// What came since.
+    pub active: Unflushed,
+    /// What is seen of that.
+    pub seen: Seen,
+}
+
+impl HeadCopy {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.frozen.is_empty() && self.active.is_empty()
+    }
+
+    /// Chunks that touch `range`.
+    pub fn chunks(&self, range: TimeRange) -> u64 {
+        let frozen = self.frozen.iter().map(|(frozen, _)| &frozen.data);
+        frozen.chain([&self.active]).map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
+    }
+
+    /// Bytes that exist for this copy alone: its late samples and its open chunk. What is
+    /// closed or frozen is the head's own.
+    pub fn memory_bytes(&self) -> usize {
+        let open = self.active.open.as_deref().map_or(0, OpenChunk::memory_bytes);
+        let rest = self.active.rest.as_ref().map_or(0, |rest| {
+            let late = rest.late.capacity() * size_of::<Arrival>();
+            size_of::<Rest>() + late + rest.closed.capacity() * size_of::<Arc<OpenChunk>>()
+        });
+        let hidden = self.frozen.iter().map(|(_, seen)| seen.memory_bytes()).sum::<usize>();
+        size_of::<HeadCopy>() + open + rest + hidden + self.seen.memory_bytes()
+    }
+
+    /// Adds samples of an earlier epoch, if any may lie in `range` and are seen. They are shared, not copied.
+    pub fn add_frozen(
+        &mut self,
+        frozen: &Arc<Frozen>,
+        range: TimeRange,
+        pin: &Pin<'_>,
+        deletes: &[(u64, TimeRange)],
+    ) {
+        let base = pin.base_of(frozen.cut);
+        let newer = deletes.iter().copied().filter(|(seq, _)| *seq > base);
+        let seen = frozen.data.seen_at(pin.seq, newer);
+        let is_known = self.frozen.iter().any(|(known, _)| known.cut == frozen.cut);
+        if !is_known && !seen.is_nothing() && frozen.data.touches(range) {
+            let at = self.frozen.partition_point(|(known, _)| known.cut < frozen.cut);
+            self.frozen.insert(at, (frozen.clone(), seen));
+        }
+    }
+}
+
+impl HeadSeries {
+    /// A copy of what may lie in `range` and a reader with `pin` sees, if there is anything. `deletes` are those that
+    /// concern the series and the reader sees. `admit` gets the bytes that the copy takes at most, before it is made; it
+    /// must not block.
+    ///
+    /// # Errors
+    /// Those of `admit`.
+    pub fn copy(
+        &self,
+        range: TimeRange,
+        pin: &Pin<'_>,
+        deletes: &[(u64, TimeRange)],
+        admit: impl FnOnce(usize) -> Result<()>,
+    ) -> Result<Option<HeadCopy>> {
+        let data = self.data.lock();
+        let mut copy = HeadCopy::default();
+        if let Some(frozen) = data.frozen.as_ref().filter(|frozen| pin.needs(frozen.cut)) {
+            copy.add_frozen(frozen, range, pin, deletes);
+        }
+        let newer = |base: u64| deletes.iter().copied().filter(move |(seq, _)| *seq > base);
+        let seen = data.active.seen_at(pin.seq, newer(pin.base_of_active(data.turn)));
+        let is_active = !seen.is_nothing() && data.active.touches(range);
+        if copy.frozen.is_empty() && !is_active {
+            return Ok(None);
+        }
+        let bytes = if is_active { data.active.copy_bytes(range, &seen) } else { 0 };
+        admit(size_of::<HeadCopy>() + bytes)?;
+        if is_active {
+            (copy.active, copy.seen) = data.active.copy(range, &seen);
+        }
+        Ok(Some(copy))
+    }
+}
+
+impl Unflushed {
+    /// Samples before the first chunk that touches `range`.
+    fn before(&self, range: TimeRange) -> u32 {
+        self.numbered_chunks().find(|(_, chunk)| touches(chunk, range)).map_or(0, |(first, _)| first)
+    }
+
+    /// Bytes that a copy of what may lie in `range` takes at most, beside the struct itself.
+    fn copy_bytes(&self, range: TimeRange, seen: &Seen) -> usize {
+        let open = self.open.as_deref().filter(|c| touches(c, range)).map_or(0, OpenChunk::memory_bytes);
+        let closed = self.closed().iter().filter(|c| touches(c, range)).count();
+        let late = self.late().iter().filter(|s| range.contains(s.timestamp)).count();
+        let has_rest = closed + late > 0 || (!seen.is_all() && self.before(range) > 0);
+        let rest = if has_rest { size_of::<Rest>() } else { 0 };
+        open + rest + closed * size_of::<Arc<OpenChunk>>() + late * size_of::<Arrival>()
+    }
+
+    /// A copy of what may lie in `range`, and what is seen of it.
+    fn copy(&self, range: TimeRange, seen: &Seen) -> (Unflushed, Seen) {
+        let (late, seen) = seen.of_late(self.late(), range);
+        let mut rest = Rest {
+            closed: self.closed().iter().filter(|c| touches(c, range)).cloned().collect(),
+            late,
+            closed_samples: 0,
+            skipped: if seen.is_all() { 0 } else { self.before(range) },
+        };
+        rest.closed.shrink_to_fit();
+        rest.late.shrink_to_fit();
+        let has_rest = !rest.closed.is_empty() || !rest.late.is_empty() || rest.skipped > 0;
+        let open = self.open.as_ref().filter(|c| touches(c, range)).cloned();
+        let rest = has_rest.then(|| Box::new(rest));
+        (Unflushed { open, rest, marks: Marks::default() }, seen)
+    }
+}
