@@ -9,8 +9,8 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, Engine, Event, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion, RepairReport, Result,
+    AppendReport, Batch, Cardinality, CleanReport, Engine, Event, FlushReport, Health, LineBody, LineOptions,
+    LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion, RepairReport, Result,
     SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
@@ -448,6 +448,14 @@ impl Database {
     /// The store refused; nothing is lost.
     pub fn compact(&self) -> Result<()> {
         self.engine.compact()
+    }
+
+    /// Removes everything that was deleted before the call from the disk, also from partitions that still grow.
+    ///
+    /// # Errors
+    /// The store refused; nothing is lost.
+    pub fn clean(&self) -> Result<CleanReport> {
+        self.engine.clean()
     }
 
     /// Changes the retention of the running database; zero keeps everything.

@@ -41,8 +41,8 @@ pub use barograph_engine::model::{
     self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, Tenant, TimeRange, Value,
 };
 pub use barograph_engine::{
-    AppendReport, Batch, Cardinality, Durability, Error, ErrorKind, Event, FarLine, FlushReport, Health,
-    LineBody, LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteRefusal,
+    AppendReport, Batch, Cardinality, CleanReport, Durability, Error, ErrorKind, Event, FarLine, FlushReport,
+    Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteRefusal,
     RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle, SnapshotReport, Stats, TenantUse,
     TenantsReport, VerifyReport,
 };

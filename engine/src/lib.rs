@@ -19,8 +19,9 @@ pub mod view;
 pub mod wal;
 
 pub use engine::{
-    AppendReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport,
-    PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport, VerifyReport, restore,
+    AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
+    OpenReport, PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport,
+    VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

@@ -177,7 +177,7 @@ impl Parts {
     }
 
     /// Removes the ranges of generations that nobody reads any more.
-    fn bury(&self) -> Result<()> {
+    pub(super) fn bury(&self) -> Result<()> {
         let dead = self.graveyard.take();
         let removed = self.remove_ranges(dead.iter().copied());
         if removed.is_err() {

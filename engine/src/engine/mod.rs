@@ -20,6 +20,7 @@
 mod append;
 mod background;
 mod backup;
+mod clean;
 mod delete;
 mod disk;
 mod flush;
@@ -59,6 +60,7 @@ use roaring::RoaringTreemap;
 
 pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{SnapshotReport, restore};
+pub use clean::CleanReport;
 pub use flush::FlushReport;
 pub use health::Health;
 pub use lines::{FarLine, LineBody, LineOptions, LineReport};

@@ -27,7 +27,7 @@
 //! (`blocks`) and in the store; opening reads each record once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bincode::{Decode, Encode};
 use parking_lot::Mutex;
@@ -177,6 +177,8 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
 #[derive(Debug, Default)]
 pub struct Graveyard {
     dead: Mutex<Dead>,
+    /// Generations that left the catalogue and are still read.
+    held: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -194,6 +196,11 @@ impl Graveyard {
     /// Adds prefixes under which nothing is named or read.
     pub fn add(&self, prefixes: Vec<Prefix>) {
         self.dead.lock().prefixes.extend(prefixes);
+    }
+
+    /// How many generations left the catalogue and are still read.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Acquire)
     }
 
     /// Whether there is nothing to remove.
@@ -246,13 +253,16 @@ impl Generation {
 
     /// Says that it has left the catalogue.
     pub fn retire(&self) {
-        self.keys.obsolete.store(true, Ordering::Release);
+        if !self.keys.obsolete.swap(true, Ordering::AcqRel) {
+            self.keys.graveyard.held.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
+            self.graveyard.held.fetch_sub(1, Ordering::AcqRel);
             let mut dead = self.graveyard.dead.lock();
             dead.prefixes.push(self.prefix);
             dead.bytes += self.bytes;
@@ -440,7 +450,9 @@ mod tests {
         generation.retire();
         drop(generation);
         assert!(graveyard.take().is_empty());
+        assert_eq!(graveyard.held(), 1);
         drop(reader);
+        assert_eq!(graveyard.held(), 0);
         assert_eq!(graveyard.take(), [prefix(1, 1)]);
         let generation = Generation::new(prefix(1, 3), record(1), &graveyard);
         let renewed = generation.with_record(record(2));

@@ -100,6 +100,14 @@ pub trait Kv: Send + Sync {
     /// The store refused.
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()>;
 
+    /// Writes what [`Kv::commit`] keeps again, so that nothing of removed and replaced records is left on the disk.
+    ///
+    /// # Errors
+    /// The store refused.
+    fn rewrite_records(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes a consistent copy in `dir`, which must not exist.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use std::time::Duration;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, IngestExternalFileOptions, Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch,
-    WriteBufferManager, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
+    CompactOptions, DB, DBCompressionType, DBRawIterator, FlushOptions, IngestExternalFileOptions,
+    Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, StagedFile, Table, TableWriter};
@@ -362,6 +362,13 @@ impl Kv for RocksKv {
             let (first, last) = (group.first().map(|r| &r.0[..]), group.last().map(|r| &r.1[..]));
             self.db.compact_range_cf(cf, first, last);
         }
+        Ok(())
+    }
+
+    fn rewrite_records(&self) -> Result<()> {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.family(Family::Meta), None::<&[u8]>, None::<&[u8]>, &options);
         Ok(())
     }
 

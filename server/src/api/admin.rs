@@ -40,18 +40,24 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// `…/clean_tombstones`: merges until what was deleted is gone from the disk.
+/// `…/clean_tombstones`: removes what was deleted from the disk.
 ///
 /// # Errors
-/// What storage gives.
+/// 503 while reads that began before hold some of it, and what storage gives.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
-    let cleaned = admitted.run(move |_| {
-        database.flush()?;
-        Ok(database.compact().map(drop)?)
-    });
-    cleaned.await?;
+    let cleaned = admitted.run(move |_| Ok(database.clean()?));
+    let held = cleaned.await?.held;
+    if held > 0 {
+        return Err(ApiError::busy(
+            format!(
+                "reads that began earlier still need {held} stored generations with deleted samples, which stay on the \
+                 disk; repeat the call when they have ended (/api/v1/status/active_queries)"
+            ),
+            10,
+        ));
+    }
     Ok(Reply::no_content())
 }
 

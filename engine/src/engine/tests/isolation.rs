@@ -193,6 +193,29 @@ fn views_stay_as_they_were() {
     }
 }
 
+/// Partitions that still grow are cleaned too; what a view needs stays until it is dropped.
+#[test]
+fn what_was_deleted_is_cleaned_away_unless_a_view_needs_it() {
+    let engine = Engine::in_memory(options()).expect("the options are good");
+    engine.append(&batch(0..2, 1, 10)).expect("append");
+    engine.flush().expect("flush");
+    engine.append(&batch(0..2, 2, 20)).expect("append");
+    let view = engine.view();
+    let before = samples(&view, &all());
+    engine.delete(&[Matcher::equal("i", "0")], TimeRange::ALL).expect("delete");
+    let report = engine.clean().expect("clean");
+    assert_eq!((report.partitions, report.held), (1, 1), "the view has the older of two generations");
+    assert_eq!(samples(&view, &all()), before);
+    assert_eq!(engine.clean().expect("clean").held, 1, "as long as the view lives");
+    drop(view);
+    engine.delete(&[Matcher::equal("i", "none")], TimeRange::ALL).expect("delete");
+    let report = engine.clean().expect("clean");
+    assert_eq!((report.partitions, report.held), (1, 0));
+    let stats = engine.stats();
+    assert_eq!((stats.tombstones, stats.generations, stats.stored_samples), (0, 1, 2));
+    assert_eq!(samples(&engine.view(), &all()), [((1, 1), 10), ((1, 2), 20)].into());
+}
+
 /// Stops the others when a thread panics.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
