@@ -54,8 +54,9 @@ pub fn is_float_exact(v: i64) -> bool {
 
 /// The integer that `v` is, if it is one and an integer chunk keeps its bits.
 pub fn as_integer(v: f64) -> Option<i64> {
-    let limit = 9_007_199_254_740_992.0;
-    let keeps = v.trunc() == v && v.abs() <= limit && !(v == 0.0 && v.is_sign_negative());
+    // 2^63, the first float beyond the integers.
+    let limit = 9_223_372_036_854_775_808.0;
+    let keeps = v.trunc() == v && (-limit..limit).contains(&v) && !(v == 0.0 && v.is_sign_negative());
     keeps.then_some(v as i64)
 }
 
@@ -646,9 +647,21 @@ mod tests {
     }
 
     #[test]
+    fn integers_that_a_float_holds_stay_among_those_that_none_holds() {
+        let mut run = Run::default();
+        for t in 0..1000 {
+            run.push(t, 0, &Value::Int(if t % 2 == 0 { 1 << 60 } else { (1 << 60) + 1 }));
+        }
+        let spans: Vec<_> = run.chunk_spans(1024).collect();
+        assert_eq!(spans, [(ChunkKind::Int, 0..1000)]);
+        assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
+    }
+
+    #[test]
     fn only_what_an_integer_chunk_keeps_is_an_integer() {
         assert_eq!(as_integer(3.0), Some(3));
-        for v in [-0.0, 0.5, f64::NAN, f64::INFINITY, 1e300] {
+        assert_eq!(as_integer(i64::MIN as f64), Some(i64::MIN));
+        for v in [-0.0, 0.5, f64::NAN, f64::INFINITY, 1e300, i64::MAX as f64] {
             assert_eq!(as_integer(v), None, "{v}");
         }
         assert!(is_float_exact(1 << 60) && !is_float_exact(i64::MAX) && !is_float_exact((1 << 53) + 1));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
-use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
+use crate::model::{Histogram, Labels, MatchOp, Matcher, PartitionId, Span, TimeRange, Value};
 use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
@@ -431,6 +431,29 @@ fn a_flush_leaves_out_what_was_deleted_in_memory() {
     harness.check(&Op::Flush);
     let stats = harness.engine().stats();
     assert_eq!((stats.head_sample_bytes, stats.generations, stats.tombstones), (0, 0, 0));
+}
+
+/// The first partition begins before the first timestamp.
+#[test]
+fn overwrites_in_the_first_partition_of_all_stay() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let width = engine.parts.cutting().partition_width_ns;
+    let end = PartitionId::of(i64::MIN, width).bounds(width).1;
+    let times = [i64::MIN + 1, end - SECOND, end, end + 1, end + SECOND];
+    for value in 0..3 {
+        let mut batch = Batch::new();
+        times.iter().for_each(|&at| batch.push(&labels(0), at, Value::Float(f64::from(value))));
+        engine.append(&batch).unwrap();
+        if value != 1 {
+            engine.flush().unwrap();
+        }
+        engine.compact().unwrap();
+    }
+    let view = engine.view();
+    let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 9).unwrap();
+    let run = view.read(&found[0], TimeRange::ALL).unwrap();
+    assert_eq!((run.timestamps, run.values), (times.to_vec(), vec![2.0; 5]));
+    assert!(engine.verify().unwrap().is_clean());
 }
 
 #[test]

@@ -18,10 +18,12 @@ impl PartitionId {
         PartitionId(t.div_euclid(width_ns) as i32)
     }
 
-    /// First instant of the partition, and the last.
+    /// First instant of the partition, and the last: the lowest partition and the highest are cut off where timestamps
+    /// end.
     pub fn bounds(self, width_ns: i64) -> (Timestamp, Timestamp) {
-        let first = i64::from(self.0).saturating_mul(width_ns);
-        (first, first.saturating_add(width_ns - 1))
+        let first = i128::from(self.0) * i128::from(width_ns);
+        let clamped = |t: i128| t.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        (clamped(first), clamped(first + i128::from(width_ns) - 1))
     }
 }
 
@@ -37,5 +39,7 @@ mod tests {
             assert!(first <= t && t <= last, "{t}");
         }
         assert_eq!(PartitionId::of(-1, width), PartitionId(-1));
+        let lowest = PartitionId::of(i64::MIN, width);
+        assert_eq!(lowest.bounds(width).1 + 1, PartitionId(lowest.0 + 1).bounds(width).0);
     }
 }

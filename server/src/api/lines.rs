@@ -41,7 +41,17 @@ impl Omitted {
     }
 }
 
-/// Appends one line for each sample. Integers beyond what a float holds keep every digit.
+/// Where floats begin to leave out integers. Whole numbers from here on are written as integers, if they are one: all
+/// their digits count, and what is read again is the same.
+const INTEGERS_FROM: f64 = 9_007_199_254_740_992.0;
+
+/// The integer that a large whole number is.
+fn large_integer(value: f64) -> Option<i64> {
+    let is_integer = value.abs() >= INTEGERS_FROM && (i64::MIN as f64..-(i64::MIN as f64)).contains(&value);
+    is_integer.then_some(value as i64)
+}
+
+/// Appends one line for each sample. Integers of more than 53 bits keep every digit.
 ///
 /// # Errors
 /// What the sink gives.
@@ -71,7 +81,7 @@ pub fn write_series<S: Sink>(
         sink.put(key.len() + SAMPLE_ROOM, |out| {
             out.extend_from_slice(&key);
             out.extend_from_slice(b" value=");
-            match integer {
+            match integer.or_else(|| large_integer(*value)) {
                 Some(integer) => {
                     out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
                     out.push(b'i');
@@ -164,6 +174,7 @@ mod tests {
                 let set = labels(line.series_key, key, &[], &Naming::default()).unwrap();
                 let value = match value {
                     FieldValue::Float(value) => Ok(value),
+                    FieldValue::Int(value) => Ok(value as f64),
                     FieldValue::Text(text) => Err(text.into_owned()),
                     other => panic!("{other:?}"),
                 };
@@ -187,12 +198,21 @@ mod tests {
     fn golden_lines() {
         let labels =
             Labels::from_pairs([("__name__", "disk io"), ("host", "a,b=c"), ("p", r"C:\x")]).unwrap();
-        let samples = [(1, 1.5), (2, f64::NAN), (3, 1e21), (4, -0.0), (5, 9_007_199_254_740_992.0)];
+        let (two_53, two_60) = (9_007_199_254_740_992.0, 1_152_921_504_606_846_976.0);
+        let samples =
+            [(1, 1.5), (2, f64::NAN), (3, 1e21), (4, -0.0), (5, two_53), (6, two_60), (7, 8.0 * two_60)];
         let exact = [(4, 9_007_199_254_740_993)];
         let (mut out, mut omitted) = (Vec::new(), Omitted::default());
         write_series(&mut out, &series(&labels, &samples, &exact), &mut omitted).unwrap();
         let key = r"disk\ io,host=a\,b\=c,p=C:\x";
-        let values = ["1.5 1", "1e+21 3", "-0 4", "9007199254740993i 5"];
+        let values = [
+            "1.5 1",
+            "1e+21 3",
+            "-0 4",
+            "9007199254740993i 5",
+            "1152921504606846976i 6",
+            "9223372036854776000 7",
+        ];
         let expected: String = values.iter().map(|value| format!("{key} value={value}\n")).collect();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         assert_eq!(omitted, Omitted { samples: 1, ..Omitted::default() });
