@@ -1,5 +1,9 @@
 //! Self-monitoring: the server's metrics become samples of its own database, so that its
 //! past can be queried like everything else.
+//!
+//! Where a label of a metric is the label of tenants, as `tenant` may be, the sample has it with `exported_` in front, as
+//! Prometheus names labels that collide with its own. Otherwise figures about a tenant would be series of that tenant: it
+//! could read and delete them, they would count against its limits, and a tenant without other series would never leave.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +32,9 @@ pub async fn run(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bo
         let (app_too, database) = (app.clone(), database.clone());
         let stored = storage::blocking(move || {
             let metrics = storage::all_metrics(&app_too, &database);
-            let instance = app_too.config.load().listen.clone();
-            database.append(&batch(&metrics, &instance, storage::now_ns())).map(drop)
+            let config = app_too.config.load();
+            let batch = batch(&metrics, &config.listen, &config.tenant_label, storage::now_ns());
+            database.append(&batch).map(drop)
         })
         .await;
         if !matches!(stored, Ok(Ok(()))) {
@@ -42,14 +47,16 @@ pub async fn run(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bo
 }
 
 /// The metrics as samples at one instant; NaN (no observation yet) is left out.
-fn batch(metrics: &[Metric], instance: &str, now_ns: i64) -> Batch {
+fn batch(metrics: &[Metric], instance: &str, tenant_label: &str, now_ns: i64) -> Batch {
     let mut batch = Batch::default();
+    let exported = format!("exported_{tenant_label}");
     batch.set_stamped_by_clock();
     for metric in metrics {
         for point in metric.points.iter().filter(|point| !point.value.is_nan()) {
             let name = format!("{}{}", metric.name, point.suffix);
             let own = [("__name__", name.as_str()), ("job", "barograph"), ("instance", instance)];
-            let labels = own.into_iter().chain(point.labels.iter().map(|(n, v)| (*n, v.as_str())));
+            let name_of = |name: &'static str| if name == tenant_label { exported.as_str() } else { name };
+            let labels = own.into_iter().chain(point.labels.iter().map(|(n, v)| (name_of(n), v.as_str())));
             if let Ok(labels) = Labels::from_pairs(labels) {
                 batch.push(&labels, now_ns, Value::Float(point.value));
             }
@@ -60,10 +67,27 @@ fn batch(metrics: &[Metric], instance: &str, now_ns: i64) -> Batch {
 
 #[cfg(test)]
 mod tests {
+    use barograph::{Database, Options, TimeRange};
+
     use super::*;
+    use crate::telemetry::exposition::Kind;
 
     #[test]
     fn what_the_server_writes_about_itself_is_no_opinion_about_the_time() {
-        assert!(batch(&[], "localhost", 1).is_stamped_by_clock());
+        assert!(batch(&[], "localhost", "db", 1).is_stamped_by_clock());
+    }
+
+    #[test]
+    fn figures_about_a_tenant_are_no_series_of_it() {
+        let mut metric = Metric::new(Kind::Gauge, "series", "Series.");
+        metric.push(&[("tenant", "a")], 1.0);
+        let database =
+            Database::in_memory(Options { tenant_label: "tenant".to_owned(), ..Options::default() });
+        let database = database.unwrap();
+        database.append(&batch(&[metric], "localhost", "tenant", storage::now_ns())).unwrap();
+        let tenants = database.tenants(9);
+        assert_eq!((tenants.count, &*tenants.largest[0].name), (1, ""), "{tenants:?}");
+        let values = database.label_values("exported_tenant", &[], TimeRange::ALL).unwrap();
+        assert_eq!(values, [("a".to_owned(), 1)]);
     }
 }
