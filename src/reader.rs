@@ -207,22 +207,25 @@ impl<'d> Reader<'d> {
     }
 
     /// What one metric family is, or the first `limit` of all: ascending by name, of one family the
-    /// oldest description first. A family has one set of descriptions for all tenants; a tenant sees those of its own
-    /// metrics.
+    /// oldest description first. A tenant sees those of its own metrics that it wrote, or that were
+    /// written without a tenant.
     ///
     /// # Errors
     /// Those of the work; of a tenant, the store could not be read.
     pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
-        if self.tenant.is_none() {
+        let Some(tenant) = self.tenant else {
             return self.engine.metadata_within(family, limit, &self.work);
-        }
+        };
         let mut found = Vec::new();
         for own in self.families()?.iter().filter(|own| family.is_none_or(|family| family == *own)) {
             self.work.check()?;
             if found.len() >= limit {
                 break;
             }
-            found.extend(self.engine.metadata_within(Some(own), 1, &self.work)?);
+            let entries = self.engine.metadata_of(tenant, own, &self.work)?;
+            if !entries.is_empty() {
+                found.push((own.clone(), entries));
+            }
         }
         Ok(found)
     }

@@ -234,6 +234,39 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
     b.append(&batch).unwrap();
 }
 
+/// What tenants wrote of a metric stays theirs in the log and in the store.
+#[test]
+fn descriptions_belong_to_the_tenant_that_wrote_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = Options { background: false, ..Options::default() };
+        Database::open_with(dir.path(), options).unwrap()
+    };
+    let described = |help: &str| Metadata { help: help.to_owned(), ..Metadata::default() };
+    let db = open();
+    for writer in [db.for_tenant("aaaa").unwrap(), db.for_tenant("bbbb").unwrap()] {
+        let mut batch = Batch::new();
+        batch.push(&labels(&[("__name__", "m")]), NOW, Value::Float(1.0));
+        batch.push_metadata("m", described(&format!("of {}", writer.tenant().unwrap().name())));
+        writer.append(&batch).unwrap();
+    }
+    let check = |db: &Database, when: &str| {
+        for name in TENANTS {
+            let own = db.for_tenant(name).unwrap().metadata(None).unwrap();
+            assert_eq!(own, [("m".to_owned(), vec![described(&format!("of {name}"))])], "{when}, {name}");
+        }
+        let all = db.metadata(Some("m")).unwrap();
+        assert_eq!(all[0].1, TENANTS.map(|name| described(&format!("of {name}"))), "{when}");
+    };
+    check(&db, "written");
+    drop(db);
+    let db = open();
+    check(&db, "from the log");
+    db.flush().unwrap();
+    drop(db);
+    check(&open(), "from the store");
+}
+
 #[test]
 fn a_tenant_deletes_and_creates_its_own() {
     let db = database();

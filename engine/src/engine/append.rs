@@ -122,7 +122,7 @@ impl Parts {
             resolved.push_event(event.clone());
         }
         for (family, metadata) in &batch.metadata {
-            parts.note_metadata(&mut resolved, family, metadata)?;
+            parts.note_metadata(&mut resolved, batch.tenant.as_ref(), family, metadata)?;
         }
         for (series, exemplar) in &batch.exemplars {
             let is_kept = parts.note_exemplar(&mut resolved, series, exemplar.clone(), horizon)?;

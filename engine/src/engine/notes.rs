@@ -5,8 +5,8 @@
 use crate::budget::Work;
 use crate::engine::limits::shown;
 use crate::engine::{Engine, Parts};
-use crate::head::{Head, Resolved, SeriesExemplars};
-use crate::model::{Exemplar, Labels, Matcher, Metadata, TimeRange, Timestamp};
+use crate::head::{Head, Resolved, SeriesExemplars, metadata};
+use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
 use crate::store::notes::{self, Note};
 use crate::{Error, Result};
@@ -30,6 +30,15 @@ impl Engine {
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
         self.parts.head.metadata.select(family, limit, work)
+    }
+
+    /// What a tenant may see of one metric family: what writers without a tenant wrote, then its own; each oldest first.
+    /// What is returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it.
+    pub fn metadata_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
+        self.parts.head.metadata.select_of(tenant, family, work)
     }
 
     /// The exemplars in `range` of the series that meet all matchers of any of
@@ -135,15 +144,16 @@ impl Parts {
         self.wait_durable(ticket)
     }
 
-    /// Checks a description and adds it to `resolved` unless it is known.
+    /// Checks a description by `tenant`, or by a writer without one, and adds it to `resolved` unless it is known.
     pub(crate) fn note_metadata(
         &self,
         resolved: &mut Resolved,
+        tenant: Option<&Tenant>,
         family: &str,
         metadata: &Metadata,
     ) -> Result<()> {
-        if self.head.metadata.is_new(family, metadata)? {
-            resolved.metadata.push((family.to_owned(), metadata.clone()));
+        if self.head.metadata.is_new(tenant, family, metadata)? {
+            resolved.metadata.push((metadata::key_of(tenant, family), metadata.clone()));
         }
         Ok(())
     }
@@ -176,8 +186,8 @@ impl Parts {
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.
     pub(super) fn apply_notes(&self, resolved: &Resolved) {
-        for (family, metadata) in &resolved.metadata {
-            self.head.metadata.insert(family, metadata);
+        for (key, metadata) in &resolved.metadata {
+            self.head.metadata.insert(key, metadata);
         }
         for (series, exemplar) in &resolved.exemplars {
             self.head.exemplars.insert(series, exemplar);

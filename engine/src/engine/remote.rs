@@ -453,7 +453,7 @@ impl RemoteWriter<'_> {
             return;
         }
         let before = self.resolved.metadata.len();
-        match self.parts.note_metadata(&mut self.resolved, family, metadata) {
+        match self.parts.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
             Ok(()) if self.resolved.metadata.len() == before => {}
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {

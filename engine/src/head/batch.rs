@@ -26,6 +26,8 @@ pub struct Batch {
     pub(crate) metadata: Vec<(String, Metadata)>,
     pub(crate) exemplars: Vec<(Labels, Exemplar)>,
     pub(crate) stamp: Stamp,
+    /// Whose descriptions the metadata is.
+    pub(crate) tenant: Option<Tenant>,
 }
 
 /// Who gave a sample its time.
@@ -150,7 +152,7 @@ impl Batch {
         self.stamp == Stamp::Clock
     }
 
-    /// The batch as one of a tenant: every series gets its label.
+    /// The batch as one of a tenant: every series gets its label, and the descriptions are the tenant's own.
     ///
     /// # Errors
     /// [`Error::Invalid`] where a series is of another tenant.
@@ -159,7 +161,7 @@ impl Batch {
             let claimed = tenant.claim(labels).map(Cow::into_owned);
             claimed.map_err(|foreign| Error::Invalid(format!("series {labels}: {foreign}")))
         };
-        let mut batch = self.clone();
+        let mut batch = Batch { tenant: Some(tenant.clone()), ..self.clone() };
         for BatchSample { series, .. } in &mut batch.samples {
             match series {
                 Whose::Labels(labels) => *labels = claim(labels)?,
@@ -195,6 +197,7 @@ impl Batch {
         self.metadata.clear();
         self.exemplars.clear();
         self.stamp = Stamp::Given;
+        self.tenant = None;
     }
 }
 

@@ -3,16 +3,22 @@
 //! All of it is kept in memory, bounded, and written to the store with each flush: only
 //! the families that changed. A family can have several descriptions, since writers may
 //! disagree or change their words; the newest [`ENTRIES_MAX`] stay.
+//!
+//! What a tenant writes of a family is kept beside it, under a key of its own ([`Tenant::family_key`]): no other tenant
+//! sees it, and it takes no place of theirs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
+
+use ahash::RandomState;
 
 use parking_lot::Mutex;
 
 use crate::budget::{Taken, Work};
-use crate::model::Metadata;
+use crate::model::{Metadata, Tenant};
 use crate::{Error, Result};
 
-/// Most descriptions of one family; a further one takes the place of the oldest.
+/// Most descriptions of one family by one tenant, or by writers without one; a further one takes the place of the oldest.
 pub const ENTRIES_MAX: usize = 8;
 /// Longest family name, bytes.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -42,10 +48,21 @@ impl Default for HeadMetadata {
 
 #[derive(Debug, Default)]
 struct Book {
+    /// By the name of the family, or the key of a tenant.
     families: BTreeMap<String, Vec<Metadata>>,
     bytes: u64,
     /// Families that the store does not have as they are here.
     dirty: BTreeSet<String>,
+}
+
+/// The family of a key.
+fn family_of(key: &str) -> &str {
+    key.split_once('\0').map_or(key, |(family, _)| family)
+}
+
+/// The key of what `tenant` writes of a family, or a writer without one.
+pub fn key_of(tenant: Option<&Tenant>, family: &str) -> String {
+    tenant.map_or_else(|| family.to_owned(), |tenant| tenant.family_key(family))
 }
 
 fn bytes_of(family: &str, metadata: &Metadata) -> u64 {
@@ -74,23 +91,27 @@ impl HeadMetadata {
         self.inner.lock().bytes
     }
 
-    /// Whether a description is new. One that is known already costs no log record.
+    /// Whether a description by `tenant`, or by a writer without one, is new. One that is known already costs no log
+    /// record.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without a name, [`Error::Limit`] where a text is too long or
+    /// [`Error::Invalid`] without a name or with a NUL in it, [`Error::Limit`] where a text is too long or
     /// descriptions take up all the memory they may.
-    pub fn is_new(&self, family: &str, metadata: &Metadata) -> Result<bool> {
+    pub fn is_new(&self, tenant: Option<&Tenant>, family: &str, metadata: &Metadata) -> Result<bool> {
         if family.is_empty() {
             return Err(Error::Invalid("metadata without a metric name".to_owned()));
+        }
+        if family.contains('\0') {
+            return Err(Error::Invalid("metadata of a metric with a NUL in its name".to_owned()));
         }
         check_text(family, "a name", family, NAME_BYTES_MAX)?;
         check_text(family, "a help text", &metadata.help, HELP_BYTES_MAX)?;
         check_text(family, "a unit", &metadata.unit, UNIT_BYTES_MAX)?;
-        let book = self.inner.lock();
-        if book.families.get(family).is_some_and(|entries| entries.contains(metadata)) {
+        let (book, key) = (self.inner.lock(), key_of(tenant, family));
+        if book.families.get(&key).is_some_and(|entries| entries.contains(metadata)) {
             return Ok(false);
         }
-        if book.bytes + bytes_of(family, metadata) > self.bytes_max {
+        if book.bytes + bytes_of(&key, metadata) > self.bytes_max {
             return Err(Error::Limit(format!(
                 "metadata of all metrics takes {} bytes, the limit is {}; {family:?} is not stored: shorten help texts, or \
                  raise memory (Options::memory_bytes)",
@@ -100,24 +121,44 @@ impl HeadMetadata {
         Ok(true)
     }
 
-    /// Adds a description; one that is known stays where it is.
-    pub fn insert(&self, family: &str, metadata: &Metadata) {
+    /// Adds a description under a key ([`key_of`]); one that is known stays where it is.
+    pub fn insert(&self, key: &str, metadata: &Metadata) {
         let mut book = self.inner.lock();
-        if book.insert(family, metadata) {
-            book.dirty.insert(family.to_owned());
+        if book.insert(key, metadata) {
+            book.dirty.insert(key.to_owned());
         }
     }
 
     /// Takes over what the store has.
-    pub fn adopt(&self, family: &str, entries: &[Metadata]) {
+    pub fn adopt(&self, key: &str, entries: &[Metadata]) {
         let mut book = self.inner.lock();
         for metadata in entries {
-            book.insert(family, metadata);
+            book.insert(key, metadata);
         }
     }
 
-    /// The descriptions of one family or of all, ascending by name; of one family oldest
-    /// first; at most `limit` families. What is returned stays taken from `work`.
+    /// What a tenant may see of one family: what writers without a tenant wrote, then its own; each oldest first. What is
+    /// returned stays taken from `work`.
+    ///
+    /// # Errors
+    /// `work` may not hold it.
+    pub fn select_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
+        let (book, taken) = (self.inner.lock(), Taken::of(work));
+        let mut found: Vec<Metadata> = Vec::new();
+        for key in [family.to_owned(), tenant.family_key(family)] {
+            for entry in book.families.get(&key).into_iter().flatten() {
+                if !found.contains(entry) {
+                    taken.more(bytes_of(family, entry) as usize)?;
+                    found.push(entry.clone());
+                }
+            }
+        }
+        taken.leave();
+        Ok(found)
+    }
+
+    /// The descriptions of one family or of all, ascending by name; of one family what writers without a tenant wrote,
+    /// then what each tenant did, each oldest first; at most `limit` families. What is returned stays taken from `work`.
     ///
     /// # Errors
     /// `work` may not hold it, or is over.
@@ -128,16 +169,29 @@ impl HeadMetadata {
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
         let (book, taken) = (self.inner.lock(), Taken::of(work));
-        let named = family.and_then(|name| book.families.get_key_value(name));
-        let all = book.families.iter().filter(|_| family.is_none());
-        let mut found = Vec::new();
-        for (at, (family, entries)) in all.chain(named).take(limit).enumerate() {
+        let (from, is_wanted) =
+            (family.unwrap_or_default(), |key: &str| family.is_none_or(|wanted| wanted == family_of(key)));
+        let keys = book.families.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let mut found: Vec<(String, Vec<Metadata>)> = Vec::new();
+        let mut known: HashSet<&Metadata, RandomState> = HashSet::default();
+        for (at, (key, entries)) in keys.take_while(|(key, _)| is_wanted(key)).enumerate() {
             if at.is_multiple_of(FAMILIES_PER_CHECK) {
                 work.check()?;
             }
-            let bytes: u64 = entries.iter().map(|entry| bytes_of(family, entry)).sum();
-            taken.more(bytes as usize + size_of::<(String, Vec<Metadata>)>())?;
-            found.push((family.clone(), entries.clone()));
+            let name = family_of(key);
+            if found.last().is_none_or(|(last, _)| last != name) {
+                if found.len() >= limit {
+                    break;
+                }
+                taken.more(size_of::<(String, Vec<Metadata>)>())?;
+                found.push((name.to_owned(), Vec::new()));
+                known.clear();
+            }
+            let Some((_, all)) = found.last_mut() else { break };
+            for entry in entries.iter().filter(|entry| known.insert(entry)) {
+                taken.more(bytes_of(name, entry) as usize)?;
+                all.push(entry.clone());
+            }
         }
         taken.leave();
         Ok(found)
@@ -190,9 +244,9 @@ mod tests {
         let book = HeadMetadata::default();
         for i in 0..=ENTRIES_MAX {
             let entry = described(&format!("help {i}"));
-            assert!(book.is_new("m", &entry).unwrap());
+            assert!(book.is_new(None, "m", &entry).unwrap());
             book.insert("m", &entry);
-            assert!(!book.is_new("m", &entry).unwrap(), "known by now");
+            assert!(!book.is_new(None, "m", &entry).unwrap(), "known by now");
             book.insert("m", &entry);
         }
         let work = Work::unbounded();
@@ -203,20 +257,45 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_sees_and_replaces_its_own_descriptions() {
+        let book = HeadMetadata::default();
+        let (a, b) = (Tenant::new("db", "a").unwrap(), Tenant::new("db", "b").unwrap());
+        book.insert("m", &described("shared"));
+        book.insert("m_", &described("another family"));
+        book.insert(&key_of(Some(&b), "m"), &described("of b"));
+        for i in 0..2 * ENTRIES_MAX {
+            assert!(book.is_new(Some(&a), "m", &described(&format!("of a {i}"))).unwrap());
+            book.insert(&key_of(Some(&a), "m"), &described(&format!("of a {i}")));
+        }
+        book.insert(&key_of(Some(&a), "m"), &described("shared"));
+        let work = Work::unbounded();
+        let helps = |found: Vec<Metadata>| found.into_iter().map(|entry| entry.help).collect::<Vec<_>>();
+        assert_eq!(helps(book.select_of(&b, "m", &work).unwrap()), ["shared", "of b"]);
+        let of_a = helps(book.select_of(&a, "m", &work).unwrap());
+        assert_eq!((of_a.len(), &*of_a[0], &*of_a[ENTRIES_MAX - 1]), (ENTRIES_MAX, "shared", "of a 15"));
+        let all = book.select(None, 9, &work).unwrap();
+        assert_eq!((all.len(), &*all[0].0, all[0].1.len(), &*all[1].0), (2, "m", ENTRIES_MAX + 1, "m_"));
+        assert_eq!(book.select(Some("m"), 9, &work).unwrap(), all[..1]);
+        assert_eq!(book.select(None, 1, &work).unwrap(), all[..1]);
+        let refused = book.is_new(None, "m\0db\0b", &described("x")).unwrap_err();
+        assert!(refused.to_string().contains("NUL"), "no name of a family is the key of a tenant: {refused}");
+    }
+
+    #[test]
     fn limits_are_told() {
         let book = HeadMetadata::default();
         let text = |result: Result<bool>| result.unwrap_err().to_string();
-        assert_eq!(text(book.is_new("", &described("x"))), "metadata without a metric name");
+        assert_eq!(text(book.is_new(None, "", &described("x"))), "metadata without a metric name");
         let long = described(&"x".repeat(HELP_BYTES_MAX + 1));
         assert_eq!(
-            text(book.is_new("m", &long)),
+            text(book.is_new(None, "m", &long)),
             "metadata of \"m\": a help text of 8193 bytes, the limit is 8192; shorten it"
         );
-        assert!(text(book.is_new(&"m".repeat(2000), &described("x"))).contains("a name of 2000 bytes"));
+        assert!(text(book.is_new(None, &"m".repeat(2000), &described("x"))).contains("a name of 2000 bytes"));
         let help = "x".repeat(HELP_BYTES_MAX);
         let refused = (0..10_000).find(|i| {
             let family = format!("m{i}");
-            let refused = book.is_new(&family, &described(&help)).is_err();
+            let refused = book.is_new(None, &family, &described(&help)).is_err();
             book.insert(&family, &described(&help));
             refused
         });

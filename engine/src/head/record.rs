@@ -19,7 +19,8 @@
 //! 3 events    varint events, then for each: varint length, labels, time i64 LE,
 //!             varint length, text
 //! 4 metadata  varint entries, then for each: varint length, family, type u8,
-//!             varint length, help, varint length, unit
+//!             varint length, help, varint length, unit; behind the family of a tenant's
+//!             writer NUL, the label of tenants, NUL, the tenant
 //! 5 exemplars varint exemplars, then for each: varint length, the series' labels,
 //!             time i64 LE, value f64 LE, varint length, the exemplar's labels
 //! 6 databases varint names, then for each: varint length, the name of a database that was created

@@ -84,6 +84,12 @@ impl Tenant {
         }
     }
 
+    /// The name under which descriptions that this tenant wrote of a metric family are kept: behind that of the family and a
+    /// NUL, which no family has, so that they follow those of the family in order.
+    pub(crate) fn family_key(&self, family: &str) -> String {
+        format!("{family}\0{}\0{}", self.label, self.name)
+    }
+
     fn foreign(&self, found: &str) -> ForeignTenant {
         const CHARS_MAX: usize = 100;
         let found = found.chars().take(CHARS_MAX).collect();

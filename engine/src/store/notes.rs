@@ -7,7 +7,8 @@
 //! Records of [`Family::Meta`], each in the envelope of `values`, version 1:
 //!
 //! ```text
-//! 'm' | family name            entries of one metric family: type, help, unit
+//! 'm' | family name            entries of one metric family: type, help, unit; behind the name of what a tenant wrote
+//!                              NUL, the label of tenants, NUL, the tenant
 //! 'x' | labels of a series     its exemplars: labels, time, bits of the value
 //! 'd' | name of a database     nothing: it was created
 //! ```
@@ -41,7 +42,7 @@ struct DatabaseRecord {}
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
-    /// What a metric family is, oldest description first.
+    /// What a metric family is, in the words of one tenant or of writers without one, oldest description first.
     Metadata(String, Vec<Metadata>),
     /// The exemplars of a series, ascending by time.
     Exemplars(Labels, Vec<Exemplar>),

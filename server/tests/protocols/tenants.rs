@@ -404,6 +404,41 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
     }
 }
 
+/// A request of remote write that says what the metric `shared` is, and has a sample of it.
+fn describing(help: &str) -> Ask {
+    let mut message = series(&[("__name__", "shared")], &[(now_ns() / 1_000_000, 1.0)]);
+    put_message(&mut message, 3, |out| {
+        put_integer(out, 1, 1);
+        put_bytes(out, 2, b"shared");
+        put_bytes(out, 4, help.as_bytes());
+    });
+    remote_write(&message)
+}
+
+#[test]
+fn descriptions_belong_to_the_tenant_that_wrote_them() {
+    let shared = Shared::new(&[]);
+    for (who, help) in [("root", "of nobody"), ("bbbb", "of bbbb")] {
+        assert_eq!(shared.ask(who, &describing(help)).status, 204, "{who}");
+    }
+    // More than a family keeps.
+    for i in 0..20 {
+        assert_eq!(shared.ask("aaaa", &describing(&format!("of aaaa {i}"))).status, 204);
+    }
+    let helps = |who: &str, target: &str| -> Vec<String> {
+        let found = shared.get(who, target).data();
+        let entries = found["shared"].as_array().unwrap();
+        entries.iter().map(|entry| entry["help"].as_str().unwrap().to_owned()).collect()
+    };
+    for target in ["/api/v1/metadata", "/api/v1/metadata?metric=shared"] {
+        assert_eq!(helps("bbbb", target), ["of bbbb", "of nobody"], "{target}");
+        let own = helps("aaaa", target);
+        assert_eq!((own.len(), &*own[0]), (9, "of aaaa 19"), "{target}: {own:?}");
+        assert!(!own.contains(&"of bbbb".to_owned()), "{target}: {own:?}");
+        assert_eq!(helps("root", target).len(), 10, "{target}");
+    }
+}
+
 #[test]
 fn databases_are_tenants_where_the_label_is_theirs() {
     let shared = Shared::new(&[]);
