@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub static PARTS: &[Part] = &[
     Part {
         name: "samples",
-        parts: 20,
+        parts: 17,
         bounds: "samples and string fields not yet in the store",
         full: "a flush starts at half; when full, writes wait for `write_wait`, then get 429 (`/write`: 503) with \
                `Retry-After`",
@@ -25,7 +25,7 @@ pub static PARTS: &[Part] = &[
     },
     Part {
         name: "block_cache",
-        parts: 10,
+        parts: 9,
         bounds: "blocks of RocksDB's tables, their indexes and filters, and its memtables",
         full: "the least recently used blocks are evicted; blocks in use stay",
     },
@@ -46,6 +46,13 @@ pub static PARTS: &[Part] = &[
         parts: 2,
         bounds: "exemplars (half) and metric metadata (half, at most 32 MiB)",
         full: "the oldest exemplars are dropped; metadata that does not fit is dropped and counted",
+    },
+    Part {
+        name: "batches",
+        parts: 4,
+        bounds: "parsed samples and string fields of writes until they are in `samples`, and their records for the WAL",
+        full: "writes are committed in smaller pieces; then they wait for `write_wait`, then get 429 (`/write`: 503) with \
+               `Retry-After`",
     },
     Part {
         name: "log",
@@ -285,6 +292,11 @@ impl Options {
         const { Part::named(PARTS, "remote_cache") }.of(self.memory_bytes)
     }
 
+    /// Bytes of batches on their way into the log and the head.
+    pub fn batch_bytes_max(&self) -> u64 {
+        const { Part::named(PARTS, "batches") }.of(self.memory_bytes)
+    }
+
     /// Bytes that may wait to be written to the WAL.
     pub fn log_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "log") }.of(self.memory_bytes)
@@ -317,6 +329,7 @@ mod tests {
                 options.line_cache_bytes(),
                 options.remote_cache_bytes(),
                 options.note_bytes_max(),
+                options.batch_bytes_max(),
                 options.log_bytes_max(),
                 options.work_bytes_max(),
             ];

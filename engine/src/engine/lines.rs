@@ -22,7 +22,7 @@ use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, 
 use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
 use crate::stats::Counters;
 use crate::wal::Ticket;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How to read lines.
 #[derive(Debug, Clone)]
@@ -136,10 +136,6 @@ impl LineReport {
     }
 }
 
-/// Samples after which a body is committed in pieces; one piece is one WAL record.
-const PIECE_SAMPLES: usize = 100_000;
-/// Bytes of string fields after which it is, too.
-const PIECE_EVENT_BYTES: u64 = 16 << 20;
 /// Fields that are looked for one by one; more than these by their hash.
 const FIELDS_FEW: usize = 32;
 /// Bytes that a label set has beside tags and field: `__name__` and what joins it.
@@ -151,7 +147,8 @@ impl Engine {
     ///
     /// # Errors
     /// An I/O error, or memory that stays full. Bodies of up to 100,000 samples and 16 MiB of string fields are stored
-    /// whole or not at all then; of larger ones the pieces before the failure are.
+    /// whole or not at all then, if the memory for batches is sufficient ([`options::PARTS`](crate::options::PARTS)); of
+    /// others the pieces before the failure are stored.
     /// Bad lines are no error; the report tells them.
     pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
         self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
@@ -192,6 +189,7 @@ impl Engine {
             ticket: None,
             report: LineReport::default(),
             errors_max: options.errors_max,
+            failed: None,
         };
         let lines_of = |body: LineBody<'b>| {
             let default = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
@@ -227,6 +225,8 @@ struct LineWriter<'p> {
     ticket: Option<Ticket>,
     report: LineReport,
     errors_max: usize,
+    /// Why a piece before the line at hand could not be committed.
+    failed: Option<Error>,
 }
 
 /// Stands for a string field among the indexes.
@@ -246,11 +246,17 @@ impl LineWriter<'_> {
     /// Adds all lines of one body, and commits pieces on the way.
     fn add_body(&mut self, mut lines: Lines<'_>) -> Result<()> {
         loop {
+            if self.resolved.is_full() && !lines.is_at_end() {
+                self.make_room(0)?;
+            }
             let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
             if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
                 let (newcomers, learned) = (self.newcomers.len(), self.learned.len());
                 match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
                     Some(Ok(())) => {}
+                    Some(Err(_)) if self.failed.is_some() => {
+                        return self.failed.take().map_or(Ok(()), Err);
+                    }
                     Some(Err(error)) => {
                         self.take_back(newcomers, learned);
                         self.report.refuse(self.body, error, self.errors_max);
@@ -259,9 +265,6 @@ impl LineWriter<'_> {
                 }
             }
             self.report.lines_total += 1;
-            if self.resolved.samples() >= PIECE_SAMPLES || self.resolved.event_bytes() >= PIECE_EVENT_BYTES {
-                self.commit()?;
-            }
         }
     }
 
@@ -272,6 +275,24 @@ impl LineWriter<'_> {
                 self.parts.line_cache.forget_dead(&self.context, key);
             }
         }
+    }
+
+    /// Takes memory for the next line, `more` bytes of string fields in it.
+    #[cold]
+    fn make_room(&mut self, more: u64) -> Result<()> {
+        let parts = self.parts;
+        if parts.batches.grow(&mut self.resolved, more) {
+            return Ok(());
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+            if parts.batches.grow(&mut self.resolved, more) {
+                return Ok(());
+            }
+        }
+        // Nothing is held while others are waited for.
+        parts.wait_durable(self.ticket.take())?;
+        parts.batches.wait(&mut self.resolved, more, parts.options.write_wait)
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -506,12 +527,43 @@ impl LineWriter<'_> {
         Ok(labels)
     }
 
-    fn events(&self, line: &Line<'_>, timestamp: Timestamp) -> std::result::Result<Vec<Event>, LineError> {
+    /// Takes memory for the string fields of a line before they are made: each has all of the tags.
+    fn make_room_for_events(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
+        let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
+        let tags = line.series_key.len() + extra + NAME_BYTES + size_of::<Event>();
+        let bytes = line.fields().filter_map(|(field, value)| match value {
+            FieldValue::Text(text) => Some((tags + field.len() + text.len()) as u64),
+            _ => None,
+        });
+        let bytes: u64 = bytes.sum();
+        if let Some(most) = self.parts.batches.too_large(bytes) {
+            let why = format!(
+                "its string fields and their labels take {bytes} bytes, and the memory for batches allows {most} in a line \
+                 (memory): send fewer in a line, or raise it"
+            );
+            return Err(line.reject(LineErrorKind::Refused { why }));
+        }
+        let stamp = self.resolved.stamp;
+        let made = self.make_room(bytes);
+        self.resolved.stamp = stamp;
+        made.map_err(|error| {
+            let why = error.to_string();
+            self.failed = Some(error);
+            line.reject(LineErrorKind::Refused { why })
+        })
+    }
+
+    fn events(
+        &mut self,
+        line: &Line<'_>,
+        timestamp: Timestamp,
+    ) -> std::result::Result<Vec<Event>, LineError> {
         if !self.indexes.contains(&TEXT) {
             return Ok(Vec::new());
         }
         let texts = line.fields().filter(|(_, value)| matches!(value, FieldValue::Text(_)));
         self.check_label_bytes(line, &texts.map(|(field, _)| field).collect::<Vec<_>>())?;
+        self.make_room_for_events(line)?;
         let mut events = Vec::new();
         for (key, value) in line.fields() {
             if let FieldValue::Text(text) = value {

@@ -27,6 +27,7 @@ impl Engine {
             "line_cache" => Some(parts.line_cache.bytes()),
             "remote_cache" => Some(parts.remote_cache.bytes()),
             "notes" => Some(head.exemplars.bytes() + head.metadata.bytes()),
+            "batches" => Some(parts.batches.used()),
             "log" => Some(parts.wal.as_ref().map_or(0, |wal| wal.waiting_bytes())),
             _ => None,
         };

@@ -20,6 +20,7 @@
 mod append;
 mod background;
 mod backup;
+mod batches;
 mod clean;
 mod delete;
 mod disk;
@@ -110,6 +111,7 @@ pub(crate) struct Parts {
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
     cardinality: limits::CardinalityLimits,
+    batches: batches::BatchMemory,
     line_cache: LineCache,
     remote_cache: RemoteCache,
     pub(crate) read_only: bool,

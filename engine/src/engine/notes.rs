@@ -137,6 +137,9 @@ impl Drop for NotesTaken<'_> {
     }
 }
 
+/// What a description or an exemplar takes beside its texts, about.
+const NOTE_BYTES: usize = 128;
+
 impl Parts {
     /// Commits notes and waits until they are durable. What is known already is.
     fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
@@ -153,7 +156,9 @@ impl Parts {
         metadata: &Metadata,
     ) -> Result<()> {
         if self.head.metadata.is_new(tenant, family, metadata)? {
-            resolved.metadata.push((metadata::key_of(tenant, family), metadata.clone()));
+            let key = metadata::key_of(tenant, family);
+            resolved.add_text_bytes(NOTE_BYTES + key.len() + metadata.help.len() + metadata.unit.len());
+            resolved.metadata.push((key, metadata.clone()));
         }
         Ok(())
     }
@@ -180,6 +185,7 @@ impl Parts {
         if exemplar.timestamp <= horizon {
             return Ok(false);
         }
+        resolved.add_text_bytes(NOTE_BYTES + series.as_bytes().len() + exemplar.labels.as_bytes().len());
         resolved.exemplars.push((series.clone(), exemplar));
         Ok(true)
     }

@@ -28,6 +28,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
+use crate::engine::batches::BatchMemory;
 #[cfg(feature = "rocksdb")]
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
@@ -280,6 +281,7 @@ fn assemble(opened: Opened) -> Parts {
         limiter,
         cardinality: CardinalityLimits::new(&options),
         owner: Owner::new(),
+        batches: BatchMemory::new(options.batch_bytes_max()),
         line_cache: LineCache::new(options.line_cache_bytes()),
         remote_cache: RemoteCache::new(options.remote_cache_bytes()),
         read_only: false,

@@ -4,8 +4,8 @@
 //! the point of a request: one that cannot be kept is dropped and counted, and the request is
 //! as good as without it, as in Prometheus. A request of up to 100,000
 //! samples is one record of the log and visible as one; so an error stores nothing of it. A
-//! larger one is stored in pieces, also of one series; the pieces before an error are stored.
-//! Sent again, it changes nothing.
+//! larger one, or one that the memory for batches does not suffice for, is stored in pieces, also of one series; the pieces
+//! before an error are stored. Sent again, it changes nothing.
 //!
 //! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
 
@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::batches::PIECE_SAMPLES;
 use crate::engine::limits::label_bytes;
 use crate::engine::newcomers::Newcomers;
 use crate::engine::remote_cache::Keys;
@@ -88,8 +89,8 @@ pub enum RemoteError {
 
 /// How far in the future a sample may lie, nanoseconds.
 const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
-/// Samples after which a request is committed in pieces; one piece is one WAL record.
-const PIECE_SAMPLES: usize = 100_000;
+/// A series with fewer samples is added without a look at the memory for batches in between.
+const POINTS_FEW: u64 = 64;
 /// A histogram counts as this many samples and a sample for each so many buckets.
 const HISTOGRAM_SAMPLES: usize = 8;
 
@@ -100,7 +101,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`RemoteError::Wire`] when the bytes are no request; an I/O error, or memory that
-    /// stays full. Nothing is stored then of a request of up to 100,000 samples.
+    /// stays full. Nothing is stored then of a request of up to 100,000 samples, if the memory for batches is sufficient.
     pub fn write_remote(
         &self,
         body: &[u8],
@@ -188,11 +189,12 @@ impl RemoteWriter<'_> {
     /// Adds all that a request holds.
     fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<(), RemoteError> {
         for (number, item) in (1..).zip(request.items()) {
+            self.make_room_if_full();
             match item? {
+                _ if self.failed.is_some() => {}
                 Item::Series(series) => self.add(number, &series)?,
                 Item::Metadata(family, metadata) => self.describe(number, &family, &metadata),
             }
-            self.commit_if_full();
             if let Some(error) = self.failed.take() {
                 return Err(error.into());
             }
@@ -203,12 +205,29 @@ impl RemoteWriter<'_> {
         Ok(())
     }
 
-    /// Commits a piece once there is enough for one.
+    /// Takes memory for more, and commits a piece once there is enough for one.
     #[inline]
-    fn commit_if_full(&mut self) {
-        if self.weight >= PIECE_SAMPLES && self.failed.is_none() {
-            self.failed = self.commit().err();
+    fn make_room_if_full(&mut self) {
+        if (self.resolved.is_full() || self.weight >= PIECE_SAMPLES) && self.failed.is_none() {
+            self.failed = self.make_room().err();
         }
+    }
+
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        let parts = self.parts;
+        if self.weight < PIECE_SAMPLES && parts.batches.grow(&mut self.resolved, 0) {
+            return Ok(());
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+            if parts.batches.grow(&mut self.resolved, 0) {
+                return Ok(());
+            }
+        }
+        // Nothing is held while others are waited for.
+        parts.wait_durable(self.ticket.take())?;
+        parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait)
     }
 
     /// Takes back series that nothing was stored of, and what the cache has of them.
@@ -271,14 +290,14 @@ impl RemoteWriter<'_> {
         match self.locate(series) {
             Ok(head) => {
                 let place = Place { number, head };
-                if counts.samples + counts.histograms < PIECE_SAMPLES as u64 {
+                if counts.samples + counts.histograms < POINTS_FEW {
                     return series.for_each_point(|point| self.point(&place, point));
                 }
                 // One series alone can be larger than a piece.
                 series.for_each_point(|point| {
+                    self.make_room_if_full();
                     if self.failed.is_none() {
                         self.point(&place, point);
-                        self.commit_if_full();
                     }
                 })
             }

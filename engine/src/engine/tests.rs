@@ -18,6 +18,7 @@ use faulty::FaultyKv;
 
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod batches;
 mod between;
 mod bounded;
 mod cardinality;

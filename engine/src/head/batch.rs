@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::budget::{Full, Hold, Share};
 use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Tenant, Timestamp, Value};
 use crate::{Error, Result};
@@ -228,16 +229,41 @@ pub struct Row {
     count: u32,
 }
 
+/// How far a batch may grow before its writer asks for more memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Granted {
+    /// Samples.
+    pub samples: usize,
+    /// Bytes of string fields, histograms, exemplars and metadata.
+    pub text_bytes: u64,
+}
+
+/// What a sample takes in a batch, and in a record of the log: two varints and eight bytes.
+pub(crate) const SAMPLE_BYTES: u64 =
+    (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
+/// Texts are in the batch and in a record.
+pub(crate) const TEXT_FACTOR: u64 = 2;
+
+impl Granted {
+    fn bytes(self) -> u64 {
+        self.samples as u64 * SAMPLE_BYTES + self.text_bytes.saturating_mul(TEXT_FACTOR)
+    }
+}
+
 /// A batch whose series are known: rows of values, in order.
 #[derive(Debug)]
 pub struct Resolved {
+    granted: Granted,
+    /// The memory that was granted.
+    hold: Option<Hold>,
     rows: Vec<Row>,
     values: Vec<Value>,
     /// Start timestamps that are known: index into `values`, ascending. Lines have none.
     starts: Vec<(usize, Timestamp)>,
     /// String fields.
     pub events: Vec<Event>,
-    event_bytes: u64,
+    /// Bytes of events, histograms, exemplars and metadata.
+    text_bytes: u64,
     /// Who gives what is pushed from now on its time.
     pub(crate) stamp: Stamp,
     newest: Newest,
@@ -256,11 +282,13 @@ pub struct Resolved {
 impl Default for Resolved {
     fn default() -> Self {
         Resolved {
+            granted: Granted::default(),
+            hold: None,
             rows: Vec::new(),
             values: Vec::new(),
             starts: Vec::new(),
             events: Vec::new(),
-            event_bytes: 0,
+            text_bytes: 0,
             stamp: Stamp::default(),
             newest: Newest::default(),
             oldest: Timestamp::MAX,
@@ -273,15 +301,6 @@ impl Default for Resolved {
 }
 
 impl Resolved {
-    /// An empty one with room for samples.
-    pub fn with_capacity(samples: usize) -> Self {
-        Resolved {
-            rows: Vec::with_capacity(samples),
-            values: Vec::with_capacity(samples),
-            ..Resolved::default()
-        }
-    }
-
     /// Adds one sample; a start timestamp of 0 is unknown.
     pub fn push(
         &mut self,
@@ -292,6 +311,9 @@ impl Resolved {
     ) {
         if start_timestamp != 0 {
             self.starts.push((self.values.len(), start_timestamp));
+        }
+        if let Value::Histogram(histogram) = &value {
+            self.text_bytes += histogram.memory_bytes() as u64;
         }
         self.note(timestamp, self.stamp);
         self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
@@ -319,14 +341,52 @@ impl Resolved {
         self.values.len()
     }
 
-    /// Bytes of its string fields.
-    pub fn event_bytes(&self) -> u64 {
-        self.event_bytes
+    /// Bytes of its string fields, histograms, exemplars and metadata.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
+    /// Counts bytes of what is no sample.
+    pub(crate) fn add_text_bytes(&mut self, bytes: usize) {
+        self.text_bytes += bytes as u64;
+    }
+
+    /// Whether it holds all that it may without more memory.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.values.len() >= self.granted.samples || self.text_bytes >= self.granted.text_bytes
+    }
+
+    /// How far it may grow.
+    pub(crate) fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// Takes memory of `share` for so much, and makes room for the samples.
+    ///
+    /// # Errors
+    /// There is not that much left.
+    pub(crate) fn grant(&mut self, share: &Arc<Share>, granted: Granted) -> std::result::Result<(), Full> {
+        match &mut self.hold {
+            Some(hold) => hold.resize(granted.bytes())?,
+            None => self.hold = Some(share.take(granted.bytes())?),
+        }
+        self.granted = granted;
+        let more = granted.samples.saturating_sub(self.values.len());
+        self.values.reserve_exact(more);
+        self.rows.reserve_exact(granted.samples.saturating_sub(self.rows.len()));
+        Ok(())
+    }
+
+    /// Returns the memory of an empty batch.
+    pub(crate) fn release(&mut self) {
+        debug_assert!(self.is_empty());
+        *self = Resolved { stamp: self.stamp, ..Resolved::default() };
     }
 
     /// Adds a string field.
     pub fn push_event(&mut self, event: Event) {
-        self.event_bytes += event.memory_bytes();
+        self.text_bytes += event.memory_bytes();
         self.note(event.timestamp, self.stamp);
         self.events.push(event);
     }
@@ -346,7 +406,7 @@ impl Resolved {
         self.rows.clear();
         self.values.clear();
         self.starts.clear();
-        self.event_bytes = 0;
+        self.text_bytes = 0;
         (self.stamp, self.newest, self.oldest) = (Stamp::Given, Newest::default(), Timestamp::MAX);
         self.events.clear();
         self.metadata.clear();

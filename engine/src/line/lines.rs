@@ -79,6 +79,11 @@ impl<'a> Lines<'a> {
     pub fn offset(&self) -> usize {
         self.offset
     }
+
+    /// Whether nothing is left of the body.
+    pub fn is_at_end(&self) -> bool {
+        self.offset >= self.body.len()
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {

@@ -51,6 +51,8 @@ pub struct KvStats {
     pub tables: u64,
     /// Bytes held by the block cache.
     pub cache_bytes: u64,
+    /// Of these, bytes of blocks in use, which the cache cannot evict.
+    pub cache_pinned_bytes: u64,
     /// Bytes held by indexes and filters outside the block cache, and write buffers.
     pub other_memory_bytes: u64,
 }

@@ -172,6 +172,7 @@ impl RocksKv {
     }
 
     fn open_unwatched(settings: RocksSettings) -> Result<Self> {
+        // Without a strict limit: a block that the cache refuses fails the read that needs it.
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();
         // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the cache.
@@ -382,7 +383,11 @@ impl Kv for RocksKv {
     }
 
     fn stats(&self) -> KvStats {
-        let mut stats = KvStats { cache_bytes: self.cache.get_usage() as u64, ..KvStats::default() };
+        let mut stats = KvStats {
+            cache_bytes: self.cache.get_usage() as u64,
+            cache_pinned_bytes: self.cache.get_pinned_usage() as u64,
+            ..KvStats::default()
+        };
         for family in Family::ALL {
             let cf = self.family(family);
             let figure = |name: &properties::PropName| {

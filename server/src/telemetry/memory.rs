@@ -77,7 +77,8 @@ pub fn describe(memory: &Memory, database: &Database) -> Value {
         },
         "shares": list(false),
         "rocksdb": {
-            "blockCacheBytes": stats.store.cache_bytes, "otherBytes": stats.store.other_memory_bytes,
+            "blockCacheBytes": stats.store.cache_bytes,
+            "blockCachePinnedBytes": stats.store.cache_pinned_bytes, "otherBytes": stats.store.other_memory_bytes,
         },
         "pieces": pieces(&stats),
     })
