@@ -16,6 +16,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
+use crate::api::admission::Client;
 use crate::api::encoding::{self, Encoding};
 use crate::config::Config;
 use crate::config::values::show_size;
@@ -254,13 +255,14 @@ impl<'a> Arriving<'a> {
         declared: Option<u64>,
         limits: BodyLimits,
         bodies: &'a Bodies,
+        client: Client,
     ) -> Result<Arriving<'a>, ApiError> {
         if declared.is_some_and(|length| length > limits.sent_max.bytes) {
             return Err(limits.sent_max.passed_by("the request body"));
         }
         let first = declared.unwrap_or(FIRST_STEP);
         let pool = bodies.pool(limits.purpose, first);
-        let room = pool.take(first, limits.pace.timeout).await.map_err(refused)?;
+        let room = pool.take_for(client.tenant(), first, limits.pace.timeout).await.map_err(refused)?;
         Ok(Arriving { bodies, limits, declared, bytes: Vec::new(), room })
     }
 
@@ -313,7 +315,7 @@ impl<'a> Arriving<'a> {
     }
 }
 
-/// Reads a body as it was sent.
+/// Reads a body as `client` sent it.
 ///
 /// # Errors
 /// 413 beyond the limits and for what all the memory cannot hold, 408 where it comes too slowly, 400 when it breaks off or
@@ -323,8 +325,9 @@ pub async fn read(
     encoding: Encoding,
     limits: BodyLimits,
     bodies: &Bodies,
+    client: Client,
 ) -> Result<Held, ApiError> {
-    let mut arriving = Arriving::begin(body.size_hint().exact(), limits, bodies).await?;
+    let mut arriving = Arriving::begin(body.size_hint().exact(), limits, bodies, client).await?;
     let mut pace = Pace::new(limits.pace);
     loop {
         match tokio::time::timeout_at(pace.deadline(), body.frame()).await {

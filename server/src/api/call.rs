@@ -131,7 +131,7 @@ impl Call {
 
     async fn read_encoded(&mut self, encoding: Encoding, limits: BodyLimits) -> Result<Held, ApiError> {
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
-        body::read(incoming, encoding, limits, &self.app.bodies).await
+        body::read(incoming, encoding, limits, &self.app.bodies, self.who()).await
     }
 
     /// Adds the parameters of a form: those of a urlencoded one before those of the URL, those

@@ -50,8 +50,8 @@ pub static PARTS: &[Part] = &[
         parts: 8,
         bounds: "bodies larger than 64 KiB, as sent and decompressed, and large batches of TCP lines; \
                  `max_body_total` caps it. The last quarter is reserved for decompression",
-        full: "bodies of declared length queue for up to `body_timeout`, others do not wait; then 429 (`/write`: \
-               503) with `Retry-After`; a body larger than three quarters of the share gets 413",
+        full: "bodies of declared length queue for up to `body_timeout`, tenants in rotation, others do not wait; then \
+               429 (`/write`: 503) with `Retry-After`; a body larger than three quarters of the share gets 413",
     },
     Part {
         name: "forms",

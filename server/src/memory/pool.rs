@@ -1,10 +1,11 @@
 //! A part of a share of the memory, with a queue.
 //!
-//! Memory is granted in the order of requests, so that small takes do not overtake a large one for ever. A waiter
-//! that holds no memory blocks no one. A waiter that already holds memory goes first, because only then can it
-//! release it, and the last quarter of the pool is reserved for such waiters. If all holders of memory wait for more,
-//! none could continue: then the one that came last is refused, and the memory it releases lets the first one
-//! continue.
+//! Memory is granted in the order of requests, so that small takes do not overtake a large one for ever. Tenants take
+//! turns: those who hold nothing wait in rounds, and each tenant has one in a round, so a tenant that sends a thousand
+//! bodies at once only delays itself. A waiter that holds no memory blocks no one. A waiter that already holds memory
+//! goes first, because only then can it release it, and the last quarter of the pool is reserved for such waiters. If
+//! all holders of memory wait for more, none could continue: then the one that came last is refused, and the memory it
+//! releases lets the first one continue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,14 +31,19 @@ struct Line {
     used: u64,
     /// Those that hold memory already.
     growing: VecDeque<Waiting>,
-    /// Those that hold nothing.
+    /// Those that hold nothing, ascending by round.
     coming: VecDeque<Waiting>,
+    /// The round of the last of these that got memory.
+    round: u64,
     tickets: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
     ticket: u64,
+    /// Of those that hold nothing: whose it is, and when its turn comes.
+    tenant: u64,
+    round: u64,
     more: u64,
     held: u64,
     ready: oneshot::Sender<Result<Room, Full>>,
@@ -46,8 +52,8 @@ struct Waiting {
 /// Why memory is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// Something begins, and holds nothing yet.
-    Begin,
+    /// Something begins for a tenant, and holds nothing yet.
+    Begin(u64),
     /// Something goes on that holds so much of this pool.
     GoOn(u64),
 }
@@ -105,7 +111,20 @@ impl Pool {
     /// # Errors
     /// [`Full`]: at once where the pool never has so much, else after the wait.
     pub async fn take(self: &Arc<Self>, bytes: u64, patience: Duration) -> Result<Room, Full> {
-        self.wait(bytes, Need::Begin, patience).await
+        self.take_for(0, bytes, patience).await
+    }
+
+    /// As [`Pool::take`], for a tenant, whose number it is; 0 is the tenant of all who have none.
+    ///
+    /// # Errors
+    /// As [`Pool::take`].
+    pub async fn take_for(
+        self: &Arc<Self>,
+        tenant: u64,
+        bytes: u64,
+        patience: Duration,
+    ) -> Result<Room, Full> {
+        self.wait(bytes, Need::Begin(tenant), patience).await
     }
 
     /// Takes `bytes` if they are there and nobody waits.
@@ -115,9 +134,9 @@ impl Pool {
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Result<Room, Full> {
         let mut line = self.line.lock();
         if !line.nobody_waits() {
-            return Err(self.full(&line, bytes, Need::Begin));
+            return Err(self.full(&line, bytes, Need::Begin(0)));
         }
-        let hold = self.hold(&mut line, bytes, Need::Begin)?;
+        let hold = self.hold(&mut line, bytes, Need::Begin(0))?;
         Ok(Room { pool: Arc::clone(self), hold })
     }
 
@@ -129,16 +148,18 @@ impl Pool {
             if asked > self.limit_of(need) {
                 return Err(self.full(line, asked, need));
             }
-            let is_first = line.growing.is_empty() && (need != Need::Begin || line.coming.is_empty());
+            let begins = matches!(need, Need::Begin(_));
+            let is_first = line.growing.is_empty() && (!begins || line.coming.is_empty());
             if is_first && let Ok(hold) = self.hold(line, more, need) {
                 return Ok(Room { pool: Arc::clone(self), hold });
             }
             line.tickets += 1;
             let ticket = line.tickets;
             let (sender, ready) = oneshot::channel();
-            let waiting = Waiting { ticket, more, held, ready: sender };
-            if need == Need::Begin {
-                line.coming.push_back(waiting)
+            let tenant = if let Need::Begin(tenant) = need { tenant } else { 0 };
+            let waiting = Waiting { ticket, tenant, round: 0, more, held, ready: sender };
+            if begins {
+                line.come(waiting)
             } else {
                 line.growing.push_back(waiting)
             }
@@ -156,7 +177,7 @@ impl Pool {
     /// The most that may be taken where that is needed.
     fn limit_of(&self, need: Need) -> u64 {
         match need {
-            Need::Begin => self.limit() - self.limit() / 4,
+            Need::Begin(_) => self.limit() - self.limit() / 4,
             Need::GoOn(_) => self.limit(),
         }
     }
@@ -190,8 +211,10 @@ impl Pool {
         let line = &mut *self.line.lock();
         let Some(first) = line.growing.front() else {
             let more = line.coming.front()?.more;
-            let hold = self.hold(line, more, Need::Begin).ok()?;
-            return line.coming.pop_front().map(|waiting| (waiting, Ok(hold)));
+            let hold = self.hold(line, more, Need::Begin(0)).ok()?;
+            let waiting = line.coming.pop_front()?;
+            line.round = waiting.round;
+            return Some((waiting, Ok(hold)));
         };
         let need = Need::GoOn(first.held);
         if let Ok(hold) = self.hold(line, first.more, need) {
@@ -209,6 +232,15 @@ impl Pool {
 }
 
 impl Line {
+    /// Adds one that holds nothing, in the round after that of the last one of its tenant that waits, or after the current
+    /// one: nothing joins a round that has begun, so each ends.
+    fn come(&mut self, mut waiting: Waiting) {
+        let last = self.coming.iter().rev().find(|other| other.tenant == waiting.tenant);
+        waiting.round = last.map_or(self.round, |last| last.round) + 1;
+        let place = self.coming.partition_point(|other| other.round <= waiting.round);
+        self.coming.insert(place, waiting);
+    }
+
     fn nobody_waits(&self) -> bool {
         self.growing.is_empty() && self.coming.is_empty()
     }
@@ -232,12 +264,12 @@ impl Room {
     pub fn try_grow(&mut self, more: u64) -> Result<(), Full> {
         let line = &mut *self.pool.line.lock();
         let asked = self.hold.bytes().saturating_add(more);
-        if asked > self.pool.limit_of(Need::Begin) {
-            return Err(self.pool.full(line, asked, Need::Begin));
+        if asked > self.pool.limit_of(Need::Begin(0)) {
+            return Err(self.pool.full(line, asked, Need::Begin(0)));
         }
         let after = line.used.saturating_add(more);
-        if !line.growing.is_empty() || after > self.pool.limit_of(Need::Begin) {
-            return Err(self.pool.full(line, more, Need::Begin));
+        if !line.growing.is_empty() || after > self.pool.limit_of(Need::Begin(0)) {
+            return Err(self.pool.full(line, more, Need::Begin(0)));
         }
         self.hold.grow(more)?;
         line.used = after;

@@ -88,8 +88,8 @@ impl Client {
         Client { tenant: hash(&tenant).max(1), ..self }
     }
 
-    /// The tenant, which takes turns with the others.
-    pub(super) fn tenant(self) -> u64 {
+    /// The number of the tenant, which takes turns with the others; 0 without one.
+    pub fn tenant(self) -> u64 {
         self.tenant
     }
 

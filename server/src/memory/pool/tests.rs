@@ -180,3 +180,37 @@ fn parts_of_a_share_are_apart() {
     drop((other, taken));
     assert_eq!((share.used(), a.used(), b.used()), (0, 0, 0));
 }
+
+#[test]
+fn tenants_take_turns() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool();
+    let all = pool.try_take(300).unwrap();
+    let take = |tenant: u64| -> Take<'_> { Box::pin(pool.take_for(tenant, 300, PATIENCE)) };
+    let mut waiting: Vec<Take<'_>> = [1, 1, 1, 2, 2, 0].into_iter().map(take).collect();
+    for take in &mut waiting {
+        assert!(poll(take).is_pending());
+    }
+    let (mut order, mut held) = (Vec::new(), Some(all));
+    for turn in 0..waiting.len() + 2 {
+        drop(held.take());
+        let served = (0..waiting.len()).find_map(|at| match poll(&mut waiting[at]) {
+            Poll::Ready(room) if !order.contains(&at) => Some((at, room.unwrap())),
+            _ => None,
+        });
+        let Some((at, room)) = served else { panic!("turn {turn}: nobody has it") };
+        // One that is served must not be polled again.
+        waiting[at] = Box::pin(std::future::pending());
+        order.push(at);
+        held = Some(room);
+        if turn == 1 {
+            // One that comes late waits for the round that has begun, and not for all of a tenant's.
+            waiting.extend([take(3), take(1)]);
+            assert!(waiting[6..].iter_mut().all(|take| poll(take).is_pending()));
+        }
+    }
+    assert_eq!(order, [0, 3, 5, 1, 4, 6, 2, 7]);
+    drop(held);
+    assert_eq!((pool.used(), pool.waiting()), (0, 0));
+}
