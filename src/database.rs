@@ -9,9 +9,9 @@ use barograph_engine::model::{
     Exemplar, Histogram, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp,
 };
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, CleanReport, Engine, Event, FlushReport, Health, LineBody, LineOptions,
-    LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion, RepairReport, Result,
-    SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
+    AppendReport, Batch, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
+    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
+    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
@@ -340,6 +340,13 @@ impl Database {
     pub fn drop_database(&self, name: &str) -> Result<bool> {
         self.check_database(name)?;
         self.engine.drop_database(name)
+    }
+
+    /// What of the store is damaged and set aside in the partitions of `range`, ascending by time. Queries leave it out,
+    /// with a warning in the response; other reads of such a time are refused, unless
+    /// [`Reader::leaving_out_damage`] says otherwise.
+    pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
+        self.engine.damage(range)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values

@@ -71,6 +71,19 @@ impl<'d> Reader<'d> {
         Reader { engine, view, work: work.clone(), tenant }
     }
 
+    /// Makes it leave out what is damaged (see [`Database::damage`](crate::Database::damage)). Without this, reads of
+    /// such a time are refused.
+    #[must_use]
+    pub fn leaving_out_damage(mut self) -> Self {
+        self.view = Arc::new(self.lenient());
+        self
+    }
+
+    /// As the reader's view, but later, and leaving out what is damaged.
+    fn lenient(&self) -> View<'d> {
+        view_of(self.engine, &self.work, self.tenant).leaving_out_damage()
+    }
+
     /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`; which, where
     /// there are more, is not said.
     ///
@@ -119,7 +132,8 @@ impl<'d> Reader<'d> {
         if let Some(tenant) = self.tenant {
             names.retain(|name| tenant.label() == DATABASE_LABEL && tenant.name() == name);
         }
-        let values = self.label_values(DATABASE_LABEL, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        let view = self.lenient();
+        let values = view.label_values(DATABASE_LABEL, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
         names.extend(values.into_iter().map(|(name, _)| name));
         names.sort_unstable();
         names.dedup();
@@ -232,7 +246,8 @@ impl<'d> Reader<'d> {
 
     /// The names that the families of the series' metrics may have, ascending.
     fn families(&self) -> Result<BTreeSet<String>> {
-        let metrics = self.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        let view = self.lenient();
+        let metrics = view.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
         let mut families = BTreeSet::new();
         for (metric, _) in metrics {
             families.extend(

@@ -28,4 +28,4 @@ pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::Stats;
-pub use view::{Cardinality, ReadEstimate, SeriesReader, View, ViewSeries};
+pub use view::{Cardinality, Damage, ReadEstimate, SeriesReader, View, ViewSeries};

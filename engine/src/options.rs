@@ -153,8 +153,12 @@ pub struct Options {
     /// second; damage is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
     pub scrub_interval: Duration,
     /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
-    /// damaged part aside, report it and open (true). Opening for reading leaves it in place.
+    /// damaged part aside, report it and open (true). Opening for reading leaves it in place, and then all reads leave
+    /// out what of the store is damaged.
     pub recover_damaged_wal: bool,
+    /// What to do about a generation of the store that is found damaged while opening: set it aside and open without it
+    /// (false, the default), or refuse to open (true). See `Engine::damage`.
+    pub refuse_damaged_store: bool,
     /// Whether background threads flush, merge and expire. Default true; tests that want
     /// every step in their own hands set it to false.
     pub background: bool,
@@ -187,6 +191,7 @@ impl Default for Options {
             open_timeout: Duration::from_secs(60),
             scrub_interval: Duration::from_secs(14 * 86_400),
             recover_damaged_wal: false,
+            refuse_damaged_store: false,
             background: true,
         }
     }

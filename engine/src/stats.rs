@@ -112,6 +112,8 @@ pub struct Stats {
     pub partitions: u64,
     /// Generations in the store.
     pub generations: u64,
+    /// Of these, those that are damaged and set aside.
+    pub generations_aside: u64,
     /// Tombstones not yet carried out.
     pub tombstones: u64,
     /// Chunks in the store.

@@ -64,7 +64,8 @@ pub fn options(config: &Config) -> Options {
         partitions_per_request: config.max_partitions_per_request,
         write_wait: config.write_wait,
         scrub_interval: config.scrub_interval,
-        recover_damaged_wal: config.recover_damaged_wal,
+        recover_damaged_wal: config.on_damage.recover_wal,
+        refuse_damaged_store: config.on_damage.refuse_store,
         ..Options::default()
     }
 }
@@ -81,10 +82,11 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
 /// Opens a directory for reading.
 ///
 /// # Errors
-/// As `barograph::Database::open_read_only`.
+/// As `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
 #[cfg(feature = "rocksdb")]
-pub fn open_read_only(dir: &Path, recover_damaged_wal: bool) -> barograph_engine::Result<Database> {
-    Database::open_read_only(dir, Options { recover_damaged_wal, ..Options::default() })
+pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph_engine::Result<Database> {
+    let (recover_damaged_wal, refuse_damaged_store) = (allow_damage, !allow_damage);
+    Database::open_read_only(dir, Options { recover_damaged_wal, refuse_damaged_store, ..Options::default() })
 }
 
 /// Reads everything in a directory and checks every sum.

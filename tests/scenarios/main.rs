@@ -2,6 +2,7 @@
 //! binary links RocksDB.
 
 mod database;
+mod flips;
 mod fuzz;
 mod readme;
 mod tenants;

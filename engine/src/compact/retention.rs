@@ -21,7 +21,8 @@ impl Parts {
         let current = self.catalogue.load_full();
         let width = current.root.partition_width_ns;
         let gone = current.generations.partitions().take_while(|p| p.id.bounds(width).1 <= horizon);
-        let (partitions, gone): (Vec<_>, Vec<_>) = gone.map(|p| (p.id, p.generations.clone())).unzip();
+        let (partitions, gone): (Vec<_>, Vec<_>) =
+            gone.map(|p| (p.id, p.all().cloned().collect::<Vec<_>>())).unzip();
         let edit = Edit { remove: gone.concat(), ..Edit::default() };
         if edit.remove.is_empty() {
             return Ok(());

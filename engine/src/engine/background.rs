@@ -12,6 +12,7 @@ use parking_lot::MutexGuard;
 use crate::engine::{Engine, Parts};
 use crate::model::PartitionId;
 use crate::store::keys::Prefix;
+use crate::store::kv::Removal;
 use crate::wal::Wal;
 use crate::{Error, Result};
 
@@ -180,17 +181,21 @@ impl Parts {
     pub(super) fn bury(&self) -> Result<()> {
         let dead = self.graveyard.take();
         let removed = self.remove_ranges(dead.iter().copied());
-        if removed.is_err() {
+        if !matches!(removed, Ok(Removal::All)) {
             self.graveyard.add(dead);
         }
-        removed
+        removed.map(drop)
     }
 
     /// Removes ranges that no catalogue names or will name; what cannot be removed now, the compactor removes later.
     pub(crate) fn discard(&self, prefixes: Vec<Prefix>) {
-        if let Err(error) = self.remove_ranges(prefixes.iter().copied()) {
-            tracing::warn!(%error, "what was written in vain could not be removed; it will be tried again");
-            self.graveyard.add(prefixes);
+        match self.remove_ranges(prefixes.iter().copied()) {
+            Ok(Removal::All) => return,
+            Ok(Removal::WholeTables) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what was written in vain could not be removed; it will be tried again");
+            }
         }
+        self.graveyard.add(prefixes);
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
+use crate::model::TimeRange;
+use crate::view::Damage;
 use crate::{Error, Result};
 
 /// How an open database is. All is well where everything is `None` and false.
@@ -17,6 +19,8 @@ pub struct Health {
     pub flushes_fail: Option<(Duration, String)>,
     /// Whether the disk is full: writes are refused until there is space, and then resume without a restart.
     pub disk_full: bool,
+    /// Generations of the store that are damaged: reads leave them out and say so, or are refused.
+    pub damaged: Vec<Damage>,
 }
 
 /// Since when flushes fail, and why the last one did.
@@ -56,6 +60,17 @@ impl Engine {
         let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
         let store = parts.kv.failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
         let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
-        Health { refuses_writes: store.or(log), flushes_fail: parts.failing.get(), disk_full: wal.disk_full }
+        Health {
+            refuses_writes: store.or(log),
+            flushes_fail: parts.failing.get(),
+            disk_full: wal.disk_full,
+            damaged: self.damage(TimeRange::ALL),
+        }
+    }
+
+    /// What of the store is damaged and set aside in the partitions of `range`, ascending by time: samples there may be
+    /// missing from reads.
+    pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
+        self.parts.catalogue.load().damage_in(range).map(|(_, damage)| damage).collect()
     }
 }

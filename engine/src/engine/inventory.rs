@@ -21,16 +21,17 @@ const FAMILIES: [(Family, Expected); 3] =
 pub(super) struct Inventory {
     /// For each family the prefixes that the catalogue does not name.
     pub leftovers: Vec<(Family, Vec<Prefix>)>,
-    /// Generations that have nothing in a family of which the catalogue names records: the store may have lost a table,
-    /// and queries would be answered with silence. (`verify` compares every count and checksum.)
-    pub missing: BTreeMap<Prefix, Error>,
+    /// Generations that cannot be read from their first keys on, or have nothing in a family of which the catalogue names
+    /// records: the store may have lost a table, and queries would be answered with silence. (`verify` compares every
+    /// count and checksum.)
+    pub damaged: BTreeMap<Prefix, Error>,
 }
 
 impl Inventory {
     /// Looks at everything.
     ///
     /// # Errors
-    /// The store could not be read.
+    /// A key is none of ours.
     pub(super) fn take(kv: &dyn Kv, catalogue: &Catalogue) -> Result<Self> {
         let mut named: Vec<(Prefix, GenerationRecord)> =
             catalogue.generations.iter().map(|g| (g.prefix, g.record)).collect();
@@ -42,13 +43,26 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// The same, where nothing is missing.
+    /// Sets the damaged generations of `catalogue` aside; or refuses, where that is wanted.
     ///
     /// # Errors
-    /// Something is, or the store could not be read.
-    pub(super) fn whole(kv: &dyn Kv, catalogue: &Catalogue) -> Result<Self> {
-        let mut inventory = Self::take(kv, catalogue)?;
-        inventory.missing.pop_first().map_or(Ok(inventory), |(_, missing)| Err(missing))
+    /// The first damage, with `refuses`.
+    pub(super) fn set_aside(&mut self, catalogue: &mut Catalogue, refuses: bool) -> Result<()> {
+        for (prefix, error) in std::mem::take(&mut self.damaged) {
+            if refuses {
+                return Err(error);
+            }
+            let why = error.to_string();
+            tracing::error!(
+                partition = prefix.partition.0,
+                generation = prefix.generation,
+                why,
+                "a damaged generation is set aside: reads of its time lack its samples; `barograph verify` reads all of \
+                 it, a snapshot has what is lost"
+            );
+            catalogue.generations.set_aside(prefix, why);
+        }
+        Ok(())
     }
 
     fn compare(
@@ -57,24 +71,20 @@ impl Inventory {
         family: Family,
         named: impl Iterator<Item = (Prefix, u64)>,
     ) -> Result<()> {
-        let mut cursor = kv.cursor(family);
-        cursor.seek(&[])?;
+        let mut walk = PrefixWalk::new(kv, family)?;
         let mut leftovers = Vec::new();
-        let mut found = next_prefix(&mut *cursor, family, None)?;
         for (prefix, expected) in named {
-            while let Some(leftover) = found.filter(|found| *found < prefix) {
-                leftovers.push(leftover);
-                found = next_prefix(&mut *cursor, family, found)?;
-            }
-            if found == Some(prefix) {
-                found = next_prefix(&mut *cursor, family, found)?;
+            if let Err(error) = walk.reach(prefix, &mut leftovers) {
+                self.damaged.entry(prefix).or_insert(error);
+            } else if walk.at == Some(prefix) {
+                walk.pass()?;
             } else if expected > 0 {
-                self.missing.entry(prefix).or_insert_with(|| missing(family, prefix, expected));
+                self.damaged.entry(prefix).or_insert_with(|| missing(family, prefix, expected));
             }
         }
-        while let Some(leftover) = found {
+        while let Some(leftover) = walk.at {
             leftovers.push(leftover);
-            found = next_prefix(&mut *cursor, family, found)?;
+            walk.pass()?;
         }
         if !leftovers.is_empty() {
             self.leftovers.push((family, leftovers));
@@ -83,22 +93,69 @@ impl Inventory {
     }
 }
 
-/// The prefix of the first key after all of `passed`, at one of which the cursor is.
-fn next_prefix(cursor: &mut dyn Cursor, family: Family, passed: Option<Prefix>) -> Result<Option<Prefix>> {
-    let mut steps = 0;
-    while let Some((key, _)) = cursor.entry() {
-        let prefix = Prefix::decode(key).ok_or_else(|| Error::Corrupt {
-            file: format!("{}/{}", family.name(), key.escape_ascii()),
+/// Goes from prefix to prefix.
+struct PrefixWalk<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    family: Family,
+    /// The prefix at hand.
+    at: Option<Prefix>,
+    /// The store could not be read here: where the next prefix is has to be searched for.
+    is_lost: bool,
+}
+
+impl<'a> PrefixWalk<'a> {
+    fn new(kv: &'a dyn Kv, family: Family) -> Result<Self> {
+        let mut walk = PrefixWalk { cursor: kv.cursor(family), family, at: None, is_lost: false };
+        walk.is_lost = walk.cursor.seek(&[]).is_err();
+        walk.at = walk.here()?;
+        Ok(walk)
+    }
+
+    /// Goes to `prefix`, or to what follows where there is nothing under it.
+    fn reach(&mut self, prefix: Prefix, leftovers: &mut Vec<Prefix>) -> Result<()> {
+        while let Some(leftover) = self.at.filter(|at| *at < prefix) {
+            leftovers.push(leftover);
+            self.pass()?;
+        }
+        if self.is_lost {
+            self.cursor.seek(&prefix.encode())?;
+            self.is_lost = false;
+            self.at = self.here()?;
+        }
+        Ok(())
+    }
+
+    /// Goes to the prefix of the first key after all of the one at hand. Where the store cannot be read the way is lost:
+    /// whether the keys that follow are damaged too shows when they are searched for.
+    fn pass(&mut self) -> Result<()> {
+        let passed = self.at.take();
+        for step in 1.. {
+            let moved = match passed {
+                Some(passed) if step == STEPS_MAX => self.cursor.seek(&successor(&passed.encode())),
+                _ => self.cursor.advance(),
+            };
+            if moved.is_err() {
+                self.is_lost = true;
+                return Ok(());
+            }
+            let here = self.here()?;
+            if here.is_none() || here != passed {
+                self.at = here;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn here(&self) -> Result<Option<Prefix>> {
+        let Some((key, _)) = self.cursor.entry() else { return Ok(None) };
+        let short = || Error::Corrupt {
+            file: format!("{}/{}", self.family.name(), key.escape_ascii()),
             offset: 0,
             what: "key shorter than a prefix".to_owned(),
-        })?;
-        if passed != Some(prefix) {
-            return Ok(Some(prefix));
-        }
-        steps += 1;
-        if steps < STEPS_MAX { cursor.advance()? } else { cursor.seek(&successor(&prefix.encode()))? }
+        };
+        Prefix::decode(key).ok_or_else(short).map(Some)
     }
-    Ok(None)
 }
 
 fn missing(family: Family, prefix: Prefix, expected: u64) -> Error {

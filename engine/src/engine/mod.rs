@@ -268,7 +268,9 @@ impl Drop for Engine {
 
 impl Parts {
     pub(crate) fn view(&self) -> View<'_> {
-        View::new(&self.head, &*self.kv, &self.catalogue)
+        let view = View::new(&self.head, &*self.kv, &self.catalogue);
+        // Opened for reading and damaged, because the rest is wanted.
+        if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
     }
 
     pub(crate) fn cutting(&self) -> Cutting {

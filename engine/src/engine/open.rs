@@ -38,6 +38,7 @@ use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::retention::{Found, Retention};
+use crate::engine::versions::removal;
 use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, notes};
 use crate::head::pins::Turn;
 use crate::head::{Epoch, Owner};
@@ -47,11 +48,13 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::edit::Edit;
 use crate::store::keys::Prefix;
-use crate::store::kv::Kv;
+use crate::store::kv::{Kv, Removal};
 use crate::store::memory::MemoryKv;
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
+/// Numbers of generations that are passed over where leftovers stay: more than a crash can have left.
+const NUMBERS_PASSED: u64 = 1 << 32;
 /// Version of the directory's layout.
 const FORMAT_VERSION: u32 = 1;
 
@@ -112,12 +115,13 @@ impl Engine {
         let kv: Arc<dyn Kv> = Arc::new(open_store(dir, &options, true)?);
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
-        let catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+        let mut catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,
             what: "the store has no catalogue".to_owned(),
         })?;
-        Inventory::whole(&*kv, &catalogue)?;
+        let mut inventory = Inventory::take(&*kv, &catalogue)?;
+        inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
         let place = dir.join("wal");
@@ -173,10 +177,18 @@ impl Engine {
     ) -> Result<Engine> {
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
-        let catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
-        let inventory = Inventory::whole(&*kv, &catalogue)?;
-        let mut report =
-            OpenReport { leftovers_removed: remove_leftovers(&*kv, inventory)?, ..OpenReport::default() };
+        let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
+        let mut inventory = Inventory::take(&*kv, &catalogue)?;
+        inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
+        let removal = removal(&catalogue);
+        if removal == Removal::WholeTables {
+            // What a crash left may stay: nothing may be written under the same numbers.
+            catalogue.root.next_generation += NUMBERS_PASSED;
+        }
+        let mut report = OpenReport {
+            leftovers_removed: remove_leftovers(&*kv, inventory, removal)?,
+            ..OpenReport::default()
+        };
         let (dir, lock) = place.unzip();
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
@@ -396,11 +408,11 @@ fn load_or_create(
 }
 
 /// Removes every range that the catalogue does not name; returns how many.
-fn remove_leftovers(kv: &dyn Kv, inventory: Inventory) -> Result<u64> {
+fn remove_leftovers(kv: &dyn Kv, inventory: Inventory, removal: Removal) -> Result<u64> {
     let mut removed = 0;
     for (family, leftovers) in inventory.leftovers {
         removed += leftovers.len() as u64;
-        kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect())?;
+        kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect(), removal)?;
     }
     Ok(removed)
 }
@@ -412,7 +424,10 @@ fn recovery(options: &Options) -> Recovery {
 /// What would end an opening of `dir` over this store: the same that [`Engine::open`] looks at, and nothing changes.
 #[cfg(feature = "rocksdb")]
 pub(super) fn judge(dir: &Path, kv: &dyn Kv, catalogue: &Catalogue, options: &Options) -> Result<()> {
-    Inventory::whole(kv, catalogue)?;
+    let mut damaged = Inventory::take(kv, catalogue)?.damaged;
+    if let Some((_, damage)) = damaged.pop_first().filter(|_| options.refuse_damaged_store) {
+        return Err(damage);
+    }
     let mut replay = Replay::new(catalogue, options);
     notes::load(kv, replay.head())?;
     let place = dir.join("wal");

@@ -10,6 +10,8 @@ pub struct RepairReport {
     pub faults: Vec<String>,
     /// Where what was taken away is kept; empty for a trial.
     pub kept: Vec<PathBuf>,
+    /// What is damaged and cannot be repaired. The database opens without it.
+    pub left: Vec<String>,
 }
 
 #[cfg(feature = "rocksdb")]
@@ -23,16 +25,35 @@ impl super::Engine {
         let _lock = super::open::lock_existing(dir)?;
         let mut report = RepairReport::default();
         let store = dir.join("store");
+        let mut is_torn = false;
         crate::store::manifest::check(&store)?;
         if let Some(found) = crate::store::manifest::torn::find(&store)? {
             report.faults.push(format!(
                 "{}; the record is removed, and the log has the samples of these tables",
                 found.describe()
             ));
+            is_torn = !apply;
             if apply {
                 report.kept.push(found.take_off()?);
             }
         }
+        if !is_torn {
+            report.left = damaged_generations(dir)?;
+        }
         Ok(report)
     }
+}
+
+#[cfg(feature = "rocksdb")]
+fn damaged_generations(dir: &std::path::Path) -> crate::Result<Vec<String>> {
+    use crate::engine::inventory::Inventory;
+    use crate::store::catalogue::Catalogue;
+
+    let kv = super::open::open_store(dir, &crate::Options::default(), true)?;
+    let Some(mut catalogue) = Catalogue::load(&kv, &std::sync::Arc::default())? else {
+        return Ok(Vec::new());
+    };
+    Inventory::take(&kv, &catalogue)?.set_aside(&mut catalogue, false)?;
+    let damage = catalogue.damage_in(crate::model::TimeRange::ALL).map(|(_, damage)| damage.to_string());
+    Ok(damage.collect())
 }

@@ -76,6 +76,7 @@ impl Engine {
         stats.tombstones = catalogue.tombstones.len() as u64;
         let totals = catalogue.generations.totals();
         stats.generations = totals.generations;
+        stats.generations_aside = totals.aside;
         stats.partitions = totals.partitions;
         stats.stored_chunks = totals.chunks;
         stats.stored_samples = totals.samples;

@@ -12,12 +12,13 @@ use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, PartitionId, Span, TimeRange, Value};
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Family, Kv, Removal};
 use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
 
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
+mod aside;
 mod batches;
 mod between;
 mod bounded;
@@ -578,13 +579,17 @@ fn a_generation_that_the_store_lost_is_reported() {
     harness.append(0, 0, 30, 5, &Value::Float(1.0));
     harness.apply(&Op::Flush);
     harness.engine = None;
-    harness.store.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff; 40])]).unwrap();
-    let kv: Arc<dyn Kv> = harness.store.clone();
-    let Err(error) = Engine::open_over(harness.dir.path(), kv, options(), Arc::new(ManualClock::new(0)))
-    else {
+    harness.store.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff; 40])], Removal::All).unwrap();
+    let open = |options| {
+        let kv: Arc<dyn Kv> = harness.store.clone();
+        Engine::open_over(harness.dir.path(), kv, options, Arc::new(ManualClock::new(0)))
+    };
+    let Err(error) = open(Options { refuse_damaged_store: true, ..options() }) else {
         panic!("opened without its chunks")
     };
     assert!(error.to_string().contains("the store has none"), "{error}");
+    let damage = open(options()).unwrap().health().damaged;
+    assert!(!damage.is_empty() && damage.iter().all(|d| d.why.contains("the store has none")), "{damage:?}");
 }
 
 #[test]

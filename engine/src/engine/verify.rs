@@ -114,6 +114,7 @@ impl Engine {
                 damage.what
             ));
         }
+        // What is damaged in the store is in the list.
         if let Err(refusal) = super::open::judge(dir, &kv, &catalogue, options) {
             let refusal = format!("the database would not open: {refusal}");
             // Damage that is in the list already ends an opening, too.
@@ -131,7 +132,8 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
         report.problems.push(e.to_string());
     }
     for partition in catalogue.generations.partitions() {
-        verify_partition(kv, &partition.generations, &mut AtOnce, &mut report);
+        let all: Vec<_> = partition.all().cloned().collect();
+        verify_partition(kv, &all, &mut AtOnce, &mut report);
     }
     Ok(report)
 }

@@ -13,7 +13,7 @@ use crate::model::PartitionId;
 use crate::store::catalogue::{Catalogue, Root, Tombstone};
 use crate::store::edit::Edit;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Change, Family, KeyRange};
+use crate::store::kv::{Change, Family, KeyRange, Removal};
 use crate::wal::Wal;
 
 impl Parts {
@@ -94,11 +94,18 @@ impl Parts {
     }
 
     /// Removes what lies under prefixes that no catalogue names.
-    pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<()> {
+    pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<Removal> {
         let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
+        let removal = removal(&self.catalogue.load());
         for family in [Family::Chunks, Family::Index, Family::Events] {
-            self.kv.remove_ranges(family, ranges.clone())?;
+            self.kv.remove_ranges(family, ranges.clone(), removal)?;
         }
-        Ok(())
+        Ok(removal)
     }
+}
+
+/// How to remove what is dead. Where a generation is set aside no table is written again: the store would read damaged
+/// blocks, and change nothing any more.
+pub(super) fn removal(catalogue: &Catalogue) -> Removal {
+    if catalogue.generations.totals().aside > 0 { Removal::WholeTables } else { Removal::All }
 }

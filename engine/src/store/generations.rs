@@ -12,19 +12,40 @@ use crate::store::keys::Prefix;
 pub struct Partition {
     /// Which partition.
     pub id: PartitionId,
-    /// Ascending by cut (K2).
+    /// Those that can be read, ascending by cut (K2).
     pub generations: Vec<Arc<Generation>>,
+    /// Those that are damaged: they stay in the store and in the catalogue, and nobody reads them.
+    pub aside: Vec<Arc<Aside>>,
+}
+
+/// A generation that is set aside.
+#[derive(Debug)]
+pub struct Aside {
+    /// Which.
+    pub generation: Arc<Generation>,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl Partition {
-    /// Whether a merge would make it smaller: there are several generations, or one that a flush wrote.
+    /// All generations, those that are set aside included.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        self.generations.iter().chain(self.aside.iter().map(|aside| &aside.generation))
+    }
+
+    /// Whether a merge would make it smaller: there are several generations, or one that a flush wrote. A partition with
+    /// one that is set aside is not merged: others may rely on its series records, and it has its place in their order.
     pub fn is_rough(&self) -> bool {
+        self.aside.is_empty() && self.is_unmerged()
+    }
+
+    fn is_unmerged(&self) -> bool {
         self.generations.len() > 1 || self.generations.iter().any(|g| !g.record.merged)
     }
 
     /// All deletes up to this sequence are carried out in it, or were followed by everything in it.
     pub fn applied(&self) -> u64 {
-        self.generations.iter().map(|g| g.record.applied()).min().unwrap_or(u64::MAX)
+        self.all().map(|g| g.record.applied()).min().unwrap_or(u64::MAX)
     }
 }
 
@@ -49,6 +70,8 @@ pub struct Totals {
     pub applied: u64,
     /// Partitions that a merge would make smaller.
     pub rough: u64,
+    /// Generations that are set aside.
+    pub aside: u64,
 }
 
 impl Default for Totals {
@@ -63,6 +86,7 @@ impl Default for Totals {
             last: Timestamp::MIN,
             applied: u64::MAX,
             rough: 0,
+            aside: 0,
         }
     }
 }
@@ -78,6 +102,7 @@ impl Totals {
         self.last = self.last.max(other.last);
         self.applied = self.applied.min(other.applied);
         self.rough += other.rough;
+        self.aside += other.aside;
     }
 }
 
@@ -90,9 +115,7 @@ impl Entry for Arc<Partition> {
     }
 
     fn add_to(&self, sum: &mut Totals) {
-        for GenerationRecord { chunks, samples, bytes, first, last, .. } in
-            self.generations.iter().map(|g| &g.record)
-        {
+        for GenerationRecord { chunks, samples, bytes, first, last, .. } in self.all().map(|g| &g.record) {
             sum.generations += 1;
             sum.chunks += chunks;
             sum.samples += samples;
@@ -103,6 +126,7 @@ impl Entry for Arc<Partition> {
         sum.partitions += 1;
         sum.applied = sum.applied.min(self.applied());
         sum.rough += u64::from(self.is_rough());
+        sum.aside += self.aside.len() as u64;
     }
 }
 
@@ -118,12 +142,13 @@ impl Generations {
         all.sort_by_key(|g| (g.prefix.partition, place(g)));
         let partitions = all.chunk_by(|a, b| a.prefix.partition == b.prefix.partition);
         let partitions = partitions
-            .map(|of| Arc::new(Partition { id: of[0].prefix.partition, generations: of.to_vec() }))
+            .map(|of| (of[0].prefix.partition, of.to_vec()))
+            .map(|(id, generations)| Arc::new(Partition { id, generations, aside: Vec::new() }))
             .collect();
         Generations { partitions: Blocks::of_sorted(partitions) }
     }
 
-    /// The generations of a partition, ascending by cut.
+    /// The generations of a partition that can be read, ascending by cut.
     pub fn in_partition(&self, partition: PartitionId) -> &[Arc<Generation>] {
         self.partitions.get(partition).map_or(&[], |found| &found.generations)
     }
@@ -152,7 +177,7 @@ impl Generations {
     pub fn any_before(&self, seq: u64, range: TimeRange, is_it: impl Fn(&GenerationRecord) -> bool) -> bool {
         let is_of_interest = move |sum: &Totals| sum.applied < seq && range.overlaps(sum.first, sum.last);
         let mut found = self.partitions.find_from(PartitionId(i32::MIN), is_of_interest);
-        found.any(|partition| partition.generations.iter().any(|g| is_it(&g.record)))
+        found.any(|partition| partition.all().any(|g| is_it(&g.record)))
     }
 
     /// The last partition that is not after `partition`.
@@ -165,14 +190,38 @@ impl Generations {
         self.partitions.first().map(|partition| &**partition)
     }
 
-    /// All generations, ascending by partition, then by cut.
+    /// All generations, those that are set aside included, ascending by partition.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Generation>> {
-        self.partitions.iter().flat_map(|partition| &partition.generations)
+        self.partitions.iter().flat_map(|partition| partition.all())
     }
 
     /// The generation with a prefix.
     pub fn get(&self, prefix: Prefix) -> Option<&Arc<Generation>> {
-        self.in_partition(prefix.partition).iter().find(|g| g.prefix == prefix)
+        self.partitions.get(prefix.partition)?.all().find(|g| g.prefix == prefix)
+    }
+
+    /// What is set aside.
+    pub fn aside(&self) -> impl Iterator<Item = &Aside> {
+        let partitions = self.partitions.find_from(PartitionId(i32::MIN), |sum| sum.aside > 0);
+        partitions.flat_map(|partition| partition.aside.iter().map(|aside| &**aside))
+    }
+
+    /// What is set aside of the partitions of `width_ns` that have instants in `range`.
+    pub fn aside_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Aside> {
+        self.aside().filter(move |aside| {
+            let (first, last) = aside.generation.prefix.partition.bounds(width_ns);
+            range.overlaps(first, last)
+        })
+    }
+
+    /// Sets a generation aside.
+    pub fn set_aside(&mut self, prefix: Prefix, why: String) {
+        let Some(partition) = self.partitions.get(prefix.partition) else { return };
+        let (damaged, generations) = partition.generations.iter().cloned().partition(|g| g.prefix == prefix);
+        let mut aside = partition.aside.clone();
+        let damaged: Vec<Arc<Generation>> = damaged;
+        aside.extend(damaged.into_iter().map(|generation| Arc::new(Aside { generation, why: why.clone() })));
+        self.partitions.put(Arc::new(Partition { id: prefix.partition, generations, aside }));
     }
 
     /// Figures of all of them.
@@ -188,19 +237,21 @@ impl Generations {
         let mut generations = self.in_partition(id).to_vec();
         let at = generations.partition_point(|known| place(known) < place(&generation));
         generations.insert(at, generation);
-        self.partitions.put(Arc::new(Partition { id, generations }));
+        let aside = self.partitions.get(id).map(|known| known.aside.clone()).unwrap_or_default();
+        self.partitions.put(Arc::new(Partition { id, generations, aside }));
     }
 
     /// Removes the generation with a prefix.
     pub fn remove(&mut self, prefix: Prefix) {
         let id = prefix.partition;
-        let mut generations = self.in_partition(id).to_vec();
-        let before = generations.len();
+        let Some(known) = self.partitions.get(id) else { return };
+        let (mut generations, mut aside) = (known.generations.clone(), known.aside.clone());
         generations.retain(|known| known.prefix != prefix);
-        if generations.is_empty() {
+        aside.retain(|known| known.generation.prefix != prefix);
+        if generations.is_empty() && aside.is_empty() {
             self.partitions.remove(id);
-        } else if generations.len() < before {
-            self.partitions.put(Arc::new(Partition { id, generations }));
+        } else {
+            self.partitions.put(Arc::new(Partition { id, generations, aside }));
         }
     }
 }
@@ -247,6 +298,28 @@ mod tests {
         }
         assert_eq!(numbers(all.iter()), [2]);
         assert!(all.in_partition(PartitionId(3)).is_empty());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_read_and_not_merged_and_stays() {
+        let mut all = Generations::of((0..4).map(|number| generation(1, number, number, false)).collect());
+        let damaged = generation(1, 2, 2, false).prefix;
+        all.set_aside(damaged, "a block".to_owned());
+        let partition = all.first_partition().unwrap();
+        assert_eq!(numbers(partition.generations.iter()), [0, 1, 3]);
+        assert!(!partition.is_rough() && partition.applied() == 0);
+        assert_eq!((all.totals().generations, all.totals().aside, all.totals().rough), (4, 1, 0));
+        assert!(all.get(damaged).is_some() && all.aside().all(|aside| aside.why == "a block"));
+        let width = 60_000_000_000;
+        assert_eq!(all.aside_in(TimeRange::new(0, width - 1), width).count(), 0);
+        assert_eq!(all.aside_in(TimeRange::new(0, width), width).count(), 1);
+        all.insert(generation(1, 9, 9, false));
+        for number in [0, 1, 3, 9] {
+            all.remove(Prefix { generation: number, ..damaged });
+        }
+        assert_eq!((numbers(all.iter()), all.in_partition(damaged.partition).len()), (vec![2], 0));
+        all.remove(damaged);
+        assert_eq!(all.totals().partitions, 0);
     }
 
     #[test]

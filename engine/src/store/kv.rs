@@ -93,14 +93,14 @@ pub trait Kv: Send + Sync {
     /// opens the store next finds one or the other (see `doubt`).
     fn commit(&self, changes: Vec<Change>) -> Result<()>;
 
-    /// Removes all keys in each of the ranges, which do not overlap, and frees their space.
+    /// Removes the keys in each of the ranges, which do not overlap, and frees their space.
     /// They may come back after a crash; the caller sweeps what it does not know when it
     /// opens. Tables that also hold other keys are written anew, once for all ranges in
     /// them: many ranges in one call cost far less than many calls.
     ///
     /// # Errors
     /// The store refused.
-    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()>;
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()>;
 
     /// Writes what [`Kv::commit`] keeps again, so that nothing of removed and replaced records is left on the disk.
     ///
@@ -123,6 +123,15 @@ pub trait Kv: Send + Sync {
 
     /// Current figures.
     fn stats(&self) -> KvStats;
+}
+
+/// What [`Kv::remove_ranges`] removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Everything.
+    All,
+    /// Tables that are wholly inside a range: nothing is read, and no table is written.
+    WholeTables,
 }
 
 /// The keys at or after the first and before the second.

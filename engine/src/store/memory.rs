@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::{Error, Result};
 
 type Pair = (Arc<[u8]>, Arc<[u8]>);
@@ -74,7 +74,7 @@ impl Kv for MemoryKv {
         Ok(())
     }
 
-    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, _removal: Removal) -> Result<()> {
         let mut pairs = self.family(family).write();
         for (start, end) in ranges {
             let within = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));

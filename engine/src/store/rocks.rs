@@ -18,7 +18,9 @@ use rocksdb::{
     Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, StagedFile, Table, TableWriter};
+use crate::store::kv::{
+    Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, Table, TableWriter,
+};
 use crate::store::manifest::torn;
 use crate::{Error, Result};
 
@@ -335,13 +337,16 @@ impl Kv for RocksKv {
         self.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused("flush the catalogue", e))
     }
 
-    fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>) -> Result<()> {
+    fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
         let cf = self.family(family);
         ranges.sort_unstable();
         let tables = self.tables(family)?;
         for (start, end) in ranges.iter().filter(|range| tables.any_inside(range)) {
             let removed = self.db.delete_file_in_range_cf(cf, start, end);
             removed.map_err(|e| self.refused("remove tables", e))?;
+        }
+        if removal == Removal::WholeTables {
+            return Ok(());
         }
         // A table that also holds other keys stays; range tombstones hide the rest of it.
         let mut cursor = self.cursor(family);

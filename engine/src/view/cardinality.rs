@@ -20,7 +20,7 @@ use crate::model::{Labels, METRIC_NAME, TimeRange};
 use crate::store::catalogue::Generation;
 use crate::store::doubles::Census;
 use crate::store::generation::GenerationReader;
-use crate::view::{View, indexing};
+use crate::view::View;
 
 /// Pairs between two looks at whether to stop.
 const PAIRS_PER_LOOK: u64 = 1024;
@@ -53,8 +53,10 @@ impl View<'_> {
     /// What [`View::work`] refuses, or the store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
         let catalogue = &self.catalogue;
-        let generations: Vec<_> =
-            range.iter().flat_map(|range| indexing(catalogue, *range)).cloned().collect();
+        let generations: Vec<_> = match range {
+            Some(range) => self.indexing(catalogue, range)?.cloned().collect(),
+            None => Vec::new(),
+        };
         let own = self.tenant.as_ref().map(|_| self.own_ids(&generations)).transpose()?;
         let census = match generations.is_empty() {
             // The head has each label set once.

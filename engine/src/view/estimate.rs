@@ -6,7 +6,7 @@
 
 use roaring::RoaringTreemap;
 
-use super::{SERIES_PER_CHECK, View, indexing};
+use super::{SERIES_PER_CHECK, View};
 use crate::Result;
 use crate::model::{Matcher, PartitionId, TimeRange};
 use crate::store::catalogue::GenerationRecord;
@@ -45,7 +45,7 @@ impl View<'_> {
         let catalogue = &self.catalogue;
         let mut partition: Option<(PartitionId, RoaringTreemap)> = None;
         let mut partitions = Vec::new();
-        for generation in indexing(catalogue, range) {
+        for generation in self.indexing(catalogue, range)? {
             let at = generation.prefix.partition;
             if partition.as_ref().is_none_or(|(known, _)| *known != at) {
                 partitions.extend(partition.replace((at, RoaringTreemap::new())));

@@ -132,6 +132,7 @@ impl View<'_> {
     ) -> Result<()> {
         let selectors = &self.all_scoped(selectors)[..];
         let catalogue = &self.catalogue;
+        self.note_gaps(catalogue, range)?;
         let mut head = HeadSide::new(self, selectors, range)?;
         let width = catalogue.root.partition_width_ns;
         for partition in catalogue.generations.partitions_in(range, width) {

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::budget::Taken;
 use crate::model::{Matcher, TimeRange};
 use crate::store::generation::GenerationReader;
-use crate::view::{View, indexing};
+use crate::view::View;
 
 /// Values that are copied out of the head at once.
 const PAGE: usize = 1024;
@@ -76,7 +76,7 @@ impl View<'_> {
                 }
             }
             let catalogue = &self.catalogue;
-            for generation in indexing(catalogue, range) {
+            for generation in self.indexing(catalogue, range)? {
                 GenerationReader::new(self.kv, generation).each_label_name(&mut |name| {
                     self.work.check()?;
                     names.add_in_order(name, 0)
@@ -113,7 +113,7 @@ impl View<'_> {
             self.head_values(name, &mut values)?;
             let catalogue = &self.catalogue;
             let mut looks = 0_usize;
-            for generation in indexing(catalogue, range) {
+            for generation in self.indexing(catalogue, range)? {
                 GenerationReader::new(self.kv, generation).each_label_value(name, &mut |value, count| {
                     if looks.is_multiple_of(PAGE) {
                         self.work.check()?;

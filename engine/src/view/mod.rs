@@ -8,6 +8,9 @@
 //!
 //! Exemplars and metadata are not part of a view.
 //!
+//! # Damage
+//! A view that is asked for a time of which a generation is set aside refuses, or leaves it out and says so (`gaps.rs`).
+//!
 //! # Memory and time
 //! A view asks its [`Work`] before it copies or gathers anything, and at least every ten milliseconds.
 //!
@@ -24,6 +27,7 @@
 mod cardinality;
 mod estimate;
 mod events;
+mod gaps;
 mod labels;
 mod present;
 mod reach;
@@ -46,6 +50,8 @@ use smallvec::SmallVec;
 
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
+pub use gaps::Damage;
+use gaps::Gaps;
 use reach::Reaches;
 use reader::PooledWalks;
 pub use reader::SeriesReader;
@@ -57,7 +63,7 @@ use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
@@ -77,6 +83,7 @@ pub struct View<'e> {
     work: Work,
     kept: Taken,
     tenant: Option<Tenant>,
+    gaps: Gaps,
     chunks_read: AtomicU64,
 }
 
@@ -132,6 +139,7 @@ impl<'e> View<'e> {
             kept: Taken::of(&Work::unbounded()),
             work: Work::unbounded(),
             tenant: None,
+            gaps: Gaps::default(),
             chunks_read: AtomicU64::new(0),
         }
     }
@@ -244,7 +252,7 @@ impl<'e> View<'e> {
             }
         }
         let mut reaches = Reaches::new(self.kv, catalogue, range);
-        for generation in indexing(catalogue, range) {
+        for generation in self.indexing(catalogue, range)? {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = self.stored_ids(&reader, matchers)?;
             let ids = reaches.among(generation, ids)?;
@@ -396,13 +404,6 @@ impl<'e> View<'e> {
 
 fn covers(outer: TimeRange, inner: TimeRange) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
-}
-
-/// The generations whose index may name a series with samples in `range`. A series is
-/// indexed once in a partition, by whichever of its generations came first.
-fn indexing(catalogue: &Catalogue, range: TimeRange) -> impl Iterator<Item = &Arc<Generation>> {
-    let partitions = catalogue.generations.partitions_in(range, catalogue.root.partition_width_ns);
-    partitions.flat_map(|partition| &partition.generations)
 }
 
 /// One id that a label set has in one partition.

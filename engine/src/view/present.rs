@@ -13,8 +13,8 @@ use crate::head::HeadSeries;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
+use crate::view::View;
 use crate::view::reach::Reaches;
-use crate::view::{View, indexing};
 
 /// Series whose labels are looked up at once, and between two looks at whether to stop.
 const PAGE: usize = 512;
@@ -93,7 +93,7 @@ impl View<'_> {
         visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>> {
         let mut reaches = Reaches::new(self.kv, catalogue, range);
-        for generation in indexing(catalogue, range) {
+        for generation in self.indexing(catalogue, range)? {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = self.stored_ids(&reader, matchers)? - &seen;
             let mut reachable = reaches.among(generation, ids)?;

@@ -114,6 +114,8 @@ impl View<'_> {
 
     /// The ids that the series has in a partition that it was not selected in.
     fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
+        let (first, last) = partition.bounds(series.catalogue.root.partition_width_ns);
+        self.note_gaps(&series.catalogue, TimeRange::inclusive(first, last))?;
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let mut ids = Vec::new();
         for generation in series.catalogue.generations.in_partition(partition) {

@@ -118,7 +118,8 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
         trace.fill_in(plan, explained);
     }
-    let (warnings, infos) = ev.notes.texts(&request.query);
+    let (mut warnings, infos) = ev.notes.texts(&request.query);
+    warnings.extend(source.left_out());
     let samples_per_step = ev.ctx.budget.samples_per_step();
     ev.ctx.budget.leave_answer();
     Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain })

@@ -20,10 +20,10 @@ pub struct EngineSource<'e> {
 }
 
 impl<'e> EngineSource<'e> {
-    /// Wraps a view. What it keeps is taken from the view's [`Work`](barograph_engine::budget::Work), which is that of
+    /// Wraps a view, which leaves out what is damaged: the answer has warnings about that. What it keeps is taken from the view's [`Work`](barograph_engine::budget::Work), which is that of
     /// the query.
     pub fn new(view: View<'e>) -> Self {
-        EngineSource { view, selected: RwLock::default() }
+        EngineSource { view: view.leaving_out_damage(), selected: RwLock::default() }
     }
 }
 
@@ -176,6 +176,10 @@ impl SeriesSource for EngineSource<'_> {
     fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<Option<Estimate>, SourceError> {
         let found = self.view.estimate(matchers, range).map_err(storage)?;
         Ok(Some(Estimate { series: found.series, chunks: found.chunks, samples: found.samples }))
+    }
+
+    fn left_out(&self) -> Vec<String> {
+        self.view.left_out().iter().map(ToString::to_string).collect()
     }
 
     fn chunks_read(&self) -> u64 {

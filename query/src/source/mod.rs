@@ -118,6 +118,11 @@ pub trait SeriesSource: Sync {
         Ok(None)
     }
 
+    /// What the answer may lack, a text for each: damaged parts of storage that were left out so far.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Chunks read so far.
     fn chunks_read(&self) -> u64 {
         0

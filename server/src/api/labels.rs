@@ -50,9 +50,9 @@ where
             let question = Question { selectors: selectors.parse_or_everything(work)?, range, limit };
             let mut found = match range.is_empty() {
                 true => Vec::new(),
-                false => find(&database.reader(work), &question)?,
+                false => find(&database.reader(work).leaving_out_damage(), &question)?,
             };
-            let mut warnings = Vec::new();
+            let mut warnings: Vec<String> = database.damage(range).iter().map(ToString::to_string).collect();
             if limit > 0 && found.len() > limit {
                 found.truncate(limit);
                 warnings.push(TRUNCATED.to_owned());

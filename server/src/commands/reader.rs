@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use barograph::{Database, ErrorKind};
+use barograph::{Database, ErrorKind, TimeRange};
 
 use crate::commands::hint;
 use crate::storage;
@@ -17,7 +17,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the directory. Where its log is damaged that is an error, or with `allow_damage` a report on standard
+    /// Opens the directory. Where its log or store is damaged that is an error, or with `allow_damage` a report on standard
     /// error; [`Reader::finish`] then ends the command with an error.
     ///
     /// # Errors
@@ -45,13 +45,18 @@ impl Reader {
     /// The directory is damaged.
     pub fn finish(self) -> anyhow::Result<()> {
         if self.is_damaged {
-            bail!("the log is damaged: acknowledged data may be missing above, or deleted data shown again");
+            bail!(
+                "the directory is damaged: acknowledged data may be missing above, or deleted data shown again"
+            );
         }
         Ok(())
     }
 }
 
 fn tell(database: &Database) {
+    for damage in database.damage(TimeRange::ALL) {
+        eprintln!("{damage}");
+    }
     let report = database.open_report();
     for damage in report.wal.iter().flat_map(|wal| &wal.damage) {
         eprintln!("{}: offset {}: {}", damage.file.display(), damage.offset, damage.what);

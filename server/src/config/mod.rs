@@ -29,7 +29,7 @@ pub struct Config {
     pub scrub_interval: Duration,
     pub wal_size: u64,
     pub write_wait: Duration,
-    pub recover_damaged_wal: bool,
+    pub on_damage: OnDamage,
     pub listen: String,
     pub tcp_listen: Option<String>,
     pub udp_listen: Option<String>,
@@ -223,6 +223,15 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError>
     Ok(values)
 }
 
+/// What a start does about damage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnDamage {
+    /// Whether the damaged part of the log is moved aside.
+    pub recover_wal: bool,
+    /// Whether a damaged part of the store ends the start.
+    pub refuse_store: bool,
+}
+
 impl Config {
     /// Fields before any setting is applied; never seen outside [`Sources::build`].
     fn blank() -> Self {
@@ -237,7 +246,7 @@ impl Config {
             scrub_interval: Duration::ZERO,
             wal_size: 0,
             write_wait: Duration::ZERO,
-            recover_damaged_wal: false,
+            on_damage: OnDamage::default(),
             listen: String::new(),
             tcp_listen: None,
             udp_listen: None,

@@ -133,7 +133,11 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.write_wait = values::duration(t, Duration::ZERO, Duration::from_secs(600))?),
     setting!("recover_damaged_wal" "" = "false", STORAGE, false,
         "Open even if acknowledged WAL records are damaged: the damaged part is moved aside and reported.",
-        |c, t| c.recover_damaged_wal = values::switch(t)?),
+        |c, t| c.on_damage.recover_wal = values::switch(t)?),
+    setting!("refuse_damaged_store" "" = "false", STORAGE, false,
+        "Whether to refuse to start where a part of the store (a generation) is found damaged. By default it is set aside: \
+         queries of its time answer with a warning, other reads of it are refused.",
+        |c, t| c.on_damage.refuse_store = values::switch(t)?),
     setting!("listen" "ADDR:PORT" = "127.0.0.1:10130", LISTEN, false,
         "Address of the HTTP port, which serves all requests. An address other than loopback needs `token_file` or \
          `insecure`.",

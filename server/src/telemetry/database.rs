@@ -118,6 +118,12 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_oldest_seconds", "Oldest timestamp in the store.", Kind::Gauge, |s| seconds(s.oldest)),
     ("barograph_db_newest_seconds", "Newest timestamp written.", Kind::Gauge, |s| seconds(s.newest)),
     (
+        "barograph_db_generations_set_aside",
+        "Generations that are damaged: reads leave them out and say so, or are refused.",
+        Kind::Gauge,
+        |s| s.generations_aside as f64,
+    ),
+    (
         "barograph_db_clock_ahead_seconds",
         "How far the clock is ahead of the one that retention trusts; 0 when it is believed.",
         Kind::Gauge,

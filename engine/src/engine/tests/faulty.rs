@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Error, Result};
 
@@ -19,6 +19,8 @@ pub(super) struct FaultyKv {
     pub(super) refuses_commits: AtomicBool,
     /// A disk without room for tables, where all else fits.
     pub(super) is_full: AtomicBool,
+    /// Keys that begin so cannot be read.
+    pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
     /// Is told of calls before they are answered, but for those that it makes itself.
     hook: Mutex<Option<Hook>>,
 }
@@ -40,6 +42,7 @@ impl FaultyKv {
             is_done: AtomicBool::default(),
             refuses_commits: AtomicBool::default(),
             is_full: AtomicBool::default(),
+            broken: Mutex::default(),
             hook: Mutex::default(),
         })
     }
@@ -58,6 +61,16 @@ impl FaultyKv {
         *self.hook.lock() = None;
     }
 
+    fn check(&self, family: Family, key: &[u8]) -> Result<()> {
+        match &*self.broken.lock() {
+            Some((broken, prefix)) if *broken == family && key.starts_with(prefix) => Err(Error::Store {
+                action: "read the store",
+                message: "Corruption: block checksum".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn step(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let is_good = self.calls_left.fetch_sub(1, Ordering::Relaxed) > 0;
         self.do_or_refuse(is_good, work)
@@ -71,14 +84,44 @@ impl FaultyKv {
     }
 }
 
+/// A cursor that cannot come to keys that are broken.
+struct BreakingCursor<'a> {
+    inner: Box<dyn Cursor + 'a>,
+    kv: &'a FaultyKv,
+    family: Family,
+}
+
+impl BreakingCursor<'_> {
+    fn check(&self) -> Result<()> {
+        self.inner.entry().map_or(Ok(()), |(key, _)| self.kv.check(self.family, key))
+    }
+}
+
+impl Cursor for BreakingCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.inner.seek(key)?;
+        self.check()
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.inner.advance()?;
+        self.check()
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        self.inner.entry()
+    }
+}
+
 impl Kv for FaultyKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.check(family, key)?;
         self.inner.get(family, key)
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
         self.tell(Call::Cursor(family));
-        self.inner.cursor(family)
+        Box::new(BreakingCursor { inner: self.inner.cursor(family), kv: self, family })
     }
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
@@ -101,8 +144,8 @@ impl Kv for FaultyKv {
         self.step(|| self.inner.commit(changes))
     }
 
-    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
-        self.step(|| self.inner.remove_ranges(family, ranges))
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
+        self.step(|| self.inner.remove_ranges(family, ranges, removal))
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {

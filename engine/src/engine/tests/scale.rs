@@ -8,7 +8,7 @@ use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
 use crate::model::{Matcher, TimeRange, Value};
 use crate::store::blocks::touched;
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Table, TableWriter};
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Error, LineOptions, Options, Result};
 
@@ -68,8 +68,8 @@ impl Kv for CountingKv {
         self.inner.commit(changes)
     }
 
-    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>) -> Result<()> {
-        self.inner.remove_ranges(family, ranges)
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
+        self.inner.remove_ranges(family, ranges, removal)
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {

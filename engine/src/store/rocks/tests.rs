@@ -72,7 +72,7 @@ fn many_ranges_are_removed_with_few_tables_written() {
     // All but the last generation of every partition, as merges leave it.
     let dead: Vec<KeyRange> =
         (0..PARTITIONS).flat_map(|p| (0..GENERATIONS - 1).map(move |g| range(p, g))).collect();
-    kv.remove_ranges(Family::Chunks, dead).expect("removed");
+    kv.remove_ranges(Family::Chunks, dead, Removal::All).expect("removed");
     assert_eq!(prefixes(&kv), Vec::from_iter((0..PARTITIONS).map(|p| (p, GENERATIONS - 1))));
     let after = kv.stats().table_bytes;
     assert!(after < before / 6, "{before} bytes before, {after} after");
@@ -96,7 +96,7 @@ fn ranges_without_a_table_between_them_are_apart() {
     let groups: Vec<usize> = ranges.chunk_by(|a, b| tables.any_across(a, b)).map(<[KeyRange]>::len).collect();
     assert_eq!(groups, [2, 2]);
     assert!(tables.any_inside(&(vec![10], vec![200])) && !tables.any_inside(&(vec![10], vec![100])));
-    kv.remove_ranges(Family::Chunks, ranges.to_vec()).expect("removed");
+    kv.remove_ranges(Family::Chunks, ranges.to_vec(), Removal::All).expect("removed");
     let mut cursor = kv.cursor(Family::Chunks);
     cursor.seek(&[]).expect("a cursor");
     let mut found = 0;
@@ -112,7 +112,7 @@ fn a_range_that_is_a_whole_table_takes_its_file() {
     let dir = TempDir::new().expect("a folder");
     let kv = open(dir.path());
     fill(&kv);
-    kv.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff])]).expect("removed");
+    kv.remove_ranges(Family::Chunks, vec![(vec![], vec![0xff])], Removal::All).expect("removed");
     let stats = kv.stats();
     assert_eq!((stats.tables, stats.table_bytes), (0, 0));
 }

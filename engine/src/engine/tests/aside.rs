@@ -1,0 +1,126 @@
+//! A generation that is damaged: it is set aside, the rest answers, and nothing of it is dropped.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::faulty::FaultyKv;
+use super::{SECOND, YEAR_2024, float_batch, options};
+use crate::clock::ManualClock;
+use crate::model::{Matcher, PartitionId, TimeRange};
+use crate::store::kv::Family;
+use crate::store::memory::MemoryKv;
+use crate::{Engine, Error, Options, Result, View};
+
+fn open(dir: &Path, kv: &Arc<FaultyKv>, refuse_damaged_store: bool) -> Result<Engine> {
+    let options = Options { refuse_damaged_store, ..options() };
+    Engine::open_over(dir, kv.clone(), options, Arc::new(ManualClock::new(i64::MAX)))
+}
+
+fn job(series: u8) -> [Matcher; 1] {
+    [Matcher::equal("job", &format!("job{series}"))]
+}
+
+fn minutes(first: i64, last: i64) -> TimeRange {
+    TimeRange::inclusive(YEAR_2024 + first * 60 * SECOND, YEAR_2024 + (last * 60 + 59) * SECOND)
+}
+
+fn values(view: &View<'_>, series: u8, range: TimeRange) -> Result<Vec<f64>> {
+    let found = view.select(&job(series), range, 10)?;
+    let mut values = Vec::new();
+    for series in &found {
+        values.extend(view.read(series, range)?.values);
+    }
+    Ok(values)
+}
+
+/// Five minutes with a sample each of two series, merged; the second minute has a later generation as well.
+fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
+    let dir = tempfile::tempdir().unwrap();
+    let kv = FaultyKv::over(Arc::new(MemoryKv::default()));
+    let engine = open(dir.path(), &kv, false).unwrap();
+    for series in 0..2 {
+        engine.append(&float_batch(series, &[0, 60, 120, 180, 240])).unwrap();
+    }
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    let width = engine.parts.cutting().partition_width_ns;
+    let catalogue = engine.parts.catalogue.load_full();
+    let partition = PartitionId::of(YEAR_2024 + 60 * SECOND, width);
+    let prefix = catalogue.generations.in_partition(partition)[0].prefix;
+    engine.append(&float_batch(0, &[61])).unwrap();
+    engine.flush().unwrap();
+    *kv.broken.lock() = Some((family, prefix.encode().to_vec()));
+    (dir, kv)
+}
+
+#[test]
+fn the_rest_answers_and_reads_of_its_time_say_so_or_are_refused() {
+    for family in [Family::Chunks, Family::Index] {
+        let (dir, kv) = damaged(family);
+        let refused = open(dir.path(), &kv, true).map(drop).expect_err("it is to refuse");
+        assert!(refused.to_string().contains("checksum"), "{refused}");
+        let engine = open(dir.path(), &kv, false).unwrap();
+        let damage = engine.health().damaged;
+        assert_eq!((damage.len(), engine.stats().generations_aside), (1, 1));
+        assert_eq!(damage[0].first, YEAR_2024 + 60 * SECOND);
+        assert!(engine.damage(minutes(2, 9)).is_empty());
+
+        let view = engine.view();
+        assert_eq!(values(&view, 1, minutes(2, 4)).unwrap(), [120.0, 180.0, 240.0]);
+        for refused in [
+            values(&view, 1, minutes(0, 4)).map(drop),
+            view.events(&[job(1).to_vec()], minutes(1, 1), 9).map(drop),
+            view.label_names(&[Vec::new()], minutes(1, 1), 9).map(drop),
+            view.label_values("job", &[Vec::new()], minutes(1, 1), 9).map(drop),
+            view.label_sets(&[job(1).to_vec()], minutes(1, 1), 9).map(drop),
+            view.cardinality(Some(minutes(1, 1)), 9).map(drop),
+            view.estimate(&job(1), minutes(1, 1)).map(drop),
+            view.each_series(&job(1), minutes(1, 1), 9, &|_| false, &mut |_, _| Ok(true)).map(drop),
+        ] {
+            let why = refused.expect_err("it would be silently wrong");
+            assert!(matches!(why, Error::Corrupt { .. }) && why.to_string().contains("set aside"), "{why}");
+        }
+        let view = engine.view().leaving_out_damage();
+        assert_eq!(values(&view, 1, minutes(2, 4)).unwrap(), [120.0, 180.0, 240.0]);
+        assert!(view.left_out().is_empty(), "nothing of its time was asked for");
+        // A read of the minute before may go as far as the damaged keys, which are next to it.
+        assert_eq!(values(&view, 1, minutes(1, 4)).unwrap(), [120.0, 180.0, 240.0]);
+        assert_eq!(view.left_out(), damage);
+    }
+}
+
+#[test]
+fn no_merge_drops_it_and_deletes_wait_for_it() {
+    let (dir, kv) = damaged(Family::Chunks);
+    let engine = open(dir.path(), &kv, false).unwrap();
+    engine.delete(&job(1), TimeRange::ALL).unwrap();
+    engine.append(&float_batch(0, &[62, 900])).unwrap();
+    engine.flush().unwrap();
+    // The merge of the minute before comes to the damaged keys, which are next to it: its inputs stay, too.
+    engine.compact().expect_err("it reads what is damaged");
+    engine.compact().expect_err("it reads what is damaged");
+    assert_eq!((engine.stats().tombstones, engine.stats().generations_aside), (1, 1));
+    assert!(!engine.verify().unwrap().is_clean());
+    engine.close().unwrap();
+    drop(engine);
+    // A disk that is whole again: as after a restored file.
+    *kv.broken.lock() = None;
+    let engine = open(dir.path(), &kv, true).unwrap();
+    assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0, 62.0]);
+    assert!(values(&engine.view(), 1, TimeRange::ALL).unwrap().is_empty(), "the delete holds");
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().tombstones, 0);
+    assert_eq!(engine.verify().unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn retention_removes_it() {
+    let (dir, kv) = damaged(Family::Index);
+    let engine = open(dir.path(), &kv, false).unwrap();
+    engine.append(&float_batch(0, &[1200])).unwrap();
+    engine.flush().unwrap();
+    engine.set_retention(Duration::from_secs(300)).unwrap();
+    engine.compact().unwrap();
+    assert_eq!((engine.stats().generations_aside, engine.health().damaged.len()), (0, 0));
+}

@@ -1,0 +1,117 @@
+//! Damaged generations and reads: a read whose range has one in it says so, or is refused.
+//!
+//! Other generations of the partition may rely on its series records, so any sample of the partition may be missing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::{TimeRange, Timestamp};
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::generations::Aside;
+use crate::store::keys::Prefix;
+use crate::view::View;
+use crate::{Error, Result};
+
+/// A generation that is set aside, and the time of which samples may be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// First instant of its partition, nanoseconds.
+    pub first: Timestamp,
+    /// Last instant of its partition, nanoseconds.
+    pub last: Timestamp,
+    /// The generation's number.
+    pub generation: u64,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ns: Timestamp| ns.div_euclid(1_000_000_000);
+        let (first, last, generation) = (seconds(self.first), seconds(self.last), self.generation);
+        write!(
+            f,
+            "samples from {first} to {last} (Unix seconds) may be missing: generation {generation} is damaged and set \
+             aside: {}",
+            self.why
+        )
+    }
+}
+
+impl Damage {
+    fn of(aside: &Aside, width_ns: i64) -> Self {
+        let prefix = aside.generation.prefix;
+        let (first, last) = prefix.partition.bounds(width_ns);
+        Damage { first, last, generation: prefix.generation, why: aside.why.clone() }
+    }
+}
+
+impl Catalogue {
+    /// What is set aside of the partitions in `range`.
+    pub(crate) fn damage_in(&self, range: TimeRange) -> impl Iterator<Item = (Prefix, Damage)> {
+        let width_ns = self.root.partition_width_ns;
+        let aside = self.generations.aside_in(range, width_ns);
+        aside.map(move |aside| (aside.generation.prefix, Damage::of(aside, width_ns)))
+    }
+}
+
+/// What a view does about damage, and what it left out so far.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    /// None where reads are refused.
+    left_out: Option<Mutex<BTreeMap<Prefix, Damage>>>,
+}
+
+impl View<'_> {
+    /// Makes it leave out what is damaged, in place of refusing the read; [`View::left_out`] says what that was.
+    #[must_use]
+    pub fn leaving_out_damage(mut self) -> Self {
+        self.gaps.left_out = Some(Mutex::default());
+        self
+    }
+
+    /// What reads of this view have left out, ascending by time.
+    pub fn left_out(&self) -> Vec<Damage> {
+        let left_out = self.gaps.left_out.as_ref().map(|left_out| left_out.lock().clone());
+        left_out.unwrap_or_default().into_values().collect()
+    }
+
+    /// Takes note of the damage in a range that is about to be read.
+    ///
+    /// # Errors
+    /// There is some, and the view does not leave it out.
+    pub(super) fn note_gaps(&self, catalogue: &Catalogue, range: TimeRange) -> Result<()> {
+        for (prefix, damage) in catalogue.damage_in(range) {
+            match &self.gaps.left_out {
+                Some(left_out) => drop(left_out.lock().insert(prefix, damage)),
+                None => {
+                    return Err(Error::Corrupt {
+                        file: format!("partition {}", prefix.partition.0),
+                        offset: 0,
+                        what: format!("{damage}; this read cannot leave it out"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The generations whose index may name a series with samples in `range`. A series is
+    /// indexed once in a partition, by whichever of its generations came first.
+    ///
+    /// # Errors
+    /// As [`View::note_gaps`].
+    pub(super) fn indexing<'c>(
+        &self,
+        catalogue: &'c Catalogue,
+        range: TimeRange,
+    ) -> Result<impl Iterator<Item = &'c Arc<Generation>> + use<'c>> {
+        self.note_gaps(catalogue, range)?;
+        let partitions = catalogue.generations.partitions_in(range, catalogue.root.partition_width_ns);
+        Ok(partitions.flat_map(|partition| &partition.generations))
+    }
+}
