@@ -13,6 +13,7 @@ mod connections;
 mod contract;
 mod datagrams;
 mod death;
+mod every_command;
 mod expressions;
 mod harness;
 mod influx;
