@@ -528,8 +528,9 @@ impl Database {
         self.engine.open_report()
     }
 
-    /// Flushes and lets the directory go. Later calls on any clone that write answer
+    /// Flushes and stops the background threads. Later calls on any clone that write answer
     /// [`Error::Closed`](crate::Error::Closed).
+    /// Reads that are under way come to their end. The directory stays locked until the last clone is dropped.
     ///
     /// # Errors
     /// The last flush failed; nothing acknowledged is lost.

@@ -61,13 +61,15 @@ pub enum Error {
         /// Newest version this build reads.
         supported: u32,
     },
-    /// Another process has the directory open.
-    #[error("{}: in use by another process (lock held on {})", dir.display(), lock.display())]
+    /// Somebody has the directory open.
+    #[error("{}: in use by {by} (lock held on {})", dir.display(), lock.display())]
     Locked {
         /// The data directory.
         dir: PathBuf,
         /// The lock file.
         lock: PathBuf,
+        /// "this process" or "another process".
+        by: &'static str,
     },
     /// The operating system refused.
     #[error("{}: {action}: {cause}", path.display())]

@@ -342,7 +342,7 @@ fn a_directory_in_use_or_from_the_future_is_refused_by_name() {
     let db = Database::open_with(dir.path(), options()).expect("open");
     let refused =
         |dir: &Path| Database::open_with(dir, options()).map(drop).expect_err("refused").to_string();
-    assert!(refused(dir.path()).contains("in use by another process"));
+    assert!(refused(dir.path()).contains("in use by this process"));
     db.close().expect("close");
     drop(db);
     std::fs::write(dir.path().join("FORMAT"), "barograph 9\n").expect("write");

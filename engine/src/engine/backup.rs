@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use crate::engine::{Engine, FlushState, Parts};
+use crate::engine::{Engine, FlushState, Parts, directory};
 use crate::{Error, Result};
 
 /// How long a snapshot keeps merges out while it waits for a flush.
@@ -48,7 +48,7 @@ impl Engine {
         if dest.exists() {
             return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
         }
-        fs::create_dir_all(dest).map_err(|e| Error::io("create", dest, e))?;
+        directory::create(dest)?;
         let _at_rest = parts.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
@@ -96,6 +96,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
     copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
     let format = dir.join(FORMAT);
     let staged = dir.join("FORMAT.new");
+    directory::is_file(&snapshot.join(FORMAT))?;
     copy_file(&snapshot.join(FORMAT), &staged)?;
     fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
     sync_dir(dir)?;
@@ -104,6 +105,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
 
 fn read_manifest(snapshot: &Path) -> Result<u64> {
     let path = snapshot.join(MANIFEST);
+    directory::is_file(&path)?;
     let text = fs::read_to_string(&path).map_err(|e| {
         if e.kind() == std::io::ErrorKind::NotFound {
             return Error::Invalid(format!(
@@ -123,7 +125,7 @@ fn read_manifest(snapshot: &Path) -> Result<u64> {
 }
 
 fn finish_copy(dest: &Path, seq: u64) -> Result<()> {
-    super::open::write_format(dest, &dest.join("FORMAT"))
+    directory::write_format(dest, &dest.join("FORMAT"))
         .map_err(|e| Error::io("write", dest.join("FORMAT"), e))?;
     let path = dest.join(MANIFEST);
     fs::write(&path, format!("{MANIFEST_START}{seq}\n")).map_err(|e| Error::io("write", &path, e))?;
@@ -138,7 +140,7 @@ fn sync_dir(dir: &Path) -> Result<()> {
 /// Copies files and directories and syncs them. Links and devices are refused: a snapshot
 /// has none, and following one would leave its directory.
 fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Result<()> {
-    fs::create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
+    directory::create(to)?;
     for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {
         let entry = entry.map_err(|e| Error::io("list", from, e))?;
         if !is_wanted(&entry.file_name()) {

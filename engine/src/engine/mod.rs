@@ -23,6 +23,7 @@ mod backup;
 mod batches;
 mod clean;
 mod delete;
+mod directory;
 mod disk;
 mod flush;
 mod handle;
@@ -49,7 +50,6 @@ mod verify;
 mod versions;
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -136,7 +136,7 @@ pub(crate) struct Parts {
     is_closed: AtomicBool,
     report: OpenReport,
     /// Held for as long as the directory is ours.
-    _lock: Option<File>,
+    _lock: Option<directory::Lock>,
 }
 
 /// What the commit lock guards.
@@ -234,8 +234,8 @@ impl Engine {
         self.parts.limiter.set(limit);
     }
 
-    /// Flushes, stops the background threads and lets the directory go. Later calls on
-    /// this handle answer [`Error::Closed`].
+    /// Flushes and stops the background threads. Later writes answer [`Error::Closed`]; reads that are under way come to
+    /// their end. The directory stays locked until the engine, with all that reads it, is dropped.
     ///
     /// # Errors
     /// The last flush failed; nothing acknowledged is lost, the WAL still has it.

@@ -17,8 +17,6 @@
 //! the size of the store.
 
 use std::collections::VecDeque;
-use std::fs::{File, TryLockError};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -29,6 +27,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
+use crate::engine::directory::{self, Lock};
 #[cfg(feature = "rocksdb")]
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
@@ -55,9 +54,6 @@ use crate::{Error, Result};
 
 /// Numbers of generations that are passed over where leftovers stay: more than a crash can have left.
 const NUMBERS_PASSED: u64 = 1 << 32;
-/// Version of the directory's layout.
-const FORMAT_VERSION: u32 = 1;
-
 /// What opening found.
 #[derive(Debug, Clone, Default)]
 pub struct OpenReport {
@@ -91,7 +87,7 @@ impl Engine {
     pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
         let dir = dir.as_ref();
         options.validate()?;
-        let lock = prepare_dir(dir)?;
+        let lock = directory::prepare(dir)?;
         disk::check_size(dir, &options)?;
         if disk::is_scarce(dir) && disk::give_up_reserves(dir) {
             tracing::warn!(dir = %dir.display(), "the disk is full: opening uses the space reserved for this case");
@@ -111,7 +107,7 @@ impl Engine {
         let dir = dir.as_ref();
         options.validate()?;
         let options = Options { background: false, ..options };
-        let lock = lock_existing(dir)?;
+        let lock = directory::lock_existing(dir)?;
         let kv: Arc<dyn Kv> = Arc::new(open_store(dir, &options, true)?);
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
@@ -165,12 +161,12 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_over(dir: &Path, kv: Arc<dyn Kv>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
         options.validate()?;
-        let lock = prepare_dir(dir)?;
+        let lock = directory::prepare(dir)?;
         Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
     }
 
     fn start(
-        place: Option<(PathBuf, File)>,
+        place: Option<(PathBuf, Lock)>,
         kv: Arc<dyn Kv>,
         options: Options,
         clock: Arc<dyn Clock>,
@@ -239,7 +235,7 @@ pub(super) fn open_store(
 /// What opening has gathered.
 struct Opened {
     dir: Option<PathBuf>,
-    lock: Option<File>,
+    lock: Option<Lock>,
     kv: Arc<dyn Kv>,
     wal: Option<Wal>,
     options: Options,
@@ -314,80 +310,6 @@ fn assemble(opened: Opened) -> Parts {
     parts.head.pins.resume(last_seq);
     replay.tombstones.into_iter().for_each(|tombstone| parts.add_tombstone(&Arc::new(tombstone)));
     parts
-}
-
-/// Creates or checks the directory and takes its lock.
-fn prepare_dir(dir: &Path) -> Result<File> {
-    std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
-    let lock = take_lock(dir)?;
-    check_format(dir)?;
-    Ok(lock)
-}
-
-/// Takes the lock of a directory that must be a database already.
-#[cfg(feature = "rocksdb")]
-pub(super) fn lock_existing(dir: &Path) -> Result<File> {
-    if !dir.join("FORMAT").exists() {
-        return Err(Error::Invalid(format!("{}: no database here (it has no file FORMAT)", dir.display())));
-    }
-    let lock = take_lock(dir)?;
-    check_format(dir)?;
-    Ok(lock)
-}
-
-fn take_lock(dir: &Path) -> Result<File> {
-    let path = dir.join("LOCK");
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| Error::io("open the lock file", &path, e))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::Locked { dir: dir.to_owned(), lock: path }),
-        Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
-    }
-    Ok(lock)
-}
-
-fn check_format(dir: &Path) -> Result<()> {
-    let path = dir.join("FORMAT");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let version = text.trim_end().strip_prefix("barograph ").and_then(|v| v.parse::<u32>().ok());
-            match version {
-                Some(FORMAT_VERSION) => Ok(()),
-                Some(found) if found > FORMAT_VERSION => Err(Error::FutureVersion {
-                    file: path.display().to_string(),
-                    found,
-                    supported: FORMAT_VERSION,
-                }),
-                _ => Err(Error::Corrupt {
-                    file: path.display().to_string(),
-                    offset: 0,
-                    what: format!("{:?}, expected \"barograph {FORMAT_VERSION}\"", text.trim_end()),
-                }),
-            }
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            if dir.join("store").exists() || dir.join("wal").exists() {
-                let what = "missing beside an existing store".to_owned();
-                return Err(Error::Corrupt { file: path.display().to_string(), offset: 0, what });
-            }
-            write_format(dir, &path).map_err(|e| Error::io("write", &path, e))
-        }
-        Err(e) => Err(Error::io("read", &path, e)),
-    }
-}
-
-pub(super) fn write_format(dir: &Path, path: &Path) -> std::io::Result<()> {
-    let staged = dir.join("FORMAT.new");
-    let mut file = File::create(&staged)?;
-    writeln!(file, "barograph {FORMAT_VERSION}")?;
-    file.sync_all()?;
-    std::fs::rename(&staged, path)?;
-    File::open(dir)?.sync_all()
 }
 
 fn load_or_create(

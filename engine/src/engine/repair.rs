@@ -22,7 +22,7 @@ impl super::Engine {
     /// # Errors
     /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written.
     pub fn repair_dir(dir: &std::path::Path, apply: bool) -> crate::Result<RepairReport> {
-        let _lock = super::open::lock_existing(dir)?;
+        let _lock = super::directory::lock_existing(dir)?;
         let mut report = RepairReport::default();
         let store = dir.join("store");
         let mut is_torn = false;

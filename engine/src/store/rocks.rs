@@ -1,7 +1,8 @@
 //! The store over RocksDB: the only file that names it.
 //!
 //! RocksDB is not trusted blindly. Its own WAL is off (with one flipped bit it drops
-//! acknowledged records in silence); every record carries a checksum of ours; its MANIFEST
+//! acknowledged records in silence); chunks, events, times and the catalogue carry checksums of
+//! ours, and every read of a block, which is all that series records and postings have, verifies RocksDB's; its MANIFEST
 //! is checked before it is opened and the opening is watched, because a flipped bit there
 //! can make it spin for ever.
 

@@ -1,0 +1,204 @@
+//! The data directory itself: its lock, its format, and that it is still there after a power loss.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::{Error, Result};
+
+/// Version of the directory's layout.
+const FORMAT_VERSION: u32 = 1;
+
+/// The lock files that this process holds, by their real paths.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The lock of a directory, held until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    /// None where nobody can make one: on a file system that is read-only.
+    held: Option<(File, PathBuf)>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some((file, path)) = self.held.take() {
+            let mut held = HELD.lock();
+            drop(file);
+            held.remove(&path);
+        }
+    }
+}
+
+/// Creates or checks the directory and takes its lock.
+pub(super) fn prepare(dir: &Path) -> Result<Lock> {
+    create(dir)?;
+    let path = dir.join("LOCK");
+    is_file(&path)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = take(dir, path.clone(), file.map_err(|e| Error::io("open the lock file", &path, e))?)?;
+    check_format(dir)?;
+    Ok(lock)
+}
+
+/// Takes the lock of a directory that must be a database already. It changes nothing but that.
+pub(super) fn lock_existing(dir: &Path) -> Result<Lock> {
+    if !is_file(&dir.join("FORMAT"))? {
+        return Err(Error::Invalid(format!("{}: no database here (it has no file FORMAT)", dir.display())));
+    }
+    let lock = lock_for_reading(dir)?;
+    check_format(dir)?;
+    Ok(lock)
+}
+
+fn lock_for_reading(dir: &Path) -> Result<Lock> {
+    let path = dir.join("LOCK");
+    let file = match is_file(&path)? {
+        true => File::open(&path),
+        false => File::options().create(true).truncate(false).write(true).open(&path),
+    };
+    match file {
+        Ok(file) => take(dir, path, file),
+        // A copy without the file, where nothing can be written: nobody has it open for writing either.
+        Err(e) if matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+            Ok(Lock { held: None })
+        }
+        Err(e) => Err(Error::io("open the lock file", path, e)),
+    }
+}
+
+fn take(dir: &Path, path: PathBuf, file: File) -> Result<Lock> {
+    let real = fs::canonicalize(&path).map_err(|e| Error::io("look up", &path, e))?;
+    let mut held = HELD.lock();
+    match file.try_lock() {
+        Ok(()) => {
+            held.insert(real.clone());
+            Ok(Lock { held: Some((file, real)) })
+        }
+        Err(TryLockError::WouldBlock) => {
+            let by = if held.contains(&real) { "this process" } else { "another process" };
+            Err(Error::Locked { dir: dir.to_owned(), lock: path, by })
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
+    }
+}
+
+/// Whether there is a file. Anything else of its name is an error: to open a FIFO could take for ever.
+pub(super) fn is_file(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(Error::Corrupt {
+            file: path.display().to_string(),
+            offset: 0,
+            what: "it is not a regular file".to_owned(),
+        }),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io("inspect", path, e)),
+    }
+}
+
+/// Creates a directory, with its parents, so that a power loss does not take it away. Returns the directories that got an
+/// entry, which are synced.
+pub(super) fn create(dir: &Path) -> Result<Vec<PathBuf>> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing = dir.ancestors().take_while(is_missing).count();
+    fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    let parents = dir.ancestors().skip(1).take(missing);
+    // A relative path ends in an empty one: the current directory.
+    let parents = parents.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    let parents: Vec<PathBuf> = parents.map(Path::to_owned).collect();
+    for parent in &parents {
+        match File::open(parent).and_then(|opened| opened.sync_all()) {
+            // One may be allowed to write into it and not to read it.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|e| Error::io("sync", parent, e))?,
+        }
+    }
+    Ok(parents)
+}
+
+fn check_format(dir: &Path) -> Result<()> {
+    let path = dir.join("FORMAT");
+    if !is_file(&path)? {
+        if dir.join("store").exists() || dir.join("wal").exists() {
+            let what = "missing beside an existing store".to_owned();
+            return Err(Error::Corrupt { file: path.display().to_string(), offset: 0, what });
+        }
+        return write_format(dir, &path).map_err(|e| Error::io("write", &path, e));
+    }
+    let text = fs::read_to_string(&path).map_err(|e| Error::io("read", &path, e))?;
+    match text.trim_end().strip_prefix("barograph ").and_then(|v| v.parse::<u32>().ok()) {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) if found > FORMAT_VERSION => {
+            Err(Error::FutureVersion { file: path.display().to_string(), found, supported: FORMAT_VERSION })
+        }
+        _ => Err(Error::Corrupt {
+            file: path.display().to_string(),
+            offset: 0,
+            what: format!("{:?}, expected \"barograph {FORMAT_VERSION}\"", text.trim_end()),
+        }),
+    }
+}
+
+pub(super) fn write_format(dir: &Path, path: &Path) -> std::io::Result<()> {
+    let staged = dir.join("FORMAT.new");
+    let mut file = File::create(&staged)?;
+    writeln!(file, "barograph {FORMAT_VERSION}")?;
+    file.sync_all()?;
+    fs::rename(&staged, path)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_of_what_is_created_are_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, c) = (dir.path().join("a"), dir.path().join("a/b/c"));
+        assert_eq!(create(&c).unwrap(), [a.join("b"), a, dir.path().to_owned()]);
+        assert!(c.is_dir() && create(&c).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_second_opening_says_whose_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = prepare(dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("inside")).unwrap();
+        let other_name = dir.path().join("inside/..");
+        for refused in [prepare(dir.path()), lock_existing(&other_name)] {
+            let why = refused.map(drop).unwrap_err().to_string();
+            assert!(why.contains("in use by this process"), "{why}");
+        }
+        drop(first);
+        drop(lock_existing(dir.path()).unwrap());
+        drop(prepare(dir.path()).unwrap());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_directory_where_nothing_can_be_created_is_read_without_a_lock() {
+        // Nobody may create files there, not even root.
+        assert!(lock_for_reading(Path::new("/sys")).unwrap().held.is_none());
+        assert!(prepare(Path::new("/sys")).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_fifo_in_place_of_a_file_is_refused_at_once() {
+        for name in ["FORMAT", "LOCK"] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(prepare(dir.path()).unwrap());
+            let path = dir.path().join(name);
+            std::fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            for refused in [prepare(dir.path()), lock_existing(dir.path())] {
+                let why = refused.map(drop).unwrap_err().to_string();
+                assert!(why.contains(name) && why.contains("not a regular file"), "{why}");
+            }
+        }
+    }
+}
