@@ -9,7 +9,7 @@ use super::spans::Input;
 use super::steps::Steps;
 use super::{Evaluator, mixed, rank, spans, standing};
 use crate::error::QueryError;
-use crate::functions::compensated::{Mean, two_sum};
+use crate::functions::compensated::{Mean, Sum, two_sum};
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Points, Series, Vector, is_absent};
 use crate::syntax::ast::AggregateOp;
@@ -214,10 +214,19 @@ impl<C: Members> Folding<'_, C> {
                 }
             }
         }
-        for ((sum, error), present) in sums.iter_mut().zip(errors).zip(present) {
+        let slowly = |at: usize| {
+            let values = members.iter().filter_map(|&m| {
+                let (skip, values) = part(self.columns, m, from, to);
+                at.checked_sub(skip).and_then(|at| values.get(at)).copied().filter(|&v| !is_absent(v))
+            });
+            values.fold(Sum::default(), Sum::add).total()
+        };
+        for (at, ((sum, error), present)) in sums.iter_mut().zip(errors).zip(present).enumerate() {
             // Where the sum is not finite the error means nothing.
             *sum = match (present, sum.is_finite()) {
                 (false, _) => ABSENT,
+                // Near the largest float the sum fits and what gives its error does not.
+                (true, true) if !error.is_finite() => slowly(at),
                 (true, true) if error != 0.0 => *sum + error,
                 (true, _) => *sum,
             };

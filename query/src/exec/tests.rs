@@ -288,6 +288,20 @@ fn two_samples_within_a_millisecond_are_two() {
     assert_eq!(at("count_over_time(m_total[2ms])", 1_001), BTreeMap::from([(1_001, 2f64.to_bits())]));
 }
 
+#[test]
+fn values_near_the_largest_float_have_a_sum() {
+    let mut source = MemorySource::new();
+    for (i, value) in ["0", "1"].into_iter().zip([-7.733479453475439e307, f64::MAX]) {
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", i)]).unwrap();
+        source.insert(&labels, 1_000_000, Value::Float(value), 0);
+    }
+    for query in ["sum(m)", "sum(m + 0)", "2 * avg(m)"] {
+        let answer = execute(&source, &Request::instant(query, 1)).unwrap().value;
+        let QueryValue::Vector(vector) = answer else { panic!("{answer:?}") };
+        assert_eq!(vector[0].value, SampleValue::Float(f64::MAX - 7.733479453475439e307), "{query}");
+    }
+}
+
 mod extensions;
 mod held;
 mod spans;

@@ -34,7 +34,8 @@ impl Sum {
 }
 
 /// The sum of `a` and `b`, and exactly what rounding lost of it: [`Sum::add`]'s error term
-/// without a branch, so that loops pipeline and vectorize. Not for results that overflow.
+/// without a branch, so that loops pipeline and vectorize. Not for values near the largest float: the error is NaN
+/// where a step on the way to it overflows.
 #[inline]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
@@ -53,6 +54,10 @@ fn sum_of(values: &[f64]) -> Sum {
     for &v in values {
         let (sum, lost) = two_sum(s.sum, v);
         s = Sum { sum, error: s.error + lost };
+    }
+    // Near the largest float a sum fits and what `two_sum` computes on the way to its error does not.
+    if s.sum.is_finite() && !s.error.is_finite() {
+        return values.iter().fold(Sum::default(), |s, &v| s.add(v));
     }
     s
 }
@@ -183,6 +188,13 @@ mod tests {
             prop_assert!(same(sum(&values), stepwise_sum(&values)));
             prop_assert!(same(mean(&values), stepwise_mean(&values)));
         }
+    }
+
+    #[test]
+    fn values_near_the_largest_have_a_sum_and_a_mean() {
+        let values = [-7.733479453475439e307, f64::MAX];
+        assert_eq!(sum(&values), f64::MAX - 7.733479453475439e307);
+        assert_eq!(mean(&values), (f64::MAX - 7.733479453475439e307) / 2.0);
     }
 
     proptest! {
