@@ -92,7 +92,7 @@ impl Engine {
 }
 
 impl Parts {
-    fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
+    pub(super) fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
         let parts = self;
         let mut resolved = Resolved::default();
         let text_bytes = batch.events.iter().map(|event| event.memory_bytes()).sum();
@@ -177,6 +177,11 @@ impl Parts {
         let Some(wal) = &self.wal else {
             commit.last_seq += 1;
             let seq = commit.last_seq;
+            // As a record in a log would: a flush may take all samples of a new series before its writer looks whether
+            // it was used.
+            resolved.for_each(|series, _, _, _| {
+                series.needs_definition(commit.epoch);
+            });
             self.apply(&mut commit, resolved, seq);
             resolved.clear();
             drop(commit);

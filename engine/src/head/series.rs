@@ -26,7 +26,7 @@ use crate::Result;
 use crate::chunk::pieces::PieceMerge;
 use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
-use crate::head::pins::{EpochStart, Turn};
+use crate::head::pins::{EpochStart, Pin, Turn};
 use crate::head::seen::{Marks, Place, Seen};
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 
@@ -392,10 +392,13 @@ impl HeadSeries {
         drop(frozen);
     }
 
-    /// Whether it may have samples in `range`.
-    pub fn touches(&self, range: TimeRange) -> bool {
+    /// Whether it may have samples in `range` that a reader with `pin` does not miss as a whole: `deletes` are those that
+    /// concern the series and the reader sees.
+    pub fn touches(&self, range: TimeRange, pin: &Pin<'_>, deletes: &[(u64, TimeRange)]) -> bool {
         let data = self.data.lock();
-        data.active.touches(range) || data.frozen.as_ref().is_some_and(|frozen| frozen.data.touches(range))
+        let is_deleted = || data.active.is_deleted(pin.seq, pin.base_of_active(data.turn), deletes);
+        (data.active.touches(range) && !is_deleted())
+            || data.frozen.as_ref().is_some_and(|frozen| frozen.touches(range, pin, deletes))
     }
 
     /// Chunks with samples in `range`, and samples there, by the share of each chunk's span

@@ -380,11 +380,15 @@ impl<'e> View<'e> {
         unflushed.filter(|t| t.matches(labels)).map(|t| (t.seq, t.range)).collect()
     }
 
-    /// Whether the head has anything in `range` of one of its series, now or when the view was made.
+    /// Whether the head has anything in `range` of one of its series, now or when the view was made, that no delete
+    /// hides as a whole.
     fn head_touches(&self, series: &HeadSeries, range: TimeRange) -> bool {
-        let mut touches = series.touches(range);
+        let deletes = self.deletes_of(&series.labels);
+        let mut touches = series.touches(range, &self.pin, &deletes);
         if !touches {
-            self.head.kept.of_series(series.id, &self.pin, |frozen| touches |= frozen.data.touches(range));
+            self.head.kept.of_series(series.id, &self.pin, |frozen| {
+                touches |= frozen.touches(range, &self.pin, &deletes);
+            });
         }
         touches
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::between::engine as engine_over_faults;
-use super::{SECOND, YEAR_2024, options};
+use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
 use crate::{Batch, Engine, ErrorKind, Options, View};
 
@@ -334,4 +334,34 @@ fn idle_series_leave_memory_beside_a_view() {
         engine.flush().expect("flush");
     }
     assert_eq!(engine.stats().head_series, 1);
+}
+
+#[test]
+fn what_one_delete_hides_as_a_whole_is_not_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine_over_faults(&dir);
+    let listed = || {
+        let view = engine.view();
+        let selectors = [vec![Matcher::equal("__name__", "m1")]];
+        let values = view.label_values("job", &selectors, TimeRange::ALL, 10).unwrap();
+        values.into_iter().map(|(value, _)| value).collect::<Vec<_>>()
+    };
+    engine.append(&float_batch(1, &[1, 2])).unwrap();
+    engine.append(&float_batch(3, &[1, 2])).unwrap();
+    assert_eq!(listed(), ["job1", "job3"]);
+    let before = engine.view();
+    let first = [Matcher::equal("job", "job1")];
+    let part = TimeRange::new(i64::MIN, YEAR_2024 + SECOND);
+    engine.delete(&first, part).unwrap();
+    assert_eq!(listed(), ["job1", "job3"], "a sample is left");
+    engine.delete(&first, TimeRange::ALL).unwrap();
+    assert_eq!(listed(), ["job3"]);
+    let selector = [vec![Matcher::equal("__name__", "m1")]];
+    assert_eq!(before.label_values("job", &selector, TimeRange::ALL, 10).unwrap().len(), 2, "as it was");
+    drop(before);
+    engine.append(&float_batch(1, &[3])).unwrap();
+    assert_eq!(listed(), ["job1", "job3"], "it was written to again");
+    engine.delete(&first, TimeRange::ALL).unwrap();
+    engine.flush().unwrap();
+    assert_eq!(listed(), ["job3"], "a flush leaves it out");
 }

@@ -2,6 +2,7 @@
 
 use super::remote::one as remote;
 use super::*;
+use crate::engine::newcomers::Newcomers;
 use crate::model::Exemplar;
 use crate::remote::RemoteVersion;
 use crate::{ErrorKind, LineOptions, LineReport};
@@ -218,4 +219,20 @@ fn one_series_of_a_request_is_stored_in_pieces() {
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "a")], TimeRange::ALL, 10).unwrap();
     assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().len(), 250_000);
+}
+
+#[test]
+fn a_series_whose_samples_were_flushed_before_its_writer_looks_stays() {
+    let engine = Engine::in_memory(options()).unwrap();
+    let parts = &engine.parts;
+    let view = engine.view();
+    let mut newcomers = Newcomers::of_whole();
+    parts.append(&float_batch(1, &[1]), &mut newcomers).unwrap();
+    let beside = engine.view();
+    engine.flush().unwrap();
+    assert!(!parts.take_back(&mut newcomers, 0), "it has a sample, which is no longer in memory");
+    let found = beside.select(&[Matcher::equal("job", "job1")], TimeRange::ALL, 9).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(beside.read(&found[0], TimeRange::ALL).unwrap().values, [1.0]);
+    assert!(view.select(&[Matcher::equal("job", "job1")], TimeRange::ALL, 9).unwrap().is_empty());
 }

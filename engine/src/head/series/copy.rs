@@ -10,7 +10,7 @@ use crate::Result;
 use crate::chunk::OpenChunk;
 use crate::chunk::run::Arrival;
 use crate::head::pins::Pin;
-use crate::head::seen::{Marks, Seen};
+use crate::head::seen::{Marks, Place, Seen};
 use crate::model::TimeRange;
 
 /// What a view keeps of a series' head data.
@@ -101,7 +101,27 @@ impl HeadSeries {
     }
 }
 
+impl Frozen {
+    /// As [`HeadSeries::touches`].
+    pub fn touches(&self, range: TimeRange, pin: &Pin<'_>, deletes: &[(u64, TimeRange)]) -> bool {
+        self.data.touches(range) && !self.data.is_deleted(pin.seq, pin.base_of(self.cut), deletes)
+    }
+}
+
 impl Unflushed {
+    /// Whether one delete hides all samples that there are; those up to `base` are older.
+    pub(super) fn is_deleted(&self, seq: u64, base: u64, deletes: &[(u64, TimeRange)]) -> bool {
+        if deletes.is_empty() {
+            return false;
+        }
+        let Some((first, last)) = self.bounds() else { return true };
+        let newer = deletes.iter().copied().filter(|(seq, _)| *seq > base);
+        let hidden = self.seen_at(seq, newer).hidden;
+        hidden
+            .iter()
+            .any(|(place, range)| *place == Place::END && range.contains(first) && range.contains(last))
+    }
+
     /// Samples before the first chunk that touches `range`.
     fn before(&self, range: TimeRange) -> u32 {
         self.numbered_chunks().find(|(_, chunk)| touches(chunk, range)).map_or(0, |(first, _)| first)
