@@ -11,9 +11,10 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "samples",
         parts: 17,
-        bounds: "samples and string fields not yet in the store",
+        bounds: "samples and string fields not yet in the store, and, in at most three quarters of it, flushed ones \
+                 that a read from before the flush still needs",
         full: "a flush starts at half; when full, writes wait for `write_wait`, then get 429 (`/write`: 503) with \
-               `Retry-After`",
+               `Retry-After`; where reads need too much, the oldest get 429 with `Retry-After`",
     },
     Part {
         name: "series",

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use barograph::{Database, Options};
 use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
 use barograph_server::api::auth::generate;
 use barograph_server::api::routes::{Endpoint, ROUTES, Tenancy};
-use barograph_server::storage::now_ns;
+use barograph_server::storage::{self, now_ns};
 
-use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server};
+use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server_without_database};
 use crate::remote::{put_labels, put_sample, series, snappy};
 use crate::remote_read;
 
@@ -31,6 +32,15 @@ struct Ask {
 
 impl Shared {
     fn new(settings: &[(&'static str, &str)]) -> Self {
+        Shared::with_background(settings, true)
+    }
+
+    /// One whose database flushes, and lets idle series go, only when it is asked to: no test waits for that.
+    fn without_background(settings: &[(&'static str, &str)]) -> Self {
+        Shared::with_background(settings, false)
+    }
+
+    fn with_background(settings: &[(&'static str, &str)], background: bool) -> Self {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut tokens = Vec::new();
         for name in ["root"].into_iter().chain(TENANTS) {
@@ -41,7 +51,10 @@ impl Shared {
         }
         let path = file.path().to_str().unwrap().to_owned();
         let all = [&[("token_file", &*path), ("enable_admin", "true")], settings].concat();
-        Shared { server: server(&all), tokens, file }
+        let server = server_without_database(&all);
+        let options = Options { background, ..storage::options(&server.app.config.load()) };
+        server.app.set_database(Database::in_memory(options).unwrap());
+        Shared { server, tokens, file }
     }
 
     fn token(&self, who: &str) -> &str {
@@ -532,7 +545,7 @@ fn a_tenant_cancels_its_own_queries() {
 
 #[test]
 fn a_tenant_that_floods_leaves_the_other_room() {
-    let shared = Shared::new(&[("memory", "64MiB")]);
+    let shared = Shared::without_background(&[("memory", "64MiB")]);
     let lines =
         |round: usize| (0..2_000).map(|i| format!("m,i={} v=1\n", 2_000 * round + i)).collect::<String>();
     let refused = (0..)
@@ -544,7 +557,12 @@ fn a_tenant_that_floods_leaves_the_other_room() {
     shared.write("bbbb", &(0..100).map(|i| format!("good,i={i} v=1\n")).collect::<String>());
     shared.write("bbbb", "good,i=0 v=2\n");
     let refused = shared.post("aaaa", "/write", "one_more v=1");
-    assert!(refused.status == 503 && refused.text().contains("fair share"), "{}", refused.text());
+    assert!(
+        refused.status == 503 && refused.text().contains("fair share"),
+        "{} {}",
+        refused.status,
+        refused.text()
+    );
     let metrics = shared.get("root", "/metrics").text();
     assert!(metrics.contains("barograph_tenant_series{tenant=\"bbbb\"} 100"), "{metrics}");
     assert!(metrics.contains("barograph_tenants 2"), "{metrics}");
