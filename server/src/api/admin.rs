@@ -40,14 +40,17 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// `…/clean_tombstones`: removes what was deleted from the disk.
+/// `…/clean_tombstones`: removes what was deleted from the disk, and carries out retention and the merges that are due.
 ///
 /// # Errors
 /// 503 while reads that began before hold some of it, and what storage gives.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
-    let cleaned = admitted.run(move |_| Ok(database.clean()?));
+    let cleaned = admitted.run(move |_| {
+        database.compact()?;
+        Ok(database.clean()?)
+    });
     let held = cleaned.await?.held;
     if held > 0 {
         return Err(ApiError::busy(
