@@ -274,9 +274,9 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.room.resize(bytes)?;
         self.piece = PIECE_BYTES;
         if let Framing::Length(LARGE_BODY_BYTES..) = framing {
-            // Half of the memory is left to connections.
+            // Most of the memory is left to connections: a hundred bodies that never end must not keep others out.
             let share = self.room.share();
-            let is_there = share.used() + LARGE_BYTES <= share.limit() / 2;
+            let is_there = share.used() + LARGE_BYTES <= share.limit() / 8;
             if is_there && self.room.grow(LARGE_BYTES).is_ok() {
                 self.piece = LARGE_PIECE_BYTES;
             }
