@@ -27,6 +27,10 @@ use barograph::budget::{Full, Share};
 
 /// A body up to this long is a small one.
 pub const SMALL: u64 = 64 << 10;
+/// What the HTTP library and the service hold of a body while it arrives, at most: two pieces. A large body of declared
+/// length takes it from the memory of bodies, so that those that wait for that memory take none from connections; the
+/// connection takes it for any other.
+pub const ARRIVAL_BYTES: u64 = 16 << 10;
 /// Room that a body of unknown length begins with.
 const FIRST_STEP: u64 = 8 << 10;
 
@@ -240,13 +244,21 @@ pub struct Held {
     large: Arc<Pool>,
 }
 
+/// Whether a body takes [`ARRIVAL_BYTES`] from the memory of bodies.
+pub fn has_own_pieces(declared: Option<u64>) -> bool {
+    declared.is_some_and(|length| length > SMALL)
+}
+
 /// A body that is arriving.
 struct Arriving<'a> {
     bodies: &'a Bodies,
     limits: BodyLimits,
     declared: Option<u64>,
     bytes: Vec<u8>,
+    /// Memory of `bytes` and of pieces on their way.
     room: Room,
+    /// Of these for pieces.
+    pieces: u64,
 }
 
 impl<'a> Arriving<'a> {
@@ -262,8 +274,9 @@ impl<'a> Arriving<'a> {
         }
         let first = declared.unwrap_or(FIRST_STEP);
         let pool = bodies.pool(limits.purpose, first);
-        let room = pool.take_for(client.tenant(), first, limits.pace.timeout).await.map_err(refused)?;
-        Ok(Arriving { bodies, limits, declared, bytes: Vec::new(), room })
+        let pieces = if has_own_pieces(declared) { ARRIVAL_BYTES } else { 0 };
+        let taken = pool.take_for(client.tenant(), first + pieces, limits.pace.timeout).await;
+        Ok(Arriving { bodies, limits, declared, bytes: Vec::new(), room: taken.map_err(refused)?, pieces })
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), ApiError> {
@@ -271,10 +284,10 @@ impl<'a> Arriving<'a> {
         if total > self.limits.sent_max.bytes {
             return Err(self.limits.sent_max.passed_by("the request body"));
         }
-        if total > self.room.bytes() {
+        if total > self.room.bytes() - self.pieces {
             self.step(total).map_err(refused)?;
         }
-        let room = usize::try_from(self.room.bytes()).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.room.bytes() - self.pieces).unwrap_or(usize::MAX);
         self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         self.bytes.extend_from_slice(data);
         Ok(())

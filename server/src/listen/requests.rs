@@ -33,6 +33,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use barograph::budget::{Full, Hold};
 
+use crate::api::body::{ARRIVAL_BYTES, has_own_pieces};
 use crate::error::ApiError;
 use crate::listen::chunks::{Followed, Follower};
 use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
@@ -50,10 +51,7 @@ const LARGE_BODY_BYTES: u64 = 256 << 10;
 /// The end of a large body comes in small pieces: after two reads that fill less than half of its buffer, the HTTP library
 /// halves it, from 64 KiB to 8 KiB in three steps.
 const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
-/// What a connection takes in addition while a body arrives: a piece that the HTTP library has read, and one that the
-/// service has not copied yet.
-pub const BODY_BYTES: u64 = 16 << 10;
-/// The same for large pieces.
+/// What a connection takes for large pieces, in the place of [`ARRIVAL_BYTES`].
 const LARGE_BYTES: u64 = 128 << 10;
 /// Bytes that are read before there is a buffer.
 const FIRST_BYTES: usize = 2048;
@@ -268,8 +266,9 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             bytes += 2 * length as u64;
             self.exchange.end_with_this();
         }
-        if framing != Framing::Length(0) {
-            bytes += BODY_BYTES;
+        let declared = if let Framing::Length(length) = framing { Some(length) } else { None };
+        if declared != Some(0) && !has_own_pieces(declared) {
+            bytes += ARRIVAL_BYTES;
         }
         self.room.resize(bytes)?;
         self.piece = PIECE_BYTES;

@@ -48,8 +48,8 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "bodies",
         parts: 8,
-        bounds: "bodies larger than 64 KiB, as sent and decompressed, and large batches of TCP lines; \
-                 `max_body_total` caps it. The last quarter is reserved for decompression",
+        bounds: "bodies larger than 64 KiB, as sent, with 16 KiB more while they arrive, and decompressed, and large \
+                 batches of TCP lines; `max_body_total` caps it. The last quarter is reserved for decompression",
         full: "bodies of declared length queue for up to `body_timeout`, tenants in rotation, others do not wait; then \
                429 (`/write`: 503) with `Retry-After`; a body larger than three quarters of the share gets 413",
     },
@@ -69,9 +69,10 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "connections",
         parts: 3,
-        bounds: "buffers of open connections: 24 KiB each, 16 KiB more while a body arrives, 144 KiB for a large one \
-                 if half of the share is free, twice the length of a header above 8 KiB. A quarter of the share is \
-                 reserved for requests. `max_connections` caps the number of connections",
+        bounds: "buffers of open connections: 24 KiB each, 16 KiB more while a body up to 64 KiB or of unknown length \
+                 arrives, 128 KiB more for one from 256 KiB on if seven eighths of the share are free, twice the \
+                 length of a header above 8 KiB. A quarter of the share is reserved for requests. `max_connections` \
+                 caps the number of connections",
         full: "503 with `Retry-After`, and the connection is closed; 429 (`/write`: 503) for a body or a long header",
     },
     Part {

@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use barograph_server::api::body::ARRIVAL_BYTES;
+
 use crate::harness::{Server, connect, gzip, read_reply, server};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
@@ -47,7 +49,7 @@ fn many_large_bodies_wait_for_each_other_and_all_pass() {
         .collect();
     // Three have the memory, and the others wait with nothing in hand.
     server.wait_for("the line", || server.app.bodies.large.waiting() == CLIENTS - 3);
-    assert_eq!(server.app.bodies.large.used(), 3 * LENGTH as u64);
+    assert_eq!(server.app.bodies.large.used(), 3 * (LENGTH as u64 + ARRIVAL_BYTES));
     for (stream, body) in &mut clients {
         stream.write_all(&body[LENGTH / 2..]).unwrap();
     }
@@ -77,6 +79,26 @@ fn large_bodies_that_stop_before_their_end_keep_out_no_small_one_and_no_question
     drop(stalled);
     nothing_is_held(&server);
     assert_eq!(server.series("m").len(), 1, "no half of a body is stored");
+}
+
+/// Those that wait for the memory of bodies take no more of the connections' than connections at rest.
+#[test]
+fn large_bodies_that_stop_before_their_end_keep_out_no_new_connection() {
+    const CLIENTS: u64 = 40;
+    const LENGTH: usize = 200 << 10;
+    let server = server(&[("max_body_total", "1MiB")]);
+    let connections = &server.app.memory.connections;
+    let first = server.connect();
+    server.wait_for("the connection", || connections.used() > 0);
+    // The first three quarters have room for all of them, and for three more.
+    connections.set_limit(connections.used() * (CLIENTS + 4) / 3 * 4);
+    let stalled: Vec<_> = (0..CLIENTS)
+        .map(|i| begin(&server, "/write", "", LENGTH, &body(i as usize, LENGTH)[..1000]))
+        .collect();
+    server.wait_for("the line", || server.app.bodies.large.waiting() == CLIENTS as usize - 3);
+    server.write("small value=1 1\n");
+    drop((first, stalled));
+    nothing_is_held(&server);
 }
 
 /// Small bodies and questions have memory of their own each: neither can fill that of the other.
@@ -144,7 +166,7 @@ fn a_chunked_body_never_waits_with_something_in_hand() {
     assert_eq!(chunked(&server, "/write", &large).status, 204);
     assert_eq!(chunked(&server, "/write", &body(2, 100)).status, 204);
     let stalled = begin(&server, "/write", "", 600 << 10, b"#");
-    server.wait_for("the memory", || server.app.bodies.large.used() == 600 << 10);
+    server.wait_for("the memory", || server.app.bodies.large.used() == (600 << 10) + ARRIVAL_BYTES);
     // The patience of the settings is an hour.
     for (target, status) in [("/write", 503), ("/api/v2/write?bucket=b", 429)] {
         let reply = chunked(&server, target, &large);

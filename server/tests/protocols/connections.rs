@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use barograph_server::listen::requests::BODY_BYTES;
+use barograph_server::api::body::ARRIVAL_BYTES;
 
 use crate::harness::{connect, read_reply, read_to_end, request, server};
 
@@ -19,7 +19,7 @@ fn connections_take_their_memory_and_give_it_back() {
     // A body takes more while it arrives.
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nm v=";
     first.write_all(head.as_bytes()).unwrap();
-    server.wait_for("the body", || connections.used() == at_rest + BODY_BYTES);
+    server.wait_for("the body", || connections.used() == at_rest + ARRIVAL_BYTES);
     first.write_all(b"1 1\n").unwrap();
     assert_eq!(read_reply(&mut first, false).status, 204);
     server.wait_for("the end of the body", || connections.used() == at_rest);

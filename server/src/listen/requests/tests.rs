@@ -209,10 +209,15 @@ async fn pieces_of(length: usize, share: u64) -> (usize, usize, u64, u64) {
 #[tokio::test]
 async fn the_pieces_of_a_body_are_as_large_as_there_is_memory_for() {
     let small = PIECE_BYTES;
-    assert_eq!(pieces_of(200 << 10, u64::MAX).await, (small, small, BODY_BYTES, 0));
+    assert_eq!(pieces_of(64 << 10, u64::MAX).await, (small, small, ARRIVAL_BYTES, 0));
+    assert_eq!(
+        pieces_of(200 << 10, u64::MAX).await,
+        (small, small, 0, 0),
+        "its pieces count as a part of the body"
+    );
     let (largest, at_end, held, after) = pieces_of(1 << 20, u64::MAX).await;
     assert!((small + 1..=LARGE_PIECE_BYTES).contains(&largest), "{largest}");
-    assert_eq!((at_end, held, after), (small, BODY_BYTES + LARGE_BYTES, 0));
-    let most = 8 * (BODY_BYTES + LARGE_BYTES) - 8;
-    assert_eq!(pieces_of(1 << 20, most).await, (small, small, BODY_BYTES, 0), "most of it is for others");
+    assert_eq!((at_end, held, after), (small, LARGE_BYTES, 0));
+    let most = 8 * LARGE_BYTES - 8;
+    assert_eq!(pieces_of(1 << 20, most).await, (small, small, 0, 0), "most of it is for others");
 }
