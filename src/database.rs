@@ -460,7 +460,7 @@ impl Database {
     /// Removes everything that was deleted before the call from the disk, also from partitions that still grow.
     ///
     /// # Errors
-    /// The store refused; nothing is lost.
+    /// The store refused; nothing is lost. [`Error::Corrupt`] where a damaged generation keeps something that was deleted.
     pub fn clean(&self) -> Result<CleanReport> {
         self.engine.clean()
     }

@@ -37,6 +37,14 @@ impl Parts {
         let newest = catalogue.root.newest.min(self.clock.now());
         next_merges(&catalogue, newest, from)
     }
+
+    /// The next partitions from `from` on in which a delete up to the sequence `until` is to be carried out, closed or
+    /// not, as [`Parts::next_merges`].
+    pub(crate) fn next_cleanings(&self, from: PartitionId, until: u64) -> Vec<PartitionId> {
+        let catalogue = self.catalogue.load();
+        let concerned = with_deletes(&catalogue, from, until);
+        together(concerned.filter(|partition| partition.aside.is_empty()))
+    }
 }
 
 fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<PartitionId> {
@@ -46,11 +54,16 @@ fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<
     let due = unfinished.filter(|partition| partition.aside.is_empty()).filter(|partition| {
         let is_closed = partition.id.bounds(width).1.saturating_add(width) <= now;
         // What a flush wrote alone is written anew too, once: a merge has the better codecs.
-        let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition));
+        let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition, newest_delete));
         is_due || partition.generations.len() >= GENERATIONS_MAX
     });
+    together(due)
+}
+
+/// The first of `partitions`, as many as are merged in one go.
+fn together<'c>(partitions: impl Iterator<Item = &'c Partition>) -> Vec<PartitionId> {
     let mut bytes = 0;
-    let together = due.take(TOGETHER_MAX).take_while(|partition| {
+    let together = partitions.take(TOGETHER_MAX).take_while(|partition| {
         let is_first = bytes == 0;
         // At least a byte, so that the first is the first.
         bytes += 1 + partition.generations.iter().map(|g| g.record.bytes).sum::<u64>();
@@ -59,10 +72,21 @@ fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<
     together.map(|partition| partition.id).collect()
 }
 
-/// Whether a delete is to be carried out in a partition.
-fn has_deletes(catalogue: &Catalogue, partition: &Partition) -> bool {
-    let mut later = catalogue.tombstones.iter_from(partition.applied().saturating_add(1));
-    later.any(|t| partition.generations.iter().any(|g| t.concerns(&g.record)))
+/// The partitions from `from` on in which a delete up to the sequence `until` is to be carried out.
+pub(crate) fn with_deletes(
+    catalogue: &Catalogue,
+    from: PartitionId,
+    until: u64,
+) -> impl Iterator<Item = &Partition> {
+    let unfinished = catalogue.generations.unfinished_from(from, until);
+    unfinished.filter(move |partition| has_deletes(catalogue, partition, until))
+}
+
+/// Whether a delete up to the sequence `until` is to be carried out in a partition.
+fn has_deletes(catalogue: &Catalogue, partition: &Partition, until: u64) -> bool {
+    let later = catalogue.tombstones.iter_from(partition.applied().saturating_add(1));
+    let mut due = later.take_while(|t| t.seq <= until);
+    due.any(|t| partition.all().any(|g| t.concerns(&g.record)))
 }
 
 /// A relaxed store is enough for counters.

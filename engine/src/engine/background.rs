@@ -138,22 +138,26 @@ impl Parts {
         // Each pass moves it on by a little: a second try is none.
         let horizon = self.retention.pass(self.cutting().partition_width_ns);
         let expired = match self.is_expiry_due(horizon) {
-            true => self.with_room(|| self.expire(horizon)).and_then(|()| self.with_room(|| self.bury())),
+            true => self.with_room(|| self.expire(horizon)).and_then(|()| self.bury_with_room()),
             false => Ok(()),
         };
-        let done = expired.and_then(|()| self.merge_all(&mut merging));
+        let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
         // Also after a failure: a full disk gets room in no other way.
-        let buried = if self.graveyard.is_empty() { Ok(()) } else { self.with_room(|| self.bury()) };
-        done.and(buried)
+        done.and(self.bury_with_room())
     }
 
-    /// Merges what is due, each partition once and in their order: where samples keep coming late, the next pass goes
-    /// on. Where a merge fails, the other partitions are merged all the same, unless the disk is full.
-    fn merge_all(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
+    /// Merges what `next` gives from a partition on, each partition once and in their order: where samples keep coming
+    /// late, the next pass goes on. Where a merge fails, the other partitions are merged all the same, unless the disk
+    /// is full. Ends early when the database closes.
+    pub(super) fn merge_all(
+        &self,
+        merging: &mut MutexGuard<'_, ()>,
+        mut next: impl FnMut(PartitionId) -> Vec<PartitionId>,
+    ) -> Result<()> {
         let (mut from, mut done) = (PartitionId(i32::MIN), Ok(()));
         let mut waiting: Vec<Vec<PartitionId>> = Vec::new();
         while !self.is_closed.load(Ordering::Acquire) {
-            let together = waiting.pop().unwrap_or_else(|| self.next_merges(from));
+            let together = waiting.pop().unwrap_or_else(|| next(from));
             let Some(last) = together.last() else { break };
             from = from.max(PartitionId(last.0.saturating_add(1)));
             match self.merge(&together) {
@@ -177,8 +181,13 @@ impl Parts {
         done
     }
 
+    /// As [`Parts::bury`], on a full disk too.
+    pub(super) fn bury_with_room(&self) -> Result<()> {
+        if self.graveyard.is_empty() { Ok(()) } else { self.with_room(|| self.bury()) }
+    }
+
     /// Removes the ranges of generations that nobody reads any more.
-    pub(super) fn bury(&self) -> Result<()> {
+    fn bury(&self) -> Result<()> {
         let dead = self.graveyard.take();
         let removed = self.remove_ranges(dead.iter().copied());
         if !matches!(removed, Ok(Removal::All)) {

@@ -3,13 +3,10 @@
 //! A flush leaves out what is deleted in memory and cuts the log; then each partition that a tombstone concerns is merged,
 //! also one that is not closed, and what was merged is removed.
 
-use std::collections::BTreeSet;
-
-use crate::Result;
+use crate::compact::with_deletes;
 use crate::engine::{Engine, Parts};
-use crate::model::PartitionId;
-use crate::store::catalogue::Catalogue;
-use crate::store::generations::Partition;
+use crate::model::{PartitionId, TimeRange};
+use crate::{Error, Result};
 
 /// What [`Engine::clean`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +24,8 @@ impl Engine {
     ///
     /// # Errors
     /// The store refused, or the database was closed meanwhile; what was removed before stays removed.
+    /// [`Error::Corrupt`] where a generation is set aside and therefore something that was deleted stays; all else is
+    /// removed.
     pub fn clean(&self) -> Result<CleanReport> {
         self.parts.check_writable()?;
         let report = self.parts.clean()?;
@@ -45,27 +44,38 @@ impl Parts {
             self.flush()?;
         }
         let until = self.catalogue.load().tombstones.last().map_or(0, |tombstone| tombstone.seq);
-        let mut partitions = BTreeSet::new();
-        let merging = self.merging.lock();
-        while let Some(partition) = next_to_clean(&self.catalogue.load(), until) {
-            self.check_writable()?;
-            // It may give way to a flush, and is merged again then.
-            self.merge(&[partition])?;
-            partitions.insert(partition);
-        }
-        self.bury()?;
+        let mut partitions = 0;
+        let mut merging = self.merging.lock();
+        let merged = self.merge_all(&mut merging, |from| {
+            let next = self.next_cleanings(from, until);
+            partitions += next.len() as u64;
+            next
+        });
+        // Also after a failure, as after other merges.
+        merged.and(self.bury_with_room())?;
         self.kv.rewrite_records()?;
         drop(merging);
-        Ok(CleanReport { partitions: partitions.len() as u64, held: self.graveyard.held() })
+        self.check_cleaned(until)?;
+        Ok(CleanReport { partitions, held: self.graveyard.held() })
     }
-}
 
-/// A partition with something that a delete up to `until` hides.
-fn next_to_clean(catalogue: &Catalogue, until: u64) -> Option<PartitionId> {
-    let mut unfinished = catalogue.generations.unfinished_from(PartitionId(i32::MIN), until);
-    let concerned = |partition: &&Partition| {
-        let mut deletes = catalogue.tombstones.iter().take_while(|tombstone| tombstone.seq <= until);
-        deletes.any(|t| partition.generations.iter().any(|g| t.concerns(&g.record)))
-    };
-    unfinished.find(concerned).map(|partition| partition.id)
+    /// Whether all that deletes up to the sequence `until` hide could be removed. Beside a generation that is set aside
+    /// a partition is not merged, and then no table is written again that also holds other keys.
+    fn check_cleaned(&self, until: u64) -> Result<()> {
+        let catalogue = self.catalogue.load();
+        let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };
+        let is_clean = self.graveyard.is_empty()
+            && with_deletes(&catalogue, PartitionId(i32::MIN), until).next().is_none();
+        if is_clean {
+            return Ok(());
+        }
+        Err(Error::Corrupt {
+            file: format!("partition {}", prefix.partition.0),
+            offset: 0,
+            what: format!(
+                "{damage}; what was deleted in its partition, and in tables that also hold other data, stays on the \
+                 disk: restore a snapshot, or wait until the retention removes it"
+            ),
+        })
+    }
 }

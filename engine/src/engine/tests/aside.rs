@@ -114,6 +114,32 @@ fn no_merge_drops_it_and_deletes_wait_for_it() {
     assert_eq!(engine.verify().unwrap().problems, [""; 0]);
 }
 
+/// The record of the series is in the damaged generation: a merge of the others would drop the samples of the later one.
+#[test]
+fn cleaning_leaves_its_partition_and_says_so() {
+    let (dir, kv) = damaged(Family::Index);
+    let engine = open(dir.path(), &kv, false).unwrap();
+    for minute in [1, 3] {
+        engine.delete(&job(1), minutes(minute, minute)).unwrap();
+    }
+    let before = engine.stats().stored_samples;
+    for _ in 0..2 {
+        let why = engine.clean().expect_err("what was deleted in the second minute is still there").to_string();
+        assert!(why.contains("set aside") && why.contains("stays on the disk"), "{why}");
+        let stats = engine.stats();
+        assert_eq!((before - stats.stored_samples, stats.tombstones), (1, 1), "the fourth minute is clean");
+    }
+    engine.close().unwrap();
+    drop(engine);
+    *kv.broken.lock() = None;
+    let engine = open(dir.path(), &kv, true).unwrap();
+    assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0]);
+    assert_eq!(engine.clean().unwrap().partitions, 1);
+    assert_eq!((engine.stats().tombstones, before - engine.stats().stored_samples), (0, 2));
+    assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0]);
+    assert_eq!(engine.verify().unwrap().problems, [""; 0]);
+}
+
 #[test]
 fn retention_removes_it() {
     let (dir, kv) = damaged(Family::Index);
