@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
@@ -17,7 +17,8 @@ use super::series::Frozen;
 use super::{Head, HeadSeries};
 use crate::model::SeriesId;
 
-/// How long a flush waits for readers before it ends them.
+/// How long a flush waits for readers, for all epochs together, before it ends them: it keeps its memory meanwhile, and
+/// writers may wait for that.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An epoch that a flush has written.
@@ -108,10 +109,11 @@ impl Head {
 
     /// Makes room for an epoch that is to be kept; false if nobody needs it any more.
     fn make_room(&self, ended: &Ended, bytes_max: u64) -> bool {
+        let until = Instant::now() + PATIENCE;
         while self.kept.bytes() + ended.bytes > bytes_max {
             let oldest = self.kept.epochs.read().first().map(|epoch| (epoch.ended.base, epoch.ended.cut));
             let (base, cut) = oldest.unwrap_or((ended.base, ended.cut));
-            if self.pins.wait_for_readers(base, cut, PATIENCE) {
+            if self.pins.wait_for_readers(base, cut, until) {
                 let readers = self.pins.expire(base, cut);
                 tracing::warn!(
                     readers,

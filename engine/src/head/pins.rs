@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -40,6 +40,7 @@ struct Inner {
     /// The change that is being applied, or the last one.
     started: u64,
     span: Span,
+    /// Ascending by their sequences, as they came.
     readers: Vec<Reader>,
     /// Deletes whose epochs are not in the store, ascending.
     deletes: Vec<u64>,
@@ -188,7 +189,7 @@ impl Drop for Pin<'_> {
     fn drop(&mut self) {
         let mut inner = self.pins.inner.lock();
         if let Some(at) = inner.readers.iter().position(|r| Arc::ptr_eq(&r.is_expired, &self.is_expired)) {
-            inner.readers.swap_remove(at);
+            inner.readers.remove(at);
             inner.version += 1;
         }
         drop(inner);
@@ -266,9 +267,8 @@ impl Pins {
         self.inner.lock().readers.iter().any(|reader| reader.needs(base, cut))
     }
 
-    /// Waits until no reader needs an epoch, but not for long; whether one still does.
-    pub fn wait_for_readers(&self, base: u64, cut: u64, at_most: Duration) -> bool {
-        let end = Instant::now() + at_most;
+    /// Waits until no reader needs an epoch, or `end`; whether one still does.
+    pub fn wait_for_readers(&self, base: u64, cut: u64, end: Instant) -> bool {
         let mut inner = self.inner.lock();
         loop {
             let is_needed = inner.readers.iter().any(|reader| reader.needs(base, cut));
@@ -304,7 +304,8 @@ impl Inner {
         turn.pinned.clear();
         turn.pinned.extend(self.readers.iter().map(|reader| reader.seq));
         turn.pinned.extend(&self.deletes);
-        turn.pinned.sort_unstable();
+        // Two ascending lists: a sort that finds them takes linear time, and appends wait for it.
+        turn.pinned.sort();
         turn.pinned.dedup();
         if turn.pinned.last().copied() != newest {
             turn.number = turn.number.wrapping_add(1);
