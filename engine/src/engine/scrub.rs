@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::budget::Stopped;
 use crate::engine::verify::{Reading, VerifyReport, verify_partition};
 use crate::engine::{Parts, duration_ns};
 use crate::model::PartitionId;
@@ -68,6 +69,10 @@ struct Pace<'p> {
 }
 
 impl Reading for Pace<'_> {
+    fn is_over(&self) -> bool {
+        self.end != End::Whole
+    }
+
     fn read(&mut self, bytes: usize) -> Result<()> {
         self.unpaid += bytes;
         if self.unpaid < STEP {
@@ -84,7 +89,7 @@ impl Reading for Pace<'_> {
         } else {
             End::Gone
         };
-        Err(Error::Closed)
+        Err(Error::Stopped(Stopped::Canceled))
     }
 }
 

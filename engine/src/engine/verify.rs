@@ -63,8 +63,13 @@ pub(super) trait Reading {
     /// These bytes were read.
     ///
     /// # Errors
-    /// Nothing more shall be read: the caller ends, and what it has found so far does not count.
+    /// [`Error::Stopped`]: nothing more is to be read, and what was found so far does not count.
     fn read(&mut self, bytes: usize) -> Result<()>;
+
+    /// Whether [`Reading::read`] has ended the reading.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Reads to the end, as fast as it goes.
@@ -151,6 +156,9 @@ pub(super) fn verify_partition(
         verify_chunks(kv, generation, reading, &mut found, report);
         verify_index(kv, generation, reading, &mut found, report);
         verify_events(kv, generation, reading, report);
+        if reading.is_over() {
+            return;
+        }
     }
     let lost = found.with_chunks - found.with_record;
     if let (Some(first), Some(generation)) = (lost.min(), generations.first()) {
