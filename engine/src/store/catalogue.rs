@@ -208,7 +208,8 @@ impl Graveyard {
         self.dead.lock().prefixes.is_empty()
     }
 
-    /// Bytes of chunk values under the prefixes that [`Graveyard::take`] would take out.
+    /// Bytes of chunk values of the generations that have come since the last [`Graveyard::take`]: what came back by
+    /// [`Graveyard::add`] could not be removed, and does not make another try more urgent.
     pub fn bytes(&self) -> u64 {
         self.dead.lock().bytes
     }
