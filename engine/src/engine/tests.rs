@@ -36,6 +36,7 @@ mod lines;
 mod newcomers;
 mod notes;
 mod pieces;
+mod random;
 mod reach;
 mod refused;
 mod remote;

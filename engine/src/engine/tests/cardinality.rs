@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::random::Random;
 use super::*;
 use crate::Cardinality;
 use crate::budget::Work;
@@ -43,11 +44,8 @@ fn counted(series: &BTreeSet<Labels>, top: usize) -> Cardinality {
     }
 }
 
-fn some_labels(random: &mut u64) -> Labels {
-    let mut below = |bound: u64| {
-        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (*random >> 33) % bound
-    };
+fn some_labels(random: &mut Random) -> Labels {
+    let mut below = |bound| random.below(bound);
     let (name, pod, zone) =
         (format!("m{}", below(5)), format!("pod-{}", below(90)), format!("z{}", below(3)));
     let zone = if below(2) == 0 { "" } else { &zone };
@@ -58,7 +56,7 @@ fn some_labels(random: &mut u64) -> Labels {
 fn each_label_set_counts_once_wherever_and_under_whatever_ids_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let kv = Arc::new(MemoryKv::default());
-    let (mut random, mut all) = (7, BTreeSet::new());
+    let (mut random, mut all) = (Random(7), BTreeSet::new());
     let day = 86_400;
     for life in 0..4 {
         let engine = Engine::open_over(dir.path(), kv.clone(), options(), Arc::new(SystemClock)).unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::SECOND;
 use super::faulty::FaultyKv;
+use super::random::Random;
 use crate::clock::ManualClock;
 use crate::model::{Labels, Matcher, TimeRange, Value};
 use crate::store::memory::MemoryKv;
@@ -17,18 +18,6 @@ const SERIES: u64 = 4;
 const WIDTH: i64 = 60;
 /// Rounds after which what has not happened will not happen.
 const ENDLESS: u64 = 10_000;
-
-/// xorshift64*: seeded, so that a writer does the same each time. When the others act is the machine's choice.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-    }
-}
 
 /// The labels of the series that a line `m,i=SERIES v=VALUE` is of.
 fn labels(series: u64) -> Labels {
@@ -51,6 +40,7 @@ fn options() -> Options {
 /// What the database must hold: by series and second.
 type Kept = BTreeMap<(u64, i64), f64>;
 
+/// It does the same each time. When the others act is the machine's choice.
 struct Writer {
     random: Random,
     kept: Kept,

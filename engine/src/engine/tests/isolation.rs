@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::between::engine as engine_over_faults;
+use super::random::Random;
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
 use crate::{Batch, Engine, ErrorKind, Options, View};
@@ -108,18 +109,6 @@ fn what_comes_while_series_are_handed_out_one_by_one_is_not_seen() {
     });
     assert!(whole.expect("memory answers"));
     assert_eq!(seen, vec![(vec![at(1)], vec![10.0]); 5]);
-}
-
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-    }
 }
 
 const SERIES: u64 = 3;
@@ -288,12 +277,12 @@ fn a_view_that_is_held_takes_bounded_memory() {
     let options = Options { memory_bytes: 16 << 20, chunk_samples: 1024, ..options() };
     let engine = Engine::in_memory(options).expect("the options are good");
     let limit = engine.options().head_bytes_max();
-    let write = |first: i64, count: i64| {
+    let mut random = Random(1);
+    let mut write = |first: i64, count: i64| {
         let mut batch = Batch::new();
         for second in first..first + count {
             // Values that do not compress.
-            let value = (second * 0x9e37_79b9).wrapping_mul(0x2545_f491_4f6c_dd1d) as u64;
-            batch.push(&labels(0), at(second), Value::Float(f64::from_bits(value >> 2)));
+            batch.push(&labels(0), at(second), Value::Float(f64::from_bits(random.next() >> 2)));
         }
         engine.append(&batch).expect("there is room");
     };

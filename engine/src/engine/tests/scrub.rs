@@ -1,6 +1,7 @@
 //! Re-reading the store: what is found, and what a pass leaves alone.
 
 use super::faulty::Call;
+use super::random::Random;
 use super::*;
 use crate::store::keys::Prefix;
 
@@ -26,16 +27,12 @@ fn harness() -> Harness {
     let options = Options { partition_width: Duration::from_secs(86_400), ..options() };
     let engine = Engine::open_over(dir.path(), faulty.clone(), options, clock.clone()).unwrap();
     let labels = Labels::from_pairs([("__name__", "m"), ("job", "a")]).unwrap();
-    let mut random = 1_u64;
+    let mut random = Random(1);
     for day in 0..DAYS {
         let mut batch = Batch::new();
         for i in 0..SAMPLES {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            batch.push(
-                &labels,
-                YEAR_2024 + day * DAY + i * SECOND,
-                Value::Float((random >> 11) as f64 / 7.0),
-            );
+            let value = Value::Float((random.next() >> 11) as f64 / 7.0);
+            batch.push(&labels, YEAR_2024 + day * DAY + i * SECOND, value);
         }
         batch.push_event(&labels, YEAR_2024 + day * DAY, "deployed");
         engine.append(&batch).unwrap();
