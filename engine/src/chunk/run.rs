@@ -10,12 +10,12 @@
 //! R3. `histograms` ascends by index; where it has a sample, `values` has NaN.
 //! R4. `starts` is empty, or has one start timestamp for each sample, not all of them 0.
 
+mod chunks;
+
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, ChunkKind, ChunkValues, HISTOGRAM_CHUNK_BYTES, OpenChunk, Scratch, sealed};
-use crate::codec::Effort;
+use crate::Result;
 use crate::model::{Histogram, TimeRange, Timestamp, Value};
-use crate::{Error, Result};
 
 /// Samples of one series in ascending time order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -134,29 +134,6 @@ impl Run {
         run
     }
 
-    /// Appends what an open chunk holds; all of it must be later than the run.
-    pub fn extend_from_open(&mut self, chunk: &OpenChunk) {
-        match chunk.kind() {
-            ChunkKind::Int => {
-                let mut ints = Vec::new();
-                chunk.decode_ints(&mut self.timestamps, &mut ints);
-                self.extend_ints(&ints);
-            }
-            ChunkKind::Float => chunk.decode(&mut self.timestamps, &mut self.values),
-            ChunkKind::Histogram => {
-                let mut histograms = Vec::new();
-                chunk.decode_histograms(&mut self.timestamps, &mut histograms);
-                self.extend_histograms(histograms);
-            }
-        }
-        if chunk.has_starts() {
-            self.starts.resize(self.values.len() - chunk.len(), 0);
-            chunk.decode_starts(&mut self.starts);
-        } else if !self.starts.is_empty() {
-            self.starts.resize(self.values.len(), 0);
-        }
-    }
-
     /// Bytes of its columns, beside the histograms themselves.
     pub fn memory_bytes(&self) -> usize {
         let columns = self.timestamps.capacity() + self.values.capacity() + self.starts.capacity();
@@ -183,80 +160,6 @@ impl Run {
         self.timestamps.reserve_exact(room - length);
         self.values.reserve_exact(room - length);
         Ok(())
-    }
-
-    /// Appends what a stored chunk holds, unless all of it is at or before `after`; it must
-    /// be later than the run. Before that `admit` gets the run and how many samples come.
-    ///
-    /// # Errors
-    /// Those of `admit`.
-    /// [`Error::Corrupt`] naming the chunk's key.
-    pub fn extend_from_chunk(
-        &mut self,
-        key: &[u8],
-        bytes: &[u8],
-        after: Timestamp,
-        scratch: &mut Scratch,
-        admit: &mut Admit<'_>,
-    ) -> Result<()> {
-        let corrupt = |e: crate::chunk::ChunkError| Error::Corrupt {
-            file: format!("chunks/{}", key.escape_ascii()),
-            offset: e.offset as u64,
-            what: e.what.to_string(),
-        };
-        let chunk = Chunk::open(key, bytes).map_err(corrupt)?;
-        if chunk.last() <= after {
-            return Ok(());
-        }
-        admit(self, chunk.count())?;
-        self.extend_from_opened(&chunk, scratch).map_err(corrupt)
-    }
-
-    fn extend_from_opened(
-        &mut self,
-        chunk: &Chunk<'_>,
-        scratch: &mut Scratch,
-    ) -> std::result::Result<(), crate::chunk::ChunkError> {
-        let first = self.values.len();
-        match chunk.kind() {
-            ChunkKind::Int => {
-                let mut ints = Vec::new();
-                chunk.decode_ints(&mut self.timestamps, &mut ints)?;
-                self.extend_ints(&ints);
-            }
-            ChunkKind::Float => {
-                chunk.decode(scratch, &mut self.timestamps, &mut self.values)?;
-            }
-            ChunkKind::Histogram => {
-                let mut histograms = Vec::new();
-                chunk.decode_histograms(&mut self.timestamps, &mut histograms)?;
-                self.extend_histograms(histograms);
-            }
-        }
-        if chunk.has_starts() {
-            self.starts.resize(first, 0);
-            chunk.decode_starts(&self.timestamps[first..], &mut self.starts)
-        } else {
-            if !self.starts.is_empty() {
-                self.starts.resize(self.values.len(), 0);
-            }
-            Ok(())
-        }
-    }
-
-    fn extend_histograms(&mut self, histograms: Vec<Arc<Histogram>>) {
-        let first = self.values.len();
-        self.values.resize(first + histograms.len(), f64::NAN);
-        self.histograms.extend((first as u32..).zip(histograms));
-    }
-
-    fn extend_ints(&mut self, ints: &[i64]) {
-        for &v in ints {
-            if !is_float_exact(v) {
-                self.exact.push((self.values.len() as u32, v));
-            }
-            self.values.push(v as f64);
-        }
     }
 
     /// Appends `other`; all of it must be later.
@@ -443,104 +346,13 @@ impl Run {
         }
         out
     }
-
-    /// How to cut the run into chunks of at most `samples_max`: kind and indexes of each.
-    /// Integers beyond a float's reach go into chunks of integers; histograms into chunks of
-    /// their own, cut by bytes too.
-    pub fn chunk_spans(
-        &self,
-        samples_max: usize,
-    ) -> impl Iterator<Item = (ChunkKind, std::ops::Range<usize>)> {
-        let mut start = 0;
-        std::iter::from_fn(move || {
-            let begin = start;
-            (begin < self.len()).then(|| {
-                let (kind, end) = self.span_from(begin, samples_max);
-                start = end;
-                (kind, begin..end)
-            })
-        })
-    }
-
-    /// The longest span from `start` that one kind of chunk can hold. It does not depend on samples after the first
-    /// `samples_max` of it.
-    pub fn span_from(&self, start: usize, samples_max: usize) -> (ChunkKind, usize) {
-        let mut limit = (start + samples_max).min(self.len());
-        let next = self.histograms.partition_point(|h| (h.0 as usize) < start);
-        if let Some((at, _)) = self.histograms.get(next) {
-            if *at as usize == start {
-                return (ChunkKind::Histogram, self.histograms_from(next, limit));
-            }
-            limit = limit.min(*at as usize);
-        }
-        if self.exact.is_empty() {
-            return (ChunkKind::Float, limit);
-        }
-        let (mut fits_float, mut fits_int) = (true, true);
-        for index in start..limit {
-            let is_exact = self.exact_at(index).is_some();
-            let float = fits_float && !is_exact;
-            let int = fits_int && (is_exact || as_integer(self.values[index]).is_some());
-            if !float && !int {
-                return (if fits_int { ChunkKind::Int } else { ChunkKind::Float }, index);
-            }
-            (fits_float, fits_int) = (float, int);
-        }
-        (if fits_float { ChunkKind::Float } else { ChunkKind::Int }, limit)
-    }
-
-    /// Where a chunk ends that begins with the histogram at `first` of the list.
-    fn histograms_from(&self, first: usize, limit: usize) -> usize {
-        let start = self.histograms[first].0 as usize;
-        let mut bytes = 0;
-        let fitting = self.histograms[first..].iter().zip(start..limit).take_while(|((at, h), index)| {
-            bytes += h.memory_bytes();
-            *at as usize == *index && (*index == start || bytes <= HISTOGRAM_CHUNK_BYTES)
-        });
-        start + fitting.count()
-    }
-
-    /// Encodes the samples of one span of [`Run::chunk_spans`].
-    pub fn encode_span(
-        &self,
-        key: &[u8],
-        kind: ChunkKind,
-        span: std::ops::Range<usize>,
-        effort: Effort,
-        out: &mut Vec<u8>,
-    ) {
-        let timestamps = &self.timestamps[span.clone()];
-        let starts = self.starts.get(span.clone()).unwrap_or_default();
-        match kind {
-            ChunkKind::Float => {
-                let values = ChunkValues::Float(&self.values[span]);
-                sealed::encode_started(key, timestamps, starts, values, effort, out);
-            }
-            ChunkKind::Int => {
-                let ints: Vec<i64> =
-                    span.map(|i| self.exact_at(i).unwrap_or(self.values[i] as i64)).collect();
-                sealed::encode_started(key, timestamps, starts, ChunkValues::Int(&ints), effort, out);
-            }
-            ChunkKind::Histogram => {
-                let first = self.histograms.partition_point(|h| (h.0 as usize) < span.start);
-                let histograms: Vec<Arc<Histogram>> =
-                    self.histograms[first..][..span.len()].iter().map(|(_, h)| h.clone()).collect();
-                sealed::encode_started(
-                    key,
-                    timestamps,
-                    starts,
-                    ChunkValues::Histogram(&histograms),
-                    effort,
-                    out,
-                );
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::{ChunkKind, Scratch};
+    use crate::codec::Effort;
     use proptest::prelude::*;
 
     fn run(samples: &[(i64, f64)]) -> Run {
