@@ -124,7 +124,8 @@ fn cleaning_leaves_its_partition_and_says_so() {
     }
     let before = engine.stats().stored_samples;
     for _ in 0..2 {
-        let why = engine.clean().expect_err("what was deleted in the second minute is still there").to_string();
+        let why =
+            engine.clean().expect_err("what was deleted in the second minute is still there").to_string();
         assert!(why.contains("set aside") && why.contains("stays on the disk"), "{why}");
         let stats = engine.stats();
         assert_eq!((before - stats.stored_samples, stats.tombstones), (1, 1), "the fourth minute is clean");
