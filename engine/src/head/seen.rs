@@ -148,17 +148,13 @@ impl Seen {
 
     /// The late samples in `range` that are seen, and the same view of them alone: places count those.
     pub fn of_late(&self, late: &[Arrival], range: TimeRange) -> (Vec<Arrival>, Seen) {
-        let is_wanted = |number: usize| range.contains(late[number].timestamp);
-        let number_of = |place: Place| {
-            let before = late.len().min(place.late as usize);
-            if place.late == u32::MAX {
-                u32::MAX
-            } else {
-                (0..before).filter(|n| is_wanted(*n)).count() as u32
-            }
+        let wanted = (0u32..).zip(late).filter(|(_, sample)| range.contains(sample.timestamp));
+        let (numbers, kept): (Vec<u32>, Vec<Arrival>) = wanted.map(|(n, sample)| (n, sample.clone())).unzip();
+        let number_of = |place: Place| match place.late {
+            u32::MAX => u32::MAX,
+            late => numbers.partition_point(|number| *number < late) as u32,
         };
         let translate = |place: Place| Place { late: number_of(place), ..place };
-        let kept = (0..late.len()).filter(|number| is_wanted(*number)).map(|n| late[n].clone()).collect();
         let hidden = self.hidden.iter().map(|(place, range)| (translate(*place), *range)).collect();
         (kept, Seen { end: translate(self.end), hidden })
     }
