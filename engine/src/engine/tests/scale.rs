@@ -209,6 +209,10 @@ fn merges_of_many_small_partitions_share_commits_and_tables() {
     // Two generations go and one comes, for each; and the root, for each commit.
     assert_eq!(merging.changes, 1_998 * 3 + 4);
     assert_eq!(engine.stats().merges, 1_998);
+    engine.delete(&[Matcher::equal("job", "job1")], TimeRange::ALL).unwrap();
+    let cleaning = cost_of(&store, || assert_eq!(engine.clean().unwrap().partitions, 2_000));
+    assert!(cleaning.tables <= 2 * 4, "{cleaning:?}");
+    assert_eq!((engine.stats().stored_samples, engine.stats().tombstones), (2_000, 0));
     assert_eq!(engine.verify().unwrap().problems, [""; 0]);
 }
 
