@@ -17,8 +17,8 @@ use super::series::Frozen;
 use super::{Head, HeadSeries};
 use crate::model::SeriesId;
 
-/// How long a flush waits for readers, for all epochs together, before it ends them: it keeps its memory meanwhile, and
-/// writers may wait for that.
+/// How long a flush waits for readers, of all epochs together, before it ends them. What it has written stays in memory
+/// meanwhile, and writers may wait for that memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An epoch that a flush has written.
