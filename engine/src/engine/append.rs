@@ -95,9 +95,8 @@ impl Parts {
     pub(super) fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
         let parts = self;
         let mut resolved = Resolved::default();
-        let text_bytes = batch.events.iter().map(|event| event.memory_bytes()).sum();
         let (samples, patience) = (batch.samples.len(), parts.options.write_wait);
-        parts.batches.wait_whole(&mut resolved, samples, text_bytes, patience)?;
+        parts.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience)?;
         resolved.stamp = batch.stamp;
         let horizon = parts.retention.horizon();
         let mut report = AppendReport::default();

@@ -5,6 +5,7 @@
 use crate::budget::Work;
 use crate::engine::limits::shown;
 use crate::engine::{Engine, Parts};
+use crate::head::batch::{exemplar_bytes, metadata_bytes};
 use crate::head::{Head, Resolved, SeriesExemplars, metadata};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
@@ -137,9 +138,6 @@ impl Drop for NotesTaken<'_> {
     }
 }
 
-/// What a description or an exemplar takes beside its texts, about.
-const NOTE_BYTES: usize = 128;
-
 impl Parts {
     /// Commits notes and waits until they are durable. What is known already is.
     fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
@@ -157,7 +155,7 @@ impl Parts {
     ) -> Result<()> {
         if self.head.metadata.is_new(tenant, family, metadata)? {
             let key = metadata::key_of(tenant, family);
-            resolved.add_text_bytes(NOTE_BYTES + key.len() + metadata.help.len() + metadata.unit.len());
+            resolved.add_text_bytes(metadata_bytes(&key, metadata));
             resolved.metadata.push((key, metadata.clone()));
         }
         Ok(())
@@ -185,7 +183,7 @@ impl Parts {
         if exemplar.timestamp <= horizon {
             return Ok(false);
         }
-        resolved.add_text_bytes(NOTE_BYTES + series.as_bytes().len() + exemplar.labels.as_bytes().len());
+        resolved.add_text_bytes(exemplar_bytes(series, &exemplar));
         resolved.exemplars.push((series.clone(), exemplar));
         Ok(true)
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::budget::{Full, Hold, Share};
+use crate::head::metadata::key_of;
 use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Tenant, Timestamp, Value};
 use crate::{Error, Result};
@@ -181,6 +182,18 @@ impl Batch {
         Ok(batch)
     }
 
+    /// Bytes of its string fields, histograms, exemplars and metadata: at most what [`Resolved::text_bytes`] will be.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        let events = self.events.iter().map(Event::memory_bytes).sum::<u64>();
+        let histograms = self.samples.iter().map(|sample| sample.value.heap_bytes()).sum::<usize>();
+        let metadata = self.metadata.iter().map(|(family, metadata)| {
+            let tenant = self.tenant.as_ref();
+            metadata_bytes(&key_of(tenant, family), metadata)
+        });
+        let exemplars = self.exemplars.iter().map(|(series, exemplar)| exemplar_bytes(series, exemplar));
+        events + (histograms + metadata.sum::<usize>() + exemplars.sum::<usize>()) as u64
+    }
+
     /// How many samples, events, descriptions and exemplars it holds.
     pub fn len(&self) -> usize {
         self.samples.len() + self.events.len() + self.metadata.len() + self.exemplars.len()
@@ -241,6 +254,19 @@ pub(crate) struct Granted {
 /// What a sample takes in a batch, and in a record of the log: two varints and eight bytes.
 pub(crate) const SAMPLE_BYTES: u64 =
     (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
+/// What a description or an exemplar takes beside its texts, about.
+const NOTE_BYTES: usize = 128;
+
+/// What a description takes in a batch, under its key.
+pub(crate) fn metadata_bytes(key: &str, metadata: &Metadata) -> usize {
+    NOTE_BYTES + key.len() + metadata.help.len() + metadata.unit.len()
+}
+
+/// What an exemplar takes in a batch.
+pub(crate) fn exemplar_bytes(series: &Labels, exemplar: &Exemplar) -> usize {
+    NOTE_BYTES + series.as_bytes().len() + exemplar.labels.as_bytes().len()
+}
+
 /// Texts are in the batch and in a record.
 pub(crate) const TEXT_FACTOR: u64 = 2;
 
@@ -312,9 +338,7 @@ impl Resolved {
         if start_timestamp != 0 {
             self.starts.push((self.values.len(), start_timestamp));
         }
-        if let Value::Histogram(histogram) = &value {
-            self.text_bytes += histogram.memory_bytes() as u64;
-        }
+        self.text_bytes += value.heap_bytes() as u64;
         self.note(timestamp, self.stamp);
         self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
         self.values.push(value);

@@ -217,8 +217,7 @@ impl Unflushed {
 
 /// Memory that a late sample takes.
 fn late_bytes(value: &Value) -> usize {
-    let beside = if let Value::Histogram(histogram) = value { histogram.memory_bytes() } else { 0 };
-    size_of::<Arrival>() + beside
+    size_of::<Arrival>() + value.heap_bytes()
 }
 
 fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {

@@ -23,6 +23,16 @@ pub enum Value {
     Histogram(Arc<Histogram>),
 }
 
+impl Value {
+    /// Bytes beside the value itself: those of a histogram.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Float(_) | Value::Int(_) => 0,
+            Value::Histogram(histogram) => histogram.memory_bytes(),
+        }
+    }
+}
+
 /// Samples of one series in ascending time order: columns, not rows.
 ///
 /// A histogram sample has its timestamp in `timestamps`, NaN in `values`, and its

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::line::LineLimits;
+use crate::model::{Metadata, MetricType};
 use crate::remote::RemoteVersion;
 use crate::{ErrorKind, LineOptions};
 
@@ -119,6 +120,27 @@ fn writers_wait_for_memory_and_take_smaller_pieces_where_there_is_little() {
     engine.write_lines(&small_lines(1, 2_000), &limits()).unwrap();
     engine.write_remote(&remote_request(2_000), RemoteVersion::One).unwrap();
     engine.append(&batch).unwrap();
+    let mut wide = Batch::new();
+    let histogram = Histogram {
+        positive_spans: vec![Span { offset: 0, length: 10_000 }],
+        positive_buckets: vec![0.5; 10_000],
+        ..Histogram::default()
+    };
+    wide.push(&labels(0), YEAR_2024, Value::Histogram(Arc::new(histogram)));
+    let mut noted = Batch::new();
+    let help = "x".repeat(8_000);
+    for family in 0..5 {
+        let metadata = Metadata { kind: MetricType::Gauge, help: help.clone(), unit: String::new() };
+        noted.push_metadata(&format!("m{family}"), metadata);
+    }
+    for batch in [wide, noted] {
+        assert_eq!(
+            engine.append(&batch).unwrap_err().kind(),
+            ErrorKind::Busy,
+            "{} bytes",
+            batch.text_bytes()
+        );
+    }
     assert!(records() - at_once > 2 * at_once + 4, "{at_once} records, then {}", records());
     assert_eq!(engine.stats().samples, 6_001);
     assert_eq!(share.used(), most.bytes());
