@@ -1,6 +1,7 @@
 # Sourced by the scripts of checks/. Tools that a check needs are fetched once, into ~/.cache/barograph.
 # CHECK is the check's name.
 
+faults="$(dirname "${BASH_SOURCE[0]}")/faults"
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/barograph/tools"
 mkdir -p "$tools"
 
@@ -23,6 +24,17 @@ need_command() {
         as_root apt-get -qq update || true
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
     } >/dev/null 2>&1 || skip "no $command: sudo apt-get install $*"
+}
+
+# fault_library NAME LINKER-OPTION…: compiles faults/NAME.c and sets LIBRARY to what LD_PRELOAD loads. It is removed when the
+# script ends.
+fault_library() {
+    local source="$faults/$1.c"
+    shift
+    need_command cc gcc libc6-dev
+    LIBRARY=$(mktemp --suffix=.so)
+    trap 'rm -f "$LIBRARY"' EXIT
+    cc -O1 -shared -fPIC -Wall -o "$LIBRARY" "$source" "$@"
 }
 
 # unpack_package PACKAGE FOLDER: unpacks a Debian package into FOLDER without installing it, so that no daemon starts and

@@ -12,7 +12,7 @@ import threading
 import time
 
 from harness import Checks, Server, wait_for
-from pods import BATCH, HOUR, START, body, disk, resident
+from pods import BATCH, HOUR, START, body, disk
 
 SERIES = int(os.environ.get("BAROGRAPH_CHURN_SERIES", "100000"))
 ROUNDS = 3
@@ -74,7 +74,7 @@ class Churn:
     def measure(self):
         metric = lambda key: self.server.metric(f"barograph_db_{key}")
         stored = self.stored()
-        found = {"rss": resident(self.server), "disk": disk(self.server.data_dir), "head": metric("head_series"),
+        found = {"rss": self.server.resident(), "disk": disk(self.server.data_dir), "head": metric("head_series"),
                  "head_bytes": metric("head_series_bytes"), "stored": stored, "tables": metric("rocksdb_table_bytes"),
                  "partitions": metric("partitions"),
                  "cache": metric("rocksdb_cache_bytes") + metric("rocksdb_other_memory_bytes")}

@@ -4,8 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")"
 CHECK=clock
 . ../tools.bash
-need_command cc gcc libc6-dev
-library=$(mktemp --suffix=.so)
-trap 'rm -f "$library"' EXIT
-cc -O1 -shared -fPIC -Wall -o "$library" ../faults/clock.c
-CLOCK="$library" python3 -B clock.py
+fault_library clock
+CLOCK="$LIBRARY" python3 -B clock.py

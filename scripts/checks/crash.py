@@ -19,7 +19,6 @@ is for. It proves its own sharpness: the same shutdown with durability `off` has
 import contextlib
 import fcntl
 import http.client
-import json
 import os
 import random
 import shutil

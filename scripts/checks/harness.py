@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -88,6 +89,15 @@ class Server:
     def log_tail(self):
         with open(self.log_path, errors="replace") as log:
             return "".join(log.readlines()[-20:])
+
+    def resident(self, key="VmRSS"):
+        """Bytes of the process in memory; with `VmHWM` the most since the start or `reset_peak`. 0 if it has ended."""
+        lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), 0)
+
+    def reset_peak(self):
+        """What `VmHWM` shows begins at what is resident now."""
+        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def request(self, method, path, body=None, headers=None, timeout=PATIENCE, **parameters):
         """Status, body as bytes. `parameters` become the query string; a list gives its key many times."""

@@ -6,8 +6,5 @@ set -euo pipefail
 cd "$(dirname "$0")"
 CHECK=io_faults
 . ../tools.bash
-need_command cc gcc libc6-dev
-library=$(mktemp --suffix=.so)
-trap 'rm -f "$library"' EXIT
-cc -O1 -shared -fPIC -Wall -o "$library" ../faults/io.c -ldl
-IO_FAULTS="$library" python3 -B io_faults.py "$@"
+fault_library io -ldl
+IO_FAULTS="$LIBRARY" python3 -B io_faults.py "$@"

@@ -8,7 +8,7 @@ import os
 import time
 
 from harness import check_server
-from pods import BATCH, HOUR, START, body, disk, resident
+from pods import BATCH, HOUR, START, body, disk
 
 SERIES = int(os.environ.get("BAROGRAPH_KNOWN_SERIES", "20000"))
 HOURS = 10
@@ -51,12 +51,12 @@ def run(server, checks):
         longest = fill(server, hour)
         mib = lambda size: f"{size / (1 << 20):.0f} MiB"
         print(f"  hour {hour}: {(hour + 1) * SERIES} series known, {server.metric('barograph_db_head_series'):.0f} in memory, rss "
-              f"{mib(resident(server))}, peak {mib(resident(server, 'VmHWM'))}, folder {mib(disk(server.data_dir))}, longest "
+              f"{mib(server.resident())}, peak {mib(server.resident('VmHWM'))}, folder {mib(disk(server.data_dir))}, longest "
               f"write {longest:.2f} s", flush=True)
     # A series leaves memory after two flushes without a sample, so those of the last two hours are still there.
     alive = server.metric("barograph_db_head_series")
     checks.holds("idle series have left memory", SERIES <= alive <= 2 * SERIES + 10, f"{alive:.0f} are in it")
-    peak = resident(server, "VmHWM")
+    peak = server.resident("VmHWM")
     checks.holds("the process stayed within the memory setting", peak <= MEMORY, f"{peak} bytes at the peak")
     look(server, checks)
     server.kill()

@@ -8,7 +8,6 @@ import json
 import os
 
 from harness import check_server, wait_for
-from pods import resident
 
 SAMPLES = int(os.environ.get("BAROGRAPH_MEMORY_SAMPLES", "2000000"))
 BATCH = 50_000
@@ -37,7 +36,7 @@ def run(server, checks):
     server.flush()
     wait_for("the merge", lambda: server.metric("barograph_db_generations") <= 2)
     checks.equal("every sample is there once", server.metric("barograph_db_stored_samples"), float(SAMPLES + 1))
-    peak, mib = resident(server, "VmHWM"), 1 << 20
+    peak, mib = server.resident("VmHWM"), 1 << 20
     checks.holds(f"{SAMPLES} samples of one series took {peak / mib:.0f} MiB of {MEMORY / mib:.0f}",
                  peak <= 1.15 * MEMORY, f"{peak} bytes at the peak")
     pieces = json.loads(server.request("GET", "/api/v1/status/memory")[1])["data"]["pieces"]

@@ -17,15 +17,14 @@ The long form looks at times, too: /-/healthy within 0.2 s, and 99 of 100 honest
 import contextlib
 import http.client
 import json
-import os
 import socket
 import sys
-import tempfile
 import threading
 import time
 import urllib.parse
 
-from harness import PATIENCE, Checks, Server, wait_for
+import wire
+from harness import PATIENCE, Server, checking, wait_for
 
 MIB = 1 << 20
 LONG = sys.argv[1:] == ["long"]
@@ -211,24 +210,10 @@ def asking(*paths):
     return work
 
 
-def varint(value):
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def field(number, content):
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def remote_read():
-    """A remote read of everything, as one snappy block of literals."""
-    matcher = varint(1 << 3) + varint(2) + field(2, b"__name__") + field(3, b"h.*")
-    query = varint(1 << 3) + varint(START * 1000) + varint(2 << 3) + varint(END * 1000) + field(3, matcher)
-    request = field(1, query)
-    return varint(len(request)) + bytes([60 << 2, len(request) - 1]) + request
+    """A remote read of everything."""
+    matcher = wire.message(3, wire.integer(1, 2), wire.message(2, "__name__"), wire.message(3, "h.*"))
+    return wire.snappy(wire.message(1, wire.integer(1, START * 1000), wire.integer(2, END * 1000), matcher))
 
 
 RANGE = escaped(start=START, end=END, step=1)
@@ -272,17 +257,11 @@ ATTACKS = {
 }
 
 
-def status_of(server, key):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        line = next(line for line in status if line.startswith(key + ":"))
-    return int(line.split()[1]) * 1024
-
-
 def load(server):
     """The series that are asked for; not a part of any attack."""
     for second in range(SAMPLES):
         lines = [f"h{i % 10},host=h{i} value={i + second} {START + second * 10}" for i in range(SERIES)]
-        wait_for("the load", lambda: server.write(lines, precision="s")[0] == 204)
+        server.write_patiently(lines, precision="s")
 
 
 def honest_write(number):
@@ -306,8 +285,7 @@ def attacked(server, checks, size, name, first):
     """One attack; how many samples the honest writer has had acknowledged in all."""
     number, work = ATTACKS[name]
     title = f"{size} MiB, {name}"
-    with open(f"/proc/{server.process.pid}/clear_refs", "w") as reset:
-        reset.write("5")
+    server.reset_peak()
     writer = Honest(server, lambda number: honest_write(first + number))
     dashboard = Honest(server, honest_question)
     health = []
@@ -329,7 +307,7 @@ def attacked(server, checks, size, name, first):
         dashboard.stopping.set()
         writer.join(PATIENCE)
         dashboard.join(PATIENCE)
-    peak = status_of(server, "VmHWM") / MIB
+    peak = server.resident("VmHWM") / MIB
     statuses = ", ".join(f"{count} x {status}" for status, count in sorted(attack.statuses.items()))
     print(f"        {title}: {peak:.0f} MiB at most; answers: {statuses or 'none read'}; honest: {writer.served} writes, "
           f"{dashboard.served} questions; 99 % within {writer.slowest():.2f} and {dashboard.slowest():.2f} s")
@@ -366,8 +344,6 @@ def run(folder, checks, size):
         checks.holds(f"{size} MiB: the same after a kill", 0 <= found - acknowledged <= 1, f"{found} of {acknowledged}")
 
 
-checks = Checks()
-with tempfile.TemporaryDirectory(prefix="barograph-overload-") as folder:
+with checking("overload") as (checks, folder):
     for size in SIZES:
         run(folder, checks, size)
-checks.finish("overload")

@@ -17,12 +17,6 @@ def body(hour, first, count):
     return lines
 
 
-def resident(server, key="VmRSS"):
-    """Bytes of the process in memory; `VmHWM` for the most there ever were."""
-    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.split(f"{key}:")[1].split()[0]) * 1024
-
-
 def disk(folder):
     """Bytes of all files; what is removed while we look does not count."""
     total = 0

@@ -23,12 +23,6 @@ ENDLESS = "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0
 SLACK = 96 * MIB
 
 
-def status(server, key):
-    """A figure of /proc/PID/status in bytes."""
-    with open(f"/proc/{server.process.pid}/status") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key + ":"))
-
-
 def ticks(server):
     """CPU time of the process in seconds."""
     with open(f"/proc/{server.process.pid}/stat") as stat:
@@ -46,11 +40,10 @@ def fill(server):
 
 def measured(server, text, step):
     """Status, answer, and by how much the resident set grew at its highest."""
-    with open(f"/proc/{server.process.pid}/clear_refs", "w") as clear:
-        clear.write("5")
-    before = status(server, "VmRSS")
+    server.reset_peak()
+    before = server.resident()
     code, body = server.request("GET", "/api/v1/query_range", query=text, start=0, end=SAMPLES * SPACING, step=step, stats="true")
-    return code, json.loads(body), status(server, "VmHWM") - before
+    return code, json.loads(body), server.resident("VmHWM") - before
 
 
 def memory(server, checks):
@@ -74,9 +67,8 @@ def limits(server, checks):
         checks.contains(f"limit: {text} says why", answer["error"], "32MiB", "query_memory")
         checks.holds(f"limit: {text} grew by {grown / MIB:.0f} MiB", grown < 32 * MIB + SLACK, "more than its limit")
     # Many at once share the total: who finds it in use waits for its turn.
-    with open(f"/proc/{server.process.pid}/clear_refs", "w") as clear:
-        clear.write("5")
-    before, codes = status(server, "VmRSS"), []
+    server.reset_peak()
+    before, codes = server.resident(), []
 
     def one():
         code, _ = server.request("GET", "/api/v1/query_range", query="rate(load{host=~\"h00..\"}[5m])",
@@ -86,7 +78,7 @@ def limits(server, checks):
     threads = [threading.Thread(target=one) for _ in range(12)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    grown = status(server, "VmHWM") - before
+    grown = server.resident("VmHWM") - before
     checks.equal("limit: twelve at once, of which each fits alone, are answered", codes, [200] * 12)
     checks.holds(f"limit: twelve at once grew by {grown / MIB:.0f} MiB", grown < 64 * MIB + SLACK, "more than the total")
 

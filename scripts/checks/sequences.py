@@ -30,7 +30,7 @@ import traceback
 
 from abandoning import Client, Fault
 from calls import EVENT, PLAIN, V3, Caller, routes_once
-from harness import PATIENCE, Checks, Server, checking, free_port, wait_for
+from harness import PATIENCE, Server, checking, free_port, wait_for
 from ledger import STORED, TICK_NS, Ledger
 
 MIB = 1 << 20
@@ -54,13 +54,6 @@ RELOADS = {
     "query_memory_total": ["8MiB", "16MiB", "0"], "query_memory": ["4MiB", "0"], "max_url": ["16KiB", "64KiB"],
     "answer_rate": ["1KiB", "0"], "body_rate": ["1KiB", "0"], "query_timeout": ["20s", "30s"],
 }
-
-
-def status_of(server, key):
-    for line in pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 class Shared:
@@ -200,7 +193,7 @@ def run_phase(shared, ledgers, sequences, seconds):
         worker.start()
     snapshots = pathlib.Path(shared.server.data_dir, "snapshots")
     while any(worker.is_alive() for worker in workers):
-        peak = status_of(shared.server, "VmHWM")
+        peak = shared.server.resident("VmHWM")
         if shared.server.process.poll() is not None:
             shared.fault(f"the server ended with {shared.server.process.poll()}: {shared.server.log_tail()}")
         elif peak > MEMORY * ALLOWED:
@@ -241,9 +234,9 @@ def settle(server, limit=None):
     until = time.monotonic() + (60 if limit else 3)
     while time.monotonic() < until:
         time.sleep(0.5)
-        if limit and status_of(server, "VmRSS") <= limit:
+        if limit and server.resident() <= limit:
             break
-    return nothing and status_of(server, "VmRSS")
+    return nothing and server.resident()
 
 
 def successes(server):
@@ -291,7 +284,7 @@ def run(checks, folder, warm_up, measured, is_timed):
         warm = settle(server)
         run_phase(shared, ledgers, *((1, 0) if seed else (0, measured) if is_timed else (measured, 0)))
         checks.holds("no call went wrong", not shared.faults, "\n".join(shared.faults[:3]))
-        peak = status_of(server, "VmHWM")
+        peak = server.resident("VmHWM")
         checks.holds("memory", peak <= MEMORY * ALLOWED, f"{peak / MIB:.0f} MiB")
         shared.reload({})
         wait_for("the settings", lambda: json.loads(server.request("GET", "/api/v1/status/flags")[1])["data"]["query-memory"] == "", 0.1)
