@@ -39,7 +39,7 @@ pub struct Call {
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
     pub params: Params,
-    /// The memory of the parameters, where a form is among them.
+    /// The memory of the parameters, where a form is among them, and of a body that is kept.
     pub said: Option<Arc<Hold>>,
     /// The password of the URL, on routes whose clients send one there.
     pub password: Option<String>,
@@ -157,10 +157,24 @@ impl Call {
         let (first, second) = if is_multipart { (url, form) } else { (form, url) };
         self.params = first;
         self.params.append(second)?;
-        // Its memory is that of queries from here on.
-        self.said = Some(Arc::new(self.app.memory.queries.take(self.params.bytes())?));
+        self.keep(0)?;
         drop(held);
         Ok(())
+    }
+
+    /// Takes the memory of the parameters, and `more` bytes, from the share of queries; it is held until the work is done.
+    fn keep(&mut self, more: u64) -> Result<(), ApiError> {
+        self.said = Some(Arc::new(self.app.memory.queries.take(self.params.bytes() + more)?));
+        Ok(())
+    }
+
+    /// The bytes of a body, whose memory is that of queries from here on, as that of a form is.
+    ///
+    /// # Errors
+    /// 429 when the share of queries has no room for it.
+    pub fn keep_body(&mut self, mut held: Held) -> Result<Vec<u8>, ApiError> {
+        self.keep(held.bytes.capacity() as u64)?;
+        Ok(std::mem::take(&mut held.bytes))
     }
 
     /// How long the call may run: `query_timeout`, or the shorter `timeout` that it asks for.

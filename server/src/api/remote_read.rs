@@ -33,7 +33,8 @@ const SAMPLED_BYTES_MAX: usize = 128 << 20;
 ///
 /// # Errors
 /// 415 for another compression, 400 for a broken request and for more samples than one
-/// query may have, 422 for more series, 503 when the time is up.
+/// query may have, 422 for more series, 429 when the share of queries has no memory for the request, 503 when the time is
+/// up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     let mut held = call.read_snappy(BodyLimits::question(&call.config)).await?;
     let unpacked = storage::blocking(move || {
@@ -43,6 +44,8 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
         Ok::<_, ApiError>((held, form, text))
     });
     let (held, form, text) = unpacked.await??;
+    // From here on its memory is that of queries: bodies of writes must not wait for the turns of reads.
+    let body = call.keep_body(held)?;
     let reader = Reader {
         database: call.database()?,
         series_max: call.config.query_max_series,
@@ -59,14 +62,14 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     };
     match form {
         Form::Sampled => {
-            let read = move |work: &Work| reader.clone().sampled(&decode(&held.bytes, work)?.0, work);
+            let read = move |work: &Work| reader.clone().sampled(&decode(&body, work)?.0, work);
             let reply = admitted.whole(SAMPLED, read).await?;
             Ok(reply.header(header::CONTENT_ENCODING, HeaderValue::from_static("snappy")))
         }
         Form::Streamed => {
             let read = move |work: &Work, out: &mut Pieces| {
-                let decoded = decode(&held.bytes, work)?;
-                drop(held);
+                let decoded = decode(&body, work)?;
+                drop(body);
                 reader.streamed(&decoded.0, work, out)
             };
             admitted.stream(STREAMED, read).await

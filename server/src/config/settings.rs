@@ -302,9 +302,9 @@ pub static SETTINGS: &[Setting] = &[
          for all queries, which is also the maximum.",
         |c, t| c.query_memory = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_memory_total" "SIZE" = "", QUERY, true,
-        "Maximum memory of all queries and other reads together, 1MiB to 1TiB. When it is full, queries wait and run \
-         again, and other reads get 429. Unset or 0: their share of `memory`, three sixteenths, which is also the \
-         maximum.",
+        "Maximum memory of all queries and other reads together, 1MiB to 1TiB. When it is full, a read waits for its turn \
+         and runs again; exports and remote reads in chunks get 429. Unset or 0: their share of `memory`, three \
+         sixteenths, which is also the maximum.",
         |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_regex_memory" "SIZE" = "32MiB", QUERY, true,
         "Maximum memory of the compiled regular expressions of one request, equal ones counted once, 64KiB to 1GiB; \

@@ -1,13 +1,15 @@
 //! Remote read: both forms, limits, clients that go away.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use barograph_engine::model::{Histogram, Span};
 use barograph_engine::remote::histogram;
 use barograph_engine::remote::wire::{Field, Fields, put_bytes, put_integer, put_message};
+use barograph_server::api::admission::Kind;
 use barograph_server::remote_read::bits::crc32c;
 
-use crate::harness::{Reply, Server, request, server};
+use crate::harness::{Reply, Server, read_reply, request, server};
 use crate::remote::{put_labels, put_sample, put_series, series, snappy};
 
 /// Matchers by their number on the wire.
@@ -240,8 +242,8 @@ fn bad_requests() {
     assert_eq!(sampled(&server.read_back(b"")).len(), 0, "no query, no result");
 }
 
-#[test]
-fn a_client_that_goes_away_frees_its_turn() {
+/// A server for one remote read at a time, and a request whose answer is more than the sockets hold.
+fn noisy() -> (Server, Vec<u8>) {
     let server = server(&[("query_concurrency", "1")]);
     let mut message = Vec::new();
     for i in 0..400 {
@@ -251,13 +253,40 @@ fn a_client_that_goes_away_frees_its_turn() {
     }
     server.remote_write(&message);
     let body = snappy(&query(T, T + 1_000_000, &[(0, "__name__", "noise")], &[1]));
+    (server, request("POST", "/api/v1/read", &[], &body))
+}
+
+/// A connection on which the answer has begun.
+fn begun(server: &Server, request: &[u8]) -> TcpStream {
+    let mut connection = server.connect();
+    connection.write_all(request).unwrap();
+    connection.read_exact(&mut [0; 64]).unwrap();
+    connection
+}
+
+/// Writes take the memory of bodies too, and must not wait for the turns of reads.
+#[test]
+fn a_request_that_waits_for_its_turn_holds_no_memory_of_bodies() {
+    const LENGTH: usize = 2_000_000;
+    let (server, noise) = noisy();
+    let unread = begun(&server, &noise);
+    let long = query(T, T + 1, &[(0, "job", &"x".repeat(LENGTH))], &[]);
+    let mut waiting = server.connect();
+    waiting.write_all(&request("POST", "/api/v1/read", &[], &snappy(&long))).unwrap();
+    server.wait_for("its wait", || server.app.turns.waiting(Kind::RemoteRead) == 1);
+    let bodies = &server.app.bodies;
+    assert_eq!((bodies.large.used(), bodies.questions.used()), (0, 0));
+    assert!(server.app.memory.queries.used() >= LENGTH as u64);
+    drop(unread);
+    assert_eq!(sampled(&read_reply(&mut waiting, false)), [Vec::new()], "no series");
+    server.wait_for("memory given back", || server.held_by_reads() == 0);
+}
+
+#[test]
+fn a_client_that_goes_away_frees_its_turn() {
+    let (server, noise) = noisy();
     for _ in 0..3 {
-        let mut connection = server.connect();
-        connection.write_all(&request("POST", "/api/v1/read", &[], &body)).unwrap();
-        // The answer has begun, and the rest is more than the sockets hold.
-        let mut begun = [0; 64];
-        connection.read_exact(&mut begun).unwrap();
-        drop(connection);
+        drop(begun(&server, &noise));
     }
     server.wait_for("the turn", || server.app.turns.running_in_all() == 0);
     let frames = streamed(&server.read_back(&query(T, T + 1_000_000, &[(0, "__name__", "noise")], &[1])));
