@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use barograph_engine::budget::Work;
+use barograph_engine::budget::{Taken, Work};
 use barograph_engine::model::matcher::meets_any;
 use barograph_engine::model::{Exemplar, Labels, METRIC_NAME, Matcher, Metadata, Samples, Tenant, TimeRange};
 use barograph_engine::{Cardinality, Engine, Event, Result, View};
@@ -24,7 +24,7 @@ const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_cre
 /// nothing is selected; an empty list of matchers selects everything.
 ///
 /// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string fields
-/// and which series there are; not exemplars and metadata. Drop it soon: as long as it lives, memory holds what was not
+/// and which series there are. Exemplars, metadata and the list of databases are as they are at the call. Drop it soon: as long as it lives, memory holds what was not
 /// flushed when it was made, and where that is too much its calls answer [`Error::Throttled`](crate::Error::Throttled).
 ///
 /// What a call needs while it runs is taken from the work before it is allocated, and given back. What it returns stays
@@ -74,12 +74,14 @@ impl<'d> Reader<'d> {
     /// Makes it leave out what is damaged (see [`Database::damage`](crate::Database::damage)). Without this, reads of
     /// such a time are refused.
     #[must_use]
-    pub fn leaving_out_damage(mut self) -> Self {
-        self.view = Arc::new(self.lenient());
-        self
+    pub fn leaving_out_damage(self) -> Self {
+        let Reader { engine, view, work, tenant } = self;
+        // A view that a clone of the reader has stays as it is.
+        let view = Arc::try_unwrap(view).unwrap_or_else(|_| view_of(engine, &work, tenant));
+        Reader { engine, view: Arc::new(view.leaving_out_damage()), work, tenant }
     }
 
-    /// As the reader's view, but later, and leaving out what is damaged.
+    /// A view of what is there now, which leaves out what is damaged.
     fn lenient(&self) -> View<'d> {
         view_of(self.engine, &self.work, self.tenant).leaving_out_damage()
     }
@@ -231,7 +233,8 @@ impl<'d> Reader<'d> {
             return self.engine.metadata_within(family, limit, &self.work);
         };
         let mut found = Vec::new();
-        for own in self.families()?.iter().filter(|own| family.is_none_or(|family| family == *own)) {
+        let taken = Taken::of(&self.work);
+        for own in self.families(&taken)?.iter().filter(|own| family.is_none_or(|family| family == *own)) {
             self.work.check()?;
             if found.len() >= limit {
                 break;
@@ -244,16 +247,19 @@ impl<'d> Reader<'d> {
         Ok(found)
     }
 
-    /// The names that the families of the series' metrics may have, ascending.
-    fn families(&self) -> Result<BTreeSet<String>> {
+    /// The names that the families of the series' metrics may have, ascending; `taken` holds their memory.
+    fn families(&self, taken: &Taken) -> Result<BTreeSet<String>> {
+        /// What a name takes beside its text: its entry in a node that may be half full, and an allocation.
+        const NAME_BYTES: usize = 2 * size_of::<String>() + 16;
         let view = self.lenient();
         let metrics = view.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
         let mut families = BTreeSet::new();
-        for (metric, _) in metrics {
-            families.extend(
-                FAMILY_SUFFIXES.iter().filter_map(|suffix| metric.strip_suffix(suffix)).map(str::to_owned),
-            );
-            families.insert(metric);
+        for (metric, _) in &metrics {
+            let stripped = FAMILY_SUFFIXES.iter().filter_map(|suffix| metric.strip_suffix(suffix));
+            for family in stripped.chain([metric.as_str()]) {
+                taken.more(NAME_BYTES + family.len())?;
+                families.insert(family.to_owned());
+            }
         }
         Ok(families)
     }

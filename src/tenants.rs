@@ -16,7 +16,8 @@ impl Database {
     /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it is
     /// restricted to the series with that value, and everything written gets the label. What is written for another
     /// tenant is refused and not changed. Descriptions of metrics are read by the tenant that wrote them; those that were
-    /// written without a tenant by every tenant that has series of the metric. Calls about the database as a whole are the same for every handle: figures, limits, flushing, merging, snapshots, closing.
+    /// written without a tenant by every tenant that has series of the metric. Calls about the database as a whole are the
+    /// same for every handle: figures, limits, flushing, merging, snapshots, closing.
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options};

@@ -126,8 +126,6 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The same idea as the engine's own model test, over the real store; fewer cases, since
-/// each opening costs files and fsyncs.
 /// The files below `dir` that contain a text.
 fn files_with(dir: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();

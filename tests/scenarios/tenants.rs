@@ -267,6 +267,25 @@ fn descriptions_belong_to_the_tenant_that_wrote_them() {
     check(&open(), "from the store");
 }
 
+/// A tenant may have as many metrics as series.
+#[test]
+fn the_families_that_a_tenant_may_have_are_counted() {
+    const METRICS: u64 = 2_000;
+    let own = database().for_tenant("aaaa").unwrap();
+    let mut batch = Batch::new();
+    for metric in 0..METRICS {
+        batch.push(&labels(&[("__name__", &format!("m{metric}_total"))]), NOW, Value::Float(1.0));
+    }
+    own.append(&batch).unwrap();
+    let (names, all) = (Work::unbounded(), Work::unbounded());
+    own.reader(&names).label_values("__name__", &[Vec::new()], TimeRange::ALL, usize::MAX).unwrap();
+    assert_eq!(own.reader(&all).metadata(None, usize::MAX).unwrap(), []);
+    // The metric and its family without the suffix.
+    let least = names.account().bytes() + 2 * METRICS * size_of::<String>() as u64;
+    assert!(all.account().peak() >= least, "{} bytes, {least} at least", all.account().peak());
+    assert_eq!(all.account().bytes(), names.account().bytes());
+}
+
 #[test]
 fn a_tenant_deletes_and_creates_its_own() {
     let db = database();

@@ -73,6 +73,14 @@ pub struct RemoteReport {
 impl RemoteReport {
     /// Most refusals that are kept.
     pub const REFUSALS_MAX: usize = 10;
+
+    /// Adds what `make` gives to a list that has room for it. Two bytes of a request may be a refusal: no message is made
+    /// of those beyond the first few.
+    pub(super) fn note(list: &mut Vec<RemoteRefusal>, make: impl FnOnce() -> RemoteRefusal) {
+        if list.len() < RemoteReport::REFUSALS_MAX {
+            list.push(make());
+        }
+    }
 }
 
 /// Why a request was not stored.
@@ -255,17 +263,22 @@ impl RemoteWriter<'_> {
     #[cold]
     fn refuse(&mut self, number: u64, name: impl FnOnce() -> String, reason: RemoteReason, points: u64) {
         self.report.refused += points;
-        if self.report.refusals.len() < RemoteReport::REFUSALS_MAX {
-            self.report.refusals.push(RemoteRefusal { number, name: name(), reason });
-        }
+        RemoteReport::note(&mut self.report.refusals, || RemoteRefusal { number, name: name(), reason });
     }
 
     /// Notes that an exemplar or a description is left out.
     #[cold]
-    fn drop_note(&mut self, number: u64, name: impl FnOnce() -> String, reason: RemoteReason) {
-        if self.report.drops.len() < RemoteReport::REFUSALS_MAX {
-            self.report.drops.push(RemoteRefusal { number, name: name(), reason });
-        }
+    fn drop_note(
+        &mut self,
+        number: u64,
+        name: impl FnOnce() -> String,
+        reason: impl FnOnce() -> RemoteReason,
+    ) {
+        RemoteReport::note(&mut self.report.drops, || RemoteRefusal {
+            number,
+            name: name(),
+            reason: reason(),
+        });
     }
 
     fn add(&mut self, number: u64, series: &Series<'_, '_>) -> std::result::Result<(), WireError> {
@@ -366,7 +379,7 @@ impl RemoteWriter<'_> {
                     let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
                     Counters::add(&self.parts.counters.too_old, too_old);
                     self.report.exemplars_dropped += 1;
-                    self.drop_note(place.number, || place.head.labels.to_string(), reason);
+                    self.drop_note(place.number, || place.head.labels.to_string(), || reason);
                 }
                 Ok(())
             }
@@ -463,12 +476,9 @@ impl RemoteWriter<'_> {
 
     fn describe(&mut self, number: u64, family: &str, metadata: &Metadata) {
         if family.is_empty() {
-            // Two bytes of a request are one of these: no error is made of each.
             self.report.metadata_dropped += 1;
-            if self.report.drops.len() < RemoteReport::REFUSALS_MAX {
-                let why = "metadata without a metric name".to_owned();
-                self.drop_note(number, || shown_name(family), RemoteReason::Refused { why });
-            }
+            let why = || RemoteReason::Refused { why: "metadata without a metric name".to_owned() };
+            self.drop_note(number, || shown_name(family), why);
             return;
         }
         let before = self.resolved.metadata.len();
@@ -477,7 +487,8 @@ impl RemoteWriter<'_> {
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {
                 self.report.metadata_dropped += 1;
-                self.drop_note(number, || shown_name(family), RemoteReason::Refused { why: e.to_string() });
+                let why = || RemoteReason::Refused { why: e.to_string() };
+                self.drop_note(number, || shown_name(family), why);
             }
         }
     }

@@ -20,8 +20,8 @@ pub struct EngineSource<'e> {
 }
 
 impl<'e> EngineSource<'e> {
-    /// Wraps a view, which leaves out what is damaged: the answer has warnings about that. What it keeps is taken from the view's [`Work`](barograph_engine::budget::Work), which is that of
-    /// the query.
+    /// Wraps a view, which leaves out what is damaged: the answer has warnings about that. What it keeps is taken from the
+    /// view's [`Work`](barograph_engine::budget::Work), which is that of the query.
     pub fn new(view: View<'e>) -> Self {
         EngineSource { view: view.leaving_out_damage(), selected: RwLock::default() }
     }
@@ -199,5 +199,39 @@ impl SeriesSource for EngineSource<'_> {
         let values =
             self.view.label_values(name, &[matchers.to_vec()], range, usize::MAX).map_err(storage)?;
         Ok(values.into_iter().map(|(value, _)| value).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_engine::budget::Work;
+    use barograph_engine::{Batch, Engine, Options};
+
+    use super::*;
+
+    /// What a query holds for a selection before it has seen the first of its series.
+    #[test]
+    fn the_list_of_a_selection_is_taken_before_it_is_made() {
+        const SERIES: usize = 10_000;
+        let engine = Engine::in_memory(Options { background: false, ..Options::default() }).unwrap();
+        let mut batch = Batch::new();
+        for series in 0..SERIES {
+            let number = series.to_string();
+            let labels = Labels::from_pairs([("__name__", "m"), ("i", number.as_str())]).unwrap();
+            batch.push(&labels, 1_000_000, Value::Float(1.0));
+        }
+        engine.append(&batch).unwrap();
+        let matchers = [Matcher::equal("__name__", "m")];
+        let select = |limit: u64| {
+            let work = Work::unbounded().holding(limit);
+            let source = EngineSource::new(engine.view().with_work(&work));
+            let found = source.select(&matchers, TimeRange::ALL, SERIES);
+            found.map(|found| (found.len(), work.account().bytes(), work.account().peak()))
+        };
+        let (count, held, peak) = select(u64::MAX).unwrap();
+        assert_eq!(count, SERIES);
+        let list = (SERIES * size_of::<SeriesRef>()) as u64;
+        assert!(peak >= held + list, "{peak} bytes at most, {held} are kept");
+        assert!(matches!(select(held + list - 1), Err(SourceError::Memory(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! Remote-write requests against an engine.
 
 use super::*;
-use crate::engine::RemoteReport;
+use crate::engine::{RemoteRefusal, RemoteReport};
 use crate::model::MetricType;
 use crate::remote::wire::{put_any_double, put_bytes, put_double, put_integer, put_message};
 use crate::remote::{RemoteReason, RemoteVersion};
@@ -205,6 +205,19 @@ fn exemplars_and_metadata_that_cannot_be_kept_are_dropped_and_counted() {
     let labels: Vec<usize> = found[0].1.iter().map(|exemplar| exemplar.labels.len()).collect();
     assert_eq!(labels, [1, 1], "the label without a value is left out");
     assert_eq!(engine.metadata(None).len(), 1);
+}
+
+/// Two bytes of a request may be a refusal, so a request may have millions.
+#[test]
+fn no_message_is_made_of_a_refusal_that_is_not_kept() {
+    let (mut list, mut made) = (Vec::new(), 0);
+    for number in 0..1_000_000 {
+        RemoteReport::note(&mut list, || {
+            made += 1;
+            RemoteRefusal { number, name: String::new(), reason: RemoteReason::Empty }
+        });
+    }
+    assert_eq!((list.len(), made), (RemoteReport::REFUSALS_MAX, RemoteReport::REFUSALS_MAX));
 }
 
 #[test]
