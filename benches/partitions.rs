@@ -12,7 +12,7 @@ const SIZES: [i64; 3] = [100, 10_000, 100_000];
 const DAY_NS: i64 = 86_400_000_000_000;
 /// Days of one batch, as of one request.
 const DAYS_PER_BATCH: i64 = 5_000;
-/// The median of so many is shown.
+/// Rounds of each measurement, of which the median is shown.
 const ROUNDS: usize = 5;
 
 fn open(dir: &Path) -> Database {

@@ -227,14 +227,14 @@ fn parse_entry(line: &str) -> Result<Entry, String> {
     let digest =
         parse_hex(hex).ok_or_else(|| format!("expected 64 hexadecimal digits, found {}", hex.len()))?;
     let mut entry = Entry { digest, read: false, write: false, queries: false, admin: false, tenant: None };
-    let (mut rights, mut is_named) = (None, false);
+    // The words behind the rights are a name, which nothing reads.
+    let mut rights = None;
     for word in words {
         match word.strip_prefix("tenant=") {
             Some(_) if entry.tenant.is_some() => return Err("tenant= is there twice".to_owned()),
             Some("") => return Err("tenant= has no name behind it".to_owned()),
             Some(name) => entry.tenant = Some(name.into()),
-            None if rights.is_none() && !is_named => rights = Some(word),
-            None => is_named = true,
+            None => rights = rights.or(Some(word)),
         }
     }
     for scope in rights.unwrap_or("all").split(',') {

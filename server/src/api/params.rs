@@ -4,7 +4,7 @@
 //! multipart body after them, as in Prometheus. Decoding is strict: a
 //! broken percent escape or bytes that are not UTF-8 are an error that names the
 //! parameter, never a replacement character in a label value.
-
+//!
 //! A form is decoded where its bytes are, so that its text is in memory once.
 
 use std::ops::Range;

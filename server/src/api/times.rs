@@ -147,7 +147,7 @@ impl Params {
     pub fn any_range(&self) -> Result<TimeRange, ApiError> {
         let start = self.time("start")?.unwrap_or(-TIME_MAX_MS);
         let end = self.time("end")?.unwrap_or(TIME_MAX_MS);
-        // A millisecond bound covers every nanosecond of its millisecond.
+        // The outermost milliseconds stand for all that can be stored beyond them.
         let last = if end == TIME_MAX_MS { i64::MAX } else { end * 1_000_000 };
         let first = if start == -TIME_MAX_MS { i64::MIN } else { start * 1_000_000 };
         Ok(TimeRange::inclusive(first, last))

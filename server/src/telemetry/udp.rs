@@ -3,7 +3,8 @@
 //! ```text
 //! sent     = received + dropped by the kernel
 //! received = stored + dropped at the queue + dropped by storage, once nothing waits
-//! ``` The kernel reports its drops with the next datagram (`SO_RXQ_OVFL`). After the end of a burst there is no next
+//! ```
+//! The kernel reports its drops with the next datagram (`SO_RXQ_OVFL`). After the end of a burst there is no next
 //! datagram, so the same counter is also read from `/proc/net/udp`.
 
 use std::fs;

@@ -145,7 +145,7 @@ fn remote_write(message: &[u8]) -> Ask {
 fn remote_reads() -> Vec<Ask> {
     let now = now_ns() / 1_000_000;
     let message =
-        |forms: &[u8]| remote_read::query(now - 100_000, now + 100_000, &[(2, "__name__", ".+")], forms);
+        |forms: &[u8]| remote_read::query(now - 3_600_000, now + 3_600_000, &[(2, "__name__", ".+")], forms);
     let ask = |forms: &[u8]| post("/api/v1/read", &[("content-encoding", "snappy")], snappy(&message(forms)));
     vec![ask(&[]), ask(&[1])]
 }
@@ -190,7 +190,8 @@ fn probe(endpoint: Endpoint) -> Option<Probe> {
     let gets = |targets: &[&str]| targets.iter().map(|target| get(target)).collect::<Vec<_>>();
     let all = escape(r#"{__name__=~".+"}"#);
     let now = now_ns() / 1_000_000_000 + 1;
-    let window = format!("start={}&end={now}", now - 60);
+    // Longer than the slowest machine takes from the first write to the last answer.
+    let window = format!("start={}&end={now}", now - 3_600);
     Some(match endpoint {
         Write1 | Write2 | Write3 | RemoteWrite | DeleteSeries | CancelQuery => Probe::Change,
         RemoteRead => Probe::Own(remote_reads()),
@@ -202,7 +203,7 @@ fn probe(endpoint: Endpoint) -> Option<Probe> {
         ),
         QueryRange => {
             let target =
-                |text: &String| format!("/api/v1/query_range?{window}&step=1&query={}", escape(text));
+                |text: &String| format!("/api/v1/query_range?{window}&step=60&query={}", escape(text));
             Probe::Own(expressions().iter().map(|text| get(&target(text))).collect())
         }
         Series => Probe::Own(gets(&[&format!("/api/v1/series?match[]={all}")])),

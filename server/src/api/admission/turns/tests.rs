@@ -22,11 +22,15 @@ async fn enter(turns: &Arc<Turns>, kind: Kind) -> Turn {
 }
 
 /// Waits in a task that ends with its turn.
-async fn wait(turns: &Arc<Turns>, kind: Kind, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
+async fn wait_as(turns: &Arc<Turns>, kind: Kind, client: Client) -> JoinHandle<Result<Turn, ApiError>> {
     let turns = turns.clone();
-    let task = tokio::spawn(async move { turns.enter(kind, client(number), LONG).await });
+    let task = tokio::spawn(async move { turns.enter(kind, client, LONG).await });
     settle().await;
     task
+}
+
+async fn wait(turns: &Arc<Turns>, kind: Kind, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
+    wait_as(turns, kind, client(number)).await
 }
 
 #[tokio::test]
@@ -168,10 +172,7 @@ async fn who_leaves_gives_back_its_place_and_its_turn() {
 
 /// As [`wait`], as a client of a tenant.
 async fn wait_of(turns: &Arc<Turns>, tenant: &str, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
-    let (turns, client) = (turns.clone(), client(number).of_tenant(tenant));
-    let task = tokio::spawn(async move { turns.enter(Kind::Query, client, LONG).await });
-    settle().await;
-    task
+    wait_as(turns, Kind::Query, client(number).of_tenant(tenant)).await
 }
 
 #[tokio::test]
