@@ -61,7 +61,7 @@ pub enum Error {
         /// Newest version this build reads.
         supported: u32,
     },
-    /// Somebody has the directory open.
+    /// Another process or this one has the directory open.
     #[error("{}: in use by {by} (lock held on {})", dir.display(), lock.display())]
     Locked {
         /// The data directory.

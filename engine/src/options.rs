@@ -14,14 +14,14 @@ pub static PARTS: &[Part] = &[
         bounds: "samples and string fields not yet in the store, and, in at most three quarters of it, flushed ones \
                  that a read from before the flush still needs",
         full: "a flush starts at half; when full, writes wait for `write_wait`, then get 429 (`/write`: 503) with \
-               `Retry-After`; where reads need too much, the oldest get 429 with `Retry-After`",
+               `Retry-After`; if reads need too much, the oldest get 429 with `Retry-After`",
     },
     Part {
         name: "series",
         parts: 18,
         bounds: "series with unflushed or recent samples, their labels and their index",
         full: "from half on, flushes remove idle series early; when full, new series get 429 (`/write`: 503) with \
-               `Retry-After` and known series are still written; of several tenants one may take new memory while \
+               `Retry-After` and known series are still written; with several tenants, one may take new memory while \
                it has at most four times what is free",
     },
     Part {
@@ -97,8 +97,8 @@ pub struct Options {
     /// Bound on the engine's memory, bytes, divided as [`PARTS`] says. Default 1 GiB, at least 16 MiB.
     pub memory_bytes: u64,
     /// How long samples are kept. Default 0: for ever. Counted from the newest sample or the clock, whichever is
-    /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted after a day; mark a batch whose
-    /// times were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
+    /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted after a day; mark a batch whose times
+    /// were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
@@ -125,11 +125,11 @@ pub struct Options {
     /// metrics. Default 0: no limit, for the same reason.
     pub max_values_per_label: u64,
     /// The label whose value is the tenant of a series; a series without it belongs to the empty tenant. Default `db`,
-    /// which the protocols of InfluxDB set; empty: all series are of one tenant. Where there are several, none gets
-    /// more than a fair share of the memory for series and of [`Options::active_series`]: one that floods leaves room
-    /// for new series of the others. A tenant that is alone may use all of both.
+    /// which the InfluxDB protocols set; empty: all series belong to one tenant. With several tenants, none gets more
+    /// than a fair share of the memory for series and of [`Options::active_series`]: a tenant that floods leaves room
+    /// for new series of the others. A tenant without others may use all of both.
     pub tenant_label: String,
-    /// Active series of one tenant. Default 0: no limit beside the fair share.
+    /// Active series of one tenant. Default 0: no limit besides the fair share.
     pub max_series_per_tenant: u64,
     /// New series of one tenant accepted in one second. Default 0: no limit.
     pub max_new_series_per_tenant: u64,
@@ -141,8 +141,8 @@ pub struct Options {
     /// Labels of the new series, and of the string fields, of one line together, bytes. Each field of a line has all
     /// of the line's tags, so a short line can bring many times its size. Default 4 MiB, 64 KiB to 1 GiB.
     pub label_bytes_per_line: usize,
-    /// Partitions that one request may write samples or events to: each costs as much as that of a whole day's data.
-    /// Default 5,000, from 1 to 1,000,000.
+    /// Partitions to which one request may write samples or events: each costs as much as a partition with a whole
+    /// day's data. Default 5,000, from 1 to 1,000,000.
     pub partitions_per_request: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
     pub write_wait: Duration,
@@ -150,14 +150,14 @@ pub struct Options {
     pub chunk_samples: usize,
     /// How long opening the store may take before it counts as hung. Default 60 seconds.
     pub open_timeout: Duration,
-    /// Everything in the store is read again and checked once in this time, at an even pace of at least 256 KiB a
+    /// Time in which everything in the store is read again and checked once, at an even pace of at least 256 KiB a
     /// second; damage is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
     pub scrub_interval: Duration,
     /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
-    /// damaged part aside, report it and open (true). Opening for reading leaves it in place, and then all reads leave
-    /// out what of the store is damaged.
+    /// damaged part aside, report it and open (true). Opening for reading leaves the damage in place; all reads then
+    /// also leave out damaged parts of the store.
     pub recover_damaged_wal: bool,
-    /// What to do about a generation of the store that is found damaged while opening: set it aside and open without it
+    /// What to do about a generation of the store that is found damaged when opening: set it aside and open without it
     /// (false, the default), or refuse to open (true). See `Engine::damage`.
     pub refuse_damaged_store: bool,
     /// Whether background threads flush, merge and expire. Default true; tests that want
@@ -262,7 +262,7 @@ impl Options {
         self.head_bytes_max() / 2
     }
 
-    /// Bytes of flushed samples that may stay in memory for reads that began before. A part of
+    /// Bytes of flushed samples that may stay in memory for reads that began before the flush. A part of
     /// [`Options::head_bytes_max`].
     pub fn kept_bytes_max(&self) -> u64 {
         self.head_bytes_max() / 4 * 3
@@ -298,7 +298,7 @@ impl Options {
         const { Part::named(PARTS, "remote_cache") }.of(self.memory_bytes)
     }
 
-    /// Bytes of batches on their way into the log and the head.
+    /// Bytes of batches that are not yet in the log and the head.
     pub fn batch_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "batches") }.of(self.memory_bytes)
     }

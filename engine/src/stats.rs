@@ -19,7 +19,7 @@ pub struct Counters {
     pub refused_metric: AtomicU64,
     /// Of these, appends of a new value of a label at its limit.
     pub refused_label: AtomicU64,
-    /// Of these, appends of a new series of a tenant at one of its limits or at its fair share.
+    /// Of these, refused because a tenant reached one of its limits or its fair share.
     pub refused_tenant: AtomicU64,
     /// Samples older than the retention, refused.
     pub too_old: AtomicU64,
@@ -112,7 +112,7 @@ pub struct Stats {
     pub partitions: u64,
     /// Generations in the store.
     pub generations: u64,
-    /// Of these, those that are damaged and set aside.
+    /// Of these, damaged ones that are set aside.
     pub generations_aside: u64,
     /// Tombstones not yet carried out.
     pub tombstones: u64,
@@ -126,15 +126,15 @@ pub struct Stats {
     pub oldest: Option<i64>,
     /// Newest timestamp written.
     pub newest: Option<i64>,
-    /// How far the clock is ahead of the one that retention trusts, nanoseconds; 0 when the clock itself is trusted.
+    /// How far the clock is ahead of the clock that retention trusts, nanoseconds; 0 if the clock itself is trusted.
     pub clock_ahead_ns: u64,
-    /// Passes of the scrub that have ended.
+    /// Completed passes of the scrub.
     pub scrub_passes: u64,
-    /// Bytes that the scrub has read.
+    /// Bytes read by the scrub.
     pub scrub_bytes: u64,
-    /// Problems that the last pass of the scrub has found, or the one under way if it has found more.
+    /// Problems found by the last pass of the scrub, or by the current one if it has found more.
     pub scrub_problems: u64,
-    /// When the last pass of the scrub ended.
+    /// End of the last pass of the scrub.
     pub scrub_finished: Option<i64>,
     /// The store's own figures.
     pub store: KvStats,

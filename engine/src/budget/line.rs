@@ -46,7 +46,7 @@ impl Line {
         loop {
             let stopped = work.check();
             let is_first = state.waiting.first() == Some(&place);
-            // What the previous holder still holds must fit beside the reserve.
+            // What the previous holder still holds must fit besides the reserve.
             let is_turn = is_first && !state.is_taken && share.used() <= share.common();
             if stopped.is_err() || is_turn {
                 state.waiting.remove(&place);
@@ -73,11 +73,11 @@ pub struct Turn {
 }
 
 impl Work {
-    /// Waits for its turn to use the reserve of its share: on the calling thread, what began first goes first. `None` if
-    /// there is no reserve, or it has its turn already. Nothing of size may be held meanwhile.
+    /// Waits for the turn to use the reserve of the share, on the calling thread; the oldest work goes first. Returns
+    /// `None` if there is no reserve or the work already has its turn. Hold no significant memory while waiting.
     ///
     /// # Errors
-    /// The work is over.
+    /// The work was stopped.
     pub fn turn(&self) -> Result<Option<Turn>, Stopped> {
         let account = self.account();
         let waits = |share: &&Arc<Share>| share.reserve() > 0 && !account.is_in_turn();
@@ -87,11 +87,11 @@ impl Work {
         Ok(Some(Turn { work: self.clone() }))
     }
 
-    /// Calls `attempt`; a second time, in its turn, where the first ends with an error that says that the share has no
-    /// room. `attempt` leaves nothing taken when it fails.
+    /// Calls `attempt`. If it fails with an error that says that the share is full, calls it once more with the turn.
+    /// `attempt` must leave nothing taken when it fails.
     ///
     /// # Errors
-    /// Those of `attempt`; the work was over while it waited.
+    /// Those of `attempt`; the work was stopped while it waited.
     pub fn attempted<T, E: From<Stopped>>(
         &self,
         is_refused: impl FnOnce(&E) -> bool,
@@ -142,11 +142,11 @@ mod tests {
         a.take(40).unwrap();
         assert!(b.take(1).is_err(), "the common part is full");
         let turn = b.turn().unwrap().unwrap();
-        assert!(b.turn().unwrap().is_none(), "it has it already");
+        assert!(b.turn().unwrap().is_none(), "it already has its turn");
         b.take(60).unwrap();
         assert!(b.take(1).is_err() && a.take(1).is_err());
         a.give(10);
-        let hold = share.take(10).expect("what is lent takes nothing from the others");
+        let hold = share.take(10).expect("the lent reserve takes nothing from the others");
         assert!(share.take(1).is_err());
         drop((a, hold));
         let a = work(&share);
@@ -176,7 +176,7 @@ mod tests {
         drop(turn);
         assert_eq!(share.used(), 27);
         let others = share.take(13).unwrap();
-        assert!(share.take(1).is_err(), "what is left of a turn counts among what all hold");
+        assert!(share.take(1).is_err(), "what remains of a turn counts against the common part");
         work.give(27);
         drop((work, others));
         assert_eq!(share.used(), 0);

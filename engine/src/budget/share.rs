@@ -24,9 +24,9 @@ pub struct Share {
     limit: AtomicU64,
     reserve: AtomicU64,
     line: Line,
-    /// What is held but for what is lent.
+    /// Bytes held, without `lent`.
     used: AtomicU64,
-    /// What the work whose turn it is holds of the reserve.
+    /// Bytes of the reserve held by the work whose turn it is.
     lent: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
@@ -44,9 +44,9 @@ pub struct Full {
     pub share: &'static str,
     /// Bytes that were asked for.
     pub asked: u64,
-    /// Bytes that are held, but for what is kept back for one piece of work.
+    /// Bytes held, without the reserve for one piece of work.
     pub used: u64,
-    /// Bytes that may be held together, but for what is kept back.
+    /// Bytes that may be held at once, without the reserve.
     pub limit: u64,
 }
 
@@ -85,7 +85,7 @@ impl Share {
         self.add_to(&self.used, self.common(), asked)
     }
 
-    /// As [`Share::add`], of the reserve.
+    /// Like [`Share::add`], from the reserve.
     pub(super) fn add_in_turn(&self, asked: u64) -> Result<(), Full> {
         self.add_to(&self.lent, self.reserve(), asked)
     }
@@ -116,14 +116,14 @@ impl Share {
         debug_assert!(before >= bytes, "{}: gave back {bytes} of {before}", self.name);
     }
 
-    /// As [`Share::sub`], for the work whose turn it is: first of what is lent, then of what it held before.
+    /// Like [`Share::sub`], for the work whose turn it is: reduces what is lent first, then what it held before.
     pub(super) fn sub_in_turn(&self, bytes: u64) {
         let lent = self.lent.fetch_update(Relaxed, Relaxed, |lent| Some(lent.saturating_sub(bytes)));
         let lent = lent.unwrap_or_else(|unchanged| unchanged);
         self.sub(bytes.saturating_sub(lent));
     }
 
-    /// A turn is over: what its work still holds counts among what all hold.
+    /// Ends a turn: what its work still holds counts against the common part.
     pub(super) fn end_turn(&self) {
         self.used.fetch_add(self.lent.swap(0, Relaxed), Relaxed);
     }
@@ -133,8 +133,8 @@ impl Share {
         self.limit.store(bytes, Relaxed);
     }
 
-    /// Keeps `bytes` of the limit back for one piece of work at a time, whose [turn](super::Work::turn) it is: it can
-    /// have them whatever the others hold, and the others can have the rest whatever it holds.
+    /// Reserves `bytes` of the limit for one piece of work at a time, the one whose [turn](super::Work::turn) it is. It
+    /// can take them regardless of what others hold, and the others can take the rest regardless of what it holds.
     pub fn set_reserve(&self, bytes: u64) {
         self.reserve.store(bytes, Relaxed);
     }

@@ -206,7 +206,7 @@ impl Run {
         self.retain_at(|_, timestamp| keep(timestamp));
     }
 
-    /// Keeps the samples for which `keep` answers true, which gets index and timestamp.
+    /// Keeps the samples for which `keep` returns true; it receives index and timestamp.
     pub fn retain_at(&mut self, keep: impl Fn(usize, Timestamp) -> bool) {
         if self.timestamps.iter().enumerate().all(|(at, &t)| keep(at, t)) {
             return;
@@ -220,7 +220,7 @@ impl Run {
         *self = kept;
     }
 
-    /// Takes the samples from `length` on out, if there are so many.
+    /// Shortens the run to `length` samples; does nothing if it is shorter.
     pub fn truncate(&mut self, length: usize) {
         if length >= self.len() {
             return;

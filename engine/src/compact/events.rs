@@ -1,7 +1,7 @@
-//! The events of a partition in all inputs of a merge, an instant at a time.
+//! The events of a partition in all inputs of a merge, one instant at a time.
 //!
-//! Of two events with the same time and labels the later written one stays, so the events of one instant have to meet. Where
-//! they take more memory than allowed, they are read again for each of several groups of label sets.
+//! Of two events with the same time and labels, the one written later wins, so all events of one instant are merged
+//! together. If they take more memory than allowed, the inputs are read again for each of several groups of label sets.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,10 +14,10 @@ use crate::store::generation::{GenerationReader, GenerationWriter};
 use crate::store::kv::Kv;
 use crate::store::listing::StoredEvents;
 
-/// What a node of the map takes beside labels and text, about.
+/// Approximate size of a map node, without labels and text.
 const ENTRY_BYTES: usize = 2 * (size_of::<Labels>() + size_of::<String>());
 
-/// The events of one input, but for what was deleted.
+/// The events of one input, without deleted ones.
 struct Source<'a> {
     events: StoredEvents<'a>,
     hiding: Vec<&'a Tombstone>,
@@ -36,7 +36,7 @@ impl Source<'_> {
     }
 }
 
-/// Events of one instant by their labels, with the memory that they take.
+/// Events of one instant by their labels, and the memory they take.
 #[derive(Default)]
 struct Instant {
     events: BTreeMap<Labels, String>,
@@ -58,19 +58,19 @@ impl Instant {
     }
 }
 
-/// Merges events, and remembers what they had in common at most.
+/// Merges events, and records the most bytes held at once.
 pub(super) struct EventMerge<'a> {
     kv: &'a dyn Kv,
     generations: &'a [Arc<Generation>],
     tombstones: &'a [Arc<Tombstone>],
-    /// The memory that may be used; one event may pass it.
+    /// The memory limit; a single event may exceed it.
     bytes_max: usize,
     peak: usize,
     fingerprint: EventFingerprint,
 }
 
 impl<'a> EventMerge<'a> {
-    /// Merges the events of `generations`, the older ones first.
+    /// Creates a merge of the events of `generations`, which are ordered from oldest to newest.
     pub(super) fn new(
         kv: &'a dyn Kv,
         generations: &'a [Arc<Generation>],
@@ -82,15 +82,15 @@ impl<'a> EventMerge<'a> {
         EventMerge { kv, generations, tombstones, bytes_max, peak: 0, fingerprint }
     }
 
-    /// Most bytes that were held at once.
+    /// The most bytes held at once.
     pub(super) fn peak(&self) -> usize {
         self.peak
     }
 
-    /// Writes all of them; what they are is in the fingerprint.
+    /// Writes all events and adds them to the fingerprint.
     ///
     /// # Errors
-    /// An input could not be read, or the output not be written.
+    /// An input cannot be read, or the output cannot be written.
     pub(super) fn write(&mut self, writer: &mut GenerationWriter<'_, '_>) -> Result<EventFingerprint> {
         let mut sources = self.sources(TimeRange::ALL)?;
         while let Some(time) = first_time(&sources) {
@@ -126,7 +126,7 @@ impl<'a> EventMerge<'a> {
         self.generations.iter().map(source).collect()
     }
 
-    /// Writes the events of one instant, which take `total` bytes, a group of label sets after the other.
+    /// Writes the events of one instant, which take `total` bytes, one group of label sets after another.
     fn write_in_parts(
         &mut self,
         time: Timestamp,
@@ -169,7 +169,7 @@ fn first_time(sources: &[Source<'_>]) -> Option<Timestamp> {
     sources.iter().filter_map(|source| source.next.as_ref().map(|event| event.0)).min()
 }
 
-/// A checksum over events in any order, and how many there were.
+/// A checksum over events in any order, and their number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct EventFingerprint {
     count: u64,
@@ -177,7 +177,7 @@ pub(super) struct EventFingerprint {
 }
 
 impl EventFingerprint {
-    /// Takes in an event.
+    /// Adds an event.
     pub(super) fn add(&mut self, time: Timestamp, labels: &Labels, text: &str) {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&time.to_le_bytes());
@@ -185,12 +185,12 @@ impl EventFingerprint {
         hasher.update(labels.as_bytes());
         hasher.update(text.as_bytes());
         self.count += 1;
-        // Spread, so that a sum of many depends on each.
+        // The multiplication spreads the bits, so that the sum of many checksums depends on each.
         let spread = u64::from(hasher.finalize()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.sum = self.sum.wrapping_add(spread);
     }
 
-    /// How many events it took in.
+    /// The number of events added.
     pub(super) fn count(&self) -> u64 {
         self.count
     }

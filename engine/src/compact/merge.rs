@@ -33,10 +33,10 @@ use crate::store::keys::Prefix;
 use crate::store::walk::Walks;
 use crate::{Error, Result};
 
-/// One of so many parts of the memory for merges is for the events of an instant.
+/// One in this many parts of the memory for merges is for the events of one instant.
 const EVENT_PARTS: u64 = 4;
 
-/// What goes into the merge of one partition.
+/// The input of the merge of one partition.
 struct Inputs {
     partition: PartitionId,
     generations: Vec<Arc<Generation>>,
@@ -67,17 +67,17 @@ struct Output {
     emptied: RoaringTreemap,
 }
 
-/// What a merge does to a partition.
+/// The effect of a merge on a partition.
 enum Outcome {
-    /// It has this generation in place of the others.
+    /// This generation replaces the others.
     Written(Output),
-    /// It has nothing of what its deletes are about: only its record changes.
+    /// The deletes match nothing in the partition: only its record changes.
     Untouched(Arc<Generation>, GenerationRecord),
 }
 
 impl Parts {
     /// Merges partitions, all or none; the caller holds the merging lock. Returns those that gave way to a flush and
-    /// are to be merged again.
+    /// must be merged again.
     pub(crate) fn merge(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>> {
         let started = Instant::now();
         let prepared = self.end_doubt().and_then(|()| self.prepare(partitions));
@@ -96,9 +96,9 @@ impl Parts {
         }
     }
 
-    /// Writes what is to take the place of the partitions' generations.
+    /// Writes the replacements of the partitions' generations.
     fn prepare(&self, partitions: &[PartitionId]) -> Result<Vec<(Inputs, Outcome)>> {
-        // Announced before the inputs are chosen: what a flush adds from here on is noted.
+        // Announced before the inputs are chosen: the samples that a flush adds from here on are recorded.
         self.structure.lock().merging = partitions.iter().map(|&p| (p, RoaringTreemap::new())).collect();
         let catalogue = self.catalogue.load_full();
         let mut tables = Tables::new(&*self.kv);
@@ -206,8 +206,8 @@ impl Parts {
         })
     }
 
-    /// Puts outputs in place of their inputs. Returns the partitions where that may not be: a flush wrote samples of a
-    /// series that has none in the inputs any more and whose record the output therefore lacks.
+    /// Replaces inputs by outputs. Returns the partitions that cannot be replaced: a flush wrote samples of a series
+    /// that no longer has any in the inputs, and whose record the output therefore lacks.
     fn swap_in(&self, done: Vec<(Inputs, Outcome)>) -> Result<Vec<PartitionId>> {
         let mut structure = self.structure.lock();
         let counted_on = std::mem::take(&mut structure.merging);
@@ -216,7 +216,7 @@ impl Parts {
         for (inputs, outcome) in done {
             match outcome {
                 Outcome::Untouched(old, record) => {
-                    // The same keys under a new record: nothing of it is to be removed.
+                    // The same keys under a new record: none of them is removed.
                     edit.add.push(old.with_record(record));
                     edit.remove.push(old);
                 }
@@ -262,7 +262,7 @@ impl Outcome {
     }
 }
 
-/// Whether a flush counted on records of series that a merge left out.
+/// Whether a flush relied on records of series that a merge left out.
 fn conflicts(counted_on: Option<&RoaringTreemap>, emptied: &RoaringTreemap) -> bool {
     counted_on.is_some_and(|ids| !ids.is_disjoint(emptied))
 }
@@ -333,7 +333,7 @@ mod tests {
         // Its series record is in a generation that is being merged, where no sample of it is left.
         append(&engine, "a", 2 * SECOND);
         engine.flush().expect("flush");
-        assert_eq!(parts.swap_in(prepared).expect("swap"), [partition], "it lacks the record");
+        assert_eq!(parts.swap_in(prepared).expect("swap"), [partition], "the output lacks the record");
         assert_eq!(times(&engine, "a"), [2 * SECOND]);
         assert!(engine.verify().expect("verify").is_clean());
 

@@ -1,10 +1,8 @@
 //! The compactor: background work on what is stored.
 //!
-//! Words: a partition is *closed* when the newest sample is a partition's width past its
-//! end, so that little more will come; *merging* it makes one generation of all it has,
-//! with full chunks, and carries deletes out; *expiring* drops partitions that are older
-//! than the retention. Which partition is next is decided here, by looks at the catalogue
-//! alone.
+//! Terms: a partition is *closed* when the newest sample is one partition width past its end, so few samples are still
+//! expected; *merging* it combines all its generations into one with full chunks, and applies deletes; *expiring* drops
+//! partitions that are older than the retention. The next partition is chosen here, from the catalogue alone.
 //!
 //! Next: `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs` and `retention.rs`.
 
@@ -26,12 +24,12 @@ use crate::store::generations::Partition;
 /// look into ever more of them.
 const GENERATIONS_MAX: usize = 12;
 
-/// Partitions are merged together up to so many, and so many bytes of chunks.
+/// Maximum number of partitions that are merged together, and maximum bytes of their chunks.
 pub(crate) const TOGETHER_MAX: usize = 512;
 const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 
 impl Parts {
-    /// The next partitions from `from` on that are to be merged, in one go: one, or several small ones.
+    /// The next partitions to merge together, from `from` on: one, or several small ones.
     pub(crate) fn next_merges(&self, from: PartitionId) -> Vec<PartitionId> {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
@@ -65,14 +63,14 @@ fn together<'c>(partitions: impl Iterator<Item = &'c Partition>) -> Vec<Partitio
     let mut bytes = 0;
     let together = partitions.take(TOGETHER_MAX).take_while(|partition| {
         let is_first = bytes == 0;
-        // At least a byte, so that the first is the first.
+        // At least one byte, so that only the first partition counts as the first.
         bytes += 1 + partition.generations.iter().map(|g| g.record.bytes).sum::<u64>();
         is_first || bytes <= TOGETHER_BYTES_MAX
     });
     together.map(|partition| partition.id).collect()
 }
 
-/// The partitions from `from` on in which a delete up to the sequence `until` is to be carried out.
+/// The partitions from `from` on that have a delete up to the sequence `until` to apply.
 pub(crate) fn with_deletes(
     catalogue: &Catalogue,
     from: PartitionId,
@@ -82,7 +80,7 @@ pub(crate) fn with_deletes(
     unfinished.filter(move |partition| has_deletes(catalogue, partition, until))
 }
 
-/// Whether a delete up to the sequence `until` is to be carried out in a partition.
+/// Whether a partition has a delete up to the sequence `until` to apply.
 fn has_deletes(catalogue: &Catalogue, partition: &Partition, until: u64) -> bool {
     let later = catalogue.tombstones.iter_from(partition.applied().saturating_add(1));
     let mut due = later.take_while(|t| t.seq <= until);

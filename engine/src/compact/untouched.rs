@@ -1,4 +1,4 @@
-//! Deletes that find nothing in a partition: it need not be written again for them.
+//! Deletes that match nothing in a partition: it need not be rewritten for them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 
-/// The generation of a partition that is merged already and has no series that any of its deletes is about.
+/// The generation of a partition that is already merged and has no series that one of its deletes matches.
 pub(super) fn is_untouched<'g>(
     kv: &dyn Kv,
     generations: &'g [Arc<Generation>],

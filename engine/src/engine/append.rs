@@ -140,7 +140,7 @@ impl Parts {
         Ok(report)
     }
 
-    /// For the partitions of one request.
+    /// Counts the partitions of one request.
     pub(super) fn spread(&self) -> Spread {
         Spread::new(self.cutting().partition_width_ns, self.options.partitions_per_request)
     }
@@ -176,7 +176,7 @@ impl Parts {
         let Some(wal) = &self.wal else {
             commit.last_seq += 1;
             let seq = commit.last_seq;
-            // As a record in a log would: a flush may take all samples of a new series before its writer looks whether
+            // As a record of a log would: a flush may take all samples of a new series before its writer checks whether
             // it was used.
             resolved.for_each(|series, _, _, _| {
                 series.needs_definition(commit.epoch);

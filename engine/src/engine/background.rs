@@ -1,7 +1,7 @@
-//! Background work: flush when it is time, then merge and expire.
+//! Background work: flushes when one is due, then merges and expires.
 //!
-//! One thread flushes, one merges, so that a long merge never delays a flush. Both sleep
-//! until they are signalled or a second has passed. A third one re-reads the store (`scrub.rs`).
+//! One thread flushes and one merges, so that a long merge never delays a flush. Both sleep until they are signalled or
+//! a second has passed. A third one re-reads the store (`scrub.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
-/// Deletes since the last flush at which the next begins: each read compares them with its series.
+/// Number of deletes since the last flush that starts the next one: each read compares them with its series.
 const DELETES_MAX: usize = 1024;
 /// How long to wait after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -146,9 +146,9 @@ impl Parts {
         done.and(self.bury_with_room())
     }
 
-    /// Merges what `next` gives from a partition on, each partition once and in their order: where samples keep coming
-    /// late, the next pass goes on. Where a merge fails, the other partitions are merged all the same, unless the disk
-    /// is full. Ends early when the database closes.
+    /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next
+    /// pass. If a merge fails, the other partitions are still merged, unless the disk is full. Ends early when the
+    /// database closes.
     pub(super) fn merge_all(
         &self,
         merging: &mut MutexGuard<'_, ()>,
@@ -161,14 +161,14 @@ impl Parts {
             let Some(last) = together.last() else { break };
             from = from.max(PartitionId(last.0.saturating_add(1)));
             match self.merge(&together) {
-                // They gave way to a flush and are done anew.
+                // They gave way to a flush and are merged again.
                 Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
                 Err(error) if together.len() == 1 => {
                     tracing::error!(partition = last.0, %error, "merge failed; its inputs stay in use");
                     done = done.and(Err(error));
                 }
-                // One of them is at fault: the others are merged without it.
+                // One of them may be damaged: each is merged alone.
                 Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
             // Small ones share tables, which are written anew once for all: they wait.
@@ -202,7 +202,7 @@ impl Parts {
             Ok(Removal::All) => return,
             Ok(Removal::WholeTables) => {}
             Err(error) => {
-                tracing::warn!(%error, "what was written in vain could not be removed; it will be tried again");
+                tracing::warn!(%error, "unused output could not be removed; removal will be retried");
             }
         }
         self.graveyard.add(prefixes);

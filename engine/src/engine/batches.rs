@@ -1,9 +1,9 @@
 //! The memory of batches between their writers and the head.
 //!
-//! A batch has memory granted before it grows: for samples and for texts, each with its place in a record of the log. It
-//! returns the memory when it is in the head, or dropped. A writer whose batch cannot grow commits what it has, waits until
-//! that is safe, and then waits for memory with an empty batch. So no call keeps memory while it waits for others, and under
-//! pressure batches are smaller.
+//! A batch is granted memory before it grows: for samples and for texts, each including its part of a log record. It
+//! returns the memory when it is in the head or dropped. A writer whose batch cannot grow commits it, waits until it is
+//! durable, and then waits for memory with an empty batch. So no call holds memory while it waits for others, and
+//! batches are smaller under memory pressure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use crate::head::Resolved;
 use crate::head::batch::{Granted, SAMPLE_BYTES, TEXT_FACTOR};
 use crate::{Error, Result};
 
-/// Samples after which a body is committed in pieces, however much memory there is.
+/// Number of samples after which a body is committed in pieces, regardless of free memory.
 pub(super) const PIECE_SAMPLES: usize = 100_000;
-/// Bytes of string fields after which it is, too.
+/// The same for bytes of string fields.
 const PIECE_TEXT_BYTES: u64 = 16 << 20;
-/// What a batch may hold at first.
+/// The initial grant of a batch.
 const FIRST: Granted = Granted { samples: 64, text_bytes: 2 << 10 };
-/// How often a writer looks whether there is memory.
+/// Interval at which a waiting writer checks for memory.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct BatchMemory {
     share: Arc<Share>,
-    /// The most that one batch may have; at most a quarter of the share for samples, and one for texts.
+    /// The maximum grant of one batch: at most a quarter of the share for samples, and a quarter for texts.
     most: Granted,
 }
 
 impl BatchMemory {
-    /// Divides `bytes` among batches.
+    /// Creates the memory of batches with `bytes`.
     pub(crate) fn new(bytes: u64) -> Self {
         let share = Share::new("batches", bytes);
         let samples = usize::try_from(bytes / 4 / SAMPLE_BYTES).unwrap_or(usize::MAX);
@@ -52,13 +52,14 @@ impl BatchMemory {
         self.share.used()
     }
 
-    /// Whether texts of one line are more than there will ever be memory for; the most, bytes.
+    /// If the texts of one line can never be granted memory, returns the maximum in bytes.
     pub(super) fn too_large(&self, text_bytes: u64) -> Option<u64> {
         let most = self.share.limit() / TEXT_FACTOR / 2;
         (text_bytes > most).then_some(most)
     }
 
-    /// Grants more, so that the batch can take a sample and `more` bytes of texts. False if its writer has to commit it.
+    /// Extends the grant so that the batch can take one more sample and `more` bytes of texts. Returns false if the
+    /// writer must commit the batch first.
     pub(super) fn grow(&self, batch: &mut Resolved, more: u64) -> bool {
         let has = batch.granted();
         let wanted_bytes = batch.text_bytes() + more + 1;
@@ -77,17 +78,17 @@ impl BatchMemory {
         batch.grant(&self.share, Granted { samples, text_bytes }).is_ok()
     }
 
-    /// Waits until an empty batch can take a sample and `more` bytes of texts.
+    /// Waits until an empty batch can take one sample and `more` bytes of texts.
     ///
     /// # Errors
-    /// There is no memory for as long as `patience`.
+    /// No memory became free within `patience`.
     pub(super) fn wait(&self, batch: &mut Resolved, more: u64, patience: Duration) -> Result<()> {
         batch.release();
         let text_bytes = FIRST.text_bytes.max(more + 1);
         self.wait_for(batch, Granted { samples: FIRST.samples, text_bytes }, patience)
     }
 
-    /// Waits for the memory of a batch that is stored whole. One that is larger than all of it gets all of it.
+    /// Waits for the memory of a batch that is stored whole. A batch larger than all of it gets all of it.
     ///
     /// # Errors
     /// As [`BatchMemory::wait`].

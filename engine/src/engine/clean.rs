@@ -1,35 +1,34 @@
-//! Cleaning: what was deleted leaves the disk.
+//! Cleaning: removes deleted data from the disk.
 //!
-//! A flush leaves out what is deleted in memory and cuts the log; then each partition that a tombstone concerns is merged,
-//! also one that is not closed, and what was merged is removed.
+//! A flush leaves out what is deleted in memory and cuts the log. Then each partition that a tombstone concerns is
+//! merged, even if it is not closed, and the replaced generations are removed.
 
 use crate::compact::with_deletes;
 use crate::engine::{Engine, Parts};
 use crate::model::{PartitionId, TimeRange};
 use crate::{Error, Result};
 
-/// What [`Engine::clean`] did.
+/// The result of [`Engine::clean`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CleanReport {
-    /// Partitions that were written again without what was deleted.
+    /// Partitions that were rewritten without the deleted data.
     pub partitions: u64,
-    /// Generations that were replaced, now or by earlier merges, and are still on the disk, because reads that began
-    /// before need them. They are removed after these have ended, by the next merge or cleaning.
+    /// Replaced generations that are still on the disk because reads that began earlier need them. The next merge or
+    /// cleaning after these reads removes them.
     pub held: u64,
 }
 
 impl Engine {
-    /// Removes everything that was deleted before the call from the disk: samples, strings, and label sets that nothing
-    /// else has. RocksDB's MANIFEST may contain names and values of labels until the database is opened again.
+    /// Removes everything that was deleted before the call from the disk: samples, strings, and label sets without
+    /// other samples. RocksDB's MANIFEST may contain names and values of labels until the database is opened again.
     ///
     /// # Errors
-    /// The store refused, or the database was closed meanwhile; what was removed before stays removed.
-    /// [`Error::Corrupt`] where a generation is set aside and therefore something that was deleted stays; all else is
-    /// removed.
+    /// The store failed, or the database was closed meanwhile; data removed before that stays removed.
+    /// [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk; all other deleted data is removed.
     pub fn clean(&self) -> Result<CleanReport> {
         self.parts.check_writable()?;
         let report = self.parts.clean()?;
-        // Closing ends it early.
+        // Closing stops it early.
         self.parts.check_writable()?;
         Ok(report)
     }
@@ -40,7 +39,7 @@ impl Parts {
         let is_begun = self.flush.lock().begun.is_some();
         self.flush()?;
         if is_begun {
-            // That was what an earlier flush had begun with.
+            // The first call only completed an earlier flush.
             self.flush()?;
         }
         let until = self.catalogue.load().tombstones.last().map_or(0, |tombstone| tombstone.seq);

@@ -1,8 +1,8 @@
 //! Deleting by matchers and time range.
 //!
-//! A delete takes its place among the appends: it is logged, and once its record is safe its tombstone hides everything
-//! older at once, in memory and in the store. That is little work, however much is hidden: appends wait for it. A flush
-//! leaves out what is hidden in memory, and merges carry tombstones out in the store.
+//! Deletes are ordered with appends: a delete is logged, and once its record is durable its tombstone hides all older
+//! data at once, in memory and in the store. The cost does not depend on the amount of hidden data, because appends
+//! wait for it. A flush leaves out hidden data in memory, and merges apply tombstones in the store.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,7 +53,8 @@ impl Engine {
 }
 
 impl Parts {
-    /// Adds the tombstone, and deletes exemplars, which are in memory only. Readers see all of it or nothing.
+    /// Adds the tombstone, and deletes exemplars, which are in memory only. Readers see either all of the delete or
+    /// nothing.
     pub(super) fn apply_delete(&self, commit: &mut CommitState, tombstone: &Arc<Tombstone>) {
         self.head.exemplars.delete(&tombstone.matchers, tombstone.range);
         commit.first_append.get_or_insert_with(Instant::now);

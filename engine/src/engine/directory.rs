@@ -1,4 +1,4 @@
-//! The data directory itself: its lock, its format, and that it is still there after a power loss.
+//! The data directory: its lock, its format, and its durability after a power loss.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -12,13 +12,13 @@ use crate::{Error, Result};
 /// Version of the directory's layout.
 const FORMAT_VERSION: u32 = 1;
 
-/// The lock files that this process holds, by their real paths.
+/// The lock files that this process holds, by their canonical paths.
 static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// The lock of a directory, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// None where nobody can make one: on a file system that is read-only.
+    /// `None` if no lock file can be created, as on a read-only file system.
     held: Option<(File, PathBuf)>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn prepare(dir: &Path) -> Result<Lock> {
     Ok(lock)
 }
 
-/// Takes the lock of a directory that must be a database already. It changes nothing but that.
+/// Takes the lock of a directory that must already contain a database. Changes nothing else.
 pub(super) fn lock_existing(dir: &Path) -> Result<Lock> {
     if !is_file(&dir.join("FORMAT"))? {
         return Err(Error::Invalid(format!("{}: no database here (it has no file FORMAT)", dir.display())));
@@ -61,7 +61,7 @@ fn lock_for_reading(dir: &Path) -> Result<Lock> {
     };
     match file {
         Ok(file) => take(dir, path, file),
-        // A copy without the file, where nothing can be written: nobody has it open for writing either.
+        // A copy without the file that cannot be written: no process has it open for writing either.
         Err(e) if matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
             Ok(Lock { held: None })
         }
@@ -85,7 +85,7 @@ fn take(dir: &Path, path: PathBuf, file: File) -> Result<Lock> {
     }
 }
 
-/// Whether there is a file. Anything else of its name is an error: to open a FIFO could take for ever.
+/// Whether the file exists. Anything else with its name is an error: opening a FIFO could block forever.
 pub(super) fn is_file(path: &Path) -> Result<bool> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(true),
@@ -99,19 +99,19 @@ pub(super) fn is_file(path: &Path) -> Result<bool> {
     }
 }
 
-/// Creates a directory, with its parents, so that a power loss does not take it away. Returns the directories that got an
-/// entry, which are synced.
+/// Creates a directory and its parents durably: a power loss does not remove them. Returns the directories that got a
+/// new entry, which are synced.
 pub(super) fn create(dir: &Path) -> Result<Vec<PathBuf>> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing = dir.ancestors().take_while(is_missing).count();
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     let parents = dir.ancestors().skip(1).take(missing);
-    // A relative path ends in an empty one: the current directory.
+    // The parent of a relative path can be empty: the current directory.
     let parents = parents.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
     let parents: Vec<PathBuf> = parents.map(Path::to_owned).collect();
     for parent in &parents {
         match File::open(parent).and_then(|opened| opened.sync_all()) {
-            // One may be allowed to write into it and not to read it.
+            // The directory may be writable but not readable.
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
             synced => synced.map_err(|e| Error::io("sync", parent, e))?,
         }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_directory_where_nothing_can_be_created_is_read_without_a_lock() {
-        // Nobody may create files there, not even root.
+        // No process can create files there, not even as root.
         assert!(lock_for_reading(Path::new("/sys")).unwrap().held.is_none());
         assert!(prepare(Path::new("/sys")).is_err());
     }

@@ -118,7 +118,7 @@ mod tests {
         let path = dir.path().join("reserve");
         File::create(&path).unwrap();
         hold_reserve(dir.path(), &Options::default());
-        // Where the file system promises no blocks the file goes.
+        // If the file system guarantees no blocks, the file is removed.
         assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES) || !path.exists());
         assert!(give_up_reserves(dir.path()) || !path.exists());
     }

@@ -1,18 +1,18 @@
 //! Flushing: the head's samples become generations of the store.
 //!
 //! # Steps
-//! 1. Under the commit lock the WAL is cut at sequence S and a new epoch begins. Everything
-//!    before it is frozen; appends go on.
-//! 2. One generation a partition is written into tables, late and in-order samples of a
-//!    series merged; the tables are taken in.
-//! 3. The catalogue that names them, with `flushed_seq = S`, is committed, and with it the
-//!    metadata and exemplars that changed. This is the instant at which the flush has happened.
-//! 4. The head forgets what was frozen, but for what readers from before still need (`head/kept.rs`), the WAL what is at
-//!    or below S.
+//! 1. Under the commit lock the WAL is cut at sequence S and a new epoch begins. Everything before it is frozen;
+//!    appends continue.
+//! 2. One generation per partition is written into tables, with the late and in-order samples of each series merged;
+//!    the store ingests the tables.
+//! 3. The catalogue that names them, with `flushed_seq = S`, is committed together with changed metadata and exemplars.
+//!    At this moment the flush has happened.
+//! 4. The head drops what was frozen, except for what earlier readers still need (`head/kept.rs`); the WAL drops what
+//!    is at or below S.
 //!
-//! A crash before 3 leaves ranges that no catalogue names; opening removes them. A failure
-//! before 3 leaves the frozen samples where they are, and the next flush tries them again.
-//! After a failure in 3 a crash may find the flush done or not; both are whole (`store/doubt.rs`).
+//! A crash before step 3 leaves ranges that no catalogue names; opening removes them. A failure before step 3 leaves
+//! the frozen samples in place, and the next flush retries. After a failure in step 3 and a crash, the flush may or may
+//! not have happened; both states are complete (`store/doubt.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Parts {
         };
         let started = Instant::now();
         let done = self.flush_frozen(begun).and_then(|report| {
-            // Only the log is left to be cut, if that fails.
+            // If that fails, only cutting the log remains.
             state.begun = Some(Begun { bytes: 0, ..begun });
             self.wal.as_ref().map_or(Ok(()), |wal| wal.truncate_to(begun.epoch.cut)).map(|()| report)
         });
@@ -140,13 +140,13 @@ impl Parts {
         commit.first_append = None;
         let base = self.head.pins.begin_epoch(&mut commit.turn, cut);
         self.head.events.freeze();
-        // What is kept for readers was flushed before; the flush lock keeps it from growing.
+        // What is kept for readers was flushed before; the flush lock prevents it from growing.
         let bytes = self.head.unflushed_bytes();
         state.begun = Some(Begun { epoch: commit.epoch, start: commit.turn.start(), base, bytes });
         Ok(state.begun)
     }
 
-    /// Steps 2 to 4, but for the log.
+    /// Steps 2 to 4, without the log.
     fn flush_frozen(&self, begun: Begun) -> Result<FlushReport> {
         self.end_doubt()?;
         let Begun { epoch, start, base, bytes } = begun;
@@ -224,7 +224,7 @@ impl Parts {
         for (&partition, part) in work {
             written.push(self.write_partition(&mut tables, epoch, partition, frozen, part, deletes)?);
         }
-        // Of some partitions everything was deleted.
+        // In some partitions everything was deleted.
         let is_empty = |w: &mut Written| w.record.samples == 0 && w.record.events == 0;
         let empty: Vec<Written> = written.extract_if(.., is_empty).collect();
         let ids_in = |partition| {

@@ -19,7 +19,7 @@ pub struct Health {
     pub flushes_fail: Option<(Duration, String)>,
     /// Whether the disk is full: writes are refused until there is space, and then resume without a restart.
     pub disk_full: bool,
-    /// Generations of the store that are damaged: reads leave them out and say so, or are refused.
+    /// Damaged generations of the store: reads leave them out and report it, or are refused.
     pub damaged: Vec<Damage>,
 }
 
@@ -68,8 +68,7 @@ impl Engine {
         }
     }
 
-    /// What of the store is damaged and set aside in the partitions of `range`, ascending by time: samples there may be
-    /// missing from reads.
+    /// The damaged generations set aside in the partitions of `range`, ascending by time: reads may miss samples there.
     pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
         self.parts.catalogue.load().damage_in(range).map(|(_, damage)| damage).collect()
     }

@@ -1,5 +1,5 @@
-//! What the store holds, compared with what the catalogue names. Opening takes it: one pass over each family, which
-//! passes over what lies under one prefix.
+//! Compares the contents of the store with the catalogue when a database is opened: one pass over each family that
+//! skips the keys of each prefix.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,31 @@ use crate::store::keys::{Prefix, successor};
 use crate::store::kv::{Cursor, Family, Kv};
 use crate::{Error, Result};
 
-/// Keys of one prefix that are passed one by one before the next prefix is searched for: small generations have few.
+/// Maximum keys of one prefix that are read one by one before the next prefix is searched for: small generations have
+/// few.
 const STEPS_MAX: usize = 8;
 
-/// The families of bulk data, and how many records of a generation are in each.
+/// The families of bulk data, and how many records a generation has in each.
 type Expected = fn(&GenerationRecord) -> u64;
 const FAMILIES: [(Family, Expected); 3] =
     [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
 
-/// How store and catalogue differ.
+/// The differences between store and catalogue.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
-    /// For each family the prefixes that the catalogue does not name.
+    /// For each family, the prefixes that the catalogue does not name.
     pub leftovers: Vec<(Family, Vec<Prefix>)>,
-    /// Generations that cannot be read from their first keys on, or have nothing in a family of which the catalogue names
-    /// records: the store may have lost a table, and queries would be answered with silence. (`verify` compares every
+    /// Generations whose first keys cannot be read, or that have nothing in a family in which the catalogue counts
+    /// records: the store may have lost a table, and queries would silently miss samples. (`verify` compares every
     /// count and checksum.)
     pub damaged: BTreeMap<Prefix, Error>,
 }
 
 impl Inventory {
-    /// Looks at everything.
+    /// Takes the inventory.
     ///
     /// # Errors
-    /// A key is none of ours.
+    /// A key has an unknown form.
     pub(super) fn take(kv: &dyn Kv, catalogue: &Catalogue) -> Result<Self> {
         let mut named: Vec<(Prefix, GenerationRecord)> =
             catalogue.generations.iter().map(|g| (g.prefix, g.record)).collect();
@@ -43,7 +44,7 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// Sets the damaged generations of `catalogue` aside; or refuses, where that is wanted.
+    /// Sets the damaged generations of `catalogue` aside; with `refuses`, fails instead.
     ///
     /// # Errors
     /// The first damage, with `refuses`.
@@ -93,13 +94,13 @@ impl Inventory {
     }
 }
 
-/// Goes from prefix to prefix.
+/// Walks from prefix to prefix.
 struct PrefixWalk<'a> {
     cursor: Box<dyn Cursor + 'a>,
     family: Family,
-    /// The prefix at hand.
+    /// The current prefix.
     at: Option<Prefix>,
-    /// The store could not be read here: where the next prefix is has to be searched for.
+    /// The store cannot be read at this position: the next prefix must be searched for.
     is_lost: bool,
 }
 
@@ -111,7 +112,7 @@ impl<'a> PrefixWalk<'a> {
         Ok(walk)
     }
 
-    /// Goes to `prefix`, or to what follows where there is nothing under it.
+    /// Advances to `prefix`, or past it if it has no keys.
     fn reach(&mut self, prefix: Prefix, leftovers: &mut Vec<Prefix>) -> Result<()> {
         while let Some(leftover) = self.at.filter(|at| *at < prefix) {
             leftovers.push(leftover);
@@ -125,7 +126,7 @@ impl<'a> PrefixWalk<'a> {
         Ok(())
     }
 
-    /// Goes to the prefix of the first key after all of the one at hand. Where the store cannot be read the way is lost:
+    /// Advances to the first key after the current prefix. If the store cannot be read there, the position is lost:
     /// whether the keys that follow are damaged too shows when they are searched for.
     fn pass(&mut self) -> Result<()> {
         let passed = self.at.take();

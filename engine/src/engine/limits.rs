@@ -1,12 +1,12 @@
-//! Limits of series: how large one may be, how many there may be, of one metric, of one tenant and with
-//! how many values of one label.
+//! Limits on series: the size of one, and the number in total, of one metric, of one tenant, and with different values
+//! of one label.
 //!
-//! The message of a refusal names the setting and the remedy; the same write is refused again until
-//! something changes, so the error is [`Error::Limit`].
+//! The message of a refusal names the setting and the remedy; the same write is refused again until something changes,
+//! so the error is [`Error::Limit`].
 //!
-//! What counts is what the head has: series with unflushed or recent samples. Its postings know the numbers of metrics
-//! and labels. Two writers at one of these limits may each bring a series; no lock is held between the look and the
-//! entry. Tenants are counted before the entry, by `head/tenants.rs`.
+//! Series in the head count: those with unflushed or recent samples. Its postings have the counts of metrics and
+//! labels. Two concurrent writers at one of these limits may each add a series, since no lock is held between check and
+//! registration. Tenants are counted before the registration, by `head/tenants.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
-    /// database. What is there stays.
+    /// database. Existing series stay.
     pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
         let limits = &self.parts.cardinality;
         limits.series_per_tenant.store(series, Ordering::Relaxed);
@@ -87,7 +87,7 @@ impl Parts {
             )));
         }
         let limit = self.options.label_bytes_per_series;
-        // Encoded they are longer, and that length is known.
+        // The encoded labels are longer, and their length is known.
         let bytes = if labels.as_bytes().len() > limit { label_bytes(labels) } else { 0 };
         if bytes > limit {
             return Err(Error::Limit(format!(
@@ -141,7 +141,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Counts a new series if there is room for it, for all tenants and for its own.
+    /// Counts a new series if all tenants together and its own tenant have room for it.
     pub(super) fn count_series(&self, labels: &Labels) -> Result<()> {
         let bounds = Bounds {
             series_max: self.options.active_series,
@@ -181,7 +181,7 @@ impl Parts {
         })
     }
 
-    /// Admits a new series that is counted by the second, of its tenant and of all.
+    /// Counts a new series against the limits per second of its tenant and of all tenants.
     pub(super) fn admit_in_second(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
         let limit = self.cardinality.new_series_per_tenant.load(Ordering::Relaxed);
         let tenants = &self.head.tenants;
@@ -206,7 +206,7 @@ impl Parts {
         })
     }
 
-    /// The tenant of a label set for a message.
+    /// Describes the tenant of a label set for a message.
     fn tenant_of(&self, labels: &Labels) -> String {
         let tenants = &self.head.tenants;
         match (tenants.label(), tenants.of(labels)) {

@@ -60,9 +60,9 @@ const _: () = assert!(size_of::<Entry>() == 32);
 #[derive(Debug)]
 struct Entries {
     table: HashTable<Entry>,
-    /// What they take.
+    /// Bytes of these keys.
     bytes: u64,
-    /// What those of all contexts take, these among them until they are dropped.
+    /// Bytes of the keys of all contexts, including these until they are dropped.
     all: Arc<AtomicU64>,
 }
 
@@ -70,7 +70,7 @@ struct Entries {
 #[derive(Debug)]
 pub struct LineContext {
     extra_labels: Vec<(String, String)>,
-    /// A known key is not checked again, so its series is of this tenant.
+    /// A known key is not checked again, so all its series belong to this tenant.
     tenant: Option<Tenant>,
     naming: Naming,
     /// A known key is not checked again, so it met these.
@@ -108,7 +108,7 @@ impl LineCache {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// The context of some extra labels, a tenant, a naming and limits.
+    /// Returns the context of the given extra labels, tenant, naming and limits.
     pub fn context(
         &self,
         extra_labels: &[(String, String)],
@@ -151,12 +151,12 @@ impl LineCache {
         context.entries.write().insert(key, known);
     }
 
-    /// Forgets a key that names a series which left the head.
+    /// Removes a key that names a series which has left the head.
     pub fn forget_dead(&self, context: &LineContext, key: LineKey) {
         context.entries.write().forget_dead(key);
     }
 
-    /// Forgets entries that name series which left the head.
+    /// Removes entries that name series which have left the head.
     pub fn purge_dead(&self) {
         self.contexts.read().iter().for_each(|context| context.entries.write().purge_dead());
     }
@@ -279,7 +279,7 @@ impl LineContext {
         &self.extra_labels
     }
 
-    /// The tenant that all of its series are of.
+    /// The tenant of all its series.
     pub fn tenant(&self) -> Option<&Tenant> {
         self.tenant.as_ref()
     }
@@ -339,8 +339,8 @@ mod tests {
         let first = context(&cache, "first");
         cache.insert(&first, first.key(b"cpu"), Known::Single(series(1), 0));
         (0..CONTEXTS_MAX).for_each(|number| drop(context(&cache, &number.to_string())));
-        assert!(!Arc::ptr_eq(&first, &context(&cache, "first")), "all have gone");
-        // Whoever had one when it went may still use it.
+        assert!(!Arc::ptr_eq(&first, &context(&cache, "first")), "all contexts were dropped");
+        // A writer that still holds an evicted context may use it.
         cache.insert(&first, first.key(b"mem"), Known::Single(series(2), 0));
         assert_eq!(cache.bytes(), 2 * ENTRY_BYTES);
         drop(first);

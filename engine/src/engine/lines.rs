@@ -34,7 +34,7 @@ pub struct LineOptions {
     pub default_timestamp: Option<Timestamp>,
     /// Labels added to every series, unless a line has a tag of that name. Default none.
     pub extra_labels: Vec<(String, String)>,
-    /// Whose lines they are: every series gets the tenant's label, and a line of another tenant is refused. Default none.
+    /// The tenant of the lines: every series gets its label, and a line of another tenant is refused. Default none.
     pub tenant: Option<Tenant>,
     /// How measurement and field make a metric name. Default `measurement_field`.
     pub naming: Naming,
@@ -59,7 +59,7 @@ impl Default for LineOptions {
 }
 
 impl LineOptions {
-    /// The extra labels, and that of the tenant unless it is there, with whatever value.
+    /// The extra labels, with the tenant's label added unless it is among them with any value.
     fn all_extra_labels(&self) -> Cow<'_, [(String, String)]> {
         match &self.tenant {
             Some(tenant) if !self.extra_labels.iter().any(|(name, _)| name == tenant.label()) => {
@@ -142,14 +142,13 @@ const FIELDS_FEW: usize = 32;
 const NAME_BYTES: usize = METRIC_NAME.len() + 1;
 
 impl Engine {
-    /// Appends line protocol. Returns when everything accepted is durable, as the
-    /// durability option says.
+    /// Appends line protocol. Returns when everything accepted is durable, according to the durability option.
     ///
     /// # Errors
-    /// An I/O error, or memory that stays full. Bodies of up to 100,000 samples and 16 MiB of string fields are stored
-    /// whole or not at all then, if the memory for batches is sufficient ([`options::PARTS`](crate::options::PARTS)); of
-    /// others the pieces before the failure are stored.
-    /// Bad lines are no error; the report tells them.
+    /// An I/O error, or memory that stays full. In that case, bodies of up to 100,000 samples and 16 MiB of string
+    /// fields are stored whole or not at all, if the memory for batches is sufficient
+    /// ([`options::PARTS`](crate::options::PARTS)); of larger bodies, the pieces before the failure are stored. Bad
+    /// lines are not an error; they are in the report.
     pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
         self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
     }
@@ -225,7 +224,7 @@ struct LineWriter<'p> {
     ticket: Option<Ticket>,
     report: LineReport,
     errors_max: usize,
-    /// Why a piece before the line at hand could not be committed.
+    /// Why a piece before the current line could not be committed.
     failed: Option<Error>,
 }
 
@@ -277,7 +276,7 @@ impl LineWriter<'_> {
         }
     }
 
-    /// Takes memory for the next line, `more` bytes of string fields in it.
+    /// Takes memory for the next line, which has `more` bytes of string fields.
     #[cold]
     fn make_room(&mut self, more: u64) -> Result<()> {
         let parts = self.parts;
@@ -290,7 +289,7 @@ impl LineWriter<'_> {
                 return Ok(());
             }
         }
-        // Nothing is held while others are waited for.
+        // Nothing is held while waiting for others.
         parts.wait_durable(self.ticket.take())?;
         parts.batches.wait(&mut self.resolved, more, parts.options.write_wait)
     }
@@ -527,7 +526,7 @@ impl LineWriter<'_> {
         Ok(labels)
     }
 
-    /// Takes memory for the string fields of a line before they are made: each has all of the tags.
+    /// Takes memory for the string fields of a line before they are created: each has all of the tags.
     fn make_room_for_events(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
         let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
         let tags = line.series_key.len() + extra + NAME_BYTES + size_of::<Event>();

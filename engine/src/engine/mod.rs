@@ -1,20 +1,18 @@
-//! The engine: the one place that knows all the parts.
+//! The engine, which connects all the parts.
 //!
 //! # Concurrency
-//! An [`Engine`] is shared by reference between threads. Locks, in the order they are
-//! taken: `flush` (one flush at a time), `merging` (one merge), `commit` (gives WAL
-//! sequences and applies them to the head in that order), `structure` (changes of the
-//! catalogue, except that a delete adds its tombstone without it). No lock but `flush` and `merging` is held across reads of the store; `commit`
-//! is held while bytes are copied into the WAL's buffer and while batches are put into the head, and across an fsync
-//! only where a flush begins, just after another one. Whoever holds `commit` never takes `structure`, which is held
-//! across commits of the store.
+//! An [`Engine`] is shared by reference between threads. Locks, in the order in which they are taken: `flush` (one
+//! flush at a time), `merging` (one merge), `commit` (assigns WAL sequences and applies them to the head in that
+//! order), `structure` (changes of the catalogue, except that a delete adds its tombstone without it). Only `flush` and
+//! `merging` are held across reads of the store. `commit` is held while bytes are copied into the WAL's buffer and
+//! while batches are added to the head, and across an fsync only when a flush begins, just after another fsync. A
+//! thread that holds `commit` never takes `structure`, because `structure` is held across commits of the store.
 //!
 //! # Invariants
-//! E1. A sample is visible only after its WAL record is durable (or as the durability option
-//!     says), and acknowledged only after it is visible. What is refused was never visible,
-//!     and a replay does not find it (`pending.rs`).
-//! E2. The WAL loses a record only after the catalogue that covers it is committed.
-//! E3. Per series, head and WAL see appends and deletes in one order.
+//! E1. A sample is visible only after its WAL record is durable (according to the durability option), and acknowledged
+//!     only after it is visible. A refused sample was never visible, and a replay does not find it (`pending.rs`).
+//! E2. The WAL drops a record only after the catalogue that covers it is committed.
+//! E3. Per series, head and WAL see appends and deletes in the same order.
 //! E4. A view shows the state after one record of the log (`head/pins.rs`).
 
 mod append;
@@ -143,7 +141,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 struct CommitState {
     epoch: Epoch,
-    /// What the head's series have to know of epochs and readers.
+    /// What the head's series need to know of epochs and readers.
     turn: Turn,
     /// Sequence of the last record that the head has.
     last_seq: u64,
@@ -153,7 +151,7 @@ struct CommitState {
     pending: VecDeque<Pending>,
     /// The term of the log up to which what it took back is dropped.
     term: usize,
-    /// When the epoch's first batch or delete came.
+    /// Time of the epoch's first batch or delete.
     first_append: Option<Instant>,
 }
 
@@ -167,7 +165,7 @@ struct FlushState {
 struct Begun {
     epoch: Epoch,
     start: EpochStart,
-    /// The sequence at which the epoch that is flushed began.
+    /// The sequence at which the epoch being flushed began.
     base: u64,
     bytes: u64,
 }
@@ -180,12 +178,12 @@ pub(crate) struct Structure {
     /// Counts the merges and removals of each partition, so that a flush notices that
     /// `indexed` changed under it.
     pub(crate) versions: HashMap<PartitionId, u64>,
-    /// The partitions that are being merged, and the series that flushes have put samples of
-    /// into each meanwhile, counting on records that the merge may be about to leave out.
+    /// The partitions that are being merged, and the series of each for which flushes have meanwhile written samples,
+    /// relying on records that the merge may leave out.
     pub(crate) merging: HashMap<PartitionId, RoaringTreemap>,
     /// What commits that were refused may have left in the store.
     pub(crate) doubt: Doubt,
-    /// The store has the deletes up to this sequence, but for those that hide nothing any more.
+    /// The store has the deletes up to this sequence, except for those that no longer hide anything.
     pub(crate) stored_deletes: u64,
 }
 
@@ -197,8 +195,8 @@ struct Signals {
 }
 
 impl Engine {
-    /// A consistent read of everything acknowledged so far: each batch and each delete is seen whole or not at all,
-    /// whatever is written, flushed and merged while the view lives.
+    /// A consistent read of everything acknowledged so far: each batch and each delete is visible completely or not at
+    /// all, regardless of writes, flushes and merges during the view's lifetime.
     pub fn view(&self) -> View<'_> {
         self.parts.view()
     }
@@ -234,11 +232,11 @@ impl Engine {
         self.parts.limiter.set(limit);
     }
 
-    /// Flushes and stops the background threads. Later writes answer [`Error::Closed`]; reads that are under way come to
-    /// their end. The directory stays locked until the engine, with all that reads it, is dropped.
+    /// Flushes and stops the background threads. Later writes return [`Error::Closed`]; reads that have begun complete.
+    /// The directory stays locked until the engine and all its readers are dropped.
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost, the WAL still has it.
+    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it.
     pub fn close(&self) -> Result<()> {
         if self.parts.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -269,7 +267,7 @@ impl Drop for Engine {
 impl Parts {
     pub(crate) fn view(&self) -> View<'_> {
         let view = View::new(&self.head, &*self.kv, &self.catalogue);
-        // Opened for reading and damaged, because the rest is wanted.
+        // Opened for reading although damaged, to read the rest.
         if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
     }
 

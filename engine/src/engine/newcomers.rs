@@ -37,12 +37,12 @@ impl Newcomers {
         self.series.len()
     }
 
-    /// How many a request has brought that is stored whole or not at all; 0 for another.
+    /// The number created so far by a request that is stored whole or not at all; 0 for other requests.
     pub fn of_whole_request(&self) -> u64 {
         if self.is_whole { self.len() as u64 } else { 0 }
     }
 
-    /// How many of one tenant such a request has brought.
+    /// The same for the series of one tenant.
     pub fn of_whole_tenant(&self, tenants: &Tenants, name: &str) -> u64 {
         let is_of = |series: &&Arc<HeadSeries>| self.is_whole && tenants.of(&series.labels) == name;
         self.series.iter().filter(is_of).count() as u64
@@ -72,7 +72,7 @@ impl Parts {
         Ok(series)
     }
 
-    /// Whether a new series may join the `count` that the head has; it is counted then.
+    /// Counts a new series if it may join the `count` series of the head.
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
         self.admit_count(labels, count).inspect_err(|_| self.wants_room.store(true, Ordering::Relaxed))?;
         self.admit_of_request(labels, newcomers)?;

@@ -33,11 +33,11 @@ impl Engine {
         self.parts.head.metadata.select(family, limit, work)
     }
 
-    /// What a tenant may see of one metric family: what writers without a tenant wrote, then its own; each oldest first.
-    /// What is returned stays taken from `work`.
+    /// What a tenant may see of one metric family: the descriptions written without a tenant, then its own; each oldest
+    /// first. The memory of the result stays taken from `work`.
     ///
     /// # Errors
-    /// `work` may not hold it.
+    /// `work` has no memory for it.
     pub fn metadata_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
         self.parts.head.metadata.select_of(tenant, family, work)
     }
@@ -145,7 +145,7 @@ impl Parts {
         self.wait_durable(ticket)
     }
 
-    /// Checks a description by `tenant`, or by a writer without one, and adds it to `resolved` unless it is known.
+    /// Checks a description by `tenant`, or one written without a tenant, and adds it to `resolved` unless it is known.
     pub(crate) fn note_metadata(
         &self,
         resolved: &mut Resolved,

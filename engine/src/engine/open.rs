@@ -52,7 +52,7 @@ use crate::store::memory::MemoryKv;
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
-/// Numbers of generations that are passed over where leftovers stay: more than a crash can have left.
+/// Generation numbers that are skipped if leftovers stay: more than a crash can have left.
 const NUMBERS_PASSED: u64 = 1 << 32;
 /// What opening found.
 #[derive(Debug, Clone, Default)]
@@ -178,7 +178,7 @@ impl Engine {
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
         let removal = removal(&catalogue);
         if removal == Removal::WholeTables {
-            // What a crash left may stay: nothing may be written under the same numbers.
+            // Leftovers of a crash may stay: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }
         let mut report = OpenReport {
@@ -265,7 +265,7 @@ fn assemble(opened: Opened) -> Parts {
     };
     let parts = Parts {
         commit: Mutex::new(CommitState {
-            // Deletes up to here are carried out in the head.
+            // Deletes up to here have been applied to the head.
             epoch: Epoch { cut: last_seq, ..EPOCH_AT_START },
             turn: Turn::first_after(last_seq),
             last_seq,

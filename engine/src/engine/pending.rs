@@ -48,7 +48,7 @@ impl Parts {
         done
     }
 
-    /// Applies, in order, the records that are safe, and drops those that the log has removed.
+    /// Applies the durable records in order, and drops those that the log has removed.
     pub(super) fn settle(&self, commit: &mut CommitState) {
         let Some(wal) = &self.wal else { return };
         // Read before the fates: a record removed later is not dropped below, and changes the term.
@@ -76,14 +76,14 @@ impl Parts {
     /// Ends what waits, one way or the other; the caller keeps appends out.
     pub(super) fn settle_all(&self, commit: &mut CommitState) {
         if let Some(wal) = self.wal.as_ref().filter(|_| !commit.pending.is_empty()) {
-            // The log has removed what it could not make safe.
+            // The log has removed the records that it could not make durable.
             let _ = wal.sync();
             self.settle(commit);
             debug_assert!(commit.pending.is_empty(), "each record is safe or lost after a sync");
         }
     }
 
-    /// Puts a batch into the head under the commit lock, and counts it. Readers see all of it or nothing.
+    /// Adds a batch to the head under the commit lock, and counts it. Readers see either all of it or nothing.
     pub(super) fn apply(&self, commit: &mut CommitState, resolved: &mut Resolved, seq: u64) {
         Counters::add(&self.counters.samples, resolved.samples() as u64);
         Counters::add(&self.counters.events, resolved.events.len() as u64);
@@ -105,7 +105,7 @@ impl Parts {
         self.head.add_sample_bytes(grown as u64);
     }
 
-    /// Whether unflushed samples take so much memory that a flush is due. What is kept for readers leaves them less.
+    /// Whether unflushed samples take so much memory that a flush is due. Memory kept for readers lowers the threshold.
     pub(super) fn is_head_large(&self) -> bool {
         if self.head.sample_bytes() < self.options.flush_bytes() {
             return false;

@@ -1,11 +1,10 @@
-//! Remote write in: walk the request, find series, append.
+//! Remote-write ingestion: walks the request, finds series, appends.
 //!
-//! What is invalid is refused and told, the rest is stored. Exemplars and metadata are beside
-//! the point of a request: one that cannot be kept is dropped and counted, and the request is
-//! as good as without it, as in Prometheus. A request of up to 100,000
-//! samples is one record of the log and visible as one; so an error stores nothing of it. A
-//! larger one, or one that the memory for batches does not suffice for, is stored in pieces, also of one series; the pieces
-//! before an error are stored. Sent again, it changes nothing.
+//! Invalid samples are refused and reported, the rest is stored. Exemplars and metadata are secondary: one that cannot
+//! be kept is dropped and counted, and the request succeeds without it, as in Prometheus. A request of up to 100,000
+//! samples is one record of the log and becomes visible at once; so an error stores nothing of it. A larger one, or one
+//! that exceeds the memory for batches, is stored in pieces, which may split a series; the pieces before an error are
+//! stored. Sending it again changes nothing.
 //!
 //! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
 
@@ -97,19 +96,18 @@ pub enum RemoteError {
 
 /// How far in the future a sample may lie, nanoseconds.
 const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
-/// A series with fewer samples is added without a look at the memory for batches in between.
+/// A series with fewer samples is added without checking the memory for batches in between.
 const POINTS_FEW: u64 = 64;
 /// A histogram counts as this many samples and a sample for each so many buckets.
 const HISTOGRAM_SAMPLES: usize = 8;
 
 impl Engine {
-    /// Appends a remote-write request, decompressed. Returns when everything accepted is
-    /// durable, as the durability option says. What is refused is no error; the report
-    /// tells it.
+    /// Appends a decompressed remote-write request. Returns when everything accepted is durable, according to the
+    /// durability option. Refused samples are not an error; they are in the report.
     ///
     /// # Errors
-    /// [`RemoteError::Wire`] when the bytes are no request; an I/O error, or memory that
-    /// stays full. Nothing is stored then of a request of up to 100,000 samples, if the memory for batches is sufficient.
+    /// [`RemoteError::Wire`] if the bytes are not a request; an I/O error, or memory that stays full. Then nothing is
+    /// stored of a request of up to 100,000 samples, if the memory for batches is sufficient.
     pub fn write_remote(
         &self,
         body: &[u8],
@@ -118,7 +116,8 @@ impl Engine {
         self.write_remote_of(None, body, version)
     }
 
-    /// As [`Engine::write_remote`], for a tenant: every series gets its label, and one of another tenant is refused.
+    /// Like [`Engine::write_remote`], for a tenant: every series gets its label, and a series of another tenant is
+    /// refused.
     ///
     /// # Errors
     /// As [`Engine::write_remote`].
@@ -164,9 +163,9 @@ struct RemoteWriter<'p> {
     parts: &'p Parts,
     version: RemoteVersion,
     keys: Keys,
-    /// Whose series they are.
+    /// The tenant of the series.
     tenant: Option<&'p Tenant>,
-    /// The key at hand behind the name of the tenant.
+    /// The current key, after the name of the tenant.
     tenant_key: Vec<u8>,
     horizon: Timestamp,
     future: Timestamp,
@@ -213,7 +212,7 @@ impl RemoteWriter<'_> {
         Ok(())
     }
 
-    /// Takes memory for more, and commits a piece once there is enough for one.
+    /// Takes memory for more, and commits a piece when it is full.
     #[inline]
     fn make_room_if_full(&mut self) {
         if (self.resolved.is_full() || self.weight >= PIECE_SAMPLES) && self.failed.is_none() {
@@ -233,7 +232,7 @@ impl RemoteWriter<'_> {
                 return Ok(());
             }
         }
-        // Nothing is held while others are waited for.
+        // Nothing is held while waiting for others.
         parts.wait_durable(self.ticket.take())?;
         parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait)
     }

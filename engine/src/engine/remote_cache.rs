@@ -1,8 +1,8 @@
-//! From the bytes that name a series in a remote-write request to the series, in one hash.
+//! Maps the bytes that name a series in a remote-write request to the series, with one hash lookup.
 //!
-//! A sender repeats the label bytes of each series with each sample. They are the key here;
-//! labels are decoded, checked and registered once, when a key is new. A tenant's writer means other series by the same
-//! bytes, or may not mean them: its keys begin with its name, and are kept apart from all that do not.
+//! A sender repeats the label bytes of each series with each sample. These bytes are the key; labels are decoded,
+//! checked and registered once, when a key is new. The same bytes from a tenant's writer name different series, or are
+//! refused: its keys begin with its name, and are kept separately from keys without a tenant.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::remote::RemoteVersion;
 // Keys come from the network: the hash is keyed.
 type Series = HashMap<Box<[u8]>, Arc<HeadSeries>, RandomState>;
 
-/// Which keys are of one kind.
+/// A class of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
     version: RemoteVersion,
@@ -25,12 +25,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Those of a version, of all tenants' writers or of all other writers.
+    /// The keys of a version, either of the writers of all tenants or of all other writers.
     pub fn of(version: RemoteVersion, tenant: Option<&Tenant>) -> Self {
         Keys { version, of_tenants: tenant.is_some() }
     }
 
-    /// What the keys of a tenant's writer begin with.
+    /// The prefix of the keys of a tenant's writer.
     pub fn prefix(tenant: &Tenant) -> Vec<u8> {
         let mut prefix = Vec::new();
         for text in [tenant.label(), tenant.name()] {
@@ -40,7 +40,7 @@ impl Keys {
         prefix
     }
 
-    /// How many bytes that are.
+    /// The length of that prefix, bytes.
     pub fn prefix_len(tenant: &Tenant) -> usize {
         2 * size_of::<u64>() + tenant.label().len() + tenant.name().len()
     }
@@ -50,8 +50,7 @@ impl Keys {
     }
 }
 
-/// The series of each key, apart for each kind. Bounded: when it holds more bytes than
-/// it may, it starts over.
+/// The series of each key, one map for each class. Bounded: it is cleared when it exceeds its limit in bytes.
 #[derive(Debug)]
 pub struct RemoteCache {
     entries: RwLock<Entries>,
@@ -60,9 +59,9 @@ pub struct RemoteCache {
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// By [`Keys::number`].
+    /// Indexed by [`Keys::number`].
     series: [Series; 4],
-    /// What all take.
+    /// Bytes of all maps.
     bytes: u64,
 }
 

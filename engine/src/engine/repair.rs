@@ -10,14 +10,14 @@ pub struct RepairReport {
     pub faults: Vec<String>,
     /// Where what was taken away is kept; empty for a trial.
     pub kept: Vec<PathBuf>,
-    /// What is damaged and cannot be repaired. The database opens without it.
+    /// Damage that cannot be repaired. The database opens without the damaged parts.
     pub left: Vec<String>,
 }
 
 #[cfg(feature = "rocksdb")]
 impl super::Engine {
-    /// Finds what keeps the store of a directory from opening, and repairs it if `apply` is set; otherwise nothing
-    /// changes. Opening for writing makes the same repairs. The directory must not be open anywhere.
+    /// Finds damage that prevents the store of a directory from opening, and repairs it if `apply` is set; otherwise
+    /// nothing changes. Opening for writing makes the same repairs. The directory must not be open anywhere.
     ///
     /// # Errors
     /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written.

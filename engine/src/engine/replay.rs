@@ -30,7 +30,7 @@ use crate::store::catalogue::{Catalogue, Tombstone};
 use crate::wal::Record;
 use crate::{Error, Result};
 
-/// The epoch that replay fills and appends go on with.
+/// The epoch that replay fills and later appends continue.
 pub(super) const EPOCH_AT_START: Epoch = Epoch { number: 1, cut: 0 };
 
 /// Records that wait for a thread at most.

@@ -52,7 +52,7 @@ impl Engine {
         stats
     }
 
-    /// What the `top` tenants with most series have in memory, and what all others have.
+    /// The memory of the `top` tenants with most series, and of all others together.
     pub fn tenants(&self, top: usize) -> TenantsReport {
         self.parts.head.tenants.report(top)
     }

@@ -1,10 +1,10 @@
-//! Scrubbing: reads everything in the store again and again at a set pace, so that damage is found while there still is
-//! a good copy somewhere else.
+//! Scrubbing: reads everything in the store periodically at a set pace, so that damage is found while a good copy still
+//! exists elsewhere.
 //!
-//! A pass visits the partitions that are there when it begins, and checks of each what `verify` checks. Where it begins
-//! follows from the time of day: a process that is restarted often does not read the same partitions again and again. A
-//! partition that is merged or expires meanwhile is left, so that a slow pass keeps no disk space; what a merge writes
-//! was read back by the merge.
+//! A pass visits the partitions that exist when it begins, and checks in each what `verify` checks. The first partition
+//! depends on the time of day, so a process that is restarted often does not always read the same ones. A partition
+//! that is merged or expires during the pass is skipped, so that a slow pass does not keep disk space in use; the merge
+//! has already read back its output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -18,21 +18,21 @@ use crate::stats::Stats;
 use crate::store::catalogue::Generation;
 use crate::{Error, Result};
 
-/// The slowest pace, bytes a second: a small store is read within minutes and then rested from.
+/// The minimum rate, bytes a second: a small store is read within minutes, followed by a pause.
 const RATE_MIN: u64 = 256 << 10;
-/// Bytes that are read at once.
+/// Bytes read at once.
 const STEP: usize = 64 << 10;
-/// Problems of one partition that are logged; the others are counted.
+/// Maximum logged problems of one partition; the others are counted.
 const LOGGED_MAX: usize = 10;
 
-/// What scrubbing has done since the database was opened.
+/// Scrubbing since the database was opened.
 #[derive(Debug, Default)]
 pub(super) struct Scrub {
     bytes: AtomicU64,
     passes: AtomicU64,
-    /// When the last pass ended; 0 before the first.
+    /// When the last pass ended; 0 before the end of the first.
     finished: AtomicI64,
-    /// Problems that the last pass found, and the one under way.
+    /// Problems found by the last pass, and by the current one.
     problems: [AtomicU64; 2],
 }
 
@@ -41,7 +41,7 @@ impl Scrub {
         stats.scrub_bytes = self.bytes.load(Relaxed);
         stats.scrub_passes = self.passes.load(Relaxed);
         stats.scrub_finished = Some(self.finished.load(Relaxed)).filter(|&at| at != 0);
-        // Not added up: a pass finds again what the last one has found.
+        // Not added up: a pass finds the problems of the last one again.
         stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
     }
 }
@@ -49,21 +49,21 @@ impl Scrub {
 /// How the reading of a partition ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It was read to its end.
+    /// It was read completely.
     Whole,
-    /// It is not there any more as it was.
+    /// It no longer exists in the same form.
     Gone,
     /// The database is closing.
     Closing,
 }
 
-/// Reads one partition at a pace.
+/// Reads one partition at a limited rate.
 struct Pace<'p> {
     parts: &'p Parts,
     generations: &'p [Arc<Generation>],
-    /// Bytes a second; `None`: as fast as it goes.
+    /// Bytes a second; `None` for no limit.
     rate: Option<u64>,
-    /// Bytes that were read since the last pause.
+    /// Bytes read since the last pause.
     unpaid: usize,
     end: End,
 }
@@ -94,7 +94,7 @@ impl Reading for Pace<'_> {
 }
 
 impl Parts {
-    /// Passes, one every [`crate::Options::scrub_interval`], until the database closes.
+    /// Runs a pass every [`crate::Options::scrub_interval`] until the database closes.
     pub(super) fn scrub_loop(&self) {
         let interval = self.options.scrub_interval;
         loop {
@@ -107,15 +107,15 @@ impl Parts {
         }
     }
 
-    /// One pass, that takes about `interval` if there is much; `None` if the database closes meanwhile.
+    /// One pass, which takes about `interval` in a large store; `None` if the database closes meanwhile.
     pub(super) fn scrub(&self, interval: Option<Duration>) -> Option<VerifyReport> {
         let generations = self.catalogue.load().generations.clone();
         let rate = interval.map(|interval| {
-            // The chunks' bytes are known, those of the index are seldom more.
+            // The size of the chunks is known; the index is rarely larger.
             let all = 2 * generations.totals().bytes;
             RATE_MIN.max((all as f64 / interval.as_secs_f64()) as u64)
         });
-        // By name alone: a generation that somebody holds stays on the disk when a merge has replaced it.
+        // By prefix only: holding a generation would keep it on the disk after a merge has replaced it.
         let partitions: Vec<PartitionId> = generations.partitions().map(|partition| partition.id).collect();
         drop(generations);
         let first = interval.map_or(0, |interval| self.first_of(partitions.len(), interval));
@@ -131,7 +131,7 @@ impl Parts {
         Some(report)
     }
 
-    /// At which of `count` partitions a pass begins.
+    /// The index of the partition, out of `count`, at which a pass begins.
     pub(super) fn first_of(&self, count: usize, interval: Duration) -> usize {
         let interval = i128::from(duration_ns(interval).max(1));
         let into = i128::from(self.clock.now()).rem_euclid(interval);

@@ -1,8 +1,8 @@
-//! How many partitions one request writes to.
+//! Limits the number of partitions that one request writes to.
 //!
-//! Each partition that a flush finds samples for gets a generation of its own, with its series records, postings and a
-//! record of the catalogue, which a merge reads and writes again. A few bytes of text with times that are years apart
-//! would cost as much as a day's data each.
+//! For each partition with samples, a flush writes a separate generation with series records, postings and a catalogue
+//! record, which a merge reads and rewrites. A few bytes of text with times years apart would cost as much per sample
+//! as a day of data.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Spread {
     width_ns: i64,
-    /// How many there may be.
+    /// Maximum number of partitions.
     most: usize,
     seen: BTreeSet<PartitionId>,
 }
 
 impl Spread {
-    /// None yet.
+    /// Creates an empty set.
     pub(crate) fn new(width_ns: i64, most: usize) -> Self {
         Spread { width_ns, most, seen: BTreeSet::new() }
     }
@@ -28,7 +28,7 @@ impl Spread {
     /// Adds the partitions of a piece of the request.
     ///
     /// # Errors
-    /// [`Error::Limit`]: there are too many.
+    /// [`Error::Limit`] if there are too many.
     pub(crate) fn admit(&mut self, piece: &Resolved) -> Result<()> {
         let (oldest, newest) = (piece.oldest(), piece.newest().given.max(piece.newest().stamped));
         if oldest > newest {
@@ -36,7 +36,7 @@ impl Spread {
         }
         let (first, last) = (PartitionId::of(oldest, self.width_ns), PartitionId::of(newest, self.width_ns));
         if last.0.abs_diff(first.0) <= 1 {
-            // Both have samples. Nearly all requests are as narrow.
+            // Both have samples. Nearly all requests span no more.
             self.seen.extend([first, last]);
             return self.check();
         }

@@ -58,12 +58,12 @@ impl VerifyReport {
     }
 }
 
-/// Hears of what is read, so that a scrub can keep a pace and end early.
+/// Observes reading, so that a scrub can limit its rate and stop early.
 pub(super) trait Reading {
-    /// These bytes were read.
+    /// Called after `bytes` were read.
     ///
     /// # Errors
-    /// [`Error::Stopped`]: nothing more is to be read, and what was found so far does not count.
+    /// [`Error::Stopped`]: reading must stop, and the findings so far do not count.
     fn read(&mut self, bytes: usize) -> Result<()>;
 
     /// Whether [`Reading::read`] has ended the reading.
@@ -72,7 +72,7 @@ pub(super) trait Reading {
     }
 }
 
-/// Reads to the end, as fast as it goes.
+/// Reads to the end without a limit on the rate.
 struct AtOnce;
 
 impl Reading for AtOnce {
@@ -119,7 +119,7 @@ impl Engine {
                 damage.what
             ));
         }
-        // What is damaged in the store is in the list.
+        // Damage in the store is in the list.
         if let Err(refusal) = super::open::judge(dir, &kv, &catalogue, options) {
             let refusal = format!("the database would not open: {refusal}");
             // Damage that is in the list already ends an opening, too.
@@ -143,7 +143,7 @@ fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
     Ok(report)
 }
 
-/// Reads the generations of one partition and adds what is wrong with them to the report.
+/// Reads the generations of one partition and adds their problems to the report.
 pub(super) fn verify_partition(
     kv: &dyn Kv,
     generations: &[Arc<Generation>],

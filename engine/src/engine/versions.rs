@@ -1,8 +1,8 @@
-//! Changes of the catalogue: an [`Edit`] is committed to the store, then it is what everyone sees.
+//! Changes of the catalogue: an [`Edit`] is committed to the store and then published to readers.
 //!
-//! One change at a time has the structure lock, across the commit's fsync. A delete does not take it: its tombstone goes
-//! into the catalogue in memory at once, under the commit lock, for which appends wait. The store gets the tombstone with
-//! the next commit; until then the log has it.
+//! One change at a time holds the structure lock, including the commit's fsync. A delete does not take it: its
+//! tombstone is added to the catalogue in memory under the commit lock, for which appends wait. The next commit adds
+//! the tombstone to the store; until then it is in the log.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,13 +17,14 @@ use crate::store::kv::{Change, Family, KeyRange, Removal};
 use crate::wal::Wal;
 
 impl Parts {
-    /// A prefix that nothing was ever written under.
+    /// A prefix that has never been used.
     pub(crate) fn fresh_prefix(&self, partition: PartitionId) -> Prefix {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
         Prefix { class: 0, tier: 0, partition, generation }
     }
 
-    /// Commits `edit`, and other changes of the meta family beside it; the caller holds the structure lock.
+    /// Commits `edit` together with `others`, changes of other records of the meta family; the caller holds the
+    /// structure lock.
     pub(crate) fn commit_edit(
         &self,
         structure: &mut Structure,
@@ -37,14 +38,14 @@ impl Parts {
             ..edit.root(current.root)
         };
         let next = edit.apply(&current, root);
-        // Deletes come in the order of their sequences.
+        // Deletes are ordered by sequence.
         let new: Vec<_> =
             next.tombstones.iter_from(structure.stored_deletes.saturating_add(1)).cloned().collect();
         self.sync_deletes(edit.newest_delete(&new))?;
         let mut changes = structure.doubt.changes_to(&next)?;
         changes.extend(edit.changes(&root, &new)?);
         let keys = changes.iter().map(|(key, _)| key.clone()).collect();
-        // Notes need no doubt: those of a refused commit are written again, and replay makes them of older ones.
+        // Notes are not in doubt: those of a refused commit are written again, and replay restores them from the log.
         changes.extend(others);
         if let Err(e) = self.kv.commit(changes) {
             structure.doubt.add(keys, &current, &edit.add);
@@ -64,7 +65,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Adds a delete to what everyone sees. In memory, and without a wait for whoever commits.
+    /// Publishes a delete to all readers. It changes memory only and does not wait for a commit in progress.
     pub(crate) fn add_tombstone(&self, tombstone: &Arc<Tombstone>) {
         self.catalogue.rcu(|latest| {
             let mut next = (**latest).clone();
@@ -73,9 +74,9 @@ impl Parts {
         });
     }
 
-    /// Makes the log durable up to the delete `seq`. A delete is in the catalogue before its record is on the disk: were
-    /// the catalogue stored first, a crash could end the log below it, and the next delete would get its sequence and
-    /// count as carried out already.
+    /// Makes the log durable up to the delete `seq`. A delete is in the catalogue before its record is on the disk. If
+    /// the catalogue were stored first, a crash could end the log before the record; the next delete would get the same
+    /// sequence and count as already applied.
     fn sync_deletes(&self, seq: u64) -> Result<()> {
         match &self.wal {
             Some(wal) if seq > wal.durable_seq() => Wal::sync(wal),
@@ -83,8 +84,8 @@ impl Parts {
         }
     }
 
-    /// Ends doubt before more is written: a store that goes on refusing commits would have to keep one more generation
-    /// whole for each of them.
+    /// Resolves doubt before more is written. Otherwise, a store that keeps refusing commits would have to keep one
+    /// more complete generation for each of them.
     pub(crate) fn end_doubt(&self) -> Result<()> {
         let mut structure = self.structure.lock();
         if structure.doubt.is_none() {
@@ -93,7 +94,7 @@ impl Parts {
         self.commit_edit(&mut structure, &Edit::default(), Vec::new())
     }
 
-    /// Removes what lies under prefixes that no catalogue names.
+    /// Removes the ranges of prefixes that no catalogue names.
     pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<Removal> {
         let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
         let removal = removal(&self.catalogue.load());
@@ -104,8 +105,8 @@ impl Parts {
     }
 }
 
-/// How to remove what is dead. Where a generation is set aside no table is written again: the store would read damaged
-/// blocks, and change nothing any more.
+/// How to remove dead ranges. While a generation is set aside, no table is rewritten: the store would read damaged
+/// blocks and then refuse all further changes.
 pub(super) fn removal(catalogue: &Catalogue) -> Removal {
     if catalogue.generations.totals().aside > 0 { Removal::WholeTables } else { Removal::All }
 }

@@ -9,10 +9,10 @@ use crate::head::{Event, Head, HeadSeries, SeriesHandle};
 use crate::model::{Exemplar, Labels, Metadata, Tenant, Timestamp, Value};
 use crate::{Error, Result};
 
-/// Samples to append in one go: written to the WAL as one record, or several where it has more than 32 MiB, and visible
-/// together once they are safe: a view has all of its samples and events or none (exemplars and metadata are not part of
-/// views). Where the process ends before an append is answered, a restart finds all of the batch or
-/// nothing; of one with several records, or with events, metadata or exemplars, perhaps only the first of them.
+/// Samples to append at once: written to the WAL as one record, or as several if they exceed 32 MiB, and visible
+/// together once they are durable: a view has all samples and events of a batch or none (exemplars and metadata are not
+/// part of views). If the process ends before an append returns, a restart finds all of the batch or nothing; of a
+/// batch with several records, or with events, metadata or exemplars, it may find only the first records.
 ///
 /// ```
 /// use barograph_engine::{Batch, model::{Labels, Value}};
@@ -28,7 +28,7 @@ pub struct Batch {
     pub(crate) metadata: Vec<(String, Metadata)>,
     pub(crate) exemplars: Vec<(Labels, Exemplar)>,
     pub(crate) stamp: Stamp,
-    /// Whose descriptions the metadata is.
+    /// The tenant of the metadata.
     pub(crate) tenant: Option<Tenant>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Stamp {
 pub struct Newest {
     /// Of those that writers gave.
     pub given: Timestamp,
-    /// Of those that this machine's clock gave.
+    /// The same, of timestamps that this machine's clock gave.
     pub stamped: Timestamp,
 }
 
@@ -154,10 +154,10 @@ impl Batch {
         self.stamp == Stamp::Clock
     }
 
-    /// The batch as one of a tenant: every series gets its label, and the descriptions are the tenant's own.
+    /// Makes this a batch of a tenant: every series gets its label, and the descriptions become the tenant's own.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where a series is of another tenant.
+    /// [`Error::Invalid`] if a series belongs to another tenant.
     pub fn of_tenant(&self, tenant: &Tenant) -> Result<Batch> {
         let claim = |labels: &Labels| {
             let claimed = tenant.claim(labels).map(Cow::into_owned);
@@ -167,7 +167,7 @@ impl Batch {
         for BatchSample { series, .. } in &mut batch.samples {
             match series {
                 Whose::Labels(labels) => *labels = claim(labels)?,
-                // A handle without the label is of a series that is not the tenant's.
+                // A handle without the label is of a series of another tenant or of none.
                 Whose::Handle(handle) => tenant
                     .check(handle.labels())
                     .map_err(|foreign| Error::Invalid(format!("series {}: {foreign}", handle.labels())))?,
@@ -242,7 +242,7 @@ pub struct Row {
     count: u32,
 }
 
-/// How far a batch may grow before its writer asks for more memory.
+/// How far a batch may grow before its writer must request more memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
     /// Samples.
@@ -251,23 +251,23 @@ pub(crate) struct Granted {
     pub text_bytes: u64,
 }
 
-/// What a sample takes in a batch, and in a record of the log: two varints and eight bytes.
+/// Bytes of a sample in a batch and in a record of the log: two varints and eight bytes.
 pub(crate) const SAMPLE_BYTES: u64 =
     (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
-/// What a description or an exemplar takes beside its texts, about.
+/// Approximate size of a description or an exemplar, without its texts.
 const NOTE_BYTES: usize = 128;
 
-/// What a description takes in a batch, under its key.
+/// Bytes of a description in a batch, with its key.
 pub(crate) fn metadata_bytes(key: &str, metadata: &Metadata) -> usize {
     NOTE_BYTES + key.len() + metadata.help.len() + metadata.unit.len()
 }
 
-/// What an exemplar takes in a batch.
+/// Bytes of an exemplar in a batch.
 pub(crate) fn exemplar_bytes(series: &Labels, exemplar: &Exemplar) -> usize {
     NOTE_BYTES + series.as_bytes().len() + exemplar.labels.as_bytes().len()
 }
 
-/// Texts are in the batch and in a record.
+/// Texts are in both the batch and a record.
 pub(crate) const TEXT_FACTOR: u64 = 2;
 
 impl Granted {
@@ -280,7 +280,7 @@ impl Granted {
 #[derive(Debug)]
 pub struct Resolved {
     granted: Granted,
-    /// The memory that was granted.
+    /// The granted memory.
     hold: Option<Hold>,
     rows: Vec<Row>,
     values: Vec<Value>,
@@ -293,7 +293,7 @@ pub struct Resolved {
     /// Who gives what is pushed from now on its time.
     pub(crate) stamp: Stamp,
     newest: Newest,
-    /// The smallest timestamp, [`Timestamp::MAX`] without any.
+    /// The smallest timestamp, [`Timestamp::MAX`] if there is none.
     oldest: Timestamp,
     /// Descriptions of metric families that are new.
     pub metadata: Vec<(String, Metadata)>,
@@ -370,26 +370,26 @@ impl Resolved {
         self.text_bytes
     }
 
-    /// Counts bytes of what is no sample.
+    /// Counts bytes of anything other than samples.
     pub(crate) fn add_text_bytes(&mut self, bytes: usize) {
         self.text_bytes += bytes as u64;
     }
 
-    /// Whether it holds all that it may without more memory.
+    /// Whether the batch has used all of its granted memory.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.values.len() >= self.granted.samples || self.text_bytes >= self.granted.text_bytes
     }
 
-    /// How far it may grow.
+    /// The granted memory.
     pub(crate) fn granted(&self) -> Granted {
         self.granted
     }
 
-    /// Takes memory of `share` for so much, and makes room for the samples.
+    /// Takes the memory of the grant from `share`, and reserves capacity for the samples.
     ///
     /// # Errors
-    /// There is not that much left.
+    /// The share has too little left.
     pub(crate) fn grant(&mut self, share: &Arc<Share>, granted: Granted) -> std::result::Result<(), Full> {
         match &mut self.hold {
             Some(hold) => hold.resize(granted.bytes())?,
@@ -444,7 +444,7 @@ impl Resolved {
         self.newest
     }
 
-    /// Smallest timestamp of samples and events, [`Timestamp::MAX`] without any.
+    /// Smallest timestamp of samples and events, [`Timestamp::MAX`] if there is none.
     pub(crate) fn oldest(&self) -> Timestamp {
         self.oldest
     }

@@ -28,7 +28,7 @@ impl Event {
 /// So many events stay together: what readers share with the head.
 const SEGMENT_EVENTS: usize = 1024;
 
-/// An event and the sequence of its batch in the log.
+/// An event and the WAL sequence of its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The sequence.
@@ -54,7 +54,7 @@ struct Lists {
     newest: Vec<Written>,
 }
 
-/// An event that is set apart for a flush, where it is.
+/// A reference to an event that is frozen for a flush.
 #[derive(Debug, Clone)]
 pub struct FrozenEvent {
     segment: Segment,
@@ -67,7 +67,7 @@ impl FrozenEvent {
         &self.segment[self.at as usize].event
     }
 
-    /// The sequence of its batch in the log.
+    /// The WAL sequence of its batch.
     pub fn seq(&self) -> u64 {
         self.segment[self.at as usize].seq
     }
@@ -91,7 +91,7 @@ impl HeadEvents {
         }
     }
 
-    /// Sets everything up to now apart for a flush.
+    /// Freezes all events so far for a flush.
     pub fn freeze(&self) {
         let mut lists = self.inner.lock();
         lists.close();
@@ -99,12 +99,12 @@ impl HeadEvents {
         lists.frozen.append(&mut active);
     }
 
-    /// What is set apart, in arrival order.
+    /// The frozen events, in arrival order.
     pub fn frozen_segments(&self) -> Vec<Segment> {
         self.inner.lock().frozen.clone()
     }
 
-    /// What is set apart, sorted by time; of one time in arrival order. Nothing of it is copied.
+    /// References to the frozen events, sorted by time; those of equal time in arrival order. Nothing is copied.
     pub fn frozen(&self) -> Vec<FrozenEvent> {
         let segments = self.frozen_segments();
         let of_segment = |segment: &Segment| {
@@ -139,7 +139,7 @@ impl HeadEvents {
         bytes
     }
 
-    /// All that is here now, in arrival order, shared and not copied.
+    /// All current events in arrival order, shared and not copied.
     pub fn snapshot(&self) -> Vec<Segment> {
         let mut lists = self.inner.lock();
         lists.close();

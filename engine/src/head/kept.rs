@@ -1,9 +1,9 @@
-//! Epochs that are in the store, and that readers from before still read from memory.
+//! Epochs that are in the store, and that readers from before their flush still read from memory.
 //!
-//! The catalogue of a reader is as old as its pin, so what was flushed since is missing there, and the generations that
-//! have it also have what came after the pin. Such samples stay until the readers have left. Their memory is part of
-//! that of unflushed samples and bounded: where it would be more, readers end with an error, those of the oldest epoch
-//! first.
+//! The catalogue of a reader is as old as its pin. It lacks the samples flushed since, and the generations that contain
+//! them also contain later ones. Such samples stay in memory until these readers are dropped. Their memory is part of
+//! that of unflushed samples and bounded: if it would exceed the bound, readers end with an error, those of the oldest
+//! epoch first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,16 +17,16 @@ use super::series::Frozen;
 use super::{Head, HeadSeries};
 use crate::model::SeriesId;
 
-/// How long a flush waits for readers, of all epochs together, before it ends them. What it has written stays in memory
-/// meanwhile, and writers may wait for that memory.
+/// How long a flush waits for the readers of all epochs together before it expires them. The epoch that it has written
+/// stays in memory meanwhile, and writers may wait for that memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An epoch that a flush has written.
 #[derive(Debug)]
 pub struct Ended {
-    /// The sequence at which it began.
+    /// The sequence at which the epoch began.
     pub base: u64,
-    /// The sequence at which it ended.
+    /// The sequence at which the epoch ended.
     pub cut: u64,
     /// Bytes of its samples and events.
     pub bytes: u64,
@@ -40,11 +40,11 @@ struct KeptEpoch {
     events: Vec<Segment>,
 }
 
-/// Epochs that are kept, the oldest first.
+/// The kept epochs, oldest first.
 #[derive(Debug, Default)]
 pub struct Kept {
     epochs: RwLock<Vec<KeptEpoch>>,
-    /// How many there are. Mostly none, and readers ask for each series.
+    /// The number of epochs. Usually zero, and readers check it for each series.
     count: AtomicUsize,
 }
 
@@ -65,7 +65,7 @@ impl Kept {
         self.epochs.read().iter().map(|epoch| epoch.ended.bytes).sum()
     }
 
-    /// Calls `visit` with the samples of a series that a reader needs, the older ones first.
+    /// Calls `visit` with the samples of a series that a reader needs, oldest first.
     pub fn of_series(&self, id: SeriesId, pin: &Pin<'_>, mut visit: impl FnMut(&Arc<Frozen>)) {
         if self.is_empty() {
             return;
@@ -78,7 +78,7 @@ impl Kept {
         }
     }
 
-    /// Whether anything of a series is kept.
+    /// Whether samples of a series are kept.
     pub fn holds(&self, id: SeriesId) -> bool {
         let is_in = |epoch: &KeptEpoch| epoch.series.binary_search_by_key(&id, |(id, _)| *id).is_ok();
         !self.is_empty() && self.epochs.read().iter().any(is_in)
@@ -91,8 +91,8 @@ impl Kept {
 }
 
 impl Head {
-    /// Forgets what a flush of `series` has written; what readers still need is kept, up to `bytes_max` in all. Readers
-    /// that come later do not need it.
+    /// Removes what a flush of `series` has written; samples that readers still need are kept, up to `bytes_max` in
+    /// total. Readers that begin later do not need them.
     pub fn end_epoch(&self, ended: Ended, series: &[Arc<HeadSeries>], bytes_max: u64) {
         self.release();
         let is_kept = self.pins.needs(ended.base, ended.cut) && self.make_room(&ended, bytes_max);
@@ -107,7 +107,7 @@ impl Head {
         self.events.thaw();
     }
 
-    /// Makes room for an epoch that is to be kept; false if nobody needs it any more.
+    /// Frees memory for an epoch to be kept; returns false if no reader needs it any more.
     fn make_room(&self, ended: &Ended, bytes_max: u64) -> bool {
         let until = Instant::now() + PATIENCE;
         while self.kept.bytes() + ended.bytes > bytes_max {
@@ -128,7 +128,7 @@ impl Head {
         self.pins.needs(ended.base, ended.cut)
     }
 
-    /// Gives back the memory of epochs that no reader needs any more.
+    /// Releases the memory of epochs that no reader needs any more.
     pub fn release(&self) {
         if self.kept.is_empty() {
             return;

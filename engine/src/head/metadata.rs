@@ -1,11 +1,10 @@
-//! What metrics are: type, help and unit by metric family.
+//! Metric metadata: type, help and unit by metric family.
 //!
-//! All of it is kept in memory, bounded, and written to the store with each flush: only
-//! the families that changed. A family can have several descriptions, since writers may
-//! disagree or change their words; the newest [`ENTRIES_MAX`] stay.
+//! All metadata is kept in memory, bounded; each flush writes the families that changed to the store. A family can have
+//! several descriptions, because writers may disagree or change their text; the newest [`ENTRIES_MAX`] stay.
 //!
-//! What a tenant writes of a family is kept beside it, under a key of its own ([`Tenant::family_key`]): no other tenant
-//! sees it, and it takes no place of theirs.
+//! A tenant's descriptions of a family are kept separately, under a key that contains the tenant
+//! ([`Tenant::family_key`]): other tenants do not see them, and they do not displace descriptions of others.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
@@ -18,7 +17,7 @@ use crate::budget::{Taken, Work};
 use crate::model::{Metadata, Tenant};
 use crate::{Error, Result};
 
-/// Most descriptions of one family by one tenant, or by writers without one; a further one takes the place of the oldest.
+/// Maximum descriptions of one family by one tenant, or by writers without a tenant; a further one replaces the oldest.
 pub const ENTRIES_MAX: usize = 8;
 /// Longest family name, bytes.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -48,7 +47,7 @@ impl Default for HeadMetadata {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// By the name of the family, or the key of a tenant.
+    /// By the name of the family, or the tenant's key.
     families: BTreeMap<String, Vec<Metadata>>,
     bytes: u64,
     /// Families that the store does not have as they are here.
@@ -60,7 +59,7 @@ fn family_of(key: &str) -> &str {
     key.split_once('\0').map_or(key, |(family, _)| family)
 }
 
-/// The key of what `tenant` writes of a family, or a writer without one.
+/// The key of the descriptions of a family by `tenant`, or by writers without a tenant.
 pub fn key_of(tenant: Option<&Tenant>, family: &str) -> String {
     tenant.map_or_else(|| family.to_owned(), |tenant| tenant.family_key(family))
 }
@@ -91,12 +90,11 @@ impl HeadMetadata {
         self.inner.lock().bytes
     }
 
-    /// Whether a description by `tenant`, or by a writer without one, is new. One that is known already costs no log
-    /// record.
+    /// Whether a description by `tenant`, or by a writer without a tenant, is new. A known one needs no log record.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without a name or with a NUL in it, [`Error::Limit`] where a text is too long or
-    /// descriptions take up all the memory they may.
+    /// [`Error::Invalid`] if the name is missing or contains a NUL; [`Error::Limit`] if a text is too long or the
+    /// memory for descriptions is full.
     pub fn is_new(&self, tenant: Option<&Tenant>, family: &str, metadata: &Metadata) -> Result<bool> {
         if family.is_empty() {
             return Err(Error::Invalid("metadata without a metric name".to_owned()));
@@ -121,7 +119,7 @@ impl HeadMetadata {
         Ok(true)
     }
 
-    /// Adds a description under a key ([`key_of`]); one that is known stays where it is.
+    /// Adds a description under a key ([`key_of`]); a known one keeps its position.
     pub fn insert(&self, key: &str, metadata: &Metadata) {
         let mut book = self.inner.lock();
         if book.insert(key, metadata) {
@@ -137,11 +135,11 @@ impl HeadMetadata {
         }
     }
 
-    /// What a tenant may see of one family: what writers without a tenant wrote, then its own; each oldest first. What is
-    /// returned stays taken from `work`.
+    /// What a tenant may see of one family: the descriptions written without a tenant, then its own; each oldest first.
+    /// The memory of the result stays taken from `work`.
     ///
     /// # Errors
-    /// `work` may not hold it.
+    /// `work` has no memory for it.
     pub fn select_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
         let (book, taken) = (self.inner.lock(), Taken::of(work));
         let mut found: Vec<Metadata> = Vec::new();
@@ -157,11 +155,12 @@ impl HeadMetadata {
         Ok(found)
     }
 
-    /// The descriptions of one family or of all, ascending by name; of one family what writers without a tenant wrote,
-    /// then what each tenant did, each oldest first; at most `limit` families. What is returned stays taken from `work`.
+    /// The descriptions of one family or of all, ascending by name; of one family, those written without a tenant, then
+    /// those of each tenant, each oldest first; at most `limit` families. The memory of the result stays taken from
+    /// `work`.
     ///
     /// # Errors
-    /// `work` may not hold it, or is over.
+    /// `work` has no memory for it, or was stopped.
     pub fn select(
         &self,
         family: Option<&str>,

@@ -1,14 +1,13 @@
 //! The head: the newest samples, in memory.
 //!
-//! It maps label sets to series, and holds what is not yet in the store. It does no I/O;
-//! the WAL makes it durable and a flush empties it.
+//! It maps label sets to series, and holds the samples that are not yet in the store. It does no I/O; the WAL makes it
+//! durable, and a flush moves its samples to the store.
 //!
 //! # Concurrency
-//! Appends, deletes, freezing and retiring of series are serialised by the engine's commit
-//! lock. Readers come at any time: the registry is behind a read-write lock, each series
-//! behind a small lock of its own. Lock order: commit, registry, series; the lock of
-//! [`Tenants`] is held for one count and no other is taken meanwhile. A reader sees one state
-//! of all series (`pins.rs`), whatever is appended meanwhile.
+//! Appends, deletes, freezing and retiring of series are serialised by the engine's commit lock. Readers may run at any
+//! time: the registry is behind a read-write lock, each series behind a small lock. Lock order: commit, registry,
+//! series; the lock of [`Tenants`] is held for one count, and no other lock is taken meanwhile. A reader sees one state
+//! of all series (`pins.rs`), regardless of concurrent appends.
 
 pub mod batch;
 pub mod databases;
@@ -69,7 +68,7 @@ const PAGES_PER_LOCK: usize = 64;
 /// Series that are looked up by their ids at once.
 const SERIES_PER_PAGE: usize = 1024;
 
-/// Series that are removed before readers get their turn.
+/// Number of series that are removed before readers get the lock.
 const TAKEN_BACK_PER_LOCK: usize = 64;
 
 /// What the series of a label set takes of the memory for series.
@@ -87,7 +86,7 @@ pub struct Head {
     sample_bytes: AtomicU64,
     /// The states that readers see.
     pub pins: Pins,
-    /// What they still need of what was flushed since.
+    /// Flushed samples that readers still need.
     pub kept: Kept,
     /// String fields not yet in the store.
     pub events: HeadEvents,
@@ -97,13 +96,13 @@ pub struct Head {
     pub exemplars: HeadExemplars,
     /// Databases that were created by name.
     pub databases: HeadDatabases,
-    /// Whose series there are, and what they take.
+    /// The tenants of the series, and the memory of their series.
     pub tenants: Tenants,
 }
 
 impl Head {
-    /// An empty head that gives out ids from `next_id` on and keeps `note_bytes` of exemplars and metadata. The value
-    /// of `tenant_label` is the tenant of a series.
+    /// An empty head that assigns ids from `next_id` on and keeps up to `note_bytes` of exemplars and metadata. The
+    /// value of the label `tenant_label` is the tenant of a series.
     pub fn new(next_id: u64, note_bytes: u64, tenant_label: &str) -> Self {
         Head {
             registry: RwLock::default(),
@@ -168,7 +167,7 @@ impl Head {
 
     /// Takes out those of `series` that were never written to; returns how many. The caller keeps appends out.
     pub fn take_back(&self, series: &[Arc<HeadSeries>]) -> usize {
-        // Mostly none: no reader waits for that.
+        // Usually there are none, so no reader waits for this.
         let unused: Vec<_> = series.iter().filter(|series| series.is_unused()).collect();
         let mut taken = 0;
         for some in unused.chunks(TAKEN_BACK_PER_LOCK) {
@@ -229,9 +228,9 @@ impl Head {
         self.registry.write().postings = postings;
     }
 
-    /// Takes series out that `retire` agrees to; `keep_out` keeps appends out for as long as
-    /// its value lives. That and the registry's lock are held for some thousand series at a
-    /// time: writers wait for no more. Readers find what is kept for them through its series: those stay.
+    /// Removes the series for which `retire` returns true; `keep_out` excludes appends for the lifetime of its value.
+    /// That value and the registry's lock are held for some thousand series at a time, which bounds how long writers
+    /// wait. Series with samples kept for readers stay, because readers find the samples through them.
     pub fn retire<G>(&self, mut retire: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
         let mut retire = |series: &HeadSeries| !self.kept.holds(series.id) && retire(series);
         let (mut gone, mut page) = (RoaringTreemap::new(), Some(0));
@@ -356,8 +355,8 @@ impl Head {
         debug_assert!(before >= bytes, "{bytes} bytes given back of {before}");
     }
 
-    /// Deletes the samples, events and exemplars in `range` of the series that meet all matchers, while the log is
-    /// replayed.
+    /// Deletes the samples, events and exemplars in `range` of the series that match all matchers, during the replay of
+    /// the log.
     pub fn delete(&self, cutting: Cutting, matchers: &[Matcher], range: TimeRange) {
         let (mut freed, mut grown) = (self.events.delete(matchers, range), 0);
         self.exemplars.delete(matchers, range);
@@ -371,7 +370,7 @@ impl Head {
         self.sub_sample_bytes(freed);
     }
 
-    /// Bytes of samples and events, those that are kept for readers among them.
+    /// Bytes of samples and events, including those kept for readers.
     pub fn sample_bytes(&self) -> u64 {
         self.sample_bytes.load(Ordering::Relaxed)
     }

@@ -10,7 +10,7 @@ use crate::model::{TimeRange, Timestamp};
 /// Late samples that are one piece.
 const PIECE: usize = 1024;
 
-/// The samples that are seen of those that came in order, and of those that came late, which win.
+/// The visible samples that arrived in order, and those that arrived late; late ones win.
 pub(super) struct InOrderAndLate<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> {
     chunks: std::iter::Peekable<I>,
     seen: &'a Seen,

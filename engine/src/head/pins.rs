@@ -1,21 +1,21 @@
-//! Pins: the states of the head that readers still ask for.
+//! Pins: the states of the head that readers still use.
 //!
 //! A reader sees the database as it was after one record of the log: whole batches, whole deletes, nothing later. The
-//! head goes on meanwhile. It keeps no copies for that: when a series is written to for the first time after a reader
-//! came, it marks how many samples it had ([`Marks`](super::seen::Marks)), and readers cut off what is behind their
-//! mark. A delete is a pin too: it hides what came before its mark.
+//! head is not copied for this and continues to accept writes: at the first write to a series after a reader began, the
+//! series records how many samples it had ([`Marks`](super::seen::Marks)), and the reader ignores the samples after its
+//! mark. A delete is a pin too: it hides the samples before its mark.
 //!
 //! # How appends learn of readers
 //! A [`Turn`] is what an append needs to know: it changes when an epoch begins or a newer state is pinned. A series
-//! remembers the turn in which it was written to last, so an append compares one number, and all else happens once for
-//! each series and turn.
+//! remembers the turn of its last write, so an append compares one number, and the remaining work happens once per
+//! series and turn.
 //!
 //! # Invariants
 //! P1. Changes are applied one at a time, in the order of the log, by the holder of the commit lock.
-//! P2. A pin is at or after the change that is being applied: a reader that comes in the middle of one waits for its
-//!     end. So each change that is after a pin knows of it from its beginning.
+//! P2. A pin is at or after the change that is being applied: a reader that begins during a change waits for its end.
+//!     So each change after a pin knows of the pin from its beginning.
 //! P3. The catalogue of a reader is taken together with its pin, and catalogues are replaced under the same lock: it
-//!     holds no sample that is after the pin, and all deletes up to it.
+//!     contains no sample after the pin, and all deletes up to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,17 +25,17 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{Error, Result};
 
-/// The states that are pinned, and the change that is being applied.
+/// The pinned states, and the change that is being applied.
 #[derive(Debug, Default)]
 pub struct Pins {
     inner: Mutex<Inner>,
-    /// Signalled when a change is applied and when a reader leaves.
+    /// Signalled when a change has been applied and when a reader leaves.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The last change that the head has whole.
+    /// The last change that the head has completely.
     applied: u64,
     /// The change that is being applied, or the last one.
     started: u64,
@@ -48,12 +48,12 @@ struct Inner {
     version: u64,
 }
 
-/// Where the epochs in memory begin.
+/// The beginnings of the epochs in memory.
 #[derive(Debug, Clone, Copy)]
 struct Span {
-    /// The sequence at which the epoch before this one began, which a flush may be working on.
+    /// The sequence at which the previous epoch began, which a flush may be writing.
     base_before: u64,
-    /// Where this one began.
+    /// The beginning of the current epoch.
     start: EpochStart,
 }
 
@@ -63,17 +63,17 @@ impl Default for Span {
     }
 }
 
-/// Where an epoch begins, and the one before ends.
+/// The boundary between an epoch and the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochStart {
-    /// The first turn.
+    /// The first turn of the epoch.
     pub turn: u32,
-    /// The last sequence before it.
+    /// The last sequence before the epoch.
     pub cut: u64,
 }
 
 impl EpochStart {
-    /// Whether a turn was before it. Turns wrap.
+    /// Whether a turn precedes it. Turns wrap.
     pub fn is_after(&self, turn: u32) -> bool {
         (turn.wrapping_sub(self.turn) as i32) < 0
     }
@@ -87,46 +87,46 @@ struct Reader {
 }
 
 impl Reader {
-    /// Whether it reads samples of an epoch from memory.
+    /// Whether the reader reads samples of an epoch from memory.
     fn needs(&self, base: u64, cut: u64) -> bool {
         self.flushed < cut && self.seq > base
     }
 }
 
-/// What appends have to know of epochs and pins. The commit lock guards it.
+/// What appends need to know of epochs and pins. The commit lock guards it.
 #[derive(Debug, Clone)]
 pub struct Turn {
-    /// Changes when an epoch begins or the newest pin is another one.
+    /// Changes when an epoch begins or the newest pin changes.
     pub number: u32,
     /// The turn in which the epoch began.
     pub began: u32,
-    /// The sequence at which it began, where the one before ended.
+    /// The sequence at which the epoch began and the previous one ended.
     pub cut: u64,
-    /// What is pinned, ascending.
+    /// The pinned sequences, ascending.
     pub pinned: Vec<u64>,
     version: u64,
 }
 
 impl Default for Turn {
-    /// The first, without pins.
+    /// The first turn, without pins.
     fn default() -> Self {
         Turn { number: 1, began: 1, cut: 0, pinned: Vec::new(), version: 0 }
     }
 }
 
 impl Turn {
-    /// The first, of an epoch that begins at a sequence.
+    /// The first turn of an epoch that begins at a sequence.
     pub fn first_after(cut: u64) -> Self {
         Turn { cut, ..Turn::default() }
     }
 
-    /// Where its epoch begins.
+    /// The beginning of its epoch.
     pub fn start(&self) -> EpochStart {
         EpochStart { turn: self.began, cut: self.cut }
     }
 }
 
-/// A change that is being applied; dropping it says that it is applied.
+/// A change that is being applied; dropping it marks the change as applied.
 #[derive(Debug)]
 #[must_use]
 pub struct Applying<'p> {
@@ -141,20 +141,20 @@ impl Drop for Applying<'_> {
     }
 }
 
-/// A reader's hold on one state; dropping it lets the state go.
+/// A reader's hold on one state; dropping it releases the state.
 #[derive(Debug)]
 pub struct Pin<'p> {
     pins: &'p Pins,
-    /// Changes up to this one are seen.
+    /// Changes up to this sequence are visible.
     pub seq: u64,
-    /// Those up to this one are in the generations of the reader's catalogue.
+    /// Changes up to this sequence are in the generations of the reader's catalogue.
     pub flushed: u64,
     span: Span,
     is_expired: Arc<AtomicBool>,
 }
 
 impl Pin<'_> {
-    /// Deletes up to this sequence are older than all samples that a series holds now and last took in `turn`.
+    /// Deletes up to this sequence are older than all current samples of a series whose last append was in `turn`.
     pub fn base_of_active(&self, turn: u32) -> u64 {
         if self.span.start.is_after(turn) { self.span.base_before } else { self.span.start.cut }
     }
@@ -169,7 +169,7 @@ impl Pin<'_> {
         self.flushed < cut
     }
 
-    /// Refuses to go on where memory could not keep what this reader needs. To be asked after reading it.
+    /// Fails if memory could not keep the samples that this reader needs. Call it after reading them.
     ///
     /// # Errors
     /// [`Error::Throttled`].
@@ -198,15 +198,15 @@ impl Drop for Pin<'_> {
 }
 
 impl Pins {
-    /// Says that the head has all changes up to `seq`, and no delete is left to be carried out in it.
+    /// Records that the head has all changes up to `seq`, and that no delete remains to be applied to it.
     pub fn resume(&self, seq: u64) {
         let mut inner = self.inner.lock();
         (inner.applied, inner.started) = (seq, seq);
         inner.span.start.cut = seq;
     }
 
-    /// Pins the state after the last change. `take` gives the catalogue that belongs to it, and up to which sequence that
-    /// has everything. Waits for the end of the change that is being applied.
+    /// Pins the state after the last change. `take` returns the matching catalogue and the sequence up to which it is
+    /// complete. Waits for the end of the change that is being applied.
     pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {
         let mut inner = self.inner.lock();
         let (seq, span, (catalogue, flushed)) = (inner.started, inner.span, take());
@@ -220,7 +220,7 @@ impl Pins {
         (Pin { pins: self, seq, flushed, span, is_expired }, catalogue)
     }
 
-    /// Begins to apply the change `seq`: what is pinned from now on has it. The caller holds the commit lock, which
+    /// Begins to apply the change `seq`: states pinned from now on include it. The caller holds the commit lock, which
     /// guards `turn`.
     pub fn start(&self, turn: &mut Turn, seq: u64) -> Applying<'_> {
         let mut inner = self.inner.lock();
@@ -229,7 +229,7 @@ impl Pins {
         Applying { pins: self, seq }
     }
 
-    /// Applies the delete `seq`: readers that come later see it, and `publish` makes them find its tombstone.
+    /// Applies the delete `seq`: readers that begin later see it; `publish` adds its tombstone for them.
     pub fn delete(&self, seq: u64, publish: impl FnOnce()) {
         let mut inner = self.inner.lock();
         (inner.started, inner.applied) = (seq, seq);
@@ -238,12 +238,12 @@ impl Pins {
         publish();
     }
 
-    /// How many deletes wait for a flush.
+    /// Number of deletes that wait for a flush.
     pub fn deletes(&self) -> usize {
         self.inner.lock().deletes.len()
     }
 
-    /// Begins an epoch after the sequence `cut`; returns where the one before began.
+    /// Begins an epoch after the sequence `cut`; returns the sequence at which the previous one began.
     pub fn begin_epoch(&self, turn: &mut Turn, cut: u64) -> u64 {
         let mut inner = self.inner.lock();
         turn.number = turn.number.wrapping_add(1);
@@ -253,7 +253,7 @@ impl Pins {
         before
     }
 
-    /// Replaces the catalogue by one that has everything up to `flushed_seq`.
+    /// Replaces the catalogue by one that is complete up to `flushed_seq`.
     pub fn publish(&self, flushed_seq: u64, replace: impl FnOnce()) {
         let mut inner = self.inner.lock();
         replace();
@@ -267,7 +267,7 @@ impl Pins {
         self.inner.lock().readers.iter().any(|reader| reader.needs(base, cut))
     }
 
-    /// Waits until no reader needs an epoch, or `end`; whether one still does.
+    /// Waits until no reader needs an epoch, at most until `end`; returns whether one still does.
     pub fn wait_for_readers(&self, base: u64, cut: u64, end: Instant) -> bool {
         let mut inner = self.inner.lock();
         loop {
@@ -278,7 +278,7 @@ impl Pins {
         }
     }
 
-    /// Ends the readers that need an epoch: what they read from memory from now on is an error.
+    /// Expires the readers that need an epoch: their later reads from memory return an error.
     pub fn expire(&self, base: u64, cut: u64) -> usize {
         let mut inner = self.inner.lock();
         let before = inner.readers.len();

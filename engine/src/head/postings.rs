@@ -35,15 +35,15 @@ struct Terms {
     arrived: Vec<u32>,
     /// How many of `arrived` [`HeadPostings::remove`] left without ids.
     empties: usize,
-    /// What of them a query has put in order.
+    /// The part of them that a query has sorted.
     ordered: Mutex<Ordered>,
 }
 
-/// The first of the values that arrived, in order: all that there were when a query asked last.
+/// The first of the values that arrived, sorted: all that existed at the last query.
 #[derive(Debug)]
 struct Ordered {
     places: Arc<Vec<u32>>,
-    /// Those from this index on have gone since, or are of other values by now.
+    /// Values from this index on have been removed since, or their places have been reused.
     right_below: u32,
 }
 
@@ -122,7 +122,7 @@ impl HeadPostings {
         let Some(terms) = self.names.get_mut(name) else { return };
         terms.empties = terms.empties.saturating_sub(1);
         terms.arrived.pop_if(|last| *last == at);
-        // The next query takes it out of the order, with all others that have gone by then.
+        // The next query removes it from the sorted values, together with all others removed by then.
         let ordered = terms.ordered.get_mut();
         ordered.right_below = ordered.right_below.min(at);
         if terms.arrived.is_empty() {

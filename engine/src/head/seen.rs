@@ -1,8 +1,8 @@
-//! What a reader sees of the samples that a series has in memory.
+//! Which of a series' samples in memory a reader sees.
 //!
-//! Samples are only ever added: in order, or to the late ones. So a state of a series is a [`Place`]: how many it had of
-//! both. [`Marks`] keep the places of the states that are pinned, and [`Seen`] is what a place and deletes leave of the
-//! samples.
+//! Samples are only ever added, either in order or to the late ones. A state of a series is therefore a [`Place`]: the
+//! number of samples of both kinds. [`Marks`] keep the places of the pinned states; [`Seen`] is what a reader sees of
+//! the samples, given a place and deletes.
 
 use smallvec::SmallVec;
 
@@ -13,9 +13,9 @@ use crate::model::{TimeRange, Timestamp};
 /// How many samples a series had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
-    /// Of those in order.
+    /// Samples in order.
     pub in_order: u32,
-    /// Of the late ones.
+    /// Late samples.
     pub late: u32,
 }
 
@@ -24,7 +24,7 @@ impl Place {
     pub const END: Place = Place { in_order: u32::MAX, late: u32::MAX };
 }
 
-/// The place of a series after the change `seq`, and after those before it back to the mark before.
+/// The place of a series after the change `seq`, and after each earlier change back to the previous mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     seq: u64,
@@ -36,11 +36,11 @@ struct Mark {
 pub struct Marks(Option<Box<SmallVec<[Mark; 1]>>>);
 
 impl Marks {
-    /// Marks the place of the newest pin, and forgets marks that no pin needs any more. Returns by how many bytes memory
-    /// grew.
+    /// Marks the place of the newest pin, and removes marks that no pin needs any more. Returns the increase of memory
+    /// in bytes.
     pub fn put(&mut self, place: Place, pinned: &[u64]) -> usize {
         let Some(&seq) = pinned.last() else {
-            // Its memory stays, for the next one.
+            // The allocation is kept for the next mark.
             self.0.iter_mut().for_each(|marks| marks.clear());
             return 0;
         };
@@ -53,7 +53,7 @@ impl Marks {
             pinned.get(first).is_some_and(|pin| *pin <= mark.seq)
         });
         match marks.last_mut() {
-            // A newer pin is gone; nothing came between this one and its mark.
+            // A newer pin was released; the series did not change between this pin and its mark.
             Some(last) if last.seq >= seq => {}
             Some(last) if last.place == place => last.seq = seq,
             _ => marks.push(Mark { seq, place }),
@@ -77,12 +77,12 @@ impl Marks {
     }
 }
 
-/// Which samples of a series are seen.
+/// Which samples of a series are visible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
-    /// Those before this place,
+    /// Samples before this place are visible,
     pub end: Place,
-    /// and of these not those before a place and in a range.
+    /// except those that are before one of these places and within its range.
     pub hidden: Vec<(Place, TimeRange)>,
 }
 
@@ -93,38 +93,38 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// All of them.
+    /// All samples.
     pub const ALL: Seen = Seen { end: Place::END, hidden: Vec::new() };
 
-    /// What is seen after the change `seq`. `deletes` gives the sequences and ranges of the deletes up to it that are
-    /// newer than the first sample.
+    /// The samples visible after the change `seq`. `deletes` yields the sequences and ranges of the deletes up to it
+    /// that are newer than the first sample.
     pub fn new(marks: &Marks, seq: u64, deletes: impl Iterator<Item = (u64, TimeRange)>) -> Seen {
         let hidden = deletes.map(|(seq, range)| (marks.place_at(seq), range)).collect();
         Seen { end: marks.place_at(seq), hidden }
     }
 
-    /// Whether nothing is left out.
+    /// Whether all samples are visible.
     pub fn is_all(&self) -> bool {
         self.end == Place::END && self.hidden.is_empty()
     }
 
-    /// Bytes of its list.
+    /// Bytes of the list.
     pub fn memory_bytes(&self) -> usize {
         self.hidden.capacity() * size_of::<(Place, TimeRange)>()
     }
 
-    /// Whether everything is left out.
+    /// Whether no sample is visible.
     pub fn is_nothing(&self) -> bool {
         self.end == Place::default()
     }
 
-    /// Whether the late sample with this number is seen.
+    /// Whether the late sample with this number is visible.
     pub fn has_late(&self, number: u32, timestamp: Timestamp) -> bool {
         number < self.end.late
             && !self.hidden.iter().any(|(place, range)| number < place.late && range.contains(timestamp))
     }
 
-    /// Appends what is seen of a chunk to `run`; `first` is the number of its first sample.
+    /// Appends the visible samples of a chunk to `run`; `first` is the number of its first sample.
     pub fn extend(&self, run: &mut Run, first: u32, chunk: &OpenChunk) {
         let seen = self.end.in_order.saturating_sub(first) as usize;
         if seen == 0 {
@@ -146,7 +146,7 @@ impl Seen {
         run.extend(&piece);
     }
 
-    /// The late samples in `range` that are seen, and the same view of them alone: places count those.
+    /// The visible late samples in `range`, and the same view of them alone: its places count only those.
     pub fn of_late(&self, late: &[Arrival], range: TimeRange) -> (Vec<Arrival>, Seen) {
         let wanted = (0u32..).zip(late).filter(|(_, sample)| range.contains(sample.timestamp));
         let (numbers, kept): (Vec<u32>, Vec<Arrival>) = wanted.map(|(n, sample)| (n, sample.clone())).unzip();
@@ -179,12 +179,12 @@ mod tests {
         marks.put(place(2), &[10, 25]);
         marks.put(place(5), &[10, 25, 30]);
         assert_eq!([5, 10, 25, 30].map(|seq| marks.place_at(seq).in_order), [1, 1, 2, 5]);
-        assert_eq!(marks.place_at(31), Place::END, "nothing came since");
+        assert_eq!(marks.place_at(31), Place::END, "no sample was added since");
         marks.put(place(6), &[25, 40]);
         assert_eq!([25, 40].map(|seq| marks.place_at(seq).in_order), [2, 6]);
-        assert_eq!(marks.0.as_ref().unwrap().len(), 2, "10 and 30 are not pinned any more");
+        assert_eq!(marks.0.as_ref().unwrap().len(), 2, "10 and 30 are no longer pinned");
         marks.put(place(8), &[25]);
-        assert_eq!(marks.place_at(25).in_order, 2, "the newest pin is gone, the one before it stays");
+        assert_eq!(marks.place_at(25).in_order, 2, "the newest pin was released, the previous one stays");
         let bytes = marks.memory_bytes();
         assert_eq!(marks.put(place(9), &[]), 0);
         assert_eq!((marks.place_at(40), marks.memory_bytes()), (Place::END, bytes));

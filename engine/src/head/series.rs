@@ -1,16 +1,15 @@
-//! One series in the head: its open chunk, what it closed, and what came late.
+//! One series in the head: its open chunk, its closed chunks, and its late samples.
 //!
-//! In-order samples grow the open chunk. A sample at or before the newest one goes to the
-//! late buffer with its arrival order; when both hold one timestamp the late one is newer,
-//! so it wins. A flush freezes everything of one epoch; samples that come meanwhile start
-//! afresh.
+//! In-order samples are appended to the open chunk. A sample at or before the newest one goes to the late buffer, in
+//! arrival order; if both have a sample with the same timestamp, the late one is newer and wins. A flush freezes
+//! everything of one epoch; later samples go into new chunks.
 //!
 //! # Invariants
-//! H1. Closed chunks and the open chunk ascend in time, none spans two partitions.
+//! H1. Closed chunks and the open chunk ascend in time; none spans two partitions.
 //! H2. A late sample is newer (in WAL order) than every in-order sample with its timestamp.
-//! H3. `frozen` is what belongs to an epoch before the one that goes on.
-//! H4. Nothing is taken out of an epoch's samples: readers of earlier states count on their number (`seen.rs`).
-//!     Deletes hide them, and a flush leaves out what is hidden.
+//! H3. `frozen` holds samples of an epoch before the current one.
+//! H4. Samples are never removed from an epoch: readers of earlier states rely on their number (`seen.rs`). Deletes
+//!     hide them, and a flush leaves out hidden samples.
 
 mod copy;
 
@@ -56,13 +55,13 @@ pub struct Unflushed {
 struct Rest {
     closed: Vec<Arc<OpenChunk>>,
     late: Vec<Arrival>,
-    /// Samples of the closed chunks.
+    /// Samples in the closed chunks.
     closed_samples: u32,
-    /// Samples before these, which a copy left out.
+    /// Samples before these that a copy left out.
     skipped: u32,
 }
 
-/// The samples of one series and one epoch that a flush works on, or that readers from before its end still need.
+/// The samples of one series and one epoch that a flush is writing, or that readers from before its end still need.
 #[derive(Debug)]
 pub struct Frozen {
     /// The samples.
@@ -118,19 +117,19 @@ impl Unflushed {
         })
     }
 
-    /// How many samples there are of both kinds.
+    /// The number of samples of both kinds.
     fn place(&self) -> Place {
         let in_order = self.rest.as_ref().map_or(0, |rest| rest.closed_samples);
         let open = self.open.as_deref().map_or(0, OpenChunk::len);
         Place { in_order: in_order + open as u32, late: self.late().len() as u32 }
     }
 
-    /// What is seen after the change `seq`; see [`Seen::new`].
+    /// The samples visible after the change `seq`; see [`Seen::new`].
     pub fn seen_at(&self, seq: u64, deletes: impl Iterator<Item = (u64, TimeRange)>) -> Seen {
         Seen::new(&self.marks, seq, deletes)
     }
 
-    /// What is seen and lies in `range` as one run; all of a chunk that touches the range is included.
+    /// The visible samples in `range` as one run; a chunk that overlaps the range is included completely.
     pub fn to_run(&self, range: TimeRange, seen: &Seen) -> Run {
         let mut run = Run::default();
         self.read_into(range, seen, &mut run);
@@ -252,7 +251,7 @@ pub struct HeadSeries {
     data: Mutex<SeriesData>,
 }
 
-// With the counts of its `Arc` it takes 112, a size that allocators have.
+// With the counts of its `Arc` it takes 112 bytes, a size class of allocators.
 const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
 /// How the head cuts chunks.
@@ -296,8 +295,8 @@ impl HeadSeries {
         is_idle
     }
 
-    /// Whether nothing was ever written to it: no sample is here and no record of the log is its. The caller keeps
-    /// appends out meanwhile.
+    /// Whether the series was never written to: it has no samples here and no record in the log. The caller excludes
+    /// concurrent appends.
     pub fn is_unused(&self) -> bool {
         let is_defined = self.defined_epoch.load(Ordering::Relaxed) != 0;
         !is_defined && !self.is_dead() && {
@@ -306,7 +305,7 @@ impl HeadSeries {
         }
     }
 
-    /// Takes it out of use if it is unused; only once. The caller keeps appends out meanwhile.
+    /// Retires the series if it is unused; succeeds only once. The caller excludes concurrent appends.
     pub fn retire_if_unused(&self) -> bool {
         let is_unused = self.is_unused();
         if is_unused {
@@ -323,8 +322,7 @@ impl HeadSeries {
         }
     }
 
-    /// Appends a sample in a turn; returns by how many bytes memory grew. A start timestamp
-    /// of 0 is unknown.
+    /// Appends a sample in a turn; returns the increase of memory in bytes. A start timestamp of 0 is unknown.
     pub fn append(
         &self,
         turn: &Turn,
@@ -372,7 +370,7 @@ impl HeadSeries {
         self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
-    /// Freezes everything before an epoch for a flush; whether there is anything.
+    /// Freezes everything before an epoch for a flush; returns whether there is anything.
     pub fn freeze(&self, epoch: EpochStart) -> bool {
         let mut data = self.data.lock();
         data.end_epoch(epoch);
@@ -391,8 +389,8 @@ impl HeadSeries {
         drop(frozen);
     }
 
-    /// Whether it may have samples in `range` that a reader with `pin` does not miss as a whole: `deletes` are those that
-    /// concern the series and the reader sees.
+    /// Whether it may have samples in `range` that are visible to a reader with `pin`: `deletes` are those that concern
+    /// the series and that the reader sees.
     pub fn touches(&self, range: TimeRange, pin: &Pin<'_>, deletes: &[(u64, TimeRange)]) -> bool {
         let data = self.data.lock();
         let is_deleted = || data.active.is_deleted(pin.seq, pin.base_of_active(data.turn), deletes);
@@ -419,8 +417,8 @@ impl HeadSeries {
         (chunks, samples)
     }
 
-    /// Removes the samples in `range` while the log is replayed: nobody reads yet. Returns by how much memory shrank;
-    /// negative where it grew.
+    /// Removes the samples in `range` during the replay of the log, when there are no readers. Returns the decrease of
+    /// memory, negative if it grew.
     pub fn delete(&self, cutting: Cutting, range: TimeRange) -> i64 {
         let mut data = self.data.lock();
         let before = data.active.memory_bytes();
@@ -434,7 +432,7 @@ impl HeadSeries {
         for i in 0..run.len() {
             data.append_slowly(cutting, run.timestamps[i], run.start_at(i), &run.value_at(i));
         }
-        // What stays is packed again and may take more buffer than it had.
+        // The remaining samples are encoded again and may take more buffer than before.
         before as i64 - data.active.memory_bytes() as i64
     }
 }
@@ -449,7 +447,7 @@ impl HeadSeries {
 }
 
 impl SeriesData {
-    /// Begins a turn; returns by how many bytes memory grew.
+    /// Begins a turn; returns the increase of memory in bytes.
     #[cold]
     fn enter(&mut self, turn: &Turn) -> usize {
         self.end_epoch(turn.start());
@@ -458,7 +456,7 @@ impl SeriesData {
         self.active.marks.put(place, &turn.pinned)
     }
 
-    /// Sets apart what came before an epoch. The turn stays: the next append is the first in one of the epoch.
+    /// Freezes the samples from before an epoch. The turn stays: the next append is the first in a turn of the epoch.
     fn end_epoch(&mut self, epoch: EpochStart) {
         if epoch.is_after(self.turn) && !self.active.is_empty() {
             debug_assert!(self.frozen.is_none(), "one flush at a time");

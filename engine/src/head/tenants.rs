@@ -1,18 +1,19 @@
-//! Tenants: which of them the series in memory belong to, and what one of several may have.
+//! Tenants: the owners of the series in memory, and the share that each may use.
 //!
-//! The tenant of a series is the value of one label; a series without it belongs to the empty tenant. Each series is
-//! counted from before it is registered until it has left, so the counts are exact under concurrent writers.
+//! The tenant of a series is the value of one label; a series without the label belongs to the empty tenant. Each
+//! series is counted from before its registration until it leaves memory, so the counts are exact under concurrent
+//! writers.
 //!
 //! # Fair shares
-//! A tenant that is alone may have everything. Of several, one may grow while it has at most [`FREE_TIMES`] times what
-//! is still free. So one that floods gets at most four fifths and leaves a fifth free, the next one gets four fifths of
-//! that, and two that flood together get the same. A fixed fraction for each would limit a large tenant beside small
-//! ones although there is room, or leave nothing for the last of many. These are the dynamic thresholds of shared
-//! packet buffers (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+//! The only tenant may use everything. With several tenants, one may grow while it has at most [`FREE_TIMES`] times
+//! what is still free. So a tenant that floods gets at most four fifths and leaves a fifth free, the next one gets four
+//! fifths of that, and two that flood at the same time get equal amounts. A fixed fraction for each would limit a large
+//! tenant next to small ones although there is room, or leave nothing for the last of many. These are the dynamic
+//! thresholds of shared packet buffers (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
 //!
-//! A tenant that was alone may have filled everything when the second one comes. So memory has a reserve of one
-//! sixteenth beyond its bound, which a tenant that is alone cannot use. The estimate of what a series takes is higher
-//! than the measured memory by more than that (`SERIES_BYTES`).
+//! A single tenant may have filled everything before the second one arrives. So memory has a reserve of one sixteenth
+//! beyond its bound, which a single tenant cannot use. The estimated size of a series exceeds the measured size by more
+//! than that (`SERIES_BYTES`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,15 +25,15 @@ use parking_lot::Mutex;
 use crate::head::bytes_of;
 use crate::model::Labels;
 
-/// One of several tenants may grow while it has at most this many times what is free.
+/// With several tenants, one may grow while it has at most this many times what is free.
 const FREE_TIMES: u64 = 4;
-/// The reserve for tenants that come later is this part of the memory for series.
+/// The reserve for later tenants is the memory for series divided by this.
 const RESERVE_PART: u64 = 16;
-/// Memory of a tenant's account, beside its name.
+/// Memory of a tenant's account, without its name.
 const ACCOUNT_BYTES: u64 = 128;
-/// Tenants whose refused series are counted one by one.
+/// Maximum number of tenants whose refused series are counted separately.
 const REFUSED_TENANTS_MAX: usize = 50;
-/// Longest name of a tenant that is reported, bytes.
+/// Longest tenant name that is reported, bytes.
 const REPORTED_NAME_MAX: usize = 200;
 
 /// The tenants of the series in memory.
@@ -40,13 +41,13 @@ const REPORTED_NAME_MAX: usize = 200;
 pub struct Tenants {
     label: Box<str>,
     inner: Mutex<Inner>,
-    /// Bytes of all series, for readers that do not wait.
+    /// Bytes of all series, for readers that must not wait.
     bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Series without the label, or all where there is no label.
+    /// Series without the label, or all series if no label is set.
     unnamed: Account,
     named: HashMap<Box<str>, Account, RandomState>,
     series: u64,
@@ -54,57 +55,57 @@ struct Inner {
     refused: Refused,
 }
 
-/// What a tenant has.
+/// The series of a tenant.
 #[derive(Debug, Default, Clone, Copy)]
 struct Account {
     series: u64,
     bytes: u64,
-    /// When the current second began, and the new series since.
+    /// When the current second began, and the number of new series since.
     second: Option<(Instant, u64)>,
 }
 
-/// New series that were refused, by tenant. A name stays once it is here, so a count never decreases.
+/// Refused new series by tenant. A name is never removed, so a count never decreases.
 #[derive(Debug, Default)]
 struct Refused {
     named: HashMap<Box<str>, u64, RandomState>,
     others: u64,
 }
 
-/// What a new series has to fit in.
+/// The limits that a new series must fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Series of all tenants.
     pub series_max: u64,
     /// Bytes of the series of all tenants.
     pub bytes_max: u64,
-    /// Series of one tenant; 0 is no limit.
+    /// Series of one tenant; 0 for no limit.
     pub per_tenant_max: u64,
 }
 
 /// Why there is no room for a new series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The tenant has as many series as one may have.
+    /// The tenant has reached the limit of series for one tenant.
     Tenant,
-    /// The tenant has `series` series, more than its fair share where `free` are left.
+    /// The tenant has `series` series, more than its fair share while `free` are left.
     Series {
-        /// Those of the tenant.
+        /// Series of the tenant.
         series: u64,
-        /// Those that all tenants may still bring.
+        /// Series that all tenants may still create.
         free: u64,
     },
-    /// The tenant's series take `bytes`, more than its fair share where `free` are left.
+    /// The tenant's series take `bytes`, more than its fair share while `free` are left.
     Bytes {
-        /// Those of the tenant.
+        /// Bytes of the tenant's series.
         bytes: u64,
-        /// Those that all tenants may still take.
+        /// Bytes that all tenants may still take.
         free: u64,
     },
     /// The only tenant has used all memory for series.
     Memory,
 }
 
-/// What one tenant has in memory.
+/// The series of one tenant in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantUse {
     /// The value of the label; empty for series without it.
@@ -115,23 +116,23 @@ pub struct TenantUse {
     pub bytes: u64,
 }
 
-/// What the tenants have in memory, and what they were refused.
+/// The series of all tenants in memory, and their refused series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantsReport {
-    /// How many tenants have series in memory.
+    /// Number of tenants with series in memory.
     pub count: u64,
-    /// Those with most series, in descending order. Names of more than 200 bytes are among the others.
+    /// The tenants with most series, in descending order. Names longer than 200 bytes are counted in `others`.
     pub largest: Vec<TenantUse>,
-    /// All others together, without a name.
+    /// All other tenants together, without a name.
     pub others: TenantUse,
-    /// New series that were refused since the database was opened, for the first 50 tenants that had any, by name.
+    /// New series refused since the database was opened, for the first 50 tenants that had any, by name.
     pub refused: Vec<(String, u64)>,
-    /// Those of all other tenants.
+    /// The same for all other tenants.
     pub refused_others: u64,
 }
 
 impl Tenants {
-    /// Nothing yet; the tenant is the value of `label`. An empty label makes all series those of one tenant.
+    /// No series yet; the tenant is the value of `label`. With an empty label all series belong to one tenant.
     pub fn new(label: &str) -> Self {
         Tenants { label: label.into(), ..Tenants::default() }
     }
@@ -146,10 +147,10 @@ impl Tenants {
         if self.label.is_empty() { "" } else { labels.get(&self.label).unwrap_or("") }
     }
 
-    /// Counts a series that is about to be made, if it fits.
+    /// Counts a series that is about to be created, if it fits.
     ///
     /// # Errors
-    /// Why it does not.
+    /// The reason why it does not fit.
     pub fn take(&self, labels: &Labels, bounds: Bounds) -> Result<(), Full> {
         let name = self.of(labels);
         let mut inner = self.inner.lock();
@@ -180,14 +181,14 @@ impl Tenants {
         Ok(())
     }
 
-    /// Counts a series whether it fits or not: it was there before.
+    /// Counts a series even if it does not fit, because it existed before.
     pub fn add(&self, labels: &Labels) {
         let mut inner = self.inner.lock();
         inner.add(self.of(labels), labels);
         self.bytes.store(inner.bytes, Ordering::Relaxed);
     }
 
-    /// Counts series as gone.
+    /// Subtracts removed series.
     pub fn give<'l>(&self, sets: impl IntoIterator<Item = &'l Labels>) {
         let mut inner = self.inner.lock();
         for labels in sets {
@@ -196,8 +197,8 @@ impl Tenants {
         self.bytes.store(inner.bytes, Ordering::Relaxed);
     }
 
-    /// Counts a new series of this second, which [`Tenants::take`] has counted, unless its tenant has had `limit` of
-    /// them already; whether it did.
+    /// Counts a new series of this second, already counted by [`Tenants::take`], unless its tenant has reached `limit`;
+    /// returns whether it was counted.
     pub fn admit_in_second(&self, labels: &Labels, limit: u64, now: Instant) -> bool {
         let mut inner = self.inner.lock();
         let Some(account) = inner.account_mut(self.of(labels)) else { return true };
@@ -208,7 +209,7 @@ impl Tenants {
         fits
     }
 
-    /// Counts a new series of this second as one that did not come.
+    /// Undoes the count of a new series of this second that was not created.
     pub fn withdraw_from_second(&self, labels: &Labels) {
         let mut inner = self.inner.lock();
         if let Some((_, count)) =
@@ -218,7 +219,7 @@ impl Tenants {
         }
     }
 
-    /// Counts a new series that was refused.
+    /// Counts a refused new series.
     pub fn note_refused(&self, labels: &Labels) {
         let name = self.of(labels);
         let refused = &mut self.inner.lock().refused;
@@ -236,7 +237,7 @@ impl Tenants {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What the `top` tenants with most series have, and all others together.
+    /// The series of the `top` tenants with most series, and of all others together.
     pub fn report(&self, top: usize) -> TenantsReport {
         let inner = self.inner.lock();
         let mut all: Vec<(&str, &Account)> =
@@ -272,7 +273,7 @@ impl Tenants {
     }
 }
 
-/// Whether one of several tenants that has `own` may get `more` where `free` is left for all.
+/// Whether one of several tenants that has `own` may take `more` while `free` is left for all.
 fn is_fair(own: u64, more: u64, free: u64) -> bool {
     more <= free && own.saturating_add(more) <= free.saturating_mul(FREE_TIMES)
 }
@@ -335,14 +336,14 @@ mod tests {
         Labels::from_pairs(pairs.into_iter().filter(|(_, value)| !value.is_empty())).unwrap()
     }
 
-    /// Takes series for a tenant until there is no room; how many, and why no more.
+    /// Takes series for a tenant until there is no room; returns their number, and the refusal.
     fn flood(tenants: &Tenants, tenant: &str, bounds: Bounds) -> (u64, Full) {
         for number in 0.. {
             if let Err(full) = tenants.take(&labels(tenant, number % 10), bounds) {
                 return (number as u64, full);
             }
         }
-        unreachable!("memory has an end")
+        unreachable!("memory is limited")
     }
 
     #[test]
@@ -362,7 +363,7 @@ mod tests {
         assert!(tenants.bytes() <= bounds.bytes_max + bounds.bytes_max / RESERVE_PART);
         assert!(
             matches!(tenants.take(&labels("a", 1), bounds), Err(Full::Bytes { .. })),
-            "it waits for the others"
+            "it must leave room for the others"
         );
     }
 

@@ -80,7 +80,7 @@ impl<'a> Lines<'a> {
         self.offset
     }
 
-    /// Whether nothing is left of the body.
+    /// Whether the rest of the body is empty.
     pub fn is_at_end(&self) -> bool {
         self.offset >= self.body.len()
     }

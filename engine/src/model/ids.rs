@@ -18,8 +18,7 @@ impl PartitionId {
         PartitionId(t.div_euclid(width_ns) as i32)
     }
 
-    /// First instant of the partition, and the last: the lowest partition and the highest are cut off where timestamps
-    /// end.
+    /// First and last instant of the partition; the lowest and the highest partition end where timestamps end.
     pub fn bounds(self, width_ns: i64) -> (Timestamp, Timestamp) {
         let first = i128::from(self.0) * i128::from(width_ns);
         let clamped = |t: i128| t.clamp(i64::MIN.into(), i64::MAX.into()) as i64;

@@ -41,12 +41,12 @@ pub struct Matcher {
     pattern: Option<Pattern>,
 }
 
-/// Whether a label set meets all of `matchers`.
+/// Whether a label set matches all of `matchers`.
 pub fn meets_all(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|matcher| matcher.matches_labels(labels))
 }
 
-/// Whether a label set meets all matchers of any of `selectors`.
+/// Whether a label set matches all matchers of one of `selectors`.
 pub fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
     selectors.iter().any(|matchers| meets_all(matchers, labels))
 }

@@ -24,9 +24,9 @@
 //!   of automaton, 200 nested groups, 1,000 repetitions, 131,072 ranges of characters.
 //!   Matching takes time linear in the value, and 1 MiB for each thread; of an automaton of
 //!   more than 340 KiB three times its size.
-//! - I3: whatever a pattern takes is counted before it is taken: against the request that asks
-//!   for it, and in the share of the patterns that are kept. What a thread's states grow to
-//!   is counted against the request, and in the share once they are kept.
+//! - I3: memory of a pattern is counted before it is allocated: against the request that uses it, and in the share of
+//!   the cached patterns. Growth of a thread's automaton states is counted against the request, and in the share once
+//!   they are cached.
 
 mod automaton;
 mod cache;

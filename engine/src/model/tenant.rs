@@ -1,13 +1,14 @@
-//! A tenant: a label and the value that all of its series have.
+//! A tenant: a label and the value that all its series have.
 //!
-//! What is written for a tenant gets the label. A label set that has another value there is refused and not changed:
-//! series that differ in that label alone would become one, and the samples of one would replace those of the other.
+//! Data written for a tenant gets the label. A label set with another value of the label is refused and not changed:
+//! otherwise series that differ in that label alone would become one, and samples of one would replace samples of the
+//! other.
 
 use std::borrow::Cow;
 
 use crate::model::{Labels, Matcher};
 
-/// The series whose label has one value: what writes of a tenant get, and what reads of it are restricted to.
+/// The series whose label has one value: writes of a tenant get it, and reads of a tenant are restricted to it.
 ///
 /// ```
 /// use barograph_engine::model::{Labels, Tenant};
@@ -35,7 +36,7 @@ pub struct ForeignTenant {
 }
 
 impl Tenant {
-    /// The tenant `name`, the value of `label`; `None` where either is empty or has a NUL.
+    /// The tenant `name`, the value of `label`; `None` if either is empty or contains a NUL.
     pub fn new(label: &str, name: &str) -> Option<Self> {
         let is_usable = |text: &str| !text.is_empty() && !text.contains('\0');
         (is_usable(label) && is_usable(name)).then(|| Tenant { label: label.into(), name: name.into() })
@@ -51,7 +52,7 @@ impl Tenant {
         &self.name
     }
 
-    /// The matcher that its series meet, and no others.
+    /// The matcher that selects its series and no others.
     pub fn matcher(&self) -> Matcher {
         Matcher::equal(&self.label, &self.name)
     }
@@ -62,19 +63,19 @@ impl Tenant {
         selectors.iter().map(restricted).collect()
     }
 
-    /// Whether a label set is of this tenant.
+    /// Checks that a label set belongs to this tenant.
     ///
     /// # Errors
-    /// It is not.
+    /// It does not.
     pub fn check(&self, labels: &Labels) -> Result<(), ForeignTenant> {
         let found = labels.get(&self.label).unwrap_or_default();
         if found == &*self.name { Ok(()) } else { Err(self.foreign(found)) }
     }
 
-    /// `labels` with the label; an empty set stays empty.
+    /// `labels` with the tenant's label added; an empty set stays empty.
     ///
     /// # Errors
-    /// It has another value.
+    /// The label has another value.
     pub fn claim<'l>(&self, labels: &'l Labels) -> Result<Cow<'l, Labels>, ForeignTenant> {
         match labels.get(&self.label) {
             Some(found) if found == &*self.name => Ok(Cow::Borrowed(labels)),
@@ -84,8 +85,8 @@ impl Tenant {
         }
     }
 
-    /// The name under which descriptions that this tenant wrote of a metric family are kept: behind that of the family and a
-    /// NUL, which no family has, so that they follow those of the family in order.
+    /// The key of descriptions of a metric family that this tenant wrote: the name of the family, a NUL, label and
+    /// name. Family names contain no NUL, so these keys sort after the family's own.
     pub(crate) fn family_key(&self, family: &str) -> String {
         format!("{family}\0{}\0{}", self.label, self.name)
     }

@@ -1,36 +1,36 @@
-//! A sorted list whose versions share what they have in common.
+//! A sorted list whose versions share their common parts.
 //!
-//! Entries are in blocks of at most [`BLOCK_MAX`], behind reference counts. A copy of the list costs nothing. A change
-//! copies one block and the list of blocks: about the square root of the number of entries. Each block has a sum of its
-//! entries, so that a search passes over blocks that have nothing of what it looks for.
+//! Entries are in reference-counted blocks of at most [`BLOCK_MAX`]. Copying the list is free. A change copies one
+//! block and the list of blocks: about the square root of the number of entries. Each block has a sum of its entries,
+//! so a search skips blocks without matching entries.
 
 use std::sync::Arc;
 
-/// Entries of a block at most.
+/// Maximum entries of a block.
 const BLOCK_MAX: usize = 256;
 
-/// What a list holds. Cheap to clone: a reference count.
+/// An element of the list. Cheap to clone: a reference count.
 pub trait Entry: Clone {
-    /// What the list is sorted by.
+    /// The sort key.
     type Key: Ord + Copy;
-    /// What is known of several entries together.
+    /// A summary of several entries.
     type Sum: Clone + Default + std::fmt::Debug;
 
-    /// Its place in the list.
+    /// Its key.
     fn key(&self) -> Self::Key;
 
-    /// Adds it to a sum.
+    /// Adds it to a summary.
     fn add_to(&self, sum: &mut Self::Sum);
 }
 
-/// A sorted list, each key once.
+/// A sorted list without duplicate keys.
 #[derive(Debug, Clone)]
 pub struct Blocks<T: Entry> {
     blocks: Arc<Vec<Arc<Block<T>>>>,
     len: usize,
 }
 
-/// Neighbours in the list; never empty.
+/// Consecutive entries; never empty.
 #[derive(Debug, Clone)]
 struct Block<T: Entry> {
     entries: Vec<T>,
@@ -62,31 +62,32 @@ impl<T: Entry> Default for Blocks<T> {
 }
 
 impl<T: Entry> Blocks<T> {
-    /// A list of entries that ascend.
+    /// A list of entries in ascending order.
     pub fn of_sorted(entries: Vec<T>) -> Self {
         debug_assert!(entries.is_sorted_by(|a, b| a.key() < b.key()));
         let len = entries.len();
-        // Not full, so that the next change does not split them all.
+        // Not full, so that later changes do not split every block.
         let blocks = entries.chunks(BLOCK_MAX * 3 / 4).map(|entries| Block::new(entries.to_vec())).collect();
         Blocks { blocks: Arc::new(blocks), len }
     }
 
-    /// How many entries it has.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The block that has `key`, or would have it between two of its entries; the number of blocks beyond the last key.
+    /// Index of the block that contains `key` or the position for it; the number of blocks if `key` is after all
+    /// entries.
     fn block_of(&self, key: T::Key) -> usize {
         self.blocks.partition_point(|block| block.last() < key)
     }
 
-    /// The entry of a key.
+    /// The entry with a key.
     pub fn get(&self, key: T::Key) -> Option<&T> {
         let block = self.blocks.get(self.block_of(key))?;
         let at = block.entries.binary_search_by_key(&key, T::key).ok()?;
@@ -123,7 +124,7 @@ impl<T: Entry> Blocks<T> {
         self.find_from(key, |_| true)
     }
 
-    /// The entries from `key` on, ascending, of those blocks whose sum is of interest.
+    /// The entries from `key` on, ascending, of the blocks whose sum `is_wanted`.
     pub fn find_from(
         &self,
         key: T::Key,
@@ -146,11 +147,11 @@ impl<T: Entry> Blocks<T> {
         self.blocks.iter().map(|block| &block.sum).for_each(visit);
     }
 
-    /// Adds an entry, or puts it in the place of the one with its key.
+    /// Adds an entry, or replaces the one with its key.
     pub fn put(&mut self, entry: T) {
         let key = entry.key();
         let blocks = self.blocks_mut();
-        // What comes after all others goes into the last block.
+        // An entry after all others goes into the last block.
         let at = blocks.partition_point(|block| block.last() < key).min(blocks.len().saturating_sub(1));
         let Some(block) = blocks.get_mut(at) else {
             blocks.push(Block::new(vec![entry]));
@@ -173,7 +174,7 @@ impl<T: Entry> Blocks<T> {
         self.len += usize::from(place.is_err());
     }
 
-    /// Removes the entry of a key and returns it.
+    /// Removes the entry with a key and returns it.
     pub fn remove(&mut self, key: T::Key) -> Option<T> {
         let at = self.block_of(key);
         let within = self.blocks.get(at)?.entries.binary_search_by_key(&key, T::key).ok()?;
@@ -196,7 +197,7 @@ impl<T: Entry> Blocks<T> {
     }
 }
 
-/// Counts entries and blocks that were copied or looked at by this thread: tests compare what a change costs.
+/// Counts entries and blocks that this thread copied or visited: tests compare the cost of changes.
 #[cfg(test)]
 pub(crate) mod touched {
     use std::cell::Cell;
@@ -205,7 +206,7 @@ pub(crate) mod touched {
         pub(super) static COUNT: Cell<u64> = const { Cell::new(0) };
     }
 
-    /// What `work` touched.
+    /// The number of entries and blocks that `work` touched.
     pub(crate) fn by(work: impl FnOnce()) -> u64 {
         let before = COUNT.get();
         work();

@@ -1,9 +1,8 @@
-//! The catalogue: which generations count, and what each of them must hold.
+//! The catalogue: which generations are current, and how many records each must have.
 //!
-//! The store's bulk families may contain more than the catalogue names (a flush that did
-//! not come to its end, a range whose removal a crash undid); they may never contain less.
-//! Opening removes the surplus and reports what is missing. A flush or merge is done when,
-//! and only when, its catalogue change is committed.
+//! The store's bulk families may contain more than the catalogue names (an incomplete flush, a range whose removal a
+//! crash undid) but never less. Opening removes the surplus and reports what is missing. A flush or merge takes effect
+//! exactly when its change of the catalogue is committed.
 //!
 //! # Format
 //! Records of [`Family::Meta`], each in the envelope of `values`, version 1:
@@ -13,18 +12,18 @@
 //! 'g' | prefix (14 bytes)      GenerationRecord
 //! 't' | sequence u64 BE        TombstoneRecord
 //! ```
-//! Notes lie beside them, see `notes`.
+//! Notes are next to them, see `notes`.
 //!
 //! # Invariants
-//! C1. `flushed_seq` is the largest WAL sequence whose samples are all in generations.
-//! C2. A tombstone hides samples of a generation iff its sequence is larger than both the
-//!     generation's `cut` and its `deletes_applied`, and what the head has of records before
-//!     it. A flush leaves out what those up to its cut hide.
+//! C1. `flushed_seq` is the largest WAL sequence up to which all samples are in generations.
+//! C2. A tombstone hides samples of a generation iff its sequence is larger than both the generation's `cut` and its
+//!     `deletes_applied`, and samples in the head that are from earlier records. A flush leaves out samples hidden by
+//!     tombstones up to its cut.
 //! C3. Generation numbers and series ids are never used twice.
 //!
 //! # Cost
-//! A database may have very many partitions. A change of the catalogue (see `edit`) costs what it changes, in memory
-//! (`blocks`) and in the store; opening reads each record once.
+//! A database may have very many partitions. The cost of a change of the catalogue (see `edit`) depends on the size of
+//! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -89,7 +88,7 @@ pub struct GenerationRecord {
 }
 
 impl GenerationRecord {
-    /// Deletes up to this sequence are carried out in it, or were followed by everything in it (C2).
+    /// Deletes up to this sequence are applied to it, or precede all of its samples (C2).
     pub fn applied(&self) -> u64 {
         self.cut.max(self.deletes_applied)
     }
@@ -177,7 +176,7 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
 #[derive(Debug, Default)]
 pub struct Graveyard {
     dead: Mutex<Dead>,
-    /// Generations that left the catalogue and are still read.
+    /// Generations that have left the catalogue and are still being read.
     held: AtomicU64,
 }
 
@@ -198,7 +197,7 @@ impl Graveyard {
         self.dead.lock().prefixes.extend(prefixes);
     }
 
-    /// How many generations left the catalogue and are still read.
+    /// Number of generations that have left the catalogue and are still being read.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Acquire)
     }
@@ -226,7 +225,7 @@ pub struct Generation {
     keys: Arc<Keys>,
 }
 
-/// The keys of a generation: needed as long as anybody has it, under this record or another.
+/// The keys of a generation: needed while a reader has it, under this record or another.
 #[derive(Debug)]
 struct Keys {
     prefix: Prefix,
@@ -285,15 +284,15 @@ impl Entry for Arc<Tombstone> {
     fn add_to(&self, (): &mut ()) {}
 }
 
-/// One immutable state of the catalogue. Views hold one; changes make a new one, which shares what stays the same. A
-/// clone is free.
+/// One immutable state of the catalogue. Each view holds one; a change creates a new one that shares the unchanged
+/// parts. A clone is free.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     /// What there is one of.
     pub root: Root,
-    /// What is stored.
+    /// The stored generations.
     pub generations: Generations,
-    /// What is deleted and may still be stored.
+    /// Deletes whose data may still be stored.
     pub tombstones: Tombstones,
 }
 
@@ -339,11 +338,11 @@ impl Catalogue {
             cursor.advance()?;
         }
         let generations = Generations::of(generations);
-        // Keys are in the order of sequences.
+        // Keys sort by sequence.
         Ok(Some(Catalogue { root, generations, tombstones: Tombstones::of_sorted(tombstones) }))
     }
 
-    /// What the store must have under a key of the catalogue; `None` for nothing.
+    /// The value that the store must have under a key of the catalogue; `None` if the key must be absent.
     ///
     /// # Errors
     /// The record is too large.
@@ -363,8 +362,8 @@ impl Catalogue {
         }
     }
 
-    /// The deletes that hide nothing any more: no generation is older than they are in their span, and what they hide in
-    /// memory was flushed without it.
+    /// The deletes that no longer hide anything: no generation in their time range is older, and the flush of the
+    /// samples that they hid in memory has left these out.
     pub fn spent_tombstones(&self) -> Vec<Arc<Tombstone>> {
         let is_spent = |t: &&Arc<Tombstone>| {
             t.seq <= self.root.flushed_seq
@@ -382,7 +381,7 @@ fn unknown(key: &[u8]) -> Error {
     Error::Corrupt { file: place_of(key), offset: 0, what: "unknown kind of key".to_owned() }
 }
 
-/// Decodes a generation's record; names its place only if that fails: there may be very many.
+/// Decodes a generation's record; builds the text of its place only on failure, because there may be very many.
 fn decode(key: &[u8], value: &[u8]) -> Result<GenerationRecord> {
     values::decode("", CATALOGUE_VERSION, value)
         .or_else(|_| values::decode(&place_of(key), CATALOGUE_VERSION, value))
@@ -459,7 +458,7 @@ mod tests {
         let renewed = generation.with_record(record(2));
         renewed.retire();
         drop(renewed);
-        assert!(graveyard.take().is_empty(), "a reader has the same keys under the record before");
+        assert!(graveyard.take().is_empty(), "a reader has the same keys under the previous record");
         drop(generation);
         assert_eq!(graveyard.take(), [prefix(1, 3)]);
         drop(Generation::new(prefix(1, 2), record(1), &graveyard));

@@ -40,7 +40,7 @@ impl Doubt {
         self.keys.iter().map(|key| Ok((key.clone(), next.value_of(key)?))).collect()
     }
 
-    /// Takes note of a refused commit that was to change these keys of `current` and add these generations.
+    /// Records a refused commit that was to change these keys of `current` and add these generations.
     pub(crate) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, added: &[Arc<Generation>]) {
         self.keys.extend(keys);
         let is_new = |generation: &&Arc<Generation>| current.generations.get(generation.prefix).is_none();

@@ -1,4 +1,4 @@
-//! A change of the catalogue. What it costs depends on what changes, not on what the catalogue has.
+//! A change of the catalogue. Its cost depends on the size of the change, not on the size of the catalogue.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use crate::store::catalogue::{
 use crate::store::kv::Change;
 use crate::store::values;
 
-/// What a flush, a merge or an expiry does to the catalogue.
+/// The effect of a flush, a merge or an expiry on the catalogue.
 #[derive(Debug, Default)]
 pub(crate) struct Edit {
-    /// Generations that count from now on.
+    /// Generations to add.
     pub add: Vec<Arc<Generation>>,
-    /// Generations that no longer count.
+    /// Generations to remove.
     pub remove: Vec<Arc<Generation>>,
-    /// Deletes that hide nothing any more.
+    /// Deletes that no longer hide anything.
     pub spent: Vec<Arc<Tombstone>>,
-    /// The sequence up to which the store has everything, where it grows.
+    /// The sequence up to which the store is complete, if it increases.
     pub flushed_seq: Option<u64>,
-    /// The newest timestamp that counts, where it grows.
+    /// The newest timestamp that counts, if it increases.
     pub newest: Option<Timestamp>,
 }
 
 impl Edit {
-    /// What there is one of, once the edit is made.
+    /// The root after the edit.
     pub(crate) fn root(&self, current: Root) -> Root {
         Root {
             flushed_seq: self.flushed_seq.unwrap_or(current.flushed_seq),
@@ -35,8 +35,8 @@ impl Edit {
         }
     }
 
-    /// The changes of [`Family::Meta`](crate::store::kv::Family::Meta) that carry it out. `new` are the deletes that the
-    /// store does not have yet: until then the log alone knows them.
+    /// The changes of [`Family::Meta`](crate::store::kv::Family::Meta) that make the edit. `new` are the deletes that
+    /// are not in the store yet, only in the log.
     ///
     /// # Errors
     /// A record is too large.
@@ -53,13 +53,13 @@ impl Edit {
         Ok(changes)
     }
 
-    /// The newest delete that a store with this edit takes for carried out, or knows.
+    /// The newest delete that the store knows after this edit, or counts as applied.
     pub(crate) fn newest_delete(&self, new: &[Arc<Tombstone>]) -> u64 {
         let applied = self.add.iter().map(|generation| generation.record.deletes_applied);
         applied.chain(new.iter().map(|tombstone| tombstone.seq)).max().unwrap_or(0)
     }
 
-    /// `current` with the edit; the deletes it does not name stay.
+    /// `current` with the edit; deletes that the edit does not name stay.
     pub(crate) fn apply(&self, current: &Catalogue, root: Root) -> Catalogue {
         let mut next = Catalogue { root, ..current.clone() };
         self.remove.iter().for_each(|old| next.generations.remove(old.prefix));
@@ -114,11 +114,7 @@ mod tests {
         assert_eq!(loaded.generations.get(low.prefix).unwrap().record, low.record);
         assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
         for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
-            assert_eq!(
-                loaded.value_of(&key).unwrap(),
-                value,
-                "what the catalogue says of a key is what is stored"
-            );
+            assert_eq!(loaded.value_of(&key).unwrap(), value, "the store has what the catalogue says");
         }
 
         let edit = Edit { remove: vec![low.clone()], spent: vec![delete], ..Edit::default() };

@@ -1,4 +1,4 @@
-//! The generations of a catalogue, partition by partition.
+//! The generations of a catalogue by partition.
 
 use std::sync::Arc;
 
@@ -7,34 +7,35 @@ use crate::store::blocks::{Blocks, Entry};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::Prefix;
 
-/// The generations of one partition; never none.
+/// The generations of one partition; at least one.
 #[derive(Debug)]
 pub struct Partition {
-    /// Which partition.
+    /// The partition.
     pub id: PartitionId,
-    /// Those that can be read, ascending by cut (K2).
+    /// The readable generations, ascending by cut (K2).
     pub generations: Vec<Arc<Generation>>,
-    /// Those that are damaged: they stay in the store and in the catalogue, and nobody reads them.
+    /// The damaged generations: they stay in the store and in the catalogue, but are not read.
     pub aside: Vec<Arc<Aside>>,
 }
 
 /// A generation that is set aside.
 #[derive(Debug)]
 pub struct Aside {
-    /// Which.
+    /// The generation.
     pub generation: Arc<Generation>,
-    /// What is wrong with it.
+    /// The damage.
     pub why: String,
 }
 
 impl Partition {
-    /// All generations, those that are set aside included.
+    /// All generations, including those set aside.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Generation>> {
         self.generations.iter().chain(self.aside.iter().map(|aside| &aside.generation))
     }
 
-    /// Whether a merge would make it smaller: there are several generations, or one that a flush wrote. A partition with
-    /// one that is set aside is not merged: others may rely on its series records, and it has its place in their order.
+    /// Whether a merge would make it smaller: it has several generations, or one written by a flush. A partition with a
+    /// generation set aside is not merged: others may rely on its series records, and its position in their order
+    /// matters.
     pub fn is_rough(&self) -> bool {
         self.aside.is_empty() && self.is_unmerged()
     }
@@ -43,18 +44,18 @@ impl Partition {
         self.generations.len() > 1 || self.generations.iter().any(|g| !g.record.merged)
     }
 
-    /// All deletes up to this sequence are carried out in it, or were followed by everything in it.
+    /// All deletes up to this sequence are applied in it, or precede all of its samples.
     pub fn applied(&self) -> u64 {
         self.all().map(|g| g.record.applied()).min().unwrap_or(u64::MAX)
     }
 }
 
-/// Figures of several partitions.
+/// Totals of several partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totals {
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: u64,
-    /// How many generations.
+    /// Number of generations.
     pub generations: u64,
     /// Chunks in them.
     pub chunks: u64,
@@ -62,15 +63,15 @@ pub struct Totals {
     pub samples: u64,
     /// Bytes of chunks.
     pub bytes: u64,
-    /// Smallest timestamp; [`Timestamp::MAX`] without any.
+    /// Smallest timestamp; [`Timestamp::MAX`] if there is none.
     pub first: Timestamp,
-    /// Largest timestamp; [`Timestamp::MIN`] without any.
+    /// Largest timestamp; [`Timestamp::MIN`] if there is none.
     pub last: Timestamp,
     /// The smallest [`Partition::applied`].
     pub applied: u64,
     /// Partitions that a merge would make smaller.
     pub rough: u64,
-    /// Generations that are set aside.
+    /// Generations set aside.
     pub aside: u64,
 }
 
@@ -130,14 +131,14 @@ impl Entry for Arc<Partition> {
     }
 }
 
-/// All generations. A clone is free, a change costs little, however many there are.
+/// All generations. A clone is free, and a change is cheap, regardless of their number.
 #[derive(Debug, Clone, Default)]
 pub struct Generations {
     partitions: Blocks<Arc<Partition>>,
 }
 
 impl Generations {
-    /// Of generations in any order.
+    /// Creates it from generations in any order.
     pub fn of(mut all: Vec<Arc<Generation>>) -> Self {
         all.sort_by_key(|g| (g.prefix.partition, place(g)));
         let partitions = all.chunk_by(|a, b| a.prefix.partition == b.prefix.partition);
@@ -148,7 +149,7 @@ impl Generations {
         Generations { partitions: Blocks::of_sorted(partitions) }
     }
 
-    /// The generations of a partition that can be read, ascending by cut.
+    /// The readable generations of a partition, ascending by cut.
     pub fn in_partition(&self, partition: PartitionId) -> &[Arc<Generation>] {
         self.partitions.get(partition).map_or(&[], |found| &found.generations)
     }
@@ -158,7 +159,7 @@ impl Generations {
         self.partitions.iter().map(|partition| &**partition)
     }
 
-    /// The partitions of `width_ns` that have instants in `range`, ascending.
+    /// The partitions of `width_ns` that overlap `range`, ascending.
     pub fn partitions_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Partition> {
         let first = PartitionId::of(range.start.saturating_add(1), width_ns);
         let until = PartitionId::of(range.end, width_ns);
@@ -166,14 +167,14 @@ impl Generations {
         from.take_while(move |partition| partition.id <= until && !range.is_empty())
     }
 
-    /// The partitions from `from` on with generations that are not merged, or that lack a delete up to `seq`. There may
-    /// be others among them.
+    /// The partitions from `from` on that have unmerged generations, or to which a delete up to `seq` was not applied.
+    /// The result may include others.
     pub fn unfinished_from(&self, from: PartitionId, seq: u64) -> impl Iterator<Item = &Partition> {
         let found = self.partitions.find_from(from, move |sum| sum.rough > 0 || sum.applied < seq);
         found.map(|partition| &**partition)
     }
 
-    /// Whether any generation meets `is_it`, of those that were written before `seq` and have times in `range`.
+    /// Whether `is_it` holds for a generation that was written before `seq` and overlaps `range`.
     pub fn any_before(&self, seq: u64, range: TimeRange, is_it: impl Fn(&GenerationRecord) -> bool) -> bool {
         let is_of_interest = move |sum: &Totals| sum.applied < seq && range.overlaps(sum.first, sum.last);
         let mut found = self.partitions.find_from(PartitionId(i32::MIN), is_of_interest);
@@ -190,7 +191,7 @@ impl Generations {
         self.partitions.first().map(|partition| &**partition)
     }
 
-    /// All generations, those that are set aside included, ascending by partition.
+    /// All generations, including those set aside, ascending by partition.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Generation>> {
         self.partitions.iter().flat_map(|partition| partition.all())
     }
@@ -200,13 +201,13 @@ impl Generations {
         self.partitions.get(prefix.partition)?.all().find(|g| g.prefix == prefix)
     }
 
-    /// What is set aside.
+    /// The generations set aside.
     pub fn aside(&self) -> impl Iterator<Item = &Aside> {
         let partitions = self.partitions.find_from(PartitionId(i32::MIN), |sum| sum.aside > 0);
         partitions.flat_map(|partition| partition.aside.iter().map(|aside| &**aside))
     }
 
-    /// What is set aside of the partitions of `width_ns` that have instants in `range`.
+    /// The generations set aside in the partitions of `width_ns` that overlap `range`.
     pub fn aside_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Aside> {
         self.aside().filter(move |aside| {
             let (first, last) = aside.generation.prefix.partition.bounds(width_ns);
@@ -224,7 +225,7 @@ impl Generations {
         self.partitions.put(Arc::new(Partition { id: prefix.partition, generations, aside }));
     }
 
-    /// Figures of all of them.
+    /// Totals of all partitions.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         self.partitions.each_sum(|sum| totals.add(sum));
@@ -256,7 +257,7 @@ impl Generations {
     }
 }
 
-/// Its place among those of its partition.
+/// Its position among those of its partition.
 fn place(generation: &Generation) -> (u64, u64) {
     (generation.record.cut, generation.prefix.generation)
 }

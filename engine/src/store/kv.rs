@@ -93,16 +93,15 @@ pub trait Kv: Send + Sync {
     /// opens the store next finds one or the other (see `doubt`).
     fn commit(&self, changes: Vec<Change>) -> Result<()>;
 
-    /// Removes the keys in each of the ranges, which do not overlap, and frees their space.
-    /// They may come back after a crash; the caller sweeps what it does not know when it
-    /// opens. Tables that also hold other keys are written anew, once for all ranges in
-    /// them: many ranges in one call cost far less than many calls.
+    /// Removes the keys in each of the ranges, which do not overlap, and frees their space. They may reappear after a
+    /// crash; the caller removes unknown ranges when it opens. Tables that also hold other keys are rewritten, once for
+    /// all ranges in them: many ranges in one call cost far less than many calls.
     ///
     /// # Errors
     /// The store refused.
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()>;
 
-    /// Writes what [`Kv::commit`] keeps again, so that nothing of removed and replaced records is left on the disk.
+    /// Rewrites what [`Kv::commit`] keeps, so that nothing of removed and replaced records stays on the disk.
     ///
     /// # Errors
     /// The store refused.
@@ -125,12 +124,12 @@ pub trait Kv: Send + Sync {
     fn stats(&self) -> KvStats;
 }
 
-/// What [`Kv::remove_ranges`] removes.
+/// Which keys [`Kv::remove_ranges`] removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// Everything.
+    /// All keys.
     All,
-    /// Tables that are wholly inside a range: nothing is read, and no table is written.
+    /// Only tables wholly inside a range: nothing is read, and no table is written.
     WholeTables,
 }
 

@@ -24,12 +24,12 @@ impl MemoryKv {
         &self.families[family as usize]
     }
 
-    /// Flips the last bit of the value of the first key that begins with `prefix`.
+    /// Flips the last bit of the value of the first key with `prefix`.
     #[cfg(test)]
     pub fn flip(&self, family: Family, prefix: &[u8]) {
         let mut pairs = self.family(family).write();
         let found = pairs.iter_mut().find(|(key, _)| key.starts_with(prefix));
-        let (_, value) = found.expect("a key begins so");
+        let (_, value) = found.expect("a key with the prefix");
         let mut flipped = value.to_vec();
         *flipped.last_mut().expect("it has a value") ^= 1;
         *value = Arc::from(flipped);

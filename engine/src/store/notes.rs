@@ -1,7 +1,6 @@
-//! Notes: what is stored beside samples and has no place in a partition: metadata, exemplars
-//! and the databases that were created. All are small, bounded, and kept whole in memory, so they live in the meta
-//! family: a flush commits those that changed together with its catalogue, and opening
-//! reads them all.
+//! Notes: data without a partition that is stored next to samples: metadata, exemplars and the names of created
+//! databases. All are small, bounded, and kept completely in memory, so they are in the meta family: a flush commits
+//! those that changed together with its catalogue, and opening reads them all.
 //!
 //! # Format
 //! Records of [`Family::Meta`], each in the envelope of `values`, version 1:
@@ -42,7 +41,7 @@ struct DatabaseRecord {}
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
-    /// What a metric family is, in the words of one tenant or of writers without one, oldest description first.
+    /// The metadata of a metric family by one tenant, or by writers without a tenant; oldest description first.
     Metadata(String, Vec<Metadata>),
     /// The exemplars of a series, ascending by time.
     Exemplars(Labels, Vec<Exemplar>),

@@ -1,10 +1,9 @@
 //! The store over RocksDB: the only file that names it.
 //!
-//! RocksDB is not trusted blindly. Its own WAL is off (with one flipped bit it drops
-//! acknowledged records in silence); chunks, events, times and the catalogue carry checksums of
-//! ours, and every read of a block, which is all that series records and postings have, verifies RocksDB's; its MANIFEST
-//! is checked before it is opened and the opening is watched, because a flipped bit there
-//! can make it spin for ever.
+//! RocksDB is not trusted blindly. Its own WAL is off (with one flipped bit it silently drops acknowledged records).
+//! Chunks, events, times and the catalogue carry checksums of our own. Every read of a block verifies RocksDB's
+//! checksum, the only one of series records and postings. Its MANIFEST is checked before it is opened, and the opening
+//! is watched, because a flipped bit there can make it loop for ever.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,8 +101,8 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     options.set_compression_type(DBCompressionType::Zstd);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_write_buffer_size(4 << 20);
-    // Each commit ends in a table of the catalogue's changes; merging it into tables of all records would cost by the
-    // size of the catalogue.
+    // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
+    // would depend on the size of the catalogue.
     options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
     options.set_level_compaction_dynamic_level_bytes(true);
     options
@@ -175,7 +174,7 @@ impl RocksKv {
     }
 
     fn open_unwatched(settings: RocksSettings) -> Result<Self> {
-        // Without a strict limit: a block that the cache refuses fails the read that needs it.
+        // The limit is not strict: a block that the cache refused would fail the read that needs it.
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();
         // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the cache.
@@ -231,7 +230,7 @@ impl RocksKv {
 struct TableKeys {
     /// Ascending.
     tables: Vec<KeyRange>,
-    /// For each table the largest last key up to it.
+    /// For each table, the largest last key of it and its predecessors.
     reach: Vec<Vec<u8>>,
 }
 
@@ -245,14 +244,14 @@ impl TableKeys {
         TableKeys { tables, reach }
     }
 
-    /// Whether a table may have all its keys in a range.
+    /// Whether all keys of some table may be in a range.
     fn any_inside(&self, (start, end): &KeyRange) -> bool {
         let from = self.tables.partition_point(|(first, _)| first < start);
         let within = self.tables[from..].iter().take_while(|(first, _)| first < end);
         within.into_iter().any(|(_, last)| last < end)
     }
 
-    /// Whether a table has keys before the end of `a` and from the start of `b` on, which comes after `a`.
+    /// Whether some table has keys before the end of `a` and keys from the start of `b` on; `b` comes after `a`.
     fn any_across(&self, a: &KeyRange, b: &KeyRange) -> bool {
         let before = self.tables.partition_point(|(first, _)| *first < a.1);
         before.checked_sub(1).is_some_and(|last| self.reach[last] >= b.0)
@@ -359,7 +358,7 @@ impl Kv for RocksKv {
             }
         }
         drop(cursor);
-        // Ranges with keys in one table go together: it is written once.
+        // Ranges with keys in the same table are removed together, so the table is rewritten once.
         for group in left.chunk_by(|a, b| tables.any_across(a, b)) {
             for (start, end) in group {
                 let removed = self.db.delete_range_cf_opt(cf, start, end, &without_wal());

@@ -45,9 +45,9 @@ pub struct Cardinality {
 }
 
 impl View<'_> {
-    /// How many series there are: without a range in the head, which has those with
-    /// unflushed or recent samples, with one also in every partition that it touches. Lists
-    /// are at most `top` long. Of a tenant its own series alone count.
+    /// The number of series: without a range in the head, which has the series with unflushed or recent samples; with a
+    /// range also in every partition that overlaps it. Lists have at most `top` entries. For a tenant, only its own
+    /// series count.
     ///
     /// # Errors
     /// What [`View::work`] refuses, or the store could not be read.
@@ -189,7 +189,7 @@ impl Largest {
     }
 }
 
-/// A pair, and how many series have it.
+/// Counts the series that have a pair.
 struct Counted {
     name: String,
     value: String,
@@ -197,13 +197,13 @@ struct Counted {
 }
 
 impl Counted {
-    /// A pair of all series but `doubles`.
+    /// Counts the series that have a pair, without `doubles`.
     fn of(pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
         let (name, value) = (pair.name.clone(), pair.value.clone());
         Ok(Counted { name, value, series: pair.count(doubles)? })
     }
 
-    /// A pair of the series `own` but `doubles`.
+    /// The same, among the series `own`.
     fn among(own: &RoaringTreemap, pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
         let (name, value) = (pair.name.clone(), pair.value.clone());
         let ids = pair.union()? & own;
@@ -239,7 +239,7 @@ impl Tally {
     }
 
     fn pair(&mut self, Counted { name, value, series }: Counted) {
-        // Series that are counted under another id, left the head meanwhile or are not wanted.
+        // Series that are counted under another id, have left the head meanwhile, or are not wanted.
         if series == 0 {
             return;
         }

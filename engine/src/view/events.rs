@@ -68,7 +68,7 @@ impl HeadSide {
                     work.check()?;
                 }
                 looked += 1;
-                // The store has those up to `flushed`.
+                // Events up to `flushed` are in the store.
                 let is_seen = view.pin.flushed < *seq && *seq <= view.pin.seq;
                 if !is_seen || !range.contains(event.timestamp) || !meets_any(selectors, &event.labels) {
                     continue;
@@ -159,10 +159,10 @@ impl View<'_> {
         Ok(())
     }
 
-    /// What the head has of events, in arrival order; the store may have some of them too.
+    /// The events of the head, in arrival order; some of them may also be in the store.
     fn head_events(&self) -> Result<Vec<Segment>> {
         let mut segments = self.head.events.snapshot();
-        // After the others: a flush that ends meanwhile puts there what it takes away here. Some may be in both.
+        // Read after the others: a flush that ends meanwhile moves events from there to here. Some may be in both.
         let mut all = self.head.kept.events();
         all.append(&mut segments);
         self.pin.check()?;

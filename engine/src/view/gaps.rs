@@ -1,4 +1,4 @@
-//! Damaged generations and reads: a read whose range has one in it says so, or is refused.
+//! Damaged generations and reads: a read that overlaps one reports it or is refused.
 //!
 //! Other generations of the partition may rely on its series records, so any sample of the partition may be missing.
 
@@ -15,7 +15,7 @@ use crate::store::keys::Prefix;
 use crate::view::View;
 use crate::{Error, Result};
 
-/// A generation that is set aside, and the time of which samples may be missing.
+/// A generation that is set aside, and the time range in which samples may be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
@@ -25,7 +25,7 @@ pub struct Damage {
     pub last: Timestamp,
     /// The generation's number.
     pub generation: u64,
-    /// What is wrong.
+    /// The damage.
     pub why: String,
 }
 
@@ -51,7 +51,7 @@ impl Damage {
 }
 
 impl Catalogue {
-    /// What is set aside of the partitions in `range`.
+    /// The generations set aside in the partitions of `range`.
     pub(crate) fn damage_in(&self, range: TimeRange) -> impl Iterator<Item = (Prefix, Damage)> {
         let width_ns = self.root.partition_width_ns;
         let aside = self.generations.aside_in(range, width_ns);
@@ -59,31 +59,31 @@ impl Catalogue {
     }
 }
 
-/// What a view does about damage, and what it left out so far.
+/// How a view treats damage, and what it has left out so far.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    /// None where reads are refused.
+    /// `None` if reads are refused.
     left_out: Option<Mutex<BTreeMap<Prefix, Damage>>>,
 }
 
 impl View<'_> {
-    /// Makes it leave out what is damaged, in place of refusing the read; [`View::left_out`] says what that was.
+    /// Makes the view leave out damaged generations instead of refusing the read; [`View::left_out`] returns them.
     #[must_use]
     pub fn leaving_out_damage(mut self) -> Self {
         self.gaps.left_out = Some(Mutex::default());
         self
     }
 
-    /// What reads of this view have left out, ascending by time.
+    /// The damage that reads of this view have left out, ascending by time.
     pub fn left_out(&self) -> Vec<Damage> {
         let left_out = self.gaps.left_out.as_ref().map(|left_out| left_out.lock().clone());
         left_out.unwrap_or_default().into_values().collect()
     }
 
-    /// Takes note of the damage in a range that is about to be read.
+    /// Records the damage in a range before it is read.
     ///
     /// # Errors
-    /// There is some, and the view does not leave it out.
+    /// There is damage, and the view does not leave it out.
     pub(super) fn note_gaps(&self, catalogue: &Catalogue, range: TimeRange) -> Result<()> {
         for (prefix, damage) in catalogue.damage_in(range) {
             match &self.gaps.left_out {

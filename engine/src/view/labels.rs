@@ -96,8 +96,8 @@ impl View<'_> {
     }
 
     /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have
-    /// it: for an empty selector, the largest count of any partition or the head; otherwise the count of ids, which
-    /// are several for a series after a restart.
+    /// it: for an empty selector, the largest count of any partition or the head; otherwise the count of ids, of which
+    /// a series may have several after a restart.
     ///
     /// # Errors
     /// As [`View::label_names`].

@@ -1,26 +1,28 @@
 //! A view: one consistent read of head and store.
 //!
 //! # Consistency
-//! A view is pinned to one record of the log (`head/pins.rs`): it has all batches and deletes up to that one, whole, and
-//! nothing later, whenever and however often it reads. So it has everything that was acknowledged before it was made.
-//! Its catalogue is taken together with the pin. What that has not comes from the head, where it stays until the view is
-//! dropped, also when a flush moves it into the store meanwhile (`head/kept.rs`).
+//! A view is pinned to one record of the log (`head/pins.rs`): it shows all batches and deletes up to that record,
+//! whole, and nothing later, whenever and however often it is read. So it includes everything that was acknowledged
+//! before it was made. Its catalogue is taken together with the pin. Samples that the catalogue lacks come from the
+//! head, which keeps them until the view is dropped, even if a flush moves them into the store meanwhile
+//! (`head/kept.rs`).
 //!
 //! Exemplars and metadata are not part of a view.
 //!
 //! # Damage
-//! A view that is asked for a time of which a generation is set aside refuses, or leaves it out and says so (`gaps.rs`).
+//! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`).
 //!
 //! # Memory and time
-//! A view asks its [`Work`] before it copies or gathers anything, and at least every ten milliseconds.
+//! A view checks its [`Work`] at least every ten milliseconds, and takes memory from it before it copies or collects
+//! anything.
 //!
 //! # Tenants
-//! A view may be restricted to one tenant. Every selection of it goes through [`View::head_ids`], [`View::stored_ids`] or
+//! A view may be restricted to one tenant. All its selections go through [`View::head_ids`], [`View::stored_ids`] or
 //! [`View::scoped`], which add the tenant's matcher to those of the caller.
 //!
 //! # Order of precedence
-//! Of two samples with one timestamp the one written later wins: generations by cut, then
-//! what a flush is working on, then the active head.
+//! Of two samples with one timestamp, the one written later wins: generations by cut, then the samples of a flush in
+//! progress, then the active head.
 //!
 //! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
 
@@ -71,8 +73,8 @@ use crate::{Error, Result};
 /// Series that are copied or added between two looks at whether to stop.
 const SERIES_PER_CHECK: usize = 256;
 
-/// A consistent read of everything. Make one for each query and drop it soon: as long as it lives, memory holds what
-/// was not flushed when it was made.
+/// A consistent read of everything. Create one for each query and drop it soon: during its lifetime, memory keeps the
+/// samples that were unflushed when it was created.
 pub struct View<'e> {
     head: &'e Head,
     kv: &'e dyn Kv,
@@ -122,7 +124,7 @@ pub(crate) struct Heads {
 }
 
 impl<'e> View<'e> {
-    /// A view of the parts of an open database, as it is after the last change.
+    /// A view of the parts of an open database after its last change.
     pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &ArcSwap<Catalogue>) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
             let catalogue = catalogue.load_full();
@@ -144,21 +146,21 @@ impl<'e> View<'e> {
         }
     }
 
-    /// Makes it check `work` and take its memory from it until it is dropped.
+    /// Makes the view check `work` and take its memory from it until the view is dropped.
     #[must_use]
     pub fn with_work(mut self, work: &Work) -> Self {
         (self.work, self.kept) = (work.clone(), Taken::of(work));
         self
     }
 
-    /// Restricts everything that is selected from now on to one tenant.
+    /// Restricts all further selections to one tenant.
     #[must_use]
     pub fn of_tenant(mut self, tenant: &Tenant) -> Self {
         self.tenant = Some(tenant.clone());
         self
     }
 
-    /// Matchers, and that of the tenant.
+    /// The given matchers and the tenant's.
     fn scoped<'m>(&self, matchers: &'m [Matcher]) -> Cow<'m, [Matcher]> {
         match &self.tenant {
             None => Cow::Borrowed(matchers),
@@ -166,7 +168,7 @@ impl<'e> View<'e> {
         }
     }
 
-    /// Selectors, each with the matcher of the tenant.
+    /// The given selectors, each with the tenant's matcher.
     fn all_scoped<'m>(&self, selectors: &'m [Vec<Matcher>]) -> Cow<'m, [Vec<Matcher>]> {
         match &self.tenant {
             None => Cow::Borrowed(selectors),
@@ -174,12 +176,12 @@ impl<'e> View<'e> {
         }
     }
 
-    /// The ids of the series in the head that meet all matchers.
+    /// The ids of the series in the head that match all matchers.
     fn head_ids(&self, matchers: &[Matcher]) -> Result<RoaringTreemap> {
         self.head.select_ids(&self.scoped(matchers), &self.work)
     }
 
-    /// The ids of the series of a generation that meet all matchers.
+    /// The ids of the series of a generation that match all matchers.
     fn stored_ids(&self, reader: &GenerationReader<'_>, matchers: &[Matcher]) -> Result<RoaringTreemap> {
         select(reader, &self.scoped(matchers), &self.work)
     }
@@ -215,12 +217,11 @@ impl<'e> View<'e> {
         Ok(found)
     }
 
-    /// As [`View::select`], but in the order in which a [`SeriesReader`] is fastest: what the
-    /// store keeps side by side follows each other.
+    /// Like [`View::select`], but in the order in which a [`SeriesReader`] is fastest: the storage order.
     ///
     /// # Errors
-    /// [`Error::Limit`] when more than `series_max` match, what [`View::work`] refuses, or the store could not be read.
-    /// [`Error::Throttled`] where the view is so old that memory could not keep what it needs.
+    /// [`Error::Limit`] if more than `series_max` match; the errors of [`View::work`]; the store could not be read.
+    /// [`Error::Throttled`] if the view is so old that memory could not keep the samples it needs.
     pub fn gather(
         &self,
         matchers: &[Matcher],
@@ -231,7 +232,7 @@ impl<'e> View<'e> {
         self.gather_into(&self.kept, &heads, matchers, range, series_max)
     }
 
-    /// The series of `heads` and of the store, ascending by ids; what the result takes is taken as `kept`.
+    /// The series of `heads` and of the store, ascending by ids; the memory of the result is taken as `kept`.
     fn gather_into(
         &self,
         kept: &Taken,
@@ -327,7 +328,7 @@ impl<'e> View<'e> {
                         part
                     }
                 };
-                // The head has each label set once, so too many are detected before all are copied.
+                // The head has each label set once, so an excess is detected before all are copied.
                 holding += usize::from(!matches!(part, HeadPart::Nothing));
                 if holding > series_max {
                     return Err(Error::Limit(format!("more than {series_max} series match")));
@@ -356,7 +357,7 @@ impl<'e> View<'e> {
             most = bytes;
             Ok(kept.more(bytes)?)
         })?;
-        // After the series: a flush that ends meanwhile puts there what it takes away here.
+        // Read after the series: a flush that ends meanwhile moves samples from there to here.
         let mut copy = copy.unwrap_or_default();
         self.head.kept.of_series(series.id, &self.pin, |frozen| {
             copy.add_frozen(frozen, range, &self.pin, &deletes);
@@ -372,16 +373,15 @@ impl<'e> View<'e> {
         Ok(HeadPart::Copied(Arc::new(copy)))
     }
 
-    /// The deletes of a series that are not in the store, each with its range: those that the log has since the last
-    /// flush.
+    /// The deletes of a series that are not in the store, each with its range: those logged since the last flush.
     fn deletes_of(&self, labels: &Labels) -> SmallVec<[(u64, TimeRange); 1]> {
         let tombstones = self.catalogue.tombstones.iter().rev();
         let unflushed = tombstones.take_while(|tombstone| tombstone.seq > self.pin.flushed);
         unflushed.filter(|t| t.matches(labels)).map(|t| (t.seq, t.range)).collect()
     }
 
-    /// Whether the head has anything in `range` of one of its series, now or when the view was made, that no delete
-    /// hides as a whole.
+    /// Whether the head has samples in `range` of one of its series, now or when the view was made, that no single
+    /// delete hides completely.
     fn head_touches(&self, series: &HeadSeries, range: TimeRange) -> bool {
         let deletes = self.deletes_of(&series.labels);
         let mut touches = series.touches(range, &self.pin, &deletes);

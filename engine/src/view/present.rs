@@ -1,6 +1,6 @@
-//! Which label sets may have samples in a range, without a look at any sample.
+//! Which label sets may have samples in a range, without reading samples.
 //!
-//! Series that came after the view may be among them.
+//! The result may include series created after the view.
 
 use std::ops::ControlFlow;
 

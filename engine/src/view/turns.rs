@@ -1,4 +1,5 @@
-//! Series one after the other, each copied when its turn comes: what the view sees of it does not change meanwhile.
+//! Visits series one after another and copies each when its turn comes: the view's state of it does not change
+//! meanwhile.
 
 use std::sync::Arc;
 
@@ -13,14 +14,15 @@ use crate::view::{HeadPart, SeriesReader, View, ViewSeries};
 pub type VisitSeries<'v> = dyn FnMut(&ViewSeries, &mut Run) -> Result<bool> + 'v;
 
 impl View<'_> {
-    /// Calls `visit` with each series that meets all matchers, may have samples in `range` and is not left out by `skip`,
-    /// and with its samples, in the order of labels, until it answers false; whether it never did. At one time the head's
-    /// data of one series is held.
+    /// Calls `visit` with each series that matches all matchers, may have samples in `range` and is not left out by
+    /// `skip`, and with its samples, in the order of labels, until it returns false; returns whether it never did. Only
+    /// the head's data of one series is held at a time.
     ///
     /// # Errors
-    /// Those of `visit`; [`Error::Limit`](crate::Error::Limit) when more than `series_max` match; what [`View::work`]
-    /// refuses; a chunk is damaged, or the store could not be read. [`Error::Throttled`](crate::Error::Throttled) where
-    /// the view is so old that memory could not keep what it needs.
+    /// Those of `visit`; [`Error::Limit`](crate::Error::Limit) if more than `series_max` match; the errors of
+    /// [`View::work`]; a chunk is damaged, or the store could not be read.
+    /// [`Error::Throttled`](crate::Error::Throttled) if the view is so old that memory could not keep the samples it
+    /// needs.
     pub fn each_series(
         &self,
         matchers: &[Matcher],

@@ -1,11 +1,11 @@
-//! The open log: who waits for whom.
+//! The open log, and how threads wait for syncs.
 //!
 //! # Concurrency
-//! `state` is held for moments, never across I/O. Of the threads that wait for a sync one becomes the *leader*: it
-//! takes all that waits, writes and syncs it with `state` free, and wakes the others, who mostly find their records
-//! durable and return. What was appended meanwhile is the next leader's. `writer` is locked by the leader, or while
-//! nobody leads under `state`, so nobody ever waits for it; who takes the reserve away or gives it back leads too. Lock
-//! order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
+//! `state` is held briefly, never across I/O. One of the threads that wait for a sync becomes the *leader*: it takes
+//! all waiting records, writes and syncs them without holding `state`, and wakes the others, who usually find their
+//! records durable and return. Records appended meanwhile are left to the next leader. `writer` is locked by the
+//! leader, or under `state` while there is no leader, so no thread ever waits for it; a thread that removes or restores
+//! the reserve leads too. Lock order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
 
 mod loan;
 
@@ -67,9 +67,9 @@ struct State {
     is_closing: bool,
     durable: u64,
     written: u64,
-    /// Everything up to here is as safe as the policy promises; later records have not been acknowledged.
+    /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
     safe: Position,
-    /// For each removal of records, the last sequence number that stayed.
+    /// For each removal of records, the last sequence number that remained.
     floors: Vec<u64>,
     /// Why, the last time.
     refused: Option<Refusal>,

@@ -80,10 +80,10 @@
 //! I2. Bytes once synced are never written again; an open log only appends.
 //! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves
 //!     is then written afresh before it is trusted, since the page cache may hold what the disk has lost.
-//! I5. Records of one call are appended together or not at all, and what could not be written or synced is taken back:
-//!     out of memory and off the file, before any other record gets its place. Where the sync failed the file is cut
-//!     without one; only a power loss may bring back what was refused then. A process that ends before it was answered
-//!     leaves a prefix of what it had appended.
+//! I5. Records of one call are appended together or not at all. Records that cannot be written or synced are removed
+//!     from memory and from the file before any other record takes their place. After a failed sync the file is
+//!     truncated without a sync; only a power loss may bring back a refused record. If a process ends before an append
+//!     returns, a prefix of its records remains.
 //! I4. The durable mark never runs ahead of what a successful sync has covered.
 //!
 //! # Not here

@@ -38,8 +38,8 @@ impl NewRecord<'_> {
     }
 }
 
-/// The result of an append: a sequence number, which is reused if this record is removed, and the number of removals
-/// up to then.
+/// The result of an append: a sequence number, which is reused if this record is removed, and the number of removals so
+/// far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     /// The sequence number.

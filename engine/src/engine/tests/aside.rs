@@ -1,4 +1,4 @@
-//! A generation that is damaged: it is set aside, the rest answers, and nothing of it is dropped.
+//! A damaged generation is set aside; reads of other times succeed, and none of its data is dropped.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn values(view: &View<'_>, series: u8, range: TimeRange) -> Result<Vec<f64>> {
     Ok(values)
 }
 
-/// Five minutes with a sample each of two series, merged; the second minute has a later generation as well.
+/// Five minutes, each with a sample of two series, merged; the second minute also has a later generation.
 fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
     let dir = tempfile::tempdir().unwrap();
     let kv = FaultyKv::over(Arc::new(MemoryKv::default()));
@@ -58,7 +58,7 @@ fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
 fn the_rest_answers_and_reads_of_its_time_say_so_or_are_refused() {
     for family in [Family::Chunks, Family::Index] {
         let (dir, kv) = damaged(family);
-        let refused = open(dir.path(), &kv, true).map(drop).expect_err("it is to refuse");
+        let refused = open(dir.path(), &kv, true).map(drop).expect_err("opening should fail");
         assert!(refused.to_string().contains("checksum"), "{refused}");
         let engine = open(dir.path(), &kv, false).unwrap();
         let damage = engine.health().damaged;
@@ -78,13 +78,13 @@ fn the_rest_answers_and_reads_of_its_time_say_so_or_are_refused() {
             view.estimate(&job(1), minutes(1, 1)).map(drop),
             view.each_series(&job(1), minutes(1, 1), 9, &|_| false, &mut |_, _| Ok(true)).map(drop),
         ] {
-            let why = refused.expect_err("it would be silently wrong");
+            let why = refused.expect_err("the answer would be silently wrong");
             assert!(matches!(why, Error::Corrupt { .. }) && why.to_string().contains("set aside"), "{why}");
         }
         let view = engine.view().leaving_out_damage();
         assert_eq!(values(&view, 1, minutes(2, 4)).unwrap(), [120.0, 180.0, 240.0]);
-        assert!(view.left_out().is_empty(), "nothing of its time was asked for");
-        // A read of the minute before may go as far as the damaged keys, which are next to it.
+        assert!(view.left_out().is_empty(), "no read covered its time");
+        // A read of the preceding minute may reach the damaged keys, which are next to it.
         assert_eq!(values(&view, 1, minutes(1, 4)).unwrap(), [120.0, 180.0, 240.0]);
         assert_eq!(view.left_out(), damage);
     }
@@ -97,18 +97,18 @@ fn no_merge_drops_it_and_deletes_wait_for_it() {
     engine.delete(&job(1), TimeRange::ALL).unwrap();
     engine.append(&float_batch(0, &[62, 900])).unwrap();
     engine.flush().unwrap();
-    // The merge of the minute before comes to the damaged keys, which are next to it: its inputs stay, too.
-    engine.compact().expect_err("it reads what is damaged");
-    engine.compact().expect_err("it reads what is damaged");
+    // The merge of the preceding minute reaches the damaged keys, which are next to it: its inputs stay, too.
+    engine.compact().expect_err("it reads the damaged keys");
+    engine.compact().expect_err("it reads the damaged keys");
     assert_eq!((engine.stats().tombstones, engine.stats().generations_aside), (1, 1));
     assert!(!engine.verify().unwrap().is_clean());
     engine.close().unwrap();
     drop(engine);
-    // A disk that is whole again: as after a restored file.
+    // The disk works again, as after a file was restored.
     *kv.broken.lock() = None;
     let engine = open(dir.path(), &kv, true).unwrap();
     assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0, 62.0]);
-    assert!(values(&engine.view(), 1, TimeRange::ALL).unwrap().is_empty(), "the delete holds");
+    assert!(values(&engine.view(), 1, TimeRange::ALL).unwrap().is_empty(), "the delete still applies");
     engine.compact().unwrap();
     assert_eq!(engine.stats().tombstones, 0);
     assert_eq!(engine.verify().unwrap().problems, [""; 0]);

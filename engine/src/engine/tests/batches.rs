@@ -1,4 +1,4 @@
-//! Batches have their memory before they grow, return it, and are smaller where there is little.
+//! Batches take memory before they grow, return it, and are smaller when little is free.
 
 use super::*;
 use crate::line::LineLimits;
@@ -16,19 +16,19 @@ fn engine(write_wait: Duration) -> (tempfile::TempDir, Engine) {
     (dir, engine)
 }
 
-/// Lines of few bytes, each with a sample.
+/// Short lines, each with a sample.
 fn small_lines(thread: usize, count: usize) -> Vec<u8> {
     (0..count).map(|i| format!("m{thread} v={i} {}\n", YEAR_2024 + i as i64)).collect::<String>().into_bytes()
 }
 
-/// A line whose string fields have all of its long tags.
+/// A line whose string fields each have all of its long tags.
 fn long_line(thread: usize, fields: usize) -> Vec<u8> {
     let tags = "x".repeat(30_000);
     let fields: Vec<String> = (0..fields).map(|field| format!("f{field}=\"text\"")).collect();
     format!("log,thread=t{thread},long={tags} {} {YEAR_2024}\n", fields.join(",")).into_bytes()
 }
 
-/// A request with one series of `count` samples, by hand.
+/// A request with one series of `count` samples, encoded by hand.
 fn remote_request(count: i64) -> Vec<u8> {
     fn varint(mut number: u64, out: &mut Vec<u8>) {
         while number >= 0x80 {

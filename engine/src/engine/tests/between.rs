@@ -85,8 +85,8 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().values, [5.0]);
 }
 
-/// A flush has set a sample apart, which is deleted. A view is made, the flush ends, and a merge carries the delete out
-/// and forgets it.
+/// A flush has frozen a sample that is deleted. A view is made, the flush ends, and a merge applies the delete and
+/// removes its tombstone.
 #[test]
 fn a_delete_that_is_forgotten_while_a_view_lives_hides_what_it_hid() {
     let dir = tempfile::tempdir().unwrap();

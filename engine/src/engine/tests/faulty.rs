@@ -19,7 +19,7 @@ pub(super) struct FaultyKv {
     pub(super) refuses_commits: AtomicBool,
     /// A disk without room for tables, where all else fits.
     pub(super) is_full: AtomicBool,
-    /// Keys that begin so cannot be read.
+    /// Keys with this prefix cannot be read.
     pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
     /// Is told of calls before they are answered, but for those that it makes itself.
     hook: Mutex<Option<Hook>>,
@@ -84,7 +84,7 @@ impl FaultyKv {
     }
 }
 
-/// A cursor that cannot come to keys that are broken.
+/// A cursor that fails at unreadable keys.
 struct BreakingCursor<'a> {
     inner: Box<dyn Cursor + 'a>,
     kv: &'a FaultyKv,

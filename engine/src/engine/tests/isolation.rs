@@ -1,4 +1,4 @@
-//! A view shows one state of the database: whole batches, whole deletes, and nothing that comes later.
+//! A view shows one state of the database: whole batches, whole deletes, and nothing written later.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ fn all() -> [Matcher; 1] {
     [Matcher::equal("__name__", "x")]
 }
 
-/// Series and second to value.
+/// Maps series and second to the value.
 type State = BTreeMap<(usize, i64), i64>;
 
-/// What a view has of some series.
+/// What a view shows of some series.
 fn samples(view: &View<'_>, matchers: &[Matcher]) -> State {
     let mut state = State::new();
     for series in view.select(matchers, TimeRange::ALL, usize::MAX).expect("memory answers") {
@@ -37,7 +37,7 @@ fn samples(view: &View<'_>, matchers: &[Matcher]) -> State {
     state
 }
 
-/// What a view has of events.
+/// What a view shows of events.
 fn events(view: &View<'_>) -> Vec<String> {
     let found = view.events(&[Vec::new()], TimeRange::ALL, usize::MAX).expect("memory answers");
     found.into_iter().map(|event| event.text).collect()
@@ -51,7 +51,7 @@ fn batch(series: impl Iterator<Item = usize>, second: i64, value: i64) -> Batch 
     batch
 }
 
-/// The view reads the first series, then everything changes, then it reads the others.
+/// The view reads the first series, then everything changes, then the view reads the others.
 #[test]
 fn what_comes_between_two_series_is_not_seen() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -92,7 +92,7 @@ fn what_comes_between_two_series_is_not_seen() {
     assert_eq!(engine.parts.head.sample_bytes(), 0);
 }
 
-/// Series are read one after the other, for as long as a client takes.
+/// Series are read one after another, as slowly as a client takes them.
 #[test]
 fn what_comes_while_series_are_handed_out_one_by_one_is_not_seen() {
     let engine = Engine::in_memory(options()).expect("the options are good");
@@ -114,11 +114,11 @@ fn what_comes_while_series_are_handed_out_one_by_one_is_not_seen() {
 const SERIES: u64 = 3;
 const SECONDS: u64 = 400;
 
-/// A random change; returns what the database holds then.
+/// A random change; returns the contents of the database after it.
 fn change(engine: &Engine, random: &mut Random, state: &mut State, number: i64) {
     match random.below(12) {
         0 => {
-            // Partitions have 60 s.
+            // Partitions span 60 s.
             let first = random.below(SECONDS) as i64;
             let last = first + random.below(100) as i64;
             let series = random.below(SERIES) as usize;
@@ -146,7 +146,7 @@ fn change(engine: &Engine, random: &mut Random, state: &mut State, number: i64) 
     }
 }
 
-/// Views that are held while random changes go on, some of them over a store that refuses flushes and merges.
+/// Views are held during random changes, some of them with a store that refuses flushes and merges.
 #[test]
 fn views_stay_as_they_were() {
     for seed in 1..60 {
@@ -182,7 +182,7 @@ fn views_stay_as_they_were() {
     }
 }
 
-/// Partitions that still grow are cleaned too; what a view needs stays until it is dropped.
+/// Partitions that are still written to are cleaned too; data that a view needs stays until it is dropped.
 #[test]
 fn what_was_deleted_is_cleaned_away_unless_a_view_needs_it() {
     let engine = Engine::in_memory(options()).expect("the options are good");
@@ -205,7 +205,7 @@ fn what_was_deleted_is_cleaned_away_unless_a_view_needs_it() {
     assert_eq!(samples(&engine.view(), &all()), [((1, 1), 10), ((1, 2), 20)].into());
 }
 
-/// Stops the others when a thread panics.
+/// Stops the other threads when one panics.
 struct StopOnPanic<'a>(&'a AtomicBool);
 
 impl Drop for StopOnPanic<'_> {
@@ -216,8 +216,8 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// The cumulative buckets of a classic histogram and a gauge of several series come in batches; deletes take whole
-/// instants out. Beside them flushes and merges run.
+/// The cumulative buckets of a classic histogram and a gauge of several series arrive in batches; deletes remove whole
+/// instants. Flushes and merges run concurrently.
 #[test]
 fn no_query_sees_half_a_batch_or_half_a_delete() {
     const HOSTS: usize = 64;
@@ -237,7 +237,7 @@ fn no_query_sees_half_a_batch_or_half_a_delete() {
                 let _stop = StopOnPanic(&stop);
                 while !stop.load(Ordering::Relaxed) {
                     let view = engine.view();
-                    // Each series by itself: as far apart as a query's selectors.
+                    // Each series on its own, as a query's selectors read them.
                     let mut of_series = (0..HOSTS).map(|series| {
                         let state = samples(&view, &[Matcher::equal("i", &series.to_string())]);
                         state.into_iter().map(|((_, second), value)| (second, value)).collect::<Vec<_>>()
@@ -258,7 +258,7 @@ fn no_query_sees_half_a_batch_or_half_a_delete() {
             if is_enough || stop.load(Ordering::Relaxed) {
                 break;
             }
-            // Now and then over what is there, or late.
+            // Sometimes overwrites existing samples, or arrives late.
             let second = if round % 5 == 0 { (round - 3).max(0) } else { round } % 600;
             engine.append(&batch(0..HOSTS, second, round)).expect("append");
             if round % 7 == 0 {
@@ -270,7 +270,7 @@ fn no_query_sees_half_a_batch_or_half_a_delete() {
     });
 }
 
-/// A view is held for ever while much is written.
+/// A view is held indefinitely while much is written.
 #[test]
 fn a_view_that_is_held_takes_bounded_memory() {
     const ROUNDS: i64 = 6;
@@ -295,14 +295,14 @@ fn a_view_that_is_held_takes_bounded_memory() {
         assert!(engine.parts.head.sample_bytes() <= limit, "round {round}");
     }
     let read = |view: &View<'_>| view.select(&all(), TimeRange::ALL, 10).map(|found| found.len());
-    let old = read(&views[0]).expect_err("memory keeps less than all");
+    let old = read(&views[0]).expect_err("memory cannot keep all of it");
     assert_eq!(old.kind(), ErrorKind::Busy);
     assert!(old.to_string().contains("read again"), "{old}");
-    assert_eq!(read(&views[ROUNDS as usize - 1]).expect("a new one"), 1);
-    assert_eq!(read(&engine.view()).expect("a new one"), 1);
+    assert_eq!(read(&views[ROUNDS as usize - 1]).expect("a new view"), 1);
+    assert_eq!(read(&engine.view()).expect("a new view"), 1);
 }
 
-/// Of many series most are idle while a view is held; those leave memory, and the view still finds its own.
+/// Most of many series become idle while a view is held; they leave memory, and the view still finds its own.
 #[test]
 fn idle_series_leave_memory_beside_a_view() {
     let engine = Engine::in_memory(options()).expect("the options are good");
@@ -314,7 +314,7 @@ fn idle_series_leave_memory_beside_a_view() {
         engine.append(&batch(60..61, second, 3)).expect("append");
         engine.flush().expect("flush");
     }
-    assert_eq!(engine.stats().head_series, 11, "ten for the view, one that is written to");
+    assert_eq!(engine.stats().head_series, 11, "ten for the view, one that is still written to");
     let expected = (0..60).map(|series| ((series, 1), if series < 50 { 1 } else { 2 }));
     assert_eq!(samples(&view, &all()), expected.collect());
     drop(view);
@@ -342,7 +342,7 @@ fn what_one_delete_hides_as_a_whole_is_not_listed() {
     let first = [Matcher::equal("job", "job1")];
     let part = TimeRange::new(i64::MIN, YEAR_2024 + SECOND);
     engine.delete(&first, part).unwrap();
-    assert_eq!(listed(), ["job1", "job3"], "a sample is left");
+    assert_eq!(listed(), ["job1", "job3"], "one sample remains");
     engine.delete(&first, TimeRange::ALL).unwrap();
     assert_eq!(listed(), ["job3"]);
     let selector = [vec![Matcher::equal("__name__", "m1")]];

@@ -138,14 +138,14 @@ fn a_merge_holds_the_events_of_one_instant_or_a_part_of_them() {
         let engine = Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, clock).unwrap();
         let times: Vec<i64> = (0..EVENTS).map(time).collect();
         let mut model = BTreeMap::new();
-        // The later written of two stays, and some were deleted.
+        // Of two events the one written later wins, and some were deleted.
         for (word, count) in [("first", EVENTS), ("second", EVENTS / 2)] {
             append_events(&engine, &mut model, &times[..count as usize], word);
             engine.flush().unwrap();
         }
         engine.delete(&[Matcher::equal("number", "77")], TimeRange::ALL).unwrap();
         model.retain(|(_, labels), _| labels.get("number") != Some("77"));
-        // The day is over when the next but one begins.
+        // The day is over when the one after the next begins.
         let mut later = Batch::new();
         later.push(&labels(1), YEAR_2024 + 3 * 86_400 * SECOND, Value::Float(1.0));
         engine.append(&later).unwrap();

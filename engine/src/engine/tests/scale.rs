@@ -1,4 +1,4 @@
-//! What a change costs where there are very many partitions: counts of what is touched, read and written.
+//! The cost of a change with very many partitions: entries touched, read and written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, T
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Error, LineOptions, Options, Result};
 
-/// Counts what is asked of a store.
+/// Counts the calls to a store.
 #[derive(Default)]
 struct CountingKv {
     inner: MemoryKv,
-    /// Keys that cursors went to, and those that were asked for.
+    /// Keys that cursors seeked to, and keys that were read.
     reads: AtomicU64,
     /// Records that commits put or removed.
     changes: AtomicU64,
@@ -81,7 +81,7 @@ impl Kv for CountingKv {
     }
 }
 
-/// What a step cost: entries of the catalogue touched in memory, records read, records of the catalogue written, tables.
+/// The cost of a step: catalogue entries touched in memory, records read, catalogue records written, tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cost {
     touched: u64,
@@ -108,7 +108,7 @@ fn cost_of(store: &CountingKv, work: impl FnOnce()) -> Cost {
 const MINUTE: i64 = 60;
 
 impl Wide {
-    /// A database with a sample in each of so many partitions, merged, and opened again.
+    /// A database with a sample in each of `partitions` partitions, merged and reopened.
     fn new(partitions: i64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(CountingKv::default());
@@ -158,7 +158,7 @@ fn a_flush_a_delete_and_a_pass_cost_what_they_change_not_what_is_there() {
             assert_eq!(view.read(&found[0], second).unwrap().values.len(), 1);
         });
         let pass = wide.cost(|engine| engine.compact().unwrap());
-        assert!(pass.tables <= 2, "a delete that finds nothing has no partition written again: {pass:?}");
+        assert!(pass.tables <= 2, "a delete without matches rewrites no partition: {pass:?}");
         let idle = wide.cost(|engine| engine.compact().unwrap());
         assert_eq!(wide.engine.stats().tombstones, 1, "the last partition is open and keeps it");
         (flush, delete, query, idle)
@@ -176,7 +176,7 @@ fn a_flush_a_delete_and_a_pass_cost_what_they_change_not_what_is_there() {
     assert_eq!(
         (many.0.changes, many.1.changes, many.1.reads),
         (2, 0, 0),
-        "the root and a generation; nothing"
+        "the root and a generation, nothing else"
     );
 }
 
@@ -188,7 +188,7 @@ fn opening_reads_each_record_of_the_catalogue_once() {
         assert!(touched <= 3 * partitions as u64, "{touched} for {partitions}");
         reads as f64 / partitions as f64
     });
-    // The record, a chunk, and what the index has of one series: a record, its times and its postings.
+    // The record, a chunk, and the index of one series: a record, its times and its postings.
     assert!(per_partition.iter().all(|reads| *reads < 9.0), "{per_partition:?}");
 }
 
@@ -206,7 +206,7 @@ fn merges_of_many_small_partitions_share_commits_and_tables() {
     }
     let merging = cost_of(&store, || engine.compact().unwrap());
     assert!(merging.tables <= 2 * 4, "{merging:?}");
-    // Two generations go and one comes, for each; and the root, for each commit.
+    // Each replaces two generations by one, and each commit writes the root.
     assert_eq!(merging.changes, 1_998 * 3 + 4);
     assert_eq!(engine.stats().merges, 1_998);
     engine.delete(&[Matcher::equal("job", "job1")], TimeRange::ALL).unwrap();
@@ -234,7 +234,7 @@ fn a_request_may_touch_so_many_partitions() {
     engine.write_lines(lines(10).as_bytes(), &LineOptions::default()).unwrap();
     let refused = engine.write_lines(lines(11).as_bytes(), &LineOptions::default()).unwrap_err();
     assert!(refused.to_string().contains("max_partitions_per_request"), "{refused}");
-    assert_eq!(engine.stats().samples, 20, "nothing of what is refused is stored");
+    assert_eq!(engine.stats().samples, 20, "nothing of the refused batch is stored");
     assert_eq!(engine.stats().head_series, 2, "and its series are gone");
     let mut many = Batch::new();
     (0..1_000).for_each(|at| many.push(&labels(0), YEAR_2024 + at % 10 * SECOND * MINUTE, Value::Float(1.0)));

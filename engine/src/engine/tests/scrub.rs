@@ -1,11 +1,11 @@
-//! Re-reading the store: what is found, and what a pass leaves alone.
+//! Scrubbing: which damage is found, and what a pass skips.
 
 use super::faulty::Call;
 use super::random::Random;
 use super::*;
 use crate::store::keys::Prefix;
 
-/// Days with samples, each with more than a pass reads between two looks around.
+/// Days with samples; each has more than a pass reads between two checks.
 const DAYS: i64 = 3;
 const SAMPLES: i64 = 12_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -18,7 +18,7 @@ struct Harness {
     engine: Arc<Engine>,
 }
 
-/// Samples that do not compress, and an event, of each day.
+/// Samples that do not compress and an event, for each day.
 fn harness() -> Harness {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryKv::default());
@@ -51,7 +51,7 @@ impl Harness {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.engine.parts.scrub(None).expect("nobody closes").problems
+        self.engine.parts.scrub(None).expect("the database stays open").problems
     }
 }
 
@@ -60,13 +60,13 @@ fn a_planted_flip_is_found_in_one_pass() {
     let harness = harness();
     let engine = &harness.engine;
     let report = engine.parts.scrub(None).unwrap();
-    assert_eq!(report, engine.verify().unwrap(), "it reads what verifying reads");
+    assert_eq!(report, engine.verify().unwrap(), "scrubbing reads the same as verifying");
     assert_eq!((report.generations, report.samples), (DAYS as u64, (DAYS * SAMPLES) as u64));
     let stats = engine.stats();
     assert_eq!((stats.scrub_passes, stats.scrub_problems), (1, 0));
     assert_eq!(stats.scrub_finished, Some(YEAR_2024 + (DAYS + 1) * DAY));
     assert!(stats.scrub_bytes > stats.stored_chunk_bytes, "{stats:?}");
-    // Records of series and events have the checksum of the table that they are in, which a store in memory has not.
+    // Records of series and events rely on the checksum of their table, which a store in memory does not have.
     let keys =
         [(Family::Chunks, encoded as fn(Prefix) -> Vec<u8>), (Family::Index, |prefix| prefix.all_postings())];
     for (family, key) in keys {
@@ -100,7 +100,7 @@ fn what_is_merged_meanwhile_is_left_and_its_space_is_freed() {
     harness.faulty.unhook();
     let after = harness.prefixes();
     let merged: Vec<_> = before.iter().filter(|prefix| !after.contains(prefix)).copied().collect();
-    assert_eq!(merged, before[..1], "the one that is closed, which was being read");
+    assert_eq!(merged, before[..1], "the closed one, which was being read");
     assert_eq!((report.generations, report.problems), (DAYS as u64 - 1, vec![]));
     harness.engine.compact().unwrap();
     let mut cursor = harness.store.cursor(Family::Chunks);

@@ -1,4 +1,4 @@
-//! Limits of tenants, over every way in, and that a tenant which floods leaves room for the others.
+//! Limits of tenants through every write path, and room for others while one tenant floods.
 
 use super::remote::one as remote;
 use super::*;
@@ -9,7 +9,7 @@ fn write(engine: &Engine, lines: &str) -> LineReport {
     engine.write_lines(lines.as_bytes(), &LineOptions::default()).unwrap()
 }
 
-/// So many new series of a tenant, in lines.
+/// New series of a tenant, as lines.
 fn lines(tenant: &str, numbers: std::ops::Range<usize>) -> String {
     numbers.map(|i| format!("m,db={tenant},i={i} v=1 1\n")).collect()
 }
@@ -18,7 +18,7 @@ fn series_of(engine: &Engine, tenant: &str) -> u64 {
     engine.tenants(100).largest.iter().find(|found| found.name == tenant).map_or(0, |found| found.series)
 }
 
-/// New series of a tenant until one is refused; that refusal.
+/// Writes new series of a tenant until one is refused; returns that refusal.
 fn flood(engine: &Engine, tenant: &str) -> (u64, LineReport) {
     for round in 0.. {
         let report = write(engine, &lines(tenant, 1_000 * round..1_000 * (round + 1)));
@@ -26,7 +26,7 @@ fn flood(engine: &Engine, tenant: &str) -> (u64, LineReport) {
             return (series_of(engine, tenant), report);
         }
     }
-    unreachable!("memory has an end")
+    unreachable!("memory is limited")
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_tenant_at_its_limit_takes_no_new_series_by_any_way_in() {
     assert_eq!(
         (report.lines_bad, report.lines_limited, report.samples),
         (1, 0, 5),
-        "it does not pass by itself"
+        "it does not pass with time"
     );
     let why = report.errors[0].to_string();
     assert!(
@@ -65,7 +65,7 @@ fn a_tenant_at_its_limit_takes_no_new_series_by_any_way_in() {
     assert_eq!(
         write(&engine, "up,i=1 v=1 1\nup,i=2 v=1 1\n").lines_bad,
         1,
-        "those without the label are a tenant"
+        "series without the label are a tenant"
     );
     let why = write(&engine, "up,i=2 v=1 1\n").errors[0].to_string();
     assert!(why.contains(r#"the tenant without a label "db" has 2"#), "{why}");
@@ -79,7 +79,7 @@ fn a_tenant_at_its_limit_takes_no_new_series_by_any_way_in() {
 fn new_series_of_a_tenant_are_limited_by_the_second() {
     let engine = Engine::in_memory(Options { max_new_series_per_tenant: 10, ..options() }).unwrap();
     let report = write(&engine, &format!("{}{}", lines("a", 0..15), lines("b", 0..10)));
-    assert_eq!((report.lines_bad, report.lines_limited, report.samples), (5, 5, 20), "it passes by itself");
+    assert_eq!((report.lines_bad, report.lines_limited, report.samples), (5, 5, 20), "it passes with time");
     let why = report.errors[0].to_string();
     assert!(why.contains(r#"more than 10 new series of tenant "a" (label "db") in one second"#), "{why}");
     assert!(why.contains("(max_new_series_per_tenant); retry later"), "{why}");
@@ -93,12 +93,12 @@ fn new_series_of_a_tenant_are_limited_by_the_second() {
         batch
     };
     let refused = engine.append(&batch("c", 11)).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Limit, "sent again, it would bring them all again: {refused}");
-    assert_eq!(series_of(&engine, "c"), 0, "nothing of it is left");
+    assert_eq!(refused.kind(), ErrorKind::Limit, "a retry would create them all again: {refused}");
+    assert_eq!(series_of(&engine, "c"), 0, "nothing of the batch remains");
     engine.append(&batch("c", 10)).unwrap();
 }
 
-/// A series that the limit of all tenants refuses does not count against its own.
+/// A series that the limit of all tenants refuses does not count against its own tenant's.
 #[test]
 fn a_refusal_by_another_limit_leaves_the_tenant_its_second() {
     let limits = Options { max_new_series_per_tenant: 2, new_series_per_second: 2, ..options() };
@@ -121,7 +121,7 @@ fn what_is_taken_back_left_or_replayed_is_counted_exactly() {
     let engine = open();
     assert_eq!(write(&engine, &lines("a", 0..10)).lines_bad, 0);
     let (before, bytes) = (engine.tenants(9), engine.stats().head_series_bytes);
-    // One of its series is within the limit of its tenant, the other is not; it is whole.
+    // One of its series is within the limit of its tenant, the other is not; the batch is accepted or refused whole.
     let mut batch = Batch::new();
     for tenant in ["b", "a"] {
         let labels = Labels::from_pairs([("__name__", "n"), ("db", tenant)]).unwrap();
@@ -147,15 +147,15 @@ fn what_is_taken_back_left_or_replayed_is_counted_exactly() {
 #[test]
 fn a_tenant_that_floods_leaves_room_for_the_others() {
     let engine = Engine::in_memory(Options { memory_bytes: 16 << 20, ..options() }).unwrap();
-    // It is alone, so nothing but memory limits it.
+    // It is the only tenant, so only memory limits it.
     let (alone, report) = flood(&engine, "bomb");
-    assert_eq!(report.lines_limited, report.lines_bad, "it passes by itself: {}", report.errors[0]);
+    assert_eq!(report.lines_limited, report.lines_bad, "it passes with time: {}", report.errors[0]);
     let why = report.errors[0].to_string();
     assert!(why.contains("active series take") && !why.contains("tenant"), "{why}");
     let bound = engine.options().series_bytes_max();
     assert!(engine.stats().head_series_bytes + 1_000 > bound, "all of the memory for series");
 
-    assert_eq!(write(&engine, &lines("good", 0..300)).lines_bad, 0, "the other one is let in at once");
+    assert_eq!(write(&engine, &lines("good", 0..300)).lines_bad, 0, "the other tenant is admitted at once");
     let why = write(&engine, &lines("bomb", 1_000_000..1_000_001)).errors[0].to_string();
     assert!(why.contains(r#"tenant "bomb" (label "db") take"#) && why.contains("fair share"), "{why}");
     assert!(why.contains("raise memory"), "{why}");
@@ -168,7 +168,7 @@ fn a_tenant_that_floods_leaves_room_for_the_others() {
     );
     assert!(engine.stats().head_series_bytes <= bound + bound / 16, "the reserve is bounded");
 
-    // The same where the others were there first.
+    // The same if the others came first.
     let engine = Engine::in_memory(Options { memory_bytes: 16 << 20, ..options() }).unwrap();
     write(&engine, &lines("good", 0..10));
     let (beside, _) = flood(&engine, "bomb");
@@ -187,11 +187,11 @@ fn a_tenant_that_floods_leaves_others_room_in_the_number_of_series() {
     assert_eq!(write(&engine, &lines("good", 1..100)).lines_bad, 0);
 
     let alone = Engine::in_memory(Options { active_series: 1_000, ..options() }).unwrap();
-    assert_eq!(write(&alone, &lines("one", 0..1_001)).lines_bad, 1, "a tenant alone has all of them");
+    assert_eq!(write(&alone, &lines("one", 0..1_001)).lines_bad, 1, "the only tenant gets all of them");
     let off = Options { active_series: 1_000, tenant_label: String::new(), ..options() };
     let off = Engine::in_memory(off).unwrap();
     write(&off, &lines("a", 0..1));
-    assert_eq!(write(&off, &lines("b", 0..1_000)).lines_bad, 1, "without a label all are one");
+    assert_eq!(write(&off, &lines("b", 0..1_000)).lines_bad, 1, "without a label all are one tenant");
 }
 
 #[test]

@@ -34,8 +34,8 @@ impl Task {
     }
 }
 
-/// Many partitions are due. A flush or a snapshot may need merges to rest: it waits for those that are merged together,
-/// not for all.
+/// Many partitions are due. A flush or a snapshot that needs merges to pause waits only for the partitions being merged
+/// together, not for all.
 #[test]
 fn who_waits_for_merges_to_rest_waits_for_one() {
     let dir = tempfile::tempdir().unwrap();

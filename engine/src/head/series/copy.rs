@@ -13,31 +13,31 @@ use crate::head::pins::Pin;
 use crate::head::seen::{Marks, Place, Seen};
 use crate::model::TimeRange;
 
-/// What a view keeps of a series' head data.
+/// A view's part of a series in the head.
 #[derive(Debug, Default)]
 pub struct HeadCopy {
-    /// Samples of earlier epochs that the view's catalogue has not, the older first, and what is seen of them.
+    /// Samples of earlier epochs that the view's catalogue lacks, oldest first, and which of them are visible.
     pub frozen: SmallVec<[(Arc<Frozen>, Seen); 1]>,
-    /// What came since.
+    /// Samples of the current epoch.
     pub active: Unflushed,
-    /// What is seen of that.
+    /// Which of those are visible.
     pub seen: Seen,
 }
 
 impl HeadCopy {
-    /// Whether there is nothing.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.frozen.is_empty() && self.active.is_empty()
     }
 
-    /// Chunks that touch `range`.
+    /// Chunks that overlap `range`.
     pub fn chunks(&self, range: TimeRange) -> u64 {
         let frozen = self.frozen.iter().map(|(frozen, _)| &frozen.data);
         frozen.chain([&self.active]).map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
     }
 
-    /// Bytes that exist for this copy alone: its late samples and its open chunk. What is
-    /// closed or frozen is the head's own.
+    /// Bytes that exist only for this copy: its late samples and its open chunk. Closed or frozen chunks belong to the
+    /// head.
     pub fn memory_bytes(&self) -> usize {
         let open = self.active.open.as_deref().map_or(0, OpenChunk::memory_bytes);
         let rest = self.active.rest.as_ref().map_or(0, |rest| {
@@ -48,7 +48,7 @@ impl HeadCopy {
         size_of::<HeadCopy>() + open + rest + hidden + self.seen.memory_bytes()
     }
 
-    /// Adds samples of an earlier epoch, if any may lie in `range` and are seen. They are shared, not copied.
+    /// Adds samples of an earlier epoch if visible ones may be in `range`. They are shared, not copied.
     pub fn add_frozen(
         &mut self,
         frozen: &Arc<Frozen>,
@@ -68,9 +68,9 @@ impl HeadCopy {
 }
 
 impl HeadSeries {
-    /// A copy of what may lie in `range` and a reader with `pin` sees, if there is anything. `deletes` are those that
-    /// concern the series and the reader sees. `admit` gets the bytes that the copy takes at most, before it is made; it
-    /// must not block.
+    /// Copies what a reader with `pin` may see in `range`, if there is anything. `deletes` are those that concern the
+    /// series and that the reader sees. `admit` is called before the copy with its maximum size in bytes; it must not
+    /// block.
     ///
     /// # Errors
     /// Those of `admit`.
@@ -109,7 +109,7 @@ impl Frozen {
 }
 
 impl Unflushed {
-    /// Whether one delete hides all samples that there are; those up to `base` are older.
+    /// Whether one delete hides all samples; deletes up to `base` are older than the samples.
     pub(super) fn is_deleted(&self, seq: u64, base: u64, deletes: &[(u64, TimeRange)]) -> bool {
         if deletes.is_empty() {
             return false;
@@ -122,12 +122,12 @@ impl Unflushed {
             .any(|(place, range)| *place == Place::END && range.contains(first) && range.contains(last))
     }
 
-    /// Samples before the first chunk that touches `range`.
+    /// Samples before the first chunk that overlaps `range`.
     fn before(&self, range: TimeRange) -> u32 {
         self.numbered_chunks().find(|(_, chunk)| touches(chunk, range)).map_or(0, |(first, _)| first)
     }
 
-    /// Bytes that a copy of what may lie in `range` takes at most, beside the struct itself.
+    /// Maximum bytes of a copy of the samples in `range`, without the struct itself.
     fn copy_bytes(&self, range: TimeRange, seen: &Seen) -> usize {
         let open = self.open.as_deref().filter(|c| touches(c, range)).map_or(0, OpenChunk::memory_bytes);
         let closed = self.closed().iter().filter(|c| touches(c, range)).count();
@@ -137,7 +137,7 @@ impl Unflushed {
         open + rest + closed * size_of::<Arc<OpenChunk>>() + late * size_of::<Arrival>()
     }
 
-    /// A copy of what may lie in `range`, and what is seen of it.
+    /// A copy of the samples that may be in `range`, and which of them are visible.
     fn copy(&self, range: TimeRange, seen: &Seen) -> (Unflushed, Seen) {
         let (late, seen) = seen.of_late(self.late(), range);
         let mut rest = Rest {

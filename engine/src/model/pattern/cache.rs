@@ -4,8 +4,8 @@
 //! the automaton states that threads cache. When the share is full, patterns are evicted by the CLOCK algorithm.
 //!
 //! # Concurrency
-//! One lock, held while a text is looked up. Compiling happens outside of it, so that two that ask for one new pattern
-//! at once may both compile it; the first that ends is kept.
+//! One lock, held while a text is looked up. Compilation happens outside of it, so two concurrent requests for a new
+//! pattern may both compile it; the first result is kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -53,7 +53,7 @@ impl CompileError {
     }
 }
 
-/// The expressions of one request. What they take is counted until this is dropped, so it stays as long as they do.
+/// The expressions of one request. Their memory is counted until this is dropped, so keep it as long as they exist.
 ///
 /// ```
 /// use barograph_engine::budget::Work;

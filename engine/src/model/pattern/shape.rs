@@ -128,8 +128,8 @@ fn powers(once: &[String], min: u32, max: u32, limits: Limits) -> Option<Vec<Str
     Some(all)
 }
 
-/// Each of `heads` followed by each of `tails`. A single tail is appended in place: a pattern may have as many of them as
-/// it has signs, and as a copy of all each would take time by the square.
+/// Each of `heads` followed by each of `tails`. A single tail is appended in place: a pattern may have as many single
+/// tails as characters, and copying all heads for each would take quadratic time.
 fn product(mut heads: Vec<String>, tails: &[String], limits: Limits) -> Option<Vec<String>> {
     if let [tail] = tails {
         let bytes = heads.iter().map(String::len).sum::<usize>() + heads.len() * tail.len();

@@ -1,11 +1,11 @@
-//! The reserve in other hands: what frees space on a full disk uses its blocks for a while.
+//! Lends the reserve: work that frees space on a full disk uses its blocks for a while.
 
 use parking_lot::MutexGuard;
 
 use super::{Shared, State, Wal};
 use crate::wal::writer::Writer;
 
-/// The reserve's blocks while others use them.
+/// The blocks of the reserve while they are lent.
 pub struct Loan<'w>(&'w Wal);
 
 impl Drop for Loan<'_> {
@@ -16,8 +16,8 @@ impl Drop for Loan<'_> {
 }
 
 impl Wal {
-    /// Gives the blocks of the reserve to what frees space, until the loan is dropped. Appends are refused meanwhile as on
-    /// a full disk.
+    /// Lends the blocks of the reserve to work that frees space, until the loan is dropped. Meanwhile, appends are
+    /// refused as on a full disk.
     pub fn lend_reserve(&self) -> Loan<'_> {
         let (mut state, ()) = self.shared.lead(Writer::lend_reserve);
         state.disk_full = true;
@@ -26,7 +26,7 @@ impl Wal {
 }
 
 impl Shared {
-    /// Changes the writer as a leader, with `state` free meanwhile.
+    /// Changes the writer as a leader, without holding `state` meanwhile.
     fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
         let mut state = self.idle(self.state.lock());
         state.is_led = true;
@@ -51,7 +51,7 @@ mod tests {
     use crate::wal::{Recovery, WalOptions};
     use crate::{Error, Result};
 
-    /// Real files, and for each change of the reserve whether the log's state was free meanwhile.
+    /// Real files; records for each change of the reserve whether the log's state was unlocked meanwhile.
     #[derive(Default)]
     struct Watched {
         log: OnceLock<Weak<Shared>>,
@@ -116,7 +116,7 @@ mod tests {
         assert!(reserve.exists() && !wal.stats().disk_full);
         append()?;
         wal.sync()?;
-        assert_eq!(*fs.was_free.lock(), [true, true], "taken away, and put back");
+        assert_eq!(*fs.was_free.lock(), [true, true], "removed, and restored");
         Ok(())
     }
 }
