@@ -1,7 +1,7 @@
-//! What very many partitions cost: a database with a sample in each of 100, 10,000 and 100,000 days.
+//! The cost of very many partitions: a database with a sample in each of 100, 10,000 and 100,000 days.
 //!
-//! Prints, for each size, how long a flush of one sample takes, a delete that matches nothing, a query of one day, a
-//! restart, and the merge of everything: `cargo bench --bench partitions`. Sizes may be given as arguments.
+//! For each size, measures a flush of one sample, a delete that matches nothing, a query of one day, a restart, and the
+//! merge of everything: `cargo bench --bench partitions`. Sizes may be given as arguments.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use barograph::{Batch, Database, Durability, Labels, Matcher, Options, TimeRange
 
 const SIZES: [i64; 3] = [100, 10_000, 100_000];
 const DAY_NS: i64 = 86_400_000_000_000;
-/// Days of one batch, as of one request.
+/// Days in one batch, as in one request.
 const DAYS_PER_BATCH: i64 = 5_000;
-/// Rounds of each measurement, of which the median is shown.
+/// Each figure is the median of this many rounds.
 const ROUNDS: usize = 5;
 
 fn open(dir: &Path) -> Database {
@@ -24,7 +24,7 @@ fn labels(job: &str) -> Labels {
     Labels::from_pairs([("__name__", "temperature"), ("job", job)]).expect("the names differ")
 }
 
-/// The first day, so that the last is today, more or less.
+/// The first day, chosen so that the last one is about today.
 fn first_day(days: i64) -> i64 {
     20_000 - days
 }

@@ -18,10 +18,10 @@ use barograph_query::{Explained, QueryError, Request, Response};
 
 use crate::reader::{Reader, view_of};
 
-/// An open database. Clones share it; the directory is let go when the last one is dropped
-/// or [`Database::close`] is called.
+/// An open database. Clones share it; the directory is unlocked when the last one is dropped or [`Database::close`] is
+/// called.
 ///
-/// A handle may be one of a tenant ([`Database::for_tenant`]): it reads, deletes and writes that tenant's series alone.
+/// A handle may belong to a tenant ([`Database::for_tenant`]): it reads, deletes and writes only that tenant's series.
 #[derive(Clone)]
 pub struct Database {
     pub(crate) engine: Arc<Engine>,
@@ -188,11 +188,10 @@ impl Database {
         self.reader(&Work::unbounded())
     }
 
-    /// What one metric family is, or all of them: ascending by name, of one family the
-    /// oldest description first.
+    /// The metadata of one metric family, or of all: ascending by name, within a family the oldest description first.
     ///
     /// # Errors
-    /// Through the handle of a tenant, the store could not be read.
+    /// With the handle of a tenant, the store could not be read.
     pub fn metadata(&self, family: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>> {
         self.unbounded().metadata(family, usize::MAX)
     }
@@ -256,8 +255,9 @@ impl Database {
         request.evaluated(|| self.execute_at_once(request))
     }
 
-    /// As [`Database::execute`], but does not wait where the memory that all queries share is used up by others: for what
-    /// needs more of it than the response holds and calls [`Request::evaluated`] around all of that.
+    /// Like [`Database::execute`], but fails instead of waiting if the memory shared by all queries is used up. For
+    /// callers that need more of that memory than the response holds, and that call [`Request::evaluated`] around all
+    /// of their work.
     ///
     /// # Errors
     /// As [`Database::execute`], and [`QueryError::MemoryPool`].
@@ -310,8 +310,8 @@ impl Database {
         self.unbounded().label_values(name, &[matchers.to_vec()], range, usize::MAX)
     }
 
-    /// Makes a name appear in [`Database::databases`] before its first sample; false if it does already. Durable when
-    /// it returns. A database is the label `db`, and writing to one needs no creating.
+    /// Adds a name to [`Database::databases`] before its first sample; returns false if it is already listed. Durable
+    /// when it returns. A database is a value of the label `db`; writing to one does not require creating it.
     ///
     /// ```
     /// use barograph::{Database, Options};
@@ -324,33 +324,33 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// A name that is empty, has a NUL or more than 256 bytes; 10,000 created names; an I/O error. Through the handle of a
-    /// tenant, any name but its own.
+    /// The name is empty, contains a NUL or exceeds 256 bytes; 10,000 names were created; an I/O error. With the handle
+    /// of a tenant, any name but its own.
     pub fn create_database(&self, name: &str) -> Result<bool> {
         self.check_database(name)?;
         self.engine.create_database(name)
     }
 
-    /// Takes a name off the list that [`Database::create_database`] put it on; false if it is not there. Durable when it
+    /// Removes a name that [`Database::create_database`] added; returns false if it is not listed. Durable when it
     /// returns. No sample is deleted: while series have the name as their label `db`, it stays in
     /// [`Database::databases`].
     ///
     /// # Errors
-    /// An I/O error. Through the handle of a tenant, any name but its own.
+    /// An I/O error. With the handle of a tenant, any name but its own.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
         self.check_database(name)?;
         self.engine.drop_database(name)
     }
 
-    /// What of the store is damaged and set aside in the partitions of `range`, ascending by time. Queries leave it out,
-    /// with a warning in the response; other reads of such a time are refused, unless
-    /// [`Reader::leaving_out_damage`] says otherwise.
+    /// The damaged generations set aside in the partitions of `range`, ascending by time. Queries leave them out, with
+    /// a warning in the response; other reads of such a time are refused, unless [`Reader::leaving_out_damage`] allows
+    /// them.
     pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
         self.engine.damage(range)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values
-    /// in its series, and its own name where that was created.
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
+    /// values in its series, and its own name if that was created.
     ///
     /// # Errors
     /// The store could not be read.
@@ -457,10 +457,11 @@ impl Database {
         self.engine.compact()
     }
 
-    /// Removes everything that was deleted before the call from the disk, also from partitions that still grow.
+    /// Removes everything that was deleted before the call from the disk, including from partitions that are still
+    /// written to.
     ///
     /// # Errors
-    /// The store refused; nothing is lost. [`Error::Corrupt`] where a damaged generation keeps something that was deleted.
+    /// The store failed; nothing is lost. [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk.
     pub fn clean(&self) -> Result<CleanReport> {
         self.engine.clean()
     }
@@ -495,8 +496,8 @@ impl Database {
         self.engine.stats()
     }
 
-    /// What the `top` tenants with most series have in memory, what all others have, and how many new series were
-    /// refused ([`Options::tenant_label`]).
+    /// The series in memory of the `top` tenants with most series, those of all others together, and the number of
+    /// refused new series ([`Options::tenant_label`]).
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options};
@@ -528,9 +529,9 @@ impl Database {
         self.engine.open_report()
     }
 
-    /// Flushes and stops the background threads. Later calls on any clone that write answer
-    /// [`Error::Closed`](crate::Error::Closed).
-    /// Reads that are under way come to their end. The directory stays locked until the last clone is dropped.
+    /// Flushes and stops the background threads. Later writes through any clone return
+    /// [`Error::Closed`](crate::Error::Closed). Reads that have begun complete. The directory stays locked until the
+    /// last clone is dropped.
     ///
     /// # Errors
     /// The last flush failed; nothing acknowledged is lost.

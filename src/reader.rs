@@ -14,23 +14,25 @@ use crate::database::SeriesColumns;
 
 /// The label that names a database of InfluxDB.
 pub(crate) const DATABASE_LABEL: &str = "db";
-/// What the names of metrics have beyond those of their families.
+/// Suffixes that the names of metrics add to the name of their family.
 const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_created", "_info"];
 
-/// Reads of a database that end when a [`Work`] does, and hold no more than it may; made by
+/// Reads of a database that stop when a [`Work`] is stopped, and hold no more memory than it allows; created by
 /// [`Database::reader`](crate::Database::reader).
 ///
-/// Selectors are lists of matchers: a series is selected if it meets all matchers of any of them. Without a selector
+/// Selectors are lists of matchers: a series is selected if it matches all matchers of one of them. Without a selector
 /// nothing is selected; an empty list of matchers selects everything.
 ///
-/// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string fields
-/// and which series there are. Exemplars, metadata and the list of databases are as they are at the call. Drop it soon: as long as it lives, memory holds what was not
-/// flushed when it was made, and where that is too much its calls answer [`Error::Throttled`](crate::Error::Throttled).
+/// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string
+/// fields and the set of series. Exemplars, metadata and the list of databases are read as of each call. Drop it soon: during its lifetime, memory keeps the
+/// samples that were unflushed when it was made; if that is too much, its calls return
+/// [`Error::Throttled`](crate::Error::Throttled).
 ///
-/// What a call needs while it runs is taken from the work before it is allocated, and given back. What it returns stays
-/// taken until the last clone of the work is gone, or until its owner gives it back. Every call answers
-/// [`Error::Stopped`](crate::Error::Stopped) when the work is over and [`Error::Memory`](crate::Error::Memory) when it
-/// may hold no more ([`QueryError::Canceled`] and its neighbours, where it answers that), besides what is said there.
+/// Memory that a call needs while it runs is taken from the work before it is allocated, and released afterwards.
+/// Memory of the result stays taken until the last clone of the work is dropped, or until its owner releases it. In
+/// addition to the errors listed, every call returns [`Error::Stopped`](crate::Error::Stopped) when the work was
+/// stopped and [`Error::Memory`](crate::Error::Memory) when it may hold no more; those that return a `QueryError`
+/// return [`QueryError::Canceled`] and its neighbours instead.
 ///
 /// ```
 /// use barograph::budget::{Share, Work};
@@ -56,7 +58,7 @@ pub struct Reader<'d> {
     tenant: Option<&'d Tenant>,
 }
 
-/// What is read; of a tenant its series alone.
+/// The view; for a tenant restricted to its series.
 pub(crate) fn view_of<'d>(engine: &'d Engine, work: &Work, tenant: Option<&Tenant>) -> View<'d> {
     let view = engine.view().with_work(work);
     match tenant {
@@ -71,8 +73,8 @@ impl<'d> Reader<'d> {
         Reader { engine, view, work: work.clone(), tenant }
     }
 
-    /// Makes it leave out what is damaged (see [`Database::damage`](crate::Database::damage)). Without this, reads of
-    /// such a time are refused.
+    /// Makes the reader leave out damaged generations (see [`Database::damage`](crate::Database::damage)). Otherwise
+    /// reads of their time are refused.
     #[must_use]
     pub fn leaving_out_damage(self) -> Self {
         let Reader { engine, view, work, tenant } = self;
@@ -81,7 +83,7 @@ impl<'d> Reader<'d> {
         Reader { engine, view: Arc::new(view.leaving_out_damage()), work, tenant }
     }
 
-    /// A view of what is there now, which leaves out what is damaged.
+    /// A new view like the reader's, at the current state, that leaves out damage.
     fn lenient(&self) -> View<'d> {
         view_of(self.engine, &self.work, self.tenant).leaving_out_damage()
     }
@@ -124,8 +126,8 @@ impl<'d> Reader<'d> {
         self.view.label_values(name, selectors, range, limit)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending. Of a tenant the values
-    /// in its series, and its own name where that was created.
+    /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
+    /// values in its series, and its own name if that was created.
     ///
     /// # Errors
     /// The store could not be read.
@@ -152,10 +154,10 @@ impl<'d> Reader<'d> {
         self.view.cardinality(range, top)
     }
 
-    /// Calls `visit` with the samples in `range` of each selected series, once, selector by selector and of one in order
-    /// of labels, until it answers false.
+    /// Calls `visit` once with each selected series and its samples in `range`, selector by selector and in the order
+    /// of labels within one, until it returns false.
     ///
-    /// The work holds the labels of all and the samples of one.
+    /// The work holds the labels of all series and the samples of one.
     ///
     /// # Errors
     /// The store could not be read.
@@ -222,12 +224,12 @@ impl<'d> Reader<'d> {
         self.view.each_event(selectors, range, &mut |event| Ok(visit(event)))
     }
 
-    /// What one metric family is, or the first `limit` of all: ascending by name, of one family the
-    /// oldest description first. A tenant sees those of its own metrics that it wrote, or that were
-    /// written without a tenant.
+    /// The metadata of one metric family, or of the first `limit` of all: ascending by name, within a family the oldest
+    /// description first. A tenant sees the descriptions of its own metrics that it wrote, or that were written without
+    /// a tenant.
     ///
     /// # Errors
-    /// Those of the work; of a tenant, the store could not be read.
+    /// Those of the work; for a tenant, the store could not be read.
     pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
         let Some(tenant) = self.tenant else {
             return self.engine.metadata_within(family, limit, &self.work);
@@ -247,9 +249,9 @@ impl<'d> Reader<'d> {
         Ok(found)
     }
 
-    /// The names that the families of the series' metrics may have, ascending; `taken` holds their memory.
+    /// The possible family names of the series' metrics, ascending; `taken` holds their memory.
     fn families(&self, taken: &Taken) -> Result<BTreeSet<String>> {
-        /// What a name takes beside its text: its entry in a node that may be half full, and an allocation.
+        /// Bytes of a name besides its text: its entry in a node that may be half full, and an allocation.
         const NAME_BYTES: usize = 2 * size_of::<String>() + 16;
         let view = self.lenient();
         let metrics = view.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;

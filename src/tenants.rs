@@ -1,7 +1,7 @@
-//! Handles of one tenant: what they read, delete and write.
+//! Handles restricted to one tenant.
 //!
-//! Reads are restricted in one place, the view of the engine ([`View::of_tenant`](barograph_engine::View::of_tenant)), so
-//! that no kind of read can leave the restriction out.
+//! Reads are restricted in one place, the view of the engine ([`View::of_tenant`](barograph_engine::View::of_tenant)),
+//! so that no kind of read can omit the restriction.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::Database;
 use crate::reader::DATABASE_LABEL;
 
 impl Database {
-    /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it is
-    /// restricted to the series with that value, and everything written gets the label. What is written for another
-    /// tenant is refused and not changed. Descriptions of metrics are read by the tenant that wrote them; those that were
-    /// written without a tenant by every tenant that has series of the metric. Calls about the database as a whole are the
-    /// same for every handle: figures, limits, flushing, merging, snapshots, closing.
+    /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it
+    /// is restricted to the series with that value, and everything written gets the label. Data written for another
+    /// tenant is refused and not changed. Descriptions of metrics are visible to the tenant that wrote them; those
+    /// written without a tenant are visible to every tenant that has series of the metric. Calls that concern the whole
+    /// database are the same for every handle: statistics, limits, flushing, merging, snapshots, closing.
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options};
@@ -33,7 +33,7 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// The name is empty or has a NUL, there is no label of tenants, or this handle is of another tenant.
+    /// The name is empty or contains a NUL, no label of tenants is set, or this handle belongs to another tenant.
     pub fn for_tenant(&self, name: &str) -> Result<Database> {
         let label = &self.engine.options().tenant_label;
         let invalid = |why: String| Error::Invalid(format!("tenant {name:?}: {why}"));
@@ -48,12 +48,12 @@ impl Database {
         Ok(Database { engine: self.engine.clone(), tenant: Some(Arc::new(tenant)) })
     }
 
-    /// The tenant that this handle is of.
+    /// The tenant of this handle.
     pub fn tenant(&self) -> Option<&Tenant> {
         self.tenant.as_deref()
     }
 
-    /// Labels, with that of the tenant.
+    /// Labels with the tenant's label added.
     pub(crate) fn claimed<'l>(&self, labels: &'l Labels) -> Result<Cow<'l, Labels>> {
         match self.tenant() {
             Some(tenant) => {
@@ -63,7 +63,7 @@ impl Database {
         }
     }
 
-    /// How the lines of the tenant are read.
+    /// The line options of the tenant.
     pub(crate) fn own_lines<'o>(&self, options: &'o LineOptions) -> Cow<'o, LineOptions> {
         match self.tenant() {
             Some(tenant) => Cow::Owned(LineOptions { tenant: Some(tenant.clone()), ..options.clone() }),
@@ -71,7 +71,7 @@ impl Database {
         }
     }
 
-    /// Matchers and that of the tenant. None stay none, which a delete refuses.
+    /// Matchers with the tenant's added. An empty list stays empty, which a delete refuses.
     pub(crate) fn own_matchers<'m>(&self, matchers: &'m [Matcher]) -> Cow<'m, [Matcher]> {
         match self.tenant() {
             Some(tenant) if !matchers.is_empty() => {
@@ -81,7 +81,7 @@ impl Database {
         }
     }
 
-    /// A tenant creates and drops no database but its own.
+    /// Checks that a tenant creates and drops only its own database.
     pub(crate) fn check_database(&self, name: &str) -> Result<()> {
         match self.tenant() {
             Some(tenant) if tenant.label() != DATABASE_LABEL || tenant.name() != name => {

@@ -32,7 +32,7 @@ impl Held {
         Held { samples: count as u64, bytes: (count * size_of::<f64>()) as u64 }
     }
 
-    /// By how much it is more than `other`.
+    /// The excess over `other`.
     pub fn without(self, other: Held) -> Held {
         Held {
             samples: self.samples.saturating_sub(other.samples),
@@ -159,7 +159,7 @@ impl Usage {
         self.counters.answer.store(bytes, Relaxed);
     }
 
-    /// The answer of the last run is gone: gives back what it held.
+    /// Releases the memory of the last run's response, which was dropped.
     pub fn give_answer(&self) {
         self.account.give(self.counters.answer.swap(0, Relaxed));
     }

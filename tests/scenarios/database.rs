@@ -140,7 +140,7 @@ fn files_with(dir: &Path, text: &str) -> Vec<String> {
     found
 }
 
-/// Of a partition that still grows, some of it in the store, some in memory and in the log.
+/// Cleans a partition that is still written to: part of it is in the store, part in memory and in the log.
 #[test]
 fn what_was_cleaned_away_is_in_no_file() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -159,7 +159,7 @@ fn what_was_cleaned_away_is_in_no_file() {
     assert!(!files_with(dir.path(), "zz-gone-9917").is_empty());
     db.delete(&[Matcher::equal("host", "zz-gone-9917")], TimeRange::ALL).expect("delete");
     assert_eq!(db.clean().expect("clean").held, 0);
-    // RocksDB's MANIFEST may have names and values of labels until it is opened again.
+    // RocksDB's MANIFEST may contain names and values of labels until it is opened again.
     let mut left = files_with(dir.path(), "zz-gone-9917");
     left.retain(|file| !file.contains("MANIFEST"));
     assert_eq!(left, Vec::<String>::new());

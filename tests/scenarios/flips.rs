@@ -1,6 +1,6 @@
-//! Damaged bytes in the tables of the store: each opening is refused, or says what is set aside, or everything is right.
+//! Flips bytes in the tables of the store: each opening is refused, reports what is set aside, or answers correctly.
 //!
-//! `BAROGRAPH_FLIP_STRIDE` says how far apart the flipped bytes are: 1 for each byte of each table.
+//! `BAROGRAPH_FLIP_STRIDE` is the distance of the flipped bytes: 1 flips each byte of each table.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ fn open(dir: &Path) -> barograph::Result<Database> {
     Database::open_with(dir, options)
 }
 
-/// Bits that no codec makes small, so that tables have several blocks.
+/// Values that no codec compresses, so that tables have several blocks.
 fn noise(number: u64) -> f64 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     f64::from_bits((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 2)
@@ -67,7 +67,7 @@ fn read(db: &Database, day: i64) -> Result<Contents, String> {
     read.map(|()| found).map_err(|error| error.to_string())
 }
 
-/// The number of samples of all days by a query, and its warnings.
+/// The number of samples of all days according to a query, and its warnings.
 fn count(db: &Database) -> Result<(f64, Vec<String>), String> {
     let response = db.query("sum(count_over_time(m[4d]))", (DAYS + 1) * DAY).map_err(|e| e.to_string())?;
     let value = match &response.value {
@@ -142,7 +142,7 @@ fn no_flipped_byte_of_a_table_changes_an_answer_in_silence() {
             let mut failed = false;
             for (day, expected) in (1..).zip(&expected) {
                 match read(&db, day) {
-                    Ok(found) => assert!(found == *expected, "{place}: day {day} is wrong in silence"),
+                    Ok(found) => assert!(found == *expected, "{place}: day {day} is silently wrong"),
                     Err(_) => failed = true,
                 }
             }

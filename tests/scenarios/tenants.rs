@@ -1,4 +1,4 @@
-//! Handles of one tenant: every call of the facade reads, writes and deletes that tenant's series alone.
+//! Handles of one tenant: every call of the facade reads, writes and deletes only that tenant's series.
 
 use barograph::budget::Work;
 use barograph::model::Exemplar;
@@ -20,7 +20,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).unwrap()
 }
 
-/// Both tenants write the same names; only their hosts, texts and descriptions tell them apart.
+/// Both tenants write the same names; they differ only in hosts, texts and descriptions.
 fn fill(db: &Database) {
     for name in TENANTS {
         let own = db.for_tenant(name).unwrap();
@@ -43,7 +43,7 @@ fn fill(db: &Database) {
 
 type Call = (&'static str, fn(&Database) -> String);
 
-/// Every call that reads. What it gives of a tenant contains the tenant's name.
+/// Every call that reads. Its result for a tenant contains the tenant's name.
 const READS: &[Call] = &[
     ("query", |db| format!("{:?}", db.query("cpu", NOW).unwrap().value)),
     ("query_range", |db| {
@@ -99,7 +99,7 @@ const READS: &[Call] = &[
     ("cardinality of all time", |db| format!("{:?}", db.cardinality(Some(TimeRange::ALL), 100).unwrap())),
 ];
 
-/// How many series a query gives.
+/// The number of series that a query returns.
 fn found(db: &Database, query: &str) -> usize {
     match db.query(query, NOW).unwrap().value {
         QueryValue::Vector(samples) => samples.len(),
@@ -137,14 +137,14 @@ fn a_tenant_reads_its_own_by_every_call() {
     assert_eq!((cardinality.series, cardinality.label_pairs), (2, 5), "{cardinality:?}");
     db.flush().unwrap();
     compare(&db, "flushed");
-    // Series that get no sample leave memory.
+    // Series without new samples leave memory.
     for second in 0..4 {
         db.write_lines(format!("keep v=1 {}", NOW + second).as_bytes(), &LineOptions::default()).unwrap();
         db.flush().unwrap();
     }
     assert_eq!(db.cardinality(None, 100).unwrap().series, 1);
     compare(&db, "in the store");
-    // They come back under new ids.
+    // They return under new ids.
     fill(&db);
     compare(&db, "in both");
     db.compact().unwrap();
@@ -180,7 +180,7 @@ fn append(db: &Database, pairs: &[(&str, &str)]) -> Result<(), String> {
     db.append(&batch).map(drop).map_err(|error| error.to_string())
 }
 
-/// The caches know series by what writers sent; a tenant must not reach another's by them.
+/// The caches find series by the bytes that writers sent; a tenant must not reach another's series through them.
 #[test]
 fn no_cache_leads_to_the_series_of_another_tenant() {
     let db = database();
@@ -211,9 +211,9 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
         b"x,host=h v=1 1",
         &LineOptions { extra_labels: vec![("db".to_owned(), "bbbb".to_owned())], ..LineOptions::default() },
     );
-    assert_eq!(bad.unwrap().lines_bad, 1, "an extra label is no way around it");
+    assert_eq!(bad.unwrap().lines_bad, 1, "an extra label does not bypass the check");
 
-    // The same bytes are a series of each.
+    // The same bytes name a series of each tenant.
     for db in [&a, &b, &db, &a] {
         write(db, "n,host=h v=1 1").unwrap();
         write(db, "n,host=h v=1,w=1 1").unwrap();
@@ -234,7 +234,7 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
     b.append(&batch).unwrap();
 }
 
-/// What tenants wrote of a metric stays theirs in the log and in the store.
+/// Metadata written by tenants stays theirs in the log and in the store.
 #[test]
 fn descriptions_belong_to_the_tenant_that_wrote_them() {
     let dir = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ fn a_tenant_deletes_and_creates_its_own() {
     let [a, b] = TENANTS.map(|name| db.for_tenant(name).unwrap());
     a.delete(&[Matcher::equal("__name__", "cpu")], TimeRange::ALL).unwrap();
     assert_eq!([&a, &b].map(|db| found(db, "cpu")), [0, 1]);
-    assert!(a.delete(&[], TimeRange::ALL).is_err(), "the tenant alone is no selector");
+    assert!(a.delete(&[], TimeRange::ALL).is_err(), "the tenant alone is not a selector");
     for name in ["bbbb", "other"] {
         assert!(a.create_database(name).is_err() && a.drop_database(name).is_err(), "{name}");
     }

@@ -225,7 +225,7 @@ impl<C: Members> Folding<'_, C> {
             // Where the sum is not finite the error means nothing.
             *sum = match (present, sum.is_finite()) {
                 (false, _) => ABSENT,
-                // Near the largest float the sum fits and what gives its error does not.
+                // Near the largest float the sum is finite, but the computation of its error overflows.
                 (true, true) if !error.is_finite() => slowly(at),
                 (true, true) if error != 0.0 => *sum + error,
                 (true, _) => *sum,

@@ -99,7 +99,7 @@ impl Budget {
     /// As [`Budget::hold`].
     pub fn settle(&self, before: Held, value: Held) -> Result<(), QueryError> {
         let (held, kept) = (self.held(), before + value);
-        // Never more than the difference: what is given back for a moment others may take.
+        // Hold at most the difference: memory released even briefly may be taken by others.
         self.hold(kept.without(held))?;
         self.release(held.without(kept));
         Ok(())

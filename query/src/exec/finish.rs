@@ -79,7 +79,7 @@ pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
     Ok(QueryValue::Matrix(matrix))
 }
 
-/// What the answer of an instant query holds.
+/// Memory of the result of an instant query.
 fn samples_held(samples: &[VectorSample]) -> Held {
     let sample = |sample: &VectorSample| {
         let labels = labels_held(&sample.labels);
@@ -91,7 +91,7 @@ fn samples_held(samples: &[VectorSample]) -> Held {
     samples.iter().map(sample).fold(Held::bytes(size_of_val(samples)), |a, b| a + b)
 }
 
-/// What the answer of a range query holds.
+/// Memory of the result of a range query.
 fn matrix_held(matrix: &[MatrixSeries]) -> Held {
     let series = |s: &MatrixSeries| {
         let floats = s.floats.capacity() * size_of::<(i64, f64)>();

@@ -23,8 +23,8 @@ pub(super) struct Groups {
     pub members: Vec<Vec<usize>>,
 }
 
-/// What a group takes beside its labels and its key, bytes: an entry of a map and of each list, which have grown, and its
-/// first members.
+/// Bytes of a group without its labels and its key: an entry of a map and of each list, which have grown, and its first
+/// members.
 const GROUP: usize = 3 * size_of::<(Vec<u8>, usize)>()
     + 2 * (size_of::<Labels>() + size_of::<bool>() + size_of::<Vec<usize>>())
     + 4 * size_of::<usize>();
@@ -35,8 +35,8 @@ impl Groups {
         Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() }
     }
 
-    /// Groups `vector`; groups are in the order of their first member. What tells them apart is held until the node is
-    /// done.
+    /// Groups `vector`; groups are in the order of their first member. The memory of their keys is held until the node
+    /// is done.
     ///
     /// # Errors
     /// As [`Budget::check`] and [`Budget::hold`].

@@ -24,9 +24,9 @@ pub(super) struct Match {
     pub right: Vec<usize>,
 }
 
-/// What a signature takes beside its labels, bytes: the first indices of both sides.
+/// Bytes of a signature without its labels: the first indices of both sides.
 const INDICES: usize = 2 * 4 * size_of::<usize>();
-/// What it takes beyond the room that is made for those of the left side, in a map and a list that have grown.
+/// Bytes of a signature beyond the capacity reserved for the left side, in a map and a list that have grown.
 const GROWN: usize = 3 * size_of::<(Labels, usize)>() + 2 * size_of::<Match>();
 
 /// The signature of a label set.
@@ -43,7 +43,7 @@ pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Label
     }
 }
 
-/// All signatures of both vectors, in the order in which they first appear. They are held until the node is done.
+/// All signatures of both vectors, in the order of first appearance. Their memory is held until the node is done.
 ///
 /// # Errors
 /// As [`Budget::check`] and [`Budget::hold`].

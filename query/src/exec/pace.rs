@@ -1,7 +1,7 @@
-//! Loops that check for cancellation and count the memory that they fill, and a sort that checks.
+//! Loops that check for cancellation and count the memory they fill, and a sort that checks.
 //!
-//! Reading the clock costs as much as dozens of additions, so a loop counts its steps and checks once for a number of
-//! steps that takes well below ten milliseconds.
+//! Reading the clock costs as much as dozens of additions, so a loop counts its steps and checks once per batch of
+//! steps, well within ten milliseconds.
 
 use std::cmp::Ordering;
 
@@ -19,14 +19,14 @@ const HISTOGRAM: usize = 32;
 /// Items that are sorted or merged between two looks.
 const RUN: usize = 4096;
 
-/// Bytes that are taken at once, so that to take a few for each series costs little.
+/// Bytes taken at once, so that taking a few for each series is cheap.
 const TAKEN: usize = 4096;
 
 /// Counts the work of a loop.
 pub(super) struct Pace<'b> {
     budget: &'b Budget,
     done: usize,
-    /// Bytes that are taken and not in use yet.
+    /// Bytes taken but not yet used.
     ahead: usize,
 }
 
@@ -51,7 +51,7 @@ impl Pace<'_> {
         self.budget.check()
     }
 
-    /// So many bytes are going to be allocated. They are held until the node is done.
+    /// Takes `bytes` before they are allocated. They are held until the node is done.
     ///
     /// # Errors
     /// As [`Budget::hold`].

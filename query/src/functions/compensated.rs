@@ -33,9 +33,8 @@ impl Sum {
     }
 }
 
-/// The sum of `a` and `b`, and exactly what rounding lost of it: [`Sum::add`]'s error term
-/// without a branch, so that loops pipeline and vectorize. Not for values near the largest float: the error is NaN
-/// where a step on the way to it overflows.
+/// The sum of `a` and `b`, and its exact rounding error: [`Sum::add`]'s error term without a branch, so that loops
+/// pipeline and vectorize. Not for values near the largest float: the error is NaN if an intermediate step overflows.
 #[inline]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
@@ -55,7 +54,7 @@ fn sum_of(values: &[f64]) -> Sum {
         let (sum, lost) = two_sum(s.sum, v);
         s = Sum { sum, error: s.error + lost };
     }
-    // Near the largest float a sum fits and what `two_sum` computes on the way to its error does not.
+    // Near the largest float a sum can be finite while an intermediate step of `two_sum` overflows.
     if s.sum.is_finite() && !s.error.is_finite() {
         return values.iter().fold(Sum::default(), |s, &v| s.add(v));
     }

@@ -20,7 +20,7 @@ pub struct EngineSource<'e> {
 }
 
 impl<'e> EngineSource<'e> {
-    /// Wraps a view, which leaves out what is damaged: the answer has warnings about that. What it keeps is taken from the
+    /// Wraps a view, which leaves out damaged parts: the response has warnings about them. Memory is taken from the
     /// view's [`Work`](barograph_engine::budget::Work), which is that of the query.
     pub fn new(view: View<'e>) -> Self {
         EngineSource { view: view.leaving_out_damage(), selected: RwLock::default() }
@@ -146,7 +146,7 @@ impl SeriesSource for EngineSource<'_> {
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let found =
             self.view.gather(matchers, range, series_max).map_err(|error| too_many(error, series_max))?;
-        // Whoever gets them counts them from then on.
+        // From then on the caller counts them.
         let taken = Taken::of(self.view.work());
         taken.more(found.len() * size_of::<SeriesRef>())?;
         let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -68,7 +68,7 @@ pub enum SourceError {
     /// The query was canceled or passed its deadline.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// It cannot answer now; the same read may be answered later.
+    /// The source cannot answer now; the same read may succeed later.
     #[error("{0}")]
     Busy(String),
     /// The selection is larger than allowed.
@@ -118,7 +118,7 @@ pub trait SeriesSource: Sync {
         Ok(None)
     }
 
-    /// What the answer may lack, a text for each: damaged parts of storage that were left out so far.
+    /// What the response may lack, one text each: damaged parts of storage that were left out so far.
     fn left_out(&self) -> Vec<String> {
         Vec::new()
     }

@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn lint_exemptions_are_caught() {
-        // The attributes below are inside strings: input for the rule under test. They exempt no code of this file.
+        // The attributes below are inside strings: input for the rule under test. They exempt no code in this file.
         assert_caught("#[allow(dead_code)]\nfn f() {}", "allow");
         assert_caught("#![allow(dead_code)]", "allow");
         assert_caught("#[expect(dead_code)]\nfn f() {}", "without a reason");

@@ -1,4 +1,4 @@
-//! What maps of groups, signatures and results hold is counted.
+//! The memory of maps of groups, signatures and results is counted.
 
 use barograph_engine::model::{Labels, Value};
 
@@ -17,7 +17,7 @@ fn source() -> MemorySource {
     source
 }
 
-/// The most that a query holds at once, and what it asked.
+/// The peak memory of a query, and its result.
 fn peak(source: &MemorySource, query: &str) -> (u64, Request) {
     let request = Request::instant(query, 1);
     execute(source, &request).unwrap_or_else(|error| panic!("{query}: {error}"));
@@ -51,6 +51,6 @@ fn what_an_instant_query_leaves_is_its_answer() {
     let QueryValue::Vector(samples) = execute(&source, &request).unwrap().value else { panic!("a vector") };
     let labels: usize = samples.iter().map(|s| s.labels.as_bytes().len() + 2 * size_of::<usize>()).sum();
     assert_eq!(request.usage.bytes(), (labels + samples.len() * size_of::<VectorSample>()) as u64);
-    // While they are made of columns, both are there, and the map that finds equal ones was.
+    // During the conversion from columns both forms exist, and the map that finds duplicates did before.
     assert!(request.usage.bytes_peak() >= request.usage.bytes() + SERIES * size_of::<VectorSample>() as u64);
 }

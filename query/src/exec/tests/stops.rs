@@ -32,9 +32,10 @@ fn looks(source: &MemorySource, request: &Request, stop_at: Option<u64>) -> (u64
     (request.usage.checks(), answer)
 }
 
-/// Beside looks while series are read, and while what is answered is put into its final form, there are `least`. A pass over
-/// the labels of all series looks 39 times, one over the values of a hundred steps 30 times, and a query may have several of
-/// both: nine tenths of what there were when its loops were counted, so that none of them may lose its look.
+/// Besides the checks while series are read and while the result is put into its final form, there are at least
+/// `least`. A pass over the labels of all series checks 39 times, one over the values of a hundred steps 30 times, and
+/// a query may have several of both. `least` is nine tenths of the checks counted when the loops were written, so that
+/// no loop may lose its check.
 fn check(source: &MemorySource, query: &str, least: u64, request: impl Fn(&str) -> Request) {
     let series = SERIES as u64;
     let finishing = looks(source, &request("m{}"), None).0 - series;
