@@ -11,16 +11,17 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "malloc_conf")]
 pub static MALLOC_CONF: &[u8; 59] = b"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0\0";
 
-/// Freed pages that may wait for their return are some hundred megabytes under load: what a large memory has room for.
+/// From this much memory on, there is room for freed pages that wait for their return: some hundred megabytes under
+/// load.
 const ROOMY_BYTES: u64 = 1 << 30;
 
-/// Makes the allocator keep within `memory` bytes. Where these are few, freed pages go back at once. That costs 40 % more CPU
-/// where much is allocated and freed; keeping them took 214 MiB of a process that may have 128.
+/// Makes the allocator keep within `memory` bytes. If that is little, freed pages are returned at once. This costs 40 %
+/// more CPU under heavy allocation; keeping them took 214 MiB of a process limited to 128.
 pub fn fit(memory: u64) {
     if memory >= ROOMY_BYTES {
         return;
     }
-    // For arenas to come, then for those that are there. Not all numbers have an arena: those answer with an error.
+    // First the default for new arenas, then the existing ones. Not all numbers have an arena; those return an error.
     let arenas = tikv_jemalloc_ctl::arenas::narenas::read().unwrap_or(0);
     let existing = (0..arenas).map(|arena| format!("arena.{arena}.dirty_decay_ms\0"));
     for name in std::iter::once("arenas.dirty_decay_ms\0".to_owned()).chain(existing) {

@@ -1,6 +1,6 @@
 //! Calls that change or copy the whole database: delete, clean, snapshot, flush. Off unless `enable_admin` is set.
 //!
-//! They have turns of their own and no deadline. A call that has started finishes even if its client disconnects.
+//! They have separate turns and no deadline. A call that has started finishes even if its client disconnects.
 
 use serde_json::json;
 
@@ -40,10 +40,10 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// `…/clean_tombstones`: removes what was deleted from the disk, and carries out retention and the merges that are due.
+/// `…/clean_tombstones`: removes deleted data from the disk, and carries out retention and the merges that are due.
 ///
 /// # Errors
-/// 503 while reads that began before hold some of it, and what storage gives.
+/// 503 while reads that began earlier hold some of it; the errors of storage.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;

@@ -1,15 +1,14 @@
-//! Who may call: opaque tokens, kept as SHA-256 digests.
+//! Authorization: opaque tokens, kept as SHA-256 digests.
 //!
-//! The file holds digests, so reading it gives nobody a token; tokens are random and
-//! long, so a fast digest is enough. A presented token is digested and compared with
-//! every entry, each in constant time and without an early end, so the time taken says
-//! nothing about the entries.
+//! The file contains digests, so reading it reveals no token; tokens are random and long, so a fast digest is enough. A
+//! presented token is digested and compared with every entry, each in constant time and without stopping early, so the
+//! time taken reveals nothing about the entries.
 //!
 //! # Format
-//! One token a line: `sha256:` and 64 hexadecimal digits, then optionally what it may do
-//! (`read`; `write`; `queries`, which is cancelling those of others; `admin`; joined by
-//! commas; `all` is the default), then optionally a name. A word `tenant=NAME` anywhere behind the digest restricts the
-//! token to one tenant. Blank lines and lines that begin with `#` mean nothing.
+//! One token per line: `sha256:` and 64 hexadecimal digits, then optionally its rights (`read`; `write`; `queries`,
+//! which allows canceling those of others; `admin`; joined by commas; `all` is the default), then optionally a name. A
+//! word `tenant=NAME` anywhere after the digest restricts the token to one tenant. Blank lines and lines that begin
+//! with `#` are ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,7 +61,7 @@ pub enum TokenError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A token is of a tenant, and no label names tenants.
+    /// A token belongs to a tenant, but no label of tenants is set.
     #[error("{}: a token has tenant={tenant}, but tenant_label is empty: set it, or leave tenant= out", path.display())]
     NoTenants {
         /// The file.
@@ -79,7 +78,7 @@ pub enum TokenError {
 }
 
 impl Tokens {
-    /// Reads a token file. Tokens of a tenant need `tenant_label` to name the label of tenants.
+    /// Reads a token file. Tokens of a tenant require a label of tenants, `tenant_label`.
     ///
     /// # Errors
     /// [`TokenError`] with the line.
@@ -114,10 +113,11 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Checks the token of a request against what its route needs; the tenant that the token is restricted to.
+    /// Checks the token of a request against the right that its route needs; returns the tenant that the token is
+    /// restricted to.
     ///
     /// # Errors
-    /// 401 without a known token, 403 when the token may not do this.
+    /// 401 without a known token, 403 if the token lacks the right.
     pub fn check(
         &self,
         headers: &HeaderMap,

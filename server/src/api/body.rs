@@ -191,8 +191,8 @@ impl Pace {
         (self.began, self.bytes) = (now, 0);
     }
 
-    /// The deadline has passed without a byte: whether to continue. `held` bytes of memory are held, `left` bytes are
-    /// still to arrive, if that is known; `contended` says that others wait.
+    /// Called when the deadline has passed without a byte; checks whether to continue. `held` bytes of memory are held,
+    /// `left` bytes are still to arrive, if known; `contended` says that others wait.
     ///
     /// # Errors
     /// 408.
@@ -331,8 +331,8 @@ impl<'a> Arriving<'a> {
 /// Reads a body as `client` sent it.
 ///
 /// # Errors
-/// 413 beyond the limits and for what all the memory cannot hold, 408 where it comes too slowly, 400 when it breaks off or
-/// is malformed, 429 when the memory stays used up.
+/// 413 above the limits or if all the memory is too small, 408 if the body arrives too slowly, 400 if it is incomplete
+/// or malformed, 429 if the memory stays in use.
 pub async fn read(
     mut body: Incoming,
     encoding: Encoding,

@@ -24,7 +24,7 @@ use crate::storage;
 use barograph::Database;
 use barograph::budget::Hold;
 
-/// The label that the protocols of InfluxDB set.
+/// The label that the InfluxDB protocols set.
 const DATABASE_LABEL: &str = "db";
 /// Annotations of each kind that an answer lists.
 const ANNOTATIONS_MAX: usize = 10;
@@ -39,7 +39,7 @@ pub struct Call {
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
     pub params: Params,
-    /// The memory of the parameters, where a form is among them, and of a body that is kept.
+    /// The memory of the parameters, if they include a form, and of a body that is kept.
     pub said: Option<Arc<Hold>>,
     /// The password of the URL, on routes whose clients send one there.
     pub password: Option<String>,
@@ -56,11 +56,11 @@ pub struct Call {
 }
 
 impl Call {
-    /// The database; with the token of a tenant its part of it: whatever is read, deleted or written through this is
+    /// The database; with a tenant's token the tenant's part of it: everything read, deleted or written through it is
     /// restricted to the tenant.
     ///
     /// # Errors
-    /// 503 while there is none.
+    /// 503 while it is not open.
     pub fn database(&self) -> Result<Database, ApiError> {
         let database = self.app.database()?;
         match &self.tenant {
@@ -69,7 +69,8 @@ impl Call {
         }
     }
 
-    /// Checks that the token may use the database `name`: that of a tenant its own alone, where databases are tenants.
+    /// Checks that the token may use the database `name`: if databases are tenants, a tenant's token may use only its
+    /// own.
     ///
     /// # Errors
     /// 403.
@@ -85,7 +86,7 @@ impl Call {
         }
     }
 
-    /// Checks that the token may create and drop the database `name`: that of a tenant its own alone.
+    /// Checks that the token may create and drop the database `name`: a tenant's token only its own.
     ///
     /// # Errors
     /// 403.
@@ -134,11 +135,11 @@ impl Call {
         body::read(incoming, encoding, limits, &self.app.bodies, self.who()).await
     }
 
-    /// Adds the parameters of a form: those of a urlencoded one before those of the URL, those
-    /// of a multipart one after them.
+    /// Adds the parameters of a form: those of a urlencoded form before those of the URL, those of a multipart form
+    /// after them.
     ///
     /// # Errors
-    /// As [`Call::read_body`], 400 for a malformed form, 429 when the share of queries has no room for it.
+    /// As [`Call::read_body`], 400 for a malformed form, 429 if the share of queries has no memory for it.
     pub async fn read_form(&mut self, method: &Method) -> Result<(), ApiError> {
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let Some(content_type) = content_type.filter(|_| *method == Method::POST || *method == Method::PUT)
@@ -207,8 +208,8 @@ impl Call {
     }
 }
 
-/// The parameters of a form, whose text stays where it is in memory, and what holds that. A large form takes longer than
-/// a thread that drives sockets has.
+/// Decodes the parameters of a form in place, and returns them with the hold of their memory. A large form takes longer
+/// than a thread that drives sockets may be blocked.
 async fn parse_form(held: Held, boundary: Option<String>) -> Result<(Params, Held), ApiError> {
     let parse = move |mut held: Held| {
         let text = std::mem::take(&mut held.bytes);

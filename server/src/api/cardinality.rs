@@ -1,16 +1,16 @@
-//! The figures of `/api/v1/status/tsdb`: how many series there are, and which names and labels have most.
+//! The response of `/api/v1/status/tsdb`: the number of series, and the names and labels with most.
 
 use barograph::{Cardinality, Stats};
 
 use super::json::{self, Sink};
 
-/// About how many bytes an entry has beside its name.
+/// Approximate bytes of an entry without its name.
 const ENTRY_ROOM: usize = 48;
 
-/// Writes what was found, beside what the database stores.
+/// Writes the result and the totals of the database.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn write<S: Sink>(sink: &mut S, found: &Cardinality, stats: &Stats) -> Result<(), S::Error> {
     let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
     let head = serde_json::json!({

@@ -30,7 +30,7 @@ pub struct Refused(pub ApiError);
 /// Answers one request. `guard` is dropped when the answer has left.
 pub async fn dispatch(app: Arc<App>, request: Request<Incoming>, guard: Guard) -> Response<ReplyBody> {
     let started = Instant::now();
-    // A client that goes away half-way drops it.
+    // Dropped if the client disconnects before the answer is complete.
     let counted = app.telemetry.requests_running.guard();
     let config = app.config.load_full();
     let cors = Cors::of(&config, request.method(), request.uri().path(), request.headers());
@@ -146,7 +146,7 @@ async fn handle(
     answer(route.endpoint, &parts.method, call).await
 }
 
-/// Checks the token, if tokens are asked for; the tenant that it is restricted to.
+/// Checks the token, if tokens are required; returns the tenant that it is restricted to.
 fn authorize(
     app: &App,
     route: &Route,

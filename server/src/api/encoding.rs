@@ -98,8 +98,8 @@ fn snappy_length(sent: &[u8], limit: Limit) -> Result<u64, ApiError> {
     Ok(length)
 }
 
-/// Decompresses `sent`. Before it allocates, it calls `reserve` with the size, first with [`unpacked_length`];
-/// `reserve` may refuse.
+/// Decompresses `sent`. Calls `reserve` with the size before it allocates, first with [`unpacked_length`]; `reserve`
+/// may refuse.
 ///
 /// # Errors
 /// 413 beyond `limit`, 400 for damaged or truncated data, and the errors of `reserve`.

@@ -16,8 +16,9 @@ const EVENTS_DEFAULT: usize = 1_000;
 /// Most events of one answer.
 const EVENTS_MAX: usize = 100_000;
 
-/// `/api/v1/export?match[]=…&start=…&end=…`: line protocol, streamed. A failure half-way cuts the connection; a whole
-/// answer ends with the end of the chunked body. It has no deadline: it runs as long as its client keeps reading.
+/// `/api/v1/export?match[]=…&start=…&end=…`: line protocol, streamed. A failure after the first bytes cuts the
+/// connection; a complete answer ends with the last chunk of the chunked body. It has no deadline: it runs as long as
+/// its client keeps reading.
 ///
 /// # Errors
 /// 400 for bad parameters.

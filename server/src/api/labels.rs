@@ -24,7 +24,7 @@ struct Question {
 }
 
 impl Question {
-    /// How many to look for: one more than wanted, which shows whether there are more.
+    /// How many to search for: one more than requested, which shows whether there are more.
     fn most(&self) -> usize {
         if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) }
     }

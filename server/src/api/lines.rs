@@ -41,11 +41,11 @@ impl Omitted {
     }
 }
 
-/// Where floats begin to leave out integers. Whole numbers from here on are written as integers, if they are one: all
-/// their digits count, and what is read again is the same.
+/// From here on not all integers are floats. Whole numbers from here on are written as integers, if they fit one: all
+/// their digits are significant, and reading them back yields the same value.
 const INTEGERS_FROM: f64 = 9_007_199_254_740_992.0;
 
-/// The integer that a large whole number is.
+/// A large whole number as an integer.
 fn large_integer(value: f64) -> Option<i64> {
     let is_integer = value.abs() >= INTEGERS_FROM && (i64::MIN as f64..-(i64::MIN as f64)).contains(&value);
     is_integer.then_some(value as i64)
@@ -54,7 +54,7 @@ fn large_integer(value: f64) -> Option<i64> {
 /// Appends one line for each sample. Integers of more than 53 bits keep every digit.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn write_series<S: Sink>(
     sink: &mut S,
     series: &SeriesColumns,

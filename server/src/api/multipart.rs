@@ -26,10 +26,10 @@ pub fn boundary(content_type: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Names of the parts, and where their values are in `body`, in order; `parts_max` is the most that there may be.
+/// Names of the parts and the ranges of their values in `body`, in order; there may be at most `parts_max`.
 ///
 /// # Errors
-/// What is malformed, and that there are too many.
+/// The body is malformed or has too many parts.
 pub fn parse(body: &[u8], boundary: &str, parts_max: usize) -> Result<Vec<(String, Range<usize>)>, String> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
@@ -58,7 +58,7 @@ pub fn parse(body: &[u8], boundary: &str, parts_max: usize) -> Result<Vec<(Strin
             }
         };
         let name = name(head).ok_or_else(|| broken("no name in Content-Disposition"))?;
-        // A value ends where the boundary after it begins.
+        // A value ends at the next boundary.
         let value_end = body.len() - rest.len() + end;
         found.push((name, value_end - value.len()..value_end));
         rest = &rest[end + delimiter.len()..];

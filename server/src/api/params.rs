@@ -5,7 +5,7 @@
 //! broken percent escape or bytes that are not UTF-8 are an error that names the
 //! parameter, never a replacement character in a label value.
 //!
-//! A form is decoded where its bytes are, so that its text is in memory once.
+//! A form is decoded in place, so that its text is in memory only once.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ pub struct Params {
 struct Source {
     /// All names and values, decoded.
     text: String,
-    /// Where each name and its value are in it.
+    /// The ranges of each name and its value in it.
     pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -37,7 +37,7 @@ impl Params {
     /// 400 for a broken escape, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
     pub fn urlencoded(mut text: Vec<u8>) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
-        // What is decoded ends here, before the next part.
+        // The decoded text ends here, before the next part.
         let mut end = 0;
         let mut next = 0;
         while next < text.len() {
@@ -69,7 +69,7 @@ impl Params {
         let parts = multipart::parse(&body, boundary, PARAMS_MAX)
             .map_err(|reason| ApiError::bad_data(format!("multipart form: {reason}")))?;
         let mut pairs = Vec::with_capacity(parts.len());
-        // What is kept ends here, before the next part: a name is shorter than the header that it is from.
+        // The kept text ends here, before the next part: a name is shorter than the header that contains it.
         let mut end = 0;
         for (name, value) in parts {
             std::str::from_utf8(&body[value.clone()])
@@ -84,7 +84,7 @@ impl Params {
         Self::within(body, end, pairs)
     }
 
-    /// The parameters at these places of `text`, of which `end` bytes are kept.
+    /// The parameters at these ranges of `text`, whose first `end` bytes are kept.
     fn within(
         mut text: Vec<u8>,
         end: usize,
@@ -102,14 +102,14 @@ impl Params {
     /// Appends the parameters of `other`.
     ///
     /// # Errors
-    /// 400 when there are more than [`PARAMS_MAX`] then.
+    /// 400 if there are then more than [`PARAMS_MAX`].
     pub fn append(&mut self, mut other: Params) -> Result<(), ApiError> {
         self.sources.append(&mut other.sources);
         let count: usize = self.sources.iter().map(|source| source.pairs.len()).sum();
         if count > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
     }
 
-    /// Bytes that they take.
+    /// Bytes of memory that they take.
     pub fn bytes(&self) -> u64 {
         let bytes = |source: &Source| {
             source.text.capacity() + source.pairs.capacity() * size_of::<(Range<usize>, Range<usize>)>()
@@ -186,7 +186,7 @@ pub fn decode(text: &[u8], plus_is_space: bool) -> Result<String, String> {
     utf8(bytes)
 }
 
-/// Decodes a part of `text` to where `to` says, at the latest the part's own start; answers where it is then.
+/// Decodes a part of `text` to position `to`, which is not after the part's start; returns the decoded range.
 ///
 /// # Errors
 /// As [`decode`], counted from the part's start.

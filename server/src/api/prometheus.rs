@@ -1,7 +1,7 @@
-//! Queries: instant, range, and what only looks at a query's text.
+//! Queries: instant, range, and calls that only parse a query's text.
 //!
-//! A query goes the way of everything that reads (`admission/`). It is evaluated and written as JSON on a thread that
-//! may block; the memory of its answer counts until that has been sent.
+//! A query takes the path of all reads (`admission/`). It is evaluated and written as JSON on a thread that may block;
+//! the memory of its answer counts until it has been sent.
 //!
 //! Next: `barograph::Database::execute_at_once`.
 
@@ -127,7 +127,7 @@ impl Wanted {
         queued: Duration,
         out: &mut Writer<'_>,
     ) -> Result<(), ApiError> {
-        // Who has to wait for memory waits with all of this: writing takes some beside the response.
+        // A request that waits for memory repeats all of this: writing takes memory in addition to the response.
         let mut response = database.execute_at_once(request)?;
         truncate(&mut response, self.limit);
         success(out, &response.warnings, &response.infos, |out| {

@@ -1,7 +1,7 @@
-//! The one table of routes: path, methods, required right, error format, admission, what a token of a tenant gets.
+//! The table of routes: path, methods, required right, error format, admission, access with a tenant's token.
 //!
-//! A path and a method either name an [`Endpoint`] or they do not: what a client sends
-//! never becomes a label of our own metrics, so odd methods and paths cannot grow them.
+//! A path and a method either name an [`Endpoint`] or they do not: input from a client never becomes a label of our own
+//! metrics, so unusual methods and paths cannot add series to them.
 
 use hyper::Method;
 
@@ -105,19 +105,19 @@ pub struct Route {
     pub dialect: Dialect,
     /// Its admission.
     pub admission: Admission,
-    /// What a token of a tenant gets.
+    /// The access of a tenant's token.
     pub tenancy: Tenancy,
 }
 
-/// What a token that is restricted to a tenant gets.
+/// The access of a token that is restricted to a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tenancy {
-    /// What is the tenant's own: reads, deletes and writes go through [`Call::database`](crate::api::call::Call::database),
-    /// which is restricted to it.
+    /// The tenant's own data: reads, deletes and writes go through
+    /// [`Call::database`](crate::api::call::Call::database), which is restricted to it.
     Own,
-    /// What everybody gets: nothing in it comes from what was written.
+    /// The same for all clients: the answer contains nothing that was written.
     Same,
-    /// 403: it is about all tenants together.
+    /// 403: the answer concerns all tenants.
     Whole,
 }
 

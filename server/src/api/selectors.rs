@@ -63,7 +63,7 @@ pub fn read(call: &Call) -> Result<Selectors, ApiError> {
     Ok(Selectors { texts, may_match_everything: false, regex_memory_max: call.config.query_regex_memory })
 }
 
-/// Every `match[]`; there must be at least one.
+/// Every `match[]`; at least one is required.
 ///
 /// # Errors
 /// As [`read`], and 400 when there is none.
@@ -75,7 +75,7 @@ pub fn read_required(call: &Call) -> Result<Selectors, ApiError> {
     Ok(selectors)
 }
 
-/// Every `match[]`; there must be at least one, and each may match every series.
+/// Every `match[]`; at least one is required, and each may match every series.
 ///
 /// # Errors
 /// As [`read_required`].

@@ -171,11 +171,11 @@ pub async fn memory(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&value))
 }
 
-/// `/api/v1/status/tsdb`: how many series there are, and which names and labels have most;
-/// in memory, as Prometheus answers, with `start` or `end` also in the store. A tenant sees its own series.
+/// `/api/v1/status/tsdb`: the number of series, and the names and labels with most; in memory, as in Prometheus, and
+/// with `start` or `end` also in the store. A tenant sees its own series.
 ///
 /// # Errors
-/// 400 for a bad limit or time, 503 when it takes too long, and what storage gives.
+/// 400 for a bad limit or time, 503 if it takes too long, and the errors of storage.
 pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     let top = match call.params.get("limit") {
         None => TOP_DEFAULT,
@@ -191,7 +191,7 @@ pub async fn tsdb(call: Call) -> Result<Reply, ApiError> {
     admitted
         .answer(JSON, move |work, out| {
             let found = database.reader(work).cardinality(range, top)?;
-            // The figures of the store are about all tenants.
+            // The totals of the store cover all tenants.
             let stats = if database.tenant().is_none() { database.stats() } else { Stats::default() };
             success(out, &[], &[], |out| cardinality::write(out, &found, &stats))
         })

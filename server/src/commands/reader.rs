@@ -17,11 +17,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the directory. Where its log or store is damaged that is an error, or with `allow_damage` a report on standard
-    /// error; [`Reader::finish`] then ends the command with an error.
+    /// Opens the directory. A damaged log or store is an error, or with `allow_damage` a report on standard error;
+    /// [`Reader::finish`] then ends the command with an error.
     ///
     /// # Errors
-    /// What the database says; a locked one adds how to ask its server.
+    /// The errors of the database; for a locked directory, how to ask its server instead.
     pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
         let refusal = match storage::open_read_only(dir, false) {
             Ok(database) => return Ok(Reader { database, is_damaged: false }),

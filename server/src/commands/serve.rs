@@ -14,10 +14,10 @@ use crate::listen;
 use crate::storage;
 use crate::telemetry::log;
 
-/// Serves until a signal says stop. `prepare` sees the settings before anything is made of them.
+/// Serves until a signal stops it. `prepare` sees the settings before they are used.
 ///
 /// # Errors
-/// Bad settings, a taken address, a database that does not open or close.
+/// Bad settings, an address in use, a database that cannot be opened or closed.
 pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     sources.read_environment();
     let config = sources.build()?;

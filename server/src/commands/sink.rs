@@ -121,7 +121,7 @@ impl Sink {
 }
 
 impl ServerSink {
-    /// Gets bad lines that did not fit into an answer: the lines after the last reported one are sent again.
+    /// Collects bad lines that did not fit into an answer: the lines after the last reported one are sent again.
     fn complete(
         &mut self,
         outcome: &mut Outcome,

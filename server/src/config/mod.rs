@@ -223,12 +223,12 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError>
     Ok(values)
 }
 
-/// What a start does about damage.
+/// The behaviour of a start with damage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OnDamage {
     /// Whether the damaged part of the log is moved aside.
     pub recover_wal: bool,
-    /// Whether a damaged part of the store ends the start.
+    /// Whether a damaged part of the store prevents the start.
     pub refuse_store: bool,
 }
 

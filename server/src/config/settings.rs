@@ -118,8 +118,8 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum time before samples move from the WAL into RocksDB, 1s to 365d.",
         |c, t| c.flush_interval = values::duration(t, SECOND, DAY * 365)?),
     setting!("scrub_interval" "DURATION" = "14d", STORAGE, false,
-    "Everything in the store is read again and checked once in this time, at an even pace of at least 256 KiB a \
-     second; 0, or 1m to 365d. Damage is logged and counted in barograph_db_scrub_problems. 0 reads nothing again.",
+    "Time in which everything in the store is read again and checked once, at an even pace of at least 256 KiB a \
+     second; 0, or 1m to 365d. Damage is logged and counted in barograph_db_scrub_problems. 0: never.",
     |c, t| c.scrub_interval = match values::duration(t, Duration::ZERO, DAY * 365)? {
         Duration::ZERO => Duration::ZERO,
         d if d < Duration::from_secs(60) => return Err(ValueError(format!("{t} is shorter than 1m; 0 turns it off"))),
@@ -135,7 +135,7 @@ pub static SETTINGS: &[Setting] = &[
         "Open even if acknowledged WAL records are damaged: the damaged part is moved aside and reported.",
         |c, t| c.on_damage.recover_wal = values::switch(t)?),
     setting!("refuse_damaged_store" "" = "false", STORAGE, false,
-        "Whether to refuse to start where a part of the store (a generation) is found damaged. By default it is set aside: \
+        "Refuse to start if a part of the store (a generation) is damaged. By default it is set aside: \
          queries of its time answer with a warning, other reads of it are refused.",
         |c, t| c.on_damage.refuse_store = values::switch(t)?),
     setting!("listen" "ADDR:PORT" = "127.0.0.1:10130", LISTEN, false,
@@ -256,20 +256,20 @@ pub static SETTINGS: &[Setting] = &[
          get 400. The values of `__name__` are the metrics. 0: no limit.",
         |c, t| c.max_values_per_label = values::count(t, 0, 10_000_000_000)?),
     setting!("tenant_label" "LABEL" = "db", INGEST, false,
-        "Label whose value is the tenant of a series; series without it belong to one tenant without a name. Of several \
-         tenants none gets more than a fair share of the memory for series and of `max_series`. Empty: one tenant for all.",
+        "Label whose value is the tenant of a series; series without it belong to one unnamed tenant. With several \
+         tenants, none gets more than a fair share of the memory for series and of `max_series`. Empty: one tenant for all.",
         |c, t| c.tenant_label = values::tenant_label(t)?),
     setting!("max_series_per_tenant" "N" = "0", INGEST, true,
         "Maximum active series of one tenant (`tenant_label`), 0 to 10 billion; beyond it samples of its new series get \
-         400 and samples of its known series are still stored. 0: no limit beside its fair share.",
+         400 and samples of its known series are still stored. 0: no limit besides its fair share.",
         |c, t| c.max_series_per_tenant = values::count(t, 0, 10_000_000_000)?),
     setting!("max_new_series_per_tenant" "N" = "0", INGEST, true,
         "Maximum new series of one tenant a second, 0 to 100 million; beyond it samples of its new series get 429 \
          (`/write`: 503) and samples of known series are still stored. 0: no limit.",
         |c, t| c.max_new_series_per_tenant = values::count(t, 0, 100_000_000)?),
     setting!("max_partitions_per_request" "N" = "5_000", INGEST, false,
-        "Maximum partitions (`partition_width`) that the samples of one request touch, 1 to 1 million; beyond it 400, \
-         with nothing of the request stored, of one of more than 100,000 samples what came before. Each partition costs \
+        "Maximum partitions (`partition_width`) that the samples of one request touch, 1 to 1 million; beyond it 400: \
+         nothing of the request is stored, or the earlier pieces if it has more than 100,000 samples. Each partition costs \
          as much as a day's data, so a few bytes with times years apart would be expensive.",
         |c, t| c.max_partitions_per_request = usize_of(t, 1, 1_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,

@@ -62,7 +62,7 @@ pub fn cap(text: &str, min: u64, max: u64) -> Parsed<Option<u64>> {
     if matches!(text.trim(), "" | "0") { Ok(None) } else { size(text, min, max).map(Some) }
 }
 
-/// A size, or a part of `all` in percent (`50%`), which is never below `min`.
+/// A size, or a percentage of `all` (`50%`), at least `min`.
 ///
 /// # Errors
 /// As [`size`]; a percentage outside 1 to 100, or of an unknown amount.
@@ -178,7 +178,7 @@ pub fn count(text: &str, min: u64, max: u64) -> Parsed<u64> {
 /// The label of tenants; empty for none.
 ///
 /// # Errors
-/// It is the label of metric names, has a NUL, or is longer than 256 bytes.
+/// It is the label of metric names, contains a NUL, or is longer than 256 bytes.
 pub fn tenant_label(text: &str) -> Parsed<String> {
     const BYTES_MAX: usize = 256;
     if text == METRIC_NAME || text.contains('\0') || text.len() > BYTES_MAX {

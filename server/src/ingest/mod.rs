@@ -72,15 +72,15 @@ pub fn store_bodies<'b>(
     }
 }
 
-/// The error of a body that storage did not acknowledge. Where the log could not be written, the pieces of a large body
-/// before the failure are stored, and nothing else.
+/// The error of a body that storage did not acknowledge. If the log could not be written, only the pieces of a large
+/// body before the failure are stored.
 fn unacknowledged(error: barograph::Error) -> ApiError {
     let is_log = error.kind() == ErrorKind::Unavailable;
     let mut error = ApiError::from(error);
     if is_log {
         error.message.push_str(
-            "; what was sent is not stored, but for the first pieces of a large body; send it again, which changes nothing \
-             that is stored already",
+            "; nothing is stored, except the first pieces of a large body; send it again, which changes nothing \
+             that is already stored",
         );
     }
     error

@@ -92,8 +92,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     }
 }
 
-/// The memory of a new connection. A quarter of the share is left to the requests of those that are open: idle connections
-/// must not keep them from being served.
+/// The memory of a new connection. A quarter of the share is reserved for requests of open connections: idle
+/// connections must not keep them from being served.
 fn room_for_connection(share: &Arc<Share>) -> Option<Hold> {
     let most = share.limit() - share.limit() / 4;
     if share.used() + CONNECTION_BYTES > most { None } else { share.take(CONNECTION_BYTES).ok() }

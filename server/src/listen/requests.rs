@@ -1,10 +1,8 @@
-//! A stream that hands the HTTP library one head at a time, each one checked before.
+//! A stream that passes the HTTP library one head at a time, each checked first.
 //!
-//! It reads ahead until a head is whole, looks at it (`head.rs`), and hands it over, with its
-//! address escaped where that is needed. A head that is refused is replaced by a plain request
-//! that closes the connection, and the refusal goes to the service beside it, through
-//! [`Exchange`]: so it is answered in its turn, with a body, as any request is. Bodies pass
-//! untouched.
+//! It reads ahead until a head is complete, checks it (`head.rs`), and passes it on, with its address escaped where
+//! necessary. A refused head is replaced by a plain request that closes the connection, and the refusal is passed to
+//! the service through [`Exchange`]: so it is answered in order, with a body, like any request. Bodies pass unchanged.
 //!
 //! # Invariants
 //! - R1: bytes are changed only inside a head, never inside a body. After a head has been handed
@@ -15,8 +13,7 @@
 //! - R2: while a request is answered, the next head is kept. The HTTP library looks for the end of the stream only
 //!   while it has nothing to read: so the end is passed on at once, and no work continues for a peer that has left,
 //!   even if that peer has sent further requests.
-//! - R3: where a body's end is not certain (chunks in an unusual form), everything after it
-//!   passes as it is.
+//! - R3: if the end of a body is uncertain (chunks in an unusual form), everything after it passes unchanged.
 //!
 //! Closing a connection while its peer still sends would reset it, and the peer might lose the answer. Closing
 //! therefore first reads and drops incoming data for a moment.
@@ -41,17 +38,17 @@ use crate::listen::stream::Activity;
 
 /// Bytes of the buffer that heads are read into, unless one is longer.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// Most bytes that the HTTP library gets at once. It starts with reads of 8 KiB; when a read fills its buffer, it doubles
-/// the buffer and keeps it.
+/// Maximum bytes passed to the HTTP library at once. It starts with reads of 8 KiB; when a read fills its buffer, it
+/// doubles the buffer and keeps it.
 const PIECE_BYTES: usize = 8 * 1024 - 1;
-/// The same for a large body, where there is memory for it: fewer pieces cost less CPU.
+/// The same for a large body, if there is memory for it: fewer pieces cost less CPU.
 const LARGE_PIECE_BYTES: usize = 64 * 1024 - 1;
 /// A body of at least this length is large.
 const LARGE_BODY_BYTES: u64 = 256 << 10;
-/// The end of a large body comes in small pieces: after two reads that fill less than half of its buffer, the HTTP library
-/// halves it, from 64 KiB to 8 KiB in three steps.
+/// The end of a large body is passed in small pieces: after two reads that fill less than half of its buffer, the HTTP
+/// library halves it, from 64 KiB to 8 KiB in three steps.
 const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
-/// What a connection takes for large pieces, in the place of [`ARRIVAL_BYTES`].
+/// Additional memory of a connection for large pieces, instead of [`ARRIVAL_BYTES`].
 const LARGE_BYTES: u64 = 128 << 10;
 /// Bytes that are read before there is a buffer.
 const FIRST_BYTES: usize = 2048;
@@ -138,9 +135,9 @@ pub struct Requests<S> {
     dropped: u64,
     /// The memory of the connection.
     room: Hold,
-    /// What it is between requests.
+    /// The memory between requests.
     room_at_rest: u64,
-    /// Most bytes of the body at hand that are handed over at once.
+    /// Maximum bytes of the current body that are passed on at once.
     piece: usize,
 }
 
@@ -246,23 +243,23 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         count
     }
 
-    /// Gives back what the last request took.
+    /// Releases the memory of the last request.
     fn rest(&mut self) {
         if self.room.bytes() > self.room_at_rest
             && self.buffer.len() <= BUFFER_BYTES
             && !self.exchange.is_last()
         {
-            // Less is never refused.
+            // Shrinking is never refused.
             let _ = self.room.resize(self.room_at_rest);
         }
     }
 
-    /// Takes the memory of a request whose head is `length` bytes long as it is handed over.
+    /// Takes the memory of a request whose head has `length` bytes when it is passed on.
     fn take_room(&mut self, length: usize, framing: Framing) -> Result<(), Full> {
         let mut bytes = self.room_at_rest;
         let length = length.max(self.buffer.len());
         if length > BUFFER_BYTES {
-            // The HTTP library keeps the buffer for it, of up to twice its length, as long as the connection lasts.
+            // The HTTP library keeps a buffer for it, of up to twice its length, until the connection ends.
             bytes += 2 * length as u64;
             self.exchange.end_with_this();
         }
@@ -273,7 +270,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.room.resize(bytes)?;
         self.piece = PIECE_BYTES;
         if let Framing::Length(LARGE_BODY_BYTES..) = framing {
-            // Most of the memory is left to connections: a hundred bodies that never end must not keep others out.
+            // Most of the memory is left to connections: a hundred bodies that never end must not exclude others.
             let share = self.room.share();
             let is_there = share.used() + LARGE_BYTES <= share.limit() / 8;
             if is_there && self.room.grow(LARGE_BYTES).is_ok() {
@@ -283,7 +280,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Ok(())
     }
 
-    /// Most bytes to read of a body of which so many are left.
+    /// Maximum bytes to read of a body with `left` bytes left.
     fn piece(&self, left: u64) -> u64 {
         let small = left.min(PIECE_BYTES as u64);
         left.saturating_sub(LARGE_BODY_END_BYTES).min(self.piece as u64).max(small)
@@ -333,13 +330,13 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         true
     }
 
-    /// Refuses the head at hand, which there is no memory for.
+    /// Refuses the current head because there is no memory for it.
     fn refuse_memory(&mut self, full: Full) {
         let error = ApiError::too_many(format!("{full} (memory); retry later, or raise it"), 1);
         self.refuse(Refusal::of(&self.buffer[self.start..self.end], error));
     }
 
-    /// Hands over a request whose answer is an error in place of what came.
+    /// Passes on a request that is answered with an error, in place of the one received.
     fn refuse(&mut self, refusal: Refusal) {
         let Refusal { error, path, is_head } = refusal;
         let method = if is_head { "HEAD" } else { "GET" };

@@ -33,7 +33,7 @@ pub static PARTS: &[Part] = &[
         name: "queries",
         parts: 12,
         bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` \
-                 all of them. The limit of one query, at most half of the share, is kept back for one query at a \
+                 all of them. The limit of one query, at most half of the share, is reserved for one query at a \
                  time",
         full: "a read releases its memory, waits for its turn (oldest first) and runs again; exports and remote reads \
                in chunks get 429 with `Retry-After`; a query that needs more than the limit of one query gets 422",

@@ -1,11 +1,11 @@
 //! A part of a share of the memory, with a queue.
 //!
 //! Memory is granted in the order of requests, so that small takes do not overtake a large one for ever. Tenants take
-//! turns: those who hold nothing wait in rounds, and each tenant has one in a round, so a tenant that sends a thousand
-//! bodies at once only delays itself. A waiter that holds no memory blocks no one. A waiter that already holds memory
-//! goes first, because only then can it release it, and the last quarter of the pool is reserved for such waiters. If
-//! all holders of memory wait for more, none could continue: then the one that came last is refused, and the memory it
-//! releases lets the first one continue.
+//! turns: waiters that hold nothing wait in rounds with one per tenant, so a tenant that sends a thousand bodies at
+//! once only delays itself. A waiter that holds no memory blocks no one. A waiter that already holds memory goes first,
+//! because only then can it release it, and the last quarter of the pool is reserved for such waiters. If all holders
+//! of memory wait for more, none could continue: the most recent waiter is then refused, and the memory it releases
+//! lets the first one continue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,9 +31,9 @@ struct Line {
     used: u64,
     /// Those that hold memory already.
     growing: VecDeque<Waiting>,
-    /// Those that hold nothing, ascending by round.
+    /// Waiters that hold nothing, ascending by round.
     coming: VecDeque<Waiting>,
-    /// The round of the last of these that got memory.
+    /// The round of the last of these that was granted memory.
     round: u64,
     tickets: u64,
 }
@@ -41,7 +41,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     ticket: u64,
-    /// Of those that hold nothing: whose it is, and when its turn comes.
+    /// For a waiter that holds nothing: its tenant and its round.
     tenant: u64,
     round: u64,
     more: u64,
@@ -52,7 +52,7 @@ struct Waiting {
 /// Why memory is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// Something begins for a tenant, and holds nothing yet.
+    /// New work of a tenant that holds nothing yet.
     Begin(u64),
     /// Something goes on that holds so much of this pool.
     GoOn(u64),
@@ -114,7 +114,7 @@ impl Pool {
         self.take_for(0, bytes, patience).await
     }
 
-    /// As [`Pool::take`], for a tenant, whose number it is; 0 is the tenant of all who have none.
+    /// Like [`Pool::take`], for the tenant with a number; 0 stands for all clients without a tenant.
     ///
     /// # Errors
     /// As [`Pool::take`].
@@ -232,8 +232,8 @@ impl Pool {
 }
 
 impl Line {
-    /// Adds one that holds nothing, in the round after that of the last one of its tenant that waits, or after the current
-    /// one: nothing joins a round that has begun, so each ends.
+    /// Adds a waiter that holds nothing, in the round after that of the last waiter of its tenant, or after the current
+    /// round: nothing joins a round that has begun, so each round ends.
     fn come(&mut self, mut waiting: Waiting) {
         let last = self.coming.iter().rev().find(|other| other.tenant == waiting.tenant);
         waiting.round = last.map_or(self.round, |last| last.round) + 1;

@@ -50,8 +50,7 @@ pub enum Form {
     Streamed,
 }
 
-/// The form of the answer to a request: the first that the client lists and that exists. The request is not read beyond
-/// that.
+/// The format of the response: the first that the client lists and that exists. The request is not read beyond that.
 ///
 /// # Errors
 /// [`RequestFault::Wire`].
@@ -73,8 +72,8 @@ pub fn form(body: &[u8]) -> Result<Form, RequestFault> {
     Ok(form.unwrap_or(Form::Sampled))
 }
 
-/// What a request selects, for people: `{job="a",i=~"b.*"}, {…}`, until it has `bytes_max` bytes, and of each text at
-/// most so many. No pattern is compiled, and what is malformed is left out.
+/// A description of what a request selects: `{job="a",i=~"b.*"}, {…}`, cut at `bytes_max` bytes, each text too. No
+/// pattern is compiled, and malformed parts are left out.
 pub fn describe(body: &[u8], bytes_max: usize) -> String {
     let mut text = String::new();
     for field in Fields::new(body).map_while(Result::ok).filter(|field| field.number == 1) {

@@ -74,7 +74,7 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     }),
     (
         "barograph_db_scrub_passes_total",
-        "Passes of the scrub over the store that have ended.",
+        "Completed passes of the scrub over the store.",
         Kind::Counter,
         |s| s.scrub_passes as f64,
     ),
@@ -83,13 +83,13 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     }),
     (
         "barograph_db_scrub_problems",
-        "Problems that the last pass of the scrub found in the store, or the one under way if it found more.",
+        "Problems in the store found by the last pass of the scrub, or by the current one if it found more.",
         Kind::Gauge,
         |s| s.scrub_problems as f64,
     ),
     (
         "barograph_db_scrub_finished_timestamp_seconds",
-        "When the last pass of the scrub ended; 0 before the first.",
+        "Time at which the last pass of the scrub ended; 0 before that.",
         Kind::Gauge,
         |s| s.scrub_finished.unwrap_or(0) as f64 / 1e9,
     ),
@@ -119,7 +119,7 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_newest_seconds", "Newest timestamp written.", Kind::Gauge, |s| seconds(s.newest)),
     (
         "barograph_db_generations_set_aside",
-        "Generations that are damaged: reads leave them out and say so, or are refused.",
+        "Damaged generations: reads leave them out and report it, or are refused.",
         Kind::Gauge,
         |s| s.generations_aside as f64,
     ),
@@ -155,18 +155,18 @@ pub fn query_memory(bytes: u64) -> Metric {
     )
 }
 
-/// Tenants that have points of their own.
+/// Maximum number of tenants with separate points.
 pub const TENANTS_MAX: usize = 50;
 
-/// What tenants have in memory, and what they were refused. What all tenants without a point of their own have together
-/// is a metric of its own, since any value of a label can be the name of a tenant.
+/// The series of tenants in memory, and their refused series. The sum over all tenants without a separate point is a
+/// separate metric, since any value of a label can be the name of a tenant.
 pub fn tenants(report: &TenantsReport) -> [Metric; 5] {
     let gauge = |name, help, value: u64| Metric::plain(Kind::Gauge, name, help, value as f64);
     let count = gauge("barograph_tenants", "Tenants with series in memory (tenant_label).", report.count);
     let mut series = Metric::new(
         Kind::Gauge,
         "barograph_tenant_series",
-        "Series in memory of the 50 tenants with most; an empty tenant is that of series without tenant_label.",
+        "Series in memory of the 50 tenants with most; the empty tenant has the series without tenant_label.",
     );
     for tenant in &report.largest {
         series.push(&[("tenant", &tenant.name)], tenant.series as f64);

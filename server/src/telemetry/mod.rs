@@ -48,9 +48,9 @@ impl Counter {
     }
 }
 
-/// One of what a [`Counter`] counts, until this is dropped, also by a panic.
+/// Adds one to a [`Counter`] until it is dropped, even by a panic.
 #[derive(Debug)]
-#[must_use = "dropping it takes the one away"]
+#[must_use = "dropping it subtracts the one"]
 pub struct CounterGuard<'c>(&'c Counter);
 
 impl Drop for CounterGuard<'_> {

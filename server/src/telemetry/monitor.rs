@@ -1,9 +1,10 @@
-//! Self-monitoring: the server's metrics become samples of its own database, so that its
-//! past can be queried like everything else.
+//! Self-monitoring: the server's metrics become samples of its own database, so that their history can be queried like
+//! everything else.
 //!
-//! Where a label of a metric is the label of tenants, as `tenant` may be, the sample has it with `exported_` in front, as
-//! Prometheus names labels that collide with its own. Otherwise figures about a tenant would be series of that tenant: it
-//! could read and delete them, they would count against its limits, and a tenant without other series would never leave.
+//! If a label of a metric is the label of tenants, as `tenant` may be, the sample has it with the prefix `exported_`,
+//! as Prometheus renames labels that collide with its own. Otherwise metrics about a tenant would be series of that
+//! tenant: it could read and delete them, they would count against its limits, and a tenant without other series would
+//! never leave memory.
 
 use std::sync::Arc;
 use std::time::Duration;

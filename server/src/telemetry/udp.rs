@@ -29,7 +29,7 @@ pub struct UdpCounters {
     pub dropped_queue: Counter,
     /// Datagrams dropped because storage failed.
     pub dropped_storage: Counter,
-    /// What waits to be stored or is being stored.
+    /// Datagrams that wait to be stored or are being stored.
     queue: OnceLock<Arc<Share>>,
     dropped_kernel: Counter,
     socket: Mutex<Option<Watched>>,
@@ -46,7 +46,7 @@ struct Watched {
 }
 
 impl UdpCounters {
-    /// Watches the drops of `socket`, whose receive buffer has `buffer_bytes`, and what `queue` holds.
+    /// Registers `socket`, whose receive buffer has `buffer_bytes`, and `queue`, for their drops and their contents.
     pub fn watch(&self, socket: &UdpSocket, buffer_bytes: u64, queue: Arc<Share>) {
         let _ = self.queue.set(queue);
         let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());

@@ -217,7 +217,7 @@ fn lists_of_databases_count_until_they_are_sent() {
     let results = reply.json();
     assert_eq!(results["results"].as_array().unwrap().len(), 40);
     assert_eq!(results["results"][39]["series"][0]["values"].as_array().unwrap().len(), 2_000);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 #[test]

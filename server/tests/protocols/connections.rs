@@ -16,14 +16,14 @@ fn connections_take_their_memory_and_give_it_back() {
     assert_eq!(read_reply(&mut first, false).status, 204);
     let at_rest = connections.used();
     assert!(at_rest > 0);
-    // A body takes more while it arrives.
+    // A connection takes more memory while a body arrives.
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nm v=";
     first.write_all(head.as_bytes()).unwrap();
     server.wait_for("the body", || connections.used() == at_rest + ARRIVAL_BYTES);
     first.write_all(b"1 1\n").unwrap();
     assert_eq!(read_reply(&mut first, false).status, 204);
     server.wait_for("the end of the body", || connections.used() == at_rest);
-    // So does a head that is long, and the HTTP library keeps its buffer as long as the connection lasts.
+    // So does a long head, and the HTTP library keeps its buffer until the connection ends.
     let long = format!("GET /ping?{} HTTP/1.1\r\nhost: localhost\r\n", "x".repeat(40_000));
     first.write_all(long.as_bytes()).unwrap();
     server.wait_for("the head", || connections.used() > at_rest + 2 * 40_000);
@@ -31,10 +31,10 @@ fn connections_take_their_memory_and_give_it_back() {
     let reply = read_reply(&mut first, false);
     assert_eq!((reply.status, reply.headers["connection"].as_str()), (204, "close"));
     server.wait_for("the end of the connection", || connections.used() == 0);
-    // Without memory for it, a head is refused with the reason, and so are a body and a connection.
+    // Without memory, a head is refused with the reason, and so are a body and a connection.
     let mut first = server.connect();
     server.wait_for("the connection", || connections.used() == at_rest);
-    // A quarter of it is for requests, too little for any of these.
+    // A quarter is reserved for requests, too little for any of these.
     connections.set_limit(at_rest / 3 * 4);
     let with_body = |path| request("POST", path, &[], b"m v=1 1");
     for (sent, status) in

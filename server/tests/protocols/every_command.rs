@@ -1,5 +1,5 @@
-//! Every command of the program is run once, as a process of its own. The list is the program's: a command without a run
-//! here fails the test.
+//! Runs every command of the program once, as a separate process. The list is taken from the program: a command without
+//! a run here fails the test.
 #![cfg(feature = "rocksdb")]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use clap::CommandFactory as _;
 
 const LINES: &str = "m,host=a value=1 1000000000\nm,host=b value=2 2000000000\n";
 
-/// A folder, and in it a data directory with two samples.
+/// A folder that contains a data directory with two samples.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -41,7 +41,7 @@ impl Place {
         program(words).output().expect("the program runs")
     }
 
-    /// What a command prints that succeeds.
+    /// The output of a command, which must succeed.
     fn ok(&self, words: &[&str]) -> String {
         let done = self.run(words);
         let said = String::from_utf8_lossy(&done.stderr);
@@ -56,7 +56,7 @@ impl Place {
 
 fn program(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_barograph"));
-    // What the machine has set for its own server is of no concern here.
+    // Settings that the machine has for its own server must not apply here.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BAROGRAPH_")) {
         command.env_remove(name);
     }
@@ -66,7 +66,7 @@ fn program(words: &[&str]) -> Command {
 
 type Run = fn(&Place);
 
-/// Each command, and a run of it.
+/// Each command and its run.
 const RUNS: &[(&str, Run)] = &[
     ("serve", serve),
     ("query", |place| {
@@ -133,7 +133,7 @@ fn serve(place: &Place) {
         Some(rest.split(',').next().unwrap_or(rest).to_owned())
     });
     let url = url.expect("it listens");
-    // Until it is open it says so; then it answers.
+    // Until the database is open it answers so; then it answers the query.
     let answer = loop {
         let done = place.run(&["query", "sum(m)", "--time", "3", "--format", "csv", "--url", &url]);
         if done.status.success() {
@@ -144,7 +144,7 @@ fn serve(place: &Place) {
     assert!(answer.trim_end().ends_with(",3"), "{answer}");
     let killed = Command::new("kill").arg(server.id().to_string()).status();
     assert!(killed.expect("kill runs").success());
-    // It goes on logging while it stops.
+    // It continues to log while it stops.
     said.for_each(drop);
     assert!(server.wait().expect("a child").success());
     assert_eq!(place.exported(&place.data()), LINES);
@@ -168,7 +168,7 @@ fn every_command_of_the_help_is_run() {
     let known: BTreeSet<String> = RUNS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(all, known, "each command of the program has a run in this file");
     for (name, run) in RUNS {
-        // Shown where the test fails.
+        // Shown if the test fails.
         println!("barograph {name}");
         run(&Place::new());
     }

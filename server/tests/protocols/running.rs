@@ -108,12 +108,12 @@ fn memory_is_bounded_for_one_query_and_for_all() {
     range("m{i=\"i1\"}").error(422, "execution");
 }
 
-/// Others hold the memory of all but for what is kept back, before the first is asked and until the last has ended: who
-/// finds it so evaluates and writes its answer with what is kept back, one after the other.
+/// Others hold all memory except the reserve from before the first request until after the last: each request evaluates
+/// and writes its answer with the reserve, one after another.
 #[test]
 fn all_that_find_the_memory_in_use_are_answered_in_their_turn() {
     let server = wide(&[("query_memory", "4MiB"), ("query_memory_total", "8MiB")]);
-    // The evaluation needs some 2 MiB of the 4, and writing the answer beside the result another.
+    // The evaluation needs some 2 MiB of the 4, and writing the answer needs another in addition to the result.
     let query = escape("m{i=~\"i..\"} @ 5");
     let targets = [
         format!("/api/v1/query_range?start=0&end=1000&step=1&query={query}"),
@@ -121,9 +121,9 @@ fn all_that_find_the_memory_in_use_are_answered_in_their_turn() {
         "/api/v1/series?match[]=m".to_owned(),
     ];
     let alone: Vec<_> = targets.iter().map(|target| server.get(target)).collect();
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     let queries = &server.app.memory.queries;
-    // What twelve requests say fits, and no more.
+    // The text of twelve requests fits, and no more.
     let others = queries.take(queries.common() - 4_000).unwrap();
     let refused = queries.refused();
     let mut asked = Vec::new();

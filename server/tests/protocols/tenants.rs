@@ -1,4 +1,4 @@
-//! Tokens of tenants: every route by itself, what each of them shows, writes and stops.
+//! Tokens of tenants: for every route, what each of them shows, writes and stops.
 
 use std::io::Write;
 
@@ -12,10 +12,10 @@ use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server
 use crate::remote::{put_labels, put_sample, series, snappy};
 use crate::remote_read;
 
-/// Two tenants, whose names are in everything that they wrote.
+/// Two tenants, whose names are in everything they write.
 const TENANTS: [&str; 2] = ["aaaa", "bbbb"];
 
-/// A server with the tokens of both tenants, and one without a tenant.
+/// A server with the tokens of both tenants, and one token without a tenant.
 struct Shared {
     server: Server,
     tokens: Vec<(&'static str, String)>,
@@ -35,7 +35,7 @@ impl Shared {
         Shared::with_background(settings, true)
     }
 
-    /// One whose database flushes, and lets idle series go, only when it is asked to: no test waits for that.
+    /// A server whose database flushes, and removes idle series, only on request: no test waits for that.
     fn without_background(settings: &[(&'static str, &str)]) -> Self {
         Shared::with_background(settings, false)
     }
@@ -67,7 +67,7 @@ impl Shared {
         self.server.send(ask.method, &ask.target, &headers, &ask.body)
     }
 
-    /// A query that names no time is asked of a time after everything that was written.
+    /// A query without a time is sent with a time after everything that was written.
     fn get(&self, who: &str, target: &str) -> Reply {
         let later = now_ns() / 1_000_000_000 + 2;
         self.ask(who, &get(&target.replace("/query?query=", &format!("/query?time={later}&query="))))
@@ -88,9 +88,9 @@ impl Shared {
         found.as_array().unwrap().iter().map(|value| value.as_str().unwrap().to_owned()).collect()
     }
 
-    /// Fills in what every route has to show of each tenant.
+    /// Writes data of each tenant for every route to show.
     fn fill(&self) {
-        // To a token without a tenant `info()` takes the newest of two series, and refuses two of one time.
+        // With a token without a tenant, `info()` takes the newest of two series, and refuses two with the same time.
         let times = now_ns() / 1_000_000..;
         for (name, now) in TENANTS.into_iter().zip(times) {
             self.write(
@@ -150,19 +150,19 @@ fn remote_reads() -> Vec<Ask> {
     vec![ask(&[]), ask(&[1])]
 }
 
-/// What a route is to a tenant.
+/// The effect of a tenant's token on a route.
 enum Probe {
-    /// Each answer shows what is the tenant's own, and nothing of another.
+    /// Each answer shows the tenant's own data and nothing of another tenant.
     Own(Vec<Ask>),
-    /// It changes what is the tenant's own: the tests below.
+    /// It changes the tenant's own data: see the tests below.
     Change,
-    /// The answers have nothing that was written.
+    /// The answers contain nothing that was written.
     Same(Vec<Ask>),
     /// It is refused.
     Whole(Ask),
 }
 
-/// Expressions whose answers name the series that they are of.
+/// Expressions whose answers name the series they select.
 fn expressions() -> Vec<String> {
     [
         r#"{__name__=~".+"}"#,
@@ -184,7 +184,7 @@ fn expressions() -> Vec<String> {
     .to_vec()
 }
 
-/// What each route is. There is no other arm: a new route has to say here what it shows to a tenant.
+/// The effect on each route. There is no catch-all arm: a new route must state here what it shows to a tenant.
 fn probe(endpoint: Endpoint) -> Option<Probe> {
     use Endpoint::*;
     let gets = |targets: &[&str]| targets.iter().map(|target| get(target)).collect::<Vec<_>>();
@@ -240,7 +240,7 @@ fn probe(endpoint: Endpoint) -> Option<Probe> {
     })
 }
 
-/// An answer as a text, decompressed where that is its form.
+/// An answer as text, decompressed if necessary.
 fn text(reply: &Reply) -> String {
     match reply.headers.get("content-encoding").map(String::as_str) {
         Some("snappy") => {
@@ -269,7 +269,7 @@ fn compare_all(shared: &Shared) {
                 let is_refused = tenancy == Tenancy::Whole && *who != "root";
                 let shown = text(&reply);
                 assert_eq!(reply.status == 403, is_refused, "{who} {target}: {} {shown}", reply.status);
-                // A snapshot of a database in memory fails for everybody.
+                // A snapshot of a database in memory fails for every token.
                 assert!(
                     is_refused || reply.status < 400 || tenancy == Tenancy::Whole,
                     "{who} {target}: {shown}"
@@ -339,11 +339,7 @@ fn naming_another_tenant_shows_no_more() {
         let target = "/api/v1/query?query=absent(cpu_v{host=%22host-bbbb%22})";
         shared.get(who, target).data()["result"].as_array().unwrap().len()
     };
-    assert_eq!(
-        (absent("aaaa"), absent("bbbb"), absent("root")),
-        (1, 0, 0),
-        "to another tenant it is not there"
-    );
+    assert_eq!((absent("aaaa"), absent("bbbb"), absent("root")), (1, 0, 0), "another tenant does not see it");
     let explained =
         shared.get("aaaa", "/api/v1/query?query=count({__name__=~%22.%2B%22})&explain=true").data();
     assert_eq!(explained["result"][0]["value"][1], "4", "{explained}");
@@ -383,7 +379,7 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
         (&both[..], &both[..1], &both[1..])
     );
 
-    // What is another's is refused and the rest is stored, also where the series is known from its own writers.
+    // Lines of another tenant are refused and the rest is stored, even if its own writers have made the series known.
     for who in ["root", "aaaa"] {
         let reply = shared.post(who, "/write", "m,db=bbbb,path=x v=1\nm,path=y v=1");
         match who {
@@ -419,7 +415,7 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
     }
 }
 
-/// A request of remote write that says what the metric `shared` is, and has a sample of it.
+/// A remote-write request that describes the metric `shared` and has a sample of it.
 fn describing(help: &str) -> Ask {
     let mut message = series(&[("__name__", "shared")], &[(now_ns() / 1_000_000, 1.0)]);
     put_message(&mut message, 3, |out| {

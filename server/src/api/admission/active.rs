@@ -44,7 +44,7 @@ pub struct Described {
     pub times: Option<Times>,
     /// Who asks.
     pub client: Option<SocketAddr>,
-    /// The tenant that the asker is restricted to.
+    /// The tenant that the client is restricted to.
     pub tenant: Option<Arc<str>>,
 }
 
@@ -85,7 +85,7 @@ impl ActiveWork {
         Active { work: self.clone(), entry }
     }
 
-    /// Stops it; `None` if no such work waits or runs, or if it is not that of `tenant`.
+    /// Stops it; `None` if no such work waits or runs, or if it belongs to another tenant than `tenant`.
     fn cancel(&self, id: u64, tenant: Option<&str>) -> Option<Value> {
         let entry = self.entries.lock().get(&id).filter(|entry| entry.is_of(tenant)).cloned()?;
         entry.cancel.cancel();
@@ -93,7 +93,7 @@ impl ActiveWork {
         Some(entry.describe())
     }
 
-    /// All work, or that of `tenant`; the oldest first.
+    /// All work, or that of `tenant`; oldest first.
     fn list(&self, tenant: Option<&str>) -> Vec<Value> {
         let entries: Vec<Arc<Entry>> =
             self.entries.lock().values().filter(|entry| entry.is_of(tenant)).cloned().collect();
@@ -120,7 +120,7 @@ impl Drop for Active {
 }
 
 impl Entry {
-    /// Whether it is work of `tenant`; without one everything is.
+    /// Whether it is work of `tenant`; without a tenant always true.
     fn is_of(&self, tenant: Option<&str>) -> bool {
         tenant.is_none_or(|tenant| self.described.tenant.as_deref() == Some(tenant))
     }

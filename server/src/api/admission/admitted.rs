@@ -96,24 +96,24 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Calls `read`; a second time in its turn where the share of reads had no room. The turn lasts until the answer is
-/// written, which takes memory beside the result that it is written from.
+/// Calls `read`. If the share of reads was full, calls it once more with the turn, which lasts until the answer is
+/// written: writing takes memory in addition to the result.
 fn attempted<T>(
     work: &Work,
     usage: &Usage,
     read: &mut impl FnMut(&Work) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
-    // Nothing else refuses what only reads with this status once it has its turn here.
+    // With its turn, a read is refused with this status only if the share is full.
     let is_refused = |error: &ApiError| error.status == StatusCode::TOO_MANY_REQUESTS;
     work.attempted(is_refused, || read(work).inspect_err(|_| usage.give_answer()))
 }
 
 impl Call {
-    /// Puts what is asked on the list of active work and waits for its turn.
+    /// Adds the request to the list of active work and waits for its turn.
     ///
     /// # Errors
-    /// 429 when too many requests wait or the share of queries has no memory for the text of the request, 503 when the
-    /// wait was too long, 499 when it is canceled meanwhile.
+    /// 429 if too many requests wait or the share of queries has no memory for the text of the request, 503 if the wait
+    /// was too long, 499 if it is canceled meanwhile.
     pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
         let Admission::Turn(kind) = self.route.admission else {
             return Err(ApiError::internal(format!("{} has no kind of turn", self.route.path)));
@@ -169,7 +169,7 @@ impl Admitted {
     /// future is dropped, which happens when the client disconnects.
     ///
     /// # Errors
-    /// What `make` gives, and 503 when the time is up.
+    /// The errors of `make`, and 503 when the time is up.
     pub async fn run<T, F>(self, make: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
@@ -197,8 +197,8 @@ impl Admitted {
         }
     }
 
-    /// Runs `read` as [`Admitted::run`] does; a second time, when it may use what is kept back for one at a time, where
-    /// others hold the memory of all. It changes nothing, and leaves nothing behind when it fails.
+    /// Runs `read` like [`Admitted::run`]. If others use the memory of all, runs it once more in its turn with the
+    /// reserve. `read` must change nothing, and hold nothing when it fails.
     ///
     /// # Errors
     /// As [`Admitted::run`].
@@ -211,10 +211,10 @@ impl Admitted {
         self.run(move |work| attempted(work, &usage, &mut read)).await
     }
 
-    /// Runs `make` as [`Admitted::read`] does; what it gives is the answer.
+    /// Runs `make` like [`Admitted::read`] and answers with its result.
     ///
     /// # Errors
-    /// As [`Admitted::run`], and 429 when clients have too much of their answers still to take.
+    /// As [`Admitted::run`], and 429 if clients have too much of their answers still to read.
     pub async fn whole<F>(self, content_type: &'static str, mut make: F) -> Result<Reply, ApiError>
     where
         F: FnMut(&Work) -> Result<Answer, ApiError> + Send + 'static,
@@ -230,7 +230,7 @@ impl Admitted {
         Ok(Reply::answer(content_type, outgoing.await?))
     }
 
-    /// Runs `make` as [`Admitted::read`] does; what it writes is the answer.
+    /// Runs `make` like [`Admitted::read`]; its output is the answer.
     ///
     /// # Errors
     /// As [`Admitted::whole`].
@@ -251,7 +251,7 @@ impl Admitted {
     /// at its deadline, and when the answer is dropped, which happens when the client disconnects.
     ///
     /// # Errors
-    /// What `make` gives before the first piece. What fails later cuts the connection.
+    /// The errors of `make` before the first piece. A later failure cuts the connection.
     pub async fn stream<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
     where
         F: FnOnce(&Work, &mut Pieces) -> Result<(), ApiError> + Send + 'static,

@@ -60,8 +60,8 @@ impl Kind {
     }
 }
 
-/// Who asks, as far as turns are concerned: the owner of a token, or an address without one; and the tenant that it is
-/// of, 0 without one.
+/// A client for the purpose of turns: the owner of a token, or an address without a token; and its tenant, 0 if it has
+/// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Client {
     tenant: u64,
@@ -82,13 +82,13 @@ impl Client {
         }
     }
 
-    /// The same as a client of a tenant.
+    /// The same client as one of a tenant.
     #[must_use]
     pub fn of_tenant(self, tenant: &str) -> Self {
         Client { tenant: hash(&tenant).max(1), ..self }
     }
 
-    /// The number of the tenant, which takes turns with the others; 0 without one.
+    /// The number of the tenant, which takes turns with other tenants; 0 if there is none.
     pub fn tenant(self) -> u64 {
         self.tenant
     }

@@ -1,10 +1,10 @@
 //! Turns: a limited number of reads runs, a limited number waits, and the rest get 429 with `Retry-After`.
 //!
-//! Each kind has one turn of its own, so no kind waits for another to end: a label request is answered while queries
-//! fill the server, and a scraper while exports stream. Further turns are shared. A shared turn goes to the waiting
-//! kinds in rotation, within a kind to its tenants in rotation, and within a tenant to its clients in rotation: a client
-//! that sends a thousand requests at once only delays itself, and so does a tenant with a thousand clients. Clients
-//! without the token of a tenant are together one tenant.
+//! Each kind has one reserved turn, so no kind waits for another to end: a label request is answered while queries fill
+//! the server, and a scraper while exports stream. Further turns are shared. A shared turn goes to the waiting kinds in
+//! rotation, within a kind to its tenants in rotation, and within a tenant to its clients in rotation: a client that
+//! sends a thousand requests at once only delays itself, and so does a tenant with a thousand clients. Clients without
+//! a tenant's token together count as one tenant.
 //!
 //! With `concurrency` n, at most n requests of a kind run, and at most n - 1 over all kinds beyond one of each. Admin
 //! calls do not share turns.
@@ -15,11 +15,11 @@
 //!
 //! # Invariants
 //! - T1: a waiter is in exactly one queue, or has its turn, or has left.
-//! - T2: a turn that is sent to a waiter that has left is given back.
+//! - T2: a turn that is sent to a waiter that has left is returned.
 //!
 //! # Concurrency
-//! One lock, held for a few memory accesses. Turns are handed over outside of it, because a turn whose waiter has left
-//! is given back, which takes the lock.
+//! One lock, held for a few memory accesses. Turns are handed over outside of it, because returning a turn whose waiter
+//! has left takes the lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ struct Queue {
 struct Group {
     tenant: u64,
     waiting: usize,
-    /// None is empty. The front gets the next turn of the tenant and goes to the back.
+    /// No client's queue is empty. The front gets the next turn of the tenant and goes to the back.
     lines: VecDeque<Line>,
 }
 
@@ -121,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// Takes a waiter out; it may have got its turn already.
+    /// Removes a waiter; it may already have its turn.
     fn leave(&mut self, client: Client, id: u64) {
         let Some(at) = self.groups.iter().position(|group| group.tenant == client.tenant()) else { return };
         self.waiting -= self.groups[at].leave(client, id);
@@ -140,8 +140,8 @@ impl Queue {
         Some(waiter)
     }
 
-    /// Makes room for one more of `client` by dropping the newest request of the client that has most, of the tenant
-    /// that has most; false where that is this one.
+    /// Makes room for one more request of `client` by dropping the newest request of the client with most requests, of
+    /// the tenant with most requests; returns false if that client is `client`.
     fn make_room(&mut self, client: Client) -> bool {
         let of_tenant = |group: &Group| group.tenant == client.tenant();
         let own = self.groups.iter().find(|group| of_tenant(group)).map_or(0, |group| group.waiting);
@@ -169,7 +169,7 @@ impl Group {
         }
     }
 
-    /// Takes a waiter out if it is there; how many that are.
+    /// Removes a waiter if it is present; returns the number removed.
     fn leave(&mut self, client: Client, id: u64) -> usize {
         let Some(at) = self.lines.iter().position(|line| line.client == client) else { return 0 };
         let line = &mut self.lines[at];
@@ -197,7 +197,7 @@ impl Group {
         self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len())
     }
 
-    /// Drops the newest request of the client that has most, if it has more than `least`; whether it did.
+    /// Drops the newest request of the client with most requests, if it has more than `least`; returns whether it did.
     fn drop_newest(&mut self, least: usize) -> bool {
         let by_size = |line: &Line| (line.waiters.len(), line.waiters.back().map(|waiter| waiter.id));
         let longest = (0..self.lines.len()).max_by_key(|&at| by_size(&self.lines[at]));

@@ -47,8 +47,8 @@ pub enum Version {
 /// `/write` and `/api/v2/write`: 204 when every line is stored durably. The answer counts what was stored.
 ///
 /// # Errors
-/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), 403 where the token is of
-/// another tenant than the database, and what reading the body or storage gives.
+/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), 403 if the token belongs
+/// to another tenant than the database, and the errors of reading the body and of storage.
 pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
     let precision = precision(&call, Precision::Nanosecond)?;
     let work = Work::new(&mut call, precision, version).await?;

@@ -118,12 +118,12 @@ fn identifier(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// `/query`: creating a database puts its name on the list, durably, and dropping it takes it off again; listing them
-/// lists those and the values of the label `db`. Several statements are answered one after the other, if all can be.
+/// `/query`: CREATE DATABASE adds the name to the list, durably, and DROP DATABASE removes it; SHOW DATABASES returns
+/// the listed names and the values of the label `db`. Several statements are answered in order, if all are supported.
 ///
 /// # Errors
-/// 400 for every other statement, for too many, and for dropping a database that has samples; 403 where the token may
-/// not write and a database is to be created or dropped, or is of another tenant.
+/// 400 for every other statement, for too many, and for dropping a database that has samples; 403 if a database is to
+/// be created or dropped and the token may not write, or belongs to another tenant.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let text = call.params.require("q")?;
     let texts = statements(text);
@@ -154,7 +154,7 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let reply = admitted.whole(JSON, move |work| {
         let mut out = Writer::new(work, false);
         out.text(b"{\"results\":[")?;
-        // Statements that were carried out before a read had to wait change nothing the second time.
+        // When a read is repeated, statements that were already carried out change nothing.
         for (id, statement) in asked.iter().enumerate() {
             let comma = if id > 0 { "," } else { "" };
             out.text(format!("{comma}{{\"statement_id\":{id}").as_bytes())?;
@@ -167,7 +167,7 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     Ok(reply.await?.header(version_header(), HeaderValue::from_static(INFLUX_VERSION)))
 }
 
-/// Does what a statement says, and writes what it answers, if that is something.
+/// Executes a statement and writes its result, if it has one.
 fn answer(
     database: &Database,
     work: &Work,

@@ -45,13 +45,13 @@ fn bucket(name: &str, org: &str) -> Value {
     })
 }
 
-/// `GET /api/v2/buckets`: the bucket that `name` or `id` looks for, else all from `after` or `offset` on, at most
-/// `limit`. One that is looked for by name is there, since writing to it needs no creating.
-/// `POST /api/v2/buckets` puts a name on the list, durably.
+/// `GET /api/v2/buckets`: the bucket that `name` or `id` asks for, else all from `after` or `offset` on, at most
+/// `limit`. A bucket asked for by name always exists, since writing to it does not require creating it. `POST
+/// /api/v2/buckets` adds a name to the list, durably.
 ///
 /// # Errors
-/// 400 for a bad parameter or body, 403 for a name that is not that of the token's tenant, 404 for an unknown id, 422
-/// for a name that is on the list.
+/// 400 for a bad parameter or body, 403 for a name other than that of the token's tenant, 404 for an unknown id, 422
+/// for a listed name.
 pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError> {
     if *method == Method::POST {
         return create(&mut call).await;
@@ -158,7 +158,7 @@ fn spoken(up: Duration) -> String {
     }
 }
 
-/// What `pick` takes of the names of all databases.
+/// The names of databases that `pick` selects.
 async fn names<F>(call: &Call, pick: F) -> Result<Vec<String>, ApiError>
 where
     F: Fn(&Work, Vec<String>) -> Result<Vec<String>, ApiError> + Send + 'static,
@@ -168,9 +168,9 @@ where
     admitted.read(move |work| pick(work, database.reader(work).databases()?)).await
 }
 
-/// Where the bucket with this id is among `names`.
+/// The index of the bucket with this id in `names`.
 fn position(work: &Work, names: &[String], wanted: &str) -> Result<Option<usize>, ApiError> {
-    /// Ids that are made between two looks whether to go on.
+    /// Ids computed between two checks for cancellation.
     const AT_ONCE: usize = 1024;
     for (chunk, names) in names.chunks(AT_ONCE).enumerate() {
         work.check()?;

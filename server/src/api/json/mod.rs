@@ -29,8 +29,7 @@ pub trait Sink {
     /// Why it takes no more.
     type Error;
 
-    /// Appends what `write` writes, which is about `room` bytes: what `write` is given may hold more before that or
-    /// less.
+    /// Appends the output of `write`, about `room` bytes. `write` may take or release other memory before that.
     ///
     /// # Errors
     /// There is no memory for it, or its work was stopped.

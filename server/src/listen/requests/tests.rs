@@ -178,8 +178,8 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0, "the end of the stream");
 }
 
-/// Reads a request with a body of `length` bytes with a buffer that is larger than any piece. The largest piece, the largest
-/// of the last 48 KiB, and what the connection holds in the middle and after it.
+/// Reads a request with a body of `length` bytes with a buffer that is larger than any piece. Returns the largest
+/// piece, the largest of the last 48 KiB, and the memory of the connection during and after the body.
 async fn pieces_of(length: usize, share: u64) -> (usize, usize, u64, u64) {
     let (near, mut far) = duplex(1 << 20);
     let exchange = Arc::new(Exchange::default());

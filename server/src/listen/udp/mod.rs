@@ -38,11 +38,12 @@ const DATAGRAM_MAX: usize = 65_536;
 const RUN: usize = 1024;
 /// The least of the receive buffer that one datagram takes, headers of the kernel included.
 const KERNEL_BYTES: u64 = 512;
-/// Distance of looks at what the kernel dropped, and pause after an error of storage.
+/// Interval of reads of the kernel's drop counter, and pause after an error of storage.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Pause after an error of the socket.
 const FAILURE_PAUSE: Duration = Duration::from_millis(20);
-/// Errors of the socket in a row after which it is looked whether the server stops; at a stop it is left alone then.
+/// Number of consecutive errors of the socket after which the server checks whether it is stopping; if so, it gives up
+/// on the socket.
 const FAILURES_MAX: u32 = 5;
 /// How often it is looked whether the database is open.
 const OPENING: Duration = Duration::from_millis(20);
@@ -148,8 +149,8 @@ impl Receiver {
     }
 }
 
-/// Calls `enqueue` with what waits in the socket, at most `count` datagrams. Gives up when [`FAILURES_MAX`] calls of
-/// `receive` in a row have failed.
+/// Calls `enqueue` with the datagrams waiting in the socket, at most `count`. Gives up when [`FAILURES_MAX`]
+/// consecutive calls of `receive` have failed.
 fn take(
     receive: impl Fn(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
     datagram: &mut [u8],

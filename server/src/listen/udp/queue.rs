@@ -79,14 +79,14 @@ struct State {
 impl State {
     fn give_back(&mut self, bytes: usize) {
         if let Some(hold) = &mut self.hold {
-            // Less is never refused.
+            // Shrinking is never refused.
             let _ = hold.resize(hold.bytes().saturating_sub(bytes as u64));
         }
     }
 }
 
 impl Queue {
-    /// An empty queue whose datagrams, each with a few bytes of its own, take their memory of `share`.
+    /// An empty queue whose datagrams, each with a few bytes of overhead, take their memory from `share`.
     pub fn new(share: Arc<Share>) -> Self {
         Queue { share, state: Mutex::default(), changed: Notify::new() }
     }

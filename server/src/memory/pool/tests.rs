@@ -200,12 +200,12 @@ fn tenants_take_turns() {
             _ => None,
         });
         let Some((at, room)) = served else { panic!("turn {turn}: nobody has it") };
-        // One that is served must not be polled again.
+        // A served waiter must not be polled again.
         waiting[at] = Box::pin(std::future::pending());
         order.push(at);
         held = Some(room);
         if turn == 1 {
-            // One that comes late waits for the round that has begun, and not for all of a tenant's.
+            // A later waiter waits only for the current round, not for all waiters of a tenant.
             waiting.extend([take(3), take(1)]);
             assert!(waiting[6..].iter_mut().all(|take| poll(take).is_pending()));
         }

@@ -170,7 +170,7 @@ async fn who_leaves_gives_back_its_place_and_its_turn() {
     assert!(turns.enter(Kind::Query, client(0), Duration::ZERO).await.is_ok());
 }
 
-/// As [`wait`], as a client of a tenant.
+/// Like [`wait`], for a client of a tenant.
 async fn wait_of(turns: &Arc<Turns>, tenant: &str, number: u8) -> JoinHandle<Result<Turn, ApiError>> {
     wait_as(turns, Kind::Query, client(number).of_tenant(tenant)).await
 }
@@ -184,7 +184,7 @@ async fn tenants_take_turns_in_rotation_whatever_their_clients() {
         tasks.push(wait_of(&turns, tenant, number).await);
     }
     tasks.push(wait(&turns, Kind::Query, 1).await);
-    // The first of each tenant, with those without one as another, then the next ones.
+    // The first client of each tenant (those without a tenant count as one), then the next ones.
     assert_eq!(order(running, tasks).await, [0, 4, 6, 1, 5, 2, 3]);
     assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
 }
@@ -197,7 +197,7 @@ async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
     for number in 1..=4 {
         greedy.push(wait_of(&turns, "a", number).await);
     }
-    // Each of its clients has one: nobody of the tenant gets another's place.
+    // Each of its clients has one request: no client of the tenant gets another's place.
     let fifth = turns.enter(Kind::Query, client(5).of_tenant("a"), LONG).await;
     assert_eq!(fifth.unwrap_err().status, 429);
     let modest = [wait_of(&turns, "b", 6).await, wait_of(&turns, "b", 7).await];
@@ -206,7 +206,7 @@ async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
     }
     assert_eq!(turns.waiting(Kind::Query), 4);
     assert_eq!(turns.enter(Kind::Query, client(8).of_tenant("b"), LONG).await.unwrap_err().status, 429);
-    // A client with several makes room for others of its tenant.
+    // A client with several requests makes room for others of its tenant.
     drop(running);
     let mut tasks = Vec::from_iter(greedy);
     tasks.extend(modest);
