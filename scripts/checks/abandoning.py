@@ -1,6 +1,6 @@
-"""A client of a few connections that leaves its requests in every way a client can: it goes away before the head is whole,
-inside the body, as soon as it has asked, or inside the answer; it sends and reads slowly, sends many requests at once, and
-closes its half of the connection."""
+"""A client with a few connections that abandons its requests in every way a client can: it disconnects before the head
+is complete, inside the body, right after the request, or inside the answer; it sends and reads slowly, sends many
+requests at once, and closes its half of the connection."""
 
 import contextlib
 import socket
@@ -10,12 +10,12 @@ import time
 from calls import CUT
 
 PATIENCE = 600
-# Ways to make a call, and how often each is taken.
+# Ways to make a call, and their weights.
 WAYS = {"whole": 60, "head": 4, "body": 5, "sent": 6, "part": 6, "slow": 5, "drip": 4, "pipeline": 6, "half": 2}
 
 
 class Fault(Exception):
-    """The server did what it must not."""
+    """The server misbehaved."""
 
 
 class Ended(Exception):
@@ -23,7 +23,7 @@ class Ended(Exception):
 
 
 class Connection:
-    """A connection and what was read of it so far."""
+    """A connection and the bytes read from it so far."""
 
     def __init__(self, port, small=False):
         self.socket = socket.socket()
@@ -86,7 +86,7 @@ class Connection:
 
 
 def encoded(call, random):
-    """Head and body of a call as they are sent; the body in chunks, sometimes."""
+    """Head and body of a call as sent; sometimes with a chunked body."""
     fields = {"Host": "localhost", **call.headers}
     if random.random() < 0.3:
         fields["Accept-Encoding"] = "gzip"
@@ -106,7 +106,7 @@ def encoded(call, random):
 
 
 class Client:
-    """Makes calls on connections of its own. `seen(call, status, fields, body)` looks at each answer that was read whole."""
+    """Makes calls on its connections. `seen(call, status, fields, body)` checks each answer that was read completely."""
 
     def __init__(self, port, random, seen):
         self.port, self.random, self.seen = port, random, seen
@@ -119,11 +119,11 @@ class Client:
         self.idle, self.left_open = [], []
 
     def fresh(self, small=False):
-        """A connection; the server may be at its limit and close it at once, which the caller notices."""
+        """A connection; if the server is at its limit it closes it at once, which the caller notices."""
         return Connection(self.port, small)
 
     def make(self, call, more=()):
-        """Makes the call in a random way; `more` are calls to send behind it where several are sent at once."""
+        """Makes the call in a random way; `more` are calls to send after it if several are sent at once."""
         way = self.random.choices(list(WAYS), WAYS.values())[0]
         if more:
             way = "pipeline"
@@ -131,7 +131,7 @@ class Client:
         try:
             getattr(self, way)(call, *([more] if way == "pipeline" else []))
         except (Ended, ConnectionError):
-            # A connection may end: the server was at its limit, or it had closed one that had been left open.
+            # A connection may end: the server was at its limit, or it had closed an idle one.
             self.counts["ended"] = self.counts.get("ended", 0) + 1
             call.settle(None)
             for other in more:
@@ -165,12 +165,12 @@ class Client:
         connection = reused or self.fresh()
         head, body = encoded(call, self.random)
         with contextlib.suppress(ConnectionError):
-            # Who is refused before the body is read may not be able to send all of it.
+            # A client refused before its body is read may not be able to send all of it.
             connection.socket.sendall(head + body)
         self.finish(connection, call)
 
     def leave(self, connection):
-        """Goes away: at once, with a reset, or later."""
+        """Disconnects: at once, with a reset, or later."""
         match self.random.randrange(3):
             case 0:
                 connection.close()
@@ -182,7 +182,7 @@ class Client:
                     self.left_open.pop(0).close(reset=self.random.random() < 0.5)
 
     def cut(self, call, data):
-        """Sends some bytes of a request and goes away."""
+        """Sends some bytes of a request and disconnects."""
         connection = self.fresh()
         with contextlib.suppress(ConnectionError):
             connection.socket.sendall(data)
@@ -212,7 +212,7 @@ class Client:
         with contextlib.suppress(ConnectionError):
             connection.socket.sendall(b"".join(encoded(call, self.random)))
         with contextlib.suppress(Ended, ConnectionError, BlockingIOError):
-            # The first read waits; the others take what is there.
+            # The first read waits; the others take the bytes that have arrived.
             connection.more()
             connection.socket.setblocking(False)
             for _ in range(self.random.randint(0, 3)):
@@ -221,7 +221,7 @@ class Client:
         self.leave(connection)
 
     def half(self, call):
-        """Closes its half. The server may take that for the end of the client."""
+        """Closes its half. The server may treat that as a disconnect."""
         connection = self.fresh()
         with contextlib.suppress(OSError):
             connection.socket.sendall(b"".join(encoded(call, self.random)))

@@ -1,4 +1,4 @@
-"""Valid calls of every route of the server, with random parameters. The routes are those of the server's own table, so that
+"""Valid calls of every route of the server, with random parameters. The routes are read from the server's own table, so
 a new route without a call here fails the check."""
 
 import gzip
@@ -14,9 +14,9 @@ ROUTES = pathlib.Path(__file__).parents[2] / "server/src/api/routes.rs"
 METHODS = {"GET": ["GET", "HEAD"], "POST": ["POST"], "BOTH": ["GET", "POST", "HEAD"], "CHANGE": ["POST", "PUT"]}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 VERSION_2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
-# Series of a worker by the way in, because version 3 of the line protocol adds a label to its series.
+# Series of a worker by write path: version 3 of the line protocol adds a label to its series.
 PLAIN, V3, EVENT = [f"s{slot}" for slot in range(6)], ["s6", "s7"], "ev_msg"
-# In place of the status of a request that was cut off before it was whole.
+# Replaces the status of a request that was cut off before it was complete.
 CUT = "cut"
 QUERIES = [
     "{a}", "sum({a})", "rate({a}[5m])", "sum by (w) (rate({{__name__=~\"s[0-9]+\"}}[10m]))", "topk(3, {{__name__=~\"s.\"}})",
@@ -35,7 +35,7 @@ def routes():
 
 
 class Call:
-    """One request. `settle` takes its status, `CUT`, or None where nobody read the status."""
+    """One request. `settle` receives its status, `CUT`, or None if the status was not read."""
 
     def __init__(self, method, target, headers=None, body=None, settle=None):
         self.method, self.target, self.headers, self.body = method, target, headers or {}, body
@@ -55,11 +55,11 @@ class Caller:
 
     def __init__(self, ledger):
         self.ledger, self.worker = ledger, ledger.worker
-        # Ids of requests that the server listed as active.
+        # Ids that the server listed as active requests.
         self.active = []
 
     def make(self, random, endpoint):
-        """A call of the endpoint; a fault of the check where there is none."""
+        """A call of the endpoint; an error of the check if there is none."""
         path, methods = routes_once()[endpoint]
         make = getattr(self, "call_" + re.sub(r"(?<!^)(?=[A-Z])", "_", endpoint).lower(), None)
         if make is None:
@@ -68,7 +68,7 @@ class Caller:
         call.endpoint = endpoint
         return call
 
-    # What most calls need.
+    # Used by most calls.
 
     def ask(self, random, path, methods, parameters=()):
         """A read: its parameters in the address or in a form."""
@@ -112,7 +112,7 @@ class Caller:
     # Writes.
 
     def take(self, random, names, is_large=False):
-        """Blocks to write and their lengths; `settle` records what became of them."""
+        """Blocks to write and their lengths; `settle` records their outcome."""
         length = random.randint(500, 4_000) if is_large else random.choice([1, 1, 2, 10, 60, 200])
         chosen = names if is_large else random.sample(names, random.randint(1, min(3, len(names))))
         return [(name, self.ledger.series[name].take(random, length)) for name in chosen]
@@ -140,7 +140,7 @@ class Caller:
                 texts[-1].append(f"{fields} {time}\n")
         if random.random() < 0.5:
             return "".join("".join(text) for text in texts).encode()
-        # As scrapers send it: all series of a time, then the next time.
+        # In the order of scrapers: all series of a time, then the next time.
         longest = max(len(text) for text in texts)
         return "".join(text[at] for at in range(longest) for text in texts if at < len(text)).encode()
 
@@ -284,7 +284,7 @@ class Caller:
         headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
         return Call("POST", path, headers, wire.snappy(b"".join(queries + streamed)))
 
-    # What describes the server.
+    # The server itself.
 
     def call_tsdb(self, random, path, methods):
         return self.ask(random, path, methods, [("limit", random.randint(1, 50)), *self.times(random)])
@@ -306,7 +306,7 @@ class Caller:
         call.is_valid_with = {404}
         return call
 
-    # Databases, and what changes everything.
+    # Databases, and calls that change everything.
 
     def call_query1(self, random, path, methods):
         name = f"d{self.worker}_{random.randint(0, 3)}"

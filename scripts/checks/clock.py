@@ -1,10 +1,10 @@
-"""The wall clock of a real server is set while clients write, with a retention of 15 days: to 40 days and ten years ahead, to
-2100, back by ten years and to 1970. After each jump the server samples its own metrics, takes lines without a timestamp and
-lines with the true time, flushes, and passes over what is expired; then it is restarted under the wrong clock, and again
-under the right one.
+"""The wall clock of a real server is set while clients write, with a retention of 15 days: to 40 days and ten years
+ahead, to 2100, back by ten years and to 1970. After each jump the server samples its own metrics, accepts lines without
+a timestamp and lines with the true time, flushes, and runs passes of retention; then it is restarted under the wrong
+clock, and again under the right one.
 
-No sample that is younger than the retention, counted from the newest true time, may be missing at any moment; the samples of
-the wrong clock may stay or go. The gauge barograph_db_clock_ahead_seconds shows a clock that is ahead.
+No sample that is younger than the retention, counted from the newest true time, may be missing at any moment; the
+samples of the wrong time may stay or expire. The gauge barograph_db_clock_ahead_seconds shows a clock that is ahead.
 """
 
 import os
@@ -15,9 +15,9 @@ from harness import Server, checking, wait_for
 
 DAY = 86_400
 RETENTION = 15
-# Set at the end, to see that passes do expire what is old.
+# Set at the end, to show that passes do expire old samples.
 SHORT = 5
-# Days whose samples must stay: the oldest may not be in the partition that expires while the check runs.
+# Days whose samples must stay: the oldest must not be in the partition that expires while the check runs.
 DAYS = RETENTION - 1
 SERIES = 20
 PASSES = 4
@@ -32,14 +32,14 @@ JUMPS = {
 
 
 class Clock:
-    """The server's wall clock: the machine's, and a number of seconds that are added to it."""
+    """The server's wall clock: the machine's plus a number of seconds."""
 
     def __init__(self, path):
         self.path = path
         self.set(0)
 
     def set(self, seconds):
-        # In place: the server has the file mapped.
+        # Written in place: the server has the file mapped.
         mode = "r+b" if os.path.exists(self.path) else "wb"
         with open(self.path, mode) as file:
             file.write(struct.pack("=q", seconds))
@@ -51,12 +51,12 @@ def history(now):
 
 
 def kept(server, now):
-    """How many samples of the history there are."""
+    """The number of samples of the history that are present."""
     return server.value(f"sum(count_over_time(m{{i!=\"now\"}}[{RETENTION + 5}d] @ {now + 1}))", now)
 
 
 def expire(server):
-    """Data is written to the store, and passes look for what is expired."""
+    """Flushes, and runs passes of retention."""
     server.flush()
     for _ in range(PASSES):
         status, answer = server.request("POST", "/api/v1/admin/tsdb/clean_tombstones")
@@ -65,7 +65,7 @@ def expire(server):
 
 
 def written(server, now):
-    """Writes with a true time and without any; the statuses."""
+    """Writes with the true time and without a time; returns the statuses."""
     true, _ = server.write([f"m,i=now value=1 {now}"], precision="s")
     stamped, _ = server.write(["stamped value=1"])
     return true, stamped
@@ -84,23 +84,23 @@ def jump(checks, folder, name, seconds):
         checks.equal(f"{name}: {when} nothing of the history is missing", kept(server, now), all_of_it)
 
     with server.running():
-        checks.equal(f"{name}: the history is taken", server.write(history(now), precision="s")[0], 204)
+        checks.equal(f"{name}: the history is accepted", server.write(history(now), precision="s")[0], 204)
         server.flush()
         clock.set(seconds)
-        checks.equal(f"{name}: writes go on", written(server, now), (204, 204))
+        checks.equal(f"{name}: writes succeed", written(server, now), (204, 204))
         own = wait_for("the server to sample itself under that clock",
                        lambda: server.value("count(barograph_db_samples_total offset 0s)", int(time.time()) + seconds + 2))
         checks.equal(f"{name}: the server's own samples have the wrong time", own, 1)
         look("under the wrong clock")
         ahead = server.metric("barograph_db_clock_ahead_seconds")
-        checks.holds(f"{name}: the gauge says so", (ahead > DAY) if seconds > 0 else ahead == 0, ahead)
+        checks.holds(f"{name}: the gauge shows it", (ahead > DAY) if seconds > 0 else ahead == 0, ahead)
         server.stop()
     with server.running():
-        checks.equal(f"{name}: a start under the wrong clock takes writes", written(server, now), (204, 204))
+        checks.equal(f"{name}: writes succeed after a start under the wrong clock", written(server, now), (204, 204))
         look("after a start under the wrong clock")
     clock.set(0)
     with server.running():
-        checks.equal(f"{name}: under the right clock writes go on", written(server, now), (204, 204))
+        checks.equal(f"{name}: writes succeed under the right clock", written(server, now), (204, 204))
         look("under the right clock again")
         server.stop()
     server.options = tuple(f"--retention={SHORT}d" if "retention" in option else option for option in server.options)

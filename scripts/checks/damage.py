@@ -19,7 +19,7 @@ def flip(path):
 
 
 def refused(server):
-    """What a server that does not start says; nothing if it starts."""
+    """The output of a server that does not start; empty if it starts."""
     try:
         with server.running():
             return ""
@@ -94,7 +94,7 @@ def run(folder, checks):
     with server.running():
         said = server.log_tail()
         aside = [str(path) for path in pathlib.Path(server.data_dir).rglob("*") if str(path) in said and path.is_file()]
-        checks.holds("with recover_damaged_wal, it says what is damaged", "the log was damaged" in said and segment.name in said, said)
+        checks.holds("with recover_damaged_wal, it names the damage", "the log was damaged" in said and segment.name in said, said)
         checks.holds("and where that was put", any(path != str(segment) for path in aside), said)
         checks.holds("and how many samples were lost", "samples of the log were dropped" in said and "samples=1" in said, said)
         kept = {item["metric"]["i"]: item["value"][1] for item in server.api("query", query="m", time=3)["result"]}

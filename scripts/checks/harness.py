@@ -119,7 +119,7 @@ class Server:
         return status, answer.decode(errors="replace")
 
     def write_patiently(self, lines, **parameters):
-        """As `write`, again for as long as the server says that its memory is full, as clients do."""
+        """As `write`, but retries while the server answers that its memory is full, as clients do."""
         def answer():
             status, text = self.write(lines, **parameters)
             return status not in (429, 503) and (status, text)
@@ -129,7 +129,7 @@ class Server:
             raise RuntimeError(f"a write was refused: {status} {text}")
 
     def flush(self):
-        """Samples go from memory to the store; needs --enable-admin."""
+        """Flushes samples from memory to the store; needs --enable-admin."""
         status, answer = self.request("POST", "/api/v1/admin/tsdb/flush")
         if status not in (200, 204):
             raise RuntimeError(f"a flush failed: {status} {answer!r}")

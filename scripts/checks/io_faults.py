@@ -5,7 +5,7 @@ After any failure the server answers as long as it runs, and /-/healthy says whe
 opens again without a flag, holds every acknowledged sample and nothing that was never sent, and `verify` finds no
 problem. The failure may end a start, but must leave a database that opens.
 
-    io_faults.py [EVERY]    every EVERY-th call of a kind fails in a run of its own; default: a few of each kind
+    io_faults.py [EVERY]    every EVERY-th call of a kind fails in a separate run; default: a few of each kind
 """
 
 import os

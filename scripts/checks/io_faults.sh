@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes one system call of a real server fail and checks which samples are still there: io_faults.sh [EVERY]
+# Makes one system call of a real server fail and checks which samples are still present: io_faults.sh [EVERY]
 #
-# EVERY  fail every EVERY-th call of a kind, each in a run of its own (1: all of them); default: a few of each kind
+# EVERY  fail every EVERY-th call of a kind, each in a separate run (1: all of them); default: a few of each kind
 set -euo pipefail
 cd "$(dirname "$0")"
 CHECK=io_faults

@@ -1,5 +1,5 @@
-"""Ten hours with new series in each hour, and none expires. Memory must follow the active series, the others must be
-found, and a restart must not read all of them.
+"""Ten hours with new series in each hour, none of which expires. Memory must follow the active series, the others must
+be found, and a restart must not read all of them.
 
 BAROGRAPH_KNOWN_SERIES  new series in each hour, default 20,000
 """
@@ -53,7 +53,7 @@ def run(server, checks):
         print(f"  hour {hour}: {(hour + 1) * SERIES} series known, {server.metric('barograph_db_head_series'):.0f} in memory, rss "
               f"{mib(server.resident())}, peak {mib(server.resident('VmHWM'))}, folder {mib(disk(server.data_dir))}, longest "
               f"write {longest:.2f} s", flush=True)
-    # A series leaves memory after two flushes without a sample, so those of the last two hours are still there.
+    # A series leaves memory after two flushes without a sample, so those of the last two hours are still in it.
     alive = server.metric("barograph_db_head_series")
     checks.holds("idle series have left memory", SERIES <= alive <= 2 * SERIES + 10, f"{alive:.0f} are in it")
     peak = server.resident("VmHWM")

@@ -1,13 +1,13 @@
-"""What a client has written, by series: blocks of ticks and what the server said about each. A sample's value follows from
-its series and its tick, and no tick is written twice with another value, so the ledger can judge each sample that it
-finds."""
+"""What a client has written, by series: blocks of ticks and the server's answer about each. The value of a sample
+follows from its series and its tick, and no tick is written twice with different values, so the ledger can judge each
+sample that it finds."""
 
 import re
 
 # The time between two ticks, and the factor between a tick and its value.
 TICK_NS, FACTOR = 100_000_000, 16
-# Acknowledged; perhaps stored and perhaps not; certainly not stored, because an acknowledged delete took it or because its
-# request was cut off before it was whole.
+# Acknowledged; possibly stored; certainly not stored, because an acknowledged delete covered it or because its request
+# was cut off before it was complete.
 STORED, UNCERTAIN, GONE = "stored", "uncertain", "gone"
 LINE = re.compile(rb"([a-z_]+)(\d*)((?:,[^, ]+=[^, ]+)*) value=(?:\"(\d+)-[^\"]*\"|(\d+)i?) (\d+)$")
 
@@ -26,7 +26,7 @@ class Series:
         self.blocks, self.holes, self.next = [], [], 0
 
     def take(self, random, length):
-        """Ticks to write now: the next ones, or some that were left out before and are late."""
+        """Ticks to write now: the next ones, or skipped ones, which are late."""
         if self.holes and random.random() < 0.5:
             first, end = self.holes.pop(random.randrange(len(self.holes)))
         else:
@@ -43,7 +43,7 @@ class Series:
         return block
 
     def part(self, first, end):
-        """The blocks inside these ticks, cut where they reach beyond."""
+        """The blocks inside these ticks, cut at the ends."""
         parted = []
         for block in self.blocks:
             cuts = [cut for cut in (first, end) if block.first < cut < block.end]
@@ -53,16 +53,16 @@ class Series:
         return [block for block in parted if first <= block.first and block.end <= end]
 
     def deleted(self, first, end, is_certain):
-        """A delete of these ticks was acknowledged, or its answer is not known."""
+        """A delete of these ticks was acknowledged, or its outcome is unknown."""
         for block in self.part(first, end):
             if block.state == STORED:
                 block.state = GONE if is_certain else UNCERTAIN
         if not is_certain:
-            # It may still be carried out: what is written there from now on may be deleted.
+            # It may still be carried out: later writes in its range may be deleted.
             self.holes = [hole for hole in self.holes if hole[1] <= first or end <= hole[0]]
 
     def judge(self, found):
-        """What is wrong with the ticks that were found, a byte for each tick."""
+        """The faults of the ticks found, one byte per tick."""
         known = bytearray(self.next)
         for block in self.blocks:
             known[block.first:block.end] = b"\1" * (block.end - block.first)
@@ -70,7 +70,7 @@ class Series:
             if block.state == STORED and count < block.end - block.first:
                 yield f"{block.end - block.first - count} acknowledged samples of ticks {block.first}-{block.end} are missing"
             elif block.state == GONE and count:
-                yield f"{count} deleted or refused samples of ticks {block.first}-{block.end} are there"
+                yield f"{count} deleted or refused samples of ticks {block.first}-{block.end} are present"
         unknown = sum(1 for tick, is_found in enumerate(found) if is_found and not known[tick])
         if unknown:
             yield f"{unknown} samples that were never sent"
@@ -80,7 +80,7 @@ class Series:
 
 
 class Ledger:
-    """What one worker has written. `base` is the time of tick 0, nanoseconds."""
+    """The writes of one worker. `base` is the time of tick 0, nanoseconds."""
 
     def __init__(self, worker, base, names):
         self.worker, self.base = worker, base
@@ -95,7 +95,7 @@ class Ledger:
         return max(series.next for series in self.series.values())
 
     def judge(self, lines):
-        """What is wrong with exported lines: a list of texts."""
+        """The faults of exported lines: a list of texts."""
         faults, found = [], {name: bytearray(series.next) for name, series in self.series.items()}
         for line in lines:
             if line.startswith(b"#"):
@@ -111,7 +111,7 @@ class Ledger:
             if rest or name not in found or not 0 <= tick < len(found[name]) or int(event or value) != wanted:
                 faults.append(f"not a sample that was written: {line[:200]!r}")
             elif found[name][tick]:
-                faults.append(f"a sample is there twice: {line[:200]!r}")
+                faults.append(f"a sample appears twice: {line[:200]!r}")
             else:
                 found[name][tick] = 1
         for name, series in self.series.items():

@@ -1,17 +1,18 @@
-"""Clients that take more than their part: many writers with large bodies, heavy queries, answers that nobody reads, label
-calls, events, remote reads, bodies that never end, and new series without end. Beside each attack an honest writer and an
-honest dashboard go on.
+"""Clients that demand more than their share: many writers with large bodies, heavy queries, answers that are never
+read, label calls, events, remote reads, bodies that never end, and ever new series. An honest writer and an honest
+dashboard run during each attack.
 
 What must hold under each attack, for each size of `memory`:
-  - the process has never more than 1.15 times `memory` resident (its high-water mark, reset before each attack);
-  - each refusal has a reason, and where it passes by itself a `Retry-After`;
-  - every request of an honest client is served, if need be after the wait that it was told;
-  - when the attackers have gone, everything is given back: each share of queries, answers and bodies is at 0;
-  - in the end every sample that was acknowledged is there, also after a kill.
+  - the resident memory of the process never exceeds 1.15 times `memory` (its high-water mark, reset before each
+    attack);
+  - each refusal has a reason, and a `Retry-After` if it clears with time;
+  - every request of an honest client is served, if necessary after the wait that the server asked for;
+  - when the attackers have disconnected, all memory is released: each share of queries, answers and bodies is at 0;
+  - at the end every acknowledged sample is present, also after a kill.
 
     overload.py quick|long
 
-The long form looks at times, too: /-/healthy within 0.2 s, and 99 of 100 honest requests within 1 s.
+The long form also checks times: /-/healthy within 0.2 s, and 99 of 100 honest requests within 1 s.
 """
 
 import contextlib
@@ -35,12 +36,12 @@ SERIES, SAMPLES = 20_000, 30
 START = 1_700_000_000
 END = START + SAMPLES * 10
 ALLOWED = 1.15
-# What refuses for a while, and what may be refused for good because it can never pass.
+# Statuses of temporary refusals, and of requests that may be refused permanently.
 PASSES, STAYS = {429, 503}, {400, 408, 413, 422}
 
 
 class Attack:
-    """Threads that do one thing again and again until they are told to stop, and what they were answered."""
+    """Threads that repeat one request until they are stopped, and the answers they got."""
 
     def __init__(self, server, number, work):
         self.server, self.work = server, work
@@ -53,7 +54,7 @@ class Attack:
             try:
                 self.work(self, number)
             except OSError:
-                # A connection that was cut or refused: the attacker comes again.
+                # The connection was cut or refused: the attacker tries again.
                 self.stopping.wait(0.01)
 
     def note(self, status, headers, body):
@@ -86,7 +87,7 @@ class Attack:
 
 
 class Honest(threading.Thread):
-    """Sends one request after the other; one that is told to come back comes back."""
+    """Sends one request after another, and retries when the server asks for it."""
 
     def __init__(self, server, request):
         super().__init__(daemon=True)
@@ -104,7 +105,7 @@ class Honest(threading.Thread):
             self.stopping.wait(0.01)
 
     def once(self, number):
-        """Whether the request was served, after as many refusals as there were."""
+        """Whether the request was eventually served, after any number of refusals."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             method, path, body = self.request(number)
@@ -124,14 +125,14 @@ class Honest(threading.Thread):
             if response.status not in PASSES or not response.headers.get("Retry-After"):
                 self.failed.append(f"{response.status}: {answer[:200]!r}")
                 return False
-            # Told to come back: shorter than that, so that the check does not take as long as it could.
+            # Shorter than Retry-After, so that the check does not take that long.
             if self.stopping.wait(0.05):
                 return False
         self.failed.append(f"not served within {PATIENCE} s")
         return False
 
     def slowest(self):
-        """The time that 99 of 100 requests took at most."""
+        """The time within which 99 of 100 requests were answered."""
         return sorted(self.times)[int(len(self.times) * 0.99)] if self.times else 0.0
 
 
@@ -161,7 +162,7 @@ def silent(path, body=None):
 
 
 def left_alone(path):
-    """A request whose client goes away as soon as it has asked."""
+    """A request whose client disconnects right after sending it."""
 
     def work(attack, _):
         with socket.create_connection(("127.0.0.1", attack.server.port), timeout=PATIENCE) as connection:
@@ -183,13 +184,13 @@ def drip(attack, _):
 
 
 def large_bodies(attack, number):
-    """Samples of known series, as many as a body may have."""
+    """Samples of known series, in a body of the maximum size."""
     lines = "".join(f"h{i % 10},host=h{i} value={number} {START + number % 300}\n" for i in range(SERIES // 4))
     attack.ask("POST", "/write?precision=s", (lines * 4).encode())
 
 
 def new_series(attack, number):
-    """Series that nobody has seen and nobody will see again."""
+    """Series that are written once and never again."""
     with attack.lock:
         attack.next = getattr(attack, "next", 0) + 1
         first = attack.next * 1000
@@ -258,7 +259,7 @@ ATTACKS = {
 
 
 def load(server):
-    """The series that are asked for; not a part of any attack."""
+    """The series that queries read; not part of any attack."""
     for second in range(SAMPLES):
         lines = [f"h{i % 10},host=h{i} value={i + second} {START + second * 10}" for i in range(SERIES)]
         server.write_patiently(lines, precision="s")
@@ -282,7 +283,7 @@ def held(server):
 
 
 def attacked(server, checks, size, name, first):
-    """One attack; how many samples the honest writer has had acknowledged in all."""
+    """One attack; returns the total number of samples acknowledged to the honest writer."""
     number, work = ATTACKS[name]
     title = f"{size} MiB, {name}"
     server.reset_peak()
@@ -294,7 +295,7 @@ def attacked(server, checks, size, name, first):
         writer.start()
         dashboard.start()
         until = time.monotonic() + SECONDS
-        # As long as it takes until both were served: a slow machine takes longer, and no less is asked of it.
+        # Runs until both were served: a slow machine takes longer, but must meet the same counts.
         while time.monotonic() < until or not (writer.served > 2 and dashboard.served > 2):
             began = time.monotonic()
             with contextlib.suppress(OSError):
@@ -312,14 +313,14 @@ def attacked(server, checks, size, name, first):
     print(f"        {title}: {peak:.0f} MiB at most; answers: {statuses or 'none read'}; honest: {writer.served} writes, "
           f"{dashboard.served} questions; 99 % within {writer.slowest():.2f} and {dashboard.slowest():.2f} s")
     checks.holds(f"{title}: memory", peak <= size * ALLOWED, f"{peak:.0f} MiB")
-    checks.holds(f"{title}: refusals have their reason", not attack.bad, attack.bad[:3])
+    checks.holds(f"{title}: refusals have a reason", not attack.bad, attack.bad[:3])
     checks.holds(f"{title}: honest clients are served", writer.served > 2 and dashboard.served > 2
                  and not writer.failed and not dashboard.failed, (writer.failed + dashboard.failed)[:3])
     try:
-        wait_for("everything given back", lambda: not held(server), 0.1)
-        checks.holds(f"{title}: all is given back", True)
+        wait_for("all memory released", lambda: not held(server), 0.1)
+        checks.holds(f"{title}: all memory is released", True)
     except RuntimeError:
-        checks.holds(f"{title}: all is given back", False, held(server))
+        checks.holds(f"{title}: all memory is released", False, held(server))
     if LONG:
         checks.holds(f"{title}: healthy in time", health and max(health) <= 0.2, f"{max(health, default=0):.2f} s")
         slowest = max(writer.slowest(), dashboard.slowest())
@@ -336,8 +337,8 @@ def run(folder, checks, size):
         for name in ATTACKS:
             acknowledged = attacked(server, checks, size, name, acknowledged)
         found = server.value("count_over_time(honest[1d])", START + 80_000)
-        # One more may have been stored whose answer came too late to be counted.
-        checks.holds(f"{size} MiB: what the honest writer was acknowledged", 0 <= found - acknowledged <= 1,
+        # One more may have been stored whose answer arrived too late to be counted.
+        checks.holds(f"{size} MiB: samples acknowledged to the honest writer", 0 <= found - acknowledged <= 1,
                      f"{found} of {acknowledged}")
     with server.running():
         found = server.value("count_over_time(honest[1d])", START + 80_000)

@@ -2,7 +2,7 @@
 each way and watches the CPU.
 
 Memory: the high-water mark of the resident set (VmHWM, reset before each query) against `stats.memory.peakBytes` and the
-limits. CPU: ticks of the process in the second after a query was cancelled or its client went away.
+limits. CPU: ticks of the process in the second after a query was cancelled or its client disconnected.
 """
 
 import json
@@ -66,7 +66,7 @@ def limits(server, checks):
         checks.equal(f"limit: {text} is refused", (code, answer.get("errorType")), (422, "execution"))
         checks.contains(f"limit: {text} says why", answer["error"], "32MiB", "query_memory")
         checks.holds(f"limit: {text} grew by {grown / MIB:.0f} MiB", grown < 32 * MIB + SLACK, "more than its limit")
-    # Many at once share the total: who finds it in use waits for its turn.
+    # Many at once share the total: a query that finds it in use waits for its turn.
     server.reset_peak()
     before, codes = server.resident(), []
 
@@ -79,7 +79,7 @@ def limits(server, checks):
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     grown = server.resident("VmHWM") - before
-    checks.equal("limit: twelve at once, of which each fits alone, are answered", codes, [200] * 12)
+    checks.equal("limit: twelve at once, each of which fits alone, are answered", codes, [200] * 12)
     checks.holds(f"limit: twelve at once grew by {grown / MIB:.0f} MiB", grown < 64 * MIB + SLACK, "more than the total")
 
 

@@ -1,17 +1,17 @@
-"""Random sequences of valid calls of every route of the server, on many connections at once, by clients that leave their
-requests in every way a client can (abandoning.py). The server has `memory` of 128 MiB.
+"""Random sequences of valid calls of every route of the server, on many connections at once, by clients that abandon
+their requests in every way a client can (abandoning.py). The server has `memory` of 128 MiB.
 
 What must hold:
-  - the process has never more than 1.15 times `memory` resident;
-  - no valid call is refused but with a reason, and where that passes by itself with a `Retry-After`; nothing fails;
+  - the resident memory of the process never exceeds 1.15 times `memory`;
+  - each refusal of a valid call has a reason, and a `Retry-After` if it clears with time; nothing fails;
   - each route was answered with success;
-  - when the clients have gone, everything is given back: each gauge of requests, connections and bodies is at 0, and the
+  - when the clients have disconnected, everything is released: each gauge of requests, connections and bodies is 0, and the
     resident memory is within 10 % of what it was after a warm-up;
-  - every sample that was acknowledged and not deleted is there, no other, also after a kill (ledger.py).
+  - exactly the samples that were acknowledged and not deleted are present, also after a kill (ledger.py).
 
     sequences.py quick|long|SECONDS
 
-A sequence is what one seed makes. `SEED=n sequences.py quick` runs that one alone.
+One seed determines a sequence. `SEED=n sequences.py quick` runs that one alone.
 """
 
 import contextlib
@@ -36,19 +36,19 @@ from ledger import STORED, TICK_NS, Ledger
 MIB = 1 << 20
 MEMORY, ALLOWED, KEPT = 128 * MIB, 1.15, 1.10
 WORKERS = 10
-# Sequences of the warm-up and after it; the long form counts seconds in place of them.
+# Sequences of the warm-up and after it; the long form counts seconds instead.
 QUICK = (80, 160)
 LONG = (240, 1_800)
 STEPS_MAX = 20
-# Ticks that are exported at once.
+# Ticks that one export covers.
 STRETCH = 50_000
-# Calls of a route for each one of an ordinary route.
+# Weights of routes; others have 1.
 WEIGHTS = {
     "Write1": 9, "Write2": 5, "Write3": 5, "RemoteWrite": 9, "Query": 6, "QueryRange": 8, "Series": 4, "Labels": 3,
     "LabelValues": 3, "Events": 3, "Export": 4, "RemoteRead": 4, "Federate": 4, "DeleteSeries": 2, "Flush": 0.4,
     "CleanTombstones": 0.2, "Snapshot": 0.3, "Tcp": 4, "Udp": 4, "Reload": 0.5,
 }
-# What passes by itself; what a read may be refused for: its memory, or another client canceled it.
+# Statuses of temporary refusals; and reasons to refuse a read: its memory, or another client canceled it.
 PASSES, READS = {429, 503}, {422, 499}
 RELOADS = {
     "query_memory_total": ["8MiB", "16MiB", "0"], "query_memory": ["4MiB", "0"], "max_url": ["16KiB", "64KiB"],
@@ -57,7 +57,7 @@ RELOADS = {
 
 
 class Shared:
-    """What all workers share: the server, the seeds, and what went wrong."""
+    """The state shared by all workers: the server, the seeds, and the faults."""
 
     def __init__(self, server, folder, tcp, udp, seed):
         self.server, self.folder, self.tcp, self.udp = server, folder, tcp, udp
@@ -66,7 +66,7 @@ class Shared:
         self.until, self.left = 0.0, 0
 
     def next(self):
-        """The seed of the next sequence; None when there are enough."""
+        """The seed of the next sequence; None when enough have run."""
         with self.lock:
             if self.faults or (time.monotonic() >= self.until if self.until else self.left <= 0):
                 return None
@@ -93,7 +93,7 @@ class Shared:
 
 
 class Worker(threading.Thread):
-    """Runs sequences, one after the other."""
+    """Runs sequences one after another."""
 
     def __init__(self, shared, ledger):
         super().__init__(daemon=True)
@@ -154,7 +154,7 @@ class Worker(threading.Thread):
         elif call.endpoint == "Snapshot":
             shutil.rmtree(f"{self.shared.server.data_dir}/snapshots/{answer['data']['name']}", ignore_errors=True)
 
-    # What is no HTTP.
+    # Protocols other than HTTP.
 
     def tcp(self, numbers):
         blocks = self.caller.take(numbers, PLAIN, numbers.random() < 0.05)
@@ -186,7 +186,7 @@ class Worker(threading.Thread):
 
 
 def run_phase(shared, ledgers, sequences, seconds):
-    """Runs so many sequences, or for so many seconds; watches the memory."""
+    """Runs a number of sequences, or for a number of seconds; watches the memory."""
     workers = [Worker(shared, ledger) for ledger in ledgers]
     shared.left, shared.until = sequences, time.monotonic() + seconds if seconds else 0.0
     for worker in workers:
@@ -199,7 +199,7 @@ def run_phase(shared, ledgers, sequences, seconds):
         elif peak > MEMORY * ALLOWED:
             doing = "\n".join(worker.doing for worker in workers)
             shared.fault(f"{peak / MIB:.0f} MiB resident, while there ran\n{doing}")
-        # What an abandoned call left is nobody's any more.
+        # Removes the snapshots of abandoned calls.
         for folder in snapshots.iterdir() if snapshots.exists() else []:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > 120:
@@ -212,13 +212,13 @@ def run_phase(shared, ledgers, sequences, seconds):
 
 
 def held(server):
-    """What is held though nobody asks for anything but this: gauges that are not at rest."""
+    """What is held while no other request runs: gauges that are not at rest."""
     data = json.loads(server.request("GET", "/api/v1/status/memory")[1])["data"]
     used = {share["name"]: share["usedBytes"] for share in data["shares"]}
     found = {name: used[name] for name in ("queries", "answers", "bodies", "forms", "datagrams")}
     lines = server.request("GET", "/metrics")[1].decode().splitlines()
     values = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
-    # The request that reads them is one itself.
+    # The request that reads them counts as one itself.
     at_rest = {"barograph_http_requests_running": 1, "barograph_http_connections": 1, "barograph_line_connections": 0,
                "barograph_udp_queue_bytes": 0, "barograph_query_memory_bytes": 0}
     found.update({name: values[name] - rest for name, rest in at_rest.items()})
@@ -227,9 +227,9 @@ def held(server):
 
 
 def settle(server, limit=None):
-    """Waits until nothing is held, flushes, and gives the resident memory: as soon as it is below the limit, or after a
+    """Waits until nothing is held, flushes, and returns the resident memory: as soon as it is below the limit, or after a
     while."""
-    nothing = wait_for("everything given back", lambda: not held(server), 0.1)
+    nothing = wait_for("everything released", lambda: not held(server), 0.1)
     server.flush()
     until = time.monotonic() + (60 if limit else 3)
     while time.monotonic() < until:
@@ -240,14 +240,14 @@ def settle(server, limit=None):
 
 
 def successes(server):
-    """Routes that were answered with success, as the server counts them."""
+    """Routes that were answered successfully, as counted by the server."""
     text = server.request("GET", "/metrics")[1].decode()
     path_of = {path: endpoint for endpoint, (path, _) in routes_once().items()}
     return {endpoint for path, endpoint in path_of.items() if f'{{code="2xx",endpoint="{path}"}}' in text}
 
 
 def exported(server, ledger):
-    """The lines of one worker, a stretch of time after the other: an export holds the samples of one series at once."""
+    """The lines of one worker, one time range after another: an export holds the samples of one series at once."""
     match = f'{{__name__=~"s[0-9]|{EVENT}",w="{ledger.worker}"}}'
     for first in range(0, ledger.latest() + STRETCH, STRETCH):
         start, end = ((ledger.time(tick) - TICK_NS // 2) / 1e9 for tick in (first, first + STRETCH))
@@ -263,7 +263,7 @@ def judge(server, checks, ledgers, title):
         counted = server.value(f'count_over_time(hist{{w="{ledger.worker}"}}[300d])', time.time()) or 0
         if not ledger.histograms_stored <= counted <= ledger.histograms_sent:
             faults.append(f"{counted} histograms, {ledger.histograms_stored} acknowledged, {ledger.histograms_sent} sent")
-    checks.holds(f"{title}: {stored} acknowledged samples are there, none that was deleted or refused", not faults, faults[:5])
+    checks.holds(f"{title}: {stored} acknowledged samples are present, none that was deleted or refused", not faults, faults[:5])
 
 
 def run(checks, folder, warm_up, measured, is_timed):
@@ -273,7 +273,7 @@ def run(checks, folder, warm_up, measured, is_timed):
     server = Server(f"{folder}/data", f"{folder}/log", f"--config={folder}/settings.toml", f"--memory={MEMORY}",
                     "--self-interval=0s", "--enable-admin", f"--tcp-listen=127.0.0.1:{tcp}", f"--udp-listen=127.0.0.1:{udp}",
                     "--line-precision=ms", "--partition-width=1h", "--flush-interval=10s", "--wal-size=8MiB", "--write-wait=2s",
-                    # What a client leaves is noticed when it leaves, not when a clock says so.
+                    # Abandoned requests must be noticed by the disconnect, not by a time-out.
                     "--idle-timeout=1h", "--header-timeout=1h")
     base = (time.time_ns() - 20 * 86_400 * 10**9) // (3_600 * 10**9) * 3_600 * 10**9
     ledgers = [Ledger(worker, base, [*PLAIN, *V3, EVENT]) for worker in range(1, 1 + (1 if seed else WORKERS))]
@@ -290,13 +290,13 @@ def run(checks, folder, warm_up, measured, is_timed):
         wait_for("the settings", lambda: json.loads(server.request("GET", "/api/v1/status/flags")[1])["data"]["query-memory"] == "", 0.1)
         rest = settle(server, warm * KEPT)
         # The connection of the last request may still be closing.
-        checks.holds("all is given back", wait_for("everything given back", lambda: not held(server), 0.1))
+        checks.holds("everything is released", wait_for("everything released", lambda: not held(server), 0.1))
         checks.holds("memory at rest is that after the warm-up", seed or rest <= warm * KEPT,
                      f"{rest / MIB:.0f} MiB, {warm / MIB:.0f} MiB after the warm-up")
         covered, all_routes = successes(server), set(routes_once())
         # There may be no query to cancel.
         missing = all_routes - covered - {"CancelQuery"}
-        checks.holds(f"{len(covered)} of {len(all_routes)} routes answered with success", seed or not missing, sorted(missing))
+        checks.holds(f"{len(covered)} of {len(all_routes)} routes answered successfully", seed or not missing, sorted(missing))
         judge(server, checks, ledgers, "at the end")
         print(f"        {sum(shared.calls.values())} calls, {shared.ways}; {peak / MIB:.0f} MiB at most, {warm / MIB:.0f} MiB "
               f"after the warm-up, {rest / MIB:.0f} MiB at the end")

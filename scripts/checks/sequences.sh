@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Random sequences of valid calls of every route, left in every way a client can leave: sequences.sh [quick|long|SECONDS]
-# quick: some hundred sequences, counts and bytes alone. long: half an hour of them.
+# Random sequences of valid calls of every route, abandoned in every way a client can: sequences.sh [quick|long|SECONDS]
+# quick: some hundred sequences, counts and bytes only. long: half an hour of them.
 #
-# SEED  runs this one sequence alone, as a failure prints it
+# SEED  runs only this sequence, as printed by a failure
 set -euo pipefail
 exec python3 -B "$(dirname "$0")/sequences.py" "${1:-quick}"
