@@ -15,7 +15,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Makes sure that a command exists, if need be by installing Debian packages: need_command COMMAND PACKAGE…
+# Ensures that a command exists, if necessary by installing Debian packages: need_command COMMAND PACKAGE…
 need_command() {
     local command=$1
     shift

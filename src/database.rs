@@ -143,8 +143,7 @@ impl Database {
         self.engine.handle(&claimed)
     }
 
-    /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are told in
-    /// the report, the others are stored.
+    /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are in the report, the others are stored.
     ///
     /// # Errors
     /// An I/O error, or memory that stays full.
@@ -166,7 +165,7 @@ impl Database {
     }
 
     /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.
-    /// What is invalid is told in the report, the rest is stored.
+    /// Invalid samples are in the report, the rest is stored.
     ///
     /// # Errors
     /// The bytes are no request, an I/O error, or memory that stays full.
@@ -225,7 +224,7 @@ impl Database {
     /// millisecond below), with default limits.
     ///
     /// # Errors
-    /// The text is no query, or its evaluation failed.
+    /// The text is not a query, or its evaluation failed.
     pub fn query(&self, query: &str, time: Timestamp) -> std::result::Result<Response, QueryError> {
         self.execute(&Request::instant(query, time.div_euclid(1_000_000)))
     }
@@ -234,7 +233,7 @@ impl Database {
     /// cut to whole milliseconds.
     ///
     /// # Errors
-    /// The times make no sense, the text is no query, or its evaluation failed.
+    /// The times are invalid, the text is not a query, or its evaluation failed.
     pub fn query_range(
         &self,
         query: &str,
@@ -414,7 +413,7 @@ impl Database {
         barograph_engine::restore(snapshot, dir)
     }
 
-    /// Reads everything in a directory that nobody has open and reports damage.
+    /// Reads everything in a directory that is not open anywhere and reports damage.
     ///
     /// # Errors
     /// The directory is in use, or its store cannot be opened.
@@ -424,7 +423,7 @@ impl Database {
     }
 
     /// Looks for what keeps the store in `dir` from opening, and repairs it with `apply`; without it nothing changes.
-    /// [`Database::open`] repairs the same by itself.
+    /// [`Database::open`] makes the same repairs.
     ///
     /// # Errors
     /// The directory is in use, or damaged in a way that only a snapshot helps against.

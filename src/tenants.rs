@@ -43,7 +43,7 @@ impl Database {
         let tenant =
             Tenant::new(label, name).ok_or_else(|| invalid("it is empty or has a NUL".to_owned()))?;
         if self.tenant.as_ref().is_some_and(|own| **own != tenant) {
-            return Err(invalid("the handle is of another tenant".to_owned()));
+            return Err(invalid("the handle belongs to another tenant".to_owned()));
         }
         Ok(Database { engine: self.engine.clone(), tenant: Some(Arc::new(tenant)) })
     }
@@ -87,7 +87,7 @@ impl Database {
             Some(tenant) if tenant.label() != DATABASE_LABEL || tenant.name() != name => {
                 let shown: String = name.chars().take(100).collect();
                 Err(Error::Invalid(format!(
-                    "database {shown:?} is not that of the tenant {:?} (label {:?}); writing to a database needs no creating",
+                    "database {shown:?} does not belong to the tenant {:?} (label {:?}); writing does not require creating it",
                     tenant.name(),
                     tenant.label()
                 )))

@@ -20,7 +20,7 @@ pub enum ErrorKind {
     /// A limit was reached that stays: send less or something else, or raise the limit. The
     /// same call meets it again.
     Limit,
-    /// A limit was reached that passes by itself: retry later.
+    /// A limit was reached that clears with time: retry later.
     Busy,
     /// The database is closed, or refuses writes since an earlier failure.
     Closed,
@@ -91,7 +91,7 @@ pub enum Error {
         message: String,
     },
     /// The disk is full; queries go on, writes are refused until space is back.
-    #[error("{}: no space left on the disk; free some, writes resume by themselves", path.display())]
+    #[error("{}: no space left on the disk; free some space, and writes resume without a restart", path.display())]
     DiskFull {
         /// The file system's directory.
         path: PathBuf,
@@ -99,7 +99,7 @@ pub enum Error {
     /// A limit was reached that stays until it is raised.
     #[error("{0}")]
     Limit(String),
-    /// A limit was reached that passes by itself: too many new series in a second, or memory
+    /// A limit was reached that clears with time: too many new series in a second, or memory
     /// for series that the next flush may free.
     #[error("{0}")]
     Throttled(String),

@@ -139,7 +139,7 @@ pub struct Options {
     /// 1 MiB.
     pub label_bytes_per_series: usize,
     /// Labels of the new series, and of the string fields, of one line together, bytes. Each field of a line has all
-    /// of the line's tags, so a short line can bring many times its size. Default 4 MiB, 64 KiB to 1 GiB.
+    /// of the line's tags, so a short line can create many times its size. Default 4 MiB, 64 KiB to 1 GiB.
     pub label_bytes_per_line: usize,
     /// Partitions to which one request may write samples or events: each costs as much as a partition with a whole
     /// day's data. Default 5,000, from 1 to 1,000,000.
@@ -273,7 +273,7 @@ impl Options {
         const { Part::named(PARTS, "series") }.of(self.memory_bytes)
     }
 
-    /// Bytes of series that one request may bring.
+    /// Bytes of series that one request may create.
     pub fn request_series_bytes_max(&self) -> u64 {
         self.series_bytes_max() / 2
     }
@@ -339,7 +339,7 @@ mod tests {
                 options.log_bytes_max(),
                 options.work_bytes_max(),
             ];
-            assert_eq!(shares.len(), PARTS.len(), "each part is somebody's bound");
+            assert_eq!(shares.len(), PARTS.len(), "each part is the limit of something");
             let sum: u64 = shares.iter().sum();
             assert!(sum <= memory_bytes && sum > memory_bytes - Part::WHOLE, "{sum} of {memory_bytes}");
         }

@@ -71,7 +71,7 @@ pub enum QueryError {
         /// The limit.
         seconds: f64,
     },
-    /// Somebody stopped it.
+    /// It was stopped.
     #[error("query was canceled")]
     Canceled,
     /// Storage could not answer.

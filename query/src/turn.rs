@@ -1,9 +1,9 @@
-//! Evaluating again when the memory of all queries is used up.
+//! Repeats an evaluation when the memory of all queries is used up.
 //!
-//! A query that finds it used up gives back all it has and waits for its turn, the oldest first, on the thread that asked.
-//! Then it is evaluated from the beginning, with what is kept back for one query at a time
-//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). So every query that may be asked gets its
-//! answer, if need be one after the other.
+//! A query that finds it used up releases all its memory and waits for its turn, oldest first, on the calling thread.
+//! Then it is evaluated from the beginning with the reserve for one query at a time
+//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). So every permitted query gets its answer, if
+//! necessary one after another.
 
 use crate::error::QueryError;
 use crate::request::Request;

@@ -1,10 +1,9 @@
 //! What running queries use: readable by others while they run, and bounded for all of
 //! them together.
 //!
-//! A query counts what it holds as it goes (`exec/budget.rs`): columns, the decoded samples
-//! of each worker, histograms, labels, and what its source keeps for it. The bytes are given
-//! back when the last clone of its [`Usage`] is gone, so whoever still writes the answer out
-//! keeps them taken.
+//! A query counts what it holds as it runs (`exec/budget.rs`): columns, the decoded samples of each worker, histograms,
+//! labels, and what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so
+//! they stay taken while the answer is still being written.
 //!
 //! # Concurrency
 //! Counters are atomic and of no order among each other.
@@ -139,7 +138,7 @@ impl Usage {
         self.account.peak()
     }
 
-    /// Takes `bytes` more, of which the query may hold `bytes_max` in all.
+    /// Takes `bytes` more; the query may hold at most `bytes_max` in total.
     ///
     /// # Errors
     /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; then nothing is taken.

@@ -53,7 +53,7 @@ def offline(server, segment, checks):
 
 
 def missing(folder, checks):
-    """The last segment of the log is gone: nobody may take the rest for the whole."""
+    """The last segment of the log is missing: the rest must not pass for the whole log."""
     server = Server(f"{folder}/missing", f"{folder}/log", "--self-interval", "0")
     for line in ("m,i=a value=1 1", "m,i=b value=2 2"):
         with server.running():

@@ -30,7 +30,7 @@ def wait_for(what, ready, pause=0.05):
 
 
 def free_port():
-    """A loopback port that was free a moment ago."""
+    """A loopback port that was free when it was checked."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -19,7 +19,7 @@ SERIES, SAMPLES, SPACING = 2000, 240, 15
 MIB = 1 << 20
 # 10^12 steps of which each needs the one before: no machine comes to the end.
 ENDLESS = "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])"
-# What the process may take beside what queries count: allocator, threads' buffers, the JSON's spare capacity.
+# Memory of the process that queries do not count: allocator, threads' buffers, the JSON's spare capacity.
 SLACK = 96 * MIB
 
 
@@ -111,7 +111,7 @@ def idle_after(server, checks, name, stop):
     wait_for("the query to use the CPU", lambda: ticks(server) - busy > 0.1)
     stop(connection, number)
     wait_for("an empty list", lambda: not listed(server))
-    # Memory is given back in the first second.
+    # Memory is released in the first second.
     spin(1)
     settled = ticks(server)
     spin(1)

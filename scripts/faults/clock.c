@@ -1,10 +1,10 @@
 /* Shifts the wall clock of a program that is started with LD_PRELOAD=clock.so:
  *
- *   CLOCK_SHIFT   a file of eight bytes: seconds, a signed integer in the machine's byte order, that are added to the
  *   CLOCK_SHIFT   a file of eight bytes: the seconds to add to the time, a signed integer in the machine's byte order;
-  *                 they may be changed while the program runs
- * Only the wall clock moves. CLOCK_MONOTONIC and CLOCK_BOOTTIME go on, as they do when somebody sets a machine's clock.
+ *                 they may be changed while the program runs
+ *
  * Only the wall clock is shifted. CLOCK_MONOTONIC and CLOCK_BOOTTIME continue, as when a machine's clock is set.
+ * The program's own allocator may be jemalloc, which reads the clock: nothing here allocates or looks up a symbol.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

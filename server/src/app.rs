@@ -107,7 +107,7 @@ impl App {
         };
         let (merged, waiting) = self.config.load().reload(&fresh);
         let tokens = match load_tokens(&merged) {
-            // What listens was bound with tokens in mind: without them anybody could come in.
+            // The listeners were bound on the assumption of tokens: without them every client could connect.
             Ok(None) if self.tokens.load().is_some() => {
                 return tracing::error!(
                     "reload refused, the old settings stay: dropping token_file needs a restart"

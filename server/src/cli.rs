@@ -234,7 +234,7 @@ pub struct InspectArgs {
     pub target: Target,
 }
 
-/// What `barograph inspect` can report by itself.
+/// The reports of `barograph inspect`.
 #[derive(Debug, Subcommand)]
 pub enum InspectCommand {
     /// Count series by metric, by label and by label pair.

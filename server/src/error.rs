@@ -205,7 +205,7 @@ impl From<barograph_engine::Error> for ApiError {
             _ => {}
         }
         match error.kind() {
-            // The same request meets a limit again, until somebody raises it.
+            // A retry reaches the same limit, until it is raised.
             ErrorKind::Invalid | ErrorKind::Limit => Self::bad_data(message),
             ErrorKind::Busy => Self::too_many(message, 1),
             ErrorKind::Unavailable => Self::busy(message, 5),
@@ -279,7 +279,7 @@ impl From<QueryError> for ApiError {
 }
 
 impl ApiError {
-    /// 499: whoever asked has gone, or somebody stopped it.
+    /// 499: the client has disconnected, or the request was canceled.
     pub fn canceled(message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(499).expect("499 is between 100 and 999");
         Self::new(status, "canceled", message)

@@ -178,6 +178,8 @@ fn what_was_cleaned_away_is_in_no_file() {
     assert_eq!(texts, ["stays says 0", "stays says 1", "stays says 2"]);
 }
 
+/// The same as the engine's model test, over the real store; fewer cases, since each opening costs files and
+/// fsyncs.
 #[test]
 fn random_steps_over_rocksdb_equal_ordered_maps() {
     let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });

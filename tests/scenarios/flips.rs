@@ -148,7 +148,7 @@ fn no_flipped_byte_of_a_table_changes_an_answer_in_silence() {
             }
             match count(&db) {
                 Ok((found, warnings)) if warnings.is_empty() => {
-                    assert_eq!(found, total, "{place}: in silence")
+                    assert_eq!(found, total, "{place}: silently wrong")
                 }
                 Ok((found, _)) => assert!(found < total && !damage.is_empty(), "{place}: {found}"),
                 Err(_) => failed = true,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::{Full, Share, bytes_text};
 
-/// What one piece of work holds. Clones share it; what is left is given back to the share with the last one.
+/// What one piece of work holds. Clones share it; dropping the last one releases the rest to the share.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     counters: Arc<Counters>,
@@ -87,7 +87,7 @@ impl Account {
         self.counters.give_to_share(bytes);
     }
 
-    /// From now on exactly `bytes` are held. What is there already is not refused.
+    /// Sets the held bytes to exactly `bytes`. Memory that already exists is not refused.
     pub fn keep(&self, bytes: u64) {
         let before = self.counters.bytes.swap(bytes, Relaxed);
         self.counters.peak.fetch_max(bytes, Relaxed);
@@ -98,7 +98,7 @@ impl Account {
         }
     }
 
-    /// What it counts against beside its own limit.
+    /// The account that it counts against besides its own limit.
     pub fn share(&self) -> Option<&Arc<Share>> {
         self.counters.share.as_ref()
     }

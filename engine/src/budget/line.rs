@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// When a piece of work began, and a number that distinguishes work that began at the same time.
 type Place = (Instant, u64);
 
-/// Who waits for the reserve of a share.
+/// The work that waits for the reserve of a share.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     state: Mutex<State>,
@@ -226,7 +226,7 @@ mod tests {
                         let taken = Taken::of(&work);
                         (0..60).try_for_each(|_| taken.more(1)).map_err(Error::Memory)
                     };
-                    work.attempted(|_| true, attempt).expect("the reserve is there");
+                    work.attempted(|_| true, attempt).expect("the reserve is free");
                 });
             }
         });

@@ -32,8 +32,8 @@ pub struct Share {
     refused: AtomicU64,
 }
 
-/// A take was refused: the share has not that much left. It passes when others give back, unless more was asked than
-/// the whole share.
+/// A take was refused: the share has too little left. It can succeed once others release memory, unless more was
+/// requested than the whole share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} more do not fit into the memory for {share}: {} of {} are in use",
@@ -105,7 +105,7 @@ impl Share {
         }
     }
 
-    /// Counts what is there already, past the limit if need be.
+    /// Counts memory that already exists, even beyond the limit.
     pub(super) fn add_anyway(&self, bytes: u64) {
         self.used.fetch_add(bytes, Relaxed);
         self.peak.fetch_max(self.used(), Relaxed);
@@ -193,7 +193,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Takes or gives back the difference, so that `bytes` are held.
+    /// Takes or releases the difference, so that `bytes` are held.
     ///
     /// # Errors
     /// [`Full`]; what was held before stays held.

@@ -139,8 +139,8 @@ impl Work {
         }
     }
 
-    /// Takes `bytes` before they are allocated. They are held until they are given back, or until the last clone of
-    /// this work is gone.
+    /// Takes `bytes` before they are allocated. They are held until they are released, or until the last clone of this
+    /// work is dropped.
     ///
     /// # Errors
     /// [`Denied`]; then nothing is taken.

@@ -1,7 +1,7 @@
 //! A run: samples of one series as columns, on their way between head, chunks and views.
 //!
 //! Values are floats; an integer that a float cannot hold is also kept exactly, in a list
-//! beside them. Almost every run has none, so that list costs nothing, and everything that
+//! next to them. Almost every run has none, so that list costs nothing, and everything that
 //! only needs floats can ignore it. The same goes for histograms and start timestamps.
 //!
 //! # Invariants
@@ -134,7 +134,7 @@ impl Run {
         run
     }
 
-    /// Bytes of its columns, beside the histograms themselves.
+    /// Bytes of its columns, without the histograms themselves.
     pub fn memory_bytes(&self) -> usize {
         let columns = self.timestamps.capacity() + self.values.capacity() + self.starts.capacity();
         columns * size_of::<f64>()

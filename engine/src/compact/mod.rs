@@ -51,7 +51,7 @@ fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<
     let unfinished = catalogue.generations.unfinished_from(from, newest_delete);
     let due = unfinished.filter(|partition| partition.aside.is_empty()).filter(|partition| {
         let is_closed = partition.id.bounds(width).1.saturating_add(width) <= now;
-        // What a flush wrote alone is written anew too, once: a merge has the better codecs.
+        // A generation written by a flush alone is also rewritten once: a merge uses the better codecs.
         let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition, newest_delete));
         is_due || partition.generations.len() >= GENERATIONS_MAX
     });

@@ -44,8 +44,8 @@ impl SeriesLimiter {
         self.per_second.store(per_second, Ordering::Relaxed);
     }
 
-    /// Admits one more, unless a second has had as many as the limit says. A request that is stored whole or not at all
-    /// has `brought` some before: it brings them all again when it is sent again.
+    /// Admits one more series, unless the current second has reached the limit. A request that is stored whole or not
+    /// at all has already created `brought` series: a retry creates them all again.
     pub(crate) fn admit(&self, brought: u64) -> Result<()> {
         let limit = self.per_second.load(Ordering::Relaxed);
         if limit == 0 {

@@ -171,22 +171,22 @@ impl Parts {
                 // One of them may be damaged: each is merged alone.
                 Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
-            // Small ones share tables, which are written anew once for all: they wait.
+            // Small generations share tables, which are rewritten once for all of them: they wait.
             if self.graveyard.bytes() >= DEAD_BYTES_MAX {
                 self.bury()?;
             }
-            // Whoever waits for merges to rest has its turn now: a flush, for which appends may wait, or a snapshot.
+            // Lets waiters for a pause in merging go first: a flush, for which appends may wait, or a snapshot.
             MutexGuard::bump(merging);
         }
         done
     }
 
-    /// As [`Parts::bury`], on a full disk too.
+    /// Like [`Parts::bury`], but works on a full disk too.
     pub(super) fn bury_with_room(&self) -> Result<()> {
         if self.graveyard.is_empty() { Ok(()) } else { self.with_room(|| self.bury()) }
     }
 
-    /// Removes the ranges of generations that nobody reads any more.
+    /// Removes the ranges of generations that no reader uses any more.
     fn bury(&self) -> Result<()> {
         let dead = self.graveyard.take();
         let removed = self.remove_ranges(dead.iter().copied());

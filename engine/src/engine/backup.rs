@@ -66,7 +66,7 @@ impl Engine {
 }
 
 impl Parts {
-    /// Keeps flushes and merges out. While a merge goes on, which may take minutes, flushes are not kept waiting for it.
+    /// Excludes flushes and merges. During a merge, which may take minutes, flushes do not wait for it.
     fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
         loop {
             // Against the order of locks, so not for long: a flush may wait for merges.
@@ -92,7 +92,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
             return Err(Error::Invalid(format!("{}: is not empty; name a new directory", dir.display())));
         }
     }
-    // `FORMAT` comes last: a part of a copy, which a crash may leave, is no database.
+    // `FORMAT` is copied last: a partial copy, which a crash may leave, does not open as a database.
     copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
     let format = dir.join(FORMAT);
     let staged = dir.join("FORMAT.new");
@@ -153,7 +153,7 @@ fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Resul
         } else if kind.is_file() {
             copy_file(&source, &target)?;
         } else {
-            return Err(Error::Invalid(format!("{}: is no file and no directory", source.display())));
+            return Err(Error::Invalid(format!("{}: is neither a file nor a directory", source.display())));
         }
     }
     sync_dir(to)

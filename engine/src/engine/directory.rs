@@ -123,7 +123,7 @@ fn check_format(dir: &Path) -> Result<()> {
     let path = dir.join("FORMAT");
     if !is_file(&path)? {
         if dir.join("store").exists() || dir.join("wal").exists() {
-            let what = "missing beside an existing store".to_owned();
+            let what = "missing although there is a store".to_owned();
             return Err(Error::Corrupt { file: path.display().to_string(), offset: 0, what });
         }
         return write_format(dir, &path).map_err(|e| Error::io("write", &path, e));

@@ -14,9 +14,9 @@ use crate::{Error, Options, Result};
 
 /// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
 const SCARCE_BYTES: u64 = 4 << 20;
-/// Bytes of `DIR/reserve`; none are held back where the log holds none.
+/// Bytes of `DIR/reserve`; none are reserved if the log reserves none.
 const RESERVE_BYTES: u64 = 4 << 20;
-/// What a database takes on an empty disk beside the reserves.
+/// Bytes of a database on an empty disk, without the reserves.
 const EMPTY_BYTES: u64 = 4 << 20;
 /// How long to wait for RocksDB to notice that there is space: it looks every few seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ fn space(dir: &Path) -> Option<(u64, u64)> {
     Some((bytes(found.f_bavail), bytes(found.f_blocks)))
 }
 
-/// Whether an opening needs the reserve: what it gives back is taken again as soon as there is space.
+/// Whether an opening needs the reserve: the space it releases is reserved again as soon as there is enough.
 pub(super) fn is_scarce(dir: &Path) -> bool {
     space(dir).is_some_and(|(free, _)| free < SCARCE_BYTES)
 }
@@ -51,13 +51,13 @@ pub(super) fn hold_reserve(dir: &Path, options: &Options) {
     }
 }
 
-/// Frees the blocks of all reserves of a directory that is about to be opened; false where there are none.
+/// Frees the blocks of all reserves of a directory that is about to be opened; false if there are none.
 pub(super) fn give_up_reserves(dir: &Path) -> bool {
     let log = crate::wal::give_up_reserve(&dir.join("wal"));
     std::fs::remove_file(dir.join("reserve")).is_ok() || log
 }
 
-/// Refuses a disk that can never hold what is held back: every write would answer that it is full, for ever.
+/// Refuses a disk that is smaller than the reserves: every write would be refused as on a full disk, for ever.
 ///
 /// # Errors
 /// [`Error::Option`] with both numbers.
@@ -67,7 +67,7 @@ pub(super) fn check_size(dir: &Path, options: &Options) -> Result<()> {
         Some((_, total)) if total < needed && options.wal_reserve_bytes > 0 => Err(Error::Option {
             name: "wal_reserve_bytes",
             reason: format!(
-                "the file system of {} has {total} bytes in all, fewer than the {needed} that an empty database needs, {} \
+                "the file system of {} has {total} bytes in total, fewer than the {needed} that an empty database needs, {} \
                  of them held back for a full disk; choose a larger file system",
                 dir.display(),
                 options.wal_reserve_bytes

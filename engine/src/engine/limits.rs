@@ -40,7 +40,7 @@ impl CardinalityLimits {
 
 impl Engine {
     /// Changes the limits [`Options::max_series_per_metric`] and
-    /// [`Options::max_values_per_label`] of the running database. What is there stays.
+    /// [`Options::max_values_per_label`] of the running database. Existing series stay.
     pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
         let limits = &self.parts.cardinality;
         limits.series_per_metric.store(series_per_metric, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-/// A label set for a message: cut where it is long.
+/// A label set for a message: truncated if it is long.
 pub(super) fn shown(labels: &Labels) -> String {
     cut(labels.to_string())
 }

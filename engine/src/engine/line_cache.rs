@@ -92,9 +92,9 @@ pub struct LineCache {
 const CONTEXTS_MAX: usize = 256;
 /// Cost of an entry: its slot, and as many free ones as a table has at worst.
 const ENTRY_BYTES: u64 = 64;
-/// Cost of a group beside its slot: allocations, pointers.
+/// Cost of a group without its slot: allocations, pointers.
 const GROUP_BYTES: u64 = 80;
-/// Cost of a field of a group beside its name.
+/// Cost of a field of a group without its name.
 const FIELD_BYTES: u64 = 40;
 
 impl LineCache {

@@ -87,8 +87,8 @@ pub struct LineReport {
     pub lines_total: u64,
     /// Lines refused; the others are stored.
     pub lines_bad: u64,
-    /// Of the refused lines, those that met a limit which passes by itself (new series in
-    /// a second, memory): the same lines may be accepted later.
+    /// Of the refused lines, those that reached a limit which clears with time (new series in a second, memory): the
+    /// same lines may be accepted later.
     pub lines_limited: u64,
     /// Samples stored.
     pub samples: u64,
@@ -138,7 +138,7 @@ impl LineReport {
 
 /// Fields that are looked for one by one; more than these by their hash.
 const FIELDS_FEW: usize = 32;
-/// Bytes that a label set has beside tags and field: `__name__` and what joins it.
+/// Bytes of a label set without tags and field: `__name__` and its separator.
 const NAME_BYTES: usize = METRIC_NAME.len() + 1;
 
 impl Engine {
@@ -211,11 +211,11 @@ struct LineWriter<'p> {
     /// Times that are not far from the clock.
     near: RangeInclusive<Timestamp>,
     default_timestamp: Timestamp,
-    /// The number of the body at hand.
+    /// The number of the current body.
     body: usize,
     resolved: Resolved,
     spread: Spread,
-    /// For each field of the line at hand its place in the group; reused.
+    /// For each field of the current line its place in the group; reused.
     indexes: Vec<u32>,
     newcomers: Newcomers,
     /// Keys whose series became known by this call.

@@ -170,7 +170,7 @@ struct Begun {
     bytes: u64,
 }
 
-/// What the structure lock guards beside the right to change the catalogue.
+/// Data guarded by the structure lock, together with the right to change the catalogue.
 #[derive(Debug, Default)]
 pub(crate) struct Structure {
     /// For each partition the ids that its generations have a series record for.

@@ -16,13 +16,13 @@ use crate::model::Labels;
 use crate::stats::Counters;
 use crate::{Error, Result};
 
-/// The series that a request has brought so far.
+/// The series that a request has created so far.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     series: Vec<Arc<HeadSeries>>,
     /// What they take of the memory for series.
     bytes: u64,
-    /// The request is stored whole or not at all: sent again it brings them all again.
+    /// The request is stored whole or not at all: a retry creates them all again.
     is_whole: bool,
 }
 
@@ -86,7 +86,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Whether a request may bring one more: what would take the memory of everybody's series is refused, and for good.
+    /// Whether a request may create one more series: a request that would take the memory of all others is refused
+    /// permanently.
     fn admit_of_request(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
         let (bytes, bound) = (newcomers.bytes, self.options.request_series_bytes_max());
         if bytes.saturating_add(crate::head::bytes_of(labels)) <= bound {

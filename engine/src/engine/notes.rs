@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// Adds a name to the databases that [`Engine::databases`] lists; false if it is there. Durable when it returns, as
-    /// the durability option says. Writing to a database needs no creating: it is the label `db`.
+    /// the durability option says. Writing to a database does not require creating it: it is a value of the label `db`.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name that is empty, has a NUL or more than 256 bytes; [`Error::Limit`] where 10,000

@@ -101,7 +101,7 @@ impl Engine {
     /// does not end it: what is whole is read, and [`OpenReport::wal`] says what is not.
     ///
     /// # Errors
-    /// As [`Engine::open`], and where there is no database.
+    /// As [`Engine::open`]; there is no database.
     #[cfg(feature = "rocksdb")]
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
         let dir = dir.as_ref();

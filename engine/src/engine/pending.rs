@@ -1,10 +1,10 @@
-//! What was logged and is not visible yet: batches and deletes between the log's buffer and the disk.
+//! Records that were logged and are not visible yet: batches and deletes between the log's buffer and the disk.
 //!
-//! A batch is applied to the head once its records are as safe as the durability option says, in the order of the log.
-//! So no view shows what a crash could take away, and a batch that could not be written or synced needs no undoing: the
-//! log takes its records back, and it is dropped here.
+//! A batch is applied to the head once its records are as durable as the durability option requires, in the order of
+//! the log. So no view shows data that a crash could remove, and a batch that cannot be written or synced needs no
+//! undo: the log removes its records, and it is dropped here.
 //!
-//! Whoever finds the log further than the head applies all that waits; the others find it done.
+//! The thread that finds the log ahead of the head applies all waiting records; other threads find them applied.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -56,8 +56,8 @@ pub struct RemoteReport {
     /// Samples, histograms, and exemplars of refused series; the others are stored. References
     /// that lead nowhere count here too, whatever they belong to.
     pub refused: u64,
-    /// Of these, those that met a limit which passes by itself (new series in a second,
-    /// memory): the same request may be accepted later.
+    /// Of these, those that reached a limit which clears with time (new series in a second, memory): the same request
+    /// may be accepted later.
     pub limited: u64,
     /// Why, for the first [`RemoteReport::REFUSALS_MAX`].
     pub refusals: Vec<RemoteRefusal>,
@@ -98,7 +98,7 @@ pub enum RemoteError {
 const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
 /// A series with fewer samples is added without checking the memory for batches in between.
 const POINTS_FEW: u64 = 64;
-/// A histogram counts as this many samples and a sample for each so many buckets.
+/// A histogram counts as this many samples, plus one for each group of this many buckets.
 const HISTOGRAM_SAMPLES: usize = 8;
 
 impl Engine {

@@ -65,7 +65,7 @@ struct Entries {
     bytes: u64,
 }
 
-/// Cost of an entry beside its key: map slot, allocation, pointers.
+/// Cost of an entry without its key: map slot, allocation, pointers.
 const ENTRY_BYTES: u64 = 64;
 
 fn bytes_of(key: &[u8]) -> u64 {

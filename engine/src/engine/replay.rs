@@ -51,7 +51,7 @@ pub(super) struct Replay {
     newest: Timestamp,
     /// The number of the next record.
     next_seq: u64,
-    /// Records are missing before the one at hand.
+    /// Records are missing before the current one.
     has_gap: bool,
 }
 
@@ -203,7 +203,7 @@ struct Batch {
     samples: Vec<Sample>,
 }
 
-/// The threads beside the reader's.
+/// Number of threads besides the reader's.
 struct Workers {
     batches: SyncSender<Batch>,
     new: SyncSender<Vec<Arc<HeadSeries>>>,
@@ -253,7 +253,7 @@ impl Workers {
     }
 }
 
-/// What a thread returned; its panic goes on here.
+/// Returns the result of a thread; resumes its panic.
 fn joined<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

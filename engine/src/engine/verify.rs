@@ -93,7 +93,7 @@ impl Engine {
         verify_store(&*self.parts.kv, &catalogue)
     }
 
-    /// Reads everything in a directory that nobody has open, WAL and store, and changes
+    /// Reads everything in a directory that is not open anywhere, WAL and store, and changes
     /// nothing. Damage is in the report.
     ///
     /// # Errors

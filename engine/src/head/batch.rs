@@ -35,7 +35,7 @@ pub struct Batch {
 /// Who gave a sample its time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Stamp {
-    /// Whoever wrote it.
+    /// The writer.
     #[default]
     Given,
     /// The clock of this machine, when the sample came.

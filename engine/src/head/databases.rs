@@ -46,7 +46,7 @@ impl HeadDatabases {
         }
         if names.all.len() >= NAMES_MAX {
             return Err(Error::Limit(format!(
-                "{NAMES_MAX} databases are created, the limit; {name:?} is not. Writing to it needs no creating"
+                "{NAMES_MAX} databases are created, the limit; {name:?} is not. Writing to it does not require creating it"
             )));
         }
         Ok(true)

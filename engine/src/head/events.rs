@@ -25,7 +25,7 @@ impl Event {
     }
 }
 
-/// So many events stay together: what readers share with the head.
+/// Number of events in a segment, the unit that readers share with the head.
 const SEGMENT_EVENTS: usize = 1024;
 
 /// An event and the WAL sequence of its batch.
@@ -37,7 +37,7 @@ pub struct Written {
     pub event: Event,
 }
 
-/// Events that came one after the other. Readers hold them while the head goes on.
+/// Consecutive events. Readers hold them while the head continues.
 pub type Segment = Arc<Vec<Written>>;
 
 /// Events in arrival order: what a flush works on, and what came since.
@@ -50,7 +50,7 @@ pub struct HeadEvents {
 struct Lists {
     frozen: Vec<Segment>,
     active: Vec<Segment>,
-    /// What came last; joins `active` when it is long enough or somebody looks.
+    /// The latest events; moved to `active` when there are enough or a reader needs them.
     newest: Vec<Written>,
 }
 

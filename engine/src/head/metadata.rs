@@ -29,7 +29,7 @@ pub const UNIT_BYTES_MAX: usize = 256;
 pub const TOTAL_BYTES_MAX: u64 = 32 << 20;
 /// Families that are copied between two looks at whether to stop.
 const FAMILIES_PER_CHECK: usize = 1024;
-/// Cost of a description beside its texts, bytes.
+/// Cost of a description without its texts, bytes.
 const ENTRY_BYTES: u64 = 120;
 
 /// The descriptions of all families.

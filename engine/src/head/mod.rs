@@ -55,7 +55,7 @@ use crate::index::ids::IdList;
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 
-/// Fixed cost of a series in the head, bytes, beside its labels and samples: the series
+/// Fixed cost of a series in the head, bytes, without its labels and samples: the series
 /// itself (112), the counts and the rounding of its labels' allocation (32), its entries in
 /// the registry (20 to 30) and in the postings (20, and 70 more for each pair that no other
 /// series has). A million series of seven labels, four series to a pod, took 441 bytes of
@@ -218,7 +218,7 @@ impl Head {
         (series, true)
     }
 
-    /// Takes the postings out, to be given back with those of the series defined since.
+    /// Takes the postings; the caller returns them together with those of the series defined since.
     pub fn take_postings(&self) -> HeadPostings {
         std::mem::take(&mut self.registry.write().postings)
     }
@@ -243,7 +243,7 @@ impl Head {
             self.tenants.give(dead.iter().map(|series| &series.labels));
             gone.extend(dead.iter().map(|series| series.id.0));
         }
-        // Until they are gone here too, a query finds ids that lead nowhere, and goes on.
+        // Until they are removed here too, a query finds ids without a series, and skips them.
         let mut place = Some(0).filter(|_| !gone.is_empty());
         while let Some(from) = place {
             place = self.registry.write().postings.forget(&gone, from, LOOKS_PER_LOCK);
@@ -348,11 +348,11 @@ impl Head {
         self.sample_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts memory that samples gave back: never more than was counted before, or appends
-    /// would wait for room that is there.
+    /// Subtracts memory that samples released: never more than was counted before, or appends would wait for room that
+    /// exists.
     pub fn sub_sample_bytes(&self, bytes: u64) {
         let before = self.sample_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        debug_assert!(before >= bytes, "{bytes} bytes given back of {before}");
+        debug_assert!(before >= bytes, "{bytes} bytes released of {before}");
     }
 
     /// Deletes the samples, events and exemplars in `range` of the series that match all matchers, during the replay of

@@ -15,7 +15,7 @@ use crate::index::pairs::{PairRef, PairTable};
 use crate::index::{Ids, Step, TermWalk};
 use crate::model::{Labels, SeriesId};
 
-/// So many values are passed one by one before the way is looked up.
+/// Number of values that are skipped one by one before a search.
 const NEAR: usize = 8;
 
 /// Postings of the series in the head.
@@ -268,7 +268,7 @@ impl HeadPostings {
         let Some(terms) = self.names.get(name) else { return Arc::default() };
         let mut ordered = terms.ordered.lock();
         if ordered.places.len() < terms.arrived.len() || ordered.right_below < u32::MAX {
-            // The sort finds that the first part is in order and does not begin anew.
+            // The sort detects that the first part is in order and keeps it.
             let mut all = Vec::with_capacity(terms.arrived.len());
             all.extend(ordered.right());
             all.extend_from_slice(&terms.arrived[all.len()..]);

@@ -50,7 +50,7 @@ pub struct Unflushed {
     marks: Marks,
 }
 
-/// What a series has beside its open chunk.
+/// The parts of a series other than its open chunk.
 #[derive(Debug, Default, Clone)]
 struct Rest {
     closed: Vec<Arc<OpenChunk>>,
@@ -281,8 +281,8 @@ impl HeadSeries {
         self.is_dead.load(Ordering::Acquire)
     }
 
-    /// Takes it out of use if it holds nothing and held nothing for `idle_flushes` flushes, and nothing of it was
-    /// logged in `epoch`, the one that goes on. The caller keeps appends out meanwhile.
+    /// Retires the series if it has held no samples for `idle_flushes` flushes, and has no record in `epoch`, the
+    /// current one. The caller excludes concurrent appends.
     pub fn retire_if_idle(&self, idle_flushes: u32, epoch: Epoch) -> bool {
         let data = self.data.lock();
         let is_idle = data.active.is_empty()

@@ -15,7 +15,7 @@ enum Step {
     Define(u64, usize),
     /// Series leave whose id has this remainder.
     Retire(u64, u64),
-    /// Series that were never written to are taken back, those whose id has this remainder.
+    /// Removes series that were never written to, those whose id has this remainder.
     TakeBack(u64, u64),
 }
 

@@ -236,7 +236,7 @@ impl Parser<'_, '_> {
         Ok((RawValue::Bool(value), start + word.len()))
     }
 
-    /// Reads the string whose opening quote is at `open`, over line breaks if need be.
+    /// Reads the string whose opening quote is at `open`, across line breaks if necessary.
     fn string(&mut self, open: usize) -> Result<(RawValue, usize), Box<Fault>> {
         let start = open + 1;
         let reach = self.rest.len().min(self.limits.line_bytes.saturating_add(1));

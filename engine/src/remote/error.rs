@@ -136,7 +136,7 @@ pub enum RemoteReason {
         /// Its words.
         why: String,
     },
-    /// A limit that passes by itself: the same may be accepted later.
+    /// A limit that clears with time: the same request may be accepted later.
     #[error("{why}")]
     Limited {
         /// Its words.

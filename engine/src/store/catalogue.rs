@@ -171,8 +171,8 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
     })
 }
 
-/// Collects the prefixes of generations that left the catalogue and that nobody reads any
-/// more, until somebody removes their ranges.
+/// Collects the prefixes of generations that have left the catalogue and are no longer read, until their ranges are
+/// removed.
 #[derive(Debug, Default)]
 pub struct Graveyard {
     dead: Mutex<Dead>,

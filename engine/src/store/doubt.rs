@@ -1,8 +1,9 @@
-//! Commits that were answered with an error: the store may have carried them out, or may do so later.
+//! Commits that failed: the store may have applied them, or may do so later.
 //!
-//! RocksDB does: changes whose flush fails for want of space stay in its memory and are written when there is room
-//! again. Until another commit has succeeded nobody can say which of two states a crash would leave. So both are kept
-//! whole: what either names stays in the store, and the next commit says anew whatever the refused one said.
+//! RocksDB does: changes whose flush fails because the disk is full stay in its memory and are written when there is
+//! space again. Until another commit has succeeded, it is unknown which of two states a crash would leave. So both are
+//! kept complete: everything that either names stays in the store, and the next commit repeats the changes of the
+//! refused one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    /// Whether all commits were carried out as far as anybody can tell.
+    /// Whether all commits are known to be applied.
     pub(crate) fn is_none(&self) -> bool {
         self.keys.is_empty()
     }

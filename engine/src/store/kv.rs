@@ -89,8 +89,8 @@ pub trait Kv: Send + Sync {
     /// Applies changes to [`Family::Meta`], atomically and durably.
     ///
     /// # Errors
-    /// After an error all of the changes may be carried out, now or later, or none: whoever
-    /// opens the store next finds one or the other (see `doubt`).
+    /// After an error, either all of the changes are applied, now or later, or none: the next opening of the store
+    /// finds one or the other (see `doubt`).
     fn commit(&self, changes: Vec<Change>) -> Result<()>;
 
     /// Removes the keys in each of the ranges, which do not overlap, and frees their space. They may reappear after a

@@ -62,7 +62,7 @@ fn keyed(kind: u8, name: &[u8]) -> Vec<u8> {
 }
 
 impl Note {
-    /// The change that brings the store to this state; an empty list removes the record.
+    /// The change that sets the record to this state; an empty list removes the record.
     ///
     /// # Errors
     /// The record is larger than one may be.

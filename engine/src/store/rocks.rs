@@ -113,7 +113,7 @@ impl RocksKv {
     ///
     /// # Errors
     /// RocksDB refused, the MANIFEST is damaged, or opening took longer than
-    /// `open_timeout` (a thread of it then goes on spinning: exit the process).
+    /// `open_timeout` (one of its threads then keeps spinning: exit the process).
     pub fn open(settings: RocksSettings) -> Result<Self> {
         let manifest = crate::store::manifest::check(&settings.dir)?;
         if let Some(tail) = manifest.tail {
@@ -131,7 +131,7 @@ impl RocksKv {
         std::thread::Builder::new()
             .name("store-open".to_owned())
             .spawn(move || {
-                // The receiver may have given up; then nobody wants the answer.
+                // The receiver may have given up; then the answer is dropped.
                 let _ = sender.send(Self::open_repaired(&settings));
             })
             .map_err(|e| Error::io("start a thread to open", dir.clone(), e))?;
@@ -287,7 +287,7 @@ impl Kv for RocksKv {
         let mut options = ReadOptions::default();
         options.set_verify_checksums(true);
         options.fill_cache(false);
-        // By itself each of many cursors would read 256 KiB ahead.
+        // On its own, each of many cursors would read 256 KiB ahead.
         options.set_readahead_size(SCAN_BYTES);
         Box::new(RocksCursor { inner: self.db.raw_iterator_cf_opt(self.family(family), options) })
     }

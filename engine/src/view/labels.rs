@@ -11,7 +11,7 @@ use crate::view::View;
 
 /// Values that are copied out of the head at once.
 const PAGE: usize = 1024;
-/// What an entry of a sorted map takes beside its text, bytes: its part of a node that is two thirds full.
+/// Bytes of an entry of a sorted map without its text: its part of a node that is two thirds full.
 const ENTRY_BYTES: usize = 56;
 
 /// The smallest texts of all that come, each with a number.

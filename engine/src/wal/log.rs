@@ -279,7 +279,7 @@ impl Wal {
     /// [`Error::Io`]; what was not deleted is tried again by the next call.
     pub fn truncate_to(&self, seq: u64) -> Result<()> {
         let shared = &*self.shared;
-        // Brings out the seal that a rotation left waiting. If that fails, its segment stays for the next call.
+        // Writes the seal that a rotation left waiting. If that fails, its segment stays for the next call.
         let _ = shared.sync();
         let _files = shared.files.lock();
         let doomed: Vec<Segment> = shared
@@ -302,7 +302,7 @@ impl Wal {
     }
 
     /// Copies the log up to the record `seq` into `dest`, a new or empty directory: opened with the same `after_seq`
-    /// the copy replays exactly up to `seq`. Appending goes on meanwhile.
+    /// the copy replays exactly up to `seq`. Appending continues meanwhile.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `seq` was not given out, was cut away, or `dest` is not empty; as [`Wal::wait_for`];
@@ -507,7 +507,7 @@ impl Shared {
         (first, segments)
     }
 
-    /// Waits until nobody leads.
+    /// Waits until there is no leader.
     fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.is_led {
             self.done.wait(&mut state);

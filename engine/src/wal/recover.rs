@@ -44,8 +44,8 @@ pub(super) fn recover(
     Pass::new(fs, dir, mode, Some(after_seq), listing)?.run(replay)
 }
 
-/// Checks every record of the log in `dir` and changes nothing. Damage is in the report. The caller sees to it that
-/// nobody opens the log meanwhile.
+/// Checks every record of the log in `dir` and changes nothing. Damage is in the report. The caller ensures that the
+/// log is not opened meanwhile.
 ///
 /// # Errors
 /// [`Error::FutureVersion`], [`Error::Io`], and [`Error::Corrupt`] if something other than a file has a segment's
@@ -56,8 +56,8 @@ pub fn verify(dir: &Path) -> Result<ReplayReport> {
     Ok(report)
 }
 
-/// Replays the records after `after_seq` of the log in `dir` and changes nothing: what a reader of a database that
-/// nobody has open or opens meanwhile does. Damage is in the report.
+/// Replays the records after `after_seq` of the log in `dir` and changes nothing, for a reader of a database that is
+/// not open and not opened meanwhile. Damage is in the report.
 ///
 /// # Errors
 /// As [`verify`], and what `replay` answers; with [`Recovery::Refuse`] whatever an opening for writing refuses.
@@ -76,7 +76,7 @@ pub fn read(
     Ok(report)
 }
 
-/// What somebody can do whose log is refused.
+/// The remedies for a refused log.
 const WAY_OUT: &str =
     "restore a snapshot, or set recover_damaged_wal to set the damaged part aside and open without it";
 

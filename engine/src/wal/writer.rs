@@ -1,7 +1,7 @@
-//! Brings batches to the disk: creates segments, writes, syncs, and knows what to do when that fails.
+//! Writes batches to the disk: creates segments, writes, syncs, and handles failures of both.
 //!
-//! What a failed write has left is cut off again, since whoever appended it is refused. A sync that fails
-//! is final: the kernel may have dropped the pages and would report success the second time.
+//! The remains of a failed write are truncated, since its caller gets an error. A failed sync is final: the kernel may
+//! have dropped the pages and would report success the second time.
 
 use std::collections::VecDeque;
 use std::io;

@@ -23,7 +23,7 @@ const MEMBERS_PER_CHECK: usize = 256;
 /// Steps one piece of work has at least.
 const CHUNK_STEPS: usize = 64;
 
-/// Whether folding so many values is shared by several cores.
+/// Whether folding this many values is shared by several cores.
 pub(super) fn splits(values: u64) -> bool {
     values >= PARALLEL_MIN_VALUES as u64 && rayon::current_num_threads() > 1
 }

@@ -1,4 +1,4 @@
-//! What a running query may use: samples and bytes held, wall time, and somebody's patience.
+//! Limits of a running query: samples and bytes held, wall time, cancellation.
 //!
 //! # Concurrency
 //! Counters are atomic, workers share one budget. Limits are checked when something is
@@ -81,7 +81,7 @@ impl Budget {
         Err(QueryError::TooManySamples { limit: self.limits.samples_max })
     }
 
-    /// Gives back what was held.
+    /// Releases what was held.
     pub fn release(&self, held: Held) {
         self.usage.sub_samples(held.samples);
         self.bytes.fetch_sub(held.bytes, Relaxed);
@@ -183,7 +183,7 @@ impl Budget {
     }
 }
 
-/// What a failed evaluation held is given back.
+/// Releases what a failed evaluation held.
 impl Drop for Budget {
     fn drop(&mut self) {
         self.work.give(*self.bytes.get_mut());

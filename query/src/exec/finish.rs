@@ -72,7 +72,7 @@ pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
     let vector = ev.vector(root, steps)?;
     let budget = &ev.ctx.budget;
     let vector = drop_names(budget, vector)?;
-    // The answer has times beside its values; a series' column goes as its points come.
+    // The answer has times next to its values; a series' column is dropped as its points are made.
     budget.hold(Held::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
     let matrix = matrix_of(budget, vector, steps)?;
     budget.settle(Held::default(), matrix_held(&matrix))?;

@@ -161,7 +161,7 @@ impl Evaluator<'_> {
         Ok(value)
     }
 
-    /// Where the counters stand, if somebody wants to know what a node costs.
+    /// The state of the counters, if the cost of nodes is recorded.
     fn mark(&self) -> Option<Mark> {
         self.trace.as_ref().map(|_| Mark::now(&self.ctx))
     }

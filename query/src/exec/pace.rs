@@ -12,7 +12,7 @@ use crate::usage::Held;
 
 /// Work between two looks. One is a float that is looked at; what is made of labels costs up to [`LABELS`].
 const WORK_PER_CHECK: usize = 1 << 15;
-/// What a series costs beside its values: a set of labels made and hashed, an expression matched.
+/// Cost of a series without its values: a set of labels built and hashed, an expression matched.
 const LABELS: usize = 128;
 /// What a histogram costs.
 const HISTOGRAM: usize = 32;
@@ -38,7 +38,7 @@ impl Budget {
 }
 
 impl Pace<'_> {
-    /// So much work is done.
+    /// Counts work that was done.
     ///
     /// # Errors
     /// As [`Budget::check`].

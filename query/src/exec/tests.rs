@@ -227,7 +227,7 @@ fn limits_end_a_query() {
     assert!(matches!(error, QueryError::Canceled), "{error}");
 }
 
-/// Smoothing begins anew in each of a million windows of a million values: no machine comes to its end.
+/// Smoothing restarts in each of a million windows of a million values: no machine finishes it.
 const ENDLESS: &str =
     "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])";
 

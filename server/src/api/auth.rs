@@ -69,7 +69,7 @@ pub enum TokenError {
         /// The tenant.
         tenant: String,
     },
-    /// No token at all: nobody could come in.
+    /// No token at all: no client could connect.
     #[error("{}: holds no token; make one with `barograph token`", path.display())]
     Empty {
         /// The file.
@@ -231,8 +231,8 @@ fn parse_entry(line: &str) -> Result<Entry, String> {
     let mut rights = None;
     for word in words {
         match word.strip_prefix("tenant=") {
-            Some(_) if entry.tenant.is_some() => return Err("tenant= is there twice".to_owned()),
-            Some("") => return Err("tenant= has no name behind it".to_owned()),
+            Some(_) if entry.tenant.is_some() => return Err("tenant= appears twice".to_owned()),
+            Some("") => return Err("tenant= has no name".to_owned()),
             Some(name) => entry.tenant = Some(name.into()),
             None => rights = rights.or(Some(word)),
         }

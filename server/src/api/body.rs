@@ -55,7 +55,7 @@ impl Bodies {
         }
     }
 
-    /// Whose memory a body of so many bytes takes.
+    /// The memory pool for a body of this many bytes.
     fn pool(&self, purpose: Purpose, bytes: u64) -> &Arc<Pool> {
         match purpose {
             _ if bytes > SMALL => &self.large,
@@ -124,7 +124,7 @@ impl BodyLimits {
         }
     }
 
-    /// Those of what asks. Percent escapes make a query three times as long, and other parameters stand beside it.
+    /// The limits of query forms. Percent escapes make a query three times as long, and there are other parameters.
     pub fn question(config: &Config) -> Self {
         let bytes = (4 * config.query_max_bytes as u64).max(64 << 10);
         let limit = Limit { bytes, setting: "query_max_bytes, times 4" };
@@ -178,7 +178,7 @@ impl Pace {
         self.last.min(self.began) + self.limits.timeout
     }
 
-    /// So many bytes have come.
+    /// Counts bytes that have arrived.
     pub fn came(&mut self, bytes: usize) {
         self.last = Instant::now();
         self.bytes += bytes as u64;

@@ -79,7 +79,7 @@ impl Call {
             Some(tenant) if self.config.tenant_label == DATABASE_LABEL && **tenant != *name => {
                 let shown: String = name.chars().take(100).collect();
                 Err(ApiError::forbidden(format!(
-                    "the token is of the tenant {tenant:?} and may not use the database {shown:?}; name {tenant:?}, or none"
+                    "the token belongs to the tenant {tenant:?} and may not use the database {shown:?}; name {tenant:?}, or none"
                 )))
             }
             _ => Ok(()),
@@ -93,14 +93,14 @@ impl Call {
     pub fn check_change_of_database(&self, name: &str) -> Result<(), ApiError> {
         if self.tenant.is_some() && self.config.tenant_label != DATABASE_LABEL {
             return Err(ApiError::forbidden(
-                "databases are shared by all tenants: creating and dropping one needs a token without a tenant; writing to \
-                 one needs no creating",
+                "databases are shared by all tenants: creating and dropping one needs a token without a tenant; writing \
+                 does not require creating it",
             ));
         }
         self.check_database(name)
     }
 
-    /// Asks for a right that this request needs beside that of its route.
+    /// Requires a right in addition to that of the route.
     ///
     /// # Errors
     /// 403 where the token does not have it.

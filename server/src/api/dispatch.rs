@@ -23,7 +23,7 @@ use crate::api::{
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
 
-/// Set beside a request that stands for one that was refused before it could become a request: the answer to it.
+/// The answer to a request that was refused before it could be parsed; attached to the request that replaces it.
 #[derive(Clone)]
 pub struct Refused(pub ApiError);
 
@@ -85,7 +85,7 @@ async fn route(app: &Arc<App>, request: Request<Incoming>) -> (Endpoint, Dialect
             (Endpoint::Unknown, route.dialect, Err(error))
         }
         Lookup::Unknown => {
-            // Whoever asks what there is on every path, as Grafana does, gets no fault.
+            // A client that sends OPTIONS to every path, as Grafana does, gets no error.
             if method == Method::OPTIONS {
                 return (Endpoint::Unknown, Dialect::Prometheus, Ok(Reply::no_content()));
             }
@@ -161,7 +161,7 @@ fn authorize(
         tenant = tokens.check(headers, password, route.access)?;
         if let Some(tenant) = tenant.as_ref().filter(|_| route.tenancy == Tenancy::Whole) {
             return Err(ApiError::forbidden(format!(
-                "{} is about all tenants, and the token is of the tenant {tenant:?}: it needs a token without one",
+                "{} concerns all tenants, but the token belongs to the tenant {tenant:?}: use a token without a tenant",
                 route.path
             )));
         }

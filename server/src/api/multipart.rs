@@ -1,7 +1,7 @@
 //! Forms as `multipart/form-data`, which some clients send in place of a urlencoded one.
 //!
-//! A part is a parameter: its name comes from `Content-Disposition`, its value is the part's
-//! bytes, also where the part calls itself a file. The whole body is at hand and bounded.
+//! A part is a parameter: its name comes from `Content-Disposition`, its value is the part's bytes, even if the part is
+//! declared as a file. The whole body is in memory and bounded.
 
 use std::ops::Range;
 

@@ -1,10 +1,10 @@
 //! What pages in a browser may do to a server without tokens.
 //!
-//! Without tokens whoever reaches the port is trusted, and a browser on the same machine reaches it for every page that it
-//! shows. Two checks keep such pages out. A page whose own name was made to point to this machine (DNS rebinding) says
-//! that name in `Host`: on a loopback listener only names are answered that cannot be such a page's. A page of another
-//! origin that sends a form or a picture's address to this one says so in `Origin` or `Sec-Fetch-Site`: it changes nothing
-//! unless `cors_origin` allows it; what it reads a browser does not show it.
+//! Without tokens every client that reaches the port is trusted, and a browser on the same machine reaches it for every
+//! page that it displays. Two checks keep such pages out. A page whose own name resolves to this machine (DNS
+//! rebinding) sends that name in `Host`: a loopback listener only answers to names that cannot belong to such a page. A
+//! page of another origin that submits a form or loads a URL is identified by `Origin` or `Sec-Fetch-Site`: its
+//! requests change nothing unless `cors_origin` allows it, and the browser does not show it what it reads.
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderMap};
 use crate::config::Config;
 use crate::error::ApiError;
 
-/// Set beside a request that came in through a loopback listener.
+/// Attached to a request that arrived through a loopback listener.
 #[derive(Debug, Clone, Copy)]
 pub struct OnLoopback;
 

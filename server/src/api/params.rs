@@ -303,7 +303,11 @@ mod tests {
         assert_eq!(form.all("match[]").collect::<Vec<_>>(), ["a".repeat(10_000).as_str(), "b"]);
         assert_eq!(form.get("q"), Some("up 1"));
         assert_eq!(form.sources[0].text.as_ptr(), place);
-        assert!((10_000..10_500).contains(&form.bytes()), "{}: escapes are given back", form.bytes());
+        assert!(
+            (10_000..10_500).contains(&form.bytes()),
+            "{}: the memory of escapes is released",
+            form.bytes()
+        );
 
         let part = |name, value: &str| {
             format!("--X\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")

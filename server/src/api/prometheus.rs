@@ -216,7 +216,7 @@ pub async fn parse_query(call: Call) -> Result<Reply, ApiError> {
     look_at(call, |expr| syntax::json(expr).into_bytes()).await
 }
 
-/// What is written of a tree takes at most so many times the tree's own bytes; it is written twice.
+/// The text of a tree takes at most this many times the tree's own bytes; it is written twice.
 const WRITTEN: u64 = 2 * 4;
 
 /// Answers what `write` makes of the query's tree.

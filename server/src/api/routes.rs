@@ -77,7 +77,7 @@ impl Endpoint {
 /// What a token must allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nobody is asked.
+    /// No right is needed.
     Public,
     /// Reading, or writing: what writers ask before they write. Handlers ask for more where they need it.
     ReadOrWrite,
@@ -95,7 +95,7 @@ pub enum Access {
 pub struct Route {
     /// The path; one segment may be `{name}`.
     pub path: &'static str,
-    /// Its methods; `GET` brings `HEAD`.
+    /// Its methods; `GET` includes `HEAD`.
     pub methods: &'static [Method],
     /// What it asks for.
     pub endpoint: Endpoint,

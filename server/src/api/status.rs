@@ -32,8 +32,8 @@ const TOP_MAX: usize = 10_000;
 /// How long flushes may fail before the server says that it is not ready.
 const FLUSHES_FAIL_MAX: Duration = Duration::from_secs(60);
 
-/// `/-/healthy`: whether to leave the process alone. One that refuses writes until it is started again is not healthy;
-/// what passes by itself is named and no more.
+/// `/-/healthy`: whether the process needs no restart. A server that refuses writes until it is restarted is not
+/// healthy; a condition that clears with time is only reported.
 ///
 /// # Errors
 /// 503 when an fsync has failed.

@@ -17,7 +17,7 @@ pub struct Setting {
     pub key: &'static str,
     /// What stands for the value in `--help`; empty for a switch.
     pub value_name: &'static str,
-    /// The value when nobody says anything; empty means unset.
+    /// The default value; empty means unset.
     pub default: &'static str,
     /// The heading in `--help`.
     pub group: &'static str,

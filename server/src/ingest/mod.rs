@@ -211,7 +211,7 @@ pub fn log_bad_lines(report: &LineReport, origin: Origin, sender: impl Fn(usize)
 
 /// The error of a body with bad lines: how many lines are stored and how many are not, and
 /// the first ten with line, column and reason. It asks for the body again when a limit that
-/// passes by itself refused some; `None` when every line was good.
+/// clears with time refused some; `None` when every line was good.
 pub fn partial_write(report: &LineReport) -> Option<ApiError> {
     if report.lines_bad == 0 {
         return None;

@@ -85,13 +85,13 @@ pub struct Sections<'c, 'b> {
     /// Where the next line begins, and how many rows are before it.
     at: usize,
     line: u64,
-    /// Where the section at hand begins, and how many rows are before it.
+    /// Where the current section begins, and how many rows are before it.
     start: usize,
     start_line: u64,
 }
 
 impl<'b> Sections<'_, 'b> {
-    /// What was read of the section at hand, if there is anything.
+    /// What was read of the current section, if there is anything.
     fn read_so_far(&self) -> Option<Section<'b>> {
         let is_section = self.start < self.at && !self.context.in_statements;
         is_section.then(|| self.context.section(&self.body[self.start..self.at], self.start_line))

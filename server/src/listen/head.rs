@@ -7,7 +7,7 @@
 //! …) are escaped as the client should have done. Nothing else of a head is changed.
 //!
 //! How long the body is follows RFC 9112, with no leniency where two readers might disagree:
-//! `Content-Length` beside `Transfer-Encoding`, two different lengths, and encodings other
+//! `Content-Length` together with `Transfer-Encoding`, two different lengths, and encodings other
 //! than `chunked` are refused.
 
 use hyper::StatusCode;
@@ -21,7 +21,7 @@ pub const FIELDS_MAX: usize = 100;
 const TARGET_MAX: usize = u16::MAX as usize - 1;
 /// The longest method. Those that exist are much shorter.
 const METHOD_MAX: usize = 32;
-/// Bytes of a path that are looked at to find how a refusal is told.
+/// Bytes of a path that are inspected to find the format of a refusal.
 const PATH_SHOWN: usize = 200;
 
 /// How long a head may be.
@@ -47,7 +47,7 @@ impl HeadLimits {
 /// What follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks, of which the last is empty.
     Chunked,

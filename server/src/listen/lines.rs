@@ -131,12 +131,16 @@ mod tests {
             fill(&mut buffer, b'x');
             assert!(buffer.is_full());
         }
-        assert_eq!(steps, [16, 32, 64, 128, 256], "three quarters of 400 hold 240 beside the first 16");
+        assert_eq!(
+            steps,
+            [16, 32, 64, 128, 256],
+            "three quarters of 400 hold 240 in addition to the first 16"
+        );
         assert!(!buffer.has_line());
         assert_eq!((bodies.small.used(), bodies.large.used()), (16 << 10, 240 << 10));
         buffer.drop_first(10);
         buffer.rest();
-        assert_eq!(buffer.room(), 256 << 10, "what is there stays");
+        assert_eq!(buffer.room(), 256 << 10, "the current memory stays");
         fill(&mut buffer, b'\n');
         assert!(buffer.has_line());
         buffer.drop_first(256 << 10);

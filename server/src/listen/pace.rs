@@ -44,7 +44,7 @@ impl Pace {
         since.checked_add(self.least.window.saturating_sub(self.waited))
     }
 
-    /// The peer has taken so many bytes.
+    /// The peer has read `bytes` more.
     pub fn took(&mut self, bytes: usize, now: Instant) {
         if let Some(since) = self.blocked.take() {
             self.waited += now.saturating_duration_since(since);

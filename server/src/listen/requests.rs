@@ -52,7 +52,7 @@ const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
 const LARGE_BYTES: u64 = 128 << 10;
 /// Bytes that are read before there is a buffer.
 const FIRST_BYTES: usize = 2048;
-/// How long a closing connection takes what its peer still sends, in all.
+/// How long in total a closing connection reads what its peer still sends.
 const LINGER: Duration = Duration::from_secs(30);
 /// How long it waits for more of that.
 const LINGER_SILENT: Duration = Duration::from_secs(2);
@@ -101,11 +101,11 @@ impl Exchange {
 
 #[derive(Debug)]
 enum State {
-    /// A head is arriving; so many of its bytes had no end.
+    /// A head is arriving; this many of its bytes were searched for its end.
     Head { scanned: usize },
-    /// A head is handed over: from `replaced`, or so many bytes as they came.
+    /// A head is passed on: from `replaced`, or this many bytes unchanged.
     Handing { left: usize, framing: Framing },
-    /// So many bytes of a body are left.
+    /// This many bytes of a body are left.
     Body { left: u64 },
     /// A chunked body.
     Chunks(Follower),
@@ -419,7 +419,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Pending
     }
 
-    /// Whether the peer may be sending something that nobody reads any more.
+    /// Whether the peer may be sending data that is no longer read.
     fn is_unread(&self) -> bool {
         self.start < self.end || !matches!(self.state, State::Head { .. })
     }

@@ -13,14 +13,14 @@ use barograph::budget::{Part, Share};
 
 use crate::config::Config;
 
-/// What the process takes beside what is counted: its code, stacks, the allocator's own pages, what RocksDB has however
-/// small the database. An idle server has 22 MiB resident, 17 MiB of them code.
+/// Memory of the process that is not counted elsewhere: its code, stacks, the allocator's own pages, and the minimum of
+/// RocksDB for any database. An idle server has 22 MiB resident, 17 MiB of them code.
 pub const PROCESS_BYTES: u64 = 24 << 20;
 
 /// The least that the setting `memory` may be.
 pub const LEAST_BYTES: u64 = 64 << 20;
 
-/// How what is left beside [`PROCESS_BYTES`] is divided.
+/// How the memory besides [`PROCESS_BYTES`] is divided.
 pub static PARTS: &[Part] = &[
     Part {
         name: "engine",
@@ -138,7 +138,7 @@ impl Memory {
         ] {
             share.set_limit(self.capped(setting, share, cap));
         }
-        // Said once, here; whoever asks gets the capped value.
+        // Logged once, here; every caller gets the capped value.
         self.capped("query_memory", &self.queries, config.query_memory);
         self.queries.set_reserve(self.one_query(config));
     }
@@ -166,14 +166,14 @@ impl Memory {
         self.engine
     }
 
-    /// The most that one query may hold, bytes. So much is kept back for the query whose turn it is when the rest is used
-    /// up, so it is at most half of what all may hold.
+    /// The most that one query may hold, bytes. As much is reserved for the query whose turn it is when the rest is
+    /// used up, so it is at most half of what all may hold.
     pub fn one_query(&self, config: &Config) -> u64 {
         let half = self.queries.limit() / 2;
         config.query_memory.map_or(half, |cap| cap.min(half))
     }
 
-    /// The shares of the table but for the engine's, in its order.
+    /// The shares of the table except the engine's, in its order.
     pub fn shares(&self) -> [&Arc<Share>; 7] {
         [
             &self.queries,

@@ -20,7 +20,7 @@ use barograph::budget::{Full, Hold, Share};
 #[derive(Debug)]
 pub struct Pool {
     share: Arc<Share>,
-    /// The pool has one of so many equal parts of the share.
+    /// The pool has one of this many equal parts of the share.
     parts: u64,
     line: Mutex<Line>,
 }
@@ -54,11 +54,11 @@ struct Waiting {
 enum Need {
     /// New work of a tenant that holds nothing yet.
     Begin(u64),
-    /// Something goes on that holds so much of this pool.
+    /// Continuing work that holds this much of this pool.
     GoOn(u64),
 }
 
-/// Memory of a pool, given back when it is dropped.
+/// Memory of a pool, released when it is dropped.
 #[derive(Debug)]
 pub struct Room {
     pool: Arc<Pool>,
@@ -84,8 +84,8 @@ impl Drop for Place<'_> {
 }
 
 impl Pool {
-    /// A pool that has one of `parts` equal parts of `share`. The parts of a share must not overlap: who waits in one
-    /// pool is not woken by what another gives back.
+    /// A pool that has one of `parts` equal parts of `share`. The parts of a share must not overlap: memory released by
+    /// one pool does not wake waiters of another.
     pub fn new(share: Arc<Share>, parts: u64) -> Arc<Pool> {
         Arc::new(Pool { share, parts: parts.max(1), line: Mutex::default() })
     }
@@ -109,7 +109,7 @@ impl Pool {
     /// Takes `bytes`; waits for them in the line, at most for `patience`.
     ///
     /// # Errors
-    /// [`Full`]: at once where the pool never has so much, else after the wait.
+    /// [`Full`]: at once if the pool is too small, else after the wait.
     pub async fn take(self: &Arc<Self>, bytes: u64, patience: Duration) -> Result<Room, Full> {
         self.take_for(0, bytes, patience).await
     }
@@ -127,7 +127,7 @@ impl Pool {
         self.wait(bytes, Need::Begin(tenant), patience).await
     }
 
-    /// Takes `bytes` if they are there and nobody waits.
+    /// Takes `bytes` if they are free and nothing waits.
     ///
     /// # Errors
     /// [`Full`].
@@ -200,7 +200,7 @@ impl Pool {
         while let Some((waiting, served)) = self.next() {
             let served = served.map(|hold| Room { pool: Arc::clone(self), hold });
             if let Err(Ok(mut room)) = waiting.ready.send(served) {
-                // Whoever waited has gone. What it would have had is for the next, in this loop.
+                // The waiter has left. This loop grants its memory to the next one.
                 room.give_back(&mut self.line.lock(), u64::MAX);
             }
         }
@@ -280,14 +280,14 @@ impl Room {
     /// `patience`.
     ///
     /// # Errors
-    /// [`Full`]: at once where the pool never has so much; after the wait; or where all who hold its memory wait for more
-    /// and this one came last.
+    /// [`Full`]: at once if the pool is too small; after the wait; or if all holders of its memory wait for more and
+    /// this one came last.
     pub async fn beside(&self, pool: &Arc<Pool>, bytes: u64, patience: Duration) -> Result<Room, Full> {
         let held = if Arc::ptr_eq(pool, &self.pool) { self.bytes() } else { 0 };
         pool.wait(bytes, Need::GoOn(held), patience).await
     }
 
-    /// Gives back what is beyond `bytes`.
+    /// Releases the memory above `bytes`.
     pub fn shrink(&mut self, bytes: u64) {
         let pool = Arc::clone(&self.pool);
         let beyond = self.bytes().saturating_sub(bytes);

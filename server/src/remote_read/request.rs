@@ -11,13 +11,13 @@ const OPERATORS: [&str; 4] = ["=", "!=", "=~", "!~"];
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestFault {
-    /// It is no message.
+    /// The bytes are not a valid message.
     #[error(transparent)]
     Wire(#[from] WireError),
     /// Too much of something.
     #[error("more than {QUERIES_MAX} {0}")]
     TooMany(&'static str),
-    /// The expressions together may take too much, or whoever asked has gone.
+    /// The expressions together exceed their limit, or the client has disconnected.
     #[error(transparent)]
     Expressions(CompileError),
     /// A matcher that is none.

@@ -1,4 +1,4 @@
-//! The shares of the memory as metrics and as the status page shows them, beside what the process really has.
+//! The shares of the memory as metrics and on the status page, next to the actual memory of the process.
 
 use barograph::budget::Part;
 use barograph::{Database, Stats};

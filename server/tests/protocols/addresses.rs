@@ -46,7 +46,7 @@ fn what_is_not_escaped_is_escaped_here() {
     }
     let values = server.get("/api/v1/label/café/values").data();
     assert_eq!(values[0], "<a> |^`{}\\\\#");
-    // A byte of Latin-1 is escaped as it is, and then is no UTF-8.
+    // A byte of Latin-1 is escaped unchanged, and then is not valid UTF-8.
     let answer = exchange(&server, b"GET /api/v1/query?query=caf\xe9 HTTP/1.1\r\nconnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("not UTF-8 after byte 3"), "{answer}");
     // An address with a host in it, as a proxy gets it.

@@ -1,5 +1,5 @@
-//! The one way of what reads: every route waits for a turn of its kind, is listed, can be cancelled, and gives back
-//! what it held, whether its client reads the answer or leaves.
+//! The path of all reads: every route waits for a turn of its kind, is listed, can be cancelled, and releases its
+//! memory, whether its client reads the answer or leaves.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -103,7 +103,7 @@ fn every_route_waits_for_its_kind_or_is_known_to_need_no_turn() {
         }
     }
     assert_eq!(server.app.turns.waiting_in_all(), 0);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_kind_that_is_busy_keeps_no_other_from_its_turn() {
     assert_eq!(server.send("POST", "/query?q=SHOW+DATABASES", &[], b"").status, 200);
 }
 
-/// Abandoned requests are the whole of it: whoever waits leaves the queue when its connection goes.
+/// All requests are abandoned: a waiter leaves the queue when its connection closes.
 #[test]
 fn abandoned_requests_give_their_places_back() {
     let server = server(&[("query_concurrency", "2")]);
@@ -144,7 +144,7 @@ fn abandoned_requests_give_their_places_back() {
     drop(streams);
     server.wait_for("their leaving", || server.app.turns.waiting(Kind::List) == 0);
     assert_eq!(listed(&server), [] as [Value; 0]);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     drop(taken);
     assert_eq!(server.series("m").len(), 1);
 }
@@ -188,15 +188,15 @@ fn answers_count_until_they_are_sent() {
         let reply = read_reply(&mut stream, false);
         assert_eq!(reply.status, 200, "{target}");
         assert!(reply.body.len() > 12_000_000, "{target}: {}", reply.body.len());
-        server.wait_for("memory given back", || used() == 0);
+        server.wait_for("memory released", || used() == 0);
 
-        // What nobody reads is held, but for what the sockets took, and only that.
+        // Unread answers are held, except for what the sockets took, and nothing else is.
         let mut unread = server.connect();
         unread.write_all(&request("GET", target, &[], b"")).unwrap();
         server.wait_for(target, || server.app.turns.running_in_all() == 0 && used() > 0);
         assert!(used() < reply.body.len() as u64 + 2_000_000, "{target}: {}", used());
         drop(unread);
-        server.wait_for("memory given back", || used() == 0);
+        server.wait_for("memory released", || used() == 0);
     }
 }
 
@@ -233,7 +233,7 @@ fn large_answers_are_compressed_on_the_way() {
         assert!(text == plain.body, "{target}: the same text");
         assert!(reply.body.len() < plain.body.len() / 10, "{target}: {}", reply.body.len());
     }
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn an_answer_has_a_limit_and_is_refused_before_it_is_there() {
     for target in LARGE {
         let message = server.get(target).text();
         assert!(message.contains("(query_memory)"), "{target}: {message:.300}");
-        server.wait_for("memory given back", || server.held_by_reads() == 0);
+        server.wait_for("memory released", || server.held_by_reads() == 0);
     }
     let peak = server.app.memory.queries.peak();
     assert!(peak <= (8 << 20) + 1_000, "{peak}: the answer, and what the request says");
@@ -257,7 +257,7 @@ fn a_client_that_takes_nothing_is_cut_off_and_its_memory_comes_back() {
         unread.write_all(&request("GET", target, &[], b"")).unwrap();
         let cut = || server.app.telemetry.answers_cut.get();
         server.wait_for(target, || cut() == count as u64 + 1);
-        server.wait_for("memory given back", || server.held_by_reads() == 0);
+        server.wait_for("memory released", || server.held_by_reads() == 0);
         server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
         assert!(!read_to_end(&mut unread).is_empty());
     }
@@ -277,13 +277,13 @@ fn a_stream_has_few_pieces_in_flight() {
     unread.write_all(&request("GET", "/api/v1/export?match[]=long", &[], b"")).unwrap();
     let mut begun = [0; 64];
     unread.read_exact(&mut begun).unwrap();
-    assert_eq!(server.app.turns.running(Kind::Export), 1, "it goes on while its client takes it");
+    assert_eq!(server.app.turns.running(Kind::Export), 1, "it runs while its client reads");
     drop(unread);
     server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     let whole = server.export("long");
     assert_eq!(whole.lines().count(), SAMPLES);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     let peak = server.app.memory.queries.peak();
     assert!((512 << 10..3 << 20).contains(&peak), "{peak} for {} bytes", whole.len());
 }
@@ -317,7 +317,7 @@ fn a_union_of_series_has_the_limit_of_one() {
     }
 }
 
-/// The copy goes on when its client has left, and so does the lock.
+/// The copy continues after its client has left, and so does the lock.
 #[test]
 fn a_snapshot_keeps_its_lock_when_its_client_leaves() {
     let (server, thread) = server_with_one_thread(&[("enable_admin", "true")]);
@@ -334,13 +334,13 @@ fn a_snapshot_keeps_its_lock_when_its_client_leaves() {
     assert!(server.app.snapshot.try_lock().is_ok());
 }
 
-/// A request that has its turn and whose client leaves is told to stop, whatever it asks.
+/// A request that has its turn and whose client leaves is stopped, whatever its route.
 #[test]
 fn what_runs_for_nobody_is_told_to_stop() {
     let (server, mut thread) = server_with_one_thread(&[("query_concurrency", "1")]);
     for route in ROUTES {
         let Admission::Turn(kind) = route.admission else { continue };
-        // What has begun to change something goes on. The body of a remote read needs the thread before its turn comes;
+        // A change that has begun continues. The body of a remote read needs the thread before its turn comes;
         // `remote_read.rs` has its client leave.
         if matches!(kind, Kind::Admin | Kind::RemoteRead) {
             continue;
@@ -356,5 +356,5 @@ fn what_runs_for_nobody_is_told_to_stop() {
         server.wait_for("its turn", || server.app.turns.running(kind) == 0);
     }
     drop(thread);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }

@@ -238,7 +238,7 @@ fn an_import_outlives_a_restart_of_its_server() {
     let first = answering(listener, &[STORED, ""]);
     let rest = std::thread::spawn(move || {
         first.join().unwrap();
-        // Nobody listens until here.
+        // Nothing listens until here.
         let again = std::net::TcpListener::bind(address).unwrap();
         answering(again, &[BUSY, STORED, STORED]).join().unwrap()
     });

@@ -73,7 +73,7 @@ fn line_connections_that_rest_hold_nothing_and_lines_wait_for_memory_in_their_so
     drop(all);
     server.wait_for("all lines", || server.series("l").len() == 20);
     server.wait_for("all memory", || small.used() == 0);
-    // The beginning of a line holds what it needs, for as long as it goes on.
+    // The beginning of a line holds memory until the line is complete.
     resting[0].write_all(b"l,i=last val").unwrap();
     server.wait_for("its memory", || small.used() > 0);
     resting[0].write_all(b"ue=1 1\n").unwrap();

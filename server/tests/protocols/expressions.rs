@@ -101,7 +101,7 @@ fn the_expressions_of_a_request_are_weighed_together_wherever_they_come_in() {
     let reply = read_reply(&mut stream, false);
     assert!(reply.status == 400 && reply.text().contains("(query_regex_memory)"), "{}", reply.text());
 
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     assert!(queries.peak() < 64 << 20, "{} bytes at once", queries.peak());
     let kept = barograph_engine::model::pattern::patterns().share();
     assert!(kept.used() <= kept.limit(), "{} of {}", kept.used(), kept.limit());
@@ -116,7 +116,7 @@ fn an_expression_that_a_template_repeats_is_one() {
         let reply = ask(&server, path, name, std::slice::from_ref(&text));
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
     }
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     let peak = server.app.memory.queries.peak();
     assert!(peak < 64 << 20, "{peak} bytes at once, of which 1,024 automata would be 2 GB");
 }

@@ -206,7 +206,7 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
     for (i, panel) in panels.iter_mut().enumerate() {
         assert_eq!(read_reply(panel, false).status, 200, "{i}");
     }
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 #[test]

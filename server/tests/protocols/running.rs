@@ -35,12 +35,12 @@ fn a_running_query_is_listed_and_cancelled() {
 
     assert_eq!(cancel(&server, &queries[1]["id"])["state"], "waiting");
     read_reply(&mut waiting, false).error(499, "canceled");
-    assert_eq!(listed(&server).len(), 1, "the other goes on");
+    assert_eq!(listed(&server).len(), 1, "the other continues");
     assert_eq!(cancel(&server, &queries[0]["id"])["state"], "running");
     let message = read_reply(&mut running, false).error(499, "canceled");
     assert!(message.contains("canceled"), "{message}");
     server.wait_for("an empty list", || listed(&server).is_empty());
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     server.send("POST", &format!("{LIST}/1/cancel"), &[], b"").error(404, "not_found");
     server.send("POST", &format!("{LIST}/x/cancel"), &[], b"").error(400, "bad_data");
     assert_eq!(server.get(&format!("{LIST}/1/cancel")).status, 405);
@@ -68,7 +68,7 @@ fn a_client_that_goes_away_ends_its_query() {
     drop(server.begin_endless());
     // A thread that has ended uses no CPU.
     server.wait_for("its end", || server.app.turns.running_in_all() == 0);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
     assert!(listed(&server).is_empty());
     assert_eq!(server.get("/api/v1/query?query=1").status, 200, "its turn is free");
 }
@@ -94,7 +94,7 @@ fn memory_is_bounded_for_one_query_and_for_all() {
         range(hungry).error(422, "execution");
     }
     assert_eq!(range("sum(m{i=~\"i1.\"})").status, 200);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 
     // Others hold all but a little of it.
     let queries = &server.app.memory.queries;
@@ -162,7 +162,7 @@ fn the_answer_counts_until_it_is_sent() {
     });
     let reply = read_reply(&mut stream, false);
     assert_eq!(reply.status, 200);
-    server.wait_for("memory given back", || server.held_by_reads() == 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 #[test]

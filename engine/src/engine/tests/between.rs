@@ -38,7 +38,7 @@ fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
     engine.flush().unwrap();
     event(&engine, 20, "deleted");
     faulty.is_full.store(true, Ordering::Relaxed);
-    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    assert!(engine.flush().is_err(), "the failed flush has begun; a later flush completes it");
     let second = TimeRange::inclusive(YEAR_2024 + 20 * SECOND, YEAR_2024 + 20 * SECOND);
     engine.delete(&[Matcher::equal("job", "job0")], second).unwrap();
 
@@ -93,7 +93,7 @@ fn a_delete_that_is_forgotten_while_a_view_lives_hides_what_it_hid() {
     let (engine, faulty) = engine(&dir);
     engine.append(&float_batch(0, &[10, 20, 1000])).unwrap();
     faulty.is_full.store(true, Ordering::Relaxed);
-    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    assert!(engine.flush().is_err(), "the failed flush has begun; a later flush completes it");
     let all = [Matcher::equal("job", "job0")];
     engine.delete(&all, TimeRange::inclusive(YEAR_2024, YEAR_2024 + 10 * SECOND)).unwrap();
 

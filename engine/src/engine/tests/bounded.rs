@@ -1,4 +1,4 @@
-//! Reads under a piece of work: what they may hold, when they end, and what they give back.
+//! Reads under a piece of work: their memory limit, when they stop, and what they release.
 
 use super::between::engine;
 use super::{SECOND, YEAR_2024, labels};

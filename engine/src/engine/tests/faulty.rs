@@ -21,11 +21,11 @@ pub(super) struct FaultyKv {
     pub(super) is_full: AtomicBool,
     /// Keys with this prefix cannot be read.
     pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
-    /// Is told of calls before they are answered, but for those that it makes itself.
+    /// Called before each call is answered, except for calls that the hook makes.
     hook: Mutex<Option<Hook>>,
 }
 
-/// What a hook is told of.
+/// The calls that a hook sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Table,

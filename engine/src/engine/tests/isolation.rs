@@ -58,7 +58,7 @@ fn what_comes_between_two_series_is_not_seen() {
     let (engine, faulty) = engine_over_faults(&dir);
     engine.append(&batch(0..3, 1, 10)).expect("append");
     faulty.is_full.store(true, Ordering::Relaxed);
-    assert!(engine.flush().is_err(), "it has begun and goes on later");
+    assert!(engine.flush().is_err(), "the failed flush has begun; a later flush completes it");
     let mut second = batch(0..3, 5, 20);
     second.push_event(&labels(0), at(5), "before");
     engine.append(&second).expect("append");
@@ -69,15 +69,15 @@ fn what_comes_between_two_series_is_not_seen() {
     let mut third = batch(0..4, 6, 30);
     third.push_event(&labels(0), at(6), "after");
     engine.append(&third).expect("in order");
-    engine.append(&batch(0..3, 5, 40)).expect("over what is there");
+    engine.append(&batch(0..3, 5, 40)).expect("overwrites existing samples");
     engine.append(&batch(0..3, 2, 50)).expect("late");
     seen.extend(samples(&view, &[Matcher::equal("i", "1")]));
     engine.delete(&all(), TimeRange::ALL).expect("delete");
     engine.append(&batch(0..3, 7, 60)).expect("append");
     assert_eq!(events(&view), ["before"]);
     faulty.is_full.store(false, Ordering::Relaxed);
-    engine.flush().expect("the flush that began before");
-    engine.flush().expect("one of what came since");
+    engine.flush().expect("the flush that had begun");
+    engine.flush().expect("a flush of the samples since then");
     engine.compact().expect("merges");
     assert_eq!(events(&view), ["before"]);
     seen.extend(samples(&view, &[Matcher::new("i", MatchOp::NotEqual, "0").expect("a matcher")]));
@@ -178,7 +178,7 @@ fn views_stay_as_they_were() {
         engine.flush().expect("flush");
         engine.flush().expect("flush");
         assert_eq!(samples(&engine.view(), &all()), state, "seed {seed}, flushed");
-        assert_eq!(engine.parts.head.sample_bytes(), 0, "seed {seed}: all was given back");
+        assert_eq!(engine.parts.head.sample_bytes(), 0, "seed {seed}: all was released");
     }
 }
 

@@ -1,4 +1,4 @@
-//! New series of requests: bounded before they are made, and taken back where the request is refused.
+//! New series of requests: limited before they are created, and removed if the request is refused.
 
 use super::remote::one as remote;
 use super::*;
@@ -22,7 +22,7 @@ fn seen(engine: &Engine) -> (Vec<String>, Vec<String>, u64, u64) {
     (names, values, stats.head_series, stats.head_series_bytes)
 }
 
-/// A line of 31 KB of tags and so many fields.
+/// A line with 31 KB of tags and this many fields.
 fn wide_line(fields: usize, value: &str) -> String {
     let tags: Vec<String> = (0..62).map(|i| format!("t{i}={}", "x".repeat(500))).collect();
     let fields: Vec<String> = (0..fields).map(|i| format!("f{i}={value}")).collect();
@@ -190,7 +190,7 @@ fn an_empty_flush_lets_idle_series_go_where_there_is_no_room_for_new_ones() {
             break report;
         }
     };
-    assert_eq!(full.lines_limited, full.lines_bad, "it passes by itself: {}", full.errors[0]);
+    assert_eq!(full.lines_limited, full.lines_bad, "it clears with time: {}", full.errors[0]);
     engine.flush().unwrap();
     assert_eq!(write(&engine, "new v=1 1\n").lines_limited, 1, "all of them were active just now");
     engine.flush().unwrap();

@@ -1,4 +1,4 @@
-//! What is refused was never there: no view shows it, and no restart brings it back.
+//! Refused data never existed: no view shows it, and no restart restores it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Who waits for whom where merges have to rest. Only Linux tells whether a thread waits.
+//! Who waits for whom while merges must pause. Only Linux shows whether a thread waits.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +48,7 @@ fn who_waits_for_merges_to_rest_waits_for_one() {
     let (begun, begins) = channel();
     let (asks, asked) = channel::<Task>();
     faulty.set_hook(move |call| {
-        // The first merge goes on when somebody waits for it to end.
+        // The first merge continues when another thread waits for its end.
         if call == Call::Table && begun.send(()).is_ok() {
             asked.recv().unwrap().wait_until_asleep();
         }
@@ -77,7 +77,7 @@ fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
         let merging = engine.parts.merging.lock();
         let (begun, begins) = channel();
         let (snapshots, to) = (engine.clone(), dest.clone());
-        // A store in memory has no files to copy; that is told when it comes to that.
+        // A store in memory has no files to copy; the snapshot fails only when it copies them.
         let snapshot = scope.spawn(move || {
             begun.send(Task::current()).unwrap();
             snapshots.snapshot(&to).map(drop)

@@ -20,7 +20,7 @@ use crate::budget::{Hold, Share};
 const BYTES_DEFAULT: u64 = 16 << 20;
 /// One pattern may take this part of the share: one more would throw out too many others.
 const PART_MAX: u64 = 8;
-/// What an entry takes beside its pattern, bytes.
+/// Bytes of an entry without its pattern.
 const ENTRY_BYTES: u64 = 256;
 
 /// Compiled patterns, by their text.
@@ -40,7 +40,7 @@ struct Ring {
 #[derive(Debug)]
 struct Entry {
     pattern: Pattern,
-    /// Given back when the entry goes.
+    /// Released when the entry is dropped.
     _hold: Hold,
     is_used: bool,
 }
@@ -62,8 +62,8 @@ impl Patterns {
         self.share.load_full()
     }
 
-    /// From now on kept patterns take memory of this share. Those that are kept already go, and give back what they
-    /// had of the one before.
+    /// From now on cached patterns take memory of this share. Patterns cached so far are dropped, and release their
+    /// memory to the previous share.
     pub fn count_in(&self, share: Arc<Share>) {
         self.share.store(share);
         // Dropped outside of the lock.

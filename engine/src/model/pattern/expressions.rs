@@ -15,13 +15,13 @@ use crate::budget::{Denied, Stopped, Taken, Work, bytes_text};
 /// The default limit for the expressions of one request, bytes.
 pub const EXPRESSIONS_BYTES_MAX: u64 = 32 << 20;
 
-/// What the library takes while it compiles, beside the form and the automaton.
+/// Memory of the library during compilation, without the form and the automaton.
 const COMPILER_BYTES: u64 = 1 << 20;
 
 /// Why an expression was not compiled.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CompileError {
-    /// The text is no expression, or one that is too large by itself.
+    /// The text is not an expression, or too large on its own.
     #[error(transparent)]
     Pattern(#[from] PatternError),
     /// The expressions of the request would take more than they may.
@@ -38,13 +38,13 @@ pub enum CompileError {
     /// The request was canceled, or its time was up.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// The request may not hold so much, or others leave less.
+    /// The request may not hold as much, or others leave too little.
     #[error(transparent)]
     Memory(#[from] Denied),
 }
 
 impl CompileError {
-    /// As the error of a pattern that is compiled by itself.
+    /// As the error of a pattern that is compiled alone.
     pub(super) fn of(self, text: &str) -> PatternError {
         match self {
             CompileError::Pattern(error) => error,
@@ -97,7 +97,7 @@ pub(super) fn building(work: &Work, bytes: u64) -> Result<Taken, Denied> {
     Ok(taken)
 }
 
-/// What the library takes while it builds an automaton of this weight, beside the automaton.
+/// Memory of the library while it builds an automaton of this weight, without the automaton.
 pub(super) fn building_bytes(weight: &Weight) -> u64 {
     weight.automaton.min(AUTOMATON_BYTES_MAX) + weight.form + COMPILER_BYTES
 }
@@ -198,7 +198,7 @@ impl Expressions {
 }
 
 impl Expressions {
-    /// Memory that is taken while an automaton is built, beside that of the automaton.
+    /// Memory that is taken while an automaton is built, without the automaton.
     pub(super) fn while_building(&self, weight: &Weight) -> Result<Taken, Denied> {
         building(&self.work, building_bytes(weight))
     }

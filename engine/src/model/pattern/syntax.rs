@@ -453,7 +453,7 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// A group that is not numbered, kept apart from what stands beside it.
+/// A group without a number, kept separate from its neighbours.
 fn grouped(inner: Node) -> Node {
     match inner {
         // Text would be joined with the text before, and a repetition take its last

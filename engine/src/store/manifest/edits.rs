@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | 1 | string | name of the comparator |
 //! | 2, 3, 4, 9, 10 | varint | log number, next file, last sequence, earlier log, oldest log |
-//! | 5 | varint, string | where compaction of a level goes on |
+//! | 5 | varint, string | where compaction of a level continues |
 //! | 6 | varint, varint | level and number of a table that is removed |
 //! | 103 | varint ×3, string ×2, varint ×2, then (varint, string) until tag 1 | a table that is added: level, number, size |
 //! | 200, 203 | varint | family of the record; largest family |

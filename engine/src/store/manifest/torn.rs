@@ -77,7 +77,7 @@ fn table_name(number: u64) -> String {
 }
 
 impl TornIngestion {
-    /// Takes the record off. Its bytes are kept beside the manifest, as `<manifest>.<offset>.bad`.
+    /// Removes the record. Its bytes are kept next to the manifest, as `<manifest>.<offset>.bad`.
     ///
     /// # Errors
     /// A file could not be written; then the manifest is as it was.

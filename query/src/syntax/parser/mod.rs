@@ -234,7 +234,7 @@ impl<'q> Parser<'q> {
         fault
     }
 
-    /// Goes on to the next token and gives the one that was looked at.
+    /// Advances to the next token and returns the current one.
     fn advance(&mut self) -> Parsed<Token> {
         self.count_token()?;
         self.count_node()?;

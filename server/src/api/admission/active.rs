@@ -1,6 +1,6 @@
 //! Work that waits or runs: who asked what, how far it is, and how to stop it.
 //!
-//! Work enters before it waits for its turn and leaves when its thread is done, not when its client goes away, so
+//! Work enters before it waits for its turn and leaves when its thread is done, not when its client disconnects, so
 //! that what still costs something is still listed.
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub struct Described {
     pub text: String,
     /// When an expression is evaluated.
     pub times: Option<Times>,
-    /// Who asks.
+    /// The client.
     pub client: Option<SocketAddr>,
     /// The tenant that the client is restricted to.
     pub tenant: Option<Arc<str>>,

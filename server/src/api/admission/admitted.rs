@@ -16,7 +16,7 @@ use crate::api::routes::Admission;
 use crate::error::ApiError;
 use crate::storage;
 
-/// How long after its deadline work that does not stop by itself is given up.
+/// How long after its deadline work that has not stopped is abandoned.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What asks to be admitted.
@@ -87,7 +87,7 @@ struct Place {
     _said: Arc<Hold>,
 }
 
-/// Raises the flag when whoever waits for the work is gone.
+/// Raises the flag when the future that waits for the work is dropped.
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {

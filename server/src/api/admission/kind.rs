@@ -1,4 +1,4 @@
-//! Kinds of work that wait for a turn, and who asks.
+//! Kinds of work that wait for a turn, and their clients.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! An answer that is sent while it is made, piece by piece.
 //!
-//! A bounded number of pieces is in flight, and their memory is taken before the first, so that a stream that has
-//! begun does not break off because others have taken it meanwhile. What is larger than a piece is taken beside that.
+//! A bounded number of pieces is in flight, and their memory is taken before the first, so that a stream that has begun
+//! does not fail because others have taken the memory meanwhile. A larger piece takes the difference in addition.
 
 use std::sync::Arc;
 

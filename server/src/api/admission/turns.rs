@@ -51,7 +51,7 @@ struct State {
     last_id: u64,
 }
 
-/// Who waits for the turns of one kind.
+/// The waiting requests for turns of one kind.
 #[derive(Debug, Default)]
 struct Queue {
     waiting: usize,
@@ -292,12 +292,12 @@ impl Turns {
             self.advance(&mut state)
         };
         for (waiter, turn) in granted {
-            // Whoever has left meanwhile gives it back by this drop.
+            // If the waiter has left meanwhile, dropping the turn returns it.
             drop(waiter.sender.send(turn));
         }
     }
 
-    /// Counts as running whoever has a turn now.
+    /// Counts waiters that now have a turn as running.
     fn advance(self: &Arc<Self>, state: &mut State) -> Vec<(Waiter, Turn)> {
         let mut granted = Vec::new();
         let mut passed = 0;

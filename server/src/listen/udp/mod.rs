@@ -1,11 +1,9 @@
-//! Line protocol over UDP: a datagram holds whole lines. Nothing is answered; what is wrong is
-//! counted and logged.
+//! Line protocol over UDP: a datagram holds whole lines. There is no answer; errors are counted and logged.
 //!
-//! A thread of its own takes datagrams from the socket and puts them into a bounded queue,
-//! so that neither a sync nor a busy runtime keeps it from the next one. A task stores what
-//! has gathered, many datagrams with one sync. What passes by itself, as memory that is
-//! full, is waited for: the queue holds what comes meanwhile. When the server stops, what
-//! waits in the socket and in the queue is stored first.
+//! A dedicated thread reads datagrams from the socket into a bounded queue, so that neither a sync nor a busy runtime
+//! delays it. A task stores the queued datagrams, many with one sync. It waits out temporary conditions, such as full
+//! memory; the queue holds what arrives meanwhile. When the server stops, the datagrams in the socket and in the queue
+//! are stored first.
 //!
 //! Every datagram is counted once: see `telemetry/udp.rs`.
 //!

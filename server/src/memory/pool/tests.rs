@@ -50,7 +50,7 @@ fn memory_is_handed_over_in_the_order_in_which_it_was_asked_for() {
     drop(first);
     let large = ready(&mut large).unwrap();
     assert_eq!(ready(&mut small).unwrap().bytes(), 10);
-    assert_eq!(pool.used(), 250, "the small one is given back already");
+    assert_eq!(pool.used(), 250, "the small one is already released");
     drop(large);
     assert_eq!((pool.used(), pool.share.used(), pool.waiting()), (0, 0, 0));
 }
@@ -148,7 +148,7 @@ fn where_all_wait_for_more_the_last_one_makes_room_for_the_first() {
     drop(waiting.pop());
     let [_first, _second, third] = rooms.each_ref();
     assert_eq!(third.bytes(), 100);
-    assert!(poll(&mut waiting[0]).is_pending(), "until it has given back");
+    assert!(poll(&mut waiting[0]).is_pending(), "until it has released memory");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn tenants_take_turns() {
             Poll::Ready(room) if !order.contains(&at) => Some((at, room.unwrap())),
             _ => None,
         });
-        let Some((at, room)) = served else { panic!("turn {turn}: nobody has it") };
+        let Some((at, room)) = served else { panic!("turn {turn}: no waiter has it") };
         // A served waiter must not be polled again.
         waiting[at] = Box::pin(std::future::pending());
         order.push(at);

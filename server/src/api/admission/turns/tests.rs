@@ -73,7 +73,7 @@ async fn no_kind_waits_for_another() {
         assert_eq!(turns.running(Kind::Admin), concurrency);
         while !all.is_empty() {
             settle().await;
-            let done = all.iter().position(JoinHandle::is_finished).expect("somebody always runs");
+            let done = all.iter().position(JoinHandle::is_finished).expect("a request always runs");
             drop(all.remove(done).await.unwrap().unwrap());
         }
         assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
@@ -104,7 +104,11 @@ async fn clients_take_turns_in_rotation() {
     for number in [1, 1, 1, 2, 3, 2] {
         tasks.push(wait(&turns, Kind::Query, number).await);
     }
-    assert_eq!(order(running, tasks).await, [0, 3, 4, 1, 5, 2], "who asks for more waits behind himself");
+    assert_eq!(
+        order(running, tasks).await,
+        [0, 3, 4, 1, 5, 2],
+        "a client that asks for more waits behind itself"
+    );
     assert_eq!(turns.running_in_all(), 0);
 }
 
@@ -140,7 +144,7 @@ async fn a_full_queue_drops_what_the_busiest_client_sent_last() {
         "its place is the modest one's"
     );
     assert_eq!(turns.waiting(Kind::Query), 3);
-    // Two of one and one of the other: nobody has much more than the next would have.
+    // Two of one client and one of the other: no client has much more than the next would have.
     assert_eq!(turns.enter(Kind::Query, client(2), LONG).await.unwrap_err().status, 429);
     drop(running);
     drop(greedy.remove(0).await.unwrap().unwrap());
