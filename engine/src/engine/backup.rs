@@ -195,7 +195,7 @@ mod tests {
             let (dir, inside) = (tempfile::tempdir().expect("a directory"), format!("folder-{number}"));
             let (snapshot, restored) = (broken_snapshot(dir.path(), &inside), dir.path().join("restored"));
             let refused = restore(&snapshot, &restored).expect_err("a link is not followed");
-            assert!(refused.to_string().contains("no file and no directory"), "{refused}");
+            assert!(refused.to_string().contains("neither a file nor a directory"), "{refused}");
             assert!(!restored.join(FORMAT).exists(), "it would be opened");
             fs::remove_file(snapshot.join(&inside).join("link")).expect("its removal");
             fs::remove_dir_all(&restored).expect("its removal");
