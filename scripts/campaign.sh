@@ -21,6 +21,7 @@ disk_full   another file takes every block of the disk                          
 clock       the wall clock is set, ahead and back                                 -
 sequences   random valid calls of every route, left half-way in every way         long
 churn       series are replaced repeatedly, and partitions expire                 -
+soak        steady load for two hours                                             long
 END
 }
 
