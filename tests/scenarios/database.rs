@@ -309,10 +309,18 @@ fn reading_only_changes_no_byte() {
     append(&db, &mut model, 0, 0, 100);
     db.flush().expect("flush");
     append(&db, &mut model, 0, 200, 100);
+    let mut event = Batch::new();
+    event.push_event(&labels(0), START, "deployed");
+    db.append(&event).expect("append");
+    // What was written after a delete, in its range.
+    delete(&db, &mut model, 0, 210, 250);
+    append(&db, &mut model, 0, 220, 10);
     drop(db);
     let before = listing(dir.path());
     let reader = Database::open_read_only(dir.path(), options()).expect("open for reading");
     assert_eq!(contents(&reader), model);
+    let events = reader.events(&everything(), TimeRange::ALL, 9).expect("read");
+    assert_eq!(events.len(), 1, "it is in the log alone");
     assert!(matches!(reader.append(&Batch::new()), Err(Error::Invalid(_))));
     drop(reader);
     assert_eq!(listing(dir.path()), before);

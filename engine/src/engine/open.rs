@@ -250,7 +250,9 @@ struct Opened {
 fn assemble(opened: Opened) -> Parts {
     let Opened { dir, lock, kv, wal, options, clock, graveyard, catalogue, replay, mut report, started } =
         opened;
-    let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq, Wal::last_seq);
+    // A log that is only read has records too.
+    let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
+    let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
     let limiter = SeriesLimiter::default();
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
