@@ -16,6 +16,7 @@ kill9       the server is killed at random moments under load                   
 power_loss  the file system under it is shut down, as a power loss would          200
 io_faults   one system call fails, each one in turn                               1
 damage      a byte of the log flips, or its last segment is missing               -
+flips       bits flip in every file; files are short, missing, swapped or stale    long
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
 clock       the wall clock is set, ahead and back                                 -

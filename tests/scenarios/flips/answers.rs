@@ -1,0 +1,163 @@
+//! What a database answers, and whether an answer is right.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use barograph::budget::Work;
+use barograph::model::{Histogram, Labels, Matcher, ResetHint, TimeRange};
+use barograph::{Database, QueryValue};
+
+use super::base::{Base, NOW};
+
+/// One thing of an answer: hashes of what it is about and of its value, and its time.
+pub type Item = (u64, i64, u64);
+/// Sorted.
+pub type Answer = Vec<Item>;
+
+/// An answer and whether it says that it may lack something.
+pub struct Reply {
+    pub found: Answer,
+    pub is_warned: bool,
+}
+
+type Ask = fn(&Database) -> Result<Reply, String>;
+
+pub struct Question {
+    pub name: &'static str,
+    pub ask: Ask,
+}
+
+/// All ways to read what was written.
+pub const QUESTIONS: [Question; 7] = [
+    Question { name: "export", ask: export },
+    Question { name: "query of everything", ask: |db| query(db, "{__name__=~\".+\"}[12d]") },
+    Question { name: "query by a label", ask: |db| query(db, "m{job=~\"a|int|histogram|job7\"}[12d]") },
+    Question { name: "events", ask: events },
+    Question { name: "series", ask: series },
+    Question { name: "label values", ask: label_values },
+    Question { name: "notes", ask: notes },
+];
+
+/// How an answer compares with what it should be.
+#[derive(Debug)]
+pub enum Found {
+    Right,
+    /// There is none: an error says why.
+    Refused,
+    /// It lacks something, or shows something deleted or overwritten; `said` if the answer itself says so.
+    Different {
+        said: bool,
+        what: String,
+    },
+    /// It shows something that was never written.
+    Invented(String),
+}
+
+pub fn compare(db: &Database, base: &Base) -> Vec<Found> {
+    let wanted = base.expected.iter().zip(&base.written);
+    let compared = QUESTIONS.iter().zip(wanted).map(|(question, (expected, written))| {
+        let Ok(Reply { found, is_warned }) = (question.ask)(db) else { return Found::Refused };
+        if found == *expected {
+            return Found::Right;
+        }
+        let what = format!("{}: {} items, expected {}", question.name, found.len(), expected.len());
+        match found.iter().any(|item| written.binary_search(item).is_err()) {
+            true => Found::Invented(what),
+            false => Found::Different { said: is_warned, what },
+        }
+    });
+    compared.collect()
+}
+
+fn hash(parts: impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn everything() -> Vec<Vec<Matcher>> {
+    vec![vec![]]
+}
+
+fn reply(mut found: Answer, is_warned: bool) -> Reply {
+    found.sort_unstable();
+    found.dedup();
+    Reply { found, is_warned }
+}
+
+fn export(db: &Database) -> Result<Reply, String> {
+    let mut found = Answer::new();
+    let read = db.reader(&Work::unbounded()).export(&everything(), TimeRange::ALL, |columns| {
+        let series = hash(columns.labels.as_bytes());
+        let exact: std::collections::HashMap<u32, i64> = columns.exact.iter().copied().collect();
+        let histograms: std::collections::HashMap<u32, u64> =
+            columns.histograms.iter().map(|(at, histogram)| (*at, hash(format!("{histogram:?}")))).collect();
+        for (at, (time, value)) in columns.timestamps.iter().zip(&columns.values).enumerate() {
+            let at = at as u32;
+            let value = (value.to_bits(), exact.get(&at), histograms.get(&at));
+            found.push((series, *time, hash(value)));
+        }
+        true
+    });
+    read.map(|()| reply(found, false)).map_err(|error| error.to_string())
+}
+
+fn query(db: &Database, text: &str) -> Result<Reply, String> {
+    let response = db.query(text, NOW).map_err(|error| error.to_string())?;
+    let QueryValue::Matrix(matrix) = &response.value else { panic!("{:?}", response.value) };
+    let mut found = Answer::new();
+    for series in matrix {
+        let labels = hash(series.labels.as_bytes());
+        found.extend(series.floats.iter().map(|(time, value)| (labels, *time, value.to_bits())));
+        // The hint of a reset depends on whether the sample before it is there.
+        let item = |histogram: &Histogram| {
+            hash(format!("{:?}", Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() }))
+        };
+        found.extend(series.histograms.iter().map(|(time, histogram)| (labels, *time, item(histogram))));
+    }
+    Ok(reply(found, !response.warnings.is_empty()))
+}
+
+fn events(db: &Database) -> Result<Reply, String> {
+    let events = db.reader(&Work::unbounded()).events(&everything(), TimeRange::ALL, usize::MAX);
+    let events = events.map_err(|error| error.to_string())?;
+    let found =
+        events.iter().map(|event| (hash(event.labels.as_bytes()), event.timestamp, hash(&event.text)));
+    Ok(reply(found.collect(), false))
+}
+
+/// What the server does for `/api/v1/series`, `/labels` and `/label/NAME/values`.
+fn lenient<T>(
+    db: &Database,
+    read: impl Fn(&barograph::Reader<'_>) -> barograph::Result<Vec<T>>,
+    item: impl Fn(&T) -> Item,
+) -> Result<Reply, String> {
+    let found =
+        read(&db.reader(&Work::unbounded()).leaving_out_damage()).map_err(|error| error.to_string())?;
+    Ok(reply(found.iter().map(item).collect(), !db.damage(TimeRange::ALL).is_empty()))
+}
+
+fn series(db: &Database) -> Result<Reply, String> {
+    let read = |reader: &barograph::Reader<'_>| reader.series(&everything(), TimeRange::ALL, usize::MAX);
+    lenient(db, read, |labels: &Labels| (hash(labels.as_bytes()), 0, 0))
+}
+
+fn label_values(db: &Database) -> Result<Reply, String> {
+    let read = |reader: &barograph::Reader<'_>| {
+        reader.label_values("job", &everything(), TimeRange::ALL, usize::MAX)
+    };
+    lenient(db, read, |(value, _): &(String, u64)| (hash(value), 0, 0))
+}
+
+fn notes(db: &Database) -> Result<Reply, String> {
+    let metadata = db.metadata(None).map_err(|error| error.to_string())?;
+    let entries =
+        metadata.iter().flat_map(|(family, entries)| entries.iter().map(move |entry| (family, entry)));
+    let mut found: Answer = entries.map(|(family, entry)| (hash(family), 0, hash(entry))).collect();
+    for (labels, exemplars) in db.exemplars(&everything(), TimeRange::ALL) {
+        let series = hash(labels.as_bytes());
+        found.extend(exemplars.iter().map(|one| (series, one.timestamp, hash(format!("{one:?}")))));
+    }
+    // A database without series has no notes.
+    found.push((0, 0, 0));
+    Ok(reply(found, false))
+}
