@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::engine::Engine;
 use crate::model::TimeRange;
 use crate::view::Damage;
+use crate::wal::Wal;
 use crate::{Error, Result};
 
 /// How an open database is. All is well where everything is `None` and false.
@@ -15,6 +16,8 @@ use crate::{Error, Result};
 pub struct Health {
     /// Why writes are refused until the database is opened again: an fsync of the log or of the store has failed.
     pub refuses_writes: Option<String>,
+    /// Why the last write to the log failed, if none has succeeded since; the next one is tried. `None` for a full disk.
+    pub writes_fail: Option<String>,
     /// Since when flushes fail, and what the last one said. What was acknowledged is in the log meanwhile.
     pub flushes_fail: Option<(Duration, String)>,
     /// Whether the disk is full: writes are refused until there is space, and then resume without a restart.
@@ -62,6 +65,7 @@ impl Engine {
         let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health {
             refuses_writes: store.or(log),
+            writes_fail: parts.wal.as_ref().and_then(Wal::failing).filter(|_| !wal.disk_full),
             flushes_fail: parts.failing.get(),
             disk_full: wal.disk_full,
             damaged: self.damage(TimeRange::ALL),

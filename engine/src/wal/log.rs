@@ -8,6 +8,7 @@
 //! the reserve leads too. Lock order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
 
 mod loan;
+mod state;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::buffer::{Buffer, Position};
+use super::buffer::Buffer;
 use super::copy::LogCopy;
 use super::directory::{Segment, make_dir, segment_name};
 use super::fs::{RealFs, WalFs};
@@ -28,6 +29,8 @@ use super::ticket::{Fate, NewRecord, Refusal, Ticket};
 use super::writer::{Progress, Writer};
 use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
+
+use state::State;
 
 pub use loan::Loan;
 
@@ -59,25 +62,6 @@ struct Shared {
     writer: Mutex<Writer>,
     /// Held while segments are deleted or copied.
     files: Mutex<()>,
-}
-
-struct State {
-    buffer: Buffer,
-    is_led: bool,
-    is_closing: bool,
-    durable: u64,
-    written: u64,
-    /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
-    safe: Position,
-    /// For each removal of records, the last sequence number that remained.
-    floors: Vec<u64>,
-    /// Why, the last time.
-    refused: Option<Refusal>,
-    poisoned: Option<String>,
-    disk_full: bool,
-    /// The sealed segments, oldest first.
-    segments: Vec<Segment>,
-    stats: WalStats,
 }
 
 impl fmt::Debug for Wal {
@@ -139,6 +123,7 @@ impl Wal {
             buffer,
             floors: Vec::new(),
             refused: None,
+            failing: None,
             is_led: false,
             is_closing: false,
             durable,
@@ -348,6 +333,11 @@ impl Wal {
         stats
     }
 
+    /// Why the last write or sync failed; none if one succeeded after it.
+    pub fn failing(&self) -> Option<String> {
+        self.shared.state.lock().failing.clone()
+    }
+
     /// Bytes of records that wait to be written.
     pub fn waiting_bytes(&self) -> u64 {
         self.shared.state.lock().buffer.bytes() as u64
@@ -451,6 +441,12 @@ impl Shared {
         let result =
             MutexGuard::unlocked(&mut state, || self.writer.lock().run(&mut batches, sync, &mut progress));
         state.buffer.put_back(batches);
+        match &result {
+            Err(error) => state.failing = Some(error.to_string()),
+            Ok(()) if progress.written.or(progress.durable).is_some() => state.failing = None,
+            // Nothing was written.
+            Ok(()) => {}
+        }
         let sealed = progress.sealed.last().copied();
         state.absorb(progress);
         if let Some(sealed) = sealed.filter(|sealed| sealed.number >= state.safe.place().0) {
@@ -544,50 +540,6 @@ impl Shared {
             .name("wal-sync".to_owned())
             .spawn(work)
             .map_err(|error| Error::io("start a thread for", &shared.dir, error))
-    }
-}
-
-impl State {
-    fn refuse_poisoned(&self) -> Result<()> {
-        self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
-    }
-
-    fn fate(&self, ticket: Ticket) -> Fate {
-        match self.floors.get(ticket.term) {
-            Some(floor) if ticket.seq <= *floor => Fate::Safe,
-            Some(_) => Fate::Lost,
-            None if ticket.seq <= self.safe.last_seq() => Fate::Safe,
-            None => Fate::Open,
-        }
-    }
-
-    /// Why records were removed.
-    fn refusal(&self) -> Error {
-        self.refused.as_ref().map_or(Error::Closed, Refusal::error)
-    }
-
-    /// The last sequence number up to `seq` that can still be waited for: the records after it were removed.
-    fn still(&self, seq: u64) -> u64 {
-        seq.min(self.buffer.last_seq())
-    }
-
-    /// Takes over what a leader achieved.
-    fn absorb(&mut self, progress: Progress) {
-        self.durable = self.durable.max(progress.durable.unwrap_or(0));
-        self.written = self.written.max(progress.written.unwrap_or(0));
-        self.disk_full = progress.disk_full;
-        for segment in progress.sealed {
-            self.buffer.forget_closed(segment.bytes);
-            self.segments.push(segment);
-        }
-        self.buffer.recycle(progress.spare);
-        self.stats.mark_failures += u64::from(progress.mark_failed);
-        for time in progress.sync_times {
-            let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            self.stats.syncs += 1;
-            self.stats.sync_ns_sum = self.stats.sync_ns_sum.saturating_add(ns);
-            self.stats.sync_ns_max = self.stats.sync_ns_max.max(ns);
-        }
     }
 }
 

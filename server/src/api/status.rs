@@ -74,6 +74,9 @@ fn ailments(health: &Health) -> String {
     if health.disk_full {
         text.push_str("The disk is full: writes are refused until there is space.\n");
     }
+    if let Some(why) = &health.writes_fail {
+        text.push_str(&format!("Writes fail: {why}\n"));
+    }
     for damage in &health.damaged {
         text.push_str(&format!("The store is damaged: {damage}\n"));
     }

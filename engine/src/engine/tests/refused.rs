@@ -146,6 +146,23 @@ fn a_batch_that_is_refused_at_any_point_is_not_seen_and_does_not_come_back() {
     }
 }
 
+#[test]
+fn health_names_a_failed_write_until_one_succeeds() {
+    let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
+    let fs = FaultyFs::sound();
+    let engine = open(&dir, &kv, &fs, Durability::Always).unwrap();
+    fs.fail(Fault::Error, fs.calls() + 1);
+    assert!(engine.append(&batch(0)).is_err());
+    let health = engine.health();
+    assert_eq!(health.refuses_writes, None);
+    assert!(health.writes_fail.is_some_and(|why| why.contains("wal")));
+    // Nothing is written: that says nothing about writes.
+    engine.flush().unwrap();
+    assert!(engine.health().writes_fail.is_some());
+    assert!(engine.append(&batch(1)).is_ok());
+    assert_eq!(engine.health(), crate::Health::default());
+}
+
 /// Many writers wait for one sync. Some of the syncs fail in the midst of a write, some of the disk is full for a while.
 #[test]
 fn of_writers_that_wait_together_each_is_told_what_is_true() {

@@ -1,0 +1,74 @@
+//! What an open log knows of itself, and what has become of a record.
+
+use crate::error::{Error, Result};
+use crate::wal::WalStats;
+use crate::wal::buffer::{Buffer, Position};
+use crate::wal::directory::Segment;
+use crate::wal::ticket::{Fate, Refusal, Ticket};
+use crate::wal::writer::Progress;
+
+/// What is known of the log; locked briefly, never across I/O.
+pub(super) struct State {
+    pub(super) buffer: Buffer,
+    pub(super) is_led: bool,
+    pub(super) is_closing: bool,
+    pub(super) durable: u64,
+    pub(super) written: u64,
+    /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
+    pub(super) safe: Position,
+    /// For each removal of records, the last sequence number that remained.
+    pub(super) floors: Vec<u64>,
+    /// Why, the last time.
+    pub(super) refused: Option<Refusal>,
+    /// Why the last write or sync failed; none if one succeeded after it.
+    pub(super) failing: Option<String>,
+    pub(super) poisoned: Option<String>,
+    pub(super) disk_full: bool,
+    /// The sealed segments, oldest first.
+    pub(super) segments: Vec<Segment>,
+    pub(super) stats: WalStats,
+}
+
+impl State {
+    pub(super) fn refuse_poisoned(&self) -> Result<()> {
+        self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
+    }
+
+    pub(super) fn fate(&self, ticket: Ticket) -> Fate {
+        match self.floors.get(ticket.term) {
+            Some(floor) if ticket.seq <= *floor => Fate::Safe,
+            Some(_) => Fate::Lost,
+            None if ticket.seq <= self.safe.last_seq() => Fate::Safe,
+            None => Fate::Open,
+        }
+    }
+
+    /// Why records were removed.
+    pub(super) fn refusal(&self) -> Error {
+        self.refused.as_ref().map_or(Error::Closed, Refusal::error)
+    }
+
+    /// The last sequence number up to `seq` that can still be waited for: the records after it were removed.
+    pub(super) fn still(&self, seq: u64) -> u64 {
+        seq.min(self.buffer.last_seq())
+    }
+
+    /// Takes over what a leader achieved.
+    pub(super) fn absorb(&mut self, progress: Progress) {
+        self.durable = self.durable.max(progress.durable.unwrap_or(0));
+        self.written = self.written.max(progress.written.unwrap_or(0));
+        self.disk_full = progress.disk_full;
+        for segment in progress.sealed {
+            self.buffer.forget_closed(segment.bytes);
+            self.segments.push(segment);
+        }
+        self.buffer.recycle(progress.spare);
+        self.stats.mark_failures += u64::from(progress.mark_failed);
+        for time in progress.sync_times {
+            let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            self.stats.syncs += 1;
+            self.stats.sync_ns_sum = self.stats.sync_ns_sum.saturating_add(ns);
+            self.stats.sync_ns_max = self.stats.sync_ns_max.max(ns);
+        }
+    }
+}
