@@ -14,7 +14,7 @@ checks() {
     cat <<'END'
 kill9       the server is killed at random moments under load                    1000
 power_loss  the file system under it is shut down, as a power loss would          200
-io_faults   one system call fails, each one in turn                               1
+io_faults   one I/O call fails, each one in turn, in each way                         1
 damage      a byte of the log flips, or its last segment is missing               -
 flips       bits flip in every file; files are short, missing, swapped or stale    long
 overload    clients that take more than their part of the memory                  long

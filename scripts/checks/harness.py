@@ -56,7 +56,7 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, **self.environment})
-        wait_for("the server", self.is_ready, 0.02)
+        wait_for("the server", self.is_ready, 0.005)
         return self
 
     def is_ready(self):
