@@ -28,7 +28,7 @@ pub struct Database {
     pub(crate) tenant: Option<Arc<Tenant>>,
 }
 
-/// The stored samples of one series: columns of one length.
+/// Samples of one series: columns of one length.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SeriesColumns {
     /// The series.
@@ -368,7 +368,8 @@ impl Database {
     }
 
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
-    /// order of labels, until it answers false.
+    /// order of labels, until it returns false. A series of more than 64 Ki samples comes in several pieces, one after
+    /// the other and ascending in time.
     ///
     /// # Errors
     /// The store could not be read.

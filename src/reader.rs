@@ -154,10 +154,11 @@ impl<'d> Reader<'d> {
         self.view.cardinality(range, top)
     }
 
-    /// Calls `visit` once with each selected series and its samples in `range`, selector by selector and in the order
-    /// of labels within one, until it returns false.
+    /// Calls `visit` with each selected series and its samples in `range`, selector by selector and in the order of
+    /// labels within one, until it returns false. A series of more than 64 Ki samples comes in several pieces, one after
+    /// the other and ascending in time.
     ///
-    /// The work holds the labels of all series and the samples of one.
+    /// The work holds the labels of all series and the samples of one piece.
     ///
     /// # Errors
     /// The store could not be read.
@@ -170,7 +171,7 @@ impl<'d> Reader<'d> {
         let view = &self.view;
         for (at, matchers) in selectors.iter().enumerate() {
             let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            let goes_on = view.each_series(matchers, range, usize::MAX, &skip, &mut |series, run| {
+            let goes_on = view.each_piece(matchers, range, usize::MAX, &skip, &mut |series, _, run| {
                 Ok(visit(SeriesColumns::new(series.labels.clone(), std::mem::take(run))))
             })?;
             if !goes_on {
@@ -180,7 +181,8 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
-    /// As [`Reader::export`], but as queries see the samples: histograms with their reset hints, stale markers included.
+    /// Calls `visit` once with each selected series and its samples in `range`, in the order of [`Reader::export`], as
+    /// queries see the samples: histograms with their reset hints, stale markers included.
     ///
     /// # Errors
     /// More than `series_max` series match a selector, or the store could not be read.
@@ -191,10 +193,29 @@ impl<'d> Reader<'d> {
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        let view = &self.view;
         for (at, matchers) in selectors.iter().enumerate() {
             let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            if !engine::each_series(view, matchers, range, series_max, &skip, &mut visit)? {
+            if !engine::each_series(&self.view, matchers, range, series_max, &skip, &mut visit)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Reader::read`], but in pieces as those of [`Reader::export`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_pieces(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        series_max: usize,
+        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+    ) -> std::result::Result<(), QueryError> {
+        for (at, matchers) in selectors.iter().enumerate() {
+            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
+            if !engine::each_piece(&self.view, matchers, range, series_max, &skip, &mut visit)? {
                 break;
             }
         }

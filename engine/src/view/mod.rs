@@ -31,6 +31,7 @@ mod estimate;
 mod events;
 mod gaps;
 mod labels;
+mod pieces;
 mod present;
 mod reach;
 mod reader;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::Result;
 use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::Unflushed;
@@ -15,15 +14,18 @@ use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::walk::Walks;
 use crate::view::{HeadPart, View, ViewSeries};
+use crate::{Error, Result};
 
 /// Reads series of a view. Fastest in the order of [`View::gather`]: what the store keeps
 /// side by side is then read in one pass.
 pub struct SeriesReader<'v, 'e> {
-    view: &'v View<'e>,
+    pub(super) view: &'v View<'e>,
     walks: Option<PooledWalks<'e>>,
     chunks: u64,
     /// The most that the samples of one series took: memory that the next uses again.
     taken: Taken,
+    /// How many samples may still be decoded, if that is limited; nothing after there were more.
+    pub(super) samples_left: Option<usize>,
 }
 
 /// Chunks that are decoded between two looks at whether to stop.
@@ -84,7 +86,7 @@ type Hiding<'a> = [&'a Tombstone];
 impl<'e> View<'e> {
     /// A reader of selected series. Several may be at work at once, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
-        SeriesReader { view: self, walks: None, chunks: 0, taken: Taken::of(&self.work) }
+        SeriesReader { view: self, walks: None, chunks: 0, taken: Taken::of(&self.work), samples_left: None }
     }
 
     /// The samples of `series` in `range`, ascending.
@@ -107,7 +109,7 @@ impl<'e> View<'e> {
     }
 }
 
-impl SeriesReader<'_, '_> {
+impl<'e> SeriesReader<'_, 'e> {
     /// Makes `out` the samples of `series` in `range`, ascending.
     ///
     /// # Errors
@@ -153,13 +155,10 @@ impl SeriesReader<'_, '_> {
         hiding: &Hiding<'_>,
         parts: &mut Parts<'_>,
     ) -> Result<()> {
-        if self.walks.as_ref().is_none_or(|w| !Arc::ptr_eq(&w.catalogue, &series.catalogue)) {
-            self.give_back();
-            self.walks = Some(self.view.walks(&series.catalogue));
-        }
+        let _ = self.walks_of(series);
         let walks = self.walks.as_mut().map(|pooled| &mut pooled.walks).expect("taken above");
         let mut growth = Growth::new(&self.view.work, &self.taken);
-        for ids in series.ids.chunk_by(|a, b| a.0 == b.0) {
+        for ids in series.stored_in(range).chunk_by(|a, b| a.0 == b.0) {
             let partition = ids[0].0;
             let (start, _) = partition.bounds(series.catalogue.root.partition_width_ns);
             for generation in series.catalogue.generations.in_partition(partition) {
@@ -171,6 +170,7 @@ impl SeriesReader<'_, '_> {
                     let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
                     growth.turn_to(run, all);
                     self.chunks += walks.read_admitted(generation, id, range, run, &mut |run, more| {
+                        limit(&mut self.samples_left, more)?;
                         growth.admit(run, more)
                     })?;
                     growth.count(run)?;
@@ -181,8 +181,17 @@ impl SeriesReader<'_, '_> {
         Ok(())
     }
 
+    /// Cursors for the catalogue of a series.
+    pub(super) fn walks_of(&mut self, series: &ViewSeries) -> &mut Walks<'e> {
+        if self.walks.as_ref().is_none_or(|w| !Arc::ptr_eq(&w.catalogue, &series.catalogue)) {
+            self.give_back();
+        }
+        let view = self.view;
+        &mut self.walks.get_or_insert_with(|| view.walks(&series.catalogue)).walks
+    }
+
     fn add_unflushed(
-        &self,
+        &mut self,
         parts: &mut Parts<'_>,
         unflushed: &Unflushed,
         range: TimeRange,
@@ -195,7 +204,9 @@ impl SeriesReader<'_, '_> {
         let all = parts.memory_bytes();
         let run = parts.next();
         growth.turn_to(run, all);
-        growth.admit(run, unflushed.count(range))?;
+        let count = unflushed.count(range);
+        limit(&mut self.samples_left, count)?;
+        growth.admit(run, count)?;
         unflushed.read_into(range, seen, run);
         growth.count(run)
     }
@@ -212,6 +223,13 @@ impl Drop for SeriesReader<'_, '_> {
         self.give_back();
         self.view.chunks_read.fetch_add(self.chunks, Ordering::Relaxed);
     }
+}
+
+/// Takes `more` samples off a limit; an error where there are fewer left, after which there is no limit.
+fn limit(left: &mut Option<usize>, more: usize) -> Result<()> {
+    let Some(before) = *left else { return Ok(()) };
+    *left = before.checked_sub(more);
+    if left.is_some() { Ok(()) } else { Err(Error::Limit(String::new())) }
 }
 
 /// What the parts of the database have of one series, the older writes first.

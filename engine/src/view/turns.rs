@@ -12,8 +12,12 @@ use crate::view::{HeadPart, SeriesReader, View, ViewSeries};
 
 /// What a series is read for.
 pub type VisitSeries<'v> = dyn FnMut(&ViewSeries, &mut Run) -> Result<bool> + 'v;
+/// What the pieces of a series are read for; each has its time range.
+pub type VisitPieces<'v> = dyn FnMut(&ViewSeries, TimeRange, &mut Run) -> Result<bool> + 'v;
+/// Reads a series; false to end.
+type ReadSeries<'r, 'e> = dyn FnMut(&mut SeriesReader<'_, 'e>, &ViewSeries, &mut Run) -> Result<bool> + 'r;
 
-impl View<'_> {
+impl<'e> View<'e> {
     /// Calls `visit` with each series that matches all matchers, may have samples in `range` and is not left out by
     /// `skip`, and with its samples, in the order of labels, until it returns false; returns whether it never did. Only
     /// the head's data of one series is held at a time.
@@ -31,6 +35,39 @@ impl View<'_> {
         skip: &dyn Fn(&Labels) -> bool,
         visit: &mut VisitSeries<'_>,
     ) -> Result<bool> {
+        self.each_turn(matchers, range, series_max, skip, &mut |reader, series, run| {
+            reader.read(series, range, run)?;
+            if run.is_empty() { Ok(true) } else { visit(series, run) }
+        })
+    }
+
+    /// Like [`View::each_series`], but calls `visit` with the samples of a long series in several ascending pieces, as
+    /// [`SeriesReader::read_pieces`] makes them: memory does not grow with the number of samples.
+    ///
+    /// # Errors
+    /// As [`View::each_series`].
+    pub fn each_piece(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+        skip: &dyn Fn(&Labels) -> bool,
+        visit: &mut VisitPieces<'_>,
+    ) -> Result<bool> {
+        self.each_turn(matchers, range, series_max, skip, &mut |reader, series, run| {
+            reader.read_pieces(series, range, run, &mut |piece, run| visit(series, piece, run))
+        })
+    }
+
+    /// Calls `read` with each of the series in the order of labels until it returns false; returns whether it never did.
+    fn each_turn(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+        skip: &dyn Fn(&Labels) -> bool,
+        read: &mut ReadSeries<'_, 'e>,
+    ) -> Result<bool> {
         let taken = Taken::of(&self.work);
         let heads = self.waiting_heads(matchers, range)?;
         let mut found = self.gather_into(&taken, &heads, matchers, range, series_max)?;
@@ -46,23 +83,11 @@ impl View<'_> {
             if let HeadPart::Waiting(head) = &series.head {
                 series.head = self.copy(&Arc::clone(head), range, &copied)?;
             }
-            if !self.turn(&mut reader, &series, range, &mut run, visit)? {
+            if !read(&mut reader, &series, &mut run)? {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    fn turn(
-        &self,
-        reader: &mut SeriesReader<'_, '_>,
-        series: &ViewSeries,
-        range: TimeRange,
-        run: &mut Run,
-        visit: &mut VisitSeries<'_>,
-    ) -> Result<bool> {
-        reader.read(series, range, run)?;
-        if run.is_empty() { Ok(true) } else { visit(series, run) }
     }
 
     /// The head's part of a selection, to be copied later.

@@ -51,6 +51,27 @@ fn tell_continued(
     Ok(())
 }
 
+/// Like [`each_series`], but calls `visit` with a long series in several pieces, as [`View::each_piece`] makes them.
+///
+/// # Errors
+/// [`SourceError`].
+pub fn each_piece(
+    view: &View<'_>,
+    matchers: &[Matcher],
+    range: TimeRange,
+    series_max: usize,
+    skip: &dyn Fn(&Labels) -> bool,
+    visit: &mut dyn FnMut(&Labels, &Samples) -> bool,
+) -> Result<bool, SourceError> {
+    let mut samples = Samples::default();
+    let whole = view.each_piece(matchers, range, series_max, skip, &mut |series, piece, run| {
+        tell_continued(view, series, piece, &mut run.histograms)?;
+        hand_out(run, &mut samples);
+        Ok(visit(&series.labels, &samples))
+    });
+    whole.map_err(|error| too_many(error, series_max))
+}
+
 /// Calls `visit` with the samples in `range` of each series that meets all matchers and is not left out by `skip`, as
 /// queries see them, in the order of labels, until it answers false; whether it never did. Each is as
 /// [`View::each_series`] finds it.
@@ -67,9 +88,7 @@ pub fn each_series(
 ) -> Result<bool, SourceError> {
     let mut samples = Samples::default();
     let whole = view.each_series(matchers, range, series_max, skip, &mut |series, run| {
-        if !run.histograms.is_empty() {
-            tell_continued(view, series, range, &mut run.histograms)?;
-        }
+        tell_continued(view, series, range, &mut run.histograms)?;
         hand_out(run, &mut samples);
         Ok(visit(&series.labels, &samples))
     });

@@ -1,6 +1,6 @@
 //! Prometheus remote read: all samples in one message, or chunks in a stream.
 //!
-//! A sampled answer is built in memory and bounded; a streamed one holds one series at a
+//! A sampled answer is built in memory and bounded; a streamed one holds a piece of a series at a
 //! time. An error before the first frame of a stream is an answer with a status;
 //! one after it cuts the connection.
 //!
@@ -98,21 +98,26 @@ struct Reader {
 }
 
 impl Reader {
-    /// Calls `visit` with each series of one query, until it fails.
+    /// Calls `visit` with each series of one query, or with its pieces one after the other, until it fails.
     fn each(
         &mut self,
         query: &Query,
+        form: Form,
         work: &Work,
         mut visit: impl FnMut(&Labels, &Samples) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
         let reader = self.database.reader(work);
         let mut outcome = Ok(());
         let (left, samples_max) = (&mut self.samples_left, self.samples_max);
-        let selectors = std::slice::from_ref(&query.matchers);
-        reader.read(selectors, query.range, self.series_max, |labels, samples| {
+        let visit = |labels: &Labels, samples: &Samples| {
             outcome = admit(left, samples_max, samples).and_then(|()| visit(labels, samples));
             outcome.is_ok()
-        })?;
+        };
+        let selectors = std::slice::from_ref(&query.matchers);
+        match form {
+            Form::Sampled => reader.read(selectors, query.range, self.series_max, visit)?,
+            Form::Streamed => reader.read_pieces(selectors, query.range, self.series_max, visit)?,
+        }
         outcome
     }
 
@@ -121,7 +126,7 @@ impl Reader {
         for query in queries {
             result.clear();
             let before = message.bytes().len();
-            self.each(query, work, |labels, samples| {
+            self.each(query, Form::Sampled, work, |labels, samples| {
                 result
                     .put(sampled::room(labels, samples), |out| sampled::put_series(out, labels, samples))?;
                 if result.bytes().len() + before > SAMPLED_BYTES_MAX {
@@ -151,7 +156,8 @@ impl Reader {
 
     fn streamed(mut self, queries: &[Query], work: &Work, out: &mut Pieces) -> Result<(), ApiError> {
         for (index, query) in queries.iter().enumerate() {
-            self.each(query, work, |labels, samples| streamed::put_series(out, index, labels, samples))?;
+            let put = |labels: &Labels, samples: &Samples| streamed::put_series(out, index, labels, samples);
+            self.each(query, Form::Streamed, work, put)?;
         }
         Ok(())
     }

@@ -282,6 +282,30 @@ fn a_request_that_waits_for_its_turn_holds_no_memory_of_bodies() {
     server.wait_for("memory given back", || server.held_by_reads() == 0);
 }
 
+/// A read in one piece needs at least 16 bytes for each sample.
+#[test]
+fn the_samples_of_one_long_series_need_not_fit_the_memory_of_a_read() {
+    const SAMPLES: usize = 300_000;
+    let server = server(&[("query_memory", "4MiB"), ("query_memory_total", "8MiB")]);
+    for first in (0..SAMPLES).step_by(50_000) {
+        let lines = (first..first + 50_000).map(|i| format!("long value={i}.5 {i}000000\n"));
+        server.write(&lines.collect::<String>());
+    }
+    let expected: String = (0..SAMPLES).map(|i| format!("long value={i}.5 {}\n", i * 1_000_000)).collect();
+    assert!(server.export("long") == expected, "every sample, in order");
+    let wanted = [(0, "__name__", "long")];
+    let query = |forms: &[u8]| query(0, SAMPLES as i64, &wanted, forms);
+    let frames = streamed(&server.read_back(&query(&[1])));
+    let mut next = 0;
+    for (first, last, _) in frames.into_iter().flat_map(|(_, _, chunks)| chunks) {
+        assert_eq!(first, next, "each millisecond has its sample");
+        next = last + 1;
+    }
+    assert_eq!(next, SAMPLES as i64);
+    assert_eq!(server.read_back(&query(&[])).status, 422, "an answer in one message has to fit");
+    server.wait_for("memory released", || server.held_by_reads() == 0);
+}
+
 #[test]
 fn a_client_that_goes_away_frees_its_turn() {
     let (server, noise) = noisy();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{SECOND, YEAR_2024, labels, options};
+use crate::budget::Work;
 use crate::chunk::Run;
 use crate::clock::ManualClock;
 use crate::codec::Effort;
@@ -159,4 +160,56 @@ fn a_merge_holds_the_events_of_one_instant_or_a_part_of_them() {
         let held = stats.merge_event_bytes_peak;
         assert!((1024..=held_max).contains(&held), "{held} bytes of {EVENTS} events of a KiB");
     }
+}
+
+/// What is in the store several times over, in the head, late, overwritten and deleted.
+#[test]
+fn a_long_series_is_read_in_pieces() {
+    const LONG: i64 = 300_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    // Seven samples in a millisecond; the second half on another day.
+    let at = |i: i64| YEAR_2024 + i / 7 * 1_000_000 + i % 7 + if i < LONG / 2 { 0 } else { 86_400 * SECOND };
+    let mut model = BTreeMap::new();
+    for part in 0..2 {
+        append(&engine, &mut model, (0..LONG).filter(|i| i % 2 == part).map(at), part as f64);
+        engine.flush().unwrap();
+    }
+    append(&engine, &mut model, (LONG / 4..LONG / 2).step_by(5).map(at), 100.0);
+    append(&engine, &mut model, (LONG..LONG + 100_000).map(at), 7.0);
+    append(&engine, &mut model, (0..LONG).step_by(3).map(at), 200.0);
+    let deleted = TimeRange::inclusive(at(70_000), at(77_777));
+    engine.delete(&[Matcher::equal("job", "job0")], deleted).unwrap();
+    model.retain(|t, _| !deleted.contains(*t));
+
+    let range = TimeRange::new(at(3), at(LONG + 99_000));
+    model.retain(|t, _| range.contains(*t));
+    let work = Work::unbounded().holding(24 << 20);
+    let view = engine.view().with_work(&work);
+    let (mut found, mut pieces, mut from) = (Vec::new(), 0, range.start);
+    let job = [Matcher::equal("job", "job0")];
+    let whole = view.each_piece(&job, range, 10, &|_| false, &mut |series, piece, run| {
+        assert_eq!((&series.labels, piece.start >= from), (&labels(0), true));
+        assert!(run.timestamps.iter().all(|t| piece.contains(*t)));
+        let millisecond = |t: i64| t.div_euclid(1_000_000);
+        let last: Option<&(i64, f64)> = found.last();
+        assert!(
+            last.is_none_or(|(t, _)| millisecond(*t) < millisecond(run.timestamps[0])),
+            "no millisecond is cut"
+        );
+        from = piece.end;
+        pieces += 1;
+        found.extend(run.timestamps.iter().copied().zip(run.values.iter().copied()));
+        Ok(true)
+    });
+    assert!(whole.unwrap() && pieces > 4, "{pieces}");
+    assert!(found.iter().copied().eq(model.into_iter()));
+    let read = view.each_series(&job, range, 10, &|_| false, &mut |_, _| Ok(true));
+    assert!(matches!(read, Err(crate::Error::Memory(_))), "the whole does not fit: {read:?}");
+    let mut count = 0;
+    let stopped = view.each_piece(&job, range, 10, &|_| false, &mut |_, _, _| {
+        count += 1;
+        Ok(count < 3)
+    });
+    assert_eq!((stopped.unwrap(), count), (false, 3));
 }

@@ -11,7 +11,7 @@ use crate::chunk::OpenChunk;
 use crate::chunk::run::Arrival;
 use crate::head::pins::Pin;
 use crate::head::seen::{Marks, Place, Seen};
-use crate::model::TimeRange;
+use crate::model::{TimeRange, Timestamp};
 
 /// A view's part of a series in the head.
 #[derive(Debug, Default)]
@@ -32,8 +32,32 @@ impl HeadCopy {
 
     /// Chunks that overlap `range`.
     pub fn chunks(&self, range: TimeRange) -> u64 {
-        let frozen = self.frozen.iter().map(|(frozen, _)| &frozen.data);
-        frozen.chain([&self.active]).map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
+        self.parts().map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
+    }
+
+    /// Adds the times in `range` at which chunks begin, and every `step`-th of the late samples' times, to `times`, which
+    /// has room for [`HeadCopy::starts_max`] more.
+    pub fn add_starts(&self, range: TimeRange, step: usize, times: &mut Vec<Timestamp>) {
+        for part in self.parts() {
+            times.extend(part.chunks().filter_map(OpenChunk::first).filter(|first| range.contains(*first)));
+            let before = times.len();
+            times.extend(
+                part.late().iter().map(|sample| sample.timestamp).filter(|time| range.contains(*time)),
+            );
+            times[before..].sort_unstable();
+            let kept = (times.len() - before).div_ceil(step);
+            (0..kept).for_each(|n| times[before + n] = times[before + n * step]);
+            times.truncate(before + kept);
+        }
+    }
+
+    /// How many times [`HeadCopy::add_starts`] may need room for.
+    pub fn starts_max(&self) -> usize {
+        self.parts().map(|part| part.chunks().count() + part.late().len()).sum()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Unflushed> {
+        self.frozen.iter().map(|(frozen, _)| &frozen.data).chain([&self.active])
     }
 
     /// Bytes that exist only for this copy: its late samples and its open chunk. Closed or frozen chunks belong to the

@@ -1,0 +1,165 @@
+//! Reads a series of any length in pieces, so that memory does not grow with its number of samples.
+//!
+//! Most series are short and are read as one piece. Of a longer one each stored partition is a piece; a longer partition
+//! is cut at the beginnings of chunks.
+
+use crate::budget::Taken;
+use crate::chunk::Run;
+use crate::model::{PartitionId, TimeRange, Timestamp};
+use crate::view::{HeadPart, PartitionSeries, SeriesReader, ViewSeries};
+use crate::{Error, Result};
+
+/// Samples that are read at once, counted before overlapping parts are merged.
+const PIECE_SAMPLES: usize = 1 << 16;
+/// Chunks that begin in one piece of a longer partition.
+const PIECE_CHUNKS: usize = 64;
+/// Late samples that count as a chunk.
+const LATE_SAMPLES: usize = 1024;
+/// Pieces end with a millisecond: some protocols keep only one sample of each.
+const MILLISECOND: i64 = 1_000_000;
+
+/// Called with the time range of each piece, and with its samples.
+pub type VisitPiece<'v> = dyn FnMut(TimeRange, &mut Run) -> Result<bool> + 'v;
+
+impl SeriesReader<'_, '_> {
+    /// Calls `visit` with the samples of `series` in `range` in ascending pieces until it returns false; returns
+    /// whether it never did. A piece has at most about 64 Ki samples, or twice 64 chunks of each generation if that
+    /// is more. `run` is where they are read.
+    ///
+    /// # Errors
+    /// Those of `visit` and of [`SeriesReader::read`].
+    pub fn read_pieces(
+        &mut self,
+        series: &ViewSeries,
+        range: TimeRange,
+        run: &mut Run,
+        visit: &mut VisitPiece<'_>,
+    ) -> Result<bool> {
+        if self.read_short(series, range, run)? {
+            return hand_out(range, run, visit);
+        }
+        for span in self.partitions(series, range) {
+            if self.read_short(series, span, run)? {
+                if !hand_out(span, run, visit)? {
+                    return Ok(false);
+                }
+                continue;
+            }
+            for piece in self.cut(series, span)? {
+                self.read(series, piece, run)?;
+                if !hand_out(piece, run, visit)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the samples in `range` if they are one piece; returns whether they are.
+    fn read_short(&mut self, series: &ViewSeries, range: TimeRange, run: &mut Run) -> Result<bool> {
+        self.samples_left = Some(PIECE_SAMPLES);
+        let read = self.read(series, range, run);
+        let is_short = self.samples_left.take().is_some();
+        match read {
+            Err(Error::Limit(_)) if !is_short => Ok(false),
+            read => read.map(|()| true),
+        }
+    }
+
+    /// `range`, cut where a stored partition of the series begins.
+    fn partitions(&self, series: &ViewSeries, range: TimeRange) -> Vec<TimeRange> {
+        let width = series.catalogue.root.partition_width_ns;
+        let parts = series.stored_in(range).chunk_by(|a, b| a.0 == b.0);
+        split(range, parts.map(|ids| ids[0].0.bounds(width).0))
+    }
+
+    /// `range` of at most one stored partition, cut where every 64th chunk begins.
+    fn cut(&mut self, series: &ViewSeries, range: TimeRange) -> Result<Vec<TimeRange>> {
+        let taken = Taken::of(&self.view.work);
+        let mut starts = Vec::new();
+        if let HeadPart::Copied(head) = &series.head {
+            taken.more(head.starts_max() * size_of::<Timestamp>())?;
+            starts.reserve_exact(head.starts_max());
+            head.add_starts(range, LATE_SAMPLES, &mut starts);
+        }
+        self.add_stored_starts(series, range, &taken, &mut starts)?;
+        starts.sort_unstable();
+        let firsts = starts.into_iter().step_by(PIECE_CHUNKS).skip(1);
+        Ok(split(range, firsts))
+    }
+
+    /// Adds the times at which stored chunks begin.
+    fn add_stored_starts(
+        &mut self,
+        series: &ViewSeries,
+        range: TimeRange,
+        taken: &Taken,
+        starts: &mut Vec<Timestamp>,
+    ) -> Result<()> {
+        let generations = &series.catalogue.generations;
+        for &(partition, id) in series.stored_in(range) {
+            for generation in generations.in_partition(partition) {
+                let mut from = range.start.saturating_add(1);
+                while let Some(first) = self.walks_of(series).next_time(generation, id, from)? {
+                    if first > range.end {
+                        break;
+                    }
+                    if starts.len() == starts.capacity() {
+                        self.view.work.check()?;
+                        taken.more(PIECE_CHUNKS * size_of::<Timestamp>())?;
+                        starts.reserve_exact(PIECE_CHUNKS);
+                    }
+                    starts.push(first);
+                    from = first.saturating_add(1);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `range`, cut before the milliseconds of `firsts`, which ascend.
+fn split(range: TimeRange, firsts: impl Iterator<Item = Timestamp>) -> Vec<TimeRange> {
+    let (mut parts, mut start) = (Vec::new(), range.start);
+    for first in firsts {
+        let end = first.saturating_sub(first.rem_euclid(MILLISECOND)).saturating_sub(1);
+        if start < end && end < range.end {
+            parts.push(TimeRange::new(start, end));
+            start = end;
+        }
+    }
+    parts.push(TimeRange::new(start, range.end));
+    parts
+}
+
+fn hand_out(range: TimeRange, run: &mut Run, visit: &mut VisitPiece<'_>) -> Result<bool> {
+    if run.is_empty() { Ok(true) } else { visit(range, run) }
+}
+
+impl ViewSeries {
+    /// Its ids in the partitions that `range` touches.
+    pub(super) fn stored_in(&self, range: TimeRange) -> &[PartitionSeries] {
+        let width = self.catalogue.root.partition_width_ns;
+        let of = |time| PartitionId::of(time, width);
+        let (first, last) = (of(range.start.saturating_add(1)), of(range.end));
+        let ids = &self.ids;
+        &ids[ids.partition_point(|id| id.0 < first)..ids.partition_point(|id| id.0 <= last)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_with_a_millisecond_and_leave_nothing_out() {
+        let range = TimeRange::new(-5, 10 * MILLISECOND);
+        let parts = split(range, [0, 1, 999_999, 3_000_001, 3_500_000, 10_000_000, 11_000_000].into_iter());
+        let ends: Vec<_> = parts.iter().map(|part| part.end).collect();
+        assert_eq!(ends, [-1, 2_999_999, 9_999_999, 10_000_000]);
+        assert_eq!(parts[0].start, range.start);
+        assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+        let all = split(TimeRange::ALL, [Timestamp::MIN, Timestamp::MIN + 1, Timestamp::MAX].into_iter());
+        assert_eq!(all.last().map(|part| part.end), Some(Timestamp::MAX));
+    }
+}
