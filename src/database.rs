@@ -18,8 +18,8 @@ use barograph_query::{Explained, QueryError, Request, Response};
 
 use crate::reader::{Reader, view_of};
 
-/// An open database. Clones share it; the directory is unlocked when the last one is dropped or [`Database::close`] is
-/// called.
+/// An open database. Clones share it. [`Database::close`] closes it for all of them and unlocks the directory; so does
+/// dropping the last one, without a flush.
 ///
 /// A handle may belong to a tenant ([`Database::for_tenant`]): it reads, deletes and writes only that tenant's series.
 #[derive(Clone)]
@@ -197,7 +197,14 @@ impl Database {
 
     /// The exemplars in `range` of the series that meet any of `selectors` (each a list of
     /// matchers that all must hold), ascending by labels, then by time.
-    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         match self.tenant() {
             Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range),
             None => self.engine.exemplars(selectors, range),
@@ -529,12 +536,28 @@ impl Database {
         self.engine.open_report()
     }
 
-    /// Flushes and stops the background threads. Later writes through any clone return
-    /// [`Error::Closed`](crate::Error::Closed). Reads that have begun complete. The directory stays locked until the
-    /// last clone is dropped.
+    /// Flushes, stops the background threads, closes all files and unlocks the directory, although clones and readers
+    /// may remain. Reads and writes that are under way complete, and closing waits for them. Later calls through any
+    /// handle or reader return [`Error::Closed`](crate::Error::Closed); [`Database::stats`], [`Database::health`] and
+    /// the other figures still answer.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use barograph::{Database, Error};
+    /// let db = Database::open(dir.path())?;
+    /// let other = db.clone();
+    /// db.close()?;
+    /// assert!(matches!(other.flush(), Err(Error::Closed)));
+    /// let again = Database::open(dir.path())?;
+    /// # again.close()?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost.
+    /// The last flush failed; nothing acknowledged is lost. [`Error::StillInUse`](crate::Error::StillInUse) if reads are
+    /// under way after ten seconds, or in the calling thread, as in the closure of an export: the directory is unlocked
+    /// when the last of them ends.
     pub fn close(&self) -> Result<()> {
         self.engine.close()
     }

@@ -127,6 +127,15 @@ pub enum Error {
     /// The database is closed.
     #[error("the database is closed")]
     Closed,
+    /// [`Engine::close`](crate::Engine::close) has closed the database, but calls that began before still read it.
+    #[error(
+        "the database is closed, but its directory stays locked until the {calls} calls that still read it have ended; \
+         a call does not end while it waits for `close`"
+    )]
+    StillInUse {
+        /// Number of these calls.
+        calls: usize,
+    },
 }
 
 impl Error {
@@ -141,6 +150,7 @@ impl Error {
             Error::Limit(_) | Error::Memory(Denied::Own { .. }) => ErrorKind::Limit,
             Error::Throttled(_)
             | Error::Busy { .. }
+            | Error::StillInUse { .. }
             | Error::Memory(Denied::Shared(_))
             | Error::Stopped(_) => ErrorKind::Busy,
             Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,

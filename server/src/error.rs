@@ -265,6 +265,7 @@ impl From<QueryError> for ApiError {
             QueryError::Canceled => Self::canceled(message),
             QueryError::Source(SourceError::Storage(_)) => Self::internal(message),
             QueryError::Source(SourceError::Busy(_)) => Self::too_many(format!("{message} (memory)"), 1),
+            QueryError::Source(SourceError::Closed(_)) => Self::busy(message, 30),
             QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
             QueryError::MemoryPool { .. } => Self::too_many(format!("{message} (query_memory_total)"), 5),
             QueryError::TooManySamples { .. } => {

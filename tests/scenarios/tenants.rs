@@ -92,7 +92,7 @@ const READS: &[Call] = &[
         found
     }),
     ("metadata", |db| format!("{:?}", db.metadata(None).unwrap())),
-    ("exemplars", |db| format!("{:?}", db.exemplars(&[Vec::new()], TimeRange::ALL))),
+    ("exemplars", |db| format!("{:?}", db.exemplars(&[Vec::new()], TimeRange::ALL).unwrap())),
     ("exemplars of a reader", |db| {
         format!("{:?}", db.reader(&Work::unbounded()).exemplars(&[Vec::new()], TimeRange::ALL).unwrap())
     }),

@@ -58,6 +58,7 @@ impl Engine {
     /// stays merged.
     pub fn compact(&self) -> Result<()> {
         self.parts.check_writable()?;
+        let _call = self.parts.gate.enter()?;
         self.parts.compact()?;
         // Closing ends it early.
         self.parts.check_writable()

@@ -42,6 +42,7 @@ impl Engine {
     pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
         let parts = &self.parts;
         parts.check_writable()?;
+        let _call = parts.gate.enter()?;
         let Some(wal) = &parts.wal else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };

@@ -27,6 +27,7 @@ impl Engine {
     /// [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk; all other deleted data is removed.
     pub fn clean(&self) -> Result<CleanReport> {
         self.parts.check_writable()?;
+        let _call = self.parts.gate.enter()?;
         let report = self.parts.clean()?;
         // Closing stops it early.
         self.parts.check_writable()?;

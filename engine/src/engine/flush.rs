@@ -63,6 +63,7 @@ impl Engine {
     /// The store refused; nothing is lost, the samples stay in memory and in the WAL.
     pub fn flush(&self) -> Result<FlushReport> {
         self.parts.check_writable()?;
+        let _call = self.parts.gate.enter()?;
         self.parts.flush()
     }
 }

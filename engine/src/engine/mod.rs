@@ -51,7 +51,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
@@ -82,10 +82,14 @@ use crate::options::Options;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::doubt::Doubt;
+use crate::store::gate::Gate;
 use crate::store::kv::Kv;
 use crate::view::View;
 use crate::wal::Wal;
 use crate::{Error, Result};
+
+/// How long closing waits for reads of other threads.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open database. Dropping it closes it without a flush: nothing acknowledged is lost,
 /// the next start replays the WAL.
@@ -132,9 +136,11 @@ pub(crate) struct Parts {
     failing: health::Failing,
     scrub: scrub::Scrub,
     is_closed: AtomicBool,
+    /// Held while the database is being closed.
+    closing: Mutex<()>,
     report: OpenReport,
-    /// Held for as long as the directory is ours.
-    _lock: Option<directory::Lock>,
+    /// The calls that use the store, and the lock of the directory, which is released after the store is closed.
+    pub(crate) gate: Gate,
 }
 
 /// What the commit lock guards.
@@ -219,8 +225,9 @@ impl Engine {
     /// Changes the retention of the running database. Zero keeps everything.
     ///
     /// # Errors
-    /// [`Error::Option`] when it is shorter than one partition.
-    pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
+    /// [`Error::Option`] when it is shorter than one partition; [`Error::Closed`].
+    pub fn set_retention(&self, retention: Duration) -> Result<()> {
+        self.parts.check_open()?;
         Options { retention, ..self.parts.options.clone() }.validate()?;
         self.parts.retention.set(retention);
         self.parts.signal(|s| s.compact = true);
@@ -232,19 +239,28 @@ impl Engine {
         self.parts.limiter.set(limit);
     }
 
-    /// Flushes and stops the background threads. Later writes return [`Error::Closed`]; reads that have begun complete.
-    /// The directory stays locked until the engine and all its readers are dropped.
+    /// Flushes, stops the background threads, closes the files and unlocks the directory, although views may remain.
+    /// Calls that are under way complete, and closing waits for them; later calls return [`Error::Closed`].
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it.
+    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it. [`Error::StillInUse`] if reads
+    /// are under way after ten seconds, or in the calling thread: the last of them to end releases the directory.
     pub fn close(&self) -> Result<()> {
-        if self.parts.is_closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
+        self.close_within(CLOSE_PATIENCE)
+    }
+
+    fn close_within(&self, patience: Duration) -> Result<()> {
+        let parts = &self.parts;
+        // A second caller returns when the first has closed.
+        let _closing = parts.closing.lock();
+        if parts.is_closed.swap(true, Ordering::AcqRel) {
+            return parts.gate.close(patience);
         }
         self.stop_workers();
-        let flushed = if self.parts.read_only { Ok(()) } else { self.parts.flush().map(|_| ()) };
-        let synced = self.parts.wal.as_ref().map_or(Ok(()), Wal::sync);
-        flushed.and(synced)
+        let flushed = if parts.read_only { Ok(()) } else { parts.flush().map(|_| ()) };
+        let logged = parts.wal.as_ref().map_or(Ok(()), Wal::close);
+        let released = parts.gate.close(patience);
+        flushed.and(logged).and(released)
     }
 
     fn stop_workers(&self) {
@@ -266,7 +282,7 @@ impl Drop for Engine {
 
 impl Parts {
     pub(crate) fn view(&self) -> View<'_> {
-        let view = View::new(&self.head, &*self.kv, &self.catalogue);
+        let view = View::new(&self.head, &self.gate, &self.catalogue);
         // Opened for reading although damaged, to read the rest.
         if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
     }
@@ -278,10 +294,12 @@ impl Parts {
         }
     }
 
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
     fn check_writable(&self) -> Result<()> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
+        self.check_open()?;
         if self.read_only {
             return Err(Error::Invalid("the database is open for reading only".to_owned()));
         }
@@ -295,7 +313,7 @@ impl Parts {
     }
 }
 
-fn duration_ns(duration: std::time::Duration) -> i64 {
+fn duration_ns(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 

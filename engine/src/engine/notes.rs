@@ -15,9 +15,11 @@ use crate::{Error, Result};
 impl Engine {
     /// What one metric family is, or all of them: ascending by name, of one family the
     /// oldest description first.
-    pub fn metadata(&self, family: Option<&str>) -> Vec<(String, Vec<Metadata>)> {
-        let unbounded = self.metadata_within(family, usize::MAX, &Work::unbounded());
-        unbounded.expect("work without bounds refuses nothing")
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn metadata(&self, family: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>> {
+        self.metadata_within(family, usize::MAX, &Work::unbounded())
     }
 
     /// As [`Engine::metadata`], of all families the first `limit`. What is returned stays taken from `work`.
@@ -30,6 +32,7 @@ impl Engine {
         limit: usize,
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
+        self.parts.check_open()?;
         self.parts.head.metadata.select(family, limit, work)
     }
 
@@ -39,14 +42,17 @@ impl Engine {
     /// # Errors
     /// `work` has no memory for it.
     pub fn metadata_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
+        self.parts.check_open()?;
         self.parts.head.metadata.select_of(tenant, family, work)
     }
 
     /// The exemplars in `range` of the series that meet all matchers of any of
     /// `selectors`, ascending by labels, then by time.
-    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
-        let unbounded = self.exemplars_within(selectors, range, &Work::unbounded());
-        unbounded.expect("work without bounds refuses nothing")
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<SeriesExemplars>> {
+        self.exemplars_within(selectors, range, &Work::unbounded())
     }
 
     /// As [`Engine::exemplars`]. What is returned stays taken from `work`.
@@ -59,6 +65,7 @@ impl Engine {
         range: TimeRange,
         work: &Work,
     ) -> Result<Vec<SeriesExemplars>> {
+        self.parts.check_open()?;
         self.parts.head.exemplars.select(selectors, range, work)
     }
 

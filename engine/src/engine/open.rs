@@ -46,6 +46,7 @@ use crate::options::{Durability, Options};
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::edit::Edit;
+use crate::store::gate::{Gate, Guarded};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Kv, Removal};
 use crate::store::memory::MemoryKv;
@@ -300,7 +301,8 @@ fn assemble(opened: Opened) -> Parts {
         failing: super::health::Failing::default(),
         scrub: super::scrub::Scrub::default(),
         is_closed: AtomicBool::new(false),
-        _lock: lock,
+        closing: Mutex::new(()),
+        gate: Gate::new(kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
         options,
         dir,
         clock,

@@ -88,6 +88,7 @@ impl Engine {
     /// # Errors
     /// The store could not be read at all.
     pub fn verify(&self) -> Result<VerifyReport> {
+        let _call = self.parts.gate.enter()?;
         let _merging = self.parts.merging.lock();
         let catalogue = self.parts.catalogue.load_full();
         verify_store(&*self.parts.kv, &catalogue)

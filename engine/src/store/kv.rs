@@ -115,6 +115,10 @@ pub trait Kv: Send + Sync {
     /// The copy could not be made; `dir` may hold a part of it.
     fn checkpoint(&self, dir: &Path) -> Result<()>;
 
+    /// Closes the store: frees its files and memory. Calls that begin later return [`Error::Closed`](crate::Error::Closed);
+    /// a cursor that is still held keeps the store open.
+    fn close(&self) {}
+
     /// Why the store takes no change any more until it is opened again; what it has can still be read.
     fn failure(&self) -> Option<&str> {
         None

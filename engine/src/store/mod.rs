@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod doubles;
 pub(crate) mod doubt;
 pub(crate) mod edit;
+pub mod gate;
 pub mod generation;
 pub mod generations;
 pub mod keys;

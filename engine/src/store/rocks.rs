@@ -5,17 +5,21 @@
 //! checksum, the only one of series records and postings. Its MANIFEST is checked before it is opened, and the opening
 //! is watched, because a flipped bit there can make it loop for ever.
 
+mod cursor;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use cursor::RocksCursor;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
-    CompactOptions, DB, DBCompressionType, DBRawIterator, FlushOptions, IngestExternalFileOptions,
-    Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
+    CompactOptions, DB, DBCompressionType, FlushOptions, IngestExternalFileOptions, Options as RocksOptions,
+    ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::store::kv::{
@@ -41,13 +45,19 @@ pub struct RocksSettings {
 
 /// An open RocksDB.
 pub struct RocksKv {
-    db: DB,
-    cache: Cache,
+    /// `None` once closed. A change or read of one key holds the lock, a cursor holds the database itself.
+    open: RwLock<Option<Arc<Open>>>,
     table_options: [RocksOptions; 4],
     settings: RocksSettings,
     next_table: AtomicU64,
     /// Why the library changes nothing any more.
     failure: OnceLock<String>,
+}
+
+/// What closing frees.
+struct Open {
+    db: DB,
+    cache: Cache,
 }
 
 /// Block size: larger blocks let zstd find one scrape's timestamps again in the chunks of
@@ -198,27 +208,42 @@ impl RocksKv {
             clear_staging(&settings.staging)?;
         }
         let table_options = Family::ALL.map(|family| family_options(family, &cache));
+        let open = RwLock::new(Some(Arc::new(Open { db, cache })));
         let failure = OnceLock::new();
-        Ok(RocksKv { db, cache, table_options, settings, next_table: AtomicU64::new(0), failure })
+        Ok(RocksKv { open, table_options, settings, next_table: AtomicU64::new(0), failure })
     }
 
-    /// First and last keys of a family's tables.
-    fn tables(&self, family: Family) -> Result<TableKeys> {
-        let files = self.db.live_files().map_err(failed("list the tables"))?;
-        let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
-        Ok(TableKeys::new(of_family.filter_map(|file| Some((file.start_key?, file.end_key?))).collect()))
+    /// The database, unless it is closed.
+    fn opened(&self) -> Result<MappedRwLockReadGuard<'_, Arc<Open>>> {
+        RwLockReadGuard::try_map(self.open.read(), Option::as_ref).map_err(|_| Error::Closed)
+    }
+
+    fn walk(&self, family: Family, options: ReadOptions) -> RocksCursor {
+        match self.opened() {
+            Ok(open) => RocksCursor::new(&open, family, options),
+            Err(_) => RocksCursor::closed(),
+        }
     }
 
     /// The error of a refused change. After a failed fsync of its MANIFEST, RocksDB refuses all further changes until
     /// it is reopened; from a full disk it recovers without that.
-    fn refused(&self, action: &'static str, error: rocksdb::Error) -> Error {
+    fn refused(&self, open: &Open, action: &'static str, error: rocksdb::Error) -> Error {
         let error = failed(action)(error);
-        let Err(stopped) = self.db.write_opt(WriteBatch::default(), &without_wal()) else { return error };
+        let Err(stopped) = open.db.write_opt(WriteBatch::default(), &without_wal()) else { return error };
         if matches!(error, Error::DiskFull { .. }) || is_disk_full(stopped.as_ref()) {
             return Error::DiskFull { path: self.settings.dir.clone() };
         }
         let reason = self.failure.get_or_init(|| format!("{}: {error}", self.settings.dir.display()));
         Error::Poisoned(reason.clone())
+    }
+}
+
+impl Open {
+    /// First and last keys of a family's tables.
+    fn tables(&self, family: Family) -> Result<TableKeys> {
+        let files = self.db.live_files().map_err(failed("list the tables"))?;
+        let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
+        Ok(TableKeys::new(of_family.filter_map(|file| Some((file.start_key?, file.end_key?))).collect()))
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
@@ -274,22 +299,20 @@ fn without_wal() -> WriteOptions {
 
 impl Kv for RocksKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.db.get_cf(self.family(family), key).map_err(failed("read the store"))
+        let open = self.opened()?;
+        open.db.get_cf(open.family(family), key).map_err(failed("read the store"))
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(true);
-        Box::new(RocksCursor { inner: self.db.raw_iterator_cf_opt(self.family(family), options) })
+        Box::new(self.walk(family, ReadOptions::default()))
     }
 
     fn scan<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
         let mut options = ReadOptions::default();
-        options.set_verify_checksums(true);
         options.fill_cache(false);
         // On its own, each of many cursors would read 256 KiB ahead.
         options.set_readahead_size(SCAN_BYTES);
-        Box::new(RocksCursor { inner: self.db.raw_iterator_cf_opt(self.family(family), options) })
+        Box::new(self.walk(family, options))
     }
 
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
@@ -316,13 +339,14 @@ impl Kv for RocksKv {
         }
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        self.db
-            .ingest_external_file_cf_opts(self.family(family), &options, paths)
-            .map_err(|e| self.refused("take tables into the store", e))
+        let open = self.opened()?;
+        let taken = open.db.ingest_external_file_cf_opts(open.family(family), &options, paths);
+        taken.map_err(|e| self.refused(&open, "take tables into the store", e))
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        let meta = self.family(Family::Meta);
+        let open = self.opened()?;
+        let meta = open.family(Family::Meta);
         let mut batch = WriteBatch::default();
         for (key, value) in &changes {
             match value {
@@ -330,26 +354,27 @@ impl Kv for RocksKv {
                 None => batch.delete_cf(meta, key),
             }
         }
-        let written = self.db.write_opt(batch, &without_wal());
-        written.map_err(|e| self.refused("change the catalogue", e))?;
+        let written = open.db.write_opt(batch, &without_wal());
+        written.map_err(|e| self.refused(&open, "change the catalogue", e))?;
         let mut flush = FlushOptions::default();
         flush.set_wait(true);
-        self.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused("flush the catalogue", e))
+        open.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused(&open, "flush the catalogue", e))
     }
 
     fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
-        let cf = self.family(family);
+        let open = self.opened()?;
+        let cf = open.family(family);
         ranges.sort_unstable();
-        let tables = self.tables(family)?;
+        let tables = open.tables(family)?;
         for (start, end) in ranges.iter().filter(|range| tables.any_inside(range)) {
-            let removed = self.db.delete_file_in_range_cf(cf, start, end);
-            removed.map_err(|e| self.refused("remove tables", e))?;
+            let removed = open.db.delete_file_in_range_cf(cf, start, end);
+            removed.map_err(|e| self.refused(&open, "remove tables", e))?;
         }
         if removal == Removal::WholeTables {
             return Ok(());
         }
         // A table that also holds other keys stays; range tombstones hide the rest of it.
-        let mut cursor = self.cursor(family);
+        let mut cursor = RocksCursor::new(&open, family, ReadOptions::default());
         let mut left = Vec::new();
         for range in ranges {
             cursor.seek(&range.0)?;
@@ -361,12 +386,12 @@ impl Kv for RocksKv {
         // Ranges with keys in the same table are removed together, so the table is rewritten once.
         for group in left.chunk_by(|a, b| tables.any_across(a, b)) {
             for (start, end) in group {
-                let removed = self.db.delete_range_cf_opt(cf, start, end, &without_wal());
-                removed.map_err(|e| self.refused("remove a range of keys", e))?;
+                let removed = open.db.delete_range_cf_opt(cf, start, end, &without_wal());
+                removed.map_err(|e| self.refused(&open, "remove a range of keys", e))?;
             }
             // Nothing else would ever make it free the space: no other keys come here.
             let (first, last) = (group.first().map(|r| &r.0[..]), group.last().map(|r| &r.1[..]));
-            self.db.compact_range_cf(cf, first, last);
+            open.db.compact_range_cf(cf, first, last);
         }
         Ok(())
     }
@@ -374,13 +399,20 @@ impl Kv for RocksKv {
     fn rewrite_records(&self) -> Result<()> {
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        self.db.compact_range_cf_opt(self.family(Family::Meta), None::<&[u8]>, None::<&[u8]>, &options);
+        let open = self.opened()?;
+        open.db.compact_range_cf_opt(open.family(Family::Meta), None::<&[u8]>, None::<&[u8]>, &options);
         Ok(())
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {
-        let checkpoint = Checkpoint::new(&self.db).map_err(failed("copy the store"))?;
+        let open = self.opened()?;
+        let checkpoint = Checkpoint::new(&open.db).map_err(failed("copy the store"))?;
         checkpoint.create_checkpoint(dir).map_err(failed("copy the store"))
+    }
+
+    fn close(&self) {
+        let open = self.open.write().take();
+        drop(open);
     }
 
     fn failure(&self) -> Option<&str> {
@@ -388,53 +420,23 @@ impl Kv for RocksKv {
     }
 
     fn stats(&self) -> KvStats {
+        let Ok(open) = self.opened() else { return KvStats::default() };
         let mut stats = KvStats {
-            cache_bytes: self.cache.get_usage() as u64,
-            cache_pinned_bytes: self.cache.get_pinned_usage() as u64,
+            cache_bytes: open.cache.get_usage() as u64,
+            cache_pinned_bytes: open.cache.get_pinned_usage() as u64,
             ..KvStats::default()
         };
         for family in Family::ALL {
-            let cf = self.family(family);
+            let cf = open.family(family);
             let figure = |name: &properties::PropName| {
-                self.db.property_int_value_cf(cf, name).ok().flatten().unwrap_or(0)
+                open.db.property_int_value_cf(cf, name).ok().flatten().unwrap_or(0)
             };
             stats.table_bytes += figure(properties::TOTAL_SST_FILES_SIZE);
             stats.other_memory_bytes +=
                 figure(properties::ESTIMATE_TABLE_READERS_MEM) + figure(properties::CUR_SIZE_ALL_MEM_TABLES);
         }
-        stats.tables = self.db.live_files().map(|files| files.len() as u64).unwrap_or(0);
+        stats.tables = open.db.live_files().map(|files| files.len() as u64).unwrap_or(0);
         stats
-    }
-}
-
-struct RocksCursor<'a> {
-    inner: DBRawIterator<'a>,
-}
-
-impl RocksCursor<'_> {
-    fn check(&self) -> Result<()> {
-        // Only an iterator that stopped can have met an error.
-        if self.inner.valid() {
-            return Ok(());
-        }
-        self.inner.status().map_err(failed("read the store"))
-    }
-}
-
-impl Cursor for RocksCursor<'_> {
-    fn seek(&mut self, key: &[u8]) -> Result<()> {
-        self.inner.seek(key);
-        self.check()
-    }
-
-    fn advance(&mut self) -> Result<()> {
-        // Past the end this does nothing.
-        self.inner.next();
-        self.check()
-    }
-
-    fn entry(&self) -> Option<(&[u8], &[u8])> {
-        self.inner.item()
     }
 }
 

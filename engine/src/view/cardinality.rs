@@ -52,6 +52,7 @@ impl View<'_> {
     /// # Errors
     /// What [`View::work`] refuses, or the store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
+        let _call = self.enter()?;
         let catalogue = &self.catalogue;
         let generations: Vec<_> = match range {
             Some(range) => self.indexing(catalogue, range)?.cloned().collect(),

@@ -29,6 +29,7 @@ impl View<'_> {
     /// # Errors
     /// [`View::work`] is over, or the store could not be read.
     pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
+        let _call = self.enter()?;
         let mut series = RoaringTreemap::new();
         let (mut chunks, mut samples) = (0.0, 0.0);
         for (at, head) in self.head.select(&self.scoped(matchers), &self.work)?.iter().enumerate() {

@@ -130,6 +130,7 @@ impl View<'_> {
         range: TimeRange,
         visit: &mut dyn FnMut(Event) -> Result<bool>,
     ) -> Result<()> {
+        let _call = self.enter()?;
         let selectors = &self.all_scoped(selectors)[..];
         let catalogue = &self.catalogue;
         self.note_gaps(catalogue, range)?;

@@ -68,6 +68,7 @@ impl View<'_> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>> {
+        let _call = self.enter()?;
         let mut names = self.smallest(limit);
         if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             for name in self.head.label_names() {
@@ -108,6 +109,7 @@ impl View<'_> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
+        let _call = self.enter()?;
         let mut values = self.smallest(limit);
         if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             self.head_values(name, &mut values)?;

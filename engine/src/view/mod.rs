@@ -12,6 +12,9 @@
 //! # Damage
 //! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`).
 //!
+//! # Closing
+//! A view may outlive the closing of its database: its calls then return [`Error::Closed`] (`calls.rs`).
+//!
 //! # Memory and time
 //! A view checks its [`Work`] at least every ten milliseconds, and takes memory from it before it copies or collects
 //! anything.
@@ -26,6 +29,7 @@
 //!
 //! Next: `store/generation.rs` for the stored part, `head/series.rs` for the rest.
 
+mod calls;
 mod cardinality;
 mod estimate;
 mod events;
@@ -51,6 +55,7 @@ use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 use smallvec::SmallVec;
 
+use calls::Calls;
 pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
 pub use gaps::Damage;
@@ -67,6 +72,7 @@ use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TimeRange};
 use crate::store::catalogue::Catalogue;
+use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
@@ -79,6 +85,7 @@ const SERIES_PER_CHECK: usize = 256;
 pub struct View<'e> {
     head: &'e Head,
     kv: &'e dyn Kv,
+    gate: &'e Gate,
     catalogue: Arc<Catalogue>,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,
@@ -88,6 +95,8 @@ pub struct View<'e> {
     tenant: Option<Tenant>,
     gaps: Gaps,
     chunks_read: AtomicU64,
+    /// Declared, and so dropped, after the cursors.
+    calls: Mutex<Calls<'e>>,
 }
 
 /// What earlier selections of this view have taken.
@@ -126,7 +135,7 @@ pub(crate) struct Heads {
 
 impl<'e> View<'e> {
     /// A view of the parts of an open database after its last change.
-    pub fn new(head: &'e Head, kv: &'e dyn Kv, catalogue: &ArcSwap<Catalogue>) -> Self {
+    pub fn new(head: &'e Head, gate: &'e Gate, catalogue: &ArcSwap<Catalogue>) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
             let catalogue = catalogue.load_full();
             let flushed = catalogue.root.flushed_seq;
@@ -134,7 +143,8 @@ impl<'e> View<'e> {
         });
         View {
             head,
-            kv,
+            kv: gate.kv(),
+            gate,
             catalogue,
             pin,
             pinned: Mutex::default(),
@@ -144,6 +154,7 @@ impl<'e> View<'e> {
             tenant: None,
             gaps: Gaps::default(),
             chunks_read: AtomicU64::new(0),
+            calls: Mutex::default(),
         }
     }
 
@@ -229,6 +240,7 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
+        let _call = self.enter()?;
         let heads = self.copy_heads(matchers, range, series_max)?;
         self.gather_into(&self.kept, &heads, matchers, range, series_max)
     }

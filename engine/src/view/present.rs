@@ -34,6 +34,7 @@ impl View<'_> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<Labels>> {
+        let _call = self.enter()?;
         let (sets, table) = (Taken::of(&self.work), Taken::of(&self.work));
         let mut found: HashSet<Labels> = HashSet::new();
         for matchers in selectors {

@@ -13,6 +13,7 @@ use crate::head::seen::Seen;
 use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::walk::Walks;
+use crate::view::calls::Entered;
 use crate::view::{HeadPart, View, ViewSeries};
 use crate::{Error, Result};
 
@@ -20,6 +21,8 @@ use crate::{Error, Result};
 /// side by side is then read in one pass.
 pub struct SeriesReader<'v, 'e> {
     pub(super) view: &'v View<'e>,
+    /// From the first read on.
+    call: Option<Entered<'v, 'e>>,
     walks: Option<PooledWalks<'e>>,
     chunks: u64,
     /// The most that the samples of one series took: memory that the next uses again.
@@ -86,7 +89,8 @@ type Hiding<'a> = [&'a Tombstone];
 impl<'e> View<'e> {
     /// A reader of selected series. Several may be at work at once, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
-        SeriesReader { view: self, walks: None, chunks: 0, taken: Taken::of(&self.work), samples_left: None }
+        let taken = Taken::of(&self.work);
+        SeriesReader { view: self, call: None, walks: None, chunks: 0, taken, samples_left: None }
     }
 
     /// The samples of `series` in `range`, ascending.
@@ -116,6 +120,7 @@ impl<'e> SeriesReader<'_, 'e> {
     /// A chunk is damaged, or the store could not be read.
     pub fn read(&mut self, series: &ViewSeries, range: TimeRange, out: &mut Run) -> Result<()> {
         out.clear();
+        self.enter()?;
         let tombstones = series.catalogue.tombstones.iter().map(|t| &**t);
         let hiding: Vec<&Tombstone> = tombstones
             .filter(|t| {
@@ -177,6 +182,14 @@ impl<'e> SeriesReader<'_, 'e> {
                     hide(run, hiding, applied(generation));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Begins the call that lasts for the reader's life.
+    pub(super) fn enter(&mut self) -> Result<()> {
+        if self.call.is_none() {
+            self.call = Some(self.view.enter()?);
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ impl View<'_> {
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
     pub fn newest_before(&self, series: &ViewSeries, at: Timestamp) -> Result<Option<Value>> {
+        let _call = self.enter()?;
         let newest = |ids: &[PartitionSeries], back_ns: i64| -> Result<Option<Value>> {
             self.work.check()?;
             let held = Taken::of(&self.work);

@@ -68,6 +68,7 @@ impl<'e> View<'e> {
         skip: &dyn Fn(&Labels) -> bool,
         read: &mut ReadSeries<'_, 'e>,
     ) -> Result<bool> {
+        let _call = self.enter()?;
         let taken = Taken::of(&self.work);
         let heads = self.waiting_heads(matchers, range)?;
         let mut found = self.gather_into(&taken, &heads, matchers, range, series_max)?;

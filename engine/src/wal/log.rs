@@ -7,6 +7,7 @@
 //! leader, or under `state` while there is no leader, so no thread ever waits for it; a thread that removes or restores
 //! the reserve leads too. Lock order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
 
+mod closing;
 mod loan;
 mod state;
 
@@ -16,7 +17,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -39,7 +39,7 @@ pub use loan::Loan;
 /// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
 pub struct Wal {
     shared: Arc<Shared>,
-    ticker: Option<JoinHandle<()>>,
+    ticker: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a full disk means for a record.
@@ -126,6 +126,7 @@ impl Wal {
             failing: None,
             is_led: false,
             is_closing: false,
+            is_closed: false,
             durable,
             written: durable,
             poisoned: None,
@@ -150,7 +151,7 @@ impl Wal {
             SyncPolicy::Interval(every) => Some(Shared::tick(&shared, every)?),
             SyncPolicy::Always | SyncPolicy::Off => None,
         };
-        Ok((Wal { shared, ticker }, report))
+        Ok((Wal { shared, ticker: Mutex::new(ticker) }, report))
     }
 
     /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
@@ -342,31 +343,6 @@ impl Wal {
     pub fn waiting_bytes(&self) -> u64 {
         self.shared.state.lock().buffer.bytes() as u64
     }
-
-    /// Makes everything durable, seals the current segment and ends the log's thread, if it has one.
-    ///
-    /// # Errors
-    /// As [`Wal::wait_for`].
-    pub fn close(mut self) -> Result<()> {
-        self.stop_ticker();
-        self.rotate()?;
-        self.sync()
-    }
-
-    fn stop_ticker(&mut self) {
-        self.shared.state.lock().is_closing = true;
-        self.shared.closing.notify_all();
-        if let Some(ticker) = self.ticker.take() {
-            // It returns nothing, and a panic in it has been reported by then.
-            let _ = ticker.join();
-        }
-    }
-}
-
-impl Drop for Wal {
-    fn drop(&mut self) {
-        self.stop_ticker();
-    }
 }
 
 impl Shared {
@@ -521,25 +497,6 @@ impl Shared {
             return Err(Error::DiskFull { path: self.dir.clone() });
         }
         Ok(state)
-    }
-
-    /// Starts the thread that syncs every so often.
-    fn tick(shared: &Arc<Shared>, every: Duration) -> Result<JoinHandle<()>> {
-        let own = Arc::clone(shared);
-        let work = move || {
-            let mut state = own.state.lock();
-            while !state.is_closing {
-                own.closing.wait_for(&mut state, every);
-                let last = state.buffer.last_seq();
-                // A failure is kept in the state, where the next append or sync finds it.
-                let is_done = |state: &State| Ok(state.durable >= state.still(last));
-                let _ = MutexGuard::unlocked(&mut state, || own.drive(true, is_done));
-            }
-        };
-        std::thread::Builder::new()
-            .name("wal-sync".to_owned())
-            .spawn(work)
-            .map_err(|error| Error::io("start a thread for", &shared.dir, error))
     }
 }
 

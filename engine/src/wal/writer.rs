@@ -27,7 +27,8 @@ pub(super) struct Writer {
     dir: PathBuf,
     database_id: u64,
     current: Option<Current>,
-    mark: Box<dyn WalFile>,
+    /// `None` once closed.
+    mark: Option<Box<dyn WalFile>>,
     reserve_bytes: u64,
     holds_reserve: bool,
     /// Others use its blocks, so that it is not taken again yet.
@@ -90,7 +91,13 @@ impl Writer {
         if found.is_some() && !holds_reserve {
             fs.remove(&reserve).map_err(|error| Error::io("remove", &reserve, error))?;
         }
-        Ok(Writer { fs, dir, database_id, current: None, mark, reserve_bytes, holds_reserve, is_lent: false })
+        let (current, mark) = (None, Some(mark));
+        Ok(Writer { fs, dir, database_id, current, mark, reserve_bytes, holds_reserve, is_lent: false })
+    }
+
+    /// Closes the files. The caller writes nothing more.
+    pub fn close(&mut self) {
+        (self.current, self.mark) = (None, None);
     }
 
     /// The segment that is being written, as far as it is on the disk.
@@ -107,7 +114,8 @@ impl Writer {
         progress.disk_full = !self.hold_reserve() || is_starved;
         if let Some(seq) = progress.durable {
             let mark = Mark { database_id: self.database_id, seq };
-            progress.mark_failed = write_all_at(&*self.mark, &mark.encode(), 0, &mut 0).is_err();
+            let write = |file: &dyn WalFile| write_all_at(file, &mark.encode(), 0, &mut 0);
+            progress.mark_failed = self.mark.as_deref().is_some_and(|file| write(file).is_err());
         }
         result
     }

@@ -21,9 +21,10 @@ pub struct EngineSource<'e> {
 
 impl<'e> EngineSource<'e> {
     /// Wraps a view, which leaves out damaged parts: the response has warnings about them. Memory is taken from the
-    /// view's [`Work`](barograph_engine::budget::Work), which is that of the query.
+    /// view's [`Work`](barograph_engine::budget::Work), which is that of the query. Closing the database waits for the
+    /// query.
     pub fn new(view: View<'e>) -> Self {
-        EngineSource { view: view.leaving_out_damage(), selected: RwLock::default() }
+        EngineSource { view: view.leaving_out_damage().as_one_call(), selected: RwLock::default() }
     }
 }
 
@@ -115,6 +116,7 @@ fn storage(error: Error) -> SourceError {
         Error::Memory(denied) => denied.into(),
         Error::Stopped(stopped) => stopped.into(),
         Error::Throttled(why) => SourceError::Busy(why),
+        Error::Closed => SourceError::Closed(error.to_string()),
         error => SourceError::Storage(error.to_string()),
     }
 }

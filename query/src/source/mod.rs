@@ -71,6 +71,9 @@ pub enum SourceError {
     /// The source cannot answer now; the same read may succeed later.
     #[error("{0}")]
     Busy(String),
+    /// The source is closed.
+    #[error("{0}")]
+    Closed(String),
     /// The selection is larger than allowed.
     #[error("selector matches more than {limit} series; add matchers or raise the limit")]
     TooManySeries {

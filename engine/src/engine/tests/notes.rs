@@ -46,9 +46,9 @@ impl Model {
         let any = [vec![Matcher::new("job", MatchOp::Regex, ".+").unwrap()]];
         let expected: Vec<(Labels, Vec<Exemplar>)> =
             self.exemplars.iter().map(|(l, list)| (l.clone(), list.values().cloned().collect())).collect();
-        assert_eq!(engine.exemplars(&any, TimeRange::ALL), expected, "exemplars after {after:?}");
+        assert_eq!(engine.exemplars(&any, TimeRange::ALL).unwrap(), expected, "exemplars after {after:?}");
         let expected: Vec<(String, Vec<Metadata>)> = self.metadata.clone().into_iter().collect();
-        assert_eq!(engine.metadata(None), expected, "metadata after {after:?}");
+        assert_eq!(engine.metadata(None).unwrap(), expected, "metadata after {after:?}");
     }
 }
 
@@ -138,7 +138,7 @@ fn exemplars_past_the_retention_go() {
     engine.flush().unwrap();
     drop(engine);
     let any = [vec![Matcher::new("job", MatchOp::Regex, ".+").unwrap()]];
-    let found = open(&kv).exemplars(&any, TimeRange::ALL);
+    let found = open(&kv).exemplars(&any, TimeRange::ALL).unwrap();
     assert_eq!(found, [(labels(0), vec![exemplar(YEAR_2024 + 900 * SECOND, "new")])]);
 }
 

@@ -55,13 +55,13 @@ fn found(engine: &Engine) -> [BTreeSet<usize>; 6] {
     };
     let listed = view.label_values("i", &[Vec::new()], TimeRange::ALL, 1000).unwrap();
     let events = view.events(&[Vec::new()], TimeRange::ALL, 1000).unwrap();
-    let exemplars = engine.exemplars(&[vec![Matcher::equal("__name__", "own")]], TimeRange::ALL);
+    let exemplars = engine.exemplars(&[vec![Matcher::equal("__name__", "own")]], TimeRange::ALL).unwrap();
     [
         read("own"),
         read("shared"),
         listed.iter().map(|(value, _)| number(value)).collect(),
         events.iter().map(|event| number(&event.text)).collect(),
-        engine.metadata(None).iter().map(|(family, _)| number(family)).collect(),
+        engine.metadata(None).unwrap().iter().map(|(family, _)| number(family)).collect(),
         exemplars.iter().map(|series| number(series.0.get("i").unwrap())).collect(),
     ]
 }

@@ -201,10 +201,10 @@ fn exemplars_and_metadata_that_cannot_be_kept_are_dropped_and_counted() {
     ]) {
         assert!(text.contains(part), "{part:?} not in {text}");
     }
-    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL);
+    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL).unwrap();
     let labels: Vec<usize> = found[0].1.iter().map(|exemplar| exemplar.labels.len()).collect();
     assert_eq!(labels, [1, 1], "the label without a value is left out");
-    assert_eq!(engine.metadata(None).len(), 1);
+    assert_eq!(engine.metadata(None).unwrap().len(), 1);
 }
 
 /// Two bytes of a request may be a refusal, so a request may have millions.
@@ -307,10 +307,10 @@ fn version_two_brings_exemplars_and_metadata() {
             "it has neither samples nor histograms"
         ]
     );
-    let metadata = engine.metadata(Some("http"));
+    let metadata = engine.metadata(Some("http")).unwrap();
     let entry = &metadata[0].1[0];
     assert_eq!((entry.kind, &*entry.help, &*entry.unit), (MetricType::Histogram, "Sizes.", "bytes"));
-    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL);
+    let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL).unwrap();
     assert_eq!((found[0].1[0].value, found[0].1[0].timestamp), (0.25, NOW - 3_000_000));
 }
 

@@ -55,7 +55,7 @@ fn prefixes(kv: &RocksKv) -> Vec<(u8, u8)> {
 
 /// The number of the newest table: it grows by one with each that is written.
 fn newest_table(kv: &RocksKv) -> u64 {
-    let files = kv.db.live_files().expect("a list");
+    let files = kv.opened().expect("it is open").db.live_files().expect("a list");
     files
         .iter()
         .filter_map(|file| file.name.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok())
@@ -92,7 +92,7 @@ fn ranges_without_a_table_between_them_are_apart() {
         kv.ingest(Family::Chunks, vec![table.finish().expect("a table")]).expect("taken in");
     }
     let ranges = [(vec![10], vec![20]), (vec![30], vec![40]), (vec![105], vec![106]), (vec![120], vec![121])];
-    let tables = kv.tables(Family::Chunks).expect("two tables");
+    let tables = kv.opened().expect("it is open").tables(Family::Chunks).expect("two tables");
     let groups: Vec<usize> = ranges.chunk_by(|a, b| tables.any_across(a, b)).map(<[KeyRange]>::len).collect();
     assert_eq!(groups, [2, 2]);
     assert!(tables.any_inside(&(vec![10], vec![200])) && !tables.any_inside(&(vec![10], vec![100])));
@@ -119,7 +119,7 @@ fn a_range_that_is_a_whole_table_takes_its_file() {
 
 /// The file of the only table of a family.
 fn only_table(kv: &RocksKv, family: Family) -> String {
-    let files = kv.db.live_files().expect("a list");
+    let files = kv.opened().expect("it is open").db.live_files().expect("a list");
     let mut names =
         files.into_iter().filter(|file| file.column_family_name == family.name()).map(|file| file.name);
     let name = names.next().expect("a table");
@@ -139,12 +139,12 @@ fn torn(dir: &Path, family: Family) {
     let kv = open(dir);
     kv.commit(vec![(b"root".to_vec(), Some(b"1".to_vec()))]).expect("committed");
     ingest(&kv, Family::Index, b"kept");
-    let before = kv.db.live_files().expect("a list").len();
+    let before = kv.opened().expect("it is open").db.live_files().expect("a list").len();
     match family {
         Family::Meta => kv.commit(vec![(b"root".to_vec(), Some(b"2".to_vec()))]).expect("committed"),
         family => ingest(&kv, family, b"gone"),
     }
-    let mut files = kv.db.live_files().expect("a list");
+    let mut files = kv.opened().expect("it is open").db.live_files().expect("a list");
     assert_eq!(files.len(), before + 1);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let newest = files.pop().expect("a table").name;

@@ -12,6 +12,8 @@ pub(super) struct State {
     pub(super) buffer: Buffer,
     pub(super) is_led: bool,
     pub(super) is_closing: bool,
+    /// The files are closed.
+    pub(super) is_closed: bool,
     pub(super) durable: u64,
     pub(super) written: u64,
     /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
@@ -31,6 +33,9 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn refuse_poisoned(&self) -> Result<()> {
+        if self.is_closed {
+            return Err(Error::Closed);
+        }
         self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
     }
 

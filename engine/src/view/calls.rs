@@ -1,0 +1,60 @@
+//! The calls of a view: while one is under way, the store stays open.
+//!
+//! A view without a call keeps no cursor, so that closing the database frees its files although views remain.
+
+use crate::Result;
+use crate::store::gate::Call;
+use crate::view::View;
+
+/// The calls of one view that are under way.
+#[derive(Default)]
+pub(super) struct Calls<'e> {
+    count: usize,
+    /// That of the first of them; the others need none.
+    call: Option<Call<'e>>,
+}
+
+/// A call of a view.
+pub(super) struct Entered<'v, 'e>(&'v View<'e>);
+
+impl<'e> View<'e> {
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), unless another call of this view is under way.
+    pub(super) fn enter(&self) -> Result<Entered<'_, 'e>> {
+        let mut calls = self.calls.lock();
+        if calls.call.is_none() {
+            calls.call = Some(self.gate.enter()?);
+        }
+        calls.count += 1;
+        Ok(Entered(self))
+    }
+
+    /// Makes the view's life one call, for a caller that reads several times and drops it soon: closing the database
+    /// waits for it.
+    #[must_use]
+    pub fn as_one_call(self) -> Self {
+        let mut calls = self.calls.lock();
+        if calls.call.is_none() {
+            // If the database is closed, every read says so.
+            calls.call = self.gate.enter().ok();
+        }
+        calls.count += usize::from(calls.call.is_some());
+        drop(calls);
+        self
+    }
+}
+
+impl Drop for Entered<'_, '_> {
+    fn drop(&mut self) {
+        let view = self.0;
+        let mut calls = view.calls.lock();
+        calls.count -= 1;
+        if calls.count == 0 {
+            // Cursors go first.
+            view.walks.lock().clear();
+            calls.call = None;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Programs that embed the database, each in a process of its own: what the test harness, with its threads and its
+//! other databases, cannot show. `scripts/checks/embed.sh` runs them too.
+//!
+//! Without a name in the environment this program runs itself once for each program, in a new directory.
+
+mod closing;
+mod process;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use process::Skipped;
+
+type Outcome = Result<(), Box<dyn Error>>;
+/// Runs in a directory of its own.
+type Program = fn(&Path) -> Outcome;
+
+const PROGRAMS: &[(&str, Program)] = &[
+    ("close_lets_everything_go", closing::close_lets_everything_go),
+    ("close_inside_a_read", closing::close_inside_a_read),
+];
+
+/// Names the program to run.
+const PROGRAM: &str = "BAROGRAPH_EMBED_PROGRAM";
+/// Names its directory.
+const DIRECTORY: &str = "BAROGRAPH_EMBED_DIRECTORY";
+/// The exit code of a program that cannot run here.
+const SKIPPED: u8 = 77;
+
+fn main() -> ExitCode {
+    if let Some(name) = std::env::var_os(PROGRAM) {
+        return run_one(&name.to_string_lossy());
+    }
+    // As a test of cargo it gets a filter, and options of the usual harness.
+    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (name, _) in PROGRAMS.iter().filter(|(name, _)| is_wanted(name)) {
+        match run_apart(name) {
+            Ok(None) => {
+                passed += 1;
+                println!("ok      {name}");
+            }
+            Ok(Some(why)) => {
+                skipped += 1;
+                println!("skipped {name}: {why}");
+            }
+            Err(why) => {
+                failed += 1;
+                println!("FAILED  {name}\n{why}");
+            }
+        }
+    }
+    if skipped > 0 {
+        println!("embed: {skipped} skipped");
+    }
+    println!("embed: {passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a program in a process and a directory of its own; why it was skipped.
+fn run_apart(name: &str) -> Result<Option<String>, String> {
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let child = Command::new(std::env::current_exe().map_err(|e| e.to_string())?)
+        .env(PROGRAM, name)
+        .env(DIRECTORY, dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&child.stderr).trim_end().to_owned();
+    match child.status.code() {
+        Some(0) => Ok(None),
+        Some(code) if code == i32::from(SKIPPED) => Ok(Some(said)),
+        _ => Err(format!("{}\n{said}", child.status)),
+    }
+}
+
+fn run_one(name: &str) -> ExitCode {
+    let dir = std::env::var_os(DIRECTORY).unwrap_or_default();
+    let Some((_, program)) = PROGRAMS.iter().find(|(known, _)| *known == name) else {
+        eprintln!("no program {name}");
+        return ExitCode::FAILURE;
+    };
+    match program(Path::new(&dir)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            if error.is::<Skipped>() { ExitCode::from(SKIPPED) } else { ExitCode::FAILURE }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the programs ask their own process, and what they all write.
+
+use std::fmt;
+use std::path::Path;
+
+use barograph::{Database, LineOptions, Options, QueryValue, SampleValue};
+
+/// Why a program cannot run here.
+#[derive(Debug)]
+pub struct Skipped(pub String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
+/// The files that this process has open below `dir`, sorted.
+pub fn open_files(dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        // The descriptor of the listing itself is gone by now.
+        if let Ok(target) = std::fs::read_link(entry?.path())
+            && target.starts_with(dir)
+        {
+            found.push(target.display().to_string());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The names of this process's threads, sorted.
+pub fn threads() -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/task")? {
+        if let Ok(name) = std::fs::read_to_string(entry?.path().join("comm")) {
+            names.push(name.trim_end().to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The time of the first sample, seconds.
+pub const START: i64 = 1_700_000_000;
+
+pub fn options() -> Options {
+    Options { memory_bytes: 64 << 20, ..Options::default() }
+}
+
+/// Writes samples `range` of one series, each a second later and acknowledged by itself.
+pub fn write(db: &Database, range: std::ops::Range<i64>) -> barograph::Result<()> {
+    for n in range {
+        let line = format!("load value={n} {}", (START + n) * 1_000_000_000);
+        db.write_lines(line.as_bytes(), &LineOptions::default())?;
+    }
+    Ok(())
+}
+
+/// How many of these samples there are.
+pub fn count(db: &Database) -> Result<u64, Box<dyn std::error::Error>> {
+    let answer = db.query("sum(count_over_time(load[365d]))", (START + 1_000_000) * 1_000_000_000)?;
+    let QueryValue::Vector(samples) = answer.value else { return Err("not a vector".into()) };
+    match samples.first().map(|sample| &sample.value) {
+        Some(SampleValue::Float(count)) => Ok(*count as u64),
+        None => Ok(0),
+        Some(other) => Err(format!("{other:?}").into()),
+    }
+}
