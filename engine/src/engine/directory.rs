@@ -26,6 +26,9 @@ impl Drop for Lock {
     fn drop(&mut self) {
         if let Some((file, path)) = self.held.take() {
             let mut held = HELD.lock();
+            // Closing alone would leave it to a process that this one is about to start: until it runs its program, it
+            // has a copy of the file.
+            let _ = file.unlock();
             drop(file);
             held.remove(&path);
         }
@@ -176,6 +179,16 @@ mod tests {
         drop(first);
         drop(lock_existing(dir.path()).unwrap());
         drop(prepare(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free_although_a_child_has_a_copy_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = prepare(dir.path()).unwrap();
+        let copy = lock.held.as_ref().unwrap().0.try_clone().unwrap();
+        drop(lock);
+        drop(prepare(dir.path()).unwrap());
+        drop(copy);
     }
 
     #[test]
