@@ -237,6 +237,10 @@ class Run:
         except RuntimeError as refused:
             self.wrong(f"lost: it does not open again: {refused}")
         self.verify(server.data_dir)
+        snapshots = pathlib.Path(server.data_dir, "snapshots")
+        unfinished = [copy.name for copy in snapshots.iterdir() if not (copy / "SNAPSHOT").exists()] if snapshots.exists() else []
+        if unfinished:
+            self.wrong(f"damage: unfinished snapshots stay: {unfinished}")
 
     def verify(self, data_dir):
         done = self.command("verify", "--data-dir", data_dir)
@@ -450,6 +454,9 @@ def main(checks, folder, every, only):
         for kind in KINDS:
             if only in kind.name:
                 check_kind(workers, checks, totals, kind, work, sound.faults.order, every)
+    first = workers.one("new", KINDS[-1], 1)
+    checks.equal("the first fsync of a new database is that of its parent, and without it none starts",
+                 (first.faults.first, first.outcome, first.oracle.wrong), (f"fsync {first.folder}", "does not start", []))
     kinds = ", ".join(f"{totals[kind.name]} {kind.name}" for kind in KINDS if only in kind.name)
     bad = ", ".join(f"{totals[what]} {what}" for what in ("lost", "phantom", "changed", "silent", "damage", "crash", "hang"))
     print(f"io_faults: {sum(totals[kind.name] for kind in KINDS)} failures ({kinds}): {bad}")

@@ -2,6 +2,8 @@
 //!
 //! They have separate turns and no deadline. A call that has started finishes even if its client disconnects.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::api::admission::Asked;
@@ -10,6 +12,11 @@ use crate::api::reply::Reply;
 use crate::api::selectors;
 use crate::error::ApiError;
 use crate::storage;
+
+/// The folder of snapshots in the data directory.
+const SNAPSHOTS: &str = "snapshots";
+/// The file that a snapshot gets last.
+const FINISHED: &str = "SNAPSHOT";
 
 /// `…/delete_series`: deletes the samples of the selected series in a time range.
 ///
@@ -87,7 +94,7 @@ pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let one_at_a_time = one_at_a_time.map_err(|_| ApiError::busy("another snapshot is being made", 10))?;
     let now = storage::now_ns();
     let name = snapshot_name(now);
-    let dest = call.config.data_dir.join("snapshots").join(&name);
+    let dest = call.config.data_dir.join(SNAPSHOTS).join(&name);
     let copied = admitted.run(move |_| {
         // Others wait for the copy, not for its client.
         let _one_at_a_time = one_at_a_time;
@@ -103,9 +110,56 @@ fn snapshot_name(now_ns: i64) -> String {
     format!("{}-{:08x}", when.strftime("%Y%m%dT%H%M%SZ"), now_ns.rem_euclid(1_000_000_000))
 }
 
+/// Whether a name is one that [`snapshot_name`] makes.
+fn is_snapshot_name(name: &str) -> bool {
+    let shape = "dddddddd:dddddd:-hhhhhhhh".bytes();
+    name.len() == shape.len()
+        && name.bytes().zip(shape).all(|(byte, kind)| match kind {
+            b'd' => byte.is_ascii_digit(),
+            b'h' => byte.is_ascii_hexdigit(),
+            b':' => matches!(byte, b'T' | b'Z'),
+            kind => byte == kind,
+        })
+}
+
+/// Removes the snapshots that were being made when the process ended: they are of no use, and keep the space of tables
+/// that are removed from the store. Called while no snapshot is being made.
+pub fn remove_unfinished_snapshots(data_dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(data_dir.join(SNAPSHOTS)) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_ours = entry.file_name().to_str().is_some_and(is_snapshot_name) && path.is_dir();
+        // `try_exists`: what cannot be looked at stays.
+        if !is_ours || !matches!(path.join(FINISHED).try_exists(), Ok(false)) {
+            continue;
+        }
+        match std::fs::remove_dir_all(&path) {
+            Ok(()) => tracing::info!(path = %path.display(), "removed an unfinished snapshot"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an unfinished snapshot could not be removed");
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_snapshots_only_unfinished_ones_of_ours_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = dir.path().join(SNAPSHOTS);
+        remove_unfinished_snapshots(dir.path());
+        let [whole, part, other] = [snapshot_name(1), snapshot_name(2), "mine".to_owned()];
+        for name in [&whole, &part, &other] {
+            std::fs::create_dir_all(snapshots.join(name).join("store")).unwrap();
+        }
+        std::fs::write(snapshots.join(&whole).join(FINISHED), "barograph snapshot 1 seq 7\n").unwrap();
+        remove_unfinished_snapshots(dir.path());
+        let is_left = |name: &String| snapshots.join(name).exists();
+        assert_eq!([&whole, &part, &other].map(is_left), [true, false, true]);
+    }
 
     #[test]
     fn snapshot_names_are_times() {

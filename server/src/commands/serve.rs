@@ -8,6 +8,7 @@ use barograph::Database;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::api::admin;
 use crate::app::{self, App, Sockets};
 use crate::config::{Config, Sources};
 use crate::listen;
@@ -44,7 +45,11 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
 
     let opening = {
         let dir = dir.clone();
-        tokio::task::spawn_blocking(move || storage::open(&dir, options))
+        tokio::task::spawn_blocking(move || {
+            let database = storage::open(&dir, options)?;
+            admin::remove_unfinished_snapshots(&dir);
+            anyhow::Ok(database)
+        })
     };
     let database = opening.await?.with_context(|| format!("cannot open {}", dir.display()))?;
     app.set_database(database.clone());
