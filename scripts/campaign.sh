@@ -5,7 +5,7 @@
 #
 # BAROGRAPH  path of the server binary
 set -uo pipefail
-cd "$(dirname "$0")/checks"
+cd "$(dirname "$0")"
 : "${BAROGRAPH:?names the server binary}"
 export BAROGRAPH
 
@@ -15,6 +15,7 @@ checks() {
 kill9       the server is killed at random moments under load                    1000
 power_loss  the file system under it is shut down, as a power loss would          200
 io_faults   one I/O call fails, each one in turn, in each way                         1
+fail_points a process ends at each named point of the engine                      20
 damage      a byte of the log flips, or its last segment is missing               -
 flips       bits flip in every file; files are short, missing, swapped or stale    long
 overload    clients that take more than their part of the memory                  long
@@ -26,11 +27,16 @@ soak        steady load for two hours                                           
 END
 }
 
+# The script of a check: most need the server, those in tests/ are tests of a crate.
+script() {
+    if [ -e "checks/$1.sh" ]; then echo "checks/$1.sh"; else echo "tests/$1.sh"; fi
+}
+
 if [ $# -eq 0 ]; then
     failed=()
     while read -r name _; do
         printf '\ncampaign %s\n' "$name"
-        "./$name.sh" </dev/null
+        "$(script "$name")" </dev/null
         case $? in
             0 | 77) ;;
             *) failed+=("$name") ;;
@@ -46,5 +52,5 @@ line=$(checks | grep "^$1 ") || {
     exit 2
 }
 long=${line##* }
-[ "$long" = - ] && exec "./$1.sh"
-exec "./$1.sh" "$long"
+[ "$long" = - ] && exec "$(script "$1")"
+exec "$(script "$1")" "$long"

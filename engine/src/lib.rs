@@ -1,5 +1,8 @@
 //! Barograph's storage engine: stores samples of time series and hands them back.
 
+#[macro_use]
+mod fail;
+
 pub mod budget;
 pub mod chunk;
 pub mod clock;

@@ -99,6 +99,7 @@ impl Parts {
     /// Writes the replacements of the partitions' generations.
     fn prepare(&self, partitions: &[PartitionId]) -> Result<Vec<(Inputs, Outcome)>> {
         // Announced before the inputs are chosen: the samples that a flush adds from here on are recorded.
+        fail_point!("merge.begun");
         self.structure.lock().merging = partitions.iter().map(|&p| (p, RoaringTreemap::new())).collect();
         let catalogue = self.catalogue.load_full();
         let mut tables = Tables::new(&*self.kv);
@@ -116,9 +117,12 @@ impl Parts {
             done.push((inputs, outcome));
         }
         drop(catalogue);
+        fail_point!("merge.written");
         let written = || done.iter().filter_map(|(_, outcome)| outcome.written());
-        let is_good =
-            tables.ingest().and_then(|()| written().try_for_each(|output| self.check_merged(output)));
+        let is_good = tables.ingest().and_then(|()| {
+            fail_point!("merge.ingested");
+            written().try_for_each(|output| self.check_merged(output))
+        });
         if let Err(e) = is_good {
             self.discard(written().map(|output| output.prefix).collect());
             return Err(e);
@@ -234,6 +238,7 @@ impl Parts {
                 }
             }
         }
+        fail_point!("merge.checked");
         let current = self.catalogue.load_full();
         edit.spent = edit.apply(&current, current.root).spent_tombstones();
         if !edit.remove.is_empty() {
@@ -246,6 +251,7 @@ impl Parts {
                 *indexed -= &emptied;
             }
         }
+        fail_point!("merge.swapped");
         drop((structure, current));
         retired.iter().for_each(|g| g.retire());
         self.discard(in_vain);

@@ -27,13 +27,16 @@ impl Parts {
         if edit.remove.is_empty() {
             return Ok(());
         }
+        fail_point!("expire.begun");
         self.commit_edit(&mut structure, &edit, Vec::new())?;
         for partition in &partitions {
             structure.indexed.remove(partition);
             *structure.versions.entry(*partition).or_default() += 1;
         }
+        fail_point!("expire.committed");
         drop(structure);
         edit.remove.iter().for_each(|g| g.retire());
+        fail_point!("expire.retired");
         count(&self.counters.partitions_expired, partitions.len() as u64);
         tracing::info!(partitions = partitions.len(), "dropped partitions past the retention");
         Ok(())

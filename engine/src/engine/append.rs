@@ -136,7 +136,9 @@ impl Parts {
         report.events = resolved.events.len() as u64;
         parts.spread().admit(&resolved)?;
         let ticket = parts.commit(&mut resolved)?;
+        fail_point!("append.logged");
         parts.wait_durable(ticket)?;
+        fail_point!("append.durable");
         Ok(report)
     }
 

@@ -190,10 +190,12 @@ impl Parts {
     /// Removes the ranges of generations that no reader uses any more.
     fn bury(&self) -> Result<()> {
         let dead = self.graveyard.take();
+        fail_point!("bury.begun");
         let removed = self.remove_ranges(dead.iter().copied());
         if !matches!(removed, Ok(Removal::All)) {
             self.graveyard.add(dead);
         }
+        fail_point!("bury.done");
         removed.map(drop)
     }
 

@@ -50,11 +50,14 @@ impl Engine {
             return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
         }
         directory::create(dest)?;
+        fail_point!("snapshot.begun");
         let _at_rest = parts.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
             parts.kv.checkpoint(&dest.join("store"))?;
+            fail_point!("snapshot.store");
             wal.copy_to(&dest.join("wal"), seq)?;
+            fail_point!("snapshot.log");
             finish_copy(dest, seq)?;
             Ok(SnapshotReport { path: dest.to_owned(), seq, bytes: size_of_dir(dest)? })
         });
@@ -95,11 +98,14 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
     }
     // `FORMAT` is copied last: a partial copy, which a crash may leave, does not open as a database.
     copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
+    fail_point!("restore.copied");
     let format = dir.join(FORMAT);
     let staged = dir.join("FORMAT.new");
     directory::is_file(&snapshot.join(FORMAT))?;
     copy_file(&snapshot.join(FORMAT), &staged)?;
+    fail_point!("restore.staged");
     fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
+    fail_point!("restore.named");
     sync_dir(dir)?;
     Ok(SnapshotReport { path: dir.to_owned(), seq, bytes: size_of_dir(dir)? })
 }
@@ -128,8 +134,10 @@ fn read_manifest(snapshot: &Path) -> Result<u64> {
 fn finish_copy(dest: &Path, seq: u64) -> Result<()> {
     directory::write_format(dest, &dest.join("FORMAT"))
         .map_err(|e| Error::io("write", dest.join("FORMAT"), e))?;
+    fail_point!("snapshot.format");
     let path = dest.join(MANIFEST);
     fs::write(&path, format!("{MANIFEST_START}{seq}\n")).map_err(|e| Error::io("write", &path, e))?;
+    fail_point!("snapshot.named");
     File::open(&path).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &path, e))?;
     sync_dir(dest)
 }
@@ -162,6 +170,7 @@ fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Resul
 
 fn copy_file(source: &Path, target: &Path) -> Result<()> {
     fs::copy(source, target).map_err(|e| Error::io("copy", source, e))?;
+    fail_point!("restore.file");
     File::open(target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", target, e))
 }
 

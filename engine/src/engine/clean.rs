@@ -43,6 +43,7 @@ impl Parts {
             // The first call only completed an earlier flush.
             self.flush()?;
         }
+        fail_point!("clean.flushed");
         let until = self.catalogue.load().tombstones.last().map_or(0, |tombstone| tombstone.seq);
         let mut partitions = 0;
         let mut merging = self.merging.lock();
@@ -51,9 +52,12 @@ impl Parts {
             partitions += next.len() as u64;
             next
         });
+        fail_point!("clean.merged");
         // Also after a failure, as after other merges.
         merged.and(self.bury_with_room())?;
+        fail_point!("clean.buried");
         self.kv.rewrite_records()?;
+        fail_point!("clean.rewritten");
         drop(merging);
         self.check_cleaned(until)?;
         Ok(CleanReport { partitions, held: self.graveyard.held() })

@@ -45,7 +45,9 @@ impl Engine {
             None
         };
         drop(commit);
+        fail_point!("delete.logged");
         parts.wait_durable(ticket)?;
+        fail_point!("delete.durable");
         Counters::add(&parts.counters.deletes, 1);
         parts.signal(|s| s.compact = true);
         Ok(())

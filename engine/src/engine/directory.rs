@@ -108,6 +108,7 @@ pub(super) fn create(dir: &Path) -> Result<Vec<PathBuf>> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing = dir.ancestors().take_while(is_missing).count();
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    fail_point!("directory.created");
     let parents = dir.ancestors().skip(1).take(missing);
     // The parent of a relative path can be empty: the current directory.
     let parents = parents.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
@@ -150,7 +151,9 @@ pub(super) fn write_format(dir: &Path, path: &Path) -> std::io::Result<()> {
     let mut file = File::create(&staged)?;
     writeln!(file, "barograph {FORMAT_VERSION}")?;
     file.sync_all()?;
+    fail_point!("format.staged");
     fs::rename(&staged, path)?;
+    fail_point!("format.named");
     File::open(dir)?.sync_all()
 }
 

@@ -93,8 +93,10 @@ impl Parts {
             self.let_idle_series_go();
             return Ok(FlushReport::default());
         };
+        fail_point!("flush.begun");
         let started = Instant::now();
         let done = self.flush_frozen(begun).and_then(|report| {
+            fail_point!("flush.released");
             // If that fails, only cutting the log remains.
             state.begun = Some(Begun { bytes: 0, ..begun });
             self.wal.as_ref().map_or(Ok(()), |wal| wal.truncate_to(begun.epoch.cut)).map(|()| report)
@@ -102,6 +104,7 @@ impl Parts {
         self.failing.note(&done);
         match &done {
             Ok(_) => {
+                fail_point!("flush.truncated");
                 state.begun = None;
                 Counters::add(&self.counters.flushes, 1);
                 Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
@@ -156,6 +159,7 @@ impl Parts {
         let deletes = self.deletes_between(base, epoch.cut);
         let work = self.plan(&frozen, &deletes);
         let report = self.write_undisturbed(epoch, &frozen, &work, &deletes)?;
+        fail_point!("flush.published");
         let ended = Ended { base, cut: epoch.cut, bytes };
         self.head.end_epoch(ended, &frozen, self.options.kept_bytes_max());
         Ok(report)
@@ -224,6 +228,7 @@ impl Parts {
         let mut written = Vec::with_capacity(work.len());
         for (&partition, part) in work {
             written.push(self.write_partition(&mut tables, epoch, partition, frozen, part, deletes)?);
+            fail_point!("flush.partition");
         }
         // In some partitions everything was deleted.
         let is_empty = |w: &mut Written| w.record.samples == 0 && w.record.events == 0;
@@ -232,7 +237,10 @@ impl Parts {
             let series: &[u32] = work.get(&partition).map_or(&[], |part| &part.series);
             series.iter().map(|&index| frozen[index as usize].id.0)
         };
-        let published = tables.ingest().and_then(|()| self.publish(epoch, &written, &versions, ids_in));
+        let published = tables.ingest().and_then(|()| {
+            fail_point!("flush.ingested");
+            self.publish(epoch, &written, &versions, ids_in)
+        });
         if !matches!(published, Ok(true)) {
             self.remove_unnamed(&written);
         }

@@ -186,6 +186,7 @@ impl Engine {
             leftovers_removed: remove_leftovers(&*kv, inventory, removal)?,
             ..OpenReport::default()
         };
+        fail_point!("open.leftovers");
         let (dir, lock) = place.unzip();
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
@@ -197,6 +198,7 @@ impl Engine {
             }
             None => None,
         };
+        fail_point!("open.replayed");
         let replay = replay.finish();
         let parts = assemble(Opened {
             dir,
@@ -330,6 +332,7 @@ fn load_or_create(
     let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
     let catalogue = Catalogue::new(id, options.partition_width_ns());
     kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
+    fail_point!("open.catalogue");
     Ok(catalogue)
 }
 
@@ -339,6 +342,7 @@ fn remove_leftovers(kv: &dyn Kv, inventory: Inventory, removal: Removal) -> Resu
     for (family, leftovers) in inventory.leftovers {
         removed += leftovers.len() as u64;
         kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect(), removal)?;
+        fail_point!("open.leftover");
     }
     Ok(removed)
 }

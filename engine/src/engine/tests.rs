@@ -34,6 +34,8 @@ mod model;
 mod newcomers;
 mod notes;
 mod pieces;
+#[cfg(feature = "rocksdb")]
+mod points;
 mod random;
 mod reach;
 mod refused;

@@ -44,6 +44,7 @@ impl Parts {
         self.sync_deletes(edit.newest_delete(&new))?;
         let mut changes = structure.doubt.changes_to(&next)?;
         changes.extend(edit.changes(&root, &new)?);
+        fail_point!("commit.begun");
         let keys = changes.iter().map(|(key, _)| key.clone()).collect();
         // Notes are not in doubt: those of a refused commit are written again, and replay restores them from the log.
         changes.extend(others);
@@ -51,6 +52,7 @@ impl Parts {
             structure.doubt.add(keys, &current, &edit.add);
             return Err(e);
         }
+        fail_point!("commit.stored");
         structure.doubt.end();
         structure.stored_deletes = new.last().map_or(structure.stored_deletes, |newest| newest.seq);
         self.head.pins.publish(root.flushed_seq, || {

@@ -100,7 +100,9 @@ impl<'a> Tables<'a> {
     /// record names it.
     pub fn ingest(self) -> Result<()> {
         self.index.ingest()?;
+        fail_point!("ingest.index");
         self.events.ingest()?;
+        fail_point!("ingest.events");
         self.chunks.ingest()
     }
 }

@@ -174,6 +174,7 @@ impl RocksKv {
             });
         }
         let aside = torn.take_off()?;
+        fail_point!("repair.done");
         tracing::warn!(
             manifest = %torn.manifest.display(), offset = torn.offset, tables = torn.tables.join(", "),
             aside = %aside.display(),
@@ -204,6 +205,7 @@ impl RocksKv {
             DB::open_cf_descriptors(&options, &settings.dir, families(&Family::ALL))
         };
         let db = db.map_err(failed("open the store"))?;
+        fail_point!("open.store");
         if !settings.read_only {
             clear_staging(&settings.staging)?;
         }
@@ -287,6 +289,7 @@ impl TableKeys {
 fn clear_staging(staging: &Path) -> Result<()> {
     if staging.exists() {
         std::fs::remove_dir_all(staging).map_err(|e| Error::io("clear", staging, e))?;
+        fail_point!("open.unstaged");
     }
     std::fs::create_dir_all(staging).map_err(|e| Error::io("create", staging, e))
 }
@@ -320,6 +323,7 @@ impl Kv for RocksKv {
         let path = self.settings.staging.join(format!("{}-{number}.sst", family.name()));
         let writer = SstFileWriter::create(&self.table_options[family as usize]);
         writer.open(&path).map_err(failed("create a table"))?;
+        fail_point!("table.created");
         Ok(Box::new(RocksTable { writer, file: StagedFile::new(path), rows: 0 }))
     }
 
@@ -340,8 +344,11 @@ impl Kv for RocksKv {
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         let open = self.opened()?;
+        fail_point!("store.ingest");
         let taken = open.db.ingest_external_file_cf_opts(open.family(family), &options, paths);
-        taken.map_err(|e| self.refused(&open, "take tables into the store", e))
+        taken.map_err(|e| self.refused(&open, "take tables into the store", e))?;
+        fail_point!("store.ingested");
+        Ok(())
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
@@ -356,9 +363,12 @@ impl Kv for RocksKv {
         }
         let written = open.db.write_opt(batch, &without_wal());
         written.map_err(|e| self.refused(&open, "change the catalogue", e))?;
+        fail_point!("store.commit");
         let mut flush = FlushOptions::default();
         flush.set_wait(true);
-        open.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused(&open, "flush the catalogue", e))
+        open.db.flush_cf_opt(meta, &flush).map_err(|e| self.refused(&open, "flush the catalogue", e))?;
+        fail_point!("store.committed");
+        Ok(())
     }
 
     fn remove_ranges(&self, family: Family, mut ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
@@ -369,6 +379,7 @@ impl Kv for RocksKv {
         for (start, end) in ranges.iter().filter(|range| tables.any_inside(range)) {
             let removed = open.db.delete_file_in_range_cf(cf, start, end);
             removed.map_err(|e| self.refused(&open, "remove tables", e))?;
+            fail_point!("remove.tables");
         }
         if removal == Removal::WholeTables {
             return Ok(());
@@ -389,9 +400,11 @@ impl Kv for RocksKv {
                 let removed = open.db.delete_range_cf_opt(cf, start, end, &without_wal());
                 removed.map_err(|e| self.refused(&open, "remove a range of keys", e))?;
             }
+            fail_point!("remove.range");
             // Nothing else would ever make it free the space: no other keys come here.
             let (first, last) = (group.first().map(|r| &r.0[..]), group.last().map(|r| &r.1[..]));
             open.db.compact_range_cf(cf, first, last);
+            fail_point!("remove.rewritten");
         }
         Ok(())
     }
@@ -464,6 +477,7 @@ impl TableWriter for RocksTable<'_> {
             return Err(Error::Store { action: "finish a table", message: "it has no rows".to_owned() });
         }
         table.writer.finish().map_err(failed("finish a table"))?;
+        fail_point!("table.finished");
         Ok(Table::File(table.file))
     }
 }

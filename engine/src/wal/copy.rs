@@ -35,6 +35,7 @@ impl LogCopy<'_> {
         for segment in segments.iter().filter(|segment| segment.first_seq <= seq) {
             self.segment(segment)?;
         }
+        fail_point!("snapshot.segments");
         let mark = Mark { database_id, seq };
         replace(fs, dest, &dest.join(MARK_NAME), &mark.encode())
     }

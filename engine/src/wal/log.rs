@@ -280,6 +280,7 @@ impl Wal {
             let path = shared.dir.join(segment_name(segment.number));
             shared.fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
             shared.state.lock().segments.remove(0);
+            fail_point!("truncate.removed");
         }
         if doomed.is_empty() {
             return Ok(());

@@ -41,6 +41,7 @@ pub(super) fn recover(
     for path in &listing.unfinished {
         fs.remove(path).map_err(|error| Error::io("remove", path, error))?;
     }
+    fail_point!("replay.begun");
     Pass::new(fs, dir, mode, Some(after_seq), listing)?.run(replay)
 }
 

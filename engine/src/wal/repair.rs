@@ -43,6 +43,7 @@ impl Rebuild<'_> {
         tail.seal(&mut out, self.next - 1);
         let path = dir.join(segment_name(self.number));
         replace(fs, dir, &path, &out)?;
+        fail_point!("recover.rebuilt");
         Ok(Segment {
             number: self.number,
             first_seq: self.first,
@@ -111,9 +112,12 @@ impl Unsealed {
     pub fn finish(&self, fs: &dyn WalFs) -> Result<u64> {
         let file = fs.open(&self.path).map_err(|error| Error::io("open", &self.path, error))?;
         file.set_len(self.end as u64).map_err(|error| Error::io("truncate", &self.path, error))?;
+        fail_point!("replay.cut");
         write_all_at(&*file, &self.tail, self.proven_end as u64, &mut 0)
             .map_err(|error| Error::io("write", &self.path, error))?;
+        fail_point!("replay.seal");
         file.sync().map_err(|error| Error::io("sync", &self.path, error))?;
+        fail_point!("replay.sealed");
         Ok((self.proven_end + self.tail.len()) as u64)
     }
 }
@@ -122,6 +126,7 @@ impl Unsealed {
 pub(super) fn quarantine(fs: &dyn WalFs, segment: &Path, offset: usize, bytes: &[u8]) -> Result<PathBuf> {
     let path = segment.with_added_extension(format!("{offset}.bad"));
     write_new(fs, &path, bytes)?;
+    fail_point!("recover.quarantined");
     Ok(path)
 }
 
@@ -129,7 +134,9 @@ pub(super) fn quarantine(fs: &dyn WalFs, segment: &Path, offset: usize, bytes: &
 pub(super) fn replace(fs: &dyn WalFs, dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_added_extension("tmp");
     write_new(fs, &unfinished, bytes)?;
+    fail_point!("replace.staged");
     fs.rename(&unfinished, path).map_err(|error| Error::io("rename", &unfinished, error))?;
+    fail_point!("replace.named");
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 

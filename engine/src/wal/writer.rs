@@ -116,6 +116,7 @@ impl Writer {
             let mark = Mark { database_id: self.database_id, seq };
             let write = |file: &dyn WalFile| write_all_at(file, &mark.encode(), 0, &mut 0);
             progress.mark_failed = self.mark.as_deref().is_some_and(|file| write(file).is_err());
+            fail_point!("log.marked");
         }
         result
     }
@@ -136,6 +137,7 @@ impl Writer {
                 self.sync_current(progress)?;
                 progress.sealed.extend(self.current());
                 self.current = None;
+                fail_point!("rotate.sealed");
             }
             if let Some(batch) = batches.pop_front() {
                 progress.spare = batch.bytes;
@@ -157,6 +159,7 @@ impl Writer {
         current.is_dirty = true;
         result.map_err(|error| Error::io("write", &current.path, error))?;
         current.last_seq = batch.last_seq;
+        fail_point!("log.written");
         Ok(())
     }
 
@@ -165,6 +168,7 @@ impl Writer {
         let begun = Instant::now();
         current.file.sync().map_err(|error| poisoned(&current.path, &error))?;
         progress.sync_times.push(begun.elapsed());
+        fail_point!("log.synced");
         current.is_dirty = false;
         progress.durable = Some(current.last_seq);
         Ok(())
@@ -221,11 +225,15 @@ fn create(fs: &dyn WalFs, dir: &Path, database_id: u64, batch: &Batch) -> Result
     let unfinished = path.with_added_extension("tmp");
     let header = Header { database_id, number: batch.segment, first_seq: batch.first_seq };
     let file = fs.create(&unfinished).map_err(|error| Error::io("create", &unfinished, error))?;
+    fail_point!("rotate.created");
     write_all_at(&*file, &header.encode(), 0, &mut 0)
         .map_err(|error| Error::io("write", &unfinished, error))?;
     file.sync().map_err(|error| poisoned(&unfinished, &error))?;
+    fail_point!("rotate.written");
     fs.rename(&unfinished, &path).map_err(|error| Error::io("rename", &unfinished, error))?;
+    fail_point!("rotate.named");
     fs.sync_dir(dir).map_err(|error| poisoned(dir, &error))?;
+    fail_point!("rotate.synced");
     Ok(Current {
         number: batch.segment,
         first_seq: batch.first_seq,

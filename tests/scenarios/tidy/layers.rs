@@ -41,6 +41,7 @@ const LEVELS: &[Levels] = &[
             ("budget", 0),
             ("clock", 0),
             ("error", 0),
+            ("fail", 0),
             ("model", 0),
             ("options", 0),
             ("codec", 1),

@@ -91,7 +91,9 @@ impl TornIngestion {
         let aside = self.manifest.with_added_extension(format!("{}.bad", self.offset));
         let mut kept = fs::File::create(&aside).map_err(|e| Error::io("create", &aside, e))?;
         kept.write_all(&bytes).and_then(|()| kept.sync_all()).map_err(|e| Error::io("write", &aside, e))?;
+        fail_point!("repair.kept");
         file.set_len(self.offset).and_then(|()| file.sync_all()).map_err(failed("shorten"))?;
+        fail_point!("repair.cut");
         Ok(aside)
     }
 

@@ -1,0 +1,69 @@
+//! Named points at which a test ends the process: `fail_point!("flush.ingested")`.
+//!
+//! They exist in this crate's own tests only; every other build has none of them. `engine/tests/points.rs` runs its
+//! binary once more for each of them, lets that process abort there, and opens what it leaves.
+
+/// A place where the process may end. Each has a name of its own.
+#[cfg(not(test))]
+macro_rules! fail_point {
+    ($name:literal) => {};
+}
+
+/// A place where the process may end. Each has a name of its own.
+#[cfg(test)]
+macro_rules! fail_point {
+    ($name:literal) => {
+        $crate::fail::reach($name)
+    };
+}
+
+#[cfg(test)]
+pub(crate) use plan::reach;
+#[cfg(all(test, feature = "rocksdb"))]
+pub(crate) use plan::{ABORT, TRACE};
+
+#[cfg(test)]
+mod plan {
+    use std::io::Write as _;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// `NAME:N`: the process aborts when it reaches this point for the N-th time.
+    pub const ABORT: &str = "BAROGRAPH_FAIL_POINT";
+    /// A file that gets the name of each point that is reached.
+    pub const TRACE: &str = "BAROGRAPH_FAIL_TRACE";
+
+    #[derive(Default)]
+    struct Plan {
+        abort: Option<(String, u64)>,
+        trace: Option<std::fs::File>,
+        reached: AtomicU64,
+    }
+
+    impl Plan {
+        fn of_environment() -> Plan {
+            let abort = std::env::var(ABORT).ok().map(|text| {
+                let (name, times) = text.split_once(':').expect("a name and a number");
+                (name.to_owned(), times.parse().expect("a number"))
+            });
+            let append = |path| std::fs::File::options().create(true).append(true).open(path);
+            let trace = std::env::var_os(TRACE).map(|path| append(path).expect("the trace"));
+            Plan { abort, trace, reached: AtomicU64::new(0) }
+        }
+    }
+
+    pub fn reach(name: &str) {
+        static PLAN: OnceLock<Plan> = OnceLock::new();
+        let plan = PLAN.get_or_init(Plan::of_environment);
+        if let Some(mut trace) = plan.trace.as_ref() {
+            // One write for each name: names of several threads do not mix.
+            trace.write_all(format!("{name}\n").as_bytes()).expect("the trace");
+        }
+        if let Some((wanted, times)) = &plan.abort
+            && wanted == name
+            && plan.reached.fetch_add(1, Ordering::Relaxed) + 1 == *times
+        {
+            std::process::abort();
+        }
+    }
+}
