@@ -18,6 +18,7 @@ io_faults   one I/O call fails, each one in turn, in each way                   
 fail_points a process ends at each named point of the engine                      20
 damage      a byte of the log flips, or its last segment is missing               -
 flips       bits flip in every file; files are short, missing, swapped or stale    long
+backup      snapshots of a server under load are restored and compared            100
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -
 clock       the wall clock is set, ahead and back                                 -
