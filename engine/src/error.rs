@@ -151,7 +151,7 @@ impl Error {
             Error::Throttled(_)
             | Error::Busy { .. }
             | Error::StillInUse { .. }
-            | Error::Memory(Denied::Shared(_))
+            | Error::Memory(Denied::Shared(_) | Denied::Heavy)
             | Error::Stopped(_) => ErrorKind::Busy,
             Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,
         }

@@ -74,6 +74,10 @@ pub enum QueryError {
     /// It was stopped.
     #[error("query was canceled")]
     Canceled,
+    /// It began as light work, and is heavy: run it as such
+    /// ([`Account::begin_light`](barograph_engine::budget::Account::begin_light)).
+    #[error("the query is too much for light work")]
+    Heavy,
     /// Storage could not answer.
     #[error(transparent)]
     Source(SourceError),
@@ -84,6 +88,7 @@ impl From<Stopped> for QueryError {
         match stopped {
             Stopped::Canceled => QueryError::Canceled,
             Stopped::Timeout { seconds } => QueryError::Timeout { seconds },
+            Stopped::Heavy => QueryError::Heavy,
         }
     }
 }
@@ -93,6 +98,7 @@ impl From<Denied> for QueryError {
         match denied {
             Denied::Own { limit } => QueryError::Memory { limit },
             Denied::Shared(full) => QueryError::MemoryPool { limit: full.limit },
+            Denied::Heavy => QueryError::Heavy,
         }
     }
 }

@@ -6,14 +6,14 @@
 //! answers 503. Down: stop listening, let running requests finish within
 //! `shutdown_timeout`, then close the database, which flushes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
-use crate::api::admission::{ActiveWork, Turns};
+use crate::api::admission::{ActiveWork, LargeWrites, Turns};
 use crate::api::auth::Tokens;
 use crate::api::body::Bodies;
 use crate::config::{Config, Sources};
@@ -33,7 +33,9 @@ pub struct App {
     pub telemetry: Telemetry,
     /// Admits what reads, and what changes the whole.
     pub turns: Arc<Turns>,
-    /// What waits or runs of that.
+    /// Admits large writes.
+    pub large_writes: LargeWrites,
+    /// What waits or runs of the reads.
     pub active: Arc<ActiveWork>,
     /// The memory of the process, divided.
     pub memory: Memory,
@@ -41,6 +43,8 @@ pub struct App {
     pub bodies: Bodies,
     /// The most connections of each listener.
     pub connections_max: usize,
+    /// HTTP connections that are open.
+    pub connections_open: AtomicU64,
     /// Held while a snapshot is made, even after its client has left.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
@@ -56,13 +60,16 @@ impl App {
     pub fn new(config: Config) -> anyhow::Result<Self> {
         let tokens = load_tokens(&config)?;
         let memory = Memory::new(&config);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         pattern::patterns().count_in(memory.patterns.clone());
         Ok(App {
             telemetry: Telemetry::default(),
-            turns: Turns::new(config.query_concurrency, config.query_queue),
+            turns: Turns::new(config.query_concurrency, cores, config.query_queue),
+            large_writes: LargeWrites::on(cores),
             active: Arc::default(),
             connections_max: listen::files::connections_max(&config, listen::files::limit()),
             bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
+            connections_open: AtomicU64::new(0),
             memory,
             snapshot: Arc::default(),
             tokens: ArcSwap::from_pointee(tokens),

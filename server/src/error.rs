@@ -220,6 +220,7 @@ impl From<Stopped> for ApiError {
         match stopped {
             Stopped::Canceled => QueryError::Canceled.into(),
             Stopped::Timeout { seconds } => QueryError::Timeout { seconds }.into(),
+            Stopped::Heavy => QueryError::Heavy.into(),
         }
     }
 }
@@ -231,6 +232,7 @@ impl From<Denied> for ApiError {
                 Self::execution(format!("{denied} (query_memory); ask for less, or raise it"))
             }
             Denied::Shared(full) => full.into(),
+            Denied::Heavy => QueryError::Heavy.into(),
         }
     }
 }
@@ -267,6 +269,8 @@ impl From<QueryError> for ApiError {
             QueryError::Source(SourceError::Busy(_)) => Self::too_many(format!("{message} (memory)"), 1),
             QueryError::Source(SourceError::Closed(_)) => Self::busy(message, 30),
             QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
+            // Admission runs it again.
+            QueryError::Heavy => Self::busy(message, 1),
             QueryError::MemoryPool { .. } => Self::too_many(format!("{message} (query_memory_total)"), 5),
             QueryError::TooManySamples { .. } => {
                 Self::execution(format!("{message} (query_max_samples); select less, or raise it"))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use super::lane::{Allowance, Lane, Places};
 use super::{Full, Share, bytes_text};
 
 /// What one piece of work holds. Clones share it; dropping the last one releases the rest to the share.
@@ -18,6 +19,7 @@ struct Counters {
     in_turn: AtomicBool,
     bytes: AtomicU64,
     peak: AtomicU64,
+    lane: Lane,
 }
 
 impl Drop for Counters {
@@ -48,13 +50,17 @@ pub enum Denied {
     /// All together would hold more than they may: try again later.
     #[error(transparent)]
     Shared(Full),
+    /// It is more than light work may hold ([`Allowance`]).
+    #[error("it is too much memory for light work")]
+    Heavy,
 }
 
 impl Account {
     /// An account that also counts against `share`.
     pub fn of(share: Arc<Share>) -> Self {
         let (in_turn, bytes, peak) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-        Account { counters: Arc::new(Counters { share: Some(share), in_turn, bytes, peak }) }
+        let lane = Lane::default();
+        Account { counters: Arc::new(Counters { share: Some(share), in_turn, bytes, peak, lane }) }
     }
 
     /// Takes `bytes` more; the work may hold at most `limit` in total.
@@ -70,6 +76,7 @@ impl Account {
         let before = taken.map_err(|_| Denied::Own { limit })?;
         let add = |share: &Arc<Share>| match counters.in_turn.load(Relaxed) {
             true => share.add_in_turn(bytes),
+            false if counters.lane.is_light() => share.add_light(bytes),
             false => share.add(bytes),
         };
         if let Some(Err(full)) = counters.share.as_ref().map(add) {
@@ -101,6 +108,30 @@ impl Account {
     /// The account that it counts against besides its own limit.
     pub fn share(&self) -> Option<&Arc<Share>> {
         self.counters.share.as_ref()
+    }
+
+    /// Its work is light from now on: it may use what `allowance` says, or becomes heavy if `places` has a place.
+    pub fn begin_light(&self, allowance: Allowance, places: Arc<dyn Places>) {
+        self.counters.lane.begin_light(allowance, places);
+    }
+
+    /// Its work has a place among heavy work.
+    pub fn begin_heavy(&self) {
+        self.counters.lane.begin_heavy();
+    }
+
+    /// Whether its work is light.
+    pub fn is_light(&self) -> bool {
+        self.counters.lane.is_light()
+    }
+
+    /// Whether its work failed because it was light: it can run as heavy work.
+    pub fn must_be_heavy(&self) -> bool {
+        self.counters.lane.is_refused()
+    }
+
+    pub(super) fn lane(&self) -> &Lane {
+        &self.counters.lane
     }
 
     pub(super) fn is_in_turn(&self) -> bool {

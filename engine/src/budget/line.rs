@@ -87,17 +87,30 @@ impl Work {
         Ok(Some(Turn { work: self.clone() }))
     }
 
-    /// Calls `attempt`. If it fails with an error that says that the share is full, calls it once more with the turn.
+    /// Calls `attempt`. If it fails with an error that says that the share is full, calls it once more with the turn;
+    /// light work calls it until it succeeds or has used up its time.
     /// `attempt` must leave nothing taken when it fails.
     ///
     /// # Errors
     /// Those of `attempt`; the work was stopped while it waited.
     pub fn attempted<T, E: From<Stopped>>(
         &self,
-        is_refused: impl FnOnce(&E) -> bool,
+        is_refused: impl Fn(&E) -> bool,
         mut attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        match attempt() {
+        let mut ended = attempt();
+        let mut pause = LOOK;
+        let waits = || self.account().is_light() && !self.account().must_be_heavy();
+        while waits() && ended.as_ref().is_err_and(|error| is_refused(error)) {
+            // Only other light work can hold what it needs, and that is done soon.
+            self.check()?;
+            std::thread::sleep(pause);
+            pause *= 2;
+            ended = attempt();
+        }
+        match ended {
+            // It is refused as light work: it runs again as heavy work, which is for the caller to arrange.
+            Err(error) if self.account().must_be_heavy() => Err(error),
             Err(error) if is_refused(&error) => match self.turn()? {
                 Some(_turn) => attempt(),
                 None => Err(error),

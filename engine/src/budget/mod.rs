@@ -11,6 +11,7 @@
 //! refused.
 
 mod account;
+mod lane;
 mod line;
 mod part;
 mod share;
@@ -18,6 +19,7 @@ mod taken;
 mod work;
 
 pub use account::{Account, Denied};
+pub use lane::{Allowance, Places};
 pub use line::Turn;
 pub use part::Part;
 pub use share::{Full, Hold, Share};

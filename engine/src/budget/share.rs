@@ -23,6 +23,7 @@ pub struct Share {
     name: &'static str,
     limit: AtomicU64,
     reserve: AtomicU64,
+    light: AtomicU64,
     line: Line,
     /// Bytes held, without `lent`.
     used: AtomicU64,
@@ -64,6 +65,7 @@ impl Share {
             name,
             limit: AtomicU64::new(limit),
             reserve: AtomicU64::new(0),
+            light: AtomicU64::new(0),
             line: Line::default(),
             used: AtomicU64::new(0),
             lent: AtomicU64::new(0),
@@ -82,7 +84,21 @@ impl Share {
     }
 
     pub(super) fn add(&self, asked: u64) -> Result<(), Full> {
-        self.add_to(&self.used, self.common(), asked)
+        self.add_to(&self.used, self.common_to_all(), asked)
+    }
+
+    /// Like [`Share::add`], for light work.
+    pub(super) fn add_light(&self, asked: u64) -> Result<(), Full> {
+        self.add_to(&self.used, self.common_to_light(), asked)
+    }
+
+    /// Like [`Share::take`], for what work needs before it can begin, such as its text: a little is kept for that.
+    ///
+    /// # Errors
+    /// As [`Share::take`].
+    pub fn take_to_begin(self: &Arc<Self>, bytes: u64) -> Result<Hold, Full> {
+        self.add_to(&self.used, self.common(), bytes)?;
+        Ok(Hold { share: Arc::clone(self), bytes })
     }
 
     /// Like [`Share::add`], from the reserve.
@@ -148,6 +164,26 @@ impl Share {
     pub fn common(&self) -> u64 {
         let limit = self.limit();
         limit - self.reserve.load(Relaxed).min(limit)
+    }
+
+    /// Keeps `bytes` of the part without reserve, at most a quarter of it, for light work
+    /// ([`Account::begin_light`](super::Account::begin_light)), a quarter of them for what work needs before it begins.
+    pub fn set_light(&self, bytes: u64) {
+        self.light.store(bytes, Relaxed);
+    }
+
+    fn light(&self) -> u64 {
+        self.light.load(Relaxed).min(self.common() / 4)
+    }
+
+    /// What work that is not light may hold without a turn, bytes.
+    pub fn common_to_all(&self) -> u64 {
+        self.common() - self.light()
+    }
+
+    /// The same for light work.
+    pub fn common_to_light(&self) -> u64 {
+        self.common() - self.light() / 4
     }
 
     pub(super) fn line(&self) -> &Line {

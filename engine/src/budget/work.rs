@@ -36,6 +36,9 @@ pub enum Stopped {
         /// The limit.
         seconds: f64,
     },
+    /// It used up what light work may use ([`Allowance`](super::Allowance)).
+    #[error("it is too much for light work")]
+    Heavy,
 }
 
 /// A piece of work. Clones are the same work.
@@ -131,6 +134,9 @@ impl Work {
         if self.cancel.is_canceled() {
             return Err(Stopped::Canceled);
         }
+        if self.account.is_light() && !self.account.lane().step() {
+            return Err(Stopped::Heavy);
+        }
         match self.timeout {
             Some(timeout) if self.started.elapsed() > timeout => {
                 Err(Stopped::Timeout { seconds: timeout.as_secs_f64() })
@@ -145,7 +151,21 @@ impl Work {
     /// # Errors
     /// [`Denied`]; then nothing is taken.
     pub fn take(&self, bytes: u64) -> Result<(), Denied> {
-        self.account.take(bytes, self.bytes_max)
+        let account = &self.account;
+        if account.is_light() {
+            let held = account.bytes();
+            let total = held.saturating_add(bytes);
+            // Its own limit comes first: that does not change when it is heavy.
+            if total <= self.bytes_max && !account.lane().hold(total) {
+                return Err(Denied::Heavy);
+            }
+        }
+        account.take(bytes, self.bytes_max)
+    }
+
+    /// Whether to use other cores as well. Light work becomes heavy for that, or stays on its thread.
+    pub fn spreads(&self) -> bool {
+        !self.account.is_light() || self.account.lane().leave(false)
     }
 
     /// Gives bytes back.
@@ -153,7 +173,8 @@ impl Work {
         self.account.give(bytes);
     }
 
-    pub(super) fn started(&self) -> Instant {
+    /// When it began.
+    pub fn started(&self) -> Instant {
         self.started
     }
 

@@ -269,7 +269,7 @@ impl<C: Members> Folding<'_, C> {
         fold_part: impl Fn(&[usize], usize, usize) -> Result<Vec<f64>, QueryError> + Sync,
     ) -> Result<Vec<Points>, QueryError> {
         let (groups, steps) = (self.groups, self.steps);
-        if self.columns.values() < PARALLEL_MIN_VALUES {
+        if !splits(self.columns.values() as u64) || !self.budget.spreads() {
             let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count).map(column);
             return groups.members.iter().map(whole).collect();
         }

@@ -161,6 +161,11 @@ impl Budget {
         Ok(self.work.check()?)
     }
 
+    /// Whether to use other cores as well.
+    pub fn spreads(&self) -> bool {
+        self.work.spreads()
+    }
+
     /// Series one selector may match.
     pub fn series_max(&self) -> usize {
         self.limits.series_max

@@ -3,12 +3,13 @@
 
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use crate::error::QueryError;
 
 /// Fewer items than this are not worth waking other threads for.
 const PARALLEL_MIN: usize = 32;
 
-/// Whether work over `items` is shared by several cores.
+/// Whether work over `items` is shared by several cores, unless it is light.
 pub(super) fn splits(items: u64) -> bool {
     items >= PARALLEL_MIN as u64 && rayon::current_num_threads() > 1
 }
@@ -17,14 +18,14 @@ pub(super) fn splits(items: u64) -> bool {
 ///
 /// # Errors
 /// The error of one of the items that failed.
-pub(super) fn map<T, S, R, F>(items: Vec<T>, work: F) -> Result<Vec<R>, QueryError>
+pub(super) fn map<T, S, R, F>(budget: &Budget, items: Vec<T>, work: F) -> Result<Vec<R>, QueryError>
 where
     T: Send,
     S: Default,
     R: Send,
     F: Fn(&mut S, T) -> Result<Option<R>, QueryError> + Sync + Send,
 {
-    if items.len() < PARALLEL_MIN {
+    if !splits(items.len() as u64) || !budget.spreads() {
         let mut scratch = S::default();
         let mut results = Vec::with_capacity(items.len());
         for item in items {

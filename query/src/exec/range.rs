@@ -208,7 +208,7 @@ fn over_points(
     inner_steps: Steps,
     keep_name: bool,
 ) -> Result<Vec<Done>, QueryError> {
-    parallel::map(inner, |columns: &mut Columns, series: Series| {
+    parallel::map(&job.ctx.budget, inner, |columns: &mut Columns, series: Series| {
         super::subquery::columns_of(&series.points, inner_steps, columns);
         one_series(job, columns, series.labels, series.drop_name || !keep_name)
     })

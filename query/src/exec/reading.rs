@@ -111,6 +111,10 @@ where
             return Ok(vec![worker.batch]);
         }
     }
+    if !ctx.budget.spreads() {
+        worker.read(rest)?;
+        return Ok(vec![worker.batch]);
+    }
     let pieces = BATCHES_A_CORE * rayon::current_num_threads();
     let length = rest.len().div_ceil(pieces).clamp(1, BATCH_MAX);
     let mut batches = vec![worker.batch];

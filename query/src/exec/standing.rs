@@ -33,12 +33,13 @@ pub(super) fn choose(
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);
     let budget = &ev.ctx.budget;
-    let ranked: Vec<(Series, f64)> = parallel::map(vector, |scratch: &mut Scratch, mut series: Series| {
-        budget.check()?;
-        series.points.histograms = None;
-        let value = of_column(statistic, &series.points.floats, scratch);
-        Ok(value.map(|value| (series, value)))
-    })?;
+    let ranked: Vec<(Series, f64)> =
+        parallel::map(budget, vector, |scratch: &mut Scratch, mut series: Series| {
+            budget.check()?;
+            series.points.histograms = None;
+            let value = of_column(statistic, &series.points.floats, scratch);
+            Ok(value.map(|value| (series, value)))
+        })?;
     let (mut vector, values): (Vector, Vec<f64>) = ranked.into_iter().unzip();
     let mut groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     for members in &mut groups.members {

@@ -35,7 +35,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
     let vector = ev.vector(arg, steps)?;
     let drop_name = call.name_rule == NameRule::Drop;
     let budget = &ev.ctx.budget;
-    let done = parallel::map(vector, |scratch: &mut Scratch, mut series: Series| {
+    let done = parallel::map(budget, vector, |scratch: &mut Scratch, mut series: Series| {
         budget.check()?;
         series.drop_name |= drop_name;
         let flags = one_series(id, &mut series, &params, steps, scratch);

@@ -25,6 +25,8 @@ use crate::memory::pool::{Pool, Room};
 use crate::storage;
 use barograph::budget::{Full, Share};
 
+/// A body up to this long is modest: a batch of an agent. Larger ones cannot take all the memory from those.
+pub const MODEST: u64 = 512 << 10;
 /// A body up to this long is a small one.
 pub const SMALL: u64 = 64 << 10;
 /// What the HTTP library and the service hold of a body while it arrives, at most: two pieces. A large body of declared
@@ -49,7 +51,7 @@ impl Bodies {
     /// Divides what there is for `bodies` and for small ones, `forms`.
     pub fn new(bodies: Arc<Share>, forms: Arc<Share>) -> Self {
         Bodies {
-            large: Pool::new(bodies, 1),
+            large: Pool::with_modest(bodies, MODEST),
             small: Pool::new(forms.clone(), 2),
             questions: Pool::new(forms, 2),
         }
@@ -366,6 +368,11 @@ pub async fn read(
 }
 
 impl Held {
+    /// Bytes that it has, or will have when it is decoded, as far as it says.
+    pub fn size(&self) -> u64 {
+        self.unpacked.as_ref().map_or(0, Room::bytes).max(self.bytes.len() as u64)
+    }
+
     /// Decompressed, on a thread that may block.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 
-use crate::api::admission::Client;
+use crate::api::admission::{Client, LargeWrite};
 use crate::api::body::{self, BodyLimits, Held};
 use crate::api::encoding::{self, Encoding};
 use crate::api::json::{self, Sink};
@@ -130,6 +130,14 @@ impl Call {
         self.read_encoded(encoding, limits).await
     }
 
+    /// Waits for the turn of a write of this body, if it needs one.
+    ///
+    /// # Errors
+    /// 429 when the wait was too long.
+    pub async fn turn_to_write(&self, body: &Held) -> Result<Option<LargeWrite>, ApiError> {
+        self.app.large_writes.enter(body.size(), self.config.body_timeout).await
+    }
+
     async fn read_encoded(&mut self, encoding: Encoding, limits: BodyLimits) -> Result<Held, ApiError> {
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
         body::read(incoming, encoding, limits, &self.app.bodies, self.who()).await
@@ -165,7 +173,9 @@ impl Call {
 
     /// Takes the memory of the parameters, and `more` bytes, from the share of queries; it is held until the work is done.
     fn keep(&mut self, more: u64) -> Result<(), ApiError> {
-        self.said = Some(Arc::new(self.app.memory.queries.take(self.params.bytes() + more)?));
+        let (queries, bytes) = (&self.app.memory.queries, self.params.bytes() + more);
+        let said = if more == 0 { queries.take_to_begin(bytes) } else { queries.take(bytes) };
+        self.said = Some(Arc::new(said?));
         Ok(())
     }
 

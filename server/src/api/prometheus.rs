@@ -107,9 +107,13 @@ async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
         cancel: request.cancel.clone(),
     };
     let admitted = call.admit(asked).await?;
-    let queued = admitted.queued;
-    request.started = Instant::now();
-    admitted.answer(JSON, move |_, out| wanted.write(&database, &request, queued, out)).await
+    let since = admitted.since;
+    admitted
+        .answer(JSON, move |work, out| {
+            request.started = work.started();
+            wanted.write(&database, &request, work.started().duration_since(since), out)
+        })
+        .await
 }
 
 /// What of a query's answer is wanted.

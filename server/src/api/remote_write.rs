@@ -39,8 +39,10 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
 async fn store(call: &mut Call, version: RemoteVersion) -> Result<RemoteReport, ApiError> {
     let database = call.database()?;
     let mut held = call.read_snappy(BodyLimits::write(&call.config)).await?;
+    let turn = call.turn_to_write(&held).await?;
     let app = call.app.clone();
     let report = storage::blocking(move || {
+        let _turn = turn;
         held.decode()?;
         ingest::store_remote(&database, &app.telemetry, &held.bytes, version)
     });

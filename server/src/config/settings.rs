@@ -278,12 +278,13 @@ pub static SETTINGS: &[Setting] = &[
     setting!("query_concurrency" "N" = "8", QUERY, false,
         "Queries that run at once, 1 to 1024. As many requests for series, labels, events or metadata run at once, and \
          half as many each of federations, remote reads and exports. One request of each kind may always run; beyond \
-         that, at most `query_concurrency` minus one run at once over all kinds, with kinds and clients in rotation.",
+         that, at most `query_concurrency` minus one run at once over all kinds, with kinds and clients in \
+         rotation. At most as many as there are cores, and half of `query_concurrency`, are heavy.",
         |c, t| c.query_concurrency = usize_of(t, 1, 1024)?),
     setting!("query_queue" "N" = "1000", QUERY, false,
-        "Maximum requests of each kind that wait for their turn, 0 to 100000. When the queue is full, the newest \
-         request of the client with the most waiting requests gets 429. The text of waiting requests counts against \
-         `query_memory_total`.",
+        "Maximum light requests of each kind, and maximum heavy ones, that wait for their turn, 0 to 100000. \
+         When the queue is full, the newest request of the client with the most waiting requests gets 429. The text of \
+         waiting requests counts against `query_memory_total`.",
         |c, t| c.query_queue = usize_of(t, 0, 100_000)?),
     setting!("query_wait" "DURATION" = "30s", QUERY, true,
         "Maximum wait for a turn, 0 to 1h; beyond it 503.",

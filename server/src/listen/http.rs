@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -28,7 +29,7 @@ use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Exchange, Requests};
 use crate::listen::stream::{Activity, TimedStream, Timeouts};
 use crate::telemetry::log::Throttle;
-use barograph::budget::{Hold, Share};
+use barograph::budget::Hold;
 
 /// Bytes that the HTTP library needs at least for its buffer.
 const BUFFER_MIN: usize = 16 * 1024;
@@ -68,8 +69,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
                 continue;
             }
         };
-        let room = room_for_connection(&app.memory.connections);
-        let (slot, room) = match (slots.clone().try_acquire_owned(), room) {
+        let room = room_for_connection(&app);
+        let (slot, (room, resting)) = match (slots.clone().try_acquire_owned(), room) {
             (Ok(slot), Some(room)) => (slot, room),
             (slot, _) => {
                 app.telemetry.connections_refused.add(1);
@@ -80,6 +81,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
             let _slot = slot;
+            let _resting = resting;
             let _open = app.telemetry.connections.guard();
             connection(&app, stream, room, on_loopback, stop).await;
         });
@@ -92,11 +94,24 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     }
 }
 
+/// A connection that counts among those that are open, until this is dropped.
+struct Resting(Arc<App>);
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Relaxed);
+    }
+}
+
 /// The memory of a new connection. A quarter of the share is reserved for requests of open connections: idle
-/// connections must not keep them from being served.
-fn room_for_connection(share: &Arc<Share>) -> Option<Hold> {
-    let most = share.limit() - share.limit() / 4;
-    if share.used() + CONNECTION_BYTES > most { None } else { share.take(CONNECTION_BYTES).ok() }
+/// connections must not keep them from being served, nor requests, such as bodies that never end, new connections.
+fn room_for_connection(app: &Arc<App>) -> Option<(Hold, Resting)> {
+    let share = &app.memory.connections;
+    let most = (share.limit() - share.limit() / 4) / CONNECTION_BYTES;
+    let resting = Resting(app.clone());
+    let before = app.connections_open.fetch_add(1, Relaxed);
+    let room = if before < most { share.take(CONNECTION_BYTES).ok() } else { None };
+    room.map(|room| (room, resting))
 }
 
 /// Running out of files is the usual cause: wait a moment, since it would fail again at once.

@@ -17,6 +17,11 @@ use crate::config::Config;
 /// RocksDB for any database. An idle server has 22 MiB resident, 17 MiB of them code.
 pub const PROCESS_BYTES: u64 = 24 << 20;
 
+/// One part in this many of the memory that all queries share is for light ones.
+const LIGHT_PART: u64 = 4;
+/// A read that holds more is not light, whatever the memory.
+const LIGHT_MAX_BYTES: u64 = 8 << 20;
+
 /// The least that the setting `memory` may be.
 pub const LEAST_BYTES: u64 = 64 << 20;
 
@@ -34,24 +39,25 @@ pub static PARTS: &[Part] = &[
         parts: 12,
         bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` \
                  all of them. The limit of one query, at most half of the share, is reserved for one query at a \
-                 time",
-        full: "a read releases its memory, waits for its turn (oldest first) and runs again; exports and remote reads \
-               in chunks get 429 with `Retry-After`; a query that needs more than the limit of one query gets 422",
+                 time; of the rest, a quarter for light reads",
+        full: "a heavy read releases its memory, waits for its turn (oldest first) and runs again, a light one tries \
+               again for a second; exports and remote reads in chunks get 429 with `Retry-After`; a query that needs more than the limit of one query gets 422",
     },
     Part {
         name: "answers",
         parts: 4,
         bounds: "answers that clients have not read yet; a client that reads less than `answer_rate` over \
                  `body_timeout` is disconnected",
-        full: "an answer stays in `queries` while at most half of that is used; otherwise 429 with `Retry-After`",
+        full: "an answer stays in `queries` while at most three eighths of that are used; otherwise 429 with `Retry-After`",
     },
     Part {
         name: "bodies",
         parts: 8,
         bounds: "bodies larger than 64 KiB, as sent, with 16 KiB more while they arrive, and decompressed, and large \
-                 batches of TCP lines; `max_body_total` caps it. The last quarter is reserved for decompression",
+                 batches of TCP lines; `max_body_total` caps it. The last quarter is reserved for decompression, \
+                 an eighth for bodies up to 512 KiB",
         full: "bodies of declared length queue for up to `body_timeout`, tenants in rotation, others do not wait; then \
-               429 (`/write`: 503) with `Retry-After`; a body larger than three quarters of the share gets 413",
+               429 (`/write`: 503) with `Retry-After`; a body larger than five eighths of the share gets 413",
     },
     Part {
         name: "forms",
@@ -141,6 +147,7 @@ impl Memory {
         // Logged once, here; every caller gets the capped value.
         self.capped("query_memory", &self.queries, config.query_memory);
         self.queries.set_reserve(self.one_query(config));
+        self.queries.set_light(self.queries.common() / LIGHT_PART);
     }
 
     fn capped(&self, setting: &str, share: &Share, cap: Option<u64>) -> u64 {
@@ -171,6 +178,11 @@ impl Memory {
     pub fn one_query(&self, config: &Config) -> u64 {
         let half = self.queries.limit() / 2;
         config.query_memory.map_or(half, |cap| cap.min(half))
+    }
+
+    /// The most that one light read may hold, bytes.
+    pub fn one_light_read(&self) -> u64 {
+        (self.queries.common() / LIGHT_PART).min(LIGHT_MAX_BYTES)
     }
 
     /// The shares of the table except the engine's, in its order.

@@ -6,6 +6,10 @@
 //! because only then can it release it, and the last quarter of the pool is reserved for such waiters. If all holders
 //! of memory wait for more, none could continue: the most recent waiter is then refused, and the memory it releases
 //! lets the first one continue.
+//!
+//! A pool can reserve an eighth for modest takes ([`Pool::with_modest`]). They queue separately, so they never wait for
+//! larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the eighth only
+//! while no larger one waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +26,8 @@ pub struct Pool {
     share: Arc<Share>,
     /// The pool has one of this many equal parts of the share.
     parts: u64,
+    /// A take of at most this many bytes is modest; 0: none is.
+    modest_max: u64,
     line: Mutex<Line>,
 }
 
@@ -29,13 +35,29 @@ pub struct Pool {
 struct Line {
     /// Bytes taken.
     used: u64,
-    /// Those that hold memory already.
+    /// Of these, by modest takes.
+    used_modest: u64,
+    /// Waiters that hold memory already; modest ones first.
     growing: VecDeque<Waiting>,
-    /// Waiters that hold nothing, ascending by round.
-    coming: VecDeque<Waiting>,
-    /// The round of the last of these that was granted memory.
-    round: u64,
+    /// Waiters that hold nothing: those of modest takes, and the others.
+    coming: [Coming; 2],
     tickets: u64,
+}
+
+/// Waiters that hold nothing.
+#[derive(Debug, Default)]
+struct Coming {
+    /// Ascending by round.
+    waiting: VecDeque<Waiting>,
+    /// The round of the last one that was granted memory.
+    round: u64,
+}
+
+/// A take is modest, or it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Size {
+    Modest,
+    Large,
 }
 
 #[derive(Debug)]
@@ -44,6 +66,7 @@ struct Waiting {
     /// For a waiter that holds nothing: its tenant and its round.
     tenant: u64,
     round: u64,
+    size: Size,
     more: u64,
     held: u64,
     ready: oneshot::Sender<Result<Room, Full>>,
@@ -62,6 +85,7 @@ enum Need {
 #[derive(Debug)]
 pub struct Room {
     pool: Arc<Pool>,
+    size: Size,
     hold: Hold,
 }
 
@@ -75,7 +99,8 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         {
             let line = &mut *self.pool.line.lock();
-            for lane in [&mut line.growing, &mut line.coming] {
+            let [modest, large] = &mut line.coming;
+            for lane in [&mut line.growing, &mut modest.waiting, &mut large.waiting] {
                 lane.retain(|waiting| waiting.ticket != self.ticket);
             }
         }
@@ -87,7 +112,12 @@ impl Pool {
     /// A pool that has one of `parts` equal parts of `share`. The parts of a share must not overlap: memory released by
     /// one pool does not wake waiters of another.
     pub fn new(share: Arc<Share>, parts: u64) -> Arc<Pool> {
-        Arc::new(Pool { share, parts: parts.max(1), line: Mutex::default() })
+        Arc::new(Pool { share, parts: parts.max(1), modest_max: 0, line: Mutex::default() })
+    }
+
+    /// All of `share`, an eighth of it for takes of at most `modest_max` bytes.
+    pub fn with_modest(share: Arc<Share>, modest_max: u64) -> Arc<Pool> {
+        Arc::new(Pool { share, parts: 1, modest_max, line: Mutex::default() })
     }
 
     /// The most it may hold, bytes.
@@ -103,7 +133,7 @@ impl Pool {
     /// How many wait.
     pub fn waiting(&self) -> usize {
         let line = self.line.lock();
-        line.growing.len() + line.coming.len()
+        line.growing.len() + line.coming.iter().map(|coming| coming.waiting.len()).sum::<usize>()
     }
 
     /// Takes `bytes`; waits for them in the line, at most for `patience`.
@@ -133,72 +163,100 @@ impl Pool {
     /// [`Full`].
     pub fn try_take(self: &Arc<Self>, bytes: u64) -> Result<Room, Full> {
         let mut line = self.line.lock();
-        if !line.nobody_waits() {
-            return Err(self.full(&line, bytes, Need::Begin(0)));
+        let (size, need) = (self.size(bytes), Need::Begin(0));
+        if !line.is_next(size, need) {
+            return Err(self.full(&line, bytes, size, need));
         }
-        let hold = self.hold(&mut line, bytes, Need::Begin(0))?;
-        Ok(Room { pool: Arc::clone(self), hold })
+        let hold = self.hold(&mut line, bytes, size, need)?;
+        Ok(Room { pool: Arc::clone(self), size, hold })
     }
 
     async fn wait(self: &Arc<Self>, more: u64, need: Need, patience: Duration) -> Result<Room, Full> {
-        let (place, ready) = {
+        let (place, ready, size) = {
             let line = &mut *self.line.lock();
             let held = if let Need::GoOn(held) = need { held } else { 0 };
             let asked = held.saturating_add(more);
-            if asked > self.limit_of(need) {
-                return Err(self.full(line, asked, need));
+            let size = self.size(asked);
+            if asked > self.limit_of(size, need) {
+                return Err(self.full(line, asked, size, need));
             }
-            let begins = matches!(need, Need::Begin(_));
-            let is_first = line.growing.is_empty() && (!begins || line.coming.is_empty());
-            if is_first && let Ok(hold) = self.hold(line, more, need) {
-                return Ok(Room { pool: Arc::clone(self), hold });
+            if line.is_next(size, need)
+                && let Ok(hold) = self.hold(line, more, size, need)
+            {
+                return Ok(Room { pool: Arc::clone(self), size, hold });
             }
             line.tickets += 1;
             let ticket = line.tickets;
             let (sender, ready) = oneshot::channel();
             let tenant = if let Need::Begin(tenant) = need { tenant } else { 0 };
-            let waiting = Waiting { ticket, tenant, round: 0, more, held, ready: sender };
-            if begins {
-                line.come(waiting)
-            } else {
-                line.growing.push_back(waiting)
+            let waiting = Waiting { ticket, tenant, round: 0, size, more, held, ready: sender };
+            match need {
+                Need::Begin(_) => line.coming[size as usize].come(waiting),
+                Need::GoOn(_) => line.grow(waiting),
             }
-            (Place { pool: self, ticket }, ready)
+            (Place { pool: self, ticket }, ready, size)
         };
         self.serve();
         let served = tokio::time::timeout(patience, ready).await;
         drop(place);
         match served {
             Ok(Ok(served)) => served,
-            _ => Err(self.full(&self.line.lock(), more, need)),
+            _ => Err(self.full(&self.line.lock(), more, size, need)),
         }
+    }
+
+    fn size(&self, bytes: u64) -> Size {
+        if bytes <= self.modest_max { Size::Modest } else { Size::Large }
+    }
+
+    /// What is reserved for modest takes.
+    fn modest(&self) -> u64 {
+        if self.modest_max == 0 { 0 } else { self.limit() / 8 }
     }
 
     /// The most that may be taken where that is needed.
-    fn limit_of(&self, need: Need) -> u64 {
-        match need {
+    fn limit_of(&self, size: Size, need: Need) -> u64 {
+        let limit = match need {
             Need::Begin(_) => self.limit() - self.limit() / 4,
             Need::GoOn(_) => self.limit(),
+        };
+        if size == Size::Modest { limit } else { limit - self.modest() }
+    }
+
+    fn full(&self, line: &Line, asked: u64, size: Size, need: Need) -> Full {
+        Full { share: self.share.name(), asked, used: line.used, limit: self.limit_of(size, need) }
+    }
+
+    /// Whether there are `bytes` more.
+    fn fits(&self, line: &Line, bytes: u64, size: Size, need: Need) -> bool {
+        let after = line.used.saturating_add(bytes);
+        let limit = self.limit_of(size, need);
+        match size {
+            // What is reserved and not used counts as used.
+            Size::Large => after.saturating_sub(line.used_modest.min(self.modest())) <= limit,
+            Size::Modest => {
+                let is_reserved = line.used_modest.saturating_add(bytes) <= self.modest();
+                let comes = !line.coming[Size::Large as usize].waiting.is_empty();
+                let grows = line.growing.back().is_some_and(|last| last.size == Size::Large);
+                let waits = grows || (comes && matches!(need, Need::Begin(_)));
+                is_reserved || (after <= limit && !waits)
+            }
         }
     }
 
-    fn full(&self, line: &Line, asked: u64, need: Need) -> Full {
-        Full { share: self.share.name(), asked, used: line.used, limit: self.limit_of(need) }
-    }
-
-    fn hold(&self, line: &mut Line, bytes: u64, need: Need) -> Result<Hold, Full> {
-        if line.used.saturating_add(bytes) > self.limit_of(need) {
-            return Err(self.full(line, bytes, need));
+    fn hold(&self, line: &mut Line, bytes: u64, size: Size, need: Need) -> Result<Hold, Full> {
+        if !self.fits(line, bytes, size, need) {
+            return Err(self.full(line, bytes, size, need));
         }
         let hold = self.share.take(bytes)?;
-        line.used += bytes;
+        line.add(bytes, size);
         Ok(hold)
     }
 
     /// Hands over what there is, in order.
     fn serve(self: &Arc<Self>) {
         while let Some((waiting, served)) = self.next() {
-            let served = served.map(|hold| Room { pool: Arc::clone(self), hold });
+            let served = served.map(|hold| Room { pool: Arc::clone(self), size: waiting.size, hold });
             if let Err(Ok(mut room)) = waiting.ready.send(served) {
                 // The waiter has left. This loop grants its memory to the next one.
                 room.give_back(&mut self.line.lock(), u64::MAX);
@@ -209,40 +267,73 @@ impl Pool {
     /// The next that gets an answer: the memory, or a refusal so that others get it.
     fn next(&self) -> Option<(Waiting, Result<Hold, Full>)> {
         let line = &mut *self.line.lock();
-        let Some(first) = line.growing.front() else {
-            let more = line.coming.front()?.more;
-            let hold = self.hold(line, more, Need::Begin(0)).ok()?;
-            let waiting = line.coming.pop_front()?;
-            line.round = waiting.round;
-            return Some((waiting, Ok(hold)));
-        };
-        let need = Need::GoOn(first.held);
-        if let Ok(hold) = self.hold(line, first.more, need) {
-            return line.growing.pop_front().map(|waiting| (waiting, Ok(hold)));
+        if let Some(first) = line.growing.front() {
+            let (more, size, need) = (first.more, first.size, Need::GoOn(first.held));
+            if let Ok(hold) = self.hold(line, more, size, need) {
+                return line.growing.pop_front().map(|waiting| (waiting, Ok(hold)));
+            }
         }
-        let stuck: u64 = line.growing.iter().map(|waiting| waiting.held).sum();
-        if stuck < line.used {
+        for size in [Size::Modest, Size::Large] {
+            if line.growing.front().is_some_and(|first| first.size <= size) {
+                break;
+            }
+            let Some(first) = line.coming[size as usize].waiting.front() else { continue };
+            if let Ok(hold) = self.hold(line, first.more, size, Need::Begin(0)) {
+                let coming = &mut line.coming[size as usize];
+                let waiting = coming.waiting.pop_front()?;
+                coming.round = waiting.round;
+                return Some((waiting, Ok(hold)));
+            }
+        }
+        self.stuck(line)
+    }
+
+    /// The last waiter, where all that hold memory wait for more.
+    fn stuck(&self, line: &mut Line) -> Option<(Waiting, Result<Hold, Full>)> {
+        let held: u64 = line.growing.iter().map(|waiting| waiting.held).sum();
+        if held < line.used {
             return None;
         }
         let last = line.growing.iter().skip(1).rposition(|waiting| waiting.held > 0)?;
         let last = line.growing.remove(last + 1)?;
-        let full = self.full(line, last.more, need);
+        let full = self.full(line, last.more, last.size, Need::GoOn(last.held));
         Some((last, Err(full)))
     }
 }
 
-impl Line {
-    /// Adds a waiter that holds nothing, in the round after that of the last waiter of its tenant, or after the current
-    /// round: nothing joins a round that has begun, so each round ends.
+impl Coming {
+    /// Adds a waiter, in the round after that of the last waiter of its tenant, or after the current round: nothing
+    /// joins a round that has begun, so each round ends.
     fn come(&mut self, mut waiting: Waiting) {
-        let last = self.coming.iter().rev().find(|other| other.tenant == waiting.tenant);
+        let last = self.waiting.iter().rev().find(|other| other.tenant == waiting.tenant);
         waiting.round = last.map_or(self.round, |last| last.round) + 1;
-        let place = self.coming.partition_point(|other| other.round <= waiting.round);
-        self.coming.insert(place, waiting);
+        let place = self.waiting.partition_point(|other| other.round <= waiting.round);
+        self.waiting.insert(place, waiting);
+    }
+}
+
+impl Line {
+    /// Adds a waiter that holds memory, behind those of its size.
+    fn grow(&mut self, waiting: Waiting) {
+        let place = self.growing.partition_point(|other| other.size <= waiting.size);
+        self.growing.insert(place, waiting);
     }
 
-    fn nobody_waits(&self) -> bool {
-        self.growing.is_empty() && self.coming.is_empty()
+    /// Whether nothing waits that comes before a take.
+    fn is_next(&self, size: Size, need: Need) -> bool {
+        let grows = self.growing.front().is_some_and(|first| first.size <= size);
+        let comes = matches!(need, Need::Begin(_)) && !self.coming[size as usize].waiting.is_empty();
+        !grows && !comes
+    }
+
+    fn add(&mut self, bytes: u64, size: Size) {
+        self.used += bytes;
+        self.used_modest += if size == Size::Modest { bytes } else { 0 };
+    }
+
+    fn sub(&mut self, bytes: u64, size: Size) {
+        self.used -= bytes;
+        self.used_modest -= if size == Size::Modest { bytes } else { 0 };
     }
 }
 
@@ -262,18 +353,21 @@ impl Room {
     /// # Errors
     /// [`Full`], also where others wait that hold some; what it has stays.
     pub fn try_grow(&mut self, more: u64) -> Result<(), Full> {
+        let (held, need) = (self.hold.bytes(), Need::Begin(0));
+        let asked = held.saturating_add(more);
+        let size = self.pool.size(asked);
         let line = &mut *self.pool.line.lock();
-        let asked = self.hold.bytes().saturating_add(more);
-        if asked > self.pool.limit_of(Need::Begin(0)) {
-            return Err(self.pool.full(line, asked, Need::Begin(0)));
+        if asked > self.pool.limit_of(size, need) {
+            return Err(self.pool.full(line, asked, size, need));
         }
-        let after = line.used.saturating_add(more);
-        if !line.growing.is_empty() || after > self.pool.limit_of(Need::Begin(0)) {
-            return Err(self.pool.full(line, more, Need::Begin(0)));
-        }
-        self.hold.grow(more)?;
-        line.used = after;
-        Ok(())
+        line.sub(held, self.size);
+        let taken = match line.growing.is_empty() && self.pool.fits(line, asked, size, need) {
+            true => self.hold.grow(more),
+            false => Err(self.pool.full(line, more, size, need)),
+        };
+        self.size = if taken.is_ok() { size } else { self.size };
+        line.add(self.hold.bytes(), self.size);
+        taken
     }
 
     /// Takes `bytes` of `pool` for what this room is of no use without; waits before those who hold nothing, at most for
@@ -301,7 +395,7 @@ impl Room {
         let bytes = bytes.min(self.bytes());
         // Less is never refused.
         let _ = self.hold.resize(self.bytes() - bytes);
-        line.used -= bytes;
+        line.sub(bytes, self.size);
     }
 }
 

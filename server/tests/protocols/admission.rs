@@ -5,11 +5,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use barograph_server::api::admission::{Client, Kind, Turn};
+use barograph_server::api::admission::{Client, Kind, Lane, Turn};
 use barograph_server::api::routes::{Admission, ROUTES, Route};
 use serde_json::Value;
 
-use crate::harness::{Server, escape, read_reply, read_to_end, request, server, server_with_one_thread};
+use crate::harness::{
+    ENDLESS, Server, escape, read_reply, read_to_end, request, server, server_with_one_thread,
+};
 
 const LIST: &str = "/api/v1/status/active_queries";
 const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
@@ -64,6 +66,13 @@ fn listed(server: &Server) -> Vec<Value> {
 fn take(server: &Server, kind: Kind) -> Turn {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(server.app.turns.enter(kind, Client::default(), Duration::from_secs(60))).unwrap()
+}
+
+/// Takes a turn of a heavy request for the test itself, if one is free.
+fn take_heavy(server: &Server, kind: Kind) -> Option<Turn> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let turn = server.app.turns.enter_lane(kind, Lane::Heavy, Client::default(), Duration::ZERO);
+    runtime.block_on(turn).ok()
 }
 
 /// A server that has one turn of each kind, and the turns.
@@ -123,6 +132,76 @@ fn a_kind_that_is_busy_keeps_no_other_from_its_turn() {
     assert_eq!(server.get("/federate?match[]={}").status, 200);
     assert_eq!(server.send("POST", "/api/v1/admin/tsdb/flush", &[], b"").status, 204);
     assert_eq!(server.send("POST", "/query?q=SHOW+DATABASES", &[], b"").status, 200);
+}
+
+/// Heavy queries have few turns, and a light one does not wait for them, whether they run or wait.
+#[test]
+fn light_questions_are_answered_while_heavy_ones_wait_for_each_other() {
+    let server = server(&[("query_wait", "1h"), ("query_timeout", "1h")]);
+    server.write("m,a=x value=1 1000000000\n");
+    let heavy: Vec<TcpStream> = (0..24).map(|_| server.begin_query(ENDLESS)).collect();
+    let turns = &server.app.turns;
+    server.wait_for("their turns", || {
+        let (running, waiting) = (turns.running(Kind::Query), turns.waiting(Kind::Query));
+        running == turns.heavy(Kind::Query) && running + waiting == heavy.len()
+    });
+    let few = turns.heavy(Kind::Query);
+    assert!((1..=4).contains(&few), "{few} of query_concurrency 8");
+    for _ in 0..20 {
+        assert_eq!(server.get("/api/v1/query?query=m&time=1").data()["result"][0]["value"][1], "1");
+        assert_eq!(server.get("/api/v1/query_range?query=m&start=0&end=60&step=1").status, 200);
+    }
+    assert_eq!(turns.waiting(Kind::Query), heavy.len() - few);
+    let metrics = server.get("/metrics").text();
+    assert!(metrics.contains(&format!("\nbarograph_reads_heavy{{kind=\"query\"}} {few}\n")), "{metrics}");
+    let states = listed(&server);
+    assert_eq!(states.iter().filter(|entry| entry["state"] == "running").count(), few, "{states:?}");
+    drop(heavy);
+    server.wait_for("their end", || turns.running_in_all() + turns.waiting_in_all() == 0);
+    assert_eq!(turns.heavy(Kind::Query), 0);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
+}
+
+/// What a heavy query does as a light one before it has to wait is undone, and its answer is whole.
+#[test]
+fn a_query_that_turns_out_to_be_heavy_runs_again_in_its_turn() {
+    let server = wide(&[("query_wait", "1h"), ("query_timeout", "1h")]);
+    let alone: Vec<_> = LARGE.iter().map(|target| server.get(target)).collect();
+    let turns = &server.app.turns;
+    for (target, alone) in LARGE.into_iter().zip(alone) {
+        let kind = if target.contains("query") { Kind::Query } else { Kind::List };
+        let kind = if target.contains("federate") { Kind::Federate } else { kind };
+        // All turns of heavy requests of its kind are taken.
+        let mut taken = Vec::new();
+        while let Some(turn) = take_heavy(&server, kind) {
+            taken.push(turn);
+        }
+        assert_eq!(turns.heavy(kind), taken.len());
+        let mut stream = server.connect();
+        stream.write_all(&request("GET", target, &[], b"")).unwrap();
+        server.wait_for("its turn", || turns.waiting(kind) == 1);
+        server.wait_for("memory released", || server.held_by_reads() < 1000);
+        assert_eq!(listed(&server)[0]["state"], "waiting", "{target}");
+        drop(taken);
+        let reply = read_reply(&mut stream, false);
+        assert_eq!((reply.status, reply.body == alone.body), (200, true), "{target}");
+    }
+    server.wait_for("memory released", || server.held_by_reads() == 0);
+    assert_eq!(turns.running_in_all() + turns.waiting_in_all(), 0);
+}
+
+#[test]
+fn what_heavy_reads_hold_leaves_memory_to_light_ones() {
+    let server = server(&[]);
+    server.write("m,a=x value=1 1000000000\n");
+    let queries = &server.app.memory.queries;
+    let heavy = queries.take(queries.common_to_all()).unwrap();
+    assert!(queries.take(1).is_err());
+    assert_eq!(server.get("/api/v1/query?query=m&time=1").data()["result"][0]["value"][1], "1");
+    assert_eq!(server.series("m").len(), 1);
+    assert_eq!(server.get("/federate?match[]=m").status, 200);
+    drop(heavy);
+    server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
 /// All requests are abandoned: a waiter leaves the queue when its connection closes.

@@ -81,6 +81,54 @@ fn large_bodies_that_stop_before_their_end_keep_out_no_small_one_and_no_question
     assert_eq!(server.series("m").len(), 1, "no half of a body is stored");
 }
 
+/// A part of the memory is for bodies as agents send them.
+#[test]
+fn large_bodies_that_stop_before_their_end_keep_out_no_modest_one() {
+    const LENGTH: usize = 600 << 10;
+    let server = server(&[("max_body_total", "4MiB")]);
+    let stalled: Vec<_> =
+        (0..16).map(|i| begin(&server, "/write", "", LENGTH, &body(i, LENGTH)[..LENGTH - 500])).collect();
+    server.wait_for("the line", || server.app.bodies.large.waiting() == 12);
+    for number in 0..3 {
+        let reply = server.send("POST", "/write", &[], &body(100 + number, 400 << 10));
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+    assert_eq!(server.app.bodies.large.waiting(), 12);
+    drop(stalled);
+    nothing_is_held(&server);
+    assert_eq!(server.series("m").len(), 3);
+}
+
+/// Large bodies are stored one after the other, and the batches of agents meanwhile.
+#[test]
+fn large_writes_that_wait_for_their_turn_keep_out_no_other_write() {
+    const LENGTH: usize = 1 << 20;
+    let server = server(&[("body_timeout", "1h")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let writes = &server.app.large_writes;
+    let enter = || runtime.block_on(writes.enter(u64::MAX, Duration::from_secs(60))).unwrap();
+    let turns: Vec<_> = (0..writes.free()).map(|_| enter()).collect();
+    let packed = gzip(&body(1, LENGTH));
+    let remote = snap::raw::Encoder::new().compress_vec(&vec![0; 600 << 10]).unwrap();
+    let large = |target, fields, body: &[u8]| begin(&server, target, fields, body.len(), body);
+    let mut waiting = [
+        large("/write", "", &body(0, LENGTH)),
+        large("/api/v2/write?bucket=b", "content-encoding: gzip\r\n", &packed),
+        large("/api/v3/write_lp?db=b", "", &body(2, LENGTH)),
+        large("/api/v1/write", "content-encoding: snappy\r\n", &remote),
+    ];
+    server.wait_for("their bodies", || server.app.large_writes.waiting() == waiting.len());
+    for number in 10..20 {
+        assert_eq!(server.send("POST", "/write", &[], &body(number, 400 << 10)).status, 204);
+    }
+    assert_eq!((server.series("m").len(), server.app.large_writes.waiting()), (10, waiting.len()));
+    drop(turns);
+    let statuses = waiting.each_mut().map(|stream| read_reply(stream, false).status);
+    assert_eq!(statuses, [204, 204, 204, 400]);
+    assert_eq!(server.series("m").len(), 13);
+    nothing_is_held(&server);
+}
+
 /// Those that wait for the memory of bodies take no more of the connections' than connections at rest.
 #[test]
 fn large_bodies_that_stop_before_their_end_keep_out_no_new_connection() {
@@ -186,12 +234,12 @@ fn what_all_the_memory_cannot_hold_is_413_at_once() {
     for (target, fields, length) in [("/write", "", 800_000), ("/api/v1/query", FORM, 800_000)] {
         let reply = read_reply(&mut begin(&server, target, fields, length, b""), false);
         assert_eq!((reply.status, reply.headers.get("retry-after")), (413, None));
-        assert!(reply.text().contains("768KiB, the limit (max_body_total, memory)"), "{}", reply.text());
+        assert!(reply.text().contains("640KiB, the limit (max_body_total, memory)"), "{}", reply.text());
     }
     let packed = gzip(&vec![b'#'; 2 << 20]);
     let reply = server.send("POST", "/write", &[("content-encoding", "gzip")], &packed);
     assert_eq!(reply.status, 413, "{}", reply.text());
-    assert!(reply.text().contains("1MiB, the limit (max_body_total, memory)"), "{}", reply.text());
+    assert!(reply.text().contains("896KiB, the limit (max_body_total, memory)"), "{}", reply.text());
     assert_eq!(chunked(&server, "/write", &body(1, 900_000)).status, 413);
     nothing_is_held(&server);
 }

@@ -56,6 +56,39 @@ fn connections_take_their_memory_and_give_it_back() {
     server.wait_for("all memory", || connections.used() == 0);
 }
 
+/// What requests take of the memory of connections leaves as many connections as without them.
+#[test]
+fn bodies_that_stop_before_their_end_keep_out_no_new_connection() {
+    const CONNECTIONS: usize = 40;
+    let server = server(&[]);
+    let connections = &server.app.memory.connections;
+    let first = server.connect();
+    server.wait_for("the connection", || connections.used() > 0);
+    let at_rest = connections.used();
+    // Three quarters are for so many connections, and half as many bodies fit into the rest.
+    connections.set_limit(at_rest * CONNECTIONS as u64 / 3 * 4);
+    let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nm v=";
+    let bodies: Vec<_> = (0..CONNECTIONS / 3)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let arriving = bodies.len() as u64;
+    server
+        .wait_for("the bodies", || connections.used() == at_rest * (1 + arriving) + arriving * ARRIVAL_BYTES);
+    let mut others: Vec<_> = (1 + bodies.len()..CONNECTIONS).map(|_| server.connect()).collect();
+    for stream in &mut others {
+        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        assert_eq!(read_reply(stream, false).status, 204);
+    }
+    let refused = read_to_end(&mut server.connect());
+    assert!(refused.contains("the memory for connections is used up"), "{refused}");
+    drop((first, bodies, others));
+    server.wait_for("all memory", || connections.used() == 0);
+}
+
 #[test]
 fn line_connections_that_rest_hold_nothing_and_lines_wait_for_memory_in_their_socket() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("memory", "64MiB")]);
@@ -99,7 +132,8 @@ fn batches_grow_where_there_is_memory_and_are_small_where_there_is_none() {
         let held = (memory == "64MiB").then(|| {
             let large = &server.app.bodies.large;
             // A line still has to fit.
-            large.try_take(large.limit() / 4 * 3 - (200 << 10)).unwrap()
+            let modest = large.limit() / 8 - (200 << 10);
+            [large.try_take(large.limit() / 8 * 5).unwrap(), large.try_take(modest).unwrap()]
         });
         let text = "x".repeat(50_000);
         let lines: String = (0..60).map(|i| format!("l,i=i{i} text=\"{text}\",value=1 1\n")).collect();

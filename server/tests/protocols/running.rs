@@ -98,7 +98,7 @@ fn memory_is_bounded_for_one_query_and_for_all() {
 
     // Others hold all but a little of it.
     let queries = &server.app.memory.queries;
-    let others = queries.take(queries.common() - 20_000).unwrap();
+    let others = queries.take_to_begin(queries.common() - 20_000).unwrap();
     let refused = queries.refused();
     assert_eq!(range("m{i=\"i1\"}").status, 200, "in its turn, with what is kept back for one");
     assert!(queries.refused() > refused, "it had to wait for it");
@@ -124,7 +124,7 @@ fn all_that_find_the_memory_in_use_are_answered_in_their_turn() {
     server.wait_for("memory released", || server.held_by_reads() == 0);
     let queries = &server.app.memory.queries;
     // The text of twelve requests fits, and no more.
-    let others = queries.take(queries.common() - 4_000).unwrap();
+    let others = queries.take_to_begin(queries.common() - 4_000).unwrap();
     let refused = queries.refused();
     let mut asked = Vec::new();
     for _ in 0..12 {

@@ -222,8 +222,8 @@ fn odd_requests_add_no_metrics() {
 #[test]
 fn bodies_share_a_budget() {
     let mut server = server(&[("max_body_total", "1MiB")]);
-    let post = b"POST /write HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 700000\r\n\r\n";
-    let body = vec![b'#'; 700_000];
+    let post = b"POST /write HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 600000\r\n\r\n";
+    let body = vec![b'#'; 600_000];
     let mut hog = server.connect();
     hog.write_all(post).unwrap();
     let mut go_on = [0; 25];
@@ -231,13 +231,13 @@ fn bodies_share_a_budget() {
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     // The hog may take an hour over the rest; who comes now waits for memory no longer than this.
     server.reload(&[("body_timeout", "50ms")]);
-    hog.write_all(&body[..600_000]).unwrap();
+    hog.write_all(&body[..500_000]).unwrap();
     let mut other = server.connect();
     other.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 400000\r\n\r\n").unwrap();
     other.write_all(&body[..300_000]).unwrap();
     let reply = read_reply(&mut other, false);
     assert!(reply.status == 503 && reply.text().contains("max_body_total"), "{}", reply.text());
-    hog.write_all(&body[600_000..]).unwrap();
+    hog.write_all(&body[500_000..]).unwrap();
     assert_eq!(read_reply(&mut hog, false).status, 204);
     server.write("cpu value=1 1\n");
 }

@@ -102,9 +102,9 @@ impl ActiveWork {
 }
 
 impl Active {
-    /// Its turn has come.
-    pub fn runs(&self) {
-        self.entry.runs.store(true, Ordering::Relaxed);
+    /// Whether it has its turn.
+    pub fn runs(&self, runs: bool) {
+        self.entry.runs.store(runs, Ordering::Relaxed);
     }
 
     /// Waits until it is stopped.
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!((&listed[0]["start"], &listed[0]["step"]), (&json!(1.5), &json!(0.5)));
         assert_eq!(listed[0]["state"], "waiting");
         assert!(listed[1]["query"].as_str().unwrap().ends_with("… (6000 bytes in all)"));
-        active.runs();
+        active.runs(true);
         assert_eq!(work.list(None)[0]["state"], "running");
         assert!(work.cancel(1, None).is_some() && work.cancel(7, None).is_none());
         active.canceled().await;

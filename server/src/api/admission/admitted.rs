@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::budget::{Cancel, Hold, Share, Work};
+use barograph_engine::budget::{Allowance, Cancel, Hold, Share, Work};
 use barograph_query::{QueryError, Times, Usage};
 use hyper::StatusCode;
 
 use super::pieces::Pieces;
+use super::turns::Lane;
 use super::writer::{Answer, Writer};
-use super::{Active, Described, Turn};
+use super::{Active, Client, Described, Kind, Turn, Turns};
 use crate::api::call::Call;
 use crate::api::reply::Reply;
 use crate::api::routes::Admission;
 use crate::error::ApiError;
 use crate::storage;
 
+/// What a light request may do: the series of a few panels, or some milliseconds of anything else. On a busy machine that
+/// takes longer, so the time is long.
+const LIGHT_STEPS: u64 = 8192;
+const LIGHT_TIME: Duration = Duration::from_secs(1);
 /// How long after its deadline work that has not stopped is abandoned.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -67,6 +72,8 @@ impl Asked {
 /// Work that has its turn. It ends its turn when it is done or dropped.
 pub struct Admitted {
     place: Place,
+    asked_turn: AskedTurn,
+    light_bytes: u64,
     usage: Usage,
     cancel: Cancel,
     timeout: Option<Duration>,
@@ -74,17 +81,39 @@ pub struct Admitted {
     /// Of work that runs, and of what clients have not taken yet.
     shares: [Arc<Share>; 2],
     path: &'static str,
-    /// How long it has waited.
-    pub queued: Duration,
+    /// When it began to wait for its turn.
+    pub since: Instant,
     /// Whether the client takes gzip.
     pub gzip: bool,
 }
 
 /// What lasts until the work's thread is done.
 struct Place {
-    _turn: Turn,
-    _active: Active,
+    /// None while it waits for another one.
+    turn: Option<Turn>,
+    active: Active,
     _said: Arc<Hold>,
+}
+
+/// What it takes to wait for a turn.
+#[derive(Clone)]
+struct AskedTurn {
+    turns: Arc<Turns>,
+    kind: Kind,
+    client: Client,
+    patience: Duration,
+}
+
+impl AskedTurn {
+    /// Waits for a turn.
+    async fn wait(&self, lane: Lane, active: &Active) -> Result<Turn, ApiError> {
+        let turn = tokio::select! {
+            turn = self.turns.enter_lane(self.kind, lane, self.client, self.patience) => turn?,
+            () = active.canceled() => return Err(QueryError::Canceled.into()),
+        };
+        active.runs(true);
+        Ok(turn)
+    }
 }
 
 /// Raises the flag when the future that waits for the work is dropped.
@@ -93,6 +122,20 @@ struct CancelOnDrop(Cancel);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+/// Runs a call on a thread that may block, for at most `timeout` and a little more.
+async fn in_time<R, F>(timeout: Option<Duration>, call: F) -> Result<R, ApiError>
+where
+    R: Send + 'static,
+    F: FnOnce() -> R + Send + 'static,
+{
+    let run = storage::blocking(call);
+    let Some(timeout) = timeout else { return run.await };
+    match tokio::time::timeout(timeout.saturating_add(GRACE), run).await {
+        Ok(result) => result,
+        Err(_) => Err(QueryError::Timeout { seconds: timeout.as_secs_f64() }.into()),
     }
 }
 
@@ -105,7 +148,8 @@ fn attempted<T>(
 ) -> Result<T, ApiError> {
     // With its turn, a read is refused with this status only if the share is full.
     let is_refused = |error: &ApiError| error.status == StatusCode::TOO_MANY_REQUESTS;
-    work.attempted(is_refused, || read(work).inspect_err(|_| usage.give_answer()))
+    // What an attempt leaves to its work for a result is gone with the result.
+    work.attempted(is_refused, || read(work).inspect_err(|_| usage.keep_bytes(0)))
 }
 
 impl Call {
@@ -120,7 +164,7 @@ impl Call {
         };
         let said = match &self.said {
             Some(said) => said.clone(),
-            None => Arc::new(self.app.memory.queries.take(self.params.bytes())?),
+            None => Arc::new(self.app.memory.queries.take_to_begin(self.params.bytes())?),
         };
         let described = Described {
             kind,
@@ -131,22 +175,21 @@ impl Call {
             tenant: self.tenant.clone(),
         };
         let active = self.app.active.enter(described, asked.usage.clone(), asked.cancel.clone());
-        let waited = Instant::now();
+        let since = Instant::now();
         let patience = asked.timeout.unwrap_or(Duration::MAX).min(self.config.query_wait);
-        let turn = tokio::select! {
-            turn = self.app.turns.enter(kind, self.who(), patience) => turn?,
-            () = active.canceled() => return Err(QueryError::Canceled.into()),
-        };
-        active.runs();
+        let asked_turn = AskedTurn { turns: self.app.turns.clone(), kind, client: self.who(), patience };
+        let turn = asked_turn.wait(Lane::Light, &active).await?;
         Ok(Admitted {
-            place: Place { _turn: turn, _active: active, _said: said },
+            place: Place { turn: Some(turn), active, _said: said },
+            asked_turn,
+            light_bytes: self.app.memory.one_light_read(),
             usage: asked.usage,
             cancel: asked.cancel,
             timeout: asked.timeout,
             memory_max: self.app.memory.one_query(&self.config),
             shares: [self.app.memory.queries.clone(), self.app.memory.answers.clone()],
             path: self.route.path,
-            queued: waited.elapsed(),
+            since,
             gzip: self.accepts_gzip(),
         })
     }
@@ -175,26 +218,52 @@ impl Admitted {
         T: Send + 'static,
         F: FnOnce(&Work) -> Result<T, ApiError> + Send + 'static,
     {
+        let _gone = CancelOnDrop(self.cancel.clone());
         let work = self.work();
-        let gone = CancelOnDrop(self.cancel);
         let place = self.place;
-        let run = storage::blocking(move || {
+        in_time(self.timeout, move || {
             // The turn ends when the thread does, not when the client stops waiting.
             let _place = place;
             make(&work)
-        });
-        let outcome = match self.timeout {
-            Some(timeout) => tokio::time::timeout(timeout.saturating_add(GRACE), run).await,
-            None => Ok(run.await),
-        };
-        drop(gone);
-        match outcome {
-            Ok(result) => result?,
-            Err(_) => {
-                let seconds = self.timeout.unwrap_or_default().as_secs_f64();
-                Err(QueryError::Timeout { seconds }.into())
-            }
+        })
+        .await?
+    }
+
+    /// Runs `make` like [`Admitted::run`], as light work. If it is too much for that, and no turn of a heavy request is
+    /// free, it waits for one and runs again.
+    async fn run_in_lanes<T, F>(self, mut make: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Work) -> Result<T, ApiError> + Send + 'static,
+    {
+        let _gone = CancelOnDrop(self.cancel.clone());
+        let account = self.usage.account().clone();
+        if let Some(turn) = &self.place.turn {
+            let allowance = Allowance { steps: LIGHT_STEPS, bytes: self.light_bytes, time: LIGHT_TIME };
+            account.begin_light(allowance, turn.places());
         }
+        let (work, timeout) = (self.work(), self.timeout);
+        let (asked_turn, place) = (self.asked_turn, self.place);
+        let as_light = work.clone();
+        let (made, mut make, mut place) = in_time(timeout, move || {
+            let made = make(&as_light);
+            (made, make, place)
+        })
+        .await?;
+        if made.is_ok() || !account.must_be_heavy() {
+            return made;
+        }
+        place.turn = None;
+        place.active.runs(false);
+        place.turn = Some(asked_turn.wait(Lane::Heavy, &place.active).await?);
+        account.begin_heavy();
+        // Its time begins now.
+        let work = timeout.map_or(work.clone(), |timeout| work.within(timeout));
+        in_time(timeout, move || {
+            let _place = place;
+            make(&work)
+        })
+        .await?
     }
 
     /// Runs `read` like [`Admitted::run`]. If others use the memory of all, runs it once more in its turn with the
@@ -208,7 +277,7 @@ impl Admitted {
         F: FnMut(&Work) -> Result<T, ApiError> + Send + 'static,
     {
         let usage = self.usage.clone();
-        self.run(move |work| attempted(work, &usage, &mut read)).await
+        self.run_in_lanes(move |work| attempted(work, &usage, &mut read)).await
     }
 
     /// Runs `make` like [`Admitted::read`] and answers with its result.
@@ -221,11 +290,11 @@ impl Admitted {
     {
         let [reads, answers] = self.shares.clone();
         let usage = self.usage.clone();
-        let outgoing = self.run(move |work| {
+        let outgoing = self.run_in_lanes(move |work| {
             let answer = attempted(work, &usage, &mut make)?;
             // What it was made of is gone.
             work.account().keep(answer.taken());
-            Ok(answer.leave(&reads, &answers)?)
+            Ok(answer.leave(&reads, &answers, work.account().is_light())?)
         });
         Ok(Reply::answer(content_type, outgoing.await?))
     }

@@ -2,6 +2,8 @@
 //!
 //! 1. [`Call::admit`](crate::api::call::Call::admit) takes memory for the text of the request, adds it to the list of
 //!    active work ([`ActiveWork`]), where it can be seen and canceled, and waits for its turn ([`Turns`]).
+//!    It begins as light work, with a small allowance; if it uses that up, it continues as heavy work, or waits for a
+//!    turn among heavy work and runs again.
 //! 2. [`Admitted::answer`] or [`Admitted::stream`] runs it on a thread that may block, with a
 //!    [`Work`](barograph_engine::budget::Work): an account of the share of queries, a limit of its own, a deadline,
 //!    and a flag that is set when it is canceled, when its client disconnects, and at its deadline.
@@ -15,6 +17,7 @@ mod active;
 mod admitted;
 mod buffer;
 mod kind;
+mod large;
 mod pieces;
 mod turns;
 mod writer;
@@ -23,6 +26,7 @@ pub use active::{Active, ActiveWork, Described, cancel, list};
 pub use admitted::{Admitted, Asked};
 pub use buffer::Whole;
 pub use kind::{Client, Kind};
+pub use large::{LargeWrite, LargeWrites};
 pub use pieces::Pieces;
-pub use turns::{Turn, Turns};
+pub use turns::{Lane, Turn, Turns};
 pub use writer::{Answer, Outgoing, Writer};

@@ -9,6 +9,10 @@
 //! With `concurrency` n, at most n requests of a kind run, and at most n - 1 over all kinds beyond one of each. Admin
 //! calls do not share turns.
 //!
+//! Requests of a kind are light at first, and few of them turn out to be heavy ([`Lane`]). Heavy requests queue for
+//! turns of their own, which are few: as many as there are cores, and at most half of `concurrency`. The other turns
+//! are left to light ones. If light and heavy requests of a kind wait, they get turns alternately.
+//!
 //! Waiting requests are limited in number by the queue of their kind, in time by their patience, and in memory by the
 //! share of queries, against which their text counts. A full queue drops the newest request of the client with the
 //! most waiting requests, of the tenant with the most waiting requests, unless the new request is from that client.
@@ -23,8 +27,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use barograph_engine::budget::Places;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -34,18 +40,34 @@ use crate::telemetry::exposition::{self, Metric};
 
 const KINDS: usize = Kind::ALL.len();
 
+/// Whether a request needs little. All begin as light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Within the [`Allowance`](barograph_engine::budget::Allowance) of light work, so far.
+    Light,
+    /// More than that.
+    Heavy,
+}
+
 /// Gives turns.
 #[derive(Debug)]
 pub struct Turns {
     concurrency: usize,
+    /// Heavy requests that run at once, like `concurrency`.
+    heavy_max: usize,
     queue_max: usize,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     running: [usize; KINDS],
-    queues: [Queue; KINDS],
+    /// Of these.
+    heavy: [usize; KINDS],
+    /// Those of light requests, and of heavy ones.
+    queues: [[Queue; 2]; KINDS],
+    /// The lane of each kind that is looked at first when a turn is free.
+    lanes: [Lane; KINDS],
     /// The kind that is looked at first when a turn is free.
     first: usize,
     last_id: u64,
@@ -84,13 +106,43 @@ struct Waiter {
 /// A turn, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Turn {
+    held: Arc<HeldTurn>,
+}
+
+#[derive(Debug)]
+struct HeldTurn {
     turns: Arc<Turns>,
     kind: Kind,
+    is_heavy: AtomicBool,
+}
+
+impl Turn {
+    fn new(turns: &Arc<Turns>, kind: Kind, lane: Lane) -> Self {
+        let is_heavy = AtomicBool::new(lane == Lane::Heavy);
+        Turn { held: Arc::new(HeldTurn { turns: turns.clone(), kind, is_heavy }) }
+    }
+
+    /// What makes it a turn of a heavy request.
+    pub fn places(&self) -> Arc<dyn Places> {
+        self.held.clone()
+    }
+}
+
+impl Places for HeldTurn {
+    fn become_heavy(&self) -> bool {
+        let mut state = self.turns.state.lock();
+        let queue = &state.queues[self.kind as usize][Lane::Heavy as usize];
+        let is_free = queue.waiting == 0 && state.has_heavy(self.kind, self.turns.heavy_max);
+        if is_free && !self.is_heavy.swap(true, Relaxed) {
+            state.heavy[self.kind as usize] += 1;
+        }
+        is_free
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.release(self.kind);
+        self.held.turns.release(self.held.kind, &self.held.is_heavy);
     }
 }
 
@@ -98,13 +150,14 @@ impl Drop for Turn {
 struct Place<'a> {
     turns: &'a Turns,
     kind: Kind,
+    lane: Lane,
     client: Client,
     id: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.turns.state.lock().queues[self.kind as usize].leave(self.client, self.id);
+        self.turns.state.lock().queue(self.kind, self.lane).leave(self.client, self.id);
     }
 }
 
@@ -211,25 +264,81 @@ impl Group {
 }
 
 impl State {
-    /// Whether one more of `kind` may run now.
-    fn has_turn(&self, kind: Kind, concurrency: usize) -> bool {
-        let running = self.running[kind as usize];
-        if running >= kind.running_max(concurrency) {
+    fn new() -> Self {
+        State {
+            running: [0; KINDS],
+            heavy: [0; KINDS],
+            queues: Default::default(),
+            lanes: [Lane::Light; KINDS],
+            first: 0,
+            last_id: 0,
+        }
+    }
+
+    fn queue(&mut self, kind: Kind, lane: Lane) -> &mut Queue {
+        &mut self.queues[kind as usize][lane as usize]
+    }
+
+    fn waiting(&self, kind: Kind) -> usize {
+        self.queues[kind as usize].iter().map(|queue| queue.waiting).sum()
+    }
+
+    /// Whether one more of `kind` may run now where `concurrency` may.
+    fn has_room(running: &[usize; KINDS], kind: Kind, concurrency: usize) -> bool {
+        let number = running[kind as usize];
+        if number >= kind.running_max(concurrency) {
             return false;
         }
         let shared = Kind::ALL.into_iter().filter(|&other| other != Kind::Admin);
-        let shared: usize = shared.map(|other| self.running[other as usize].saturating_sub(1)).sum();
-        running == 0 || kind == Kind::Admin || shared + 1 < concurrency
+        let shared: usize = shared.map(|other| running[other as usize].saturating_sub(1)).sum();
+        number == 0 || kind == Kind::Admin || shared + 1 < concurrency
+    }
+
+    /// Whether one of `kind` that runs may be heavy.
+    fn has_heavy(&self, kind: Kind, heavy_max: usize) -> bool {
+        Self::has_room(&self.heavy, kind, heavy_max)
+    }
+
+    /// Takes a waiter whose turn has come from the queues of `kind`. Its lanes take turns.
+    fn next(&mut self, kind: Kind, turns: &Turns) -> Option<(Waiter, Lane)> {
+        if !Self::has_room(&self.running, kind, turns.concurrency) {
+            return None;
+        }
+        let first = self.lanes[kind as usize];
+        [first, first.other()].into_iter().find_map(|lane| {
+            if lane == Lane::Heavy && !self.has_heavy(kind, turns.heavy_max) {
+                return None;
+            }
+            let waiter = self.queue(kind, lane).next()?;
+            self.lanes[kind as usize] = lane.other();
+            self.run(kind, lane);
+            Some((waiter, lane))
+        })
+    }
+
+    fn run(&mut self, kind: Kind, lane: Lane) {
+        self.running[kind as usize] += 1;
+        self.heavy[kind as usize] += usize::from(lane == Lane::Heavy);
+    }
+}
+
+impl Lane {
+    fn other(self) -> Lane {
+        match self {
+            Lane::Light => Lane::Heavy,
+            Lane::Heavy => Lane::Light,
+        }
     }
 }
 
 impl Turns {
-    /// `concurrency` of a kind run at once, `queue_max` of each may wait.
-    pub fn new(concurrency: usize, queue_max: usize) -> Arc<Self> {
-        Arc::new(Turns { concurrency, queue_max, state: Mutex::default() })
+    /// `concurrency` of a kind run at once on `cores` cores, `queue_max` of each may wait.
+    pub fn new(concurrency: usize, cores: usize, queue_max: usize) -> Arc<Self> {
+        let heavy_max = cores.clamp(1, (concurrency / 2).max(1));
+        Arc::new(Turns { concurrency, heavy_max, queue_max, state: Mutex::new(State::new()) })
     }
 
-    /// Waits for a turn.
+    /// Waits for a turn as a light request.
     ///
     /// # Errors
     /// 429 when the queue is full, 503 when the wait was too long.
@@ -239,56 +348,79 @@ impl Turns {
         client: Client,
         patience: Duration,
     ) -> Result<Turn, ApiError> {
+        self.enter_lane(kind, Lane::Light, client, patience).await
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// As [`Turns::enter`].
+    pub async fn enter_lane(
+        self: &Arc<Self>,
+        kind: Kind,
+        lane: Lane,
+        client: Client,
+        patience: Duration,
+    ) -> Result<Turn, ApiError> {
         let (place, turn) = {
             let mut state = self.state.lock();
-            if state.queues[kind as usize].waiting == 0 && state.has_turn(kind, self.concurrency) {
-                state.running[kind as usize] += 1;
-                return Ok(Turn { turns: self.clone(), kind });
+            let has_turn = State::has_room(&state.running, kind, self.concurrency)
+                && (lane == Lane::Light || state.has_heavy(kind, self.heavy_max));
+            if has_turn && state.queue(kind, lane).waiting == 0 {
+                state.run(kind, lane);
+                return Ok(Turn::new(self, kind, lane));
             }
-            let queue = &mut state.queues[kind as usize];
+            let queue = state.queue(kind, lane);
             if queue.waiting >= self.queue_max && !queue.make_room(client) {
-                return Err(self.queue_is_full(kind));
+                return Err(self.queue_is_full(kind, lane));
             }
             let (sender, receiver) = oneshot::channel();
             state.last_id += 1;
             let id = state.last_id;
-            state.queues[kind as usize].join(client, Waiter { id, sender });
-            (Place { turns: self, kind, client, id }, receiver)
+            state.queue(kind, lane).join(client, Waiter { id, sender });
+            (Place { turns: self, kind, lane, client, id }, receiver)
         };
         let outcome = tokio::time::timeout(patience, turn).await;
         drop(place);
         match outcome {
             Ok(Ok(turn)) => Ok(turn),
             // Its place went to a client that has fewer.
-            Ok(Err(_)) => Err(self.queue_is_full(kind)),
+            Ok(Err(_)) => Err(self.queue_is_full(kind, lane)),
             Err(_) => {
                 let message = format!(
-                    "it waited {} s for its turn (query_wait) while {} {} ran (query_concurrency); retry later, or \
-                     raise one of these",
+                    "it waited {} s for its turn (query_wait) while {} ran (query_concurrency); retry later, or raise \
+                     one of these",
                     patience.as_secs_f64(),
-                    kind.running_max(self.concurrency),
-                    kind.plural()
+                    self.running_text(kind, lane)
                 );
                 Err(ApiError::busy(message, 5))
             }
         }
     }
 
-    fn queue_is_full(&self, kind: Kind) -> ApiError {
+    /// What messages call those that run.
+    fn running_text(&self, kind: Kind, lane: Lane) -> String {
+        match lane {
+            Lane::Light => format!("{} {}", kind.running_max(self.concurrency), kind.plural()),
+            Lane::Heavy => format!("{} heavy {}", kind.running_max(self.heavy_max), kind.plural()),
+        }
+    }
+
+    fn queue_is_full(&self, kind: Kind, lane: Lane) -> ApiError {
         let message = format!(
-            "{} {} are waiting already (query_queue) for {} that run (query_concurrency); retry later, or raise one of \
-             these",
+            "{} {} are waiting already (query_queue) while {} run (query_concurrency); retry later, or raise one of these",
             self.queue_max,
             kind.plural(),
-            kind.running_max(self.concurrency)
+            self.running_text(kind, lane)
         );
         ApiError::too_many(message, 1)
     }
 
-    fn release(self: &Arc<Self>, kind: Kind) {
+    fn release(self: &Arc<Self>, kind: Kind, is_heavy: &AtomicBool) {
         let granted = {
             let mut state = self.state.lock();
             state.running[kind as usize] -= 1;
+            state.heavy[kind as usize] -= usize::from(is_heavy.load(Relaxed));
             self.advance(&mut state)
         };
         for (waiter, turn) in granted {
@@ -304,11 +436,9 @@ impl Turns {
         while passed < KINDS {
             let kind = Kind::ALL[state.first];
             state.first = (state.first + 1) % KINDS;
-            let may_run = state.has_turn(kind, self.concurrency);
-            match may_run.then(|| state.queues[kind as usize].next()).flatten() {
-                Some(waiter) => {
-                    state.running[kind as usize] += 1;
-                    granted.push((waiter, Turn { turns: self.clone(), kind }));
+            match state.next(kind, self) {
+                Some((waiter, lane)) => {
+                    granted.push((waiter, Turn::new(self, kind, lane)));
                     passed = 0;
                 }
                 None => passed += 1,
@@ -322,13 +452,18 @@ impl Turns {
         self.state.lock().running[kind as usize]
     }
 
-    /// How many of a kind wait now.
-    pub fn waiting(&self, kind: Kind) -> usize {
-        self.state.lock().queues[kind as usize].waiting
+    /// How many heavy ones of a kind run now.
+    pub fn heavy(&self, kind: Kind) -> usize {
+        self.state.lock().heavy[kind as usize]
     }
 
-    /// How many run and wait, by kind.
-    pub fn metrics(&self) -> [Metric; 2] {
+    /// How many of a kind wait now.
+    pub fn waiting(&self, kind: Kind) -> usize {
+        self.state.lock().waiting(kind)
+    }
+
+    /// How many run, are heavy and wait, by kind.
+    pub fn metrics(&self) -> [Metric; 3] {
         let mut running = Metric::new(
             exposition::Kind::Gauge,
             "barograph_reads_running",
@@ -339,12 +474,18 @@ impl Turns {
             "barograph_reads_waiting",
             "Requests waiting for their turn, by kind (query_queue).",
         );
+        let mut heavy = Metric::new(
+            exposition::Kind::Gauge,
+            "barograph_reads_heavy",
+            "Running requests that are heavy, by kind: at most one for each core, and one of each kind.",
+        );
         let state = self.state.lock();
         for kind in Kind::ALL {
             running.push(&[("kind", kind.name())], state.running[kind as usize] as f64);
-            waiting.push(&[("kind", kind.name())], state.queues[kind as usize].waiting as f64);
+            heavy.push(&[("kind", kind.name())], state.heavy[kind as usize] as f64);
+            waiting.push(&[("kind", kind.name())], state.waiting(kind) as f64);
         }
-        [running, waiting]
+        [running, heavy, waiting]
     }
 
     /// How many of all kinds run now.
@@ -354,7 +495,8 @@ impl Turns {
 
     /// How many of all kinds wait now.
     pub fn waiting_in_all(&self) -> usize {
-        self.state.lock().queues.iter().map(|queue| queue.waiting).sum()
+        let state = self.state.lock();
+        Kind::ALL.into_iter().map(|kind| state.waiting(kind)).sum()
     }
 }
 

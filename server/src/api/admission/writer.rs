@@ -104,24 +104,26 @@ impl Answer {
     }
 
     /// From now on `answers` holds its memory, so that what clients do not read keeps no work from running. What a
-    /// socket takes at once stays where it is. Where `answers` is full it may stay as well, as long as half of `reads`
-    /// is free for others.
+    /// socket takes at once stays where it is. Where `answers` is full it may stay as well, as long as others have room in
+    /// `reads`: for that of a heavy read, half of it and the part for light reads have to be free.
     ///
     /// # Errors
     /// [`Full`]: neither has room.
-    pub fn leave(self, reads: &Arc<Share>, answers: &Arc<Share>) -> Result<Outgoing, Full> {
+    pub fn leave(self, reads: &Arc<Share>, answers: &Arc<Share>, is_light: bool) -> Result<Outgoing, Full> {
         let Answer { pieces, gzip } = self;
         let total: u64 = pieces.iter().map(|piece| piece.taken.bytes()).sum();
         if total <= AT_ONCE_BYTES {
             return Ok(Outgoing { pieces: pieces.into_iter().map(HeldBytes::into_bytes).collect(), gzip });
         }
+        let most = match is_light {
+            true => reads.common_to_all() + (reads.common_to_light() - reads.common_to_all()) / 2,
+            false => reads.common_to_all().min(reads.limit() / 2),
+        };
         let holds: Result<Vec<Hold>, Full> =
             pieces.iter().map(|piece| answers.take(piece.taken.bytes())).collect();
         let pieces = match holds {
             Ok(holds) => pieces.into_iter().zip(holds).map(|(piece, hold)| piece.held_by(hold)).collect(),
-            Err(_) if reads.used() <= reads.limit() / 2 => {
-                pieces.into_iter().map(HeldBytes::into_bytes).collect()
-            }
+            Err(_) if reads.used() <= most => pieces.into_iter().map(HeldBytes::into_bytes).collect(),
             Err(full) => return Err(full),
         };
         Ok(Outgoing { pieces, gzip })
@@ -222,7 +224,7 @@ mod tests {
             (answer.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>(), share.used());
         assert_eq!((length, answer.gzip, used), (400_000, false, answer.taken()));
         assert!((length as u64..length as u64 + 70_000).contains(&used), "{used}");
-        let outgoing = answer.leave(&share, &answers).unwrap();
+        let outgoing = answer.leave(&share, &answers, false).unwrap();
         assert_eq!((share.used(), answers.used()), (0, used), "they have a share of their own");
         assert!(outgoing.pieces.len() >= 6 && outgoing.pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
         let mut text = Vec::new();
@@ -241,11 +243,11 @@ mod tests {
     fn where_answers_are_full_half_of_the_rest_is_left_to_others() {
         let (share, answers) = (Share::new("queries", 1 << 20), Share::new("answers", 1 << 10));
         let work = Work::unbounded().of(share.clone());
-        let first = written(&work, false, 50_000).unwrap().leave(&share, &answers).unwrap();
+        let first = written(&work, false, 50_000).unwrap().leave(&share, &answers, false).unwrap();
         assert!(share.used() > 400_000 && answers.used() == 0, "it stays where it is");
-        let full = written(&work, false, 50_000).unwrap().leave(&share, &answers).err().unwrap();
+        let full = written(&work, false, 50_000).unwrap().leave(&share, &answers, false).err().unwrap();
         assert_eq!(full.share, "answers");
-        let small = written(&work, false, 10).unwrap().leave(&share, &answers).unwrap();
+        let small = written(&work, false, 10).unwrap().leave(&share, &answers, false).unwrap();
         drop((first, small));
         assert_eq!((share.used(), answers.used()), (0, 0));
     }

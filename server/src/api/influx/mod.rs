@@ -17,6 +17,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
+use crate::api::admission::LargeWrite;
 use crate::api::body::{BodyLimits, Held};
 use crate::api::call::Call;
 use crate::api::reply::{JSON, Reply};
@@ -94,6 +95,8 @@ struct Work {
     db: Option<String>,
     client: Option<SocketAddr>,
     errors_max: usize,
+    /// Held until it is stored.
+    _turn: Option<LargeWrite>,
 }
 
 impl Work {
@@ -105,8 +108,9 @@ impl Work {
         let errors_max = errors_max(call)?;
         let database = call.database()?;
         let held = call.read_body(BodyLimits::write(&call.config)).await?;
+        let turn = call.turn_to_write(&held).await?;
         let (app, config) = (call.app.clone(), call.config.clone());
-        Ok(Work { app, config, database, held, precision, db, client: call.client, errors_max })
+        Ok(Work { app, config, database, held, precision, db, client: call.client, errors_max, _turn: turn })
     }
 
     fn decoded(mut self) -> Result<Self, ApiError> {

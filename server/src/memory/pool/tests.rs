@@ -214,3 +214,66 @@ fn tenants_take_turns() {
     drop(held);
     assert_eq!((pool.used(), pool.waiting()), (0, 0));
 }
+
+/// A pool of 800 bytes, 100 of them for takes of at most 40; those who come may have 600, large ones 500.
+fn pool_with_modest() -> Arc<Pool> {
+    Pool::with_modest(Share::new("bodies", 800), 40)
+}
+
+#[test]
+fn modest_takes_do_not_wait_for_large_ones() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool_with_modest();
+    let take = |bytes| -> Take<'_> { Box::pin(pool.take(bytes, PATIENCE)) };
+    let first = ready(&mut take(500)).unwrap();
+    let (mut second, mut third) = (take(300), take(41));
+    assert!(poll(&mut second).is_pending() && poll(&mut third).is_pending());
+    let modest = [(); 2].map(|()| ready(&mut take(40)).unwrap());
+    let mut waits = take(40);
+    assert!(poll(&mut waits).is_pending(), "while large ones wait, modest ones have their eighth");
+    drop(modest);
+    assert_eq!(ready(&mut waits).unwrap().bytes(), 40);
+    drop(waits);
+    drop(first);
+    let second = ready(&mut second).unwrap();
+    let third = ready(&mut third).unwrap();
+    // Nothing waits: modest ones may use what is free.
+    let mut modest = Vec::new();
+    while let Ok(room) = pool.try_take(40) {
+        modest.push(room);
+    }
+    assert_eq!((modest.len(), pool.used()), (6, 300 + 41 + 6 * 40));
+    let mut large = take(200);
+    assert!(poll(&mut large).is_pending());
+    assert!(pool.try_take(10).is_err());
+    drop((second, third));
+    assert_eq!(ready(&mut large).unwrap().bytes(), 200);
+    drop((large, modest));
+    assert_eq!((pool.used(), pool.share.used(), pool.waiting()), (0, 0, 0));
+    assert!(ready(&mut take(501)).unwrap_err().is_permanent());
+}
+
+#[test]
+fn what_goes_on_leaves_the_eighth_to_modest_takes() {
+    let clock = clock();
+    let _clock = clock.enter();
+    let pool = pool_with_modest();
+    let (mut grown, large) = (pool.try_take(40).unwrap(), pool.try_take(400).unwrap());
+    let rest = pool.try_take(60).unwrap();
+    let mut beside: Take<'_> = Box::pin(large.beside(&pool, 270, PATIENCE));
+    assert!(poll(&mut beside).is_pending(), "all but the eighth has 700 bytes");
+    let mut other: Take<'_> = Box::pin(pool.take(40, PATIENCE));
+    assert_eq!(ready(&mut other).unwrap().bytes(), 40);
+    drop(other);
+    let form = Pool::new(Share::new("forms", 100), 1).try_take(10).unwrap();
+    let mut modest: Take<'_> = Box::pin(form.beside(&pool, 40, PATIENCE));
+    assert_eq!(ready(&mut modest).unwrap().bytes(), 40, "before the large one that waits");
+    drop(modest);
+    assert!(grown.try_grow(1).is_err(), "others that hold some wait");
+    drop((beside, rest));
+    grown.try_grow(50).unwrap();
+    assert_eq!((pool.line.lock().used_modest, pool.used()), (0, 490));
+    drop((grown, large));
+    assert_eq!((pool.line.lock().used_modest, pool.used()), (0, 0));
+}

@@ -35,7 +35,7 @@ async fn wait(turns: &Arc<Turns>, kind: Kind, number: u8) -> JoinHandle<Result<T
 
 #[tokio::test]
 async fn the_queue_is_bounded_in_length_and_time() {
-    let turns = Turns::new(1, 1);
+    let turns = Turns::new(1, 2, 1);
     let running = enter(&turns, Kind::Query).await;
     let late = turns.enter(Kind::Query, client(0), Duration::from_millis(1)).await.unwrap_err();
     assert_eq!((late.status.as_u16(), late.retry_after), (503, Some(5)));
@@ -55,7 +55,7 @@ async fn the_queue_is_bounded_in_length_and_time() {
 #[tokio::test]
 async fn no_kind_waits_for_another() {
     for concurrency in [1, 2, 8] {
-        let turns = Turns::new(concurrency, 100);
+        let turns = Turns::new(concurrency, 2, 100);
         let mut all = Vec::new();
         for kind in Kind::ALL {
             for _ in 0..kind.running_max(concurrency) {
@@ -98,7 +98,7 @@ async fn order(running: Turn, tasks: Vec<JoinHandle<Result<Turn, ApiError>>>) ->
 
 #[tokio::test]
 async fn clients_take_turns_in_rotation() {
-    let turns = Turns::new(1, 100);
+    let turns = Turns::new(1, 2, 100);
     let running = enter(&turns, Kind::Query).await;
     let mut tasks = Vec::new();
     for number in [1, 1, 1, 2, 3, 2] {
@@ -114,7 +114,7 @@ async fn clients_take_turns_in_rotation() {
 
 #[tokio::test]
 async fn kinds_take_shared_turns_in_rotation() {
-    let turns = Turns::new(2, 100);
+    let turns = Turns::new(2, 2, 100);
     let own = [enter(&turns, Kind::Query).await, enter(&turns, Kind::List).await];
     let shared = enter(&turns, Kind::Query).await;
     let mut tasks = Vec::new();
@@ -130,7 +130,7 @@ async fn kinds_take_shared_turns_in_rotation() {
 
 #[tokio::test]
 async fn a_full_queue_drops_what_the_busiest_client_sent_last() {
-    let turns = Turns::new(1, 3);
+    let turns = Turns::new(1, 2, 3);
     let running = enter(&turns, Kind::Query).await;
     let mut greedy = Vec::new();
     for _ in 0..3 {
@@ -155,7 +155,7 @@ async fn a_full_queue_drops_what_the_busiest_client_sent_last() {
 
 #[tokio::test]
 async fn who_leaves_gives_back_its_place_and_its_turn() {
-    let turns = Turns::new(1, 100);
+    let turns = Turns::new(1, 2, 100);
     let running = enter(&turns, Kind::Query).await;
     let tasks = [
         wait(&turns, Kind::Query, 1).await,
@@ -181,7 +181,7 @@ async fn wait_of(turns: &Arc<Turns>, tenant: &str, number: u8) -> JoinHandle<Res
 
 #[tokio::test]
 async fn tenants_take_turns_in_rotation_whatever_their_clients() {
-    let turns = Turns::new(1, 100);
+    let turns = Turns::new(1, 2, 100);
     let running = enter(&turns, Kind::Query).await;
     let mut tasks = Vec::new();
     for (tenant, number) in [("a", 1), ("a", 2), ("a", 3), ("a", 1), ("b", 4), ("b", 4)] {
@@ -195,7 +195,7 @@ async fn tenants_take_turns_in_rotation_whatever_their_clients() {
 
 #[tokio::test]
 async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
-    let turns = Turns::new(1, 4);
+    let turns = Turns::new(1, 2, 4);
     let running = enter(&turns, Kind::Query).await;
     let mut greedy = Vec::new();
     for number in 1..=4 {
@@ -218,7 +218,7 @@ async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
     assert_eq!(order(first, tasks).await, [1, 0, 2]);
     assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
 
-    let turns = Turns::new(1, 2);
+    let turns = Turns::new(1, 2, 2);
     let running = enter(&turns, Kind::Query).await;
     let mut busy = [wait_of(&turns, "a", 1).await, wait_of(&turns, "a", 1).await];
     let other = wait_of(&turns, "a", 2).await;
@@ -228,4 +228,88 @@ async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
     drop(first.await.unwrap().unwrap());
     drop(other.await.unwrap().unwrap());
     assert_eq!((turns.running_in_all(), turns.waiting_in_all()), (0, 0));
+}
+
+async fn enter_lane(turns: &Arc<Turns>, lane: Lane) -> JoinHandle<Result<Turn, ApiError>> {
+    let turns = turns.clone();
+    let task = tokio::spawn(async move { turns.enter_lane(Kind::Query, lane, client(1), LONG).await });
+    settle().await;
+    task
+}
+
+#[tokio::test]
+async fn light_requests_do_not_wait_for_heavy_ones() {
+    for (concurrency, cores, heavy_max) in [(8, 2, 2), (8, 64, 4), (3, 1, 1), (2, 2, 1)] {
+        let turns = Turns::new(concurrency, cores, 100);
+        let mut heavy = Vec::new();
+        for _ in 0..10 {
+            heavy.push(enter_lane(&turns, Lane::Heavy).await);
+        }
+        assert_eq!((turns.heavy(Kind::Query), turns.waiting(Kind::Query)), (heavy_max, 10 - heavy_max));
+        let mut light = Vec::new();
+        for _ in 0..concurrency {
+            light.push(enter_lane(&turns, Lane::Light).await);
+        }
+        let running = |tasks: &[JoinHandle<_>]| tasks.iter().filter(|task| task.is_finished()).count();
+        assert_eq!((running(&heavy), running(&light)), (heavy_max, concurrency - heavy_max));
+        // Another kind has its own.
+        let list = turns.enter_lane(Kind::List, Lane::Heavy, client(1), LONG).await.unwrap();
+        assert_eq!(turns.heavy(Kind::List), 1);
+        drop(list);
+        while let Some(task) = heavy.iter().position(JoinHandle::is_finished) {
+            drop(heavy.remove(task).await.unwrap().unwrap());
+            settle().await;
+        }
+        for task in light {
+            drop(task.await.unwrap().unwrap());
+        }
+        for task in heavy {
+            drop(task.await.unwrap().unwrap());
+        }
+        assert_eq!((turns.running_in_all(), turns.heavy(Kind::Query), turns.waiting_in_all()), (0, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_light_request_becomes_heavy_where_no_heavy_one_waits_and_few_run() {
+    let turns = Turns::new(8, 2, 100);
+    let light = [
+        enter(&turns, Kind::Query).await,
+        enter(&turns, Kind::Query).await,
+        enter(&turns, Kind::Query).await,
+    ];
+    assert!(light[0].places().become_heavy() && light[0].places().become_heavy(), "once is enough");
+    assert!(light[1].places().become_heavy());
+    assert!(!light[2].places().become_heavy(), "two run already");
+    assert_eq!((turns.running(Kind::Query), turns.heavy(Kind::Query)), (3, 2));
+    let [first, second, third] = light;
+    let heavy = enter_lane(&turns, Lane::Heavy).await;
+    let next = enter_lane(&turns, Lane::Heavy).await;
+    drop(first);
+    let heavy = heavy.await.unwrap().unwrap();
+    drop(second);
+    let next = next.await.unwrap().unwrap();
+    let waits = enter_lane(&turns, Lane::Heavy).await;
+    drop((heavy, next));
+    drop(waits.await.unwrap().unwrap());
+    assert!(third.places().become_heavy());
+    drop(third);
+    assert_eq!((turns.running_in_all(), turns.heavy(Kind::Query)), (0, 0));
+}
+
+#[tokio::test]
+async fn light_and_heavy_requests_take_turns() {
+    let turns = Turns::new(2, 1, 100);
+    let running = [enter(&turns, Kind::Query).await, enter(&turns, Kind::Query).await];
+    let lanes = [Lane::Light, Lane::Light, Lane::Light, Lane::Heavy, Lane::Heavy, Lane::Heavy];
+    let mut tasks = Vec::new();
+    for lane in lanes {
+        tasks.push(enter_lane(&turns, lane).await);
+    }
+    let [stays, ends] = running;
+    let order = order(ends, tasks).await;
+    let heavy: Vec<bool> = order.iter().map(|&task| task >= 3).collect();
+    assert!(heavy.windows(2).all(|pair| pair[0] != pair[1]), "neither starves the other: {order:?}");
+    drop(stays);
+    assert_eq!((turns.running_in_all(), turns.heavy(Kind::Query)), (0, 0));
 }
