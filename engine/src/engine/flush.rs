@@ -156,11 +156,11 @@ impl Parts {
         let Begun { epoch, start, base, bytes } = begun;
         let mut frozen = self.head.all_series();
         frozen.retain(|series| series.freeze(start));
-        let deletes = self.deletes_between(base, epoch.cut);
+        let deletes = self.deletes_between(base.deletes, epoch.cut);
         let work = self.plan(&frozen, &deletes);
         let report = self.write_undisturbed(epoch, &frozen, &work, &deletes)?;
         fail_point!("flush.published");
-        let ended = Ended { base, cut: epoch.cut, bytes };
+        let ended = Ended { base: base.samples, cut: epoch.cut, bytes };
         self.head.end_epoch(ended, &frozen, self.options.kept_bytes_max());
         Ok(report)
     }

@@ -75,7 +75,7 @@ use crate::engine::pending::Pending;
 use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::retention::Retention;
-use crate::head::pins::{EpochStart, Turn};
+use crate::head::pins::{Base, EpochStart, Turn};
 use crate::head::{Cutting, Epoch, Head, Owner};
 use crate::model::PartitionId;
 use crate::options::Options;
@@ -171,8 +171,8 @@ struct FlushState {
 struct Begun {
     epoch: Epoch,
     start: EpochStart,
-    /// The sequence at which the epoch being flushed began.
-    base: u64,
+    /// The beginning of the epoch being flushed.
+    base: Base,
     bytes: u64,
 }
 

@@ -313,7 +313,7 @@ fn assemble(opened: Opened) -> Parts {
         graveyard,
         report,
     };
-    parts.head.pins.resume(last_seq);
+    parts.head.pins.resume(parts.catalogue.load().root.flushed_seq, last_seq);
     replay.tombstones.into_iter().for_each(|tombstone| parts.add_tombstone(&Arc::new(tombstone)));
     parts
 }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An epoch that a flush has written.
 #[derive(Debug)]
 pub struct Ended {
-    /// The sequence at which the epoch began.
+    /// The sequence before its first sample.
     pub base: u64,
     /// The sequence at which the epoch ended.
     pub cut: u64,

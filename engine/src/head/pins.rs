@@ -40,6 +40,8 @@ struct Inner {
     /// The change that is being applied, or the last one.
     started: u64,
     span: Span,
+    /// The sequence before the first sample of the current epoch.
+    samples_after: u64,
     /// Ascending by their sequences, as they came.
     readers: Vec<Reader>,
     /// Deletes whose epochs are not in the store, ascending.
@@ -61,6 +63,15 @@ impl Default for Span {
     fn default() -> Self {
         Span { base_before: 0, start: Turn::default().start() }
     }
+}
+
+/// What an epoch consists of. The two differ in the first epoch after a start: replay has applied its deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// Deletes up to this sequence hide none of its samples.
+    pub deletes: u64,
+    /// All its samples are after this sequence.
+    pub samples: u64,
 }
 
 /// The boundary between an epoch and the previous one.
@@ -198,11 +209,13 @@ impl Drop for Pin<'_> {
 }
 
 impl Pins {
-    /// Records that the head has all changes up to `seq`, and that no delete remains to be applied to it.
-    pub fn resume(&self, seq: u64) {
+    /// Records that the head has all changes up to `seq`, and that no delete remains to be applied to it: deletes up to
+    /// `seq` hide nothing in memory, also while a flush writes it that ends the epoch at `seq`.
+    /// Samples up to `flushed` are in the store.
+    pub fn resume(&self, flushed: u64, seq: u64) {
         let mut inner = self.inner.lock();
-        (inner.applied, inner.started) = (seq, seq);
-        inner.span.start.cut = seq;
+        (inner.applied, inner.started, inner.samples_after) = (seq, seq, flushed);
+        (inner.span.base_before, inner.span.start.cut) = (seq, seq);
     }
 
     /// Pins the state after the last change. `take` returns the matching catalogue and the sequence up to which it is
@@ -243,14 +256,14 @@ impl Pins {
         self.inner.lock().deletes.len()
     }
 
-    /// Begins an epoch after the sequence `cut`; returns the sequence at which the previous one began.
-    pub fn begin_epoch(&self, turn: &mut Turn, cut: u64) -> u64 {
+    /// Begins an epoch after the sequence `cut`; returns the beginning of the previous one.
+    pub fn begin_epoch(&self, turn: &mut Turn, cut: u64) -> Base {
         let mut inner = self.inner.lock();
         turn.number = turn.number.wrapping_add(1);
         (turn.began, turn.cut) = (turn.number, cut);
         let before = inner.span.start.cut;
         inner.span = Span { base_before: before, start: turn.start() };
-        before
+        Base { deletes: before, samples: std::mem::replace(&mut inner.samples_after, cut) }
     }
 
     /// Replaces the catalogue by one that is complete up to `flushed_seq`.

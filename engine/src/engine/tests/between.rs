@@ -14,7 +14,7 @@ use crate::store::catalogue::Tombstone;
 use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
 use crate::wal::NewRecord;
-use crate::{Batch, Engine};
+use crate::{Batch, Engine, View};
 
 pub(super) fn engine(dir: &tempfile::TempDir) -> (Arc<Engine>, Arc<FaultyKv>) {
     let faulty = FaultyKv::over(Arc::new(MemoryKv::default()));
@@ -61,6 +61,36 @@ fn a_deleted_event_stays_hidden_while_flushes_come_and_go() {
         .collect();
     faulty.unhook();
     assert_eq!(texts, ["stored"]);
+}
+
+/// A view begins after a restart, and then a flush of what was replayed.
+#[test]
+fn a_flush_of_replayed_samples_hides_none_of_them_from_a_view() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, _) = engine(&dir);
+    let job = [Matcher::equal("job", "job0")];
+    first.append(&float_batch(0, &[10])).unwrap();
+    first.delete(&job, TimeRange::ALL).unwrap();
+    first.append(&float_batch(0, &[20])).unwrap();
+    event(&first, 30, "after the delete");
+    first.parts.wal.as_ref().unwrap().sync().unwrap();
+    drop(first);
+
+    let (engine, faulty) = engine(&dir);
+    let views = [engine.view(), engine.view()];
+    let shows_all = |view: &View<'_>| {
+        let found = view.select(&job, TimeRange::ALL, 10).unwrap();
+        assert_eq!(view.read(&found[0], TimeRange::ALL).unwrap().values, [20.0]);
+        assert_eq!(view.events(&[job.to_vec()], TimeRange::ALL, 10).unwrap().len(), 1);
+    };
+    faulty.is_full.store(true, Ordering::Relaxed);
+    assert!(engine.flush().is_err(), "the failed flush has begun");
+    shows_all(&views[0]);
+    shows_all(&engine.view());
+    faulty.is_full.store(false, Ordering::Relaxed);
+    engine.flush().unwrap();
+    shows_all(&views[1]);
+    shows_all(&engine.view());
 }
 
 /// A writer has found its series, which leaves memory before the writer gets the commit lock.
