@@ -172,7 +172,10 @@ impl Head {
         let mut taken = 0;
         for some in unused.chunks(TAKEN_BACK_PER_LOCK) {
             let mut registry = self.registry.write();
-            for series in some.iter().filter(|series| series.retire_if_unused()) {
+            // Readers find samples that are kept for them through the series.
+            let is_free =
+                |series: &&&Arc<HeadSeries>| !self.kept.holds(series.id) && series.retire_if_unused();
+            for series in some.iter().filter(is_free) {
                 registry.remove(series);
                 self.tenants.give([&series.labels]);
                 taken += 1;

@@ -254,3 +254,23 @@ fn a_body_of_many_strings_that_is_refused_does_not_come_to_life() {
     }
     assert!(outcomes.contains(&0) && outcomes.len() > 2, "{outcomes:?}");
 }
+
+/// A view needs samples that a flush has stored since it began. Then a write to their series is refused.
+#[test]
+fn a_refused_write_takes_no_series_from_a_view() {
+    let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+    let engine = open(&dir, &kv, &fs, Durability::Always).unwrap();
+    let values = |view: &crate::View<'_>| {
+        let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
+        found.iter().flat_map(|series| view.read(series, TimeRange::ALL).unwrap().values).collect::<Vec<_>>()
+    };
+    engine.append(&float_batch(0, &[10])).unwrap();
+    let view = engine.view();
+    engine.flush().unwrap();
+    fs.fail(Fault::DiskFull, fs.calls());
+    assert!(engine.append(&float_batch(0, &[20])).is_err());
+    fs.mend();
+    assert_eq!(values(&view), [10.0]);
+    engine.append(&float_batch(0, &[30])).unwrap();
+    assert_eq!((values(&view), values(&engine.view())), (vec![10.0], vec![10.0, 30.0]));
+}
