@@ -182,6 +182,10 @@ impl Engine {
             // Leftovers of a crash may stay: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }
+        // What is removed may reappear after a crash, which must not be among the keys of another generation.
+        let numbers = inventory.leftovers.iter().flat_map(|(_, leftovers)| leftovers).map(|l| l.generation);
+        let beyond = numbers.max().map_or(0, |number| number.saturating_add(1));
+        catalogue.root.next_generation = catalogue.root.next_generation.max(beyond);
         let mut report = OpenReport {
             leftovers_removed: remove_leftovers(&*kv, inventory, removal)?,
             ..OpenReport::default()

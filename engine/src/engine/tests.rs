@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::ManualClock;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, PartitionId, Span, TimeRange, Value};
-use crate::store::kv::{Family, Kv, Removal};
+use crate::store::kv::{Family, Kv, Removal, Table};
 use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
 use model::{Harness, Op, Started};
@@ -224,6 +224,31 @@ fn ranges_that_no_catalogue_names_are_removed_at_the_start() {
     harness.apply(&Op::Crash);
     assert!(harness.engine().open_report().leftovers_removed > 0);
     harness.check(&Op::Crash);
+}
+
+/// What is removed from the store may reappear after a crash.
+#[test]
+fn numbers_of_ranges_that_were_removed_are_not_used_again() {
+    let mut harness = Harness::new();
+    harness.append(0, 0, 30, 5, &Value::Float(1.0));
+    harness.apply(&Op::FailAt(4, false));
+    harness.apply(&Op::Flush);
+    let before = harness.store.copy();
+    harness.apply(&Op::Crash);
+    assert!(harness.engine().open_report().leftovers_removed > 0);
+    harness.append(1, 0, 30, 5, &Value::Float(2.0));
+    harness.append(0, 10, 3, 5, &Value::Float(3.0));
+    harness.apply(&Op::Flush);
+    harness.engine = None;
+    for family in [Family::Chunks, Family::Index, Family::Events] {
+        let (now, all) = (harness.store.copy(), (Vec::new(), vec![0xff; 64]));
+        let mut removed = before.pairs(family, &all);
+        removed.retain(|(key, _)| now.get(family, key).unwrap().is_none());
+        harness.store.ingest(family, vec![Table::Memory(removed)]).unwrap();
+    }
+    harness.apply(&Op::Crash);
+    harness.check(&Op::Crash);
+    assert!(harness.engine().verify().unwrap().is_clean());
 }
 
 #[test]

@@ -24,6 +24,20 @@ impl MemoryKv {
         &self.families[family as usize]
     }
 
+    /// A copy as it is now.
+    #[cfg(test)]
+    pub fn copy(&self) -> MemoryKv {
+        MemoryKv { families: self.families.each_ref().map(|family| RwLock::new(family.read().clone())) }
+    }
+
+    /// The pairs in a range of keys.
+    #[cfg(test)]
+    pub fn pairs(&self, family: Family, range: &KeyRange) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let pairs = self.family(family).read();
+        let within = (Bound::Included(&range.0[..]), Bound::Excluded(&range.1[..]));
+        pairs.range::<[u8], _>(within).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+
     /// Flips the last bit of the value of the first key with `prefix`.
     #[cfg(test)]
     pub fn flip(&self, family: Family, prefix: &[u8]) {
