@@ -23,6 +23,7 @@ overload    clients that take more than their part of the memory                
 disk_full   another file takes every block of the disk                            -
 clock       the wall clock is set, ahead and back                                 -
 sequences   random valid calls of every route, left half-way in every way         long
+simulation  the engine over a simulated disk, store, clock and scheduler     100000
 churn       series are replaced repeatedly, and partitions expire                 -
 soak        steady load for two hours                                             long
 END

@@ -18,6 +18,7 @@ pub mod options;
 pub mod remote;
 pub mod stats;
 pub mod store;
+mod sync;
 pub mod view;
 pub mod wal;
 

@@ -5,8 +5,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::engine::newcomers::Newcomers;
 use crate::engine::pending::{Logged, Pending};
 use crate::engine::spread::Spread;
@@ -15,6 +13,7 @@ use crate::head::batch::{BatchSample, Whose};
 use crate::head::{Batch, Resolved};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
+use crate::sync::Mutex;
 use crate::wal::Ticket;
 use crate::{Error, Result};
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::MutexGuard;
-
 use crate::engine::{Engine, Parts};
 use crate::model::PartitionId;
 use crate::store::keys::Prefix;
 use crate::store::kv::Removal;
+use crate::sync::MutexGuard;
 use crate::wal::Wal;
 use crate::{Error, Result};
 

@@ -11,9 +11,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
-
 use crate::engine::{Engine, FlushState, Parts, directory};
+use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 /// How long a snapshot keeps merges out while it waits for a flush.

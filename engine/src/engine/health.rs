@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::engine::Engine;
 use crate::model::TimeRange;
+use crate::sync::Mutex;
 use crate::view::Damage;
 use crate::wal::Wal;
 use crate::{Error, Result};

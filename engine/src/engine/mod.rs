@@ -54,7 +54,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 use roaring::RoaringTreemap;
 
 pub use append::{AppendReport, SeriesLimiter};
@@ -84,6 +83,7 @@ use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::doubt::Doubt;
 use crate::store::gate::Gate;
 use crate::store::kv::Kv;
+use crate::sync::{Condvar, Mutex};
 use crate::view::View;
 use crate::wal::Wal;
 use crate::{Error, Result};

@@ -23,7 +23,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
@@ -50,6 +49,7 @@ use crate::store::gate::{Gate, Guarded};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Kv, Removal};
 use crate::store::memory::MemoryKv;
+use crate::sync::{Condvar, Mutex};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 

@@ -42,6 +42,7 @@ mod refused;
 mod remote;
 mod scale;
 mod scrub;
+mod simulation;
 mod tenants;
 #[cfg(target_os = "linux")]
 mod waiting;

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use parking_lot::Mutex;
-
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// Longest name, bytes.

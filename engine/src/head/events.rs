@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
+use crate::sync::Mutex;
 
 /// A string field: text at an instant, with the labels of its series.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem::size_of;
 
 use ahash::RandomState;
-use parking_lot::Mutex;
 
 use crate::Result;
 use crate::budget::{Taken, Work};
 use crate::model::matcher::{meets_all, meets_any};
 use crate::model::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
+use crate::sync::Mutex;
 
 /// Most exemplars of one series.
 pub const PER_SERIES_MAX: usize = 128;

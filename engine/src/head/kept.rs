@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
-
 use super::events::Segment;
 use super::pins::Pin;
 use super::series::Frozen;
 use super::{Head, HeadSeries};
 use crate::model::SeriesId;
+use crate::sync::RwLock;
 
 /// How long a flush waits for the readers of all epochs together before it expires them. The epoch that it has written
 /// stays in memory meanwhile, and writers may wait for that memory.

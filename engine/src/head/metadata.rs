@@ -11,10 +11,9 @@ use std::ops::Bound;
 
 use ahash::RandomState;
 
-use parking_lot::Mutex;
-
 use crate::budget::{Taken, Work};
 use crate::model::{Metadata, Tenant};
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// Maximum descriptions of one family by one tenant, or by writers without a tenant; a further one replaces the oldest.

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
-use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
 pub use batch::{Batch, Resolved, SeriesGroup};
@@ -54,6 +53,7 @@ use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
 use crate::index::ids::IdList;
 use crate::index::select;
 use crate::model::{Labels, Matcher, SeriesId, TimeRange};
+use crate::sync::RwLock;
 
 /// Fixed cost of a series in the head, bytes, without its labels and samples: the series
 /// itself (112), the counts and the rounding of its labels' allocation (32), its entries in

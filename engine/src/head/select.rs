@@ -5,7 +5,6 @@
 //! wait for it. A series that comes or goes meanwhile may be found or not; one that was there
 //! before and holds samples stays.
 
-use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
 use super::registry::Registry;
@@ -13,6 +12,7 @@ use crate::Result;
 use crate::budget::Work;
 use crate::index::{Ids, PostingsSource, TermWalk};
 use crate::model::Labels;
+use crate::sync::RwLock;
 
 /// Values or series that are looked at before the lock is given back.
 pub(super) const LOOKS_PER_LOCK: usize = 4096;

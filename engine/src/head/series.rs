@@ -17,8 +17,6 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::Mutex;
-
 pub use copy::HeadCopy;
 
 use crate::Result;
@@ -28,6 +26,7 @@ use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::head::pins::{EpochStart, Pin, Turn};
 use crate::head::seen::{Marks, Place, Seen};
 use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
+use crate::sync::Mutex;
 
 /// A span of the head's life between two flushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

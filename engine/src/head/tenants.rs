@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
-use parking_lot::Mutex;
 
 use crate::head::bytes_of;
 use crate::model::Labels;
+use crate::sync::Mutex;
 
 /// With several tenants, one may grow while it has at most this many times what is free.
 const FREE_TIMES: u64 = 4;

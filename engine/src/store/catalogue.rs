@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bincode::{Decode, Encode};
-use parking_lot::Mutex;
 
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, Timestamp};
@@ -38,6 +37,7 @@ use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
 use crate::store::{notes, values};
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// Version of the catalogue's records.

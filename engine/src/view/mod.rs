@@ -198,6 +198,12 @@ impl<'e> View<'e> {
         select(reader, &self.scoped(matchers), &self.work)
     }
 
+    /// The last record of the log that it shows.
+    #[cfg(test)]
+    pub(crate) fn seq(&self) -> u64 {
+        self.pin.seq
+    }
+
     /// What it asks.
     pub fn work(&self) -> &Work {
         &self.work

@@ -13,6 +13,24 @@ use rustix::io::Errno;
 
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(test)]
+pub(crate) mod simulated;
+
+#[cfg(test)]
+thread_local! {
+    static NEXT: std::cell::RefCell<Option<std::sync::Arc<dyn WalFs>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// The file system of this thread's next log, if a test has set one.
+#[cfg(test)]
+pub(super) fn take_next() -> Option<std::sync::Arc<dyn WalFs>> {
+    NEXT.take()
+}
+
+#[cfg(test)]
+fn set_next(fs: std::sync::Arc<dyn WalFs>) {
+    NEXT.set(Some(fs));
+}
 
 /// A file open for writing.
 pub(super) trait WalFile: Send + fmt::Debug {

@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::buffer::Buffer;
 use super::copy::LogCopy;
 use super::directory::{Segment, make_dir, segment_name};
@@ -29,6 +27,7 @@ use super::ticket::{Fate, NewRecord, Refusal, Ticket};
 use super::writer::{Progress, Writer};
 use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use state::State;
 
@@ -89,8 +88,8 @@ impl Wal {
         replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
     ) -> Result<(Wal, ReplayReport)> {
         #[cfg(test)]
-        if let Some(fs) = super::fs::faulty::take_next() {
-            return Wal::open_on(Arc::new(fs), dir, options, recovery, after_seq, replay);
+        if let Some(fs) = super::fs::take_next() {
+            return Wal::open_on(fs, dir, options, recovery, after_seq, replay);
         }
         Wal::open_on(Arc::new(RealFs), dir, options, recovery, after_seq, replay)
     }
@@ -204,6 +203,7 @@ impl Wal {
         }
         state.stats.records += records.len() as u64;
         state.stats.bytes += bytes as u64;
+        crate::sync::logged(state.buffer.last_seq() + 1 - records.len() as u64, state.buffer.last_seq());
         Ok(Some(Ticket { seq: state.buffer.last_seq(), term: state.floors.len() }))
     }
 

@@ -82,8 +82,8 @@
 //!     is then written afresh before it is trusted, since the page cache may hold what the disk has lost.
 //! I5. Records of one call are appended together or not at all. Records that cannot be written or synced are removed
 //!     from memory and from the file before any other record takes their place. After a failed sync the file is
-//!     truncated without a sync; only a power loss may bring back a refused record. If a process ends before an append
-//!     returns, a prefix of its records remains.
+//!     truncated without a sync; only a power loss, or a disk that does not truncate files either, may bring back a
+//!     refused record. If a process ends before an append returns, a prefix of its records remains.
 //! I4. The durable mark never runs ahead of what a successful sync has covered.
 //!
 //! # Not here
@@ -109,7 +109,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 #[cfg(test)]
-pub(crate) use fs::faulty;
+pub(crate) use fs::{faulty, simulated};
 
 pub use format::{KIND_MAX, PAYLOAD_BYTES_MAX};
 pub use log::{Loan, Wal};

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::Clock;
 use crate::engine::duration_ns;
 use crate::head::batch::Newest;
 use crate::model::Timestamp;
+use crate::sync::Mutex;
 use trusted::{Judged, News, Reading, SLACK, Trusted, WAIT};
 
 pub(crate) struct Retention {

@@ -130,7 +130,7 @@ pub(super) enum Bits {
     Histogram(Vec<u8>),
 }
 
-fn told(start: i64, value: &Value) -> Told {
+pub(super) fn told(start: i64, value: &Value) -> Told {
     let value = match value {
         Value::Int(v) if !crate::chunk::run::is_float_exact(*v) => Bits::Int(*v),
         Value::Int(v) => Bits::Float((*v as f64).to_bits()),

@@ -1,6 +1,5 @@
 //! A file system that fails on demand.
 
-use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,15 +30,6 @@ pub(crate) enum Fault {
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyFs {
     plan: Arc<Plan>,
-}
-
-thread_local! {
-    static NEXT: RefCell<Option<FaultyFs>> = const { RefCell::new(None) };
-}
-
-/// The file system that this thread's next log is on, if a test said so.
-pub(in crate::wal) fn take_next() -> Option<FaultyFs> {
-    NEXT.take()
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +75,7 @@ impl FaultyFs {
 
     /// The log that this thread opens next is on it: for tests of those who open one.
     pub fn take_next_log(&self) {
-        NEXT.set(Some(self.clone()));
+        super::set_next(Arc::new(self.clone()));
     }
 
     /// Everything works from now on.

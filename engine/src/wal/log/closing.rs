@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
-
 use super::{Shared, State, Wal};
+use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 impl Wal {

@@ -1,8 +1,7 @@
 //! Lends the reserve: work that frees space on a full disk uses its blocks for a while.
 
-use parking_lot::MutexGuard;
-
 use super::{Shared, State, Wal};
+use crate::sync::MutexGuard;
 use crate::wal::writer::Writer;
 
 /// The blocks of the reserve while they are lent.

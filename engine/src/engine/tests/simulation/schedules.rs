@@ -1,0 +1,155 @@
+//! All schedules with few preemptions of the two protocols that threads share: the log's group commit, and the hand-over
+//! of the head from writers to a flush beside readers.
+//!
+//! A thread runs until it waits, but for the preemptions, which are tried at each point. Most faults of protocols show
+//! with one or two of them.
+//!
+//! `BAROGRAPH_PREEMPTIONS` is the number of preemptions (default 1).
+
+use parking_lot::Mutex;
+
+use super::life::{Simulation, directory};
+use super::model::End;
+use super::setting;
+use super::steps::Worker;
+use crate::Error;
+use crate::sync::turns::{Choice, Dice, Ended, Task, Turns};
+use crate::wal::simulated::{Disk, Fault};
+use crate::wal::{NewRecord, Recovery, SyncPolicy, Wal, WalOptions};
+
+/// Plays each schedule of `threads` threads with up to `most` preemptions at every `stride`-th point. `play` returns the
+/// number of points. Returns how many schedules there were.
+fn each_schedule(threads: usize, most: usize, stride: u64, play: &dyn Fn(Choice) -> u64) -> u64 {
+    fn explore(
+        first: usize,
+        plan: &mut Vec<(u64, usize)>,
+        (threads, most, stride): (usize, usize, u64),
+        play: &dyn Fn(Choice) -> u64,
+    ) -> u64 {
+        let points = play(Choice::Preempt { first, at: plan.clone() });
+        let mut played = 1;
+        if plan.len() < most {
+            let from = plan.last().map_or(1, |(at, _)| at + 1);
+            for at in (from..=points).filter(|at| at % stride == 0) {
+                for next in 0..threads {
+                    plan.push((at, next));
+                    played += explore(first, plan, (threads, most, stride), play);
+                    plan.pop();
+                }
+            }
+        }
+        played
+    }
+    (0..threads).map(|first| explore(first, &mut Vec::new(), (threads, most, stride), play)).sum()
+}
+
+const WRITERS: usize = 3;
+
+fn open(disk: &Disk, dir: &std::path::Path, found: &mut Vec<u8>) -> Wal {
+    disk.take_next_log();
+    let options = WalOptions { reserve_bytes: 0, sync: SyncPolicy::Always, ..WalOptions::default() };
+    let mut replay = |record: crate::wal::Record<'_>| {
+        found.extend(record.payload);
+        Ok(())
+    };
+    Wal::open(dir, options, Recovery::Refuse, 0, &mut replay).expect("the log opens").0
+}
+
+fn append(wal: &Wal, number: u8) -> crate::Result<()> {
+    let payload = [number];
+    loop {
+        let record = NewRecord { kind: 0, parts: [&payload, &[], &[], &[]] };
+        if let Some(ticket) = wal.append_all(&[record], wal.term())? {
+            return wal.wait_for(ticket);
+        }
+    }
+}
+
+/// Writers append and wait for each other's syncs; then the process ends or the power fails.
+fn group_commit(choice: Choice, fault: Option<(Fault, u64)>, end: End) -> u64 {
+    let (dir, disk) = (directory(), Disk::new(Dice(7)));
+    let wal = open(&disk, dir.path(), &mut Vec::new());
+    let answers = Mutex::new(vec![None; WRITERS]);
+    if let Some((fault, after)) = fault {
+        disk.fail(fault, after);
+    }
+    let (wal_ref, answers_ref) = (&wal, &answers);
+    let task = |number: usize| -> Task<'_> {
+        Box::new(move || {
+            let done = append(wal_ref, number as u8);
+            answers_ref.lock()[number] = Some(done.map_err(|e| matches!(e, Error::Poisoned(_))));
+        })
+    };
+    let (ended, _, points) = Turns::run(Dice(1), choice.clone(), None, (0..WRITERS).map(task).collect());
+    let context = format!("{choice:?}, {fault:?}, {end:?}");
+    assert!(matches!(ended, Ended::Done), "{ended:?}, {context}");
+    drop(wal);
+    disk.mend();
+    if end == End::PowerLost {
+        disk.lose_power();
+    }
+    let mut found = Vec::new();
+    drop(open(&disk, dir.path(), &mut found));
+    for (number, answer) in answers.into_inner().into_iter().enumerate() {
+        let times = found.iter().filter(|record| usize::from(**record) == number).count();
+        match answer.expect("each writer has its answer") {
+            Ok(()) => assert_eq!(times, 1, "acknowledged: writer {number}, {context}"),
+            Err(true) if end == End::PowerLost => assert!(times <= 1, "writer {number}, {context}"),
+            Err(_) => assert_eq!(times, 0, "refused: writer {number}, {context}"),
+        }
+    }
+    points
+}
+
+#[test]
+fn group_commit_keeps_its_promise_in_every_schedule() {
+    let most = setting("BAROGRAPH_PREEMPTIONS", 1) as usize;
+    let faults = [
+        None,
+        Some((Fault::Error, 2)),
+        Some((Fault::SyncError, 2)),
+        Some((Fault::SyncError, 3)),
+        Some((Fault::Full(0), 2)),
+        Some((Fault::Full(60), 2)),
+    ];
+    let mut played = 0;
+    for fault in faults {
+        for end in [End::Killed, End::PowerLost] {
+            played += each_schedule(WRITERS, most, 1, &|choice| group_commit(choice, fault, end));
+        }
+    }
+    println!("group commit: {played} schedules with up to {most} preemptions");
+    assert!(played > 1000);
+}
+
+/// A writer appends and deletes, a flush takes the head over, and a reader reads a view twice.
+fn hand_over(choice: Choice) -> u64 {
+    let mut simulation = Simulation::quiet();
+    let shared = simulation.open(End::Killed).expect("a new database opens");
+    let worker = |name: usize| Worker { shared: &shared, dice: Dice(40 + name as u64), name };
+    worker(0).append();
+    let tasks: Vec<Task<'_>> = vec![
+        Box::new(|| {
+            let mut writer = worker(1);
+            writer.append();
+            writer.delete();
+            writer.append();
+        }),
+        Box::new(|| worker(2).flush()),
+        Box::new(|| worker(3).look(2)),
+    ];
+    let (ended, _, points) = Turns::run(Dice(1), choice.clone(), None, tasks);
+    assert!(matches!(ended, Ended::Done), "{ended:?}, {choice:?}");
+    let checked = simulation.check(&shared);
+    assert!(checked.is_ok(), "{checked:?}, {choice:?}");
+    points
+}
+
+#[test]
+fn readers_see_one_state_in_every_schedule_of_a_flush() {
+    let most = setting("BAROGRAPH_PREEMPTIONS", 1) as usize;
+    let stride = if most > 1 { 1 } else { 5 };
+    let played = each_schedule(3, 1, stride, &hand_over);
+    println!("hand-over: {played} schedules with one preemption");
+    assert!(played > 100);
+}
