@@ -78,8 +78,8 @@
 //! # Invariants
 //! I1. A segment with a successor is sealed and synced.
 //! I2. Bytes once synced are never written again; an open log only appends.
-//! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves
-//!     is then written afresh before it is trusted, since the page cache may hold what the disk has lost.
+//! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves,
+//!     with its seal, is then written again before it is trusted, since the page cache may hold what the disk has lost.
 //! I5. Records of one call are appended together or not at all. Records that cannot be written or synced are removed
 //!     from memory and from the file before any other record takes their place. After a failed sync the file is
 //!     truncated without a sync; only a power loss, or a disk that does not truncate files either, may bring back a

@@ -247,7 +247,8 @@ impl<'a> Pass<'a> {
             with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?
         } else {
             let mut bytes = map.len() as u64;
-            if !scan.sealed {
+            // A process may have ended between the seal of the last segment and its sync, or the sync has failed.
+            if !scan.sealed || is_last {
                 let end = scan.runs.last().map_or(HEADER_BYTES, |run| run.range.end);
                 let unsealed = Unsealed::new(&head.path, &map, seed, scan.proven_end, end, next);
                 drop(map);

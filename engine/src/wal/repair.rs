@@ -84,10 +84,10 @@ impl Tail {
     }
 }
 
-/// The end of an undamaged segment that a crash left open.
+/// The end of an undamaged segment that a crash left open, or that no sync is known to have covered.
 pub(super) struct Unsealed {
     path: PathBuf,
-    /// Where the valid entries end; what follows is cut off.
+    /// What follows is cut off.
     end: usize,
     /// Bytes before this offset are known to be on the disk.
     proven_end: usize,
@@ -96,13 +96,15 @@ pub(super) struct Unsealed {
 }
 
 impl Unsealed {
-    /// Takes from the segment's bytes what sealing it needs.
+    /// Takes from the segment's bytes what sealing it needs; `end` is where its valid entries end. A seal that is there
+    /// is written again.
     pub fn new(path: &Path, bytes: &[u8], seed: u32, proven_end: usize, end: usize, next: u64) -> Self {
-        let mut tail = Tail { seed, tally: Tally::default() };
-        for entry in entries(&bytes[HEADER_BYTES..end]) {
+        let (mut tail, mut unsealed_end) = (Tail { seed, tally: Tally::default() }, HEADER_BYTES);
+        for entry in entries(&bytes[HEADER_BYTES..end]).filter(|entry| entry.kind != KIND_SEAL) {
             tail.tally.add(entry.crc);
+            unsealed_end += entry.encoded_bytes();
         }
-        let mut out = bytes[proven_end..end].to_vec();
+        let mut out = bytes[proven_end..unsealed_end].to_vec();
         tail.seal(&mut out, next - 1);
         Unsealed { path: path.to_owned(), end, proven_end, tail: out }
     }

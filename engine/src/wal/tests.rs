@@ -12,7 +12,9 @@ use std::sync::Arc;
 use super::format::{MARK_BYTES, Mark};
 use super::fs::WalFs;
 use super::fs::faulty::FaultyFs;
+use super::fs::simulated::Disk;
 use super::*;
+use crate::sync::turns::Dice;
 
 /// One record at a time, by its number alone.
 impl Wal {

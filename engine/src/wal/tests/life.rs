@@ -197,3 +197,35 @@ fn options_out_of_range_are_refused() {
         assert!(matches!(error, Error::Option { .. }), "{error}");
     }
 }
+
+/// A process ends at any call while it opens a log. The next one opens it, appends, and then the power fails.
+#[test]
+fn a_seal_that_no_sync_has_covered_is_not_trusted() {
+    let open = |disk: &Disk, dir: &Path, into: &mut Vec<u64>| {
+        let mut replay = |record: Record<'_>| {
+            into.push(record.seq);
+            Ok(())
+        };
+        let options = WalOptions { reserve_bytes: 0, ..WalOptions::default() };
+        Wal::open_on(Arc::new(disk.clone()), dir, options, Recovery::Refuse, 0, &mut replay)
+    };
+    for calls in 1..12 {
+        for seed in 0..16 {
+            let (dir, disk) = (tempfile::tempdir().expect("a directory"), Disk::new(Dice(seed)));
+            let append = |wal: &Wal| {
+                wal.append_all(&[NewRecord { kind: 0, parts: [b"x", &[], &[], &[]] }], wal.term())
+                    .expect("append");
+                wal.sync().expect("sync");
+            };
+            append(&open(&disk, dir.path(), &mut Vec::new()).expect("a new log").0);
+            disk.switch_off_after(calls);
+            drop(open(&disk, dir.path(), &mut Vec::new()));
+            disk.restart();
+            append(&open(&disk, dir.path(), &mut Vec::new()).expect("after the first crash").0);
+            disk.lose_power();
+            let mut found = Vec::new();
+            open(&disk, dir.path(), &mut found).expect("after the power loss");
+            assert_eq!(found, [1, 2], "a crash at call {calls}");
+        }
+    }
+}
