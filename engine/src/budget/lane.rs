@@ -136,7 +136,7 @@ mod tests {
         let share = Share::new("queries", 100);
         for free in [0, 1] {
             let (steps, bytes, time) = (light(&share, free), light(&share, free), light(&share, free));
-            let ended = (0..4).map(|_| steps.check()).collect::<Result<(), _>>();
+            let ended = (0..4).try_for_each(|_| steps.check());
             assert_eq!(ended, if free == 0 { Err(Stopped::Heavy) } else { Ok(()) });
             bytes.take(40).unwrap();
             assert_eq!(bytes.take(1).is_ok(), free == 1);

@@ -101,7 +101,7 @@ impl Work {
         let mut ended = attempt();
         let mut pause = LOOK;
         let waits = || self.account().is_light() && !self.account().must_be_heavy();
-        while waits() && ended.as_ref().is_err_and(|error| is_refused(error)) {
+        while waits() && ended.as_ref().is_err_and(&is_refused) {
             // Only other light work can hold what it needs, and that is done soon.
             self.check()?;
             std::thread::sleep(pause);

@@ -56,7 +56,8 @@ impl LargeWrites {
             Ok(Ok(turn)) => Ok(Some(LargeWrite { _turn: turn })),
             _ => {
                 let message = format!(
-                    "it waited {} s for other large writes (body_timeout); retry later, or send smaller bodies: up to {}                      they do not wait",
+                    "it waited {} s for other large writes (body_timeout); retry later, or send smaller bodies: up to {} \
+                     they do not wait",
                     patience.as_secs_f64(),
                     show_size(MODEST)
                 );

@@ -24,6 +24,9 @@ pub(super) enum Refusal {
     ForGood,
 }
 
+/// Keys and values.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What outlives the process.
 #[derive(Debug)]
 struct Kept {
@@ -32,7 +35,7 @@ struct Kept {
     /// A commit that was refused and may still be carried out.
     uncertain: Option<Vec<Change>>,
     /// What was removed since the start.
-    removed: Vec<(Family, Vec<(Vec<u8>, Vec<u8>)>)>,
+    removed: Vec<(Family, Pairs)>,
     copies: Vec<(PathBuf, MemoryKv)>,
     refusal: Option<(Refusal, u64)>,
     is_off: bool,
