@@ -68,8 +68,8 @@ pub enum Error {
         dir: PathBuf,
         /// The lock file.
         lock: PathBuf,
-        /// "this process" or "another process".
-        by: &'static str,
+        /// Who: "this process", "process 4711", or "another process".
+        by: String,
     },
     /// The operating system refused.
     #[error("{}: {action}: {cause}", path.display())]
@@ -124,6 +124,19 @@ pub enum Error {
     /// Writes are refused since an earlier failure; reopen the database.
     #[error("writes are refused since an earlier failure: {0}; close and open the database again")]
     Poisoned(String),
+    /// The handle was opened by a process from which this one was forked. It must not be used here, and dropping it
+    /// changes nothing.
+    #[error(
+        "the database was opened by process {opened_by}, and process {process} was forked from it: only process \
+         {opened_by} may use it, and a process that was forked after the first opening can open none; fork before \
+         opening, or start a program"
+    )]
+    Forked {
+        /// The process that opened it.
+        opened_by: u32,
+        /// The calling process.
+        process: u32,
+    },
     /// The database is closed.
     #[error("the database is closed")]
     Closed,
@@ -153,7 +166,7 @@ impl Error {
             | Error::StillInUse { .. }
             | Error::Memory(Denied::Shared(_) | Denied::Heavy)
             | Error::Stopped(_) => ErrorKind::Busy,
-            Error::Poisoned(_) | Error::Closed => ErrorKind::Closed,
+            Error::Poisoned(_) | Error::Forked { .. } | Error::Closed => ErrorKind::Closed,
         }
     }
 

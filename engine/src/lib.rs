@@ -15,6 +15,7 @@ pub mod index;
 pub mod line;
 pub mod model;
 pub mod options;
+mod process;
 pub mod remote;
 pub mod stats;
 pub mod store;

@@ -4,6 +4,9 @@
 //! Without a name in the environment this program runs itself once for each program, in a new directory.
 
 mod closing;
+mod fork;
+mod forking;
+mod places;
 mod process;
 
 use std::error::Error;
@@ -19,6 +22,24 @@ type Program = fn(&Path) -> Outcome;
 const PROGRAMS: &[(&str, Program)] = &[
     ("close_lets_everything_go", closing::close_lets_everything_go),
     ("close_inside_a_read", closing::close_inside_a_read),
+    ("forked_child_is_refused", forking::forked_child_is_refused),
+    ("daemon_after_opening", forking::daemon_after_opening),
+    ("fork_before_opening", forking::fork_before_opening),
+    ("forked_child_keeps_no_lock", places::forked_child_keeps_no_lock),
+    ("started_programs_hold_nothing", places::started_programs_hold_nothing),
+    ("reopening_beside_starting_programs", places::reopening_beside_starting_programs),
+    ("relative_path_and_chdir", places::relative_path_and_chdir),
+    ("readers_without_write_permission", places::readers_without_write_permission),
+    ("read_only_mount", places::read_only_mount),
+];
+
+/// What the programs start.
+const PARTS: &[(&str, Program)] = &[
+    ("forks_and_is_killed", forking::forks_and_is_killed),
+    ("becomes_a_daemon", forking::becomes_a_daemon),
+    ("counts_ten", forking::counts_ten),
+    ("forks_and_waits", places::forks_and_waits),
+    ("reads_twenty", places::reads_twenty),
 ];
 
 /// Names the program to run.
@@ -78,7 +99,7 @@ fn run_apart(name: &str) -> Result<Option<String>, String> {
 
 fn run_one(name: &str) -> ExitCode {
     let dir = std::env::var_os(DIRECTORY).unwrap_or_default();
-    let Some((_, program)) = PROGRAMS.iter().find(|(known, _)| *known == name) else {
+    let Some((_, program)) = PROGRAMS.iter().chain(PARTS).find(|(known, _)| *known == name) else {
         eprintln!("no program {name}");
         return ExitCode::FAILURE;
     };

@@ -70,3 +70,22 @@ pub fn count(db: &Database) -> Result<u64, Box<dyn std::error::Error>> {
         Some(other) => Err(format!("{other:?}").into()),
     }
 }
+
+/// Runs a part of this program in another process; what it said on its error output where it failed.
+pub fn run_part(name: &str, dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    finish(part(name, dir)?.output()?)
+}
+
+/// A command that runs a part of this program.
+pub fn part(name: &str, dir: &Path) -> std::io::Result<std::process::Command> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.env(crate::PROGRAM, name).env(crate::DIRECTORY, dir);
+    Ok(command)
+}
+
+pub fn finish(output: std::process::Output) -> Result<(), Box<dyn std::error::Error>> {
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+}

@@ -1,91 +1,47 @@
-//! The data directory: its lock, its format, and its durability after a power loss.
+//! The data directory: its format, and its durability after a power loss. Its lock: `lock.rs`.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
-
+use crate::engine::lock::{self, Lock};
 use crate::{Error, Result};
 
 /// Version of the directory's layout.
 const FORMAT_VERSION: u32 = 1;
 
-/// The lock files that this process holds, by their canonical paths.
-static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-/// The lock of a directory, held until it is dropped.
-#[derive(Debug)]
-pub(super) struct Lock {
-    /// `None` if no lock file can be created, as on a read-only file system.
-    held: Option<(File, PathBuf)>,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Some((file, path)) = self.held.take() {
-            let mut held = HELD.lock();
-            // Closing alone would leave it to a process that this one is about to start: until it runs its program, it
-            // has a copy of the file.
-            let _ = file.unlock();
-            drop(file);
-            held.remove(&path);
-        }
-    }
-}
-
 /// Creates or checks the directory and takes its lock.
 pub(super) fn prepare(dir: &Path) -> Result<Lock> {
     create(dir)?;
-    let path = dir.join("LOCK");
-    is_file(&path)?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = take(dir, path.clone(), file.map_err(|e| Error::io("open the lock file", &path, e))?)?;
+    let lock = lock::for_writing(dir)?;
     check_format(dir)?;
     Ok(lock)
+}
+
+/// What a directory that must already contain a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Read,
+    Repair,
 }
 
 /// Takes the lock of a directory that must already contain a database. Changes nothing else.
-pub(super) fn lock_existing(dir: &Path) -> Result<Lock> {
+pub(super) fn lock_existing(dir: &Path, purpose: Use) -> Result<Lock> {
     if !is_file(&dir.join("FORMAT"))? {
         return Err(Error::Invalid(format!("{}: no database here (it has no file FORMAT)", dir.display())));
     }
-    let lock = lock_for_reading(dir)?;
+    let lock = match purpose {
+        Use::Read => lock::for_reading(dir)?,
+        Use::Repair => lock::for_writing(dir)?,
+    };
     check_format(dir)?;
     Ok(lock)
 }
 
-fn lock_for_reading(dir: &Path) -> Result<Lock> {
-    let path = dir.join("LOCK");
-    let file = match is_file(&path)? {
-        true => File::open(&path),
-        false => File::options().create(true).truncate(false).write(true).open(&path),
-    };
-    match file {
-        Ok(file) => take(dir, path, file),
-        // A copy without the file that cannot be written: no process has it open for writing either.
-        Err(e) if matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
-            Ok(Lock { held: None })
-        }
-        Err(e) => Err(Error::io("open the lock file", path, e)),
-    }
-}
-
-fn take(dir: &Path, path: PathBuf, file: File) -> Result<Lock> {
-    let real = fs::canonicalize(&path).map_err(|e| Error::io("look up", &path, e))?;
-    let mut held = HELD.lock();
-    match file.try_lock() {
-        Ok(()) => {
-            held.insert(real.clone());
-            Ok(Lock { held: Some((file, real)) })
-        }
-        Err(TryLockError::WouldBlock) => {
-            let by = if held.contains(&real) { "this process" } else { "another process" };
-            Err(Error::Locked { dir: dir.to_owned(), lock: path, by })
-        }
-        Err(TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
-    }
+/// The path of a directory from the root on: a relative one would name another place after a change of the working
+/// directory.
+pub(super) fn absolute(dir: &Path) -> Result<PathBuf> {
+    std::path::absolute(dir).map_err(|e| Error::io("find the current directory for", dir, e))
 }
 
 /// Whether the file exists. Anything else with its name is an error: opening a FIFO could block forever.
@@ -175,31 +131,13 @@ mod tests {
         let first = prepare(dir.path()).unwrap();
         std::fs::create_dir(dir.path().join("inside")).unwrap();
         let other_name = dir.path().join("inside/..");
-        for refused in [prepare(dir.path()), lock_existing(&other_name)] {
+        for refused in [prepare(dir.path()), lock_existing(&other_name, Use::Read)] {
             let why = refused.map(drop).unwrap_err().to_string();
             assert!(why.contains("in use by this process"), "{why}");
         }
         drop(first);
-        drop(lock_existing(dir.path()).unwrap());
+        drop(lock_existing(dir.path(), Use::Read).unwrap());
         drop(prepare(dir.path()).unwrap());
-    }
-
-    #[test]
-    fn a_dropped_lock_is_free_although_a_child_has_a_copy_of_its_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let lock = prepare(dir.path()).unwrap();
-        let copy = lock.held.as_ref().unwrap().0.try_clone().unwrap();
-        drop(lock);
-        drop(prepare(dir.path()).unwrap());
-        drop(copy);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_directory_where_nothing_can_be_created_is_read_without_a_lock() {
-        // No process can create files there, not even as root.
-        assert!(lock_for_reading(Path::new("/sys")).unwrap().held.is_none());
-        assert!(prepare(Path::new("/sys")).is_err());
     }
 
     #[test]
@@ -211,7 +149,7 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::remove_file(&path).unwrap();
             assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-            for refused in [prepare(dir.path()), lock_existing(dir.path())] {
+            for refused in [prepare(dir.path()), lock_existing(dir.path(), Use::Read)] {
                 let why = refused.map(drop).unwrap_err().to_string();
                 assert!(why.contains(name) && why.contains("not a regular file"), "{why}");
             }

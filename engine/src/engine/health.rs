@@ -59,6 +59,9 @@ impl Engine {
     /// ```
     pub fn health(&self) -> Health {
         let parts = &self.parts;
+        if let Err(forked) = parts.process.check() {
+            return Health { refuses_writes: Some(forked.to_string()), ..Health::default() };
+        }
         let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
         let store = parts.kv.failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
         let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());

@@ -21,6 +21,7 @@ impl Engine {
         let parts = &self.parts;
         let head = &parts.head;
         let used = |part: &Part| match part.name {
+            _ if !self.is_usable() => None,
             "samples" => Some(head.sample_bytes()),
             "series" => Some(head.series_bytes()),
             "block_cache" => Some(parts.kv.stats().cache_bytes),

@@ -30,6 +30,7 @@ mod inventory;
 mod limits;
 mod line_cache;
 mod lines;
+mod lock;
 mod memory;
 mod newcomers;
 mod notes;
@@ -48,6 +49,7 @@ mod verify;
 mod versions;
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -78,6 +80,7 @@ use crate::head::pins::{Base, EpochStart, Turn};
 use crate::head::{Cutting, Epoch, Head, Owner};
 use crate::model::PartitionId;
 use crate::options::Options;
+use crate::process::Process;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::doubt::Doubt;
@@ -100,6 +103,8 @@ pub struct Engine {
 
 /// Everything an open database consists of, shared with its background threads.
 pub(crate) struct Parts {
+    /// That which opened it.
+    pub(crate) process: Process,
     /// Tells handles of this open database from those of others.
     pub(crate) owner: Owner,
     pub(crate) options: Options,
@@ -234,6 +239,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether this process may use it: false in a forked child, where even a lock may never be free.
+    pub(super) fn is_usable(&self) -> bool {
+        self.parts.process.check().is_ok()
+    }
+
     /// Changes the limit of new series in one second. Zero is no limit.
     pub fn set_new_series_per_second(&self, limit: u64) {
         self.parts.limiter.set(limit);
@@ -251,6 +261,7 @@ impl Engine {
 
     fn close_within(&self, patience: Duration) -> Result<()> {
         let parts = &self.parts;
+        parts.process.check_thoroughly()?;
         // A second caller returns when the first has closed.
         let _closing = parts.closing.lock();
         if parts.is_closed.swap(true, Ordering::AcqRel) {
@@ -275,6 +286,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.parts.process.check_thoroughly().is_err() {
+            // Files, locks and threads are those of the parent: nothing is released, the memory goes with the process.
+            let _ = ManuallyDrop::new(std::mem::take(self.workers.get_mut()));
+            let _ = ManuallyDrop::new(self.parts.clone());
+            return;
+        }
         self.parts.is_closed.store(true, Ordering::Release);
         self.stop_workers();
     }
@@ -295,6 +312,7 @@ impl Parts {
     }
 
     fn check_open(&self) -> Result<()> {
+        self.process.check()?;
         if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 

@@ -102,7 +102,7 @@ impl Engine {
 
     /// The databases that were created by name, ascending.
     pub fn databases(&self) -> Vec<String> {
-        self.parts.head.databases.names()
+        if self.is_usable() { self.parts.head.databases.names() } else { Vec::new() }
     }
 }
 

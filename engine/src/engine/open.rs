@@ -26,12 +26,13 @@ use arc_swap::ArcSwap;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
-use crate::engine::directory::{self, Lock};
+use crate::engine::directory::{self, Use};
 #[cfg(feature = "rocksdb")]
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
 use crate::engine::limits::CardinalityLimits;
 use crate::engine::line_cache::LineCache;
+use crate::engine::lock::Lock;
 use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
@@ -42,6 +43,7 @@ use crate::head::pins::Turn;
 use crate::head::{Epoch, Owner};
 use crate::model::Timestamp;
 use crate::options::{Durability, Options};
+use crate::process::Process;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::edit::Edit;
@@ -86,8 +88,10 @@ impl Engine {
     /// As [`Engine::open`].
     #[cfg(feature = "rocksdb")]
     pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
-        let dir = dir.as_ref();
+        let dir = &directory::absolute(dir.as_ref())?;
         options.validate()?;
+        // Before anything is touched.
+        Process::opening()?;
         let lock = directory::prepare(dir)?;
         disk::check_size(dir, &options)?;
         if disk::is_scarce(dir) && disk::give_up_reserves(dir) {
@@ -105,10 +109,11 @@ impl Engine {
     /// As [`Engine::open`]; there is no database.
     #[cfg(feature = "rocksdb")]
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
-        let dir = dir.as_ref();
+        let dir = &directory::absolute(dir.as_ref())?;
         options.validate()?;
+        let process = Process::opening()?;
         let options = Options { background: false, ..options };
-        let lock = directory::lock_existing(dir)?;
+        let lock = directory::lock_existing(dir, Use::Read)?;
         let kv: Arc<dyn Kv> = Arc::new(open_store(dir, &options, true)?);
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
@@ -129,6 +134,7 @@ impl Engine {
         let report = OpenReport { wal: Some(found), ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
         let mut parts = assemble(Opened {
+            process,
             dir,
             lock,
             kv,
@@ -162,6 +168,7 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_over(dir: &Path, kv: Arc<dyn Kv>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
         options.validate()?;
+        let dir = &directory::absolute(dir)?;
         let lock = directory::prepare(dir)?;
         Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
     }
@@ -172,7 +179,7 @@ impl Engine {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Engine> {
-        let started = Instant::now();
+        let (process, started) = (Process::opening()?, Instant::now());
         let graveyard = Arc::new(Graveyard::default());
         let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
@@ -205,6 +212,7 @@ impl Engine {
         fail_point!("open.replayed");
         let replay = replay.finish();
         let parts = assemble(Opened {
+            process,
             dir,
             lock,
             kv,
@@ -241,6 +249,7 @@ pub(super) fn open_store(
 
 /// What opening has gathered.
 struct Opened {
+    process: Process,
     dir: Option<PathBuf>,
     lock: Option<Lock>,
     kv: Arc<dyn Kv>,
@@ -255,8 +264,10 @@ struct Opened {
 }
 
 fn assemble(opened: Opened) -> Parts {
-    let Opened { dir, lock, kv, wal, options, clock, graveyard, catalogue, replay, mut report, started } =
-        opened;
+    let process = opened.process;
+    let Opened {
+        dir, lock, kv, wal, options, clock, graveyard, catalogue, replay, mut report, started, ..
+    } = opened;
     // A log that is only read has records too.
     let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
@@ -273,6 +284,7 @@ fn assemble(opened: Opened) -> Parts {
         unflushed: options.flush_interval.min(options.partition_width),
     };
     let parts = Parts {
+        process,
         commit: Mutex::new(CommitState {
             // Deletes up to here have been applied to the head.
             epoch: Epoch { cut: last_seq, ..EPOCH_AT_START },
@@ -308,7 +320,7 @@ fn assemble(opened: Opened) -> Parts {
         scrub: super::scrub::Scrub::default(),
         is_closed: AtomicBool::new(false),
         closing: Mutex::new(()),
-        gate: Gate::new(kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
+        gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
         options,
         dir,
         clock,

@@ -22,7 +22,9 @@ impl super::Engine {
     /// # Errors
     /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written.
     pub fn repair_dir(dir: &std::path::Path, apply: bool) -> crate::Result<RepairReport> {
-        let _lock = super::directory::lock_existing(dir)?;
+        use super::directory::Use;
+        let purpose = if apply { Use::Repair } else { Use::Read };
+        let _lock = super::directory::lock_existing(dir, purpose)?;
         let mut report = RepairReport::default();
         let store = dir.join("store");
         let mut is_torn = false;

@@ -136,6 +136,7 @@ impl Replay {
         let Replay { head, places, samples: count, unknown, has_gap, newest, .. } = self;
         let (mut found, mut new, mut samples) = (Vec::new(), Vec::new(), Vec::new());
         let places = std::cell::RefCell::new(places);
+        let mut is_unknown = false;
         let decoded = RecordReader::new(payload).samples(
             |id, labels| {
                 let (series, is_new) = head.define(SeriesId(id), &labels);
@@ -148,6 +149,7 @@ impl Replay {
             |id, timestamp, start, value| {
                 let Some(place) = places.borrow_mut().get(id) else {
                     *unknown += 1;
+                    is_unknown = true;
                     return has_gap.then_some(());
                 };
                 samples.push(Sample { place, timestamp, start, value });
@@ -155,6 +157,13 @@ impl Replay {
                 Some(())
             },
         );
+        if decoded.is_none() {
+            // Of a record that is set aside, only the definitions of series are used, since later records rely on them.
+            samples.clear();
+            if is_unknown {
+                *unknown -= 1;
+            }
+        }
         *count += samples.len() as u64;
         if self.workers.is_none() {
             let series = std::mem::take(&mut self.series);

@@ -11,6 +11,9 @@ use crate::wal::Wal;
 impl Engine {
     /// Figures about the open database, taken one after the other.
     pub fn stats(&self) -> Stats {
+        if !self.is_usable() {
+            return Stats::default();
+        }
         let parts = &self.parts;
         let c = &parts.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -54,7 +57,7 @@ impl Engine {
 
     /// The memory of the `top` tenants with most series, and of all others together.
     pub fn tenants(&self, top: usize) -> TenantsReport {
-        self.parts.head.tenants.report(top)
+        if self.is_usable() { self.parts.head.tenants.report(top) } else { TenantsReport::default() }
     }
 
     fn add_wal(&self, stats: &mut Stats) {

@@ -101,7 +101,7 @@ impl Engine {
     /// The directory is in use, from a newer version, or its store cannot be opened.
     #[cfg(feature = "rocksdb")]
     pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
-        let _lock = super::directory::lock_existing(dir)?;
+        let _lock = super::directory::lock_existing(dir, super::directory::Use::Read)?;
         let kv = super::open::open_store(dir, options, true)?;
         let graveyard = Arc::default();
         let catalogue = Catalogue::load(&kv, &graveyard)?.ok_or_else(|| Error::Corrupt {

@@ -21,12 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use crate::process::Forks;
 use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 /// The pinned states, and the change that is being applied.
 #[derive(Debug, Default)]
 pub struct Pins {
+    forks: Forks,
     inner: Mutex<Inner>,
     /// Signalled when a change has been applied and when a reader leaves.
     changed: Condvar,
@@ -197,6 +199,9 @@ impl Pin<'_> {
 
 impl Drop for Pin<'_> {
     fn drop(&mut self) {
+        if self.pins.forks.is_child() {
+            return;
+        }
         let mut inner = self.pins.inner.lock();
         if let Some(at) = inner.readers.iter().position(|r| Arc::ptr_eq(&r.is_expired, &self.is_expired)) {
             inner.readers.remove(at);
@@ -220,6 +225,12 @@ impl Pins {
     /// Pins the state after the last change. `take` returns the matching catalogue and the sequence up to which it is
     /// complete. Waits for the end of the change that is being applied.
     pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {
+        if self.forks.is_child() {
+            // The lock may never be free here; the reader is refused everything.
+            let pin =
+                Pin { pins: self, seq: 0, flushed: 0, span: Span::default(), is_expired: Arc::default() };
+            return (pin, take().0);
+        }
         let mut inner = self.inner.lock();
         let (seq, span, (catalogue, flushed)) = (inner.started, inner.span, take());
         let is_expired = Arc::new(AtomicBool::new(false));

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::process::Process;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
 
@@ -19,6 +20,7 @@ pub type Guarded = Box<dyn Any + Send>;
 
 /// The store, and the calls that use it.
 pub struct Gate {
+    process: Process,
     kv: Arc<dyn Kv>,
     state: Mutex<State>,
     /// Signalled when a call ends after closing.
@@ -41,9 +43,9 @@ pub struct Call<'g> {
 
 impl Gate {
     /// An open gate.
-    pub fn new(kv: Arc<dyn Kv>, guarded: Option<Guarded>) -> Self {
+    pub fn new(process: Process, kv: Arc<dyn Kv>, guarded: Option<Guarded>) -> Self {
         let state = State { is_closed: false, is_released: false, calls: Vec::new(), guarded };
-        Gate { kv, state: Mutex::new(state), ended: Condvar::new() }
+        Gate { process, kv, state: Mutex::new(state), ended: Condvar::new() }
     }
 
     /// The store, for users that hold a [`Call`].
@@ -54,8 +56,9 @@ impl Gate {
     /// Begins a call.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], [`Error::Forked`].
     pub fn enter(&self) -> Result<Call<'_>> {
+        self.process.check()?;
         let thread = std::thread::current().id();
         let mut state = self.state.lock();
         if state.is_closed {
@@ -100,6 +103,9 @@ impl Gate {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
+        if self.gate.process.check().is_err() {
+            return;
+        }
         let mut state = self.gate.state.lock();
         if let Some(at) = state.calls.iter().position(|thread| *thread == self.thread) {
             state.calls.swap_remove(at);
@@ -120,7 +126,14 @@ mod tests {
 
     fn gate() -> (Gate, Arc<()>) {
         let guarded = Arc::new(());
-        (Gate::new(Arc::new(MemoryKv::default()), Some(Box::new(guarded.clone()))), guarded)
+        (
+            Gate::new(
+                Process::opening().unwrap(),
+                Arc::new(MemoryKv::default()),
+                Some(Box::new(guarded.clone())),
+            ),
+            guarded,
+        )
     }
 
     fn is_released(guarded: &Arc<()>) -> bool {

@@ -27,6 +27,7 @@ use super::ticket::{Fate, NewRecord, Refusal, Ticket};
 use super::writer::{Progress, Writer};
 use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use state::State;
@@ -49,6 +50,7 @@ enum OnFullDisk {
 }
 
 struct Shared {
+    process: Process,
     dir: PathBuf,
     database_id: u64,
     fs: Arc<dyn WalFs>,
@@ -134,6 +136,7 @@ impl Wal {
             stats: WalStats::default(),
         };
         let shared = Arc::new(Shared {
+            process: Process::opening()?,
             dir: dir.to_owned(),
             database_id,
             fs,
@@ -392,6 +395,8 @@ impl Shared {
                 self.done.wait(&mut state);
                 continue;
             }
+            // A child would write over its parent's records.
+            self.process.check_thoroughly()?;
             let result;
             (state, result) = self.turn(state, sync);
             // It may have failed after the record that is waited for.

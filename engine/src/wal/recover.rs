@@ -235,7 +235,7 @@ impl<'a> Pass<'a> {
         if is_last {
             next = self.missing_at_end(head, &map, next)?;
         }
-        self.hand_out(&map, &scan, replay)?;
+        self.hand_out(head, &map, &mut scan, replay)?;
         self.next = Some(next);
         if self.mode.changes_nothing() {
             return Ok(());
@@ -340,19 +340,35 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Hands the records to the caller. One that the caller finds damaged, although its checksum is right, is treated as
+    /// other damage is.
     fn hand_out(
         &mut self,
+        head: &Head,
         bytes: &[u8],
-        scan: &Scan,
+        scan: &mut Scan,
         replay: &mut dyn FnMut(Record<'_>) -> Result<()>,
     ) -> Result<()> {
         let after_seq = self.after_seq.unwrap_or(0);
-        for record in scan.records(bytes).filter(|record| record.seq > after_seq) {
+        let mut unusable = Vec::new();
+        for (range, record) in scan.records(bytes).filter(|(_, record)| record.seq > after_seq) {
+            match replay(record) {
+                Ok(()) => {}
+                Err(Error::Corrupt { what, .. }) => {
+                    let what = format!("record {}: {what}", record.seq);
+                    self.damaged(&head.path, range.start, what, &bytes[range.clone()])?;
+                    unusable.push((range, record.seq));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             if self.report.records == 0 {
                 self.report.first_seq = record.seq;
             }
             self.report.records += 1;
-            replay(record)?;
+        }
+        for (range, seq) in unusable {
+            scan.take_out(&range, seq);
         }
         Ok(())
     }

@@ -99,12 +99,29 @@ impl Scan {
         torn
     }
 
-    /// The callers' records of the valid runs.
-    pub fn records<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
-        self.runs.iter().flat_map(|run| entries(&bytes[run.range.clone()])).filter_map(|entry| {
-            let record = Record { seq: entry.seq, kind: entry.kind, payload: entry.payload };
-            matches!(entry.role(), Ok(Role::Record)).then_some(record)
+    /// The callers' records of the valid runs, each with its place.
+    pub fn records<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (Range<usize>, Record<'a>)> {
+        self.runs.iter().flat_map(|run| {
+            let mut offset = run.range.start;
+            entries(&bytes[run.range.clone()]).filter_map(move |entry| {
+                let start = offset;
+                offset += entry.encoded_bytes();
+                let record = Record { seq: entry.seq, kind: entry.kind, payload: entry.payload };
+                matches!(entry.role(), Ok(Role::Record)).then_some((start..offset, record))
+            })
         })
+    }
+
+    /// Forgets the record `seq`, which takes `range` of a valid run.
+    pub fn take_out(&mut self, range: &Range<usize>, seq: u64) {
+        let holds = |run: &Run| run.range.start <= range.start && range.end <= run.range.end;
+        let Some(at) = self.runs.iter().position(holds) else { return };
+        let Run { range: Range { start, end }, first, next } = self.runs[at].clone();
+        let parts = [
+            Run { range: start..range.start, first, next: seq },
+            Run { range: range.end..end, first: seq.saturating_add(1), next },
+        ];
+        self.runs.splice(at..=at, parts.into_iter().filter(|run| !run.range.is_empty()));
     }
 }
 

@@ -116,7 +116,7 @@ fn storage(error: Error) -> SourceError {
         Error::Memory(denied) => denied.into(),
         Error::Stopped(stopped) => stopped.into(),
         Error::Throttled(why) => SourceError::Busy(why),
-        Error::Closed => SourceError::Closed(error.to_string()),
+        Error::Closed | Error::Forked { .. } => SourceError::Closed(error.to_string()),
         error => SourceError::Storage(error.to_string()),
     }
 }

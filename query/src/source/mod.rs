@@ -71,7 +71,7 @@ pub enum SourceError {
     /// The source cannot answer now; the same read may succeed later.
     #[error("{0}")]
     Busy(String),
-    /// The source is closed.
+    /// The source is closed, or belongs to the process that forked this one.
     #[error("{0}")]
     Closed(String),
     /// The selection is larger than allowed.

@@ -44,6 +44,7 @@ const LEVELS: &[Levels] = &[
             ("fail", 0),
             ("model", 0),
             ("options", 0),
+            ("process", 0),
             ("sync", 0),
             ("codec", 1),
             ("line", 1),

@@ -1,0 +1,151 @@
+//! The process that a database was opened in.
+//!
+//! A fork copies an open database without its threads, with locks in whatever state they were, and with descriptors that
+//! both processes share: nothing of it may be used or released in the child. So each open database remembers its
+//! process, and asks before it takes a lock or touches a file.
+//!
+//! # How a fork is noticed
+//! A handler that libc runs in each forked child (`pthread_atfork`) counts forks; comparing the count is one load. A
+//! child that a program makes past libc (a bare `clone`) is noticed only by its process id, which costs a system call:
+//! that is compared before the log is written, and when a database is closed or dropped.
+//!
+//! # Locks of directories
+//! `flock` belongs to the open file, which a child shares: as long as the child has it, the lock outlives the parent.
+//! The handler closes the child's copy. Record locks of `fcntl` would stay with the parent by themselves, but a process
+//! loses them as soon as any of its descriptors of the file is closed, as by a program that copies the directory, and
+//! then two processes write. A program that is started by `exec` has no copy: all files are opened close-on-exec.
+
+use std::os::fd::RawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use crate::{Error, Result};
+
+/// Forks between the process that opened the first database and this one.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+/// The process that opened the first database.
+static FIRST: OnceLock<Process> = OnceLock::new();
+
+/// Locks that a forked child gives up: a descriptor, or this.
+const NONE: RawFd = -1;
+/// Of more databases than this, open in one process at once, a forked child keeps the locks.
+const LOCKS_MAX: usize = 1024;
+static LOCKS: [AtomicI32; LOCKS_MAX] = [const { AtomicI32::new(NONE) }; LOCKS_MAX];
+
+/// A process, as far as one that was forked from it must be told from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    id: u32,
+    forks: u32,
+}
+
+impl Process {
+    /// The calling process, which opens a database.
+    ///
+    /// # Errors
+    /// [`Error::Forked`] if a database was opened before it was forked: threads that the libraries below started then
+    /// are missing.
+    pub fn opening() -> Result<Process> {
+        let first = FIRST.get_or_init(|| {
+            watch();
+            Process { id: std::process::id(), forks: FORKS.load(Ordering::Relaxed) }
+        });
+        first.check_thoroughly()?;
+        Ok(*first)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a forked child.
+    pub fn check(&self) -> Result<()> {
+        if FORKS.load(Ordering::Relaxed) == self.forks { Ok(()) } else { Err(self.forked()) }
+    }
+
+    /// Also for children that were not made by libc; costs a system call.
+    ///
+    /// # Errors
+    /// [`Error::Forked`] in a forked child.
+    pub fn check_thoroughly(&self) -> Result<()> {
+        if self.id == std::process::id() { self.check() } else { Err(self.forked()) }
+    }
+
+    fn forked(&self) -> Error {
+        Error::Forked { opened_by: self.id, process: std::process::id() }
+    }
+}
+
+/// The number of forks before this process: it stays the same in a process, and differs in a child.
+#[derive(Debug, Clone, Copy)]
+pub struct Forks(u32);
+
+impl Default for Forks {
+    /// That of the calling process.
+    fn default() -> Self {
+        Forks(FORKS.load(Ordering::Relaxed))
+    }
+}
+
+impl Forks {
+    /// Whether the calling process is a forked child of the one that made this.
+    pub fn is_child(&self) -> bool {
+        self.0 != FORKS.load(Ordering::Relaxed)
+    }
+}
+
+/// A lock's descriptor that forked children close; until it is dropped.
+#[derive(Debug)]
+pub struct Unshared {
+    slot: Option<&'static AtomicI32>,
+}
+
+impl Unshared {
+    /// Enters the descriptor of a lock, after [`Process::opening`].
+    pub fn new(lock: RawFd) -> Unshared {
+        let enter = |slot: &&AtomicI32| {
+            slot.compare_exchange(NONE, lock, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        Unshared { slot: LOCKS.iter().find(enter) }
+    }
+}
+
+impl Drop for Unshared {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            slot.store(NONE, Ordering::Release);
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> std::ffi::c_int;
+}
+
+/// Has [`in_child`] run in all children to come.
+fn watch() {
+    // SAFETY: the handler is a function without state that lives as long as the process, and does only what is allowed
+    // after a fork: it changes atomics and closes descriptors.
+    let failed = unsafe { pthread_atfork(None, None, Some(in_child)) };
+    if failed != 0 {
+        tracing::warn!(code = failed, "forks are noticed by process ids alone: no memory for a handler");
+    }
+}
+
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    for lock in &LOCKS {
+        let descriptor = lock.swap(NONE, Ordering::AcqRel);
+        if descriptor != NONE {
+            // SAFETY: it is the child's copy of a lock's descriptor, whose owner `Lock` does not close it in this
+            // process: it compares the process first.
+            unsafe { rustix::io::close(descriptor) };
+        }
+    }
+}

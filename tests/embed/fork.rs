@@ -1,0 +1,50 @@
+//! A fork, and what becomes of the child.
+
+use std::io;
+
+unsafe extern "C" {
+    fn fork() -> i32;
+    fn waitpid(child: i32, status: *mut i32, options: i32) -> i32;
+    fn _exit(code: i32) -> !;
+}
+
+/// The exit code of a child whose part failed.
+const FAILED: i32 = 70;
+
+/// A forked child.
+pub struct Child(i32);
+
+impl Child {
+    /// Forks; the child runs `part` and exits at once, without unwinding into what it shares with its parent.
+    pub fn run(part: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>) -> io::Result<Child> {
+        // SAFETY: the caller has no lock that `part` takes; the child ends in this function.
+        match unsafe { fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let code = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)) {
+                    Ok(Ok(())) => 0,
+                    Ok(Err(error)) => {
+                        eprintln!("in the child: {error}");
+                        FAILED
+                    }
+                    Err(_) => FAILED,
+                };
+                // SAFETY: it takes a number and does not return.
+                unsafe { _exit(code) }
+            }
+            child => Ok(Child(child)),
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Result<(), Box<dyn std::error::Error>> {
+        let mut status = 0;
+        // SAFETY: the place for the status lives during the call.
+        let ended = unsafe { waitpid(self.0, &mut status, 0) };
+        match (ended == self.0, status) {
+            (false, _) => Err(io::Error::last_os_error().into()),
+            (true, 0) => Ok(()),
+            (true, status) => Err(format!("the child ended with status {status:#x}").into()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Processes that fork while a database is open.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use barograph::budget::Work;
+use barograph::query::source::SourceError;
+use barograph::{Batch, Database, Error, Labels, Matcher, QueryError, TimeRange};
+
+use crate::Outcome;
+use crate::fork::Child;
+use crate::process::{count, options, part, run_part, write};
+
+/// Every call of a child, reads and writes alike.
+fn refused_by_all(db: &Database) -> Outcome {
+    let is_forked =
+        |error: &Error| matches!(error, Error::Forked { opened_by, process } if opened_by != process);
+    let labels = Labels::from_pairs([("__name__", "load")]).expect("names differ");
+    let matchers = [Matcher::equal("__name__", "load")];
+    let work = Work::unbounded();
+    let reader = db.reader(&work);
+    let mut answers = vec![
+        ("write_lines", write(db, 0..1)),
+        ("append", db.append(&Batch::new()).map(drop)),
+        ("handle", db.handle(&labels).map(drop)),
+        ("delete", db.delete(&matchers, TimeRange::ALL)),
+        ("flush", db.flush().map(drop)),
+        ("compact", db.compact()),
+        ("clean", db.clean().map(drop)),
+        ("verify_open", db.verify_open().map(drop)),
+        ("create_database", db.create_database("a").map(drop)),
+        ("series", reader.series(&[matchers.to_vec()], TimeRange::ALL, 9).map(drop)),
+        ("export", reader.export(&[matchers.to_vec()], TimeRange::ALL, |_| true)),
+        ("metadata", reader.metadata(None, 9).map(drop)),
+        ("close", db.close()),
+    ];
+    drop(reader);
+    let _ = (db.stats(), db.health(), db.memory(), db.tenants(9));
+    answers.push(("drop", Err(Error::Forked { opened_by: 0, process: 1 })));
+    for (call, answer) in answers {
+        match answer {
+            Err(error) if is_forked(&error) => {}
+            other => return Err(format!("{call}: {other:?}").into()),
+        }
+    }
+    match db.query("load", 0).map(drop) {
+        Err(QueryError::Source(SourceError::Closed(why))) if why.contains("forked") => Ok(()),
+        other => Err(format!("query: {other:?}").into()),
+    }
+}
+
+/// The child's calls are refused and change nothing; the parent goes on, is killed, and has lost nothing.
+pub fn forked_child_is_refused(dir: &Path) -> Outcome {
+    let killed = part("forks_and_is_killed", dir)?.output()?;
+    let said = String::from_utf8_lossy(&killed.stderr);
+    assert!(
+        said.contains("the parent goes on") && killed.status.code().is_none(),
+        "{} {said}",
+        killed.status
+    );
+    let db = Database::open_with(dir, options())?;
+    assert_eq!(count(&db)?, 10);
+    assert!(db.verify_open()?.is_clean());
+    Ok(())
+}
+
+/// Not run by itself: its end is an abort.
+pub fn forks_and_is_killed(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..5)?;
+    let work = Work::unbounded();
+    let reader = db.reader(&work);
+    let mut db = Some(db.clone());
+    Child::run(|| {
+        let db = db.take().expect("the child's");
+        refused_by_all(&db)?;
+        // Opening is refused as well: the store's threads are missing here.
+        let again = Database::open_with(dir.join("other"), options()).map(drop);
+        assert!(matches!(again, Err(Error::Forked { .. })), "{again:?}");
+        assert!(!dir.join("other").exists());
+        drop((reader.clone(), db));
+        Ok(())
+    })?
+    .wait()?;
+    let db = db.expect("the parent's");
+    write(&db, 5..10)?;
+    eprintln!("the parent goes on");
+    std::process::abort();
+}
+
+/// As `daemon(3)` does it: the parent exits, the child goes on. It cannot use the handle, and opens again by starting
+/// a program.
+pub fn daemon_after_opening(dir: &Path) -> Outcome {
+    let (mut reads, writes) = std::io::pipe()?;
+    let mut parent = part("becomes_a_daemon", dir)?.stdout(writes).spawn()?;
+    // The end of the pipe is that of the daemon, which outlives its parent.
+    let mut said = String::new();
+    reads.read_to_string(&mut said)?;
+    parent.wait()?;
+    assert_eq!(said, "refused, then opened by a program with 10 samples\n");
+    Ok(())
+}
+
+/// Not run by itself: its child writes to its output after it has ended.
+pub fn becomes_a_daemon(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..10)?;
+    let parent = std::process::id();
+    Child::run(|| {
+        while std::os::unix::process::parent_id() == parent {
+            std::thread::yield_now();
+        }
+        refused_by_all(&db)?;
+        run_part("counts_ten", dir)?;
+        writeln!(std::io::stdout(), "refused, then opened by a program with 10 samples")?;
+        Ok(())
+    })?;
+    // Without a close, as of a parent that knows nothing of it.
+    std::process::exit(0);
+}
+
+/// Not run by itself.
+pub fn counts_ten(dir: &Path) -> Outcome {
+    assert_eq!(count(&Database::open_with(dir, options())?)?, 10);
+    Ok(())
+}
+
+/// Forking first and opening in the child is the way to do it.
+pub fn fork_before_opening(dir: &Path) -> Outcome {
+    Child::run(|| {
+        let db = Database::open_with(dir, options())?;
+        write(&db, 0..10)?;
+        Ok(db.close()?)
+    })?
+    .wait()?;
+    assert_eq!(count(&Database::open_with(dir, options())?)?, 10);
+    Ok(())
+}

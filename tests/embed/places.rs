@@ -1,0 +1,226 @@
+//! Locks, started programs, directories: relative, read-only, and gone.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use barograph::{Database, Error};
+
+use crate::Outcome;
+use crate::fork::Child;
+use crate::process::{Skipped, count, finish, open_files, options, part, run_part, write};
+
+/// A user without any rights.
+const NOBODY: u32 = 65534;
+
+/// Started programs have no file of the database, and closing unlocks the directory although they go on.
+pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..10)?;
+    db.flush()?;
+    write(&db, 10..20)?;
+    assert_eq!(count(&db)?, 20);
+    let mut program = Command::new("/bin/cat").stdin(Stdio::piped()).spawn()?;
+    for entry in std::fs::read_dir(format!("/proc/{}/fd", program.id()))? {
+        let target = std::fs::read_link(entry?.path())?;
+        assert!(!target.starts_with(dir), "a started program has {}", target.display());
+    }
+    db.close()?;
+    let again = Database::open_with(dir, options())?;
+    assert_eq!(count(&again)?, 20);
+    program.kill()?;
+    program.wait()?;
+    Ok(())
+}
+
+/// The lock is free again after each drop, although programs are started all the time.
+pub fn reopening_beside_starting_programs(dir: &Path) -> Outcome {
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = Command::new("/bin/true").status();
+            }
+        });
+        let opened = (0..100).try_for_each(|n| {
+            let db = Database::open_with(dir, options())?;
+            if n % 2 == 0 { db.close() } else { Ok(()) }
+        });
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(opened?)
+    })
+}
+
+/// A forked child that lives on does not keep the lock, whether its parent drops the handle or is killed.
+pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..10)?;
+    let (reads, writes) = std::io::pipe()?;
+    let child = Child::run(|| {
+        // Until the parent has dropped its end.
+        std::io::copy(&mut &reads, &mut std::io::sink())?;
+        Ok(())
+    })?;
+    drop(reads);
+    drop(db);
+    let again = Database::open_with(dir, options())?;
+    assert_eq!(count(&again)?, 10);
+    drop(again);
+    // The same with a parent that is killed, which releases nothing itself.
+    let mut parent = part("forks_and_waits", dir)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut said = parent.stdout.take().ok_or("no output")?;
+    let mut ready = [0; 6];
+    std::io::Read::read_exact(&mut said, &mut ready)?;
+    let refused = Database::open_with(dir, options()).map(drop);
+    let why = refused.map_err(|e| e.to_string()).err().unwrap_or_default();
+    assert!(why.contains(&format!("in use by process {}", parent.id())), "{why}");
+    let input = parent.stdin.take();
+    parent.kill()?;
+    parent.wait()?;
+    let again = Database::open_with(dir, options())?;
+    assert_eq!(count(&again)?, 10);
+    drop((input, writes));
+    child.wait()
+}
+
+/// Not run by itself: its child ends with its input.
+pub fn forks_and_waits(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    let wait = || Ok(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).map(drop)?);
+    let _child = Child::run(wait)?;
+    std::io::stdout().write_all(b"ready\n")?;
+    std::io::stdout().flush()?;
+    let waited = wait();
+    drop(db);
+    waited
+}
+
+/// Everything of a database that was opened by a relative path stays where it is after `chdir`.
+pub fn relative_path_and_chdir(dir: &Path) -> Outcome {
+    std::fs::create_dir(dir.join("a"))?;
+    std::fs::create_dir(dir.join("b"))?;
+    std::env::set_current_dir(dir.join("a"))?;
+    let small_segments = barograph::Options { wal_segment_bytes: 1 << 20, ..options() };
+    let db = Database::open_with("db", small_segments)?;
+    write(&db, 0..10)?;
+    std::env::set_current_dir(dir.join("b"))?;
+    db.flush()?;
+    write(&db, 10..20)?;
+    db.snapshot(Path::new("copy"))?;
+    db.flush()?;
+    db.compact()?;
+    db.close()?;
+    assert!(dir.join("b/copy").is_dir(), "a snapshot goes where the path leads when it is made");
+    let found: Vec<_> = std::fs::read_dir(dir.join("b"))?.collect();
+    assert_eq!(found.len(), 1, "nothing else is here: {found:?}");
+    assert_eq!(count(&Database::open_with(dir.join("a/db"), options())?)?, 20);
+    Ok(())
+}
+
+/// Reads a directory in which it may write nothing, beside other readers; no writer comes between.
+pub fn readers_without_write_permission(dir: &Path) -> Outcome {
+    let data = dir.join("data");
+    let db = Database::open_with(&data, options())?;
+    write(&db, 0..10)?;
+    db.flush()?;
+    write(&db, 10..20)?;
+    drop(db);
+    let before = listing(&data)?;
+    set_modes(&data, 0o555, 0o444)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
+    let readers = [Database::open_read_only(&data, options())?, Database::open_read_only(&data, options())?];
+    let mut command = part("reads_twenty", &data)?;
+    if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        // Permissions do not bind root.
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let done = command.output();
+    let refused = Database::open_with(&data, options()).map(drop);
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    assert_eq!(count(&readers[1])?, 20);
+    drop(readers);
+    set_modes(&data, 0o755, 0o644)?;
+    finish(done?)?;
+    assert_eq!(listing(&data)?, before, "readers change nothing");
+    assert_eq!(count(&Database::open_with(&data, options())?)?, 20);
+    Ok(())
+}
+
+/// Not run by itself: reads and verifies beside others, and cannot write.
+pub fn reads_twenty(dir: &Path) -> Outcome {
+    assert!(std::fs::write(dir.join("probe"), "").is_err(), "this user can write");
+    let db = Database::open_read_only(dir, options())?;
+    assert_eq!(count(&db)?, 20);
+    let report = Database::verify(dir)?;
+    assert!(report.is_clean(), "{:?}", report.problems);
+    Ok(())
+}
+
+/// The same on a mount that is read-only.
+pub fn read_only_mount(dir: &Path) -> Outcome {
+    let data = dir.join("data");
+    let db = Database::open_with(&data, options())?;
+    write(&db, 0..10)?;
+    db.flush()?;
+    write(&db, 10..20)?;
+    drop(db);
+    // A copy has no lock file; none can be made.
+    std::fs::remove_file(data.join("LOCK"))?;
+    let mount = |args: &[&str]| Command::new("mount").args(args).output();
+    let place = data.to_string_lossy().into_owned();
+    let bound = mount(&["--bind", &place, &place]);
+    if !bound.as_ref().is_ok_and(|bound| bound.status.success()) {
+        return Err(Skipped(format!("mounting is not permitted: {bound:?}")).into());
+    }
+    let read = mount(&["-o", "remount,ro,bind", &place])
+        .map_err(Into::into)
+        .and_then(finish)
+        .and_then(|()| run_part("reads_twenty", &data))
+        .and_then(|()| {
+            let refused = Database::open_with(&data, options()).map(drop);
+            assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+            Ok(())
+        });
+    finish(Command::new("umount").arg(&place).output()?)?;
+    read?;
+    assert!(open_files(dir)?.is_empty());
+    Ok(())
+}
+
+/// Files and their sizes.
+fn listing(dir: &Path) -> std::io::Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(listing(&entry.path())?);
+        } else {
+            found.push((entry.path().display().to_string(), entry.metadata()?.len()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn set_modes(path: &Path, directories: u32, files: u32) -> std::io::Result<()> {
+    let is_dir = path.is_dir();
+    // Before its entries, or after, as the new mode allows.
+    let own = || {
+        std::fs::set_permissions(
+            path,
+            std::fs::Permissions::from_mode(if is_dir { directories } else { files }),
+        )
+    };
+    if !is_dir {
+        return own();
+    }
+    if directories & 0o200 != 0 {
+        own()?;
+    }
+    for entry in std::fs::read_dir(path)? {
+        set_modes(&entry?.path(), directories, files)?;
+    }
+    own()
+}
