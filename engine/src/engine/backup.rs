@@ -40,6 +40,7 @@ impl Engine {
     /// `dest` exists or cannot be written; a part of the copy is then removed.
     pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
         let parts = &self.parts;
+        let dest = &directory::absolute(dest)?;
         parts.check_writable()?;
         let _call = parts.gate.enter()?;
         let Some(wal) = &parts.wal else {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -40,6 +40,8 @@ pub(super) trait WalFile: Send + fmt::Debug {
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// Makes the content durable.
     fn sync(&self) -> io::Result<()>;
+    /// Whether `path` still names this file; false after it was deleted, or its directory was deleted or moved.
+    fn is_at(&self, path: &Path) -> bool;
 }
 
 /// What changes a directory.
@@ -88,6 +90,16 @@ impl WalFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        match (self.metadata(), fs::metadata(path)) {
+            (Ok(own), Ok(found)) => identity(own) == identity(found),
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            // A process that gave up its rights may no longer look.
+            (Err(_), Ok(_)) => true,
+        }
     }
 }
 

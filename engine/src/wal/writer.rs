@@ -168,6 +168,13 @@ impl Writer {
         let begun = Instant::now();
         current.file.sync().map_err(|error| poisoned(&current.path, &error))?;
         progress.sync_times.push(begun.elapsed());
+        if !current.file.is_at(&current.path) {
+            // Such a file is synced without an error, and nobody will ever find it.
+            return Err(Error::Poisoned(format!(
+                "{} is no longer there: the directory was deleted or moved while the database was open",
+                current.path.display()
+            )));
+        }
         fail_point!("log.synced");
         current.is_dirty = false;
         progress.durable = Some(current.last_seq);

@@ -161,6 +161,10 @@ impl WalFile for FaultyFile {
         // Counted and failed, but not done: what a test reads back comes from the page cache in any case.
         self.plan.enter(Call::Sync).map(drop)
     }
+
+    fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
 }
 
 impl FaultyFs {
