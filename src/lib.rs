@@ -25,7 +25,7 @@
 //! until they are answered. From async code use your runtime's way for blocking calls
 //! (`tokio::task::spawn_blocking`). A [`Database`] is `Send`, `Sync` and cheap to clone. An
 //! open database has two threads of its own, `flush` and `compact`, and RocksDB's two;
-//! queries use rayon's global pool. No call panics on bad input or a full disk.
+//! queries run on the calling thread and on those of a [`Crew`]. No call panics on bad input or a full disk.
 //!
 //! # Times
 //! Timestamps are nanoseconds since the Unix epoch, except in [`Request`] and query
@@ -47,7 +47,7 @@ pub use barograph_engine::{
     TenantUse, TenantsReport, VerifyReport,
 };
 pub use barograph_query::{
-    self as query, Cancel, Cost, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
+    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
     Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use database::{Database, SeriesColumns};

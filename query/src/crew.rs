@@ -193,14 +193,15 @@ mod tests {
     #[test]
     fn a_busy_crew_is_not_waited_for() {
         let crew = Crew::of(2);
-        let (begun, held) = (Barrier::new(4), Barrier::new(4));
+        let (begun, held) = (&Barrier::new(4), &Barrier::new(4));
+        let busy = crew.clone();
         std::thread::scope(|scope| {
             let hold = |()| {
                 begun.wait();
                 held.wait();
                 Ok::<(), ()>(())
             };
-            let other = scope.spawn(|| crew.share(vec![(); 3], hold));
+            let other = scope.spawn(move || busy.share(vec![(); 3], hold));
             begun.wait();
             // Its three workers stand at the second barrier, where they stay until this one is done.
             let sum: Result<Vec<u32>, ()> = crew.share((0..10).collect(), Ok);

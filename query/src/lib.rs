@@ -1,6 +1,7 @@
 //! Barograph's query language: text to plan to values.
 #![forbid(unsafe_code)]
 
+mod crew;
 pub mod error;
 mod exec;
 pub mod explain;
@@ -18,6 +19,7 @@ pub mod value;
 use barograph_engine::model::Expressions;
 
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
+pub use crew::Crew;
 pub use error::QueryError;
 pub use explain::{Cost, Explained};
 pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};

@@ -6,6 +6,7 @@ use barograph_engine::budget::{Cancel, Work};
 use barograph_engine::model::Expressions;
 use barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX;
 
+use crate::crew::Crew;
 use crate::usage::Usage;
 
 /// When to evaluate. All times are milliseconds since the Unix epoch.
@@ -74,6 +75,8 @@ pub struct Request {
     pub cancel: Cancel,
     /// What it uses while it runs, and the memory it shares with others.
     pub usage: Usage,
+    /// The threads that help where its work can be divided.
+    pub crew: Crew,
     /// Whether the response is to say what each part of the query was expected to cost and
     /// what it did cost.
     pub explain: bool,
@@ -102,6 +105,7 @@ impl Request {
             limits: Limits::default(),
             cancel: Cancel::default(),
             usage: Usage::default(),
+            crew: Crew::default(),
             explain: false,
             per_step_stats: false,
             started: Instant::now(),

@@ -1,13 +1,12 @@
 //! Aggregations: groups are found once for each series, columns are folded in the order of
 //! the series, so that compensated sums do not depend on how many cores took part.
 
-use rayon::prelude::*;
-
 use super::budget::Budget;
 use super::groups::Groups;
 use super::spans::Input;
 use super::steps::Steps;
 use super::{Evaluator, mixed, rank, spans, standing};
+use crate::crew::Crew;
 use crate::error::QueryError;
 use crate::functions::compensated::{Mean, Sum, two_sum};
 use crate::plan::Aggregate;
@@ -20,12 +19,15 @@ const PARALLEL_MIN_VALUES: usize = 1 << 17;
 /// Members that are folded between two looks at whether to stop.
 const MEMBERS_PER_CHECK: usize = 256;
 
+/// Pieces of work for each core.
+const PARTS_A_CORE: usize = 16;
+
 /// Steps one piece of work has at least.
 const CHUNK_STEPS: usize = 64;
 
 /// Whether folding this many values is shared by several cores.
-pub(super) fn splits(values: u64) -> bool {
-    values >= PARALLEL_MIN_VALUES as u64 && rayon::current_num_threads() > 1
+pub(super) fn splits(crew: &Crew, values: u64) -> bool {
+    values >= PARALLEL_MIN_VALUES as u64 && crew.workers() > 1
 }
 
 /// Evaluates an aggregation at all steps.
@@ -269,19 +271,24 @@ impl<C: Members> Folding<'_, C> {
         fold_part: impl Fn(&[usize], usize, usize) -> Result<Vec<f64>, QueryError> + Sync,
     ) -> Result<Vec<Points>, QueryError> {
         let (groups, steps) = (self.groups, self.steps);
-        if !splits(self.columns.values() as u64) || !self.budget.spreads() {
+        let crew = self.budget.crew();
+        if !splits(crew, self.columns.values() as u64) || !self.budget.spreads() {
             let whole = |members: &Vec<usize>| fold_part(members, 0, steps.count).map(column);
             return groups.members.iter().map(whole).collect();
         }
         let parts: Vec<(usize, usize)> = (0..groups.members.len())
             .flat_map(|g| (0..steps.count).step_by(CHUNK_STEPS).map(move |s| (g, s)))
             .collect();
-        let folded: Result<Vec<Vec<f64>>, QueryError> = parts
-            .par_iter()
-            .map(|&(g, from)| fold_part(&groups.members[g], from, (from + CHUNK_STEPS).min(steps.count)))
-            .collect();
+        // Of many small groups, several parts are one piece of work.
+        let length = parts.len().div_ceil(PARTS_A_CORE * crew.workers()).max(1);
+        let folded = crew.share(parts.chunks(length).collect(), |parts: &[(usize, usize)]| {
+            let fold = |&(g, from): &(usize, usize)| {
+                fold_part(&groups.members[g], from, (from + CHUNK_STEPS).min(steps.count))
+            };
+            parts.iter().map(fold).collect::<Result<Vec<Vec<f64>>, QueryError>>()
+        })?;
         let mut columns = vec![Vec::with_capacity(steps.count); groups.members.len()];
-        for ((g, _), part) in parts.into_iter().zip(folded?) {
+        for (&(g, _), part) in parts.iter().zip(folded.into_iter().flatten()) {
             columns[g].extend(part);
         }
         Ok(columns.into_iter().map(column).collect())

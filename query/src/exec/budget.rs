@@ -11,6 +11,7 @@ use barograph_engine::budget::Work;
 use barograph_engine::model::Expressions;
 
 use super::steps::Steps;
+use crate::crew::Crew;
 use crate::error::QueryError;
 use crate::request::{Limits, Request};
 use crate::usage::{Held, Usage};
@@ -23,6 +24,7 @@ pub(crate) struct Budget {
     work: Work,
     started: Instant,
     usage: Usage,
+    crew: Crew,
     /// Bytes that nodes hold: those of `usage` but for what the source keeps.
     bytes: AtomicU64,
     /// Samples read for each step of the query, where that is asked.
@@ -62,9 +64,15 @@ impl Budget {
             work: request.work(),
             started: request.started,
             usage: request.usage.clone(),
+            crew: request.crew.clone(),
             bytes: AtomicU64::new(0),
             per_step: PerStep::of(request),
         }
+    }
+
+    /// The threads that help.
+    pub fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     /// Takes something into account, until it is released. What is refused is not counted.

@@ -75,11 +75,11 @@ impl Estimator<'_> {
             estimated.time_ns = estimated.time_ns.saturating_add(values.saturating_mul(VALUE_NS));
         }
         let parallel = match &node.kind {
-            _ if is_selector => parallel::splits(estimated.series),
+            _ if is_selector => parallel::splits(self.ctx.budget.crew(), estimated.series),
             Kind::Call(_) => children.iter().any(|c| c.operation == "range selector" && c.parallel),
             Kind::Aggregate(_) => {
                 let most = children.iter().map(|c| c.estimated.series).max().unwrap_or(0);
-                aggregate::splits(most.saturating_mul(steps.count as u64))
+                aggregate::splits(self.ctx.budget.crew(), most.saturating_mul(steps.count as u64))
             }
             _ => false,
         };

@@ -1,20 +1,36 @@
-//! One piece of work for each series, on as many cores as there are, with the results in
+//! One piece of work for each series, on as many cores as are free, with the results in
 //! the order of the series: whether it ran in parallel does not show.
 
-use rayon::prelude::*;
-
 use super::budget::Budget;
+use crate::crew::Crew;
 use crate::error::QueryError;
 
 /// Fewer items than this are not worth waking other threads for.
 const PARALLEL_MIN: usize = 32;
+/// Items of one piece of work at least.
+const PIECE_MIN: usize = 8;
+/// Pieces of work for each core, so that all end at about the same time.
+pub(super) const PIECES_A_CORE: usize = 4;
 
 /// Whether work over `items` is shared by several cores, unless it is light.
-pub(super) fn splits(items: u64) -> bool {
-    items >= PARALLEL_MIN as u64 && rayon::current_num_threads() > 1
+pub(super) fn splits(crew: &Crew, items: u64) -> bool {
+    items >= PARALLEL_MIN as u64 && crew.workers() > 1
 }
 
-/// Applies `work` to every item. Each worker has its own scratch space.
+/// Divides a list into pieces of at most `length` neighbours.
+pub(super) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
+    let mut pieces = Vec::with_capacity(items.len().div_ceil(length));
+    let mut items = items.into_iter();
+    loop {
+        let piece: Vec<T> = items.by_ref().take(length).collect();
+        if piece.is_empty() {
+            return pieces;
+        }
+        pieces.push(piece);
+    }
+}
+
+/// Applies `work` to every item. Each piece of work has its own scratch space.
 ///
 /// # Errors
 /// The error of one of the items that failed.
@@ -23,20 +39,21 @@ where
     T: Send,
     S: Default,
     R: Send,
-    F: Fn(&mut S, T) -> Result<Option<R>, QueryError> + Sync + Send,
+    F: Fn(&mut S, T) -> Result<Option<R>, QueryError> + Sync,
 {
-    if !splits(items.len() as u64) || !budget.spreads() {
+    let all = |items: Vec<T>| {
         let mut scratch = S::default();
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.extend(work(&mut scratch, item)?);
         }
-        return Ok(results);
+        Ok(results)
+    };
+    let crew = budget.crew();
+    if !splits(crew, items.len() as u64) || !budget.spreads() {
+        return all(items);
     }
-    let results: Result<Vec<Option<R>>, QueryError> = items
-        .into_par_iter()
-        .with_min_len(8)
-        .map_init(S::default, |scratch, item| work(scratch, item))
-        .collect();
-    Ok(results?.into_iter().flatten().collect())
+    let length = items.len().div_ceil(PIECES_A_CORE * crew.workers()).max(PIECE_MIN);
+    let results = crew.share(pieces(items, length), all)?;
+    Ok(results.into_iter().flatten().collect())
 }

@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
-use rayon::prelude::*;
 
 use super::{Context, parallel};
 use crate::error::QueryError;
@@ -17,8 +16,6 @@ use crate::usage::Held;
 
 /// Most series that one reader reads before its core asks for more work.
 const BATCH_MAX: usize = 2048;
-/// Pieces of work for each core, so that all end at about the same time.
-const BATCHES_A_CORE: usize = 4;
 
 /// Series that are read before it is asked whether others should help with the rest.
 const PROBED: usize = 4;
@@ -85,7 +82,8 @@ where
     F: Fn(&mut S, &mut Samples, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
 {
     let mut worker = Worker::new(ctx, range, &work);
-    if !parallel::splits(refs.len() as u64) {
+    let crew = ctx.budget.crew();
+    if !parallel::splits(crew, refs.len() as u64) {
         worker.read(refs)?;
         return Ok(vec![worker.batch]);
     }
@@ -115,15 +113,14 @@ where
         worker.read(rest)?;
         return Ok(vec![worker.batch]);
     }
-    let pieces = BATCHES_A_CORE * rayon::current_num_threads();
+    let pieces = parallel::PIECES_A_CORE * crew.workers();
     let length = rest.len().div_ceil(pieces).clamp(1, BATCH_MAX);
     let mut batches = vec![worker.batch];
-    let others = rest.into_par_iter().chunks(length).map(|refs| {
+    batches.extend(crew.share(parallel::pieces(rest, length), |refs| {
         let mut worker = Worker::new(ctx, range, &work);
         worker.read(refs)?;
-        Ok(worker.batch)
-    });
-    batches.extend(others.collect::<Result<Vec<_>, QueryError>>()?);
+        Ok::<_, QueryError>(worker.batch)
+    })?);
     Ok(batches)
 }
 

@@ -2,13 +2,14 @@
 //! plain recomputation, one core against several.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use barograph_engine::model::{Labels, STALE_NAN_BITS, Value};
 use proptest::prelude::*;
 
 use crate::source::MemorySource;
-use crate::{Cancel, QueryError, QueryValue, Request, Response, SampleValue, execute};
+use crate::{Cancel, Crew, QueryError, QueryValue, Request, Response, SampleValue, execute};
 
 const NS: i64 = 1_000_000;
 
@@ -196,14 +197,39 @@ fn the_number_of_cores_does_not_show() {
         "quantile(0.9, m_total)",
     ];
     let with_threads = |threads: usize| -> Vec<Response> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let run = |q: &&str| execute(&source, &Request::range(*q, 0, 1_800_000, 2_000)).unwrap();
-        pool.install(|| queries.iter().map(run).collect())
+        let crew = Crew::of(threads - 1);
+        let request = |q: &str| Request { crew: crew.clone(), ..Request::range(q, 0, 1_800_000, 2_000) };
+        queries.iter().map(|q| execute(&source, &request(q)).unwrap()).collect()
     };
     for (one, four) in with_threads(1).into_iter().zip(with_threads(4)) {
         assert_eq!(one.value, four.value);
         assert_eq!(one.stats.samples_total, four.stats.samples_total);
     }
+}
+
+/// A program that embeds the database may keep rayon's pool busy for as long as it likes.
+#[test]
+fn a_query_does_not_wait_for_the_pool_of_the_program() {
+    let source = many_series();
+    let threads = rayon::current_num_threads();
+    let (begun, held) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
+    for _ in 0..threads {
+        let (begun, held) = (begun.clone(), held.clone());
+        rayon::spawn(move || {
+            begun.wait();
+            held.wait();
+        });
+    }
+    begun.wait();
+    let request = Request::range("sum by (g) (rate(m_total[2m]))", 0, 1_800_000, 2_000);
+    let answered = execute(&source, &request);
+    let cancelled = Request { cancel: Cancel::default(), ..request };
+    cancelled.cancel.cancel();
+    let stopped = execute(&source, &cancelled);
+    // All of the pool's threads stand at the second barrier until here.
+    held.wait();
+    assert!(matches!(&answered.unwrap().value, QueryValue::Matrix(series) if series.len() == 7));
+    assert!(matches!(stopped, Err(QueryError::Canceled)), "{stopped:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use barograph_engine::budget::Taken;
 use barograph_engine::model::Expressions;
 use barograph_query::syntax::{self, ast::Expr};
-use barograph_query::{Cancel, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
+use barograph_query::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
 use crate::api::admission::{Asked, Writer};
 use crate::api::call::{Call, success};
@@ -89,6 +89,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         },
         cancel: Cancel::default(),
         usage: Usage::of(call.app.memory.queries.clone()),
+        crew: Crew::default(),
         explain: call.params.switch("explain")?,
         per_step_stats: call.params.get("stats") == Some("all"),
         started: Instant::now(),

@@ -63,6 +63,7 @@ const LEVELS: &[Levels] = &[
     Levels {
         root: "query/src/",
         modules: &[
+            ("crew", 0),
             ("error", 0),
             ("explain", 0),
             ("request", 0),

@@ -184,9 +184,9 @@ fn extensions_give_the_same_on_any_number_of_cores() {
     let queries =
         ["topk_avg by (g) (2, m_total)", "range_zscore(m_total)", "running_avg(rate_pure(m_total[1m]))"];
     let with_threads = |threads: usize| -> Vec<QueryValue> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let run = |q: &&str| execute(&source, &Request::range(*q, 0, 1_800_000, 5_000)).unwrap().value;
-        pool.install(|| queries.iter().map(run).collect())
+        let crew = Crew::of(threads - 1);
+        let request = |q: &str| Request { crew: crew.clone(), ..Request::range(q, 0, 1_800_000, 5_000) };
+        queries.iter().map(|q| execute(&source, &request(q)).unwrap().value).collect()
     };
     assert_eq!(with_threads(1), with_threads(4));
 }
