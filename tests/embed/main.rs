@@ -6,6 +6,7 @@
 mod closing;
 mod fork;
 mod forking;
+mod lives;
 mod places;
 mod process;
 
@@ -31,6 +32,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("relative_path_and_chdir", places::relative_path_and_chdir),
     ("readers_without_write_permission", places::readers_without_write_permission),
     ("read_only_mount", places::read_only_mount),
+    ("short_lives", lives::short_lives),
 ];
 
 /// What the programs start.

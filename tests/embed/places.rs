@@ -10,7 +10,7 @@ use barograph::{Database, Error};
 
 use crate::Outcome;
 use crate::fork::Child;
-use crate::process::{Skipped, count, finish, open_files, options, part, run_part, write};
+use crate::process::{Skipped, count, finish, listing, open_files, options, part, run_part, write};
 
 /// A user without any rights.
 const NOBODY: u32 = 65534;
@@ -187,21 +187,6 @@ pub fn read_only_mount(dir: &Path) -> Outcome {
     read?;
     assert!(open_files(dir)?.is_empty());
     Ok(())
-}
-
-/// Files and their sizes.
-fn listing(dir: &Path) -> std::io::Result<Vec<(String, u64)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.extend(listing(&entry.path())?);
-        } else {
-            found.push((entry.path().display().to_string(), entry.metadata()?.len()));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn set_modes(path: &Path, directories: u32, files: u32) -> std::io::Result<()> {

@@ -89,3 +89,18 @@ pub fn finish(output: std::process::Output) -> Result<(), Box<dyn std::error::Er
     }
     Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
 }
+
+/// Files and their sizes.
+pub fn listing(dir: &Path) -> std::io::Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(listing(&entry.path())?);
+        } else {
+            found.push((entry.path().display().to_string(), entry.metadata()?.len()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

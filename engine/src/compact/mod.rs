@@ -22,7 +22,7 @@ use crate::store::generations::Partition;
 
 /// An open partition is merged when it has this many generations, so that queries do not
 /// look into ever more of them.
-const GENERATIONS_MAX: usize = 12;
+pub(crate) const GENERATIONS_MAX: usize = 12;
 
 /// Maximum number of partitions that are merged together, and maximum bytes of their chunks.
 pub(crate) const TOGETHER_MAX: usize = 512;

@@ -152,11 +152,21 @@ impl Parts {
     pub(super) fn merge_all(
         &self,
         merging: &mut MutexGuard<'_, ()>,
+        next: impl FnMut(PartitionId) -> Vec<PartitionId>,
+    ) -> Result<()> {
+        self.merge_while(merging, || !self.is_closed.load(Ordering::Acquire), next)
+    }
+
+    /// As [`Parts::merge_all`], for as long as `goes_on` is true.
+    pub(super) fn merge_while(
+        &self,
+        merging: &mut MutexGuard<'_, ()>,
+        mut goes_on: impl FnMut() -> bool,
         mut next: impl FnMut(PartitionId) -> Vec<PartitionId>,
     ) -> Result<()> {
         let (mut from, mut done) = (PartitionId(i32::MIN), Ok(()));
         let mut waiting: Vec<Vec<PartitionId>> = Vec::new();
-        while !self.is_closed.load(Ordering::Acquire) {
+        while goes_on() {
             let together = waiting.pop().unwrap_or_else(|| next(from));
             let Some(last) = together.last() else { break };
             from = from.max(PartitionId(last.0.saturating_add(1)));

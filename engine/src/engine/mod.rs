@@ -44,6 +44,7 @@ mod replay;
 mod report;
 mod retention;
 mod scrub;
+mod short_lives;
 mod spread;
 mod verify;
 mod versions;
@@ -249,7 +250,8 @@ impl Engine {
         self.parts.limiter.set(limit);
     }
 
-    /// Flushes, stops the background threads, closes the files and unlocks the directory, although views may remain.
+    /// Flushes, stops the background threads, carries out small merges that are due, for about a second at most, closes
+    /// the files and unlocks the directory, although views may remain.
     /// Calls that are under way complete, and closing waits for them; later calls return [`Error::Closed`].
     ///
     /// # Errors
@@ -269,6 +271,9 @@ impl Engine {
         }
         self.stop_workers();
         let flushed = if parts.read_only { Ok(()) } else { parts.flush().map(|_| ()) };
+        if flushed.is_ok() && parts.options.background {
+            parts.merge_at_close();
+        }
         let logged = parts.wal.as_ref().map_or(Ok(()), Wal::close);
         let released = parts.gate.close(patience);
         flushed.and(logged).and(released)

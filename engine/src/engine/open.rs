@@ -226,6 +226,11 @@ impl Engine {
             started,
         });
         parts.hold_reserve();
+        if parts.options.background {
+            parts.catch_up_at_open();
+            // The thread that merges looks at once, not only after a minute.
+            parts.signal(|s| s.compact = true);
+        }
         let engine = Engine { parts: Arc::new(parts), workers: Mutex::default() };
         engine.start_workers()?;
         Ok(engine)

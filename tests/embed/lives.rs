@@ -1,0 +1,46 @@
+//! Programs that live for a moment, one after the other.
+
+use std::path::Path;
+
+use barograph::{Database, Stats};
+
+use crate::Outcome;
+use crate::process::{count, listing, options, write};
+
+/// Enough for several rounds of what is put together when.
+const LIVES: i64 = 150;
+
+/// Opens, writes one sample and ends, many times; the most that was ever there of what piles up.
+fn live(
+    dir: &Path,
+    first: i64,
+    end: fn(Database) -> barograph::Result<()>,
+) -> Result<(Stats, usize), Box<dyn std::error::Error>> {
+    let (mut most, mut files) = (Stats::default(), 0);
+    for n in first..first + LIVES {
+        let db = Database::open_with(dir, options())?;
+        write(&db, n..n + 1)?;
+        let stats = db.stats();
+        most.generations = most.generations.max(stats.generations);
+        most.wal_segments = most.wal_segments.max(stats.wal_segments);
+        end(db)?;
+        files = files.max(listing(dir)?.len());
+    }
+    Ok((most, files))
+}
+
+/// Neither generations nor segments nor files grow with the number of lives, whether they end by closing or not.
+pub fn short_lives(dir: &Path) -> Outcome {
+    let (closed, files) = live(dir, 0, |db| db.close())?;
+    assert!(closed.generations <= 13, "{} generations", closed.generations);
+    assert!(closed.wal_segments <= 2, "{} segments", closed.wal_segments);
+    assert!(files <= 100, "{files} files");
+    let (dropped, files) = live(dir, LIVES, |db| Ok(drop(db)))?;
+    assert!(dropped.generations <= 26, "{} generations", dropped.generations);
+    assert!(dropped.wal_segments <= 10, "{} segments", dropped.wal_segments);
+    assert!(files <= 140, "{files} files");
+    let db = Database::open_with(dir, options())?;
+    assert_eq!(count(&db)?, 2 * LIVES as u64);
+    assert!(db.verify_open()?.is_clean());
+    Ok(())
+}
