@@ -30,10 +30,16 @@ const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 
 impl Parts {
     /// The next partitions to merge together, from `from` on: one, or several small ones.
-    pub(crate) fn next_merges(&self, from: PartitionId) -> Vec<PartitionId> {
+    pub(crate) fn next_merges(&self, mut from: PartitionId) -> Vec<PartitionId> {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
-        next_merges(&catalogue, newest, from)
+        loop {
+            let due = next_merges(&catalogue, newest, from);
+            match due.last() {
+                Some(last) if !self.has_memory_to_merge(&due) => from = PartitionId(last.0.saturating_add(1)),
+                _ => return due,
+            }
+        }
     }
 
     /// The next partitions from `from` on in which a delete up to the sequence `until` is to be carried out, closed or

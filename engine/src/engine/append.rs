@@ -209,6 +209,7 @@ impl Parts {
 
     /// Waits while unflushed samples fill their share of memory.
     fn wait_for_room(&self) -> Result<()> {
+        self.refuse_full_memory()?;
         let limit = self.options.head_bytes_max();
         if self.head.sample_bytes() < limit {
             return Ok(());

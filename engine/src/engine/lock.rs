@@ -121,7 +121,7 @@ fn take(dir: &Path, path: &Path, file: File, purpose: Purpose) -> Result<Lock> {
 }
 
 /// Names the other process that holds a lock which was refused.
-fn holder(mut file: &File, purpose: Purpose) -> String {
+fn holder(file: &File, purpose: Purpose) -> String {
     let is_read = purpose == Purpose::Writing && file.try_lock_shared().is_ok();
     if is_read {
         return "another process, which reads it".to_owned();

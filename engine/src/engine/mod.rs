@@ -26,6 +26,7 @@ mod disk;
 mod flush;
 mod handle;
 mod health;
+mod in_memory;
 mod inventory;
 mod limits;
 mod line_cache;

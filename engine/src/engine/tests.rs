@@ -50,7 +50,7 @@ mod waiting;
 const SECOND: i64 = 1_000_000_000;
 const YEAR_2024: i64 = 1_704_067_200 * SECOND;
 
-fn labels(series: u8) -> Labels {
+pub(super) fn labels(series: u8) -> Labels {
     let (name, job) = (format!("m{}", series % 2), format!("job{series}"));
     Labels::from_pairs([("__name__", name.as_str()), ("job", job.as_str())]).unwrap()
 }
