@@ -41,10 +41,10 @@ pub use barograph_engine::model::{
     self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, Tenant, TimeRange, Value,
 };
 pub use barograph_engine::{
-    AppendReport, Batch, Cardinality, CleanReport, Damage, Durability, Error, ErrorKind, Event, FarLine,
-    FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError,
-    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle, SnapshotReport, Stats,
-    TenantUse, TenantsReport, VerifyReport,
+    AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error, ErrorKind, Event,
+    FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
+    RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle,
+    SnapshotReport, Stats, TenantUse, TenantsReport, VerifyReport,
 };
 pub use barograph_query::{
     self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,

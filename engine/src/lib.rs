@@ -32,5 +32,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
-pub use stats::Stats;
+pub use stats::{DiskBytes, Stats};
 pub use view::{Cardinality, Damage, ReadEstimate, SeriesReader, View, ViewSeries};

@@ -138,4 +138,32 @@ pub struct Stats {
     pub scrub_finished: Option<i64>,
     /// The store's own figures.
     pub store: KvStats,
+    /// Bytes on the disk, by part; zero for a database in memory.
+    pub disk: DiskBytes,
+}
+
+/// Bytes that a database takes on the disk, allocated blocks included that hold nothing yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskBytes {
+    /// Tables of the store: samples, index, events, catalogue.
+    pub tables: u64,
+    /// What RocksDB keeps beside them: MANIFEST, LOG, options.
+    pub store: u64,
+    /// Segments of the log.
+    pub log: u64,
+    /// Blocks held back for a full disk, of the log and of the store.
+    pub reserve: u64,
+    /// Tables under construction.
+    pub staging: u64,
+    /// The rest: damaged bytes that were set aside, small files.
+    pub other: u64,
+}
+
+impl DiskBytes {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let DiskBytes { tables, store, log, reserve, staging, other } = self;
+        tables + store + log + reserve + staging + other
+    }
 }

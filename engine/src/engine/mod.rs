@@ -23,6 +23,7 @@ mod clean;
 mod delete;
 mod directory;
 mod disk;
+mod disk_use;
 mod flush;
 mod handle;
 mod health;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::{Engine, duration_ns};
+use crate::engine::{Engine, disk_use, duration_ns};
 use crate::head::TenantsReport;
 use crate::model::Timestamp;
 use crate::stats::Stats;
@@ -47,6 +47,7 @@ impl Engine {
             clock_ahead_ns: duration_ns(parts.retention.ahead()).unsigned_abs(),
             store_poisoned: parts.kv.failure().is_some(),
             store: parts.kv.stats(),
+            disk: parts.dir.as_deref().map(disk_use::measure).unwrap_or_default(),
             ..Stats::default()
         };
         parts.scrub.add_to(&mut stats);

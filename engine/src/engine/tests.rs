@@ -67,7 +67,7 @@ fn options() -> Options {
     }
 }
 
-fn float_batch(series: u8, seconds: &[i64]) -> Batch {
+pub(super) fn float_batch(series: u8, seconds: &[i64]) -> Batch {
     let mut batch = Batch::new();
     for &s in seconds {
         batch.push(&labels(series), YEAR_2024 + s * SECOND, Value::Float(s as f64));

@@ -129,6 +129,12 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         Kind::Gauge,
         |s| s.clock_ahead_ns as f64 / 1e9,
     ),
+    (
+        "barograph_db_disk_bytes",
+        "All files of the database, blocks that are allocated ahead included.",
+        Kind::Gauge,
+        |s| s.disk.total() as f64,
+    ),
     ("barograph_db_rocksdb_table_bytes", "RocksDB tables on disk.", Kind::Gauge, |s| {
         s.store.table_bytes as f64
     }),
