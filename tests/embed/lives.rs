@@ -5,7 +5,7 @@ use std::path::Path;
 use barograph::{Database, Stats};
 
 use crate::Outcome;
-use crate::process::{count, listing, options, write};
+use crate::process::{count, listing, open_files, options, threads, write};
 
 /// Enough for several rounds of what is put together when.
 const LIVES: i64 = 150;
@@ -42,5 +42,25 @@ pub fn short_lives(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     assert_eq!(count(&db)?, 2 * LIVES as u64);
     assert!(db.verify_open()?.is_clean());
+    Ok(())
+}
+
+/// Many databases in one process: what each holds, and that all of it is released.
+pub fn many_databases(dir: &Path) -> Outcome {
+    const DATABASES: i64 = 40;
+    let open = |n: i64| Database::open_with(dir.join(n.to_string()), options());
+    let databases = (0..DATABASES).map(open).collect::<Result<Vec<_>, _>>()?;
+    for (n, db) in (0..).zip(&databases) {
+        write(db, n..n + 1)?;
+    }
+    let files = open_files(dir)?.len();
+    assert!(files <= 16 * databases.len(), "{files} files are open");
+    let own = threads()?.into_iter().filter(|name| name == "flush" || name == "compact").count();
+    assert_eq!(own, 2 * databases.len(), "threads");
+    for db in &databases {
+        assert_eq!(count(db)?, 1);
+        db.close()?;
+    }
+    assert_eq!(open_files(dir)?, [""; 0]);
     Ok(())
 }

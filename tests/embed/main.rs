@@ -32,7 +32,9 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("relative_path_and_chdir", places::relative_path_and_chdir),
     ("readers_without_write_permission", places::readers_without_write_permission),
     ("read_only_mount", places::read_only_mount),
+    ("directory_deleted_while_open", places::directory_deleted_while_open),
     ("short_lives", lives::short_lives),
+    ("many_databases", lives::many_databases),
 ];
 
 /// What the programs start.

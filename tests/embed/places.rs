@@ -58,8 +58,10 @@ pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;
     let (reads, writes) = std::io::pipe()?;
+    let mut writes = Some(writes);
     let child = Child::run(|| {
-        // Until the parent has dropped its end.
+        // The child's copy; then until the parent has dropped its end.
+        drop(writes.take());
         std::io::copy(&mut &reads, &mut std::io::sink())?;
         Ok(())
     })?;
@@ -208,4 +210,18 @@ fn set_modes(path: &Path, directories: u32, files: u32) -> std::io::Result<()> {
         set_modes(&entry?.path(), directories, files)?;
     }
     own()
+}
+
+/// A directory that is deleted while it is open: no write after that is acknowledged.
+pub fn directory_deleted_while_open(dir: &Path) -> Outcome {
+    let data = dir.join("data");
+    let db = Database::open_with(&data, options())?;
+    write(&db, 0..10)?;
+    std::fs::remove_dir_all(&data)?;
+    let refused = write(&db, 10..11);
+    assert!(matches!(&refused, Err(Error::Poisoned(why)) if why.contains("deleted or moved")), "{refused:?}");
+    assert!(matches!(write(&db, 11..12), Err(Error::Poisoned(_))));
+    assert!(db.health().refuses_writes.is_some());
+    assert!(db.close().is_err(), "closing says that something is wrong");
+    Ok(())
 }

@@ -229,3 +229,21 @@ fn a_seal_that_no_sync_has_covered_is_not_trusted() {
         }
     }
 }
+
+#[test]
+fn a_sync_notices_that_the_directory_is_gone() {
+    for is_moved in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("log");
+        let (wal, _) = open(&place);
+        put(&wal, 1, b"kept");
+        match is_moved {
+            true => std::fs::rename(&place, dir.path().join("elsewhere")).unwrap(),
+            false => std::fs::remove_dir_all(&place).unwrap(),
+        }
+        wal.append(1, &[b"nowhere"]).unwrap();
+        let error = wal.sync().unwrap_err();
+        assert!(matches!(&error, Error::Poisoned(why) if why.contains("no longer there")), "{error}");
+        assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::Poisoned(_))));
+    }
+}
