@@ -35,7 +35,10 @@ pub fn short_lives(dir: &Path) -> Outcome {
     assert!(closed.generations <= 13, "{} generations", closed.generations);
     assert!(closed.wal_segments <= 2, "{} segments", closed.wal_segments);
     assert!(files <= 100, "{files} files");
-    let (dropped, files) = live(dir, LIVES, |db| Ok(drop(db)))?;
+    let (dropped, files) = live(dir, LIVES, |db| {
+        drop(db);
+        Ok(())
+    })?;
     assert!(dropped.generations <= 26, "{} generations", dropped.generations);
     assert!(dropped.wal_segments <= 10, "{} segments", dropped.wal_segments);
     assert!(files <= 140, "{files} files");
