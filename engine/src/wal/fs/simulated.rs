@@ -416,6 +416,10 @@ impl WalFile for DiskFile {
             entered.map(drop)
         })
     }
+
+    fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
 }
 
 impl Disk {
