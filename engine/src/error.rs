@@ -170,6 +170,11 @@ impl Error {
         }
     }
 
+    /// Whether stored bytes are damaged or cannot be read. It may pass, like any failure of a disk.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Corrupt { .. })
+    }
+
     /// Wraps an I/O error; a full disk gets its own variant.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         let path = path.into();

@@ -222,7 +222,8 @@ impl Run {
 
     /// Shortens the run to `length` samples; does nothing if it is shorter.
     pub fn truncate(&mut self, length: usize) {
-        if length >= self.len() {
+        // After a failed decoding one column may be longer than the others.
+        if length >= self.len() && length >= self.values.len() {
             return;
         }
         let Run { timestamps, values, exact, histograms, starts } = self;

@@ -105,6 +105,7 @@ impl Parts {
         let mut tables = Tables::new(&*self.kv);
         let mut done = Vec::with_capacity(partitions.len());
         for &partition in partitions {
+            refuse_damaged(&catalogue, partition)?;
             let inputs = Inputs::of(&catalogue, partition);
             let outcome = match is_untouched(&*self.kv, &inputs.generations, &inputs.tombstones)? {
                 Some(generation) => {
@@ -123,6 +124,7 @@ impl Parts {
             fail_point!("merge.ingested");
             written().try_for_each(|output| self.check_merged(output))
         });
+        self.ends.lock().written = None;
         if let Err(e) = is_good {
             self.discard(written().map(|output| output.prefix).collect());
             return Err(e);
@@ -176,6 +178,7 @@ impl Parts {
     /// Reads the new generation back and compares.
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = Generation::new(output.prefix, output.record, &self.graveyard);
+        self.ends.lock().written = Some(generation.clone());
         let reader = GenerationReader::new(&*self.kv, &generation);
         let mut walks = Walks::scanning(&*self.kv);
         let (mut found, mut samples) = (0u64, 0u64);
@@ -265,6 +268,19 @@ impl Outcome {
             Outcome::Written(output) => Some(output),
             Outcome::Untouched(..) => None,
         }
+    }
+}
+
+/// A merge of what is readable in a partition would put it before what is set aside, and drop series records.
+fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
+    let (first, last) = partition.bounds(catalogue.root.partition_width_ns);
+    match catalogue.damage_in(TimeRange::inclusive(first, last)).next() {
+        Some((_, damage)) => Err(Error::Corrupt {
+            file: format!("partition {}", partition.0),
+            offset: 0,
+            what: format!("{damage}; it is not merged"),
+        }),
+        None => Ok(()),
     }
 }
 

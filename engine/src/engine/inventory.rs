@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::unreadable::log_aside;
 use crate::store::catalogue::{Catalogue, GenerationRecord};
 use crate::store::keys::{Prefix, successor};
 use crate::store::kv::{Cursor, Family, Kv};
@@ -32,7 +33,7 @@ impl Inventory {
     /// Takes the inventory.
     ///
     /// # Errors
-    /// A key has an unknown form.
+    /// A key has an unknown form, or the store cannot be read for a reason other than damage.
     pub(super) fn take(kv: &dyn Kv, catalogue: &Catalogue) -> Result<Self> {
         let mut named: Vec<(Prefix, GenerationRecord)> =
             catalogue.generations.iter().map(|g| (g.prefix, g.record)).collect();
@@ -54,13 +55,7 @@ impl Inventory {
                 return Err(error);
             }
             let why = error.to_string();
-            tracing::error!(
-                partition = prefix.partition.0,
-                generation = prefix.generation,
-                why,
-                "a damaged generation is set aside: reads of its time lack its samples; `barograph verify` reads all of \
-                 it, a snapshot has what is lost"
-            );
+            log_aside(prefix, &why);
             catalogue.generations.set_aside(prefix, why);
         }
         Ok(())
@@ -76,6 +71,9 @@ impl Inventory {
         let mut leftovers = Vec::new();
         for (prefix, expected) in named {
             if let Err(error) = walk.reach(prefix, &mut leftovers) {
+                if !error.is_damage() {
+                    return Err(error);
+                }
                 self.damaged.entry(prefix).or_insert(error);
             } else if walk.at == Some(prefix) {
                 walk.pass()?;
@@ -107,7 +105,7 @@ struct PrefixWalk<'a> {
 impl<'a> PrefixWalk<'a> {
     fn new(kv: &'a dyn Kv, family: Family) -> Result<Self> {
         let mut walk = PrefixWalk { cursor: kv.cursor(family), family, at: None, is_lost: false };
-        walk.is_lost = walk.cursor.seek(&[]).is_err();
+        walk.is_lost = is_lost(walk.cursor.seek(&[]))?;
         walk.at = walk.here()?;
         Ok(walk)
     }
@@ -135,8 +133,8 @@ impl<'a> PrefixWalk<'a> {
                 Some(passed) if step == STEPS_MAX => self.cursor.seek(&successor(&passed.encode())),
                 _ => self.cursor.advance(),
             };
-            if moved.is_err() {
-                self.is_lost = true;
+            self.is_lost = is_lost(moved)?;
+            if self.is_lost {
                 return Ok(());
             }
             let here = self.here()?;
@@ -156,6 +154,15 @@ impl<'a> PrefixWalk<'a> {
             what: "key shorter than a prefix".to_owned(),
         };
         Prefix::decode(key).ok_or_else(short).map(Some)
+    }
+}
+
+/// Whether a move met damage.
+fn is_lost(moved: Result<()>) -> Result<bool> {
+    match moved {
+        Ok(()) => Ok(false),
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

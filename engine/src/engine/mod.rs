@@ -48,6 +48,7 @@ mod retention;
 mod scrub;
 mod short_lives;
 mod spread;
+mod unreadable;
 mod verify;
 mod versions;
 
@@ -143,6 +144,7 @@ pub(crate) struct Parts {
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
     scrub: scrub::Scrub,
+    pub(crate) ends: Mutex<unreadable::Ends>,
     is_closed: AtomicBool,
     /// Held while the database is being closed.
     closing: Mutex<()>,
@@ -306,7 +308,10 @@ impl Drop for Engine {
 
 impl Parts {
     pub(crate) fn view(&self) -> View<'_> {
-        let view = View::new(&self.head, &self.gate, &self.catalogue);
+        let mut view = View::new(&self.head, &self.gate, &self.catalogue);
+        if self.options.refuse_damaged_store {
+            view = view.refusing_damage();
+        }
         // Opened for reading although damaged, to read the rest.
         if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
     }

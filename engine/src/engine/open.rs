@@ -37,6 +37,7 @@ use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::retention::{Found, Retention};
+use crate::engine::unreadable::are_rewritable;
 use crate::engine::versions::removal;
 use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, notes};
 use crate::head::pins::Turn;
@@ -48,8 +49,9 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::edit::Edit;
 use crate::store::gate::{Gate, Guarded};
+use crate::store::guard::{GuardedKv, Judge};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Kv, Removal};
+use crate::store::kv::{KeyRange, Kv, Removal};
 use crate::store::memory::MemoryKv;
 use crate::sync::{Condvar, Mutex};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
@@ -114,7 +116,8 @@ impl Engine {
         let process = Process::opening()?;
         let options = Options { background: false, ..options };
         let lock = directory::lock_existing(dir, Use::Read)?;
-        let kv: Arc<dyn Kv> = Arc::new(open_store(dir, &options, true)?);
+        let guard = GuardedKv::new(Arc::new(open_store(dir, &options, true)?));
+        let kv: Arc<dyn Kv> = guard.clone();
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());
         let mut catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
@@ -148,7 +151,9 @@ impl Engine {
             started,
         });
         parts.read_only = true;
-        Ok(Engine { parts: Arc::new(parts), workers: Mutex::default() })
+        let parts = Arc::new(parts);
+        appoint(&guard, &parts);
+        Ok(Engine { parts, workers: Mutex::default() })
     }
 
     /// A database in memory: nothing survives it. For tests, and for embedders who only
@@ -180,6 +185,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Engine> {
         let (process, started) = (Process::opening()?, Instant::now());
+        let guard = GuardedKv::new(kv);
+        let kv: Arc<dyn Kv> = guard.clone();
         let graveyard = Arc::new(Graveyard::default());
         let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
@@ -226,12 +233,14 @@ impl Engine {
             started,
         });
         parts.hold_reserve();
+        let parts = Arc::new(parts);
+        appoint(&guard, &parts);
         if parts.options.background {
             parts.catch_up_at_open();
             // The thread that merges looks at once, not only after a minute.
             parts.signal(|s| s.compact = true);
         }
-        let engine = Engine { parts: Arc::new(parts), workers: Mutex::default() };
+        let engine = Engine { parts, workers: Mutex::default() };
         engine.start_workers()?;
         Ok(engine)
     }
@@ -250,6 +259,12 @@ pub(super) fn open_store(
         open_timeout: options.open_timeout,
         read_only,
     })
+}
+
+/// Makes the open database the judge of what cannot be read in its store.
+fn appoint(guard: &GuardedKv, parts: &Arc<Parts>) {
+    let parts: Arc<dyn Judge> = parts.clone();
+    guard.appoint(Arc::downgrade(&parts));
 }
 
 /// What opening has gathered.
@@ -323,6 +338,7 @@ fn assemble(opened: Opened) -> Parts {
         room: (Mutex::default(), Condvar::new()),
         failing: super::health::Failing::default(),
         scrub: super::scrub::Scrub::default(),
+        ends: Mutex::default(),
         is_closed: AtomicBool::new(false),
         closing: Mutex::new(()),
         gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
@@ -362,7 +378,9 @@ fn remove_leftovers(kv: &dyn Kv, inventory: Inventory, removal: Removal) -> Resu
     let mut removed = 0;
     for (family, leftovers) in inventory.leftovers {
         removed += leftovers.len() as u64;
-        kv.remove_ranges(family, leftovers.iter().map(Prefix::range).collect(), removal)?;
+        let ranges: Vec<KeyRange> = leftovers.iter().map(Prefix::range).collect();
+        let is_safe = removal == Removal::WholeTables || are_rewritable(kv, family, &ranges)?;
+        kv.remove_ranges(family, ranges, if is_safe { removal } else { Removal::WholeTables })?;
         fail_point!("open.leftover");
     }
     Ok(removed)

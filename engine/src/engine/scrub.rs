@@ -5,6 +5,8 @@
 //! depends on the time of day, so a process that is restarted often does not always read the same ones. A partition
 //! that is merged or expires during the pass is skipped, so that a slow pass does not keep disk space in use; the merge
 //! has already read back its output.
+//!
+//! A generation in which something is wrong is set aside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -144,7 +146,7 @@ impl Parts {
         rate: Option<u64>,
         report: &mut VerifyReport,
     ) -> Option<()> {
-        let generations = self.catalogue.load().generations.in_partition(partition).to_vec();
+        let generations = self.catalogue.load().generations.all_in(partition);
         let mut pace = Pace { parts: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
         let mut found = VerifyReport::default();
         verify_partition(&*self.kv, &generations, &mut pace, &mut found);
@@ -161,6 +163,7 @@ impl Parts {
                 "the store is damaged: {problem}; restore it from a snapshot"
             );
         }
+        found.damaged.iter().for_each(|(prefix, why)| self.set_aside(*prefix, why));
         report.add(found);
         Some(())
     }

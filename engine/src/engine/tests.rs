@@ -44,6 +44,7 @@ mod scale;
 mod scrub;
 mod simulation;
 mod tenants;
+mod unreadable;
 #[cfg(target_os = "linux")]
 mod waiting;
 

@@ -13,6 +13,9 @@ use crate::index::{Ids, PostingsSource, encoding};
 use crate::model::{SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
+#[cfg(feature = "rocksdb")]
+use crate::store::guard::GuardedKv;
+use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
 use crate::store::times::{Times, stretch_of};
 use crate::store::{keys, notes};
@@ -33,6 +36,8 @@ pub struct VerifyReport {
     pub wal_records: u64,
     /// What is wrong, each with its place. Empty: all is well.
     pub problems: Vec<String>,
+    /// The generations in which something is wrong, each with the first problem.
+    pub(super) damaged: Vec<(Prefix, String)>,
 }
 
 impl VerifyReport {
@@ -42,7 +47,8 @@ impl VerifyReport {
     }
 
     pub(super) fn add(&mut self, other: VerifyReport) {
-        let VerifyReport { generations, chunks, samples, series, wal_records, problems } = other;
+        let VerifyReport { generations, chunks, samples, series, wal_records, problems, damaged } = other;
+        self.damaged.extend(damaged);
         self.generations += generations;
         self.chunks += chunks;
         self.samples += samples;
@@ -83,7 +89,7 @@ impl Reading for AtOnce {
 
 impl Engine {
     /// Reads everything in the store of the running database and compares it with the
-    /// catalogue. Damage is in the report.
+    /// catalogue. Damage is in the report, and damaged generations are set aside.
     ///
     /// # Errors
     /// The store could not be read at all.
@@ -91,7 +97,15 @@ impl Engine {
         let _call = self.parts.gate.enter()?;
         let _merging = self.parts.merging.lock();
         let catalogue = self.parts.catalogue.load_full();
-        verify_store(&*self.parts.kv, &catalogue)
+        let mut report = verify_store(&*self.parts.kv, &catalogue)?;
+        report.damaged.iter().for_each(|(prefix, why)| self.parts.set_aside(*prefix, why));
+        // It could not be read earlier, and can now.
+        for (prefix, damage) in self.parts.catalogue.load().damage_in(TimeRange::ALL) {
+            if report.damaged.iter().all(|(damaged, _)| *damaged != prefix) {
+                report.problems.push(damage.to_string());
+            }
+        }
+        Ok(report)
     }
 
     /// Reads everything in a directory that is not open anywhere, WAL and store, and changes
@@ -102,14 +116,15 @@ impl Engine {
     #[cfg(feature = "rocksdb")]
     pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
         let _lock = super::directory::lock_existing(dir, super::directory::Use::Read)?;
-        let kv = super::open::open_store(dir, options, true)?;
+        let kv = GuardedKv::new(Arc::new(super::open::open_store(dir, options, true)?));
+        let kv: &dyn Kv = &*kv;
         let graveyard = Arc::default();
-        let catalogue = Catalogue::load(&kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+        let catalogue = Catalogue::load(kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,
             what: "the store has no catalogue".to_owned(),
         })?;
-        let mut report = verify_store(&kv, &catalogue)?;
+        let mut report = verify_store(kv, &catalogue)?;
         let wal = crate::wal::verify(&dir.join("wal"))?;
         report.wal_records = wal.records;
         for damage in &wal.damage {
@@ -121,7 +136,7 @@ impl Engine {
             ));
         }
         // Damage in the store is in the list.
-        if let Err(refusal) = super::open::judge(dir, &kv, &catalogue, options) {
+        if let Err(refusal) = super::open::judge(dir, kv, &catalogue, options) {
             let refusal = format!("the database would not open: {refusal}");
             // Damage that is in the list already ends an opening, too.
             if !report.problems.iter().any(|problem| refusal.contains(problem.as_str())) {
@@ -154,11 +169,15 @@ pub(super) fn verify_partition(
     let mut found = Found::default();
     for generation in generations {
         report.generations += 1;
+        let before = report.problems.len();
         verify_chunks(kv, generation, reading, &mut found, report);
         verify_index(kv, generation, reading, &mut found, report);
         verify_events(kv, generation, reading, report);
         if reading.is_over() {
             return;
+        }
+        if let Some(first) = report.problems.get(before).cloned() {
+            report.damaged.push((generation.prefix, first));
         }
     }
     let lost = found.with_chunks - found.with_record;

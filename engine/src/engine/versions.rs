@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Result;
+use crate::engine::unreadable::are_rewritable;
 use crate::engine::{Parts, Structure};
 use crate::model::PartitionId;
 use crate::store::catalogue::{Catalogue, Root, Tombstone};
@@ -98,9 +99,15 @@ impl Parts {
 
     /// Removes the ranges of prefixes that no catalogue names.
     pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<Removal> {
+        const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
         let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
-        let removal = removal(&self.catalogue.load());
-        for family in [Family::Chunks, Family::Index, Family::Events] {
+        let mut is_safe = true;
+        for family in BULK {
+            is_safe = is_safe && are_rewritable(&*self.kv, family, &ranges)?;
+        }
+        // Reading may have set a generation aside.
+        let removal = if is_safe { removal(&self.catalogue.load()) } else { Removal::WholeTables };
+        for family in BULK {
             self.kv.remove_ranges(family, ranges.clone(), removal)?;
         }
         Ok(removal)

@@ -15,7 +15,7 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
-use crate::store::listing::{StoredEvents, StoredPairs, StoredSeries, Terms};
+use crate::store::listing::{StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
@@ -306,6 +306,13 @@ impl<'a> GenerationReader<'a> {
         GenerationReader { kv, generation }
     }
 
+    /// The error of a damaged value, which is noted.
+    fn damaged(&self, key: &[u8], what: &str) -> Error {
+        let error = damaged(key, what);
+        self.kv.note_damage(key, &error);
+        error
+    }
+
     /// Calls `visit` with the labels of each of `ids`, ascending, read in one pass, until it breaks off.
     ///
     /// # Errors
@@ -330,9 +337,14 @@ impl<'a> GenerationReader<'a> {
             }
             let bytes = match cursor.entry() {
                 Some((at, value)) if at == key => value,
-                _ => return Err(missing_series(prefix, id)),
+                _ => {
+                    let error = missing_series(prefix, id);
+                    self.kv.note_damage(&key, &error);
+                    return Err(error);
+                }
             };
-            if visit(SeriesId(id), decode_labels(prefix, id, bytes)?)?.is_break() {
+            let labels = decode_labels(prefix, id, bytes).inspect_err(|error| cursor.note_damage(error))?;
+            if visit(SeriesId(id), labels)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -366,7 +378,7 @@ impl<'a> GenerationReader<'a> {
     pub fn times(&self) -> Result<Option<Times>> {
         let key = self.generation.prefix.times();
         let Some(record) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
-        Times::decode(record).ok_or_else(|| damaged(&key, "times of series"))
+        Times::decode(record).ok_or_else(|| self.damaged(&key, "times of series"))
     }
 
     /// Calls `visit` with each label name, in order, until it breaks off.
@@ -381,7 +393,8 @@ impl<'a> GenerationReader<'a> {
             if !key.starts_with(&all) {
                 break;
             }
-            let (name, _) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
+            let decoded = keys::decode_postings(key);
+            let (name, _) = decoded.ok_or_else(|| damaged_at(&*cursor, "key of postings"))?;
             // The values of a name are one range: hop over it.
             let next = keys::successor(&self.generation.prefix.postings_of_name(&name));
             if visit(&name)?.is_break() {
@@ -405,8 +418,9 @@ impl<'a> GenerationReader<'a> {
         terms.seek("")?;
         while let Some(term) = terms.entry() {
             if !term.value.is_empty() {
-                let count = encoding::count(term.postings).ok_or_else(|| damaged(term.key, "postings"))?;
-                if visit(term.text()?, count)?.is_break() {
+                let count = encoding::count(term.postings).ok_or_else(|| terms.damaged("postings"))?;
+                let text = std::str::from_utf8(term.value).map_err(|_| terms.damaged("key of postings"))?;
+                if visit(text, count)?.is_break() {
                     break;
                 }
             }
@@ -460,7 +474,7 @@ impl PostingsSource for GenerationReader<'_> {
     fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap> {
         let key = self.generation.prefix.postings(name, value);
         match self.kv.get(Family::Index, &key)? {
-            Some(bytes) => encoding::decode(&bytes).ok_or_else(|| damaged(&key, "postings")),
+            Some(bytes) => encoding::decode(&bytes).ok_or_else(|| self.damaged(&key, "postings")),
             None => Ok(RoaringTreemap::new()),
         }
     }
@@ -486,7 +500,7 @@ impl PostingsSource for GenerationReader<'_> {
                 Some(ids) => encoding::keep(bytes, ids),
                 None => encoding::decode(bytes),
             };
-            kept = Some(ids.ok_or_else(|| damaged(key, "postings"))?);
+            kept = Some(ids.ok_or_else(|| self.damaged(key, "postings"))?);
         }
         Ok(kept)
     }
@@ -499,7 +513,7 @@ impl PostingsSource for GenerationReader<'_> {
             match step {
                 Step::Take => {
                     let taken = encoding::decode_into(term.postings, into);
-                    taken.ok_or_else(|| damaged(term.key, "postings"))?;
+                    taken.ok_or_else(|| terms.damaged("postings"))?;
                 }
                 Step::Leave => {}
                 Step::Seek => {
@@ -516,7 +530,7 @@ impl PostingsSource for GenerationReader<'_> {
     fn having(&self, name: &str) -> Result<Option<RoaringTreemap>> {
         let key = self.generation.prefix.postings_of_name(name);
         let Some(bytes) = self.kv.get(Family::Index, &key)? else { return Ok(None) };
-        encoding::decode(&bytes).map(Some).ok_or_else(|| damaged(&key, "postings"))
+        encoding::decode(&bytes).map(Some).ok_or_else(|| self.damaged(&key, "postings"))
     }
 
     fn all(&self, work: &Work) -> Result<RoaringTreemap> {
@@ -545,7 +559,10 @@ impl PostingsSource for GenerationReader<'_> {
     fn labels(&self, id: u64) -> Result<Option<Labels>> {
         let prefix = self.generation.prefix;
         match self.kv.get(Family::Index, &prefix.series(SeriesId(id)))? {
-            Some(bytes) => decode_labels(prefix, id, &bytes).map(Some),
+            Some(bytes) => {
+                let labels = decode_labels(prefix, id, &bytes);
+                labels.map(Some).inspect_err(|error| self.kv.note_damage(&prefix.encode(), error))
+            }
             None => Ok(None),
         }
     }

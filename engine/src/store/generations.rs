@@ -154,6 +154,11 @@ impl Generations {
         self.partitions.get(partition).map_or(&[], |found| &found.generations)
     }
 
+    /// All generations of a partition, including those set aside.
+    pub fn all_in(&self, partition: PartitionId) -> Vec<Arc<Generation>> {
+        self.partitions.get(partition).map(|found| found.all().cloned().collect()).unwrap_or_default()
+    }
+
     /// All partitions, ascending.
     pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
         self.partitions.iter().map(|partition| &**partition)

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The families of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +74,9 @@ pub trait Kv: Send + Sync {
         self.cursor(family)
     }
 
+    /// Notes that the value under `key`, which could be read, is damaged.
+    fn note_damage(&self, _key: &[u8], _error: &Error) {}
+
     /// Starts a table for `family`. Nothing is visible before [`Kv::ingest`].
     ///
     /// # Errors
@@ -100,6 +103,15 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// The store refused.
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()>;
+
+    /// The first and last keys of the tables that removing all keys of `ranges` would rewrite. A table that cannot be
+    /// read ends a removal, and with it all further changes.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    fn rewritten(&self, _family: Family, _ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
+        Ok(Vec::new())
+    }
 
     /// Rewrites what [`Kv::commit`] keeps, so that nothing of removed and replaced records stays on the disk.
     ///
@@ -156,6 +168,9 @@ pub trait Cursor: Send {
 
     /// The key and value the cursor stands on; `None` past the end.
     fn entry(&self) -> Option<(&[u8], &[u8])>;
+
+    /// Notes that the value the cursor stands on is damaged.
+    fn note_damage(&self, _error: &Error) {}
 }
 
 /// Writes one table.

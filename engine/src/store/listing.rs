@@ -1,11 +1,11 @@
 //! Walking a generation: its series records, its label pairs, one label's values, its events.
 
-use crate::Result;
 use crate::index::merge::{Pair, PairIds, PairSource};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::generation::{damaged, decode_event, decode_labels};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::Cursor;
+use crate::{Error, Result};
 
 /// So many values are passed one by one before the way is looked up.
 const NEAR: usize = 8;
@@ -34,7 +34,8 @@ impl<'a> StoredSeries<'a> {
         let Some(id) = keys::decode_series(key).filter(|_| key.starts_with(&prefix.encode())) else {
             return Ok(None);
         };
-        let labels = decode_labels(prefix, id.0, value)?;
+        let labels =
+            decode_labels(prefix, id.0, value).inspect_err(|error| self.cursor.note_damage(error))?;
         self.cursor.advance()?;
         Ok(Some((id, labels)))
     }
@@ -58,7 +59,8 @@ impl PairSource for StoredPairs<'_> {
     fn next(&mut self) -> Result<Option<Pair>> {
         while let Some((key, postings)) = self.cursor.entry().filter(|(key, _)| key.starts_with(&self.within))
         {
-            let (name, value) = keys::decode_postings(key).ok_or_else(|| damaged(key, "key of postings"))?;
+            let decoded = keys::decode_postings(key);
+            let (name, value) = decoded.ok_or_else(|| damaged_at(&*self.cursor, "key of postings"))?;
             let postings = postings.to_vec();
             self.cursor.advance()?;
             if !value.is_empty() {
@@ -101,27 +103,25 @@ impl<'a> StoredEvents<'a> {
         let Some((key, value)) = cursor.entry() else { return Ok(None) };
         let time = keys::decode_event(key).filter(|_| key.starts_with(&prefix.encode()));
         let Some(timestamp) = time.filter(|time| *time <= self.range.end) else { return Ok(None) };
-        let (labels, text) = decode_event(value).ok_or_else(|| damaged(key, "event"))?;
+        let (labels, text) = decode_event(value).ok_or_else(|| damaged_at(&**cursor, "event"))?;
         cursor.advance()?;
         Ok(Some((timestamp, labels, text)))
     }
 }
 
+/// The error of a damaged value that a cursor stands on, which is noted.
+pub(super) fn damaged_at(cursor: &dyn Cursor, what: &str) -> Error {
+    let error = damaged(cursor.entry().map_or(&[], |(key, _)| key), what);
+    cursor.note_damage(&error);
+    error
+}
+
 /// A value of a label.
 pub(super) struct Term<'c> {
-    /// Where it is.
-    pub key: &'c [u8],
     /// The value; empty where the postings are those of the label.
     pub value: &'c [u8],
     /// Encoded.
     pub postings: &'c [u8],
-}
-
-impl Term<'_> {
-    /// The value as text.
-    pub fn text(&self) -> Result<&str> {
-        std::str::from_utf8(self.value).map_err(|_| damaged(self.key, "key of postings"))
-    }
 }
 
 /// The values of one label, in order.
@@ -140,7 +140,12 @@ impl<'a> Terms<'a> {
     /// What the cursor stands on.
     pub fn entry(&self) -> Option<Term<'_>> {
         let (key, postings) = self.cursor.entry()?;
-        Some(Term { key, value: key.strip_prefix(&self.within[..])?, postings })
+        Some(Term { value: key.strip_prefix(&self.within[..])?, postings })
+    }
+
+    /// The error of damage in the value that it stands on.
+    pub fn damaged(&self, what: &str) -> Error {
+        damaged_at(&*self.cursor, what)
     }
 
     /// Goes to the next value.

@@ -12,6 +12,7 @@ pub(crate) mod edit;
 pub mod gate;
 pub mod generation;
 pub mod generations;
+pub mod guard;
 pub mod keys;
 pub mod kv;
 pub mod listing;

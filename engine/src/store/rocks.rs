@@ -81,6 +81,28 @@ fn failed(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
     }
 }
 
+/// The error of a failed read: damage, if stored bytes are not what was written or cannot be read at all.
+fn unreadable(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
+    move |e| {
+        let kind = e.kind();
+        let message = e.into_string();
+        let is_lost =
+            ["Input/output error", "No such file or directory"].iter().any(|what| message.contains(what));
+        if kind != rocksdb::ErrorKind::Corruption && !is_lost {
+            return Error::Store { action, message };
+        }
+        let (file, offset) = place_in(&message).unwrap_or_else(|| ("store".to_owned(), 0));
+        Error::Corrupt { file, offset, what: format!("{action}: {message}") }
+    }
+}
+
+/// The place that RocksDB names, as in `block checksum mismatch: … in /data/store/000012.sst offset 4096 size 1033`.
+fn place_in(message: &str) -> Option<(String, u64)> {
+    let (before, after) = message.rsplit_once(" offset ")?;
+    let (_, file) = before.rsplit_once(" in ")?;
+    Some((file.to_owned(), after.split(' ').next()?.parse().ok()?))
+}
+
 fn database_options() -> RocksOptions {
     let mut options = RocksOptions::default();
     options.create_if_missing(true);
@@ -204,7 +226,7 @@ impl RocksKv {
         } else {
             DB::open_cf_descriptors(&options, &settings.dir, families(&Family::ALL))
         };
-        let db = db.map_err(failed("open the store"))?;
+        let db = db.map_err(unreadable("open the store"))?;
         fail_point!("open.store");
         if !settings.read_only {
             clear_staging(&settings.staging)?;
@@ -303,7 +325,7 @@ fn without_wal() -> WriteOptions {
 impl Kv for RocksKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let open = self.opened()?;
-        open.db.get_cf(open.family(family), key).map_err(failed("read the store"))
+        open.db.get_cf(open.family(family), key).map_err(unreadable("read the store"))
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
@@ -407,6 +429,15 @@ impl Kv for RocksKv {
             fail_point!("remove.rewritten");
         }
         Ok(())
+    }
+
+    fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
+        let tables = self.opened()?.tables(family)?.tables;
+        let is_inside =
+            |(first, last): &KeyRange| ranges.iter().any(|(start, end)| start <= first && last < end);
+        let is_touched =
+            |(first, last): &KeyRange| ranges.iter().any(|(start, end)| first < end && start <= last);
+        Ok(tables.into_iter().filter(|table| is_touched(table) && !is_inside(table)).collect())
     }
 
     fn rewrite_records(&self) -> Result<()> {

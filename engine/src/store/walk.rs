@@ -5,13 +5,13 @@
 //! series that nobody asked for are stepped over as long as they are few. Any other order
 //! is read as well, by a search for each series.
 
-use crate::Result;
 use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
 use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::Generation;
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv};
+use crate::{Error, Result};
 
 /// Cursors kept: generations that one reader goes through side by side. Each pins a block
 /// or two of the store.
@@ -93,7 +93,8 @@ impl<'a> Walks<'a> {
             if first.is_none_or(|first| first > range.end) {
                 break;
             }
-            run.extend_from_chunk(key, value, range.start, &mut self.scratch, admit)?;
+            let added = run.extend_from_chunk(key, value, range.start, &mut self.scratch, admit);
+            added.inspect_err(|error| note(&*walk.cursor, error))?;
             chunks += 1;
             walk.cursor.advance()?;
         }
@@ -141,7 +142,8 @@ impl<'a> Walks<'a> {
             return Ok(None);
         }
         let next = keys::decode_chunk(key).and_then(|(_, first)| first.checked_add(1));
-        run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch, &mut |_, _| Ok(()))?;
+        let added = run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch, &mut |_, _| Ok(()));
+        added.inspect_err(|error| note(&*walk.cursor, error))?;
         walk.cursor.advance()?;
         walk.stands = next.map(|next| (id, next));
         Ok(next)
@@ -162,6 +164,13 @@ impl<'a> Walks<'a> {
         let walk = &mut self.open[at];
         (walk.prefix, walk.stands) = (prefix, None);
         at
+    }
+}
+
+/// Notes a damaged chunk; other errors are those of the reader.
+fn note(cursor: &dyn Cursor, error: &Error) {
+    if error.is_damage() {
+        cursor.note_damage(error);
     }
 }
 

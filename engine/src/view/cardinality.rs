@@ -53,6 +53,10 @@ impl View<'_> {
     /// What [`View::work`] refuses, or the store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
         let _call = self.enter()?;
+        self.without_damage(|| self.cardinality_once(range, top))
+    }
+
+    fn cardinality_once(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
         let catalogue = &self.catalogue;
         let generations: Vec<_> = match range {
             Some(range) => self.indexing(catalogue, range)?.cloned().collect(),

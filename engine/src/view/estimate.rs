@@ -30,6 +30,10 @@ impl View<'_> {
     /// [`View::work`] is over, or the store could not be read.
     pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
         let _call = self.enter()?;
+        self.without_damage(|| self.estimate_once(matchers, range))
+    }
+
+    fn estimate_once(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
         let mut series = RoaringTreemap::new();
         let (mut chunks, mut samples) = (0.0, 0.0);
         for (at, head) in self.head.select(&self.scoped(matchers), &self.work)?.iter().enumerate() {

@@ -10,31 +10,43 @@ use std::sync::Arc;
 
 use super::View;
 use crate::Result;
-use crate::budget::{Taken, Work};
+use crate::budget::Taken;
 use crate::head::{Event, Segment, Written};
 use crate::model::matcher::meets_any;
 use crate::model::{Labels, Matcher, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::GenerationReader;
+use crate::store::keys::Prefix;
 use crate::store::listing::StoredEvents;
 
 /// Events that are looked at between two looks at whether to stop.
 const EVENTS_PER_CHECK: usize = 256;
 
 /// The events of one generation that are wanted.
-struct Side<'a, 'q> {
+struct Side<'a, 'q, 'e> {
     events: StoredEvents<'a>,
     hiding: Vec<&'q Tombstone>,
     selectors: &'q [Vec<Matcher>],
-    work: &'q Work,
+    view: &'q View<'e>,
+    prefix: Prefix,
+    range: TimeRange,
     next: Option<Event>,
 }
 
-impl Side<'_, '_> {
+impl Side<'_, '_, '_> {
+    /// Goes to the next event. A side that is damaged ends if the view leaves out damage.
     fn advance(&mut self) -> Result<()> {
+        let moved = self.next_wanted();
+        moved.or_else(|error| {
+            self.next = None;
+            self.view.gives_up(self.prefix, self.range, error)
+        })
+    }
+
+    fn next_wanted(&mut self) -> Result<()> {
         for looked in 0_usize.. {
             if looked.is_multiple_of(EVENTS_PER_CHECK) {
-                self.work.check()?;
+                self.view.work.check()?;
             }
             let next = self.events.next()?;
             self.next = next.map(|(timestamp, labels, text)| Event { labels, timestamp, text });
@@ -138,13 +150,22 @@ impl View<'_> {
         let width = catalogue.root.partition_width_ns;
         for partition in catalogue.generations.partitions_in(range, width) {
             let mut sides = Vec::new();
-            let has_events =
-                |g: &&Arc<Generation>| g.record.events > 0 && range.overlaps(g.record.first, g.record.last);
+            let has_events = |g: &&Arc<Generation>| {
+                let is_inside = range.overlaps(g.record.first, g.record.last);
+                g.record.events > 0 && is_inside && !self.is_lost(g.prefix)
+            };
             for generation in partition.generations.iter().filter(has_events) {
                 let hiding = catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record));
-                let events = GenerationReader::new(self.kv, generation).events(range)?;
+                let prefix = generation.prefix;
+                let events = match GenerationReader::new(self.kv, generation).events(range) {
+                    Ok(events) => events,
+                    Err(error) => {
+                        self.gives_up(prefix, range, error)?;
+                        continue;
+                    }
+                };
                 let hiding = hiding.map(|t| &**t).collect();
-                let mut side = Side { events, hiding, selectors, work: &self.work, next: None };
+                let mut side = Side { events, hiding, selectors, view: self, prefix, range, next: None };
                 side.advance()?;
                 sides.push(side);
             }
@@ -173,7 +194,7 @@ impl View<'_> {
     /// Visits the events of the sides, and of the head up to `end`. Returns whether to continue.
     fn merge_events(
         &self,
-        sides: &mut [Side<'_, '_>],
+        sides: &mut [Side<'_, '_, '_>],
         head: &mut HeadSide,
         end: Timestamp,
         visit: &mut dyn FnMut(Event) -> Result<bool>,

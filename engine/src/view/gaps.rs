@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -64,13 +65,24 @@ impl Catalogue {
 pub(super) struct Gaps {
     /// `None` if reads are refused.
     left_out: Option<Mutex<BTreeMap<Prefix, Damage>>>,
+    /// Reads are refused even if the caller could leave something out.
+    refuses: bool,
+    /// Generations that were set aside after the view was made.
+    lost: Mutex<BTreeMap<Prefix, Damage>>,
+    has_lost: AtomicBool,
 }
 
 impl View<'_> {
     /// Makes the view leave out damaged generations instead of refusing the read; [`View::left_out`] returns them.
     #[must_use]
     pub fn leaving_out_damage(mut self) -> Self {
-        self.gaps.left_out = Some(Mutex::default());
+        self.gaps.left_out = (!self.gaps.refuses).then(Mutex::default);
+        self
+    }
+
+    /// Makes [`View::leaving_out_damage`] do nothing.
+    pub(crate) fn refusing_damage(mut self) -> Self {
+        self.gaps.refuses = true;
         self
     }
 
@@ -85,7 +97,9 @@ impl View<'_> {
     /// # Errors
     /// There is damage, and the view does not leave it out.
     pub(super) fn note_gaps(&self, catalogue: &Catalogue, range: TimeRange) -> Result<()> {
-        for (prefix, damage) in catalogue.damage_in(range) {
+        let lost = self.gaps.lost.lock().clone();
+        let lost = lost.into_iter().filter(|(_, damage)| range.overlaps(damage.first, damage.last));
+        for (prefix, damage) in catalogue.damage_in(range).chain(lost) {
             match &self.gaps.left_out {
                 Some(left_out) => drop(left_out.lock().insert(prefix, damage)),
                 None => {
@@ -100,6 +114,52 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Whether a generation was set aside after the view was made.
+    #[inline]
+    pub(super) fn is_lost(&self, prefix: Prefix) -> bool {
+        self.gaps.has_lost.load(Ordering::Relaxed) && self.gaps.lost.lock().contains_key(&prefix)
+    }
+
+    /// Whether `error` is damage because of which a generation of the view was set aside meanwhile, and the view leaves
+    /// it out from now on.
+    pub(super) fn learns_from(&self, error: &Error) -> bool {
+        if self.gaps.left_out.is_none() || !error.is_damage() {
+            return false;
+        }
+        let known = |prefix: Prefix| {
+            let generations = self.catalogue.generations.in_partition(prefix.partition);
+            generations.iter().any(|generation| generation.prefix == prefix)
+        };
+        let mut lost = self.gaps.lost.lock();
+        let before = lost.len();
+        lost.extend(self.latest.load().damage_in(TimeRange::ALL).filter(|(prefix, _)| known(*prefix)));
+        self.gaps.has_lost.store(!lost.is_empty(), Ordering::Relaxed);
+        lost.len() > before
+    }
+
+    /// Runs `read`, again without the damage that it meets.
+    pub(super) fn without_damage<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match read() {
+                Err(error) if self.learns_from(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether a read of a generation that failed goes on without it.
+    ///
+    /// # Errors
+    /// It does not: `error`.
+    pub(super) fn gives_up(&self, prefix: Prefix, range: TimeRange, error: Error) -> Result<()> {
+        // Another reader of the view may have learned of it.
+        let _ = self.learns_from(&error);
+        if !error.is_damage() || !self.is_lost(prefix) {
+            return Err(error);
+        }
+        self.note_gaps(&self.catalogue, range)
+    }
+
     /// The generations whose index may name a series with samples in `range`. A series is
     /// indexed once in a partition, by whichever of its generations came first.
     ///
@@ -109,9 +169,10 @@ impl View<'_> {
         &self,
         catalogue: &'c Catalogue,
         range: TimeRange,
-    ) -> Result<impl Iterator<Item = &'c Arc<Generation>> + use<'c>> {
+    ) -> Result<impl Iterator<Item = &'c Arc<Generation>>> {
         self.note_gaps(catalogue, range)?;
         let partitions = catalogue.generations.partitions_in(range, catalogue.root.partition_width_ns);
-        Ok(partitions.flat_map(|partition| &partition.generations))
+        let generations = partitions.flat_map(|partition| &partition.generations);
+        Ok(generations.filter(|generation| !self.is_lost(generation.prefix)))
     }
 }

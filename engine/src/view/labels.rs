@@ -69,6 +69,15 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<String>> {
         let _call = self.enter()?;
+        self.without_damage(|| self.label_names_once(selectors, range, limit))
+    }
+
+    fn label_names_once(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>> {
         let mut names = self.smallest(limit);
         if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             for name in self.head.label_names() {
@@ -110,6 +119,16 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
         let _call = self.enter()?;
+        self.without_damage(|| self.label_values_once(name, selectors, range, limit))
+    }
+
+    fn label_values_once(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>> {
         let mut values = self.smallest(limit);
         if self.tenant.is_none() && selectors.iter().any(Vec::is_empty) {
             self.head_values(name, &mut values)?;

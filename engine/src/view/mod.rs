@@ -10,7 +10,8 @@
 //! Exemplars and metadata are not part of a view.
 //!
 //! # Damage
-//! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`).
+//! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`). So
+//! does a read that meets damage: the generation is then set aside at once (`store/guard.rs`).
 //!
 //! # Closing
 //! A view may outlive the closing of its database: its calls then return [`Error::Closed`] (`calls.rs`).
@@ -87,6 +88,8 @@ pub struct View<'e> {
     kv: &'e dyn Kv,
     gate: &'e Gate,
     catalogue: Arc<Catalogue>,
+    /// The catalogue as it is now, which tells what was set aside meanwhile.
+    latest: &'e ArcSwap<Catalogue>,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,
     walks: Mutex<Vec<PooledWalks<'e>>>,
@@ -135,9 +138,9 @@ pub(crate) struct Heads {
 
 impl<'e> View<'e> {
     /// A view of the parts of an open database after its last change.
-    pub fn new(head: &'e Head, gate: &'e Gate, catalogue: &ArcSwap<Catalogue>) -> Self {
+    pub fn new(head: &'e Head, gate: &'e Gate, latest: &'e ArcSwap<Catalogue>) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
-            let catalogue = catalogue.load_full();
+            let catalogue = latest.load_full();
             let flushed = catalogue.root.flushed_seq;
             (catalogue, flushed)
         });
@@ -146,6 +149,7 @@ impl<'e> View<'e> {
             kv: gate.kv(),
             gate,
             catalogue,
+            latest,
             pin,
             pinned: Mutex::default(),
             walks: Mutex::default(),
@@ -248,7 +252,7 @@ impl<'e> View<'e> {
     ) -> Result<Vec<ViewSeries>> {
         let _call = self.enter()?;
         let heads = self.copy_heads(matchers, range, series_max)?;
-        self.gather_into(&self.kept, &heads, matchers, range, series_max)
+        self.without_damage(|| self.gather_into(&self.kept, &heads, matchers, range, series_max))
     }
 
     /// The series of `heads` and of the store, ascending by ids; the memory of the result is taken as `kept`.

@@ -5,7 +5,8 @@
 
 use crate::budget::Taken;
 use crate::chunk::Run;
-use crate::model::{PartitionId, TimeRange, Timestamp};
+use crate::model::{PartitionId, SeriesId, TimeRange, Timestamp};
+use crate::store::catalogue::Generation;
 use crate::view::{HeadPart, PartitionSeries, SeriesReader, ViewSeries};
 use crate::{Error, Result};
 
@@ -100,7 +101,7 @@ impl SeriesReader<'_, '_> {
         for &(partition, id) in series.stored_in(range) {
             for generation in generations.in_partition(partition) {
                 let mut from = range.start.saturating_add(1);
-                while let Some(first) = self.walks_of(series).next_time(generation, id, from)? {
+                while let Some(first) = self.next_start(series, generation, id, from)? {
                     if first > range.end {
                         break;
                     }
@@ -115,6 +116,25 @@ impl SeriesReader<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// When the first chunk of a generation begins that begins at `from` or later.
+    fn next_start(
+        &mut self,
+        series: &ViewSeries,
+        generation: &Generation,
+        id: SeriesId,
+        from: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let view = self.view;
+        if view.is_lost(generation.prefix) {
+            return Ok(None);
+        }
+        let next = self.walks_of(series).next_time(generation, id, from);
+        next.or_else(|error| {
+            let until = TimeRange::new(from.saturating_sub(1), Timestamp::MAX);
+            view.gives_up(generation.prefix, until, error).map(|()| None)
+        })
     }
 }
 

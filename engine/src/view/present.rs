@@ -35,6 +35,15 @@ impl View<'_> {
         limit: usize,
     ) -> Result<Vec<Labels>> {
         let _call = self.enter()?;
+        self.without_damage(|| self.label_sets_once(selectors, range, limit))
+    }
+
+    fn label_sets_once(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<Labels>> {
         let (sets, table) = (Taken::of(&self.work), Taken::of(&self.work));
         let mut found: HashSet<Labels> = HashSet::new();
         for matchers in selectors {

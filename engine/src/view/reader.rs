@@ -167,17 +167,27 @@ impl<'e> SeriesReader<'_, 'e> {
             let partition = ids[0].0;
             let (start, _) = partition.bounds(series.catalogue.root.partition_width_ns);
             for generation in series.catalogue.generations.in_partition(partition) {
-                if !range.overlaps(generation.record.first, generation.record.last) {
+                let is_inside = range.overlaps(generation.record.first, generation.record.last);
+                if !is_inside || self.view.is_lost(generation.prefix) {
                     continue;
                 }
                 for &(_, id) in ids {
                     let all = parts.memory_bytes();
                     let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
                     growth.turn_to(run, all);
-                    self.chunks += walks.read_admitted(generation, id, range, run, &mut |run, more| {
+                    let before = run.len();
+                    let read = walks.read_admitted(generation, id, range, run, &mut |run, more| {
                         limit(&mut self.samples_left, more)?;
                         growth.admit(run, more)
-                    })?;
+                    });
+                    match read {
+                        Ok(chunks) => self.chunks += chunks,
+                        Err(error) => {
+                            self.view.gives_up(generation.prefix, range, error)?;
+                            run.truncate(before);
+                            break;
+                        }
+                    }
                     growth.count(run)?;
                     hide(run, hiding, applied(generation));
                 }

@@ -108,7 +108,10 @@ impl View<'_> {
             before = until.and_then(|until| generations.last_until(until)).map(|p| p.id);
         }
         match before {
-            Some(partition) => newest(&self.ids_in(series, partition)?, i64::MAX),
+            Some(partition) => {
+                let ids = self.without_damage(|| self.ids_in(series, partition))?;
+                newest(&ids, i64::MAX)
+            }
             None => Ok(None),
         }
     }
@@ -119,7 +122,8 @@ impl View<'_> {
         self.note_gaps(&series.catalogue, TimeRange::inclusive(first, last))?;
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let mut ids = Vec::new();
-        for generation in series.catalogue.generations.in_partition(partition) {
+        let generations = series.catalogue.generations.in_partition(partition);
+        for generation in generations.iter().filter(|generation| !self.is_lost(generation.prefix)) {
             let reader = GenerationReader::new(self.kv, generation);
             for id in select(&reader, &matchers, &self.work)? {
                 if reader.labels(id)?.is_some_and(|labels| labels == series.labels) {

@@ -71,7 +71,8 @@ impl<'e> View<'e> {
         let _call = self.enter()?;
         let taken = Taken::of(&self.work);
         let heads = self.waiting_heads(matchers, range)?;
-        let mut found = self.gather_into(&taken, &heads, matchers, range, series_max)?;
+        let mut found =
+            self.without_damage(|| self.gather_into(&taken, &heads, matchers, range, series_max))?;
         drop(heads);
         found.sort_unstable_by_key(|series| series.rank);
         let (mut run, mut reader) = (Run::default(), self.reader());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use barograph::{Database, ErrorKind, TimeRange};
+use barograph::{Damage, Database, ErrorKind, TimeRange};
 
 use crate::commands::hint;
 use crate::storage;
@@ -14,6 +14,8 @@ pub struct Reader {
     pub database: Database,
     /// Whether acknowledged data may be missing from it.
     is_damaged: bool,
+    /// The damage that was reported.
+    told: Vec<Damage>,
 }
 
 impl Reader {
@@ -24,19 +26,29 @@ impl Reader {
     /// The errors of the database; for a locked directory, how to ask its server instead.
     pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
         let refusal = match storage::open_read_only(dir, false) {
-            Ok(database) => return Ok(Reader { database, is_damaged: false }),
-            Err(refusal) => refusal,
+            Ok(database) if !allow_damage => {
+                return Ok(Reader { database, is_damaged: false, told: Vec::new() });
+            }
+            // Reading may meet damage that opening does not.
+            Ok(_) => None,
+            Err(refusal) => Some(refusal),
         };
-        if refusal.kind() != ErrorKind::Corrupt {
-            return Err(refusal).with_context(|| hint(dir));
-        }
-        if !allow_damage {
-            let way_out = "--allow-damage reads what is intact";
-            return Err(refusal).with_context(|| format!("cannot open {} ({way_out})", dir.display()));
+        let is_damaged = refusal.is_some();
+        if let Some(refusal) = refusal {
+            if refusal.kind() != ErrorKind::Corrupt {
+                return Err(refusal).with_context(|| hint(dir));
+            }
+            if !allow_damage {
+                let way_out = "--allow-damage reads what is intact";
+                return Err(refusal).with_context(|| format!("cannot open {} ({way_out})", dir.display()));
+            }
         }
         let database = storage::open_read_only(dir, true).with_context(|| hint(dir))?;
-        tell(&database);
-        Ok(Reader { database, is_damaged: true })
+        if is_damaged {
+            tell(&database);
+        }
+        let told = database.damage(TimeRange::ALL);
+        Ok(Reader { database, is_damaged, told })
     }
 
     /// Ends the command: what it has shown may lack something.
@@ -44,7 +56,9 @@ impl Reader {
     /// # Errors
     /// The directory is damaged.
     pub fn finish(self) -> anyhow::Result<()> {
-        if self.is_damaged {
+        let damage = self.database.damage(TimeRange::ALL);
+        damage.iter().filter(|damage| !self.told.contains(damage)).for_each(|damage| eprintln!("{damage}"));
+        if self.is_damaged || !damage.is_empty() {
             bail!(
                 "the directory is damaged: acknowledged data may be missing above, or deleted data shown again"
             );

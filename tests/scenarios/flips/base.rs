@@ -179,7 +179,7 @@ const SERIES: u64 = 40;
 const SAMPLES: i64 = 280;
 
 /// Values that no codec compresses.
-fn noise(number: u64) -> f64 {
+pub fn noise(number: u64) -> f64 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     f64::from_bits((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 2)
 }

@@ -60,6 +60,9 @@ fn serve(dir: &Path, base: &Base, options: Options) -> Result<Outcome, String> {
     // A merge must not turn damage into data that looks whole.
     let _ = db.flush();
     let _ = db.compact();
+    if let Some(why) = db.health().refuses_writes {
+        return Err(format!("a merge met damage, and the store accepts no change: {why}"));
+    }
     judge(&db, base, said, "after a merge")?;
     drop(db);
     let again = Options { refuse_damaged_store: false, recover_damaged_wal: false, ..super::base::options() };

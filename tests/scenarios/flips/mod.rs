@@ -7,6 +7,7 @@ mod answers;
 mod base;
 mod examine;
 mod faults;
+mod rewritten;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

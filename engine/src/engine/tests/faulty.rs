@@ -21,6 +21,8 @@ pub(super) struct FaultyKv {
     pub(super) is_full: AtomicBool,
     /// Keys with this prefix cannot be read.
     pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
+    /// How often reading them fails.
+    pub(super) failures_left: AtomicI64,
     /// Called before each call is answered, except for calls that the hook makes.
     hook: Mutex<Option<Hook>>,
 }
@@ -43,6 +45,7 @@ impl FaultyKv {
             refuses_commits: AtomicBool::default(),
             is_full: AtomicBool::default(),
             broken: Mutex::default(),
+            failures_left: AtomicI64::new(i64::MAX),
             hook: Mutex::default(),
         })
     }
@@ -63,10 +66,17 @@ impl FaultyKv {
 
     fn check(&self, family: Family, key: &[u8]) -> Result<()> {
         match &*self.broken.lock() {
-            Some((broken, prefix)) if *broken == family && key.starts_with(prefix) => Err(Error::Store {
-                action: "read the store",
-                message: "Corruption: block checksum".to_owned(),
-            }),
+            Some((broken, prefix))
+                if *broken == family
+                    && key.starts_with(prefix)
+                    && self.failures_left.fetch_sub(1, Ordering::Relaxed) > 0 =>
+            {
+                Err(Error::Corrupt {
+                    file: "store/000001.sst".to_owned(),
+                    offset: 0,
+                    what: "block checksum".to_owned(),
+                })
+            }
             _ => Ok(()),
         }
     }

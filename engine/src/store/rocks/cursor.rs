@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rocksdb::{DBRawIterator, ReadOptions};
 
-use super::{Open, failed};
+use super::{Open, unreadable};
 use crate::store::kv::{Cursor, Family};
 use crate::{Error, Result};
 
@@ -43,7 +43,7 @@ fn check(inner: &DBRawIterator<'_>) -> Result<()> {
     if inner.valid() {
         return Ok(());
     }
-    inner.status().map_err(failed("read the store"))
+    inner.status().map_err(unreadable("read the store"))
 }
 
 impl Cursor for RocksCursor {

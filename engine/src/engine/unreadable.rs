@@ -1,0 +1,156 @@
+//! Damage that is met while the database is open: the generation is set aside, and everything else goes on.
+//!
+//! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/guard.rs`). The next
+//! opening finds the damage again, because nothing of this is stored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::engine::Parts;
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::generations::Aside;
+use crate::store::guard::{Judge, Verdict};
+use crate::store::keys::{self, Prefix};
+use crate::store::kv::{Cursor, Family, KeyRange, Kv};
+use crate::{Error, Result};
+
+/// Generations beside damage.
+#[derive(Default)]
+pub(crate) struct Ends {
+    /// The last keys of generations that are complete although what follows them cannot be read.
+    last: HashMap<(Family, Prefix), Vec<u8>>,
+    /// What a merge has written and reads back; the catalogue does not name it yet.
+    pub(crate) written: Option<Arc<Generation>>,
+}
+
+impl Judge for Parts {
+    fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict {
+        let Some(prefix) = Prefix::decode(key) else { return Verdict::Damaged };
+        // Readers that meet the same place meanwhile wait for the result.
+        let mut ends = self.ends.lock();
+        let catalogue = self.catalogue.load_full();
+        let written = ends.written.as_ref().filter(|written| written.prefix == prefix);
+        let Some(generation) = catalogue.generations.get(prefix).or(written) else { return Verdict::Damaged };
+        if is_aside(&catalogue, prefix) {
+            return Verdict::Damaged;
+        }
+        let known = ends.last.get(&(family, prefix)).cloned();
+        let Some(last) =
+            known.or_else(|| last_key(store, family, generation)).filter(|last| key >= &last[..])
+        else {
+            self.set_aside(prefix, error);
+            return Verdict::Damaged;
+        };
+        if ends.last.insert((family, prefix), last).is_none() {
+            self.set_successor_aside(store, family, &catalogue, prefix);
+        }
+        Verdict::Complete
+    }
+
+    fn damaged(&self, key: &[u8], error: &Error) {
+        if let Some(prefix) = Prefix::decode(key) {
+            self.set_aside(prefix, error);
+        }
+    }
+}
+
+impl Parts {
+    /// Sets a generation of the catalogue aside, unless it already is: reads leave it out or are refused from now on.
+    pub(super) fn set_aside(&self, prefix: Prefix, why: &dyn std::fmt::Display) {
+        let mut structure = self.structure.lock();
+        let current = self.catalogue.load_full();
+        if current.generations.get(prefix).is_none() || is_aside(&current, prefix) {
+            return;
+        }
+        let why = why.to_string();
+        log_aside(prefix, &why);
+        self.catalogue.rcu(|latest| {
+            let mut next = Catalogue::clone(latest);
+            next.generations.set_aside(prefix, why.clone());
+            next
+        });
+        // The next flush of the partition writes records of its series again: the present ones may be in what is lost.
+        structure.indexed.remove(&prefix.partition);
+        *structure.versions.entry(prefix.partition).or_default() += 1;
+    }
+
+    /// Sets the generation behind a complete one aside if its first key in a family cannot be read.
+    fn set_successor_aside(&self, store: &dyn Kv, family: Family, catalogue: &Catalogue, prefix: Prefix) {
+        let has_keys = |g: &&Arc<Generation>| g.prefix > prefix && expected(family, g) > 0;
+        let Some(next) = catalogue.generations.iter().filter(has_keys).min_by_key(|g| g.prefix) else {
+            return;
+        };
+        if let Err(error) = store.cursor(family).seek(&next.prefix.encode()) {
+            self.set_aside(next.prefix, &error);
+        }
+    }
+}
+
+/// Says that a generation is set aside.
+pub(super) fn log_aside(prefix: Prefix, why: &str) {
+    tracing::error!(
+        partition = prefix.partition.0,
+        generation = prefix.generation,
+        why,
+        "a damaged generation is set aside: reads of its time lack its samples; `barograph verify` reads all of it, a \
+         snapshot has what is lost"
+    );
+}
+
+fn is_aside(catalogue: &Catalogue, prefix: Prefix) -> bool {
+    let is_it = |aside: &Aside| aside.generation.prefix == prefix;
+    catalogue.generations.aside().any(is_it)
+}
+
+/// Keys that a generation has in a family, series records in the index.
+fn expected(family: Family, generation: &Generation) -> u64 {
+    match family {
+        Family::Chunks => generation.record.chunks,
+        Family::Index => generation.record.series,
+        Family::Events => generation.record.events,
+        Family::Meta => 0,
+    }
+}
+
+/// The last key of a generation, if all of its keys in a family can be read up to it; its prefix if it has none there.
+fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<Vec<u8>> {
+    let prefix = generation.prefix.encode();
+    let mut cursor = store.scan(family);
+    let (mut count, mut last) = (0, prefix.to_vec());
+    let mut step = cursor.seek(&prefix);
+    while let (Ok(()), Some((key, _))) = (&step, cursor.entry()) {
+        if !key.starts_with(&prefix) {
+            break;
+        }
+        count += u64::from(family != Family::Index || keys::decode_series(key).is_some());
+        last.clear();
+        last.extend_from_slice(key);
+        step = cursor.advance();
+    }
+    // The number of postings is not known, but this record is the last one of an index that has it.
+    let is_ended = family != Family::Index || count == 0 || last == generation.prefix.times();
+    (count == expected(family, generation) && is_ended).then_some(last)
+}
+
+/// Whether all tables that removing ranges rewrites can be read. RocksDB accepts no change any more after it has met a
+/// damaged block while it rewrites a table.
+pub(super) fn are_rewritable(kv: &dyn Kv, family: Family, ranges: &[KeyRange]) -> Result<bool> {
+    for (first, last) in kv.rewritten(family, ranges)? {
+        if let Err(error) = read_through(&mut *kv.scan(family), &first, &last) {
+            if !error.is_damage() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "a table with removed data cannot be read, so its space is not freed");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn read_through(cursor: &mut dyn Cursor, first: &[u8], last: &[u8]) -> Result<()> {
+    cursor.seek(first)?;
+    while cursor.entry().is_some_and(|(key, _)| key <= last) {
+        cursor.advance()?;
+    }
+    Ok(())
+}

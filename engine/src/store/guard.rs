@@ -1,0 +1,183 @@
+//! Reads again what could not be read, and asks whose data is lost.
+//!
+//! A read may fail once, because of a cable or a controller, and succeed the next time. So each failed read is repeated,
+//! and only what fails twice is damage. The [`Judge`] then decides which generation it concerns.
+//!
+//! A block that cannot be read may hold the last keys of one generation and the first ones of the next. If the judge
+//! knows that a generation is complete before the block, reading it ends there without an error.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::{Error, Result};
+
+/// What an unreadable place means for a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that it reads comes before the place.
+    Complete,
+    /// It cannot be read completely.
+    Damaged,
+}
+
+/// Decides which generation is damaged.
+pub trait Judge: Send + Sync {
+    /// A read failed twice. `key` is the key that was searched for, or the last one that could be read. `store` can be
+    /// read without asking the judge again.
+    fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict;
+
+    /// A value was read, and its content is damaged.
+    fn damaged(&self, key: &[u8], error: &Error);
+}
+
+/// A store whose damage is judged.
+pub struct GuardedKv {
+    inner: Arc<dyn Kv>,
+    judge: OnceLock<Weak<dyn Judge>>,
+}
+
+impl GuardedKv {
+    /// Without a judge, what fails twice is an error.
+    pub fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
+        Arc::new(GuardedKv { inner, judge: OnceLock::new() })
+    }
+
+    /// Appoints the judge; the first one stays.
+    pub fn appoint(&self, judge: Weak<dyn Judge>) {
+        let _ = self.judge.set(judge);
+    }
+
+    fn judge(&self) -> Option<Arc<dyn Judge>> {
+        self.judge.get()?.upgrade()
+    }
+
+    /// Runs `read`, a second time if the first try meets damage. `None`: there is nothing more to read.
+    fn twice<T>(&self, family: Family, key: &[u8], mut read: impl FnMut() -> Result<T>) -> Result<Option<T>> {
+        if let Ok(found) = read() {
+            return Ok(Some(found));
+        }
+        match read() {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => self.failed(family, key, error).map(|()| None),
+        }
+    }
+
+    fn failed(&self, family: Family, key: &[u8], error: Error) -> Result<()> {
+        if !error.is_damage() || family == Family::Meta {
+            return Err(error);
+        }
+        match self.judge().map(|judge| judge.unreadable(&*self.inner, family, key, &error)) {
+            Some(Verdict::Complete) => Ok(()),
+            Some(Verdict::Damaged) | None => Err(error),
+        }
+    }
+
+    fn guarded<'a>(&'a self, family: Family, inner: Box<dyn Cursor + 'a>) -> Box<dyn Cursor + 'a> {
+        Box::new(GuardedCursor { guard: self, family, inner, last: Vec::new(), is_over: false })
+    }
+}
+
+impl Kv for GuardedKv {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.twice(family, key, || self.inner.get(family, key)).map(Option::flatten)
+    }
+
+    fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.guarded(family, self.inner.cursor(family))
+    }
+
+    fn scan<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.guarded(family, self.inner.scan(family))
+    }
+
+    fn note_damage(&self, key: &[u8], error: &Error) {
+        if let Some(judge) = self.judge() {
+            judge.damaged(key, error);
+        }
+    }
+
+    fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>> {
+        self.inner.table(family)
+    }
+
+    fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
+        self.inner.ingest(family, tables)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<()> {
+        self.inner.commit(changes)
+    }
+
+    fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
+        self.inner.rewritten(family, ranges)
+    }
+
+    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
+        self.inner.remove_ranges(family, ranges, removal)
+    }
+
+    fn rewrite_records(&self) -> Result<()> {
+        self.inner.rewrite_records()
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<()> {
+        self.inner.checkpoint(dir)
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.inner.failure()
+    }
+
+    fn stats(&self) -> KvStats {
+        self.inner.stats()
+    }
+}
+
+struct GuardedCursor<'a> {
+    guard: &'a GuardedKv,
+    family: Family,
+    inner: Box<dyn Cursor + 'a>,
+    /// The key before an advance.
+    last: Vec<u8>,
+    /// What follows cannot be read and does not belong to the generation that is being read.
+    is_over: bool,
+}
+
+impl Cursor for GuardedCursor<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let GuardedCursor { guard, family, inner, .. } = self;
+        self.is_over = guard.twice(*family, key, || inner.seek(key))?.is_none();
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        let GuardedCursor { guard, family, inner, last, is_over } = self;
+        let Some((key, _)) = inner.entry().filter(|_| !*is_over) else { return Ok(()) };
+        last.clear();
+        last.extend_from_slice(key);
+        let mut is_first = true;
+        let moved = guard.twice(*family, last, || {
+            if !std::mem::take(&mut is_first) {
+                inner.seek(last)?;
+            }
+            inner.advance()
+        })?;
+        *is_over = moved.is_none();
+        Ok(())
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        if self.is_over { None } else { self.inner.entry() }
+    }
+
+    fn note_damage(&self, error: &Error) {
+        if let Some((key, _)) = self.entry() {
+            self.guard.note_damage(key, error);
+        }
+    }
+}
