@@ -34,11 +34,15 @@ impl Parts {
         let catalogue = self.catalogue.load();
         let newest = catalogue.root.newest.min(self.clock.now());
         loop {
-            let due = next_merges(&catalogue, newest, from);
-            match due.last() {
-                Some(last) if !self.has_memory_to_merge(&due) => from = PartitionId(last.0.saturating_add(1)),
-                _ => return due,
+            let mut due = next_merges(&catalogue, newest, from);
+            let Some(&first) = due.first() else { return due };
+            while !due.is_empty() && !self.has_memory_to_merge(&due) {
+                due.truncate(due.len() / 2);
             }
+            if !due.is_empty() {
+                return due;
+            }
+            from = PartitionId(first.0.saturating_add(1));
         }
     }
 

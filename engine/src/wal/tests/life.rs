@@ -241,8 +241,8 @@ fn a_sync_notices_that_the_directory_is_gone() {
             true => std::fs::rename(&place, dir.path().join("elsewhere")).unwrap(),
             false => std::fs::remove_dir_all(&place).unwrap(),
         }
-        wal.append(1, &[b"nowhere"]).unwrap();
-        let error = wal.sync().unwrap_err();
+        let seq = wal.append(1, &[b"nowhere"]).unwrap();
+        let error = wal.sync_to(seq).unwrap_err();
         assert!(matches!(&error, Error::Poisoned(why) if why.contains("no longer there")), "{error}");
         assert!(matches!(wal.append(1, &[b"refused"]), Err(Error::Poisoned(_))));
     }

@@ -30,6 +30,12 @@ fn ready(take: &mut Take<'_>) -> Result<Room, Full> {
     }
 }
 
+/// What modest takes hold, and what all do.
+fn used(pool: &Pool) -> (u64, u64) {
+    let line = pool.line.lock();
+    (line.used_modest, line.used)
+}
+
 /// A pool of 400 bytes, of which those who come may have 300.
 fn pool() -> Arc<Pool> {
     Pool::new(Share::new("bodies", 400), 1)
@@ -273,7 +279,7 @@ fn what_goes_on_leaves_the_eighth_to_modest_takes() {
     assert!(grown.try_grow(1).is_err(), "others that hold some wait");
     drop((beside, rest));
     grown.try_grow(50).unwrap();
-    assert_eq!((pool.line.lock().used_modest, pool.used()), (0, 490));
+    assert_eq!(used(&pool), (0, 490));
     drop((grown, large));
-    assert_eq!((pool.line.lock().used_modest, pool.used()), (0, 0));
+    assert_eq!(used(&pool), (0, 0));
 }
