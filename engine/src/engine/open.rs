@@ -284,10 +284,8 @@ struct Opened {
 }
 
 fn assemble(opened: Opened) -> Parts {
-    let process = opened.process;
-    let Opened {
-        dir, lock, kv, wal, options, clock, graveyard, catalogue, replay, mut report, started, ..
-    } = opened;
+    let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
+    let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
     // A log that is only read has records too.
     let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
