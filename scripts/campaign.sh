@@ -14,10 +14,10 @@ checks() {
     cat <<'END'
 kill9       the server is killed at random moments under load                    1000
 power_loss  the file system under it is shut down, as a power loss would          200
-io_faults   one I/O call fails, each one in turn, in each way                         1
+io_faults   one I/O call fails, each one in turn, in each way                    1
 fail_points a process ends at each named point of the engine                      20
 damage      a byte of the log flips, or its last segment is missing               -
-flips       bits flip in every file; files are short, missing, swapped or stale    long
+flips       bits flip in every file; files are short, missing, swapped or stale  long
 backup      snapshots of a server under load are restored and compared            100
 overload    clients that take more than their part of the memory                  long
 disk_full   another file takes every block of the disk                            -

@@ -204,7 +204,7 @@ class Run:
 
     def check_reason(self, said):
         """A start or command that ends must say why."""
-        reason = {EIO: "error|corrupt", ENOSPC: "no space|disk is full", EINTR: "interrupted", "short": "never"}[self.kind.error]
+        reason = {EIO: "error|corrupt|cannot be read", ENOSPC: "no space|disk is full", EINTR: "interrupted", "short": "never"}[self.kind.error]
         if "panicked" in said or not re.search(reason, said, re.IGNORECASE):
             self.wrong(f"silent: it ended without the reason: {said}")
 

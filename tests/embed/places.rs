@@ -10,7 +10,7 @@ use barograph::{Database, Error};
 
 use crate::Outcome;
 use crate::fork::Child;
-use crate::process::{Skipped, count, finish, listing, open_files, options, part, run_part, write};
+use crate::process::{Skipped, count, finish, listing, open_files, options, part, part_of, run_part, write};
 
 /// A user without any rights.
 const NOBODY: u32 = 65534;
@@ -133,7 +133,10 @@ pub fn readers_without_write_permission(dir: &Path) -> Outcome {
     set_modes(&data, 0o555, 0o444)?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
     let readers = [Database::open_read_only(&data, options())?, Database::open_read_only(&data, options())?];
-    let mut command = part("reads_twenty", &data)?;
+    // In a place where another user finds it.
+    let program = dir.join("program");
+    std::fs::copy(std::env::current_exe()?, &program)?;
+    let mut command = part_of(&program, "reads_twenty", &data);
     if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
         // Permissions do not bind root.
         command.uid(NOBODY).gid(NOBODY);

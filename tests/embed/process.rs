@@ -78,9 +78,14 @@ pub fn run_part(name: &str, dir: &Path) -> Result<(), Box<dyn std::error::Error>
 
 /// A command that runs a part of this program.
 pub fn part(name: &str, dir: &Path) -> std::io::Result<std::process::Command> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
+    Ok(part_of(&std::env::current_exe()?, name, dir))
+}
+
+/// A command that runs a part of a copy of this program.
+pub fn part_of(program: &Path, name: &str, dir: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
     command.env(crate::PROGRAM, name).env(crate::DIRECTORY, dir);
-    Ok(command)
+    command
 }
 
 pub fn finish(output: std::process::Output) -> Result<(), Box<dyn std::error::Error>> {

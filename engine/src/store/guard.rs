@@ -74,7 +74,7 @@ impl GuardedKv {
     }
 
     fn guarded<'a>(&'a self, family: Family, inner: Box<dyn Cursor + 'a>) -> Box<dyn Cursor + 'a> {
-        Box::new(GuardedCursor { guard: self, family, inner, last: Vec::new(), is_over: false })
+        Box::new(GuardedCursor { guard: self, family, inner, last: Vec::new(), steps: 0, is_over: false })
     }
 }
 
@@ -138,36 +138,74 @@ impl Kv for GuardedKv {
     }
 }
 
+/// Steps between two keys that a cursor remembers: to copy each would cost more than the step.
+const STEPS_MAX: usize = 64;
+
 struct GuardedCursor<'a> {
     guard: &'a GuardedKv,
     family: Family,
     inner: Box<dyn Cursor + 'a>,
-    /// The key before an advance.
+    /// Where it was, and how many steps ago.
     last: Vec<u8>,
+    steps: usize,
     /// What follows cannot be read and does not belong to the generation that is being read.
     is_over: bool,
+}
+
+impl GuardedCursor<'_> {
+    fn remember(&mut self) {
+        if let Some((key, _)) = self.inner.entry() {
+            self.last.clear();
+            self.last.extend_from_slice(key);
+            self.steps = 0;
+        }
+    }
+
+    /// Goes back to the entry before the step that failed.
+    fn go_back(&mut self) -> Result<()> {
+        self.inner.seek(&self.last)?;
+        (0..self.steps).try_for_each(|_| self.inner.advance())
+    }
+
+    /// Repeats a step that failed.
+    #[cold]
+    fn advance_again(&mut self) -> Result<()> {
+        let moved = self.go_back().and_then(|()| {
+            self.remember();
+            self.inner.advance()
+        });
+        match moved {
+            Ok(()) => self.steps += 1,
+            Err(error) => {
+                self.guard.failed(self.family, &self.last, error)?;
+                self.is_over = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Cursor for GuardedCursor<'_> {
     fn seek(&mut self, key: &[u8]) -> Result<()> {
         let GuardedCursor { guard, family, inner, .. } = self;
         self.is_over = guard.twice(*family, key, || inner.seek(key))?.is_none();
+        self.last.clear();
+        self.last.extend_from_slice(key);
+        self.steps = 0;
         Ok(())
     }
 
     fn advance(&mut self) -> Result<()> {
-        let GuardedCursor { guard, family, inner, last, is_over } = self;
-        let Some((key, _)) = inner.entry().filter(|_| !*is_over) else { return Ok(()) };
-        last.clear();
-        last.extend_from_slice(key);
-        let mut is_first = true;
-        let moved = guard.twice(*family, last, || {
-            if !std::mem::take(&mut is_first) {
-                inner.seek(last)?;
-            }
-            inner.advance()
-        })?;
-        *is_over = moved.is_none();
+        if self.is_over {
+            return Ok(());
+        }
+        if self.steps >= STEPS_MAX {
+            self.remember();
+        }
+        match self.inner.advance() {
+            Ok(()) => self.steps += 1,
+            Err(_) => self.advance_again()?,
+        }
         Ok(())
     }
 

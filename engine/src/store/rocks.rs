@@ -89,10 +89,21 @@ fn unreadable(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
         let is_lost =
             ["Input/output error", "No such file or directory"].iter().any(|what| message.contains(what));
         if kind != rocksdb::ErrorKind::Corruption && !is_lost {
-            return Error::Store { action, message };
+            return Error::Store { action, message: with_cause(message) };
         }
         let (file, offset) = place_in(&message).unwrap_or_else(|| ("store".to_owned(), 0));
         Error::Corrupt { file, offset, what: format!("{action}: {message}") }
+    }
+}
+
+/// The message, and before it the cause where opening a store that cannot be examined names only a consequence.
+fn with_cause(message: String) -> String {
+    let is_consequence = ["Failed to create RocksDB directory", "Direct I/O is not supported"]
+        .iter()
+        .any(|consequence| message.contains(consequence));
+    match is_consequence {
+        true => format!("its directory or the file CURRENT in it cannot be read ({message})"),
+        false => message,
     }
 }
 
