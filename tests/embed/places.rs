@@ -1,6 +1,6 @@
 //! Locks, started programs, directories: relative, read-only, and gone.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -22,7 +22,10 @@ pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
     db.flush()?;
     write(&db, 10..20)?;
     assert_eq!(count(&db)?, 20);
-    let mut program = Command::new("/bin/cat").stdin(Stdio::piped()).spawn()?;
+    let mut program = Command::new("/bin/cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // Once it answers it no longer opens and closes its libraries.
+    program.stdin.as_mut().ok_or("no pipe")?.write_all(b"x")?;
+    program.stdout.as_mut().ok_or("no pipe")?.read_exact(&mut [0])?;
     for entry in std::fs::read_dir(format!("/proc/{}/fd", program.id()))? {
         let target = std::fs::read_link(entry?.path())?;
         assert!(!target.starts_with(dir), "a started program has {}", target.display());
