@@ -67,6 +67,19 @@ pub(crate) fn view_of<'d>(engine: &'d Engine, work: &Work, tenant: Option<&Tenan
     }
 }
 
+/// Calls `read` with each selector, and with a test for series that an earlier one has selected, until it returns false.
+fn each_selector<E>(
+    selectors: &[Vec<Matcher>],
+    mut read: impl FnMut(&[Matcher], &dyn Fn(&Labels) -> bool) -> std::result::Result<bool, E>,
+) -> std::result::Result<(), E> {
+    for (at, matchers) in selectors.iter().enumerate() {
+        if !read(matchers, &|labels| meets_any(&selectors[..at], labels))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 impl<'d> Reader<'d> {
     pub(crate) fn new(engine: &'d Engine, work: &Work, tenant: Option<&'d Tenant>) -> Self {
         let view = Arc::new(view_of(engine, work, tenant));
@@ -168,17 +181,11 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
-        let view = &self.view;
-        for (at, matchers) in selectors.iter().enumerate() {
-            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            let goes_on = view.each_piece(matchers, range, usize::MAX, &skip, &mut |series, _, run| {
+        each_selector(selectors, |matchers, skip| {
+            self.view.each_piece(matchers, range, usize::MAX, skip, &mut |series, _, run| {
                 Ok(visit(SeriesColumns::new(series.labels.clone(), std::mem::take(run))))
-            })?;
-            if !goes_on {
-                break;
-            }
-        }
-        Ok(())
+            })
+        })
     }
 
     /// Calls `visit` once with each selected series and its samples in `range`, in the order of [`Reader::export`], as
@@ -193,13 +200,10 @@ impl<'d> Reader<'d> {
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        for (at, matchers) in selectors.iter().enumerate() {
-            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            if !engine::each_series(&self.view, matchers, range, series_max, &skip, &mut visit)? {
-                break;
-            }
-        }
-        Ok(())
+        each_selector(selectors, |matchers, skip| {
+            engine::each_series(&self.view, matchers, range, series_max, skip, &mut visit)
+        })
+        .map_err(QueryError::from)
     }
 
     /// As [`Reader::read`], but in pieces as those of [`Reader::export`].
@@ -213,13 +217,10 @@ impl<'d> Reader<'d> {
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
     ) -> std::result::Result<(), QueryError> {
-        for (at, matchers) in selectors.iter().enumerate() {
-            let skip = |labels: &Labels| meets_any(&selectors[..at], labels);
-            if !engine::each_piece(&self.view, matchers, range, series_max, &skip, &mut visit)? {
-                break;
-            }
-        }
-        Ok(())
+        each_selector(selectors, |matchers, skip| {
+            engine::each_piece(&self.view, matchers, range, series_max, skip, &mut visit)
+        })
+        .map_err(QueryError::from)
     }
 
     /// The first `limit` string fields in `range` of the selected label sets, ascending in time, then by labels. Of two

@@ -77,9 +77,10 @@ impl Lane {
     /// Counts a step of light work; whether it may go on.
     pub fn step(&self) -> bool {
         let steps = self.steps.fetch_add(1, Relaxed) + 1;
-        let Some(light) = self.light.lock().clone() else { return true };
-        let allowance = light.allowance;
-        (steps <= allowance.steps && light.began.elapsed() <= allowance.time) || self.leave(true)
+        let is_within = self.light.lock().as_ref().is_none_or(|light| {
+            steps <= light.allowance.steps && light.began.elapsed() <= light.allowance.time
+        });
+        is_within || self.leave(true)
     }
 
     /// Whether light work that would hold `bytes` may go on.
@@ -217,7 +218,7 @@ mod tests {
         let share = share();
         let work = light(&share, 0);
         assert!(!work.spreads());
-        assert!(work.check().is_ok() && !work.account().must_be_heavy(), "it goes on alone");
+        assert!(work.check().is_ok() && !work.account().must_be_heavy(), "it continues on its own thread");
         assert!(light(&share, 1).spreads() && Work::unbounded().spreads());
     }
 }
