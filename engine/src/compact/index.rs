@@ -20,7 +20,7 @@ use crate::store::listing::StoredSeries;
 /// The series records of several generations, ascending by id, each id once.
 pub(super) struct SeriesMerge<'a> {
     sources: Vec<StoredSeries<'a>>,
-    /// What each source stands on.
+    /// The current item of each source.
     fronts: Vec<Option<Labels>>,
     heap: BinaryHeap<Reverse<(u64, usize)>>,
 }

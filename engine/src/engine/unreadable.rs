@@ -1,4 +1,4 @@
-//! Damage that is met while the database is open: the generation is set aside, and everything else goes on.
+//! Handles damage found while the database is open: sets the generation aside and keeps the rest available.
 //!
 //! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/guard.rs`). The next
 //! opening finds the damage again, because nothing of this is stored.

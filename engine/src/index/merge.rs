@@ -90,7 +90,7 @@ fn damaged(name: &str, value: &str) -> Error {
 /// All sources, merged: memory is that of one pair of each.
 pub struct PairMerge<'a> {
     sources: Vec<Box<dyn PairSource + 'a>>,
-    /// What each source stands on.
+    /// The current item of each source.
     fronts: Vec<Option<PairIds>>,
     heap: BinaryHeap<Reverse<(String, String, usize)>>,
 }

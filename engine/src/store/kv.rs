@@ -166,10 +166,10 @@ pub trait Cursor: Send {
     /// The store could not be read, or a checksum failed.
     fn advance(&mut self) -> Result<()>;
 
-    /// The key and value the cursor stands on; `None` past the end.
+    /// The current key and value; `None` past the end.
     fn entry(&self) -> Option<(&[u8], &[u8])>;
 
-    /// Notes that the value the cursor stands on is damaged.
+    /// Reports that the current value is damaged.
     fn note_damage(&self, _error: &Error) {}
 }
 

@@ -109,7 +109,7 @@ impl<'a> StoredEvents<'a> {
     }
 }
 
-/// The error of a damaged value that a cursor stands on, which is noted.
+/// Reports that the current value of a cursor is damaged, and returns the error.
 pub(super) fn damaged_at(cursor: &dyn Cursor, what: &str) -> Error {
     let error = damaged(cursor.entry().map_or(&[], |(key, _)| key), what);
     cursor.note_damage(&error);
@@ -137,13 +137,13 @@ impl<'a> Terms<'a> {
         Terms { cursor, within }
     }
 
-    /// What the cursor stands on.
+    /// The current record.
     pub fn entry(&self) -> Option<Term<'_>> {
         let (key, postings) = self.cursor.entry()?;
         Some(Term { value: key.strip_prefix(&self.within[..])?, postings })
     }
 
-    /// The error of damage in the value that it stands on.
+    /// Reports that the current value is damaged, and returns the error.
     pub fn damaged(&self, what: &str) -> Error {
         damaged_at(&*self.cursor, what)
     }

@@ -147,7 +147,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether a read of a generation that failed goes on without it.
+    /// Whether a read continues without a generation that could not be read.
     ///
     /// # Errors
     /// It does not: `error`.

@@ -1,4 +1,4 @@
-//! Damage that is met while the database is open: the generation is set aside at once, and everything else goes on.
+//! Damage found while the database is open: the generation is set aside at once, and the rest stays available.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
