@@ -13,8 +13,10 @@ What must hold under each attack, for each size of `memory`:
 
     overload.py quick|long
 
+Then there are twenty times as many writers as the server can serve.
+
 In the long form the honest writers send 100,000 samples a second, and times are checked too: /-/healthy within 0.2 s, and
-99 of 100 honest requests within 1 s. It prints for each kind of honest request within which time half of them, 99 of
+99 of 100 honest requests within 1 s; of twenty times the writers, within 2 s, and at 80 % of the rate of few. It prints for each kind of honest request within which time half of them, 99 of
 100, and all were answered. A first round without an attack shows what the machine can do.
 """
 
@@ -38,8 +40,9 @@ LONG = sys.argv[1:] == ["long"]
 SIZES = [128, 256, 1024] if LONG else [128]
 SECONDS = 20 if LONG else 3
 WRITERS, QUERIES, SILENT = (600, 40, 64) if LONG else (64, 20, 16)
-# What the honest writers send together: 100,000 samples a second in the long form.
-WRITERS_HONEST, SERIES_HONEST, TICKS, PERIOD = (4, 1000, 5, 0.2) if LONG else (2, 200, 5, 0.2)
+# The honest writers: how many, series of each, samples of each series in a request, seconds between requests. Together
+# they send 100,000 samples a second in the long form.
+HONEST = (4, 1000, 5, 0.2) if LONG else (2, 200, 5, 0.2)
 SERIES, SAMPLES = 20_000, 30
 # New series in one request, and how long they are sent: 5 million in about a minute.
 NEW, BOMBED = (2000, 60) if LONG else (500, SECONDS)
@@ -98,9 +101,10 @@ class Attack:
 class Honest:
     """The clients of honest.py, which run beside an attack, and what they got."""
 
-    def __init__(self, server, first, seconds):
+    def __init__(self, server, first, seconds, writers=HONEST):
+        number, self.series, self.batch, period = writers
         command = [sys.executable, "-B", pathlib.Path(__file__).with_name("honest.py"), server.port, first,
-                   WRITERS_HONEST, SERIES_HONEST, TICKS, PERIOD, seconds]
+                   number, self.series, self.batch, period, seconds]
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True)
         if self.process.stdout.readline() != "ready\n":
@@ -111,6 +115,7 @@ class Honest:
         found = json.loads(self.process.communicate("\n")[0].splitlines()[-1])
         self.seconds, self.clients = found["seconds"], found["clients"]
         self.writers = self.of("write")
+        return self
 
     def of(self, kind):
         return [client for client in self.clients if client["kind"] == kind]
@@ -123,16 +128,19 @@ class Honest:
         times = self.times(*kinds)
         return times[int(len(times) * 0.99)] if times else 0.0
 
+    def rate(self):
+        """Samples stored per second."""
+        return len(self.times("write")) * self.batch * self.series / self.seconds
+
     def ticks(self):
         """Ticks that each writer got acknowledged."""
-        return [client["served"] * TICKS for client in self.writers]
+        return [client["served"] * self.batch for client in self.writers]
 
     def failed(self):
         return [text for client in self.clients for text in client["failed"]]
 
     def __str__(self):
-        rate = len(self.times("write")) * TICKS * SERIES_HONEST / self.seconds
-        texts = [f"{rate:.0f} samples/s"]
+        texts = [f"{self.rate():.0f} samples/s"]
         for kind in ("write", "panel", "health"):
             times, refused = self.times(kind), sum(client["refused"] for client in self.of(kind))
             middle, most = times[len(times) // 2] if times else 0, times[-1] if times else 0
@@ -291,7 +299,7 @@ def attacked(server, checks, size, name, ledger):
     honest = Honest(server, ledger.next, BOMBED if work is new_series else SECONDS)
     with attack.running():
         honest.beside_the_attack()
-    ledger.note(honest.ticks())
+    ledger.note(honest)
     peak = server.resident("VmHWM") / MIB
     statuses = ", ".join(f"{count} x {status}" for status, count in sorted(attack.statuses.items()))
     statuses += f", {attack.sent} new series sent" if attack.sent else ""
@@ -314,26 +322,55 @@ def attacked(server, checks, size, name, ledger):
         checks.holds(f"{title}: the limit is enforced", PASSES & set(attack.statuses), attack.statuses)
 
 
+def flooded(server, checks, size, ledger):
+    """Twenty times as many writers as the server can serve, each with the next batch ready. The server must go on
+    storing, and be as before afterwards."""
+    title, rates = f"{size} MiB, twenty times the writers", []
+    server.reset_peak()
+    for name, writers in (("few", (4, 50, 20, 0)), ("twenty times as many", (80, 50, 20, 0)), ("after", HONEST)):
+        load = Honest(server, ledger.next, SECONDS, writers).beside_the_attack()
+        ledger.note(load)
+        rates.append(load.rate())
+        print(f"        {title}: {name} (half/99 %/all within): {load}")
+        checks.holds(f"{title}: {name}: all are served", not load.failed(), load.failed()[:3])
+        if LONG:
+            slowest = load.within("write")
+            checks.holds(f"{title}: {name}: in time", slowest <= (1 if name == "after" else 2), f"{slowest:.2f} s")
+    peak = server.resident("VmHWM") / MIB
+    checks.holds(f"{title}: memory", peak <= size * ALLOWED, f"{peak:.0f} MiB")
+    if LONG:
+        checks.holds(f"{title}: the rate stays", rates[1] >= rates[0] * 0.8, f"{rates[1]:.0f} of {rates[0]:.0f} samples/s")
+
+
 class Ledger:
-    """What the honest writers got acknowledged: for each attack the first tick, and the ticks of each writer."""
+    """What the honest writers got acknowledged: for each time they ran the first tick, and the ticks of each writer."""
+
+    # Samples that one query counts.
+    AT_ONCE = 500_000
 
     def __init__(self):
-        self.next, self.attacks = 0, []
+        self.next, self.runs = 0, []
 
-    def note(self, acknowledged):
-        self.attacks.append((self.next, acknowledged))
+    def note(self, honest):
+        acknowledged = honest.ticks()
+        self.runs.append((self.next, acknowledged, honest.series))
         # After the last batch of a writer, one more may be stored whose answer did not arrive: the ticks of it stay
         # unused.
-        self.next += max(acknowledged) + TICKS
+        self.next += max(acknowledged) + honest.batch
 
     def missing(self, server):
         """What is missing of it."""
-        for first, acknowledged in self.attacks:
+        for first, acknowledged, series in self.runs:
             for writer, ticks in enumerate(acknowledged):
-                query = f'sum(count_over_time(honest{{client="w{writer}"}}[{ticks}s]))'
-                found = server.value(query, BEGIN + first + ticks - 1)
-                if found != ticks * SERIES_HONEST:
-                    yield f"writer {writer}, {ticks} ticks from {first}: {found} samples of {ticks * SERIES_HONEST}"
+                found = sum(self.count(server, writer, first + done, min(self.AT_ONCE // series, ticks - done))
+                            for done in range(0, ticks, self.AT_ONCE // series))
+                if found != ticks * series:
+                    yield f"writer {writer}, {ticks} ticks from {first}: {found} samples of {ticks * series}"
+
+    @staticmethod
+    def count(server, writer, first, ticks):
+        query = f'sum(count_over_time(honest{{client="w{writer}"}}[{ticks}s]))'
+        return server.value(query, BEGIN + first + ticks - 1) or 0
 
 
 def run(folder, checks, size):
@@ -344,6 +381,7 @@ def run(folder, checks, size):
         load(server)
         for name in ATTACKS:
             attacked(server, checks, size, name, ledger)
+        flooded(server, checks, size, ledger)
         missing = list(ledger.missing(server))
         checks.holds(f"{size} MiB: samples acknowledged to the honest writers", not missing, missing[:3])
     with server.running():
