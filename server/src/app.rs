@@ -6,7 +6,7 @@
 //! answers 503. Down: stop listening, let running requests finish within
 //! `shutdown_timeout`, then close the database, which flushes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::error::ApiError;
 use crate::listen;
 use crate::listen::udp::DatagramSocket;
 use crate::memory::Memory;
+use crate::memory::connections::Connections;
 use crate::telemetry::{Telemetry, log};
 use barograph::model::pattern;
 use barograph::{Database, Health};
@@ -43,8 +44,8 @@ pub struct App {
     pub bodies: Bodies,
     /// The most connections of each listener.
     pub connections_max: usize,
-    /// HTTP connections that are open.
-    pub connections_open: AtomicU64,
+    /// Memory of connections and of requests that arrive on them.
+    pub connections: Arc<Connections>,
     /// Held while a snapshot is made, even after its client has left.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
@@ -69,7 +70,7 @@ impl App {
             active: Arc::default(),
             connections_max: listen::files::connections_max(&config, listen::files::limit()),
             bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
-            connections_open: AtomicU64::new(0),
+            connections: Connections::new(memory.connections.clone()),
             memory,
             snapshot: Arc::default(),
             tokens: ArcSwap::from_pointee(tokens),

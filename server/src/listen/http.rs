@@ -3,51 +3,27 @@
 //! Between the socket and the HTTP library stand two streams: `stream.rs` gives up on slow
 //! peers, `requests.rs` checks each head and escapes addresses.
 //!
-//! Next: `api/dispatch.rs`.
+//! Next: `connection.rs`, then `api/dispatch.rs`.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::dispatch::{Refused, dispatch};
-use crate::api::origin::OnLoopback;
-use crate::api::reply::ReplyBody;
 use crate::app::App;
-use crate::listen::head::{FIELDS_MAX, HeadLimits};
-use crate::listen::requests::{Exchange, Requests};
-use crate::listen::stream::{Activity, TimedStream, Timeouts};
+use crate::listen::connection::{Connection, NO_MEMORY};
+use crate::memory::connections::{Connections, REST_BYTES};
 use crate::telemetry::log::Throttle;
-use barograph::budget::Hold;
+use barograph::budget::Share;
 
-/// Bytes that the HTTP library needs at least for its buffer.
-const BUFFER_MIN: usize = 16 * 1024;
-/// What a connection takes that does nothing: buffers of the HTTP library, clocks, its task.
-pub const CONNECTION_BYTES: u64 = 24 << 10;
-/// Refused connections that are closed gently at once.
-const FAREWELLS_MAX: usize = 64;
-/// How long that takes.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Refused connections whose first request is read, at once; an instant one is answered.
+const FAREWELLS_MAX: u64 = 64;
 
 const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
     too many connections (max_connections); retry later, or raise the limit";
-const NO_MEMORY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 82\r\n\r\n\
-    the memory for connections is used up (memory); retry later, or raise the setting\n";
-const NOT_HTTP_2: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    connection: close\r\ncontent-length: 30\r\n\r\nthis port speaks HTTP/1.1 only";
 
 static ACCEPT_FAILED: Throttle = Throttle::new();
 
@@ -56,7 +32,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     let connections_max = app.connections_max;
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let slots = Arc::new(Semaphore::new(connections_max));
-    let farewells = Arc::new(Semaphore::new(FAREWELLS_MAX));
+    // A connection at rest gets three quarters of its share.
+    let farewells =
+        Connections::new(Share::new("refused connections", (FAREWELLS_MAX * REST_BYTES).div_ceil(3) * 4));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -69,21 +47,20 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
                 continue;
             }
         };
-        let room = room_for_connection(&app);
-        let (slot, (room, resting)) = match (slots.clone().try_acquire_owned(), room) {
-            (Ok(slot), Some(room)) => (slot, room),
+        let (slot, rest) = match (slots.clone().try_acquire_owned(), app.connections.rest()) {
+            (Ok(slot), Ok(rest)) => (slot, rest),
             (slot, _) => {
                 app.telemetry.connections_refused.add(1);
-                refuse(stream, if slot.is_ok() { NO_MEMORY } else { REFUSED }, &farewells);
+                let why = if slot.is_ok() { NO_MEMORY } else { REFUSED };
+                refuse(&app, stream, why, &farewells, on_loopback, stop.clone());
                 continue;
             }
         };
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            let _resting = resting;
             let _open = app.telemetry.connections.guard();
-            connection(&app, stream, room, on_loopback, stop).await;
+            Connection::run(&app, stream, rest, on_loopback, stop).await;
         });
     }
     drop(listener);
@@ -94,26 +71,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     }
 }
 
-/// A connection that counts among those that are open, until this is dropped.
-struct Resting(Arc<App>);
-
-impl Drop for Resting {
-    fn drop(&mut self) {
-        self.0.connections_open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// The memory of a new connection. A quarter of the share is reserved for requests of open connections: idle
-/// connections must not keep them from being served, nor requests, such as bodies that never end, new connections.
-fn room_for_connection(app: &Arc<App>) -> Option<(Hold, Resting)> {
-    let share = &app.memory.connections;
-    let most = (share.limit() - share.limit() / 4) / CONNECTION_BYTES;
-    let resting = Resting(app.clone());
-    let before = app.connections_open.fetch_add(1, Relaxed);
-    let room = if before < most { share.take(CONNECTION_BYTES).ok() } else { None };
-    room.map(|room| (room, resting))
-}
-
 /// Running out of files is the usual cause: wait a moment, since it would fail again at once.
 pub(super) async fn accept_failed(error: &io::Error) {
     if let Some(held_back) = ACCEPT_FAILED.pass() {
@@ -122,103 +79,20 @@ pub(super) async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
-/// Says why, as far as the socket takes it without waiting. A connection that is closed with bytes unread is reset,
-/// and its peer may never see the answer: so what the peer sends is taken for a moment, where that is not
-/// done for many already.
-fn refuse(mut stream: TcpStream, why: &[u8], farewells: &Arc<Semaphore>) {
-    let _ = stream.try_write(why);
-    let Ok(slot) = farewells.clone().try_acquire_owned() else { return };
-    tokio::spawn(async move {
-        let _slot = slot;
-        let farewell = async {
-            stream.shutdown().await?;
-            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
-        };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-    });
-}
-
-async fn connection(
+/// Answers with `why` what is no instant request. Without memory for that, the answer is what the socket takes without
+/// waiting.
+fn refuse(
     app: &Arc<App>,
-    mut stream: TcpStream,
-    room: Hold,
+    stream: TcpStream,
+    why: &'static [u8],
+    farewells: &Arc<Connections>,
     on_loopback: bool,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let config = app.config.load_full();
-    let _ = stream.set_nodelay(true);
-    match tokio::time::timeout(config.header_timeout, speaks_http_2(&stream)).await {
-        Ok(Ok(false)) => {}
-        Ok(Ok(true)) => {
-            let _ = stream.write_all(NOT_HTTP_2).await;
-            return;
-        }
-        Ok(Err(_)) | Err(_) => return,
-    }
-    let timeouts = Timeouts {
-        header: config.header_timeout,
-        idle: config.idle_timeout,
-        write: config.body_timeout,
-        rate: config.answer_rate,
+    let Ok(rest) = farewells.rest() else {
+        let _ = stream.try_write(why);
+        return;
     };
-    let activity = Arc::new(Activity::default());
-    let exchange = Arc::new(Exchange::default());
-    let limits = HeadLimits { target: config.max_url, fields: config.max_header };
-    let client = stream.peer_addr().ok();
-    let service = service_fn(|mut request: Request<Incoming>| {
-        if let Some(error) = exchange.begin(request.body().size_hint().exact()) {
-            request.extensions_mut().insert(Refused(error));
-        }
-        if on_loopback {
-            request.extensions_mut().insert(OnLoopback);
-        }
-        if let Some(client) = client {
-            request.extensions_mut().insert(client);
-        }
-        let running = activity.begin();
-        let (app, is_last) = (app.clone(), exchange.is_last());
-        async move {
-            let response = dispatch(app, request, Box::new(running)).await;
-            Ok::<_, Infallible>(if is_last { closing(response) } else { response })
-        }
-    });
-    let timed = TimedStream::new(stream, activity.clone(), timeouts);
-    let io = TokioIo::new(Requests::new(timed, exchange.clone(), activity.clone(), limits, room));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // The stream has its own clocks, which know an idle connection from a slow header.
-        .header_read_timeout(None)
-        .max_buf_size(limits.head().max(BUFFER_MIN))
-        .max_headers(FIELDS_MAX)
-        .serve_connection(io, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = super::stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if activity.was_cut() {
-        app.telemetry.answers_cut.add(1);
-    }
-    if let Err(e) = ended {
-        tracing::debug!("connection ended: {e}");
-    }
-}
-
-/// An answer that ends its connection.
-fn closing(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-/// Whether the first bytes begin an HTTP/2 connection. They stay unread.
-async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; 4];
-    let count = stream.peek(&mut first).await?;
-    if count == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(&first[..count] == b"PRI ")
+    let app = app.clone();
+    tokio::spawn(async move { Connection::run_instant(&app, stream, rest, on_loopback, stop, why).await });
 }

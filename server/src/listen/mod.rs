@@ -1,9 +1,12 @@
 //! Sockets, and nothing of what travels over them.
 
 pub mod chunks;
+pub mod connection;
+pub mod exchange;
 pub mod files;
 pub mod head;
 pub mod http;
+pub mod kinds;
 pub mod lines;
 pub mod pace;
 pub mod requests;

@@ -1,8 +1,10 @@
-//! A stream that passes the HTTP library one head at a time, each checked first.
+//! A stream that passes the HTTP library one request, whose head is checked first.
 //!
 //! It reads ahead until a head is complete, checks it (`head.rs`), and passes it on, with its address escaped where
-//! necessary. A refused head is replaced by a plain request that closes the connection, and the refusal is passed to
-//! the service through [`Exchange`]: so it is answered in order, with a body, like any request. Bodies pass unchanged.
+//! necessary. After the answer the library gets the end of the stream, so that it keeps no buffers for a connection
+//! without a request, and the next request gets a new instance of it (`connection.rs`). A refused head is replaced by a
+//! plain request that closes the connection, and the refusal is passed to the service through [`Exchange`]: so it is
+//! answered in order, with a body, like any request. Bodies pass unchanged.
 //!
 //! # Invariants
 //! - R1: bytes are changed only inside a head, never inside a body. After a head has been handed
@@ -24,20 +26,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep};
 
-use barograph::budget::{Full, Hold};
+use barograph::budget::Full;
 
 use crate::api::body::{ARRIVAL_BYTES, has_own_pieces};
 use crate::error::ApiError;
 use crate::listen::chunks::{Followed, Follower};
+use crate::listen::exchange::Exchange;
 use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
+use crate::listen::kinds;
 use crate::listen::stream::Activity;
+use crate::memory::connections::{Place, Purpose, REST_BYTES};
 
-/// Bytes of the buffer that heads are read into, unless one is longer.
-const BUFFER_BYTES: usize = 8 * 1024;
+/// Memory of a request: buffers of the HTTP library, the work of the service.
+pub const REQUEST_BYTES: u64 = 20 << 10;
 /// Maximum bytes passed to the HTTP library at once. It starts with reads of 8 KiB; when a read fills its buffer, it
 /// doubles the buffer and keeps it.
 const PIECE_BYTES: usize = 8 * 1024 - 1;
@@ -50,7 +54,7 @@ const LARGE_BODY_BYTES: u64 = 256 << 10;
 const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
 /// Additional memory of a connection for large pieces, instead of [`ARRIVAL_BYTES`].
 const LARGE_BYTES: u64 = 128 << 10;
-/// Bytes that are read before there is a buffer.
+/// Bytes that are read before there is a buffer, and of the buffer that heads are read into, unless one is longer.
 const FIRST_BYTES: usize = 2048;
 /// How long in total a closing connection reads what its peer still sends.
 const LINGER: Duration = Duration::from_secs(30);
@@ -59,44 +63,13 @@ const LINGER_SILENT: Duration = Duration::from_secs(2);
 /// Bytes that are dropped before others get a turn.
 const DROPPED_AT_ONCE: usize = 1 << 20;
 
-/// What the stream and the service of one connection tell each other.
-#[derive(Debug, Default)]
-pub struct Exchange {
-    state: Mutex<ExchangeState>,
-}
-
-#[derive(Debug, Default)]
-struct ExchangeState {
-    /// The length of the body of the request that the service has got: `None` in it for chunks.
-    begun: Option<Option<u64>>,
-    refusal: Option<ApiError>,
-    is_last: bool,
-}
-
-impl Exchange {
-    /// Whether the connection ends with the answer to this request.
-    pub fn is_last(&self) -> bool {
-        self.state.lock().is_last
-    }
-
-    fn end_with_this(&self) {
-        self.state.lock().is_last = true;
-    }
-
-    /// The service has got a request; the refusal, if that is what it stands for.
-    pub fn begin(&self, body_length: Option<u64>) -> Option<ApiError> {
-        let mut state = self.state.lock();
-        state.begun = Some(body_length);
-        state.refusal.take()
-    }
-
-    fn refuse(&self, error: ApiError) {
-        self.state.lock().refusal = Some(error);
-    }
-
-    fn take_begun(&self) -> Option<Option<u64>> {
-        self.state.lock().begun.take()
-    }
+/// What a request needs, as its head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The kind of the request.
+    pub purpose: Purpose,
+    /// Its memory, bytes.
+    pub bytes: u64,
 }
 
 #[derive(Debug)]
@@ -133,10 +106,16 @@ pub struct Requests<S> {
     linger: Option<Linger>,
     /// Bytes that were read and dropped.
     dropped: u64,
-    /// The memory of the connection.
-    room: Hold,
-    /// The memory between requests.
-    room_at_rest: u64,
+    /// The memory of the connection between requests.
+    rest: Place,
+    /// The memory of the current request.
+    room: Option<Place>,
+    /// What the head that is passed on needs.
+    asked: Asked,
+    /// Whether the HTTP library has written out everything.
+    is_flushed: bool,
+    /// Whether the HTTP library got the end of a stream that has not ended.
+    is_parked: bool,
     /// Maximum bytes of the current body that are passed on at once.
     piece: usize,
 }
@@ -150,13 +129,13 @@ struct Linger {
 impl<S: AsyncRead + Unpin> Requests<S> {
     /// Wraps a fresh connection.
     ///
-    /// `room` is the memory of the connection at rest. More is taken while a long head arrives.
+    /// `rest` is the memory of the connection between requests. More is taken while a long head arrives.
     pub fn new(
         inner: S,
         exchange: Arc<Exchange>,
         activity: Arc<Activity>,
         limits: HeadLimits,
-        room: Hold,
+        rest: Place,
     ) -> Self {
         Requests {
             inner: inner.take(0),
@@ -172,8 +151,11 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             shut_down: false,
             linger: None,
             dropped: 0,
-            room_at_rest: room.bytes(),
-            room,
+            rest,
+            room: None,
+            asked: Asked { purpose: Purpose::Instant, bytes: REQUEST_BYTES },
+            is_flushed: true,
+            is_parked: false,
             piece: PIECE_BYTES,
         }
     }
@@ -201,8 +183,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             ready!(Pin::new(&mut self.inner).poll_read(cx, &mut free))?;
             let count = free.filled().len();
             if count > 0 {
-                self.buffer = vec![0; BUFFER_BYTES];
-                self.buffer[..count].copy_from_slice(&first[..count]);
+                self.buffer = first[..count].to_vec();
                 (self.start, self.end) = (0, count);
             }
             return Poll::Ready(Ok(count));
@@ -214,10 +195,11 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
         if self.end == self.buffer.len() {
             // A head longer than this was refused before it filled the buffer.
-            let most = self.limits.head() + BUFFER_BYTES;
-            let length = (2 * self.buffer.len()).min(most).max(self.end + 1);
-            // The HTTP library has a buffer as long as the head, too.
-            if let Err(full) = self.room.resize(self.room_at_rest + 2 * length as u64) {
+            let most = self.limits.head() + FIRST_BYTES;
+            let length = (2 * self.buffer.len()).max(FIRST_BYTES).min(most).max(self.end + 1);
+            if length > FIRST_BYTES
+                && let Err(full) = self.rest.grow((length - self.buffer.len()) as u64)
+            {
                 self.refuse_memory(full);
                 return Poll::Ready(Ok(1));
             }
@@ -243,41 +225,29 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         count
     }
 
-    /// Releases the memory of the last request.
-    fn rest(&mut self) {
-        if self.room.bytes() > self.room_at_rest
-            && self.buffer.len() <= BUFFER_BYTES
-            && !self.exchange.is_last()
-        {
-            // Shrinking is never refused.
-            let _ = self.room.resize(self.room_at_rest);
-        }
-    }
-
-    /// Takes the memory of a request whose head has `length` bytes when it is passed on.
-    fn take_room(&mut self, length: usize, framing: Framing) -> Result<(), Full> {
-        let mut bytes = self.room_at_rest;
-        let length = length.max(self.buffer.len());
-        if length > BUFFER_BYTES {
-            // The HTTP library keeps a buffer for it, of up to twice its length, until the connection ends.
+    /// Sets what a request needs whose head has `length` bytes when it is passed on.
+    fn ask(&mut self, purpose: Purpose, length: usize, framing: Framing) {
+        let mut bytes = REQUEST_BYTES;
+        if length > FIRST_BYTES {
+            // The HTTP library has a buffer for it, of up to twice its length.
             bytes += 2 * length as u64;
-            self.exchange.end_with_this();
         }
         let declared = if let Framing::Length(length) = framing { Some(length) } else { None };
         if declared != Some(0) && !has_own_pieces(declared) {
             bytes += ARRIVAL_BYTES;
         }
-        self.room.resize(bytes)?;
+        self.asked = Asked { purpose, bytes };
+    }
+
+    /// Sets the pieces of the body that follows, and takes their memory.
+    fn take_pieces(&mut self, framing: Framing) {
         self.piece = PIECE_BYTES;
-        if let Framing::Length(LARGE_BODY_BYTES..) = framing {
-            // Most of the memory is left to connections: a hundred bodies that never end must not exclude others.
-            let share = self.room.share();
-            let is_there = share.used() + LARGE_BYTES <= share.limit() / 8;
-            if is_there && self.room.grow(LARGE_BYTES).is_ok() {
-                self.piece = LARGE_PIECE_BYTES;
-            }
+        // Most of the memory is left to connections: a hundred bodies that never end must not exclude others.
+        if let (Framing::Length(LARGE_BODY_BYTES..), Some(room)) = (framing, &mut self.room)
+            && room.grow_if_idle(LARGE_BYTES)
+        {
+            self.piece = LARGE_PIECE_BYTES;
         }
-        Ok(())
     }
 
     /// Maximum bytes to read of a body with `left` bytes left.
@@ -314,16 +284,17 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 return false;
             }
             Ok(Some(Head { length, escaped, framing })) => {
-                let given = escaped.as_ref().map_or(length, Vec::len);
-                match (self.take_room(given, framing), escaped) {
-                    (Err(full), _) => self.refuse_memory(full),
-                    (Ok(()), None) => self.state = State::Handing { left: length, framing },
-                    (Ok(()), Some(escaped)) => {
+                let purpose = kinds::purpose(&self.buffer[self.start..self.start + length], framing);
+                self.ask(purpose, escaped.as_ref().map_or(length, Vec::len).max(self.buffer.len()), framing);
+                let left = match escaped {
+                    None => length,
+                    Some(escaped) => {
                         self.start += length;
                         self.replaced = escaped;
-                        self.state = State::Handing { left: 0, framing };
+                        0
                     }
-                }
+                };
+                self.state = State::Handing { left, framing };
             }
             Err(refusal) => self.refuse(*refusal),
         }
@@ -332,7 +303,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
 
     /// Refuses the current head because there is no memory for it.
     fn refuse_memory(&mut self, full: Full) {
-        let error = ApiError::too_many(format!("{full} (memory); retry later, or raise it"), 1);
+        let error = ApiError::busy(format!("{full} (memory); retry later, or raise it"), 1);
         self.refuse(Refusal::of(&self.buffer[self.start..self.end], error));
     }
 
@@ -344,6 +315,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.replaced = request.into_bytes();
         self.exchange.refuse(error);
         (self.start, self.end) = (0, 0);
+        self.ask(Purpose::Instant, 0, Framing::Length(0));
         self.state = State::Refused;
     }
 
@@ -396,7 +368,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
     /// Reads ahead while a request is answered; ready at the end of the stream, which is all that is passed on.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.wake_at_end(cx);
-        while self.end - self.start < BUFFER_BYTES {
+        while self.end - self.start < FIRST_BYTES {
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -419,6 +391,65 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Pending
     }
 
+    /// Waits for a head, passes nothing on yet, and returns what its request needs; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// The connection failed, or its peer was too slow.
+    pub async fn next(&mut self) -> io::Result<Option<Asked>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Asked>>> {
+        self.room = None;
+        self.is_parked = false;
+        if self.buffer.len() <= FIRST_BYTES {
+            self.rest.shrink(REST_BYTES);
+        }
+        loop {
+            let State::Head { scanned } = self.state else {
+                let has_head = matches!(self.state, State::Handing { .. } | State::Refused);
+                return Poll::Ready(Ok(has_head.then_some(self.asked)));
+            };
+            if self.start < self.end && self.examine(scanned) {
+                continue;
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                // The peer is gone, and with it what it began to say.
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// Returns when the peer has left.
+    pub async fn left(&mut self) {
+        // An error ends the connection as well.
+        let _ = std::future::poll_fn(|cx| self.poll_ahead(cx)).await;
+    }
+
+    /// Hands in the memory of the request whose head was found, for the HTTP library to read it.
+    pub fn begin(&mut self, room: Place) {
+        self.room = Some(room);
+        self.is_flushed = true;
+        if let State::Handing { framing, .. } = self.state {
+            self.take_pieces(framing);
+        }
+    }
+
+    /// Whether the HTTP library is done with one request, and the connection goes on.
+    pub fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
+    /// After a request: its peer may send another, or has sent it already. The HTTP library gets the end of the stream,
+    /// once it has written the answer, and its buffers go.
+    fn poll_park(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.is_busy() || !self.is_flushed {
+            return self.poll_ahead(cx);
+        }
+        self.is_parked = true;
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether the peer may be sending data that is no longer read.
     fn is_unread(&self) -> bool {
         self.start < self.end || !matches!(self.state, State::Head { .. })
@@ -430,19 +461,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
         let this = self.get_mut();
         loop {
             match this.state {
-                State::Head { scanned } => {
-                    if this.activity.is_busy() {
-                        return this.poll_ahead(cx);
-                    }
-                    this.rest();
-                    if this.start < this.end && this.examine(scanned) {
-                        continue;
-                    }
-                    if ready!(this.poll_fill(cx))? == 0 {
-                        // The peer is gone, and with it what it began to say.
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                State::Head { .. } => return this.poll_park(cx),
                 State::Handing { left, framing } => {
                     if this.give_replaced(buf) {
                         return Poll::Ready(Ok(()));
@@ -498,7 +517,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_write(cx, buf)
+        let this = self.get_mut();
+        this.is_flushed = false;
+        Pin::new(this.inner.get_mut()).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -506,7 +527,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        this.is_flushed = false;
+        Pin::new(this.inner.get_mut()).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -514,11 +537,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.get_mut().inner.get_mut()).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(this.inner.get_mut()).poll_flush(cx))?;
+        if !this.is_flushed {
+            this.is_flushed = true;
+            // A read that was pending until now is tried again, see `poll_park`.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_parked {
+            return Poll::Ready(Ok(()));
+        }
         if !this.shut_down {
             ready!(Pin::new(this.inner.get_mut()).poll_shutdown(cx))?;
             this.shut_down = true;

@@ -4,6 +4,7 @@
 //! the documentation and the status page show. A part is a [`Share`], from which bytes are taken before the memory is;
 //! the engine divides its own part further.
 
+pub mod connections;
 pub mod machine;
 pub mod pool;
 
@@ -75,11 +76,13 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "connections",
         parts: 3,
-        bounds: "buffers of open connections: 24 KiB each, 16 KiB more while a body up to 64 KiB or of unknown length \
-                 arrives, 128 KiB more for one from 256 KiB on if seven eighths of the share are free, twice the \
-                 length of a header above 8 KiB. A quarter of the share is reserved for requests. `max_connections` \
-                 caps the number of connections",
-        full: "503 with `Retry-After`, and the connection is closed; 429 (`/write`: 503) for a body or a long header",
+        bounds: "open connections: 4 KiB each; half of the share is reserved for them, and they get at most three \
+                 quarters. A request holds 20 KiB, 16 KiB more while a body up to 64 KiB or of unknown length arrives, \
+                 128 KiB more for one from 256 KiB on if seven eighths of the share are free, twice the length of a \
+                 header above 2 KiB. A 32nd is reserved for each of five kinds: status and health, writes up to 64 KiB, \
+                 writes up to 512 KiB, larger writes, and all others. `max_connections` caps the number of connections",
+        full: "a request waits for up to `body_timeout`, behind others of its kind; then, and for new connections, 503 \
+               with `Retry-After`, and the connection is closed. Health and status are answered even then",
     },
     Part {
         name: "patterns",

@@ -129,26 +129,6 @@ fn large_writes_that_wait_for_their_turn_keep_out_no_other_write() {
     nothing_is_held(&server);
 }
 
-/// Those that wait for the memory of bodies take no more of the connections' than connections at rest.
-#[test]
-fn large_bodies_that_stop_before_their_end_keep_out_no_new_connection() {
-    const CLIENTS: u64 = 40;
-    const LENGTH: usize = 200 << 10;
-    let server = server(&[("max_body_total", "1MiB")]);
-    let connections = &server.app.memory.connections;
-    let first = server.connect();
-    server.wait_for("the connection", || connections.used() > 0);
-    // The first three quarters have room for all of them, and for three more.
-    connections.set_limit(connections.used() * (CLIENTS + 4) / 3 * 4);
-    let stalled: Vec<_> = (0..CLIENTS)
-        .map(|i| begin(&server, "/write", "", LENGTH, &body(i as usize, LENGTH)[..1000]))
-        .collect();
-    server.wait_for("the line", || server.app.bodies.large.waiting() == CLIENTS as usize - 3);
-    server.write("small value=1 1\n");
-    drop((first, stalled));
-    nothing_is_held(&server);
-}
-
 /// Small bodies and questions have memory of their own each: neither can fill that of the other.
 #[test]
 fn small_bodies_that_stop_keep_out_no_question() {

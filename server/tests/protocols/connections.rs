@@ -2,10 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use barograph_server::api::body::ARRIVAL_BYTES;
+use barograph_server::listen::requests::REQUEST_BYTES;
+use barograph_server::memory::connections::{Place, Purpose, REST_BYTES};
 
-use crate::harness::{connect, read_reply, read_to_end, request, server};
+use crate::harness::{Reply, Server, connect, read_reply, read_to_end, request, server};
 
 #[test]
 fn connections_take_their_memory_and_give_it_back() {
@@ -16,76 +20,132 @@ fn connections_take_their_memory_and_give_it_back() {
     assert_eq!(read_reply(&mut first, false).status, 204);
     let at_rest = connections.used();
     assert!(at_rest > 0);
+    assert_eq!(at_rest, REST_BYTES, "the request has released its memory");
     // A connection takes more memory while a body arrives.
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nm v=";
     first.write_all(head.as_bytes()).unwrap();
-    server.wait_for("the body", || connections.used() == at_rest + ARRIVAL_BYTES);
+    server.wait_for("the body", || connections.used() == at_rest + REQUEST_BYTES + ARRIVAL_BYTES);
     first.write_all(b"1 1\n").unwrap();
     assert_eq!(read_reply(&mut first, false).status, 204);
     server.wait_for("the end of the body", || connections.used() == at_rest);
-    // So does a long head, and the HTTP library keeps its buffer until the connection ends.
+    // So does a long head, until it is answered.
     let long = format!("GET /ping?{} HTTP/1.1\r\nhost: localhost\r\n", "x".repeat(40_000));
     first.write_all(long.as_bytes()).unwrap();
-    server.wait_for("the head", || connections.used() > at_rest + 2 * 40_000);
+    server.wait_for("the head", || connections.used() > at_rest + 40_000);
     first.write_all(b"\r\n").unwrap();
     let reply = read_reply(&mut first, false);
-    assert_eq!((reply.status, reply.headers["connection"].as_str()), (204, "close"));
-    server.wait_for("the end of the connection", || connections.used() == 0);
-    // Without memory, a head is refused with the reason, and so are a body and a connection.
-    let mut first = server.connect();
-    server.wait_for("the connection", || connections.used() == at_rest);
-    // A quarter is reserved for requests, too little for any of these.
-    connections.set_limit(at_rest / 3 * 4);
-    let with_body = |path| request("POST", path, &[], b"m v=1 1");
-    for (sent, status) in
-        [(long.into_bytes(), 503), (with_body("/api/v2/write"), 429), (with_body("/write"), 503)]
-    {
-        first.write_all(&sent).unwrap();
-        let reply = read_reply(&mut first, false);
-        assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (status, "1"));
-        assert!(reply.text().contains("memory for connections"), "{}", reply.text());
-        drop(first);
-        server.wait_for("the end of the connection", || connections.used() == 0);
-        first = server.connect();
-        server.wait_for("the connection", || connections.used() == at_rest);
-    }
-    let refused = read_to_end(&mut server.connect());
-    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"), "{refused}");
-    assert!(refused.contains("the memory for connections is used up"), "{refused}");
-    drop(first);
-    server.wait_for("all memory", || connections.used() == 0);
+    assert_eq!((reply.status, reply.headers.get("connection")), (204, None));
+    server.wait_for("the end of the request", || connections.used() == at_rest);
+    // Without memory, a head is refused with the reason, and so are a request and a connection.
+    let others = hold(&server, Purpose::Rest, connections.limit() / 4 * 3 - 2 * REST_BYTES);
+    first.write_all(long.as_bytes()).unwrap();
+    refused(&read_reply(&mut first, false));
+    let _second = server.connect();
+    let _third = server.connect();
+    refused(&read_reply(&mut server.connect(), false));
+    drop((first, others));
+    drop(server);
+    let server = crate::harness::server(&[("body_timeout", "10ms")]);
+    let share = server.app.memory.connections.limit();
+    let others = hold(&server, Purpose::SmallWrite, share / 2 - 4 * (share / 32));
+    let mut stream = server.connect();
+    stream.write_all(&request("POST", "/write", &[], b"m v=1 1")).unwrap();
+    refused(&read_reply(&mut stream, false));
+    drop((stream, others));
+    server.wait_for("all memory", || server.app.memory.connections.used() == 0);
 }
 
-/// What requests take of the memory of connections leaves as many connections as without them.
+/// Memory of connections that others hold.
+fn hold(server: &Server, purpose: Purpose, bytes: u64) -> Place {
+    let mut taking = Box::pin(server.app.connections.take(purpose, bytes, Duration::MAX));
+    match taking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(place) => place.unwrap(),
+        Poll::Pending => panic!("{bytes} bytes are not free"),
+    }
+}
+
+fn refused(reply: &Reply) {
+    assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (503, "1"), "{}", reply.text());
+    assert!(reply.text().contains("memory for connections"), "{}", reply.text());
+}
+
+/// What requests take of the memory of connections leaves as many connections as without them, and memory for requests
+/// of each other kind.
 #[test]
-fn bodies_that_stop_before_their_end_keep_out_no_new_connection() {
-    const CONNECTIONS: usize = 40;
+fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
+    const CONNECTIONS: usize = 200;
     let server = server(&[]);
     let connections = &server.app.memory.connections;
-    let first = server.connect();
-    server.wait_for("the connection", || connections.used() > 0);
-    let at_rest = connections.used();
-    // Three quarters are for so many connections, and half as many bodies fit into the rest.
-    connections.set_limit(at_rest * CONNECTIONS as u64 / 3 * 4);
-    let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nm v=";
-    let bodies: Vec<_> = (0..CONNECTIONS / 3)
+    // Half is reserved for connections.
+    connections.set_limit(REST_BYTES * CONNECTIONS as u64 * 2);
+    let head =
+        |length| format!("POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\nm v=");
+    let bodies: Vec<_> = (0..CONNECTIONS / 2)
         .map(|_| {
             let mut stream = server.connect();
-            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(head(1 << 20).as_bytes()).unwrap();
             stream
         })
         .collect();
-    let arriving = bodies.len() as u64;
-    server
-        .wait_for("the bodies", || connections.used() == at_rest * (1 + arriving) + arriving * ARRIVAL_BYTES);
-    let mut others: Vec<_> = (1 + bodies.len()..CONNECTIONS).map(|_| server.connect()).collect();
+    server.wait_for("bodies that wait", || server.app.connections.waiting() > bodies.len() / 4);
+    let mut others: Vec<_> = (bodies.len()..CONNECTIONS).map(|_| server.connect()).collect();
+    let query = "/api/v1/query?query=1&time=1";
     for stream in &mut others {
-        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        for (method, path, body, status) in
+            [("GET", "/ping", &b""[..], 204), ("GET", query, b"", 200), ("POST", "/write", b"m v=1 1", 204)]
+        {
+            stream.write_all(&request(method, path, &[], body)).unwrap();
+            assert_eq!(read_reply(stream, false).status, status, "{path}");
+        }
+    }
+    // What is too little for another body is enough for some connections. Then all that ask for something are refused,
+    // unless it is answered at once.
+    let mut more = Vec::new();
+    let refused = loop {
+        let mut stream = server.connect();
+        stream.write_all(&request("GET", query, &[], b"")).unwrap();
+        let reply = read_reply(&mut stream, false);
+        if reply.status != 200 {
+            break reply;
+        }
+        more.push(stream);
+    };
+    assert!(more.len() as u64 <= REQUEST_BYTES / REST_BYTES);
+    assert_eq!((refused.status, refused.headers["connection"].as_str()), (503, "close"));
+    let mut stream = server.connect();
+    stream.write_all(&request("GET", "/-/healthy", &[], b"")).unwrap();
+    let reply = read_reply(&mut stream, false);
+    assert_eq!((reply.status, reply.headers["connection"].as_str()), (200, "close"));
+    drop(more);
+    drop((bodies, others));
+    server.wait_for("all memory", || connections.used() == 0);
+}
+
+/// A request that waits for memory is served as soon as there is some, and leaves the line when its client leaves.
+#[test]
+fn requests_wait_for_memory_of_their_kind() {
+    let server = server(&[]);
+    let connections = &server.app.memory.connections;
+    connections.set_limit(32 * (REQUEST_BYTES + ARRIVAL_BYTES));
+    let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 7\r\n\r\n";
+    let mut streams: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(head.as_bytes()).unwrap();
+    }
+    server.wait_for("the line", || server.app.connections.waiting() >= 20);
+    let waiting = server.app.connections.waiting();
+    // All of them are whole now, but those that wait have no memory yet.
+    let gone = streams.pop();
+    for stream in &mut streams {
+        stream.write_all(b"m v=1 1").unwrap();
+    }
+    for stream in &mut streams {
         assert_eq!(read_reply(stream, false).status, 204);
     }
-    let refused = read_to_end(&mut server.connect());
-    assert!(refused.contains("the memory for connections is used up"), "{refused}");
-    drop((first, bodies, others));
+    assert!(waiting < streams.len());
+    drop(gone);
+    server.wait_for("the end of the line", || server.app.connections.waiting() == 0);
+    drop(streams);
     server.wait_for("all memory", || connections.used() == 0);
 }
 
@@ -204,9 +264,9 @@ fn idle_connections_leave_files_for_storage() {
     let mut idle = Vec::new();
     let refused = loop {
         let mut stream = connect(program.address.parse().unwrap());
-        stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
+        stream.write_all(&request("GET", "/api/v1/query?query=1&time=1", &[], b"")).unwrap();
         let reply = read_reply(&mut stream, false);
-        if reply.status != 204 {
+        if reply.status != 200 {
             break reply;
         }
         idle.push(stream);

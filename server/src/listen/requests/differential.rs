@@ -10,10 +10,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
 
-use super::tests::room;
+use super::tests::{begin, memory};
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { target: 1_000, fields: 1_000 };
@@ -24,12 +25,13 @@ type Seen = (String, String, Option<Vec<u8>>);
 /// What a service sees of `sent`, which arrives in pieces.
 async fn seen(sent: &[u8], piece: usize, is_checked: bool) -> Vec<Seen> {
     let (near, far) = duplex(64 * 1024);
-    let exchange = Arc::new(Exchange::default());
+    let (exchange, activity) = (Arc::new(Exchange::default()), Arc::new(Activity::default()));
     let found = Arc::new(Mutex::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
         let refused = exchange.begin(request.body().size_hint().exact());
-        let found = found.clone();
+        let (found, running) = (found.clone(), activity.begin());
         async move {
+            let _running = running;
             let (method, target) = (request.method().to_string(), request.uri().to_string());
             let body = request.into_body().collect().await.ok().map(|body| body.to_bytes().to_vec());
             if refused.is_none() {
@@ -52,12 +54,20 @@ async fn seen(sent: &[u8], piece: usize, is_checked: bool) -> Vec<Seen> {
         let builder = http1::Builder::new();
         let _ = match is_checked {
             true => {
-                builder
-                    .serve_connection(
-                        TokioIo::new(Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room())),
-                        service,
-                    )
-                    .await
+                let memory = memory();
+                let mut stream =
+                    Requests::new(near, exchange.clone(), activity.clone(), LIMITS, memory.rest().unwrap());
+                while begin(&mut stream, &memory).await {
+                    let mut answering = builder.serve_connection(TokioIo::new(stream), &service);
+                    let ended = (&mut answering).await;
+                    let parts = answering.into_parts();
+                    stream = parts.io.into_inner();
+                    if ended.is_err() || !stream.is_parked() {
+                        break;
+                    }
+                    assert!(parts.read_buf.is_empty());
+                }
+                Ok(())
             }
             false => builder.serve_connection(TokioIo::new(near), service).await,
         };

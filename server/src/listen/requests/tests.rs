@@ -1,14 +1,22 @@
 //! The stream of checked heads: bodies pass unchanged, and hyper behind it sees the requests that it would see alone.
 
 use super::*;
+use crate::memory::connections::Connections;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
 
 const LIMITS: HeadLimits = HeadLimits { target: 20_000, fields: 2_000 };
 
-/// Memory of a connection, of a share without end.
-pub(super) fn room() -> Hold {
-    barograph::budget::Share::new("connections", u64::MAX).take(1).unwrap()
+/// Memory of connections without end.
+pub(super) fn memory() -> Arc<Connections> {
+    Connections::new(barograph::budget::Share::new("connections", u64::MAX))
+}
+
+/// Waits for the next head, and hands in the memory of its request; false at the end of the stream.
+pub(super) async fn begin<S: AsyncRead + Unpin>(stream: &mut Requests<S>, memory: &Arc<Connections>) -> bool {
+    let Ok(Some(asked)) = stream.next().await else { return false };
+    stream.begin(memory.take(asked.purpose, asked.bytes, Duration::ZERO).await.unwrap());
+    true
 }
 
 /// A reader that plays the HTTP library and its service: it hands in the length of each body
@@ -16,7 +24,8 @@ pub(super) fn room() -> Hold {
 async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<u8>, Vec<Option<ApiError>>) {
     let (near, mut far) = duplex(piece);
     let exchange = Arc::new(Exchange::default());
-    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room());
+    let memory = memory();
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, memory.rest().unwrap());
     let writing = tokio::spawn(async move {
         let _ = far.write_all(&sent).await;
         let _ = far.shutdown().await;
@@ -27,8 +36,13 @@ async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<
     let mut lengths = lengths.iter();
     let mut head_at = 0;
     let mut body_left = Some(0);
-    loop {
+    let mut goes_on = begin(&mut stream, &memory).await;
+    while goes_on {
         let count = match stream.read(&mut buffer).await {
+            Ok(0) if stream.is_parked() => {
+                goes_on = begin(&mut stream, &memory).await;
+                continue;
+            }
             Ok(0) | Err(_) => break,
             Ok(count) => count,
         };
@@ -153,11 +167,13 @@ proptest! {
 async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     let (near, mut far) = duplex(1 << 16);
     let (exchange, activity) = (Arc::new(Exchange::default()), Arc::new(Activity::default()));
-    let mut stream = Requests::new(near, exchange.clone(), activity.clone(), LIMITS, room());
+    let memory = memory();
+    let mut stream = Requests::new(near, exchange.clone(), activity.clone(), LIMITS, memory.rest().unwrap());
     let [first, second, third] = ["/a", "/b", "/c"].map(|target| request(target, "", ""));
     far.write_all(format!("{first}{second}{third}").as_bytes()).await.unwrap();
     let mut buffer = vec![0; 1 << 16];
     for head in [first, second] {
+        assert!(begin(&mut stream, &memory).await);
         let count = stream.read(&mut buffer).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&buffer[..count]), head);
         assert!(exchange.begin(Some(0)).is_none());
@@ -168,7 +184,10 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
         });
         assert!(next.await, "the next head is kept");
         drop(running);
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+        assert!(stream.is_parked(), "the connection goes on");
     }
+    assert!(begin(&mut stream, &memory).await);
     let count = stream.read(&mut buffer).await.unwrap();
     assert!(String::from_utf8_lossy(&buffer[..count]).starts_with("POST /c "));
     assert!(exchange.begin(Some(0)).is_none());
@@ -176,48 +195,77 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     far.write_all(b"GET /d HTTP/1.1\r\n\r\n").await.unwrap();
     drop(far);
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0, "the end of the stream");
+    assert!(!stream.is_parked());
+}
+
+/// The HTTP library loses nothing of an answer when it gets the end of the stream.
+#[tokio::test]
+async fn a_connection_parks_only_when_its_answer_is_written() {
+    let (near, mut far) = duplex(1 << 16);
+    let (exchange, memory) = (Arc::new(Exchange::default()), memory());
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, memory.rest().unwrap());
+    far.write_all(request("/a", "", "").as_bytes()).await.unwrap();
+    assert!(begin(&mut stream, &memory).await);
+    let mut buffer = vec![0; 1000];
+    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+    assert!(exchange.begin(Some(0)).is_none());
+    stream.write_all(b"HTTP/1.1 200 OK").await.unwrap();
+    let waits = std::future::poll_fn(|cx| {
+        Poll::Ready(Pin::new(&mut stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)).is_pending())
+    });
+    assert!(waits.await, "the answer may be in a buffer");
+    stream.flush().await.unwrap();
+    assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    assert!(stream.is_parked());
+    // It is not closed: the next request comes on it.
+    stream.shutdown().await.unwrap();
+    far.write_all(request("/b", "", "").as_bytes()).await.unwrap();
+    assert!(begin(&mut stream, &memory).await);
 }
 
 /// Reads a request with a body of `length` bytes with a buffer that is larger than any piece. Returns the largest
-/// piece, the largest of the last 48 KiB, and the memory of the connection during and after the body.
-async fn pieces_of(length: usize, share: u64) -> (usize, usize, u64, u64) {
+/// piece, the largest of the last 48 KiB, and the memory of the request besides [`REQUEST_BYTES`].
+async fn pieces_of(length: usize, share: u64) -> (usize, usize, u64) {
     let (near, mut far) = duplex(1 << 20);
     let exchange = Arc::new(Exchange::default());
-    let room = barograph::budget::Share::new("connections", share).take(0).unwrap();
-    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, room);
+    let memory = Connections::new(barograph::budget::Share::new("connections", share));
+    let mut stream = Requests::new(near, exchange.clone(), Arc::default(), LIMITS, memory.rest().unwrap());
     let head = request("/", &format!("content-length: {length}\r\n"), "");
     let sent = [head.as_bytes(), &vec![b'x'; length]].concat();
     let writing = tokio::spawn(async move { far.write_all(&sent).await.map(|()| far) });
     let mut buffer = vec![0; 1 << 20];
+    assert!(begin(&mut stream, &memory).await);
     let mut given = stream.read(&mut buffer).await.unwrap() - head.len();
     exchange.begin(Some(length as u64));
-    let (mut largest, mut largest_at_end, mut held) = (0, 0, 0);
+    let (mut largest, mut largest_at_end) = (0, 0);
     while given < length {
         let count = stream.read(&mut buffer).await.unwrap();
         largest = largest.max(count);
         if given + LARGE_BODY_END_BYTES as usize >= length {
             largest_at_end = largest_at_end.max(count);
         }
-        held = held.max(stream.room.bytes());
         given += count;
     }
-    drop(writing.await.unwrap().unwrap());
+    let held = memory.share().used() - REST_BYTES - REQUEST_BYTES;
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
-    (largest, largest_at_end, held, stream.room.bytes())
+    drop(writing.await.unwrap().unwrap());
+    assert!(!begin(&mut stream, &memory).await);
+    assert_eq!(memory.share().used(), REST_BYTES);
+    (largest, largest_at_end, held)
 }
 
 #[tokio::test]
 async fn the_pieces_of_a_body_are_as_large_as_there_is_memory_for() {
     let small = PIECE_BYTES;
-    assert_eq!(pieces_of(64 << 10, u64::MAX).await, (small, small, ARRIVAL_BYTES, 0));
+    assert_eq!(pieces_of(64 << 10, u64::MAX).await, (small, small, ARRIVAL_BYTES));
     assert_eq!(
         pieces_of(200 << 10, u64::MAX).await,
-        (small, small, 0, 0),
+        (small, small, 0),
         "its pieces count as a part of the body"
     );
-    let (largest, at_end, held, after) = pieces_of(1 << 20, u64::MAX).await;
+    let (largest, at_end, held) = pieces_of(1 << 20, u64::MAX).await;
     assert!((small + 1..=LARGE_PIECE_BYTES).contains(&largest), "{largest}");
-    assert_eq!((at_end, held, after), (small, LARGE_BYTES, 0));
-    let most = 8 * LARGE_BYTES - 8;
-    assert_eq!(pieces_of(1 << 20, most).await, (small, small, 0, 0), "most of it is for others");
+    assert_eq!((at_end, held), (small, LARGE_BYTES));
+    let most = 8 * (LARGE_BYTES + REST_BYTES + REQUEST_BYTES) - 8;
+    assert_eq!(pieces_of(1 << 20, most).await, (small, small, 0), "most of it is for others");
 }

@@ -1,0 +1,230 @@
+//! One HTTP connection: it rests, a head arrives, its request waits for memory, is answered, and the connection rests.
+//!
+//! The HTTP library gets one request at a time, and a connection without one holds none of its buffers: so thousands of
+//! connections can rest, and what requests hold is bounded by the requests that are answered, not by those that wait.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::api::dispatch::{Refused, dispatch};
+use crate::api::origin::OnLoopback;
+use crate::app::App;
+use crate::listen::exchange::Exchange;
+use crate::listen::head::{FIELDS_MAX, HeadLimits};
+use crate::listen::requests::{Asked, Requests};
+use crate::listen::stream::{Activity, TimedStream, Timeouts};
+use crate::memory::connections::{Place, Purpose};
+
+/// Bytes that the HTTP library needs at least for its buffer.
+const BUFFER_MIN: usize = 16 * 1024;
+
+/// How long a connection that is refused may take for its first header, and then to read the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(super) const NO_MEMORY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 82\r\n\r\n\
+    the memory for connections is used up (memory); retry later, or raise the setting\n";
+const NOT_HTTP_2: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    connection: close\r\ncontent-length: 30\r\n\r\nthis port speaks HTTP/1.1 only";
+
+/// The stream of a connection.
+type Stream = Requests<TimedStream<TcpStream>>;
+
+/// An open connection.
+pub(super) struct Connection {
+    app: Arc<App>,
+    exchange: Arc<Exchange>,
+    activity: Arc<Activity>,
+    limits: HeadLimits,
+    client: Option<SocketAddr>,
+    on_loopback: bool,
+    /// Whether its first answer is its last.
+    is_refused: bool,
+}
+
+impl Connection {
+    /// Answers the requests of a connection until one side ends it.
+    ///
+    /// `rest` is its memory between requests; `on_loopback` says where it was accepted.
+    pub(super) async fn run(
+        app: &Arc<App>,
+        mut stream: TcpStream,
+        rest: Place,
+        on_loopback: bool,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let config = app.config.load_full();
+        match tokio::time::timeout(config.header_timeout, speaks_http_2(&stream)).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => {
+                let _ = stream.write_all(NOT_HTTP_2).await;
+                return;
+            }
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let (connection, mut requests) = Self::new(app, stream, rest, on_loopback);
+        loop {
+            let asked = tokio::select! {
+                asked = requests.next() => asked,
+                _ = super::stopped(&mut stop) => break,
+            };
+            let Ok(Some(asked)) = asked else { break };
+            let Some(room) = connection.room(&mut requests, asked, config.body_timeout).await else { break };
+            requests.begin(room);
+            match Box::pin(connection.answer(requests, &mut stop)).await {
+                Some(parked) => requests = parked,
+                None => break,
+            }
+        }
+        if connection.activity.was_cut() {
+            app.telemetry.answers_cut.add(1);
+        }
+    }
+
+    /// Answers one request that needs no more than an instant, and refuses all others with `refusal`.
+    pub(super) async fn run_instant(
+        app: &Arc<App>,
+        stream: TcpStream,
+        rest: Place,
+        on_loopback: bool,
+        mut stop: watch::Receiver<bool>,
+        refusal: &[u8],
+    ) {
+        let (mut connection, mut requests) = Self::new(app, stream, rest, on_loopback);
+        connection.is_refused = true;
+        let room = match tokio::time::timeout(FAREWELL, requests.next()).await {
+            Ok(Ok(Some(Asked { purpose: Purpose::Instant, bytes }))) => {
+                app.connections.take(Purpose::Instant, bytes, FAREWELL).await.ok()
+            }
+            _ => None,
+        };
+        match room {
+            Some(room) => {
+                requests.begin(room);
+                let _ = connection.answer(requests, &mut stop).await;
+            }
+            None => {
+                let _ = tokio::time::timeout(FAREWELL, refuse(&mut requests, refusal)).await;
+            }
+        }
+    }
+
+    fn new(app: &Arc<App>, stream: TcpStream, rest: Place, on_loopback: bool) -> (Self, Stream) {
+        let config = app.config.load_full();
+        let timeouts = Timeouts {
+            header: config.header_timeout,
+            idle: config.idle_timeout,
+            write: config.body_timeout,
+            rate: config.answer_rate,
+        };
+        let connection = Connection {
+            app: app.clone(),
+            exchange: Arc::default(),
+            activity: Arc::default(),
+            limits: HeadLimits { target: config.max_url, fields: config.max_header },
+            client: stream.peer_addr().ok(),
+            on_loopback,
+            is_refused: false,
+        };
+        let (exchange, activity) = (connection.exchange.clone(), connection.activity.clone());
+        let timed = TimedStream::new(stream, activity.clone(), timeouts);
+        let requests = Requests::new(timed, exchange, activity, connection.limits, rest);
+        (connection, requests)
+    }
+
+    /// The memory of a request, once there is some; `None` if the connection has ended, or ends now with the reason.
+    async fn room(&self, requests: &mut Stream, asked: Asked, patience: Duration) -> Option<Place> {
+        let taken = {
+            let taking = self.app.connections.take(asked.purpose, asked.bytes, patience);
+            tokio::select! {
+                biased;
+                taken = taking => taken,
+                () = requests.left() => return None,
+            }
+        };
+        if taken.is_err() {
+            self.app.telemetry.connections_refused.add(1);
+            refuse(requests, NO_MEMORY).await;
+        }
+        taken.ok()
+    }
+
+    /// Lets the HTTP library read and answer one request; returns the stream if the connection goes on.
+    async fn answer(&self, requests: Stream, stop: &mut watch::Receiver<bool>) -> Option<Stream> {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(error) = self.exchange.begin(request.body().size_hint().exact()) {
+                request.extensions_mut().insert(Refused(error));
+            }
+            if self.on_loopback {
+                request.extensions_mut().insert(OnLoopback);
+            }
+            if let Some(client) = self.client {
+                request.extensions_mut().insert(client);
+            }
+            let running = self.activity.begin();
+            let (app, is_last) = (self.app.clone(), self.is_refused);
+            async move {
+                let mut response = dispatch(app, request, Box::new(running)).await;
+                if is_last {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut answering = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The stream has its own clocks, which know an idle connection from a slow header.
+            .header_read_timeout(None)
+            .max_buf_size(self.limits.head().max(BUFFER_MIN))
+            .max_headers(FIELDS_MAX)
+            .serve_connection(TokioIo::new(requests), service);
+        let ended = tokio::select! {
+            ended = &mut answering => ended,
+            _ = super::stopped(stop) => {
+                std::pin::Pin::new(&mut answering).graceful_shutdown();
+                (&mut answering).await
+            }
+        };
+        if let Err(e) = ended {
+            tracing::debug!("connection ended: {e}");
+            return None;
+        }
+        let parts = answering.into_parts();
+        let requests = parts.io.into_inner();
+        // Bytes of the next request never reach the HTTP library.
+        (requests.is_parked() && parts.read_buf.is_empty()).then_some(requests)
+    }
+}
+
+/// Answers a head with `answer`, and takes for a moment what the peer still sends: a connection that is closed with
+/// bytes unread is reset, and its peer may never see the answer.
+async fn refuse(requests: &mut Stream, answer: &[u8]) {
+    if requests.write_all(answer).await.is_ok() {
+        let _ = requests.shutdown().await;
+    }
+}
+
+/// Whether the first bytes begin an HTTP/2 connection. They stay unread.
+async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 4];
+    let count = stream.peek(&mut first).await?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(&first[..count] == b"PRI ")
+}
