@@ -319,6 +319,7 @@ impl OpenChunk {
     }
 
     /// Bytes this chunk holds: itself and its buffers' capacity.
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.time_bits.bytes.capacity()

@@ -47,12 +47,14 @@ pub struct Arrival {
 }
 
 /// Whether an integer survives the way into a float and back.
+#[inline]
 pub fn is_float_exact(v: i64) -> bool {
     // Nearly all are small. Else the comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
     v.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS || (v as f64) as i128 == i128::from(v)
 }
 
 /// The integer that `v` is, if it is one and an integer chunk keeps its bits.
+#[inline]
 pub fn as_integer(v: f64) -> Option<i64> {
     // 2^63, the first float beyond the integers.
     let limit = 9_223_372_036_854_775_808.0;

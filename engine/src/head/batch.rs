@@ -328,6 +328,7 @@ impl Default for Resolved {
 
 impl Resolved {
     /// Adds one sample; a start timestamp of 0 is unknown.
+    #[inline]
     pub fn push(
         &mut self,
         series: Arc<HeadSeries>,
@@ -501,18 +502,12 @@ impl Resolved {
     fn visit(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, usize, &Value)) {
         let mut values = self.values.iter().enumerate();
         for row in &self.rows {
-            match &row.target {
-                Target::One(series) => {
-                    if let Some((at, value)) = values.next() {
-                        visit(series, row.timestamp, at, value);
-                    }
-                }
-                Target::Group(group, first) => {
-                    for series in &group[*first as usize..][..row.count as usize] {
-                        let Some((at, value)) = values.next() else { return };
-                        visit(series, row.timestamp, at, value);
-                    }
-                }
+            let row_series = match &row.target {
+                Target::One(series) => std::slice::from_ref(series),
+                Target::Group(group, first) => &group[*first as usize..][..row.count as usize],
+            };
+            for (series, (at, value)) in row_series.iter().zip(&mut values) {
+                visit(series, row.timestamp, at, value);
             }
         }
     }

@@ -125,6 +125,7 @@ impl Head {
     }
 
     /// The hash by which a label set is looked up.
+    #[inline]
     fn hash(&self, labels: &Labels) -> u32 {
         self.hasher.hash_one(labels.as_bytes()) as u32
     }

@@ -276,6 +276,7 @@ impl HeadSeries {
     }
 
     /// Whether it left the head; a caller that still holds it must look its labels up again.
+    #[inline]
     pub fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Acquire)
     }

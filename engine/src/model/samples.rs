@@ -25,6 +25,7 @@ pub enum Value {
 
 impl Value {
     /// Bytes beside the value itself: those of a histogram.
+    #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Value::Float(_) | Value::Int(_) => 0,
