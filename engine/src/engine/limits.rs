@@ -78,7 +78,9 @@ pub(super) fn label_bytes(labels: &Labels) -> usize {
 impl Parts {
     /// Whether a label set may be a series, however many others there are.
     pub(super) fn check_labels(&self, labels: &Labels) -> Result<()> {
-        let (count, limit) = (labels.len(), self.options.labels_per_series);
+        let limit = self.options.labels_per_series;
+        // A label takes at least four bytes, so short sets need not be counted.
+        let count = if labels.as_bytes().len() / 4 > limit { labels.len() } else { 0 };
         if count > limit {
             return Err(Error::Limit(format!(
                 "series {}: {count} labels, the limit is {limit} (max_labels, Options::labels_per_series); raise it or \

@@ -5,13 +5,11 @@
 //! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ahash::RandomState;
-
+use crate::engine::fields::{FIELDS_FEW, by_name, new_among};
 use crate::engine::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::newcomers::Newcomers;
 use crate::engine::spread::Spread;
@@ -136,8 +134,6 @@ impl LineReport {
     }
 }
 
-/// Fields that are looked for one by one; more than these by their hash.
-const FIELDS_FEW: usize = 32;
 /// Bytes of a label set without tags and field: `__name__` and its separator.
 const NAME_BYTES: usize = METRIC_NAME.len() + 1;
 
@@ -453,10 +449,11 @@ impl LineWriter<'_> {
             return Ok(single);
         }
         let (mut fields, mut group) = self.taken_apart(known);
-        let mut known: HashSet<&[u8], RandomState> = fields.iter().map(|field| &**field).collect();
         let samples = line.fields().filter(|(_, value)| !matches!(value, FieldValue::Text(_)));
-        let new: Vec<&[u8]> = samples.map(|(field, _)| field).filter(|field| known.insert(field)).collect();
+        let new = new_among(&fields, samples.map(|(field, _)| field));
         self.check_label_bytes(line, &new)?;
+        fields.reserve_exact(new.len());
+        group.reserve_exact(new.len());
         for field in new {
             group.push(self.resolve(line, field)?);
             fields.push(field.into());
@@ -576,11 +573,6 @@ impl LineWriter<'_> {
 /// Who gave a line its time.
 fn stamp(given: Option<Timestamp>) -> Stamp {
     if given.is_some() { Stamp::Given } else { Stamp::Clock }
-}
-
-/// The place of each field in a group.
-fn by_name(fields: &[Box<[u8]>]) -> HashMap<&[u8], usize, RandomState> {
-    fields.iter().enumerate().map(|(place, field)| (&**field, place)).collect()
 }
 
 /// The sample that a field is; none for text. An unsigned integer beyond `i64` is kept as

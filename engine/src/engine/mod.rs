@@ -24,6 +24,7 @@ mod delete;
 mod directory;
 mod disk;
 mod disk_use;
+mod fields;
 mod flush;
 mod handle;
 mod health;

@@ -128,6 +128,19 @@ fn every_limit_names_its_setting_and_what_to_do_and_says_whether_it_passes() {
 }
 
 #[test]
+fn the_shortest_labels_are_counted() {
+    let engine = Engine::in_memory(Options { labels_per_series: 2, ..options() }).unwrap();
+    let append = |pairs: &[(&str, &str)]| {
+        let mut batch = Batch::new();
+        batch.push(&Labels::from_pairs(pairs.iter().copied()).unwrap(), 1, Value::Int(1));
+        engine.append(&batch)
+    };
+    append(&[("a", "1"), ("b", "2")]).unwrap();
+    let refused = append(&[("a", "1"), ("b", "2"), ("c", "3")]).unwrap_err().to_string();
+    assert!(refused.contains("3 labels, the limit is 2"), "{refused}");
+}
+
+#[test]
 fn a_label_set_in_a_message_is_short() {
     let engine = Engine::in_memory(Options { max_values_per_label: 1, ..options() }).unwrap();
     write(&engine, "m,h=a v=1 1\n");
