@@ -105,6 +105,7 @@ impl Labels {
     }
 
     /// Bytes of the allocation that all clones share.
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
         2 * size_of::<usize>() + self.bytes.len().next_multiple_of(size_of::<usize>())
     }

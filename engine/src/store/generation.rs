@@ -15,14 +15,12 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
-use crate::store::listing::{StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
+use crate::store::listing::{LabelsById, StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
-/// Records that are stepped over before a search is cheaper.
-const STEPS_MAX: u64 = 6;
 /// Records that are read between two looks at whether to stop.
 const RECORDS_PER_CHECK: u64 = 1024;
 /// A label of more values than this has postings of its own: of the series that have it at all.
@@ -313,42 +311,9 @@ impl<'a> GenerationReader<'a> {
         error
     }
 
-    /// Calls `visit` with the labels of each of `ids`, ascending, read in one pass, until it breaks off.
-    ///
-    /// # Errors
-    /// Those of `visit`; a record is missing or damaged.
-    pub fn each_labels(
-        &self,
-        ids: impl Iterator<Item = u64>,
-        visit: &mut dyn FnMut(SeriesId, Labels) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        let prefix = self.generation.prefix;
-        let mut cursor = self.kv.cursor(Family::Index);
-        let mut before = None;
-        for id in ids {
-            let key = prefix.series(SeriesId(id));
-            // There is a record for most ids between two.
-            if before.replace(id).is_some_and(|before| id - before <= STEPS_MAX) {
-                while cursor.entry().is_some_and(|(at, _)| at < &key[..]) {
-                    cursor.advance()?;
-                }
-            } else {
-                cursor.seek(&key)?;
-            }
-            let bytes = match cursor.entry() {
-                Some((at, value)) if at == key => value,
-                _ => {
-                    let error = missing_series(prefix, id);
-                    self.kv.note_damage(&key, &error);
-                    return Err(error);
-                }
-            };
-            let labels = decode_labels(prefix, id, bytes).inspect_err(|error| cursor.note_damage(error))?;
-            if visit(SeriesId(id), labels)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+    /// The labels of series that are asked for by ascending ids.
+    pub fn labels_by_id(&self) -> LabelsById<'a> {
+        LabelsById::new(self.kv, self.generation.prefix)
     }
 
     /// Calls `visit` with every series record, ascending by id.
@@ -574,14 +539,6 @@ pub(super) fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Lab
         offset: 0,
         what: e.to_string(),
     })
-}
-
-fn missing_series(prefix: Prefix, id: u64) -> Error {
-    Error::Corrupt {
-        file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
-        offset: 0,
-        what: "the series record that postings name is missing".to_owned(),
-    }
 }
 
 pub(super) fn damaged(key: &[u8], what: &str) -> Error {

@@ -4,9 +4,11 @@ use crate::index::merge::{Pair, PairIds, PairSource};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::generation::{damaged, decode_event, decode_labels};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::Cursor;
+use crate::store::kv::{Cursor, Family, Kv};
 use crate::{Error, Result};
 
+/// Records that are stepped over before a search is cheaper.
+const STEPS_MAX: u64 = 6;
 /// So many values are passed one by one before the way is looked up.
 const NEAR: usize = 8;
 
@@ -38,6 +40,59 @@ impl<'a> StoredSeries<'a> {
             decode_labels(prefix, id.0, value).inspect_err(|error| self.cursor.note_damage(error))?;
         self.cursor.advance()?;
         Ok(Some((id, labels)))
+    }
+}
+
+/// The labels of some series of a generation, in one pass over its records.
+pub struct LabelsById<'a> {
+    kv: &'a dyn Kv,
+    prefix: Prefix,
+    /// At the record of the id that was asked for last; none before the first.
+    at: Option<(u64, Box<dyn Cursor + 'a>)>,
+}
+
+impl<'a> LabelsById<'a> {
+    pub(super) fn new(kv: &'a dyn Kv, prefix: Prefix) -> Self {
+        LabelsById { kv, prefix, at: None }
+    }
+
+    /// The labels of `id`, which is larger than the one before.
+    ///
+    /// # Errors
+    /// The record is missing or damaged, or the store could not be read.
+    pub fn next(&mut self, id: SeriesId) -> Result<Labels> {
+        let (kv, prefix) = (self.kv, self.prefix);
+        let key = prefix.series(id);
+        let before = self.at.as_ref().map(|(before, _)| *before);
+        let (last, cursor) = self.at.get_or_insert_with(|| (id.0, kv.cursor(Family::Index)));
+        *last = id.0;
+        // There is a record for most ids between two.
+        if before.is_some_and(|before| before < id.0 && id.0 - before <= STEPS_MAX) {
+            cursor.advance()?;
+            while cursor.entry().is_some_and(|(at, _)| at < &key[..]) {
+                cursor.advance()?;
+            }
+        } else {
+            cursor.seek(&key)?;
+        }
+        match cursor.entry() {
+            Some((at, value)) if at == key => {
+                decode_labels(prefix, id.0, value).inspect_err(|error| cursor.note_damage(error))
+            }
+            _ => {
+                let error = missing_series(&key);
+                kv.note_damage(&key, &error);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn missing_series(key: &[u8]) -> Error {
+    Error::Corrupt {
+        file: format!("index/{}", key.escape_ascii()),
+        offset: 0,
+        what: "the series record that postings name is missing".to_owned(),
     }
 }
 
@@ -169,5 +224,54 @@ impl<'a> Terms<'a> {
             }
         }
         self.seek(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chunk::Sealing;
+    use crate::codec::Effort;
+    use crate::model::PartitionId;
+    use crate::store::catalogue::{Generation, Graveyard};
+    use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
+    use crate::store::memory::MemoryKv;
+
+    fn labels(id: u64) -> Labels {
+        Labels::from_pairs([("id", &*id.to_string())]).unwrap()
+    }
+
+    fn written(kv: &MemoryKv, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
+        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(1), generation: 1 };
+        let mut tables = Tables::new(kv);
+        let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
+        let mut writer = GenerationWriter::new(&mut tables, prefix, 1, sealing);
+        ids.for_each(|id| writer.add_labels(SeriesId(id), &labels(id)).unwrap());
+        let (prefix, record) = writer.finish().unwrap();
+        tables.ingest().unwrap();
+        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+    }
+
+    #[test]
+    fn labels_are_found_by_steps_and_by_searches() {
+        let kv = MemoryKv::default();
+        let generation = written(&kv, (0..200).filter(|id| id % 3 != 1));
+        let reader = GenerationReader::new(&kv, &generation);
+        for stride in 1..=4 * STEPS_MAX as usize {
+            for first in 0..5 {
+                let mut found = reader.labels_by_id();
+                for id in (first..200).step_by(stride).filter(|id| id % 3 != 1) {
+                    assert_eq!(found.next(SeriesId(id)).unwrap(), labels(id), "stride {stride} from {first}");
+                }
+            }
+        }
+        for (before, missing) in [(0, 1), (0, 4), (0, 100), (198, 199), (198, 300)] {
+            let mut found = reader.labels_by_id();
+            found.next(SeriesId(before)).unwrap();
+            let error = found.next(SeriesId(missing)).unwrap_err().to_string();
+            assert!(error.contains("the series record that postings name is missing"), "{error}");
+        }
     }
 }

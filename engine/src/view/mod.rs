@@ -46,7 +46,6 @@ mod turns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -295,33 +294,25 @@ impl<'e> View<'e> {
         reader: &GenerationReader<'_>,
         ids: impl Iterator<Item = u64>,
     ) -> Result<()> {
-        let mut unknown = RoaringTreemap::new();
         let partition = reader.generation.prefix.partition;
         let mut heads = heads.iter().map(|(series, _)| series).peekable();
-        for (at, id) in ids.enumerate() {
+        let mut stored = reader.labels_by_id();
+        for (at, id) in ids.map(SeriesId).enumerate() {
             if at.is_multiple_of(SERIES_PER_CHECK) {
                 self.work.check()?;
             }
-            while heads.next_if(|series| series.id.0 < id).is_some() {}
-            if let Some(series) = heads.next_if(|series| series.id.0 == id) {
-                let found = found.series(SeriesId(id), || series.labels.clone(), catalogue)?;
-                found.add_id(partition, SeriesId(id));
-            } else if let Some(series) = found.known(SeriesId(id)) {
-                series.add_id(partition, SeriesId(id));
+            while heads.next_if(|series| series.id < id).is_some() {}
+            let series = if let Some(series) = heads.next_if(|series| series.id == id) {
+                found.series(id, || series.labels.clone(), catalogue)?
+            } else if let Some(known) = found.known(id) {
+                known
             } else {
-                unknown.insert(id);
-            }
+                let labels = stored.next(id)?;
+                found.admit(labels.memory_bytes())?;
+                found.series(id, || labels, catalogue)?
+            };
+            series.add_id(partition, id);
         }
-        let mut read = 0_usize;
-        let _whole = reader.each_labels(unknown.into_iter(), &mut |id, labels| {
-            if read.is_multiple_of(SERIES_PER_CHECK) {
-                self.work.check()?;
-            }
-            read += 1;
-            found.admit(labels.memory_bytes())?;
-            found.series(id, || labels, catalogue)?.add_id(partition, id);
-            Ok(ControlFlow::Continue(()))
-        })?;
         Ok(())
     }
 

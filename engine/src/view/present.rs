@@ -139,7 +139,12 @@ impl View<'_> {
             }
         }
         let mut known = known.iter().map(|series| series.id.0).peekable();
-        let unknown = page.iter().copied().filter(|id| known.next_if_eq(id).is_none());
-        reader.each_labels(unknown, &mut |_: SeriesId, labels| visit(&labels))
+        let mut stored = reader.labels_by_id();
+        for id in page.iter().filter(|id| known.next_if_eq(*id).is_none()) {
+            if visit(&stored.next(SeriesId(*id))?)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }

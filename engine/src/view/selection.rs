@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// What the sort of an entry by its labels takes: its key and its place, before and after.
 const ORDER_BYTES: usize = 36;
+/// Bytes taken at once, so that taking a few for each series is cheap.
+const TAKEN: usize = 4096;
 
 /// Series found so far.
 pub struct Selection<'t> {
@@ -27,6 +29,8 @@ pub struct Selection<'t> {
     by_id: HashMap<u64, u32, RandomState>,
     /// What the result takes.
     kept: &'t Taken,
+    /// Bytes taken for it but not yet used.
+    ahead: usize,
     /// What goes with this.
     table: Taken,
 }
@@ -40,6 +44,7 @@ impl<'t> Selection<'t> {
             entries: Vec::new(),
             by_id: HashMap::default(),
             kept,
+            ahead: 0,
             table: Taken::of(work),
         }
     }
@@ -48,8 +53,14 @@ impl<'t> Selection<'t> {
     ///
     /// # Errors
     /// The work may not hold it.
-    pub fn admit(&self, bytes: usize) -> Result<()> {
-        Ok(self.kept.more(bytes)?)
+    pub fn admit(&mut self, bytes: usize) -> Result<()> {
+        if self.ahead < bytes {
+            let more = bytes.max(TAKEN);
+            self.kept.more(more)?;
+            self.ahead += more;
+        }
+        self.ahead -= bytes;
+        Ok(())
     }
 
     fn grow(&mut self) -> Result<()> {
@@ -143,7 +154,7 @@ impl<'t> Selection<'t> {
         }
         let room = self.entries.capacity();
         self.entries.shrink_to_fit();
-        self.kept.less((room - self.entries.capacity()) * size_of::<ViewSeries>());
+        self.kept.less((room - self.entries.capacity()) * size_of::<ViewSeries>() + self.ahead);
         self.kept.more(self.entries.iter().map(ViewSeries::spilled_bytes).sum())?;
         Ok(self.entries)
     }
@@ -187,5 +198,24 @@ mod tests {
         assert!(gathered(2, &[(1, "a"), (2, "b"), (3, "a"), (4, "b")]).is_ok());
         assert!(gathered(2, &[(1, "a"), (2, "b"), (3, "c")]).is_err());
         assert!(gathered(0, &[(1, "a")]).is_err() && gathered(0, &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn exactly_what_the_result_takes_stays_taken() {
+        let catalogue = Arc::new(Catalogue::new(1, 1000));
+        let work = Work::unbounded();
+        let kept = Taken::of(&work);
+        let mut selection = Selection::new(1000, &kept, &work);
+        let sizes = [100, 1, TAKEN, TAKEN + 1, 3 * TAKEN, 7];
+        for (id, bytes) in (0..).zip(sizes) {
+            selection.admit(bytes).unwrap();
+            let labels = || Labels::from_pairs([("id", &*id.to_string())]).unwrap();
+            selection.series(SeriesId(id), labels, &catalogue).unwrap();
+            assert!(kept.bytes() as usize >= sizes[..=id as usize].iter().sum());
+        }
+        let found = selection.finish().unwrap();
+        let entries = found.capacity() * size_of::<ViewSeries>();
+        assert_eq!(kept.bytes() as usize, entries + sizes.iter().sum::<usize>());
+        assert_eq!(work.account().bytes(), kept.bytes(), "the table is gone");
     }
 }
