@@ -131,9 +131,11 @@ impl Seen {
             return;
         }
         if self.hidden.is_empty() {
-            let end = run.len() + chunk.len().min(seen);
+            let end = run.len().saturating_add(seen);
             run.extend_from_open(chunk);
-            run.truncate(end);
+            if run.len() > end {
+                run.truncate(end);
+            }
             return;
         }
         let mut piece = Run::default();

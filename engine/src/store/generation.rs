@@ -183,7 +183,8 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
     /// # Errors
     /// The table could not be written.
     pub fn add_samples(&mut self, id: SeriesId, run: &mut Run) -> Result<()> {
-        self.write_chunks(id, run, self.sealing.samples_max)
+        let least = self.sealing.samples_max;
+        if run.len() < least { Ok(()) } else { self.write_chunks(id, run, least) }
     }
 
     /// Writes all samples of a series that are left in `run`.

@@ -33,12 +33,10 @@ impl MemoryKv {
     }
 
     fn insert(&self, pairs: &mut Pairs, key: Vec<u8>, value: Vec<u8>) {
-        let bytes = (key.len() + value.len()) as u64;
-        let key: Arc<[u8]> = Arc::from(key);
-        let replaced = pairs.insert(key.clone(), Arc::from(value));
-        self.bytes.fetch_add(bytes, Relaxed);
-        match replaced {
-            Some(old) => drop(self.bytes.fetch_sub((key.len() + old.len()) as u64, Relaxed)),
+        let (key_bytes, value_bytes) = (key.len() as u64, value.len() as u64);
+        self.bytes.fetch_add(key_bytes + value_bytes, Relaxed);
+        match pairs.insert(Arc::from(key), Arc::from(value)) {
+            Some(old) => drop(self.bytes.fetch_sub(key_bytes + old.len() as u64, Relaxed)),
             None => drop(self.pairs.fetch_add(1, Relaxed)),
         }
     }
