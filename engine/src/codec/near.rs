@@ -15,6 +15,8 @@
 //! | first step | varint | zigzag |
 //! | steps | rest | what the float's bits are above those of `k / d`, see [`packed`]; 0 for a patch |
 
+use smallvec::SmallVec;
+
 use super::patches::{self, Patches};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Effort, Fault, packed};
@@ -94,15 +96,16 @@ pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
 /// The least denominator that nearly all of a sample are fractions of.
 fn denominator(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
-    let sample = || values.iter().step_by(stride);
-    let misses_max = sample().count() / PATCH_SHARE;
+    let sample: SmallVec<[f64; SAMPLE]> = values.iter().copied().step_by(stride).collect();
+    let misses_max = sample.len() / PATCH_SHARE;
     DENOMINATORS.iter().position(|&denominator| {
-        let misses = sample().filter(|&&value| split(value, denominator).is_none());
+        let misses = sample.iter().filter(|&&value| split(value, denominator).is_none());
         misses.take(misses_max + 1).count() <= misses_max
     })
 }
 
 /// `k` and the steps from `k / denominator` to `value`, if they are few.
+#[inline]
 fn split(value: f64, denominator: f64) -> Option<(i64, i64)> {
     let product = (value * denominator).round();
     if product.is_nan() || product.abs() >= INTEGER_MAX {
