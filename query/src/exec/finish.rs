@@ -118,10 +118,16 @@ fn has_samples(series: &MatrixSeries) -> bool {
 
 fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     let mut out = MatrixSeries { labels: series.labels, ..MatrixSeries::default() };
-    let present = series.points.floats.iter().filter(|v| !is_absent(**v)).count();
+    let floats = &series.points.floats;
+    let present = floats.iter().filter(|v| !is_absent(**v)).count();
     out.floats.reserve_exact(present);
-    let floats = series.points.floats.iter().enumerate().filter(|(_, v)| !is_absent(**v));
-    out.floats.extend(floats.map(|(i, &v)| (steps.at(i), v)));
+    let timed = floats.iter().enumerate().map(|(i, &v)| (steps.at(i), v));
+    if present == floats.len() {
+        // Its length is known, so that no capacity is checked on the way.
+        out.floats.extend(timed);
+    } else {
+        out.floats.extend(timed.filter(|(_, v)| !is_absent(*v)));
+    }
     for (i, h) in series.points.histograms.into_iter().flatten().enumerate() {
         out.histograms.extend(h.map(|h| (steps.at(i), h)));
     }
