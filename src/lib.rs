@@ -47,8 +47,8 @@ pub use barograph_engine::{
     SnapshotReport, Stats, TenantUse, TenantsReport, VerifyReport,
 };
 pub use barograph_query::{
-    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
-    Request, Response, SampleValue, Times, Usage, VectorSample,
+    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
+    QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use database::{Database, SeriesColumns};
 pub use reader::Reader;

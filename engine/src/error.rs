@@ -78,8 +78,8 @@ pub enum Error {
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The system's words, which are part of this error's own text, so that a report of a
-        /// chain of causes has them once.
+        /// The system's error. Its words are part of this error's own text.
+        #[source]
         cause: io::Error,
     },
     /// The storage library refused.
@@ -182,5 +182,20 @@ impl Error {
             return Error::DiskFull { path };
         }
         Error::Io { action, path, cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_error_of_the_system_is_the_source_and_part_of_the_text() {
+        let error = Error::io("open", "/x", io::Error::from_raw_os_error(13));
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).expect("it is kept");
+        assert_eq!((cause.kind(), cause.raw_os_error()), (io::ErrorKind::PermissionDenied, Some(13)));
+        assert_eq!(error.to_string(), format!("/x: open: {cause}"));
     }
 }

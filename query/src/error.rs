@@ -4,7 +4,42 @@ use barograph_engine::budget::{Denied, Stopped, bytes_text};
 
 use crate::source::SourceError;
 
-/// Why a query gave no answer. The text is what the HTTP API prints.
+/// What kind of [`QueryError`] it is, which says what the caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueryErrorKind {
+    /// The text is not a query or selector: fix it. The error has the place.
+    Parse,
+    /// The times make no sense: fix the request.
+    Times,
+    /// The query cannot be evaluated on this data, such as many-to-many matching: change the query.
+    Execution,
+    /// The query needs more than a limit of [`Limits`](crate::Limits) allows: ask for less, or raise the limit.
+    Limit,
+    /// Others use what the query needs: retry later.
+    Busy,
+    /// The time was up.
+    Timeout,
+    /// It was canceled.
+    Canceled,
+    /// Storage is damaged, or could not be read. [`source`](std::error::Error::source) is the error of the storage
+    /// engine, a `barograph::Error`, whose kind says which.
+    Storage,
+    /// The database is closed, or was opened by the process that forked this one.
+    Closed,
+}
+
+/// Why a query gave no answer. The text is what the HTTP API prints. [`QueryError::kind`] says what to do about it; the
+/// error of the storage engine is kept as the [`source`](std::error::Error::source).
+///
+/// ```
+/// use barograph_query::source::memory::MemorySource;
+/// use barograph_query::{QueryErrorKind, Request, execute};
+///
+/// let error = execute(&MemorySource::new(), &Request::instant("sum(", 0)).unwrap_err();
+/// assert_eq!(error.kind(), QueryErrorKind::Parse);
+/// assert!(error.to_string().starts_with("1:5: parse error"));
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
@@ -83,6 +118,37 @@ pub enum QueryError {
     Source(SourceError),
 }
 
+impl QueryError {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> QueryErrorKind {
+        match self {
+            QueryError::Parse { .. } => QueryErrorKind::Parse,
+            QueryError::BadTimes(_) => QueryErrorKind::Times,
+            QueryError::Execution(_) => QueryErrorKind::Execution,
+            QueryError::Expressions { .. }
+            | QueryError::TooManySamples { .. }
+            | QueryError::Memory { .. } => QueryErrorKind::Limit,
+            QueryError::MemoryPool { .. } | QueryError::Heavy => QueryErrorKind::Busy,
+            QueryError::Timeout { .. } => QueryErrorKind::Timeout,
+            QueryError::Canceled => QueryErrorKind::Canceled,
+            QueryError::Source(error) => error.kind(),
+        }
+    }
+}
+
+impl SourceError {
+    fn kind(&self) -> QueryErrorKind {
+        match self {
+            SourceError::Storage(_) => QueryErrorKind::Storage,
+            SourceError::Memory(denied) => QueryError::from(*denied).kind(),
+            SourceError::Stopped(stopped) => QueryError::from(*stopped).kind(),
+            SourceError::Busy(_) => QueryErrorKind::Busy,
+            SourceError::Closed(_) => QueryErrorKind::Closed,
+            SourceError::TooManySeries { .. } => QueryErrorKind::Limit,
+        }
+    }
+}
+
 impl From<Stopped> for QueryError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
@@ -109,6 +175,49 @@ impl From<SourceError> for QueryError {
             SourceError::Memory(denied) => denied.into(),
             SourceError::Stopped(stopped) => stopped.into(),
             error => QueryError::Source(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use barograph_engine::budget::Share;
+
+    use super::*;
+    use crate::source::Cause;
+
+    #[test]
+    fn every_error_has_its_kind_and_a_clone_keeps_the_cause() {
+        let full = Share::new("queries", 1).take(2).expect_err("more than there is");
+        let io = || Cause::new(std::io::Error::from_raw_os_error(5));
+        let text = String::new;
+        let expected = [
+            (QueryError::BadTimes(text()), QueryErrorKind::Times),
+            (QueryError::Execution(text()), QueryErrorKind::Execution),
+            (QueryError::Expressions { place: text(), limit: 1, message: text() }, QueryErrorKind::Limit),
+            (QueryError::TooManySamples { limit: 1 }, QueryErrorKind::Limit),
+            (QueryError::Memory { limit: 1 }, QueryErrorKind::Limit),
+            (QueryError::MemoryPool { limit: 1 }, QueryErrorKind::Busy),
+            (QueryError::Heavy, QueryErrorKind::Busy),
+            (QueryError::Timeout { seconds: 1.0 }, QueryErrorKind::Timeout),
+            (QueryError::Canceled, QueryErrorKind::Canceled),
+            (QueryError::Source(SourceError::TooManySeries { limit: 1 }), QueryErrorKind::Limit),
+            (QueryError::Source(SourceError::Memory(Denied::Own { limit: 1 })), QueryErrorKind::Limit),
+            (QueryError::Source(SourceError::Memory(Denied::Shared(full))), QueryErrorKind::Busy),
+            (QueryError::Source(SourceError::Stopped(Stopped::Canceled)), QueryErrorKind::Canceled),
+            (QueryError::Source(SourceError::Storage(io())), QueryErrorKind::Storage),
+            (QueryError::Source(SourceError::Busy(io())), QueryErrorKind::Busy),
+            (QueryError::Source(SourceError::Closed(io())), QueryErrorKind::Closed),
+        ];
+        for (error, kind) in expected {
+            assert_eq!(error.kind(), kind, "{error:?}");
+            if let QueryError::Source(SourceError::Storage(_)) = &error {
+                let clone = error.clone();
+                let cause = clone.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+                assert_eq!(cause.and_then(std::io::Error::raw_os_error), Some(5));
+            }
         }
     }
 }

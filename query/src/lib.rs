@@ -20,7 +20,7 @@ use barograph_engine::model::Expressions;
 
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
 pub use crew::Crew;
-pub use error::QueryError;
+pub use error::{QueryError, QueryErrorKind};
 pub use explain::{Cost, Explained};
 pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};
 pub use request::{Limits, Request, Times};

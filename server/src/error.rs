@@ -339,7 +339,8 @@ mod tests {
         let parse = QueryError::Parse { line: 1, column: 5, start: 4, end: 5, message: "no".into() };
         assert_eq!(ApiError::from(parse).message, "invalid parameter \"query\": 1:5: parse error: no");
         assert_eq!(ApiError::from(QueryError::Canceled).status.as_u16(), 499);
-        let late = QueryError::Source(barograph_query::source::SourceError::Busy("x".into()));
+        let cause = barograph_query::source::Cause::new(std::fmt::Error);
+        let late = QueryError::Source(barograph_query::source::SourceError::Busy(cause));
         let late = ApiError::from(late);
         assert_eq!((late.status.as_u16(), late.retry_after), (429, Some(1)));
         assert_eq!(ApiError::from(QueryError::TooManySamples { limit: 5 }).status.as_u16(), 422);

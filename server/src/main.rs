@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("barograph: {error:#}");
+            eprintln!("barograph: {}", commands::error_text(&error));
             ExitCode::FAILURE
         }
     }

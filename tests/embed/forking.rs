@@ -44,7 +44,7 @@ fn refused_by_all(db: &Database) -> Outcome {
         }
     }
     match db.query("load", 0).map(drop) {
-        Err(QueryError::Source(SourceError::Closed(why))) if why.contains("forked") => Ok(()),
+        Err(QueryError::Source(SourceError::Closed(why))) if why.to_string().contains("forked") => Ok(()),
         other => Err(format!("query: {other:?}").into()),
     }
 }

@@ -1,6 +1,7 @@
 //! The scenarios: what needs the whole database, or the whole repository, to be tested. One binary, because each test
 //! binary links RocksDB.
 
+mod api;
 mod database;
 mod flips;
 mod fuzz;

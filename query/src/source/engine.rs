@@ -7,7 +7,7 @@ use barograph_engine::chunk::Run;
 use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Value};
 use barograph_engine::{Error, View, ViewSeries};
 
-use crate::source::{Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
+use crate::source::{Cause, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
 
 /// A handle is the number of a selection and, in the bits below, a place in it.
 const SELECTION_SHIFT: u32 = 32;
@@ -115,9 +115,9 @@ fn storage(error: Error) -> SourceError {
     match error {
         Error::Memory(denied) => denied.into(),
         Error::Stopped(stopped) => stopped.into(),
-        Error::Throttled(why) => SourceError::Busy(why),
-        Error::Closed | Error::Forked { .. } => SourceError::Closed(error.to_string()),
-        error => SourceError::Storage(error.to_string()),
+        Error::Throttled(_) => SourceError::Busy(Cause::new(error)),
+        Error::Closed | Error::Forked { .. } => SourceError::Closed(Cause::new(error)),
+        error => SourceError::Storage(Cause::new(error)),
     }
 }
 
@@ -147,7 +147,7 @@ impl SeriesReader for EngineReader<'_, '_> {
         let entry = selection
             .as_ref()
             .and_then(|found| found.get(at))
-            .ok_or_else(|| SourceError::Storage(format!("unknown series handle {}", series.handle)))?;
+            .ok_or_else(|| storage(Error::Invalid(format!("unknown series handle {}", series.handle))))?;
         self.reader.read(entry, range, &mut self.run).map_err(storage)?;
         let run = &mut self.run;
         if !run.histograms.is_empty() {

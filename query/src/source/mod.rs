@@ -8,6 +8,8 @@
 pub mod engine;
 pub mod memory;
 
+use std::sync::Arc;
+
 use barograph_engine::budget::{Denied, Stopped};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
 
@@ -55,13 +57,39 @@ pub struct Estimate {
     pub samples: u64,
 }
 
-/// Why a source could not answer.
+/// The error behind a [`SourceError`], which clones share. That of the storage engine is a `barograph::Error`.
+#[derive(Debug, Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl Cause {
+    /// Keeps an error as a cause.
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Cause(Arc::new(error))
+    }
+}
+
+impl std::ops::Deref for Cause {
+    type Target = dyn std::error::Error + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a source could not answer. Its text is that of its cause, which is also its
+/// [`source`](std::error::Error::source).
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// Storage is damaged or unreadable. The text names file or key and offset.
     #[error("{0}")]
-    Storage(String),
+    Storage(#[source] Cause),
     /// What it keeps for the query is more than one may hold, or than others leave.
     #[error(transparent)]
     Memory(#[from] Denied),
@@ -70,10 +98,10 @@ pub enum SourceError {
     Stopped(#[from] Stopped),
     /// The source cannot answer now; the same read may succeed later.
     #[error("{0}")]
-    Busy(String),
+    Busy(#[source] Cause),
     /// The source is closed, or belongs to the process that forked this one.
     #[error("{0}")]
-    Closed(String),
+    Closed(#[source] Cause),
     /// The selection is larger than allowed.
     #[error("selector matches more than {limit} series; add matchers or raise the limit")]
     TooManySeries {

@@ -35,6 +35,23 @@ fn hint(dir: &Path) -> String {
     format!("cannot open {} (if a server uses it, ask the server with --url)", dir.display())
 }
 
+/// An error and its causes as one line. A cause that an error's own text contains is left out.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut last = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if last.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+        last = cause;
+    }
+    text
+}
+
 /// Milliseconds since 1970 of a time as people write it: `now`, `-5m` (before now),
 /// seconds, or RFC 3339.
 ///

@@ -347,7 +347,8 @@ fn the_words_of_the_system_are_told_once() {
         told.push((opened.err().unwrap(), "Not a directory"));
     }
     for (error, words) in told {
-        let printed = format!("{:#}", error.context("cannot open"));
+        let printed = barograph_server::commands::error_text(&error.context("cannot open"));
+        assert!(printed.starts_with("cannot open: "), "{printed}");
         assert_eq!(printed.matches(words).count(), 1, "{printed}");
     }
 }
