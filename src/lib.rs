@@ -46,6 +46,7 @@ pub use barograph_engine::{
     RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle,
     SnapshotReport, Stats, TenantUse, TenantsReport, VerifyReport,
 };
+pub use barograph_query::syntax::parse_selector;
 pub use barograph_query::{
     self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
     QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,

@@ -1,8 +1,12 @@
-//! What an embedding program gets back: errors with their kind and cause.
+//! What an embedding program gets back: errors with their kind and cause, matchers of a selector's text.
 
 use std::error::Error as _;
 
-use barograph::{Database, Error, Options, QueryErrorKind, TimeRange};
+use barograph::{
+    Batch, Database, Error, Labels, Matcher, Options, QueryErrorKind, TimeRange, Value, parse_selector,
+};
+
+const SECOND: i64 = 1_000_000_000;
 
 fn database() -> Database {
     Database::in_memory(Options { background: false, ..Options::default() }).expect("the options are good")
@@ -20,4 +24,56 @@ fn the_error_of_the_engine_is_the_source_of_that_of_a_query() {
     assert!(matches!(cause, Some(Error::Closed)), "{cause:?}");
     let read = db.read(&[], TimeRange::ALL, 9, |_, _| true).expect_err("it is closed");
     assert!(read.source().is_some_and(|cause| cause.is::<Error>()), "{read:?}");
+}
+
+#[test]
+fn the_text_of_a_selector_selects_in_every_read() {
+    let db = database();
+    let mut batch = Batch::new();
+    for (job, code) in [("api", "200"), ("api", "500"), ("web", "200")] {
+        let labels = Labels::from_pairs([("__name__", "http_requests_total"), ("job", job), ("code", code)]);
+        let labels = labels.expect("names differ");
+        batch.push(&labels, SECOND, Value::Float(1.0));
+        batch.push_event(&labels, SECOND, "restarted");
+    }
+    db.append(&batch).expect("append");
+    let matchers = parse_selector(r#"http_requests_total{job=~"a.*", code!="500"}"#).expect("a selector");
+    let (mut exported, mut read) = (0, 0);
+    db.export(&matchers, TimeRange::ALL, |series| {
+        exported += series.values.len();
+        true
+    })
+    .expect("export");
+    db.read(&matchers, TimeRange::ALL, 9, |_, samples| {
+        read += samples.timestamps.len();
+        true
+    })
+    .expect("read");
+    assert_eq!((exported, read), (1, 1));
+    assert_eq!(db.events(&matchers, TimeRange::ALL, 9).expect("events").len(), 1);
+    assert_eq!(db.series(std::slice::from_ref(&matchers), TimeRange::ALL, 9).expect("series").len(), 1);
+    db.delete(&matchers, TimeRange::ALL).expect("delete");
+    assert_eq!(db.series(&[vec![]], TimeRange::ALL, 9).expect("series").len(), 2);
+    // Every series, but not by a slip: a delete refuses it.
+    let everything = parse_selector("{}").expect("a selector");
+    assert_eq!(everything, [Matcher::equal("", "")][..0]);
+    assert!(matches!(db.delete(&everything, TimeRange::ALL), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_text_that_is_no_selector_is_refused_with_its_place() {
+    for (text, place, words) in [
+        ("", "1:1", "expected a series selector"),
+        (r#"up{job="a""#, "1:11", "\",\" or \"}\""),
+        (r#"up{job=~"a("}"#, "1:4", "no \")\" closes"),
+        ("up[5m]", "1:3", "expected the end"),
+        ("up\n  and down", "2:3", "expected the end"),
+        ("sum(up)", "1:4", "expected the end"),
+    ] {
+        let error = parse_selector(text).expect_err(text);
+        assert_eq!(error.kind(), QueryErrorKind::Parse, "{text}: {error}");
+        let printed = error.to_string();
+        assert!(printed.starts_with(&format!("{place}: parse error")), "{text}: {printed}");
+        assert!(printed.contains(words), "{text}: {printed}");
+    }
 }

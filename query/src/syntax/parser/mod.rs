@@ -78,17 +78,23 @@ fn check_length(text: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Parses a series selector, as `match[]` takes it: a name, matchers in braces, or both. It may match
-/// every series, which a selector in a query may not.
+/// The matchers of a series selector, as the reads of a database take them. A selector is a name, matchers in braces, or
+/// both, without a range, `offset` or `@`. It may match every series, which a selector in a query may not: `{}` gives an
+/// empty list.
 ///
 /// ```
-/// let matchers = barograph_query::syntax::parse_selector(r#"up{job=~".*"}"#)?;
-/// assert_eq!(matchers.len(), 2);
+/// use barograph_query::syntax::parse_selector;
+///
+/// let matchers = parse_selector(r#"http_requests_total{job=~"a.*"}"#)?;
+/// assert_eq!(matchers.len(), 2, "that of the name is the first");
+///
+/// let error = parse_selector("up{job=a}").unwrap_err();
+/// assert!(error.to_string().starts_with("1:8: parse error: "), "{error}");
 /// # Ok::<(), barograph_query::QueryError>(())
 /// ```
 ///
 /// # Errors
-/// [`QueryError::Parse`], as [`parse`].
+/// As [`parse`].
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     parse_selector_within(text, &mut Expressions::default())
 }
