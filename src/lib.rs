@@ -34,6 +34,7 @@
 mod database;
 mod reader;
 mod tenants;
+mod ticket;
 
 pub use barograph_engine::budget;
 pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
@@ -53,3 +54,4 @@ pub use barograph_query::{
 };
 pub use database::{Database, SeriesColumns};
 pub use reader::Reader;
+pub use ticket::AppendTicket;

@@ -25,8 +25,8 @@ pub mod wal;
 
 pub use engine::{
     AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, PartUse, RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotReport,
-    VerifyReport, restore,
+    OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport, RepairReport,
+    SnapshotReport, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

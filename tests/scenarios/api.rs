@@ -77,3 +77,35 @@ fn a_text_that_is_no_selector_is_refused_with_its_place() {
         assert!(printed.contains(words), "{text}: {printed}");
     }
 }
+
+#[test]
+fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = || Options { background: false, memory_bytes: 64 << 20, ..Options::default() };
+    let labels = Labels::from_pairs([("__name__", "up"), ("db", "a")]).expect("names differ");
+    let batch = |second: i64| {
+        let mut batch = Batch::new();
+        batch.push(&labels, second * SECOND, Value::Float(1.0));
+        batch
+    };
+    let db = Database::open_with(dir.path(), options()).expect("it opens");
+    let first = db.begin_append(&batch(1)).expect("begun");
+    assert!(!first.is_durable().expect("it waits"));
+    drop(db);
+    let refused = Database::open_with(dir.path(), options()).map(drop);
+    assert!(matches!(refused, Err(Error::Locked { .. })), "the ticket holds it: {refused:?}");
+    assert_eq!(first.wait().expect("durable").samples, 1);
+    drop(first);
+
+    let db = Database::open_with(dir.path(), options()).expect("it opens");
+    let tenant = db.for_tenant("a").expect("a tenant");
+    let second = tenant.begin_append(&batch(2)).expect("begun");
+    let foreign = db.for_tenant("b").expect("a tenant").begin_append(&batch(2)).map(drop);
+    assert!(matches!(foreign, Err(Error::Invalid(_))), "{foreign:?}");
+    db.close().expect("it closes");
+    assert!(second.is_durable().expect("it was completed"));
+    assert_eq!(second.wait().expect("it was completed").samples, 1);
+    let db = Database::open_with(dir.path(), options()).expect("it opens, though the ticket is there");
+    let answer = db.query("up[1m]", 3 * SECOND).expect("an answer");
+    assert_eq!(answer.stats.samples_total, 2);
+}

@@ -92,10 +92,25 @@ impl Engine {
 
 impl Parts {
     pub(super) fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
+        let (report, ticket) = self.begin_append(batch, newcomers)?;
+        fail_point!("append.logged");
+        self.wait_durable(ticket)?;
+        fail_point!("append.durable");
+        Ok(report)
+    }
+
+    /// Logs a batch; returns what will be stored of it, and what to wait for.
+    #[inline]
+    pub(super) fn begin_append(
+        &self,
+        batch: &Batch,
+        newcomers: &mut Newcomers,
+    ) -> Result<(AppendReport, Option<Ticket>)> {
         let parts = self;
         let mut resolved = Resolved::default();
         let (samples, patience) = (batch.samples.len(), parts.options.write_wait);
-        parts.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience)?;
+        let free = || parts.settle_deferred();
+        parts.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience, free)?;
         resolved.stamp = batch.stamp;
         let horizon = parts.retention.horizon();
         let mut report = AppendReport::default();
@@ -135,10 +150,7 @@ impl Parts {
         report.events = resolved.events.len() as u64;
         parts.spread().admit(&resolved)?;
         let ticket = parts.commit(&mut resolved)?;
-        fail_point!("append.logged");
-        parts.wait_durable(ticket)?;
-        fail_point!("append.durable");
-        Ok(report)
+        Ok((report, ticket))
     }
 
     /// Counts the partitions of one request.

@@ -67,6 +67,7 @@ impl Engine {
 impl Parts {
     fn flush_loop(&self) {
         while !self.nap(NAP, |s| std::mem::take(&mut s.flush)) {
+            self.settle_deferred();
             self.head.release();
             if self.is_flush_due() && self.flush().is_err() {
                 self.nap(PAUSE_AFTER_FAILURE, |_| false);

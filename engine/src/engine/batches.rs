@@ -78,14 +78,21 @@ impl BatchMemory {
         batch.grant(&self.share, Granted { samples, text_bytes }).is_ok()
     }
 
-    /// Waits until an empty batch can take one sample and `more` bytes of texts.
+    /// Waits until an empty batch can take one sample and `more` bytes of texts. While it waits it calls `free`, which
+    /// frees the memory of batches that nobody waits for.
     ///
     /// # Errors
     /// No memory became free within `patience`.
-    pub(super) fn wait(&self, batch: &mut Resolved, more: u64, patience: Duration) -> Result<()> {
+    pub(super) fn wait(
+        &self,
+        batch: &mut Resolved,
+        more: u64,
+        patience: Duration,
+        free: impl Fn(),
+    ) -> Result<()> {
         batch.release();
         let text_bytes = FIRST.text_bytes.max(more + 1);
-        self.wait_for(batch, Granted { samples: FIRST.samples, text_bytes }, patience)
+        self.wait_for(batch, Granted { samples: FIRST.samples, text_bytes }, patience, free)
     }
 
     /// Waits for the memory of a batch that is stored whole. A batch larger than all of it gets all of it.
@@ -98,16 +105,27 @@ impl BatchMemory {
         samples: usize,
         text_bytes: u64,
         patience: Duration,
+        free: impl Fn(),
     ) -> Result<()> {
         let limit = self.share.limit();
         let samples = samples.min(usize::try_from(limit / 2 / SAMPLE_BYTES).unwrap_or(usize::MAX));
         let text_bytes = text_bytes.min(limit / 2 / TEXT_FACTOR);
-        self.wait_for(batch, Granted { samples, text_bytes }, patience)
+        self.wait_for(batch, Granted { samples, text_bytes }, patience, free)
     }
 
-    fn wait_for(&self, batch: &mut Resolved, wanted: Granted, patience: Duration) -> Result<()> {
+    fn wait_for(
+        &self,
+        batch: &mut Resolved,
+        wanted: Granted,
+        patience: Duration,
+        free: impl Fn(),
+    ) -> Result<()> {
         let started = Instant::now();
         while batch.grant(&self.share, wanted).is_err() {
+            free();
+            if batch.grant(&self.share, wanted).is_ok() {
+                break;
+            }
             let waited = started.elapsed();
             if waited >= patience {
                 return Err(Error::Throttled(format!(

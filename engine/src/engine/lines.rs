@@ -287,7 +287,7 @@ impl LineWriter<'_> {
         }
         // Nothing is held while waiting for others.
         parts.wait_durable(self.ticket.take())?;
-        parts.batches.wait(&mut self.resolved, more, parts.options.write_wait)
+        parts.batches.wait(&mut self.resolved, more, parts.options.write_wait, || parts.settle_deferred())
     }
 
     fn commit(&mut self) -> Result<()> {

@@ -20,6 +20,7 @@ mod background;
 mod backup;
 mod batches;
 mod clean;
+mod deferred;
 mod delete;
 mod directory;
 mod disk;
@@ -66,6 +67,7 @@ use roaring::RoaringTreemap;
 pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{SnapshotReport, restore};
 pub use clean::CleanReport;
+pub use deferred::PendingAppend;
 pub use flush::FlushReport;
 pub use health::Health;
 pub use lines::{FarLine, LineBody, LineOptions, LineReport};
@@ -137,6 +139,8 @@ pub(crate) struct Parts {
     /// Every record up to this sequence is in the head.
     applied: AtomicU64,
     pub(crate) retention: Retention,
+    /// Whether appends were begun that nobody may be waiting for.
+    has_deferred: AtomicBool,
     /// Whether a series was refused because memory is full since the last search for idle ones.
     wants_room: AtomicBool,
     /// When that was.
@@ -302,6 +306,7 @@ impl Drop for Engine {
             let _ = ManuallyDrop::new(self.parts.clone());
             return;
         }
+        self.parts.settle_deferred();
         self.parts.is_closed.store(true, Ordering::Release);
         self.stop_workers();
     }

@@ -317,6 +317,7 @@ fn assemble(opened: Opened) -> Parts {
         series_bytes_seen: AtomicU64::new(0),
         applied: AtomicU64::new(last_seq),
         retention: Retention::new(clock.clone(), options.retention, &found),
+        has_deferred: AtomicBool::new(false),
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),
         head: replay.head,

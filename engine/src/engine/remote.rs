@@ -234,7 +234,7 @@ impl RemoteWriter<'_> {
         }
         // Nothing is held while waiting for others.
         parts.wait_durable(self.ticket.take())?;
-        parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait)
+        parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait, || parts.settle_deferred())
     }
 
     /// Takes back series that nothing was stored of, and what the cache has of them.

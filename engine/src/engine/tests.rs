@@ -25,6 +25,7 @@ mod compaction;
 mod concurrent;
 mod crowd;
 mod damaged;
+mod deferred;
 mod doubt;
 mod faulty;
 mod isolation;

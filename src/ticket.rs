@@ -1,0 +1,92 @@
+//! Tickets: appends that are waited for later.
+
+use std::sync::Arc;
+
+use barograph_engine::{AppendReport, Batch, Engine, PendingAppend, Result};
+
+use crate::Database;
+
+/// An append that was begun by [`Database::begin_append`].
+///
+/// - The batch is in the log's buffer, after those that were begun before it and before those that are begun later. A
+///   process that ends may lose it; no read shows it yet.
+/// - It becomes durable, as [`Durability`](crate::Durability) says, and visible with the next sync that covers it: that
+///   of [`AppendTicket::wait`] of this ticket or a later one, of any later append or flush, or of closing. With
+///   [`Options::background`](crate::Options::background) the flush thread sees to it within about a second.
+/// - If that sync fails, every append that it would have covered is refused with the same error: none of them is stored,
+///   now or after a restart. Tickets that were durable before stay so.
+/// - Dropping a ticket takes nothing back; only the answer is lost. Dropping the last handle of the database makes it
+///   durable before it closes.
+/// - A ticket keeps the database open as a clone of its handle does. After [`Database::close`] it still answers.
+///
+/// ```
+/// use barograph::{Batch, Database, Labels, Value};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let db = Database::open(dir.path())?;
+/// let load = db.handle(&Labels::from_pairs([("__name__", "load")])?)?;
+/// let mut tickets = Vec::new();
+/// for second in 0..60 {
+///     let mut batch = Batch::new();
+///     batch.push_to(&load, (1_700_000_000 + second) * 1_000_000_000, Value::Float(0.5));
+///     tickets.push(db.begin_append(&batch)?);
+/// }
+/// // One sync makes all of them durable.
+/// for ticket in &tickets {
+///     assert_eq!(ticket.wait()?.samples, 1);
+/// }
+/// assert!(db.stats().wal_syncs < 60);
+/// # db.close()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use = "the append is durable when `wait` returns"]
+pub struct AppendTicket {
+    engine: Arc<Engine>,
+    pending: PendingAppend,
+}
+
+impl std::fmt::Debug for AppendTicket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.pending.fmt(f)
+    }
+}
+
+impl AppendTicket {
+    /// Returns when the append is durable and visible. If nobody has synced yet, this call does, for all appends that
+    /// were begun so far.
+    ///
+    /// # Errors
+    /// As [`Database::append`]: nothing of the batch is stored.
+    pub fn wait(&self) -> Result<AppendReport> {
+        self.engine.wait_append(&self.pending)
+    }
+
+    /// Whether the append is durable and visible. It neither waits nor syncs: without background threads, something else
+    /// has to.
+    ///
+    /// # Errors
+    /// As [`AppendTicket::wait`], once it is known that the append will not become durable.
+    pub fn is_durable(&self) -> Result<bool> {
+        self.engine.is_appended(&self.pending)
+    }
+}
+
+impl Database {
+    /// Begins to append a batch and returns a ticket to wait with: what was begun before a wait is durable with one sync.
+    /// For programs with one thread; the appends of many threads share syncs by themselves.
+    ///
+    /// The memory for batches bounds what is begun and not durable: a call that finds it in use first makes earlier
+    /// appends durable.
+    ///
+    /// # Errors
+    /// As [`Database::append`]. Then nothing of the batch is stored. Failures of the disk may be reported by the ticket
+    /// instead.
+    pub fn begin_append(&self, batch: &Batch) -> Result<AppendTicket> {
+        let pending = match self.tenant() {
+            Some(tenant) => self.engine.begin_append(&batch.of_tenant(tenant)?),
+            None => self.engine.begin_append(batch),
+        }?;
+        Ok(AppendTicket { engine: self.engine.clone(), pending })
+    }
+}
