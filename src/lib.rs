@@ -33,6 +33,7 @@
 
 mod database;
 mod reader;
+mod subscribe;
 mod tenants;
 mod ticket;
 
@@ -45,7 +46,7 @@ pub use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error, ErrorKind, Event,
     FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
     RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle,
-    SnapshotReport, Stats, TenantUse, TenantsReport, VerifyReport,
+    SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
 };
 pub use barograph_query::syntax::parse_selector;
 pub use barograph_query::{

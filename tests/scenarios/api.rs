@@ -3,7 +3,8 @@
 use std::error::Error as _;
 
 use barograph::{
-    Batch, Database, Error, Labels, Matcher, Options, QueryErrorKind, TimeRange, Value, parse_selector,
+    Batch, Database, Error, Labels, LineOptions, Matcher, Options, QueryErrorKind, TimeRange, Update, Value,
+    parse_selector,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -108,4 +109,20 @@ fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     let db = Database::open_with(dir.path(), options()).expect("it opens, though the ticket is there");
     let answer = db.query("up[1m]", 3 * SECOND).expect("an answer");
     assert_eq!(answer.stats.samples_total, 2);
+}
+
+#[test]
+fn a_tenant_subscribes_to_its_own_series() {
+    let db = database();
+    let (own, other) = (db.for_tenant("a").expect("a tenant"), db.for_tenant("b").expect("a tenant"));
+    let subscription = own.subscribe(&[]).expect("it is open");
+    for (db, value) in [(&own, 1), (&other, 2), (&own, 3)] {
+        let line = format!("cpu usage={value}i 1000000000");
+        db.write_lines(line.as_bytes(), &LineOptions::default()).expect("a line");
+    }
+    db.close().expect("nothing reads");
+    let values: Vec<Value> = subscription
+        .filter_map(|update| if let Update::Sample { value, .. } = update { Some(value) } else { None })
+        .collect();
+    assert_eq!(values, [Value::Int(1), Value::Int(3)]);
 }

@@ -50,6 +50,7 @@ mod retention;
 mod scrub;
 mod short_lives;
 mod spread;
+mod subscribe;
 mod unreadable;
 mod verify;
 mod versions;
@@ -75,6 +76,7 @@ pub use memory::PartUse;
 pub use open::OpenReport;
 pub use remote::{RemoteError, RemoteRefusal, RemoteReport};
 pub use repair::RepairReport;
+pub use subscribe::{Subscription, Update};
 pub use verify::VerifyReport;
 
 use crate::clock::Clock;
@@ -145,6 +147,7 @@ pub(crate) struct Parts {
     wants_room: AtomicBool,
     /// When that was.
     idle_looked: Mutex<Instant>,
+    subscriptions: Arc<subscribe::Subscriptions>,
     wakeup: (Mutex<Signals>, Condvar),
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
@@ -284,6 +287,7 @@ impl Engine {
             parts.merge_at_close();
         }
         let logged = parts.wal.as_ref().map_or(Ok(()), Wal::close);
+        parts.subscriptions.end();
         let released = parts.gate.close(patience);
         flushed.and(logged).and(released)
     }
@@ -309,6 +313,7 @@ impl Drop for Engine {
         self.parts.settle_deferred();
         self.parts.is_closed.store(true, Ordering::Release);
         self.stop_workers();
+        self.parts.subscriptions.end();
     }
 }
 

@@ -293,7 +293,6 @@ fn assemble(opened: Opened) -> Parts {
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
-    let first_append = (replay.records > 0).then(Instant::now);
     let stored_deletes = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let stored = catalogue.root.newest;
     let found = Found {
@@ -311,7 +310,7 @@ fn assemble(opened: Opened) -> Parts {
             spare: LogRecord::default(),
             pending: VecDeque::new(),
             term: 0,
-            first_append,
+            first_append: (replay.records > 0).then(Instant::now),
         }),
         next_generation: AtomicU64::new(catalogue.root.next_generation),
         series_bytes_seen: AtomicU64::new(0),
@@ -337,6 +336,7 @@ fn assemble(opened: Opened) -> Parts {
         room: (Mutex::default(), Condvar::new()),
         failing: super::health::Failing::default(),
         scrub: super::scrub::Scrub::default(),
+        subscriptions: super::subscribe::Subscriptions::new(process),
         ends: Mutex::default(),
         is_closed: AtomicBool::new(false),
         closing: Mutex::new(()),

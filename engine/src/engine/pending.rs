@@ -89,6 +89,8 @@ impl Parts {
         Counters::add(&self.counters.events, resolved.events.len() as u64);
         self.retention.note(resolved.newest());
         let mut grown = 0;
+        // What is handed on when it is visible.
+        let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
         let applying = self.head.pins.start(&mut commit.turn, seq);
         let (turn, cutting) = (&commit.turn, self.cutting());
         resolved.for_each(|series, timestamp, start, value| {
@@ -100,6 +102,9 @@ impl Parts {
             self.head.events.push(seq, event);
         }
         drop(applying);
+        if let Some(events) = subscribed {
+            self.subscriptions.publish(resolved, &events);
+        }
         commit.first_append.get_or_insert_with(Instant::now);
         // Counted under the lock: a flush that begins takes the count as its own.
         self.head.add_sample_bytes(grown as u64);

@@ -44,6 +44,7 @@ mod remote;
 mod scale;
 mod scrub;
 mod simulation;
+mod subscribe;
 mod tenants;
 mod unreadable;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,315 @@
+//! Subscriptions: what became durable, handed on in the order of the log.
+//!
+//! The thread that adds a batch to the head also puts the samples that match into the buffer of each subscription, right
+//! after views can see them. It holds the commit lock meanwhile, so it waits for nobody: a full buffer loses its oldest
+//! updates, which are counted and reported.
+//!
+//! Without subscriptions a batch costs one relaxed load.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+
+use crate::Result;
+use crate::engine::Engine;
+use crate::head::{Event, HeadSeries, Resolved};
+use crate::model::matcher::meets_all;
+use crate::model::{Labels, Matcher, Timestamp, Value};
+use crate::process::Process;
+
+/// Series of which a subscription remembers whether they match.
+const KNOWN_MAX: usize = 1 << 15;
+
+/// What a [`Subscription`] receives.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Update {
+    /// A sample became durable and visible.
+    Sample {
+        /// Its series.
+        labels: Labels,
+        /// Nanoseconds. Late samples come when they are written, so these need not ascend.
+        timestamp: Timestamp,
+        /// When the counting began, nanoseconds; 0 means unknown.
+        start_timestamp: Timestamp,
+        /// What was written.
+        value: Value,
+    },
+    /// A string field became durable and visible.
+    Event(Event),
+    /// So many updates are missing before the next one, because the buffer was full.
+    Lagged(u64),
+}
+
+impl Update {
+    /// Bytes that it takes in a buffer. Its labels may outlive their series.
+    fn memory_bytes(&self) -> usize {
+        let beside = match self {
+            Update::Sample { labels, value, .. } => labels.memory_bytes() + value.heap_bytes(),
+            Update::Event(event) => event.memory_bytes() as usize,
+            Update::Lagged(_) => 0,
+        };
+        // A queue that grows has room for up to twice its entries.
+        2 * size_of::<Update>() + beside
+    }
+}
+
+/// Receives what becomes durable of the series that match, in the order of the log, from the call that made it on.
+///
+/// The buffer is bounded. Writers never wait for a subscriber: one that falls behind loses the oldest updates of its
+/// buffer, and receives [`Update::Lagged`] with their number in their place. The subscription ends when the database is
+/// closed or its last handle is dropped, after what is buffered was received. It does not keep the database open.
+///
+/// Deletes are not reported. After an update is received, every new view shows it.
+pub struct Subscription {
+    channel: Arc<Channel>,
+    all: Arc<Subscriptions>,
+}
+
+/// The subscriptions of a database.
+pub(crate) struct Subscriptions {
+    process: Process,
+    count: AtomicUsize,
+    list: ArcSwap<Vec<Arc<Channel>>>,
+    is_ended: AtomicBool,
+}
+
+/// The buffer of one subscription.
+struct Channel {
+    matchers: Vec<Matcher>,
+    bytes_max: usize,
+    state: Mutex<Buffer>,
+    /// Signalled when something is in the buffer, and at the end.
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Buffer {
+    updates: VecDeque<Update>,
+    bytes: usize,
+    /// Updates that are missing before the first.
+    lost: u64,
+    is_ended: bool,
+    /// Whether a series matches, by its id.
+    known: HashMap<u64, bool, RandomState>,
+}
+
+impl Engine {
+    /// Subscribes to the series that match all matchers; `buffer_bytes` bounds what waits to be received.
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn subscribe(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
+        self.parts.check_open()?;
+        Ok(self.parts.subscriptions.add(matchers, buffer_bytes))
+    }
+}
+
+impl Subscriptions {
+    pub(super) fn new(process: Process) -> Arc<Self> {
+        Arc::new(Subscriptions {
+            process,
+            count: AtomicUsize::new(0),
+            list: ArcSwap::default(),
+            is_ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether there are any.
+    #[inline]
+    pub(super) fn is_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    fn add(self: &Arc<Self>, matchers: &[Matcher], bytes_max: usize) -> Subscription {
+        let channel = Arc::new(Channel {
+            matchers: matchers.to_vec(),
+            bytes_max,
+            state: Mutex::default(),
+            ready: Condvar::new(),
+        });
+        self.list.rcu(|list| list.iter().chain([&channel]).cloned().collect::<Vec<_>>());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.is_ended.load(Ordering::Acquire) {
+            channel.end();
+        }
+        Subscription { channel, all: Arc::clone(self) }
+    }
+
+    fn remove(&self, channel: &Arc<Channel>) {
+        self.list.rcu(|list| {
+            let others = list.iter().filter(|other| !Arc::ptr_eq(other, channel));
+            others.cloned().collect::<Vec<_>>()
+        });
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Hands on a batch that is in the head, and its events. The caller holds the commit lock.
+    #[cold]
+    pub(super) fn publish(&self, batch: &Resolved, events: &[Event]) {
+        for channel in self.list.load().iter() {
+            channel.publish(batch, events);
+        }
+    }
+
+    /// Ends all, and those that are still to come.
+    pub(super) fn end(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        self.list.load().iter().for_each(|channel| channel.end());
+    }
+}
+
+impl Channel {
+    fn publish(&self, batch: &Resolved, events: &[Event]) {
+        let mut state = self.state.lock();
+        if state.is_ended {
+            return;
+        }
+        let before = (state.updates.len(), state.lost);
+        batch.for_each(|series, timestamp, start_timestamp, value| {
+            if state.matches(&self.matchers, series) {
+                let (labels, value) = (series.labels.clone(), value.clone());
+                state.push(Update::Sample { labels, timestamp, start_timestamp, value }, self.bytes_max);
+            }
+        });
+        for event in events.iter().filter(|event| meets_all(&self.matchers, &event.labels)) {
+            state.push(Update::Event(event.clone()), self.bytes_max);
+        }
+        let is_changed = before != (state.updates.len(), state.lost);
+        drop(state);
+        if is_changed {
+            self.ready.notify_all();
+        }
+    }
+
+    fn end(&self) {
+        self.state.lock().is_ended = true;
+        self.ready.notify_all();
+    }
+}
+
+impl Buffer {
+    fn matches(&mut self, matchers: &[Matcher], series: &HeadSeries) -> bool {
+        if let Some(known) = self.known.get(&series.id.0) {
+            return *known;
+        }
+        let matches = meets_all(matchers, &series.labels);
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.insert(series.id.0, matches);
+        matches
+    }
+
+    /// Adds an update; the oldest make room.
+    fn push(&mut self, update: Update, bytes_max: usize) {
+        let bytes = update.memory_bytes();
+        while self.bytes + bytes > bytes_max {
+            let Some(oldest) = self.updates.pop_front() else {
+                self.lost += 1;
+                return;
+            };
+            self.bytes -= oldest.memory_bytes();
+            self.lost += 1;
+        }
+        self.bytes += bytes;
+        self.updates.push_back(update);
+    }
+
+    fn pop(&mut self) -> Option<Update> {
+        if self.lost > 0 {
+            return Some(Update::Lagged(std::mem::take(&mut self.lost)));
+        }
+        let update = self.updates.pop_front()?;
+        self.bytes -= update.memory_bytes();
+        Some(update)
+    }
+}
+
+impl Subscription {
+    /// The next update; waits for it.
+    ///
+    /// # Errors
+    /// The database is closed and everything was received; or this is a forked child.
+    pub fn recv(&self) -> std::result::Result<Update, RecvError> {
+        self.receive(None).map_err(|_| RecvError)
+    }
+
+    /// The next update; waits at most `timeout` for it.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::Timeout`]; as [`Subscription::recv`].
+    pub fn recv_timeout(&self, timeout: Duration) -> std::result::Result<Update, RecvTimeoutError> {
+        // A time too far to be counted is never.
+        self.receive(Instant::now().checked_add(timeout))
+    }
+
+    /// The next update, if one is there.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`]; as [`Subscription::recv`].
+    pub fn try_recv(&self) -> std::result::Result<Update, TryRecvError> {
+        self.receive(Some(Instant::now())).map_err(|error| match error {
+            RecvTimeoutError::Timeout => TryRecvError::Empty,
+            RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+        })
+    }
+
+    fn receive(&self, until: Option<Instant>) -> std::result::Result<Update, RecvTimeoutError> {
+        if self.all.process.check().is_err() {
+            return Err(RecvTimeoutError::Disconnected);
+        }
+        let mut state = self.channel.state.lock();
+        loop {
+            if let Some(update) = state.pop() {
+                return Ok(update);
+            }
+            if state.is_ended {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            match until {
+                None => self.channel.ready.wait(&mut state),
+                Some(until) if Instant::now() >= until => return Err(RecvTimeoutError::Timeout),
+                Some(until) => drop(self.channel.ready.wait_until(&mut state, until)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Subscription {
+    /// How many series it remembers.
+    pub(super) fn known(&self) -> usize {
+        self.channel.state.lock().known.len()
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Update;
+
+    /// Waits for the next update; `None` when the subscription has ended.
+    fn next(&mut self) -> Option<Update> {
+        self.recv().ok()
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("matchers", &self.channel.matchers).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // A child has the buffer, but not the threads that write into it.
+        if self.all.process.check().is_ok() {
+            self.all.remove(&self.channel);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Subscriptions to what becomes durable.
+
+use barograph_engine::model::Matcher;
+use barograph_engine::{Result, Subscription};
+
+use crate::Database;
+
+/// Bytes that wait to be received, unless the caller says otherwise.
+const BUFFER_BYTES: usize = 4 << 20;
+
+impl Database {
+    /// Receives the samples and string fields of the series that meet all matchers as they become durable, in the order
+    /// in which they were written, from now on. Without matchers those of all series.
+    ///
+    /// The buffer is bounded by 4 MiB. Writers never wait for a subscriber: one that falls behind receives
+    /// [`Update::Lagged`](crate::Update::Lagged) in place of the updates that it missed. Closing the database ends the
+    /// subscription.
+    ///
+    /// For the state and then all changes, subscribe first and read then: what is written in between is in both.
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options, Update, parse_selector};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// let subscription = db.subscribe(&parse_selector(r#"cpu_usage{host="a"}"#)?)?;
+    /// db.write_lines(b"cpu,host=a usage=0.5 1000\ncpu,host=b usage=0.7 1000\n", &LineOptions::default())?;
+    /// db.close()?;
+    /// for update in subscription {
+    ///     match update {
+    ///         Update::Sample { labels, value, .. } => println!("{labels} {value:?}"),
+    ///         Update::Lagged(missed) => println!("{missed} updates missed"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Forked`](crate::Error::Forked).
+    pub fn subscribe(&self, matchers: &[Matcher]) -> Result<Subscription> {
+        self.subscribe_buffered(matchers, BUFFER_BYTES)
+    }
+
+    /// As [`Database::subscribe`], with a buffer of this many bytes. It is not part of
+    /// [`Options::memory_bytes`](crate::Options::memory_bytes).
+    ///
+    /// # Errors
+    /// As [`Database::subscribe`].
+    pub fn subscribe_buffered(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
+        match self.tenant() {
+            Some(tenant) => {
+                let own: Vec<Matcher> = matchers.iter().cloned().chain([tenant.matcher()]).collect();
+                self.engine.subscribe(&own, buffer_bytes)
+            }
+            None => self.engine.subscribe(matchers, buffer_bytes),
+        }
+    }
+}
