@@ -4,6 +4,7 @@
 //! Without a name in the environment this program runs itself once for each program, in a new directory.
 
 mod closing;
+mod examples;
 mod fork;
 mod forking;
 mod lives;
@@ -35,6 +36,11 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("directory_deleted_while_open", places::directory_deleted_while_open),
     ("short_lives", lives::short_lives),
     ("many_databases", lives::many_databases),
+    ("example_cron", examples::example_cron),
+    ("example_daemon", examples::example_daemon),
+    ("example_many", examples::example_many),
+    ("example_service", examples::example_service),
+    ("example_subscriber", examples::example_subscriber),
 ];
 
 /// What the programs start.
@@ -44,6 +50,7 @@ const PARTS: &[(&str, Program)] = &[
     ("counts_ten", forking::counts_ten),
     ("forks_and_waits", places::forks_and_waits),
     ("reads_twenty", places::reads_twenty),
+    ("daemon", examples::daemon),
 ];
 
 /// Names the program to run.

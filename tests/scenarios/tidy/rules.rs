@@ -12,11 +12,12 @@ const FUNCTION_LINES: usize = 70;
 
 /// The files that may hold `unsafe`: the memory map, which has to trust the file system; the handler of forks; the cursor
 /// of the store, which holds what it borrows from; the name under which jemalloc looks for its settings; and the test
-/// that forks.
+/// and the example that fork.
 const UNSAFE_HOMES: &[&str] = &[
     "engine/src/process.rs",
     "engine/src/store/rocks/cursor.rs",
     "engine/src/wal/mmap.rs",
+    "examples/daemon.rs",
     "server/src/allocator.rs",
     "tests/embed/fork.rs",
 ];

@@ -1,0 +1,35 @@
+//! A program that cron runs every minute: it opens the database, writes one sample, asks for the last hour, and closes.
+//! `cargo run --release --workspace --example cron`
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use barograph::{Batch, Database, Error, Labels, Options, QueryValue, Value};
+
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Little memory, and no blocks held back for a full disk: it is there for a moment.
+    let options = Options { memory_bytes: 64 << 20, wal_reserve_bytes: 0, ..Options::default() };
+    let db = match Database::open_with("load-data", options) {
+        Ok(db) => db,
+        // The run before is not done yet: this minute is left out.
+        Err(error @ Error::Locked { .. }) => {
+            eprintln!("{error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as i64;
+    let load: f64 =
+        std::fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().parse()?;
+    let mut batch = Batch::new();
+    batch.push(&Labels::from_pairs([("__name__", "load1")])?, now, Value::Float(load));
+    db.append(&batch)?; // on the disk from here on
+    let answer = db.query("max_over_time(load1[1h])", now)?;
+    if let QueryValue::Vector(samples) = answer.value {
+        for sample in samples {
+            println!("highest load of the last hour: {:?}", sample.value);
+        }
+    }
+    // Also merges what earlier runs left, if it is little. A run that ends without it loses nothing.
+    db.close()?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! A service with tokio: one task writes for all, queries run on threads that may block, and what becomes durable is
+//! pushed to every listener. `cargo run --release --workspace --example service`
+
+use std::error::Error;
+
+use barograph::{Batch, Database, Labels, QueryValue, Request, Response, Subscription, Update, Value};
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const START: i64 = 1_700_000_000;
+
+/// A measurement from somewhere in the service.
+struct Measured {
+    second: i64,
+    latency: f64,
+}
+
+/// Writes what has come meanwhile as one batch: the slower the disk, the larger the batches.
+fn start_writer(db: Database, mut incoming: mpsc::Receiver<Measured>) -> JoinHandle<Outcome<()>> {
+    spawn_blocking(move || {
+        let latency = db.handle(&Labels::from_pairs([("__name__", "latency_seconds")])?)?;
+        let mut batch = Batch::new();
+        while let Some(first) = incoming.blocking_recv() {
+            batch.clear();
+            let more = std::iter::from_fn(|| incoming.try_recv().ok());
+            for Measured { second, latency: value } in std::iter::once(first).chain(more).take(10_000) {
+                batch.push_to(&latency, (START + second) * 1_000_000_000, Value::Float(value));
+            }
+            db.append(&batch)?;
+        }
+        Ok(())
+    })
+}
+
+/// Hands what becomes durable to all listeners, until the database is closed.
+fn start_push(subscription: Subscription, listeners: broadcast::Sender<Update>) {
+    std::thread::spawn(move || {
+        for update in subscription {
+            // Without listeners nobody misses it.
+            let _ = listeners.send(update);
+        }
+    });
+}
+
+/// A query stops when the caller no longer waits for it, as when its client disconnects.
+async fn ask(db: &Database, request: Request) -> Outcome<Response> {
+    struct CancelOnDrop(barograph::Cancel);
+    impl Drop for CancelOnDrop {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+    let _cancel = CancelOnDrop(request.cancel.clone());
+    let db = db.clone();
+    Ok(spawn_blocking(move || db.execute(&request)).await??)
+}
+
+async fn serve() -> Outcome<()> {
+    let db = spawn_blocking(|| Database::open("service-data")).await??;
+    let (measured, incoming) = mpsc::channel(10_000);
+    let (listeners, mut listener) = broadcast::channel(10_000);
+    start_push(db.subscribe(&[])?, listeners);
+    let writer = start_writer(db.clone(), incoming);
+
+    for second in 0..1_000 {
+        measured.send(Measured { second, latency: second as f64 / 1_000.0 }).await?;
+    }
+    drop(measured); // the writer ends
+    writer.await??;
+    let answer =
+        ask(&db, Request::instant("max_over_time(latency_seconds[1h])", (START + 999) * 1_000)).await?;
+    let QueryValue::Vector(samples) = answer.value else { return Err("no vector".into()) };
+    println!("slowest: {:?}", samples.first().map(|sample| &sample.value));
+
+    // On shutdown: closing flushes, which may take a moment, and ends the subscription.
+    spawn_blocking(move || db.close()).await??;
+    let mut pushed = 0;
+    while listener.recv().await.is_ok() {
+        pushed += 1;
+    }
+    println!("{pushed} samples were pushed");
+    if pushed == 1_000 { Ok(()) } else { Err("a sample was not pushed".into()) }
+}
+
+pub fn main() -> Outcome<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve())
+}

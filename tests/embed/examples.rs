@@ -1,0 +1,67 @@
+//! The examples, each run as the program that it is.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::Outcome;
+use crate::process::part;
+
+#[path = "../../examples/cron.rs"]
+mod cron;
+#[path = "../../examples/daemon.rs"]
+mod daemon;
+#[path = "../../examples/many.rs"]
+mod many;
+#[path = "../../examples/service.rs"]
+mod service;
+#[path = "../../examples/subscriber.rs"]
+mod subscriber;
+
+/// Their paths are relative.
+fn run_in(dir: &Path, main: impl FnOnce() -> Outcome) -> Outcome {
+    std::env::set_current_dir(dir)?;
+    main()
+}
+
+/// One run after the other finds what those before have left.
+pub fn example_cron(dir: &Path) -> Outcome {
+    run_in(dir, || (0..3).try_for_each(|_| cron::main()))?;
+    let db = barograph::Database::open(dir.join("load-data"))?;
+    let mut samples = 0;
+    let matchers = barograph::parse_selector("load1")?;
+    db.export(&matchers, barograph::TimeRange::ALL, |series| {
+        samples += series.values.len();
+        true
+    })?;
+    assert_eq!(samples, 3);
+    // A run beside another leaves its minute out.
+    run_in(dir, cron::main)
+}
+
+pub fn example_many(dir: &Path) -> Outcome {
+    run_in(dir, many::main)
+}
+
+pub fn example_service(dir: &Path) -> Outcome {
+    run_in(dir, || service::main().map_err(|error| error.to_string().into()))
+}
+
+pub fn example_subscriber(dir: &Path) -> Outcome {
+    run_in(dir, subscriber::main)
+}
+
+/// Its parent ends at once; the daemon has the other end of the pipe.
+pub fn example_daemon(dir: &Path) -> Outcome {
+    let (mut reads, writes) = std::io::pipe()?;
+    let mut parent = part("daemon", dir)?.stdout(writes).spawn()?;
+    let mut said = String::new();
+    reads.read_to_string(&mut said)?;
+    assert!(parent.wait()?.success());
+    assert_eq!(said, "the daemon stored 10 samples\n");
+    Ok(())
+}
+
+/// Not run by itself: it ends in a daemon.
+pub fn daemon(dir: &Path) -> Outcome {
+    run_in(dir, daemon::main)
+}
