@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use barograph::{Batch, Database, Error, Labels, Options, QueryValue, Value};
 
+/// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Little memory, and no blocks held back for a full disk: it is there for a moment.
     let options = Options { memory_bytes: 64 << 20, wal_reserve_bytes: 0, ..Options::default() };

@@ -16,6 +16,7 @@ fn become_daemon() -> std::io::Result<()> {
     }
 }
 
+/// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     become_daemon()?;
     let db = Database::open("daemon-data")?;

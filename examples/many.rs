@@ -28,6 +28,7 @@ fn maintain(databases: &[Database]) -> Result<()> {
     Ok(())
 }
 
+/// Runs the example; a test calls it as well.
 pub fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let count = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(50);
     std::fs::create_dir_all("customers")?;

@@ -84,6 +84,7 @@ async fn serve() -> Outcome<()> {
     if pushed == 1_000 { Ok(()) } else { Err("a sample was not pushed".into()) }
 }
 
+/// Runs the example; a test calls it as well.
 pub fn main() -> Outcome<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve())
 }

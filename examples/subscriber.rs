@@ -20,6 +20,7 @@ fn watch(subscription: Subscription) -> usize {
     alerts
 }
 
+/// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let db = Database::in_memory(Options::default())?;
     let matchers = parse_selector(r#"cpu_celsius{host=~"web-.*"}"#)?;
