@@ -28,10 +28,13 @@ impl Segment {
     pub fn new(mut script: &[u8]) -> Segment {
         let mut segment = Segment { bytes: header(), ..Segment::default() };
         while segment.step(&mut script).is_some() {}
-        let mut fields = b"BAROMARK\x01\0\0\0\0\0\0\0".to_vec();
+        let mut fields = b"BAROMARK\x02\0\0\0\0\0\0\0".to_vec();
         fields.extend_from_slice(&DATABASE_ID.to_le_bytes());
         fields.extend_from_slice(&segment.mark.to_le_bytes());
-        segment.mark_file = with_checksum(fields);
+        let slot = with_checksum(fields);
+        segment.mark_file = slot.clone();
+        segment.mark_file.resize(4096, 0);
+        segment.mark_file.extend_from_slice(&slot);
         segment
     }
 

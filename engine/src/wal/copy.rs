@@ -6,9 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::directory::{MARK_NAME, Segment, make_dir, segment_name};
+use super::directory::{Segment, make_dir, segment_name};
 use super::format::{HEADER_BYTES, Mark, Role, segment_seed};
 use super::fs::WalFs;
+use super::mark::{MARK_NAME, file_of};
 use super::repair::{Rebuild, replace};
 use super::replay::{Run, Scan, entries};
 use crate::error::{Error, Result};
@@ -36,8 +37,7 @@ impl LogCopy<'_> {
             self.segment(segment)?;
         }
         fail_point!("snapshot.segments");
-        let mark = Mark { database_id, seq };
-        replace(fs, dest, &dest.join(MARK_NAME), &mark.encode())
+        replace(fs, dest, &dest.join(MARK_NAME), &file_of(Mark { database_id, seq }))
     }
 
     /// Copies what one segment holds up to the record and seals the copy.

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::format::{Checked, Fault, HEADER_BYTES, Header, MARK_BYTES, Mark, VERSION};
+use super::format::{Checked, Fault, HEADER_BYTES, Header, VERSION};
 use super::fs::WalFs;
+use super::mark::MARK_NAME;
 use crate::error::{Error, Result};
 
-pub(super) const MARK_NAME: &str = "durable";
 pub(super) const RESERVE_NAME: &str = "reserve";
 const SEGMENT_SUFFIX: &str = ".wal";
 
@@ -63,7 +63,7 @@ fn segment_number(name: &str) -> Option<u64> {
 }
 
 /// Reads at most `limit` bytes of a regular file. Anything else is refused before it is opened: a FIFO would block.
-fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>> {
+pub(super) fn read_start(path: &Path, limit: usize) -> Result<Vec<u8>> {
     let kind = fs::symlink_metadata(path).map_err(|error| Error::io("inspect", path, error))?.file_type();
     if !kind.is_file() {
         let found = match kind {
@@ -85,10 +85,10 @@ pub(super) fn corrupt(path: &Path, offset: usize, what: String) -> Error {
 }
 
 /// A version of the future is an error in every mode: this build cannot judge such a file.
-fn refuse_future<T>(path: &Path, decoded: Checked<T>) -> Result<Checked<T>> {
+pub(super) fn refuse_future<T>(path: &Path, supported: u32, decoded: Checked<T>) -> Result<Checked<T>> {
     match decoded {
         Err(Fault::Version(found)) => {
-            Err(Error::FutureVersion { file: path.display().to_string(), found, supported: VERSION })
+            Err(Error::FutureVersion { file: path.display().to_string(), found, supported })
         }
         decoded => Ok(decoded),
     }
@@ -104,7 +104,7 @@ pub(super) struct Head {
 impl Head {
     /// Reads a segment's header.
     pub fn read(number: u64, path: PathBuf) -> Result<Head> {
-        let header = match refuse_future(&path, Header::decode(&read_start(&path, HEADER_BYTES)?))? {
+        let header = match refuse_future(&path, VERSION, Header::decode(&read_start(&path, HEADER_BYTES)?))? {
             Ok(Header { number: found, .. }) if found != number => {
                 Err(Fault::Number { expected: number, found })
             }
@@ -112,14 +112,6 @@ impl Head {
         };
         Ok(Head { number, path, header })
     }
-}
-
-/// Reads the file `durable`; none if it is not there.
-pub(super) fn read_mark(path: &Path) -> Result<Option<Checked<Mark>>> {
-    if path.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    refuse_future(path, Mark::decode(&read_start(path, MARK_BYTES)?)).map(Some)
 }
 
 /// Makes the directory if it is not there, and its name durable.

@@ -7,13 +7,15 @@ pub const KIND_MAX: u8 = 0xEF;
 /// Largest payload of one record, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
-/// The format version that this build writes, and the newest that it reads.
+/// The version of a segment's format that this build writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;
+/// The same of the file `durable`. Version 1 had one slot.
+pub(super) const MARK_VERSION: u32 = 2;
 /// Bytes of a segment's header.
 pub(super) const HEADER_BYTES: usize = 48;
 /// Bytes of a record before its payload.
 pub(super) const RECORD_BYTES: usize = 25;
-/// Bytes of the file `durable`.
+/// Bytes of one slot of the file `durable`.
 pub(super) const MARK_BYTES: usize = 36;
 
 pub(super) const KIND_COMMIT: u8 = 0xF0;
@@ -93,7 +95,7 @@ impl Header {
     }
 
     pub fn decode(bytes: &[u8]) -> Checked<Header> {
-        let bytes = checked(bytes, HEADER_BYTES, &SEGMENT_MAGIC)?;
+        let (bytes, _) = checked(bytes, HEADER_BYTES, &SEGMENT_MAGIC, VERSION)?;
         match u64_at(bytes, 32) {
             0 => Err(Fault::FirstSeq { expected: 1, found: 0 }),
             first_seq => Ok(Header { database_id: u64_at(bytes, 16), number: u64_at(bytes, 24), first_seq }),
@@ -101,7 +103,7 @@ impl Header {
     }
 }
 
-/// The file `durable`: everything up to `seq` has been synced.
+/// A slot of the file `durable`: everything up to `seq` has been synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub database_id: u64,
@@ -112,7 +114,7 @@ impl Mark {
     pub fn encode(&self) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
         bytes[0..8].copy_from_slice(&MARK_MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&MARK_VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.database_id.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.seq.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..MARK_CRC_AT]);
@@ -120,15 +122,16 @@ impl Mark {
         bytes
     }
 
-    pub fn decode(bytes: &[u8]) -> Checked<Mark> {
-        let bytes = checked(bytes, MARK_BYTES, &MARK_MAGIC)?;
-        Ok(Mark { database_id: u64_at(bytes, 16), seq: u64_at(bytes, 24) })
+    /// Reads a mark and the version of its format.
+    pub fn decode(bytes: &[u8]) -> Checked<(Mark, u32)> {
+        let (bytes, version) = checked(bytes, MARK_BYTES, &MARK_MAGIC, MARK_VERSION)?;
+        Ok((Mark { database_id: u64_at(bytes, 16), seq: u64_at(bytes, 24) }, version))
     }
 }
 
-/// Checks what both files begin and end with. The checksum comes before the version, so that a flipped bit is not
-/// taken for a newer format.
-fn checked<'a>(bytes: &'a [u8], length: usize, magic: &[u8; 8]) -> Checked<&'a [u8]> {
+/// Checks what both files begin and end with; `newest` is the newest version that can be read. The checksum comes
+/// before the version, so that a flipped bit is not taken for a newer format.
+fn checked<'a>(bytes: &'a [u8], length: usize, magic: &[u8; 8], newest: u32) -> Checked<(&'a [u8], u32)> {
     let Some(bytes) = bytes.get(..length) else {
         return Err(Fault::Short { expected: length, found: bytes.len() });
     };
@@ -140,7 +143,7 @@ fn checked<'a>(bytes: &'a [u8], length: usize, magic: &[u8; 8]) -> Checked<&'a [
         return Err(Fault::HeaderCrc { expected, found });
     }
     match u32_at(bytes, 8) {
-        VERSION => Ok(bytes),
+        version if (1..=newest).contains(&version) => Ok((bytes, version)),
         version => Err(Fault::Version(version)),
     }
 }

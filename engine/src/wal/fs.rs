@@ -33,7 +33,7 @@ fn set_next(fs: std::sync::Arc<dyn WalFs>) {
 }
 
 /// A file open for writing.
-pub(super) trait WalFile: Send + fmt::Debug {
+pub(super) trait WalFile: Send + Sync + fmt::Debug {
     /// Writes some of `bytes` at `offset` and tells how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Cuts the file to `length` bytes.

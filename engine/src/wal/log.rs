@@ -21,7 +21,9 @@ use std::thread::JoinHandle;
 use super::buffer::Buffer;
 use super::copy::LogCopy;
 use super::directory::{Segment, make_dir, segment_name};
+use super::format::Mark;
 use super::fs::{RealFs, WalFs};
+use super::mark::MarkFile;
 use super::recover::recover;
 use super::ticket::{Fate, NewRecord, Refusal, Ticket};
 use super::writer::{Progress, Writer};
@@ -110,14 +112,9 @@ impl Wal {
         let (recovered, report) = recover(&*fs, dir, recovery, after_seq, replay)?;
         let database_id = recovered.database_id.unwrap_or_else(random_id);
         let durable = recovered.next_seq - 1;
-        let writer = Writer::open(
-            Arc::clone(&fs),
-            dir.to_owned(),
-            database_id,
-            durable,
-            recovered.mark_is_good,
-            options.reserve_bytes,
-        )?;
+        let mark = Mark { database_id, seq: durable };
+        let mark = MarkFile::open(&*fs, dir, mark, recovered.mark_slot)?;
+        let writer = Writer::open(Arc::clone(&fs), dir.to_owned(), database_id, mark, options.reserve_bytes)?;
         let buffer = Buffer::new(database_id, recovered.next_number, recovered.next_seq);
         let state = State {
             safe: buffer.position(),
@@ -279,6 +276,9 @@ impl Wal {
             .copied()
             .take_while(|segment| segment.last_seq <= seq)
             .collect();
+        if !doomed.is_empty() {
+            shared.sync_mark();
+        }
         for segment in &doomed {
             let path = shared.dir.join(segment_name(segment.number));
             shared.fs.remove(&path).map_err(|error| Error::io("remove", &path, error))?;
@@ -364,6 +364,18 @@ impl Shared {
         };
         // A seal may wait although its records are durable.
         self.drive(true, |state| Ok(state.durable >= state.still(last) && !state.buffer.seal_waits()))
+    }
+
+    /// Makes durable what the file `durable` states. A failure weakens the check of the log, as a failed write of the
+    /// file does, and is counted with them.
+    fn sync_mark(&self) {
+        let mark = {
+            let _state = self.idle(self.state.lock());
+            self.writer.lock().mark_file()
+        };
+        if mark.is_some_and(|mark| mark.sync().is_err()) {
+            self.state.lock().stats.mark_failures += 1;
+        }
     }
 
     /// Makes room in the buffer for a record of `bytes`.

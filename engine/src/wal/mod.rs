@@ -48,9 +48,24 @@
 //! 3. a caller's record has the next sequence number, a commit or seal the last one, a gap begins at the next one;
 //! 4. a gap's and a seal's payload have their length, a seal agrees with what precedes it and ends the file.
 //!
-//! The file `durable` (36 bytes: magic `BAROMARK`, version u32, zero u32, database id u64, sequence number u64, CRC32
-//! of bytes 0..32) is overwritten after each sync, without a sync of its own. `reserve` is an empty promise of blocks
-//! for a full disk. `*.tmp` is unfinished and deleted at the next open, `*.bad` is what a repair took out.
+//! The file `durable` has two slots of 36 bytes, at 0 and 4096, with zeros between them:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | magic `BAROMARK` |
+//! | 8 | 4 | format version, 2 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | database id |
+//! | 24 | 8 | sequence number |
+//! | 32 | 4 | CRC32 of bytes 0..32, at this place in every version |
+//!
+//! After each sync the slot that is not the newest is overwritten. Sequence numbers never decrease, so the larger of
+//! the two is the newest. A write that is cut short, by a full disk or a power loss, leaves the other slot, which is
+//! one sync behind. In version 1 the file was one slot; such a file is read, and replaced when the log is opened for
+//! writing. A build that knows version 1 only refuses to open a log whose first slot has version 2.
+//!
+//! `reserve` is an empty promise of blocks for a full disk. `*.tmp` is unfinished and deleted at the next open, `*.bad`
+//! is what a repair took out.
 //!
 //! # Torn tail or damage
 //! A crash may leave the last write in pieces. That is normal and must not stop a start; a damaged record that had
@@ -67,8 +82,14 @@
 //! * What is left is a torn tail: it is reported and cut off before anything is appended.
 //!
 //! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
-//! loss. It never claims too much, being written after the sync. It also tells that the log's end was cut off
-//! or its last segment removed, which the segments alone cannot.
+//! loss, or by one sync if its last write was cut short. It never claims too much, being written after the sync. It
+//! also tells that the log's end was cut off or its last segment removed, which the segments alone cannot.
+//!
+//! A mark that lags is safe: it only claims less. Acknowledged records are in segments, which exist durably before the
+//! mark that covers them is written, and which are deleted only when the caller has stored them durably. So a log
+//! without segments is complete if the caller has everything up to the mark. Before segments are deleted the file
+//! `durable` is synced (I6). Otherwise a power loss could take the last evidence of them, and a caller with an older
+//! state would not notice that records are missing.
 //!
 //! What cannot be told: within the last synced write, after a power loss that also lost the newest `durable`, (1) a
 //! file cut short looks torn; (2) so does a flipped bit in a record that holds a whole aligned sector of zeros; (3) a
@@ -85,6 +106,8 @@
 //!     truncated without a sync; only a power loss, or a disk that does not truncate files either, may bring back a
 //!     refused record. If a process ends before an append returns, a prefix of its records remains.
 //! I4. The durable mark never runs ahead of what a successful sync has covered.
+//! I6. When a segment is deleted, a mark that covers it is on the disk. A disk that refuses this mark does not keep the
+//!     segment: deleting frees space, and nothing is lost.
 //!
 //! # Not here
 //! The directory is locked by the caller. What records mean, and when the log may be cut, is the engine's.
@@ -96,6 +119,7 @@ mod directory;
 mod format;
 mod fs;
 mod log;
+mod mark;
 mod mmap;
 mod recover;
 mod repair;

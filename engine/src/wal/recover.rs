@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::directory::{Head, Listing, MARK_NAME, Segment, corrupt, list, read_mark};
-use super::format::{Entry, Fault, HEADER_BYTES, Header, Mark, Role, segment_seed};
+use super::directory::{Head, Listing, Segment, corrupt, list};
+use super::format::{Entry, Fault, HEADER_BYTES, Header, Role, segment_seed};
 use super::fs::{RealFs, WalFs};
+use super::mark::{MARK_NAME, Marks};
 use super::mmap::SegmentMap;
 use super::repair::{Rebuild, Unsealed, quarantine, with_reserve};
 use super::replay::{BadRange, Scan};
@@ -21,8 +22,8 @@ pub(super) struct Recovered {
     pub next_number: u64,
     pub next_seq: u64,
     pub segments: Vec<Segment>,
-    /// The file `durable` is there and whole.
-    pub mark_is_good: bool,
+    /// Which slot of the file `durable` is written next; none if the file must be made again.
+    pub mark_slot: Option<usize>,
 }
 
 /// Replays the log in `dir` and makes it ready to go on. See [`super::Wal::open`].
@@ -108,6 +109,8 @@ struct Pass<'a> {
     database_id: Option<u64>,
     /// What the file `durable` states; none if it is missing or not to be trusted.
     mark: Option<u64>,
+    /// See [`Recovered::mark_slot`].
+    mark_slot: Option<usize>,
     /// The sequence number that must come next; none before the first segment.
     next: Option<u64>,
     segments: Vec<Segment>,
@@ -127,8 +130,19 @@ impl<'a> Pass<'a> {
             heads.push(Head::read(number, path)?);
         }
         let report = ReplayReport { strays: listing.strays, ..ReplayReport::default() };
-        let (database_id, mark, next, segments) = (None, None, None, Vec::new());
-        let mut pass = Pass { fs, dir, mode, after_seq, heads, database_id, mark, next, segments, report };
+        let mut pass = Pass {
+            fs,
+            dir,
+            mode,
+            after_seq,
+            heads,
+            database_id: None,
+            mark: None,
+            mark_slot: None,
+            next: None,
+            segments: Vec::new(),
+            report,
+        };
         pass.identify()?;
         Ok(pass)
     }
@@ -136,25 +150,26 @@ impl<'a> Pass<'a> {
     /// Reads the file `durable` and settles which database the log belongs to.
     fn identify(&mut self) -> Result<()> {
         let path = self.dir.join(MARK_NAME);
-        let mark = read_mark(&path)?;
-        let mut ids = self.heads.iter().filter_map(|head| Some(head.header.as_ref().ok()?.database_id));
-        let first_id = ids.clone().next();
-        let mut note = |what: String| {
+        let ids: Vec<u64> =
+            self.heads.iter().filter_map(|head| Some(head.header.as_ref().ok()?.database_id)).collect();
+        self.database_id = ids.first().copied();
+        let mut note = |offset: u64, what: String| {
             let file = path.clone();
-            self.report.damage.push(Damage { file, offset: 0, what, quarantined_to: None });
+            self.report.damage.push(Damage { file, offset, what, quarantined_to: None });
         };
-        self.database_id = first_id;
-        match mark {
-            Some(Ok(mark)) if first_id.is_none() || ids.any(|id| id == mark.database_id) => {
-                self.database_id = Some(mark.database_id);
-                self.mark = Some(mark.seq);
+        let Some(marks) = Marks::read(&path)? else {
+            if !self.heads.is_empty() {
+                note(0, "the file is missing".to_owned());
             }
-            Some(Ok(Mark { database_id: found, .. })) => {
-                note(Fault::Database { expected: first_id.unwrap_or_default(), found }.to_string());
-            }
-            Some(Err(fault)) => note(fault.to_string()),
-            None if self.heads.is_empty() => {}
-            None => note("the file is missing".to_owned()),
+            return Ok(());
+        };
+        for (offset, fault) in marks.faults(&ids) {
+            note(offset, fault.to_string());
+        }
+        if let Some((slot, mark)) = marks.newest(&ids) {
+            self.database_id = Some(mark.database_id);
+            self.mark = Some(mark.seq);
+            self.mark_slot = marks.slot_after(slot);
         }
         Ok(())
     }
@@ -181,7 +196,7 @@ impl<'a> Pass<'a> {
             next_number: self.segments.last().map_or(1, |segment| segment.number + 1),
             next_seq,
             segments: self.segments,
-            mark_is_good: self.mark.is_some(),
+            mark_slot: self.mark_slot,
         };
         Ok((recovered, self.report))
     }

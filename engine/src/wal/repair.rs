@@ -150,7 +150,7 @@ fn write_new(fs: &dyn WalFs, path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Runs `work` again with the blocks of the reserve if the disk is full.
-pub(super) fn with_reserve<T>(fs: &dyn WalFs, dir: &Path, work: impl Fn() -> Result<T>) -> Result<T> {
+pub(super) fn with_reserve<T>(fs: &dyn WalFs, dir: &Path, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     match work() {
         Err(Error::DiskFull { .. }) if fs.remove(&dir.join(RESERVE_NAME)).is_ok() => work(),
         result => result,

@@ -4,15 +4,17 @@ mod damage;
 mod faults;
 mod format;
 mod life;
+mod mark;
 mod model;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::format::{MARK_BYTES, Mark};
+use super::format::Mark;
 use super::fs::WalFs;
 use super::fs::faulty::FaultyFs;
 use super::fs::simulated::Disk;
+use super::mark::{Marks, file_of};
 use super::*;
 use crate::sync::turns::Dice;
 
@@ -84,8 +86,7 @@ fn put(wal: &Wal, kind: u8, payload: &[u8]) -> u64 {
 
 /// Gives a log that is about to be made a known database id.
 fn name_database(dir: &Path, database_id: u64) {
-    let bytes: [u8; MARK_BYTES] = Mark { database_id, seq: 0 }.encode();
-    std::fs::write(dir.join("durable"), bytes).unwrap();
+    std::fs::write(dir.join("durable"), file_of(Mark { database_id, seq: 0 })).unwrap();
 }
 
 /// Copies a directory's files.

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffer::Batch;
-use super::directory::{MARK_NAME, RESERVE_NAME, Segment, segment_name};
-use super::format::{HEADER_BYTES, Header, Mark};
+use super::directory::{RESERVE_NAME, Segment, segment_name};
+use super::format::{HEADER_BYTES, Header};
 use super::fs::{WalFile, WalFs, write_all_at};
-use super::repair::{replace, with_reserve};
+use super::mark::MarkFile;
 use crate::error::{Error, Result};
 
 /// Unit of a file's block count.
@@ -28,7 +28,7 @@ pub(super) struct Writer {
     database_id: u64,
     current: Option<Current>,
     /// `None` once closed.
-    mark: Option<Box<dyn WalFile>>,
+    mark: Option<MarkFile>,
     reserve_bytes: u64,
     holds_reserve: bool,
     /// Others use its blocks, so that it is not taken again yet.
@@ -65,22 +65,14 @@ pub(super) struct Progress {
 }
 
 impl Writer {
-    /// `durable` is the last sequence number in the log, all of which is synced.
+    /// `mark` covers the last record of the log.
     pub fn open(
         fs: Arc<dyn WalFs>,
         dir: PathBuf,
         database_id: u64,
-        durable: u64,
-        mark_is_good: bool,
+        mark: MarkFile,
         reserve_bytes: u64,
     ) -> Result<Self> {
-        let path = dir.join(MARK_NAME);
-        let bytes = Mark { database_id, seq: durable }.encode();
-        if !mark_is_good {
-            with_reserve(&*fs, &dir, || replace(&*fs, &dir, &path, &bytes))?;
-        }
-        let mark = fs.open(&path).map_err(|error| Error::io("open", &path, error))?;
-        write_all_at(&*mark, &bytes, 0, &mut 0).map_err(|error| Error::io("write", &path, error))?;
         let reserve = dir.join(RESERVE_NAME);
         let found = reserve.symlink_metadata().ok();
         let holds_reserve = found.as_ref().is_some_and(|found| {
@@ -100,6 +92,11 @@ impl Writer {
         (self.current, self.mark) = (None, None);
     }
 
+    /// The file `durable`, to sync what was written to it; none once closed.
+    pub fn mark_file(&self) -> Option<Arc<dyn WalFile>> {
+        self.mark.as_ref().map(MarkFile::file)
+    }
+
     /// The segment that is being written, as far as it is on the disk.
     pub fn current(&self) -> Option<Segment> {
         let current = self.current.as_ref()?;
@@ -113,9 +110,7 @@ impl Writer {
         let is_starved = matches!(result, Err(Error::DiskFull { .. }));
         progress.disk_full = !self.hold_reserve() || is_starved;
         if let Some(seq) = progress.durable {
-            let mark = Mark { database_id: self.database_id, seq };
-            let write = |file: &dyn WalFile| write_all_at(file, &mark.encode(), 0, &mut 0);
-            progress.mark_failed = self.mark.as_deref().is_some_and(|file| write(file).is_err());
+            progress.mark_failed = self.mark.as_mut().is_some_and(|mark| mark.write(seq).is_err());
             fail_point!("log.marked");
         }
         result

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::wal::format::MARK_BYTES;
+use crate::wal::mark::SLOTS_AT;
 
 /// Three segments, the last unsealed with two syncs of two records each.
 fn small_log(dir: &Path) -> Vec<Owned> {
@@ -104,7 +106,7 @@ fn flip(path: &Path, at: usize, bit: usize) {
 fn every_flipped_bit_of_the_mark_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let expected = small_log(dir.path());
-    for at in 0..MARK_BYTES {
+    for at in SLOTS_AT.into_iter().flat_map(|slot| slot..slot + MARK_BYTES) {
         let what = format!("mark, byte {at}");
         assert!(check_broken(dir.path(), &expected, &what, |copy| flip(&copy.join("durable"), at, at % 8)));
     }
@@ -144,7 +146,7 @@ fn last_segment(dir: &Path) -> (PathBuf, usize) {
 
 /// Sets the mark back to where it knows nothing but the database.
 fn name_database_of(dir: &Path) {
-    let mark = Mark::decode(&fs::read(dir.join("durable")).unwrap()).unwrap();
+    let (_, mark) = Marks::read(&dir.join("durable")).unwrap().unwrap().newest(&[]).unwrap();
     name_database(dir, mark.database_id);
 }
 

@@ -11,11 +11,21 @@ const GOLDEN: &str = "
     00000000 1a260ebe 08 0200000000000000 0100000000000000
     00000000 1f6c2686 f0 0200000000000000 0100000000000000
     0c000000 82923625 f2 0200000000000000 0200000000000000 0400000000000000 783d10a2";
-const GOLDEN_MARK: &str = "4241524f4d41524b 01000000 00000000 efcdab8967452301 0200000000000000 6b911623";
+/// The two slots of the file `durable` after it.
+const GOLDEN_MARK: [&str; 2] = [
+    "4241524f4d41524b 02000000 00000000 efcdab8967452301 0200000000000000 4338087b",
+    "4241524f4d41524b 02000000 00000000 efcdab8967452301 0200000000000000 4338087b",
+];
+/// The same file in version 1.
+const GOLDEN_MARK_1: &str = "4241524f4d41524b 01000000 00000000 efcdab8967452301 0200000000000000 6b911623";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+fn golden_mark() -> Vec<u8> {
+    [bytes(GOLDEN_MARK[0]), vec![0; 4096 - 36], bytes(GOLDEN_MARK[1])].concat()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -33,33 +43,41 @@ fn golden_bytes() {
     let segment = std::fs::read(dir.path().join("00000001.wal")).unwrap();
     assert_eq!(hex(&segment), hex(&bytes(GOLDEN)));
     let mark = std::fs::read(dir.path().join("durable")).unwrap();
-    assert_eq!(hex(&mark), hex(&bytes(GOLDEN_MARK)));
+    assert!(mark == golden_mark(), "{}", hex(&mark));
 }
 
 #[test]
 fn golden_bytes_replay() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("00000001.wal"), bytes(GOLDEN)).unwrap();
-    std::fs::write(dir.path().join("durable"), bytes(GOLDEN_MARK)).unwrap();
-    let (_, records) = open(dir.path());
-    assert_eq!(records, [(1, 7, b"ab".to_vec()), (2, 8, vec![])]);
+    for mark in [golden_mark(), bytes(GOLDEN_MARK_1)] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("00000001.wal"), bytes(GOLDEN)).unwrap();
+        std::fs::write(dir.path().join("durable"), mark).unwrap();
+        assert_eq!(verify(dir.path()).unwrap().damage, []);
+        let (_, records) = open(dir.path());
+        assert_eq!(records, [(1, 7, b"ab".to_vec()), (2, 8, vec![])]);
+        let mark = std::fs::read(dir.path().join("durable")).unwrap();
+        assert!(mark == golden_mark(), "{}", hex(&mark));
+    }
 }
 
 #[test]
 fn future_version_is_refused_in_every_mode() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, length) in [("00000001.wal", 48), ("durable", 36)] {
-        let (segment, mark) = (bytes(GOLDEN), bytes(GOLDEN_MARK));
+    for (name, at, length, newest) in
+        [("00000001.wal", 0, 48, 1), ("durable", 0, 36, 2), ("durable", 4096, 36, 2)]
+    {
+        let (segment, mark) = (bytes(GOLDEN), golden_mark());
         std::fs::write(dir.path().join("00000001.wal"), &segment).unwrap();
         std::fs::write(dir.path().join("durable"), &mark).unwrap();
         let mut newer = if name == "durable" { mark } else { segment };
-        newer[8] = 2;
-        let crc = crc32fast::hash(&newer[..length - 4]);
-        newer[length - 4..length].copy_from_slice(&crc.to_le_bytes());
+        newer[at + 8] = newest + 1;
+        let crc = crc32fast::hash(&newer[at..at + length - 4]);
+        newer[at + length - 4..at + length].copy_from_slice(&crc.to_le_bytes());
         std::fs::write(dir.path().join(name), newer).unwrap();
         for recovery in [Recovery::Refuse, Recovery::Skip] {
             let error = try_open(dir.path(), recovery, 0).unwrap_err();
-            assert!(matches!(error, Error::FutureVersion { found: 2, supported: 1, .. }), "{error}");
+            let Error::FutureVersion { found, supported, .. } = error else { panic!("{error}") };
+            assert_eq!((found, supported), (u32::from(newest) + 1, u32::from(newest)));
         }
         assert!(matches!(verify(dir.path()), Err(Error::FutureVersion { .. })));
     }
