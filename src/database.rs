@@ -473,6 +473,15 @@ impl Database {
         self.engine.clean()
     }
 
+    /// Like [`Database::clean`], and waits at most for `patience` until reads that began earlier have ended, so that
+    /// what they held is removed too.
+    ///
+    /// # Errors
+    /// As [`Database::clean`].
+    pub fn clean_within(&self, patience: std::time::Duration) -> Result<CleanReport> {
+        self.engine.clean_within(patience)
+    }
+
     /// Changes the retention of the running database; zero keeps everything.
     ///
     /// # Errors

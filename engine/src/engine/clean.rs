@@ -2,6 +2,12 @@
 //!
 //! A flush leaves out what is deleted in memory and cuts the log. Then each partition that a tombstone concerns is
 //! merged, even if it is not closed, and the replaced generations are removed.
+//!
+//! A replaced generation stays as long as a view needs it. Only reads of callers hold one: merges and scrubs of this
+//! engine do not, once the merging lock is free.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::compact::with_deletes;
 use crate::engine::{Engine, Parts};
@@ -18,6 +24,9 @@ pub struct CleanReport {
     pub held: u64,
 }
 
+/// How often waiting for reads looks whether the database closes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 impl Engine {
     /// Removes everything that was deleted before the call from the disk: samples, strings, and label sets without
     /// other samples. RocksDB's MANIFEST may contain names and values of labels until the database is opened again.
@@ -26,9 +35,18 @@ impl Engine {
     /// The store failed, or the database was closed meanwhile; data removed before that stays removed.
     /// [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk; all other deleted data is removed.
     pub fn clean(&self) -> Result<CleanReport> {
+        self.clean_within(Duration::ZERO)
+    }
+
+    /// Like [`Engine::clean`], and waits at most for `patience` until reads that began earlier have ended, so that what
+    /// they held is removed too.
+    ///
+    /// # Errors
+    /// As [`Engine::clean`].
+    pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
         self.parts.check_writable()?;
         let _call = self.parts.gate.enter()?;
-        let report = self.parts.clean()?;
+        let report = self.parts.clean(patience)?;
         // Closing stops it early.
         self.parts.check_writable()?;
         Ok(report)
@@ -36,7 +54,7 @@ impl Engine {
 }
 
 impl Parts {
-    fn clean(&self) -> Result<CleanReport> {
+    fn clean(&self, patience: Duration) -> Result<CleanReport> {
         let is_begun = self.flush.lock().begun.is_some();
         self.flush()?;
         if is_begun {
@@ -53,14 +71,24 @@ impl Parts {
             next
         });
         fail_point!("clean.merged");
+        // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is under
+        // way, which would hold what it has just replaced.
+        let mut held = self.graveyard.held();
         // Also after a failure, as after other merges.
         merged.and(self.bury_with_room())?;
         fail_point!("clean.buried");
         self.kv.rewrite_records()?;
         fail_point!("clean.rewritten");
         drop(merging);
+        let end = Instant::now() + patience;
+        while held > 0 && Instant::now() < end && !self.is_closed.load(Ordering::Acquire) {
+            self.graveyard.wait_for_release(end.min(Instant::now() + LOOK_EVERY));
+            let _merging = self.merging.lock();
+            held = self.graveyard.held();
+            self.bury_with_room()?;
+        }
         self.check_cleaned(until)?;
-        Ok(CleanReport { partitions, held: self.graveyard.held() })
+        Ok(CleanReport { partitions, held })
     }
 
     /// Whether all that deletes up to the sequence `until` hide could be removed. Beside a generation that is set aside

@@ -3,8 +3,9 @@
 //!
 //! A pass visits the partitions that exist when it begins, and checks in each what `verify` checks. The first partition
 //! depends on the time of day, so a process that is restarted often does not always read the same ones. A partition
-//! that is merged or expires during the pass is skipped, so that a slow pass does not keep disk space in use; the merge
-//! has already read back its output.
+//! that is merged or expires during the pass is skipped; the merge has already read back its output. A pass holds no
+//! generation, so that a slow one does not keep disk space in use: what it reads may be removed under it, and what it
+//! found there is then dropped.
 //!
 //! A generation in which something is wrong is set aside.
 
@@ -117,7 +118,7 @@ impl Parts {
             let all = 2 * generations.totals().bytes;
             RATE_MIN.max((all as f64 / interval.as_secs_f64()) as u64)
         });
-        // By prefix only: holding a generation would keep it on the disk after a merge has replaced it.
+        // Holding a generation would keep it on the disk after a merge has replaced it.
         let partitions: Vec<PartitionId> = generations.partitions().map(|partition| partition.id).collect();
         drop(generations);
         let first = interval.map_or(0, |interval| self.first_of(partitions.len(), interval));
@@ -146,11 +147,17 @@ impl Parts {
         rate: Option<u64>,
         report: &mut VerifyReport,
     ) -> Option<()> {
-        let generations = self.catalogue.load().generations.all_in(partition);
+        let generations: Vec<Arc<Generation>> = {
+            let named = self.catalogue.load().generations.all_in(partition);
+            named.iter().map(|generation| generation.unheld()).collect()
+        };
         let mut pace = Pace { parts: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
         let mut found = VerifyReport::default();
         verify_partition(&*self.kv, &generations, &mut pace, &mut found);
         self.scrub.bytes.fetch_add(pace.unpaid as u64, Relaxed);
+        if pace.end == End::Whole && !self.names_all(&generations) {
+            pace.end = End::Gone;
+        }
         match pace.end {
             End::Closing => return None,
             End::Gone => return Some(()),

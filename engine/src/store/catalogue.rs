@@ -26,7 +26,8 @@
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bincode::{Decode, Encode};
 
@@ -37,7 +38,7 @@ use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
 use crate::store::{notes, values};
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 /// Version of the catalogue's records.
@@ -176,20 +177,26 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
 #[derive(Debug, Default)]
 pub struct Graveyard {
     dead: Mutex<Dead>,
-    /// Generations that have left the catalogue and are still being read.
-    held: AtomicU64,
+    /// Signalled when a generation is released.
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Dead {
     prefixes: Vec<Prefix>,
     bytes: u64,
+    /// Generations that have left the catalogue and are still being read.
+    held: u64,
+    /// How many of them there were that no longer are.
+    released: u64,
 }
 
 impl Graveyard {
     /// Takes out all prefixes whose ranges can be removed now.
     pub fn take(&self) -> Vec<Prefix> {
-        std::mem::take(&mut *self.dead.lock()).prefixes
+        let mut dead = self.dead.lock();
+        dead.bytes = 0;
+        std::mem::take(&mut dead.prefixes)
     }
 
     /// Adds prefixes under which nothing is named or read.
@@ -199,7 +206,18 @@ impl Graveyard {
 
     /// Number of generations that have left the catalogue and are still being read.
     pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Acquire)
+        self.dead.lock().held
+    }
+
+    /// Waits at most until `end` for the next generation that is no longer read; not if none is.
+    pub fn wait_for_release(&self, end: Instant) {
+        let mut dead = self.dead.lock();
+        let before = dead.released;
+        while dead.held > 0 && dead.released == before {
+            if self.changed.wait_until(&mut dead, end).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Whether there is nothing to remove.
@@ -253,19 +271,28 @@ impl Generation {
 
     /// Says that it has left the catalogue.
     pub fn retire(&self) {
+        let mut dead = self.keys.graveyard.dead.lock();
         if !self.keys.obsolete.swap(true, Ordering::AcqRel) {
-            self.keys.graveyard.held.fetch_add(1, Ordering::AcqRel);
+            dead.held += 1;
         }
+    }
+
+    /// The same keys for a reader that does not keep them: once the generation has left the catalogue, they may be gone.
+    pub(crate) fn unheld(&self) -> Arc<Self> {
+        Generation::new(self.prefix, self.record, &Arc::default())
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
-            self.graveyard.held.fetch_sub(1, Ordering::AcqRel);
             let mut dead = self.graveyard.dead.lock();
+            dead.held -= 1;
+            dead.released += 1;
             dead.prefixes.push(self.prefix);
             dead.bytes += self.bytes;
+            drop(dead);
+            self.graveyard.changed.notify_all();
         }
     }
 }

@@ -3,6 +3,7 @@
 //! They have separate turns and no deadline. A call that has started finishes even if its client disconnects.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -17,6 +18,8 @@ use crate::storage;
 const SNAPSHOTS: &str = "snapshots";
 /// The file that a snapshot gets last.
 const FINISHED: &str = "SNAPSHOT";
+/// How long `clean_tombstones` waits for reads that hold what it replaced: most end meanwhile.
+const READS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `…/delete_series`: deletes the samples of the selected series in a time range.
 ///
@@ -48,27 +51,33 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// `…/clean_tombstones`: removes deleted data from the disk, and carries out retention and the merges that are due.
+/// Waits some seconds for reads that hold some of it.
 ///
 /// # Errors
-/// 503 while reads that began earlier hold some of it; the errors of storage.
+/// 503 if reads hold some of it for longer, which the message names; the errors of storage.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    let active = call.app.active.clone();
     let cleaned = admitted.run(move |_| {
         database.compact()?;
-        Ok(database.clean()?)
+        let held = database.clean_within(READS_PATIENCE)?.held;
+        // What still holds it was there before the wait.
+        Ok((held, active.name_reads(READS_PATIENCE)))
     });
-    let held = cleaned.await?.held;
-    if held > 0 {
-        return Err(ApiError::busy(
-            format!(
-                "reads that began earlier still need {held} stored generations with deleted samples, which stay on the \
-                 disk; repeat the call when they have ended (/api/v1/status/active_queries)"
-            ),
-            10,
-        ));
+    let (held, reads) = cleaned.await?;
+    if held == 0 {
+        return Ok(Reply::no_content());
     }
-    Ok(Reply::no_content())
+    let reads = reads.unwrap_or_else(|| "they have ended by now".to_owned());
+    Err(ApiError::busy(
+        format!(
+            "{held} replaced generations with deleted samples stay on the disk because reads that began earlier need them \
+             ({reads}); repeat the call when these have ended, or cancel them \
+             (/api/v1/status/active_queries/ID/cancel)"
+        ),
+        10,
+    ))
 }
 
 /// `…/flush`: everything in memory goes to the store.

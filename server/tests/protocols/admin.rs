@@ -1,6 +1,6 @@
 //! Calls that delete and copy.
 
-use crate::harness::server;
+use crate::harness::{ENDLESS, server};
 
 const DELETE: &str = "/api/v1/admin/tsdb/delete_series";
 
@@ -53,6 +53,30 @@ fn deleting_everything_must_be_said() {
     let all = format!("{DELETE}?match[]={{__name__=~%22.%2B%22}}&all=true");
     assert_eq!(server.send("POST", &all, &[], b"").status, 204);
     assert_eq!(server.export("a"), "");
+}
+
+#[test]
+fn cleaning_names_the_read_that_keeps_deleted_data() {
+    const LIST: &str = "/api/v1/status/active_queries";
+    let server = server(&[("enable_admin", "true")]);
+    let admin = |path: &str| server.send("POST", &format!("/api/v1/admin/tsdb/{path}"), &[], b"");
+    server.write("a value=1 1000000000\na value=2 2000000000\n");
+    assert_eq!(admin("flush").status, 204);
+    let running = server.begin_endless();
+    let listed = || server.get(LIST).data()["queries"][0].clone();
+    server.wait_for("its evaluation", || listed()["bytesHeld"].as_u64().is_some_and(|bytes| bytes > 0));
+    assert_eq!(admin("delete_series?match[]=a&start=2").status, 204);
+    let refused = admin("clean_tombstones");
+    assert!(refused.headers.contains_key("retry-after"));
+    let (id, message) = (listed()["id"].clone(), refused.error(503, "unavailable"));
+    let client = running.local_addr().unwrap();
+    for part in ["1 replaced generations", ENDLESS, &format!("id {id}, /api/v1/query of {client}")] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(server.send("POST", &format!("{LIST}/{id}/cancel"), &[], b"").status, 200);
+    server.wait_for("its end", || server.app.turns.running_in_all() == 0);
+    assert_eq!(admin("clean_tombstones").status, 204);
+    assert_eq!(server.export("a"), "a value=1 1000000000\n");
 }
 
 #[test]

@@ -113,6 +113,31 @@ fn what_is_merged_meanwhile_is_left_and_its_space_is_freed() {
     }
 }
 
+/// A cleaning in the midst of a pass removes what it replaces at once, also what the pass is reading.
+#[test]
+fn a_pass_holds_nothing_that_a_cleaning_replaces() {
+    let harness = harness();
+    let (engine, parts) = (harness.engine.clone(), harness.engine.parts.clone());
+    engine.delete(&[Matcher::equal("job", "a")], TimeRange::new(i64::MIN, YEAR_2024 + 100 * SECOND)).unwrap();
+    let before = harness.prefixes();
+    let store = harness.store.clone();
+    let mut is_first = true;
+    harness.faulty.set_hook(move |call| {
+        if call == Call::Cursor(Family::Chunks) && std::mem::take(&mut is_first) {
+            let report = engine.clean().unwrap();
+            assert_eq!((report.partitions, report.held), (1, 0), "only a view of a caller may hold it");
+            let mut cursor = store.cursor(Family::Chunks);
+            cursor.seek(&before[0].encode()).unwrap();
+            assert!(cursor.entry().is_none_or(|(key, _)| !key.starts_with(&before[0].encode())));
+        }
+    });
+    let report = parts.scrub(None).unwrap();
+    harness.faulty.unhook();
+    assert_eq!((report.generations, report.problems), (DAYS as u64 - 1, vec![]), "the others are intact");
+    assert_eq!(harness.engine.stats().scrub_problems, 0);
+    assert_eq!(harness.engine.stats().generations_aside, 0);
+}
+
 #[test]
 fn a_pass_ends_when_the_database_closes() {
     let harness = harness();

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use super::aside::{job, minutes};
 use super::between::engine;
 use super::faulty::Call;
 use super::float_batch;
+use crate::Error;
 use crate::compact::TOGETHER_MAX;
 
 /// Only what waits for ever waits so long.
@@ -94,5 +96,54 @@ fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
         drop(merging);
         assert_eq!(samples.expect("the flush waits for the merge").unwrap(), 1);
         assert!(snapshot.join().unwrap().unwrap_err().to_string().contains("no files"));
+    });
+}
+
+#[test]
+fn a_cleaning_waits_for_the_reads_that_hold_what_it_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    engine.append(&float_batch(0, &[0, 10])).unwrap();
+    engine.flush().unwrap();
+    let view = engine.view();
+    engine.delete(&job(0), minutes(0, 0)).unwrap();
+    assert_eq!(engine.clean().unwrap().held, 1, "without patience it is only counted");
+    std::thread::scope(|scope| {
+        let (begun, begins) = channel();
+        let engine = &engine;
+        let cleaning = scope.spawn(move || {
+            begun.send(Task::current()).unwrap();
+            engine.clean_within(PATIENCE).unwrap()
+        });
+        begins.recv().unwrap().wait_until_asleep();
+        assert!(!cleaning.is_finished());
+        drop(view);
+        assert_eq!(cleaning.join().unwrap().held, 0);
+    });
+    assert!(engine.parts.graveyard.is_empty(), "it is removed, too");
+}
+
+#[test]
+fn closing_does_not_wait_for_a_cleaning_that_waits_for_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = engine(&dir);
+    engine.append(&float_batch(0, &[0, 10])).unwrap();
+    engine.flush().unwrap();
+    let _view = engine.view();
+    engine.delete(&job(0), minutes(0, 0)).unwrap();
+    std::thread::scope(|scope| {
+        let (begun, begins) = channel();
+        let cleaning = engine.clone();
+        let cleaning = scope.spawn(move || {
+            begun.send(Task::current()).unwrap();
+            cleaning.clean_within(PATIENCE)
+        });
+        let task = begins.recv().unwrap();
+        while engine.parts.graveyard.held() == 0 {
+            std::thread::yield_now();
+        }
+        task.wait_until_asleep();
+        engine.close().unwrap();
+        assert!(matches!(cleaning.join().unwrap(), Err(Error::Closed)));
     });
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use barograph_query::{Cancel, Times, Usage};
 use parking_lot::Mutex;
@@ -23,6 +23,9 @@ use crate::storage;
 
 /// Longest part of a text that the list shows, bytes.
 const TEXT_MAX: usize = 4096;
+/// The same of a message that names reads, and how many it names.
+const TEXT_IN_MESSAGE_MAX: usize = 200;
+const NAMED_MAX: usize = 3;
 
 /// All work that waits or runs.
 #[derive(Debug, Default)]
@@ -73,7 +76,7 @@ impl ActiveWork {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry {
             id,
-            described: Described { text: shortened(described.text), ..described },
+            described: Described { text: shortened(described.text, TEXT_MAX), ..described },
             since: Instant::now(),
             since_ms: storage::now_ns() / 1_000_000,
             runs: AtomicBool::new(false),
@@ -99,6 +102,24 @@ impl ActiveWork {
             self.entries.lock().values().filter(|entry| entry.is_of(tenant)).cloned().collect();
         entries.iter().map(|entry| entry.describe()).collect()
     }
+
+    /// Names the reads that began at least `age` ago, the oldest first, for a message; `None` if there are none.
+    pub fn name_reads(&self, age: Duration) -> Option<String> {
+        let entries = self.entries.lock();
+        let is_one = |entry: &&Arc<Entry>| {
+            entry.described.kind != Kind::Admin
+                && entry.runs.load(Ordering::Relaxed)
+                && entry.since.elapsed() >= age
+        };
+        let mut named: Vec<String> = entries.values().filter(is_one).map(|entry| entry.name()).collect();
+        drop(entries);
+        let more = named.len().saturating_sub(NAMED_MAX);
+        named.truncate(NAMED_MAX);
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        (!named.is_empty()).then(|| named.join("; "))
+    }
 }
 
 impl Active {
@@ -123,6 +144,15 @@ impl Entry {
     /// Whether it is work of `tenant`; without a tenant always true.
     fn is_of(&self, tenant: Option<&str>) -> bool {
         tenant.is_none_or(|tenant| self.described.tenant.as_deref() == Some(tenant))
+    }
+
+    /// For a message.
+    fn name(&self) -> String {
+        let Described { path, text, client, .. } = &self.described;
+        let client = client.map_or_else(String::new, |address| format!(" of {address}"));
+        let seconds = self.since.elapsed().as_secs();
+        let text = shortened(text.clone(), TEXT_IN_MESSAGE_MAX);
+        format!("id {}, {path}{client}, which began {seconds} s ago: {text}", self.id)
     }
 
     fn describe(&self) -> Value {
@@ -165,11 +195,11 @@ fn seconds(ms: i64) -> Value {
     serde_json::from_slice(&text).unwrap_or(Value::Null)
 }
 
-fn shortened(text: String) -> String {
-    if text.len() <= TEXT_MAX {
+fn shortened(text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
         return text;
     }
-    let end = (0..=TEXT_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     format!("{}… ({} bytes in all)", &text[..end], text.len())
 }
 
