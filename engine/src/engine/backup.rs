@@ -143,7 +143,7 @@ fn finish_copy(dest: &Path, seq: u64) -> Result<()> {
 }
 
 fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io("sync", dir, e))
+    directory::sync(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
 /// Copies files and directories and syncs them. Links and devices are refused: a snapshot
@@ -213,5 +213,33 @@ mod tests {
             assert_eq!(fs::read_to_string(restored.join(FORMAT)).expect("a file"), "barograph 1\n");
             assert!(!restored.join(MANIFEST).exists() && restored.join(&inside).join("1").exists());
         }
+    }
+
+    #[test]
+    fn a_restored_database_and_its_parents_are_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let snapshot = dir.path().join("snapshot");
+        fs::create_dir_all(snapshot.join("wal")).expect("a directory");
+        finish_copy(&snapshot, 7).expect("its last files");
+        directory::synced::take();
+        restore(&snapshot, &dir.path().join("a/b")).expect("all of it");
+        // The parents, what was copied, and the directory once more with the file that makes it a database.
+        assert_eq!(
+            directory::synced::take(),
+            ["a", "", "a/b", "a/b/wal", "a/b", "a/b"].map(|name| dir.path().join(name))
+        );
+    }
+
+    #[cfg(feature = "rocksdb")]
+    #[test]
+    fn a_database_a_snapshot_and_their_parents_are_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        let options = crate::Options { background: false, ..crate::Options::default() };
+        let engine = Engine::open(dir.path().join("a/b"), options).expect("a new database");
+        assert_eq!(directory::synced::take(), ["a", "", "a/b"].map(at));
+        engine.snapshot(&dir.path().join("s/t")).expect("a snapshot");
+        // With the file that makes it a database, and with the one that makes it a snapshot.
+        assert_eq!(directory::synced::take(), ["s", "", "s/t", "s/t"].map(at));
     }
 }

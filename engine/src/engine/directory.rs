@@ -58,9 +58,8 @@ pub(super) fn is_file(path: &Path) -> Result<bool> {
     }
 }
 
-/// Creates a directory and its parents durably: a power loss does not remove them. Returns the directories that got a
-/// new entry, which are synced.
-pub(super) fn create(dir: &Path) -> Result<Vec<PathBuf>> {
+/// Creates a directory and its parents durably: a power loss does not remove them.
+pub(super) fn create(dir: &Path) -> Result<()> {
     let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
     let missing = dir.ancestors().take_while(is_missing).count();
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
@@ -68,15 +67,42 @@ pub(super) fn create(dir: &Path) -> Result<Vec<PathBuf>> {
     let parents = dir.ancestors().skip(1).take(missing);
     // The parent of a relative path can be empty: the current directory.
     let parents = parents.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
-    let parents: Vec<PathBuf> = parents.map(Path::to_owned).collect();
-    for parent in &parents {
-        match File::open(parent).and_then(|opened| opened.sync_all()) {
+    for parent in parents {
+        match sync(parent) {
             // The directory may be writable but not readable.
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
             synced => synced.map_err(|e| Error::io("sync", parent, e))?,
         }
     }
-    Ok(parents)
+    Ok(())
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    #[cfg(test)]
+    synced::note(dir);
+    Ok(())
+}
+
+/// The directories that a thread has synced, for tests.
+#[cfg(test)]
+pub(super) mod synced {
+    use std::cell::RefCell;
+    use std::path::{Path, PathBuf};
+
+    thread_local! {
+        static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note(dir: &Path) {
+        SYNCED.with_borrow_mut(|synced| synced.push(dir.to_owned()));
+    }
+
+    /// Those since the last call, in order.
+    pub(crate) fn take() -> Vec<PathBuf> {
+        SYNCED.take()
+    }
 }
 
 fn check_format(dir: &Path) -> Result<()> {
@@ -110,7 +136,7 @@ pub(super) fn write_format(dir: &Path, path: &Path) -> std::io::Result<()> {
     fail_point!("format.staged");
     fs::rename(&staged, path)?;
     fail_point!("format.named");
-    File::open(dir)?.sync_all()
+    sync(dir)
 }
 
 #[cfg(test)]
@@ -121,8 +147,13 @@ mod tests {
     fn parents_of_what_is_created_are_synced() {
         let dir = tempfile::tempdir().unwrap();
         let (a, c) = (dir.path().join("a"), dir.path().join("a/b/c"));
-        assert_eq!(create(&c).unwrap(), [a.join("b"), a, dir.path().to_owned()]);
-        assert!(c.is_dir() && create(&c).unwrap().is_empty());
+        create(&c).unwrap();
+        assert_eq!(synced::take(), [a.join("b"), a, dir.path().to_owned()]);
+        create(&c).unwrap();
+        assert!(c.is_dir() && synced::take().is_empty());
+        // A new data directory, and the file that makes it one.
+        drop(prepare(&dir.path().join("d/e")).unwrap());
+        assert_eq!(synced::take(), ["d", "", "d/e"].map(|name| dir.path().join(name)));
     }
 
     #[test]

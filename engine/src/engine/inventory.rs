@@ -27,6 +27,8 @@ pub(super) struct Inventory {
     /// records: the store may have lost a table, and queries would silently miss samples. (`verify` compares every
     /// count and checksum.)
     pub damaged: BTreeMap<Prefix, Error>,
+    /// Something could not be read. It may be part of leftovers.
+    pub is_incomplete: bool,
 }
 
 impl Inventory {
@@ -85,6 +87,7 @@ impl Inventory {
             leftovers.push(leftover);
             walk.pass()?;
         }
+        self.is_incomplete |= walk.was_lost;
         if !leftovers.is_empty() {
             self.leftovers.push((family, leftovers));
         }
@@ -100,12 +103,16 @@ struct PrefixWalk<'a> {
     at: Option<Prefix>,
     /// The store cannot be read at this position: the next prefix must be searched for.
     is_lost: bool,
+    /// That was so before.
+    was_lost: bool,
 }
 
 impl<'a> PrefixWalk<'a> {
     fn new(kv: &'a dyn Kv, family: Family) -> Result<Self> {
-        let mut walk = PrefixWalk { cursor: kv.cursor(family), family, at: None, is_lost: false };
+        let mut walk =
+            PrefixWalk { cursor: kv.cursor(family), family, at: None, is_lost: false, was_lost: false };
         walk.is_lost = is_lost(walk.cursor.seek(&[]))?;
+        walk.was_lost = walk.is_lost;
         walk.at = walk.here()?;
         Ok(walk)
     }
@@ -134,6 +141,7 @@ impl<'a> PrefixWalk<'a> {
                 _ => self.cursor.advance(),
             };
             self.is_lost = is_lost(moved)?;
+            self.was_lost |= self.is_lost;
             if self.is_lost {
                 return Ok(());
             }

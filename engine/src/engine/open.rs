@@ -192,7 +192,7 @@ impl Engine {
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
         let removal = removal(&catalogue);
-        if removal == Removal::WholeTables {
+        if removal == Removal::WholeTables || inventory.is_incomplete {
             // Leftovers of a crash may stay: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }

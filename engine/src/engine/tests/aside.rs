@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::faulty::FaultyKv;
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
 use crate::model::{Matcher, PartitionId, TimeRange};
-use crate::store::kv::Family;
+use crate::store::keys::Prefix;
+use crate::store::kv::{Family, Removal};
 use crate::store::memory::MemoryKv;
 use crate::{Engine, Error, Options, Result, View};
 
@@ -151,4 +153,85 @@ fn retention_removes_it() {
     engine.set_retention(Duration::from_secs(300)).unwrap();
     engine.compact().unwrap();
     assert_eq!((engine.stats().generations_aside, engine.health().damaged.len()), (0, 0));
+}
+
+/// The store would read damaged blocks while it rewrites a table, and then accept no change any more.
+#[test]
+fn no_table_is_rewritten_beside_it() {
+    let (dir, kv) = damaged(Family::Chunks);
+    let engine = open(dir.path(), &kv, false).unwrap();
+    // The first minute is merged again, and a delete is carried out in the fourth.
+    engine.append(&float_batch(0, &[1, 900])).unwrap();
+    engine.flush().unwrap();
+    kv.removals.lock().clear();
+    let before = engine.stats().merges;
+    engine.compact().unwrap();
+    engine.delete(&job(1), minutes(3, 3)).unwrap();
+    engine.clean().expect_err("the tables that have it stay as they are");
+    assert!(engine.stats().merges > before);
+    let removals = std::mem::take(&mut *kv.removals.lock());
+    assert!(!removals.is_empty() && removals.iter().all(|removal| *removal == Removal::WholeTables));
+    drop(engine);
+    *kv.broken.lock() = None;
+    let engine = open(dir.path(), &kv, true).unwrap();
+    engine.delete(&job(1), minutes(0, 0)).unwrap();
+    assert_eq!(engine.clean().unwrap().held, 0);
+    let removals = std::mem::take(&mut *kv.removals.lock());
+    assert!(!removals.is_empty() && removals.iter().all(|removal| *removal == Removal::All));
+    assert!(engine.parts.graveyard.is_empty(), "also what could not be removed before");
+}
+
+/// What opening cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    Nothing,
+    /// A partition: what the catalogue names of it, and what a crash left there.
+    Partition,
+    /// What a crash left.
+    Leftover,
+}
+
+/// A flush that a crash interrupts leaves a generation that the catalogue does not name. Nothing else may be written under
+/// its number, whether opening sees it or cannot read it: its range may be in the store for good.
+#[test]
+fn the_numbers_of_what_a_crash_left_are_not_used_again() {
+    for unreadable in [Unreadable::Nothing, Unreadable::Partition, Unreadable::Leftover] {
+        let (dir, kv) = damaged(Family::Chunks);
+        let (_, named) = kv.broken.lock().take().unwrap();
+        let engine = open(dir.path(), &kv, false).unwrap();
+        engine.append(&float_batch(0, &[62, 63])).unwrap();
+        kv.refuses_commits.store(true, Ordering::Relaxed);
+        engine.flush().expect_err("the tables are in the store, and no catalogue names them");
+        let unused = engine.parts.next_generation.load(Ordering::Relaxed);
+        drop(engine);
+        kv.refuses_commits.store(false, Ordering::Relaxed);
+        let leftover = Prefix { generation: unused - 1, ..Prefix::decode(&named).unwrap() };
+        *kv.broken.lock() = match unreadable {
+            Unreadable::Nothing => None,
+            Unreadable::Partition => Some((Family::Chunks, named[..6].to_vec())),
+            Unreadable::Leftover => Some((Family::Chunks, leftover.encode().to_vec())),
+        };
+        kv.removals.lock().clear();
+        let engine = open(dir.path(), &kv, false).unwrap();
+        assert_eq!(engine.stats().generations_aside > 0, unreadable == Unreadable::Partition);
+        *kv.broken.lock() = None;
+        let numbers = |engine: &Engine| -> Vec<u64> {
+            engine.parts.catalogue.load().generations.iter().map(|g| g.prefix.generation).collect()
+        };
+        let before = numbers(&engine);
+        engine.flush().unwrap();
+        let new: Vec<u64> = numbers(&engine).into_iter().filter(|number| !before.contains(number)).collect();
+        assert!(
+            !new.is_empty() && new.iter().all(|number| *number >= unused),
+            "{unreadable:?}: {new:?}, below {unused}"
+        );
+        let removals = std::mem::take(&mut *kv.removals.lock());
+        let is_beside_damage = unreadable == Unreadable::Partition;
+        let expected = if is_beside_damage { Removal::WholeTables } else { Removal::All };
+        assert!(removals.iter().all(|removal| *removal == expected), "{unreadable:?}: {removals:?}");
+        drop(engine);
+        let engine = open(dir.path(), &kv, true).unwrap();
+        assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0, 62.0, 63.0]);
+        assert_eq!(engine.verify().unwrap().problems, [""; 0]);
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct FaultyKv {
     pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
     /// How often reading them fails.
     pub(super) failures_left: AtomicI64,
+    /// How ranges were removed.
+    pub(super) removals: Mutex<Vec<Removal>>,
     /// Called before each call is answered, except for calls that the hook makes.
     hook: Mutex<Option<Hook>>,
 }
@@ -46,6 +48,7 @@ impl FaultyKv {
             is_full: AtomicBool::default(),
             broken: Mutex::default(),
             failures_left: AtomicI64::new(i64::MAX),
+            removals: Mutex::default(),
             hook: Mutex::default(),
         })
     }
@@ -155,6 +158,9 @@ impl Kv for FaultyKv {
     }
 
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
+        if !ranges.is_empty() {
+            self.removals.lock().push(removal);
+        }
         self.step(|| self.inner.remove_ranges(family, ranges, removal))
     }
 

@@ -75,8 +75,10 @@ fn a_read_that_meets_it_answers_with_the_rest_and_says_so() {
         assert!(!harness.engine.verify().unwrap().is_clean());
         // It can be read again, and is still set aside: queries lack it until the next start, and `verify` says so.
         *harness.kv.broken.lock() = None;
-        let problems = harness.engine.verify().unwrap().problems;
+        let report = harness.engine.verify().unwrap();
+        let problems = report.problems;
         assert!(problems.len() == 1 && problems[0].contains("set aside"), "{problems:?}");
+        assert_eq!((report.generations, report.samples), (5, 10), "it reads all, also this one");
     }
 }
 
