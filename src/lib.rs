@@ -32,7 +32,9 @@
 //! results, which count milliseconds as PromQL does.
 
 mod database;
+mod owned;
 mod reader;
+mod scan;
 mod subscribe;
 mod tenants;
 mod ticket;
@@ -55,4 +57,5 @@ pub use barograph_query::{
 };
 pub use database::{Database, SeriesColumns};
 pub use reader::Reader;
+pub use scan::Scan;
 pub use ticket::AppendTicket;

@@ -33,4 +33,4 @@ pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};
-pub use view::{Cardinality, Damage, ReadEstimate, SeriesReader, View, ViewSeries};
+pub use view::{Cardinality, Damage, Pieces, ReadEstimate, SeriesReader, View, ViewSeries};

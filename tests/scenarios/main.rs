@@ -6,5 +6,6 @@ mod database;
 mod flips;
 mod fuzz;
 mod readme;
+mod scan;
 mod tenants;
 mod tidy;

@@ -225,6 +225,12 @@ impl Engine {
         self.parts.view()
     }
 
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Forked`].
+    pub fn check_open(&self) -> Result<()> {
+        self.parts.check_open()
+    }
+
     /// The options it was opened with.
     pub fn options(&self) -> &Options {
         &self.parts.options

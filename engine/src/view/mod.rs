@@ -65,6 +65,7 @@ use reader::PooledWalks;
 pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
+pub use turns::Pieces;
 
 use crate::budget::{Taken, Work, map_bytes};
 use crate::head::pins::Pin;

@@ -19,6 +19,53 @@ const LATE_SAMPLES: usize = 1024;
 /// Pieces end with a millisecond: some protocols keep only one sample of each.
 const MILLISECOND: i64 = 1_000_000;
 
+/// What is left to read of one series.
+pub(super) struct Rest {
+    /// The next one is the last.
+    ranges: Vec<(TimeRange, Extent)>,
+}
+
+/// How far a range has been divided.
+#[derive(Clone, Copy)]
+enum Extent {
+    All,
+    Partition,
+    Piece,
+}
+
+impl Rest {
+    /// All of `range`.
+    pub fn of(range: TimeRange) -> Self {
+        Rest { ranges: vec![(range, Extent::All)] }
+    }
+
+    /// Makes `run` the samples of the next piece that has any, and returns its range.
+    pub fn next(
+        &mut self,
+        reader: &mut SeriesReader<'_, '_>,
+        series: &ViewSeries,
+        run: &mut Run,
+    ) -> Result<Option<TimeRange>> {
+        while let Some((range, extent)) = self.ranges.pop() {
+            let (parts, extent) = match extent {
+                Extent::Piece => {
+                    reader.read(series, range, run)?;
+                    (Vec::new(), extent)
+                }
+                _ if reader.read_short(series, range, run)? => (Vec::new(), extent),
+                Extent::All => (reader.partitions(series, range), Extent::Partition),
+                Extent::Partition => (reader.cut(series, range)?, Extent::Piece),
+            };
+            if !parts.is_empty() {
+                self.ranges.extend(parts.into_iter().rev().map(|part| (part, extent)));
+            } else if !run.is_empty() {
+                return Ok(Some(range));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Called with the time range of each piece, and with its samples.
 pub type VisitPiece<'v> = dyn FnMut(TimeRange, &mut Run) -> Result<bool> + 'v;
 
@@ -36,21 +83,10 @@ impl SeriesReader<'_, '_> {
         run: &mut Run,
         visit: &mut VisitPiece<'_>,
     ) -> Result<bool> {
-        if self.read_short(series, range, run)? {
-            return hand_out(range, run, visit);
-        }
-        for span in self.partitions(series, range) {
-            if self.read_short(series, span, run)? {
-                if !hand_out(span, run, visit)? {
-                    return Ok(false);
-                }
-                continue;
-            }
-            for piece in self.cut(series, span)? {
-                self.read(series, piece, run)?;
-                if !hand_out(piece, run, visit)? {
-                    return Ok(false);
-                }
+        let mut rest = Rest::of(range);
+        while let Some(piece) = rest.next(self, series, run)? {
+            if !visit(piece, run)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -150,10 +186,6 @@ fn split(range: TimeRange, firsts: impl Iterator<Item = Timestamp>) -> Vec<TimeR
     }
     parts.push(TimeRange::new(start, range.end));
     parts
-}
-
-fn hand_out(range: TimeRange, run: &mut Run, visit: &mut VisitPiece<'_>) -> Result<bool> {
-    if run.is_empty() { Ok(true) } else { visit(range, run) }
 }
 
 impl ViewSeries {

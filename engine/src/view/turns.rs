@@ -8,6 +8,7 @@ use crate::Result;
 use crate::budget::Taken;
 use crate::chunk::Run;
 use crate::model::{Labels, Matcher, TimeRange};
+use crate::view::pieces::Rest;
 use crate::view::{HeadPart, SeriesReader, View, ViewSeries};
 
 /// What a series is read for.
@@ -16,6 +17,51 @@ pub type VisitSeries<'v> = dyn FnMut(&ViewSeries, &mut Run) -> Result<bool> + 'v
 pub type VisitPieces<'v> = dyn FnMut(&ViewSeries, TimeRange, &mut Run) -> Result<bool> + 'v;
 /// Reads a series; false to end.
 type ReadSeries<'r, 'e> = dyn FnMut(&mut SeriesReader<'_, 'e>, &ViewSeries, &mut Run) -> Result<bool> + 'r;
+
+/// Selected series that are read piece by piece ([`View::pieces`]). It does not borrow the view, which must be the same
+/// at each call.
+pub struct Pieces {
+    found: std::vec::IntoIter<ViewSeries>,
+    current: Option<Current>,
+    range: TimeRange,
+    _taken: Taken,
+}
+
+/// The series whose turn it is.
+struct Current {
+    series: ViewSeries,
+    rest: Rest,
+    _copied: Taken,
+}
+
+impl Pieces {
+    /// Makes `run` the samples of the next piece and returns its series; `reader` is one of the view. Series that `skip`
+    /// names are left out. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`View::each_piece`].
+    pub fn next(
+        &mut self,
+        reader: &mut SeriesReader<'_, '_>,
+        skip: &dyn Fn(&Labels) -> bool,
+        run: &mut Run,
+    ) -> Result<Option<Labels>> {
+        loop {
+            if let Some(Current { series, rest, .. }) = &mut self.current {
+                if rest.next(reader, series, run)?.is_some() {
+                    return Ok(Some(series.labels.clone()));
+                }
+                self.current = None;
+            }
+            let Some(mut series) = self.found.next() else { return Ok(None) };
+            reader.view.work.check()?;
+            if !skip(&series.labels) {
+                let copied = reader.view.copy_in_turn(&mut series, self.range)?;
+                self.current = Some(Current { series, rest: Rest::of(self.range), _copied: copied });
+            }
+        }
+    }
+}
 
 impl<'e> View<'e> {
     /// Calls `visit` with each series that matches all matchers, may have samples in `range` and is not left out by
@@ -69,27 +115,54 @@ impl<'e> View<'e> {
         read: &mut ReadSeries<'_, 'e>,
     ) -> Result<bool> {
         let _call = self.enter()?;
-        let taken = Taken::of(&self.work);
-        let heads = self.waiting_heads(matchers, range)?;
-        let mut found =
-            self.without_damage(|| self.gather_into(&taken, &heads, matchers, range, series_max))?;
-        drop(heads);
-        found.sort_unstable_by_key(|series| series.rank);
+        let (found, _taken) = self.in_turn(matchers, range, series_max)?;
         let (mut run, mut reader) = (Run::default(), self.reader());
         for mut series in found {
             self.work.check()?;
             if skip(&series.labels) {
                 continue;
             }
-            let copied = Taken::of(&self.work);
-            if let HeadPart::Waiting(head) = &series.head {
-                series.head = self.copy(&Arc::clone(head), range, &copied)?;
-            }
+            let _copied = self.copy_in_turn(&mut series, range)?;
             if !read(&mut reader, &series, &mut run)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// The selected series in the order of labels, whose data in the head is copied when their turn comes, and the memory
+    /// of the list.
+    fn in_turn(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<(Vec<ViewSeries>, Taken)> {
+        let taken = Taken::of(&self.work);
+        let heads = self.waiting_heads(matchers, range)?;
+        let mut found =
+            self.without_damage(|| self.gather_into(&taken, &heads, matchers, range, series_max))?;
+        found.sort_unstable_by_key(|series| series.rank);
+        Ok((found, taken))
+    }
+
+    /// Copies the head's data of a series whose turn it is; returns its memory.
+    fn copy_in_turn(&self, series: &mut ViewSeries, range: TimeRange) -> Result<Taken> {
+        let copied = Taken::of(&self.work);
+        if let HeadPart::Waiting(head) = &series.head {
+            series.head = self.copy(&Arc::clone(head), range, &copied)?;
+        }
+        Ok(copied)
+    }
+
+    /// Selects series as [`View::each_piece`] does, for a caller that asks for one piece after the other.
+    ///
+    /// # Errors
+    /// As [`View::each_piece`].
+    pub fn pieces(&self, matchers: &[Matcher], range: TimeRange, series_max: usize) -> Result<Pieces> {
+        let _call = self.enter()?;
+        let (found, taken) = self.in_turn(matchers, range, series_max)?;
+        Ok(Pieces { found: found.into_iter(), current: None, range, _taken: taken })
     }
 
     /// The head's part of a selection, to be copied later.

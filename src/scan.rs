@@ -1,0 +1,149 @@
+//! Reading by pulling: an iterator that owns its view.
+
+use std::collections::VecDeque;
+
+use barograph_engine::budget::{Taken, Work};
+use barograph_engine::chunk::Run;
+use barograph_engine::model::matcher::meets_any;
+use barograph_engine::model::{Matcher, TimeRange};
+use barograph_engine::{Pieces, Result};
+
+use crate::Database;
+use crate::database::SeriesColumns;
+use crate::owned::OwnedView;
+use crate::reader::view_of;
+
+/// Samples after which reading ahead ends.
+const AHEAD_SAMPLES: usize = 1 << 16;
+/// Series after which it ends.
+const AHEAD_SERIES: usize = 1 << 10;
+
+/// The samples of selected series, in pieces that are read when they are asked for; created by [`Database::scan`].
+///
+/// Series come in the order of labels, selector by selector, and the samples of one ascend in time. A long series comes
+/// in several pieces, one after the other; a piece has at most about 64 Ki samples. At most about two pieces are in
+/// memory, besides the labels of all selected series.
+///
+/// A scan shows the database as it was when it was made, whatever is written, flushed or merged meanwhile. It owns what it
+/// needs and keeps the database open as a clone of its handle does. Drop it soon: as long as it lives, memory keeps the
+/// samples that were unflushed when it was made. After [`Database::close`] it returns
+/// [`Error::Closed`](crate::Error::Closed). After an error it ends.
+pub struct Scan {
+    view: OwnedView,
+    selectors: Vec<Vec<Matcher>>,
+    /// Selectors that were begun.
+    begun: usize,
+    pieces: Option<Pieces>,
+    range: TimeRange,
+    /// Pieces that were read and not handed out, with their bytes.
+    ahead: VecDeque<(SeriesColumns, usize)>,
+    taken: Taken,
+    is_done: bool,
+}
+
+impl Database {
+    /// The samples in `range` of the series that meet all matchers, as an iterator of pieces that owns its view.
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options, TimeRange, parse_selector};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// db.write_lines(b"cpu,host=a usage=0.5 1000\ncpu,host=b usage=0.7 2000\n", &LineOptions::default())?;
+    /// let mut sum = 0.0;
+    /// for piece in db.scan(&parse_selector("cpu_usage")?, TimeRange::ALL)? {
+    ///     sum += piece?.values.iter().sum::<f64>();
+    /// }
+    /// assert_eq!(sum, 1.2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The database is closed. Errors of reading come from the iterator.
+    pub fn scan(&self, matchers: &[Matcher], range: TimeRange) -> Result<Scan> {
+        self.scan_within(&Work::unbounded(), &[matchers.to_vec()], range)
+    }
+
+    /// As [`Database::scan`], for series that meet all matchers of any of `selectors`, until `work` is stopped. Its memory
+    /// is taken from the work, that of pieces until they are handed out.
+    ///
+    /// # Errors
+    /// As [`Database::scan`]. The iterator also returns [`Error::Stopped`](crate::Error::Stopped) when the work was
+    /// stopped and [`Error::Memory`](crate::Error::Memory) when it may hold no more.
+    pub fn scan_within(&self, work: &Work, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Scan> {
+        self.engine.check_open()?;
+        let view = OwnedView::new(self.engine.clone(), |engine| view_of(engine, work, self.tenant()));
+        Ok(Scan {
+            view,
+            selectors: selectors.to_vec(),
+            begun: 0,
+            pieces: None,
+            range,
+            ahead: VecDeque::new(),
+            taken: Taken::of(work),
+            is_done: false,
+        })
+    }
+}
+
+impl Scan {
+    /// Reads pieces until there is enough. Cursors of the store live as long as one call, so that closing the database
+    /// waits for nothing else; short series share them.
+    fn read_ahead(&mut self) -> Result<()> {
+        let Scan { view, selectors, begun, pieces, range, ahead, taken, is_done } = self;
+        view.with_dependent(|_, view| {
+            let (mut reader, mut samples) = (view.reader(), 0);
+            while samples < AHEAD_SAMPLES && ahead.len() < AHEAD_SERIES {
+                let Some(current) = pieces else {
+                    let Some(matchers) = selectors.get(*begun) else {
+                        *is_done = true;
+                        break;
+                    };
+                    *pieces = Some(view.pieces(matchers, *range, usize::MAX)?);
+                    *begun += 1;
+                    continue;
+                };
+                let mut run = Run::default();
+                let earlier = &selectors[..*begun - 1];
+                let Some(labels) =
+                    current.next(&mut reader, &|labels| meets_any(earlier, labels), &mut run)?
+                else {
+                    *pieces = None;
+                    continue;
+                };
+                samples += run.len();
+                let bytes = run.memory_bytes() + size_of::<(SeriesColumns, usize)>();
+                taken.more(bytes)?;
+                ahead.push_back((SeriesColumns::new(labels, run), bytes));
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<SeriesColumns>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut failed = None;
+        if self.ahead.is_empty() && !self.is_done {
+            failed = self.read_ahead().err();
+            self.is_done |= failed.is_some();
+        }
+        if let Some(error) = failed {
+            // What was read before it is as good, but a caller that sees an error looks at nothing else.
+            self.ahead.clear();
+            return Some(Err(error));
+        }
+        let (columns, bytes) = self.ahead.pop_front()?;
+        self.taken.less(bytes);
+        Some(Ok(columns))
+    }
+}
+
+impl std::iter::FusedIterator for Scan {}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("selectors", &self.selectors).finish_non_exhaustive()
+    }
+}
