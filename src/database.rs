@@ -11,7 +11,7 @@ use barograph_engine::model::{
 use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
     LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
-    RepairReport, Result, SeriesHandle, SnapshotReport, Stats, TenantsReport, VerifyReport,
+    RepairReport, Result, SeriesHandle, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
@@ -403,22 +403,6 @@ impl Database {
     /// No matcher was given, or the WAL could not be written.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
         self.engine.delete(&self.own_matchers(matchers), range)
-    }
-
-    /// Copies the database as it is now into `dest`, which must not exist.
-    ///
-    /// # Errors
-    /// `dest` exists or cannot be written.
-    pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
-        self.engine.snapshot(dest)
-    }
-
-    /// Makes a data directory of a snapshot.
-    ///
-    /// # Errors
-    /// `snapshot` is not complete, or `dir` is not empty or cannot be written.
-    pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
-        barograph_engine::restore(snapshot, dir)
     }
 
     /// Reads everything in a directory that is not open anywhere and reports damage.

@@ -35,6 +35,7 @@ mod database;
 mod owned;
 mod reader;
 mod scan;
+mod snapshot;
 mod subscribe;
 mod tenants;
 mod ticket;
@@ -48,7 +49,7 @@ pub use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error, ErrorKind, Event,
     FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
     RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle,
-    SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
+    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
 };
 pub use barograph_query::syntax::parse_selector;
 pub use barograph_query::{

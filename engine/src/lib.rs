@@ -26,7 +26,7 @@ pub mod wal;
 pub use engine::{
     AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
     OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport, RepairReport,
-    SnapshotReport, Subscription, Update, VerifyReport, restore,
+    SnapshotProgress, SnapshotReport, Subscription, Update, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

@@ -10,6 +10,7 @@ mod forking;
 mod lives;
 mod places;
 mod process;
+mod snapshots;
 
 use std::error::Error;
 use std::path::Path;
@@ -36,6 +37,9 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("directory_deleted_while_open", places::directory_deleted_while_open),
     ("short_lives", lives::short_lives),
     ("many_databases", lives::many_databases),
+    ("snapshot_keeps_permissions", snapshots::snapshot_keeps_permissions),
+    ("snapshot_is_stopped", snapshots::snapshot_is_stopped),
+    ("snapshot_as_an_archive", snapshots::snapshot_as_an_archive),
     ("example_cron", examples::example_cron),
     ("example_daemon", examples::example_daemon),
     ("example_many", examples::example_many),

@@ -4,21 +4,24 @@
 //! A snapshot is a directory like a data directory (`FORMAT`, `store/`, `wal/`) with one
 //! more file, `SNAPSHOT`, written last: one line, `barograph snapshot 1 seq N`. It holds
 //! every write up to WAL sequence N and none after it. A directory without that file is an
-//! unfinished snapshot.
+//! unfinished snapshot. Directories and files have the permissions of those that they are copies of.
+//!
+//! As a stream (`archive.rs`) it is a tar archive of the same directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::{Engine, FlushState, Parts, directory};
+use crate::budget::Work;
+use crate::engine::{Engine, FlushState, Parts, directory, permissions};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
 /// How long a snapshot keeps merges out while it waits for a flush.
 const FLUSH_WAIT: Duration = Duration::from_millis(50);
 const FORMAT: &str = "FORMAT";
-const MANIFEST: &str = "SNAPSHOT";
+pub(super) const MANIFEST: &str = "SNAPSHOT";
 const MANIFEST_START: &str = "barograph snapshot 1 seq ";
 
 /// What a snapshot holds.
@@ -32,6 +35,18 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
+/// How far a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    /// Bytes that are copied.
+    pub bytes: u64,
+    /// Bytes that there will be, roughly until the last call.
+    pub bytes_total: u64,
+}
+
+/// Called with the progress of a snapshot.
+pub type OnProgress<'p> = dyn FnMut(SnapshotProgress) + 'p;
+
 impl Engine {
     /// Copies the database as it is now into `dest`, which must not exist. Appends go on
     /// meanwhile; flushes and merges wait.
@@ -39,27 +54,52 @@ impl Engine {
     /// # Errors
     /// `dest` exists or cannot be written; a part of the copy is then removed.
     pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
+        self.snapshot_within(dest, &Work::unbounded(), &mut |_| {})
+    }
+
+    /// As [`Engine::snapshot`], until `work` is stopped; `progress` is called after each part that is copied: the store,
+    /// whose tables are linked if `dest` is on the same file system, and the log.
+    ///
+    /// # Errors
+    /// As [`Engine::snapshot`]; [`Error::Stopped`].
+    pub fn snapshot_within(
+        &self,
+        dest: &Path,
+        work: &Work,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<SnapshotReport> {
         let parts = &self.parts;
         let dest = &directory::absolute(dest)?;
         parts.check_writable()?;
+        work.check()?;
         let _call = parts.gate.enter()?;
-        let Some(wal) = &parts.wal else {
+        let (Some(wal), Some(dir)) = (&parts.wal, &parts.dir) else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };
         if dest.exists() {
             return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
         }
         directory::create(dest)?;
+        permissions::hide(dest)?;
         fail_point!("snapshot.begun");
         let _at_rest = parts.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
+            work.check()?;
             parts.kv.checkpoint(&dest.join("store"))?;
             fail_point!("snapshot.store");
+            let stored = size_of_dir(dest)?;
+            let bytes_total = stored + wal.size_bytes();
+            progress(SnapshotProgress { bytes: stored, bytes_total });
+            work.check()?;
             wal.copy_to(&dest.join("wal"), seq)?;
             fail_point!("snapshot.log");
+            work.check()?;
             finish_copy(dest, seq)?;
-            Ok(SnapshotReport { path: dest.to_owned(), seq, bytes: size_of_dir(dest)? })
+            permissions::copy(dir, dest)?;
+            let bytes = size_of_dir(dest)?;
+            progress(SnapshotProgress { bytes, bytes_total: bytes });
+            Ok(SnapshotReport { path: dest.to_owned(), seq, bytes })
         });
         if copied.is_err() {
             // The cause matters more than a copy that cannot be removed either.
@@ -96,6 +136,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
             return Err(Error::Invalid(format!("{}: is not empty; name a new directory", dir.display())));
         }
     }
+    let is_new = !dir.exists();
     // `FORMAT` is copied last: a partial copy, which a crash may leave, does not open as a database.
     copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
     fail_point!("restore.copied");
@@ -106,6 +147,9 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
     fail_point!("restore.staged");
     fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
     fail_point!("restore.named");
+    if is_new {
+        permissions::copy_one(snapshot, dir)?;
+    }
     sync_dir(dir)?;
     Ok(SnapshotReport { path: dir.to_owned(), seq, bytes: size_of_dir(dir)? })
 }
@@ -159,6 +203,7 @@ fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Resul
         let kind = entry.file_type().map_err(|e| Error::io("inspect", &source, e))?;
         if kind.is_dir() {
             copy_dir(&source, &target, &|_| true)?;
+            permissions::copy_one(&source, &target)?;
         } else if kind.is_file() {
             copy_file(&source, &target)?;
         } else {
@@ -174,7 +219,7 @@ fn copy_file(source: &Path, target: &Path) -> Result<()> {
     File::open(target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", target, e))
 }
 
-fn size_of_dir(dir: &Path) -> Result<u64> {
+pub(super) fn size_of_dir(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
         let entry = entry.map_err(|e| Error::io("list", dir, e))?;

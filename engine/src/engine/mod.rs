@@ -16,6 +16,7 @@
 //! E4. A view shows the state after one record of the log (`head/pins.rs`).
 
 mod append;
+mod archive;
 mod background;
 mod backup;
 mod batches;
@@ -40,6 +41,7 @@ mod newcomers;
 mod notes;
 mod open;
 mod pending;
+mod permissions;
 mod record_log;
 mod remote;
 mod remote_cache;
@@ -51,6 +53,7 @@ mod scrub;
 mod short_lives;
 mod spread;
 mod subscribe;
+mod tar;
 mod unreadable;
 mod verify;
 mod versions;
@@ -66,7 +69,7 @@ use arc_swap::ArcSwap;
 use roaring::RoaringTreemap;
 
 pub use append::{AppendReport, SeriesLimiter};
-pub use backup::{SnapshotReport, restore};
+pub use backup::{OnProgress, SnapshotProgress, SnapshotReport, restore};
 pub use clean::CleanReport;
 pub use deferred::PendingAppend;
 pub use flush::FlushReport;
