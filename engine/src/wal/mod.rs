@@ -71,14 +71,14 @@
 //! A crash may leave the last write in pieces. That is normal and must not stop a start; a damaged record that had
 //! been acknowledged must never be taken for it. What tells them apart is whether a sync had covered the bytes:
 //!
-//! * A segment is sealed and synced before its successor comes to exist, so only the last one can be torn, and only
-//!   if it has no seal. Everything else that is not valid is damage.
+//! * A segment is sealed and synced before its successor comes to exist, so only the last one can be torn. Everything
+//!   else that is not valid is damage.
 //! * In the last segment, a bad range is damage if any intact record (before or after it) or the file `durable`
 //!   states a durable mark beyond the last commit that precedes the range.
-//! * The last synced write has no later record to carry its mark. Its own commit cannot prove that the sync ended:
-//!   pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
-//!   files and never reused. So a bad range followed by an intact commit is torn only if it holds a 512-byte sector
-//!   (or the rest of the one that it begins in) of zeros alone; else it is damage.
+//! * The last synced write has no later record to carry its mark. Its own commit or seal cannot prove that the sync
+//!   ended: pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
+//!   files and never reused. So a bad range followed by an intact commit or seal is torn only if it holds a 512-byte
+//!   sector (or the rest of the one that it begins in) of zeros alone; else it is damage.
 //! * What is left is a torn tail: it is reported and cut off before anything is appended.
 //!
 //! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power

@@ -69,14 +69,13 @@ impl Scan {
     /// Where the torn tail begins, as the position of a bad range, given the mark that the file `durable` states.
     /// Only to be asked of the last segment.
     pub fn torn_at(&self, mark: u64) -> Option<usize> {
-        if self.sealed {
-            return None;
-        }
         let mark = mark.max(self.mark_max);
-        (0..self.bad.len()).find(|&at| mark <= self.bad[at].committed && !self.commit_proves(at))
+        // What follows a seal was never written by a log.
+        let may_be_torn = |bad: &BadRange| mark <= bad.committed && bad.fault != Fault::AfterSeal;
+        (0..self.bad.len()).find(|&at| may_be_torn(&self.bad[at]) && !self.commit_proves(at))
     }
 
-    /// Whether an intact commit after the bad range shows that a sync had covered it.
+    /// Whether an intact commit or seal after the bad range shows that a sync had covered it.
     fn commit_proves(&self, at: usize) -> bool {
         for bad in &self.bad[at..] {
             if bad.unwritten {
@@ -95,6 +94,7 @@ impl Scan {
         self.bad.truncate(at);
         self.runs.retain(|run| run.range.start < torn.range.start);
         self.next = torn.expected;
+        self.sealed = false;
         self.proven_end = self.proven_end.min(torn.range.start);
         torn
     }

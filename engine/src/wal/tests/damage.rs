@@ -392,6 +392,49 @@ fn a_flip_among_zeros_in_the_last_sync_is_damage_where_the_mark_file_tells() {
     assert_eq!((records, report.torn_tail.unwrap().offset), (vec![], 48));
 }
 
+/// A segment ends with a seal, and the power fails before its sync has ended: any of its pages may be missing.
+#[test]
+fn a_page_that_is_missing_before_a_seal_that_no_sync_covered_is_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(Dice(0));
+    let options = WalOptions { sync: SyncPolicy::Off, ..options(1 << 20) };
+    let (wal, _, _) = open_on(Arc::new(disk), dir.path(), options, Recovery::Refuse, 0).unwrap();
+    for at in 0..20_u8 {
+        put(&wal, 1, &[at; 100]);
+    }
+    let mark = fs::read(dir.path().join("durable")).unwrap();
+    wal.close().unwrap();
+    let path = dir.path().join("00000001.wal");
+    let whole = fs::read(&path).unwrap();
+    for page in 0..whole.len() / 512 {
+        let mut bytes = whole.clone();
+        let lost = (page * 512).max(48)..(page + 1) * 512;
+        bytes[lost.clone()].fill(0);
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(dir.path(), copy.path());
+        fs::write(copy.path().join("00000001.wal"), &bytes).unwrap();
+        // The sync has ended: the mark says so.
+        assert!(
+            matches!(try_open(copy.path(), Recovery::Refuse, 0), Err(Error::Corrupt { .. })),
+            "page {page}"
+        );
+        // It has not.
+        fs::write(copy.path().join("durable"), &mark).unwrap();
+        let (wal, records, report) = try_open(copy.path(), Recovery::Refuse, 0).unwrap();
+        assert_eq!(records.len(), (lost.start - 48) / 125, "page {page}");
+        assert!(report.torn_tail.is_some() && report.damage.is_empty(), "page {page}: {report:?}");
+        assert_eq!(put(&wal, 1, b"after"), records.len() as u64 + 1);
+        drop(wal);
+        assert_eq!(open(copy.path()).1.len(), records.len() + 1, "page {page}");
+    }
+    // Bytes that are not zeros are damage, and so is what follows a seal.
+    for broken in [[&whole[..200], &[7], &whole[201..]].concat(), [&whole[..], &[7; 40]].concat()] {
+        fs::write(&path, &broken).unwrap();
+        fs::write(dir.path().join("durable"), &mark).unwrap();
+        assert!(matches!(try_open(dir.path(), Recovery::Refuse, 0), Err(Error::Corrupt { .. })));
+    }
+}
+
 #[test]
 fn a_seal_notices_what_no_number_tells() {
     let dir = tempfile::tempdir().unwrap();
