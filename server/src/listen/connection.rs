@@ -150,6 +150,8 @@ impl Connection {
     /// The memory of a request, once there is some; `None` if the connection has ended, or ends now with the reason.
     async fn room(&self, requests: &mut Stream, asked: Asked, patience: Duration) -> Option<Place> {
         let taken = {
+            // The clock of its header stands still.
+            let _waiting = self.activity.begin();
             let taking = self.app.connections.take(asked.purpose, asked.bytes, patience);
             tokio::select! {
                 biased;
@@ -177,10 +179,10 @@ impl Connection {
                 request.extensions_mut().insert(client);
             }
             let running = self.activity.begin();
-            let (app, is_last) = (self.app.clone(), self.is_refused);
+            let app = self.app.clone();
             async move {
                 let mut response = dispatch(app, request, Box::new(running)).await;
-                if is_last {
+                if self.is_refused || self.exchange.is_last() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
@@ -194,6 +196,8 @@ impl Connection {
             .max_headers(FIELDS_MAX)
             .serve_connection(TokioIo::new(requests), service);
         let ended = tokio::select! {
+            // A request that waited for memory while the server began to stop is answered.
+            biased;
             ended = &mut answering => ended,
             _ = super::stopped(stop) => {
                 std::pin::Pin::new(&mut answering).graceful_shutdown();
@@ -207,7 +211,11 @@ impl Connection {
         let parts = answering.into_parts();
         let requests = parts.io.into_inner();
         // Bytes of the next request never reach the HTTP library.
-        (requests.is_parked() && parts.read_buf.is_empty()).then_some(requests)
+        if requests.is_parked() && parts.read_buf.is_empty() {
+            return Some(requests);
+        }
+        requests.end().await;
+        None
     }
 }
 

@@ -15,6 +15,7 @@ struct ExchangeState {
     /// The length of the body of the request that the service has got: `None` in it for chunks.
     begun: Option<Option<u64>>,
     refusal: Option<ApiError>,
+    is_last: bool,
 }
 
 impl Exchange {
@@ -23,6 +24,16 @@ impl Exchange {
         let mut state = self.state.lock();
         state.begun = Some(body_length);
         state.refusal.take()
+    }
+
+    /// Whether the connection ends with the answer to this request.
+    pub fn is_last(&self) -> bool {
+        self.state.lock().is_last
+    }
+
+    /// The connection must end with the answer to this request.
+    pub fn end_with_this(&self) {
+        self.state.lock().is_last = true;
     }
 
     /// The next request that the service gets stands for this refusal.

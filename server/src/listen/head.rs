@@ -224,7 +224,7 @@ fn escape(target: &[u8]) -> String {
 }
 
 /// The path of a request line that may be incomplete or malformed.
-pub fn path(bytes: &[u8]) -> String {
+fn path(bytes: &[u8]) -> String {
     let start = memchr::memchr(b' ', bytes).map_or(bytes.len(), |space| space + 1);
     let plain = bytes[start..].iter().take(PATH_SHOWN).take_while(|&&b| KEPT[b as usize] && b != b'?');
     let path: String = plain.map(|&b| b as char).collect();

@@ -1,19 +1,20 @@
 //! Kinds of requests, as their heads say: requests wait for memory behind others of their kind only.
 
-use hyper::Method;
+use hyper::{Method, Uri};
 
 use crate::api::body::{MODEST, SMALL};
 use crate::api::routes::{self, Admission, Lookup};
-use crate::listen::head::{self, Framing};
+use crate::listen::head::Framing;
 use crate::memory::connections::Purpose;
 
-/// What the memory of a request with this head is taken for.
+/// What the memory of a request is taken for. `head` is what the HTTP library gets: the route found here must be the one
+/// that answers, or memory kept for health checks would go to others.
 pub fn purpose(head: &[u8], framing: Framing) -> Purpose {
-    let Some(method) = head.split(|&byte| byte == b' ').next().and_then(|name| Method::from_bytes(name).ok())
-    else {
-        return Purpose::Read;
-    };
-    match routes::find(&method, &head::path(head)) {
+    let mut words = head.split(|&byte| byte == b' ');
+    let method = words.next().and_then(|name| Method::from_bytes(name).ok());
+    let uri = words.next().and_then(|target| Uri::try_from(target).ok());
+    let (Some(method), Some(uri)) = (method, uri) else { return Purpose::Read };
+    match routes::find(&method, uri.path()) {
         Lookup::Found(route, _) => match (route.admission, framing) {
             (Admission::Instant, _) => Purpose::Instant,
             (Admission::Turn(_), _) => Purpose::Read,
@@ -38,6 +39,10 @@ mod tests {
             ("GET /nothing HTTP/1.1\r\n\r\n", 0, Purpose::Instant),
             ("GET /api/v1/label/job/values HTTP/1.1\r\n\r\n", 0, Purpose::Read),
             ("POST /api/v1/query HTTP/1.1\r\n\r\n", 1 << 20, Purpose::Read),
+            ("GET /api/v1/label/%7Bjob/values?x HTTP/1.1\r\n\r\n", 0, Purpose::Read),
+            ("GET http://host/api/v1/query?query=/-/healthy HTTP/1.1\r\n\r\n", 0, Purpose::Read),
+            ("POST http://host:1/write HTTP/1.1\r\n\r\n", 1, Purpose::SmallWrite),
+            ("GET http://host/-/healthy HTTP/1.1\r\n\r\n", 0, Purpose::Instant),
             ("POST /write?db=x HTTP/1.1\r\n\r\n", SMALL, Purpose::SmallWrite),
             ("POST /api/v1/write HTTP/1.1\r\n\r\n", MODEST, Purpose::Write),
             ("POST /api/v2/write HTTP/1.1\r\n\r\n", MODEST + 1, Purpose::LargeWrite),
@@ -45,5 +50,7 @@ mod tests {
             assert_eq!(purpose(head.as_bytes(), Framing::Length(length)), expected, "{head}");
         }
         assert_eq!(purpose(b"POST /write HTTP/1.1\r\n\r\n", Framing::Chunked), Purpose::LargeWrite);
+        let long = format!("GET /api/v1/label/{}/values HTTP/1.1\r\n\r\n", "x".repeat(1000));
+        assert_eq!(purpose(long.as_bytes(), Framing::Length(0)), Purpose::Read);
     }
 }

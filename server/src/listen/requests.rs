@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, Take};
 use tokio::time::{Instant, Sleep, sleep};
 
 use barograph::budget::Full;
@@ -284,7 +284,8 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 return false;
             }
             Ok(Some(Head { length, escaped, framing })) => {
-                let purpose = kinds::purpose(&self.buffer[self.start..self.start + length], framing);
+                let plain = &self.buffer[self.start..self.start + length];
+                let purpose = kinds::purpose(escaped.as_deref().unwrap_or(plain), framing);
                 self.ask(purpose, escaped.as_ref().map_or(length, Vec::len).max(self.buffer.len()), framing);
                 let left = match escaped {
                     None => length,
@@ -350,6 +351,8 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 self.give(buf, count)
             }
             Followed::Lost => {
+                // Where the next request begins, only the HTTP library would know.
+                self.exchange.end_with_this();
                 self.state = State::Opaque;
                 self.give(buf, count)
             }
@@ -433,6 +436,16 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         if let State::Handing { framing, .. } = self.state {
             self.take_pieces(framing);
         }
+    }
+
+    /// Ends a connection whose last request is answered: what the peer still sends is dropped for a moment.
+    pub async fn end(mut self)
+    where
+        S: AsyncWrite,
+    {
+        self.room = None;
+        // An error ends the connection as well.
+        let _ = self.shutdown().await;
     }
 
     /// Whether the HTTP library is done with one request, and the connection goes on.
@@ -556,7 +569,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
             ready!(Pin::new(this.inner.get_mut()).poll_shutdown(cx))?;
             this.shut_down = true;
         }
-        if !this.is_unread() {
+        // The HTTP library keeps its buffers until this is done: what is still sent is dropped without it.
+        if this.room.is_some() || !this.is_unread() {
             return Poll::Ready(Ok(()));
         }
         let before = this.dropped;

@@ -11,6 +11,9 @@ use barograph_server::memory::connections::{Place, Purpose, REST_BYTES};
 
 use crate::harness::{Reply, Server, connect, read_reply, read_to_end, request, server};
 
+/// Settings with which nothing is cut off, however slow the machine is.
+const PATIENT: &[(&str, &str)] = &[("header_timeout", "1h"), ("body_timeout", "1h"), ("body_rate", "0")];
+
 #[test]
 fn connections_take_their_memory_and_give_it_back() {
     let server = server(&[]);
@@ -74,7 +77,7 @@ fn refused(reply: &Reply) {
 #[test]
 fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
     const CONNECTIONS: usize = 200;
-    let server = server(&[]);
+    let server = server(PATIENT);
     let connections = &server.app.memory.connections;
     // Half is reserved for connections.
     connections.set_limit(REST_BYTES * CONNECTIONS as u64 * 2);
@@ -124,7 +127,7 @@ fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
 /// A request that waits for memory is served as soon as there is some, and leaves the line when its client leaves.
 #[test]
 fn requests_wait_for_memory_of_their_kind() {
-    let server = server(&[]);
+    let server = server(PATIENT);
     let connections = &server.app.memory.connections;
     connections.set_limit(32 * (REQUEST_BYTES + ARRIVAL_BYTES));
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 7\r\n\r\n";
@@ -147,6 +150,26 @@ fn requests_wait_for_memory_of_their_kind() {
     server.wait_for("the end of the line", || server.app.connections.waiting() == 0);
     drop(streams);
     server.wait_for("all memory", || connections.used() == 0);
+}
+
+/// The time that a header may take ends with the header.
+#[test]
+fn a_request_that_waits_for_memory_is_no_slow_header() {
+    const HEADER: Duration = Duration::from_millis(50);
+    let server = server(&[&PATIENT[1..], &[("header_timeout", "50ms")]].concat());
+    let share = server.app.memory.connections.limit();
+    let others = hold(&server, Purpose::SmallWrite, share / 2 - 4 * (share / 32));
+    let mut stream = server.connect();
+    // Where this takes longer than the header may, the connection is cut, and the next one is tried.
+    while server.app.connections.waiting() == 0 {
+        stream = server.connect();
+        let _ = stream.write_all(&request("POST", "/write", &[], b"m v=1 1"));
+        std::thread::sleep(HEADER / 5);
+    }
+    std::thread::sleep(2 * HEADER);
+    assert_eq!(server.app.connections.waiting(), 1);
+    drop(others);
+    assert_eq!(read_reply(&mut stream, false).status, 204);
 }
 
 #[test]
