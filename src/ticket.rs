@@ -12,9 +12,12 @@ use crate::Database;
 ///   process that ends may lose it; no read shows it yet.
 /// - It becomes durable, as [`Durability`](crate::Durability) says, and visible with the next sync that covers it: that
 ///   of [`AppendTicket::wait`] of this ticket or a later one, of any later append or flush, or of closing. With
-///   [`Options::background`](crate::Options::background) the flush thread sees to it within about a second.
+///   [`Options::background`](crate::Options::background) the flush thread syncs within about a second, or after the
+///   flush that is under way.
 /// - If that sync fails, every append that it would have covered is refused with the same error: none of them is stored,
-///   now or after a restart. Tickets that were durable before stay so.
+///   now or after a restart, with the exception that [`Engine::append`](barograph_engine::Engine::append) documents:
+///   after [`Error::Poisoned`](crate::Error::Poisoned), a power failure may bring them back. Tickets that were durable
+///   before stay so.
 /// - Dropping a ticket takes nothing back; only the answer is lost. Dropping the last handle of the database makes it
 ///   durable before it closes.
 /// - A ticket keeps the database open as a clone of its handle does. After [`Database::close`] it still answers.
@@ -57,13 +60,14 @@ impl AppendTicket {
     /// were begun so far.
     ///
     /// # Errors
-    /// As [`Database::append`]: nothing of the batch is stored.
+    /// As [`Database::append`]: nothing of the batch is stored, with the exception above. It is the error of the sync or
+    /// write that failed for this append, whatever failed later.
     pub fn wait(&self) -> Result<AppendReport> {
         self.engine.wait_append(&self.pending)
     }
 
-    /// Whether the append is durable and visible. It neither waits nor syncs: without background threads, something else
-    /// has to.
+    /// Whether the append is durable and visible. It does no I/O, so without background threads something else has to
+    /// sync; it may add waiting batches that are durable to memory.
     ///
     /// # Errors
     /// As [`AppendTicket::wait`], once it is known that the append will not become durable.
@@ -80,8 +84,10 @@ impl Database {
     /// appends durable.
     ///
     /// # Errors
-    /// As [`Database::append`]. Then nothing of the batch is stored. Failures of the disk may be reported by the ticket
-    /// instead.
+    /// As [`Database::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
+    /// have to write what waits in the log's buffer, and finds failures of earlier appends: so
+    /// [`Error::Io`](crate::Error::Io), [`Error::DiskFull`](crate::Error::DiskFull) and
+    /// [`Error::Poisoned`](crate::Error::Poisoned) are among them. Later failures are reported by the ticket.
     pub fn begin_append(&self, batch: &Batch) -> Result<AppendTicket> {
         let pending = match self.tenant() {
             Some(tenant) => self.engine.begin_append(&batch.of_tenant(tenant)?),

@@ -1,6 +1,6 @@
 //! The memory of batches between their writers and the head.
 //!
-//! A batch is granted memory before it grows: for samples and for texts, each including its part of a log record. It
+//! A batch is granted memory before it grows: for itself, for samples and for texts, including its log record. It
 //! returns the memory when it is in the head or dropped. A writer whose batch cannot grow commits it, waits until it is
 //! durable, and then waits for memory with an empty batch. So no call holds memory while it waits for others, and
 //! batches are smaller under memory pressure.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Share, bytes_text};
 use crate::head::Resolved;
-use crate::head::batch::{Granted, SAMPLE_BYTES, TEXT_FACTOR};
+use crate::head::batch::{BATCH_BYTES, Granted, SAMPLE_BYTES, TEXT_FACTOR};
 use crate::{Error, Result};
 
 /// Number of samples after which a body is committed in pieces, regardless of free memory.
@@ -107,7 +107,7 @@ impl BatchMemory {
         patience: Duration,
         free: impl Fn(),
     ) -> Result<()> {
-        let limit = self.share.limit();
+        let limit = self.share.limit().saturating_sub(BATCH_BYTES);
         let samples = samples.min(usize::try_from(limit / 2 / SAMPLE_BYTES).unwrap_or(usize::MAX));
         let text_bytes = text_bytes.min(limit / 2 / TEXT_FACTOR);
         self.wait_for(batch, Granted { samples, text_bytes }, patience, free)

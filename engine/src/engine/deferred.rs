@@ -4,16 +4,16 @@
 //! [`Engine::begin_append`] returns when the batch is in the log's buffer; a later wait for any batch makes all earlier
 //! ones durable with the same sync.
 //!
-//! Whoever waits leads the log (`wal/log.rs`), so a begun append that nobody waits for would stay in the buffer, with
-//! its memory. Three places make it durable: the flush thread when it wakes, a writer that waits for the memory of
-//! batches, and the end of the engine.
+//! The thread that waits leads the log (`wal/log.rs`), so a begun append that nobody waits for would stay in the buffer,
+//! with its memory. Four places make it durable: the flush thread when it wakes, a writer that waits for the memory of
+//! batches, a flush that the program asks for, and the end of the engine.
 
 use std::sync::atomic::Ordering;
 
 use crate::engine::newcomers::Newcomers;
 use crate::engine::{AppendReport, Engine, Parts};
 use crate::head::{Batch, Owner};
-use crate::wal::{Fate, Ticket};
+use crate::wal::Ticket;
 use crate::{Error, Result};
 
 /// An append that was begun by [`Engine::begin_append`].
@@ -31,7 +31,9 @@ impl Engine {
     /// calls. It is neither visible nor durable before [`Engine::wait_append`] returns, or a later append does.
     ///
     /// # Errors
-    /// As [`Engine::append`], without those of the disk.
+    /// As [`Engine::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
+    /// have to write what waits in the log's buffer, and finds failures of earlier appends: so [`Error::Io`],
+    /// [`Error::DiskFull`] and [`Error::Poisoned`] are among them. Later failures are those of [`Engine::wait_append`].
     pub fn begin_append(&self, batch: &Batch) -> Result<PendingAppend> {
         let parts = &self.parts;
         parts.check_writable()?;
@@ -57,21 +59,14 @@ impl Engine {
         Ok(pending.report)
     }
 
-    /// Whether a begun append is durable and visible. Waits for nothing, and starts nothing.
+    /// Whether a begun append is durable and visible. It does no I/O; it may add waiting batches to memory, if they are
+    /// durable and no other thread has added them yet.
     ///
     /// # Errors
     /// As [`Engine::wait_append`], once it is known that it will not become durable.
     pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
         self.check_own(pending)?;
-        let parts = &self.parts;
-        let is_open = match (&parts.wal, pending.ticket) {
-            (Some(wal), Some(ticket)) => wal.fate(ticket) == Fate::Open,
-            _ => false,
-        };
-        if is_open && !parts.is_closed.load(Ordering::Acquire) {
-            return Ok(false);
-        }
-        parts.wait_durable(pending.ticket).map(|()| true)
+        self.parts.is_durable(pending.ticket)
     }
 
     fn check_own(&self, pending: &PendingAppend) -> Result<()> {

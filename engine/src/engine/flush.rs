@@ -64,6 +64,8 @@ impl Engine {
     pub fn flush(&self) -> Result<FlushReport> {
         self.parts.check_writable()?;
         let _call = self.parts.gate.enter()?;
+        // A flush that completes an earlier one begins none, so it applies nothing that waits.
+        self.parts.settle_deferred();
         self.parts.flush()
     }
 }
@@ -125,7 +127,11 @@ impl Parts {
         if state.begun.is_some() {
             return Ok(state.begun);
         }
-        if let Some(wal) = self.wal.as_ref().filter(|_| self.commit.lock().first_append.is_some()) {
+        let is_any = || {
+            let commit = self.commit.lock();
+            commit.first_append.is_some() || !commit.pending.is_empty()
+        };
+        if let Some(wal) = self.wal.as_ref().filter(|_| is_any()) {
             // Turning to a new segment syncs the old one, for which writers would wait; now little is left of it.
             wal.sync()?;
         }

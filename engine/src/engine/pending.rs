@@ -41,11 +41,29 @@ impl Parts {
     pub(crate) fn wait_durable(&self, ticket: Option<Ticket>) -> Result<()> {
         let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(()) };
         let done = wal.wait_for(ticket);
-        if done.is_err() || self.applied.load(Ordering::Acquire) < ticket.seq {
+        self.settle_after(ticket, done.is_err());
+        done
+    }
+
+    /// Whether what was logged is as safe as the durability option says; then it is visible too. Does no I/O.
+    ///
+    /// # Errors
+    /// As [`Parts::wait_durable`].
+    pub(super) fn is_durable(&self, ticket: Option<Ticket>) -> Result<bool> {
+        let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(true) };
+        let done = wal.is_safe(ticket);
+        if !matches!(done, Ok(false)) {
+            self.settle_after(ticket, done.is_err());
+        }
+        done
+    }
+
+    /// Applies or drops a record whose fate is known, with all before it.
+    fn settle_after(&self, ticket: Ticket, is_lost: bool) {
+        if is_lost || self.applied.load(Ordering::Acquire) < ticket.seq {
             self.settle(&mut self.commit.lock());
         }
         self.flush_if_full();
-        done
     }
 
     /// Applies the durable records in order, and drops those that the log has removed.

@@ -254,6 +254,9 @@ pub(crate) struct Granted {
 /// Bytes of a sample in a batch and in a record of the log: two varints and eight bytes.
 pub(crate) const SAMPLE_BYTES: u64 =
     (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
+/// Bytes of a batch beside its samples and texts: its own, its place among those that wait for the log, the list of the
+/// series that it defines, the frame of its record, and what the allocator adds to each of its parts.
+pub(crate) const BATCH_BYTES: u64 = size_of::<Resolved>() as u64 + 256;
 /// Approximate size of a description or an exemplar, without its texts.
 const NOTE_BYTES: usize = 128;
 
@@ -272,7 +275,7 @@ pub(crate) const TEXT_FACTOR: u64 = 2;
 
 impl Granted {
     fn bytes(self) -> u64 {
-        self.samples as u64 * SAMPLE_BYTES + self.text_bytes.saturating_mul(TEXT_FACTOR)
+        BATCH_BYTES + self.samples as u64 * SAMPLE_BYTES + self.text_bytes.saturating_mul(TEXT_FACTOR)
     }
 }
 
@@ -401,6 +404,15 @@ impl Resolved {
         self.values.reserve_exact(more);
         self.rows.reserve_exact(granted.samples.saturating_sub(self.rows.len()));
         Ok(())
+    }
+
+    /// Bytes of the batch itself and of its samples.
+    #[cfg(test)]
+    pub(crate) fn sample_memory_bytes(&self) -> usize {
+        size_of::<Resolved>()
+            + self.rows.capacity() * size_of::<Row>()
+            + self.values.capacity() * size_of::<Value>()
+            + self.starts.capacity() * size_of::<(usize, Timestamp)>()
     }
 
     /// Returns the memory of an empty batch.

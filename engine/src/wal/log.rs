@@ -11,6 +11,7 @@ mod closing;
 mod loan;
 mod state;
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -25,7 +26,7 @@ use super::format::Mark;
 use super::fs::{RealFs, WalFs};
 use super::mark::MarkFile;
 use super::recover::recover;
-use super::ticket::{Fate, NewRecord, Refusal, Ticket};
+use super::ticket::{Fate, NewRecord, Ticket};
 use super::writer::{Progress, Writer};
 use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
 use crate::error::{Error, Result};
@@ -120,7 +121,7 @@ impl Wal {
             safe: buffer.position(),
             buffer,
             floors: Vec::new(),
-            refused: None,
+            refusals: VecDeque::new(),
             failing: None,
             is_led: false,
             is_closing: false,
@@ -218,8 +219,16 @@ impl Wal {
             Fate::Safe => Ok(true),
             Fate::Open if ticket.seq <= state.buffer.last_seq() => Ok(false),
             Fate::Open => state.refuse_poisoned().and(Err(not_given_out(ticket.seq, state))),
-            Fate::Lost => Err(state.refusal()),
+            Fate::Lost => Err(state.refusal(ticket)),
         })
+    }
+
+    /// Whether the records of `ticket` are as safe as the [`SyncPolicy`] promises. Does no I/O and waits for none.
+    ///
+    /// # Errors
+    /// As [`Wal::wait_for`]; [`Error::Closed`] if they waited when the log was closed.
+    pub fn is_safe(&self, ticket: Ticket) -> Result<bool> {
+        self.shared.state.lock().is_safe(ticket)
     }
 
     /// How many times records were removed.
@@ -476,14 +485,13 @@ impl Shared {
             Err(cut) if !is_poisoned => Error::Poisoned(format!("{error}; then {cut}")),
             _ => error,
         };
-        let State { buffer, safe, floors, written, refused, poisoned, .. } = &mut **state;
+        let State { buffer, safe, written, poisoned, .. } = &mut **state;
         buffer.go_back(safe);
-        floors.push(last);
         *written = last.min(*written);
-        *refused = Some(Refusal::of(&error));
         if let Error::Poisoned(cause) = &error {
             *poisoned = Some(cause.clone());
         }
+        state.refuse_after(last, &error);
         error
     }
 

@@ -59,7 +59,7 @@ pub enum Fate {
 }
 
 /// Why records were removed; passed to each of their waiters.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     DiskFull(PathBuf),
     Io { action: &'static str, path: PathBuf, code: Option<i32>, text: String },

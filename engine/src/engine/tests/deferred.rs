@@ -1,7 +1,13 @@
 //! Appends that are begun now and waited for later: one sync for many, and what a failed sync does to all of them.
 
+use std::time::Instant;
+
 use super::*;
+use crate::engine::pending::{Logged, Pending};
 use crate::wal::faulty::{Fault, FaultyFs};
+
+/// Time after which what has not happened will not happen.
+const ENDLESS: Duration = Duration::from_secs(300);
 
 /// An engine without threads, whose log is on files that may fail.
 fn open(dir: &tempfile::TempDir, kv: &Arc<MemoryKv>, fs: &FaultyFs, durability: Durability) -> Engine {
@@ -104,6 +110,120 @@ fn a_failed_sync_refuses_all_that_it_would_have_covered() {
     }
 }
 
+/// A ticket reports the failure that removed its own records, also if others failed since.
+#[test]
+fn each_ticket_reports_its_own_failure() {
+    let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+    let engine = open(&dir, &kv, &fs, Durability::Always);
+    let fail = |fault: Fault, n: i64| {
+        let pending = [engine.begin_append(&batch(n)).unwrap(), engine.begin_append(&batch(n + 1)).unwrap()];
+        fs.fail(fault, fs.calls());
+        engine.wait_append(&pending[1]).unwrap_err();
+        fs.mend();
+        pending
+    };
+    let (full, again) = (fail(Fault::DiskFull, 0), fail(Fault::DiskFull, 2));
+    engine.append(&batch(4)).unwrap();
+    let (broken, poisoned) = (fail(Fault::Error, 5), fail(Fault::SyncError, 7));
+    for of_fault in [full, again, broken, poisoned].iter().enumerate() {
+        let (at, [first, second]) = of_fault;
+        for pending in [first, second] {
+            let errors = [engine.wait_append(pending).unwrap_err(), engine.is_appended(pending).unwrap_err()];
+            for error in errors {
+                let is_own = match at {
+                    0 | 1 => matches!(error, Error::DiskFull { .. }),
+                    2 => matches!(error, Error::Io { .. }),
+                    _ => matches!(error, Error::Poisoned(_)),
+                };
+                assert!(is_own, "failure {at}: {error}");
+            }
+        }
+    }
+    assert_eq!(seconds(&engine), [4]);
+}
+
+/// A flush that failed is completed by the next one, which then begins none of its own.
+#[test]
+fn a_flush_that_completes_an_earlier_one_applies_what_was_begun() {
+    let (dir, fs) = (tempfile::tempdir().unwrap(), FaultyFs::sound());
+    let kv = faulty::FaultyKv::over(Arc::new(MemoryKv::default()));
+    fs.take_next_log();
+    let with = Options { durability: Durability::Always, ..options() };
+    let engine =
+        Engine::open_over(dir.path(), kv.clone(), with, Arc::new(ManualClock::new(i64::MAX))).unwrap();
+    engine.append(&batch(0)).unwrap();
+    kv.is_full.store(true, Ordering::Relaxed);
+    engine.flush().unwrap_err();
+    let pending = engine.begin_append(&batch(1)).unwrap();
+    kv.is_full.store(false, Ordering::Relaxed);
+    engine.flush().unwrap();
+    assert_eq!(seconds(&engine), [0, 1]);
+    assert!(engine.is_appended(&pending).unwrap());
+}
+
+/// Little is left to sync when a flush holds the commit lock, also if all that there is was only begun.
+#[test]
+fn a_flush_syncs_what_was_begun_without_holding_up_writers() {
+    let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+    let engine = Arc::new(open(&dir, &kv, &fs, Durability::Always));
+    let pending = engine.begin_append(&batch(0)).unwrap();
+    let (weak, was_free) = (Arc::downgrade(&engine), Arc::new(parking_lot::Mutex::new(Vec::new())));
+    let seen = was_free.clone();
+    fs.set_sync_hook(move || {
+        if let Some(engine) = weak.upgrade() {
+            seen.lock().push(engine.parts.commit.try_lock().is_some());
+        }
+    });
+    engine.parts.flush().unwrap();
+    let was_free = was_free.lock();
+    assert!(!was_free.is_empty() && was_free.iter().all(|is_free| *is_free), "{was_free:?}");
+    assert!(engine.is_appended(&pending).unwrap());
+}
+
+/// Between the moment when calls are refused and the end of the log.
+#[test]
+fn asking_whether_it_is_durable_syncs_nothing_while_the_database_closes() {
+    let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+    let engine = open(&dir, &kv, &fs, Durability::Always);
+    let pending = engine.begin_append(&batch(0)).unwrap();
+    let before = (fs.syncs(), fs.written());
+    engine.parts.is_closed.store(true, Ordering::Release);
+    assert!(!engine.is_appended(&pending).unwrap());
+    assert_eq!((fs.syncs(), fs.written()), before);
+    engine.parts.is_closed.store(false, Ordering::Release);
+    engine.close().unwrap();
+    assert!(engine.is_appended(&pending).unwrap());
+}
+
+/// Small batches take more than their samples.
+#[test]
+fn what_is_begun_is_charged_with_all_that_it_holds() {
+    const BATCHES: usize = 2_000;
+    let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+    let engine = open(&dir, &kv, &fs, Durability::Always);
+    let handle = engine.handle(&labels(0)).unwrap();
+    for n in 0..BATCHES as i64 {
+        let mut batch = Batch::new();
+        batch.push_to(&handle, YEAR_2024 + n * SECOND, Value::Int(n));
+        let _ = engine.begin_append(&batch).unwrap();
+    }
+    let commit = engine.parts.commit.lock();
+    assert_eq!(commit.pending.len(), BATCHES, "nothing has made room for others yet");
+    let in_batches = |pending: &Pending| match &pending.change {
+        Logged::Batch(batch) => batch.sample_memory_bytes() + pending.defined.capacity() * size_of::<usize>(),
+        Logged::Delete(_) => 0,
+    };
+    let held: usize = commit.pending.iter().map(in_batches).sum();
+    let queued = commit.pending.capacity() * size_of::<Pending>();
+    let logged = engine.parts.wal.as_ref().unwrap().waiting_bytes();
+    let (held, charged) = ((held + queued) as u64 + logged, engine.parts.batches.used());
+    assert!(charged >= held, "{charged} charged, {held} held");
+    assert!(charged < 2 * held, "{charged} charged, {held} held");
+    drop(commit);
+    engine.flush().unwrap();
+    assert_eq!(engine.parts.batches.used(), 0);
+}
+
 /// The memory of batches bounds what was begun: a begin that finds none makes the earlier ones durable.
 #[test]
 fn one_thread_may_begin_any_number() {
@@ -133,8 +253,10 @@ fn what_nobody_waits_for_becomes_durable() {
         let with = Options { durability, background: true, ..options() };
         let engine = Engine::open_over(dir.path(), kv, with, clock).unwrap();
         let pending = engine.begin_append(&batch(0)).unwrap();
+        let begun = Instant::now();
         while !engine.is_appended(&pending).unwrap() {
-            std::thread::yield_now();
+            assert!(begun.elapsed() < ENDLESS, "{durability:?}: the flush thread made nothing durable");
+            std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(seconds(&engine), [0], "{durability:?}");
     }

@@ -32,14 +32,21 @@ pub(crate) struct FaultyFs {
     plan: Arc<Plan>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Plan {
+    on_sync: Mutex<Option<Box<dyn Fn() + Send>>>,
     fault: Mutex<Option<(Fault, u64)>>,
     /// The disk is full while this file is there, and then has room for it.
     full_beside: Mutex<Option<PathBuf>>,
     calls: AtomicU64,
     syncs: AtomicU64,
     written: AtomicU64,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("fault", &self.fault).finish_non_exhaustive()
+    }
 }
 
 /// The kinds of calls.
@@ -84,6 +91,11 @@ impl FaultyFs {
         *self.plan.full_beside.lock() = None;
     }
 
+    /// Calls `hook` at each sync from now on.
+    pub fn set_sync_hook(&self, hook: impl Fn() + Send + 'static) {
+        *self.plan.on_sync.lock() = Some(Box::new(hook));
+    }
+
     /// Calls so far that the fault counts.
     pub fn calls(&self) -> u64 {
         self.plan.calls.load(Ordering::Relaxed)
@@ -111,6 +123,9 @@ impl Plan {
         let mut slot = self.fault.lock();
         if call == Call::Sync {
             self.syncs.fetch_add(1, Ordering::Relaxed);
+            if let Some(hook) = &*self.on_sync.lock() {
+                hook();
+            }
         }
         if call == Call::Write && self.full_beside.lock().as_ref().is_some_and(|file| file.exists()) {
             return Err(io::ErrorKind::StorageFull.into());
