@@ -13,7 +13,8 @@ impl Database {
     /// in which they were written, from now on. Without matchers those of all series.
     ///
     /// The buffer is bounded by 4 MiB. Writers never wait for a subscriber: one that falls behind receives
-    /// [`Update::Lagged`](crate::Update::Lagged) in place of the updates that it missed. Closing the database ends the
+    /// [`Update::Lagged`](crate::Update::Lagged) in place of the updates that it missed. A single update that is larger
+    /// than the buffer is counted there too, in its place, and the others stay. Closing the database ends the
     /// subscription.
     ///
     /// For the state and then all changes, subscribe first and read then: what is written in between is in both.
@@ -41,7 +42,8 @@ impl Database {
         self.subscribe_buffered(matchers, BUFFER_BYTES)
     }
 
-    /// As [`Database::subscribe`], with a buffer of this many bytes. It is not part of
+    /// As [`Database::subscribe`], with a buffer of this many bytes; what the subscription remembers of the series that
+    /// it has seen takes at most a quarter of that in addition. Neither is part of
     /// [`Options::memory_bytes`](crate::Options::memory_bytes).
     ///
     /// # Errors

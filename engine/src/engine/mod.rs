@@ -296,6 +296,8 @@ impl Engine {
             parts.merge_at_close();
         }
         let logged = parts.wal.as_ref().map_or(Ok(()), Wal::close);
+        // What no flush has taken and closing made durable: subscriptions receive it before they end.
+        parts.settle(&mut parts.commit.lock());
         parts.subscriptions.end();
         let released = parts.gate.close(patience);
         flushed.and(logged).and(released)

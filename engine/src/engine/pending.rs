@@ -107,9 +107,10 @@ impl Parts {
         Counters::add(&self.counters.events, resolved.events.len() as u64);
         self.retention.note(resolved.newest());
         let mut grown = 0;
-        // What is handed on when it is visible.
-        let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
         let applying = self.head.pins.start(&mut commit.turn, seq);
+        // Read after the start: a view that does not show this batch was pinned before it, so a subscription that is
+        // older than such a view is seen here.
+        let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
         let (turn, cutting) = (&commit.turn, self.cutting());
         resolved.for_each(|series, timestamp, start, value| {
             grown += series.append(turn, cutting, timestamp, start, value);

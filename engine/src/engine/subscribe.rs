@@ -2,7 +2,7 @@
 //!
 //! The thread that adds a batch to the head also puts the samples that match into the buffer of each subscription, right
 //! after views can see them. It holds the commit lock meanwhile, so it waits for nobody: a full buffer loses its oldest
-//! updates, which are counted and reported.
+//! updates, and an update that is larger than all of the buffer is lost alone; both are counted and reported.
 //!
 //! Without subscriptions a batch costs one relaxed load.
 
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 
 use crate::Result;
 use crate::engine::Engine;
@@ -22,9 +21,12 @@ use crate::head::{Event, HeadSeries, Resolved};
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Matcher, Timestamp, Value};
 use crate::process::Process;
+use crate::sync::{Condvar, Mutex};
 
-/// Series of which a subscription remembers whether they match.
+/// Maximum number of series of which a subscription remembers whether they match.
 const KNOWN_MAX: usize = 1 << 15;
+/// Bytes of one of them, in a table that is up to half empty.
+const KNOWN_BYTES: usize = 40;
 
 /// What a [`Subscription`] receives.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,7 @@ pub enum Update {
     },
     /// A string field became durable and visible.
     Event(Event),
-    /// So many updates are missing before the next one, because the buffer was full.
+    /// This number of updates is missing before the next one, because the buffer had no room for them.
     Lagged(u64),
 }
 
@@ -63,7 +65,8 @@ impl Update {
 /// Receives what becomes durable of the series that match, in the order of the log, from the call that made it on.
 ///
 /// The buffer is bounded. Writers never wait for a subscriber: one that falls behind loses the oldest updates of its
-/// buffer, and receives [`Update::Lagged`] with their number in their place. The subscription ends when the database is
+/// buffer, and receives [`Update::Lagged`] with their number in their place. An update that is larger than the whole
+/// buffer is replaced by [`Update::Lagged`] too, and the others stay. The subscription ends when the database is
 /// closed or its last handle is dropped, after what is buffered was received. It does not keep the database open.
 ///
 /// Deletes are not reported. After an update is received, every new view shows it.
@@ -101,7 +104,8 @@ struct Buffer {
 }
 
 impl Engine {
-    /// Subscribes to the series that match all matchers; `buffer_bytes` bounds what waits to be received.
+    /// Subscribes to the series that match all matchers; `buffer_bytes` bounds what waits to be received. Beside it, the
+    /// subscription remembers of some series whether they match, in at most a quarter of that and 1.25 MiB.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed).
@@ -173,7 +177,7 @@ impl Channel {
         }
         let before = (state.updates.len(), state.lost);
         batch.for_each(|series, timestamp, start_timestamp, value| {
-            if state.matches(&self.matchers, series) {
+            if state.matches(&self.matchers, series, self.bytes_max) {
                 let (labels, value) = (series.labels.clone(), value.clone());
                 state.push(Update::Sample { labels, timestamp, start_timestamp, value }, self.bytes_max);
             }
@@ -195,40 +199,55 @@ impl Channel {
 }
 
 impl Buffer {
-    fn matches(&mut self, matchers: &[Matcher], series: &HeadSeries) -> bool {
+    fn matches(&mut self, matchers: &[Matcher], series: &HeadSeries, bytes_max: usize) -> bool {
         if let Some(known) = self.known.get(&series.id.0) {
             return *known;
         }
         let matches = meets_all(matchers, &series.labels);
-        if self.known.len() >= KNOWN_MAX {
+        let known_max = KNOWN_MAX.min(bytes_max / 4 / KNOWN_BYTES);
+        if self.known.len() >= known_max {
             self.known.clear();
         }
-        self.known.insert(series.id.0, matches);
+        if known_max > 0 {
+            self.known.insert(series.id.0, matches);
+        }
         matches
     }
 
-    /// Adds an update; the oldest make room.
-    fn push(&mut self, update: Update, bytes_max: usize) {
+    /// Adds an update; the oldest make room. One for which they cannot is lost, and a mark takes its place.
+    fn push(&mut self, mut update: Update, bytes_max: usize) {
+        if update.memory_bytes() > bytes_max {
+            match self.updates.back_mut() {
+                None => return self.lost += 1,
+                Some(Update::Lagged(missing)) => return *missing += 1,
+                Some(_) => update = Update::Lagged(1),
+            }
+        }
         let bytes = update.memory_bytes();
-        while self.bytes + bytes > bytes_max {
-            let Some(oldest) = self.updates.pop_front() else {
-                self.lost += 1;
-                return;
-            };
-            self.bytes -= oldest.memory_bytes();
-            self.lost += 1;
+        while self.bytes + bytes > bytes_max
+            && let Some(oldest) = self.take_first()
+        {
+            self.lost += if let Update::Lagged(missing) = oldest { missing } else { 1 };
         }
         self.bytes += bytes;
         self.updates.push_back(update);
     }
 
+    fn take_first(&mut self) -> Option<Update> {
+        let first = self.updates.pop_front()?;
+        self.bytes -= first.memory_bytes();
+        Some(first)
+    }
+
     fn pop(&mut self) -> Option<Update> {
-        if self.lost > 0 {
-            return Some(Update::Lagged(std::mem::take(&mut self.lost)));
+        while let Some(Update::Lagged(missing)) = self.updates.front() {
+            self.lost += missing;
+            self.take_first();
         }
-        let update = self.updates.pop_front()?;
-        self.bytes -= update.memory_bytes();
-        Some(update)
+        match std::mem::take(&mut self.lost) {
+            0 => self.take_first(),
+            missing => Some(Update::Lagged(missing)),
+        }
     }
 }
 
@@ -266,6 +285,7 @@ impl Subscription {
             return Err(RecvTimeoutError::Disconnected);
         }
         let mut state = self.channel.state.lock();
+        let mut is_over = until.is_some_and(|until| Instant::now() >= until);
         loop {
             if let Some(update) = state.pop() {
                 return Ok(update);
@@ -273,10 +293,12 @@ impl Subscription {
             if state.is_ended {
                 return Err(RecvTimeoutError::Disconnected);
             }
+            if is_over {
+                return Err(RecvTimeoutError::Timeout);
+            }
             match until {
                 None => self.channel.ready.wait(&mut state),
-                Some(until) if Instant::now() >= until => return Err(RecvTimeoutError::Timeout),
-                Some(until) => drop(self.channel.ready.wait_until(&mut state, until)),
+                Some(until) => is_over = self.channel.ready.wait_until(&mut state, until).timed_out(),
             }
         }
     }

@@ -8,6 +8,8 @@ use crate::wal::faulty::{Fault, FaultyFs};
 use crate::{Subscription, Update};
 
 const ROOM: usize = 1 << 20;
+/// Time after which what has not come will not come.
+const ENDLESS: Duration = Duration::from_secs(300);
 
 fn in_memory() -> Engine {
     Engine::in_memory(Options { background: false, ..Options::default() }).unwrap()
@@ -114,6 +116,59 @@ fn a_full_buffer_loses_the_oldest_and_says_how_many() {
     assert!(seen[0] < 0 && seen.last() == Some(&27) && seen.len() <= 4, "{seen:?}");
 }
 
+/// An update that has no room at all is marked in its place; the others stay.
+#[test]
+fn one_that_is_larger_than_the_buffer_is_lost_alone() {
+    let engine = in_memory();
+    let room = 2 * size_of::<Update>() + labels(0).memory_bytes();
+    let subscription = engine.subscribe(&[], 10 * room).unwrap();
+    let append_large = |second: i64| {
+        let mut batch = Batch::new();
+        batch.push_event(&labels(0), second * SECOND, &"x".repeat(10 * room));
+        engine.append(&batch).unwrap();
+    };
+    engine.append(&batch(0, &[1, 2, 3])).unwrap();
+    append_large(4);
+    append_large(5);
+    engine.append(&batch(0, &[6, 7])).unwrap();
+    append_large(8);
+    assert_eq!(received(&subscription), [1, 2, 3, -2, 6, 7, -1]);
+    append_large(9);
+    append_large(10);
+    engine.append(&batch(0, &[11])).unwrap();
+    assert_eq!(received(&subscription), [-2, 11]);
+    // A mark takes room as an update does, and the oldest of both make room.
+    engine.append(&batch(0, &(12..=21).collect::<Vec<_>>())).unwrap();
+    append_large(22);
+    assert_eq!(received(&subscription)[..2], [-1, 13]);
+    engine.append(&batch(0, &[23])).unwrap();
+    append_large(24);
+    append_large(25);
+    engine.append(&batch(0, &(26..=35).collect::<Vec<_>>())).unwrap();
+    assert_eq!(received(&subscription), [vec![-3], (26..=35).collect()].concat());
+}
+
+/// A flush has failed, so that the last one, of closing, completes it and takes nothing that is newer.
+#[test]
+fn closing_hands_on_what_it_made_durable_without_a_flush() {
+    for is_full in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let kv = faulty::FaultyKv::over(Arc::new(MemoryKv::default()));
+        let clock = Arc::new(ManualClock::new(i64::MAX));
+        let engine = Engine::open_over(dir.path(), kv.clone(), options(), clock).unwrap();
+        engine.append(&batch(0, &[1])).unwrap();
+        kv.is_full.store(true, Ordering::Relaxed);
+        engine.flush().unwrap_err();
+        kv.is_full.store(is_full, Ordering::Relaxed);
+        let subscription = engine.subscribe(&[], ROOM).unwrap();
+        let pending = engine.begin_append(&batch(0, &[2])).unwrap();
+        assert_eq!(engine.close().is_err(), is_full);
+        assert!(engine.is_appended(&pending).unwrap());
+        assert_eq!(received(&subscription), [2], "the disk is full: {is_full}");
+        assert_eq!(subscription.try_recv(), Err(TryRecvError::Disconnected));
+    }
+}
+
 #[test]
 fn it_ends_with_the_database_after_what_is_buffered() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,13 +178,13 @@ fn it_ends_with_the_database_after_what_is_buffered() {
         (engine.subscribe(&[], ROOM).unwrap(), engine.subscribe(&[], ROOM).unwrap());
     assert!(engine.parts.subscriptions.is_any());
     let waits = std::thread::scope(|scope| {
-        let waits = scope.spawn(move || (dropped.recv(), dropped.recv()));
+        let waits = scope.spawn(move || [(); 2].map(|()| dropped.recv_timeout(ENDLESS)));
         engine.append(&batch(0, &[1])).unwrap();
         let _ = engine.begin_append(&batch(0, &[2])).unwrap();
         engine.close().unwrap();
         waits.join().unwrap()
     });
-    assert!(waits.0.is_ok() && waits.1.is_ok(), "{waits:?}");
+    assert!(waits.iter().all(|update| update.is_ok()), "{waits:?}");
     assert_eq!(subscription.by_ref().count(), 2, "closing completes what was begun");
     assert_eq!(subscription.recv(), Err(RecvError));
     assert!(matches!(engine.subscribe(&[], ROOM), Err(Error::Closed)));
@@ -160,7 +215,7 @@ fn of_many_writers_nothing_is_missing_and_all_is_visible() {
         }
         let mut last = BTreeMap::new();
         for _ in 0..i64::from(WRITERS) * EACH {
-            let Ok(Update::Sample { labels, timestamp, .. }) = subscription.recv() else {
+            let Ok(Update::Sample { labels, timestamp, .. }) = subscription.recv_timeout(ENDLESS) else {
                 panic!("a sample")
             };
             let matchers = [Matcher::equal("job", labels.get("job").unwrap())];
@@ -180,6 +235,7 @@ fn of_many_writers_nothing_is_missing_and_all_is_visible() {
 fn a_series_that_comes_after_many_others_is_still_told_apart() {
     let engine = in_memory();
     let subscription = engine.subscribe(&job(7), ROOM).unwrap();
+    let small = engine.subscribe(&job(7), 4 << 10).unwrap();
     let mut others = Batch::new();
     for n in 0..40_000 {
         let labels = Labels::from_pairs([("n", &*format!("{n}"))]).unwrap();
@@ -190,4 +246,6 @@ fn a_series_that_comes_after_many_others_is_still_told_apart() {
     engine.append(&batch(7, &[2])).unwrap();
     assert_eq!(received(&subscription), [1, 2]);
     assert!(subscription.known() <= 1 << 15);
+    assert_eq!(received(&small), [1, 2]);
+    assert!(small.known() * 40 <= 1 << 10, "{} series", small.known());
 }

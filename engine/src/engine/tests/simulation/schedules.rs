@@ -1,5 +1,5 @@
-//! All schedules with few preemptions of the two protocols that threads share: the log's group commit, and the hand-over
-//! of the head from writers to a flush beside readers.
+//! All schedules with few preemptions of the protocols that threads share: the log's group commit, the hand-over of the
+//! head from writers to a flush beside readers, and a subscription that begins beside a writer.
 //!
 //! A thread runs until it waits, but for the preemptions, which are tried at each point. Most faults of protocols show
 //! with one or two of them.
@@ -12,10 +12,12 @@ use super::life::{Simulation, directory};
 use super::model::End;
 use super::setting;
 use super::steps::Worker;
-use crate::Error;
+use crate::engine::tests::float_batch;
+use crate::model::{Matcher, TimeRange};
 use crate::sync::turns::{Choice, Dice, Ended, Task, Turns};
 use crate::wal::simulated::{Disk, Fault};
 use crate::wal::{NewRecord, Recovery, SyncPolicy, Wal, WalOptions};
+use crate::{Engine, Error, Options, Update};
 
 /// Plays each schedule of `threads` threads with up to `most` preemptions at every `stride`-th point. `play` returns the
 /// number of points. Returns how many schedules there were.
@@ -152,4 +154,39 @@ fn readers_see_one_state_in_every_schedule_of_a_flush() {
     let played = each_schedule(3, 1, stride, &hand_over);
     println!("hand-over: {played} schedules with one preemption");
     assert!(played > 100);
+}
+
+/// A program subscribes and then reads, beside a writer: each batch is in the read or in the subscription.
+fn subscribe_and_read(choice: Choice) -> u64 {
+    const BATCHES: usize = 2;
+    let engine = Engine::in_memory(Options { background: false, ..Options::default() }).expect("it opens");
+    let subscribed = Mutex::new(None);
+    let write = || {
+        for second in 0..BATCHES as i64 {
+            engine.append(&float_batch(0, &[second])).expect("memory is free");
+        }
+    };
+    let subscribe = || {
+        let subscription = engine.subscribe(&[], 1 << 20).expect("it is open");
+        let view = engine.view();
+        let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 9).expect("a list");
+        let read: usize = found.iter().map(|s| view.read(s, TimeRange::ALL).expect("samples").len()).sum();
+        *subscribed.lock() = Some((subscription, read));
+    };
+    let (ended, _, points) =
+        Turns::run(Dice(1), choice.clone(), None, vec![Box::new(&write), Box::new(&subscribe)]);
+    assert!(matches!(ended, Ended::Done), "{ended:?}, {choice:?}");
+    let (subscription, read) = subscribed.into_inner().expect("it has subscribed");
+    let received = std::iter::from_fn(|| subscription.try_recv().ok());
+    let received = received.filter(|update| matches!(update, Update::Sample { .. })).count();
+    assert!(read + received >= BATCHES, "{read} read and {received} received, {choice:?}");
+    points
+}
+
+#[test]
+fn what_a_first_read_does_not_show_the_subscription_receives_in_every_schedule() {
+    let most = setting("BAROGRAPH_PREEMPTIONS", 1) as usize;
+    let played = each_schedule(2, most, 1, &subscribe_and_read);
+    println!("subscribe and read: {played} schedules with up to {most} preemptions");
+    assert!(played > 20);
 }
