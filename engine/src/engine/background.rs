@@ -145,7 +145,8 @@ impl Parts {
         };
         let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
         // Also after a failure: a full disk gets room in no other way.
-        done.and(self.bury_with_room())
+        done.and(self.bury_with_room())?;
+        self.settle_tables()
     }
 
     /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next

@@ -51,7 +51,8 @@ impl Parts {
         let (end, mut is_first) = (Instant::now() + TIME, true);
         let has_time = || std::mem::take(&mut is_first) || Instant::now() < end;
         self.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
-        self.bury_with_room()
+        self.bury_with_room()?;
+        self.settle_tables()
     }
 
     fn next_small(&self, mut from: PartitionId, generations_min: usize) -> Vec<PartitionId> {

@@ -135,12 +135,17 @@ fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<V
 /// Whether all tables that removing ranges rewrites can be read. RocksDB accepts no change any more after it has met a
 /// damaged block while it rewrites a table.
 pub(super) fn are_rewritable(kv: &dyn Kv, family: Family, ranges: &[KeyRange]) -> Result<bool> {
-    for (first, last) in kv.rewritten(family, ranges)? {
+    are_readable(kv, family, kv.rewritten(family, ranges)?)
+}
+
+/// Whether tables with these first and last keys can be read.
+pub(super) fn are_readable(kv: &dyn Kv, family: Family, tables: Vec<KeyRange>) -> Result<bool> {
+    for (first, last) in tables {
         if let Err(error) = read_through(&mut *kv.scan(family), &first, &last) {
             if !error.is_damage() {
                 return Err(error);
             }
-            tracing::warn!(%error, "a table with removed data cannot be read, so its space is not freed");
+            tracing::warn!(%error, "a table cannot be read, so it is not rewritten");
             return Ok(false);
         }
     }

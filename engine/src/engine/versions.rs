@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Result;
-use crate::engine::unreadable::are_rewritable;
+use crate::engine::unreadable::{are_readable, are_rewritable};
 use crate::engine::{Parts, Structure};
 use crate::model::PartitionId;
 use crate::store::catalogue::{Catalogue, Root, Tombstone};
@@ -16,6 +16,9 @@ use crate::store::edit::Edit;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Change, Family, KeyRange, Removal};
 use crate::wal::Wal;
+
+/// Families whose tables are large.
+const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
 
 impl Parts {
     /// A prefix that has never been used.
@@ -99,7 +102,6 @@ impl Parts {
 
     /// Removes the ranges of prefixes that no catalogue names.
     pub(crate) fn remove_ranges(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<Removal> {
-        const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
         let ranges: Vec<KeyRange> = prefixes.into_iter().map(|prefix| prefix.range()).collect();
         let mut is_safe = true;
         for family in BULK {
@@ -111,6 +113,19 @@ impl Parts {
             self.kv.remove_ranges(family, ranges.clone(), removal)?;
         }
         Ok(removal)
+    }
+
+    /// Rewrites tables where many overlap, unless one of them is damaged.
+    pub(crate) fn settle_tables(&self) -> Result<()> {
+        for family in BULK {
+            let tables = self.kv.unsettled(family)?;
+            let is_safe = !tables.is_empty() && are_readable(&*self.kv, family, tables)?;
+            // Reading may have set a generation aside.
+            if is_safe && removal(&self.catalogue.load()) == Removal::All {
+                self.kv.settle(family)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -117,6 +117,14 @@ impl Kv for GuardedKv {
         self.inner.remove_ranges(family, ranges, removal)
     }
 
+    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
+        self.inner.unsettled(family)
+    }
+
+    fn settle(&self, family: Family) -> Result<()> {
+        self.inner.settle(family)
+    }
+
     fn rewrite_records(&self) -> Result<()> {
         self.inner.rewrite_records()
     }

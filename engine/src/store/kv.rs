@@ -113,6 +113,24 @@ pub trait Kv: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The first and last keys of the tables that [`Kv::settle`] would rewrite; none while few tables of the family
+    /// overlap.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    fn unsettled(&self, _family: Family) -> Result<Vec<KeyRange>> {
+        Ok(Vec::new())
+    }
+
+    /// Rewrites the tables of a family that overlap, so that a read looks into fewer. A table that cannot be read ends
+    /// it, and with it all further changes.
+    ///
+    /// # Errors
+    /// The store is closed.
+    fn settle(&self, _family: Family) -> Result<()> {
+        Ok(())
+    }
+
     /// Rewrites what [`Kv::commit`] keeps, so that nothing of removed and replaced records stays on the disk.
     ///
     /// # Errors

@@ -61,6 +61,9 @@ struct Open {
     cache: Cache,
 }
 
+/// Tables of level 0 from which on a family is settled. A read looks into each of them.
+const OVERLAPPING_MAX: usize = 4;
+
 /// Block size: larger blocks let zstd find one scrape's timestamps again in the chunks of
 /// neighbouring series.
 const BLOCK_BYTES: usize = 32 << 10;
@@ -154,6 +157,9 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
     options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
+    // RocksDB accepts no change any more after it has met a damaged block while it rewrites a table. So large tables are
+    // rewritten only when they have been read: by `settle` and `remove_ranges`.
+    options.set_disable_auto_compactions(family != Family::Meta);
     options.set_level_compaction_dynamic_level_bytes(true);
     options
 }
@@ -288,6 +294,23 @@ impl Open {
         let files = self.db.live_files().map_err(failed("list the tables"))?;
         let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
         Ok(TableKeys::new(of_family.filter_map(|file| Some((file.start_key?, file.end_key?))).collect()))
+    }
+
+    /// First and last keys of the tables of level 0, if there are many, and of those that have keys between theirs.
+    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
+        let files = self.db.live_files().map_err(failed("list the tables"))?;
+        let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
+        let tables: Vec<(bool, KeyRange)> =
+            of_family.filter_map(|file| Some((file.level == 0, (file.start_key?, file.end_key?)))).collect();
+        let upper = || tables.iter().filter(|(is_upper, _)| *is_upper).map(|(_, range)| range);
+        let (Some(start), Some(end)) = (upper().map(|r| &r.0).min(), upper().map(|r| &r.1).max()) else {
+            return Ok(Vec::new());
+        };
+        if upper().count() < OVERLAPPING_MAX {
+            return Ok(Vec::new());
+        }
+        let is_between = |(first, last): &&KeyRange| first <= end && start <= last;
+        Ok(tables.iter().map(|(_, range)| range).filter(is_between).cloned().collect())
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
@@ -458,6 +481,16 @@ impl Kv for RocksKv {
         let is_touched =
             |(first, last): &KeyRange| ranges.iter().any(|(start, end)| first < end && start <= last);
         Ok(tables.into_iter().filter(|table| is_touched(table) && !is_inside(table)).collect())
+    }
+
+    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
+        self.opened()?.unsettled(family)
+    }
+
+    fn settle(&self, family: Family) -> Result<()> {
+        let open = self.opened()?;
+        open.db.compact_range_cf(open.family(family), None::<&[u8]>, None::<&[u8]>);
+        Ok(())
     }
 
     fn rewrite_records(&self) -> Result<()> {

@@ -152,6 +152,23 @@ fn torn(dir: &Path, family: Family) {
     std::fs::remove_file(dir.join("store").join(newest.trim_start_matches('/'))).expect("removed");
 }
 
+/// RocksDB itself rewrites no table, and names those that settling would rewrite.
+#[test]
+fn tables_that_overlap_stay_until_they_are_settled() {
+    let dir = TempDir::new().expect("a folder");
+    let kv = open(dir.path());
+    assert_eq!(kv.unsettled(Family::Chunks).expect("a list"), []);
+    fill(&kv);
+    let before = prefixes(&kv);
+    let unsettled = kv.unsettled(Family::Chunks).expect("a list");
+    assert_eq!(unsettled.len(), usize::from(GENERATIONS));
+    assert!(unsettled.iter().all(|(first, last)| first[0] == 0 && last[0] == PARTITIONS - 1));
+    assert_eq!(kv.unsettled(Family::Index).expect("a list"), [], "each family has its own tables");
+    kv.settle(Family::Chunks).expect("settled");
+    assert_eq!(kv.unsettled(Family::Chunks).expect("a list"), []);
+    assert_eq!(prefixes(&kv), before);
+}
+
 #[test]
 fn an_ingestion_that_was_taken_back_in_part_is_taken_off() {
     let dir = TempDir::new().expect("a folder");
