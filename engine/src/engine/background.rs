@@ -69,7 +69,6 @@ impl Parts {
         while !self.nap(NAP, |s| std::mem::take(&mut s.flush)) {
             self.settle_deferred();
             self.head.release();
-            self.grow_reserves();
             if self.is_flush_due() && self.flush().is_err() {
                 self.nap(PAUSE_AFTER_FAILURE, |_| false);
             }

@@ -4,14 +4,9 @@
 //! a table of the catalogue. With no block left they could not begin, and nothing would ever be freed. The log's reserve
 //! is lent to them; and since the log itself may have used it up, the file `DIR/reserve` holds a few blocks back that are
 //! theirs alone.
-//!
-//! The reserves are as large as the data, in steps of doubling, up to their limits: an empty database has nothing to
-//! protect, and on a small device a reserve of many times the data would be the database's largest part.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::engine::Parts;
@@ -19,11 +14,8 @@ use crate::{Error, Options, Result};
 
 /// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
 const SCARCE_BYTES: u64 = 4 << 20;
-/// Bytes of `DIR/reserve` at most; none are reserved if the log reserves none.
-const RESERVE_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of each reserve at least, once there is data: a full RocksDB resumes when as much is free as a memtable takes,
-/// 256 KiB.
-const RESERVE_BYTES_MIN: u64 = 256 << 10;
+/// Bytes of `DIR/reserve`; none are reserved if the log reserves none.
+const RESERVE_BYTES: u64 = 4 << 20;
 /// Bytes of a database on an empty disk, without the reserves.
 const EMPTY_BYTES: u64 = 4 << 20;
 /// How long to wait for RocksDB to notice that there is space: it looks every few seconds.
@@ -43,38 +35,17 @@ pub(super) fn is_scarce(dir: &Path) -> bool {
     space(dir).is_some_and(|(free, _)| free < SCARCE_BYTES)
 }
 
-/// Bytes that the log holds back for so much data.
-pub(super) fn log_reserve(options: &Options, data: u64) -> u64 {
-    if data == 0 {
-        return 0;
-    }
-    let step = data.checked_next_power_of_two().unwrap_or(u64::MAX);
-    step.max(RESERVE_BYTES_MIN).min(options.wal_reserve_bytes)
-}
-
-/// Bytes of `DIR/reserve` beside a log that holds back `log`.
-fn store_reserve(log: u64) -> u64 {
-    (log / 4).clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).min(log)
-}
-
-/// Bytes of the log's segments in a directory.
-pub(super) fn log_bytes(dir: &Path) -> u64 {
-    let files = std::fs::read_dir(dir.join("wal")).into_iter().flatten().flatten();
-    let segments = files.filter(|file| file.path().extension().is_some_and(|found| found == "wal"));
-    segments.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum()
-}
-
 /// Holds the blocks of `DIR/reserve` back, unless they are already or cannot be had.
-fn hold_reserve(dir: &Path, bytes: u64) {
+pub(super) fn hold_reserve(dir: &Path, options: &Options) {
     let path = dir.join("reserve");
     // A process that ended before it had the blocks leaves an empty file.
-    let is_held = |found: std::fs::Metadata| found.len() == bytes && found.blocks() * 512 >= bytes;
-    if bytes == 0 || path.metadata().is_ok_and(is_held) {
+    let is_held = path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES);
+    if options.wal_reserve_bytes == 0 || is_held {
         return;
     }
     let Ok(file) = File::create(&path) else { return };
     let flags = rustix::fs::FallocateFlags::empty();
-    if rustix::fs::fallocate(&file, flags, 0, bytes).is_err() {
+    if rustix::fs::fallocate(&file, flags, 0, RESERVE_BYTES).is_err() {
         // Not there, or not promised by this file system: then there is none.
         let _ = std::fs::remove_file(&path);
     }
@@ -91,8 +62,7 @@ pub(super) fn give_up_reserves(dir: &Path) -> bool {
 /// # Errors
 /// [`Error::Option`] with both numbers.
 pub(super) fn check_size(dir: &Path, options: &Options) -> Result<()> {
-    let needed =
-        options.wal_reserve_bytes.saturating_add(store_reserve(options.wal_reserve_bytes) + EMPTY_BYTES);
+    let needed = options.wal_reserve_bytes.saturating_add(RESERVE_BYTES + EMPTY_BYTES);
     match space(dir) {
         Some((_, total)) if total < needed && options.wal_reserve_bytes > 0 => Err(Error::Option {
             name: "wal_reserve_bytes",
@@ -125,7 +95,7 @@ impl Parts {
                 done => break done,
             }
         };
-        hold_reserve(dir, store_reserve(self.log_reserve.load(Ordering::Relaxed)));
+        hold_reserve(dir, &self.options);
         drop(lent);
         done
     }
@@ -133,25 +103,7 @@ impl Parts {
     /// Holds blocks back again that were given up, as soon as there are some.
     pub(super) fn hold_reserve(&self) {
         if let Some(dir) = self.dir.as_deref().filter(|_| !self.read_only) {
-            hold_reserve(dir, store_reserve(self.log_reserve.load(Ordering::Relaxed)));
-        }
-    }
-
-    /// Makes the reserves as large as the data that there are now. They become smaller only when the database is opened.
-    pub(super) fn grow_reserves(&self) {
-        let (Some(wal), before) = (&self.wal, self.log_reserve.load(Ordering::Relaxed)) else { return };
-        if before >= self.options.wal_reserve_bytes {
-            return;
-        }
-        let data = self.catalogue.load().generations.totals().bytes + wal.size_bytes();
-        let wanted = log_reserve(&self.options, data);
-        // On a disk with little more than that, what is held already has to do.
-        let has_room =
-            |dir: &Path| space(dir).is_none_or(|(free, _)| free / 2 >= wanted.saturating_add(SCARCE_BYTES));
-        if wanted > before && self.dir.as_deref().is_some_and(has_room) {
-            self.log_reserve.store(wanted, Ordering::Relaxed);
-            wal.grow_reserve(wanted);
-            self.hold_reserve();
+            hold_reserve(dir, &self.options);
         }
     }
 }
@@ -165,45 +117,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
         File::create(&path).unwrap();
-        hold_reserve(dir.path(), RESERVE_BYTES_MAX);
+        hold_reserve(dir.path(), &Options::default());
         // If the file system guarantees no blocks, the file is removed.
-        assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES_MAX) || !path.exists());
+        assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES) || !path.exists());
         assert!(give_up_reserves(dir.path()) || !path.exists());
-    }
-
-    #[test]
-    fn the_reserves_are_as_large_as_the_data_up_to_their_limits() {
-        let of =
-            |options: &Options, data| (log_reserve(options, data), store_reserve(log_reserve(options, data)));
-        let options = Options::default();
-        assert_eq!(of(&options, 0), (0, 0));
-        assert_eq!(of(&options, 1), (256 << 10, 256 << 10));
-        assert_eq!(of(&options, 3 << 20), (4 << 20, 1 << 20));
-        assert_eq!(of(&options, 10 << 20), (16 << 20, 4 << 20));
-        assert_eq!(of(&options, u64::MAX), (16 << 20, 4 << 20));
-        let none = Options { wal_reserve_bytes: 0, ..options };
-        assert_eq!(of(&none, 10 << 20), (0, 0));
-        let little = Options { wal_reserve_bytes: 4096, ..none };
-        assert_eq!(of(&little, 10 << 20), (4096, 4096));
-    }
-
-    #[cfg(feature = "rocksdb")]
-    #[test]
-    fn the_reserves_grow_with_the_data_and_are_there_again_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = Options { background: false, wal_reserve_bytes: 1 << 20, ..Options::default() };
-        let open = || crate::Engine::open(dir.path(), options.clone()).unwrap();
-        let engine = open();
-        assert_eq!(engine.stats().disk.reserve, 0);
-        engine.append(&crate::engine::tests::float_batch(0, &[1, 2, 3])).unwrap();
-        engine.flush().unwrap();
-        assert_eq!(engine.stats().disk.reserve, 512 << 10);
-        // Numbers that no codec makes smaller, more than 512 KiB of them.
-        let times: Vec<i64> = (10..100_000).map(|i: i64| i * 1_000 + i * i % 997).collect();
-        engine.append(&crate::engine::tests::float_batch(1, &times)).unwrap();
-        engine.parts.grow_reserves();
-        assert_eq!(engine.stats().disk.reserve, (1 << 20) + (256 << 10));
-        drop(engine);
-        assert_eq!(open().stats().disk.reserve, (1 << 20) + (256 << 10));
     }
 }

@@ -144,8 +144,6 @@ pub(crate) struct Parts {
     /// Every record up to this sequence is in the head.
     applied: AtomicU64,
     pub(crate) retention: Retention,
-    /// Bytes that the log should hold back for a full disk.
-    log_reserve: AtomicU64,
     /// Whether appends were begun that nobody may be waiting for.
     has_deferred: AtomicBool,
     /// Whether a series was refused because memory is full since the last search for idle ones.

@@ -27,6 +27,7 @@ use arc_swap::ArcSwap;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
 use crate::engine::directory::{self, Use};
+#[cfg(feature = "rocksdb")]
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
 use crate::engine::limits::CardinalityLimits;
@@ -282,16 +283,6 @@ struct Opened {
     started: Instant,
 }
 
-/// The newest times that opening found.
-fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found {
-    let stored = catalogue.root.newest;
-    Found {
-        stored: (stored != Timestamp::MIN).then_some(stored),
-        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
-        unflushed: options.flush_interval.min(options.partition_width),
-    }
-}
-
 fn assemble(opened: Opened) -> Parts {
     let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
     let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
@@ -302,8 +293,13 @@ fn assemble(opened: Opened) -> Parts {
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
-    let log_reserve = dir.as_deref().map_or(0, |dir| log_reserve(dir, &options, &catalogue));
     let stored_deletes = catalogue.tombstones.last().map_or(0, |t| t.seq);
+    let stored = catalogue.root.newest;
+    let found = Found {
+        stored: (stored != Timestamp::MIN).then_some(stored),
+        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
+        unflushed: options.flush_interval.min(options.partition_width),
+    };
     let parts = Parts {
         process,
         commit: Mutex::new(CommitState {
@@ -319,8 +315,7 @@ fn assemble(opened: Opened) -> Parts {
         next_generation: AtomicU64::new(catalogue.root.next_generation),
         series_bytes_seen: AtomicU64::new(0),
         applied: AtomicU64::new(last_seq),
-        retention: Retention::new(clock.clone(), options.retention, &newest(&catalogue, &replay, &options)),
-        log_reserve: AtomicU64::new(log_reserve),
+        retention: Retention::new(clock.clone(), options.retention, &found),
         has_deferred: AtomicBool::new(false),
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),
@@ -408,11 +403,6 @@ pub(super) fn judge(dir: &Path, kv: &dyn Kv, catalogue: &Catalogue, options: &Op
     Ok(())
 }
 
-/// Bytes that the log of a database that is being opened holds back.
-fn log_reserve(dir: &Path, options: &Options, catalogue: &Catalogue) -> u64 {
-    disk::log_reserve(options, catalogue.generations.totals().bytes + disk::log_bytes(dir))
-}
-
 fn open_wal(
     dir: &Path,
     options: &Options,
@@ -421,7 +411,7 @@ fn open_wal(
 ) -> Result<(Wal, ReplayReport)> {
     let wal_options = WalOptions {
         segment_bytes: options.wal_segment_bytes,
-        reserve_bytes: log_reserve(dir, options, catalogue),
+        reserve_bytes: options.wal_reserve_bytes,
         buffer_bytes: usize::try_from(options.log_bytes_max()).unwrap_or(usize::MAX),
         sync: match options.durability {
             Durability::Always => SyncPolicy::Always,

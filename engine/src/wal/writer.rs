@@ -203,20 +203,6 @@ impl Writer {
         self.hold_reserve()
     }
 
-    /// Holds `bytes` back from now on. If the disk does not have them, the reserve keeps its size. False if none is
-    /// held although one should be.
-    pub fn grow_reserve(&mut self, bytes: u64) -> bool {
-        let is_missing = self.reserve_bytes > 0 && !self.holds_reserve;
-        if bytes > self.reserve_bytes && !self.is_lent && !is_missing {
-            let before = std::mem::replace(&mut self.reserve_bytes, bytes);
-            self.holds_reserve = false;
-            if !self.hold_reserve() {
-                self.reserve_bytes = before;
-            }
-        }
-        self.hold_reserve()
-    }
-
     /// Gives the blocks of the reserve to the log.
     fn release_reserve(&mut self) -> bool {
         let released = self.holds_reserve && self.fs.remove(&self.dir.join(RESERVE_NAME)).is_ok();

@@ -22,12 +22,6 @@ impl Wal {
         state.disk_full = true;
         Loan(self)
     }
-
-    /// Makes the reserve larger, if the disk has the blocks; it never becomes smaller.
-    pub fn grow_reserve(&self, bytes: u64) {
-        let (mut state, is_held) = self.shared.lead(|writer| writer.grow_reserve(bytes));
-        state.disk_full |= !is_held;
-    }
 }
 
 impl Shared {
@@ -122,28 +116,6 @@ mod tests {
         append()?;
         wal.sync()?;
         assert_eq!(*fs.was_free.lock(), [true, true], "removed, and restored");
-        Ok(())
-    }
-
-    #[test]
-    fn the_reserve_grows_and_keeps_its_size_on_a_full_disk() -> Result<()> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let held = || dir.path().join("reserve").metadata().map_or(0, |found| found.len());
-        let options = WalOptions { reserve_bytes: 0, ..WalOptions::default() };
-        let (wal, _) = Wal::open(dir.path(), options, Recovery::Refuse, 0, &mut |_| Ok(()))?;
-        assert_eq!(held(), 0);
-        for (asked, expected) in [(64 << 10, 64 << 10), (128 << 10, 128 << 10), (4 << 10, 128 << 10)] {
-            wal.grow_reserve(asked);
-            assert_eq!((held(), wal.stats().disk_full), (expected, false));
-        }
-        // More than any disk has.
-        wal.grow_reserve(1 << 60);
-        assert_eq!((held(), wal.stats().disk_full), (128 << 10, false));
-        let lent = wal.lend_reserve();
-        wal.grow_reserve(256 << 10);
-        assert_eq!(held(), 0, "lent blocks are not taken back");
-        drop(lent);
-        assert_eq!((held(), wal.stats().disk_full), (128 << 10, false));
         Ok(())
     }
 }
