@@ -127,10 +127,6 @@ fn database_options() -> RocksOptions {
     options.set_max_log_file_size(4 << 20);
     // Files are few and large; -1 keeps them open. The soft limit of most systems is 1024.
     options.set_max_open_files(512);
-    // The default starts 16 threads for each family, which takes longer than to open a few tables.
-    options.set_max_file_opening_threads(1);
-    // Changes are some hundred bytes each; the default holds 4 MiB of an empty database.
-    options.set_manifest_preallocation_size(16 << 10);
     // One for each table under construction; the default of 1 MiB saves calls and no more.
     options.set_writable_file_max_buffer_size(256 << 10);
     options
