@@ -9,7 +9,7 @@ unsafe extern "C" {
 }
 
 fn become_daemon() -> std::io::Result<()> {
-    // SAFETY: the process has one thread and has opened no database; the child goes on after the call.
+    // SAFETY: the process has one thread and has opened no database; the child continues after the call.
     match unsafe { daemon(1, 1) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),

@@ -49,12 +49,12 @@ fn refused_by_all(db: &Database) -> Outcome {
     }
 }
 
-/// The child's calls are refused and change nothing; the parent goes on, is killed, and has lost nothing.
+/// The child's calls are refused and change nothing; the parent continues, is killed, and has lost nothing.
 pub fn forked_child_is_refused(dir: &Path) -> Outcome {
     let killed = part("forks_and_is_killed", dir)?.output()?;
     let said = String::from_utf8_lossy(&killed.stderr);
     assert!(
-        said.contains("the parent goes on") && killed.status.code().is_none(),
+        said.contains("the parent continues") && killed.status.code().is_none(),
         "{} {said}",
         killed.status
     );
@@ -84,11 +84,11 @@ pub fn forks_and_is_killed(dir: &Path) -> Outcome {
     .wait()?;
     let db = db.expect("the parent's");
     write(&db, 5..10)?;
-    eprintln!("the parent goes on");
+    eprintln!("the parent continues");
     std::process::abort();
 }
 
-/// As `daemon(3)` does it: the parent exits, the child goes on. It cannot use the handle, and opens again by starting
+/// As `daemon(3)` does it: the parent exits, the child continues. It cannot use the handle, and opens again by starting
 /// a program.
 pub fn daemon_after_opening(dir: &Path) -> Outcome {
     let (mut reads, writes) = std::io::pipe()?;

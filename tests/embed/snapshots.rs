@@ -55,7 +55,7 @@ pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// A snapshot that is stopped leaves nothing, and the database goes on.
+/// A snapshot that is stopped leaves nothing, and the database stays in use.
 pub fn snapshot_is_stopped(dir: &Path) -> Outcome {
     let db = private(dir)?;
     let cancel = Cancel::default();

@@ -166,7 +166,7 @@ impl Connection {
         taken.ok()
     }
 
-    /// Lets the HTTP library read and answer one request; returns the stream if the connection goes on.
+    /// Lets the HTTP library read and answer one request; returns the stream if the connection stays open.
     async fn answer(&self, requests: Stream, stop: &mut watch::Receiver<bool>) -> Option<Stream> {
         let service = service_fn(|mut request: Request<Incoming>| {
             if let Some(error) = self.exchange.begin(request.body().size_hint().exact()) {

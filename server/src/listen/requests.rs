@@ -448,7 +448,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         let _ = self.shutdown().await;
     }
 
-    /// Whether the HTTP library is done with one request, and the connection goes on.
+    /// Whether the HTTP library is done with one request, and the connection stays open.
     pub fn is_parked(&self) -> bool {
         self.is_parked
     }

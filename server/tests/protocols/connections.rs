@@ -1,6 +1,6 @@
 //! What connections take: memory that is counted, and files that storage needs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -159,13 +159,19 @@ fn a_request_that_waits_for_memory_is_no_slow_header() {
     let server = server(&[&PATIENT[1..], &[("header_timeout", "50ms")]].concat());
     let share = server.app.memory.connections.limit();
     let others = hold(&server, Purpose::SmallWrite, share / 2 - 4 * (share / 32));
-    let mut stream = server.connect();
-    // Where this takes longer than the header may, the connection is cut, and the next one is tried.
-    while server.app.connections.waiting() == 0 {
-        stream = server.connect();
+    // Where sending takes longer than a header may, the connection is cut, and the next one is tried.
+    let mut stream = loop {
+        let mut stream = server.connect();
         let _ = stream.write_all(&request("POST", "/write", &[], b"m v=1 1"));
-        std::thread::sleep(HEADER / 5);
-    }
+        stream.set_read_timeout(Some(HEADER / 5)).unwrap();
+        let mut byte = [0];
+        let mut is_open = || stream.read(&mut byte).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+        while server.app.connections.waiting() == 0 && is_open() {}
+        if server.app.connections.waiting() == 1 {
+            break stream;
+        }
+    };
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     std::thread::sleep(2 * HEADER);
     assert_eq!(server.app.connections.waiting(), 1);
     drop(others);

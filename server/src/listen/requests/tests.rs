@@ -185,7 +185,7 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
         assert!(next.await, "the next head is kept");
         drop(running);
         assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
-        assert!(stream.is_parked(), "the connection goes on");
+        assert!(stream.is_parked(), "the connection stays open");
     }
     assert!(begin(&mut stream, &memory).await);
     let count = stream.read(&mut buffer).await.unwrap();
