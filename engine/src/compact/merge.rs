@@ -8,7 +8,6 @@
 //! Small partitions are merged together: their generations share tables, and one commit puts them in. A database with
 //! very many of them would otherwise have as many tables, and the store an fsync for each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -18,18 +17,17 @@ use roaring::RoaringTreemap;
 use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
-use crate::compact::count;
 use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::compact::untouched::is_untouched;
-use crate::engine::Parts;
+use crate::compact::{Compactor, count};
 use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone};
 use crate::store::doubles::Census;
-use crate::store::edit::Edit;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
+use crate::store::versions::{Edit, IndexChange, Now};
 use crate::store::walk::Walks;
 use crate::{Error, Result};
 
@@ -75,14 +73,14 @@ enum Outcome {
     Untouched(Arc<Generation>, GenerationRecord),
 }
 
-impl Parts {
+impl<'c> Compactor<'c> {
     /// Merges partitions, all or none; the caller holds the merging lock. Returns those that gave way to a flush and
     /// must be merged again.
     pub(crate) fn merge(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>> {
         let started = Instant::now();
-        let prepared = self.end_doubt().and_then(|()| self.prepare(partitions));
+        let prepared = self.versions.resolve_uncertain(self.context).and_then(|()| self.prepare(partitions));
         let merged = prepared.and_then(|done| self.swap_in(done));
-        self.structure.lock().merging.clear();
+        self.versions.end_merge();
         match merged {
             Ok(again) => {
                 count(&self.counters.merges, (partitions.len() - again.len()) as u64);
@@ -100,14 +98,14 @@ impl Parts {
     fn prepare(&self, partitions: &[PartitionId]) -> Result<Vec<(Inputs, Outcome)>> {
         // Announced before the inputs are chosen: the samples that a flush adds from here on are recorded.
         fail_point!("merge.begun");
-        self.structure.lock().merging = partitions.iter().map(|&p| (p, RoaringTreemap::new())).collect();
-        let catalogue = self.catalogue.load_full();
-        let mut tables = Tables::new(&*self.kv);
+        let catalogue = self.versions.begin_merge(partitions);
+        let kv = self.versions.kv();
+        let mut tables = Tables::new(kv);
         let mut done = Vec::with_capacity(partitions.len());
         for &partition in partitions {
             refuse_damaged(&catalogue, partition)?;
             let inputs = Inputs::of(&catalogue, partition);
-            let outcome = match is_untouched(&*self.kv, &inputs.generations, &inputs.tombstones)? {
+            let outcome = match is_untouched(kv, &inputs.generations, &inputs.tombstones)? {
                 Some(generation) => {
                     let record =
                         GenerationRecord { deletes_applied: inputs.deletes_applied, ..generation.record };
@@ -124,20 +122,20 @@ impl Parts {
             fail_point!("merge.ingested");
             written().try_for_each(|output| self.check_merged(output))
         });
-        self.ends.lock().written = None;
+        self.versions.reading_back(None);
         if let Err(e) = is_good {
-            self.discard(written().map(|output| output.prefix).collect());
+            self.versions.discard(written().map(|output| output.prefix).collect());
             return Err(e);
         }
         Ok(done)
     }
 
-    fn write_merged<'a>(&'a self, tables: &mut Tables<'a>, inputs: &Inputs) -> Result<Output> {
-        let bytes = self.options.work_bytes_max();
-        let census = Census::take_within(bytes, &*self.kv, &inputs.generations, &[], &|| Ok(()))?;
+    fn write_merged(&self, tables: &mut Tables<'c>, inputs: &Inputs) -> Result<Output> {
+        let (kv, bytes) = (self.versions.kv(), self.work_bytes_max);
+        let census = Census::take_within(bytes, kv, &inputs.generations, &[], &|| Ok(()))?;
         let doubles = census.doubles();
-        let prefix = self.fresh_prefix(inputs.partition);
-        let sealing = Sealing { samples_max: self.options.chunk_samples, effort: Effort::Best };
+        let prefix = self.versions.fresh_prefix(inputs.partition);
+        let sealing = Sealing { samples_max: self.chunk_samples, effort: Effort::Best };
         let mut writer = GenerationWriter::new(tables, prefix, inputs.cut, sealing);
         let mut output = Output {
             prefix,
@@ -146,8 +144,8 @@ impl Parts {
             events: EventFingerprint::default(),
             emptied: RoaringTreemap::new(),
         };
-        let mut walks = Walks::scanning(&*self.kv);
-        let mut records = SeriesMerge::new(&*self.kv, &inputs.generations)?;
+        let mut walks = Walks::scanning(kv);
+        let mut records = SeriesMerge::new(kv, &inputs.generations)?;
         let mut group = GroupMerge::default();
         while let Some((id, labels)) = records.next()? {
             if !doubles.contains(id.0) {
@@ -164,9 +162,8 @@ impl Parts {
                 writer.add_record(id, &labels)?;
             }
         }
-        merge_postings(&*self.kv, &inputs.generations, &output.emptied, &mut writer)?;
-        let mut events =
-            EventMerge::new(&*self.kv, &inputs.generations, &inputs.tombstones, bytes / EVENT_PARTS);
+        merge_postings(kv, &inputs.generations, &output.emptied, &mut writer)?;
+        let mut events = EventMerge::new(kv, &inputs.generations, &inputs.tombstones, bytes / EVENT_PARTS);
         output.events = events.write(&mut writer)?;
         self.counters.merge_event_bytes_peak.fetch_max(events.peak() as u64, Ordering::Relaxed);
         self.counters.merge_samples_peak.fetch_max(group.merge.peak() as u64, Ordering::Relaxed);
@@ -177,10 +174,11 @@ impl Parts {
 
     /// Reads the new generation back and compares.
     fn check_merged(&self, output: &Output) -> Result<()> {
-        let generation = Generation::new(output.prefix, output.record, &self.graveyard);
-        self.ends.lock().written = Some(generation.clone());
-        let reader = GenerationReader::new(&*self.kv, &generation);
-        let mut walks = Walks::scanning(&*self.kv);
+        let generation = self.versions.generation(output.prefix, output.record);
+        self.versions.reading_back(Some(generation.clone()));
+        let kv = self.versions.kv();
+        let reader = GenerationReader::new(kv, &generation);
+        let mut walks = Walks::scanning(kv);
         let (mut found, mut samples) = (0u64, 0u64);
         let mut fingerprint = Fingerprint::default();
         reader.for_each_series(&mut |id, _| {
@@ -216,10 +214,33 @@ impl Parts {
     /// Replaces inputs by outputs. Returns the partitions that cannot be replaced: a flush wrote samples of a series
     /// that no longer has any in the inputs, and whose record the output therefore lacks.
     fn swap_in(&self, done: Vec<(Inputs, Outcome)>) -> Result<Vec<PartitionId>> {
-        let mut structure = self.structure.lock();
-        let counted_on = std::mem::take(&mut structure.merging);
-        let (mut again, mut in_vain, mut emptied) = (Vec::new(), Vec::new(), HashMap::new());
-        let (mut edit, mut retired) = (Edit::default(), Vec::new());
+        let mut swap = Swap::default();
+        self.versions.commit(self.context, |now| {
+            let edit = swap.edit(self, now, done);
+            fail_point!("merge.checked");
+            Ok((!edit.remove.is_empty()).then_some(edit))
+        })?;
+        fail_point!("merge.swapped");
+        swap.replaced.iter().for_each(|g| g.retire());
+        self.versions.discard(swap.in_vain);
+        Ok(swap.again)
+    }
+}
+
+/// What a merge does besides its edit.
+#[derive(Default)]
+struct Swap {
+    /// Partitions to merge again.
+    again: Vec<PartitionId>,
+    /// Outputs that are of no use.
+    in_vain: Vec<Prefix>,
+    /// Inputs whose keys can be removed.
+    replaced: Vec<Arc<Generation>>,
+}
+
+impl Swap {
+    fn edit(&mut self, compactor: &Compactor<'_>, now: &Now<'_>, done: Vec<(Inputs, Outcome)>) -> Edit {
+        let (mut edit, mut index) = (Edit::default(), IndexChange::default());
         for (inputs, outcome) in done {
             match outcome {
                 Outcome::Untouched(old, record) => {
@@ -227,38 +248,24 @@ impl Parts {
                     edit.add.push(old.with_record(record));
                     edit.remove.push(old);
                 }
-                Outcome::Written(output) if conflicts(counted_on.get(&inputs.partition), &output.emptied) => {
-                    again.push(inputs.partition);
-                    in_vain.push(output.prefix);
+                Outcome::Written(output) if now.indexed.are_relied_on(inputs.partition, &output.emptied) => {
+                    self.again.push(inputs.partition);
+                    self.in_vain.push(output.prefix);
                 }
                 Outcome::Written(output) => {
                     if output.record.samples > 0 || output.record.events > 0 {
-                        edit.add.push(Generation::new(output.prefix, output.record, &self.graveyard));
+                        edit.add.push(compactor.versions.generation(output.prefix, output.record));
                     }
-                    retired.extend(inputs.generations.iter().cloned());
+                    self.replaced.extend(inputs.generations.iter().cloned());
                     edit.remove.extend(inputs.generations);
-                    emptied.insert(inputs.partition, output.emptied);
+                    if !output.emptied.is_empty() {
+                        // A flush under way may count on records that are gone now: it starts over.
+                        index.removed.push((inputs.partition, output.emptied));
+                    }
                 }
             }
         }
-        fail_point!("merge.checked");
-        let current = self.catalogue.load_full();
-        edit.spent = edit.apply(&current, current.root).spent_tombstones();
-        if !edit.remove.is_empty() {
-            self.commit_edit(&mut structure, &edit, Vec::new())?;
-        }
-        for (partition, emptied) in emptied.into_iter().filter(|(_, emptied)| !emptied.is_empty()) {
-            // A flush under way may count on records that are gone now: it starts over.
-            *structure.versions.entry(partition).or_default() += 1;
-            if let Some(indexed) = structure.indexed.get_mut(&partition) {
-                *indexed -= &emptied;
-            }
-        }
-        fail_point!("merge.swapped");
-        drop((structure, current));
-        retired.iter().for_each(|g| g.retire());
-        self.discard(in_vain);
-        Ok(again)
+        Edit { index, ..edit.without_spent(now.catalogue) }
     }
 }
 
@@ -282,11 +289,6 @@ fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
         }),
         None => Ok(()),
     }
-}
-
-/// Whether a flush relied on records of series that a merge left out.
-fn conflicts(counted_on: Option<&RoaringTreemap>, emptied: &RoaringTreemap) -> bool {
-    counted_on.is_some_and(|ids| !ids.is_disjoint(emptied))
 }
 
 /// Writes series after series.
@@ -349,13 +351,13 @@ mod tests {
         engine.flush().expect("flush");
         engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
 
-        let (parts, partition) =
-            (&engine.parts, PartitionId::of(SECOND, engine.parts.cutting().partition_width_ns));
-        let prepared = parts.prepare(&[partition]).expect("merged");
+        let partition = PartitionId::of(SECOND, engine.parts.cutting().partition_width_ns);
+        let compactor = engine.parts.compactor();
+        let prepared = compactor.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.
         append(&engine, "a", 2 * SECOND);
         engine.flush().expect("flush");
-        assert_eq!(parts.swap_in(prepared).expect("swap"), [partition], "the output lacks the record");
+        assert_eq!(compactor.swap_in(prepared).expect("swap"), [partition], "the output lacks the record");
         assert_eq!(times(&engine, "a"), [2 * SECOND]);
         assert!(engine.verify().expect("verify").is_clean());
 

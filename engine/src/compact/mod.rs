@@ -13,12 +13,15 @@ mod retention;
 mod samples;
 mod untouched;
 
+pub(crate) use retention::is_expiry_due;
+
 use std::sync::atomic::Ordering;
 
-use crate::engine::Parts;
 use crate::model::{PartitionId, Timestamp};
+use crate::stats::Counters;
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
+use crate::store::versions::{CommitContext, Versions};
 
 /// An open partition is merged when it has this many generations, so that queries do not
 /// look into ever more of them.
@@ -28,34 +31,45 @@ pub(crate) const GENERATIONS_MAX: usize = 12;
 pub(crate) const TOGETHER_MAX: usize = 512;
 const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 
-impl Parts {
-    /// The next partitions to merge together, from `from` on: one, or several small ones.
-    pub(crate) fn next_merges(&self, mut from: PartitionId) -> Vec<PartitionId> {
-        let catalogue = self.catalogue.load();
-        let newest = catalogue.root.newest.min(self.clock.now());
-        loop {
-            let mut due = next_merges(&catalogue, newest, from);
-            let Some(&first) = due.first() else { return due };
-            while !due.is_empty() && !self.has_memory_to_merge(&due) {
-                due.truncate(due.len() / 2);
-            }
-            if !due.is_empty() {
-                return due;
-            }
-            from = PartitionId(first.0.saturating_add(1));
-        }
-    }
+/// What work on the store needs of an open database.
+pub(crate) struct Compactor<'c> {
+    pub versions: &'c Versions,
+    pub context: &'c dyn CommitContext,
+    pub counters: &'c Counters,
+    /// Maximum samples of a chunk.
+    pub chunk_samples: usize,
+    /// Memory for a merge, beyond what its inputs and its output need for one series.
+    pub work_bytes_max: u64,
+}
 
-    /// The next partitions from `from` on in which a delete up to the sequence `until` is to be carried out, closed or
-    /// not, as [`Parts::next_merges`].
-    pub(crate) fn next_cleanings(&self, from: PartitionId, until: u64) -> Vec<PartitionId> {
-        let catalogue = self.catalogue.load();
-        let concerned = with_deletes(&catalogue, from, until);
-        together(concerned.filter(|partition| partition.aside.is_empty()))
+/// The next partitions from `from` on to merge together, one or several small ones, at the time `now`. `has_memory`
+/// says whether there is memory to merge some.
+pub(crate) fn next_merges(
+    catalogue: &Catalogue,
+    now: Timestamp,
+    mut from: PartitionId,
+    has_memory: impl Fn(&[PartitionId]) -> bool,
+) -> Vec<PartitionId> {
+    loop {
+        let mut due = due_from(catalogue, now, from);
+        let Some(&first) = due.first() else { return due };
+        while !due.is_empty() && !has_memory(&due) {
+            due.truncate(due.len() / 2);
+        }
+        if !due.is_empty() {
+            return due;
+        }
+        from = PartitionId(first.0.saturating_add(1));
     }
 }
 
-fn next_merges(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<PartitionId> {
+/// The next partitions from `from` on in which a delete up to the sequence `until` is to be carried out, closed or not,
+/// as [`next_merges`].
+pub(crate) fn next_cleanings(catalogue: &Catalogue, from: PartitionId, until: u64) -> Vec<PartitionId> {
+    together(with_deletes(catalogue, from, until).filter(|partition| partition.aside.is_empty()))
+}
+
+fn due_from(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<PartitionId> {
     let width = catalogue.root.partition_width_ns;
     let newest_delete = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let unfinished = catalogue.generations.unfinished_from(from, newest_delete);

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::compact::{Compactor, is_expiry_due, next_merges};
 use crate::engine::{Engine, Parts};
 use crate::model::PartitionId;
-use crate::store::keys::Prefix;
-use crate::store::kv::Removal;
 use crate::sync::MutexGuard;
 use crate::wal::Wal;
 use crate::{Error, Result};
@@ -138,14 +137,16 @@ impl Parts {
         // What frees space goes before what needs some.
         // Each pass moves it on by a little: a second try is none.
         let horizon = self.retention.pass(self.cutting().partition_width_ns);
-        let expired = match self.is_expiry_due(horizon) {
-            true => self.with_room(|| self.expire(horizon)).and_then(|()| self.bury_with_room()),
+        let expired = match is_expiry_due(&self.versions.current(), horizon) {
+            true => {
+                self.with_room(|| self.compactor().expire(horizon)).and_then(|()| self.collect_with_room())
+            }
             false => Ok(()),
         };
         let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
         // Also after a failure: a full disk gets room in no other way.
-        done.and(self.bury_with_room())?;
-        self.settle_tables()
+        done.and(self.collect_with_room())?;
+        self.versions.settle_tables()
     }
 
     /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next
@@ -172,7 +173,7 @@ impl Parts {
             let together = waiting.pop().unwrap_or_else(|| next(from));
             let Some(last) = together.last() else { break };
             from = from.max(PartitionId(last.0.saturating_add(1)));
-            match self.merge(&together) {
+            match self.compactor().merge(&together) {
                 // They gave way to a flush and are merged again.
                 Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
@@ -184,8 +185,8 @@ impl Parts {
                 Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
             // Small generations share tables, which are rewritten once for all of them: they wait.
-            if self.graveyard.bytes() >= DEAD_BYTES_MAX {
-                self.bury()?;
+            if self.versions.graveyard().bytes() >= DEAD_BYTES_MAX {
+                self.versions.collect()?;
             }
             // Lets waiters for a pause in merging go first: a flush, for which appends may wait, or a snapshot.
             MutexGuard::bump(merging);
@@ -193,32 +194,25 @@ impl Parts {
         done
     }
 
-    /// Like [`Parts::bury`], but works on a full disk too.
-    pub(super) fn bury_with_room(&self) -> Result<()> {
-        if self.graveyard.is_empty() { Ok(()) } else { self.with_room(|| self.bury()) }
+    /// Removes obsolete generations, and works on a full disk too.
+    pub(super) fn collect_with_room(&self) -> Result<()> {
+        if self.versions.graveyard().is_empty() { Ok(()) } else { self.with_room(|| self.versions.collect()) }
     }
 
-    /// Removes the ranges of generations that no reader uses any more.
-    fn bury(&self) -> Result<()> {
-        let dead = self.graveyard.take();
-        fail_point!("bury.begun");
-        let removed = self.remove_ranges(dead.iter().copied());
-        if !matches!(removed, Ok(Removal::All)) {
-            self.graveyard.add(dead);
+    pub(crate) fn compactor(&self) -> Compactor<'_> {
+        Compactor {
+            versions: &self.versions,
+            context: self,
+            counters: &self.counters,
+            chunk_samples: self.options.chunk_samples,
+            work_bytes_max: self.options.work_bytes_max(),
         }
-        fail_point!("bury.done");
-        removed.map(drop)
     }
 
-    /// Removes ranges that no catalogue names or will name; what cannot be removed now, the compactor removes later.
-    pub(crate) fn discard(&self, prefixes: Vec<Prefix>) {
-        match self.remove_ranges(prefixes.iter().copied()) {
-            Ok(Removal::All) => return,
-            Ok(Removal::WholeTables) => {}
-            Err(error) => {
-                tracing::warn!(%error, "unused output could not be removed; removal will be retried");
-            }
-        }
-        self.graveyard.add(prefixes);
+    /// The next partitions to merge together, from `from` on.
+    pub(super) fn next_merges(&self, from: PartitionId) -> Vec<PartitionId> {
+        let catalogue = self.versions.current_owned();
+        let now = catalogue.root.newest.min(self.clock.now());
+        next_merges(&catalogue, now, from, |partitions| self.has_memory_to_merge(partitions))
     }
 }

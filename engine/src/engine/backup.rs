@@ -86,7 +86,7 @@ impl Engine {
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
             work.check()?;
-            parts.kv.checkpoint(&dest.join("store"))?;
+            parts.versions.kv().checkpoint(&dest.join("store"))?;
             fail_point!("snapshot.store");
             let stored = size_of_dir(dest)?;
             let bytes_total = stored + wal.size_bytes();

@@ -9,7 +9,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::compact::with_deletes;
+use crate::compact::{next_cleanings, with_deletes};
 use crate::engine::{Engine, Parts};
 use crate::model::{PartitionId, TimeRange};
 use crate::{Error, Result};
@@ -62,30 +62,30 @@ impl Parts {
             self.flush()?;
         }
         fail_point!("clean.flushed");
-        let until = self.catalogue.load().tombstones.last().map_or(0, |tombstone| tombstone.seq);
+        let until = self.versions.current().tombstones.last().map_or(0, |tombstone| tombstone.seq);
         let mut partitions = 0;
         let mut merging = self.merging.lock();
         let merged = self.merge_all(&mut merging, |from| {
-            let next = self.next_cleanings(from, until);
+            let next = next_cleanings(&self.versions.current(), from, until);
             partitions += next.len() as u64;
             next
         });
         fail_point!("clean.merged");
         // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is under
         // way, which would hold what it has just replaced.
-        let mut held = self.graveyard.held();
+        let mut held = self.versions.graveyard().held();
         // Also after a failure, as after other merges.
-        merged.and(self.bury_with_room())?;
+        merged.and(self.collect_with_room())?;
         fail_point!("clean.buried");
-        self.kv.rewrite_records()?;
+        self.versions.kv().rewrite_records()?;
         fail_point!("clean.rewritten");
         drop(merging);
         let end = Instant::now() + patience;
         while held > 0 && Instant::now() < end && !self.is_closed.load(Ordering::Acquire) {
-            self.graveyard.wait_for_release(end.min(Instant::now() + LOOK_EVERY));
+            self.versions.graveyard().wait_for_release(end.min(Instant::now() + LOOK_EVERY));
             let _merging = self.merging.lock();
-            held = self.graveyard.held();
-            self.bury_with_room()?;
+            held = self.versions.graveyard().held();
+            self.collect_with_room()?;
         }
         self.check_cleaned(until)?;
         Ok(CleanReport { partitions, held })
@@ -94,9 +94,9 @@ impl Parts {
     /// Whether all that deletes up to the sequence `until` hide could be removed. Beside a generation that is set aside
     /// a partition is not merged, and then no table is written again that also holds other keys.
     fn check_cleaned(&self, until: u64) -> Result<()> {
-        let catalogue = self.catalogue.load();
+        let catalogue = self.versions.current();
         let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };
-        let is_clean = self.graveyard.is_empty()
+        let is_clean = self.versions.graveyard().is_empty()
             && with_deletes(&catalogue, PartitionId(i32::MIN), until).next().is_none();
         if is_clean {
             return Ok(());

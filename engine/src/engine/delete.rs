@@ -60,6 +60,6 @@ impl Parts {
     pub(super) fn apply_delete(&self, commit: &mut CommitState, tombstone: &Arc<Tombstone>) {
         self.head.exemplars.delete(&tombstone.matchers, tombstone.range);
         commit.first_append.get_or_insert_with(Instant::now);
-        self.head.pins.delete(tombstone.seq, || self.add_tombstone(tombstone));
+        self.head.pins.delete(tombstone.seq, || self.versions.add_tombstone(tombstone));
     }
 }

@@ -12,9 +12,9 @@
 //!
 //! A crash before step 3 leaves ranges that no catalogue names; opening removes them. A failure before step 3 leaves
 //! the frozen samples in place, and the next flush retries. After a failure in step 3 and a crash, the flush may or may
-//! not have happened; both states are complete (`store/doubt.rs`).
+//! not have happened; both states are complete (`store/versions/uncertain.rs`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -27,10 +27,11 @@ use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
 use crate::model::{PartitionId, TimeRange};
 use crate::stats::Counters;
-use crate::store::catalogue::{Generation, GenerationRecord, Tombstone};
-use crate::store::edit::Edit;
+use crate::store::catalogue::{GenerationRecord, Tombstone};
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
+use crate::store::versions::{CommitContext, Edit, IndexChange, IndexVersions, Now};
+use crate::wal::Wal;
 use crate::{Error, Result};
 
 /// What a flush wrote.
@@ -158,7 +159,7 @@ impl Parts {
 
     /// Steps 2 to 4, without the log.
     fn flush_frozen(&self, begun: Begun) -> Result<FlushReport> {
-        self.end_doubt()?;
+        self.versions.resolve_uncertain(self)?;
         let Begun { epoch, start, base, bytes } = begun;
         let mut frozen = self.head.all_series();
         frozen.retain(|series| series.freeze(start));
@@ -173,7 +174,7 @@ impl Parts {
 
     /// The deletes that hide samples of the epoch between two sequences.
     fn deletes_between(&self, base: u64, cut: u64) -> Vec<Arc<Tombstone>> {
-        let catalogue = self.catalogue.load();
+        let catalogue = self.versions.current();
         catalogue.tombstones.iter_from(base.saturating_add(1)).take_while(|t| t.seq <= cut).cloned().collect()
     }
 
@@ -226,11 +227,8 @@ impl Parts {
         work: &Work,
         deletes: &[Arc<Tombstone>],
     ) -> Result<Option<FlushReport>> {
-        let versions: HashMap<PartitionId, u64> = {
-            let structure = self.structure.lock();
-            work.keys().map(|p| (*p, structure.versions.get(p).copied().unwrap_or(0))).collect()
-        };
-        let mut tables = Tables::new(&*self.kv);
+        let since = self.versions.index_versions(work.keys().copied());
+        let mut tables = Tables::new(self.versions.kv());
         let mut written = Vec::with_capacity(work.len());
         for (&partition, part) in work {
             written.push(self.write_partition(&mut tables, epoch, partition, frozen, part, deletes)?);
@@ -245,12 +243,13 @@ impl Parts {
         };
         let published = tables.ingest().and_then(|()| {
             fail_point!("flush.ingested");
-            self.publish(epoch, &written, &versions, ids_in)
+            self.publish(epoch, &written, &since, ids_in)
         });
+        let prefixes = |written: &[Written]| written.iter().map(|w| w.prefix).collect();
         if !matches!(published, Ok(true)) {
-            self.remove_unnamed(&written);
+            self.versions.discard(prefixes(&written));
         }
-        self.remove_unnamed(&empty);
+        self.versions.discard(prefixes(&empty));
         let mut report = FlushReport { partitions: written.len() as u64, ..FlushReport::default() };
         for record in written.iter().map(|w| &w.record) {
             report.samples += record.samples;
@@ -269,11 +268,11 @@ impl Parts {
         work: &PartitionWork,
         deletes: &[Arc<Tombstone>],
     ) -> Result<Written> {
-        let known = self.structure.lock().indexed.get(&partition).cloned().unwrap_or_default();
+        let known = self.versions.indexed_in(partition);
         let cutting = self.cutting();
         let (first, last) = partition.bounds(cutting.partition_width_ns);
         let span = TimeRange::inclusive(first, last);
-        let prefix = self.fresh_prefix(partition);
+        let prefix = self.versions.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
         let (mut indexed, mut run) = (IdList::default(), Run::default());
@@ -302,48 +301,54 @@ impl Parts {
         Ok(Written { prefix, record, indexed })
     }
 
-    /// Step 3; false if a partition's index changed since `versions` was taken. `ids_in` tells the series that have
+    /// Step 3; false if a partition's index changed since `since` was taken. `ids_in` returns the series that have
     /// samples in a partition.
     fn publish<I: Iterator<Item = u64>>(
         &self,
         epoch: Epoch,
         written: &[Written],
-        versions: &HashMap<PartitionId, u64>,
+        since: &IndexVersions,
         ids_in: impl Fn(PartitionId) -> I,
     ) -> Result<bool> {
-        let mut structure = self.structure.lock();
-        if versions.iter().any(|(p, v)| structure.versions.get(p).copied().unwrap_or(0) != *v) {
-            return Ok(false);
-        }
-        let counted = self.retention.newest();
-        let add = |w: &Written| Generation::new(w.prefix, w.record, &self.graveyard);
-        let mut edit = Edit {
-            add: written.iter().map(add).collect(),
-            flushed_seq: Some(epoch.cut),
-            newest: written.iter().map(|w| w.record.last.min(counted)).max(),
-            ..Edit::default()
-        };
-        let current = self.catalogue.load_full();
-        edit.spent = edit.apply(&current, edit.root(current.root)).spent_tombstones();
         let mut notes = self.take_notes();
-        self.commit_edit(&mut structure, &edit, notes.changes()?)?;
-        notes.settle();
-        for w in written {
-            *structure.indexed.entry(w.prefix.partition).or_default() |= w.indexed.to_bitmap();
+        let was_published = self.versions.commit(self, |now| {
+            if !now.indexed.is_unchanged(since) {
+                return Ok(None);
+            }
+            let edit = self.flush_edit(epoch, written, now, ids_in);
+            Ok(Some(Edit { others: notes.changes()?, ..edit }))
+        })?;
+        if was_published {
+            notes.settle();
         }
-        for (partition, counted_on) in &mut structure.merging {
-            counted_on.extend(ids_in(*partition));
-        }
-        Ok(true)
+        Ok(was_published)
     }
 
-    /// Removes what was written and is not published; not what the store may name after all.
-    fn remove_unnamed(&self, written: &[Written]) {
-        let unnamed = {
-            let doubt = &self.structure.lock().doubt;
-            written.iter().map(|w| w.prefix).filter(|prefix| !doubt.names(*prefix)).collect()
+    fn flush_edit<I: Iterator<Item = u64>>(
+        &self,
+        epoch: Epoch,
+        written: &[Written],
+        now: &Now<'_>,
+        ids_in: impl Fn(PartitionId) -> I,
+    ) -> Edit {
+        let counted = self.retention.newest();
+        let index = IndexChange {
+            added: written.iter().map(|w| (w.prefix.partition, w.indexed.to_bitmap())).collect(),
+            relied_on: now
+                .indexed
+                .merging()
+                .map(|partition| (partition, ids_in(partition).collect()))
+                .collect(),
+            ..IndexChange::default()
         };
-        self.discard(unnamed);
+        let edit = Edit {
+            add: written.iter().map(|w| self.versions.generation(w.prefix, w.record)).collect(),
+            flushed_seq: Some(epoch.cut),
+            newest: written.iter().map(|w| w.record.last.min(counted)).max(),
+            index,
+            ..Edit::default()
+        };
+        edit.without_spent(now.catalogue)
     }
 
     /// What a flush that has nothing to write does where series want room: those without samples leave.
@@ -375,5 +380,22 @@ impl Parts {
             self.remote_cache.purge_dead();
             tracing::debug!(retired, "idle series left the head");
         }
+    }
+}
+
+impl CommitContext for Parts {
+    fn next_series(&self) -> u64 {
+        self.head.next_id()
+    }
+
+    fn sync_log(&self, seq: u64) -> Result<()> {
+        match &self.wal {
+            Some(wal) if seq > wal.durable_seq() => Wal::sync(wal),
+            _ => Ok(()),
+        }
+    }
+
+    fn publish(&self, flushed_seq: u64, replace: &mut dyn FnMut()) {
+        self.head.pins.publish(flushed_seq, replace);
     }
 }

@@ -63,7 +63,8 @@ impl Engine {
             return Health { refuses_writes: Some(forked.to_string()), ..Health::default() };
         }
         let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
-        let store = parts.kv.failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
+        let store =
+            parts.versions.kv().failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
         let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health {
             refuses_writes: store.or(log),
@@ -76,6 +77,6 @@ impl Engine {
 
     /// The damaged generations set aside in the partitions of `range`, ascending by time: reads may miss samples there.
     pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
-        self.parts.catalogue.load().damage_in(range).map(|(_, damage)| damage).collect()
+        self.parts.versions.current().damage_in(range).map(|(_, damage)| damage).collect()
     }
 }

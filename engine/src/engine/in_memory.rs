@@ -21,7 +21,11 @@ impl Parts {
         let head = &self.head;
         let notes = head.exemplars.bytes() + head.metadata.bytes();
         let caches = self.line_cache.bytes() + self.remote_cache.bytes();
-        head.sample_bytes() + head.series_bytes() + notes + caches + self.kv.stats().other_memory_bytes
+        head.sample_bytes()
+            + head.series_bytes()
+            + notes
+            + caches
+            + self.versions.kv().stats().other_memory_bytes
     }
 
     /// Refuses a write to a database in memory that is full.
@@ -53,7 +57,7 @@ impl Parts {
         if !self.is_in_memory() {
             return true;
         }
-        let catalogue = self.catalogue.load();
+        let catalogue = self.versions.current();
         let in_partition = |id: &PartitionId| {
             let generations = catalogue.generations.in_partition(*id);
             generations.iter().map(|generation| generation.record.bytes).sum::<u64>()

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::unreadable::log_aside;
 use crate::store::catalogue::{Catalogue, GenerationRecord};
 use crate::store::keys::{Prefix, successor};
 use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::versions::log_aside;
 use crate::{Error, Result};
 
 /// Maximum keys of one prefix that are read one by one before the next prefix is searched for: small generations have

@@ -24,7 +24,7 @@ impl Engine {
             _ if !self.is_usable() => None,
             "samples" => Some(head.sample_bytes()),
             "series" => Some(head.series_bytes()),
-            "block_cache" => Some(parts.kv.stats().cache_bytes),
+            "block_cache" => Some(parts.versions.kv().stats().cache_bytes),
             "line_cache" => Some(parts.line_cache.bytes()),
             "remote_cache" => Some(parts.remote_cache.bytes()),
             "notes" => Some(head.exemplars.bytes() + head.metadata.bytes()),

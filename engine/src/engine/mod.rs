@@ -3,10 +3,11 @@
 //! # Concurrency
 //! An [`Engine`] is shared by reference between threads. Locks, in the order in which they are taken: `flush` (one
 //! flush at a time), `merging` (one merge), `commit` (assigns WAL sequences and applies them to the head in that
-//! order), `structure` (changes of the catalogue, except that a delete adds its tombstone without it). Only `flush` and
-//! `merging` are held across reads of the store. `commit` is held while bytes are copied into the WAL's buffer and
-//! while batches are added to the head, and across an fsync only when a flush begins, just after another fsync. A
-//! thread that holds `commit` never takes `structure`, because `structure` is held across commits of the store.
+//! order), and the edit lock of `store/versions` (changes of the catalogue, except that a delete adds its tombstone
+//! without it). Only `flush` and `merging` are held across reads of the store. `commit` is held while bytes are copied
+//! into the WAL's buffer and while batches are added to the head, and across an fsync only when a flush begins, just
+//! after another fsync. A thread that holds `commit` never takes the edit lock, which is held across commits of the
+//! store.
 //!
 //! # Invariants
 //! E1. A sample is visible only after its WAL record is durable (according to the durability option), and acknowledged
@@ -54,19 +55,14 @@ mod short_lives;
 mod spread;
 mod subscribe;
 mod tar;
-mod unreadable;
 mod verify;
-mod versions;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
-use roaring::RoaringTreemap;
 
 pub use append::{AppendReport, SeriesLimiter};
 pub use backup::{OnProgress, SnapshotProgress, SnapshotReport, restore};
@@ -90,14 +86,11 @@ use crate::engine::remote_cache::RemoteCache;
 use crate::engine::retention::Retention;
 use crate::head::pins::{Base, EpochStart, Turn};
 use crate::head::{Cutting, Epoch, Head, Owner};
-use crate::model::PartitionId;
 use crate::options::Options;
 use crate::process::Process;
 use crate::stats::Counters;
-use crate::store::catalogue::{Catalogue, Graveyard};
-use crate::store::doubt::Doubt;
 use crate::store::gate::Gate;
-use crate::store::kv::Kv;
+use crate::store::versions::Versions;
 use crate::sync::{Condvar, Mutex};
 use crate::view::View;
 use crate::wal::Wal;
@@ -122,11 +115,9 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) dir: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) kv: Arc<dyn Kv>,
     pub(crate) wal: Option<Wal>,
     pub(crate) head: Head,
-    pub(crate) catalogue: ArcSwap<Catalogue>,
-    pub(crate) graveyard: Arc<Graveyard>,
+    pub(crate) versions: Arc<Versions>,
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
     cardinality: limits::CardinalityLimits,
@@ -137,8 +128,6 @@ pub(crate) struct Parts {
     commit: Mutex<CommitState>,
     flush: Mutex<FlushState>,
     pub(crate) merging: Mutex<()>,
-    pub(crate) structure: Mutex<Structure>,
-    pub(crate) next_generation: AtomicU64,
     /// Bytes of series that the last flush left in the head.
     series_bytes_seen: AtomicU64,
     /// Every record up to this sequence is in the head.
@@ -155,7 +144,6 @@ pub(crate) struct Parts {
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
     scrub: scrub::Scrub,
-    pub(crate) ends: Mutex<unreadable::Ends>,
     is_closed: AtomicBool,
     /// Held while the database is being closed.
     closing: Mutex<()>,
@@ -195,23 +183,6 @@ struct Begun {
     /// The beginning of the epoch being flushed.
     base: Base,
     bytes: u64,
-}
-
-/// Data guarded by the structure lock, together with the right to change the catalogue.
-#[derive(Debug, Default)]
-pub(crate) struct Structure {
-    /// For each partition the ids that its generations have a series record for.
-    pub(crate) indexed: HashMap<PartitionId, RoaringTreemap>,
-    /// Counts the merges and removals of each partition, so that a flush notices that
-    /// `indexed` changed under it.
-    pub(crate) versions: HashMap<PartitionId, u64>,
-    /// The partitions that are being merged, and the series of each for which flushes have meanwhile written samples,
-    /// relying on records that the merge may leave out.
-    pub(crate) merging: HashMap<PartitionId, RoaringTreemap>,
-    /// What commits that were refused may have left in the store.
-    pub(crate) doubt: Doubt,
-    /// The store has the deletes up to this sequence, except for those that no longer hide anything.
-    pub(crate) stored_deletes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -330,7 +301,7 @@ impl Drop for Engine {
 
 impl Parts {
     pub(crate) fn view(&self) -> View<'_> {
-        let mut view = View::new(&self.head, &self.gate, &self.catalogue);
+        let mut view = View::new(&self.head, &self.gate, &self.versions);
         if self.options.refuse_damaged_store {
             view = view.refusing_damage();
         }
@@ -340,7 +311,7 @@ impl Parts {
 
     pub(crate) fn cutting(&self) -> Cutting {
         Cutting {
-            partition_width_ns: self.catalogue.load().root.partition_width_ns,
+            partition_width_ns: self.versions.current().root.partition_width_ns,
             chunk_samples: self.options.chunk_samples,
         }
     }
@@ -356,7 +327,7 @@ impl Parts {
             return Err(Error::Invalid("the database is open for reading only".to_owned()));
         }
         // The log could take more, but nothing would ever take it from there.
-        self.kv.failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
+        self.versions.kv().failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
     }
 
     fn signal(&self, change: impl FnOnce(&mut Signals)) {

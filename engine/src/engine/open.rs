@@ -22,8 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
 use crate::engine::directory::{self, Use};
@@ -37,9 +35,7 @@ use crate::engine::record_log::LogRecord;
 use crate::engine::remote_cache::RemoteCache;
 use crate::engine::replay::{EPOCH_AT_START, Replay, Replayed};
 use crate::engine::retention::{Found, Retention};
-use crate::engine::unreadable::are_rewritable;
-use crate::engine::versions::removal;
-use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, Structure, notes};
+use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, notes};
 use crate::head::pins::Turn;
 use crate::head::{Epoch, Owner};
 use crate::model::Timestamp;
@@ -47,12 +43,12 @@ use crate::options::{Durability, Options};
 use crate::process::Process;
 use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
-use crate::store::edit::Edit;
 use crate::store::gate::{Gate, Guarded};
 use crate::store::guard::{GuardedKv, Judge};
 use crate::store::keys::Prefix;
 use crate::store::kv::{KeyRange, Kv, Removal};
 use crate::store::memory::MemoryKv;
+use crate::store::versions::{Edit, Versions, are_rewritable, removal};
 use crate::sync::{Condvar, Mutex};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
@@ -263,8 +259,8 @@ pub(super) fn open_store(
 
 /// Makes the open database the judge of what cannot be read in its store.
 fn appoint(guard: &GuardedKv, parts: &Arc<Parts>) {
-    let parts: Arc<dyn Judge> = parts.clone();
-    guard.appoint(Arc::downgrade(&parts));
+    let judge: Arc<dyn Judge> = parts.versions.clone();
+    guard.appoint(Arc::downgrade(&judge));
 }
 
 /// What opening has gathered.
@@ -293,7 +289,6 @@ fn assemble(opened: Opened) -> Parts {
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
-    let stored_deletes = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let stored = catalogue.root.newest;
     let found = Found {
         stored: (stored != Timestamp::MIN).then_some(stored),
@@ -312,7 +307,6 @@ fn assemble(opened: Opened) -> Parts {
             term: 0,
             first_append: (replay.records > 0).then(Instant::now),
         }),
-        next_generation: AtomicU64::new(catalogue.root.next_generation),
         series_bytes_seen: AtomicU64::new(0),
         applied: AtomicU64::new(last_seq),
         retention: Retention::new(clock.clone(), options.retention, &found),
@@ -320,10 +314,10 @@ fn assemble(opened: Opened) -> Parts {
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),
         head: replay.head,
-        catalogue: ArcSwap::from_pointee(catalogue),
+        gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
+        versions: Arc::new(Versions::new(kv, catalogue, graveyard)),
         flush: Mutex::new(FlushState::default()),
         merging: Mutex::new(()),
-        structure: Mutex::new(Structure { stored_deletes, ..Structure::default() }),
         counters: Counters::default(),
         limiter,
         cardinality: CardinalityLimits::new(&options),
@@ -337,20 +331,16 @@ fn assemble(opened: Opened) -> Parts {
         failing: super::health::Failing::default(),
         scrub: super::scrub::Scrub::default(),
         subscriptions: super::subscribe::Subscriptions::new(process),
-        ends: Mutex::default(),
         is_closed: AtomicBool::new(false),
         closing: Mutex::new(()),
-        gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
         options,
         dir,
         clock,
-        kv,
         wal,
-        graveyard,
         report,
     };
-    parts.head.pins.resume(parts.catalogue.load().root.flushed_seq, last_seq);
-    replay.tombstones.into_iter().for_each(|tombstone| parts.add_tombstone(&Arc::new(tombstone)));
+    parts.head.pins.resume(parts.versions.current().root.flushed_seq, last_seq);
+    replay.tombstones.into_iter().for_each(|tombstone| parts.versions.add_tombstone(&Arc::new(tombstone)));
     parts
 }
 

@@ -45,8 +45,8 @@ impl Engine {
             last_seq: parts.wal.as_ref().map_or_else(|| parts.commit.lock().last_seq, Wal::last_seq),
             newest: (newest != Timestamp::MIN).then_some(newest),
             clock_ahead_ns: duration_ns(parts.retention.ahead()).unsigned_abs(),
-            store_poisoned: parts.kv.failure().is_some(),
-            store: parts.kv.stats(),
+            store_poisoned: parts.versions.kv().failure().is_some(),
+            store: parts.versions.kv().stats(),
             disk: parts.dir.as_deref().map(disk_use::measure).unwrap_or_default(),
             ..Stats::default()
         };
@@ -75,7 +75,7 @@ impl Engine {
     }
 
     fn add_catalogue(&self, stats: &mut Stats) {
-        let catalogue = self.parts.catalogue.load();
+        let catalogue = self.parts.versions.current();
         stats.flushed_seq = catalogue.root.flushed_seq;
         stats.tombstones = catalogue.tombstones.len() as u64;
         let totals = catalogue.generations.totals();

@@ -112,7 +112,7 @@ impl Parts {
 
     /// One pass, which takes about `interval` in a large store; `None` if the database closes meanwhile.
     pub(super) fn scrub(&self, interval: Option<Duration>) -> Option<VerifyReport> {
-        let generations = self.catalogue.load().generations.clone();
+        let generations = self.versions.current().generations.clone();
         let rate = interval.map(|interval| {
             // The size of the chunks is known; the index is rarely larger.
             let all = 2 * generations.totals().bytes;
@@ -148,12 +148,12 @@ impl Parts {
         report: &mut VerifyReport,
     ) -> Option<()> {
         let generations: Vec<Arc<Generation>> = {
-            let named = self.catalogue.load().generations.all_in(partition);
+            let named = self.versions.current().generations.all_in(partition);
             named.iter().map(|generation| generation.unheld()).collect()
         };
         let mut pace = Pace { parts: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
         let mut found = VerifyReport::default();
-        verify_partition(&*self.kv, &generations, &mut pace, &mut found);
+        verify_partition(self.versions.kv(), &generations, &mut pace, &mut found);
         self.scrub.bytes.fetch_add(pace.unpaid as u64, Relaxed);
         if pace.end == End::Whole && !self.names_all(&generations) {
             pace.end = End::Gone;
@@ -170,14 +170,14 @@ impl Parts {
                 "the store is damaged: {problem}; restore it from a snapshot"
             );
         }
-        found.damaged.iter().for_each(|(prefix, why)| self.set_aside(*prefix, why));
+        found.damaged.iter().for_each(|(prefix, why)| self.versions.set_aside(*prefix, why));
         report.add(found);
         Some(())
     }
 
     /// Whether the catalogue still names all of these.
     fn names_all(&self, generations: &[Arc<Generation>]) -> bool {
-        let catalogue = self.catalogue.load();
+        let catalogue = self.versions.current();
         generations.iter().all(|generation| catalogue.generations.get(generation.prefix).is_some())
     }
 }

@@ -51,15 +51,15 @@ impl Parts {
         let (end, mut is_first) = (Instant::now() + TIME, true);
         let has_time = || std::mem::take(&mut is_first) || Instant::now() < end;
         self.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
-        self.bury_with_room()?;
-        self.settle_tables()
+        self.collect_with_room()?;
+        self.versions.settle_tables()
     }
 
     fn next_small(&self, mut from: PartitionId, generations_min: usize) -> Vec<PartitionId> {
         loop {
             let due = self.next_merges(from);
             let Some(last) = due.last() else { return due };
-            let catalogue = self.catalogue.load();
+            let catalogue = self.versions.current();
             let (mut bytes, mut most) = (0, 0);
             for partition in &due {
                 let generations = catalogue.generations.in_partition(*partition);

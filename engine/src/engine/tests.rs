@@ -26,7 +26,6 @@ mod concurrent;
 mod crowd;
 mod damaged;
 mod deferred;
-mod doubt;
 mod faulty;
 mod isolation;
 mod limits;
@@ -46,6 +45,7 @@ mod scrub;
 mod simulation;
 mod subscribe;
 mod tenants;
+mod uncertain;
 mod unreadable;
 #[cfg(target_os = "linux")]
 mod waiting;

@@ -96,11 +96,11 @@ impl Engine {
     pub fn verify(&self) -> Result<VerifyReport> {
         let _call = self.parts.gate.enter()?;
         let _merging = self.parts.merging.lock();
-        let catalogue = self.parts.catalogue.load_full();
-        let mut report = verify_store(&*self.parts.kv, &catalogue)?;
-        report.damaged.iter().for_each(|(prefix, why)| self.parts.set_aside(*prefix, why));
+        let catalogue = self.parts.versions.current_owned();
+        let mut report = verify_store(self.parts.versions.kv(), &catalogue)?;
+        report.damaged.iter().for_each(|(prefix, why)| self.parts.versions.set_aside(*prefix, why));
         // It could not be read earlier, and can now.
-        for (prefix, damage) in self.parts.catalogue.load().damage_in(TimeRange::ALL) {
+        for (prefix, damage) in self.parts.versions.current().damage_in(TimeRange::ALL) {
             if report.damaged.iter().all(|(damaged, _)| *damaged != prefix) {
                 report.problems.push(damage.to_string());
             }

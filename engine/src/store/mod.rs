@@ -7,8 +7,6 @@
 pub mod blocks;
 pub mod catalogue;
 pub mod doubles;
-pub(crate) mod doubt;
-pub(crate) mod edit;
 pub mod gate;
 pub mod generation;
 pub mod generations;
@@ -23,4 +21,5 @@ pub mod notes;
 pub mod rocks;
 pub mod times;
 pub mod values;
+pub(crate) mod versions;
 pub mod walk;

@@ -132,7 +132,7 @@ impl View<'_> {
         };
         let mut lost = self.gaps.lost.lock();
         let before = lost.len();
-        lost.extend(self.latest.load().damage_in(TimeRange::ALL).filter(|(prefix, _)| known(*prefix)));
+        lost.extend(self.latest.current().damage_in(TimeRange::ALL).filter(|(prefix, _)| known(*prefix)));
         self.gaps.has_lost.store(!lost.is_empty(), Ordering::Relaxed);
         lost.len() > before
     }

@@ -50,7 +50,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 use smallvec::SmallVec;
@@ -76,6 +75,7 @@ use crate::store::catalogue::Catalogue;
 use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
+use crate::store::versions::Versions;
 use crate::{Error, Result};
 
 /// Series that are copied or added between two looks at whether to stop.
@@ -89,7 +89,7 @@ pub struct View<'e> {
     gate: &'e Gate,
     catalogue: Arc<Catalogue>,
     /// The catalogue as it is now, which tells what was set aside meanwhile.
-    latest: &'e ArcSwap<Catalogue>,
+    latest: &'e Versions,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,
     walks: Mutex<Vec<PooledWalks<'e>>>,
@@ -138,9 +138,9 @@ pub(crate) struct Heads {
 
 impl<'e> View<'e> {
     /// A view of the parts of an open database after its last change.
-    pub fn new(head: &'e Head, gate: &'e Gate, latest: &'e ArcSwap<Catalogue>) -> Self {
+    pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
-            let catalogue = latest.load_full();
+            let catalogue = latest.current_owned();
             let flushed = catalogue.root.flushed_seq;
             (catalogue, flushed)
         });

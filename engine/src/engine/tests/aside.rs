@@ -47,7 +47,7 @@ fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
     engine.flush().unwrap();
     engine.compact().unwrap();
     let width = engine.parts.cutting().partition_width_ns;
-    let catalogue = engine.parts.catalogue.load_full();
+    let catalogue = engine.parts.versions.current_owned();
     let partition = PartitionId::of(YEAR_2024 + 60 * SECOND, width);
     let prefix = catalogue.generations.in_partition(partition)[0].prefix;
     engine.append(&float_batch(0, &[61])).unwrap();
@@ -178,7 +178,7 @@ fn no_table_is_rewritten_beside_it() {
     assert_eq!(engine.clean().unwrap().held, 0);
     let removals = std::mem::take(&mut *kv.removals.lock());
     assert!(!removals.is_empty() && removals.iter().all(|removal| *removal == Removal::All));
-    assert!(engine.parts.graveyard.is_empty(), "also what could not be removed before");
+    assert!(engine.parts.versions.graveyard().is_empty(), "also what could not be removed before");
 }
 
 /// What opening cannot read.
@@ -202,7 +202,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
         engine.append(&float_batch(0, &[62, 63])).unwrap();
         kv.refuses_commits.store(true, Ordering::Relaxed);
         engine.flush().expect_err("the tables are in the store, and no catalogue names them");
-        let unused = engine.parts.next_generation.load(Ordering::Relaxed);
+        let unused = engine.parts.versions.next_number();
         drop(engine);
         kv.refuses_commits.store(false, Ordering::Relaxed);
         let leftover = Prefix { generation: unused - 1, ..Prefix::decode(&named).unwrap() };
@@ -216,7 +216,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
         assert_eq!(engine.stats().generations_aside > 0, unreadable == Unreadable::Partition);
         *kv.broken.lock() = None;
         let numbers = |engine: &Engine| -> Vec<u64> {
-            engine.parts.catalogue.load().generations.iter().map(|g| g.prefix.generation).collect()
+            engine.parts.versions.current().generations.iter().map(|g| g.prefix.generation).collect()
         };
         let before = numbers(&engine);
         engine.flush().unwrap();

@@ -56,7 +56,7 @@ fn a_damaged_partition_does_not_keep_others_from_being_merged() {
     let width = harness.engine().parts.cutting().partition_width_ns;
     let generations = |second: i64| {
         let partition = PartitionId::of(YEAR_2024 + second * super::SECOND, width);
-        let catalogue = harness.engine().parts.catalogue.load();
+        let catalogue = harness.engine().parts.versions.current();
         catalogue.generations.iter().filter(|g| g.prefix.partition == partition).count()
     };
     assert_eq!([generations(0), generations(60), generations(600)], [2, 1, 2], "the last is not closed");

@@ -47,7 +47,7 @@ fn encoded(prefix: Prefix) -> Vec<u8> {
 
 impl Harness {
     fn prefixes(&self) -> Vec<Prefix> {
-        self.engine.parts.catalogue.load().generations.iter().map(|generation| generation.prefix).collect()
+        self.engine.parts.versions.current().generations.iter().map(|generation| generation.prefix).collect()
     }
 
     fn problems(&self) -> Vec<String> {

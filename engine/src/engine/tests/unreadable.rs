@@ -41,7 +41,7 @@ impl Harness {
     fn prefix(&self, minute: i64) -> Prefix {
         let width = self.engine.parts.cutting().partition_width_ns;
         let partition = PartitionId::of(YEAR_2024 + minute * 60 * SECOND, width);
-        self.engine.parts.catalogue.load().generations.all_in(partition)[0].prefix
+        self.engine.parts.versions.current().generations.all_in(partition)[0].prefix
     }
 
     /// Makes a minute unreadable in one family.
@@ -161,7 +161,7 @@ fn a_merge_that_meets_it_leaves_its_partition_from_then_on() {
     harness.engine.compact().expect_err("it reads what is damaged");
     assert_eq!(harness.aside(), [1]);
     harness.engine.compact().expect("the partition is left as it is");
-    let catalogue = harness.engine.parts.catalogue.load();
+    let catalogue = harness.engine.parts.versions.current();
     let generations = |minute| catalogue.generations.all_in(harness.prefix(minute).partition).len();
     assert_eq!([1, 2].map(generations), [2, 1], "the others are merged");
 }

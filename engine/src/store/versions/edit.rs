@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
 use crate::Result;
-use crate::model::Timestamp;
+use crate::model::{PartitionId, Timestamp};
 use crate::store::catalogue::{
     CATALOGUE_VERSION, Catalogue, Generation, ROOT_KEY, Root, Tombstone, generation_key, tombstone_key,
 };
@@ -23,9 +25,32 @@ pub(crate) struct Edit {
     pub flushed_seq: Option<u64>,
     /// The newest timestamp that counts, if it increases.
     pub newest: Option<Timestamp>,
+    /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
+    pub others: Vec<Change>,
+    /// The change of [`IndexedSeries`](super::IndexedSeries).
+    pub index: IndexChange,
+}
+
+/// The effect of an edit on which series have records.
+#[derive(Debug, Default)]
+pub(crate) struct IndexChange {
+    /// Series whose records the edit adds to a partition.
+    pub added: Vec<(PartitionId, RoaringTreemap)>,
+    /// Series that a flush wrote samples of into a partition that is being merged.
+    pub relied_on: Vec<(PartitionId, RoaringTreemap)>,
+    /// Series whose records the edit removes.
+    pub removed: Vec<(PartitionId, RoaringTreemap)>,
+    /// Partitions that the edit removes.
+    pub dropped: Vec<PartitionId>,
 }
 
 impl Edit {
+    /// Removes the deletes that no longer hide anything once the edit is applied to `current`.
+    pub(crate) fn without_spent(mut self, current: &Catalogue) -> Self {
+        self.spent = self.apply(current, self.root(current.root)).spent_tombstones();
+        self
+    }
+
     /// The root after the edit.
     pub(crate) fn root(&self, current: Root) -> Root {
         Root {

@@ -1,4 +1,4 @@
-//! Handles damage found while the database is open: sets the generation aside and keeps the rest available.
+//! Damage that is found while the database is open: the generation is set aside, and the rest stays available.
 //!
 //! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/guard.rs`). The next
 //! opening finds the damage again, because nothing of this is stored.
@@ -6,42 +6,42 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::Parts;
+use crate::Error;
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generations::Aside;
 use crate::store::guard::{Judge, Verdict};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Cursor, Family, KeyRange, Kv};
-use crate::{Error, Result};
+use crate::store::kv::{Family, Kv};
+use crate::store::versions::Versions;
 
-/// Generations beside damage.
+/// Generations next to damage.
 #[derive(Default)]
-pub(crate) struct Ends {
+pub(super) struct Boundaries {
     /// The last keys of generations that are complete although what follows them cannot be read.
     last: HashMap<(Family, Prefix), Vec<u8>>,
     /// What a merge has written and reads back; the catalogue does not name it yet.
-    pub(crate) written: Option<Arc<Generation>>,
+    written: Option<Arc<Generation>>,
 }
 
-impl Judge for Parts {
+impl Judge for Versions {
     fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict {
         let Some(prefix) = Prefix::decode(key) else { return Verdict::Damaged };
         // Readers that meet the same place meanwhile wait for the result.
-        let mut ends = self.ends.lock();
-        let catalogue = self.catalogue.load_full();
-        let written = ends.written.as_ref().filter(|written| written.prefix == prefix);
+        let mut boundaries = self.boundaries.lock();
+        let catalogue = self.current_owned();
+        let written = boundaries.written.as_ref().filter(|written| written.prefix == prefix);
         let Some(generation) = catalogue.generations.get(prefix).or(written) else { return Verdict::Damaged };
         if is_aside(&catalogue, prefix) {
             return Verdict::Damaged;
         }
-        let known = ends.last.get(&(family, prefix)).cloned();
+        let known = boundaries.last.get(&(family, prefix)).cloned();
         let Some(last) =
             known.or_else(|| last_key(store, family, generation)).filter(|last| key >= &last[..])
         else {
             self.set_aside(prefix, error);
             return Verdict::Damaged;
         };
-        if ends.last.insert((family, prefix), last).is_none() {
+        if boundaries.last.insert((family, prefix), last).is_none() {
             self.set_successor_aside(store, family, &catalogue, prefix);
         }
         Verdict::Complete
@@ -54,24 +54,28 @@ impl Judge for Parts {
     }
 }
 
-impl Parts {
+impl Versions {
     /// Sets a generation of the catalogue aside, unless it already is: reads leave it out or are refused from now on.
-    pub(super) fn set_aside(&self, prefix: Prefix, why: &dyn std::fmt::Display) {
-        let mut structure = self.structure.lock();
-        let current = self.catalogue.load_full();
+    pub(crate) fn set_aside(&self, prefix: Prefix, why: &dyn std::fmt::Display) {
+        let mut editing = self.editing.lock();
+        let current = self.current_owned();
         if current.generations.get(prefix).is_none() || is_aside(&current, prefix) {
             return;
         }
         let why = why.to_string();
         log_aside(prefix, &why);
-        self.catalogue.rcu(|latest| {
+        self.current.rcu(|latest| {
             let mut next = Catalogue::clone(latest);
             next.generations.set_aside(prefix, why.clone());
             next
         });
         // The next flush of the partition writes records of its series again: the present ones may be in what is lost.
-        structure.indexed.remove(&prefix.partition);
-        *structure.versions.entry(prefix.partition).or_default() += 1;
+        editing.indexed.forget(prefix.partition);
+    }
+
+    /// Names the generation that a merge reads back, so that damage in it is attributed to it.
+    pub(crate) fn reading_back(&self, written: Option<Arc<Generation>>) {
+        self.boundaries.lock().written = written;
     }
 
     /// Sets the generation behind a complete one aside if its first key in a family cannot be read.
@@ -87,7 +91,7 @@ impl Parts {
 }
 
 /// Says that a generation is set aside.
-pub(super) fn log_aside(prefix: Prefix, why: &str) {
+pub(crate) fn log_aside(prefix: Prefix, why: &str) {
     tracing::error!(
         partition = prefix.partition.0,
         generation = prefix.generation,
@@ -130,32 +134,4 @@ fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<V
     // The number of postings is not known, but this record is the last one of an index that has it.
     let is_ended = family != Family::Index || count == 0 || last == generation.prefix.times();
     (count == expected(family, generation) && is_ended).then_some(last)
-}
-
-/// Whether all tables that removing ranges rewrites can be read. RocksDB accepts no change any more after it has met a
-/// damaged block while it rewrites a table.
-pub(super) fn are_rewritable(kv: &dyn Kv, family: Family, ranges: &[KeyRange]) -> Result<bool> {
-    are_readable(kv, family, kv.rewritten(family, ranges)?)
-}
-
-/// Whether tables with these first and last keys can be read.
-pub(super) fn are_readable(kv: &dyn Kv, family: Family, tables: Vec<KeyRange>) -> Result<bool> {
-    for (first, last) in tables {
-        if let Err(error) = read_through(&mut *kv.scan(family), &first, &last) {
-            if !error.is_damage() {
-                return Err(error);
-            }
-            tracing::warn!(%error, "a table cannot be read, so it is not rewritten");
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn read_through(cursor: &mut dyn Cursor, first: &[u8], last: &[u8]) -> Result<()> {
-    cursor.seek(first)?;
-    while cursor.entry().is_some_and(|(key, _)| key <= last) {
-        cursor.advance()?;
-    }
-    Ok(())
 }

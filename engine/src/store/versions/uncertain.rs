@@ -15,26 +15,26 @@ use crate::store::kv::Change;
 
 /// What refused commits may have left in the store.
 #[derive(Debug, Default)]
-pub(crate) struct Doubt {
+pub(super) struct UncertainCommits {
     /// Keys of generations and tombstones that they put or removed.
     keys: BTreeSet<Vec<u8>>,
     /// Generations that they named and that are not in the catalogue.
     generations: Vec<Arc<Generation>>,
 }
 
-impl Doubt {
+impl UncertainCommits {
     /// Whether all commits are known to be applied.
-    pub(crate) fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         self.keys.is_empty()
     }
 
     /// Whether the store may name a generation with this prefix.
-    pub(crate) fn names(&self, prefix: Prefix) -> bool {
+    pub(super) fn names(&self, prefix: Prefix) -> bool {
         self.generations.iter().any(|generation| generation.prefix == prefix)
     }
 
-    /// Changes that make `next` of the keys in doubt; they come before all others.
-    pub(crate) fn changes_to(&self, next: &Catalogue) -> Result<Vec<Change>> {
+    /// Changes that bring the uncertain keys into the state of `next`; they come before all others.
+    pub(super) fn changes_to(&self, next: &Catalogue) -> Result<Vec<Change>> {
         if self.is_none() {
             return Ok(Vec::new());
         }
@@ -42,14 +42,14 @@ impl Doubt {
     }
 
     /// Records a refused commit that was to change these keys of `current` and add these generations.
-    pub(crate) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, added: &[Arc<Generation>]) {
+    pub(super) fn add(&mut self, keys: Vec<Vec<u8>>, current: &Catalogue, added: &[Arc<Generation>]) {
         self.keys.extend(keys);
         let is_new = |generation: &&Arc<Generation>| current.generations.get(generation.prefix).is_none();
         self.generations.extend(added.iter().filter(is_new).cloned());
     }
 
     /// A commit has succeeded: what it does not name can go.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.keys.clear();
         self.generations.drain(..).for_each(|generation| generation.retire());
     }
