@@ -6,6 +6,7 @@
 //! is watched, because a flipped bit there can make it loop for ever.
 
 mod cursor;
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,10 +124,15 @@ fn database_options() -> RocksOptions {
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_max_background_jobs(2);
-    options.set_keep_log_file_num(4);
-    options.set_max_log_file_size(4 << 20);
     // Files are few and large; -1 keeps them open. The soft limit of most systems is 1024.
     options.set_max_open_files(512);
+    // The default starts 16 threads for each family, which takes longer than to open a few tables.
+    options.set_max_file_opening_threads(1);
+    // Changes are some hundred bytes each.
+    options.set_manifest_preallocation_size(16 << 10);
+    // They wake a thread and write to a file that is not there.
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
     // One for each table under construction; the default of 1 MiB saves calls and no more.
     options.set_writable_file_max_buffer_size(256 << 10);
     options
@@ -146,7 +152,9 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Zstd);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    options.set_write_buffer_size(4 << 20);
+    // A flush follows each commit, so a memtable holds little. After a full disk, RocksDB waits until as much is free;
+    // with its own least size the small reserve of a small database is enough.
+    options.set_write_buffer_size(64 << 10);
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
     options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
@@ -227,6 +235,7 @@ impl RocksKv {
         // The limit is not strict: a block that the cache refused would fail the read that needs it.
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();
+        options.set_info_logger(files::logger(&settings.dir));
         // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the cache.
         let buffer_bytes = (settings.cache_bytes as usize / 4).clamp(1 << 20, 16 << 20);
         let buffers =
@@ -241,6 +250,7 @@ impl RocksKv {
         let db = if settings.read_only {
             DB::open_cf_descriptors_read_only(&options, &settings.dir, families(&Family::ALL), false)
         } else {
+            files::remove_unused(&settings.dir);
             DB::open_cf_descriptors(&options, &settings.dir, families(&Family::ALL))
         };
         let db = db.map_err(unreadable("open the store"))?;

@@ -224,3 +224,25 @@ fn a_table_lost_before_the_last_change_is_no_torn_ingestion() {
     std::fs::remove_file(store.join(lost)).expect("removed");
     assert_eq!(torn::find(&store).expect("readable"), None);
 }
+
+#[test]
+fn openings_leave_one_file_of_options_and_no_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = dir.path().join("store");
+    std::fs::create_dir_all(&store).expect("a folder");
+    // Of an earlier version.
+    std::fs::write(store.join("LOG"), "x").expect("a file");
+    std::fs::write(store.join("LOG.old.1700000000"), "x").expect("a file");
+    let names = || {
+        let files = std::fs::read_dir(&store).expect("a folder");
+        files.map(|file| file.expect("a file").file_name().into_string().expect("a name")).collect::<Vec<_>>()
+    };
+    for _ in 0..4 {
+        let kv = open(dir.path());
+        kv.commit(vec![(b"k".to_vec(), Some(b"v".to_vec()))]).expect("committed");
+        kv.close();
+        let names = names();
+        let of = |start: &str| names.iter().filter(|name| name.starts_with(start)).count();
+        assert_eq!((of("OPTIONS-"), of("LOG")), (1, 0), "{names:?}");
+    }
+}
