@@ -7,9 +7,8 @@ use barograph::{Batch, Database, Error, Labels, Options, QueryValue, Value};
 
 /// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Little memory, and no blocks held back for a full disk: it is there for a moment.
-    let options = Options { memory_bytes: 64 << 20, wal_reserve_bytes: 0, ..Options::default() };
-    let db = match Database::open_with("load-data", options) {
+    // Little memory and a small log: it is there for a moment.
+    let db = match Database::open_with("load-data", Options::small()) {
         Ok(db) => db,
         // The run before is not done yet: this minute is left out.
         Err(error @ Error::Locked { .. }) => {

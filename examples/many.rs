@@ -7,13 +7,7 @@ use barograph::{Batch, Database, Labels, Options, QueryValue, Result, Value};
 
 /// A thread of ours flushes and merges for all of them.
 fn open(number: usize) -> Result<Database> {
-    let options = Options {
-        background: false,
-        memory_bytes: 16 << 20,
-        wal_reserve_bytes: 0,
-        wal_segment_bytes: 1 << 20,
-        ..Options::default()
-    };
+    let options = Options { background: false, ..Options::small() };
     Database::open_with(format!("customers/{number}"), options)
 }
 

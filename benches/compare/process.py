@@ -20,10 +20,12 @@ def peak_mb(pid):
 
 
 def disk_bytes(folder):
-    """Blocks that the folder's files occupy; a file in two places counts once."""
+    """Blocks that the folder's files occupy, without what is held back for a full disk; a file in two places counts once."""
     seen, total = set(), 0
     for root, _, files in os.walk(folder):
         for name in files:
+            if name == "reserve":
+                continue
             try:
                 entry = os.lstat(os.path.join(root, name))
             except FileNotFoundError:

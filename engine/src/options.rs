@@ -111,7 +111,8 @@ pub struct Options {
     pub wal_bytes: u64,
     /// Size of a WAL segment, bytes. Default 64 MiB, at least 1 MiB.
     pub wal_segment_bytes: u64,
-    /// Disk blocks held back so that a full disk cannot stop what was begun, bytes.
+    /// Disk blocks held back at most so that a full disk cannot stop what was begun, bytes: as many as the data have, in
+    /// steps of doubling from 32 KiB, none while the database is empty, and for the store a quarter of that, up to 4 MiB.
     /// Default 16 MiB; 0 holds none back.
     pub wal_reserve_bytes: u64,
     /// New series accepted in one second. Default 0: no limit.
@@ -199,6 +200,25 @@ impl Default for Options {
 }
 
 impl Options {
+    /// For a small device, or for one of many databases in a process: as little memory as an engine works with (16 MiB at
+    /// most, of which it takes what it needs), a log that is flushed at 8 MiB in segments of 1 MiB, and at most 1 MiB
+    /// held back for a full disk, plus a quarter of that for the store. All else is as in [`Options::default`].
+    ///
+    /// ```
+    /// use barograph_engine::Options;
+    /// let options = Options { background: false, ..Options::small() };
+    /// assert!(options.validate().is_ok());
+    /// ```
+    pub fn small() -> Options {
+        Options {
+            memory_bytes: 16 << 20,
+            wal_bytes: 8 << 20,
+            wal_segment_bytes: 1 << 20,
+            wal_reserve_bytes: 1 << 20,
+            ..Options::default()
+        }
+    }
+
     /// Checks every option against its limits.
     ///
     /// # Errors

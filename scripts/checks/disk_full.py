@@ -67,7 +67,7 @@ def main(checks, log):
         kept = hours(server)
         checks.holds("the retention drops partitions on a full disk", kept == list(range(HOURS - len(kept), HOURS))
                      and 4 <= len(kept) <= 5, kept)
-        # The dropped partitions are smaller than the log's reserve, so writes need more space than they released.
+        # The log's reserve is as large as all data, so writes need more space than the dropped partitions released.
         os.truncate(other, 0)
         resumed = wait_for("writes to resume", lambda: (status := write_hour(server, HOURS - 1)) != 507 and status, 0.2)
         checks.equal("with space, writes resume without a restart", resumed, 204)

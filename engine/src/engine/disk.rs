@@ -4,8 +4,11 @@
 //! a table of the catalogue. With no block left they could not begin, and nothing would ever be freed. The log's reserve
 //! is lent to them; and since the log itself may have used it up, the file `DIR/reserve` holds a few blocks back that are
 //! theirs alone.
+//!
+//! The reserves grow with the data up to their limits ([`crate::wal::reserve_for`]).
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,10 @@ use crate::{Error, Options, Result};
 
 /// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
 const SCARCE_BYTES: u64 = 4 << 20;
-/// Bytes of `DIR/reserve`; none are reserved if the log reserves none.
-const RESERVE_BYTES: u64 = 4 << 20;
+/// Bytes of `DIR/reserve` at most; none are reserved if the log reserves none.
+const RESERVE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of it at least, unless the log has fewer: a full RocksDB resumes when as much is free as a memtable takes.
+const RESERVE_BYTES_MIN: u64 = 64 << 10;
 /// Bytes of a database on an empty disk, without the reserves.
 const EMPTY_BYTES: u64 = 4 << 20;
 /// How long to wait for RocksDB to notice that there is space: it looks every few seconds.
@@ -35,17 +40,22 @@ pub(super) fn is_scarce(dir: &Path) -> bool {
     space(dir).is_some_and(|(free, _)| free < SCARCE_BYTES)
 }
 
+/// Bytes of `DIR/reserve` beside a log that holds back `log`.
+fn store_reserve(log: u64) -> u64 {
+    (log / 4).clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).min(log)
+}
+
 /// Holds the blocks of `DIR/reserve` back, unless they are already or cannot be had.
-pub(super) fn hold_reserve(dir: &Path, options: &Options) {
+fn hold_reserve(dir: &Path, bytes: u64) {
     let path = dir.join("reserve");
     // A process that ended before it had the blocks leaves an empty file.
-    let is_held = path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES);
-    if options.wal_reserve_bytes == 0 || is_held {
+    let is_held = |found: std::fs::Metadata| found.len() == bytes && found.blocks() * 512 >= bytes;
+    if bytes == 0 || path.metadata().is_ok_and(is_held) {
         return;
     }
     let Ok(file) = File::create(&path) else { return };
     let flags = rustix::fs::FallocateFlags::empty();
-    if rustix::fs::fallocate(&file, flags, 0, RESERVE_BYTES).is_err() {
+    if rustix::fs::fallocate(&file, flags, 0, bytes).is_err() {
         // Not there, or not promised by this file system: then there is none.
         let _ = std::fs::remove_file(&path);
     }
@@ -62,7 +72,8 @@ pub(super) fn give_up_reserves(dir: &Path) -> bool {
 /// # Errors
 /// [`Error::Option`] with both numbers.
 pub(super) fn check_size(dir: &Path, options: &Options) -> Result<()> {
-    let needed = options.wal_reserve_bytes.saturating_add(RESERVE_BYTES + EMPTY_BYTES);
+    let needed =
+        options.wal_reserve_bytes.saturating_add(store_reserve(options.wal_reserve_bytes) + EMPTY_BYTES);
     match space(dir) {
         Some((_, total)) if total < needed && options.wal_reserve_bytes > 0 => Err(Error::Option {
             name: "wal_reserve_bytes",
@@ -95,15 +106,23 @@ impl Parts {
                 done => break done,
             }
         };
-        hold_reserve(dir, &self.options);
+        hold_reserve(dir, store_reserve(wal.reserve_bytes()));
         drop(lent);
         done
     }
 
     /// Holds blocks back again that were given up, as soon as there are some.
     pub(super) fn hold_reserve(&self) {
-        if let Some(dir) = self.dir.as_deref().filter(|_| !self.read_only) {
-            hold_reserve(dir, &self.options);
+        if let (Some(dir), Some(wal)) = (&self.dir, &self.wal) {
+            hold_reserve(dir, store_reserve(wal.reserve_bytes()));
+        }
+    }
+
+    /// Makes the reserves as large as the data that there are now.
+    pub(super) fn grow_reserves(&self) {
+        if let Some(wal) = &self.wal {
+            wal.set_stored_bytes(self.versions.current().generations.totals().bytes);
+            self.hold_reserve();
         }
     }
 }
@@ -117,9 +136,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reserve");
         File::create(&path).unwrap();
-        hold_reserve(dir.path(), &Options::default());
+        hold_reserve(dir.path(), RESERVE_BYTES_MAX);
         // If the file system guarantees no blocks, the file is removed.
-        assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES) || !path.exists());
+        assert!(path.metadata().is_ok_and(|found| found.len() == RESERVE_BYTES_MAX) || !path.exists());
         assert!(give_up_reserves(dir.path()) || !path.exists());
+    }
+
+    #[test]
+    fn the_reserves_are_as_large_as_the_data_up_to_their_limits() {
+        let of = |data, max| {
+            let log = crate::wal::reserve_for(data, max);
+            (log, store_reserve(log))
+        };
+        assert_eq!(of(0, 16 << 20), (0, 0));
+        assert_eq!(of(1, 16 << 20), (32 << 10, 32 << 10));
+        assert_eq!(of(100_000, 16 << 20), (128 << 10, 64 << 10));
+        assert_eq!(of(3 << 20, 16 << 20), (4 << 20, 1 << 20));
+        assert_eq!(of(10 << 20, 16 << 20), (16 << 20, 4 << 20));
+        assert_eq!(of(u64::MAX, 16 << 20), (16 << 20, 4 << 20));
+        assert_eq!(of(10 << 20, 0), (0, 0));
+        assert_eq!(of(10 << 20, 4096), (4096, 4096));
+    }
+
+    #[cfg(feature = "rocksdb")]
+    #[test]
+    fn the_reserves_grow_with_the_data_and_are_there_again_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { background: false, wal_reserve_bytes: 1 << 20, ..Options::default() };
+        let open = || crate::Engine::open(dir.path(), options.clone()).unwrap();
+        let engine = open();
+        assert_eq!(engine.stats().disk.reserve, 0);
+        engine.append(&crate::engine::tests::float_batch(0, &[1, 2, 3])).unwrap();
+        engine.flush().unwrap();
+        assert_eq!(engine.stats().disk.reserve, 64 << 10);
+        // Numbers that no codec makes smaller, more than 512 KiB of them.
+        let times: Vec<i64> = (10..100_000).map(|i: i64| i * 1_000 + i * i % 997).collect();
+        engine.append(&crate::engine::tests::float_batch(1, &times)).unwrap();
+        engine.flush().unwrap();
+        assert_eq!(engine.stats().disk.reserve, (1 << 20) + (256 << 10));
+        drop(engine);
+        let again = open().stats().disk;
+        assert!(again.reserve >= 64 << 10 && again.reserve >= again.tables, "{again:?}");
     }
 }

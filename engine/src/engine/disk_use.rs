@@ -70,7 +70,21 @@ mod tests {
         engine.flush().expect("flush");
         engine.append(&float_batch(0, &[4])).expect("append");
         let disk = engine.stats().disk;
-        assert!(disk.tables > 0 && disk.log > 0 && disk.store > 0 && disk.reserve >= 16 << 20, "{disk:?}");
+        assert!(disk.tables > 0 && disk.log > 0 && disk.store > 0 && disk.reserve >= 64 << 10, "{disk:?}");
         assert_eq!(disk.total(), blocks(dir.path()), "{disk:?}");
+    }
+
+    #[test]
+    fn an_empty_database_takes_less_than_100_kilobytes_however_often_it_is_opened() {
+        for options in [Options::small(), Options::default()] {
+            let dir = tempfile::tempdir().expect("a directory");
+            for _ in 0..4 {
+                let engine = Engine::open(dir.path(), options.clone()).expect("open");
+                let open = engine.stats().disk;
+                assert!(open.total() <= 100_000, "{open:?}");
+                engine.close().expect("close");
+                assert!(blocks(dir.path()) <= 100_000, "closed: {}", blocks(dir.path()));
+            }
+        }
     }
 }

@@ -111,6 +111,7 @@ impl Parts {
                 state.begun = None;
                 Counters::add(&self.counters.flushes, 1);
                 Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
+                self.grow_reserves();
                 self.room.1.notify_all();
                 self.signal(|s| s.compact = true);
                 self.retire_idle_series();

@@ -25,7 +25,6 @@ use std::time::Instant;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
 use crate::engine::directory::{self, Use};
-#[cfg(feature = "rocksdb")]
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
 use crate::engine::limits::CardinalityLimits;
@@ -279,6 +278,16 @@ struct Opened {
     started: Instant,
 }
 
+/// The newest times that opening found.
+fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found {
+    let stored = catalogue.root.newest;
+    Found {
+        stored: (stored != Timestamp::MIN).then_some(stored),
+        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
+        unflushed: options.flush_interval.min(options.partition_width),
+    }
+}
+
 fn assemble(opened: Opened) -> Parts {
     let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
     let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
@@ -289,12 +298,6 @@ fn assemble(opened: Opened) -> Parts {
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
-    let stored = catalogue.root.newest;
-    let found = Found {
-        stored: (stored != Timestamp::MIN).then_some(stored),
-        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
-        unflushed: options.flush_interval.min(options.partition_width),
-    };
     let parts = Parts {
         process,
         commit: Mutex::new(CommitState {
@@ -309,7 +312,7 @@ fn assemble(opened: Opened) -> Parts {
         }),
         series_bytes_seen: AtomicU64::new(0),
         applied: AtomicU64::new(last_seq),
-        retention: Retention::new(clock.clone(), options.retention, &found),
+        retention: Retention::new(clock.clone(), options.retention, &newest(&catalogue, &replay, &options)),
         has_deferred: AtomicBool::new(false),
         wants_room: AtomicBool::new(false),
         idle_looked: Mutex::new(Instant::now()),
@@ -402,6 +405,7 @@ fn open_wal(
     let wal_options = WalOptions {
         segment_bytes: options.wal_segment_bytes,
         reserve_bytes: options.wal_reserve_bytes,
+        stored_bytes: catalogue.generations.totals().bytes,
         buffer_bytes: usize::try_from(options.log_bytes_max()).unwrap_or(usize::MAX),
         sync: match options.durability {
             Durability::Always => SyncPolicy::Always,

@@ -28,7 +28,7 @@ use super::mark::MarkFile;
 use super::recover::recover;
 use super::ticket::{Fate, NewRecord, Ticket};
 use super::writer::{Progress, Writer};
-use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats};
+use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats, reserve_for};
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -115,7 +115,11 @@ impl Wal {
         let durable = recovered.next_seq - 1;
         let mark = Mark { database_id, seq: durable };
         let mark = MarkFile::open(&*fs, dir, mark, recovered.mark_slot)?;
-        let writer = Writer::open(Arc::clone(&fs), dir.to_owned(), database_id, mark, options.reserve_bytes)?;
+        let reserve = reserve_for(
+            options.stored_bytes.saturating_add(recovered.segments.iter().map(|segment| segment.bytes).sum()),
+            options.reserve_bytes,
+        );
+        let writer = Writer::open(Arc::clone(&fs), dir.to_owned(), database_id, mark, reserve)?;
         let buffer = Buffer::new(database_id, recovered.next_number, recovered.next_seq);
         let state = State {
             safe: buffer.position(),
@@ -130,6 +134,8 @@ impl Wal {
             written: durable,
             poisoned: None,
             disk_full: false,
+            stored_bytes: options.stored_bytes,
+            reserve_bytes: reserve,
             segments: recovered.segments,
             stats: WalStats::default(),
         };
@@ -331,10 +337,7 @@ impl Wal {
 
     /// Size of the log, what waits in memory included.
     pub fn size_bytes(&self) -> u64 {
-        let state = self.shared.state.lock();
-        state.segments.iter().map(|segment| segment.bytes).sum::<u64>()
-            + state.buffer.closed_bytes()
-            + state.buffer.open_bytes()
+        self.shared.state.lock().size_bytes()
     }
 
     /// Counters.
@@ -460,6 +463,7 @@ impl Shared {
                 if sync || self.options.sync != SyncPolicy::Always {
                     state.safe = reach;
                 }
+                self.grow_reserve(&mut state);
                 Ok(())
             }
             Err(error) => Err(self.take_back(&mut state, error)),

@@ -142,15 +142,21 @@ pub use ticket::{Fate, NewRecord, Ticket};
 
 use crate::error::{Error, Result};
 
+/// Bytes of a reserve at least, unless there are no data: what it takes to seal a segment and begin another.
+const RESERVE_BYTES_MIN: u64 = 32 << 10;
+
 /// How a log is kept.
 #[derive(Debug, Clone)]
 pub struct WalOptions {
     /// Size at which a segment is closed and the next begun: 1 KiB to 1 GiB, default 64 MiB. Records that are
     /// appended together and are larger have a segment to themselves.
     pub segment_bytes: u64,
-    /// Blocks held back for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0 for
-    /// none. Default 128 MiB.
+    /// Blocks held back at most for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0
+    /// for none. Default 128 MiB.
     pub reserve_bytes: u64,
+    /// Bytes that the caller stores elsewhere, now ([`Wal::set_stored_bytes`]). As many blocks are held back as these and
+    /// the log take, up to `reserve_bytes` ([`reserve_for`]). Default: all of them.
+    pub stored_bytes: u64,
     /// Records that were appended and are not written yet take at most this, but for one that alone takes more. Default
     /// 64 MiB.
     pub buffer_bytes: usize,
@@ -163,6 +169,7 @@ impl Default for WalOptions {
         WalOptions {
             segment_bytes: 64 << 20,
             reserve_bytes: 128 << 20,
+            stored_bytes: u64::MAX,
             buffer_bytes: 64 << 20,
             sync: SyncPolicy::Always,
         }
@@ -186,6 +193,15 @@ impl WalOptions {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Bytes of the reserve for so much data, with a limit of `max`: as many as the data, in steps of doubling. An empty log
+/// has nothing to protect, and where space is scarce a fixed reserve would be larger than the data.
+pub fn reserve_for(data: u64, max: u64) -> u64 {
+    match data {
+        0 => 0,
+        _ => data.checked_next_power_of_two().unwrap_or(u64::MAX).max(RESERVE_BYTES_MIN).min(max),
     }
 }
 

@@ -203,6 +203,20 @@ impl Writer {
         self.hold_reserve()
     }
 
+    /// Holds `bytes` back from now on. If the disk does not have them, the reserve keeps its size; false if even that
+    /// cannot be had again. `None` if there is no reserve to grow now, because its blocks are in use.
+    pub fn grow_reserve(&mut self, bytes: u64) -> Option<bool> {
+        if self.reserve_bytes > 0 && !self.holds_reserve {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.reserve_bytes, bytes);
+        self.holds_reserve = false;
+        if !self.hold_reserve() {
+            self.reserve_bytes = before;
+        }
+        Some(self.hold_reserve())
+    }
+
     /// Gives the blocks of the reserve to the log.
     fn release_reserve(&mut self) -> bool {
         let released = self.holds_reserve && self.fs.remove(&self.dir.join(RESERVE_NAME)).is_ok();

@@ -2,6 +2,7 @@
 
 use super::{Shared, State, Wal};
 use crate::sync::MutexGuard;
+use crate::wal::reserve_for;
 use crate::wal::writer::Writer;
 
 /// The blocks of the reserve while they are lent.
@@ -22,9 +23,40 @@ impl Wal {
         state.disk_full = true;
         Loan(self)
     }
+
+    /// Tells how many bytes the caller stores elsewhere; the reserve grows with them.
+    pub fn set_stored_bytes(&self, bytes: u64) {
+        let mut state = self.shared.idle(self.shared.state.lock());
+        state.stored_bytes = bytes;
+        state.is_led = true;
+        self.shared.grow_reserve(&mut state);
+        state.is_led = false;
+        self.shared.done.notify_all();
+    }
+
+    /// Size of the reserve for the data that there are.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.shared.state.lock().reserve_bytes
+    }
 }
 
 impl Shared {
+    /// Makes the reserve as large as the data, if the disk has the blocks; it becomes smaller only when the log is opened.
+    /// The caller is the leader.
+    pub(super) fn grow_reserve(&self, state: &mut MutexGuard<'_, State>) {
+        let data = state.stored_bytes.saturating_add(state.size_bytes());
+        let wanted = reserve_for(data, self.options.reserve_bytes);
+        if wanted <= state.reserve_bytes || state.is_closed {
+            return;
+        }
+        let grown = MutexGuard::unlocked(state, || self.writer.lock().grow_reserve(wanted));
+        if let Some(is_held) = grown {
+            // Blocks that are not there now are asked for when the data have doubled.
+            state.reserve_bytes = wanted;
+            state.disk_full |= !is_held;
+        }
+    }
+
     /// Changes the writer as a leader, without holding `state` meanwhile.
     fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
         let mut state = self.idle(self.state.lock());
@@ -68,6 +100,41 @@ mod tests {
             if let Some(log) = self.log.get().and_then(Weak::upgrade) {
                 self.was_free.lock().push(log.state.try_lock().is_some());
             }
+        }
+    }
+
+    /// Real files, except that no reserve is larger than this.
+    #[derive(Debug)]
+    struct Small(u64);
+
+    impl WalFs for Small {
+        fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+            RealFs.create(path)
+        }
+
+        fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>> {
+            RealFs.open(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            RealFs.rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealFs.remove(path)
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            RealFs.sync_dir(dir)
+        }
+
+        fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()> {
+            if bytes <= self.0 {
+                return RealFs.reserve(path, bytes);
+            }
+            // As with real files: what was there is gone.
+            let _ = RealFs.remove(path);
+            Err(io::ErrorKind::StorageFull.into())
         }
     }
 
@@ -116,6 +183,54 @@ mod tests {
         append()?;
         wal.sync()?;
         assert_eq!(*fs.was_free.lock(), [true, true], "removed, and restored");
+        Ok(())
+    }
+
+    #[test]
+    fn the_reserve_grows_with_the_data_and_keeps_its_size_on_a_full_disk() -> Result<()> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let held = || dir.path().join("reserve").metadata().map_or(0, |found| found.len());
+        let options = WalOptions { stored_bytes: 0, ..WalOptions::default() };
+        let open = || Wal::open(dir.path(), options.clone(), Recovery::Refuse, 0, &mut |_| Ok(()));
+        let (wal, _) = open()?;
+        assert_eq!(held(), 0, "there is nothing to protect");
+        let append = |bytes: usize| {
+            let payload = vec![1; bytes];
+            wal.append_all(&[NewRecord { kind: 0, parts: [&payload, &[], &[], &[]] }], wal.term())?;
+            wal.sync()
+        };
+        append(1)?;
+        assert_eq!(held(), 32 << 10);
+        append(70 << 10)?;
+        assert_eq!((held(), wal.reserve_bytes()), (128 << 10, 128 << 10));
+        wal.set_stored_bytes(100 << 10);
+        assert_eq!(held(), 256 << 10);
+        wal.set_stored_bytes(0);
+        assert_eq!(held(), 256 << 10, "it never becomes smaller");
+        let lent = wal.lend_reserve();
+        wal.set_stored_bytes(200 << 10);
+        assert_eq!(held(), 0, "lent blocks are not taken back");
+        drop(lent);
+        assert_eq!((held(), wal.stats().disk_full), (256 << 10, false));
+        append(1)?;
+        assert_eq!((held(), wal.stats().disk_full), (512 << 10, false));
+        wal.close()?;
+        drop(open()?);
+        assert_eq!(held(), 128 << 10, "the log has 70 KiB");
+        Ok(())
+    }
+
+    #[test]
+    fn the_reserve_keeps_its_size_where_the_disk_has_no_more() -> Result<()> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let held = || dir.path().join("reserve").metadata().map_or(0, |found| found.len());
+        let options = WalOptions { reserve_bytes: 16 << 30, stored_bytes: 1, ..WalOptions::default() };
+        let fs = Arc::new(Small(64 << 10));
+        let (wal, _) = Wal::open_on(fs, dir.path(), options, Recovery::Refuse, 0, &mut |_| Ok(()))?;
+        for stored in [60 << 10, 70 << 10, 1 << 30] {
+            wal.set_stored_bytes(stored);
+            assert_eq!((held(), wal.stats().disk_full), (64 << 10, false));
+        }
         Ok(())
     }
 }

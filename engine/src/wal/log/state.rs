@@ -32,6 +32,10 @@ pub(super) struct State {
     pub(super) failing: Option<String>,
     pub(super) poisoned: Option<String>,
     pub(super) disk_full: bool,
+    /// Bytes that the caller stores elsewhere.
+    pub(super) stored_bytes: u64,
+    /// Size that the reserve has, or could not be given.
+    pub(super) reserve_bytes: u64,
     /// The sealed segments, oldest first.
     pub(super) segments: Vec<Segment>,
     pub(super) stats: WalStats,
@@ -43,6 +47,13 @@ impl State {
             return Err(Error::Closed);
         }
         self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
+    }
+
+    /// Size of the log, what waits in memory included.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+            + self.buffer.closed_bytes()
+            + self.buffer.open_bytes()
     }
 
     pub(super) fn fate(&self, ticket: Ticket) -> Fate {
