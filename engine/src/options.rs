@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::Part;
-use crate::model::METRIC_NAME;
+use crate::model::{Layout, METRIC_NAME};
 use crate::{Error, Result};
 
 /// How [`Options::memory_bytes`] is divided.
@@ -335,9 +335,9 @@ impl Options {
         const { Part::named(PARTS, "work") }.of(self.memory_bytes)
     }
 
-    /// Width of a partition in nanoseconds.
-    pub fn partition_width_ns(&self) -> i64 {
-        self.partition_width.as_nanos() as i64
+    /// How a new database divides data into partitions.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::new(self.partition_width.as_nanos() as i64)
     }
 }
 

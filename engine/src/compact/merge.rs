@@ -280,10 +280,10 @@ impl Outcome {
 
 /// A merge of what is readable in a partition would put it before what is set aside, and drop series records.
 fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
-    let (first, last) = partition.bounds(catalogue.root.partition_width_ns);
+    let (first, last) = catalogue.layout().bounds(partition);
     match catalogue.damage_in(TimeRange::inclusive(first, last)).next() {
         Some((_, damage)) => Err(Error::Corrupt {
-            file: format!("partition {}", partition.0),
+            file: format!("partition {}", partition),
             offset: 0,
             what: format!("{damage}; it is not merged"),
         }),
@@ -324,7 +324,7 @@ impl GroupMerge {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Labels, Matcher, PartitionId, TimeRange, Value};
+    use crate::model::{Labels, Matcher, TimeRange, Value};
     use crate::{Batch, Engine, Options};
 
     const SECOND: i64 = 1_000_000_000;
@@ -351,7 +351,7 @@ mod tests {
         engine.flush().expect("flush");
         engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
 
-        let partition = PartitionId::of(SECOND, engine.parts.cutting().partition_width_ns);
+        let partition = engine.parts.cutting().layout.raw(SECOND);
         let compactor = engine.parts.compactor();
         let prepared = compactor.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.

@@ -59,7 +59,7 @@ pub(crate) fn next_merges(
         if !due.is_empty() {
             return due;
         }
-        from = PartitionId(first.0.saturating_add(1));
+        from = first.next();
     }
 }
 
@@ -70,11 +70,12 @@ pub(crate) fn next_cleanings(catalogue: &Catalogue, from: PartitionId, until: u6
 }
 
 fn due_from(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<PartitionId> {
-    let width = catalogue.root.partition_width_ns;
+    let layout = catalogue.layout();
     let newest_delete = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let unfinished = catalogue.generations.unfinished_from(from, newest_delete);
     let due = unfinished.filter(|partition| partition.aside.is_empty()).filter(|partition| {
-        let is_closed = partition.id.bounds(width).1.saturating_add(width) <= now;
+        let width = layout.width(partition.id.tier);
+        let is_closed = layout.bounds(partition.id).1.saturating_add(width) <= now;
         // A generation written by a flush alone is also rewritten once: a merge uses the better codecs.
         let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition, newest_delete));
         is_due || partition.generations.len() >= GENERATIONS_MAX

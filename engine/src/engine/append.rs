@@ -155,7 +155,7 @@ impl Parts {
 
     /// Counts the partitions of one request.
     pub(super) fn spread(&self) -> Spread {
-        Spread::new(self.cutting().partition_width_ns, self.options.partitions_per_request)
+        Spread::new(self.cutting().layout, self.options.partitions_per_request)
     }
 
     fn check_sample(&self, labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::compact::{Compactor, is_expiry_due, next_merges};
 use crate::engine::{Engine, Parts};
-use crate::model::PartitionId;
+use crate::model::{PartitionId, TierId};
 use crate::sync::MutexGuard;
 use crate::wal::Wal;
 use crate::{Error, Result};
@@ -136,11 +136,11 @@ impl Parts {
         self.hold_reserve();
         // What frees space goes before what needs some.
         // Each pass moves it on by a little: a second try is none.
-        let horizon = self.retention.pass(self.cutting().partition_width_ns);
-        let expired = match is_expiry_due(&self.versions.current(), horizon) {
-            true => {
-                self.with_room(|| self.compactor().expire(horizon)).and_then(|()| self.collect_with_room())
-            }
+        let horizon = self.retention.pass(self.cutting().layout.width(TierId::RAW));
+        let expired = match is_expiry_due(&self.versions.current(), &|_| horizon) {
+            true => self
+                .with_room(|| self.compactor().expire(&|_| horizon))
+                .and_then(|()| self.collect_with_room()),
             false => Ok(()),
         };
         let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
@@ -167,18 +167,18 @@ impl Parts {
         mut goes_on: impl FnMut() -> bool,
         mut next: impl FnMut(PartitionId) -> Vec<PartitionId>,
     ) -> Result<()> {
-        let (mut from, mut done) = (PartitionId(i32::MIN), Ok(()));
+        let (mut from, mut done) = (PartitionId::MIN, Ok(()));
         let mut waiting: Vec<Vec<PartitionId>> = Vec::new();
         while goes_on() {
             let together = waiting.pop().unwrap_or_else(|| next(from));
             let Some(last) = together.last() else { break };
-            from = from.max(PartitionId(last.0.saturating_add(1)));
+            from = from.max(last.next());
             match self.compactor().merge(&together) {
                 // They gave way to a flush and are merged again.
                 Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
                 Err(error) if together.len() == 1 => {
-                    tracing::error!(partition = last.0, %error, "merge failed; its inputs stay in use");
+                    tracing::error!(partition = %last, %error, "merge failed; its inputs stay in use");
                     done = done.and(Err(error));
                 }
                 // One of them may be damaged: each is merged alone.

@@ -97,12 +97,12 @@ impl Parts {
         let catalogue = self.versions.current();
         let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };
         let is_clean = self.versions.graveyard().is_empty()
-            && with_deletes(&catalogue, PartitionId(i32::MIN), until).next().is_none();
+            && with_deletes(&catalogue, PartitionId::MIN, until).next().is_none();
         if is_clean {
             return Ok(());
         }
         Err(Error::Corrupt {
-            file: format!("partition {}", prefix.partition.0),
+            file: format!("partition {}", prefix.partition),
             offset: 0,
             what: format!(
                 "{damage}; what was deleted in its partition, and in tables that also hold other data, stays on the \

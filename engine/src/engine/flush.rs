@@ -200,11 +200,11 @@ impl Parts {
     }
 
     fn plan(&self, frozen: &[Arc<HeadSeries>], deletes: &[Arc<Tombstone>]) -> Work {
-        let width = self.cutting().partition_width_ns;
+        let layout = self.cutting().layout;
         let mut work = Work::new();
         for (index, series) in (0u32..).zip(frozen) {
             let Some(unflushed) = series.frozen() else { continue };
-            unflushed.data.for_each_partition(width, |partition| {
+            unflushed.data.for_each_partition(layout, |partition| {
                 work.entry(partition).or_default().series.push(index);
             });
         }
@@ -214,7 +214,7 @@ impl Parts {
             if later.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
                 continue;
             }
-            let partition = PartitionId::of(event.timestamp, width);
+            let partition = layout.raw(event.timestamp);
             work.entry(partition).or_default().events.push(frozen);
         }
         work
@@ -271,7 +271,7 @@ impl Parts {
     ) -> Result<Written> {
         let known = self.versions.indexed_in(partition);
         let cutting = self.cutting();
-        let (first, last) = partition.bounds(cutting.partition_width_ns);
+        let (first, last) = cutting.layout.bounds(partition);
         let span = TimeRange::inclusive(first, last);
         let prefix = self.versions.fresh_prefix(partition);
         let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };

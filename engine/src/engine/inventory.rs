@@ -180,7 +180,7 @@ fn missing(family: Family, prefix: Prefix, expected: u64) -> Error {
         offset: 0,
         what: format!(
             "the catalogue names {expected} records of partition {}, the store has none",
-            prefix.partition.0
+            prefix.partition
         ),
     }
 }

@@ -310,10 +310,7 @@ impl Parts {
     }
 
     pub(crate) fn cutting(&self) -> Cutting {
-        Cutting {
-            partition_width_ns: self.versions.current().root.partition_width_ns,
-            chunk_samples: self.options.chunk_samples,
-        }
+        Cutting { layout: self.versions.current().layout(), chunk_samples: self.options.chunk_samples }
     }
 
     fn check_open(&self) -> Result<()> {

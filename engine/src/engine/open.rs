@@ -359,7 +359,7 @@ fn load_or_create(
     // The id only tells segments of different databases apart; the moment of creation and
     // the process make it distinct.
     let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
-    let catalogue = Catalogue::new(id, options.partition_width_ns());
+    let catalogue = Catalogue::new(id, options.layout());
     kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
     fail_point!("open.catalogue");
     Ok(catalogue)

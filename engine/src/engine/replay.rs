@@ -74,10 +74,7 @@ impl Replay {
                 options.note_bytes_max(),
                 &options.tenant_label,
             )),
-            cutting: Cutting {
-                partition_width_ns: catalogue.root.partition_width_ns,
-                chunk_samples: options.chunk_samples,
-            },
+            cutting: Cutting { layout: catalogue.layout(), chunk_samples: options.chunk_samples },
             places: Places::default(),
             series: Vec::new(),
             workers: None,

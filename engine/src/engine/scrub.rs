@@ -166,7 +166,7 @@ impl Parts {
         self.scrub.problems[1].fetch_add(found.problems.len() as u64, Relaxed);
         for problem in found.problems.iter().take(LOGGED_MAX) {
             tracing::error!(
-                partition = partition.0,
+                %partition,
                 "the store is damaged: {problem}; restore it from a snapshot"
             );
         }

@@ -69,7 +69,7 @@ impl Parts {
             if bytes <= BYTES_MAX && most >= generations_min {
                 return due;
             }
-            from = PartitionId(last.0.saturating_add(1));
+            from = last.next();
         }
     }
 }

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 
 use crate::head::Resolved;
-use crate::model::PartitionId;
+use crate::model::{Layout, PartitionId, TierId};
 use crate::{Error, Result};
 
 /// The partitions of one request so far.
 #[derive(Debug)]
 pub(crate) struct Spread {
-    width_ns: i64,
+    layout: Layout,
     /// Maximum number of partitions.
     most: usize,
     seen: BTreeSet<PartitionId>,
@@ -21,8 +21,8 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Creates an empty set.
-    pub(crate) fn new(width_ns: i64, most: usize) -> Self {
-        Spread { width_ns, most, seen: BTreeSet::new() }
+    pub(crate) fn new(layout: Layout, most: usize) -> Self {
+        Spread { layout, most, seen: BTreeSet::new() }
     }
 
     /// Adds the partitions of a piece of the request.
@@ -34,15 +34,15 @@ impl Spread {
         if oldest > newest {
             return Ok(());
         }
-        let (first, last) = (PartitionId::of(oldest, self.width_ns), PartitionId::of(newest, self.width_ns));
-        if last.0.abs_diff(first.0) <= 1 {
+        let (first, last) = (self.layout.raw(oldest), self.layout.raw(newest));
+        if last.number.abs_diff(first.number) <= 1 {
             // Both have samples. Nearly all requests span no more.
             self.seen.extend([first, last]);
             return self.check();
         }
         let mut recent = None;
         for timestamp in piece.timestamps() {
-            let partition = PartitionId::of(timestamp, self.width_ns);
+            let partition = self.layout.raw(timestamp);
             if recent.replace(partition) != Some(partition) && self.seen.insert(partition) {
                 self.check()?;
             }
@@ -54,7 +54,8 @@ impl Spread {
         if self.seen.len() <= self.most {
             return Ok(());
         }
-        let (width, most) = (std::time::Duration::from_nanos(self.width_ns as u64), self.most);
+        let (width, most) =
+            (std::time::Duration::from_nanos(self.layout.width(TierId::RAW) as u64), self.most);
         Err(Error::Limit(format!(
             "the request has samples in more than {most} partitions, the limit (max_partitions_per_request, \
              Options::partitions_per_request); a partition covers {} seconds: send times that are far apart in several \
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn partitions_of_all_pieces_count_once() {
-        let mut spread = Spread::new(DAY, 10);
+        let mut spread = Spread::new(Layout::new(DAY), 10);
         spread.admit(&Resolved::default()).unwrap();
         for _ in 0..20 {
             spread.admit(&piece([0, 0, 1].into_iter())).unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::ManualClock;
-use crate::model::{Histogram, Labels, MatchOp, Matcher, PartitionId, Span, TimeRange, Value};
+use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use crate::store::kv::{Family, Kv, Removal, Table};
 use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
@@ -96,8 +96,8 @@ fn a_flush_leaves_out_what_was_deleted_in_memory() {
 #[test]
 fn overwrites_in_the_first_partition_of_all_stay() {
     let engine = Engine::in_memory(options()).unwrap();
-    let width = engine.parts.cutting().partition_width_ns;
-    let end = PartitionId::of(i64::MIN, width).bounds(width).1;
+    let layout = engine.parts.cutting().layout;
+    let end = layout.bounds(layout.raw(i64::MIN)).1;
     let times = [i64::MIN + 1, end - SECOND, end, end + 1, end + SECOND];
     for value in 0..3 {
         let mut batch = Batch::new();

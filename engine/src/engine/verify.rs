@@ -184,7 +184,7 @@ pub(super) fn verify_partition(
     if let (Some(first), Some(generation)) = (lost.min(), generations.first()) {
         report.problems.push(format!(
             "partition {}: {} series have chunks and no series record, so no query finds them; the first is {first}",
-            generation.prefix.partition.0,
+            generation.prefix.partition,
             lost.len()
         ));
     }
@@ -199,7 +199,7 @@ struct Found {
 
 fn place_of(family: Family, generation: &Generation) -> String {
     let prefix = generation.prefix;
-    format!("{}, partition {}, generation {}", family.name(), prefix.partition.0, prefix.generation)
+    format!("{}, partition {}, generation {}", family.name(), prefix.partition, prefix.generation)
 }
 
 fn verify_chunks(

@@ -25,7 +25,7 @@ use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::head::pins::{EpochStart, Pin, Turn};
 use crate::head::seen::{Marks, Place, Seen};
-use crate::model::{Labels, PartitionId, SeriesId, TimeRange, Timestamp, Value};
+use crate::model::{Labels, Layout, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 use crate::sync::Mutex;
 
 /// A span of the head's life between two flushes.
@@ -184,15 +184,15 @@ impl Unflushed {
     }
 
     /// Calls `visit` with each partition that holds a sample, ascending, once.
-    pub fn for_each_partition(&self, width_ns: i64, mut visit: impl FnMut(PartitionId)) {
+    pub fn for_each_partition(&self, layout: Layout, mut visit: impl FnMut(PartitionId)) {
         let Some((first, last)) = self.bounds() else { return };
-        let first = PartitionId::of(first, width_ns);
-        if first == PartitionId::of(last, width_ns) {
+        let first = layout.raw(first);
+        if first == layout.raw(last) {
             return visit(first);
         }
         let firsts = self.chunks().filter_map(OpenChunk::first);
         let samples = firsts.chain(self.late().iter().map(|s| s.timestamp));
-        let mut partitions: Vec<PartitionId> = samples.map(|t| PartitionId::of(t, width_ns)).collect();
+        let mut partitions: Vec<PartitionId> = samples.map(|t| layout.raw(t)).collect();
         partitions.sort_unstable();
         partitions.dedup();
         partitions.into_iter().for_each(visit);
@@ -256,8 +256,8 @@ const _: () = assert!(size_of::<HeadSeries>() <= 96);
 /// How the head cuts chunks.
 #[derive(Debug, Clone, Copy)]
 pub struct Cutting {
-    /// Width of a partition.
-    pub partition_width_ns: i64,
+    /// Chunks end where partitions do.
+    pub layout: Layout,
     /// Most samples of a chunk.
     pub chunk_samples: usize,
 }
@@ -493,8 +493,7 @@ impl SeriesData {
                 rest.closed.push(Arc::from(closed));
                 grown += more;
             }
-            let partition = PartitionId::of(timestamp, cutting.partition_width_ns);
-            self.open_until = partition.bounds(cutting.partition_width_ns).1;
+            self.open_until = cutting.layout.bounds(cutting.layout.raw(timestamp)).1;
             self.active.open = Some(Box::new(OpenChunk::new(kind)));
             grown += size_of::<OpenChunk>();
         }

@@ -32,7 +32,7 @@ use std::time::Instant;
 use bincode::{Decode, Encode};
 
 use crate::model::matcher::meets_all;
-use crate::model::{Labels, MatchOp, Matcher, TimeRange, Timestamp};
+use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
@@ -325,16 +325,21 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// The catalogue of a new, empty database.
-    pub fn new(database_id: u64, partition_width_ns: i64) -> Self {
+    pub fn new(database_id: u64, layout: Layout) -> Self {
         let root = Root {
             database_id,
-            partition_width_ns,
+            partition_width_ns: layout.width(TierId::RAW),
             flushed_seq: 0,
             next_generation: 1,
             next_series: 1,
             newest: i64::MIN,
         };
         Catalogue { root, generations: Generations::default(), tombstones: Tombstones::default() }
+    }
+
+    /// How data is divided into partitions.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.root.partition_width_ns)
     }
 
     /// Reads the catalogue; `None` if the store has none yet.
@@ -453,7 +458,7 @@ mod tests {
     }
 
     fn prefix(partition: i32, generation: u64) -> Prefix {
-        Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation }
+        Prefix { partition: PartitionId::raw(partition), generation }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{PartitionId, TimeRange, Timestamp};
+use crate::model::{Layout, PartitionId, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::Prefix;
@@ -164,12 +164,32 @@ impl Generations {
         self.partitions.iter().map(|partition| &**partition)
     }
 
-    /// The partitions of `width_ns` that overlap `range`, ascending.
-    pub fn partitions_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Partition> {
-        let first = PartitionId::of(range.start.saturating_add(1), width_ns);
-        let until = PartitionId::of(range.end, width_ns);
-        let from = self.partitions.iter_from(first).map(|partition| &**partition);
-        from.take_while(move |partition| partition.id <= until && !range.is_empty())
+    /// All partitions from `from` on, ascending.
+    pub fn partitions_from(&self, from: PartitionId) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter_from(from).map(|partition| &**partition)
+    }
+
+    /// The tiers that have partitions, ascending.
+    pub fn tiers(&self) -> impl Iterator<Item = TierId> {
+        let mut from = Some(PartitionId::MIN);
+        std::iter::from_fn(move || {
+            let tier = self.partitions_from(from?).next()?.id.tier;
+            let last = PartitionId { tier, number: i32::MAX };
+            from = Some(last.next()).filter(|next| *next != last);
+            Some(tier)
+        })
+    }
+
+    /// The partitions of a tier that overlap `range`, ascending.
+    pub fn partitions_in(
+        &self,
+        tier: TierId,
+        range: TimeRange,
+        layout: Layout,
+    ) -> impl Iterator<Item = &Partition> {
+        let first = layout.partition(tier, range.start.saturating_add(1));
+        let until = layout.partition(tier, range.end);
+        self.partitions_from(first).take_while(move |partition| partition.id <= until && !range.is_empty())
     }
 
     /// The partitions from `from` on that have unmerged generations, or to which a delete up to `seq` was not applied.
@@ -182,18 +202,14 @@ impl Generations {
     /// Whether `is_it` holds for a generation that was written before `seq` and overlaps `range`.
     pub fn any_before(&self, seq: u64, range: TimeRange, is_it: impl Fn(&GenerationRecord) -> bool) -> bool {
         let is_of_interest = move |sum: &Totals| sum.applied < seq && range.overlaps(sum.first, sum.last);
-        let mut found = self.partitions.find_from(PartitionId(i32::MIN), is_of_interest);
+        let mut found = self.partitions.find_from(PartitionId::MIN, is_of_interest);
         found.any(|partition| partition.all().any(|g| is_it(&g.record)))
     }
 
-    /// The last partition that is not after `partition`.
+    /// The last partition of its tier that is not after `partition`.
     pub fn last_until(&self, partition: PartitionId) -> Option<&Partition> {
-        self.partitions.last_until(partition).map(|found| &**found)
-    }
-
-    /// The first partition.
-    pub fn first_partition(&self) -> Option<&Partition> {
-        self.partitions.first().map(|partition| &**partition)
+        let found = self.partitions.last_until(partition).map(|found| &**found);
+        found.filter(|found| found.id.tier == partition.tier)
     }
 
     /// All generations, including those set aside, ascending by partition.
@@ -208,14 +224,14 @@ impl Generations {
 
     /// The generations set aside.
     pub fn aside(&self) -> impl Iterator<Item = &Aside> {
-        let partitions = self.partitions.find_from(PartitionId(i32::MIN), |sum| sum.aside > 0);
+        let partitions = self.partitions.find_from(PartitionId::MIN, |sum| sum.aside > 0);
         partitions.flat_map(|partition| partition.aside.iter().map(|aside| &**aside))
     }
 
-    /// The generations set aside in the partitions of `width_ns` that overlap `range`.
-    pub fn aside_in(&self, range: TimeRange, width_ns: i64) -> impl Iterator<Item = &Aside> {
+    /// The generations set aside in the partitions that overlap `range`.
+    pub fn aside_in(&self, range: TimeRange, layout: Layout) -> impl Iterator<Item = &Aside> {
         self.aside().filter(move |aside| {
-            let (first, last) = aside.generation.prefix.partition.bounds(width_ns);
+            let (first, last) = layout.bounds(aside.generation.prefix.partition);
             range.overlaps(first, last)
         })
     }
@@ -273,7 +289,7 @@ mod tests {
     use crate::store::catalogue::Graveyard;
 
     fn generation(partition: i32, number: u64, cut: u64, merged: bool) -> Arc<Generation> {
-        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation: number };
+        let prefix = Prefix { partition: PartitionId::raw(partition), generation: number };
         let first = i64::from(partition) * 10;
         let record = GenerationRecord {
             cut,
@@ -296,14 +312,14 @@ mod tests {
         all.insert(generation(3, 4, 7, false));
         all.insert(generation(3, 3, 9, false));
         assert_eq!(numbers(all.iter()), [2, 4, 1, 3]);
-        assert_eq!(numbers(all.in_partition(PartitionId(3)).iter()), [4, 1, 3]);
+        assert_eq!(numbers(all.in_partition(PartitionId::raw(3)).iter()), [4, 1, 3]);
         assert_eq!((all.totals().partitions, all.totals().generations, all.totals().rough), (2, 4, 1));
         assert_eq!((all.totals().first, all.totals().last, all.totals().applied), (-30, 39, 7));
         for number in [1, 3, 4, 4] {
             all.remove(Prefix { generation: number, ..generation(3, 1, 9, false).prefix });
         }
         assert_eq!(numbers(all.iter()), [2]);
-        assert!(all.in_partition(PartitionId(3)).is_empty());
+        assert!(all.in_partition(PartitionId::raw(3)).is_empty());
     }
 
     #[test]
@@ -311,14 +327,14 @@ mod tests {
         let mut all = Generations::of((0..4).map(|number| generation(1, number, number, false)).collect());
         let damaged = generation(1, 2, 2, false).prefix;
         all.set_aside(damaged, "a block".to_owned());
-        let partition = all.first_partition().unwrap();
+        let partition = all.partitions().next().unwrap();
         assert_eq!(numbers(partition.generations.iter()), [0, 1, 3]);
         assert!(!partition.is_rough() && partition.applied() == 0);
         assert_eq!((all.totals().generations, all.totals().aside, all.totals().rough), (4, 1, 0));
         assert!(all.get(damaged).is_some() && all.aside().all(|aside| aside.why == "a block"));
         let width = 60_000_000_000;
-        assert_eq!(all.aside_in(TimeRange::new(0, width - 1), width).count(), 0);
-        assert_eq!(all.aside_in(TimeRange::new(0, width), width).count(), 1);
+        assert_eq!(all.aside_in(TimeRange::new(0, width - 1), Layout::new(width)).count(), 0);
+        assert_eq!(all.aside_in(TimeRange::new(0, width), Layout::new(width)).count(), 1);
         all.insert(generation(1, 9, 9, false));
         for number in [0, 1, 3, 9] {
             all.remove(Prefix { generation: number, ..damaged });
@@ -332,11 +348,34 @@ mod tests {
     fn a_range_reads_its_partitions_only() {
         let all = Generations::of((-5..5).map(|p| generation(p, 1, 1, true)).collect());
         let width = 60_000_000_000;
-        let found = |range| all.partitions_in(range, width).map(|p| p.id.0).collect::<Vec<_>>();
+        let layout = Layout::new(width);
+        let found =
+            |range| all.partitions_in(TierId::RAW, range, layout).map(|p| p.id.number).collect::<Vec<_>>();
         assert_eq!(found(TimeRange::ALL).len(), 10);
         assert_eq!(found(TimeRange::new(-1, width)), [0, 1]);
         assert_eq!(found(TimeRange::new(-2, width - 1)), [-1, 0]);
         assert_eq!(found(TimeRange::new(9, 9)), [0; 0]);
         assert_eq!(found(TimeRange::new(500 * width, 900 * width)), [0; 0]);
+    }
+
+    #[test]
+    fn each_tier_has_partitions_of_its_own() {
+        let tiers = [TierId::RAW, TierId { class: 0, resolution: 1 }, TierId { class: 3, resolution: 0 }];
+        let of = |(tier, number)| {
+            let prefix = Prefix { partition: PartitionId { tier, number }, generation: 1 };
+            Generation::new(prefix, GenerationRecord::default(), &Arc::default())
+        };
+        let all = Generations::of(tiers.iter().flat_map(|tier| [(*tier, 0), (*tier, 4)]).map(of).collect());
+        assert_eq!(all.tiers().collect::<Vec<_>>(), tiers);
+        let layout = Layout::new(60_000_000_000);
+        for tier in tiers {
+            let found: Vec<_> = all.partitions_in(tier, TimeRange::ALL, layout).map(|p| p.id).collect();
+            assert_eq!(found, [0, 4].map(|number| PartitionId { tier, number }));
+            assert!(
+                all.last_until(PartitionId { tier, number: -1 }).is_none(),
+                "that is one of another tier"
+            );
+            assert_eq!(all.last_until(PartitionId { tier, number: 3 }).map(|p| p.id.number), Some(0));
+        }
     }
 }

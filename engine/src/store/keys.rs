@@ -5,7 +5,7 @@
 //! number order.
 //!
 //! ```text
-//! prefix    = class u8 | tier u8 | partition i32 | generation u64           (14 bytes)
+//! prefix    = class u8 | resolution u8 | partition i32 | generation u64     (14 bytes)
 //! chunk     = prefix | series u64 | first timestamp i64                     (30 bytes)
 //! series    = prefix | 0x01 | series u64
 //! postings  = prefix | 0x02 | label name, escaped | label value
@@ -26,16 +26,12 @@
 //! K1. Within one generation a series' chunks do not overlap in time.
 //! K2. Of two generations of one partition the one with the larger cut wins.
 
-use crate::model::{PartitionId, SeriesId, Timestamp};
+use crate::model::{PartitionId, SeriesId, TierId, Timestamp};
 
 /// Where one generation's keys lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix {
-    /// Retention class.
-    pub class: u8,
-    /// Resolution: 0 is raw.
-    pub tier: u8,
-    /// Span of time.
+    /// The partition.
     pub partition: PartitionId,
     /// Serial number, never used twice.
     pub generation: u64,
@@ -53,18 +49,20 @@ impl Prefix {
     /// The encoded form.
     pub fn encode(&self) -> [u8; PREFIX_BYTES] {
         let mut out = [0; PREFIX_BYTES];
-        out[0] = self.class;
-        out[1] = self.tier;
-        out[2..6].copy_from_slice(&((self.partition.0 as u32) ^ (1 << 31)).to_be_bytes());
+        let PartitionId { tier, number } = self.partition;
+        out[0] = tier.class;
+        out[1] = tier.resolution;
+        out[2..6].copy_from_slice(&((number as u32) ^ (1 << 31)).to_be_bytes());
         out[6..14].copy_from_slice(&self.generation.to_be_bytes());
         out
     }
 
     /// Reads the prefix of any bulk key; `None` if it is too short.
     pub fn decode(key: &[u8]) -> Option<Prefix> {
-        let partition = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?) ^ (1 << 31);
+        let number = u32::from_be_bytes(key.get(2..6)?.try_into().ok()?) ^ (1 << 31);
         let generation = u64::from_be_bytes(key.get(6..14)?.try_into().ok()?);
-        Some(Prefix { class: key[0], tier: key[1], partition: PartitionId(partition as i32), generation })
+        let tier = TierId { class: key[0], resolution: key[1] };
+        Some(Prefix { partition: PartitionId { tier, number: number as i32 }, generation })
     }
 
     /// The range `[start, end)` of all keys under this prefix.
@@ -209,7 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn prefix(partition: i32, generation: u64) -> Prefix {
-        Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation }
+        Prefix { partition: PartitionId::raw(partition), generation }
     }
 
     #[test]

@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn written(kv: &MemoryKv, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
-        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(1), generation: 1 };
+        let prefix = Prefix { partition: PartitionId::raw(1), generation: 1 };
         let mut tables = Tables::new(kv);
         let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(&mut tables, prefix, 1, sealing);

@@ -212,8 +212,7 @@ mod tests {
     /// Series `id` of generation `number` has `id % 4` chunks of three samples; the value says
     /// whose they are.
     fn written(kv: &MemoryKv, number: u64, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
-        let prefix =
-            Prefix { class: 0, tier: 0, partition: PartitionId(number as i32 / 2), generation: number };
+        let prefix = Prefix { partition: PartitionId::raw(number as i32 / 2), generation: number };
         let mut tables = Tables::new(kv);
         let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
         let mut writer = GenerationWriter::new(&mut tables, prefix, number, sealing);

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::budget::Taken;
 use crate::head::{Event, Segment, Written};
 use crate::model::matcher::meets_any;
-use crate::model::{Labels, Matcher, TimeRange, Timestamp};
+use crate::model::{Labels, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::GenerationReader;
 use crate::store::keys::Prefix;
@@ -147,8 +147,8 @@ impl View<'_> {
         let catalogue = &self.catalogue;
         self.note_gaps(catalogue, range)?;
         let mut head = HeadSide::new(self, selectors, range)?;
-        let width = catalogue.root.partition_width_ns;
-        for partition in catalogue.generations.partitions_in(range, width) {
+        let layout = catalogue.layout();
+        for partition in catalogue.generations.partitions_in(TierId::RAW, range, layout) {
             let mut sides = Vec::new();
             let has_events = |g: &&Arc<Generation>| {
                 let is_inside = range.overlaps(g.record.first, g.record.last);
@@ -172,7 +172,7 @@ impl View<'_> {
             if sides.is_empty() {
                 continue;
             }
-            let (_, end) = partition.id.bounds(width);
+            let (_, end) = layout.bounds(partition.id);
             if !self.merge_events(&mut sides, &mut head, end, visit)? {
                 return Ok(());
             }

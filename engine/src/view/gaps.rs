@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::model::{TimeRange, Timestamp};
+use crate::model::{Layout, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generations::Aside;
 use crate::store::keys::Prefix;
@@ -44,9 +44,9 @@ impl fmt::Display for Damage {
 }
 
 impl Damage {
-    fn of(aside: &Aside, width_ns: i64) -> Self {
+    fn of(aside: &Aside, layout: Layout) -> Self {
         let prefix = aside.generation.prefix;
-        let (first, last) = prefix.partition.bounds(width_ns);
+        let (first, last) = layout.bounds(prefix.partition);
         Damage { first, last, generation: prefix.generation, why: aside.why.clone() }
     }
 }
@@ -54,9 +54,9 @@ impl Damage {
 impl Catalogue {
     /// The generations set aside in the partitions of `range`.
     pub(crate) fn damage_in(&self, range: TimeRange) -> impl Iterator<Item = (Prefix, Damage)> {
-        let width_ns = self.root.partition_width_ns;
-        let aside = self.generations.aside_in(range, width_ns);
-        aside.map(move |aside| (aside.generation.prefix, Damage::of(aside, width_ns)))
+        let layout = self.layout();
+        let aside = self.generations.aside_in(range, layout);
+        aside.map(move |aside| (aside.generation.prefix, Damage::of(aside, layout)))
     }
 }
 
@@ -104,7 +104,7 @@ impl View<'_> {
                 Some(left_out) => drop(left_out.lock().insert(prefix, damage)),
                 None => {
                     return Err(Error::Corrupt {
-                        file: format!("partition {}", prefix.partition.0),
+                        file: format!("partition {}", prefix.partition),
                         offset: 0,
                         what: format!("{damage}; this read cannot leave it out"),
                     });
@@ -171,7 +171,7 @@ impl View<'_> {
         range: TimeRange,
     ) -> Result<impl Iterator<Item = &'c Arc<Generation>>> {
         self.note_gaps(catalogue, range)?;
-        let partitions = catalogue.generations.partitions_in(range, catalogue.root.partition_width_ns);
+        let partitions = catalogue.generations.partitions_in(TierId::RAW, range, catalogue.layout());
         let generations = partitions.flat_map(|partition| &partition.generations);
         Ok(generations.filter(|generation| !self.is_lost(generation.prefix)))
     }

@@ -5,7 +5,7 @@
 
 use crate::budget::Taken;
 use crate::chunk::Run;
-use crate::model::{PartitionId, SeriesId, TimeRange, Timestamp};
+use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::Generation;
 use crate::view::{HeadPart, PartitionSeries, SeriesReader, ViewSeries};
 use crate::{Error, Result};
@@ -105,9 +105,9 @@ impl SeriesReader<'_, '_> {
 
     /// `range`, cut where a stored partition of the series begins.
     fn partitions(&self, series: &ViewSeries, range: TimeRange) -> Vec<TimeRange> {
-        let width = series.catalogue.root.partition_width_ns;
+        let layout = series.catalogue.layout();
         let parts = series.stored_in(range).chunk_by(|a, b| a.0 == b.0);
-        split(range, parts.map(|ids| ids[0].0.bounds(width).0))
+        split(range, parts.map(|ids| layout.bounds(ids[0].0).0))
     }
 
     /// `range` of at most one stored partition, cut where every 64th chunk begins.
@@ -191,9 +191,8 @@ fn split(range: TimeRange, firsts: impl Iterator<Item = Timestamp>) -> Vec<TimeR
 impl ViewSeries {
     /// Its ids in the partitions that `range` touches.
     pub(super) fn stored_in(&self, range: TimeRange) -> &[PartitionSeries] {
-        let width = self.catalogue.root.partition_width_ns;
-        let of = |time| PartitionId::of(time, width);
-        let (first, last) = (of(range.start.saturating_add(1)), of(range.end));
+        let layout = self.catalogue.layout();
+        let (first, last) = (layout.raw(range.start.saturating_add(1)), layout.raw(range.end));
         let ids = &self.ids;
         &ids[ids.partition_point(|id| id.0 < first)..ids.partition_point(|id| id.0 <= last)]
     }

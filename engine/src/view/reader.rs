@@ -165,7 +165,7 @@ impl<'e> SeriesReader<'_, 'e> {
         let mut growth = Growth::new(&self.view.work, &self.taken);
         for ids in series.stored_in(range).chunk_by(|a, b| a.0 == b.0) {
             let partition = ids[0].0;
-            let (start, _) = partition.bounds(series.catalogue.root.partition_width_ns);
+            let (start, _) = series.catalogue.layout().bounds(partition);
             for generation in series.catalogue.generations.in_partition(partition) {
                 let is_inside = range.overlaps(generation.record.first, generation.record.last);
                 if !is_inside || self.view.is_lost(generation.prefix) {

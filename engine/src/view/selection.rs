@@ -163,17 +163,17 @@ impl<'t> Selection<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PartitionId;
+    use crate::model::{Layout, PartitionId};
 
     fn gathered(series_max: usize, found: &[(u64, &str)]) -> Result<Vec<(String, Vec<u64>)>> {
-        let catalogue = Arc::new(Catalogue::new(1, 1000));
+        let catalogue = Arc::new(Catalogue::new(1, Layout::new(1000)));
         let work = Work::unbounded();
         let kept = Taken::of(&work);
         let mut selection = Selection::new(series_max, &kept, &work);
         for (partition, &(id, name)) in found.iter().enumerate() {
             let labels = || Labels::from_pairs([("__name__", name)]).unwrap();
             let series = selection.series(SeriesId(id), labels, &catalogue)?;
-            series.add_id(PartitionId(partition as i32), SeriesId(id));
+            series.add_id(PartitionId::raw(partition as i32), SeriesId(id));
         }
         let told = |s: ViewSeries| (s.labels.to_string(), s.ids().map(|id| id.0).collect());
         let mut found = selection.finish()?;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn exactly_what_the_result_takes_stays_taken() {
-        let catalogue = Arc::new(Catalogue::new(1, 1000));
+        let catalogue = Arc::new(Catalogue::new(1, Layout::new(1000)));
         let work = Work::unbounded();
         let kept = Taken::of(&work);
         let mut selection = Selection::new(1000, &kept, &work);

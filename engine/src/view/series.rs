@@ -99,12 +99,12 @@ impl View<'_> {
                 return Ok(Some(found));
             }
         }
-        let here = PartitionId::of(at, series.catalogue.root.partition_width_ns);
+        let here = series.catalogue.layout().raw(at);
         let is_known = |partition: PartitionId| series.ids.iter().any(|s| s.0 == partition);
         let generations = &series.catalogue.generations;
         let mut before = generations.last_until(here).map(|p| p.id);
         while let Some(partition) = before.filter(|p| is_known(*p)) {
-            let until = partition.0.checked_sub(1).map(PartitionId);
+            let until = partition.previous();
             before = until.and_then(|until| generations.last_until(until)).map(|p| p.id);
         }
         match before {
@@ -118,7 +118,7 @@ impl View<'_> {
 
     /// The ids that the series has in a partition that it was not selected in.
     fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
-        let (first, last) = partition.bounds(series.catalogue.root.partition_width_ns);
+        let (first, last) = series.catalogue.layout().bounds(partition);
         self.note_gaps(&series.catalogue, TimeRange::inclusive(first, last))?;
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let mut ids = Vec::new();

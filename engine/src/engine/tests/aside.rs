@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::faulty::FaultyKv;
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
-use crate::model::{Matcher, PartitionId, TimeRange};
+use crate::model::{Matcher, TimeRange};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Removal};
 use crate::store::memory::MemoryKv;
@@ -46,9 +46,8 @@ fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
     }
     engine.flush().unwrap();
     engine.compact().unwrap();
-    let width = engine.parts.cutting().partition_width_ns;
     let catalogue = engine.parts.versions.current_owned();
-    let partition = PartitionId::of(YEAR_2024 + 60 * SECOND, width);
+    let partition = engine.parts.cutting().layout.raw(YEAR_2024 + 60 * SECOND);
     let prefix = catalogue.generations.in_partition(partition)[0].prefix;
     engine.append(&float_batch(0, &[61])).unwrap();
     engine.flush().unwrap();

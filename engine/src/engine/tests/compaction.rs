@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Harness, Op, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
-use crate::model::PartitionId;
+
 use crate::store::kv::{Family, Kv, Table};
 use crate::store::memory::MemoryKv;
 use crate::{Engine, Error, Options};
@@ -53,9 +53,9 @@ fn a_damaged_partition_does_not_keep_others_from_being_merged() {
 
     let failed = harness.engine().compact().expect_err("the first minute is damaged");
     assert!(matches!(failed, Error::Corrupt { .. }), "{failed}");
-    let width = harness.engine().parts.cutting().partition_width_ns;
+    let layout = harness.engine().parts.cutting().layout;
     let generations = |second: i64| {
-        let partition = PartitionId::of(YEAR_2024 + second * super::SECOND, width);
+        let partition = layout.raw(YEAR_2024 + second * super::SECOND);
         let catalogue = harness.engine().parts.versions.current();
         catalogue.generations.iter().filter(|g| g.prefix.partition == partition).count()
     };

@@ -72,7 +72,7 @@ fn a_planted_flip_is_found_in_one_pass() {
     for (family, key) in keys {
         for prefix in harness.prefixes() {
             let place =
-                [format!("partition {}", prefix.partition.0), encoded(prefix).escape_ascii().to_string()];
+                [format!("partition {}", prefix.partition), encoded(prefix).escape_ascii().to_string()];
             harness.store.flip(family, &key(prefix));
             let problems = harness.problems();
             let is_named = |problem: &String| place.iter().any(|place| problem.contains(place));

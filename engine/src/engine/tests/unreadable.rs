@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::aside::{job, minutes, open, values};
 use super::faulty::FaultyKv;
 use super::{SECOND, YEAR_2024, float_batch};
-use crate::model::{PartitionId, TimeRange};
+use crate::model::TimeRange;
 use crate::store::keys::Prefix;
 use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
@@ -39,8 +39,7 @@ fn harness(refuse_damaged_store: bool) -> Harness {
 
 impl Harness {
     fn prefix(&self, minute: i64) -> Prefix {
-        let width = self.engine.parts.cutting().partition_width_ns;
-        let partition = PartitionId::of(YEAR_2024 + minute * 60 * SECOND, width);
+        let partition = self.engine.parts.cutting().layout.raw(YEAR_2024 + minute * 60 * SECOND);
         self.engine.parts.versions.current().generations.all_in(partition)[0].prefix
     }
 

@@ -93,7 +93,7 @@ impl Versions {
 /// Says that a generation is set aside.
 pub(crate) fn log_aside(prefix: Prefix, why: &str) {
     tracing::error!(
-        partition = prefix.partition.0,
+        partition = %prefix.partition,
         generation = prefix.generation,
         why,
         "a damaged generation is set aside: reads of its time lack its samples; `barograph verify` reads all of it, a \

@@ -99,14 +99,14 @@ impl Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{MatchOp, Matcher, PartitionId, TimeRange};
+    use crate::model::{Layout, MatchOp, Matcher, PartitionId, TimeRange};
     use crate::store::catalogue::{GenerationRecord, Graveyard};
     use crate::store::keys::Prefix;
     use crate::store::kv::Kv;
     use crate::store::memory::MemoryKv;
 
     fn generation(partition: i32, number: u64) -> Arc<Generation> {
-        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(partition), generation: number };
+        let prefix = Prefix { partition: PartitionId::raw(partition), generation: number };
         let record = GenerationRecord { cut: 7, samples: 2, first: 10, last: 20, ..Default::default() };
         Generation::new(prefix, record, &Arc::new(Graveyard::default()))
     }
@@ -115,7 +115,7 @@ mod tests {
     fn changes_bring_the_store_from_one_state_to_the_next() {
         let (kv, graveyard) = (MemoryKv::default(), Arc::new(Graveyard::default()));
         let load = || Catalogue::load(&kv, &graveyard).unwrap().unwrap();
-        let first = Catalogue::new(42, 1000);
+        let first = Catalogue::new(42, Layout::new(1000));
         let (low, high) = (generation(-3, 2), generation(3, 1));
         let delete = Arc::new(Tombstone {
             seq: 9,

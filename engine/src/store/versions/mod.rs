@@ -109,7 +109,7 @@ impl Versions {
     /// A prefix that has never been used.
     pub(crate) fn fresh_prefix(&self, partition: PartitionId) -> Prefix {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
-        Prefix { class: 0, tier: 0, partition, generation }
+        Prefix { partition, generation }
     }
 
     /// The number of the next generation.

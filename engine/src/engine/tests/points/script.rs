@@ -99,9 +99,9 @@ impl State {
                 self.events.retain(|key, _| is_kept(key));
             }
             Step::Expire(seconds) => {
-                let width = script.options.partition_width_ns();
+                let layout = script.options.layout();
                 let horizon = time(self.newest - seconds);
-                let is_kept = |key: &(u8, i64)| PartitionId::of(time(key.1), width).bounds(width).1 > horizon;
+                let is_kept = |key: &(u8, i64)| layout.bounds(layout.raw(time(key.1))).1 > horizon;
                 self.samples.retain(|key, _| is_kept(key));
                 self.events.retain(|key, _| is_kept(key));
             }
@@ -388,7 +388,7 @@ impl<'a> Player<'a> {
         let kv = crate::engine::open::open_store(&dir, &self.script.options, false).unwrap();
         let before = tables();
         let mut table = kv.table(Family::Chunks).unwrap();
-        let prefix = Prefix { class: 0, tier: 0, partition: PartitionId(0), generation: u64::MAX };
+        let prefix = Prefix { partition: PartitionId::raw(0), generation: u64::MAX };
         table.put(&prefix.encode(), b"gone").unwrap();
         kv.ingest(Family::Chunks, vec![table.finish().unwrap()]).unwrap();
         let mut added = tables();
