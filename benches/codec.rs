@@ -4,6 +4,8 @@
 //! with jitter, constants, decimals, and random floats that nothing can compress. Before it
 //! measures, each data set prints its bytes per sample in a stored chunk and in an open one.
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! The data is of the TSBS cpu-only kind: ten tags, ten integer fields that walk at random
 //! between 0 and 100, one line a host every ten seconds.
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};

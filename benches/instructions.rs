@@ -7,6 +7,8 @@
 //! build is for x86-64-v2, and the one thing chosen at run time is how `memchr` searches
 //! (`avx2` where the machine has it), which this program prints.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;

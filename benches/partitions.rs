@@ -3,6 +3,8 @@
 //! For each size, measures a flush of one sample, a delete that matches nothing, a query of one day, a restart, and the
 //! merge of everything: `cargo bench --bench partitions`. Sizes may be given as arguments.
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,8 @@
 //! Throughput is in records and in bytes of payload. Payloads are of the size of a batch of 10, 1,000 and 10,000
 //! samples; the disk is the one under the temporary directory.
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};

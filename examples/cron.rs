@@ -1,6 +1,8 @@
 //! A program that cron runs every minute: it opens the database, writes one sample, asks for the last hour, and closes.
 //! `cargo run --release --workspace --example cron`
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use barograph::{Batch, Database, Error, Labels, Options, QueryValue, Value};

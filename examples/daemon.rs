@@ -1,13 +1,17 @@
 //! A daemon forks first and opens then: a database belongs to the process that opened it, and a process that was forked
 //! after the first opening can open none. `cargo run --release --workspace --example daemon`
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use barograph::{Database, LineOptions};
 
+#[expect(unsafe_code, reason = "no crate that is a dependency anyway has this function")]
 unsafe extern "C" {
     /// Of libc: forks, ends the parent, and makes the child the leader of a new session.
     fn daemon(keep_directory: i32, keep_output: i32) -> i32;
 }
 
+#[expect(unsafe_code, reason = "a foreign function")]
 fn become_daemon() -> std::io::Result<()> {
     // SAFETY: the process has one thread and has opened no database; the child continues after the call.
     match unsafe { daemon(1, 1) } {

@@ -1,5 +1,7 @@
 //! The whole database inside a program: `cargo run --release --workspace --example embed`.
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use barograph::{Database, LineOptions, QueryValue};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,8 @@
 //! Many databases in one process, such as one for each customer: no threads of their own, little memory each.
 //! `ulimit -n 8192; cargo run --release --workspace --example many 200`
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::time::Duration;
 
 use barograph::{Batch, Database, Labels, Options, QueryValue, Result, Value};

@@ -1,6 +1,8 @@
 //! A service with tokio: one task writes for all, queries run on threads that may block, and what becomes durable is
 //! pushed to every listener. `cargo run --release --workspace --example service`
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use std::error::Error;
 
 use barograph::{Batch, Database, Labels, QueryValue, Request, Response, Subscription, Update, Value};

@@ -1,6 +1,8 @@
 //! A subscriber that raises an alert from what becomes durable, beside a writer that never waits for it.
 //! `cargo run --release --workspace --example subscriber`
 
+#![expect(clippy::print_stdout, reason = "a program")]
+
 use barograph::{Database, LineOptions, Options, Subscription, Update, Value, parse_selector};
 
 /// Watches until the database is closed; how often a value was too high.

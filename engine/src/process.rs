@@ -120,6 +120,7 @@ impl Drop for Unshared {
     }
 }
 
+#[expect(unsafe_code, reason = "no crate that is a dependency anyway has this function")]
 unsafe extern "C" {
     fn pthread_atfork(
         prepare: Option<extern "C" fn()>,
@@ -129,6 +130,7 @@ unsafe extern "C" {
 }
 
 /// Has [`in_child`] run in all children to come.
+#[expect(unsafe_code, reason = "a foreign function")]
 fn watch() {
     // SAFETY: the handler is a function without state that lives as long as the process, and does only what is allowed
     // after a fork: it changes atomics and closes descriptors.
@@ -138,6 +140,7 @@ fn watch() {
     }
 }
 
+#[expect(unsafe_code, reason = "a descriptor without an owner in this process")]
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     for lock in &LOCKS {

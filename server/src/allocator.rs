@@ -7,6 +7,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// jemalloc looks for its settings under this name. A thread of its own gives free pages back, and soon (in place of after
 /// ten seconds): a flush of many series leaves some in arenas that do not need them themselves.
+#[expect(unsafe_code, reason = "a name that is visible in the whole program")]
 // SAFETY: nothing else has this name, and jemalloc reads it as what it is, a pointer to a C string.
 #[unsafe(export_name = "malloc_conf")]
 pub static MALLOC_CONF: &[u8; 59] = b"background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0\0";
@@ -17,6 +18,7 @@ const ROOMY_BYTES: u64 = 1 << 30;
 
 /// Makes the allocator keep within `memory` bytes. If that is little, freed pages are returned at once. This costs 40 %
 /// more CPU under heavy allocation; keeping them took 214 MiB of a process limited to 128.
+#[expect(unsafe_code, reason = "a setting without a type")]
 pub fn fit(memory: u64) {
     if memory >= ROOMY_BYTES {
         return;

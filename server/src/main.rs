@@ -1,6 +1,8 @@
 //! The program `barograph`: reads the command line, runs one command, and turns its
 //! outcome into an exit code: 0 done, 1 failed, 2 misused.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
 use std::process::ExitCode;
 
 use barograph_server::cli::{Cli, Command};

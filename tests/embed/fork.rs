@@ -1,5 +1,7 @@
 //! A fork, and what becomes of the child.
 
+#![expect(unsafe_code, reason = "no crate that is a dependency anyway forks")]
+
 use std::io;
 
 unsafe extern "C" {

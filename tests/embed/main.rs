@@ -3,6 +3,8 @@
 //!
 //! Without a name in the environment this program runs itself once for each program, in a new directory.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
 mod closing;
 mod examples;
 mod fork;

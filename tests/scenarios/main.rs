@@ -1,6 +1,13 @@
 //! The scenarios: what needs the whole database, or the whole repository, to be tested. One binary, because each test
 //! binary links RocksDB.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what fails here fails the test"
+)]
+
 mod api;
 mod database;
 mod flips;

@@ -77,6 +77,9 @@ pub struct BlockFrame {
 }
 
 /// Fills `block` with residuals, patches applied.
+///
+/// # Errors
+/// The section ends early or is damaged.
 pub fn decode_block(
     section: &[u8],
     at: &mut usize,

@@ -1,4 +1,4 @@
-//! Read-only maps of segments, the one place with `unsafe`.
+//! Read-only maps of segments.
 //!
 //! Replay reads a segment once, front to back; a map spares the copy and lets the kernel read ahead. The rest of
 //! the log never maps anything: writing through a map on a full disk kills the process, and a file that shrinks
@@ -21,6 +21,7 @@ impl SegmentMap {
     ///
     /// For recovery and checks alone: whoever runs them holds the directory's lock or has made sure otherwise that
     /// no log is opened in it, and recovery drops the map before it cuts the file.
+    #[expect(unsafe_code, reason = "a map has to trust the file system")]
     pub fn open(path: &Path) -> Result<SegmentMap> {
         let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
         // SAFETY: no bytes under the map change or vanish while it lives. An open log only appends to segments and

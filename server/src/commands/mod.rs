@@ -1,6 +1,8 @@
 //! What each command does. A command speaks to a server through [`crate::client`], or
 //! opens a data directory itself; both ways print the same.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands answer on the terminal")]
+
 pub mod explain;
 pub mod export;
 pub mod functions;

@@ -2,6 +2,8 @@
 //! over the engine on disk, and prints what passed over both. Ends with status 1 unless every
 //! case passed, 2 if there are none.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! The house rules as a test: reads every Rust file of the repository and fails with the list of what breaks a rule.
 //!
-//! Lints that clippy has are clippy's; here stand the rules that it lacks: the direction of imports, sizes, homes for
-//! `unsafe`, words of unfinished work, files that nothing compiles. Each rule has a test that shows it catching a bad
+//! What a lint can check is a lint in `Cargo.toml`. These are the rules that no lint has: the direction of imports, the
+//! length of files, words of unfinished work, files that nothing compiles. Each rule has a test that shows it catching a bad
 //! snippet, so that a rule which went blind is noticed.
 
 mod layers;

@@ -1,26 +1,11 @@
 //! The house rules that one file can break on its own. Each is a function from a file to what it found.
 
 use super::Finding;
-use super::source::{Source, close_of, is_ident, item_end, line_at, words};
+use super::source::{Source, is_ident, words};
 
 /// Production lines of a file; tables of data may pass it and are named here.
 const FILE_LINES: usize = 600;
 const LONG_TABLES: &[&str] = &[];
-
-/// Lines of one function, from `fn` to its closing brace.
-const FUNCTION_LINES: usize = 70;
-
-/// The files that may hold `unsafe`: the memory map, which has to trust the file system; the handler of forks; the cursor
-/// of the store, which holds what it borrows from; the name under which jemalloc looks for its settings; and the test
-/// and the example that fork.
-const UNSAFE_HOMES: &[&str] = &[
-    "engine/src/process.rs",
-    "engine/src/store/rocks/cursor.rs",
-    "engine/src/wal/mmap.rs",
-    "examples/daemon.rs",
-    "server/src/allocator.rs",
-    "tests/embed/fork.rs",
-];
 
 /// Drawers: names that say nothing of what is inside.
 const DRAWERS: &[&str] = &["util", "utils", "common", "helper", "helpers", "manager", "misc", "stuff"];
@@ -29,27 +14,9 @@ const DRAWERS: &[&str] = &["util", "utils", "common", "helper", "helpers", "mana
 const LEFTOVERS: &[&str] =
     &["for now", "todo", "fixme", "xxx", "hack", "not yet implemented", "in a real system", "stub"];
 
-/// Macros that must not stay.
-const MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
-
-/// Folders whose code is embedded and so never prints.
-const SILENT: &[&str] = &["engine/src/", "query/src/", "src/"];
-
 /// All rules over one file.
 pub fn check(source: &Source) -> Vec<Finding> {
-    let rules = [
-        doc,
-        file_length,
-        function_length,
-        fenced_unsafe,
-        macros,
-        printing,
-        lint_exemptions,
-        unwraps,
-        leftovers,
-        dead_code,
-        drawers,
-    ];
+    let rules = [doc, file_length, leftovers, dead_code, drawers];
     rules.iter().flat_map(|rule| rule(source)).collect()
 }
 
@@ -67,81 +34,6 @@ fn file_length(source: &Source) -> Vec<Finding> {
     let long = lines > FILE_LINES && !LONG_TABLES.contains(&source.path.as_str());
     let what = format!("{lines} production lines, the limit is {FILE_LINES}");
     long.then(|| Finding::new(source, 1, what)).into_iter().collect()
-}
-
-fn function_length(source: &Source) -> Vec<Finding> {
-    let code = &source.production;
-    let mut findings = Vec::new();
-    for at in words(code, "fn") {
-        let name: String =
-            code[at + 2..].trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        let (Some(_), end) = item_end(code, at) else { continue };
-        let first = line_at(code, at);
-        let lines = line_at(code, end - 1) - first + 1;
-        if !name.is_empty() && lines > FUNCTION_LINES {
-            findings.push(Finding::new(
-                source,
-                first,
-                format!("fn {name} has {lines} lines, the limit is {FUNCTION_LINES}"),
-            ));
-        }
-    }
-    findings
-}
-
-fn fenced_unsafe(source: &Source) -> Vec<Finding> {
-    if UNSAFE_HOMES.contains(&source.path.as_str()) {
-        return Vec::new();
-    }
-    at_words(source, &source.code, "unsafe", "unsafe outside its home (see UNSAFE_HOMES)")
-}
-
-fn macros(source: &Source) -> Vec<Finding> {
-    MACROS.iter().flat_map(|name| macro_calls(source, &source.code, name)).collect()
-}
-
-fn printing(source: &Source) -> Vec<Finding> {
-    if !SILENT.iter().any(|folder| source.path.starts_with(folder)) {
-        return Vec::new();
-    }
-    ["println", "eprintln", "print", "eprint"]
-        .iter()
-        .flat_map(|name| macro_calls(source, &source.production, name))
-        .collect()
-}
-
-fn macro_calls(source: &Source, code: &str, name: &str) -> Vec<Finding> {
-    words(code, name)
-        .filter(|&at| code[at + name.len()..].starts_with('!'))
-        .map(|at| Finding::new(source, line_at(code, at), format!("{name}! must not stay")))
-        .collect()
-}
-
-fn lint_exemptions(source: &Source) -> Vec<Finding> {
-    let code = &source.code;
-    let mut findings = Vec::new();
-    for start in code.match_indices('#').map(|(at, _)| at) {
-        let open = start + 1 + usize::from(code[start + 1..].starts_with('!'));
-        let Some(inside) = code[open..].strip_prefix('[') else { continue };
-        if inside.starts_with("allow(") {
-            findings.push(Finding::new(
-                source,
-                line_at(code, start),
-                "allow: use #[expect(lint, reason = \"…\")]",
-            ));
-        }
-        let whole = &code[open..close_of(code, open)];
-        if inside.starts_with("expect(") && words(whole, "reason").next().is_none() {
-            findings.push(Finding::new(source, line_at(code, start), "expect without a reason"));
-        }
-    }
-    findings
-}
-
-fn unwraps(source: &Source) -> Vec<Finding> {
-    let what = "unwrap outside tests: handle it, or expect(\"the invariant\")";
-    let calls = source.production.match_indices(".unwrap()");
-    calls.map(|(at, _)| Finding::new(source, line_at(&source.production, at), what)).collect()
 }
 
 fn leftovers(source: &Source) -> Vec<Finding> {
@@ -190,10 +82,6 @@ fn drawers(source: &Source) -> Vec<Finding> {
         })
         .into_iter()
         .collect()
-}
-
-fn at_words(source: &Source, code: &str, word: &str, what: &str) -> Vec<Finding> {
-    words(code, word).map(|at| Finding::new(source, line_at(code, at), what)).collect()
 }
 
 /// Files that no `mod` line names, which cargo would pass over in silence.
@@ -280,30 +168,6 @@ mod tests {
     fn length_limits_are_caught() {
         assert_caught(&"const A: u8 = 1;\n".repeat(600), "601 production lines");
         assert!(found(&"const A: u8 = 1;\n".repeat(599)).is_empty());
-        assert_caught(&format!("fn long(\n) {{\n{}}}\n", "    g();\n".repeat(68)), "fn long has 71 lines");
-        assert!(found(&format!("fn long(\n) {{\n{}}}\n", "    g();\n".repeat(67))).is_empty());
-    }
-
-    #[test]
-    fn unsafe_and_leftover_macros_are_caught() {
-        assert_caught("fn f() { unsafe { g() } }", "unsafe outside");
-        assert!(check(&Source::new("engine/src/wal/mmap.rs", "//! Map.\nunsafe fn f() {}")).is_empty());
-        assert_caught("fn f() { todo!() }", "todo!");
-        assert_caught("fn f() { dbg!(1); }", "dbg!");
-        assert_caught("fn f() { println!(); }", "println!");
-    }
-
-    #[test]
-    fn lint_exemptions_are_caught() {
-        // The attributes below are inside strings: input for the rule under test. They exempt no code in this file.
-        assert_caught("#[allow(dead_code)]\nfn f() {}", "allow");
-        assert_caught("#![allow(dead_code)]", "allow");
-        assert_caught("#[expect(dead_code)]\nfn f() {}", "without a reason");
-    }
-
-    #[test]
-    fn unwraps_are_caught() {
-        assert_caught("fn f() { g().unwrap(); }", "unwrap");
     }
 
     #[test]

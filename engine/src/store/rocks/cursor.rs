@@ -18,6 +18,7 @@ pub(super) struct RocksCursor {
 }
 
 impl RocksCursor {
+    #[expect(unsafe_code, reason = "the iterator borrows what is kept beside it")]
     pub(super) fn new(open: &Arc<Open>, family: Family, mut options: ReadOptions) -> Self {
         options.set_verify_checksums(true);
         let inner = open.db.raw_iterator_cf_opt(open.family(family), options);
