@@ -4,6 +4,10 @@
 //! A flush leaves out the records that it finds here, and a merge leaves out the records of series that have no samples
 //! left. Whoever commits second must not rely on what the first one took away: a flush starts over if the index of its
 //! partition was reduced meanwhile, and a merge gives way if flushes relied on a record that its output lacks.
+//!
+//! Generations that each have a record of all their series would need none of this. They are not worth their price: until
+//! a partition is merged, every flush would write the records and postings of all active series again, which are larger
+//! than the chunks of an hour, and every query would read as many indexes in full as there are generations.
 
 use std::collections::HashMap;
 
