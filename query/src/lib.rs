@@ -1,6 +1,7 @@
 //! Barograph's query language: text to plan to values.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod crew;
 pub mod error;
 mod exec;
@@ -11,6 +12,7 @@ mod plan;
 pub mod request;
 mod series;
 pub mod source;
+mod steps;
 pub mod syntax;
 mod turn;
 pub mod usage;

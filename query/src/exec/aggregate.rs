@@ -1,16 +1,16 @@
 //! Aggregations: groups are found once for each series, columns are folded in the order of
 //! the series, so that compensated sums do not depend on how many cores took part.
 
-use super::budget::Budget;
 use super::groups::Groups;
 use super::spans::Input;
-use super::steps::Steps;
 use super::{Evaluator, mixed, rank, spans, standing};
+use crate::budget::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
 use crate::functions::compensated::{Mean, Sum, two_sum};
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Points, Series, Vector, is_absent};
+use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
 /// Values folded below which other threads are not worth waking.

@@ -9,15 +9,17 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
-use super::budget::Budget;
-use super::labels::{in_braces, only, sorted_names};
-use super::matching::{Match, any_present, matches};
+use super::matching::{Match, matches};
 use super::operators::{Keep, Noted, combine, scalar};
-use super::steps::Steps;
-use super::{Evaluator, finish, gaps, sets};
+use super::{Evaluator, gaps, sets};
+use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::plan::Binary;
+use crate::series::any_present;
+use crate::series::label_sets::{in_braces, only, sorted_names};
+use crate::series::merge::{SAME_LABELS, is_metadata};
 use crate::series::{Points, Series, Value, Vector};
+use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, Cardinality, MatchLabels, VectorMatching};
 use crate::syntax::span::Span;
 
@@ -360,12 +362,12 @@ impl Matcher<'_> {
         let keeps_name = self.binary.keep_names;
         let labels = match is_filter(self.binary.op) || keeps_name {
             true => many.clone(),
-            false => many.without(finish::is_metadata),
+            false => many.without(is_metadata),
         };
         if self.matching.cardinality == Cardinality::OneToOne {
             return match self.matching.labels {
                 MatchLabels::On(_) if keeps_name => {
-                    labels.without(|n| !finish::is_metadata(n) && !self.names.iter().any(|k| k == n))
+                    labels.without(|n| !is_metadata(n) && !self.names.iter().any(|k| k == n))
                 }
                 MatchLabels::On(_) => only(&labels, &self.names),
                 MatchLabels::Ignoring(_) => labels.without(|n| self.names.iter().any(|k| k == n)),
@@ -407,10 +409,6 @@ impl Output {
     }
 
     fn add_unique(&mut self, budget: &Budget, series: Series) -> Result<(), QueryError> {
-        if self.add(budget, series)? {
-            Ok(())
-        } else {
-            Err(QueryError::Execution(finish::SAME_LABELS.to_owned()))
-        }
+        if self.add(budget, series)? { Ok(()) } else { Err(QueryError::Execution(SAME_LABELS.to_owned())) }
     }
 }

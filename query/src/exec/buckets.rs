@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use barograph_engine::model::{Histogram, Labels};
 
-use super::annotations::{bad_phi, for_metric};
-use super::steps::Steps;
-use super::{Evaluator, finish};
+use super::Evaluator;
 use crate::error::QueryError;
+use crate::functions::annotations::{bad_phi, for_metric};
 use crate::functions::classic::{self, Cumulative, Repair};
 use crate::functions::quantile::is_phi;
 use crate::functions::time::rfc3339_ms;
@@ -16,7 +15,9 @@ use crate::functions::{FunctionId, NameRule};
 use crate::histogram::quantile::NanEffect;
 use crate::histogram::{fraction, moments, quantile};
 use crate::plan::{Call, Node};
+use crate::series::merge::settled;
 use crate::series::{Points, Series, Vector, is_absent};
+use crate::steps::Steps;
 use crate::syntax::span::Span;
 use crate::value::{go_float, go_two_digits};
 
@@ -96,7 +97,7 @@ fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
         let mut of_phi = Vec::new();
         input.each(ev, Question::Quantile(&phis), &mut of_phi)?;
         for series in &mut of_phi {
-            let own = finish::settled(&series.labels, series.drop_name);
+            let own = settled(&series.labels, series.drop_name);
             series.labels = own.to_builder().set(&label, &text).build();
             series.drop_name = false;
         }

@@ -5,14 +5,15 @@ use std::collections::btree_map::Entry;
 
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
-use super::budget::Budget;
-use super::matching::any_present;
-use super::steps::Steps;
-use super::{Evaluator, finish, info, labels, pace, range, relabel, selector, sets, whole};
+use super::{Evaluator, finish, info, labels, range, relabel, selector, sets, whole};
+use crate::budget::Budget;
+use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
 use crate::plan::{Call, Kind, Node};
+use crate::series::any_present;
 use crate::series::{ABSENT, Points, Series, Value, Vector, is_absent};
+use crate::steps::Steps;
 
 /// What a function of one float may cost, in floats that are only looked at.
 const LOOKS_A_FLOAT: usize = 16;
@@ -147,7 +148,7 @@ fn timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
     let mut vector = match &arg.kind {
         Kind::Instant(selection) if selection.edges == crate::syntax::ast::Edges::Plain => {
             let mark = ev.mark();
-            let vector = selector::instant(&ev.ctx, selection, steps, selector::Take::Time)?;
+            let vector = selector::instant(ev.ctx, selection, steps, selector::Take::Time)?;
             if let Some(mark) = mark {
                 ev.record(arg, mark, vector.len() as u64, 0);
             }
@@ -182,7 +183,7 @@ fn start_timestamp(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
         ev.vector(&call.args[0], steps)?;
         return Ok(Vec::new());
     };
-    let mut vector = selector::instant(&ev.ctx, selection, steps, selector::Take::StartTime)?;
+    let mut vector = selector::instant(ev.ctx, selection, steps, selector::Take::StartTime)?;
     mark_names(&mut vector, call.name_rule);
     vector.retain(|s| s.points.any());
     Ok(vector)

@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint, Samples, TimeRange};
 
-use super::annotations::note_flags;
 use super::mixed::{Sample, count_neighbours, is_change_between, is_reset_pair};
 use super::range::Job;
 use super::selector::select;
-use super::steps::{Steps, ms_to_ns};
 use super::{Evaluator, reading};
 use crate::error::QueryError;
 use crate::functions::FunctionId;
+use crate::functions::annotations::note_flags;
 use crate::functions::flags::Flags;
 use crate::functions::histogram_change::note_gauges;
 use crate::functions::window::{Columns, seconds};
@@ -25,6 +24,7 @@ use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
 use crate::plan::Selection;
 use crate::series::{Point, Points, Series, Vector};
+use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 
@@ -242,7 +242,7 @@ pub(super) fn smoothed(
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
     let range = TimeRange::new(first.saturating_sub(lookback), last.saturating_add(lookback));
-    let ctx = &ev.ctx;
+    let ctx = ev.ctx;
     let refs = select(ctx, selection, range)?;
     let done = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);

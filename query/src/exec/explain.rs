@@ -8,15 +8,16 @@
 
 use barograph_engine::model::TimeRange;
 
-use super::steps::{Steps, ms_to_ns};
 use super::window::Windows;
-use super::{Context, aggregate, parallel, subquery, trace};
+use super::{Context, aggregate, subquery, trace};
+use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::explain::{Cost, Explained};
 use crate::functions::ValueType;
 use crate::plan::{Kind, Node, Selection};
 use crate::request::Request;
 use crate::source::Estimate;
+use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::{AggregateOp, BinaryOp, Cardinality, Edges, Grouping};
 
 /// Bytes of a series beside its values: labels, their counts, the columns' ends.

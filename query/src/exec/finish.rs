@@ -1,32 +1,23 @@
 //! From the value of the root to the answer: names dropped, series that became one merged,
 //! matrices sorted.
 
-use std::collections::HashMap;
+use barograph_engine::model::{Labels, Samples, TimeRange};
 
-use barograph_engine::budget::map_bytes;
-use barograph_engine::model::{Labels, METRIC_NAME, Samples, TimeRange};
-
-use super::annotations::Notes;
-use super::budget::Budget;
-use super::steps::{NS_PER_MS, Steps, ms_to_ns};
 use super::window::Windows;
-use super::{Evaluator, pace, reading, selector, subquery};
+use super::{Evaluator, reading, selector, subquery};
+use crate::budget::Budget;
+use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::ValueType;
+use crate::functions::annotations::Notes;
 use crate::functions::window::Columns;
 use crate::plan::{Kind, Node, Selection, Subquery};
+use crate::series::merge::{is_metadata, merge_equal};
 use crate::series::{Point, Series, Value, Vector, histogram_held, is_absent, labels_held};
+use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 use crate::usage::Held;
 use crate::value::{MatrixSeries, QueryValue, SampleValue, VectorSample};
-
-/// The text of the error when a result would hold one label set twice.
-pub(super) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
-
-/// Whether a label goes together with the metric name.
-pub(super) fn is_metadata(name: &str) -> bool {
-    matches!(name, METRIC_NAME | "__type__" | "__unit__")
-}
 
 /// Evaluates and finishes an instant query.
 pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Result<QueryValue, QueryError> {
@@ -134,12 +125,6 @@ fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     out
 }
 
-/// The labels of a series without the name if that was marked to be dropped, for those who
-/// set a label next: what they set is no name to drop, whatever it is called.
-pub(super) fn settled(labels: &Labels, drop_name: bool) -> Labels {
-    if drop_name { labels.without(is_metadata) } else { labels.clone() }
-}
-
 /// Drops the names that were marked on the way and merges what becomes one series.
 fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError> {
     let mut pace = budget.pace();
@@ -151,40 +136,6 @@ fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError>
     merge_equal(budget, vector)
 }
 
-/// Merges series with equal labels, which must not have values at the same step.
-///
-/// # Errors
-/// [`QueryError::Execution`] if they have; as [`Budget::check`] and [`Budget::hold`].
-pub(super) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
-    let needed = Held::bytes(
-        map_bytes(vector.len(), size_of::<(Labels, usize)>()) + vector.len() * size_of::<Series>(),
-    );
-    budget.hold(needed)?;
-    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(vector.len());
-    let mut merged: Vector = Vec::with_capacity(vector.len());
-    let mut pace = budget.pace();
-    for series in vector {
-        pace.labels()?;
-        match places.get(&series.labels) {
-            None => {
-                places.insert(series.labels.clone(), merged.len());
-                merged.push(series);
-            }
-            Some(&place) => {
-                let into = &mut merged[place];
-                into.drop_name |= series.drop_name;
-                pace.points(&series.points)?;
-                if !into.points.merge(series.points) {
-                    return Err(QueryError::Execution(SAME_LABELS.to_owned()));
-                }
-            }
-        }
-    }
-    drop(places);
-    budget.release(needed);
-    Ok(merged)
-}
-
 /// The samples of a range selector as they are stored.
 fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Result<QueryValue, QueryError> {
     if selection.edges != Edges::Plain {
@@ -192,7 +143,7 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
             "anchored and smoothed need a function around the range vector".to_owned(),
         ));
     }
-    let ctx = &ev.ctx;
+    let ctx = ev.ctx;
     let end = ms_to_ns(selection.shift.apply(time_ms));
     let range = TimeRange::new(end.saturating_sub(ms_to_ns(selection.range_ms)), end);
     let refs = selector::select(ctx, selection, range)?;

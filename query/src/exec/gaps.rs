@@ -11,12 +11,12 @@
 
 use barograph_engine::model::Labels;
 
-use super::budget::Budget;
-use super::finish;
 use super::matching::matches;
-use super::steps::Steps;
+use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::series::merge::merge_equal;
 use crate::series::{ABSENT, Points, Series, Value, Vector};
+use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates one of the three at all steps. `labels` are there iff both sides are vectors.
@@ -40,7 +40,7 @@ pub(super) fn evaluate(
         _ => unreachable!("the checker refuses strings as operands"),
     };
     let present = vector.into_iter().filter(|s| s.points.any()).collect();
-    Ok(Value::Vector(finish::merge_equal(budget, present)?))
+    Ok(Value::Vector(merge_equal(budget, present)?))
 }
 
 fn scalars(op: BinaryOp, l: f64, r: f64) -> f64 {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use barograph_engine::model::{Labels, METRIC_NAME};
 
-use super::budget::Budget;
-use super::labels::sorted_names;
-use super::steps::Steps;
+use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::series::label_sets::sorted_names;
 use crate::series::{Vector, labels_held};
+use crate::steps::Steps;
 use crate::syntax::ast::Grouping;
 use crate::usage::Held;
 

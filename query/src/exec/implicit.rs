@@ -9,11 +9,11 @@
 
 use barograph_engine::model::{Samples, TimeRange};
 
-use super::steps::{NS_PER_MS, Steps, ms_to_ns};
 use super::{Context, Evaluator, reading};
 use crate::error::QueryError;
 use crate::plan::Selection;
 use crate::source::SeriesRef;
+use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax;
 use crate::syntax::span::Span;
 use crate::usage::Held;
@@ -37,7 +37,7 @@ pub(super) fn window_ms(
     span: Span,
     steps: Steps,
 ) -> Result<i64, QueryError> {
-    let interval = if steps.count == 0 { None } else { learn(&ev.ctx, selection, steps)? };
+    let interval = if steps.count == 0 { None } else { learn(ev.ctx, selection, steps)? };
     // Whole milliseconds, rounded up: all of the intervals must fit.
     let least =
         interval.map_or(0, |ns| (ns as u64).saturating_mul(INTERVALS_MIN as u64).div_ceil(NS_PER_MS as u64));

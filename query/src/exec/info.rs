@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::Evaluator;
-use super::labels::{in_braces, only};
 use super::selector::{Take, instant};
-use super::steps::Steps;
 use crate::error::QueryError;
-use crate::plan::{Call, Kind, Node, Selection, Shift};
+use crate::plan::{Call, Kind, Node, Selection};
+use crate::series::label_sets::{in_braces, only};
+use crate::series::merge::merge_equal;
 use crate::series::{Point, Points, Series, Vector};
+use crate::steps::Shift;
+use crate::steps::Steps;
 use crate::syntax::ast::Edges;
 
 /// The labels that say what a series is about.
@@ -42,7 +44,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
             }
         }
     }
-    super::finish::merge_equal(&ev.ctx.budget, enriched)
+    merge_equal(&ev.ctx.budget, enriched)
 }
 
 /// Which info series are asked for, and which of their labels.
@@ -126,8 +128,8 @@ impl Infos {
             edges: Edges::Plain,
             infer_hints: false,
         };
-        let series = instant(&ev.ctx, &selection, steps, Take::Value)?;
-        let times = instant(&ev.ctx, &selection, steps, Take::Time)?;
+        let series = instant(ev.ctx, &selection, steps, Take::Value)?;
+        let times = instant(ev.ctx, &selection, steps, Take::Time)?;
         let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();
         let mut pace = ev.ctx.budget.pace();
         for (i, s) in series.iter().enumerate() {

@@ -5,35 +5,12 @@ use std::cmp::Ordering;
 
 use barograph_engine::model::{CompileError, Labels, METRIC_NAME, Rewrite};
 
-use super::steps::Steps;
-use super::{Evaluator, finish};
+use super::Evaluator;
 use crate::error::QueryError;
 use crate::plan::Call;
+use crate::series::merge::merge_equal;
 use crate::series::{Vector, labels_held};
-
-/// The labels of `labels` that are in `names` (sorted).
-pub(super) fn only(labels: &Labels, names: &[String]) -> Labels {
-    labels.without(|n| names.binary_search_by(|k| k.as_str().cmp(n)).is_err())
-}
-
-/// The labels of `labels` that are not in `names` (sorted), and without the metric name.
-pub(super) fn without(labels: &Labels, names: &[String]) -> Labels {
-    labels.without(|n| n == METRIC_NAME || names.binary_search_by(|k| k.as_str().cmp(n)).is_ok())
-}
-
-/// All labels in braces, the name among them, as error texts give a series.
-pub(super) fn in_braces(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{{}}}", pairs.join(", "))
-}
-
-/// `names`, sorted, each once.
-pub(super) fn sorted_names(names: &[String]) -> Vec<String> {
-    let mut sorted = names.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    sorted
-}
+use crate::steps::Steps;
 
 /// `label_replace(v, dst, replacement, src, regex)`.
 pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
@@ -70,7 +47,7 @@ pub(super) fn replace(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Resu
             series.drop_name = false;
         }
     }
-    finish::merge_equal(&ev.ctx.budget, vector)
+    merge_equal(&ev.ctx.budget, vector)
 }
 
 /// Longest label value that a query may make, bytes. Far above what anybody reads; below it
@@ -112,7 +89,7 @@ pub(super) fn join(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
             series.drop_name = false;
         }
     }
-    finish::merge_equal(&ev.ctx.budget, vector)
+    merge_equal(&ev.ctx.budget, vector)
 }
 
 /// The order of `sort_by_label`: each named label in turn, then the whole sets.

@@ -7,10 +7,10 @@ use std::collections::hash_map::Entry;
 use barograph_engine::budget::map_bytes;
 use barograph_engine::model::Labels;
 
-use super::budget::Budget;
-use super::labels::{only, sorted_names, without};
+use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::series::{Points, Vector, labels_held};
+use crate::series::label_sets::{only, sorted_names, without};
+use crate::series::{Vector, labels_held};
 use crate::syntax::ast::MatchLabels;
 
 /// The series of both sides that have one signature; indices in the order of the vectors.
@@ -78,23 +78,4 @@ pub(super) fn matches(
         }
     }
     Ok(found)
-}
-
-/// At which steps any of the series has a value.
-///
-/// # Errors
-/// As [`Budget::check`].
-pub(super) fn any_present<'a>(
-    budget: &Budget,
-    points: impl Iterator<Item = &'a Points>,
-    steps: usize,
-) -> Result<Vec<bool>, QueryError> {
-    let (mut any, mut pace) = (vec![false; steps], budget.pace());
-    for points in points {
-        pace.work(1 + points.len())?;
-        for (i, any) in any.iter_mut().enumerate() {
-            *any = *any || points.has(i);
-        }
-    }
-    Ok(any)
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use barograph_engine::model::Histogram;
 
+use super::Evaluator;
 use super::aggregate::assemble;
-use super::budget::Budget;
 use super::groups::Groups;
 use super::range::{Job, both};
-use super::steps::Steps;
 use super::window::slide;
-use super::{Evaluator, annotations};
+use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::functions::FunctionId;
+use crate::functions::annotations::note_flags;
 use crate::functions::compensated::{self, Mean, Sum};
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
@@ -24,6 +24,7 @@ use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
 use crate::plan::Aggregate;
 use crate::series::{Point, Points, Vector, histogram_held};
+use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
 fn histogram(h: Histogram) -> Point {
@@ -261,7 +262,7 @@ pub(super) fn aggregate(
         ev.notes.warn(span, "encountered a mix of histograms and floats for aggregation");
     }
     for (flags, name) in flagged {
-        annotations::note_flags(&mut ev.notes, flags, &name, span);
+        note_flags(&mut ev.notes, flags, &name, span);
     }
     let groups = Groups {
         labels: groups.labels.clone(),

@@ -17,21 +17,22 @@
 
 use barograph_engine::model::Labels;
 
+use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
+use crate::functions::annotations::Notes;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, Times};
 use crate::series::{Points, Series, Value, Vector};
 use crate::source::SeriesSource;
+use crate::steps::Steps;
 use crate::usage::Held;
 use crate::value::{QueryStats, QueryValue};
 
 mod aggregate;
-pub(crate) mod annotations;
 mod binary;
 mod buckets;
-mod budget;
 mod calls;
 mod edges;
 mod explain;
@@ -45,8 +46,6 @@ mod labels;
 mod matching;
 mod mixed;
 mod operators;
-mod pace;
-mod parallel;
 mod range;
 mod rank;
 mod reading;
@@ -55,15 +54,11 @@ mod selector;
 mod sets;
 mod spans;
 mod standing;
-mod steps;
 mod subquery;
 mod trace;
 mod whole;
 mod window;
 
-use annotations::Notes;
-use budget::Budget;
-use steps::Steps;
 use trace::{Mark, Trace};
 
 /// What all workers of a query share.
@@ -75,7 +70,7 @@ struct Context<'q> {
 
 /// A running query.
 struct Evaluator<'q> {
-    ctx: Context<'q>,
+    ctx: &'q Context<'q>,
     notes: Notes,
     /// A range query: `sort` and the like have no effect.
     is_range: bool,
@@ -108,7 +103,7 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     let is_range = matches!(request.times, Times::Range { .. });
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
-    let mut ev = Evaluator { ctx, notes: Notes::default(), is_range, trace };
+    let mut ev = Evaluator { ctx: &ctx, notes: Notes::default(), is_range, trace };
     let value = match request.times {
         Times::Instant { time_ms } => finish::instant(&mut ev, plan, time_ms)?,
         Times::Range { start_ms, end_ms, step_ms } => {
@@ -163,13 +158,13 @@ impl Evaluator<'_> {
 
     /// The state of the counters, if the cost of nodes is recorded.
     fn mark(&self) -> Option<Mark> {
-        self.trace.as_ref().map(|_| Mark::now(&self.ctx))
+        self.trace.as_ref().map(|_| Mark::now(self.ctx))
     }
 
     /// What `node` has cost since `mark`.
     fn record(&mut self, node: &Node, mark: Mark, series: u64, bytes: u64) {
         if let Some(trace) = &mut self.trace {
-            trace.add(node, mark.until_now(&self.ctx, series, bytes));
+            trace.add(node, mark.until_now(self.ctx, series, bytes));
         }
     }
 

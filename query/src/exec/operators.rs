@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barograph_engine::model::Histogram;
 
-use super::annotations::{Notes, note_flags};
+use crate::functions::annotations::{Notes, note_flags};
 use crate::functions::flags::Flags;
 use crate::histogram::{arithmetic, trim};
 use crate::series::{ABSENT, Point, Points, is_absent};

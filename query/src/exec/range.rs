@@ -4,12 +4,11 @@
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::{SmallVec, smallvec};
 
-use super::annotations::{Notes, note_flags};
-use super::steps::ms_to_ns;
 use super::window::{Windows, slide};
-use super::{Context, Evaluator, parallel, reading, selector};
+use super::{Context, Evaluator, reading, selector};
+use crate::budget::parallel;
 use crate::error::QueryError;
-use crate::exec::steps::Steps;
+use crate::functions::annotations::{Notes, note_flags};
 use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
 use crate::functions::over_time::{self, Extreme, slot};
@@ -20,7 +19,10 @@ use crate::functions::tally::{self, Condition};
 use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
+use crate::series::merge::merge_equal;
 use crate::series::{Points, Series, Vector, labels_held};
+use crate::steps::Steps;
+use crate::steps::ms_to_ns;
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 use crate::value::go_float;
@@ -66,11 +68,11 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
             if let Some(mark) = mark {
                 ev.record(arg, mark, inner.len() as u64, 0);
             }
-            let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: Edges::Plain, params };
+            let job = Job { ctx: ev.ctx, id: call.function.id, windows, edges: Edges::Plain, params };
             over_points(&job, inner, inner_steps, keep_name)?
         }
         Kind::Range(selection) => {
-            let job = Job { ctx: &ev.ctx, id: call.function.id, windows, edges: selection.edges, params };
+            let job = Job { ctx: ev.ctx, id: call.function.id, windows, edges: selection.edges, params };
             let done = over_selection(&job, selection, keep_name)?;
             if let Some(mark) = mark {
                 let selected = ev.ctx.budget.usage().series() - selected;
@@ -81,7 +83,7 @@ pub(super) fn call(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<
         _ => Vec::new(),
     };
     let vector = finish(ev, call, arg, done, naming.as_ref())?;
-    if naming.is_some() { super::finish::merge_equal(&ev.ctx.budget, vector) } else { Ok(vector) }
+    if naming.is_some() { merge_equal(&ev.ctx.budget, vector) } else { Ok(vector) }
 }
 
 /// The windows of a range vector at all steps.
@@ -119,7 +121,7 @@ pub(super) fn job<'e>(
 ) -> Result<Job<'e>, QueryError> {
     let params = parameters(ev, call, steps)?;
     let windows = windows(ev, arg, steps)?.expect("the argument is a range vector");
-    Ok(Job { ctx: &ev.ctx, id: call.function.id, windows, edges: selection.edges, params })
+    Ok(Job { ctx: ev.ctx, id: call.function.id, windows, edges: selection.edges, params })
 }
 
 /// A label, and what it says of each column that a function makes of one series.
@@ -152,7 +154,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
         match call.function.id {
             FunctionId::QuantileOverTime | FunctionId::QuantilesOverTime => {
                 for phi in values.iter().filter(|p| !is_phi(**p)) {
-                    ev.notes.warn(arg.span, super::annotations::bad_phi(*phi));
+                    ev.notes.warn(arg.span, crate::functions::annotations::bad_phi(*phi));
                 }
             }
             FunctionId::DoubleExponentialSmoothing => {

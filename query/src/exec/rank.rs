@@ -7,17 +7,20 @@ use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME};
 use smallvec::SmallVec;
 
 use super::aggregate::{assemble, note_ignored};
-use super::annotations::bad_phi;
-use super::budget::Budget;
 use super::groups::Groups;
-use super::steps::Steps;
-use super::{Evaluator, finish, hash, labels, pace};
+use super::{Evaluator, hash};
+use crate::budget::Budget;
+use crate::budget::pace;
 use crate::error::QueryError;
+use crate::functions::annotations::bad_phi;
 use crate::functions::instant::nan_last;
 use crate::functions::quantile::{nan_first, quantile_of_sorted};
 use crate::histogram::text::histogram_text;
 use crate::plan::{Aggregate, Node};
+use crate::series::label_sets;
+use crate::series::merge::{merge_equal, settled};
 use crate::series::{Point, Points, Series, Vector, is_absent};
+use crate::steps::Steps;
 use crate::syntax::ast::{AggregateOp, Grouping};
 use crate::usage::Held;
 use crate::value::go_float;
@@ -216,12 +219,12 @@ pub(super) fn quantiles(
     for (group, members) in groups.members.iter().enumerate() {
         let columns = group_quantiles(ev, &vector, members, &phis)?;
         for (name, points) in names.iter().zip(columns).filter(|(_, points)| points.any()) {
-            let own = finish::settled(&groups.labels[group], groups.drop_name[group]);
+            let own = settled(&groups.labels[group], groups.drop_name[group]);
             let labels = own.to_builder().set(&label, name).build();
             named.push(Series { labels, drop_name: false, points });
         }
     }
-    finish::merge_equal(&ev.ctx.budget, named)
+    merge_equal(&ev.ctx.budget, named)
 }
 
 /// What a label calls a φ: its value at the first step, as a float that shows that it is one.
@@ -288,7 +291,7 @@ pub(super) fn count_values(
     let mut places: HashMap<Labels, usize> = HashMap::new();
     for series in &vector {
         ev.ctx.budget.check()?;
-        let own = finish::settled(&series.labels, series.drop_name);
+        let own = settled(&series.labels, series.drop_name);
         // Most series have few values: their groups are looked up once.
         let mut known: SmallVec<[(u64, usize); 4]> = SmallVec::new();
         for i in 0..steps.count {
@@ -328,8 +331,10 @@ fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) ->
     };
     let mut labels = match grouping {
         Grouping::None => LabelsBuilder::new(),
-        Grouping::By(names) => labels::only(series, &labels::sorted_names(names)).to_builder(),
-        Grouping::Without(names) => labels::without(series, &labels::sorted_names(names)).to_builder(),
+        Grouping::By(names) => label_sets::only(series, &label_sets::sorted_names(names)).to_builder(),
+        Grouping::Without(names) => {
+            label_sets::without(series, &label_sets::sorted_names(names)).to_builder()
+        }
     };
     let drops_label = match grouping {
         Grouping::None | Grouping::By(_) => false,

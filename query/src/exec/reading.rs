@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
-use super::{Context, parallel};
+use super::Context;
+use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::series::histogram_held;
 use crate::source::{SeriesReader, SeriesRef};

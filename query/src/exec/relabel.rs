@@ -6,12 +6,13 @@
 
 use barograph_engine::model::{LabelsBuilder, METRIC_NAME};
 
-use super::steps::Steps;
-use super::{Evaluator, finish};
+use super::Evaluator;
 use crate::error::QueryError;
 use crate::functions::FunctionId;
 use crate::plan::Call;
+use crate::series::merge::merge_equal;
 use crate::series::{Vector, labels_held};
+use crate::steps::Steps;
 
 /// Evaluates such a call at all steps.
 pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
@@ -26,7 +27,7 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
         ev.ctx.budget.hold(labels_held(&series.labels))?;
         series.drop_name &= !draft.name_written;
     }
-    finish::merge_equal(&ev.ctx.budget, vector)
+    merge_equal(&ev.ctx.budget, vector)
 }
 
 /// Labels have names.

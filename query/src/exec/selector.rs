@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
 
-use super::steps::{Steps, ms_to_ns};
 use super::{Context, Evaluator, edges, reading};
 use crate::error::QueryError;
 use crate::functions::window::shown_seconds;
@@ -15,6 +14,7 @@ use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
 use crate::series::{ABSENT, Points, Series, Vector};
 use crate::source::SeriesRef;
+use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 use crate::usage::Held;
@@ -52,7 +52,7 @@ pub(super) fn evaluate(
 ) -> Result<Vector, QueryError> {
     match selection.edges {
         Edges::Smoothed => edges::smoothed(ev, selection, span, steps),
-        Edges::Plain | Edges::Anchored => instant(&ev.ctx, selection, steps, Take::Value),
+        Edges::Plain | Edges::Anchored => instant(ev.ctx, selection, steps, Take::Value),
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
-use super::budget::Budget;
-use super::matching::{any_present, matches};
-use super::steps::Steps;
-use super::{Evaluator, finish};
+use super::Evaluator;
+use super::matching::matches;
+use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::plan::Call;
+use crate::series::any_present;
+use crate::series::merge::{is_metadata, merge_equal};
 use crate::series::{Points, Vector};
+use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates a set operator at all steps.
@@ -48,7 +50,7 @@ pub(super) fn evaluate(
     }
     left.retain(|s| s.points.any());
     // A series may come from the left at one step and from the right at another.
-    finish::merge_equal(budget, left)
+    merge_equal(budget, left)
 }
 
 /// `union(a, b, …)`: at each step the elements of all arguments, of equal ones the first.
@@ -62,7 +64,7 @@ pub(super) fn union(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result
             pace.series(&series)?;
             // Two names that are going to be dropped do not tell elements apart.
             let labels = match series.drop_name {
-                true => series.labels.without(finish::is_metadata),
+                true => series.labels.without(is_metadata),
                 false => series.labels.clone(),
             };
             match places.get(&labels) {

@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 use super::aggregate::Members;
 use super::groups::{Groups, Kept};
 use super::reading::{self, Batch, Ranked};
-use super::steps::Steps;
-use super::{Context, Evaluator, pace, range, selector};
+use super::{Context, Evaluator, range, selector};
+use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::flags::Flags;
 use crate::functions::window::Columns;
@@ -25,6 +25,7 @@ use crate::functions::{FunctionId, NameRule};
 use crate::plan::{Aggregate, Kind, Selection};
 use crate::series::{Points, Series, Vector, is_absent, labels_held};
 use crate::source::SeriesRef;
+use crate::steps::Steps;
 use crate::syntax::ast::Edges;
 use crate::syntax::span;
 use crate::usage::Held;
@@ -125,13 +126,13 @@ pub(super) fn evaluate(
     let keep = Kept::of(&aggregate.grouping);
     match &node.kind {
         Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
-            let range = selector::hull(&ev.ctx, selection, steps);
+            let range = selector::hull(ev.ctx, selection, steps);
             let leaf = Leaf { selection, range, drop_name: false, told: None };
-            let batches = read(&ev.ctx, &leaf, &keep, |_, samples, _| {
+            let batches = read(ev.ctx, &leaf, &keep, |_, samples, _| {
                 if selection.infer_hints {
                     selector::infer_hints(samples);
                 }
-                Ok(selector::newest(&ev.ctx, samples, selection, steps, selector::Take::Value))
+                Ok(selector::newest(ev.ctx, samples, selection, steps, selector::Take::Value))
             })?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
@@ -267,7 +268,7 @@ fn gathered(
     let mut table = Table::default();
     let mut spans: Vec<Ranked<Span>> = Vec::with_capacity(batches.iter().map(|b| b.results.len()).sum());
     for mut batch in batches {
-        batch.scratch.tell(&ev.ctx, 0)?;
+        batch.scratch.tell(ev.ctx, 0)?;
         let places: Vec<u32> = batch.scratch.groups.into_iter().map(|group| table.join(group)).collect();
         for ((flags, name), rank) in batch.scratch.noticed {
             table.notice(flags, &name, rank);

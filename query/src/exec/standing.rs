@@ -5,16 +5,18 @@
 //! Where k differs from step to step, a series is there at the steps whose k reaches its
 //! rank. A series without a value at a step leaves its place empty there.
 
+use super::Evaluator;
 use super::aggregate::note_ignored;
 use super::groups::Groups;
 use super::rank::{counts, param};
-use super::steps::Steps;
-use super::{Evaluator, pace, parallel};
+use crate::budget::pace;
+use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::functions::instant::nan_last;
 use crate::functions::{compensated, whole};
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Series, Vector, is_absent};
+use crate::steps::Steps;
 use crate::syntax::ast::{AggregateOp, Statistic};
 
 /// Evaluates such an aggregation at all steps. At a single step the result is ordered by

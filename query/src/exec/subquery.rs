@@ -6,12 +6,12 @@ use std::sync::Arc;
 use barograph_engine::model::{Histogram, ResetHint};
 
 use super::Evaluator;
-use super::steps::{Steps, ms_to_ns};
 use super::window::Windows;
 use crate::error::QueryError;
 use crate::functions::window::Columns;
 use crate::plan::Subquery;
 use crate::series::{Points, Vector, is_absent};
+use crate::steps::{Steps, ms_to_ns};
 
 /// The inner expression at all multiples of the subquery's step in the outer windows.
 pub(super) fn evaluate(
@@ -67,7 +67,8 @@ fn without_hint(h: &Arc<Histogram>) -> Arc<Histogram> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Kind, Node, Shift};
+    use crate::plan::{Kind, Node};
+    use crate::steps::Shift;
     use crate::syntax::span::Span;
 
     fn steps_of(range_ms: i64, step_ms: i64, at_ms: i64) -> Vec<i64> {

@@ -5,16 +5,17 @@
 //! The planner never takes such a call for step-invariant, whatever its argument is: a sum
 //! over ten steps is another one than that over a single step.
 
-use super::annotations::{bad_phi, note_flags};
-use super::steps::Steps;
-use super::{Evaluator, parallel};
+use super::Evaluator;
+use crate::budget::parallel;
 use crate::error::QueryError;
+use crate::functions::annotations::{bad_phi, note_flags};
 use crate::functions::flags::Flags;
 use crate::functions::quantile::is_phi;
 use crate::functions::whole::{self, Scratch};
 use crate::functions::{FunctionId, NameRule, ValueType, gaps};
 use crate::plan::Call;
 use crate::series::{Series, Vector};
+use crate::steps::Steps;
 
 /// Evaluates such a call at all steps.
 pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {

@@ -1,10 +1,10 @@
 //! Sliding windows: calls a kernel for each step's window of one series.
 
 use super::Context;
-use super::steps::{Steps, ms_to_ns};
 use crate::error::QueryError;
 use crate::functions::window::{Columns, Window};
-use crate::plan::Shift;
+use crate::steps::Shift;
+use crate::steps::{Steps, ms_to_ns};
 
 /// Samples passed to kernels between two looks at the clock.
 const CHECK_EVERY: usize = 1 << 16;

@@ -13,6 +13,7 @@
 use std::sync::LazyLock;
 
 pub mod aggregates;
+pub(crate) mod annotations;
 pub(crate) mod classic;
 pub(crate) mod compensated;
 pub(crate) mod counter;

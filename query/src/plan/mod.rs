@@ -14,6 +14,7 @@ use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
 use crate::functions::{Function, FunctionId, NameRule, ValueType};
+use crate::steps::Shift;
 use crate::syntax;
 use crate::syntax::ast::{
     self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
@@ -72,22 +73,6 @@ pub(crate) enum Kind {
     Binary(Binary),
     /// The value with its sign changed.
     Negate(Box<Node>),
-}
-
-/// Where in time a selector or subquery looks: `at` or the evaluation time, less `offset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shift {
-    /// The time `@` gives.
-    pub at_ms: Option<i64>,
-    /// How much earlier.
-    pub offset_ms: i64,
-}
-
-impl Shift {
-    /// The reference time of an evaluation at `time_ms`.
-    pub fn apply(self, time_ms: i64) -> i64 {
-        self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
-    }
 }
 
 /// Which series, and where in time.

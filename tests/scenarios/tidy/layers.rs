@@ -63,12 +63,14 @@ const LEVELS: &[Levels] = &[
     Levels {
         root: "query/src/",
         modules: &[
+            ("budget", 0),
             ("crew", 0),
             ("error", 0),
             ("explain", 0),
             ("request", 0),
             ("series", 0),
             ("source", 0),
+            ("steps", 0),
             ("usage", 0),
             ("value", 0),
             ("turn", 1),

@@ -1,7 +1,7 @@
 //! One piece of work for each series, on as many cores as are free, with the results in
 //! the order of the series: whether it ran in parallel does not show.
 
-use super::budget::Budget;
+use super::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
 
@@ -10,15 +10,15 @@ const PARALLEL_MIN: usize = 32;
 /// Items of one piece of work at least.
 const PIECE_MIN: usize = 8;
 /// Pieces of work for each core, so that all end at about the same time.
-pub(super) const PIECES_A_CORE: usize = 4;
+pub(crate) const PIECES_A_CORE: usize = 4;
 
 /// Whether work over `items` is shared by several cores, unless it is light.
-pub(super) fn splits(crew: &Crew, items: u64) -> bool {
+pub(crate) fn splits(crew: &Crew, items: u64) -> bool {
     items >= PARALLEL_MIN as u64 && crew.workers() > 1
 }
 
 /// Divides a list into pieces of at most `length` neighbours.
-pub(super) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
+pub(crate) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
     let mut pieces = Vec::with_capacity(items.len().div_ceil(length));
     let mut items = items.into_iter();
     loop {
@@ -34,7 +34,7 @@ pub(super) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
 ///
 /// # Errors
 /// The error of one of the items that failed.
-pub(super) fn map<T, S, R, F>(budget: &Budget, items: Vec<T>, work: F) -> Result<Vec<R>, QueryError>
+pub(crate) fn map<T, S, R, F>(budget: &Budget, items: Vec<T>, work: F) -> Result<Vec<R>, QueryError>
 where
     T: Send,
     S: Default,

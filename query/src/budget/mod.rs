@@ -10,7 +10,10 @@ use std::time::Instant;
 use barograph_engine::budget::Work;
 use barograph_engine::model::Expressions;
 
-use super::steps::Steps;
+use crate::steps::Steps;
+pub(crate) mod pace;
+pub(crate) mod parallel;
+
 use crate::crew::Crew;
 use crate::error::QueryError;
 use crate::request::{Limits, Request};

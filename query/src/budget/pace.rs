@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use super::budget::Budget;
+use super::Budget;
 use crate::error::QueryError;
 use crate::series::{Points, Series};
 use crate::usage::Held;
@@ -23,7 +23,7 @@ const RUN: usize = 4096;
 const TAKEN: usize = 4096;
 
 /// Counts the work of a loop.
-pub(super) struct Pace<'b> {
+pub(crate) struct Pace<'b> {
     budget: &'b Budget,
     done: usize,
     /// Bytes taken but not yet used.
@@ -32,7 +32,7 @@ pub(super) struct Pace<'b> {
 
 impl Budget {
     /// For a loop that begins.
-    pub(super) fn pace(&self) -> Pace<'_> {
+    pub(crate) fn pace(&self) -> Pace<'_> {
         Pace { budget: self, done: 0, ahead: 0 }
     }
 }
@@ -42,7 +42,7 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// As [`Budget::check`].
-    pub(super) fn work(&mut self, done: usize) -> Result<(), QueryError> {
+    pub(crate) fn work(&mut self, done: usize) -> Result<(), QueryError> {
         self.done += done;
         if self.done < WORK_PER_CHECK {
             return Ok(());
@@ -55,7 +55,7 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// As [`Budget::hold`].
-    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), QueryError> {
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), QueryError> {
         if self.ahead < bytes {
             let more = bytes.max(TAKEN);
             self.budget.hold(Held::bytes(more))?;
@@ -69,7 +69,7 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// As [`Budget::check`].
-    pub(super) fn labels(&mut self) -> Result<(), QueryError> {
+    pub(crate) fn labels(&mut self) -> Result<(), QueryError> {
         self.work(LABELS)
     }
 
@@ -77,7 +77,7 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// As [`Budget::check`].
-    pub(super) fn points(&mut self, points: &Points) -> Result<(), QueryError> {
+    pub(crate) fn points(&mut self, points: &Points) -> Result<(), QueryError> {
         let each = if points.histograms.is_some() { HISTOGRAM } else { 1 };
         self.work(1 + points.len() * each)
     }
@@ -86,7 +86,7 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// As [`Budget::check`].
-    pub(super) fn series(&mut self, series: &Series) -> Result<(), QueryError> {
+    pub(crate) fn series(&mut self, series: &Series) -> Result<(), QueryError> {
         self.labels()?;
         self.points(&series.points)
     }
@@ -96,7 +96,7 @@ impl Pace<'_> {
 ///
 /// # Errors
 /// As [`Budget::check`] and [`Budget::hold`].
-pub(super) fn sorted<T>(
+pub(crate) fn sorted<T>(
     budget: &Budget,
     items: Vec<T>,
     compare: impl Fn(&T, &T) -> Ordering,

@@ -1,6 +1,5 @@
 //! The evaluation times of one pass: `start`, `start + step`, …, in milliseconds.
 
-use crate::plan::Shift;
 use crate::request::Times;
 
 /// Nanoseconds in a millisecond.
@@ -9,6 +8,22 @@ pub(crate) const NS_PER_MS: i64 = 1_000_000;
 /// Milliseconds to the nanoseconds of storage; ends of time saturate.
 pub(crate) fn ms_to_ns(ms: i64) -> i64 {
     ms.saturating_mul(NS_PER_MS)
+}
+
+/// Where in time a selector or subquery looks: `at` or the evaluation time, less `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shift {
+    /// The time `@` gives.
+    pub at_ms: Option<i64>,
+    /// How much earlier.
+    pub offset_ms: i64,
+}
+
+impl Shift {
+    /// The reference time of an evaluation at `time_ms`.
+    pub fn apply(self, time_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
 }
 
 /// An arithmetic row of evaluation times.

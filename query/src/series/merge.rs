@@ -1,0 +1,60 @@
+//! Series that become one: their labels without the metric name, and the values of several
+//! under one label set.
+
+use std::collections::HashMap;
+
+use barograph_engine::budget::map_bytes;
+use barograph_engine::model::{Labels, METRIC_NAME};
+
+use super::{Series, Vector};
+use crate::budget::Budget;
+use crate::error::QueryError;
+use crate::usage::Held;
+
+/// The text of the error when a result would hold one label set twice.
+pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
+
+/// Whether a label goes together with the metric name.
+pub(crate) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// The labels of a series without the name if that was marked to be dropped, for those who
+/// set a label next: what they set is no name to drop, whatever it is called.
+pub(crate) fn settled(labels: &Labels, drop_name: bool) -> Labels {
+    if drop_name { labels.without(is_metadata) } else { labels.clone() }
+}
+
+/// Merges series with equal labels, which must not have values at the same step.
+///
+/// # Errors
+/// [`QueryError::Execution`] if they have; as [`Budget::check`] and [`Budget::hold`].
+pub(crate) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
+    let needed = Held::bytes(
+        map_bytes(vector.len(), size_of::<(Labels, usize)>()) + vector.len() * size_of::<Series>(),
+    );
+    budget.hold(needed)?;
+    let mut places: HashMap<Labels, usize> = HashMap::with_capacity(vector.len());
+    let mut merged: Vector = Vec::with_capacity(vector.len());
+    let mut pace = budget.pace();
+    for series in vector {
+        pace.labels()?;
+        match places.get(&series.labels) {
+            None => {
+                places.insert(series.labels.clone(), merged.len());
+                merged.push(series);
+            }
+            Some(&place) => {
+                let into = &mut merged[place];
+                into.drop_name |= series.drop_name;
+                pace.points(&series.points)?;
+                if !into.points.merge(series.points) {
+                    return Err(QueryError::Execution(SAME_LABELS.to_owned()));
+                }
+            }
+        }
+    }
+    drop(places);
+    budget.release(needed);
+    Ok(merged)
+}
