@@ -7,7 +7,7 @@ use super::{Evaluator, mixed, rank, spans, standing};
 use crate::budget::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
-use crate::functions::compensated::{Mean, Sum, two_sum};
+use crate::functions::numbers::compensated::{Mean, Sum, two_sum};
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Points, Series, Vector, is_absent};
 use crate::steps::Steps;

@@ -8,9 +8,9 @@ use barograph_engine::model::{Histogram, Labels};
 use super::Evaluator;
 use crate::error::QueryError;
 use crate::functions::annotations::{bad_phi, for_metric};
-use crate::functions::classic::{self, Cumulative, Repair};
-use crate::functions::quantile::is_phi;
-use crate::functions::time::rfc3339_ms;
+use crate::functions::numbers::dates::rfc3339_ms;
+use crate::functions::numbers::quantile::is_phi;
+use crate::functions::vectors::classic_histogram::{self, Cumulative, Repair};
 use crate::functions::{FunctionId, NameRule};
 use crate::histogram::quantile::NanEffect;
 use crate::histogram::{fraction, moments, quantile};
@@ -266,15 +266,17 @@ impl Input {
             if buckets.is_empty() {
                 continue;
             }
-            classic::order(&mut buckets);
+            classic_histogram::order(&mut buckets);
             points.floats[i] = match question {
-                Question::Fraction(lower, upper) => classic::fraction(lower[i], upper[i], &buckets),
+                Question::Fraction(lower, upper) => classic_histogram::fraction(lower[i], upper[i], &buckets),
                 // Without a φ or a total nobody looks at the counts, so they need no repair.
-                Question::Quantile(phis) if !is_phi(phis[i]) => classic::quantile(phis[i], &buckets),
-                Question::Quantile(_) if !classic::is_complete(&buckets) => f64::NAN,
+                Question::Quantile(phis) if !is_phi(phis[i]) => {
+                    classic_histogram::quantile(phis[i], &buckets)
+                }
+                Question::Quantile(_) if !classic_histogram::is_complete(&buckets) => f64::NAN,
                 Question::Quantile(phis) => {
-                    repairs.add(classic::raise(&mut buckets), self.steps.at(i));
-                    classic::quantile(phis[i], &buckets)
+                    repairs.add(classic_histogram::raise(&mut buckets), self.steps.at(i));
+                    classic_histogram::quantile(phis[i], &buckets)
                 }
             };
         }

@@ -9,7 +9,8 @@ use super::{Evaluator, finish, info, labels, range, relabel, selector, sets, who
 use crate::budget::Budget;
 use crate::budget::pace;
 use crate::error::QueryError;
-use crate::functions::{FunctionId, NameRule, ValueType, instant, time};
+use crate::functions::numbers::{dates, one_float};
+use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node};
 use crate::series::any_present;
 use crate::series::{ABSENT, Points, Series, Value, Vector, is_absent};
@@ -89,7 +90,7 @@ fn times(steps: Steps) -> Vec<f64> {
 fn scalar_extreme(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Value, QueryError> {
     let mut result = ev.scalar(&call.args[0], steps)?;
     let other = ev.scalar(&call.args[1], steps)?;
-    let extreme = if call.function.id == FunctionId::MinOf { instant::min } else { instant::max };
+    let extreme = if call.function.id == FunctionId::MinOf { one_float::min } else { one_float::max };
     result.iter_mut().zip(other).for_each(|(a, b)| *a = extreme(*a, b));
     Ok(Value::Scalar(result))
 }
@@ -115,7 +116,7 @@ fn each_float(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vecto
     let id = call.function.id;
     let Some(arg) = call.args.first() else {
         // Date functions without an argument speak of the evaluation time.
-        let floats = times(steps).into_iter().map(|t| time::part(id, t)).collect();
+        let floats = times(steps).into_iter().map(|t| dates::part(id, t)).collect();
         let points = Points { floats, histograms: None };
         return Ok(vec![Series { labels: Labels::empty(), drop_name: false, points }]);
     };
@@ -129,13 +130,13 @@ fn each_float(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vecto
         pace.work(LOOKS_A_FLOAT * (1 + series.points.len()))?;
         series.drop_name |= call.name_rule == NameRule::Drop;
         series.points.histograms = None;
-        if time::is_part(id) {
-            series.points.map_floats(|v| time::part(id, v));
+        if dates::is_part(id) {
+            series.points.map_floats(|v| dates::part(id, v));
         } else if params.is_empty() && id != FunctionId::Round {
-            let f = instant::unary(id);
+            let f = one_float::unary(id);
             series.points.map_floats(f);
         } else {
-            instant::with_params(id, &mut series.points.floats, &params);
+            one_float::with_params(id, &mut series.points.floats, &params);
         }
     }
     vector.retain(|s| s.points.any());
@@ -239,7 +240,7 @@ fn sorted(ev: &mut Evaluator<'_>, call: &Call, node: &Node, steps: Steps) -> Res
             let descending = id == F::SortDesc;
             let value = |series: &Series| series.points.floats[0];
             vector = pace::sorted(&ev.ctx.budget, vector, |a, b| {
-                instant::nan_last(value(a), value(b), descending)
+                one_float::nan_last(value(a), value(b), descending)
             })?;
         }
         _ => {

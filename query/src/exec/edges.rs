@@ -17,7 +17,7 @@ use crate::error::QueryError;
 use crate::functions::FunctionId;
 use crate::functions::annotations::note_flags;
 use crate::functions::flags::Flags;
-use crate::functions::histogram_change::note_gauges;
+use crate::functions::window::histogram_change::note_gauges;
 use crate::functions::window::{Columns, seconds};
 use crate::histogram::arithmetic::{joint_hint, plus, scaled};
 use crate::histogram::resets::is_reset;

@@ -9,13 +9,13 @@ use super::{Context, Evaluator, reading, selector};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::functions::annotations::{Notes, note_flags};
-use crate::functions::counter::{self, ChangeKind, Resets};
 use crate::functions::flags::Flags;
-use crate::functions::over_time::{self, Extreme, slot};
-use crate::functions::pure;
-use crate::functions::quantile::is_phi;
-use crate::functions::sliding;
-use crate::functions::tally::{self, Condition};
+use crate::functions::numbers::quantile::is_phi;
+use crate::functions::window::conditional_count::{self, Condition};
+use crate::functions::window::counter::{self, ChangeKind, Resets};
+use crate::functions::window::over_time::{self, Extreme, slot};
+use crate::functions::window::sliding;
+use crate::functions::window::unextrapolated;
 use crate::functions::window::{Columns, Window, shown_seconds};
 use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
@@ -324,7 +324,7 @@ pub(super) fn run(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result
         F::Resets => super::mixed::resets(job, columns),
         F::Changes => super::mixed::changes(job, columns),
         F::SumOverTime | F::AvgOverTime => sum_or_mean(job, columns, flags),
-        F::DurationOverTime => both(job, columns, tally::duration(columns, param(job, 0))),
+        F::DurationOverTime => both(job, columns, conditional_count::duration(columns, param(job, 0))),
         F::CountOverTime => both(job, columns, |w| Some((w.len() + w.histogram_len()) as f64)),
         F::PresentOverTime | F::AbsentOverTime => both(job, columns, |_| Some(1.0)),
         F::LastOverTime => super::mixed::end_value(job, columns, super::mixed::End::Last),
@@ -349,13 +349,27 @@ fn floats_only(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Po
     let range_ns = ms_to_ns(job.windows.range_ms);
     match job.id {
         F::IncreasePure | F::RatePure => growth(job, columns, flags),
-        F::CountEqOverTime => floats(job, columns, flags, tally::count(Condition::Equal, param(job, 0))),
-        F::CountNeOverTime => floats(job, columns, flags, tally::count(Condition::NotEqual, param(job, 0))),
-        F::CountGtOverTime => floats(job, columns, flags, tally::count(Condition::Greater, param(job, 0))),
-        F::CountLeOverTime => floats(job, columns, flags, tally::count(Condition::AtMost, param(job, 0))),
-        F::ShareEqOverTime => floats(job, columns, flags, tally::share(Condition::Equal, param(job, 0))),
-        F::ShareGtOverTime => floats(job, columns, flags, tally::share(Condition::Greater, param(job, 0))),
-        F::ShareLeOverTime => floats(job, columns, flags, tally::share(Condition::AtMost, param(job, 0))),
+        F::CountEqOverTime => {
+            floats(job, columns, flags, conditional_count::count(Condition::Equal, param(job, 0)))
+        }
+        F::CountNeOverTime => {
+            floats(job, columns, flags, conditional_count::count(Condition::NotEqual, param(job, 0)))
+        }
+        F::CountGtOverTime => {
+            floats(job, columns, flags, conditional_count::count(Condition::Greater, param(job, 0)))
+        }
+        F::CountLeOverTime => {
+            floats(job, columns, flags, conditional_count::count(Condition::AtMost, param(job, 0)))
+        }
+        F::ShareEqOverTime => {
+            floats(job, columns, flags, conditional_count::share(Condition::Equal, param(job, 0)))
+        }
+        F::ShareGtOverTime => {
+            floats(job, columns, flags, conditional_count::share(Condition::Greater, param(job, 0)))
+        }
+        F::ShareLeOverTime => {
+            floats(job, columns, flags, conditional_count::share(Condition::AtMost, param(job, 0)))
+        }
         F::ZscoreOverTime => floats(job, columns, flags, over_time::newest_score),
         F::MinOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Min)),
         F::MaxOverTime => floats(job, columns, flags, over_time::extreme(Extreme::Max)),
@@ -386,7 +400,7 @@ fn growth(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points,
     let per_second = job.id == FunctionId::RatePure;
     let lookback = ms_to_ns(job.ctx.lookback_ms);
     let mut noticed = Flags::default();
-    let kernel = pure::growth(per_second, lookback, Resets::of(columns), &mut noticed);
+    let kernel = unextrapolated::growth(per_second, lookback, Resets::of(columns), &mut noticed);
     let points = floats(job, columns, flags, kernel)?;
     flags.raise(noticed);
     Ok(points)

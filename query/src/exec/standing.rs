@@ -12,8 +12,9 @@ use super::rank::{counts, param};
 use crate::budget::pace;
 use crate::budget::parallel;
 use crate::error::QueryError;
-use crate::functions::instant::nan_last;
-use crate::functions::{compensated, whole};
+use crate::functions::numbers::compensated;
+use crate::functions::numbers::one_float::nan_last;
+use crate::functions::range::statistics;
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Series, Vector, is_absent};
 use crate::steps::Steps;
@@ -77,9 +78,9 @@ fn of_column(statistic: Statistic, floats: &[f64], scratch: &mut Scratch) -> Opt
     Some(match statistic {
         Statistic::Avg => compensated::mean(values),
         Statistic::Last => last,
-        Statistic::Max => whole::largest(values),
-        Statistic::Median => whole::median(values, &mut scratch.sorted),
-        Statistic::Min => whole::smallest(values),
+        Statistic::Max => statistics::largest(values),
+        Statistic::Median => statistics::median(values, &mut scratch.sorted),
+        Statistic::Min => statistics::smallest(values),
     })
 }
 

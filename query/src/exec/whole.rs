@@ -10,9 +10,10 @@ use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::functions::annotations::{bad_phi, note_flags};
 use crate::functions::flags::Flags;
-use crate::functions::quantile::is_phi;
-use crate::functions::whole::{self, Scratch};
-use crate::functions::{FunctionId, NameRule, ValueType, gaps};
+use crate::functions::numbers::quantile::is_phi;
+use crate::functions::range::gap_filling;
+use crate::functions::range::statistics::{self, Scratch};
+use crate::functions::{FunctionId, NameRule, ValueType};
 use crate::plan::Call;
 use crate::series::{Series, Vector};
 use crate::steps::Steps;
@@ -63,12 +64,12 @@ fn one_series(
 ) -> Flags {
     let points = &mut series.points;
     match id {
-        FunctionId::Interpolate => gaps::interpolate(points),
-        FunctionId::KeepLastValue => gaps::keep_last(points),
-        FunctionId::KeepNextValue => gaps::keep_next(points),
+        FunctionId::Interpolate => gap_filling::interpolate(points),
+        FunctionId::KeepLastValue => gap_filling::keep_last(points),
+        FunctionId::KeepNextValue => gap_filling::keep_next(points),
         _ => {
             let had_histograms = points.histograms.take().is_some();
-            whole::apply(id, &mut points.floats, params, steps.step_ms as f64 / 1000.0, scratch);
+            statistics::apply(id, &mut points.floats, params, steps.step_ms as f64 / 1000.0, scratch);
             if had_histograms && points.any() {
                 return Flags::HISTOGRAMS_IGNORED;
             }

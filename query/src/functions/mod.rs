@@ -14,23 +14,12 @@ use std::sync::LazyLock;
 
 pub mod aggregates;
 pub(crate) mod annotations;
-pub(crate) mod classic;
-pub(crate) mod compensated;
-pub(crate) mod counter;
 pub(crate) mod flags;
-pub(crate) mod gaps;
-pub(crate) mod histogram_change;
-mod hyperbolic;
-pub(crate) mod instant;
-pub(crate) mod over_time;
-pub(crate) mod pure;
-pub(crate) mod quantile;
-pub(crate) mod sliding;
+pub(crate) mod numbers;
+pub(crate) mod range;
 mod suggest;
 mod table;
-pub(crate) mod tally;
-pub(crate) mod time;
-pub(crate) mod whole;
+pub(crate) mod vectors;
 pub(crate) mod window;
 
 pub use suggest::{nearest, nearest_of};

@@ -7,7 +7,7 @@
 //!
 //! # Not here
 //! Which histograms meet: `exec/mixed.rs`, `exec/operators.rs`. Classic histograms, which
-//! are floats with an `le` label: `functions/classic.rs`.
+//! are floats with an `le` label: `functions/vectors/classic_histogram.rs`.
 
 use barograph_engine::model::{Histogram, Span};
 

@@ -3,7 +3,7 @@
 
 use super::QueryTimes;
 use crate::error::QueryError;
-use crate::functions::instant;
+use crate::functions::numbers::one_float;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 use crate::syntax::span::Span;
 
@@ -37,8 +37,12 @@ fn evaluate(d: &DurationExpr, times: QueryTimes, query: &str) -> Result<f64, Que
         DurationExpr::Literal(n, _) => n.value,
         DurationExpr::Step(_) => times.step_ms as f64 / 1000.0,
         DurationExpr::Range(_) => times.end_ms.saturating_sub(times.start_ms) as f64 / 1000.0,
-        DurationExpr::MinOf(a, b, _) => instant::min(evaluate(a, times, query)?, evaluate(b, times, query)?),
-        DurationExpr::MaxOf(a, b, _) => instant::max(evaluate(a, times, query)?, evaluate(b, times, query)?),
+        DurationExpr::MinOf(a, b, _) => {
+            one_float::min(evaluate(a, times, query)?, evaluate(b, times, query)?)
+        }
+        DurationExpr::MaxOf(a, b, _) => {
+            one_float::max(evaluate(a, times, query)?, evaluate(b, times, query)?)
+        }
         DurationExpr::Unary(UnaryOp::Minus, inner, _) => -evaluate(inner, times, query)?,
         DurationExpr::Unary(UnaryOp::Plus, inner, _) | DurationExpr::Paren(inner, _) => {
             evaluate(inner, times, query)?

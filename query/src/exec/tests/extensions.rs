@@ -3,7 +3,7 @@
 use barograph_engine::model::Histogram;
 
 use super::*;
-use crate::functions::over_time::variance;
+use crate::functions::window::over_time::variance;
 
 /// One series: milliseconds, value, and how long before its time it started, if known.
 fn counters() -> impl Strategy<Value = Vec<(i64, f64, Option<i64>)>> {

@@ -3,7 +3,7 @@
 //! Days are turned into years, months and days by counting eras of 400 years from
 //! 0000-03-01, so that leap days fall on the end of a year.
 
-use super::FunctionId;
+use crate::functions::FunctionId;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 

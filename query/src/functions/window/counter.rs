@@ -4,8 +4,8 @@
 //! was reset. [`Resets`] finds those once for the series, so a window costs as many steps
 //! as it holds resets, however many samples it has.
 
-use super::flags::Flags;
-use super::window::{Columns, Window, seconds};
+use crate::functions::flags::Flags;
+use crate::functions::window::{Columns, Window, seconds};
 
 /// What to make of the difference between the ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint, Timestamp};
 
-use super::counter::{ChangeKind, Span, is_start_reset, start_inside};
-use super::flags::Flags;
-use super::window::{Window, seconds};
+use crate::functions::flags::Flags;
+use crate::functions::window::counter::{ChangeKind, Span, is_start_reset, start_inside};
+use crate::functions::window::{Window, seconds};
 use crate::histogram::arithmetic::{at_schema, plus, scaled};
 use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};

@@ -5,9 +5,9 @@
 //! promise. A counter that has no sample before the window began inside it, at 0, unless
 //! its start time tells otherwise.
 
-use super::counter::Resets;
-use super::flags::Flags;
-use super::window::Window;
+use crate::functions::flags::Flags;
+use crate::functions::window::Window;
+use crate::functions::window::counter::Resets;
 
 /// The growth of the floats in a window, or its rate per second. A sample counts as the one
 /// before a window if it is less than `lookback_ns` older than the window.

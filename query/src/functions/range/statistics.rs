@@ -4,10 +4,10 @@
 //! it, also where the series has none. A running one stands from the series' first value
 //! on. What only marks, scales or drops values leaves the steps without a value as they are.
 
-use super::FunctionId;
-use super::compensated::{self, Mean, Sum};
-use super::over_time::{least_squares, moments, standard_score};
-use super::quantile::{self, quantile_of_sorted};
+use crate::functions::FunctionId;
+use crate::functions::numbers::compensated::{self, Mean, Sum};
+use crate::functions::numbers::quantile::{self, quantile_of_sorted};
+use crate::functions::window::over_time::{least_squares, moments, standard_score};
 use crate::series::{ABSENT, is_absent};
 
 /// Memory that is used again for the next series.

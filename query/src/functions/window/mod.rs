@@ -15,6 +15,13 @@ use barograph_engine::model::{Histogram, Samples, Timestamp, is_stale};
 
 use crate::histogram::resets::with_hint;
 
+pub(crate) mod conditional_count;
+pub(crate) mod counter;
+pub(crate) mod histogram_change;
+pub(crate) mod over_time;
+pub(crate) mod sliding;
+pub(crate) mod unextrapolated;
+
 /// Values that are looked through for stale markers before it is told whether there was one.
 const STALE_BLOCK: usize = 128;
 

@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 
-use super::compensated::Sum;
-use super::quantile::{self, quantile_of_sorted};
-use super::sliding::{self, Blocks};
-use super::window::{Window, seconds, shown_seconds};
+use crate::functions::numbers::compensated::Sum;
+use crate::functions::numbers::quantile::{self, quantile_of_sorted};
+use crate::functions::window::sliding::{self, Blocks};
+use crate::functions::window::{Window, seconds, shown_seconds};
 use crate::series::ABSENT;
 
 /// Population variance of a slice.

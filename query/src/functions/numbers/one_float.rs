@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::{FunctionId, hyperbolic};
+use super::hyperbolic;
+use crate::functions::FunctionId;
 use crate::series::{ABSENT, is_absent};
 
 /// The function of one float that `id` names.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use barograph_engine::model::Timestamp;
 
-use super::window::{Columns, Window};
+use crate::functions::window::{Columns, Window};
 
 /// A sum over a range of indices that moves forward.
 #[derive(Default)]

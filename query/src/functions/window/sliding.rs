@@ -11,8 +11,8 @@
 //! Short windows are folded directly, in order. So are those whose fold is not finite: what
 //! an overflow makes depends on the order.
 
-use super::compensated::{self, Sum, two_sum};
-use super::window::{Window, seconds};
+use crate::functions::numbers::compensated::{self, Sum, two_sum};
+use crate::functions::window::{Window, seconds};
 
 /// Windows of up to this many samples are folded directly.
 const DIRECT_MAX: usize = 32;
@@ -348,9 +348,9 @@ pub(crate) fn line(blocks: &mut Blocks<Line>, w: &Window<'_>, origin_ns: i64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::over_time;
-    use crate::functions::quantile::quantile_of_sorted;
+    use crate::functions::numbers::quantile::quantile_of_sorted;
     use crate::functions::window::Columns;
+    use crate::functions::window::over_time;
     use proptest::prelude::*;
 
     const S: i64 = 1_000_000_000;

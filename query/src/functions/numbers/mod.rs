@@ -1,0 +1,7 @@
+//! Functions of plain numbers, apart from series and windows: maths, dates, sums, quantiles.
+
+pub(crate) mod compensated;
+pub(crate) mod dates;
+mod hyperbolic;
+pub(crate) mod one_float;
+pub(crate) mod quantile;
