@@ -19,6 +19,7 @@ pub mod usage;
 pub mod value;
 
 use barograph_engine::model::Expressions;
+use steps::QueryTimes;
 
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
 pub use crew::Crew;
@@ -81,9 +82,9 @@ fn parsed(request: &Request, expressions: &mut Expressions) -> Result<syntax::as
     syntax::parse_within(&request.query, expressions)
 }
 
-fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
+fn query_times(request: &Request) -> Result<QueryTimes, QueryError> {
     match request.times {
-        Times::Instant { time_ms } => Ok(plan::QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 }),
+        Times::Instant { time_ms } => Ok(QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 }),
         Times::Range { start_ms, end_ms, step_ms } => {
             if end_ms < start_ms {
                 return Err(QueryError::BadTimes("end timestamp must not be before start time".to_owned()));
@@ -94,7 +95,7 @@ fn query_times(request: &Request) -> Result<plan::QueryTimes, QueryError> {
                         .to_owned(),
                 ));
             }
-            Ok(plan::QueryTimes { start_ms, end_ms, step_ms })
+            Ok(QueryTimes { start_ms, end_ms, step_ms })
         }
     }
 }

@@ -10,6 +10,17 @@ pub(crate) fn ms_to_ns(ms: i64) -> i64 {
     ms.saturating_mul(NS_PER_MS)
 }
 
+/// The times a plan is made for, milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryTimes {
+    /// First evaluation.
+    pub start_ms: i64,
+    /// Last evaluation.
+    pub end_ms: i64,
+    /// Distance; 0 in instant queries.
+    pub step_ms: i64,
+}
+
 /// Where in time a selector or subquery looks: `at` or the evaluation time, less `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shift {
@@ -23,6 +34,14 @@ impl Shift {
     /// The reference time of an evaluation at `time_ms`.
     pub fn apply(self, time_ms: i64) -> i64 {
         self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
+
+    /// This shift where it is evaluated at the times of `outer`.
+    pub fn inside(self, outer: Shift) -> Shift {
+        if self.at_ms.is_some() {
+            return self;
+        }
+        Shift { at_ms: outer.at_ms, offset_ms: outer.offset_ms.saturating_add(self.offset_ms) }
     }
 }
 
@@ -67,6 +86,11 @@ impl Steps {
     /// The time of step `i`.
     pub fn at(&self, i: usize) -> i64 {
         self.start_ms.saturating_add((i as i64).saturating_mul(self.step_ms))
+    }
+
+    /// All times in seconds.
+    pub fn seconds(&self) -> Vec<f64> {
+        (0..self.count).map(|i| self.at(i) as f64 / 1000.0).collect()
     }
 
     /// The last time; the first if there is none.

@@ -3,7 +3,7 @@
 
 use super::groups::Groups;
 use super::spans::Input;
-use super::{Evaluator, mixed, rank, spans, standing};
+use super::{Evaluator, float_histogram, rank, spans, standing};
 use crate::budget::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
@@ -72,7 +72,7 @@ fn of_vector(
     use AggregateOp as A;
     let histograms = vector.iter().any(|s| s.points.histograms.is_some());
     if histograms && matches!(aggregate.op, A::Sum | A::Avg) {
-        return mixed::aggregate(ev, aggregate, vector, &groups, steps);
+        return float_histogram::aggregate(ev, aggregate, vector, &groups, steps);
     }
     if histograms && matches!(aggregate.op, A::Min | A::Max | A::Stddev | A::Stdvar) {
         note_ignored(ev, aggregate, vector);

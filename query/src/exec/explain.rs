@@ -8,12 +8,12 @@
 
 use barograph_engine::model::TimeRange;
 
-use super::window::Windows;
 use super::{Context, aggregate, subquery, trace};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::explain::{Cost, Explained};
 use crate::functions::ValueType;
+use crate::functions::window::slide::Windows;
 use crate::plan::{Kind, Node, Selection};
 use crate::request::Request;
 use crate::source::Estimate;

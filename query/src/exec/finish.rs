@@ -3,14 +3,13 @@
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
-use super::window::Windows;
 use super::{Evaluator, reading, selector, subquery};
 use crate::budget::Budget;
 use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::ValueType;
-use crate::functions::annotations::Notes;
 use crate::functions::window::Columns;
+use crate::functions::window::slide::Windows;
 use crate::plan::{Kind, Node, Selection, Subquery};
 use crate::series::merge::{is_metadata, merge_equal};
 use crate::series::{Point, Series, Value, Vector, histogram_held, is_absent, labels_held};
@@ -184,9 +183,4 @@ fn whole_columns(labels: Labels, columns: &Columns) -> MatrixSeries {
         floats: columns.times.iter().map(ms).zip(columns.values.iter().copied()).collect(),
         histograms: columns.histogram_times.iter().map(ms).zip(columns.histograms.iter().cloned()).collect(),
     }
-}
-
-/// Warns that a sort has no effect in a range query.
-pub(super) fn note_sort(notes: &mut Notes, span: crate::syntax::span::Span) {
-    notes.warn(span, "sort is ineffective for range queries since results are always ordered by labels");
 }

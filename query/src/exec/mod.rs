@@ -32,32 +32,26 @@ use crate::value::{QueryStats, QueryValue};
 
 mod aggregate;
 mod binary;
-mod buckets;
 mod calls;
-mod edges;
 mod explain;
 mod finish;
+mod float_histogram;
 mod gaps;
 mod groups;
 mod hash;
 mod implicit;
-mod info;
-mod labels;
 mod matching;
-mod mixed;
 mod operators;
 mod range;
 mod rank;
 mod reading;
-mod relabel;
 mod selector;
 mod sets;
+mod smoothed;
 mod spans;
 mod standing;
 mod subquery;
 mod trace;
-mod whole;
-mod window;
 
 use trace::{Mark, Trace};
 
@@ -204,14 +198,14 @@ impl Evaluator<'_> {
             Value::Vector(_) | Value::Text(_) => unreachable!("checked: {:?} is a scalar", node.value_type()),
         }
     }
+}
 
-    /// The value of a string argument.
-    fn text(&mut self, node: &Node) -> String {
-        debug_assert_eq!(node.value_type(), ValueType::String);
-        match &node.kind {
-            Kind::Text(text) => text.clone(),
-            _ => String::new(),
-        }
+/// The value of a string argument.
+fn text(node: &Node) -> String {
+    debug_assert_eq!(node.value_type(), ValueType::String);
+    match &node.kind {
+        Kind::Text(text) => text.clone(),
+        _ => String::new(),
     }
 }
 

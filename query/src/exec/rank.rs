@@ -14,7 +14,7 @@ use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::annotations::bad_phi;
 use crate::functions::numbers::one_float::nan_last;
-use crate::functions::numbers::quantile::{nan_first, quantile_of_sorted};
+use crate::functions::numbers::quantile::{nan_first, phi_name, quantile_of_sorted};
 use crate::histogram::text::histogram_text;
 use crate::plan::{Aggregate, Node};
 use crate::series::label_sets;
@@ -203,7 +203,7 @@ pub(super) fn quantiles(
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = ev.text(param(aggregate));
+    let label = super::text(param(aggregate));
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
@@ -225,11 +225,6 @@ pub(super) fn quantiles(
         }
     }
     merge_equal(&ev.ctx.budget, named)
-}
-
-/// What a label calls a φ: its value at the first step, as a float that shows that it is one.
-pub(super) fn phi_name(phis: &[f64]) -> String {
-    super::buckets::open_metrics_float(phis.first().copied().unwrap_or(f64::NAN))
 }
 
 fn phis_of(ev: &mut Evaluator<'_>, node: &Node, steps: Steps) -> Result<Vec<f64>, QueryError> {
@@ -282,7 +277,7 @@ pub(super) fn count_values(
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = ev.text(param(aggregate));
+    let label = super::text(param(aggregate));
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
 
-use super::{Context, Evaluator, edges, reading};
+use super::{Context, Evaluator, reading, smoothed};
 use crate::error::QueryError;
+use crate::functions::arguments::SampleField;
 use crate::functions::window::shown_seconds;
 use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
@@ -18,17 +19,6 @@ use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 use crate::usage::Held;
-
-/// What of the newest sample is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Take {
-    /// Its value.
-    Value,
-    /// Its time, seconds.
-    Time,
-    /// Its start time, seconds; nothing if unknown.
-    StartTime,
-}
 
 /// The series of `selection` that may have samples in `range`.
 pub(super) fn select(
@@ -51,8 +41,8 @@ pub(super) fn evaluate(
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     match selection.edges {
-        Edges::Smoothed => edges::smoothed(ev, selection, span, steps),
-        Edges::Plain | Edges::Anchored => instant(ev.ctx, selection, steps, Take::Value),
+        Edges::Smoothed => smoothed::evaluate(ev, selection, span, steps),
+        Edges::Plain | Edges::Anchored => instant(ev.ctx, selection, steps, SampleField::Value),
     }
 }
 
@@ -68,7 +58,7 @@ pub(super) fn instant(
     ctx: &Context<'_>,
     selection: &Selection,
     steps: Steps,
-    take: Take,
+    field: SampleField,
 ) -> Result<Vector, QueryError> {
     if steps.count == 0 {
         return Ok(Vec::new());
@@ -79,7 +69,7 @@ pub(super) fn instant(
         if selection.infer_hints {
             infer_hints(samples);
         }
-        let points = newest(ctx, samples, selection, steps, take);
+        let points = newest(ctx, samples, selection, steps, field);
         let Some(points) = points else { return Ok(None) };
         let series = Series { labels, drop_name: false, points };
         ctx.budget.hold(series.held())?;
@@ -101,7 +91,7 @@ pub(super) fn newest(
     samples: &Samples,
     selection: &Selection,
     steps: Steps,
-    take: Take,
+    field: SampleField,
 ) -> Option<Points> {
     let lookback = ms_to_ns(ctx.lookback_ms);
     let times = &samples.timestamps;
@@ -127,13 +117,13 @@ pub(super) fn newest(
         }
         found += 1;
         ctx.budget.count_step(steps.at(i), 1);
-        match (take, histogram) {
-            (Take::Value, None) => points.floats[i] = samples.values[at],
-            (Take::Value, Some(h)) => {
+        match (field, histogram) {
+            (SampleField::Value, None) => points.floats[i] = samples.values[at],
+            (SampleField::Value, Some(h)) => {
                 points.histograms.get_or_insert_with(|| vec![None; steps.count])[i] = Some(Arc::clone(h));
             }
-            (Take::Time, _) => points.floats[i] = shown_seconds(times[at]),
-            (Take::StartTime, _) => {
+            (SampleField::Time, _) => points.floats[i] = shown_seconds(times[at]),
+            (SampleField::StartTime, _) => {
                 let start = samples.start_timestamps.get(at).copied().unwrap_or(0);
                 points.floats[i] = if start == 0 { ABSENT } else { shown_seconds(start) };
             }

@@ -1,16 +1,10 @@
-//! `and`, `or`, `unless`, `union`: elements pass or not, values and names untouched.
+//! `and`, `or`, `unless`: elements pass or not, values and names untouched.
 
-use std::collections::HashMap;
-
-use barograph_engine::model::Labels;
-
-use super::Evaluator;
 use super::matching::matches;
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::plan::Call;
 use crate::series::any_present;
-use crate::series::merge::{is_metadata, merge_equal};
+use crate::series::merge::merge_equal;
 use crate::series::{Points, Vector};
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
@@ -51,39 +45,6 @@ pub(super) fn evaluate(
     left.retain(|s| s.points.any());
     // A series may come from the left at one step and from the right at another.
     merge_equal(budget, left)
-}
-
-/// `union(a, b, …)`: at each step the elements of all arguments, of equal ones the first.
-pub(super) fn union(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
-    let mut places: HashMap<Labels, usize> = HashMap::new();
-    let mut united: Vector = Vec::new();
-    for arg in &call.args {
-        let vector = ev.vector(arg, steps)?;
-        let mut pace = ev.ctx.budget.pace();
-        for series in vector {
-            pace.series(&series)?;
-            // Two names that are going to be dropped do not tell elements apart.
-            let labels = match series.drop_name {
-                true => series.labels.without(is_metadata),
-                false => series.labels.clone(),
-            };
-            match places.get(&labels) {
-                None => {
-                    places.insert(labels, united.len());
-                    united.push(series);
-                }
-                Some(&place) => {
-                    let into = &mut united[place].points;
-                    for step in (0..steps.count).filter(|&step| series.points.has(step)) {
-                        if !into.has(step) {
-                            into.set(step, series.points.get(step));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(united)
 }
 
 /// Keeps the values at the steps where `at` is `keep`.

@@ -19,9 +19,10 @@ use super::reading::{self, Batch, Ranked};
 use super::{Context, Evaluator, range, selector};
 use crate::budget::pace;
 use crate::error::QueryError;
+use crate::functions::arguments::SampleField;
 use crate::functions::flags::Flags;
-use crate::functions::window::Columns;
-use crate::functions::{FunctionId, NameRule};
+use crate::functions::window::{Columns, WindowedSeries};
+use crate::functions::{Function, NameRule};
 use crate::plan::{Aggregate, Kind, Selection};
 use crate::series::{Points, Series, Vector, is_absent, labels_held};
 use crate::source::SeriesRef;
@@ -105,8 +106,8 @@ struct Leaf<'p> {
     selection: &'p Selection,
     range: TimeRange,
     drop_name: bool,
-    /// Of which function, and over what, notes tell.
-    told: Option<(FunctionId, span::Span)>,
+    /// The function that notes are about, and the place of its argument.
+    noted: Option<(&'static Function, span::Span)>,
 }
 
 /// Reads and groups the input, if it comes straight from storage.
@@ -127,30 +128,33 @@ pub(super) fn evaluate(
     match &node.kind {
         Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
             let range = selector::hull(ev.ctx, selection, steps);
-            let leaf = Leaf { selection, range, drop_name: false, told: None };
+            let leaf = Leaf { selection, range, drop_name: false, noted: None };
             let batches = read(ev.ctx, &leaf, &keep, |_, samples, _| {
                 if selection.infer_hints {
                     selector::infer_hints(samples);
                 }
-                Ok(selector::newest(ev.ctx, samples, selection, steps, selector::Take::Value))
+                Ok(selector::newest(ev.ctx, samples, selection, steps, SampleField::Value))
             })?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
         Kind::Call(call) => {
-            let Some((arg, selection)) = range::selection_of(call) else { return Ok(None) };
-            let job = range::job(ev, call, arg, selection, steps)?;
+            let Some((arg, selection, kernel)) = range::stored_series(call) else { return Ok(None) };
+            let range_call = range::prepare(ev, call, arg, selection, steps)?;
             let leaf = Leaf {
                 selection,
-                range: range::read_range(&job),
+                range: range::read_range(&range_call, call.function),
                 drop_name: call.name_rule != NameRule::Keep,
-                told: Some((call.function.id, arg.span)),
+                noted: Some((call.function, arg.span)),
             };
-            let batches = read(job.ctx, &leaf, &keep, |columns, samples, flags| {
+            let batches = read(ev.ctx, &leaf, &keep, |columns, samples, flags| {
                 columns.fill(samples);
                 if selection.infer_hints {
                     columns.infer_hints();
                 }
-                if columns.len() == 0 { Ok(None) } else { range::run(&job, columns, flags).map(Some) }
+                if columns.len() == 0 {
+                    return Ok(None);
+                }
+                kernel(&mut WindowedSeries { call: &range_call, columns, flags }).map(Some)
             })?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
@@ -243,9 +247,9 @@ fn read(
     reading::batches(ctx, refs, leaf.range, |table: &mut Table, samples: &mut Samples, series: SeriesRef| {
         let mut flags = Flags::default();
         let points = evaluate(&mut table.columns, samples, &mut flags)?;
-        if let Some((id, _)) = leaf.told.filter(|_| !flags.is_empty()) {
+        if let Some((function, _)) = leaf.noted.filter(|_| !flags.is_empty()) {
             let name = series.labels.metric_name().unwrap_or("");
-            if range::is_told(id, flags, name) {
+            if range::has_notes(function, flags, name) {
                 table.notice(flags, name, series.rank);
             }
         }
@@ -280,12 +284,12 @@ fn gathered(
     }
     let spans = pace::sorted(&ev.ctx.budget, spans, |a, b| a.0.cmp(&b.0))?;
     let mut pace = ev.ctx.budget.pace();
-    if let Some((id, at)) = leaf.told {
+    if let Some((function, at)) = leaf.noted {
         let mut noticed: Vec<_> =
             table.noticed.drain().map(|((flags, name), rank)| (rank, flags, name)).collect();
         noticed.sort_unstable_by_key(|(rank, ..)| *rank);
         for (_, flags, name) in noticed {
-            range::note(&mut ev.notes, id, at, flags, &name);
+            range::note(&mut ev.notes, function, at, flags, &name);
         }
     }
     let mut groups = Groups::new();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use barograph_engine::model::{Histogram, ResetHint};
 
 use super::Evaluator;
-use super::window::Windows;
 use crate::error::QueryError;
 use crate::functions::window::Columns;
+use crate::functions::window::slide::Windows;
 use crate::plan::Subquery;
 use crate::series::{Points, Vector, is_absent};
 use crate::steps::{Steps, ms_to_ns};

@@ -1,19 +1,29 @@
 //! The one table of functions. The parser, the type checker, the executor, the help and
 //! the API's function list all read it.
 //!
-//! The entries stand in `table/`, one file for each family; [`all`] lists them by name.
+//! The entries are in `table/`, one file for each family; [`all`] lists them by name.
 //! The aggregation operators, which are grammar and not functions, have a table of their
 //! own in `aggregates.rs` so that their help comes from one place too.
 //!
+//! An entry says everything about a function: types, help, what it may be combined with, and its
+//! kernel ([`eval`]). Kernels are in `window/`, `range/`, `vectors/` and `numbers/`, by what they
+//! work on. The rest of the crate asks an entry for a capability, never for its name.
+//!
 //! # Not here
-//! What a function computes: that is the executor's, which matches on [`FunctionId`]. The
-//! page that shows every entry and what its example answers (`docs/query-language.md`):
+//! Evaluating arguments, reading series and running kernels over them: `exec`. The page that shows
+//! every entry and the answer to its example (`docs/query-language.md`):
 //! `tests/promqltest/src/reference` makes it, over the data set there.
 
 use std::sync::LazyLock;
 
+use crate::syntax::ast::Edges;
+use eval::{Eval, ScalarCheck};
+
 pub mod aggregates;
 pub(crate) mod annotations;
+pub(crate) mod arguments;
+pub(crate) mod checks;
+pub(crate) mod eval;
 pub(crate) mod flags;
 pub(crate) mod numbers;
 pub(crate) mod range;
@@ -112,8 +122,6 @@ pub enum Family {
 /// One entry of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Function {
-    /// Which function; the executor matches on it.
-    pub id: FunctionId,
     /// The name in PromQL.
     pub name: &'static str,
     /// Types of the arguments, optional ones last.
@@ -143,12 +151,39 @@ pub struct Function {
     pub doc: &'static str,
     /// A query that shows it.
     pub example: &'static str,
+    /// What it computes.
+    pub(crate) eval: Eval,
+    /// The window edges that it accepts beside plain ones.
+    pub(crate) edges: &'static [Edges],
+    /// Whether it needs the last sample before a window, up to one lookback older.
+    pub(crate) reads_before_window: bool,
+    /// Whether a result for a float deserves a note if the metric's name is not that of a counter.
+    pub(crate) wants_counter: bool,
+    /// Whether it reads the evaluation time itself, so that it never has one value for all steps.
+    pub(crate) reads_time: bool,
+    /// Whether it needs only counts and sums of histograms; `None` if the function around it decides.
+    pub(crate) counts_only: Option<bool>,
+    /// Whether the second argument is matchers in braces, which may match every series.
+    pub(crate) second_is_labels: bool,
+    /// Checks each scalar argument.
+    pub(crate) check: ScalarCheck,
 }
 
 impl Function {
     /// Whether the value at a step depends on the other steps of the query.
     pub fn spans_steps(&self) -> bool {
-        self.family == Family::WholeRange
+        matches!(self.eval, Eval::Kernel(kernel) if kernel.spans_steps())
+    }
+
+    /// Why a window with these edges is refused, if it is.
+    pub(crate) fn edges_fault(&self, edges: Edges) -> Option<String> {
+        let accepts = |function: &Function| edges == Edges::Plain || function.edges.contains(&edges);
+        if accepts(self) {
+            return None;
+        }
+        let names: Vec<&str> = all().iter().filter(|f| accepts(f)).map(|f| f.name).collect();
+        let (word, names) = (edges.as_str(), names.join(", "));
+        Some(format!("{word} modifier can only be used with: {names} - not with {}", self.name))
     }
 
     /// The type that argument `index` (from 0) must have; `None` past the last one.
@@ -167,147 +202,6 @@ impl Function {
     pub fn tail_type(&self, index: usize) -> Option<ValueType> {
         self.args.last().copied().filter(|_| self.has_tail && index >= self.args.len() - 1)
     }
-}
-
-/// Identifies a function (two names may share one: aliases).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the variants are the functions' names; the table tells what each does")]
-pub enum FunctionId {
-    Abs,
-    Absent,
-    AbsentOverTime,
-    Acos,
-    Acosh,
-    Asin,
-    Asinh,
-    Atan,
-    Atanh,
-    AvgOverTime,
-    Ceil,
-    Changes,
-    Clamp,
-    ClampMax,
-    ClampMin,
-    Cos,
-    Cosh,
-    CountEqOverTime,
-    CountGtOverTime,
-    CountLeOverTime,
-    CountNeOverTime,
-    CountOverTime,
-    DayOfMonth,
-    DayOfWeek,
-    DayOfYear,
-    DaysInMonth,
-    Deg,
-    Delta,
-    Deriv,
-    DoubleExponentialSmoothing,
-    DurationOverTime,
-    End,
-    Exp,
-    FirstOverTime,
-    Floor,
-    HistogramAvg,
-    HistogramCount,
-    HistogramFraction,
-    HistogramQuantile,
-    HistogramQuantiles,
-    HistogramStddev,
-    HistogramStdvar,
-    HistogramSum,
-    Hour,
-    Idelta,
-    Increase,
-    IncreasePure,
-    Info,
-    Interpolate,
-    Irate,
-    KeepLastValue,
-    KeepNextValue,
-    LabelCopy,
-    LabelDel,
-    LabelJoin,
-    LabelKeep,
-    LabelLowercase,
-    LabelMap,
-    LabelMove,
-    LabelReplace,
-    LabelSet,
-    LabelUppercase,
-    LastOverTime,
-    Ln,
-    Log10,
-    Log2,
-    MadOverTime,
-    MaxOf,
-    MaxOverTime,
-    MinOf,
-    MinOverTime,
-    Minute,
-    Month,
-    Pi,
-    PredictLinear,
-    PresentOverTime,
-    QuantileOverTime,
-    QuantilesOverTime,
-    Rad,
-    Range,
-    RangeAvg,
-    RangeFirst,
-    RangeLast,
-    RangeLinearRegression,
-    RangeMad,
-    RangeMax,
-    RangeMedian,
-    RangeMin,
-    RangeNormalize,
-    RangeQuantile,
-    RangeStddev,
-    RangeStdvar,
-    RangeSum,
-    RangeTrimOutliers,
-    RangeTrimSpikes,
-    RangeTrimZscore,
-    RangeZscore,
-    Rate,
-    RatePure,
-    Resets,
-    Round,
-    RunningAvg,
-    RunningMax,
-    RunningMin,
-    RunningSum,
-    Scalar,
-    Sgn,
-    ShareEqOverTime,
-    ShareGtOverTime,
-    ShareLeOverTime,
-    Sin,
-    Sinh,
-    Sort,
-    SortByLabel,
-    SortByLabelDesc,
-    SortDesc,
-    Sqrt,
-    Start,
-    StartTimestamp,
-    StddevOverTime,
-    StdvarOverTime,
-    Step,
-    SumOverTime,
-    Tan,
-    Tanh,
-    Time,
-    Timestamp,
-    TsOfFirstOverTime,
-    TsOfLastOverTime,
-    TsOfMaxOverTime,
-    TsOfMinOverTime,
-    Union,
-    Vector,
-    Year,
-    ZscoreOverTime,
 }
 
 static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {

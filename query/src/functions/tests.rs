@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::functions::eval::Kernel;
 
 #[test]
 fn every_name_is_found_and_occurs_once() {
@@ -34,6 +35,27 @@ fn arity_and_signature_agree() {
             };
             assert!(part.trim_end_matches(['?', '…']).ends_with(word), "{}: {part}", function.name);
         }
+    }
+}
+
+#[test]
+fn kernels_fit_the_types() {
+    for function in all() {
+        let (name, takes_window) = (function.name, function.args.contains(&ValueType::RangeVector));
+        let Eval::Kernel(kernel) = function.eval else {
+            assert!(function.args.is_empty() && function.returns == ValueType::Scalar, "{name}");
+            continue;
+        };
+        let is_call = matches!(kernel, Kernel::Call(_));
+        let is_window = matches!(kernel, Kernel::Window(_) | Kernel::Windows(_));
+        assert!(is_call || is_window == takes_window, "{name}");
+        assert!(is_call || function.returns == ValueType::InstantVector, "{name}");
+        assert_eq!(kernel.spans_steps(), function.family == Family::WholeRange, "{name}");
+        let takes_scalar = function.args.contains(&ValueType::Scalar);
+        assert!(takes_scalar || !matches!(kernel, Kernel::Floats(_)), "{name}");
+        assert!(!takes_scalar || !matches!(kernel, Kernel::Float(_) | Kernel::Histogram(_)), "{name}");
+        assert!(function.edges.is_empty() || is_window, "{name}");
+        assert!(!function.reads_before_window || is_window, "{name}");
     }
 }
 

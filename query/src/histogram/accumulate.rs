@@ -38,6 +38,11 @@ impl Accumulator {
         }
     }
 
+    /// Adds a histogram to a mean or to a sum.
+    pub fn accumulate(&mut self, h: &Histogram, mean: bool) {
+        if mean { self.add_to_mean(h) } else { self.add(h) }
+    }
+
     /// Adds a histogram to a mean.
     pub fn add_to_mean(&mut self, h: &Histogram) {
         if !self.admit(h) {

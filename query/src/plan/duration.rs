@@ -1,9 +1,9 @@
 //! Duration expressions: arithmetic inside `[ ]` and after `offset`, in seconds until the
 //! very end, where the result is rounded to a millisecond.
 
-use super::QueryTimes;
 use crate::error::QueryError;
 use crate::functions::numbers::one_float;
+use crate::steps::QueryTimes;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 use crate::syntax::span::Span;
 

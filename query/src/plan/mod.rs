@@ -13,8 +13,9 @@ use std::cell::Cell;
 use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
-use crate::functions::{Function, FunctionId, NameRule, ValueType};
-use crate::steps::Shift;
+use crate::functions::eval::{Eval, Kernel};
+use crate::functions::{Function, NameRule, ValueType};
+use crate::steps::{QueryTimes, Shift};
 use crate::syntax;
 use crate::syntax::ast::{
     self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
@@ -23,17 +24,6 @@ use crate::syntax::ast::{
 use crate::syntax::span::Span;
 
 mod duration;
-
-/// The times a plan is made for, milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QueryTimes {
-    /// First evaluation.
-    pub start_ms: i64,
-    /// Last evaluation.
-    pub end_ms: i64,
-    /// Distance; 0 in instant queries.
-    pub step_ms: i64,
-}
 
 /// Distance of a subquery's steps when none is written.
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
@@ -112,6 +102,8 @@ pub(crate) struct Subquery {
 pub(crate) struct Call {
     /// The table's entry.
     pub function: &'static Function,
+    /// How it is evaluated.
+    pub kernel: Kernel,
     /// The arguments.
     pub args: Vec<Node>,
     /// What happens to metric names: the function's rule, unless `keep_metric_names`.
@@ -151,6 +143,19 @@ pub(crate) struct Binary {
 }
 
 impl Node {
+    /// Where in time the first selector of the expression looks.
+    pub fn first_shift(&self) -> Option<Shift> {
+        match &self.kind {
+            Kind::Instant(s) | Kind::Range(s) => Some(s.shift),
+            Kind::Subquery(s) => s.expr.first_shift().map(|inner| inner.inside(s.shift)),
+            Kind::Call(call) => call.args.iter().find_map(Node::first_shift),
+            Kind::Aggregate(a) => a.expr.first_shift(),
+            Kind::Binary(b) => b.lhs.first_shift().or_else(|| b.rhs.first_shift()),
+            Kind::Negate(inner) => inner.first_shift(),
+            Kind::Number(_) | Kind::Text(_) => None,
+        }
+    }
+
     /// The type of the node's value.
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
@@ -273,26 +278,30 @@ impl Planner<'_> {
     }
 
     fn call(&self, c: &ast::Call) -> Result<(Kind, bool), QueryError> {
+        let kernel = match c.function.eval {
+            Eval::Constant(value) => return Ok((Kind::Number(value(self.times)), true)),
+            Eval::Kernel(kernel) => kernel,
+        };
         let outside = self.infer_hints.get();
-        self.infer_hints.set(infers_hints(c.function.id).unwrap_or(outside));
+        self.infer_hints.set(c.function.counts_only.unwrap_or(outside));
         let args = c.args.iter().enumerate();
         let args =
             args.map(|(index, arg)| self.argument(c.function, index, arg)).collect::<Result<Vec<_>, _>>();
         self.infer_hints.set(outside);
         let args = args?;
-        if let Some(constant) = self.constant(c.function.id) {
-            return Ok((Kind::Number(constant), true));
-        }
         for arg in &args {
-            if let Kind::Range(selection) = &arg.kind {
-                check_edges(selection.edges, c.function)?;
+            if let Kind::Range(selection) = &arg.kind
+                && let Some(fault) = c.function.edges_fault(selection.edges)
+            {
+                return Err(QueryError::Execution(fault));
             }
         }
+        let reads_time = c.function.reads_time || (matches!(kernel, Kernel::Date(_)) && args.is_empty());
         // A sum over all steps of a constant is no constant: it depends on how many there are.
-        let varies = c.function.spans_steps() || reads_time(c.function.id, args.is_empty());
+        let varies = c.function.spans_steps() || reads_time;
         let invariant = !varies && args.iter().all(|a| a.invariant);
         let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
-        Ok((Kind::Call(Call { function: c.function, args, name_rule }), invariant))
+        Ok((Kind::Call(Call { function: c.function, kernel, args, name_rule }), invariant))
     }
 
     /// An argument; a selector without a window where one is needed gets one.
@@ -304,19 +313,6 @@ impl Planner<'_> {
         let selection = Selection { implicit: true, ..self.selection(selector, self.step_ms.get())? };
         let invariant = selection.shift.at_ms.is_some();
         Ok(Node { kind: Kind::Range(selection), span: arg.span, invariant })
-    }
-
-    /// The functions that speak of the query's own times are numbers once it is planned.
-    fn constant(&self, id: FunctionId) -> Option<f64> {
-        let seconds = |ms: i64| ms as f64 / 1000.0;
-        match id {
-            FunctionId::Pi => Some(std::f64::consts::PI),
-            FunctionId::Start => Some(seconds(self.times.start_ms)),
-            FunctionId::End => Some(seconds(self.times.end_ms)),
-            FunctionId::Step => Some(seconds(self.times.step_ms)),
-            FunctionId::Range => Some(seconds(self.times.end_ms.saturating_sub(self.times.start_ms))),
-            _ => None,
-        }
     }
 
     fn aggregate(&self, a: &ast::Aggregate) -> Result<(Kind, bool), QueryError> {
@@ -343,59 +339,4 @@ impl Planner<'_> {
         });
         Ok((kind, invariant))
     }
-}
-
-/// Whether a function needs only counts and sums of histograms; `None` if it does not
-/// care.
-fn infers_hints(id: FunctionId) -> Option<bool> {
-    use FunctionId as F;
-    match id {
-        F::HistogramCount | F::HistogramSum | F::HistogramAvg => Some(true),
-        F::HistogramQuantile
-        | F::HistogramQuantiles
-        | F::HistogramFraction
-        | F::HistogramStddev
-        | F::HistogramStdvar => Some(false),
-        _ => None,
-    }
-}
-
-/// Whether a call's value depends on the evaluation time itself.
-fn reads_time(id: FunctionId, no_args: bool) -> bool {
-    use FunctionId as F;
-    match id {
-        F::Time | F::Timestamp | F::PredictLinear => true,
-        F::DaysInMonth
-        | F::DayOfMonth
-        | F::DayOfWeek
-        | F::DayOfYear
-        | F::Hour
-        | F::Minute
-        | F::Month
-        | F::Year => no_args,
-        _ => false,
-    }
-}
-
-/// `anchored` and `smoothed` need a function that knows what to do with them.
-fn check_edges(edges: Edges, function: &Function) -> Result<(), QueryError> {
-    use FunctionId as F;
-    let (word, allowed, names) = match edges {
-        Edges::Plain => return Ok(()),
-        Edges::Anchored => (
-            "anchored",
-            matches!(function.id, F::Changes | F::Delta | F::Increase | F::Rate | F::Resets),
-            "changes, delta, increase, rate, resets",
-        ),
-        Edges::Smoothed => {
-            ("smoothed", matches!(function.id, F::Delta | F::Increase | F::Rate), "delta, increase, rate")
-        }
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(QueryError::Execution(format!(
-        "{word} modifier can only be used with: {names} - not with {}",
-        function.name
-    )))
 }

@@ -107,6 +107,17 @@ pub enum Edges {
     Smoothed,
 }
 
+impl Edges {
+    /// The word that asks for them; empty for plain ones.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Edges::Plain => "",
+            Edges::Anchored => "anchored",
+            Edges::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// An instant vector selector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {

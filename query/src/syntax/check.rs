@@ -5,20 +5,13 @@
 
 use barograph_engine::model::{METRIC_NAME, Matcher};
 
-use crate::functions::{Function, FunctionId, ValueType};
+use crate::functions::{Function, ValueType};
 use crate::syntax::ast::{
-    BinaryOp, Cardinality, DurationExpr, Edges, Expr, ExprKind, MatchLabels, Selector, VectorMatching,
+    BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, MatchLabels, Selector, VectorMatching,
 };
 use crate::syntax::lexer::{Fault, Parsed};
 use crate::syntax::literal::DURATION_SECONDS_MAX;
 use crate::syntax::span::Span;
-
-/// The functions that take a window with `anchored` ends, as messages list them.
-const ANCHORED: [FunctionId; 5] =
-    [FunctionId::Changes, FunctionId::Delta, FunctionId::Increase, FunctionId::Rate, FunctionId::Resets];
-
-/// The functions that take a window with `smoothed` ends.
-const SMOOTHED: [FunctionId; 3] = [FunctionId::Delta, FunctionId::Increase, FunctionId::Rate];
 
 /// The type of a checked expression.
 pub fn value_type(expr: &Expr) -> ValueType {
@@ -57,15 +50,6 @@ pub(super) fn is_many_to_many(op: BinaryOp) -> bool {
 /// Whether an operator compares.
 pub(super) fn is_comparison(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge)
-}
-
-/// The word that asks for these edges.
-pub(super) fn edges_name(edges: Edges) -> &'static str {
-    match edges {
-        Edges::Plain => "",
-        Edges::Anchored => "anchored",
-        Edges::Smoothed => "smoothed",
-    }
 }
 
 pub(super) fn unary(operand: ValueType, span: Span) -> Parsed<()> {
@@ -159,17 +143,10 @@ fn window_edges(function: &Function, argument: &Expr) -> Parsed<()> {
         inner = expr;
     }
     let ExprKind::Range(range) = &inner.kind else { return Ok(()) };
-    let (allowed, names): (&[FunctionId], &str) = match range.selector.edges {
-        Edges::Plain => return Ok(()),
-        Edges::Anchored => (&ANCHORED, "changes, delta, increase, rate, resets"),
-        Edges::Smoothed => (&SMOOTHED, "delta, increase, rate"),
-    };
-    if allowed.contains(&function.id) {
-        return Ok(());
+    match function.edges_fault(range.selector.edges) {
+        Some(message) => Err(Fault::new(argument.span, message)),
+        None => Ok(()),
     }
-    let word = edges_name(range.selector.edges);
-    let message = format!("{word} modifier can only be used with: {names} - not with {}", function.name);
-    Err(Fault::new(argument.span, message))
 }
 
 /// Whether an argument is a selector without a window where the function needs one: it

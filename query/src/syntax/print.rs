@@ -16,7 +16,6 @@ use crate::syntax::ast::{
     Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, Grouping,
     MatchLabels, NumberLiteral, Selector, Subquery, TimeModifiers, VectorMatching,
 };
-use crate::syntax::check::edges_name;
 use crate::syntax::literal::UNITS;
 use crate::syntax::parser::{UNARY_BINDING, binding};
 
@@ -370,7 +369,7 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn selector_suffix(&mut self, selector: &Selector) -> fmt::Result {
-        let edges = edges_name(selector.edges);
+        let edges = selector.edges.as_str();
         if !edges.is_empty() {
             write!(self.out, " {edges}")?;
         }

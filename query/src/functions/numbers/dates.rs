@@ -3,47 +3,59 @@
 //! Days are turned into years, months and days by counting eras of 400 years from
 //! 0000-03-01, so that leap days fall on the end of a year.
 
-use crate::functions::FunctionId;
-
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Whether `id` takes a date apart.
-pub(crate) fn is_part(id: FunctionId) -> bool {
-    use FunctionId as F;
-    matches!(
-        id,
-        F::DayOfMonth
-            | F::DayOfWeek
-            | F::DayOfYear
-            | F::DaysInMonth
-            | F::Hour
-            | F::Minute
-            | F::Month
-            | F::Year
-    )
-}
-
-/// The part of a date that `id` names; seconds are truncated to whole ones.
-pub(crate) fn part(id: FunctionId, seconds: f64) -> f64 {
-    use FunctionId as F;
+/// The day of a time and the second of that day; seconds are truncated to whole ones.
+fn split(seconds: f64) -> (i64, i64) {
     // A year beyond 10^11 is not a date; the cast of NaN or of such a number stays in bounds.
     let whole = (seconds as i64).clamp(-(1 << 61), 1 << 61);
-    let days = whole.div_euclid(SECONDS_PER_DAY);
-    let second_of_day = whole.rem_euclid(SECONDS_PER_DAY);
-    let date = Date::from_days(days);
-    let value = match id {
-        F::Hour => second_of_day / 3600,
-        F::Minute => second_of_day % 3600 / 60,
-        // 1970-01-01 was a Thursday.
-        F::DayOfWeek => (days + 4).rem_euclid(7),
-        F::DayOfMonth => date.day,
-        F::DayOfYear => days - Date::days_before_year(date.year) + 1,
-        F::DaysInMonth => date.days_in_month(),
-        F::Month => date.month,
-        F::Year => date.year,
-        other => unreachable!("{other:?} is no part of a date"),
-    };
-    value as f64
+    (whole.div_euclid(SECONDS_PER_DAY), whole.rem_euclid(SECONDS_PER_DAY))
+}
+
+fn date(seconds: f64) -> Date {
+    Date::from_days(split(seconds).0)
+}
+
+/// `hour`
+pub(crate) fn hour(seconds: f64) -> f64 {
+    (split(seconds).1 / 3600) as f64
+}
+
+/// `minute`
+pub(crate) fn minute(seconds: f64) -> f64 {
+    (split(seconds).1 % 3600 / 60) as f64
+}
+
+/// `day_of_week`, 0 on Sundays.
+pub(crate) fn day_of_week(seconds: f64) -> f64 {
+    // 1970-01-01 was a Thursday.
+    (split(seconds).0 + 4).rem_euclid(7) as f64
+}
+
+/// `day_of_month`
+pub(crate) fn day_of_month(seconds: f64) -> f64 {
+    date(seconds).day as f64
+}
+
+/// `day_of_year`
+pub(crate) fn day_of_year(seconds: f64) -> f64 {
+    let days = split(seconds).0;
+    (days - Date::days_before_year(Date::from_days(days).year) + 1) as f64
+}
+
+/// `days_in_month`
+pub(crate) fn days_in_month(seconds: f64) -> f64 {
+    date(seconds).days_in_month() as f64
+}
+
+/// `month`
+pub(crate) fn month(seconds: f64) -> f64 {
+    date(seconds).month as f64
+}
+
+/// `year`
+pub(crate) fn year(seconds: f64) -> f64 {
+    date(seconds).year as f64
 }
 
 /// A time as RFC 3339 writes it, in UTC.
@@ -113,10 +125,10 @@ mod tests {
         assert_eq!(date(-1), (1969, 12, 31));
         assert_eq!(date(11_016), (2000, 2, 29));
         assert_eq!(date(19_782), (2024, 2, 29));
-        assert_eq!(part(FunctionId::DayOfYear, 1_704_067_200.0), 1.0, "2024-01-01");
-        assert_eq!(part(FunctionId::DayOfYear, 1_735_603_200.0), 366.0, "2024-12-31");
-        assert_eq!(part(FunctionId::DayOfWeek, -1.0), 3.0, "1969-12-31 was a Wednesday");
-        assert_eq!(part(FunctionId::DaysInMonth, 1_709_164_800.0), 29.0);
+        assert_eq!(day_of_year(1_704_067_200.0), 1.0, "2024-01-01");
+        assert_eq!(day_of_year(1_735_603_200.0), 366.0, "2024-12-31");
+        assert_eq!(day_of_week(-1.0), 3.0, "1969-12-31 was a Wednesday");
+        assert_eq!(days_in_month(1_709_164_800.0), 29.0);
     }
 
     #[test]
@@ -146,8 +158,8 @@ mod tests {
     #[test]
     fn no_float_is_too_large() {
         for v in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
-            for id in [FunctionId::Year, FunctionId::DayOfYear, FunctionId::Minute] {
-                part(id, v);
+            for part in [year, day_of_year, minute] {
+                part(v);
             }
         }
     }

@@ -2,6 +2,6 @@
 
 pub(crate) mod compensated;
 pub(crate) mod dates;
-mod hyperbolic;
+pub(crate) mod hyperbolic;
 pub(crate) mod one_float;
 pub(crate) mod quantile;

@@ -2,43 +2,20 @@
 
 use std::cmp::Ordering;
 
-use super::hyperbolic;
-use crate::functions::FunctionId;
 use crate::series::{ABSENT, is_absent};
 
-/// The function of one float that `id` names.
-pub(crate) fn unary(id: FunctionId) -> fn(f64) -> f64 {
-    use FunctionId as F;
-    match id {
-        F::Abs => f64::abs,
-        F::Ceil => f64::ceil,
-        F::Floor => f64::floor,
-        F::Exp => f64::exp,
-        F::Sqrt => f64::sqrt,
-        F::Ln => f64::ln,
-        F::Log2 => f64::log2,
-        F::Log10 => f64::log10,
-        F::Sgn => sign,
-        F::Sin => f64::sin,
-        F::Cos => f64::cos,
-        F::Tan => f64::tan,
-        F::Asin => f64::asin,
-        F::Acos => f64::acos,
-        F::Atan => f64::atan,
-        F::Sinh => f64::sinh,
-        F::Cosh => f64::cosh,
-        F::Tanh => f64::tanh,
-        F::Asinh => hyperbolic::asinh,
-        F::Acosh => hyperbolic::acosh,
-        F::Atanh => hyperbolic::atanh,
-        F::Deg => |v| v * 180.0 / std::f64::consts::PI,
-        F::Rad => |v| v * std::f64::consts::PI / 180.0,
-        other => unreachable!("{other:?} is not a function of one float"),
-    }
+/// Radians to degrees.
+pub(crate) fn degrees(v: f64) -> f64 {
+    v * 180.0 / std::f64::consts::PI
+}
+
+/// Degrees to radians.
+pub(crate) fn radians(v: f64) -> f64 {
+    v * std::f64::consts::PI / 180.0
 }
 
 /// -1, 1, or the value itself for zeros and NaN.
-fn sign(v: f64) -> f64 {
+pub(crate) fn sign(v: f64) -> f64 {
     if v < 0.0 {
         -1.0
     } else if v > 0.0 {
@@ -48,19 +25,31 @@ fn sign(v: f64) -> f64 {
     }
 }
 
-/// Applies a function with scalar arguments (one value for each step) to a column.
-pub(crate) fn with_params(id: FunctionId, floats: &mut [f64], params: &[Vec<f64>]) {
-    use FunctionId as F;
-    for (i, v) in floats.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
-        let param = |p: usize| params.get(p).map_or(1.0, |values| values[i]);
-        *v = match id {
-            F::Round => round(*v, param(0)),
-            F::Clamp => clamp(*v, param(0), param(1)),
-            F::ClampMin => max(param(0), *v),
-            F::ClampMax => min(param(0), *v),
-            other => unreachable!("{other:?} takes no scalars after a vector"),
-        };
+/// Maps the floats of a column; `f` gets their step.
+fn map(floats: &mut [f64], f: impl Fn(f64, usize) -> f64) {
+    for (step, v) in floats.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
+        *v = f(*v, step);
     }
+}
+
+/// `round(v, to)`; `params` are scalar arguments, one value for each step.
+pub(crate) fn round_all(floats: &mut [f64], params: &[Vec<f64>]) {
+    map(floats, |v, step| round(v, params.first().map_or(1.0, |unit| unit[step])));
+}
+
+/// `clamp(v, min, max)`
+pub(crate) fn clamp_all(floats: &mut [f64], params: &[Vec<f64>]) {
+    map(floats, |v, step| clamp(v, params[0][step], params[1][step]));
+}
+
+/// `clamp_min(v, min)`
+pub(crate) fn clamp_min_all(floats: &mut [f64], params: &[Vec<f64>]) {
+    map(floats, |v, step| max(params[0][step], v));
+}
+
+/// `clamp_max(v, max)`
+pub(crate) fn clamp_max_all(floats: &mut [f64], params: &[Vec<f64>]) {
+    map(floats, |v, step| min(params[0][step], v));
 }
 
 /// To the nearest multiple of `unit`, ties up; by the inverse, which keeps 0.1 exact

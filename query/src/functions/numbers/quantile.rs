@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::value::go_float;
+
 /// The φ-quantile of values that are sorted ascending with NaN first, linear between
 /// neighbours. Out of range: NaN for a φ of NaN or no values, else -Inf or +Inf.
 pub(crate) fn quantile_of_sorted(phi: f64, sorted: &[f64]) -> f64 {
@@ -38,6 +40,13 @@ pub(crate) fn sort_into(sorted: &mut Vec<f64>, values: &[f64]) {
 /// Whether φ is one, or deserves a warning.
 pub(crate) fn is_phi(phi: f64) -> bool {
     (0.0..=1.0).contains(&phi)
+}
+
+/// A φ as a label value: its value at the first step, as a float that shows that it is one.
+pub(crate) fn phi_name(phis: &[f64]) -> String {
+    let phi = phis.first().copied().unwrap_or(f64::NAN);
+    let text = go_float(phi);
+    if phi.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }
 
 #[cfg(test)]

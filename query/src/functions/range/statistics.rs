@@ -4,8 +4,7 @@
 //! it, also where the series has none. A running one stands from the series' first value
 //! on. What only marks, scales or drops values leaves the steps without a value as they are.
 
-use crate::functions::FunctionId;
-use crate::functions::numbers::compensated::{self, Mean, Sum};
+use crate::functions::numbers::compensated::{Mean, Sum};
 use crate::functions::numbers::quantile::{self, quantile_of_sorted};
 use crate::functions::window::over_time::{least_squares, moments, standard_score};
 use crate::series::{ABSENT, is_absent};
@@ -22,51 +21,103 @@ pub(crate) struct Scratch {
     distances: Vec<f64>,
 }
 
-/// Replaces a column by what the function makes of it. `params` has one value for each
-/// step, `step_seconds` is the distance of steps. A column without values stays so.
+/// The floats that one series has at all steps; at least one of them is present.
+pub(crate) struct Column<'a> {
+    floats: &'a mut [f64],
+    /// The scalar argument, one value for each step.
+    params: &'a [f64],
+    /// The distance of steps.
+    step_seconds: f64,
+    scratch: &'a mut Scratch,
+}
+
+/// Replaces a column by what a kernel makes of it. A column without values stays so.
 pub(crate) fn apply(
-    id: FunctionId,
+    kernel: fn(&mut Column<'_>),
     floats: &mut [f64],
     params: &[f64],
     step_seconds: f64,
     scratch: &mut Scratch,
 ) {
-    use FunctionId as F;
     scratch.take(floats);
-    let values = &scratch.values[..];
-    let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return };
-    match id {
-        F::RangeAvg => floats.fill(compensated::mean(values)),
-        F::RangeSum => floats.fill(compensated::sum(values)),
-        F::RangeMin => floats.fill(smallest(values)),
-        F::RangeMax => floats.fill(largest(values)),
-        F::RangeFirst => floats.fill(first),
-        F::RangeLast => floats.fill(last),
-        F::RangeStdvar => floats.fill(moments(values).1),
-        F::RangeStddev => floats.fill(moments(values).1.sqrt()),
-        F::RangeMedian => floats.fill(scratch.median()),
-        F::RangeMad => floats.fill(scratch.median_and_deviation().1),
-        F::RangeQuantile => scratch.quantiles(floats, params),
-        F::RangeLinearRegression => scratch.line(floats, step_seconds),
-        F::RangeNormalize => normalize(floats, smallest(values), largest(values)),
-        F::RangeZscore => {
-            let of = moments(values);
-            each(floats, |v| standard_score(v, of));
-        }
-        F::RangeTrimOutliers => {
-            let (median, deviation) = scratch.median_and_deviation();
-            drop_where(floats, |i, v| (v - median).abs() > params[i] * deviation);
-        }
-        F::RangeTrimZscore => {
-            let of = moments(values);
-            drop_where(floats, |i, v| standard_score(v, of).abs() > params[i]);
-        }
-        F::RangeTrimSpikes => scratch.trim_spikes(floats, params),
-        F::RunningSum => running(floats, Sum::default(), |sum, v| *sum = sum.add(v), |sum| sum.total()),
-        F::RunningAvg => running(floats, Mean::default(), Mean::add, Mean::mean),
-        F::RunningMin => running(floats, f64::NAN, |m, v| *m = lesser(*m, v), |m| *m),
-        F::RunningMax => running(floats, f64::NAN, |m, v| *m = greater(*m, v), |m| *m),
-        other => unreachable!("{other:?} is no function of all steps"),
+    if !scratch.values.is_empty() {
+        kernel(&mut Column { floats, params, step_seconds, scratch });
+    }
+}
+
+impl Column<'_> {
+    /// The same value at every step: a statistic of the values in the order of time.
+    pub fn fill(&mut self, statistic: impl FnOnce(&[f64]) -> f64) {
+        self.floats.fill(statistic(&self.scratch.values));
+    }
+
+    /// `range_median`
+    pub fn median(&mut self) {
+        self.floats.fill(self.scratch.median());
+    }
+
+    /// `range_mad`
+    pub fn median_deviation(&mut self) {
+        self.floats.fill(self.scratch.median_and_deviation().1);
+    }
+
+    /// `range_quantile`
+    pub fn quantiles(&mut self) {
+        self.scratch.quantiles(self.floats, self.params);
+    }
+
+    /// `range_linear_regression`
+    pub fn line(&mut self) {
+        self.scratch.line(self.floats, self.step_seconds);
+    }
+
+    /// `range_normalize`
+    pub fn normalize(&mut self) {
+        let values = &self.scratch.values;
+        normalize(self.floats, smallest(values), largest(values));
+    }
+
+    /// `range_zscore`
+    pub fn scores(&mut self) {
+        let of = moments(&self.scratch.values);
+        each(self.floats, |v| standard_score(v, of));
+    }
+
+    /// `range_trim_outliers`
+    pub fn trim_outliers(&mut self) {
+        let (median, deviation) = self.scratch.median_and_deviation();
+        drop_where(self.floats, |i, v| (v - median).abs() > self.params[i] * deviation);
+    }
+
+    /// `range_trim_zscore`
+    pub fn trim_scores(&mut self) {
+        let of = moments(&self.scratch.values);
+        drop_where(self.floats, |i, v| standard_score(v, of).abs() > self.params[i]);
+    }
+
+    /// `range_trim_spikes`
+    pub fn trim_spikes(&mut self) {
+        self.scratch.trim_spikes(self.floats, self.params);
+    }
+
+    /// `running_sum`
+    pub fn running_sum(&mut self) {
+        running(self.floats, Sum::default(), |sum, v| *sum = sum.add(v), |sum| sum.total());
+    }
+
+    /// `running_avg`
+    pub fn running_mean(&mut self) {
+        running(self.floats, Mean::default(), Mean::add, Mean::mean);
+    }
+
+    /// `running_min`
+    pub fn running_min(&mut self) {
+        running(self.floats, f64::NAN, |m, v| *m = lesser(*m, v), |m| *m);
+    }
+
+    /// `running_max`
+    pub fn running_max(&mut self) {
+        running(self.floats, f64::NAN, |m, v| *m = greater(*m, v), |m| *m);
     }
 }
 
@@ -180,34 +231,38 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::eval::{Eval, Kernel};
+    use crate::functions::find;
 
-    fn apply_to(id: FunctionId, values: &[f64], param: f64) -> Vec<f64> {
+    fn apply_to(name: &str, values: &[f64], param: f64) -> Vec<f64> {
         let mut floats = values.to_vec();
         let params = vec![param; values.len()];
-        apply(id, &mut floats, &params, 60.0, &mut Scratch::default());
+        let eval = find(name).expect("a function").eval;
+        let Eval::Kernel(Kernel::Range(kernel)) = eval else { panic!("{name}: {eval:?}") };
+        apply(kernel, &mut floats, &params, 60.0, &mut Scratch::default());
         floats
     }
 
     #[test]
     fn a_column_without_values_stays_so() {
-        for id in [FunctionId::RangeAvg, FunctionId::RunningSum, FunctionId::RangeQuantile] {
-            assert!(apply_to(id, &[ABSENT, ABSENT], 0.5).iter().all(|v| is_absent(*v)), "{id:?}");
+        for name in ["range_avg", "running_sum", "range_quantile"] {
+            assert!(apply_to(name, &[ABSENT, ABSENT], 0.5).iter().all(|v| is_absent(*v)), "{name}");
         }
     }
 
     #[test]
     fn equal_values_have_no_score_and_no_spread() {
         let same = [0.1; 7];
-        assert_eq!(apply_to(FunctionId::RangeZscore, &same, 0.0), [0.0; 7]);
-        assert_eq!(apply_to(FunctionId::RangeNormalize, &same, 0.0), [0.0; 7]);
-        assert_eq!(apply_to(FunctionId::RangeTrimZscore, &same, 0.0), same);
-        assert_eq!(apply_to(FunctionId::RangeTrimOutliers, &same, 0.0), same);
-        assert_eq!(apply_to(FunctionId::RangeLinearRegression, &same, 0.0), same);
+        assert_eq!(apply_to("range_zscore", &same, 0.0), [0.0; 7]);
+        assert_eq!(apply_to("range_normalize", &same, 0.0), [0.0; 7]);
+        assert_eq!(apply_to("range_trim_zscore", &same, 0.0), same);
+        assert_eq!(apply_to("range_trim_outliers", &same, 0.0), same);
+        assert_eq!(apply_to("range_linear_regression", &same, 0.0), same);
     }
 
     #[test]
     fn what_runs_begins_at_the_first_value_and_goes_over_gaps() {
-        let got = apply_to(FunctionId::RunningSum, &[ABSENT, 1.0, ABSENT, 2.0], 0.0);
+        let got = apply_to("running_sum", &[ABSENT, 1.0, ABSENT, 2.0], 0.0);
         assert!(is_absent(got[0]));
         assert_eq!(got[1..], [1.0, 1.0, 3.0]);
     }
@@ -215,18 +270,18 @@ mod tests {
     #[test]
     fn a_result_is_never_taken_for_no_value() {
         let all = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, -0.0];
-        for id in [
-            FunctionId::RangeAvg,
-            FunctionId::RangeStddev,
-            FunctionId::RangeZscore,
-            FunctionId::RangeNormalize,
-            FunctionId::RangeLinearRegression,
-            FunctionId::RunningAvg,
-            FunctionId::RunningMin,
-            FunctionId::RangeMad,
+        for name in [
+            "range_avg",
+            "range_stddev",
+            "range_zscore",
+            "range_normalize",
+            "range_linear_regression",
+            "running_avg",
+            "running_min",
+            "range_mad",
         ] {
-            let got = apply_to(id, &all, 0.5);
-            assert!(got.iter().all(|v| !is_absent(*v)), "{id:?}: {got:?}");
+            let got = apply_to(name, &all, 0.5);
+            assert!(got.iter().all(|v| !is_absent(*v)), "{name}: {got:?}");
         }
     }
 }

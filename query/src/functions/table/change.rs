@@ -1,36 +1,39 @@
 //! Change over a window: counters, differences, slopes.
 
-use super::{Help, RANGE, SCALAR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, RANGE, SCALAR, entry, window};
+use crate::functions::checks;
+use crate::functions::window::counter::ChangeKind;
+use crate::functions::window::{float_histogram, kernels, over_time};
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Change,
-        Id::Changes,
         "changes",
         &[RANGE],
+        window(kernels::changes),
         Help(
             "v range-vector",
             "How often the value changed from one sample to the next inside the window. One sample gives 0.",
             "changes(process_start_time_seconds[1h])",
         ),
-    ),
+    ).anchored(),
     entry(
         Family::Change,
-        Id::Delta,
         "delta",
         &[RANGE],
+        window(|s| kernels::change(s, ChangeKind::DELTA)),
         Help(
             "v range-vector",
             "The difference between the last and the first value of a gauge, extrapolated to the whole window. It needs two samples.",
             "delta(cpu_temp_celsius[1h])",
         ),
-    ),
+    ).anchored().smoothed(),
     entry(
         Family::Change,
-        Id::Deriv,
         "deriv",
         &[RANGE],
+        window(|s| s.floats(over_time::slope(s.range_ns()))),
         Help(
             "v range-vector",
             "The slope per second of a gauge, by least squares over the window. It needs two floats.",
@@ -39,31 +42,31 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Change,
-        Id::DoubleExponentialSmoothing,
         "double_exponential_smoothing",
         &[RANGE, SCALAR, SCALAR],
+        window(|s| s.floats(over_time::smoothing(s.param(0), s.param(1)))),
         Help(
             "v range-vector, sf scalar, tf scalar",
             "The value smoothed over the window with the smoothing factor sf and the trend factor tf, both between 0 and 1. A lower sf weighs old samples more, a higher tf follows trends more.",
             "double_exponential_smoothing(node_load1[1h], 0.3, 0.1)",
         ),
-    ),
+    ).checked(checks::smoothing_factor),
     entry(
         Family::Change,
-        Id::DoubleExponentialSmoothing,
         "holt_winters",
         &[RANGE, SCALAR, SCALAR],
+        window(|s| s.floats(over_time::smoothing(s.param(0), s.param(1)))),
         Help(
             "v range-vector, sf scalar, tf scalar",
             "The old name of `double_exponential_smoothing`, which it equals in everything.",
             "holt_winters(node_load1[1h], 0.3, 0.1)",
         ),
-    ),
+    ).checked(checks::smoothing_factor),
     entry(
         Family::Change,
-        Id::Idelta,
         "idelta",
         &[RANGE],
+        window(|s| float_histogram::instant_change(s, false)),
         Help(
             "v range-vector",
             "The difference between the last two samples of the window.",
@@ -72,31 +75,31 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Change,
-        Id::Increase,
         "increase",
         &[RANGE],
+        window(|s| kernels::change(s, ChangeKind::INCREASE)),
         Help(
             "v range-vector",
             "How much a counter grew over the window, resets taken into account, extrapolated to the whole window and never below zero. It needs two samples.",
             "increase(http_requests_total[1h])",
         ),
-    ),
+    ).anchored().smoothed().wants_counter(),
     entry(
         Family::Change,
-        Id::IncreasePure,
         "increase_pure",
         &[RANGE],
+        window(|s| kernels::growth(s, false)),
         Help(
             "v range-vector",
             "How much the samples of a counter grew in the window, resets taken into account, nothing extrapolated: from the last sample before the window, no further back than lookback, to the last one inside. Without one before, the counter counts from 0, unless its start time says that it is older than the window: then from the first sample inside.",
             "increase_pure(http_requests_total[1h])",
         ),
-    ).metricsql(),
+    ).reads_before_window().wants_counter().metricsql(),
     entry(
         Family::Change,
-        Id::Irate,
         "irate",
         &[RANGE],
+        window(|s| float_histogram::instant_change(s, true)),
         Help(
             "v range-vector",
             "The per-second rate of a counter between the last two samples of the window. It follows fast counters closely; alerts are better served by `rate`.",
@@ -105,46 +108,46 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Change,
-        Id::PredictLinear,
         "predict_linear",
         &[RANGE, SCALAR],
+        window(|s| s.floats(over_time::predict(s.range_ns(), s.param(0)))),
         Help(
             "v range-vector, t scalar",
             "The value a gauge would have t seconds from now if it went on along the least-squares line of the window. It needs two floats.",
             "predict_linear(node_filesystem_avail_bytes[1h], 4 * 3600)",
         ),
-    ),
+    ).reads_time(),
     entry(
         Family::Change,
-        Id::Rate,
         "rate",
         &[RANGE],
+        window(|s| kernels::change(s, ChangeKind::RATE)),
         Help(
             "v range-vector",
             "The per-second rate of a counter over the window, resets taken into account, extrapolated to the whole window. Take the rate before any sum, or resets are lost.",
             "rate(http_requests_total[5m])",
         ),
-    ),
+    ).anchored().smoothed().wants_counter(),
     entry(
         Family::Change,
-        Id::RatePure,
         "rate_pure",
         &[RANGE],
+        window(|s| kernels::growth(s, true)),
         Help(
             "v range-vector",
             "`increase_pure` divided by the length of the window in seconds.",
             "rate_pure(http_requests_total[5m])",
         ),
-    ).ours(),
+    ).reads_before_window().wants_counter().ours(),
     entry(
         Family::Change,
-        Id::Resets,
         "resets",
         &[RANGE],
+        window(kernels::resets),
         Help(
             "v range-vector",
             "How often a counter fell from one sample to the next inside the window. One sample gives 0.",
             "resets(http_requests_total[1h])",
         ),
-    ),
+    ).anchored(),
 ];

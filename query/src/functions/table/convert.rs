@@ -1,14 +1,15 @@
 //! Between scalars and vectors, and whether something is there.
 
-use super::{Help, SCALAR, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, SCALAR, VECTOR, call, entry};
+use crate::functions::vectors::{conversion, presence, union};
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Convert,
-        Id::Absent,
         "absent",
         &[VECTOR],
+        call(presence::absent),
         Help(
             "v instant-vector",
             "Nothing while the argument has elements, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
@@ -17,9 +18,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Convert,
-        Id::Scalar,
         "scalar",
         &[VECTOR],
+        call(conversion::scalar),
         Help(
             "v instant-vector",
             "The value of a vector's only float element as a scalar; NaN if there is none or more than one.",
@@ -29,9 +30,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .scalar(),
     entry(
         Family::Convert,
-        Id::Union,
         "union",
         &[VECTOR],
+        call(union::union),
         Help(
             "v instant-vector…",
             "The elements of all arguments; where several have the same labels, that of the first of them.",
@@ -43,9 +44,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .metricsql(),
     entry(
         Family::Convert,
-        Id::Vector,
         "vector",
         &[SCALAR],
+        call(conversion::vector),
         Help(
             "s scalar",
             "The scalar as a vector of one element without labels.",

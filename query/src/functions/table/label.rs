@@ -1,25 +1,26 @@
 //! Labels and the order of results.
 
-use super::{Help, STRING, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, STRING, VECTOR, call, entry};
+use crate::functions::vectors::{info, labels, relabel, sort};
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Label,
-        Id::Info,
         "info",
         &[VECTOR, VECTOR],
+        call(info::info),
         Help(
             "v instant-vector, selector instant-vector?",
             "Each element with the labels of the info series that shares its `instance` and `job`: of `target_info`, or of those the selector names. A label that is there already stays.",
             r#"info(rate(http_requests_total[5m]), {version=~".+"})"#,
         ),
-    ).last_optional().keeps_name(),
+    ).second_is_labels().last_optional().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelCopy,
         "label_copy",
         &[VECTOR, STRING, STRING],
+        call(relabel::copy),
         Help(
             "v instant-vector, src string, dst string…",
             "Each element with the label dst set to the value of the label src, for each pair in turn. A src that is not there changes nothing.",
@@ -28,9 +29,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_two_repeated().metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelDel,
         "label_del",
         &[VECTOR, STRING],
+        call(relabel::delete),
         Help(
             "v instant-vector, label string…",
             "Each element without these labels. `__name__` is the metric name.",
@@ -39,9 +40,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelJoin,
         "label_join",
         &[VECTOR, STRING, STRING, STRING],
+        call(labels::join),
         Help(
             "v instant-vector, dst string, separator string, src string…?",
             "Each element with the label dst set to the values of the src labels, joined by the separator.",
@@ -50,9 +51,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
     entry(
         Family::Label,
-        Id::LabelKeep,
         "label_keep",
         &[VECTOR, STRING],
+        call(relabel::keep),
         Help(
             "v instant-vector, label string…",
             "Each element with these labels alone; the name goes too unless `__name__` is among them.",
@@ -61,9 +62,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelLowercase,
         "label_lowercase",
         &[VECTOR, STRING],
+        call(relabel::lowercase),
         Help(
             "v instant-vector, label string…",
             "Each element with the values of these labels in lower case.",
@@ -72,9 +73,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelMap,
         "label_map",
         &[VECTOR, STRING, STRING, STRING],
+        call(relabel::map),
         Help(
             "v instant-vector, label string, from string, to string…",
             "Each element whose label has one of the from values, with the to value of the first such pair instead. An absent label has the empty value.",
@@ -83,9 +84,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_two_repeated().metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelMove,
         "label_move",
         &[VECTOR, STRING, STRING],
+        call(relabel::rename),
         Help(
             "v instant-vector, src string, dst string…",
             "Each element with the label src renamed to dst, for each pair in turn. A src that is not there changes nothing.",
@@ -94,9 +95,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_two_repeated().metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelReplace,
         "label_replace",
         &[VECTOR, STRING, STRING, STRING, STRING],
+        call(labels::replace),
         Help(
             "v instant-vector, dst string, replacement string, src string, regex string",
             "Each element whose label src matches the whole regular expression, with the label dst set to the replacement, in which `$1` and `$name` stand for groups. The others pass unchanged.",
@@ -105,9 +106,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).keeps_name(),
     entry(
         Family::Label,
-        Id::LabelSet,
         "label_set",
         &[VECTOR, STRING, STRING],
+        call(relabel::set),
         Help(
             "v instant-vector, label string, value string…",
             "Each element with the label set to the value, for each pair; an empty value removes the label.",
@@ -116,9 +117,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_two_repeated().metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::LabelUppercase,
         "label_uppercase",
         &[VECTOR, STRING],
+        call(relabel::uppercase),
         Help(
             "v instant-vector, label string…",
             "Each element with the values of these labels in upper case.",
@@ -127,9 +128,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
     entry(
         Family::Label,
-        Id::Sort,
         "sort",
         &[VECTOR],
+        call(|args| sort::by_value(args, false)),
         Help(
             "v instant-vector",
             "The elements by ascending value, NaN last. In range queries results are always sorted by labels.",
@@ -138,9 +139,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).keeps_name(),
     entry(
         Family::Label,
-        Id::SortByLabel,
         "sort_by_label",
         &[VECTOR, STRING],
+        call(|args| sort::by_label(args, false)),
         Help(
             "v instant-vector, label string…?",
             "The elements by the values of the given labels in natural order (`a2` before `a10`), then by all labels.",
@@ -149,9 +150,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
     entry(
         Family::Label,
-        Id::SortByLabelDesc,
         "sort_by_label_desc",
         &[VECTOR, STRING],
+        call(|args| sort::by_label(args, true)),
         Help(
             "v instant-vector, label string…?",
             "The elements in the reverse order of `sort_by_label`.",
@@ -160,9 +161,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
     entry(
         Family::Label,
-        Id::SortDesc,
         "sort_desc",
         &[VECTOR],
+        call(|args| sort::by_value(args, true)),
         Help(
             "v instant-vector",
             "The elements by descending value, NaN last. In range queries results are always sorted by labels.",

@@ -1,28 +1,30 @@
 //! Arithmetic on each element.
 
-use super::{Help, SCALAR, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, SCALAR, VECTOR, call, constant, entry, float, floats};
+use crate::functions::numbers::one_float;
+use crate::functions::vectors::conversion;
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Math,
-        Id::Abs,
         "abs",
         &[VECTOR],
+        float(f64::abs),
         Help("v instant-vector", "The absolute value of each element.", "abs(delta(cpu_temp_celsius[1h]))"),
     ),
     entry(
         Family::Math,
-        Id::Ceil,
         "ceil",
         &[VECTOR],
+        float(f64::ceil),
         Help("v instant-vector", "Each element rounded up to the nearest integer.", "ceil(node_load1)"),
     ),
     entry(
         Family::Math,
-        Id::Clamp,
         "clamp",
         &[VECTOR, SCALAR, SCALAR],
+        floats(one_float::clamp_all),
         Help(
             "v instant-vector, min scalar, max scalar",
             "Each element held between min and max. Nothing if max is less than min, NaN if a bound is NaN.",
@@ -31,37 +33,37 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Math,
-        Id::ClampMax,
         "clamp_max",
         &[VECTOR, SCALAR],
+        floats(one_float::clamp_max_all),
         Help("v instant-vector, max scalar", "Each element, but at most max.", "clamp_max(node_load1, 10)"),
     ),
     entry(
         Family::Math,
-        Id::ClampMin,
         "clamp_min",
         &[VECTOR, SCALAR],
+        floats(one_float::clamp_min_all),
         Help("v instant-vector, min scalar", "Each element, but at least min.", "clamp_min(node_load1, 1)"),
     ),
     entry(
         Family::Math,
-        Id::Exp,
         "exp",
         &[VECTOR],
+        float(f64::exp),
         Help("v instant-vector", "The exponential function of each element.", "exp(node_load1)"),
     ),
     entry(
         Family::Math,
-        Id::Floor,
         "floor",
         &[VECTOR],
+        float(f64::floor),
         Help("v instant-vector", "Each element rounded down to the nearest integer.", "floor(node_load1)"),
     ),
     entry(
         Family::Math,
-        Id::Ln,
         "ln",
         &[VECTOR],
+        float(f64::ln),
         Help(
             "v instant-vector",
             "The natural logarithm of each element: -Inf for 0, NaN below.",
@@ -70,9 +72,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Math,
-        Id::Log10,
         "log10",
         &[VECTOR],
+        float(f64::log10),
         Help(
             "v instant-vector",
             "The decimal logarithm of each element: -Inf for 0, NaN below.",
@@ -81,9 +83,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Math,
-        Id::Log2,
         "log2",
         &[VECTOR],
+        float(f64::log2),
         Help(
             "v instant-vector",
             "The binary logarithm of each element: -Inf for 0, NaN below.",
@@ -92,9 +94,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Math,
-        Id::MaxOf,
         "max_of",
         &[SCALAR, SCALAR],
+        call(|args| conversion::extreme(args, one_float::max)),
         Help(
             "a scalar, b scalar",
             "The larger of two scalars. Inside `[ ]` and after `offset` it takes durations.",
@@ -104,9 +106,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .scalar(),
     entry(
         Family::Math,
-        Id::MinOf,
         "min_of",
         &[SCALAR, SCALAR],
+        call(|args| conversion::extreme(args, one_float::min)),
         Help(
             "a scalar, b scalar",
             "The smaller of two scalars. Inside `[ ]` and after `offset` it takes durations.",
@@ -116,17 +118,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .scalar(),
     entry(
         Family::Math,
-        Id::Pi,
         "pi",
         &[],
+        constant(|_| std::f64::consts::PI),
         Help("", "The number π as a scalar, to the precision of a float.", "2 * pi()"),
     )
     .scalar(),
     entry(
         Family::Math,
-        Id::Round,
         "round",
         &[VECTOR, SCALAR],
+        floats(one_float::round_all),
         Help(
             "v instant-vector, to scalar?",
             "Each element rounded to the nearest multiple of `to`, which is 1 if left out; halves go up.",
@@ -136,9 +138,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .last_optional(),
     entry(
         Family::Math,
-        Id::Sgn,
         "sgn",
         &[VECTOR],
+        float(one_float::sign),
         Help(
             "v instant-vector",
             "The sign of each element: 1, -1, or the zero (or NaN) itself.",
@@ -147,9 +149,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Math,
-        Id::Sqrt,
         "sqrt",
         &[VECTOR],
+        float(f64::sqrt),
         Help("v instant-vector", "The square root of each element.", "sqrt(node_load1)"),
     ),
 ];

@@ -1,6 +1,16 @@
 //! The entries of the function table, one file for each family.
 
-use super::{Family, Function, FunctionId, NameRule, Origin, ValueType};
+use barograph_engine::model::Histogram;
+
+use super::arguments::Arguments;
+use super::eval::{Eval, Kernel, ScalarCheck, WindowKernel};
+use super::range::Column;
+use super::window::WindowedSeries;
+use super::{Family, Function, NameRule, Origin, ValueType, checks};
+use crate::error::QueryError;
+use crate::series::{Points, Value};
+use crate::steps::QueryTimes;
+use crate::syntax::ast::Edges;
 
 mod change;
 mod convert;
@@ -8,9 +18,9 @@ mod histogram;
 mod label;
 mod math;
 mod over_time;
+mod range;
 mod time;
 mod trigonometry;
-mod whole;
 
 /// All families.
 pub(super) static FAMILIES: [&[Function]; 9] = [
@@ -22,7 +32,7 @@ pub(super) static FAMILIES: [&[Function]; 9] = [
     over_time::FUNCTIONS,
     time::FUNCTIONS,
     trigonometry::FUNCTIONS,
-    whole::FUNCTIONS,
+    range::FUNCTIONS,
 ];
 
 const SCALAR: ValueType = ValueType::Scalar;
@@ -36,14 +46,13 @@ struct Help(&'static str, &'static str, &'static str);
 /// An entry with fixed arguments whose result is an instant vector without the name.
 const fn entry(
     family: Family,
-    id: FunctionId,
     name: &'static str,
     args: &'static [ValueType],
+    eval: Eval,
     help: Help,
 ) -> Function {
     let Help(signature, doc, example) = help;
     Function {
-        id,
         name,
         args,
         required: args.len(),
@@ -58,7 +67,57 @@ const fn entry(
         signature,
         doc,
         example,
+        eval,
+        edges: &[],
+        reads_before_window: false,
+        wants_counter: false,
+        reads_time: false,
+        counts_only: None,
+        second_is_labels: false,
+        check: checks::any,
     }
+}
+
+// How an entry is evaluated: one constructor for each shape of kernel, described in `eval.rs`.
+
+const fn constant(value: fn(QueryTimes) -> f64) -> Eval {
+    Eval::Constant(value)
+}
+
+const fn float(kernel: fn(f64) -> f64) -> Eval {
+    Eval::Kernel(Kernel::Float(kernel))
+}
+
+const fn floats(kernel: fn(&mut [f64], &[Vec<f64>])) -> Eval {
+    Eval::Kernel(Kernel::Floats(kernel))
+}
+
+const fn date(kernel: fn(f64) -> f64) -> Eval {
+    Eval::Kernel(Kernel::Date(kernel))
+}
+
+const fn histogram(kernel: fn(&Histogram) -> f64) -> Eval {
+    Eval::Kernel(Kernel::Histogram(kernel))
+}
+
+const fn window(kernel: WindowKernel) -> Eval {
+    Eval::Kernel(Kernel::Window(kernel))
+}
+
+const fn windows(kernel: fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>) -> Eval {
+    Eval::Kernel(Kernel::Windows(kernel))
+}
+
+const fn range(kernel: fn(&mut Column<'_>)) -> Eval {
+    Eval::Kernel(Kernel::Range(kernel))
+}
+
+const fn range_points(kernel: fn(&mut Points)) -> Eval {
+    Eval::Kernel(Kernel::RangePoints(kernel))
+}
+
+const fn call(kernel: fn(&mut dyn Arguments<'_>) -> Result<Value, QueryError>) -> Eval {
+    Eval::Kernel(Kernel::Call(kernel))
 }
 
 impl Function {
@@ -95,6 +154,51 @@ impl Function {
     /// An extension of ours.
     const fn ours(self) -> Function {
         Function { source: Origin::Barograph, ..self }
+    }
+
+    /// Accepts windows with anchored edges.
+    const fn anchored(self) -> Function {
+        Function { edges: &[Edges::Anchored], ..self }
+    }
+
+    /// Accepts windows with smoothed edges, beside anchored ones.
+    const fn smoothed(self) -> Function {
+        Function { edges: &[Edges::Anchored, Edges::Smoothed], ..self }
+    }
+
+    /// Needs the last sample before a window.
+    const fn reads_before_window(self) -> Function {
+        Function { reads_before_window: true, ..self }
+    }
+
+    /// Its metric should have the name of a counter.
+    const fn wants_counter(self) -> Function {
+        Function { wants_counter: true, ..self }
+    }
+
+    /// Reads the evaluation time.
+    const fn reads_time(self) -> Function {
+        Function { reads_time: true, ..self }
+    }
+
+    /// Needs only counts and sums of histograms.
+    const fn counts_only(self) -> Function {
+        Function { counts_only: Some(true), ..self }
+    }
+
+    /// Needs the buckets of histograms.
+    const fn needs_buckets(self) -> Function {
+        Function { counts_only: Some(false), ..self }
+    }
+
+    /// The second argument is matchers in braces.
+    const fn second_is_labels(self) -> Function {
+        Function { second_is_labels: true, ..self }
+    }
+
+    /// Checks each scalar argument.
+    const fn checked(self, check: ScalarCheck) -> Function {
+        Function { check, ..self }
     }
 
     /// The metric name stays.

@@ -1,14 +1,20 @@
 //! Statistics over the samples of a window.
 
-use super::{Help, RANGE, SCALAR, STRING, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, RANGE, SCALAR, STRING, call, entry, window, windows};
+use crate::functions::checks;
+use crate::functions::vectors::presence;
+use crate::functions::window::conditional_count::{self, Condition};
+use crate::functions::window::float_histogram::{self, End};
+use crate::functions::window::over_time::{self, Extreme};
+use crate::functions::window::{kernels, sliding};
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::OverTime,
-        Id::AbsentOverTime,
         "absent_over_time",
         &[RANGE],
+        call(presence::absent_over_time),
         Help(
             "v range-vector",
             "Nothing while the window has samples, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
@@ -17,9 +23,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::AvgOverTime,
         "avg_over_time",
         &[RANGE],
+        window(kernels::mean),
         Help(
             "v range-vector",
             "The mean of the samples in the window, with compensated summation.",
@@ -28,9 +34,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::CountEqOverTime,
         "count_eq_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::count(Condition::Equal, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "How many floats of the window equal x.",
@@ -39,9 +45,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::CountGtOverTime,
         "count_gt_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::count(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "How many floats of the window are greater than x. NaN is neither greater nor at most x.",
@@ -50,9 +56,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::CountLeOverTime,
         "count_le_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::count(Condition::AtMost, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "How many floats of the window are at most x.",
@@ -61,9 +67,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::CountNeOverTime,
         "count_ne_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::count(Condition::NotEqual, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "How many floats of the window do not equal x; NaN equals nothing.",
@@ -72,9 +78,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::CountOverTime,
         "count_over_time",
         &[RANGE],
+        window(|s| s.samples(|w| Some((w.len() + w.histogram_len()) as f64))),
         Help(
             "v range-vector",
             "The number of samples in the window.",
@@ -83,9 +89,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::DurationOverTime,
         "duration_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.samples(conditional_count::duration(s.columns, s.param(0)))),
         Help(
             "v range-vector, max_gap scalar",
             "For how many seconds of the window there were samples, floats or histograms: the sum of the distances between neighbours, but for those longer than max_gap seconds. One sample gives 0.",
@@ -94,9 +100,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::FirstOverTime,
         "first_over_time",
         &[RANGE],
+        window(|s| float_histogram::end_value(s, End::First)),
         Help(
             "v range-vector",
             "The oldest sample of the window.",
@@ -105,9 +111,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).keeps_name(),
     entry(
         Family::OverTime,
-        Id::LastOverTime,
         "last_over_time",
         &[RANGE],
+        window(|s| float_histogram::end_value(s, End::Last)),
         Help(
             "v range-vector",
             "The newest sample of the window. With a long window it shows the last known state of a series that is gone.",
@@ -116,9 +122,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).keeps_name(),
     entry(
         Family::OverTime,
-        Id::MadOverTime,
         "mad_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::median_deviation())),
         Help(
             "v range-vector",
             "The median absolute deviation of the samples in the window: a spread that outliers do not move.",
@@ -127,9 +133,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::MaxOverTime,
         "max_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::extreme(Extreme::Max))),
         Help(
             "v range-vector",
             "The largest sample of the window; NaN only if all are NaN.",
@@ -138,9 +144,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::MinOverTime,
         "min_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::extreme(Extreme::Min))),
         Help(
             "v range-vector",
             "The smallest sample of the window; NaN only if all are NaN.",
@@ -149,9 +155,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::PresentOverTime,
         "present_over_time",
         &[RANGE],
+        window(kernels::present),
         Help(
             "v range-vector",
             "The value 1 for each series that has a sample in the window.",
@@ -160,31 +166,31 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::QuantileOverTime,
         "quantile_over_time",
         &[SCALAR, RANGE],
+        window(|s| s.floats(over_time::quantile_over(s.param(0)))),
         Help(
             "φ scalar, v range-vector",
             "The φ-quantile of the samples in the window, linear between neighbours; φ is between 0 and 1.",
             "quantile_over_time(0.99, node_load1[1h])",
         ),
-    ),
+    ).checked(checks::phi),
     entry(
         Family::OverTime,
-        Id::QuantilesOverTime,
         "quantiles_over_time",
         &[STRING, SCALAR, RANGE],
+        windows(kernels::quantiles),
         Help(
             "label string, φ scalar…, v range-vector",
             "Several φ-quantiles of the samples in the window at once; the label tells the φ of each element.",
             r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
         ),
-    ).middle_repeated().metricsql(),
+    ).checked(checks::phi).middle_repeated().metricsql(),
     entry(
         Family::OverTime,
-        Id::ShareEqOverTime,
         "share_eq_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::share(Condition::Equal, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "Which share of the floats in the window, 0 to 1, equals x.",
@@ -193,9 +199,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::ShareGtOverTime,
         "share_gt_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::share(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "Which share of the floats in the window, 0 to 1, is greater than x. A NaN counts among all but is neither greater nor at most x.",
@@ -204,9 +210,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::ShareLeOverTime,
         "share_le_over_time",
         &[RANGE, SCALAR],
+        window(|s| s.floats(conditional_count::share(Condition::AtMost, s.param(0)))),
         Help(
             "v range-vector, x scalar",
             "Which share of the floats in the window, 0 to 1, is at most x: how much of the time a goal was met.",
@@ -215,9 +221,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::OverTime,
-        Id::StddevOverTime,
         "stddev_over_time",
         &[RANGE],
+        window(kernels::deviation),
         Help(
             "v range-vector",
             "The population standard deviation of the samples in the window.",
@@ -226,9 +232,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::StdvarOverTime,
         "stdvar_over_time",
         &[RANGE],
+        window(|s| s.floats(sliding::variance(s.range_ns(), over_time::variance))),
         Help(
             "v range-vector",
             "The population variance of the samples in the window.",
@@ -237,9 +243,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::SumOverTime,
         "sum_over_time",
         &[RANGE],
+        window(kernels::sum),
         Help(
             "v range-vector",
             "The sum of the samples in the window, compensated so that small terms beside large ones count.",
@@ -248,9 +254,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::TsOfFirstOverTime,
         "ts_of_first_over_time",
         &[RANGE],
+        window(|s| s.samples(kernels::first_time)),
         Help(
             "v range-vector",
             "The time of the oldest sample in the window, in seconds since the epoch.",
@@ -259,9 +265,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::TsOfLastOverTime,
         "ts_of_last_over_time",
         &[RANGE],
+        window(|s| s.samples(kernels::last_time)),
         Help(
             "v range-vector",
             "The time of the newest sample in the window, in seconds since the epoch.",
@@ -270,9 +276,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::TsOfMaxOverTime,
         "ts_of_max_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::time_of_extreme(Extreme::Max))),
         Help(
             "v range-vector",
             "The time of the largest sample in the window, the newest of several, in seconds since the epoch.",
@@ -281,9 +287,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::TsOfMinOverTime,
         "ts_of_min_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::time_of_extreme(Extreme::Min))),
         Help(
             "v range-vector",
             "The time of the smallest sample in the window, the newest of several, in seconds since the epoch.",
@@ -292,9 +298,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::OverTime,
-        Id::ZscoreOverTime,
         "zscore_over_time",
         &[RANGE],
+        window(|s| s.floats(over_time::newest_score)),
         Help(
             "v range-vector",
             "How many population standard deviations the newest float of the window is away from their mean; 0 where it equals the mean.",

@@ -1,14 +1,20 @@
 //! Dates and times, always in UTC.
 
-use super::{Help, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, VECTOR, call, constant, date, entry};
+use crate::functions::numbers::dates;
+use crate::functions::vectors::{conversion, timestamps};
+use crate::functions::{Family, Function};
+
+const fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Time,
-        Id::DayOfMonth,
         "day_of_month",
         &[VECTOR],
+        date(dates::day_of_month),
         Help(
             "v instant-vector?",
             "The day of the month, 1 to 31, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -17,9 +23,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::DayOfWeek,
         "day_of_week",
         &[VECTOR],
+        date(dates::day_of_week),
         Help(
             "v instant-vector?",
             "The day of the week, 0 (Sunday) to 6, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -28,9 +34,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::DayOfYear,
         "day_of_year",
         &[VECTOR],
+        date(dates::day_of_year),
         Help(
             "v instant-vector?",
             "The day of the year, 1 to 366, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -39,9 +45,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::DaysInMonth,
         "days_in_month",
         &[VECTOR],
+        date(dates::days_in_month),
         Help(
             "v instant-vector?",
             "The number of days, 28 to 31, of the month of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -50,9 +56,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::End,
         "end",
         &[],
+        constant(|times| seconds(times.end_ms)),
         Help(
             "",
             "The end of a range query in seconds since the epoch; the evaluation time of an instant query.",
@@ -61,9 +67,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).scalar(),
     entry(
         Family::Time,
-        Id::Hour,
         "hour",
         &[VECTOR],
+        date(dates::hour),
         Help(
             "v instant-vector?",
             "The hour of the day, 0 to 23, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -72,9 +78,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::Minute,
         "minute",
         &[VECTOR],
+        date(dates::minute),
         Help(
             "v instant-vector?",
             "The minute of the hour, 0 to 59, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -83,9 +89,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::Month,
         "month",
         &[VECTOR],
+        date(dates::month),
         Help(
             "v instant-vector?",
             "The month of the year, 1 to 12, of each element taken as seconds since the epoch; of the evaluation time without an argument.",
@@ -94,9 +100,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).last_optional(),
     entry(
         Family::Time,
-        Id::Range,
         "range",
         &[],
+        constant(|times| seconds(times.end_ms.saturating_sub(times.start_ms))),
         Help(
             "",
             "The length of a range query in seconds; 0 in an instant query. It may stand inside `[ ]` and after `offset` too.",
@@ -105,9 +111,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).scalar(),
     entry(
         Family::Time,
-        Id::Start,
         "start",
         &[],
+        constant(|times| seconds(times.start_ms)),
         Help(
             "",
             "The start of a range query in seconds since the epoch; the evaluation time of an instant query.",
@@ -116,9 +122,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).scalar(),
     entry(
         Family::Time,
-        Id::StartTimestamp,
         "start_timestamp",
         &[VECTOR],
+        call(timestamps::start_timestamp),
         Help(
             "v instant-vector",
             "The start time that each selected sample carries, in seconds since the epoch. Only for a selector itself.",
@@ -127,9 +133,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Time,
-        Id::Step,
         "step",
         &[],
+        constant(|times| seconds(times.step_ms)),
         Help(
             "",
             "The step of a range query in seconds; 0 in an instant query. It may stand inside `[ ]` and after `offset` too.",
@@ -138,31 +144,31 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).scalar(),
     entry(
         Family::Time,
-        Id::Time,
         "time",
         &[],
+        call(conversion::time),
         Help(
             "",
             "The evaluation time in seconds since the epoch.",
             "time() - process_start_time_seconds",
         ),
-    ).scalar(),
+    ).reads_time().scalar(),
     entry(
         Family::Time,
-        Id::Timestamp,
         "timestamp",
         &[VECTOR],
+        call(timestamps::timestamp),
         Help(
             "v instant-vector",
             "The time of each element in seconds since the epoch: of the sample itself for a selector, else the evaluation time.",
             "time() - timestamp(up)",
         ),
-    ),
+    ).reads_time(),
     entry(
         Family::Time,
-        Id::Year,
         "year",
         &[VECTOR],
+        date(dates::year),
         Help(
             "v instant-vector?",
             "The year of each element taken as seconds since the epoch; of the evaluation time without an argument.",

@@ -1,14 +1,15 @@
 //! Trigonometry; angles are in radians.
 
-use super::{Help, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, VECTOR, entry, float};
+use crate::functions::numbers::{hyperbolic, one_float};
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::Trigonometry,
-        Id::Acos,
         "acos",
         &[VECTOR],
+        float(f64::acos),
         Help(
             "v instant-vector",
             "The inverse cosine of each element, in radians; NaN outside -1 to 1.",
@@ -17,9 +18,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Acosh,
         "acosh",
         &[VECTOR],
+        float(hyperbolic::acosh),
         Help(
             "v instant-vector",
             "The inverse hyperbolic cosine of each element; NaN below 1.",
@@ -28,9 +29,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Asin,
         "asin",
         &[VECTOR],
+        float(f64::asin),
         Help(
             "v instant-vector",
             "The inverse sine of each element, in radians; NaN outside -1 to 1.",
@@ -39,9 +40,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Asinh,
         "asinh",
         &[VECTOR],
+        float(hyperbolic::asinh),
         Help(
             "v instant-vector",
             "The inverse hyperbolic sine of each element.",
@@ -50,9 +51,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Atan,
         "atan",
         &[VECTOR],
+        float(f64::atan),
         Help(
             "v instant-vector",
             "The inverse tangent of each element, in radians.",
@@ -61,9 +62,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Atanh,
         "atanh",
         &[VECTOR],
+        float(hyperbolic::atanh),
         Help(
             "v instant-vector",
             "The inverse hyperbolic tangent of each element; NaN outside -1 to 1.",
@@ -72,9 +73,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Cos,
         "cos",
         &[VECTOR],
+        float(f64::cos),
         Help(
             "v instant-vector",
             "The cosine of each element, which is in radians.",
@@ -83,16 +84,16 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Cosh,
         "cosh",
         &[VECTOR],
+        float(f64::cosh),
         Help("v instant-vector", "The hyperbolic cosine of each element.", "cosh(rotor_angle_radians)"),
     ),
     entry(
         Family::Trigonometry,
-        Id::Deg,
         "deg",
         &[VECTOR],
+        float(one_float::degrees),
         Help(
             "v instant-vector",
             "Each element converted from radians to degrees.",
@@ -101,9 +102,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Rad,
         "rad",
         &[VECTOR],
+        float(one_float::radians),
         Help(
             "v instant-vector",
             "Each element converted from degrees to radians.",
@@ -112,9 +113,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Sin,
         "sin",
         &[VECTOR],
+        float(f64::sin),
         Help(
             "v instant-vector",
             "The sine of each element, which is in radians.",
@@ -123,16 +124,16 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Sinh,
         "sinh",
         &[VECTOR],
+        float(f64::sinh),
         Help("v instant-vector", "The hyperbolic sine of each element.", "sinh(rotor_angle_radians)"),
     ),
     entry(
         Family::Trigonometry,
-        Id::Tan,
         "tan",
         &[VECTOR],
+        float(f64::tan),
         Help(
             "v instant-vector",
             "The tangent of each element, which is in radians.",
@@ -141,9 +142,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ),
     entry(
         Family::Trigonometry,
-        Id::Tanh,
         "tanh",
         &[VECTOR],
+        float(f64::tanh),
         Help("v instant-vector", "The hyperbolic tangent of each element.", "tanh(rotor_angle_radians)"),
     ),
 ];

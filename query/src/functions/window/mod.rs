@@ -15,12 +15,19 @@ use barograph_engine::model::{Histogram, Samples, Timestamp, is_stale};
 
 use crate::histogram::resets::with_hint;
 
+pub(crate) mod boundaries;
+mod call;
 pub(crate) mod conditional_count;
 pub(crate) mod counter;
+pub(crate) mod float_histogram;
 pub(crate) mod histogram_change;
+pub(crate) mod kernels;
 pub(crate) mod over_time;
+pub(crate) mod slide;
 pub(crate) mod sliding;
 pub(crate) mod unextrapolated;
+
+pub(crate) use call::{RangeCall, WindowedSeries};
 
 /// Values that are looked through for stale markers before it is told whether there was one.
 const STALE_BLOCK: usize = 128;

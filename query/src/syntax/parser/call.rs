@@ -2,7 +2,7 @@
 
 use super::{Parser, Tree};
 use crate::functions::aggregates::AggregateInfo;
-use crate::functions::{self, Function, FunctionId, ValueType};
+use crate::functions::{self, Function, ValueType};
 use crate::syntax::ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
@@ -46,18 +46,20 @@ impl Parser<'_> {
     }
 
     fn argument(&mut self, function: &'static Function, index: usize) -> Parsed<Tree> {
-        if function.id == FunctionId::Info && index == 1 {
-            return self.info_labels();
+        if function.second_is_labels && index == 1 {
+            return self.bare_labels(function.name);
         }
         let argument = self.expression(0)?;
         check::argument(function, index, &argument.expr, argument.value_type)?;
         Ok(argument)
     }
 
-    /// The second argument of `info`: matchers in braces, which may match every series.
-    fn info_labels(&mut self) -> Parsed<Tree> {
+    /// The second argument of a function like `info`: matchers in braces, which may match every series.
+    fn bare_labels(&mut self, name: &str) -> Parsed<Tree> {
         if self.token.kind != TokenKind::LeftBrace {
-            return Err(self.expected("label matchers in braces as the second argument of \"info\""));
+            return Err(
+                self.expected(&format!("label matchers in braces as the second argument of {name:?}"))
+            );
         }
         let (selector, span) = self.bare_selector(None)?;
         let expr = Expr { kind: ExprKind::Selector(selector), span };
@@ -65,7 +67,8 @@ impl Parser<'_> {
         if matches!(tree.expr.kind, ExprKind::Selector(_)) {
             return Ok(tree);
         }
-        Err(Fault::new(tree.expr.span, "the second argument of \"info\" must be label matchers in braces"))
+        let message = format!("the second argument of {name:?} must be label matchers in braces");
+        Err(Fault::new(tree.expr.span, message))
     }
 
     /// Goes past a comma if one is looked at; then an argument must follow.

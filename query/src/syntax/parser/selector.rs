@@ -245,7 +245,7 @@ impl Parser<'_> {
 
     fn edges(&mut self, expr: &mut Expr, edges: Edges) -> Parsed<()> {
         let word = self.advance()?;
-        let name = check::edges_name(edges);
+        let name = edges.as_str();
         let selector = match &mut expr.kind {
             ExprKind::Selector(selector) => selector,
             ExprKind::Range(range) => &mut range.selector,

@@ -1,101 +1,58 @@
-//! Functions of histograms: native ones, sample by sample, and classic ones, whose series
-//! are brought together by all their labels but `le`.
+//! Quantiles and fractions of histograms: native ones, sample by sample, and classic ones, whose
+//! series are combined by all their labels but `le`.
 
 use std::collections::HashMap;
 
-use barograph_engine::model::{Histogram, Labels};
+use barograph_engine::model::Labels;
 
-use super::Evaluator;
+use super::classic_histogram::{self, Cumulative, Repair};
 use crate::error::QueryError;
-use crate::functions::annotations::{bad_phi, for_metric};
+use crate::functions::annotations::for_metric;
+use crate::functions::arguments::Arguments;
 use crate::functions::numbers::dates::rfc3339_ms;
-use crate::functions::numbers::quantile::is_phi;
-use crate::functions::vectors::classic_histogram::{self, Cumulative, Repair};
-use crate::functions::{FunctionId, NameRule};
+use crate::functions::numbers::quantile::{is_phi, phi_name};
 use crate::histogram::quantile::NanEffect;
-use crate::histogram::{fraction, moments, quantile};
-use crate::plan::{Call, Node};
+use crate::histogram::{fraction, quantile};
 use crate::series::merge::settled;
-use crate::series::{Points, Series, Vector, is_absent};
+use crate::series::{Points, Series, Value, Vector, is_absent};
 use crate::steps::Steps;
 use crate::syntax::span::Span;
 use crate::value::{go_float, go_two_digits};
 
 const LE: &str = "le";
 
-/// Evaluates a histogram function at all steps.
-pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
-    use FunctionId as F;
-    match call.function.id {
-        F::HistogramQuantile => {
-            let phis = phis(ev, &call.args[0], steps)?;
-            let input = Input::of(ev, call, 1, steps)?;
-            let mut vector = Vec::new();
-            input.each(ev, Question::Quantile(&phis), &mut vector)?;
-            Ok(vector)
-        }
-        F::HistogramQuantiles => quantiles(ev, call, steps),
-        F::HistogramFraction => {
-            let lower = ev.scalar(&call.args[0], steps)?;
-            let upper = ev.scalar(&call.args[1], steps)?;
-            let input = Input::of(ev, call, 2, steps)?;
-            let mut vector = Vec::new();
-            input.each(ev, Question::Fraction(&lower, &upper), &mut vector)?;
-            Ok(vector)
-        }
-        id => simple(ev, call, id, steps),
-    }
+/// `histogram_quantile(φ, v)`
+pub(crate) fn quantile(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
+    let phis = args.scalar(0)?;
+    let input = Input::of(args, 1)?;
+    let mut vector = Vec::new();
+    input.each(args, Question::Quantile(&phis), &mut vector)?;
+    Ok(Value::Vector(vector))
 }
 
-/// `histogram_count` and the like: one number of each native histogram.
-fn simple(ev: &mut Evaluator<'_>, call: &Call, id: FunctionId, steps: Steps) -> Result<Vector, QueryError> {
-    use FunctionId as F;
-    let number: fn(&Histogram) -> f64 = match id {
-        F::HistogramCount => |h| h.count,
-        F::HistogramSum => |h| h.sum,
-        F::HistogramAvg => |h| h.sum / h.count,
-        F::HistogramStdvar => moments::variance,
-        _ => |h| moments::variance(h).sqrt(),
-    };
-    let mut vector = ev.vector(&call.args[0], steps)?;
-    vector.retain(|s| s.points.histograms.is_some());
-    let mut pace = ev.ctx.budget.pace();
-    for series in &mut vector {
-        pace.points(&series.points)?;
-        let mut points = Points::absent(steps.count);
-        for (slot, h) in points.floats.iter_mut().zip(series.points.histograms.iter().flatten()) {
-            if let Some(h) = h {
-                *slot = number(h);
-            }
-        }
-        series.points = points;
-        series.drop_name |= call.name_rule == NameRule::Drop;
-    }
-    vector.retain(|s| s.points.any());
-    Ok(vector)
-}
-
-fn phis(ev: &mut Evaluator<'_>, node: &Node, steps: Steps) -> Result<Vec<f64>, QueryError> {
-    let phis = ev.scalar(node, steps)?;
-    for phi in phis.iter().filter(|p| !is_phi(**p)) {
-        ev.notes.warn(node.span, bad_phi(*phi));
-    }
-    Ok(phis)
+/// `histogram_fraction(lower, upper, v)`
+pub(crate) fn fraction(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
+    let lower = args.scalar(0)?;
+    let upper = args.scalar(1)?;
+    let input = Input::of(args, 2)?;
+    let mut vector = Vec::new();
+    input.each(args, Question::Fraction(&lower, &upper), &mut vector)?;
+    Ok(Value::Vector(vector))
 }
 
 /// `histogram_quantiles(v, "label", φ…)`: one output for each φ, named by the label.
-fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
-    let label = ev.text(&call.args[1]);
+pub(crate) fn quantiles(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
+    let label = args.text(1);
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
-    let input = Input::of(ev, call, 0, steps)?;
+    let input = Input::of(args, 0)?;
     let mut vector = Vec::new();
-    for arg in &call.args[2..] {
-        let phis = phis(ev, arg, steps)?;
-        let text = open_metrics_float(phis.first().copied().unwrap_or(f64::NAN));
+    for index in 2..args.count() {
+        let phis = args.scalar(index)?;
+        let text = phi_name(&phis);
         let mut of_phi = Vec::new();
-        input.each(ev, Question::Quantile(&phis), &mut of_phi)?;
+        input.each(args, Question::Quantile(&phis), &mut of_phi)?;
         for series in &mut of_phi {
             let own = settled(&series.labels, series.drop_name);
             series.labels = own.to_builder().set(&label, &text).build();
@@ -103,13 +60,7 @@ fn quantiles(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector
         }
         vector.append(&mut of_phi);
     }
-    Ok(vector)
-}
-
-/// A float that always shows that it is one: `1.0`.
-pub(super) fn open_metrics_float(v: f64) -> String {
-    let text = go_float(v);
-    if v.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
+    Ok(Value::Vector(vector))
 }
 
 /// What is asked of each histogram, with arguments for each step.
@@ -140,14 +91,12 @@ struct Classic {
 }
 
 impl Input {
-    /// The histograms of argument `arg`.
-    fn of(ev: &mut Evaluator<'_>, call: &Call, arg: usize, steps: Steps) -> Result<Input, QueryError> {
-        let node = &call.args[arg];
-        let vector = ev.vector(node, steps)?;
-        let span = node.span;
+    /// The histograms of an argument.
+    fn of(args: &mut dyn Arguments<'_>, index: usize) -> Result<Input, QueryError> {
+        let (vector, span) = (args.vector(index)?, args.span(index));
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut classic: Vec<Classic> = Vec::new();
-        let mut pace = ev.ctx.budget.pace();
+        let mut pace = args.budget().pace();
         for (i, series) in vector.iter().enumerate() {
             pace.series(series)?;
             if !series.points.floats.iter().any(|v| !is_absent(*v)) {
@@ -157,7 +106,7 @@ impl Input {
             let Some(bound) = parse_bound(le) else {
                 let name = series.labels.metric_name().unwrap_or("");
                 let text = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
-                ev.notes.warn(span, for_metric(&text, name));
+                args.notes().warn(span, for_metric(&text, name));
                 continue;
             };
             let labels = series.labels.without(|n| n == LE);
@@ -171,28 +120,28 @@ impl Input {
         let has_histograms = vector.iter().enumerate().filter(|(_, s)| s.points.histograms.is_some());
         let native =
             has_histograms.map(|(i, s)| (i, places.get(&s.labels.without(|n| n == LE)).copied())).collect();
-        let drops_name = call.name_rule == NameRule::Drop;
+        let (steps, drops_name) = (args.steps(), args.drops_name());
         Ok(Input { vector, native, classic, steps, span, drops_name })
     }
 
     /// Answers a question for every histogram, under its own labels.
     fn each(
         &self,
-        ev: &mut Evaluator<'_>,
+        args: &mut dyn Arguments<'_>,
         question: Question<'_>,
         out: &mut Vector,
     ) -> Result<(), QueryError> {
         let mut both: Vec<Vec<bool>> = vec![Vec::new(); self.classic.len()];
         for &(i, twin) in &self.native {
-            ev.ctx.budget.check()?;
+            args.budget().check()?;
             let series = &self.vector[i];
-            let points = self.native_points(ev, series, twin, question, &mut both);
+            let points = self.native_points(args, series, twin, question, &mut both);
             let drop_name = self.drops_name || series.drop_name;
             out.push(Series { labels: series.labels.clone(), drop_name, points });
         }
         for (c, both) in self.classic.iter().zip(both) {
-            ev.ctx.budget.check()?;
-            let points = self.classic_points(ev, c, question, &both);
+            args.budget().check()?;
+            let points = self.classic_points(args, c, question, &both);
             let drop_name = self.drops_name || c.drop_name;
             out.push(Series { labels: c.labels.clone(), drop_name, points });
         }
@@ -202,7 +151,7 @@ impl Input {
 
     fn native_points(
         &self,
-        ev: &mut Evaluator<'_>,
+        args: &mut dyn Arguments<'_>,
         series: &Series,
         twin: Option<usize>,
         question: Question<'_>,
@@ -216,20 +165,20 @@ impl Input {
                 both[twin].resize(self.steps.count, false);
                 both[twin][i] = true;
                 let text = "vector contains a mix of classic and native histograms";
-                ev.notes.warn(self.span, for_metric(text, name));
+                args.notes().warn(self.span, for_metric(text, name));
                 continue;
             }
             points.floats[i] = match question {
                 Question::Quantile(phis) => {
                     let (v, effect) = quantile::quantile(phis[i], h);
-                    note_nan(ev, effect, name, self.span);
+                    note_nan(args, effect, name, self.span);
                     v
                 }
                 Question::Fraction(lower, upper) => {
                     let (v, has_nan) = fraction::fraction(lower[i], upper[i], h);
                     if has_nan {
                         let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
-                        ev.notes.info(self.span, for_metric(text, name));
+                        args.notes().info(self.span, for_metric(text, name));
                     }
                     v
                 }
@@ -244,7 +193,7 @@ impl Input {
 
     fn classic_points(
         &self,
-        ev: &mut Evaluator<'_>,
+        args: &mut dyn Arguments<'_>,
         c: &Classic,
         question: Question<'_>,
         skip: &[bool],
@@ -280,7 +229,7 @@ impl Input {
                 }
             };
         }
-        repairs.note(ev, c.labels.metric_name().unwrap_or(""), self.span);
+        repairs.note(args, c.labels.metric_name().unwrap_or(""), self.span);
         points
     }
 }
@@ -290,14 +239,14 @@ fn parse_bound(text: &str) -> Option<f64> {
     text.parse().ok().filter(|_| !text.is_empty())
 }
 
-fn note_nan(ev: &mut Evaluator<'_>, effect: NanEffect, name: &str, span: Span) {
+fn note_nan(args: &mut dyn Arguments<'_>, effect: NanEffect, name: &str, span: Span) {
     let result = match effect {
         NanEffect::No => return,
         NanEffect::Result => "result is NaN",
         NanEffect::Skewed => "result is skewed higher",
     };
     let text = format!("input to histogram_quantile has NaN observations, {result}");
-    ev.notes.info(span, for_metric(&text, name));
+    args.notes().info(span, for_metric(&text, name));
 }
 
 /// All repairs of one classic histogram, for a single note.
@@ -323,10 +272,10 @@ impl Repairs {
         whole.difference = whole.difference.max(repair.difference);
     }
 
-    fn note(&self, ev: &mut Evaluator<'_>, name: &str, span: Span) {
+    fn note(&self, args: &mut dyn Arguments<'_>, name: &str, span: Span) {
         let Some(repair) = self.whole else { return };
         let text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
-        ev.notes.info(
+        args.notes().info(
             span,
             format!(
                 "{}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",

@@ -7,26 +7,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, ResetHint, Samples, TimeRange};
+use barograph_engine::model::{Histogram, ResetHint};
 
-use super::mixed::{Sample, count_neighbours, is_change_between, is_reset_pair};
-use super::range::Job;
-use super::selector::select;
-use super::{Evaluator, reading};
+use super::counter::ChangeKind;
+use super::float_histogram::{Sample, count_neighbours};
+use super::histogram_change::note_gauges;
+use super::{Columns, WindowedSeries, seconds};
 use crate::error::QueryError;
-use crate::functions::FunctionId;
-use crate::functions::annotations::note_flags;
 use crate::functions::flags::Flags;
-use crate::functions::window::histogram_change::note_gauges;
-use crate::functions::window::{Columns, seconds};
 use crate::histogram::arithmetic::{joint_hint, plus, scaled};
 use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
-use crate::plan::Selection;
-use crate::series::{Point, Points, Series, Vector};
-use crate::steps::{Steps, ms_to_ns};
+use crate::series::{Point, Points};
 use crate::syntax::ast::Edges;
-use crate::syntax::span::Span;
 
 /// The indices of times in `(after, to]`.
 fn within(times: &[i64], after: i64, to: i64) -> Range<usize> {
@@ -80,24 +73,24 @@ fn share(before: i64, after: i64, at: i64) -> f64 {
 }
 
 /// `rate`, `increase`, `delta`.
-pub(super) fn change(job: &Job<'_>, columns: &Columns, flags: &mut Flags) -> Result<Points, QueryError> {
-    let mut points = Points::absent(job.windows.steps.count);
-    let smoothed = job.edges == Edges::Smoothed;
-    let lookback = ms_to_ns(job.ctx.lookback_ms);
-    let counter = job.id != FunctionId::Delta;
-    for step in 0..job.windows.steps.count {
-        let (start, end) = job.windows.bounds(step);
+pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Result<Points, QueryError> {
+    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    let smoothed = call.edges == Edges::Smoothed;
+    let (lookback, counter) = (call.lookback_ns(), kind.counter);
+    for step in 0..call.windows.steps.count {
+        let (start, end) = call.windows.bounds(step);
         let to = if smoothed { end.saturating_add(lookback) } else { end };
         let near = within(&columns.times, start.saturating_sub(lookback), to);
         let near_histograms = within(&columns.histogram_times, start.saturating_sub(lookback), to);
         let read = (near.len() + near_histograms.len()) as u64;
-        job.ctx.budget.count_read(read);
-        job.ctx.budget.count_step(job.windows.steps.at(step), read);
+        call.budget.count_read(read);
+        call.budget.count_step(call.windows.steps.at(step), read);
         if !near.is_empty() && !near_histograms.is_empty() {
             flags.raise(Flags::MIXED);
             continue;
         }
-        let per_second = if job.id == FunctionId::Rate { seconds(end - start) } else { 1.0 };
+        let per_second = if kind.per_second { seconds(end - start) } else { 1.0 };
         if let Some(ends) = Ends::of(&columns.times, near, (start, end), smoothed) {
             if counter {
                 flags.raise(Flags::FLOAT_RESULT);
@@ -200,11 +193,15 @@ fn interpolate(
 
 /// `resets`, `changes` of anchored windows: the last sample at or before the left end
 /// counts as if it stood there.
-pub(super) fn count(job: &Job<'_>, columns: &Columns) -> Result<Points, QueryError> {
-    let mut points = Points::absent(job.windows.steps.count);
-    let lookback = ms_to_ns(job.ctx.lookback_ms);
-    for step in 0..job.windows.steps.count {
-        let (start, end) = job.windows.bounds(step);
+pub(crate) fn count(
+    series: &WindowedSeries<'_>,
+    differ: fn(&Sample<'_>, &Sample<'_>) -> bool,
+) -> Result<Points, QueryError> {
+    let WindowedSeries { call, columns, .. } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    let lookback = call.lookback_ns();
+    for step in 0..call.windows.steps.count {
+        let (start, end) = call.windows.bounds(step);
         let from = start.saturating_sub(lookback);
         let floats = within(&columns.times, from, end);
         let others = within(&columns.histogram_times, from, end);
@@ -219,60 +216,22 @@ pub(super) fn count(job: &Job<'_>, columns: &Columns) -> Result<Points, QueryErr
             continue;
         }
         let used = &samples[inside.saturating_sub(1)..];
-        points.floats[step] = match job.id {
-            FunctionId::Resets => count_neighbours(used, |a, b| is_reset_pair(&a.2, &b.2)),
-            _ => count_neighbours(used, |a, b| is_change_between(&a.2, &b.2)),
-        };
+        points.floats[step] = count_neighbours(used, |a, b| differ(&a.2, &b.2));
     }
     Ok(points)
 }
 
-/// A smoothed instant selector: between the neighbours within lookback; the earlier one
-/// where there is no later one; nothing without an earlier one.
-pub(super) fn smoothed(
-    ev: &mut Evaluator<'_>,
-    selection: &Selection,
-    span: Span,
-    steps: Steps,
-) -> Result<Vector, QueryError> {
-    if steps.count == 0 {
-        return Ok(Vec::new());
+/// The value of a smoothed instant selector at a time: between the neighbours within lookback; the
+/// earlier one where there is no later one; nothing without an earlier one.
+pub(crate) fn smoothed_value(columns: &Columns, at: i64, lookback: i64, flags: &mut Flags) -> Option<Point> {
+    let (from, to) = (at.saturating_sub(lookback), at.saturating_add(lookback));
+    let floats = within(&columns.times, from, to);
+    let others = within(&columns.histogram_times, from, to);
+    if !floats.is_empty() && !others.is_empty() {
+        flags.raise(Flags::MIXED);
+        return None;
     }
-    let lookback = ms_to_ns(ev.ctx.lookback_ms);
-    let first = steps.reference_ns(0, selection.shift);
-    let last = steps.reference_ns(steps.count - 1, selection.shift);
-    let range = TimeRange::new(first.saturating_sub(lookback), last.saturating_add(lookback));
-    let ctx = ev.ctx;
-    let refs = select(ctx, selection, range)?;
-    let done = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
-        columns.fill(samples);
-        let mut points = Points::absent(steps.count);
-        let mut flags = Flags::default();
-        for i in 0..steps.count {
-            let at = steps.reference_ns(i, selection.shift);
-            let floats = within(&columns.times, at.saturating_sub(lookback), at.saturating_add(lookback));
-            let others =
-                within(&columns.histogram_times, at.saturating_sub(lookback), at.saturating_add(lookback));
-            if !floats.is_empty() && !others.is_empty() {
-                flags.raise(Flags::MIXED);
-                continue;
-            }
-            points.set(i, value_at(columns, floats, others, at, &mut flags));
-        }
-        let series = Series { labels, drop_name: false, points };
-        ctx.budget.hold(series.held())?;
-        Ok(Some((series, flags)))
-    })?;
-    let mut vector = Vec::with_capacity(done.len());
-    let mut pace = ev.ctx.budget.pace();
-    for (series, flags) in done {
-        pace.points(&series.points)?;
-        note_flags(&mut ev.notes, flags, series.labels.metric_name().unwrap_or(""), span);
-        if series.points.any() {
-            vector.push(series);
-        }
-    }
-    Ok(vector)
+    value_at(columns, floats, others, at, flags)
 }
 
 fn value_at(

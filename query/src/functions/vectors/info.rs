@@ -7,16 +7,12 @@ use std::collections::HashMap;
 
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
-use super::Evaluator;
-use super::selector::{Take, instant};
 use crate::error::QueryError;
-use crate::plan::{Call, Kind, Node, Selection};
+use crate::functions::arguments::{Arguments, SampleField};
 use crate::series::label_sets::{in_braces, only};
 use crate::series::merge::merge_equal;
-use crate::series::{Point, Points, Series, Vector};
-use crate::steps::Shift;
+use crate::series::{Point, Points, Series, Value, Vector};
 use crate::steps::Steps;
-use crate::syntax::ast::Edges;
 
 /// The labels that say what a series is about.
 const IDENTITY: [&str; 2] = ["instance", "job"];
@@ -25,14 +21,14 @@ const IDENTITY: [&str; 2] = ["instance", "job"];
 const DEFAULT_NAME: &str = "target_info";
 
 /// Evaluates `info(v, {matchers})` at all steps.
-pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vector, QueryError> {
-    let base = ev.vector(&call.args[0], steps)?;
-    let wanted = Wanted::of(call.args.get(1));
-    let shift = first_shift(&call.args[0]).unwrap_or(Shift { at_ms: None, offset_ms: 0 });
-    let infos = Infos::read(ev, &wanted, shift, steps)?;
+pub(crate) fn info(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
+    let base = args.vector(0)?;
+    let wanted = Wanted::of(args.matchers(1));
+    let infos = Infos::read(args, &wanted)?;
+    let budget = args.budget();
     let mut enriched = Vec::with_capacity(base.len());
     for series in base {
-        ev.ctx.budget.check()?;
+        budget.check()?;
         let name = series.labels.metric_name().unwrap_or("");
         if wanted.names.iter().all(|m| m.matches(name)) {
             enriched.push(series);
@@ -40,11 +36,11 @@ pub(super) fn evaluate(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Res
             let before = enriched.len();
             infos.enrich(series, &wanted, &mut enriched)?;
             for series in &enriched[before..] {
-                ev.ctx.budget.hold(series.held())?;
+                budget.hold(series.held())?;
             }
         }
     }
-    merge_equal(&ev.ctx.budget, enriched)
+    Ok(Value::Vector(merge_equal(budget, enriched)?))
 }
 
 /// Which info series are asked for, and which of their labels.
@@ -54,11 +50,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(selector: Option<&Node>) -> Wanted {
-        let matchers: &[Matcher] = match selector.map(|n| &n.kind) {
-            Some(Kind::Instant(selection)) => &selection.matchers,
-            _ => &[],
-        };
+    fn of(matchers: &[Matcher]) -> Wanted {
         let (mut names, others): (Vec<Matcher>, Vec<Matcher>) =
             matchers.iter().cloned().partition(|m| m.name == METRIC_NAME);
         if names.is_empty() {
@@ -83,27 +75,6 @@ impl Wanted {
     }
 }
 
-/// Where in time the selector of an expression looks: the info series are read there too.
-fn first_shift(node: &Node) -> Option<Shift> {
-    match &node.kind {
-        Kind::Instant(s) | Kind::Range(s) => Some(s.shift),
-        Kind::Subquery(s) => first_shift(&s.expr).map(|inner| after(s.shift, inner)),
-        Kind::Call(call) => call.args.iter().find_map(first_shift),
-        Kind::Aggregate(a) => first_shift(&a.expr),
-        Kind::Binary(b) => first_shift(&b.lhs).or_else(|| first_shift(&b.rhs)),
-        Kind::Negate(inner) => first_shift(inner),
-        Kind::Number(_) | Kind::Text(_) => None,
-    }
-}
-
-/// The shift of `inner` evaluated at the times of `outer`.
-fn after(outer: Shift, inner: Shift) -> Shift {
-    if inner.at_ms.is_some() {
-        return inner;
-    }
-    Shift { at_ms: outer.at_ms, offset_ms: outer.offset_ms.saturating_add(inner.offset_ms) }
-}
-
 /// The info series by identity.
 struct Infos {
     series: Vector,
@@ -118,20 +89,12 @@ fn identity_of(labels: &Labels) -> Labels {
 }
 
 impl Infos {
-    fn read(ev: &Evaluator<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Infos, QueryError> {
-        let matchers = wanted.names.iter().chain(&wanted.others).cloned().collect();
-        let selection = Selection {
-            matchers,
-            shift,
-            range_ms: 0,
-            implicit: false,
-            edges: Edges::Plain,
-            infer_hints: false,
-        };
-        let series = instant(ev.ctx, &selection, steps, Take::Value)?;
-        let times = instant(ev.ctx, &selection, steps, Take::Time)?;
+    fn read(args: &mut dyn Arguments<'_>, wanted: &Wanted) -> Result<Infos, QueryError> {
+        let matchers: Vec<Matcher> = wanted.names.iter().chain(&wanted.others).cloned().collect();
+        let series = args.newest_beside(0, matchers.clone(), SampleField::Value)?;
+        let times = args.newest_beside(0, matchers, SampleField::Time)?;
         let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();
-        let mut pace = ev.ctx.budget.pace();
+        let mut pace = args.budget().pace();
         for (i, s) in series.iter().enumerate() {
             pace.labels()?;
             if s.points.histograms.is_some() {
@@ -144,7 +107,7 @@ impl Infos {
         }
         // Both reads select the same series in the same order.
         let times = times.into_iter().map(|s| s.points).collect();
-        Ok(Infos { series, times, by_identity, steps })
+        Ok(Infos { series, times, by_identity, steps: args.steps() })
     }
 
     fn enrich(&self, series: Series, wanted: &Wanted, out: &mut Vector) -> Result<(), QueryError> {

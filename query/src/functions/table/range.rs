@@ -1,14 +1,18 @@
 //! What looks at all steps of the query: statistics of a whole graph, running ones, gaps.
 
-use super::{Help, SCALAR, VECTOR, entry};
-use crate::functions::{Family, Function, FunctionId as Id};
+use super::{Help, SCALAR, VECTOR, entry, range, range_points};
+use crate::functions::checks;
+use crate::functions::numbers::compensated;
+use crate::functions::range::{gap_filling, statistics};
+use crate::functions::window::over_time;
+use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         Family::WholeRange,
-        Id::Interpolate,
         "interpolate",
         &[VECTOR],
+        range_points(gap_filling::interpolate),
         Help(
             "v instant-vector",
             "The values, and in gaps between two floats the line from one to the other.",
@@ -17,9 +21,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::KeepLastValue,
         "keep_last_value",
         &[VECTOR],
+        range_points(gap_filling::keep_last),
         Help(
             "v instant-vector",
             "The values, and in gaps the one before, float or histogram, up to the end of the query.",
@@ -28,9 +32,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::KeepNextValue,
         "keep_next_value",
         &[VECTOR],
+        range_points(gap_filling::keep_next),
         Help(
             "v instant-vector",
             "The values, and in gaps the one after, float or histogram, from the beginning of the query on.",
@@ -39,9 +43,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeAvg,
         "range_avg",
         &[VECTOR],
+        range(|column| column.fill(compensated::mean)),
         Help(
             "v instant-vector",
             "The mean of the values a series has at all steps of the query, with compensated summation; the same at every step.",
@@ -50,9 +54,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeFirst,
         "range_first",
         &[VECTOR],
+        range(|column| column.fill(|values| values[0])),
         Help(
             "v instant-vector",
             "The first value a series has in the query, at every step.",
@@ -61,9 +65,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeLast,
         "range_last",
         &[VECTOR],
+        range(|column| column.fill(|values| values[values.len() - 1])),
         Help(
             "v instant-vector",
             "The last value a series has in the query, at every step.",
@@ -72,9 +76,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeLinearRegression,
         "range_linear_regression",
         &[VECTOR],
+        range(|column| column.line()),
         Help(
             "v instant-vector",
             "The line by least squares through the values a series has in the query: its value at each step.",
@@ -83,9 +87,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeMad,
         "range_mad",
         &[VECTOR],
+        range(|column| column.median_deviation()),
         Help(
             "v instant-vector",
             "The median absolute deviation of the values a series has in the query; the same at every step.",
@@ -94,9 +98,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeMax,
         "range_max",
         &[VECTOR],
+        range(|column| column.fill(statistics::largest)),
         Help(
             "v instant-vector",
             "The largest value a series has in the query, at every step; NaN only if all are NaN.",
@@ -105,9 +109,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeMedian,
         "range_median",
         &[VECTOR],
+        range(|column| column.median()),
         Help(
             "v instant-vector",
             "The median of the values a series has in the query; the same at every step.",
@@ -116,9 +120,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeMin,
         "range_min",
         &[VECTOR],
+        range(|column| column.fill(statistics::smallest)),
         Help(
             "v instant-vector",
             "The smallest value a series has in the query, at every step; NaN only if all are NaN.",
@@ -127,9 +131,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeNormalize,
         "range_normalize",
         &[VECTOR],
+        range(|column| column.normalize()),
         Help(
             "v instant-vector",
             "Each value on a scale from 0, the smallest value the series has in the query, to 1, the largest; 0 for a series that does not change.",
@@ -138,20 +142,20 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeQuantile,
         "range_quantile",
         &[SCALAR, VECTOR],
+        range(|column| column.quantiles()),
         Help(
             "φ scalar, v instant-vector",
             "The φ-quantile of the values a series has in the query, linear between neighbours, at every step; φ is between 0 and 1.",
             "range_quantile(0.9, node_load1)",
         ),
-    ).metricsql(),
+    ).checked(checks::phi).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeStddev,
         "range_stddev",
         &[VECTOR],
+        range(|column| column.fill(|values| over_time::variance(values).sqrt())),
         Help(
             "v instant-vector",
             "The population standard deviation of the values a series has in the query; the same at every step.",
@@ -160,9 +164,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeStdvar,
         "range_stdvar",
         &[VECTOR],
+        range(|column| column.fill(over_time::variance)),
         Help(
             "v instant-vector",
             "The population variance of the values a series has in the query; the same at every step.",
@@ -171,9 +175,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeSum,
         "range_sum",
         &[VECTOR],
+        range(|column| column.fill(compensated::sum)),
         Help(
             "v instant-vector",
             "The sum of the values a series has at all steps of the query, with compensated summation; the same at every step.",
@@ -182,9 +186,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RangeTrimOutliers,
         "range_trim_outliers",
         &[SCALAR, VECTOR],
+        range(|column| column.trim_outliers()),
         Help(
             "k scalar, v instant-vector",
             "The values that are no further away from the median of the query than k median absolute deviations; the others are dropped.",
@@ -193,20 +197,20 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeTrimSpikes,
         "range_trim_spikes",
         &[SCALAR, VECTOR],
+        range(|column| column.trim_spikes()),
         Help(
             "φ scalar, v instant-vector",
             "The values without the share φ of them that is most extreme: those below the φ/2-quantile or above the (1 - φ/2)-quantile of the query are dropped.",
             "range_trim_spikes(0.4, node_load1)",
         ),
-    ).metricsql().keeps_name(),
+    ).checked(checks::phi).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeTrimZscore,
         "range_trim_zscore",
         &[SCALAR, VECTOR],
+        range(|column| column.trim_scores()),
         Help(
             "z scalar, v instant-vector",
             "The values that are no further away from the mean of the query than z standard deviations; the others are dropped.",
@@ -215,9 +219,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql().keeps_name(),
     entry(
         Family::WholeRange,
-        Id::RangeZscore,
         "range_zscore",
         &[VECTOR],
+        range(|column| column.scores()),
         Help(
             "v instant-vector",
             "How many population standard deviations each value is away from the mean of the query; 0 where it equals the mean.",
@@ -226,9 +230,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RunningAvg,
         "running_avg",
         &[VECTOR],
+        range(|column| column.running_mean()),
         Help(
             "v instant-vector",
             "The mean of the values from the first step of the query up to each step.",
@@ -237,9 +241,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RunningMax,
         "running_max",
         &[VECTOR],
+        range(|column| column.running_max()),
         Help(
             "v instant-vector",
             "The largest value from the first step of the query up to each step.",
@@ -248,9 +252,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RunningMin,
         "running_min",
         &[VECTOR],
+        range(|column| column.running_min()),
         Help(
             "v instant-vector",
             "The smallest value from the first step of the query up to each step.",
@@ -259,9 +263,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).metricsql(),
     entry(
         Family::WholeRange,
-        Id::RunningSum,
         "running_sum",
         &[VECTOR],
+        range(|column| column.running_sum()),
         Help(
             "v instant-vector",
             "The sum of the values from the first step of the query up to each step.",

@@ -1,17 +1,16 @@
 //! Sliding windows: calls a kernel for each step's window of one series.
 
-use super::Context;
+use super::{Columns, Window};
+use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::functions::window::{Columns, Window};
-use crate::steps::Shift;
-use crate::steps::{Steps, ms_to_ns};
+use crate::steps::{Shift, Steps, ms_to_ns};
 
 /// Samples passed to kernels between two looks at the clock.
 const CHECK_EVERY: usize = 1 << 16;
 
 /// Where the windows of a range vector lie.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// One window for each.
     pub steps: Steps,
     /// Where a window's right end is, relative to its step.
@@ -37,8 +36,8 @@ impl Windows {
 ///
 /// # Errors
 /// When the budget says so.
-pub(super) fn slide(
-    ctx: &Context<'_>,
+pub(crate) fn slide(
+    budget: &Budget,
     windows: &Windows,
     columns: &Columns,
     mut visit: impl FnMut(&Window<'_>),
@@ -69,14 +68,14 @@ pub(super) fn slide(
         let time_ms = windows.steps.at(step);
         visit(&Window { columns, lo, hi, histogram_lo, histogram_hi, start, end, step, time_ms });
         read += inside as u64;
-        ctx.budget.count_step(time_ms, inside as u64);
+        budget.count_step(time_ms, inside as u64);
         work += inside;
         if work > CHECK_EVERY {
-            ctx.budget.check()?;
+            budget.check()?;
             work = 0;
         }
     }
-    ctx.budget.count_read(read);
+    budget.count_read(read);
     Ok(())
 }
 

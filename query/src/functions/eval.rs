@@ -1,0 +1,64 @@
+//! How a function is evaluated: its kernel, by the shape of what it works on.
+//!
+//! A plan copies the kernel of each call from the table. The executor matches on the shape once
+//! for each call, and calls the kernel once for each series, window column or call: loops over
+//! samples are inside the kernels.
+
+use barograph_engine::model::Histogram;
+
+use super::annotations::Notes;
+use super::arguments::Arguments;
+use super::range::Column;
+use super::window::WindowedSeries;
+use crate::error::QueryError;
+use crate::series::{Points, Value};
+use crate::steps::QueryTimes;
+use crate::syntax::span::Span;
+
+/// How a function is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Eval {
+    /// The times of the query determine the value: the plan has a number in place of the call.
+    Constant(fn(QueryTimes) -> f64),
+    /// The executor runs a kernel.
+    Kernel(Kernel),
+}
+
+/// What a function computes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kernel {
+    /// Maps each float of a vector; histograms are left out.
+    Float(fn(f64) -> f64),
+    /// Maps the floats of each series. The scalar arguments after the vector have one value for
+    /// each step.
+    Floats(fn(&mut [f64], &[Vec<f64>])),
+    /// Maps each float of a vector or, without an argument, the evaluation time in seconds.
+    Date(fn(f64) -> f64),
+    /// Makes a number of each native histogram of a vector; floats are left out.
+    Histogram(fn(&Histogram) -> f64),
+    /// Makes one column of the windows of each series.
+    Window(WindowKernel),
+    /// Makes one column for each scalar argument of the windows of each series. The string
+    /// argument is the label that tells the columns apart.
+    Windows(fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>),
+    /// Replaces the floats that a series has at all steps of the query; histograms are left out.
+    Range(fn(&mut Column<'_>)),
+    /// Replaces the values that a series has at all steps of the query, histograms included.
+    RangePoints(fn(&mut Points)),
+    /// Evaluates its arguments itself.
+    Call(fn(&mut dyn Arguments<'_>) -> Result<Value, QueryError>),
+}
+
+/// Makes one column of the windows of a series.
+pub(crate) type WindowKernel = fn(&mut WindowedSeries<'_>) -> Result<Points, QueryError>;
+
+/// Checks a scalar argument before the kernel runs: its index among the scalar arguments, and its
+/// value at each step. It warns, or refuses the query.
+pub(crate) type ScalarCheck = fn(&mut Notes, Span, usize, &[f64]) -> Result<(), QueryError>;
+
+impl Kernel {
+    /// Whether the value at a step depends on the other steps of the query.
+    pub fn spans_steps(self) -> bool {
+        matches!(self, Kernel::Range(_) | Kernel::RangePoints(_))
+    }
+}

@@ -1,0 +1,206 @@
+//! Windows in which native histograms may occur beside floats.
+
+use std::sync::Arc;
+
+use barograph_engine::model::Histogram;
+
+use super::counter::{self, ChangeKind, Resets};
+use super::histogram_change::{self, Run};
+use super::over_time::slot;
+use super::slide::slide;
+use super::{Window, WindowedSeries};
+use crate::error::QueryError;
+use crate::functions::flags::Flags;
+use crate::functions::numbers::compensated;
+use crate::histogram::accumulate::Accumulator;
+use crate::histogram::arithmetic::equal;
+use crate::histogram::resets::is_reset;
+use crate::series::{Point, Points};
+
+fn histogram(h: Histogram) -> Point {
+    Point::Histogram(Arc::new(h))
+}
+
+/// Which end of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    First,
+    Last,
+}
+
+/// `first_over_time`, `last_over_time`.
+pub(crate) fn end_value(series: &WindowedSeries<'_>, end: End) -> Result<Points, QueryError> {
+    let WindowedSeries { call, columns, .. } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    slide(call.budget, &call.windows, columns, |w| {
+        let at = |n: usize| if end == End::First { 0 } else { n - 1 };
+        let float = (w.len() > 0).then(|| at(w.len())).map(|i| (w.times()[i], w.values()[i]));
+        let other = (w.histogram_len() > 0)
+            .then(|| at(w.histogram_len()))
+            .map(|i| (w.histogram_times()[i], &w.histograms()[i]));
+        let histogram_wins = match (float, &other) {
+            (Some((t, _)), Some((ht, _))) => (end == End::First) == (*ht < t),
+            (None, _) => true,
+            _ => false,
+        };
+        match (float, other) {
+            (_, Some((_, h))) if histogram_wins => points.set(w.step, Some(Point::Histogram(Arc::clone(h)))),
+            (Some((_, v)), _) => points.floats[w.step] = v,
+            _ => {}
+        }
+    })?;
+    Ok(points)
+}
+
+/// `rate`, `increase`, `delta` of a series with histograms.
+pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Result<Points, QueryError> {
+    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    let (mut float_flags, mut histogram_flags) = (Flags::default(), Flags::default());
+    {
+        let mut floats = counter::change(kind, Resets::of(columns), &mut float_flags);
+        slide(call.budget, &call.windows, columns, |w| match (w.len(), w.histogram_len()) {
+            (_, 0) => points.floats[w.step] = slot(floats(w)),
+            (0, _) => {
+                let h = histogram_change::change(w, kind, &mut histogram_flags);
+                points.set(w.step, h.map(histogram));
+            }
+            _ => histogram_flags.raise(Flags::MIXED),
+        })?;
+    }
+    flags.raise(float_flags);
+    flags.raise(histogram_flags);
+    Ok(points)
+}
+
+/// `irate`, `idelta`.
+pub(crate) fn instant_change(series: &mut WindowedSeries<'_>, counter: bool) -> Result<Points, QueryError> {
+    if series.columns.histograms.is_empty() {
+        return series.samples(|w| counter::instant_change(w, counter));
+    }
+    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    slide(call.budget, &call.windows, columns, |w| {
+        match last_two(w) {
+            Some((true, true)) => {
+                let h = histogram_change::instant_change(Run::of(w), counter, flags);
+                points.set(w.step, h.map(histogram));
+            }
+            Some((false, false)) => points.floats[w.step] = slot(counter::instant_change(w, counter)),
+            Some(_) => flags.raise(Flags::MIXED),
+            None => {}
+        };
+    })?;
+    Ok(points)
+}
+
+/// Whether the last two samples of a window are histograms, the earlier one first.
+fn last_two(w: &Window<'_>) -> Option<(bool, bool)> {
+    let mut newest: Vec<(i64, bool)> = Vec::with_capacity(4);
+    newest.extend(w.times().iter().rev().take(2).map(|&t| (t, false)));
+    newest.extend(w.histogram_times().iter().rev().take(2).map(|&t| (t, true)));
+    newest.sort_unstable();
+    let n = newest.len();
+    (n >= 2).then(|| (newest[n - 2].1, newest[n - 1].1))
+}
+
+/// A sample of either kind in the order of time.
+pub(crate) enum Sample<'a> {
+    Float(f64),
+    Histogram(&'a Histogram),
+}
+
+/// The samples of a window in the order of time, whatever their kind, with their index in
+/// their own column.
+pub(crate) fn merged<'a>(w: &Window<'a>) -> Vec<(i64, usize, Sample<'a>)> {
+    let (times, histogram_times) = (w.times(), w.histogram_times());
+    let (mut i, mut j) = (0, 0);
+    let mut samples = Vec::with_capacity(times.len() + histogram_times.len());
+    while i < times.len() || j < histogram_times.len() {
+        let float_first = j >= histogram_times.len() || (i < times.len() && times[i] <= histogram_times[j]);
+        if float_first {
+            samples.push((times[i], i, Sample::Float(w.values()[i])));
+            i += 1;
+        } else {
+            samples.push((histogram_times[j], j, Sample::Histogram(&w.histograms()[j])));
+            j += 1;
+        }
+    }
+    samples
+}
+
+/// `resets`.
+pub(crate) fn resets(series: &WindowedSeries<'_>) -> Result<Points, QueryError> {
+    let columns = series.columns;
+    if columns.histograms.is_empty() {
+        return series.samples(counter::resets(Resets::of(columns)));
+    }
+    series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_reset_between(w, a, b))))
+}
+
+/// `changes`.
+pub(crate) fn changes(series: &WindowedSeries<'_>) -> Result<Points, QueryError> {
+    let columns = series.columns;
+    if columns.histograms.is_empty() {
+        return series.samples(counter::changes(columns));
+    }
+    series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_change_between(&a.2, &b.2))))
+}
+
+/// How many pairs of neighbours meet a condition.
+pub(crate) fn count_neighbours<'a>(
+    samples: &[(i64, usize, Sample<'a>)],
+    condition: impl Fn(&(i64, usize, Sample<'a>), &(i64, usize, Sample<'a>)) -> bool,
+) -> f64 {
+    samples.windows(2).filter(|pair| condition(&pair[0], &pair[1])).count() as f64
+}
+
+/// Whether a reset lies between two neighbours; a change of kind is one.
+fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usize, Sample<'_>)) -> bool {
+    let start = |s: &(i64, usize, Sample<'_>)| {
+        let starts = match s.2 {
+            Sample::Float(_) => w.starts(),
+            Sample::Histogram(_) => w.histogram_starts(),
+        };
+        starts.get(s.1).copied().unwrap_or(0)
+    };
+    if counter::is_start_reset((start(b), b.0), (start(a), a.0)) {
+        return true;
+    }
+    is_reset_pair(&a.2, &b.2)
+}
+
+pub(crate) fn is_reset_pair(a: &Sample<'_>, b: &Sample<'_>) -> bool {
+    match (a, b) {
+        (Sample::Float(a), Sample::Float(b)) => b < a,
+        (Sample::Histogram(a), Sample::Histogram(b)) => is_reset(b, a),
+        _ => true,
+    }
+}
+
+pub(crate) fn is_change_between(a: &Sample<'_>, b: &Sample<'_>) -> bool {
+    match (a, b) {
+        (Sample::Float(a), Sample::Float(b)) => counter::is_change(*a, *b),
+        (Sample::Histogram(a), Sample::Histogram(b)) => !equal(a, b),
+        _ => true,
+    }
+}
+
+/// `sum_over_time`, `avg_over_time` of a series with histograms.
+pub(crate) fn sum_or_mean(series: &mut WindowedSeries<'_>, mean: bool) -> Result<Points, QueryError> {
+    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let mut points = Points::absent(call.windows.steps.count);
+    slide(call.budget, &call.windows, columns, |w| match (w.len(), w.histogram_len()) {
+        (_, 0) => {
+            let v = if mean { compensated::mean(w.values()) } else { compensated::sum(w.values()) };
+            points.floats[w.step] = v;
+        }
+        (0, _) => {
+            let mut total = Accumulator::default();
+            w.histograms().iter().for_each(|h| total.accumulate(h, mean));
+            points.set(w.step, total.finish(mean, flags).map(histogram));
+        }
+        _ => flags.raise(Flags::MIXED),
+    })?;
+    Ok(points)
+}
