@@ -11,6 +11,7 @@ mod bodies;
 mod browsers;
 mod commands;
 mod compression;
+mod configuration;
 mod connections;
 mod contract;
 mod datagrams;

@@ -1,10 +1,11 @@
 //! The house rules as a test: reads every Rust file of the repository and fails with the list of what breaks a rule.
 //!
 //! What a lint can check is a lint in `Cargo.toml`. These are the rules that no lint has: the direction of imports, the
-//! length of files, words of unfinished work, files that nothing compiles. Each rule has a test that shows it catching a bad
+//! length of files, words of unfinished work, files that nothing compiles, and names of files in the documentation. Each rule has a test that shows it catching a bad
 //! snippet, so that a rule which went blind is noticed.
 
 mod layers;
+mod pages;
 mod rules;
 mod source;
 
@@ -35,6 +36,7 @@ fn the_house_rules_hold() {
     let sources = read_all();
     assert!(sources.len() > 20, "only {} Rust files found: the walk is broken", sources.len());
     let mut findings = rules::dead_files(&sources);
+    findings.extend(pages::check(Path::new(env!("CARGO_MANIFEST_DIR")), &sources));
     for source in &sources {
         findings.extend(rules::check(source));
         findings.extend(layers::check(source));
