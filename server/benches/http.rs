@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use barograph::{Database, Labels, MatrixSeries, Options, QueryValue};
-use barograph_server::api::json;
 use barograph_server::app::{self, App, Sockets};
 use barograph_server::config::Sources;
+use barograph_server::json;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Lines of one request; each has ten fields.

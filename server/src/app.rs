@@ -13,15 +13,16 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
-use crate::api::admission::{ActiveWork, LargeWrites, Turns};
-use crate::api::auth::Tokens;
-use crate::api::body::Bodies;
+use crate::admission::{ActiveWork, LargeWrites, Turns};
 use crate::config::{Config, Sources};
 use crate::error::ApiError;
+use crate::http::auth::Tokens;
+use crate::http::body::Bodies;
 use crate::listen;
 use crate::listen::udp::DatagramSocket;
 use crate::memory::Memory;
 use crate::memory::connections::Connections;
+use crate::open_files;
 use crate::telemetry::{Telemetry, log};
 use barograph::model::pattern;
 use barograph::{Database, Health};
@@ -68,7 +69,7 @@ impl App {
             turns: Turns::new(config.query_concurrency, cores, config.query_queue),
             large_writes: LargeWrites::on(cores),
             active: Arc::default(),
-            connections_max: listen::files::connections_max(&config, listen::files::limit()),
+            connections_max: open_files::connections_max(&config, open_files::limit()),
             bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
             connections: Connections::new(memory.connections.clone()),
             memory,
@@ -218,7 +219,7 @@ pub async fn run(app: Arc<App>, sockets: Sockets, stop: watch::Receiver<bool>) {
         tasks.spawn(listen::udp::serve(app.clone(), socket, stop.clone()));
     }
     if let Some(interval) = app.config.load().self_interval {
-        tasks.spawn(crate::telemetry::monitor::run(app.clone(), interval, stop.clone()));
+        tasks.spawn(crate::monitor::run(app.clone(), interval, stop.clone()));
     }
     while tasks.join_next().await.is_some() {}
     app.stopping.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Barograph's server: sockets, formats and people around the `barograph` library.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod cli;
@@ -8,9 +9,13 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod ingest;
+pub mod json;
 pub mod listen;
 pub mod memory;
+pub mod monitor;
+pub mod open_files;
 pub mod remote_read;
 pub mod storage;
 pub mod telemetry;

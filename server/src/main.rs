@@ -51,7 +51,7 @@ fn fit_allocator(config: &config::Config) {
 }
 
 fn print_token() -> anyhow::Result<()> {
-    let (token, line) = barograph_server::api::auth::generate()?;
+    let (token, line) = barograph_server::http::auth::generate()?;
     println!("token (give it to the client, it is not kept anywhere):\n  {token}");
     println!("line for the server's --token-file:\n  {line} all");
     Ok(())

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::api::admission::Asked;
 use crate::api::call::{Call, success_value};
-use crate::api::reply::Reply;
+use crate::api::gate::Asked;
 use crate::api::selectors;
 use crate::error::ApiError;
+use crate::http::reply::Reply;
 use crate::storage;
 
 /// The folder of snapshots in the data directory.

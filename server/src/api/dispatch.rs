@@ -11,17 +11,17 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use crate::admission;
 use crate::api::call::{Call, accepts_gzip};
-use crate::api::cors::Cors;
-use crate::api::origin::{self, OnLoopback};
-use crate::api::params::{Params, decode};
-use crate::api::reply::{Guard, Reply, ReplyBody};
+use crate::api::prometheus::{federate, labels, notes, query, remote_read, remote_write};
 use crate::api::routes::{self, Access, Endpoint, Lookup, Route, Tenancy};
-use crate::api::{
-    admin, admission, export, federate, influx, labels, notes, prometheus, remote_read, remote_write, status,
-};
+use crate::api::{admin, export, influx, status};
 use crate::app::App;
 use crate::error::{ApiError, Dialect};
+use crate::http::cors::Cors;
+use crate::http::origin::{self, OnLoopback};
+use crate::http::params::{Params, decode};
+use crate::http::reply::{Guard, Reply, ReplyBody};
 
 /// The answer to a request that was refused before it could be parsed; attached to the request that replaces it.
 #[derive(Clone)]
@@ -194,10 +194,10 @@ async fn answer(endpoint: Endpoint, method: &Method, call: Call) -> Result<Reply
         Endpoint::Healthy => status::healthy(&call),
         Endpoint::Ready => status::ready(&call),
         Endpoint::Metrics => status::metrics(&call).await,
-        Endpoint::Query => prometheus::query(call).await,
-        Endpoint::QueryRange => prometheus::query_range(call).await,
-        Endpoint::FormatQuery => prometheus::format_query(call).await,
-        Endpoint::ParseQuery => prometheus::parse_query(call).await,
+        Endpoint::Query => query::query(call).await,
+        Endpoint::QueryRange => query::query_range(call).await,
+        Endpoint::FormatQuery => query::format_query(call).await,
+        Endpoint::ParseQuery => query::parse_query(call).await,
         Endpoint::QueryExemplars => notes::exemplars(call).await,
         Endpoint::Metadata => notes::metadata(call).await,
         Endpoint::RemoteWrite => remote_write::write(call).await,

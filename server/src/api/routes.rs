@@ -5,7 +5,7 @@
 
 use hyper::Method;
 
-use crate::api::admission::Kind;
+use crate::admission::Kind;
 use crate::error::Dialect;
 
 /// What a request asks for. The name is the metric label `endpoint`.

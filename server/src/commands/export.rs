@@ -7,12 +7,13 @@ use anyhow::Context;
 use barograph::budget::Work;
 use barograph_engine::model::TimeRange;
 
-use crate::api::json::Sink;
-use crate::api::{export, json, selectors};
+use crate::api::{export, selectors};
 use crate::cli::ExportArgs;
 use crate::client::Client;
 use crate::commands::reader::Reader;
 use crate::commands::time_ms;
+use crate::json;
+use crate::json::Sink;
 use crate::storage;
 
 /// Writes line protocol to the output.

@@ -5,11 +5,12 @@ use std::path::Path;
 use barograph_engine::model::TimeRange;
 use serde_json::Value;
 
-use crate::api::{self, json};
+use crate::api::prometheus::cardinality;
 use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
 use crate::commands::reader::Reader;
 use crate::commands::time_ms;
+use crate::json;
 use crate::storage;
 
 /// Prints figures and the largest names, or one of the reports.
@@ -75,7 +76,7 @@ pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyho
 fn stored(database: &barograph::Database, range: TimeRange, top: u32) -> anyhow::Result<Value> {
     let found = database.cardinality(Some(range), top.max(1) as usize)?;
     let mut text = Vec::new();
-    let Ok(()) = api::cardinality::write(&mut text, &found, &database.stats());
+    let Ok(()) = cardinality::write(&mut text, &found, &database.stats());
     Ok(serde_json::from_slice(&text)?)
 }
 

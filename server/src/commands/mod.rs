@@ -69,7 +69,7 @@ pub fn time_ms(text: &str, now_ms: i64) -> anyhow::Result<i64> {
     {
         return Ok(now_ms - ms as i64);
     }
-    crate::api::times::time_ms(text).map_err(anyhow::Error::msg)
+    crate::http::times::time_ms(text).map_err(anyhow::Error::msg)
 }
 
 #[cfg(test)]

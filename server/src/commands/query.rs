@@ -6,12 +6,13 @@ use anyhow::bail;
 use barograph_query::{Request, Times};
 use serde_json::Value;
 
-use crate::api::{call, json};
+use crate::api::call;
 use crate::cli::{Format, QueryArgs};
 use crate::client::Client;
 use crate::commands::reader::Reader;
 use crate::commands::{explain, table, time_ms};
 use crate::config::values;
+use crate::json;
 use crate::storage;
 
 /// Asks and prints. Warnings go to standard error.
@@ -33,7 +34,9 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
                 json::query_data(out, &response.value)?;
                 if let Some(explained) = &response.explain {
                     out.extend_from_slice(b",\"explain\":");
-                    out.extend_from_slice(crate::api::explain::tree(explained).to_string().as_bytes());
+                    out.extend_from_slice(
+                        crate::api::prometheus::explain::tree(explained).to_string().as_bytes(),
+                    );
                 }
                 out.push(b'}');
                 Ok(())

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::api::admin;
 use crate::app::{self, App, Sockets};
 use crate::config::{Config, Sources};
-use crate::listen;
+use crate::open_files;
 use crate::storage;
 use crate::telemetry::log;
 
@@ -24,7 +24,7 @@ pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     let config = sources.build()?;
     log::init(&config.log).map_err(anyhow::Error::msg)?;
     prepare(&config);
-    listen::files::raise_limit();
+    open_files::raise_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("barograph-io").build()?;
     let result = runtime.block_on(serve(sources, config));

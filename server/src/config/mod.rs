@@ -4,6 +4,7 @@
 //! the place it came from, so that the report of a bad one names it (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again; the environment and the flags of a running
 //! process cannot change, and still win.
 
+pub mod machine;
 pub mod settings;
 pub mod values;
 

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::Config;
+use super::machine;
 use super::values::{self, ValueError};
-use crate::memory;
 
 /// One setting.
 pub struct Setting {
@@ -46,6 +46,8 @@ impl Setting {
     }
 }
 
+/// The least that the setting `memory` may be.
+const MEMORY_MIN: u64 = 64 << 20;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -105,7 +107,7 @@ pub static SETTINGS: &[Setting] = &[
          control group's limit, whichever is less. docs/operations.md says how it is divided into shares and what is \
          refused when a share is full; /api/v1/status/memory shows the shares.",
         |c, t| c.memory =
-            values::size_or_percent(t, memory::machine::available(), memory::LEAST_BYTES, 16 * 1024 * GIB)?),
+            values::size_or_percent(t, machine::available(), MEMORY_MIN, 16 * 1024 * GIB)?),
     setting!("retention" "DURATION" = "0", STORAGE, true,
         "Samples older than this are dropped, whole partitions at a time; at least `partition_width`. 0 keeps \
          everything. A clock that jumps ahead is trusted only after a day; barograph_db_clock_ahead_seconds shows by \

@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::api::dispatch::{Refused, dispatch};
-use crate::api::origin::OnLoopback;
 use crate::app::App;
+use crate::http::origin::OnLoopback;
 use crate::listen::exchange::Exchange;
 use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Asked, Requests};

@@ -2,8 +2,8 @@
 
 use hyper::{Method, Uri};
 
-use crate::api::body::{MODEST, SMALL};
 use crate::api::routes::{self, Admission, Lookup};
+use crate::http::body::{MODEST, SMALL};
 use crate::listen::head::Framing;
 use crate::memory::connections::Purpose;
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::api::body::Bodies;
+use crate::http::body::Bodies;
 use crate::memory::pool::Room;
 use barograph::budget::Full;
 

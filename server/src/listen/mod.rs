@@ -3,7 +3,6 @@
 pub mod chunks;
 pub mod connection;
 pub mod exchange;
-pub mod files;
 pub mod head;
 pub mod http;
 pub mod kinds;

@@ -31,8 +31,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use barograph::budget::Full;
 
-use crate::api::body::{ARRIVAL_BYTES, has_own_pieces};
 use crate::error::ApiError;
+use crate::http::body::{ARRIVAL_BYTES, has_own_pieces};
 use crate::listen::chunks::{Followed, Follower};
 use crate::listen::exchange::Exchange;
 use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};

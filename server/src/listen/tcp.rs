@@ -19,9 +19,9 @@ use rustix::net::RecvFlags;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::body::{Pace, PaceLimits};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::http::body::{Pace, PaceLimits};
 use crate::ingest;
 use crate::listen::lines::LineBuffer;
 use crate::storage;

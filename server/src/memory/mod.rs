@@ -5,7 +5,6 @@
 //! the engine divides its own part further.
 
 pub mod connections;
-pub mod machine;
 pub mod pool;
 
 use std::sync::Arc;
@@ -22,9 +21,6 @@ pub const PROCESS_BYTES: u64 = 24 << 20;
 const LIGHT_PART: u64 = 4;
 /// A read that holds more is not light, whatever the memory.
 const LIGHT_MAX_BYTES: u64 = 8 << 20;
-
-/// The least that the setting `memory` may be.
-pub const LEAST_BYTES: u64 = 64 << 20;
 
 /// How the memory besides [`PROCESS_BYTES`] is divided.
 pub static PARTS: &[Part] = &[

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use barograph_engine::model::{Histogram, Labels, Samples};
 use barograph_engine::remote::wire;
 
-use crate::api::json::Sink;
+use crate::json::Sink;
 use crate::remote_read::bits::crc32c;
 use crate::remote_read::{Reading, float_histogram, put_labels, readings, xor};
 

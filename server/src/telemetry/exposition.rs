@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::api::json;
+use crate::json;
 
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,6 @@ pub mod exposition;
 pub mod latency;
 pub mod log;
 pub mod memory;
-pub mod monitor;
 pub mod process;
 pub mod udp;
 

@@ -29,7 +29,7 @@ pub fn metrics() -> Vec<Metric> {
         let count = entries.count().saturating_sub(1) as f64;
         metrics.push(Metric::plain(Kind::Gauge, "process_open_fds", "Open files and sockets.", count));
     }
-    if let Some(limit) = crate::listen::files::limit() {
+    if let Some(limit) = crate::open_files::limit() {
         let help = "Most files and sockets that may be open.";
         metrics.push(Metric::plain(Kind::Gauge, "process_max_fds", help, limit as f64));
     }

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use barograph_server::api::auth::generate;
 use barograph_server::app::{App, Sockets};
 use barograph_server::config::Sources;
+use barograph_server::http::auth::generate;
 
 use crate::harness::{Server, server};
 

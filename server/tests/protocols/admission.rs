@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use barograph_server::api::admission::{Client, Kind, Lane, Turn};
+use barograph_server::admission::{Client, Kind, Lane, Turn};
 use barograph_server::api::routes::{Admission, ROUTES, Route};
 use serde_json::Value;
 

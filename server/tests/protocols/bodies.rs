@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use barograph_server::api::body::ARRIVAL_BYTES;
+use barograph_server::http::body::ARRIVAL_BYTES;
 
 use crate::harness::{Server, connect, gzip, read_reply, server};
 

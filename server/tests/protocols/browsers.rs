@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use barograph_server::api::auth::generate;
+use barograph_server::http::auth::generate;
 
 use crate::harness::{Reply, Server, read_reply, server};
 

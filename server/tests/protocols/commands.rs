@@ -324,8 +324,8 @@ fn the_cardinality_of_a_folder_is_counted_over_all_its_partitions() {
 /// What the program prints of an error has each cause once.
 #[test]
 fn the_words_of_the_system_are_told_once() {
-    use barograph_server::api::auth::Tokens;
     use barograph_server::config::Sources;
+    use barograph_server::http::auth::Tokens;
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let below_a_file = file(&dir, "plain", b"").join("below");

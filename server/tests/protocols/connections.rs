@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use barograph_server::api::body::ARRIVAL_BYTES;
+use barograph_server::http::body::ARRIVAL_BYTES;
 use barograph_server::listen::requests::REQUEST_BYTES;
 use barograph_server::memory::connections::{Place, Purpose, REST_BYTES};
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
-use barograph_server::api::admission::Kind;
+use barograph_server::admission::Kind;
 use barograph_server::api::routes::{Admission, ROUTES};
 
 use crate::harness::{Reply, Server, escape, read_reply, request, server, server_with_one_thread};

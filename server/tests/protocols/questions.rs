@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use barograph_server::api::admission::{Client, Kind, Turn};
+use barograph_server::admission::{Client, Kind, Turn};
 use barograph_server::error::ApiError;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use barograph_engine::model::{Histogram, Span};
 use barograph_engine::remote::histogram;
 use barograph_engine::remote::wire::{Field, Fields, put_bytes, put_integer, put_message};
-use barograph_server::api::admission::Kind;
+use barograph_server::admission::Kind;
 use barograph_server::remote_read::bits::crc32c;
 
 use crate::harness::{Reply, Server, read_reply, request, server};

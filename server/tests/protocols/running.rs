@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use barograph_server::api::auth::generate;
+use barograph_server::http::auth::generate;
 use serde_json::{Value, json};
 
 use crate::harness::{ENDLESS, Server, escape, read_reply, request, server};

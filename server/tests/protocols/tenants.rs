@@ -4,8 +4,8 @@ use std::io::Write;
 
 use barograph::{Database, Options};
 use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
-use barograph_server::api::auth::generate;
 use barograph_server::api::routes::{Endpoint, ROUTES, Tenancy};
+use barograph_server::http::auth::generate;
 use barograph_server::storage::{self, now_ns};
 
 use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server_without_database};

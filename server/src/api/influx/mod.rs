@@ -17,13 +17,13 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
-use crate::api::admission::LargeWrite;
-use crate::api::body::{BodyLimits, Held};
+use crate::admission::LargeWrite;
 use crate::api::call::Call;
-use crate::api::reply::{JSON, Reply};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::http::body::{BodyLimits, Held};
+use crate::http::reply::{JSON, Reply};
 use crate::ingest::{self, sections::DATABASE_BYTES_MAX};
 use crate::storage;
 use barograph::{Database, LineOptions, LineReport, Precision};

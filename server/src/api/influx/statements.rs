@@ -4,12 +4,13 @@ use barograph_engine::model::{Matcher, TimeRange};
 use hyper::header::HeaderValue;
 
 use super::{INFLUX_VERSION, version_header};
-use crate::api::admission::{Asked, Writer};
+use crate::admission::Writer;
 use crate::api::call::Call;
-use crate::api::json;
-use crate::api::reply::{JSON, Reply};
+use crate::api::gate::Asked;
 use crate::api::routes::Access;
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply};
+use crate::json;
 use barograph::Database;
 use barograph::budget::Work;
 

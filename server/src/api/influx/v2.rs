@@ -9,12 +9,12 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::api::admission::Asked;
-use crate::api::body::BodyLimits;
 use crate::api::call::Call;
-use crate::api::reply::{JSON, Reply};
+use crate::api::gate::Asked;
 use crate::api::routes::Access;
 use crate::error::ApiError;
+use crate::http::body::BodyLimits;
+use crate::http::reply::{JSON, Reply};
 use crate::ingest::sections::DATABASE_BYTES_MAX;
 use barograph::budget::Work;
 

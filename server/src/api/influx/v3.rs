@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Version, Work, stored};
 use crate::api::call::Call;
-use crate::api::reply::{JSON, Reply};
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply};
 use crate::ingest::sections::Context;
 use crate::{ingest, storage};
 use barograph::{LineError, LineReport, Precision};

@@ -128,7 +128,7 @@ proptest! {
         for (checked, plain) in checked.iter().zip(&plain) {
             prop_assert_eq!(&checked.0, &plain.0);
             // hyper alone takes bytes that are escaped here, and drops what follows a `#`.
-            let unescaped = crate::api::params::decode(checked.1.as_bytes(), false).unwrap();
+            let unescaped = crate::http::params::decode(checked.1.as_bytes(), false).unwrap();
             prop_assert!(unescaped.starts_with(&plain.1), "{} {}", unescaped, plain.1);
             if let (Some(checked), Some(plain)) = (&checked.2, &plain.2) {
                 prop_assert_eq!(checked, plain);

@@ -16,11 +16,11 @@ use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
-use crate::api::admission::Client;
-use crate::api::encoding::{self, Encoding};
+use crate::admission::Client;
 use crate::config::Config;
 use crate::config::values::show_size;
 use crate::error::ApiError;
+use crate::http::encoding::{self, Encoding};
 use crate::memory::pool::{Pool, Room};
 use crate::storage;
 use barograph::budget::{Full, Share};

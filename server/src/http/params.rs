@@ -9,8 +9,8 @@
 
 use std::ops::Range;
 
-use crate::api::multipart;
 use crate::error::ApiError;
+use crate::http::multipart;
 
 /// Most parameters of one request; more is an attack, not a question.
 pub const PARAMS_MAX: usize = 1_000;

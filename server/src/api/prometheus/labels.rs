@@ -6,14 +6,14 @@
 
 use barograph_engine::model::TimeRange;
 
-use crate::api::admission::Asked;
 use crate::api::call::{Call, success};
-use crate::api::json;
-use crate::api::params::unescape_label_name;
-use crate::api::prometheus::TRUNCATED;
-use crate::api::reply::{JSON, Reply};
+use crate::api::gate::Asked;
+use crate::api::prometheus::query::TRUNCATED;
 use crate::api::selectors::{self, Parsed, Selectors};
 use crate::error::ApiError;
+use crate::http::params::unescape_label_name;
+use crate::http::reply::{JSON, Reply};
+use crate::json;
 use barograph::Reader;
 
 /// What the three endpoints ask.

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use barograph_engine::budget::Work;
 use barograph_engine::model::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
 
-use crate::api::admission::Asked;
 use crate::api::call::Call;
-use crate::api::json::Sink;
-use crate::api::reply::Reply;
-use crate::api::{json, selectors};
+use crate::api::gate::Asked;
+use crate::api::selectors;
 use crate::error::ApiError;
+use crate::http::reply::Reply;
+use crate::json;
+use crate::json::Sink;
 use crate::storage;
 use crate::telemetry::exposition;
 use barograph::Database;

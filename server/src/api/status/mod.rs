@@ -8,13 +8,13 @@ use barograph::{Health, Stats};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::admission::Asked;
 use crate::api::call::{Call, success, success_value};
-use crate::api::reply::{JSON, Reply, TEXT};
+use crate::api::gate::Asked;
+use crate::api::prometheus::{cardinality, features};
 use crate::api::routes::Endpoint;
-use crate::api::{cardinality, features};
 use crate::config::settings::SETTINGS;
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply, TEXT};
 use crate::storage;
 use crate::telemetry::{self, exposition};
 

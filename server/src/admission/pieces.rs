@@ -10,9 +10,9 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::buffer::{Buffer, PIECE_BYTES};
-use crate::api::json::Sink;
-use crate::api::reply::Broken;
 use crate::error::ApiError;
+use crate::http::reply::Broken;
+use crate::json::Sink;
 use barograph_query::QueryError;
 
 /// Pieces that may wait for a slow client.
@@ -32,7 +32,7 @@ pub struct Pieces {
 }
 
 /// The end of a stream from which pieces are sent.
-pub(super) struct Source {
+pub struct Source {
     /// The pieces.
     pub receiver: mpsc::Receiver<Result<Bytes, Broken>>,
     /// Whether there is something to send, or why not.
@@ -43,7 +43,7 @@ pub(super) struct Source {
 
 impl Pieces {
     /// Both ends of a stream.
-    pub(super) fn new(work: &Work) -> Result<(Pieces, Source), ApiError> {
+    pub fn new(work: &Work) -> Result<(Pieces, Source), ApiError> {
         let taken = Taken::of(work);
         taken.at_least(IN_FLIGHT * PIECE_BYTES)?;
         let in_flight = Arc::new(taken);
@@ -73,7 +73,7 @@ impl Pieces {
     }
 
     /// Sends what is left, or says why the stream ends early.
-    pub(super) fn finish(mut self, path: &str, done: Result<(), ApiError>) {
+    pub fn finish(mut self, path: &str, done: Result<(), ApiError>) {
         self.is_finished = true;
         match (done.and_then(|()| self.send()), self.started.take()) {
             (Ok(()), _) => {}

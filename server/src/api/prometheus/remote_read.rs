@@ -10,12 +10,13 @@ use barograph_engine::budget::{Taken, Work};
 use barograph_engine::model::{CompileError, Expressions, Labels, Samples};
 use hyper::header::{self, HeaderValue};
 
-use crate::api::admission::{Answer, Asked, Pieces, Whole};
-use crate::api::body::BodyLimits;
+use crate::admission::{Answer, Pieces, Whole};
 use crate::api::call::Call;
-use crate::api::json::Sink;
-use crate::api::reply::Reply;
+use crate::api::gate::Asked;
 use crate::error::ApiError;
+use crate::http::body::BodyLimits;
+use crate::http::reply::Reply;
+use crate::json::Sink;
 use crate::remote_read::request::{Form, Query, RequestFault};
 use crate::remote_read::{request, sampled, streamed};
 use crate::storage;

@@ -12,13 +12,15 @@ use barograph_engine::model::Expressions;
 use barograph_query::syntax::{self, ast::Expr};
 use barograph_query::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
-use crate::api::admission::{Asked, Writer};
+use crate::admission::Writer;
 use crate::api::call::{Call, success};
-use crate::api::json::Sink;
-use crate::api::reply::{JSON, Reply};
-use crate::api::times::duration_ms;
-use crate::api::{explain, json};
+use crate::api::gate::Asked;
+use crate::api::prometheus::explain;
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply};
+use crate::http::times::duration_ms;
+use crate::json;
+use crate::json::Sink;
 use crate::storage;
 use barograph::Database;
 
@@ -61,7 +63,7 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// The query's text.
-pub(super) fn text(call: &Call) -> Result<&str, ApiError> {
+pub fn text(call: &Call) -> Result<&str, ApiError> {
     let text = call.params.require("query")?;
     let (bytes, limit) = (text.len(), call.config.query_max_bytes);
     if bytes > limit {

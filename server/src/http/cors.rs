@@ -4,8 +4,8 @@
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 
-use crate::api::reply::Reply;
 use crate::config::Config;
+use crate::http::reply::Reply;
 
 /// The paths that this is about.
 const API: &str = "/api/v1/";

@@ -8,7 +8,7 @@
 
 use barograph_engine::model::{Labels, METRIC_NAME};
 
-use crate::api::json::{self, Sink};
+use crate::json::{self, Sink};
 use barograph::SeriesColumns;
 
 /// About how many bytes of a line are no key: a field, a value, a time.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::api::body::MODEST;
 use crate::config::values::show_size;
 use crate::error::ApiError;
+use crate::http::body::MODEST;
 
 /// Gives large writes their turns.
 #[derive(Debug)]

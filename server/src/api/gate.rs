@@ -7,14 +7,11 @@ use barograph_engine::budget::{Allowance, Cancel, Hold, Share, Work};
 use barograph_query::{QueryError, Times, Usage};
 use hyper::StatusCode;
 
-use super::pieces::Pieces;
-use super::turns::Lane;
-use super::writer::{Answer, Writer};
-use super::{Active, Client, Described, Kind, Turn, Turns};
+use crate::admission::{Active, Answer, Client, Described, Kind, Lane, Pieces, Turn, Turns, Writer};
 use crate::api::call::Call;
-use crate::api::reply::Reply;
 use crate::api::routes::Admission;
 use crate::error::ApiError;
+use crate::http::reply::Reply;
 use crate::storage;
 
 /// What a light request may do: the series of a few panels, or some milliseconds of anything else. On a busy machine that

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 
 use super::kind::Kind;
 use crate::api::call::{Call, success_value};
-use crate::api::json;
-use crate::api::reply::Reply;
 use crate::error::ApiError;
+use crate::http::reply::Reply;
+use crate::json;
 use crate::storage;
 
 /// Longest part of a text that the list shows, bytes.

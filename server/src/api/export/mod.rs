@@ -1,15 +1,18 @@
 //! Samples as a stream of line protocol, and events as JSON.
 
+pub mod lines;
+
 use barograph_engine::model::{Matcher, TimeRange};
 
-use crate::api::admission::Asked;
 use crate::api::call::{Call, success};
-use crate::api::json::Sink;
-use crate::api::lines::{self, Omitted};
-use crate::api::reply::{JSON, Reply, TEXT};
-use crate::api::{json, selectors};
+use crate::api::gate::Asked;
+use crate::api::selectors;
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply, TEXT};
+use crate::json;
+use crate::json::Sink;
 use barograph::{Event, Reader};
+use lines::Omitted;
 
 /// Events listed when the request does not say how many.
 const EVENTS_DEFAULT: usize = 1_000;
@@ -92,7 +95,7 @@ pub async fn events(call: Call) -> Result<Reply, ApiError> {
             let mut warnings = Vec::new();
             if found.len() > limit {
                 found.truncate(limit);
-                warnings.push(super::prometheus::TRUNCATED.to_owned());
+                warnings.push(crate::api::prometheus::query::TRUNCATED.to_owned());
             }
             let room = |event: &&Event| json::labels_room(&event.labels) + event.text.len() + 64;
             success(out, &warnings, &[], |out| json::items(out, &found, room, event))

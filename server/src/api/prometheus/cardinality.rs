@@ -2,7 +2,7 @@
 
 use barograph::{Cardinality, Stats};
 
-use super::json::{self, Sink};
+use crate::json::{self, Sink};
 
 /// Approximate bytes of an entry without its name.
 const ENTRY_ROOM: usize = 48;

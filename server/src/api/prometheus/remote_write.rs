@@ -11,10 +11,10 @@
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::api::body::BodyLimits;
 use crate::api::call::Call;
-use crate::api::reply::{Reply, TEXT};
 use crate::error::{ApiError, Dialect};
+use crate::http::body::BodyLimits;
+use crate::http::reply::{Reply, TEXT};
 use crate::ingest;
 use crate::storage;
 use barograph::{RemoteReport, RemoteVersion};

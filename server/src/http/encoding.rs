@@ -9,8 +9,8 @@ use std::io::Read;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 
-use crate::api::body::Limit;
 use crate::error::ApiError;
+use crate::http::body::Limit;
 
 /// A byte of a snappy block stands for at most this many: a copy of 64 bytes takes three.
 const SNAPPY_RATIO_MAX: u64 = 22;

@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::buffer::{Buffer, FIRST_BYTES, HeldBytes, PIECE_BYTES};
-use crate::api::json::Sink;
 use crate::error::ApiError;
+use crate::json::Sink;
 
 /// What the buffers of a socket take without its client.
 const AT_ONCE_BYTES: u64 = 2 * PIECE_BYTES as u64;

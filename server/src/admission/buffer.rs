@@ -3,8 +3,8 @@
 use barograph_engine::budget::{Hold, Taken, Work};
 use bytes::Bytes;
 
-use crate::api::json::Sink;
 use crate::error::ApiError;
+use crate::json::Sink;
 
 /// Bytes of a piece of an answer, unless one thing that is written has more.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;

@@ -3,11 +3,11 @@
 use barograph_engine::model::{Exemplar, Expressions, Labels, Metadata};
 use barograph_query::syntax;
 
-use crate::api::admission::Asked;
 use crate::api::call::{Call, success};
-use crate::api::json::{self, Sink};
-use crate::api::reply::{JSON, Reply};
+use crate::api::gate::Asked;
 use crate::error::ApiError;
+use crate::http::reply::{JSON, Reply};
+use crate::json::{self, Sink};
 
 /// `/api/v1/metadata?metric=…&limit=…&limit_per_metric=…`
 ///
@@ -62,7 +62,7 @@ fn entry(out: &mut Vec<u8>, metadata: &Metadata) {
 /// 400 for a text that is not a query, and for bad times.
 pub async fn exemplars(call: Call) -> Result<Reply, ApiError> {
     let range = call.params.range()?;
-    let text = super::prometheus::text(&call)?.to_owned();
+    let text = super::query::text(&call)?.to_owned();
     let database = call.database()?;
     let regex_memory_max = call.config.query_regex_memory;
     let admitted = call.admit(Asked::of(&call)?.named(text.clone())).await?;

@@ -8,9 +8,9 @@
 
 use barograph_engine::model::TimeRange;
 
-use crate::api::params::Params;
 use crate::config::values;
 use crate::error::ApiError;
+use crate::http::params::Params;
 
 /// Milliseconds that fit nanoseconds in an `i64`.
 pub const TIME_MAX_MS: i64 = i64::MAX / 1_000_000;

@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-use crate::api::admission::Outgoing;
+use crate::admission::Outgoing;
 use crate::error::{ApiError, Dialect};
 use crate::telemetry::exposition;
 
