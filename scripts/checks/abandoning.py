@@ -143,7 +143,7 @@ class Client:
         try:
             body = connection.body(call.method, status, fields)
         except Ended as ended:
-            if call.endpoint not in ("Export", "RemoteRead", "Federate"):
+            if call.path not in ("/api/v1/export", "/api/v1/read", "/federate"):
                 raise Fault(f"the answer to {call} was cut off: {status} {fields} {ended}") from ended
             call.settle(None)
             raise

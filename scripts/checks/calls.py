@@ -29,9 +29,9 @@ QUERIES = [
 
 
 def routes():
-    """Path, methods and endpoint of each route of the server's table."""
-    table = re.findall(r'^ +"(/[^"]*)" +(GET|POST|BOTH|CHANGE) +(\w+)', ROUTES.read_text(), re.MULTILINE)
-    return {endpoint: (path, METHODS[methods]) for path, methods, endpoint in table}
+    """Path and methods of each route of the server's table."""
+    table = re.findall(r'^ +"(/[^"]*)" +(GET|POST|BOTH|CHANGE) ', ROUTES.read_text(), re.MULTILINE)
+    return {path: METHODS[methods] for path, methods in table}
 
 
 class Call:
@@ -40,7 +40,7 @@ class Call:
     def __init__(self, method, target, headers=None, body=None, settle=None):
         self.method, self.target, self.headers, self.body = method, target, headers or {}, body
         self.settle = settle or (lambda status: None)
-        self.endpoint, self.is_valid_with = None, set()
+        self.path, self.is_valid_with = None, set()
 
     def __str__(self):
         return f"{self.method} {self.target[:200]} ({len(self.body or b'')} bytes)"
@@ -58,14 +58,13 @@ class Caller:
         # Ids that the server listed as active requests.
         self.active = []
 
-    def make(self, random, endpoint):
-        """A call of the endpoint; an error of the check if there is none."""
-        path, methods = routes_once()[endpoint]
-        make = getattr(self, "call_" + re.sub(r"(?<!^)(?=[A-Z])", "_", endpoint).lower(), None)
+    def make(self, random, path):
+        """A call of the route; an error of the check if there is none."""
+        make = self.CALLS.get(path)
         if make is None:
-            raise KeyError(f"no call for {endpoint}: calls.py needs one")
-        call = make(random, path, methods)
-        call.endpoint = endpoint
+            raise KeyError(f"no call for {path}: calls.py needs one")
+        call = make(self, random, path, routes_once()[path])
+        call.path = path
         return call
 
     # Used by most calls.
@@ -259,8 +258,6 @@ class Caller:
     def call_format_query(self, random, path, methods):
         return self.ask(random, path, methods, [("query", self.query(random))])
 
-    call_parse_query = call_format_query
-
     def call_query_exemplars(self, random, path, methods):
         return self.ask(random, path, methods, [("query", self.query(random)), *self.times(random)])
 
@@ -294,11 +291,6 @@ class Caller:
 
     def plain(self, random, path, methods):
         return self.ask(random, path, methods)
-
-    call_build_info = call_runtime_info = call_flags = call_config_text = call_wal_replay = call_memory = plain
-    call_features = call_alerts = call_targets = call_targets_metadata = call_scrape_pools = call_alertmanagers = plain
-    call_ping = call_health = call_ready_v2 = call_settings = call_root = call_healthy = call_ready = call_metrics = plain
-    call_orgs = call_active_queries = plain
 
     def call_cancel_query(self, random, path, _):
         wanted = self.active.pop() if self.active else random.randint(1, 1_000_000)
@@ -339,7 +331,43 @@ class Caller:
         call.settle = settle or call.settle
         return call
 
-    call_clean_tombstones = call_snapshot = call_flush = plain
+    # Each route and its call.
+
+    CALLS = {
+        "/write": call_write1,
+        "/api/v2/write": call_write2,
+        "/api/v3/write_lp": call_write3,
+        "/api/v1/write": call_remote_write,
+        "/api/v1/query": call_query,
+        "/api/v1/query_range": call_query_range,
+        "/api/v1/series": call_series,
+        "/api/v1/labels": call_labels,
+        "/api/v1/label/{name}/values": call_label_values,
+        "/api/v1/metadata": call_metadata,
+        "/api/v1/format_query": call_format_query,
+        "/api/v1/parse_query": call_format_query,
+        "/api/v1/query_exemplars": call_query_exemplars,
+        "/api/v1/events": call_events,
+        "/api/v1/export": call_export,
+        "/federate": call_federate,
+        "/api/v1/read": call_remote_read,
+        "/api/v1/status/tsdb": call_tsdb,
+        "/api/v1/rules": call_rules,
+        "/api/v1/status/active_queries/{name}/cancel": call_cancel_query,
+        "/query": call_query1,
+        "/api/v2/buckets": call_buckets,
+        "/api/v1/admin/tsdb/delete_series": call_delete_series,
+        **dict.fromkeys(
+            (
+                "/api/v1/status/buildinfo", "/api/v1/status/runtimeinfo", "/api/v1/status/flags", "/api/v1/status/config",
+                "/api/v1/status/walreplay", "/api/v1/status/memory", "/api/v1/status/active_queries", "/api/v1/features", "/api/v1/alerts",
+                "/api/v1/targets", "/api/v1/targets/metadata", "/api/v1/scrape_pools", "/api/v1/alertmanagers",
+                "/api/v1/admin/tsdb/clean_tombstones", "/api/v1/admin/tsdb/snapshot", "/api/v1/admin/tsdb/flush", "/ping", "/health", "/ready",
+                "/api/v2/orgs", "/settings", "/", "/-/healthy", "/-/ready", "/metrics",
+            ),
+            plain,
+        ),
+    }
 
 
 TABLE = {}

@@ -44,9 +44,11 @@ STEPS_MAX = 20
 STRETCH = 50_000
 # Weights of routes; others have 1.
 WEIGHTS = {
-    "Write1": 9, "Write2": 5, "Write3": 5, "RemoteWrite": 9, "Query": 6, "QueryRange": 8, "Series": 4, "Labels": 3,
-    "LabelValues": 3, "Events": 3, "Export": 4, "RemoteRead": 4, "Federate": 4, "DeleteSeries": 2, "Flush": 0.4,
-    "CleanTombstones": 0.2, "Snapshot": 0.3, "Tcp": 4, "Udp": 4, "Reload": 0.5,
+    "/write": 9, "/api/v2/write": 5, "/api/v3/write_lp": 5, "/api/v1/write": 9, "/api/v1/query": 6,
+    "/api/v1/query_range": 8, "/api/v1/series": 4, "/api/v1/labels": 3, "/api/v1/label/{name}/values": 3,
+    "/api/v1/events": 3, "/api/v1/export": 4, "/api/v1/read": 4, "/federate": 4, "/api/v1/admin/tsdb/delete_series": 2,
+    "/api/v1/admin/tsdb/flush": 0.4, "/api/v1/admin/tsdb/clean_tombstones": 0.2, "/api/v1/admin/tsdb/snapshot": 0.3,
+    "Tcp": 4, "Udp": 4, "Reload": 0.5,
 }
 # Statuses of temporary refusals; and reasons to refuse a read: its memory, or another client canceled it.
 PASSES, READS = {429, 503}, {422, 499}
@@ -140,7 +142,7 @@ class Worker(threading.Thread):
         is_timeout = b'"timeout"' in body
         if status in PASSES and not fields.get("retry-after") and not is_timeout:
             raise Fault(f"no Retry-After: {text}")
-        is_read = call.endpoint not in ("Write1", "Write2", "Write3", "RemoteWrite")
+        is_read = call.path not in ("/write", "/api/v2/write", "/api/v3/write_lp", "/api/v1/write")
         if status >= 300 and status not in PASSES | call.is_valid_with and not (is_read and status in READS):
             raise Fault(f"refused: {text}")
         if status >= 400 and call.method != "HEAD" and len(body) < 10:
@@ -149,9 +151,9 @@ class Worker(threading.Thread):
         if status != 200 or call.method == "HEAD" or not is_json:
             return
         answer = json.loads(body)
-        if call.endpoint == "ActiveQueries":
+        if call.path == "/api/v1/status/active_queries":
             self.caller.active = [query["id"] for query in answer["data"]["queries"]][:5]
-        elif call.endpoint == "Snapshot":
+        elif call.path == "/api/v1/admin/tsdb/snapshot":
             shutil.rmtree(f"{self.shared.server.data_dir}/snapshots/{answer['data']['name']}", ignore_errors=True)
 
     # Protocols other than HTTP.
@@ -242,8 +244,7 @@ def settle(server, limit=None):
 def successes(server):
     """Routes that were answered successfully, as counted by the server."""
     text = server.request("GET", "/metrics")[1].decode()
-    path_of = {path: endpoint for endpoint, (path, _) in routes_once().items()}
-    return {endpoint for path, endpoint in path_of.items() if f'{{code="2xx",endpoint="{path}"}}' in text}
+    return {path for path in routes_once() if f'{{code="2xx",endpoint="{path}"}}' in text}
 
 
 def exported(server, ledger):
@@ -295,7 +296,7 @@ def run(checks, folder, warm_up, measured, is_timed):
                      f"{rest / MIB:.0f} MiB, {warm / MIB:.0f} MiB after the warm-up")
         covered, all_routes = successes(server), set(routes_once())
         # There may be no query to cancel.
-        missing = all_routes - covered - {"CancelQuery"}
+        missing = all_routes - covered - {"/api/v1/status/active_queries/{name}/cancel"}
         checks.holds(f"{len(covered)} of {len(all_routes)} routes answered successfully", seed or not missing, sorted(missing))
         judge(server, checks, ledgers, "at the end")
         print(f"        {sum(shared.calls.values())} calls, {shared.ways}; {peak / MIB:.0f} MiB at most, {warm / MIB:.0f} MiB "

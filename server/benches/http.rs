@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use barograph::{Database, Labels, MatrixSeries, Options, QueryValue};
-use barograph_server::app::{self, App, Sockets};
+use barograph_server::app::{self, Sockets};
 use barograph_server::config::Sources;
 use barograph_server::json;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -55,10 +55,10 @@ fn writes(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sockets = runtime.block_on(Sockets::bind(&config)).expect("a free port");
     let address = sockets.http.local_addr().expect("a bound socket");
-    let app = Arc::new(App::new(config).expect("no token file"));
-    app.set_database(database);
+    let state = Arc::new(app::state(config).expect("no token file"));
+    state.set_database(database);
     let (_stop, stopping) = tokio::sync::watch::channel(false);
-    runtime.spawn(app::run(app, sockets, stopping));
+    runtime.spawn(app::run(state, sockets, stopping));
 
     let mut stream = TcpStream::connect(address).expect("the server listens");
     let mut round = 0;

@@ -12,8 +12,9 @@ use std::time::Duration;
 use barograph_engine::model::{Labels, Value};
 use tokio::sync::watch;
 
-use crate::app::App;
-use crate::storage;
+use crate::clock;
+use crate::runtime;
+use crate::state::State;
 use crate::telemetry::exposition::Metric;
 use crate::telemetry::log::Throttle;
 use barograph::Batch;
@@ -21,25 +22,25 @@ use barograph::Batch;
 static FAILED: Throttle = Throttle::new();
 
 /// Writes all metrics each `interval` until `stop` turns true.
-pub async fn run(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn run(state: Arc<State>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = crate::listen::stopped(&mut stop) => return,
+            _ = runtime::stopped(&mut stop) => return,
         }
-        let Ok(database) = app.database() else { continue };
-        let (app_too, database) = (app.clone(), database.clone());
-        let stored = storage::blocking(move || {
-            let metrics = storage::all_metrics(&app_too, &database);
-            let config = app_too.config.load();
-            let batch = batch(&metrics, &config.listen, &config.tenant_label, storage::now_ns());
+        let Ok(database) = state.database() else { continue };
+        let (state_too, database) = (state.clone(), database.clone());
+        let stored = runtime::blocking(move || {
+            let metrics = state_too.metrics(&database);
+            let config = state_too.config.load();
+            let batch = batch(&metrics, &config.listen, &config.tenant_label, clock::now_ns());
             database.append(&batch).map(drop)
         })
         .await;
         if !matches!(stored, Ok(Ok(()))) {
-            app.telemetry.self_failures.add(1);
+            state.telemetry.self_failures.add(1);
             if let (Some(held_back), Ok(Err(e))) = (FAILED.pass(), stored) {
                 tracing::warn!(held_back, "self-monitoring could not be stored: {e}");
             }
@@ -85,7 +86,7 @@ mod tests {
         let database =
             Database::in_memory(Options { tenant_label: "tenant".to_owned(), ..Options::default() });
         let database = database.unwrap();
-        database.append(&batch(&[metric], "localhost", "tenant", storage::now_ns())).unwrap();
+        database.append(&batch(&[metric], "localhost", "tenant", clock::now_ns())).unwrap();
         let tenants = database.tenants(9);
         assert_eq!((tenants.count, &*tenants.largest[0].name), (1, ""), "{tenants:?}");
         let values = database.label_values("exported_tenant", &[], TimeRange::ALL).unwrap();

@@ -15,11 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::kind::Kind;
-use crate::api::call::{Call, success_value};
-use crate::error::ApiError;
-use crate::http::reply::Reply;
+use crate::clock;
 use crate::json;
-use crate::storage;
 
 /// Longest part of a text that the list shows, bytes.
 const TEXT_MAX: usize = 4096;
@@ -78,7 +75,7 @@ impl ActiveWork {
             id,
             described: Described { text: shortened(described.text, TEXT_MAX), ..described },
             since: Instant::now(),
-            since_ms: storage::now_ns() / 1_000_000,
+            since_ms: clock::now_ns() / 1_000_000,
             runs: AtomicBool::new(false),
             usage,
             cancel,
@@ -89,7 +86,7 @@ impl ActiveWork {
     }
 
     /// Stops it; `None` if no such work waits or runs, or if it belongs to another tenant than `tenant`.
-    fn cancel(&self, id: u64, tenant: Option<&str>) -> Option<Value> {
+    pub fn cancel(&self, id: u64, tenant: Option<&str>) -> Option<Value> {
         let entry = self.entries.lock().get(&id).filter(|entry| entry.is_of(tenant)).cloned()?;
         entry.cancel.cancel();
         entry.canceled.notify_one();
@@ -97,7 +94,7 @@ impl ActiveWork {
     }
 
     /// All work, or that of `tenant`; oldest first.
-    fn list(&self, tenant: Option<&str>) -> Vec<Value> {
+    pub fn list(&self, tenant: Option<&str>) -> Vec<Value> {
         let entries: Vec<Arc<Entry>> =
             self.entries.lock().values().filter(|entry| entry.is_of(tenant)).cloned().collect();
         entries.iter().map(|entry| entry.describe()).collect()
@@ -201,25 +198,6 @@ fn shortened(text: String, bytes_max: usize) -> String {
     }
     let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     format!("{}… ({} bytes in all)", &text[..end], text.len())
-}
-
-/// `/api/v1/status/active_queries`; a tenant sees its own.
-pub fn list(call: &Call) -> Reply {
-    success_value(&json!({ "queries": call.app.active.list(call.tenant.as_deref()) }))
-}
-
-/// `/api/v1/status/active_queries/{id}/cancel`: the query's client gets 499.
-///
-/// # Errors
-/// 400 for what is no number, 404 for a query that is not there (any more).
-pub fn cancel(call: &Call) -> Result<Reply, ApiError> {
-    let id = &call.segment;
-    let number: u64 =
-        id.parse().map_err(|_| ApiError::bad_data(format!("{id:?} is not the id of a query")))?;
-    match call.app.active.cancel(number, call.tenant.as_deref()) {
-        Some(entry) => Ok(success_value(&entry)),
-        None => Err(ApiError::not_found(format!("no query {number} waits or runs"))),
-    }
 }
 
 #[cfg(test)]

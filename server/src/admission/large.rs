@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::values::show_size;
 use crate::error::ApiError;
-use crate::http::body::MODEST;
+
+/// A body up to this long is modest: a batch of an agent. Larger ones cannot take all the memory from those.
+pub const MODEST: u64 = 512 << 10;
 
 /// Gives large writes their turns.
 #[derive(Debug)]

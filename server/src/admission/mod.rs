@@ -11,7 +11,7 @@
 //!    piece of an answer is released when the socket has accepted it, or when the answer is dropped.
 //!
 //! The turn and the entry in the list end with the thread, not with the client: work that still runs is still
-//! counted. The table of routes names the [`Admission`](crate::api::routes::Admission) of each route.
+//! counted. The table of routes names the [`Admission`](crate::api::endpoint::Admission) of each route.
 
 mod active;
 mod buffer;
@@ -21,10 +21,33 @@ mod pieces;
 mod turns;
 mod writer;
 
-pub use active::{Active, ActiveWork, Described, cancel, list};
+use std::sync::Arc;
+
+pub use active::{Active, ActiveWork, Described};
 pub use buffer::Whole;
 pub use kind::{Client, Kind};
-pub use large::{LargeWrite, LargeWrites};
-pub use pieces::Pieces;
+pub use large::{LargeWrite, LargeWrites, MODEST};
+pub use pieces::{Broken, Pieces};
 pub use turns::{Lane, Turn, Turns};
 pub use writer::{Answer, Outgoing, Writer};
+
+/// What admits requests, one of each for all of them.
+pub struct Gates {
+    /// Admits reads, and calls that change the whole.
+    pub turns: Arc<Turns>,
+    /// Admits large writes.
+    pub large_writes: LargeWrites,
+    /// What waits or runs of the reads.
+    pub active: Arc<ActiveWork>,
+}
+
+impl Gates {
+    /// Gates for a machine with this many cores: `concurrency` queries run and `queue` wait.
+    pub fn new(cores: usize, concurrency: usize, queue: usize) -> Self {
+        Gates {
+            turns: Turns::new(concurrency, cores, queue),
+            large_writes: LargeWrites::on(cores),
+            active: Arc::default(),
+        }
+    }
+}

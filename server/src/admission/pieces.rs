@@ -11,7 +11,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::buffer::{Buffer, PIECE_BYTES};
 use crate::error::ApiError;
-use crate::http::reply::Broken;
 use crate::json::Sink;
 use barograph_query::QueryError;
 
@@ -19,6 +18,12 @@ use barograph_query::QueryError;
 const WAITING_MAX: usize = 4;
 /// Pieces in flight: those that wait, the one that is written, and those that the connection has.
 const IN_FLIGHT: usize = WAITING_MAX + 4;
+
+/// A stream's producer failed or went away; the connection is cut, so that the client
+/// does not take half an answer for a whole one.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was interrupted: {0}")]
+pub struct Broken(pub String);
 
 /// The end of a stream into which pieces are written.
 pub struct Pieces {

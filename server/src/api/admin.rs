@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::api::call::{Call, success_value};
 use crate::api::gate::Asked;
 use crate::api::selectors;
+use crate::clock;
 use crate::error::ApiError;
 use crate::http::reply::Reply;
-use crate::storage;
 
 /// The folder of snapshots in the data directory.
 const SNAPSHOTS: &str = "snapshots";
@@ -58,7 +58,7 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
-    let active = call.app.active.clone();
+    let active = call.state.gates.active.clone();
     let cleaned = admitted.run(move |_| {
         database.compact()?;
         let held = database.clean_within(READS_PATIENCE)?.held;
@@ -99,9 +99,9 @@ pub async fn flush(call: Call) -> Result<Reply, ApiError> {
 pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
-    let one_at_a_time = call.app.snapshot.clone().try_lock_owned();
+    let one_at_a_time = call.state.snapshot.clone().try_lock_owned();
     let one_at_a_time = one_at_a_time.map_err(|_| ApiError::busy("another snapshot is being made", 10))?;
-    let now = storage::now_ns();
+    let now = clock::now_ns();
     let name = snapshot_name(now);
     let dest = call.config.data_dir.join(SNAPSHOTS).join(&name);
     let copied = admitted.run(move |_| {

@@ -9,10 +9,10 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 
 use crate::admission::{Client, LargeWrite};
-use crate::api::routes::{Access, Route};
-use crate::app::App;
+use crate::api::endpoint::Endpoint;
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::http::auth::Access;
 use crate::http::body::{self, BodyLimits, Held};
 use crate::http::encoding::{self, Encoding};
 use crate::http::multipart;
@@ -20,7 +20,8 @@ use crate::http::origin;
 use crate::http::params::Params;
 use crate::http::reply::{JSON, Reply};
 use crate::json::{self, Sink};
-use crate::storage;
+use crate::runtime;
+use crate::state::State;
 use barograph::Database;
 use barograph::budget::Hold;
 
@@ -32,9 +33,11 @@ const ANNOTATIONS_MAX: usize = 10;
 /// One request.
 pub struct Call {
     /// The server.
-    pub app: Arc<App>,
+    pub state: Arc<State>,
     /// What is asked for.
-    pub route: &'static Route,
+    pub endpoint: &'static Endpoint,
+    /// The method.
+    pub method: Method,
     /// The settings when the request came in.
     pub config: Arc<Config>,
     /// Parameters of the URL, and of the form once read.
@@ -62,7 +65,7 @@ impl Call {
     /// # Errors
     /// 503 while it is not open.
     pub fn database(&self) -> Result<Database, ApiError> {
-        let database = self.app.database()?;
+        let database = self.state.database()?;
         match &self.tenant {
             Some(tenant) => Ok(database.for_tenant(tenant)?),
             None => Ok(database.clone()),
@@ -105,7 +108,7 @@ impl Call {
     /// # Errors
     /// 403 where the token does not have it.
     pub fn require(&self, need: Access) -> Result<(), ApiError> {
-        match self.app.tokens().as_ref() {
+        match self.state.tokens().as_ref() {
             Some(tokens) => tokens.check(&self.headers, self.password.as_deref(), need).map(drop),
             None if need == Access::Read => Ok(()),
             None => origin::check_change(&self.headers, &self.config),
@@ -135,12 +138,12 @@ impl Call {
     /// # Errors
     /// 429 when the wait was too long.
     pub async fn turn_to_write(&self, body: &Held) -> Result<Option<LargeWrite>, ApiError> {
-        self.app.large_writes.enter(body.size(), self.config.body_timeout).await
+        self.state.gates.large_writes.enter(body.size(), self.config.body_timeout).await
     }
 
     async fn read_encoded(&mut self, encoding: Encoding, limits: BodyLimits) -> Result<Held, ApiError> {
         let incoming = self.body.take().ok_or_else(|| ApiError::internal("the body was read twice"))?;
-        body::read(incoming, encoding, limits, &self.app.bodies, self.who()).await
+        body::read(incoming, encoding, limits, &self.state.bodies, self.who()).await
     }
 
     /// Adds the parameters of a form: those of a urlencoded form before those of the URL, those of a multipart form
@@ -148,9 +151,10 @@ impl Call {
     ///
     /// # Errors
     /// As [`Call::read_body`], 400 for a malformed form, 429 if the share of queries has no memory for it.
-    pub async fn read_form(&mut self, method: &Method) -> Result<(), ApiError> {
+    pub async fn read_form(&mut self) -> Result<(), ApiError> {
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let Some(content_type) = content_type.filter(|_| *method == Method::POST || *method == Method::PUT)
+        let Some(content_type) =
+            content_type.filter(|_| self.method == Method::POST || self.method == Method::PUT)
         else {
             return Ok(());
         };
@@ -173,7 +177,7 @@ impl Call {
 
     /// Takes the memory of the parameters, and `more` bytes, from the share of queries; it is held until the work is done.
     fn keep(&mut self, more: u64) -> Result<(), ApiError> {
-        let (queries, bytes) = (&self.app.memory.queries, self.params.bytes() + more);
+        let (queries, bytes) = (&self.state.memory.queries, self.params.bytes() + more);
         let said = if more == 0 { queries.take_to_begin(bytes) } else { queries.take(bytes) };
         self.said = Some(Arc::new(said?));
         Ok(())
@@ -200,7 +204,7 @@ impl Call {
 
     /// Who calls, as far as turns are concerned.
     pub fn who(&self) -> Client {
-        let token = self.headers.get(header::AUTHORIZATION).filter(|_| self.app.tokens().is_some());
+        let token = self.headers.get(header::AUTHORIZATION).filter(|_| self.state.tokens().is_some());
         let client = match (token, self.client) {
             (Some(token), _) => Client::with_token(token.as_bytes()),
             (None, Some(address)) => Client::at(address.ip()),
@@ -230,7 +234,7 @@ async fn parse_form(held: Held, boundary: Option<String>) -> Result<(Params, Hel
         params.map(|params| (params, held))
     };
     match held.bytes.len() as u64 > body::SMALL {
-        true => storage::blocking(move || parse(held)).await?,
+        true => runtime::blocking(move || parse(held)).await?,
         false => parse(held),
     }
 }

@@ -9,10 +9,10 @@ use hyper::StatusCode;
 
 use crate::admission::{Active, Answer, Client, Described, Kind, Lane, Pieces, Turn, Turns, Writer};
 use crate::api::call::Call;
-use crate::api::routes::Admission;
+use crate::api::endpoint::Admission;
 use crate::error::ApiError;
 use crate::http::reply::Reply;
-use crate::storage;
+use crate::runtime;
 
 /// What a light request may do: the series of a few panels, or some milliseconds of anything else. On a busy machine that
 /// takes longer, so the time is long.
@@ -46,7 +46,7 @@ impl Asked {
             text: selectors.join(", "),
             times: None,
             timeout: Some(call.timeout()?),
-            usage: Usage::of(call.app.memory.queries.clone()),
+            usage: Usage::of(call.state.memory.queries.clone()),
             cancel: Cancel::default(),
         })
     }
@@ -128,7 +128,7 @@ where
     R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    let run = storage::blocking(call);
+    let run = runtime::blocking(call);
     let Some(timeout) = timeout else { return run.await };
     match tokio::time::timeout(timeout.saturating_add(GRACE), run).await {
         Ok(result) => result,
@@ -156,36 +156,37 @@ impl Call {
     /// 429 if too many requests wait or the share of queries has no memory for the text of the request, 503 if the wait
     /// was too long, 499 if it is canceled meanwhile.
     pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
-        let Admission::Turn(kind) = self.route.admission else {
-            return Err(ApiError::internal(format!("{} has no kind of turn", self.route.path)));
+        let Admission::Turn(kind) = self.endpoint.admission else {
+            return Err(ApiError::internal(format!("{} has no kind of turn", self.endpoint.path)));
         };
         let said = match &self.said {
             Some(said) => said.clone(),
-            None => Arc::new(self.app.memory.queries.take_to_begin(self.params.bytes())?),
+            None => Arc::new(self.state.memory.queries.take_to_begin(self.params.bytes())?),
         };
         let described = Described {
             kind,
-            path: self.route.path,
+            path: self.endpoint.path,
             text: asked.text,
             times: asked.times,
             client: self.client,
             tenant: self.tenant.clone(),
         };
-        let active = self.app.active.enter(described, asked.usage.clone(), asked.cancel.clone());
+        let active = self.state.gates.active.enter(described, asked.usage.clone(), asked.cancel.clone());
         let since = Instant::now();
         let patience = asked.timeout.unwrap_or(Duration::MAX).min(self.config.query_wait);
-        let asked_turn = AskedTurn { turns: self.app.turns.clone(), kind, client: self.who(), patience };
+        let asked_turn =
+            AskedTurn { turns: self.state.gates.turns.clone(), kind, client: self.who(), patience };
         let turn = asked_turn.wait(Lane::Light, &active).await?;
         Ok(Admitted {
             place: Place { turn: Some(turn), active, _said: said },
             asked_turn,
-            light_bytes: self.app.memory.one_light_read(),
+            light_bytes: self.state.memory.one_light_read(),
             usage: asked.usage,
             cancel: asked.cancel,
             timeout: asked.timeout,
-            memory_max: self.app.memory.one_query(&self.config),
-            shares: [self.app.memory.queries.clone(), self.app.memory.answers.clone()],
-            path: self.route.path,
+            memory_max: self.state.memory.one_query(&self.config),
+            shares: [self.state.memory.queries.clone(), self.state.memory.answers.clone()],
+            path: self.endpoint.path,
             since,
             gzip: self.accepts_gzip(),
         })

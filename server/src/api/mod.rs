@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod call;
 pub mod dispatch;
+pub mod endpoint;
 pub mod export;
 pub mod gate;
 pub mod influx;

@@ -10,11 +10,11 @@ use barograph_engine::model::TimeRange;
 use crate::api::{export, selectors};
 use crate::cli::ExportArgs;
 use crate::client::Client;
+use crate::clock;
 use crate::commands::reader::Reader;
 use crate::commands::time_ms;
 use crate::json;
 use crate::json::Sink;
-use crate::storage;
 
 /// Writes line protocol to the output.
 ///
@@ -28,7 +28,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         None => Box::new(io::stdout().lock()),
     };
     let mut output = BufWriter::with_capacity(1 << 20, &mut output);
-    let now_ms = storage::now_ns() / 1_000_000;
+    let now_ms = clock::now_ns() / 1_000_000;
     let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();
     let (start, end) = (bound(&args.start)?, bound(&args.end)?);
     match &args.target.data_dir {

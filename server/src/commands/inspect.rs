@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::api::prometheus::cardinality;
 use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
+use crate::clock;
 use crate::commands::reader::Reader;
 use crate::commands::time_ms;
 use crate::json;
-use crate::storage;
 
 /// Prints figures and the largest names, or one of the reports.
 ///
@@ -52,7 +52,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
 /// # Errors
 /// Bad times, no database, or it does not answer.
 pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyhow::Result<Value> {
-    let now_ms = storage::now_ns() / 1_000_000;
+    let now_ms = clock::now_ns() / 1_000_000;
     let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();
     let (start, end) = (bound(&args.start)?, bound(&args.end)?);
     let dir: Option<&Path> = args.dir.as_deref().or(args.target.data_dir.as_deref());

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands answer on the terminal")]
 
+pub mod directory;
 pub mod explain;
 pub mod export;
 pub mod functions;
@@ -23,14 +24,12 @@ use anyhow::Context;
 
 use barograph::{Database, Options};
 
-use crate::storage;
-
 /// Opens a data directory for writing.
 ///
 /// # Errors
 /// What the database says; a locked one adds how to ask its server.
 pub fn open(dir: &Path) -> anyhow::Result<Database> {
-    storage::open(dir, Options::default()).with_context(|| hint(dir))
+    directory::open(dir, Options::default()).with_context(|| hint(dir))
 }
 
 fn hint(dir: &Path) -> String {

@@ -9,18 +9,18 @@ use serde_json::Value;
 use crate::api::call;
 use crate::cli::{Format, QueryArgs};
 use crate::client::Client;
+use crate::clock;
 use crate::commands::reader::Reader;
 use crate::commands::{explain, table, time_ms};
 use crate::config::values;
 use crate::json;
-use crate::storage;
 
 /// Asks and prints. Warnings go to standard error.
 ///
 /// # Errors
 /// Bad arguments, no database, or a failed query.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    let times = times(args, storage::now_ns() / 1_000_000)?;
+    let times = times(args, clock::now_ns() / 1_000_000)?;
     let mut reader = None;
     let body = match &args.target.data_dir {
         Some(dir) => {

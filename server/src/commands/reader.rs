@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use barograph::{Damage, Database, ErrorKind, TimeRange};
 
+use crate::commands::directory;
 use crate::commands::hint;
-use crate::storage;
 
 /// A data directory that is open for reading, whole or not.
 pub struct Reader {
@@ -25,7 +25,7 @@ impl Reader {
     /// # Errors
     /// The errors of the database; for a locked directory, how to ask its server instead.
     pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
-        let refusal = match storage::open_read_only(dir, false) {
+        let refusal = match directory::open_read_only(dir, false) {
             Ok(database) if !allow_damage => {
                 return Ok(Reader { database, is_damaged: false, told: Vec::new() });
             }
@@ -43,7 +43,7 @@ impl Reader {
                 return Err(refusal).with_context(|| format!("cannot open {} ({way_out})", dir.display()));
             }
         }
-        let database = storage::open_read_only(dir, true).with_context(|| hint(dir))?;
+        let database = directory::open_read_only(dir, true).with_context(|| hint(dir))?;
         if is_damaged {
             tell(&database);
         }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::storage;
+use crate::commands::directory;
 
 /// Prints what is wrong and what was done; false where something is left to do.
 ///
 /// # Errors
 /// The directory is in use, or damaged in a way that this cannot repair.
 pub fn run(dir: &Path, apply: bool) -> anyhow::Result<bool> {
-    let report = storage::repair(dir, apply)
+    let report = directory::repair(dir, apply)
         .with_context(|| format!("{} cannot be repaired: restore a snapshot", dir.display()))?;
     for fault in &report.faults {
         println!("{fault}");

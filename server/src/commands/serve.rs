@@ -9,10 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::admin;
-use crate::app::{self, App, Sockets};
+use crate::app::{self, Sockets};
+use crate::commands::directory;
 use crate::config::{Config, Sources};
 use crate::open_files;
-use crate::storage;
+use crate::state::State;
 use crate::telemetry::log;
 
 /// Serves until a signal stops it. `prepare` sees the settings before they are used.
@@ -37,26 +38,26 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     let sockets = Sockets::bind(&config).await?;
     let address = sockets.http.local_addr()?;
     let dir = config.data_dir.clone();
-    let options = storage::options(&config);
-    let app = Arc::new(App::new(config)?);
+    let options = app::options(&config);
+    let state = Arc::new(app::state(config)?);
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(app::run(app.clone(), sockets, stopping));
+    let serving = tokio::spawn(app::run(state.clone(), sockets, stopping));
     tracing::info!("listening on http://{address}, opening {}", dir.display());
 
     let opening = {
         let dir = dir.clone();
         tokio::task::spawn_blocking(move || {
-            let database = storage::open(&dir, options)?;
+            let database = directory::open(&dir, options)?;
             admin::remove_unfinished_snapshots(&dir);
             anyhow::Ok(database)
         })
     };
     let database = opening.await?.with_context(|| format!("cannot open {}", dir.display()))?;
-    app.set_database(database.clone());
+    state.set_database(database.clone());
     report_opening(&database);
     tracing::info!("ready: http://{address}, data in {}", dir.display());
 
-    wait_for_stop(&app, &sources).await?;
+    wait_for_stop(&state, &sources).await?;
     stop.send_replace(true);
     serving.await?;
     tokio::task::spawn_blocking(move || database.close())
@@ -67,7 +68,7 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
 }
 
 /// SIGHUP reloads; SIGTERM and SIGINT end the wait.
-async fn wait_for_stop(app: &Arc<App>, sources: &Sources) -> anyhow::Result<()> {
+async fn wait_for_stop(state: &Arc<State>, sources: &Sources) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -75,7 +76,7 @@ async fn wait_for_stop(app: &Arc<App>, sources: &Sources) -> anyhow::Result<()> 
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => app.reload(sources),
+            _ = hangup.recv() => app::reload(state, sources),
         }
     }
     tracing::info!("stopping: finishing running requests, then flushing");

@@ -7,7 +7,7 @@ use barograph::Database;
 
 use crate::cli::{SnapshotCommand, Target};
 use crate::client::Client;
-use crate::storage;
+use crate::commands::directory;
 
 /// Makes or restores a snapshot.
 ///
@@ -50,7 +50,7 @@ fn create(dest: Option<&Path>, target: &Target) -> anyhow::Result<()> {
 /// # Errors
 /// The directory cannot be opened.
 pub fn verify(dir: &Path) -> anyhow::Result<bool> {
-    let report = storage::verify(dir).with_context(|| format!("{} cannot be checked", dir.display()))?;
+    let report = directory::verify(dir).with_context(|| format!("{} cannot be checked", dir.display()))?;
     for problem in &report.problems {
         eprintln!("{problem}");
     }

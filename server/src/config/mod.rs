@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use barograph::Precision;
+use barograph::{Naming, Precision};
 use barograph_engine::model::Matcher;
 use settings::{SETTINGS, Setting};
 
@@ -21,7 +21,7 @@ use settings::{SETTINGS, Setting};
 #[expect(missing_docs, reason = "the table of settings documents each field once")]
 pub struct Config {
     pub data_dir: PathBuf,
-    pub durability: &'static str,
+    pub durability: Durability,
     pub sync_interval: Duration,
     pub memory: u64,
     pub retention: Duration,
@@ -38,7 +38,7 @@ pub struct Config {
     pub line_precision: Precision,
     pub udp_buffer: u64,
     pub udp_queue: Option<u64>,
-    pub naming: &'static str,
+    pub naming: Naming,
     pub max_connections: usize,
     pub max_url: usize,
     pub max_header: usize,
@@ -224,6 +224,18 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError>
     Ok(values)
 }
 
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// After an fsync.
+    #[default]
+    Always,
+    /// After the write, with an fsync each `sync_interval`.
+    Interval,
+    /// After the write; the operating system decides when it reaches the disk.
+    Off,
+}
+
 /// The behaviour of a start with damage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OnDamage {
@@ -238,7 +250,7 @@ impl Config {
     fn blank() -> Self {
         Config {
             data_dir: PathBuf::new(),
-            durability: "",
+            durability: Durability::default(),
             sync_interval: Duration::ZERO,
             memory: 0,
             retention: Duration::ZERO,
@@ -255,7 +267,7 @@ impl Config {
             line_precision: Precision::default(),
             udp_buffer: 0,
             udp_queue: None,
-            naming: "",
+            naming: Naming::default(),
             max_connections: 0,
             max_url: 0,
             max_header: 0,

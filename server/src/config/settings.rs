@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
-use super::Config;
+use barograph::Naming;
+
 use super::machine;
 use super::values::{self, ValueError};
+use super::{Config, Durability};
 
 /// One setting.
 pub struct Setting {
@@ -63,6 +65,16 @@ const QUERY: &str = "Queries";
 const SAFETY: &str = "Access";
 const SELF: &str = "Logs and self-monitoring";
 
+/// The words for when a write is acknowledged.
+const DURABILITIES: &[(&str, Durability)] =
+    &[("always", Durability::Always), ("interval", Durability::Interval), ("off", Durability::Off)];
+/// The words for how metrics are named.
+const NAMINGS: &[(&str, Naming)] = &[
+    ("measurement-field", Naming::MeasurementField),
+    ("field", Naming::FieldOnly),
+    ("field-label", Naming::MeasurementOnlyWithFieldLabel),
+];
+
 /// Stores an optional text: empty means unset.
 fn optional(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
@@ -98,7 +110,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!("durability" "MODE" = "always", STORAGE, false,
         "When a write is acknowledged: `always` after fsync (concurrent writes share one), `interval` after the \
          write with an fsync each `sync_interval`, `off` leaves it to the operating system.",
-        |c, t| c.durability = values::choice(t, &["always", "interval", "off"])?),
+        |c, t| c.durability = values::choice(t, DURABILITIES)?),
     setting!("sync_interval" "DURATION" = "200ms", STORAGE, false,
         "Interval between fsyncs with durability `interval`, 1ms to 1m. A power loss can lose this much data.",
         |c, t| c.sync_interval = values::duration(t, Duration::from_millis(1), Duration::from_secs(60))?),
@@ -205,7 +217,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!("naming" "RULE" = "measurement-field", INGEST, false,
         "How measurement and field make a metric name: `measurement-field` (a field named `value` adds nothing), \
          `field` (the field alone), `field-label` (the measurement; the field becomes the label `_field`).",
-        |c, t| c.naming = values::choice(t, &["measurement-field", "field", "field-label"])?),
+        |c, t| c.naming = values::choice(t, NAMINGS)?),
     setting!("max_body" "SIZE" = "32MiB", INGEST, true,
         "Maximum size of a request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
         |c, t| c.max_body = values::size(t, 1024, GIB)?),

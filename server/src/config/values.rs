@@ -239,13 +239,16 @@ pub fn precision(text: &str) -> Parsed<Precision> {
     text.trim().parse().map_err(|e: UnknownPrecision| ValueError(e.to_string()))
 }
 
-/// One of a fixed list of words.
+/// What one of a fixed list of words means.
 ///
 /// # Errors
 /// Anything that is not on the list.
-pub fn choice(text: &str, words: &[&'static str]) -> Parsed<&'static str> {
-    let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
-    found.copied().ok_or_else(|| ValueError(format!("expected one of {}, found {text:?}", words.join(", "))))
+pub fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+    let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        ValueError(format!("expected one of {}, found {text:?}", words.join(", ")))
+    })
 }
 
 #[cfg(test)]
@@ -326,7 +329,8 @@ mod tests {
         assert!(switch("maybe").is_err());
         assert_eq!(count("1_000", 0, 5000), Ok(1000));
         assert_eq!(count("6000", 0, 5000).unwrap_err().0, "6000 is outside 0..=5000");
-        assert_eq!(choice("TEXT", &["text", "json"]), Ok("text"));
-        assert!(choice("xml", &["text", "json"]).unwrap_err().0.contains("text, json"));
+        let words = [("text", 1), ("json", 2)];
+        assert_eq!((choice("TEXT", &words), choice(" json ", &words)), (Ok(1), Ok(2)));
+        assert_eq!(choice("xml", &words).unwrap_err().0, "expected one of text, json, found \"xml\"");
     }
 }

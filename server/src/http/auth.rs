@@ -17,11 +17,27 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
-use crate::api::routes::Access;
 use crate::error::ApiError;
 
 /// Longest token that is looked at.
 const TOKEN_MAX: usize = 1024;
+
+/// The right that a route needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// No right is needed.
+    Public,
+    /// Reading, or writing: what writers ask before they write. Handlers ask for more where they need it.
+    ReadOrWrite,
+    /// Reading samples and settings.
+    Read,
+    /// Writing samples.
+    Write,
+    /// Cancelling the queries of others.
+    Queries,
+    /// Deleting, snapshots. Also off unless `enable_admin`.
+    Admin,
+}
 
 /// The accepted tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,17 +16,15 @@ use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
-use crate::admission::Client;
+use crate::admission::{Client, MODEST};
 use crate::config::Config;
 use crate::config::values::show_size;
 use crate::error::ApiError;
 use crate::http::encoding::{self, Encoding};
 use crate::memory::pool::{Pool, Room};
-use crate::storage;
+use crate::runtime;
 use barograph::budget::{Full, Share};
 
-/// A body up to this long is modest: a batch of an agent. Larger ones cannot take all the memory from those.
-pub const MODEST: u64 = 512 << 10;
 /// A body up to this long is a small one.
 pub const SMALL: u64 = 64 << 10;
 /// What the HTTP library and the service hold of a body while it arrives, at most: two pieces. A large body of declared
@@ -381,7 +379,7 @@ impl Held {
         if self.encoding == Encoding::Identity {
             return Ok(self);
         }
-        storage::blocking(move || self.decode().map(|()| self)).await?
+        runtime::blocking(move || self.decode().map(|()| self)).await?
     }
 
     /// Decompresses in place. Blocks: not for async code.

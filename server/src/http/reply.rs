@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-use crate::admission::Outgoing;
+use crate::admission::{Broken, Outgoing};
 use crate::error::{ApiError, Dialect};
 use crate::telemetry::exposition;
 
@@ -20,12 +20,6 @@ use crate::telemetry::exposition;
 pub const JSON: &str = "application/json";
 /// Plain text.
 pub const TEXT: &str = "text/plain; charset=utf-8";
-
-/// A stream's producer failed or went away; the connection is cut, so that the client
-/// does not take half an answer for a whole one.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer was interrupted: {0}")]
-pub struct Broken(pub String);
 
 /// Whatever must live until the last byte has left (marks the connection as busy).
 pub type Guard = Box<dyn std::any::Any + Send + Sync>;

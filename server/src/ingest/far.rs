@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::storage;
+use crate::clock;
 use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use barograph::{LineReport, Precision};
@@ -43,7 +43,7 @@ pub fn warn(
     };
     let Some(held_back) = throttle.pass() else { return };
     let sender = sender(first.body).map(|address| address.to_string());
-    let what = describe(first.timestamp, precision, storage::now_ns(), origin);
+    let what = describe(first.timestamp, precision, clock::now_ns(), origin);
     tracing::warn!(held_back, lines = report.lines_far, ?origin, sender, "{what}");
 }
 

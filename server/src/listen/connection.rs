@@ -20,13 +20,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::api::dispatch::{Refused, dispatch};
-use crate::app::App;
 use crate::http::origin::OnLoopback;
 use crate::listen::exchange::Exchange;
 use crate::listen::head::{FIELDS_MAX, HeadLimits};
 use crate::listen::requests::{Asked, Requests};
 use crate::listen::stream::{Activity, TimedStream, Timeouts};
 use crate::memory::connections::{Place, Purpose};
+use crate::runtime;
+use crate::state::State;
 
 /// Bytes that the HTTP library needs at least for its buffer.
 const BUFFER_MIN: usize = 16 * 1024;
@@ -46,7 +47,7 @@ type Stream = Requests<TimedStream<TcpStream>>;
 
 /// An open connection.
 pub(super) struct Connection {
-    app: Arc<App>,
+    state: Arc<State>,
     exchange: Arc<Exchange>,
     activity: Arc<Activity>,
     limits: HeadLimits,
@@ -61,14 +62,14 @@ impl Connection {
     ///
     /// `rest` is its memory between requests; `on_loopback` says where it was accepted.
     pub(super) async fn run(
-        app: &Arc<App>,
+        state: &Arc<State>,
         mut stream: TcpStream,
         rest: Place,
         on_loopback: bool,
         mut stop: watch::Receiver<bool>,
     ) {
         let _ = stream.set_nodelay(true);
-        let config = app.config.load_full();
+        let config = state.config.load_full();
         match tokio::time::timeout(config.header_timeout, speaks_http_2(&stream)).await {
             Ok(Ok(false)) => {}
             Ok(Ok(true)) => {
@@ -77,11 +78,11 @@ impl Connection {
             }
             Ok(Err(_)) | Err(_) => return,
         }
-        let (connection, mut requests) = Self::new(app, stream, rest, on_loopback);
+        let (connection, mut requests) = Self::new(state, stream, rest, on_loopback);
         loop {
             let asked = tokio::select! {
                 asked = requests.next() => asked,
-                _ = super::stopped(&mut stop) => break,
+                _ = runtime::stopped(&mut stop) => break,
             };
             let Ok(Some(asked)) = asked else { break };
             let Some(room) = connection.room(&mut requests, asked, config.body_timeout).await else { break };
@@ -92,24 +93,24 @@ impl Connection {
             }
         }
         if connection.activity.was_cut() {
-            app.telemetry.answers_cut.add(1);
+            state.telemetry.answers_cut.add(1);
         }
     }
 
     /// Answers one request that needs no more than an instant, and refuses all others with `refusal`.
     pub(super) async fn run_instant(
-        app: &Arc<App>,
+        state: &Arc<State>,
         stream: TcpStream,
         rest: Place,
         on_loopback: bool,
         mut stop: watch::Receiver<bool>,
         refusal: &[u8],
     ) {
-        let (mut connection, mut requests) = Self::new(app, stream, rest, on_loopback);
+        let (mut connection, mut requests) = Self::new(state, stream, rest, on_loopback);
         connection.is_refused = true;
         let room = match tokio::time::timeout(FAREWELL, requests.next()).await {
             Ok(Ok(Some(Asked { purpose: Purpose::Instant, bytes }))) => {
-                app.connections.take(Purpose::Instant, bytes, FAREWELL).await.ok()
+                state.connections.take(Purpose::Instant, bytes, FAREWELL).await.ok()
             }
             _ => None,
         };
@@ -124,8 +125,8 @@ impl Connection {
         }
     }
 
-    fn new(app: &Arc<App>, stream: TcpStream, rest: Place, on_loopback: bool) -> (Self, Stream) {
-        let config = app.config.load_full();
+    fn new(state: &Arc<State>, stream: TcpStream, rest: Place, on_loopback: bool) -> (Self, Stream) {
+        let config = state.config.load_full();
         let timeouts = Timeouts {
             header: config.header_timeout,
             idle: config.idle_timeout,
@@ -133,7 +134,7 @@ impl Connection {
             rate: config.answer_rate,
         };
         let connection = Connection {
-            app: app.clone(),
+            state: state.clone(),
             exchange: Arc::default(),
             activity: Arc::default(),
             limits: HeadLimits { target: config.max_url, fields: config.max_header },
@@ -152,7 +153,7 @@ impl Connection {
         let taken = {
             // The clock of its header stands still.
             let _waiting = self.activity.begin();
-            let taking = self.app.connections.take(asked.purpose, asked.bytes, patience);
+            let taking = self.state.connections.take(asked.purpose, asked.bytes, patience);
             tokio::select! {
                 biased;
                 taken = taking => taken,
@@ -160,7 +161,7 @@ impl Connection {
             }
         };
         if taken.is_err() {
-            self.app.telemetry.connections_refused.add(1);
+            self.state.telemetry.connections.refused.add(1);
             refuse(requests, NO_MEMORY).await;
         }
         taken.ok()
@@ -179,9 +180,9 @@ impl Connection {
                 request.extensions_mut().insert(client);
             }
             let running = self.activity.begin();
-            let app = self.app.clone();
+            let state = self.state.clone();
             async move {
-                let mut response = dispatch(app, request, Box::new(running)).await;
+                let mut response = dispatch(state, request, Box::new(running)).await;
                 if self.is_refused || self.exchange.is_last() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -199,7 +200,7 @@ impl Connection {
             // A request that waited for memory while the server began to stop is answered.
             biased;
             ended = &mut answering => ended,
-            _ = super::stopped(stop) => {
+            _ = runtime::stopped(stop) => {
                 std::pin::Pin::new(&mut answering).graceful_shutdown();
                 (&mut answering).await
             }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::app::App;
 use crate::listen::connection::{Connection, NO_MEMORY};
 use crate::memory::connections::{Connections, REST_BYTES};
+use crate::runtime;
+use crate::state::State;
 use crate::telemetry::log::Throttle;
 use barograph::budget::Share;
 
@@ -28,8 +29,8 @@ const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/
 static ACCEPT_FAILED: Throttle = Throttle::new();
 
 /// Accepts until `stop` turns true, then waits for running requests.
-pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let connections_max = app.connections_max;
+pub async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let connections_max = state.connections_max;
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let slots = Arc::new(Semaphore::new(connections_max));
     // A connection at rest gets three quarters of its share.
@@ -38,7 +39,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = super::stopped(&mut stop) => break,
+            _ = runtime::stopped(&mut stop) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -47,24 +48,24 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
                 continue;
             }
         };
-        let (slot, rest) = match (slots.clone().try_acquire_owned(), app.connections.rest()) {
+        let (slot, rest) = match (slots.clone().try_acquire_owned(), state.connections.rest()) {
             (Ok(slot), Ok(rest)) => (slot, rest),
             (slot, _) => {
-                app.telemetry.connections_refused.add(1);
+                state.telemetry.connections.refused.add(1);
                 let why = if slot.is_ok() { NO_MEMORY } else { REFUSED };
-                refuse(&app, stream, why, &farewells, on_loopback, stop.clone());
+                refuse(&state, stream, why, &farewells, on_loopback, stop.clone());
                 continue;
             }
         };
-        let (app, stop) = (app.clone(), stop.clone());
+        let (state, stop) = (state.clone(), stop.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            let _open = app.telemetry.connections.guard();
-            Connection::run(&app, stream, rest, on_loopback, stop).await;
+            let _open = state.telemetry.connections.open.guard();
+            Connection::run(&state, stream, rest, on_loopback, stop).await;
         });
     }
     drop(listener);
-    let patience = app.config.load().shutdown_timeout;
+    let patience = state.config.load().shutdown_timeout;
     let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     if tokio::time::timeout(patience, slots.acquire_many(all)).await.is_err() {
         tracing::warn!("requests still ran after {} s and were cut off", patience.as_secs_f64());
@@ -82,7 +83,7 @@ pub(super) async fn accept_failed(error: &io::Error) {
 /// Answers with `why` what is no instant request. Without memory for that, the answer is what the socket takes without
 /// waiting.
 fn refuse(
-    app: &Arc<App>,
+    state: &Arc<State>,
     stream: TcpStream,
     why: &'static [u8],
     farewells: &Arc<Connections>,
@@ -93,6 +94,6 @@ fn refuse(
         let _ = stream.try_write(why);
         return;
     };
-    let app = app.clone();
-    tokio::spawn(async move { Connection::run_instant(&app, stream, rest, on_loopback, stop, why).await });
+    let state = state.clone();
+    tokio::spawn(async move { Connection::run_instant(&state, stream, rest, on_loopback, stop, why).await });
 }

@@ -2,8 +2,10 @@
 
 use hyper::{Method, Uri};
 
-use crate::api::routes::{self, Admission, Lookup};
-use crate::http::body::{MODEST, SMALL};
+use crate::admission::MODEST;
+use crate::api::endpoint::Admission;
+use crate::api::routes::{self, Lookup};
+use crate::http::body::SMALL;
 use crate::listen::head::Framing;
 use crate::memory::connections::Purpose;
 
@@ -15,8 +17,8 @@ pub fn purpose(head: &[u8], framing: Framing) -> Purpose {
     let uri = words.next().and_then(|target| Uri::try_from(target).ok());
     let (Some(method), Some(uri)) = (method, uri) else { return Purpose::Read };
     match routes::find(&method, uri.path()) {
-        Lookup::Found(route, _) => match (route.admission, framing) {
-            (Admission::Instant, _) => Purpose::Instant,
+        Lookup::Found(route, _) => match (route.endpoint.admission, framing) {
+            (Admission::Always | Admission::Instant, _) => Purpose::Instant,
             (Admission::Turn(_), _) => Purpose::Read,
             (Admission::Write, Framing::Length(..=SMALL)) => Purpose::SmallWrite,
             (Admission::Write, Framing::Length(..=MODEST)) => Purpose::Write,

@@ -19,12 +19,12 @@ use rustix::net::RecvFlags;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::app::App;
 use crate::error::ApiError;
 use crate::http::body::{Pace, PaceLimits};
 use crate::ingest;
 use crate::listen::lines::LineBuffer;
-use crate::storage;
+use crate::runtime;
+use crate::state::State;
 use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use barograph::LineReport;
@@ -38,13 +38,13 @@ static UNFINISHED: Throttle = Throttle::new();
 static FAILED: Throttle = Throttle::new();
 
 /// Accepts until `stop` turns true, then lets connections store what they hold.
-pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let connections_max = app.connections_max;
+pub async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let connections_max = state.connections_max;
     let slots = Arc::new(Semaphore::new(connections_max));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = super::stopped(&mut stop) => break,
+            _ = runtime::stopped(&mut stop) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -54,21 +54,21 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
             }
         };
         let Ok(slot) = slots.clone().try_acquire_owned() else {
-            app.telemetry.line_connections_refused.add(1);
+            state.telemetry.line_connections.refused.add(1);
             let _ = stream.try_write(b"error: too many connections (max_connections)\n");
             continue;
         };
-        let (app, stop) = (app.clone(), stop.clone());
+        let (state, stop) = (state.clone(), stop.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            let _open = app.telemetry.line_connections.guard();
-            if let Err(e) = connection(&app, stream, stop).await {
+            let _open = state.telemetry.line_connections.open.guard();
+            if let Err(e) = connection(&state, stream, stop).await {
                 log_failure(&e);
             }
         });
     }
     drop(listener);
-    let patience = app.config.load().shutdown_timeout;
+    let patience = state.config.load().shutdown_timeout;
     let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(patience, slots.acquire_many(all)).await;
 }
@@ -93,15 +93,15 @@ enum Arrival {
 }
 
 async fn connection(
-    app: &Arc<App>,
+    state: &Arc<State>,
     mut stream: TcpStream,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ApiError> {
-    let line_max = app.config.load().max_line;
+    let line_max = state.config.load().max_line;
     let sender = stream.peer_addr().ok();
     let mut lines = Lines { buffer: LineBuffer::default(), pace: None, left_at_stop: AT_STOP_BYTES };
     loop {
-        let arrival = lines.arrive(app, &mut stream, &mut stop).await?;
+        let arrival = lines.arrive(state, &mut stream, &mut stop).await?;
         let pending = lines.buffer.bytes();
         let cut = match memchr::memrchr(b'\n', pending) {
             _ if arrival == Arrival::End => pending.len(),
@@ -115,7 +115,7 @@ async fn connection(
         };
         if cut > 0 {
             let stored;
-            (lines.buffer, stored) = store(app, sender, lines.buffer, cut).await?;
+            (lines.buffer, stored) = store(state, sender, lines.buffer, cut).await?;
             lines.pace = None;
             let report = match stored {
                 Ok(report) => report,
@@ -133,7 +133,7 @@ async fn connection(
             Arrival::End => return Ok(()),
             Arrival::Gone | Arrival::Stopped => {
                 if !lines.buffer.bytes().is_empty() {
-                    refuse_unfinished(app, &stream, lines.buffer.bytes().len());
+                    refuse_unfinished(state, &stream, lines.buffer.bytes().len());
                 }
                 return Ok(());
             }
@@ -154,19 +154,19 @@ impl Lines {
     /// the sender waits.
     async fn arrive(
         &mut self,
-        app: &App,
+        state: &State,
         stream: &mut TcpStream,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Arrival, ApiError> {
         self.buffer.rest();
         tokio::select! {
             biased;
-            _ = super::stopped(stop) => return self.arrived_already(app, stream).await,
-            there = self.readable(app, stream) => if !there {
+            _ = runtime::stopped(stop) => return self.arrived_already(state, stream).await,
+            there = self.readable(state, stream) => if !there {
                 return Ok(Arrival::Gone);
             },
         }
-        self.make_room(app, stream).await?;
+        self.make_room(state, stream).await?;
         let mut came = 0;
         let arrival = loop {
             match stream.try_read_buf(self.buffer.spare()) {
@@ -177,7 +177,7 @@ impl Lines {
                 Err(_) => break Arrival::Gone,
             }
             // A batch is stored as it is where there is no memory for a larger one.
-            if self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&app.bodies) {
+            if self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&state.bodies) {
                 break Arrival::Bytes;
             }
         };
@@ -189,8 +189,8 @@ impl Lines {
 
     /// Waits until something can be read; false if the sender is silent for too long. Within a line the same limits
     /// apply as within a body.
-    async fn readable(&mut self, app: &App, stream: &TcpStream) -> bool {
-        let contended = || app.bodies.small.waiting() > 0;
+    async fn readable(&mut self, state: &State, stream: &TcpStream) -> bool {
+        let contended = || state.bodies.small.waiting() > 0;
         loop {
             let within_line = !self.buffer.bytes().is_empty();
             if !within_line {
@@ -198,7 +198,7 @@ impl Lines {
                     .await
                     .is_ok_and(|ready| ready.is_ok());
             }
-            let pace = self.pace.get_or_insert_with(|| Pace::new(PaceLimits::new(&app.config.load())));
+            let pace = self.pace.get_or_insert_with(|| Pace::new(PaceLimits::new(&state.config.load())));
             match tokio::time::timeout_at(pace.deadline(), stream.readable()).await {
                 Ok(ready) => return ready.is_ok(),
                 Err(_) if pace.judge(self.buffer.memory_bytes(), None, contended()).is_err() => return false,
@@ -208,11 +208,11 @@ impl Lines {
     }
 
     /// Makes sure that there is room for a byte.
-    async fn make_room(&mut self, app: &App, stream: &TcpStream) -> Result<(), ApiError> {
+    async fn make_room(&mut self, state: &State, stream: &TcpStream) -> Result<(), ApiError> {
         if !self.buffer.is_full() {
             return Ok(());
         }
-        self.buffer.grow(&app.bodies, SILENCE).await.map_err(|full| {
+        self.buffer.grow(&state.bodies, SILENCE).await.map_err(|full| {
             let message = format!("{full} (max_body_total, memory); retry later");
             let _ = stream.try_write(format!("error: {message}\n").as_bytes());
             ApiError::too_many(message, 1)
@@ -221,14 +221,14 @@ impl Lines {
 
     /// Takes what waits in the socket when the server stops: its sender takes it for sent. The socket itself is asked,
     /// since the runtime may not have heard of the newest bytes.
-    async fn arrived_already(&mut self, app: &App, stream: &TcpStream) -> Result<Arrival, ApiError> {
+    async fn arrived_already(&mut self, state: &State, stream: &TcpStream) -> Result<Arrival, ApiError> {
         while self.left_at_stop > 0 {
             let is_batch =
-                self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&app.bodies);
+                self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&state.bodies);
             if is_batch && self.buffer.has_line() {
                 return Ok(Arrival::Bytes);
             }
-            self.make_room(app, stream).await?;
+            self.make_room(state, stream).await?;
             let spare = rustix::buffer::spare_capacity(self.buffer.spare());
             match rustix::net::recv(stream, spare, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Ok(Arrival::End),
@@ -242,8 +242,8 @@ impl Lines {
     }
 }
 
-fn refuse_unfinished(app: &App, stream: &TcpStream, bytes: usize) {
-    let counters = app.telemetry.ingest(Origin::Tcp);
+fn refuse_unfinished(state: &State, stream: &TcpStream, bytes: usize) {
+    let counters = state.telemetry.ingest(Origin::Tcp);
     counters.bytes.add(bytes as u64);
     counters.lines.add(1);
     counters.lines_bad.add(1);
@@ -257,25 +257,25 @@ fn refuse_unfinished(app: &App, stream: &TcpStream, bytes: usize) {
 
 /// Stores the first `cut` bytes and takes them away; bad lines are logged, since few senders listen.
 async fn store(
-    app: &Arc<App>,
+    state: &Arc<State>,
     sender: Option<SocketAddr>,
     mut buffer: LineBuffer,
     cut: usize,
 ) -> Result<(LineBuffer, Result<LineReport, ApiError>), ApiError> {
-    let app = app.clone();
-    storage::blocking(move || {
-        let stored = store_now(&app, sender, &buffer.bytes()[..cut]);
+    let state = state.clone();
+    runtime::blocking(move || {
+        let stored = store_now(&state, sender, &buffer.bytes()[..cut]);
         buffer.drop_first(cut);
         (buffer, stored)
     })
     .await
 }
 
-fn store_now(app: &App, sender: Option<SocketAddr>, lines: &[u8]) -> Result<LineReport, ApiError> {
-    let database = app.database()?;
-    let config = app.config.load();
-    let options = storage::line_options(&config, config.line_precision, config.line_db.as_deref());
-    let report = ingest::store_lines(database, &app.telemetry, Origin::Tcp, sender, lines, &options)?;
+fn store_now(state: &State, sender: Option<SocketAddr>, lines: &[u8]) -> Result<LineReport, ApiError> {
+    let database = state.database()?;
+    let config = state.config.load();
+    let options = ingest::options::line_options(&config, config.line_precision, config.line_db.as_deref());
+    let report = ingest::store_lines(database, &state.telemetry, Origin::Tcp, sender, lines, &options)?;
     ingest::log_bad_lines(&report, Origin::Tcp, |_| sender);
     Ok(report)
 }

@@ -21,6 +21,17 @@ const HIGHEST: u64 = 3_600_000_000;
 const QUANTILES: [(f64, &str); 5] =
     [(0.5, "0.5"), (0.9, "0.9"), (0.95, "0.95"), (0.99, "0.99"), (0.999, "0.999")];
 
+/// The latency that a request counts toward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LatencyClass {
+    /// None.
+    None,
+    /// That of writes.
+    Write,
+    /// That of queries, waiting included.
+    Query,
+}
+
 /// Records durations from any thread.
 pub struct Latency {
     state: Mutex<State>,

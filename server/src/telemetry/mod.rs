@@ -1,7 +1,7 @@
 //! The server's own counters, and everything that reads them.
 //!
-//! Counters are atomics with fixed labels: an endpoint is an enum, a status is its class,
-//! so no request can add a series. [`Telemetry::metrics`] turns them into one list, which
+//! Counters are atomics with fixed labels: an endpoint is a path of the table of routes, a status is its class, so no
+//! request can add a series. [`Telemetry::metrics`] turns them into one list, which
 //! `/metrics` prints and the self-monitor writes into the database; a metric exists in
 //! both or in neither.
 
@@ -11,6 +11,7 @@ pub mod latency;
 pub mod log;
 pub mod memory;
 pub mod process;
+pub mod requests;
 pub mod udp;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +19,10 @@ use std::time::{Duration, Instant};
 
 use exposition::{Kind, Metric};
 use latency::Latency;
+use requests::Requests;
 use udp::UdpCounters;
 
-use crate::api::routes::{Endpoint, ROUTES};
-
-/// Status classes: 2xx, 3xx, 4xx, 5xx.
-const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+pub use latency::LatencyClass;
 
 /// A counter; relaxed, since nothing is ordered by it.
 #[derive(Debug, Default)]
@@ -105,22 +104,27 @@ pub struct IngestCounters {
     pub failures: Counter,
 }
 
+/// Connections of one listener.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// That are open.
+    pub open: Counter,
+    /// Refused at the limit.
+    pub refused: Counter,
+}
+
 /// All counters of the server.
 pub struct Telemetry {
     started: Instant,
-    requests: Vec<[Counter; CLASSES.len()]>,
+    requests: Requests,
     /// Requests that are running.
     pub requests_running: Counter,
-    /// HTTP connections that are open.
-    pub connections: Counter,
-    /// HTTP connections refused at the limit.
-    pub connections_refused: Counter,
+    /// HTTP connections.
+    pub connections: Connections,
     /// Answers whose clients took them too slowly.
     pub answers_cut: Counter,
-    /// TCP line connections that are open.
-    pub line_connections: Counter,
-    /// TCP line connections refused at the limit.
-    pub line_connections_refused: Counter,
+    /// TCP line connections.
+    pub line_connections: Connections,
     /// What became of datagrams.
     pub udp: UdpCounters,
     ingest: [IngestCounters; ORIGINS.len()],
@@ -132,17 +136,16 @@ pub struct Telemetry {
     pub self_failures: Counter,
 }
 
-impl Default for Telemetry {
-    fn default() -> Self {
+impl Telemetry {
+    /// Counters at zero, with one of requests for each of `endpoints` and one for what is no endpoint.
+    pub fn new(endpoints: impl Iterator<Item = &'static str>) -> Self {
         Telemetry {
             started: Instant::now(),
-            requests: (0..Endpoint::COUNT).map(|_| Default::default()).collect(),
+            requests: Requests::new(endpoints),
             requests_running: Counter::default(),
-            connections: Counter::default(),
-            connections_refused: Counter::default(),
+            connections: Connections::default(),
             answers_cut: Counter::default(),
-            line_connections: Counter::default(),
-            line_connections_refused: Counter::default(),
+            line_connections: Connections::default(),
             udp: UdpCounters::default(),
             ingest: Default::default(),
             write_seconds: Latency::default(),
@@ -150,19 +153,14 @@ impl Default for Telemetry {
             self_failures: Counter::default(),
         }
     }
-}
 
-impl Telemetry {
-    /// Counts a finished request.
-    pub fn observe_request(&self, endpoint: Endpoint, status: u16, took: Duration) {
-        let class = (usize::from(status / 100)).clamp(2, 5) - 2;
-        self.requests[endpoint as usize][class].add(1);
-        match endpoint {
-            Endpoint::Write1 | Endpoint::Write2 | Endpoint::Write3 | Endpoint::RemoteWrite => {
-                self.write_seconds.record(took)
-            }
-            Endpoint::Query | Endpoint::QueryRange | Endpoint::RemoteRead => self.query_seconds.record(took),
-            _ => {}
+    /// Counts a finished request of an endpoint.
+    pub fn observe_request(&self, endpoint: &str, latency: LatencyClass, status: u16, took: Duration) {
+        self.requests.count(endpoint, status);
+        match latency {
+            LatencyClass::Write => self.write_seconds.record(took),
+            LatencyClass::Query => self.query_seconds.record(took),
+            LatencyClass::None => {}
         }
     }
 
@@ -192,7 +190,7 @@ impl Telemetry {
                 self.uptime().as_secs_f64(),
             ),
         ];
-        metrics.push(self.request_metric());
+        metrics.push(self.requests.metric());
         for (name, help, kind, counter) in [
             (
                 "barograph_http_requests_running",
@@ -200,12 +198,12 @@ impl Telemetry {
                 Kind::Gauge,
                 &self.requests_running,
             ),
-            ("barograph_http_connections", "Open HTTP connections.", Kind::Gauge, &self.connections),
+            ("barograph_http_connections", "Open HTTP connections.", Kind::Gauge, &self.connections.open),
             (
                 "barograph_http_connections_refused_total",
                 "HTTP connections refused at max_connections.",
                 Kind::Counter,
-                &self.connections_refused,
+                &self.connections.refused,
             ),
             (
                 "barograph_http_answers_cut_total",
@@ -213,12 +211,17 @@ impl Telemetry {
                 Kind::Counter,
                 &self.answers_cut,
             ),
-            ("barograph_line_connections", "Open TCP line connections.", Kind::Gauge, &self.line_connections),
+            (
+                "barograph_line_connections",
+                "Open TCP line connections.",
+                Kind::Gauge,
+                &self.line_connections.open,
+            ),
             (
                 "barograph_line_connections_refused_total",
                 "TCP line connections refused at max_connections.",
                 Kind::Counter,
-                &self.line_connections_refused,
+                &self.line_connections.refused,
             ),
             (
                 "barograph_self_monitoring_failures_total",
@@ -237,21 +240,6 @@ impl Telemetry {
         );
         metrics.extend(process::metrics());
         metrics
-    }
-
-    fn request_metric(&self) -> Metric {
-        let mut metric =
-            Metric::new(Kind::Counter, "barograph_http_requests_total", "Requests by endpoint and status.");
-        let endpoints = ROUTES.iter().map(|route| route.endpoint).chain([Endpoint::Unknown]);
-        for endpoint in endpoints {
-            for (class, counter) in CLASSES.iter().zip(&self.requests[endpoint as usize]) {
-                // A class that never occurred says nothing; once seen, it stays.
-                if counter.get() > 0 {
-                    metric.push(&[("code", class), ("endpoint", endpoint.name())], counter.get() as f64);
-                }
-            }
-        }
-        metric
     }
 
     fn ingest_metrics(&self) -> Vec<Metric> {
@@ -309,24 +297,5 @@ mod tests {
         }));
         assert!(lasting.is_err());
         assert_eq!(counter.get(), 0);
-    }
-
-    #[test]
-    fn requests_are_counted_by_fixed_labels() {
-        let telemetry = Telemetry::default();
-        for status in [200, 204, 400, 499, 503, 999, 0] {
-            telemetry.observe_request(Endpoint::Query, status, Duration::from_millis(1));
-        }
-        telemetry.observe_request(Endpoint::Unknown, 404, Duration::ZERO);
-        let metric = telemetry.request_metric();
-        let find = |code: &str, endpoint: &str| {
-            let labels = vec![("code", code.to_owned()), ("endpoint", endpoint.to_owned())];
-            metric.points.iter().find(|p| p.labels == labels).map(|p| p.value)
-        };
-        assert_eq!(find("2xx", "/api/v1/query"), Some(3.0));
-        assert_eq!(find("4xx", "/api/v1/query"), Some(2.0));
-        assert_eq!(find("5xx", "/api/v1/query"), Some(2.0));
-        assert_eq!(find("4xx", "unknown"), Some(1.0));
-        assert_eq!(metric.points.len(), 4);
     }
 }

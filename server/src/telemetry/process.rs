@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::open_files;
 use crate::telemetry::exposition::{Kind, Metric};
 
 /// Clock ticks a second in `/proc`: fixed at 100 in the interface of every Linux we run on.
@@ -29,7 +30,7 @@ pub fn metrics() -> Vec<Metric> {
         let count = entries.count().saturating_sub(1) as f64;
         metrics.push(Metric::plain(Kind::Gauge, "process_open_fds", "Open files and sockets.", count));
     }
-    if let Some(limit) = crate::open_files::limit() {
+    if let Some(limit) = open_files::limit() {
         let help = "Most files and sockets that may be open.";
         metrics.push(Metric::plain(Kind::Gauge, "process_max_fds", help, limit as f64));
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use barograph_server::app::{App, Sockets};
+use barograph_server::app::{self, Sockets};
 use barograph_server::config::Sources;
 use barograph_server::http::auth::generate;
 
@@ -67,15 +67,15 @@ fn a_reload_changes_tokens_but_never_drops_them() {
     std::fs::write(file.path(), line).unwrap();
     let mut sources = Sources::default();
     for key in ["listen", "self_interval", "shutdown_timeout", "token_file"] {
-        sources.flags.insert(key, server.app.config.load().texts[key].clone());
+        sources.flags.insert(key, server.state.config.load().texts[key].clone());
     }
-    server.app.reload(&sources);
+    app::reload(&server.state, &sources);
     let ask = |token: &str| status(&server, "GET", "/api/v1/query?query=1", &format!("Bearer {token}"), "");
     assert_eq!((ask(&all), ask(&agent), ask(&fresh)), (401, 401, 200));
     sources.flags.insert("token_file", String::new());
-    server.app.reload(&sources);
+    app::reload(&server.state, &sources);
     std::fs::write(file.path(), "nonsense").unwrap();
-    server.app.reload(&sources);
+    app::reload(&server.state, &sources);
     assert_eq!((status(&server, "GET", "/metrics", "", ""), ask(&fresh)), (401, 200));
 }
 
@@ -105,5 +105,5 @@ fn an_empty_token_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut sources = Sources::default();
     sources.flags.insert("token_file", file.path().to_str().unwrap().into());
-    assert!(App::new(sources.build().unwrap()).is_err());
+    assert!(app::state(sources.build().unwrap()).is_err());
 }

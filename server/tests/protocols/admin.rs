@@ -74,7 +74,7 @@ fn cleaning_names_the_read_that_keeps_deleted_data() {
         assert!(message.contains(part), "{message}");
     }
     assert_eq!(server.send("POST", &format!("{LIST}/{id}/cancel"), &[], b"").status, 200);
-    server.wait_for("its end", || server.app.turns.running_in_all() == 0);
+    server.wait_for("its end", || server.state.gates.turns.running_in_all() == 0);
     assert_eq!(admin("clean_tombstones").status, 204);
     assert_eq!(server.export("a"), "a value=1 1000000000\n");
 }
@@ -82,7 +82,7 @@ fn cleaning_names_the_read_that_keeps_deleted_data() {
 #[test]
 fn one_snapshot_at_a_time() {
     let server = server(&[("enable_admin", "true")]);
-    let busy = server.app.snapshot.try_lock().unwrap();
+    let busy = server.state.snapshot.try_lock().unwrap();
     let reply = server.send("POST", "/api/v1/admin/tsdb/snapshot?name=../../etc/passwd", &[], b"");
     reply.error(503, "unavailable");
     assert!(reply.headers.contains_key("retry-after"));

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use barograph_server::admission::{Client, Kind, Lane, Turn};
-use barograph_server::api::routes::{Admission, ROUTES, Route};
+use barograph_server::api::endpoint::{Admission, Endpoint};
+use barograph_server::api::routes::ROUTES;
 use serde_json::Value;
 
 use crate::harness::{
@@ -48,14 +49,14 @@ const INSTANT: &[&str] = &[
 const WRITES: &[&str] = &["/write", "/api/v1/write", "/api/v2/write", "/api/v3/write_lp"];
 
 /// One request of a route that is good in every way.
-fn ask(route: &Route) -> Vec<u8> {
-    let path = route.path.replace("{name}", "1");
+fn ask(endpoint: &Endpoint) -> Vec<u8> {
+    let path = endpoint.path.replace("{name}", "1");
     if path == "/api/v1/read" {
         let nothing = snap::raw::Encoder::new().compress_vec(&[]).unwrap();
         return request("POST", &path, &[], &nothing);
     }
     let query = "match[]=m&query=m&start=0&end=60&step=60&time=0&q=SHOW+DATABASES";
-    request(route.methods[0].as_str(), &format!("{path}?{query}"), &[], b"")
+    request(endpoint.methods[0].as_str(), &format!("{path}?{query}"), &[], b"")
 }
 
 fn listed(server: &Server) -> Vec<Value> {
@@ -65,13 +66,15 @@ fn listed(server: &Server) -> Vec<Value> {
 /// Takes a turn for the test itself.
 fn take(server: &Server, kind: Kind) -> Turn {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(server.app.turns.enter(kind, Client::default(), Duration::from_secs(60))).unwrap()
+    runtime
+        .block_on(server.state.gates.turns.enter(kind, Client::default(), Duration::from_secs(60)))
+        .unwrap()
 }
 
 /// Takes a turn of a heavy request for the test itself, if one is free.
 fn take_heavy(server: &Server, kind: Kind) -> Option<Turn> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let turn = server.app.turns.enter_lane(kind, Lane::Heavy, Client::default(), Duration::ZERO);
+    let turn = server.state.gates.turns.enter_lane(kind, Lane::Heavy, Client::default(), Duration::ZERO);
     runtime.block_on(turn).ok()
 }
 
@@ -85,33 +88,33 @@ fn all_taken() -> (Server, Vec<Turn>) {
 #[test]
 fn every_route_waits_for_its_kind_or_is_known_to_need_no_turn() {
     let (server, _turns) = all_taken();
-    for route in ROUTES {
+    for endpoint in ROUTES.iter().map(|route| &route.endpoint) {
         let mut stream = server.connect();
-        match route.admission {
+        match endpoint.admission {
             Admission::Write => {
-                assert!(WRITES.contains(&route.path), "{}: what it holds is bounded?", route.path)
+                assert!(WRITES.contains(&endpoint.path), "{}: what it holds is bounded?", endpoint.path)
             }
-            Admission::Instant => {
-                assert!(INSTANT.contains(&route.path), "{}: is it bounded without a turn?", route.path);
-                stream.write_all(&ask(route)).unwrap();
+            Admission::Always | Admission::Instant => {
+                assert!(INSTANT.contains(&endpoint.path), "{}: is it bounded without a turn?", endpoint.path);
+                stream.write_all(&ask(endpoint)).unwrap();
                 let status = read_reply(&mut stream, false).status;
-                assert!(status < 500, "{}: {status} while all turns are taken", route.path);
+                assert!(status < 500, "{}: {status} while all turns are taken", endpoint.path);
             }
             Admission::Turn(kind) => {
-                stream.write_all(&ask(route)).unwrap();
-                server.wait_for(route.path, || server.app.turns.waiting(kind) == 1);
+                stream.write_all(&ask(endpoint)).unwrap();
+                server.wait_for(endpoint.path, || server.state.gates.turns.waiting(kind) == 1);
                 let entries = listed(&server);
-                assert_eq!(entries.len(), 1, "{}: {entries:?}", route.path);
+                assert_eq!(entries.len(), 1, "{}: {entries:?}", endpoint.path);
                 let entry = &entries[0];
-                assert_eq!((&entry["path"], &entry["kind"]), (&route.path.into(), &kind.name().into()));
+                assert_eq!((&entry["path"], &entry["kind"]), (&endpoint.path.into(), &kind.name().into()));
                 assert_eq!(entry["state"], "waiting", "{entry}");
                 let cancel = format!("{LIST}/{}/cancel", entry["id"]);
-                assert_eq!(server.send("POST", &cancel, &[], b"").status, 200, "{}", route.path);
-                assert_eq!(read_reply(&mut stream, false).status, 499, "{}", route.path);
+                assert_eq!(server.send("POST", &cancel, &[], b"").status, 200, "{}", endpoint.path);
+                assert_eq!(read_reply(&mut stream, false).status, 499, "{}", endpoint.path);
             }
         }
     }
-    assert_eq!(server.app.turns.waiting_in_all(), 0);
+    assert_eq!(server.state.gates.turns.waiting_in_all(), 0);
     server.wait_for("memory released", || server.held_by_reads() == 0);
 }
 
@@ -121,7 +124,7 @@ fn a_kind_that_is_busy_keeps_no_other_from_its_turn() {
     server.write("m,a=x value=1 1000000000\n");
     let _endless = server.begin_endless();
     let _waiting = server.begin_query("1");
-    server.wait_for("the other", || server.app.turns.waiting(Kind::Query) == 1);
+    server.wait_for("the other", || server.state.gates.turns.waiting(Kind::Query) == 1);
     server.get("/api/v1/query?query=1").error(429, "too_many_requests");
     let metrics = server.get("/metrics").text();
     for line in [r#"barograph_reads_running{kind="query"} 1"#, r#"barograph_reads_waiting{kind="query"} 1"#] {
@@ -140,7 +143,7 @@ fn light_questions_are_answered_while_heavy_ones_wait_for_each_other() {
     let server = server(&[("query_wait", "1h"), ("query_timeout", "1h")]);
     server.write("m,a=x value=1 1000000000\n");
     let heavy: Vec<TcpStream> = (0..24).map(|_| server.begin_query(ENDLESS)).collect();
-    let turns = &server.app.turns;
+    let turns = &server.state.gates.turns;
     server.wait_for("their turns", || {
         let (running, waiting) = (turns.running(Kind::Query), turns.waiting(Kind::Query));
         running == turns.heavy(Kind::Query) && running + waiting == heavy.len()
@@ -167,7 +170,7 @@ fn light_questions_are_answered_while_heavy_ones_wait_for_each_other() {
 fn a_query_that_turns_out_to_be_heavy_runs_again_in_its_turn() {
     let server = wide(&[("query_wait", "1h"), ("query_timeout", "1h")]);
     let alone: Vec<_> = LARGE.iter().map(|target| server.get(target)).collect();
-    let turns = &server.app.turns;
+    let turns = &server.state.gates.turns;
     for (target, alone) in LARGE.into_iter().zip(alone) {
         let kind = if target.contains("query") { Kind::Query } else { Kind::List };
         let kind = if target.contains("federate") { Kind::Federate } else { kind };
@@ -194,7 +197,7 @@ fn a_query_that_turns_out_to_be_heavy_runs_again_in_its_turn() {
 fn what_heavy_reads_hold_leaves_memory_to_light_ones() {
     let server = server(&[]);
     server.write("m,a=x value=1 1000000000\n");
-    let queries = &server.app.memory.queries;
+    let queries = &server.state.memory.queries;
     let heavy = queries.take(queries.common_to_all()).unwrap();
     assert!(queries.take(1).is_err());
     assert_eq!(server.get("/api/v1/query?query=m&time=1").data()["result"][0]["value"][1], "1");
@@ -219,9 +222,9 @@ fn abandoned_requests_give_their_places_back() {
             stream
         })
         .collect();
-    server.wait_for("all of them", || server.app.turns.waiting(Kind::List) == 72);
+    server.wait_for("all of them", || server.state.gates.turns.waiting(Kind::List) == 72);
     drop(streams);
-    server.wait_for("their leaving", || server.app.turns.waiting(Kind::List) == 0);
+    server.wait_for("their leaving", || server.state.gates.turns.waiting(Kind::List) == 0);
     assert_eq!(listed(&server), [] as [Value; 0]);
     server.wait_for("memory released", || server.held_by_reads() == 0);
     drop(taken);
@@ -263,7 +266,7 @@ fn answers_count_until_they_are_sent() {
         let mut stream = server.connect();
         stream.write_all(&request("GET", target, &[], b"")).unwrap();
         let used = || server.held_by_reads();
-        server.wait_for(target, || server.app.turns.running_in_all() == 0 && used() > 0);
+        server.wait_for(target, || server.state.gates.turns.running_in_all() == 0 && used() > 0);
         let reply = read_reply(&mut stream, false);
         assert_eq!(reply.status, 200, "{target}");
         assert!(reply.body.len() > 12_000_000, "{target}: {}", reply.body.len());
@@ -272,7 +275,7 @@ fn answers_count_until_they_are_sent() {
         // Unread answers are held, except for what the sockets took, and nothing else is.
         let mut unread = server.connect();
         unread.write_all(&request("GET", target, &[], b"")).unwrap();
-        server.wait_for(target, || server.app.turns.running_in_all() == 0 && used() > 0);
+        server.wait_for(target, || server.state.gates.turns.running_in_all() == 0 && used() > 0);
         assert!(used() < reply.body.len() as u64 + 2_000_000, "{target}: {}", used());
         drop(unread);
         server.wait_for("memory released", || used() == 0);
@@ -289,7 +292,7 @@ fn lists_of_databases_count_until_they_are_sent() {
     let mut unread = server.connect();
     unread.write_all(&request("GET", &target, &[], b"")).unwrap();
     server.wait_for("the answer", || {
-        server.app.turns.running_in_all() == 0 && server.held_by_reads() > 2_000_000
+        server.state.gates.turns.running_in_all() == 0 && server.held_by_reads() > 2_000_000
     });
     let reply = read_reply(&mut unread, false);
     assert_eq!((reply.status, reply.body.len() > 16_000_000), (200, true));
@@ -323,7 +326,7 @@ fn an_answer_has_a_limit_and_is_refused_before_it_is_there() {
         assert!(message.contains("(query_memory)"), "{target}: {message:.300}");
         server.wait_for("memory released", || server.held_by_reads() == 0);
     }
-    let peak = server.app.memory.queries.peak();
+    let peak = server.state.memory.queries.peak();
     assert!(peak <= (8 << 20) + 1_000, "{peak}: the answer, and what the request says");
 }
 
@@ -334,10 +337,10 @@ fn a_client_that_takes_nothing_is_cut_off_and_its_memory_comes_back() {
     for (count, target) in LARGE.into_iter().chain(["/api/v1/export?match[]=wide"]).enumerate() {
         let mut unread = server.connect();
         unread.write_all(&request("GET", target, &[], b"")).unwrap();
-        let cut = || server.app.telemetry.answers_cut.get();
+        let cut = || server.state.telemetry.answers_cut.get();
         server.wait_for(target, || cut() == count as u64 + 1);
         server.wait_for("memory released", || server.held_by_reads() == 0);
-        server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
+        server.wait_for("its turn", || server.state.gates.turns.running_in_all() == 0);
         assert!(!read_to_end(&mut unread).is_empty());
     }
     assert!(server.get("/metrics").text().contains("\nbarograph_http_answers_cut_total 7\n"));
@@ -356,14 +359,14 @@ fn a_stream_has_few_pieces_in_flight() {
     unread.write_all(&request("GET", "/api/v1/export?match[]=long", &[], b"")).unwrap();
     let mut begun = [0; 64];
     unread.read_exact(&mut begun).unwrap();
-    assert_eq!(server.app.turns.running(Kind::Export), 1, "it runs while its client reads");
+    assert_eq!(server.state.gates.turns.running(Kind::Export), 1, "it runs while its client reads");
     drop(unread);
-    server.wait_for("its turn", || server.app.turns.running_in_all() == 0);
+    server.wait_for("its turn", || server.state.gates.turns.running_in_all() == 0);
     server.wait_for("memory released", || server.held_by_reads() == 0);
     let whole = server.export("long");
     assert_eq!(whole.lines().count(), SAMPLES);
     server.wait_for("memory released", || server.held_by_reads() == 0);
-    let peak = server.app.memory.queries.peak();
+    let peak = server.state.memory.queries.peak();
     assert!((512 << 10..3 << 20).contains(&peak), "{peak} for {} bytes", whole.len());
 }
 
@@ -402,23 +405,23 @@ fn a_snapshot_keeps_its_lock_when_its_client_leaves() {
     let (server, thread) = server_with_one_thread(&[("enable_admin", "true")]);
     let mut stream = server.connect();
     stream.write_all(&request("POST", "/api/v1/admin/tsdb/snapshot", &[], b"")).unwrap();
-    server.wait_for("its turn", || server.app.turns.running(Kind::Admin) == 1);
-    server.wait_for("its lock", || server.app.snapshot.try_lock().is_err());
+    server.wait_for("its turn", || server.state.gates.turns.running(Kind::Admin) == 1);
+    server.wait_for("its lock", || server.state.snapshot.try_lock().is_err());
     drop(stream);
-    server.wait_for("its leaving", || server.app.telemetry.requests_running.get() == 0);
-    assert!(server.app.snapshot.try_lock().is_err(), "it waits for its thread");
+    server.wait_for("its leaving", || server.state.telemetry.requests_running.get() == 0);
+    assert!(server.state.snapshot.try_lock().is_err(), "it waits for its thread");
     assert_eq!(listed(&server)[0]["path"], "/api/v1/admin/tsdb/snapshot");
     drop(thread);
-    server.wait_for("its end", || server.app.turns.running(Kind::Admin) == 0);
-    assert!(server.app.snapshot.try_lock().is_ok());
+    server.wait_for("its end", || server.state.gates.turns.running(Kind::Admin) == 0);
+    assert!(server.state.snapshot.try_lock().is_ok());
 }
 
 /// A request that has its turn and whose client leaves is stopped, whatever its route.
 #[test]
 fn what_runs_for_nobody_is_told_to_stop() {
     let (server, mut thread) = server_with_one_thread(&[("query_concurrency", "1")]);
-    for route in ROUTES {
-        let Admission::Turn(kind) = route.admission else { continue };
+    for endpoint in ROUTES.iter().map(|route| &route.endpoint) {
+        let Admission::Turn(kind) = endpoint.admission else { continue };
         // A change that has begun continues. The body of a remote read needs the thread before its turn comes;
         // `remote_read.rs` has its client leave.
         if matches!(kind, Kind::Admin | Kind::RemoteRead) {
@@ -426,13 +429,13 @@ fn what_runs_for_nobody_is_told_to_stop() {
         }
         let mut stream = server.connect();
         // What the client sends ahead does not hide that it leaves.
-        stream.write_all(&[ask(route), request("GET", "/-/healthy", &[], b"")].concat()).unwrap();
-        server.wait_for(route.path, || server.app.turns.running(kind) == 1);
-        assert_eq!(listed(&server)[0]["canceled"], false, "{}", route.path);
+        stream.write_all(&[ask(endpoint), request("GET", "/-/healthy", &[], b"")].concat()).unwrap();
+        server.wait_for(endpoint.path, || server.state.gates.turns.running(kind) == 1);
+        assert_eq!(listed(&server)[0]["canceled"], false, "{}", endpoint.path);
         drop(stream);
-        server.wait_for(route.path, || listed(&server)[0]["canceled"] == true);
+        server.wait_for(endpoint.path, || listed(&server)[0]["canceled"] == true);
         thread.let_pass();
-        server.wait_for("its turn", || server.app.turns.running(kind) == 0);
+        server.wait_for("its turn", || server.state.gates.turns.running(kind) == 0);
     }
     drop(thread);
     server.wait_for("memory released", || server.held_by_reads() == 0);

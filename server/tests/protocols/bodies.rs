@@ -31,7 +31,7 @@ fn body(number: usize, length: usize) -> Vec<u8> {
 }
 
 fn nothing_is_held(server: &Server) {
-    let bodies = &server.app.bodies;
+    let bodies = &server.state.bodies;
     server.wait_for("all memory", || {
         [&bodies.large, &bodies.small, &bodies.questions].iter().all(|pool| pool.used() == 0)
     });
@@ -48,8 +48,8 @@ fn many_large_bodies_wait_for_each_other_and_all_pass() {
         .map(|i| (begin(&server, "/write", "", LENGTH, &body(i, LENGTH)[..LENGTH / 2]), body(i, LENGTH)))
         .collect();
     // Three have the memory, and the others wait with nothing in hand.
-    server.wait_for("the line", || server.app.bodies.large.waiting() == CLIENTS - 3);
-    assert_eq!(server.app.bodies.large.used(), 3 * (LENGTH as u64 + ARRIVAL_BYTES));
+    server.wait_for("the line", || server.state.bodies.large.waiting() == CLIENTS - 3);
+    assert_eq!(server.state.bodies.large.used(), 3 * (LENGTH as u64 + ARRIVAL_BYTES));
     for (stream, body) in &mut clients {
         stream.write_all(&body[LENGTH / 2..]).unwrap();
     }
@@ -67,7 +67,7 @@ fn large_bodies_that_stop_before_their_end_keep_out_no_small_one_and_no_question
     let server = server(&[("max_body_total", "1MiB")]);
     let stalled: Vec<_> =
         (0..16).map(|i| begin(&server, "/write", "", LENGTH, &body(i, LENGTH)[..LENGTH - 500])).collect();
-    server.wait_for("the line", || server.app.bodies.large.waiting() == 15);
+    server.wait_for("the line", || server.state.bodies.large.waiting() == 15);
     server.write("small value=1 1\n");
     assert_eq!(server.send("POST", "/api/v2/write?bucket=b", &[], b"small value=2 2").status, 204);
     assert_eq!(server.form("/api/v1/query", "query=small&time=1").data()["result"][0]["value"][1], "1");
@@ -88,12 +88,12 @@ fn large_bodies_that_stop_before_their_end_keep_out_no_modest_one() {
     let server = server(&[("max_body_total", "4MiB")]);
     let stalled: Vec<_> =
         (0..16).map(|i| begin(&server, "/write", "", LENGTH, &body(i, LENGTH)[..LENGTH - 500])).collect();
-    server.wait_for("the line", || server.app.bodies.large.waiting() == 12);
+    server.wait_for("the line", || server.state.bodies.large.waiting() == 12);
     for number in 0..3 {
         let reply = server.send("POST", "/write", &[], &body(100 + number, 400 << 10));
         assert_eq!(reply.status, 204, "{}", reply.text());
     }
-    assert_eq!(server.app.bodies.large.waiting(), 12);
+    assert_eq!(server.state.bodies.large.waiting(), 12);
     drop(stalled);
     nothing_is_held(&server);
     assert_eq!(server.series("m").len(), 3);
@@ -105,7 +105,7 @@ fn large_writes_that_wait_for_their_turn_keep_out_no_other_write() {
     const LENGTH: usize = 1 << 20;
     let server = server(&[("body_timeout", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let writes = &server.app.large_writes;
+    let writes = &server.state.gates.large_writes;
     let enter = || runtime.block_on(writes.enter(u64::MAX, Duration::from_secs(60))).unwrap();
     let turns: Vec<_> = (0..writes.free()).map(|_| enter()).collect();
     let packed = gzip(&body(1, LENGTH));
@@ -117,11 +117,11 @@ fn large_writes_that_wait_for_their_turn_keep_out_no_other_write() {
         large("/api/v3/write_lp?db=b", "", &body(2, LENGTH)),
         large("/api/v1/write", "content-encoding: snappy\r\n", &remote),
     ];
-    server.wait_for("their bodies", || server.app.large_writes.waiting() == waiting.len());
+    server.wait_for("their bodies", || server.state.gates.large_writes.waiting() == waiting.len());
     for number in 10..20 {
         assert_eq!(server.send("POST", "/write", &[], &body(number, 400 << 10)).status, 204);
     }
-    assert_eq!((server.series("m").len(), server.app.large_writes.waiting()), (10, waiting.len()));
+    assert_eq!((server.series("m").len(), server.state.gates.large_writes.waiting()), (10, waiting.len()));
     drop(turns);
     let statuses = waiting.each_mut().map(|stream| read_reply(stream, false).status);
     assert_eq!(statuses, [204, 204, 204, 400]);
@@ -136,13 +136,13 @@ fn small_bodies_that_stop_keep_out_no_question() {
     let server = server(&[("memory", "64MiB")]);
     let stalled: Vec<_> =
         (0..16).map(|i| begin(&server, "/write", "", LENGTH, &body(i, LENGTH)[..100])).collect();
-    server.wait_for("the line", || server.app.bodies.small.waiting() > 0);
+    server.wait_for("the line", || server.state.bodies.small.waiting() > 0);
     assert_eq!(server.form("/api/v1/query", "query=1").status, 200);
     drop(stalled);
     nothing_is_held(&server);
     let stalled: Vec<_> =
         (0..16).map(|_| begin(&server, "/api/v1/query", FORM, LENGTH, b"query=1")).collect();
-    server.wait_for("the line", || server.app.bodies.questions.waiting() > 0);
+    server.wait_for("the line", || server.state.bodies.questions.waiting() > 0);
     server.write("small value=1 1\n");
     drop(stalled);
     nothing_is_held(&server);
@@ -194,7 +194,7 @@ fn a_chunked_body_never_waits_with_something_in_hand() {
     assert_eq!(chunked(&server, "/write", &large).status, 204);
     assert_eq!(chunked(&server, "/write", &body(2, 100)).status, 204);
     let stalled = begin(&server, "/write", "", 600 << 10, b"#");
-    server.wait_for("the memory", || server.app.bodies.large.used() == (600 << 10) + ARRIVAL_BYTES);
+    server.wait_for("the memory", || server.state.bodies.large.used() == (600 << 10) + ARRIVAL_BYTES);
     // The patience of the settings is an hour.
     for (target, status) in [("/write", 503), ("/api/v2/write?bucket=b", 429)] {
         let reply = chunked(&server, target, &large);

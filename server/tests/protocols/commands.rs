@@ -343,7 +343,8 @@ fn the_words_of_the_system_are_told_once() {
         ),
     ];
     if cfg!(feature = "rocksdb") {
-        let opened = barograph_server::storage::open(&below_a_file, barograph::Options::default());
+        let opened =
+            barograph_server::commands::directory::open(&below_a_file, barograph::Options::default());
         told.push((opened.err().unwrap(), "Not a directory"));
     }
     for (error, words) in told {

@@ -17,7 +17,7 @@ const PATIENT: &[(&str, &str)] = &[("header_timeout", "1h"), ("body_timeout", "1
 #[test]
 fn connections_take_their_memory_and_give_it_back() {
     let server = server(&[]);
-    let connections = &server.app.memory.connections;
+    let connections = &server.state.memory.connections;
     let mut first = server.connect();
     first.write_all(&request("GET", "/ping", &[], b"")).unwrap();
     assert_eq!(read_reply(&mut first, false).status, 204);
@@ -49,18 +49,18 @@ fn connections_take_their_memory_and_give_it_back() {
     drop((first, others));
     drop(server);
     let server = crate::harness::server(&[("body_timeout", "10ms")]);
-    let share = server.app.memory.connections.limit();
+    let share = server.state.memory.connections.limit();
     let others = hold(&server, Purpose::SmallWrite, share / 2 - 4 * (share / 32));
     let mut stream = server.connect();
     stream.write_all(&request("POST", "/write", &[], b"m v=1 1")).unwrap();
     refused(&read_reply(&mut stream, false));
     drop((stream, others));
-    server.wait_for("all memory", || server.app.memory.connections.used() == 0);
+    server.wait_for("all memory", || server.state.memory.connections.used() == 0);
 }
 
 /// Memory of connections that others hold.
 fn hold(server: &Server, purpose: Purpose, bytes: u64) -> Place {
-    let mut taking = Box::pin(server.app.connections.take(purpose, bytes, Duration::MAX));
+    let mut taking = Box::pin(server.state.connections.take(purpose, bytes, Duration::MAX));
     match taking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(place) => place.unwrap(),
         Poll::Pending => panic!("{bytes} bytes are not free"),
@@ -78,7 +78,7 @@ fn refused(reply: &Reply) {
 fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
     const CONNECTIONS: usize = 200;
     let server = server(PATIENT);
-    let connections = &server.app.memory.connections;
+    let connections = &server.state.memory.connections;
     // Half is reserved for connections.
     connections.set_limit(REST_BYTES * CONNECTIONS as u64 * 2);
     let head =
@@ -90,7 +90,7 @@ fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
             stream
         })
         .collect();
-    server.wait_for("bodies that wait", || server.app.connections.waiting() > bodies.len() / 4);
+    server.wait_for("bodies that wait", || server.state.connections.waiting() > bodies.len() / 4);
     let mut others: Vec<_> = (bodies.len()..CONNECTIONS).map(|_| server.connect()).collect();
     let query = "/api/v1/query?query=1&time=1";
     for stream in &mut others {
@@ -128,15 +128,15 @@ fn bodies_that_stop_before_their_end_keep_out_no_other_request() {
 #[test]
 fn requests_wait_for_memory_of_their_kind() {
     let server = server(PATIENT);
-    let connections = &server.app.memory.connections;
+    let connections = &server.state.memory.connections;
     connections.set_limit(32 * (REQUEST_BYTES + ARRIVAL_BYTES));
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 7\r\n\r\n";
     let mut streams: Vec<_> = (0..60).map(|_| server.connect()).collect();
     for stream in &mut streams {
         stream.write_all(head.as_bytes()).unwrap();
     }
-    server.wait_for("the line", || server.app.connections.waiting() >= 20);
-    let waiting = server.app.connections.waiting();
+    server.wait_for("the line", || server.state.connections.waiting() >= 20);
+    let waiting = server.state.connections.waiting();
     // All of them are whole now, but those that wait have no memory yet.
     let gone = streams.pop();
     for stream in &mut streams {
@@ -147,7 +147,7 @@ fn requests_wait_for_memory_of_their_kind() {
     }
     assert!(waiting < streams.len());
     drop(gone);
-    server.wait_for("the end of the line", || server.app.connections.waiting() == 0);
+    server.wait_for("the end of the line", || server.state.connections.waiting() == 0);
     drop(streams);
     server.wait_for("all memory", || connections.used() == 0);
 }
@@ -157,7 +157,7 @@ fn requests_wait_for_memory_of_their_kind() {
 fn a_request_that_waits_for_memory_is_no_slow_header() {
     const HEADER: Duration = Duration::from_millis(50);
     let server = server(&[&PATIENT[1..], &[("header_timeout", "50ms")]].concat());
-    let share = server.app.memory.connections.limit();
+    let share = server.state.memory.connections.limit();
     let others = hold(&server, Purpose::SmallWrite, share / 2 - 4 * (share / 32));
     // Where sending takes longer than a header may, the connection is cut, and the next one is tried.
     let mut stream = loop {
@@ -166,14 +166,14 @@ fn a_request_that_waits_for_memory_is_no_slow_header() {
         stream.set_read_timeout(Some(HEADER / 5)).unwrap();
         let mut byte = [0];
         let mut is_open = || stream.read(&mut byte).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
-        while server.app.connections.waiting() == 0 && is_open() {}
-        if server.app.connections.waiting() == 1 {
+        while server.state.connections.waiting() == 0 && is_open() {}
+        if server.state.connections.waiting() == 1 {
             break stream;
         }
     };
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     std::thread::sleep(2 * HEADER);
-    assert_eq!(server.app.connections.waiting(), 1);
+    assert_eq!(server.state.connections.waiting(), 1);
     drop(others);
     assert_eq!(read_reply(&mut stream, false).status, 204);
 }
@@ -181,9 +181,9 @@ fn a_request_that_waits_for_memory_is_no_slow_header() {
 #[test]
 fn line_connections_that_rest_hold_nothing_and_lines_wait_for_memory_in_their_socket() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("memory", "64MiB")]);
-    let small = &server.app.bodies.small;
+    let small = &server.state.bodies.small;
     let mut resting: Vec<_> = (0..20).map(|_| connect(server.tcp.unwrap())).collect();
-    server.wait_for("the connections", || server.app.telemetry.line_connections.get() == 20);
+    server.wait_for("the connections", || server.state.telemetry.line_connections.open.get() == 20);
     assert_eq!(small.used(), 0);
     // All that those who come may have.
     let all = small.try_take(small.limit() - small.limit() / 4).unwrap();
@@ -191,7 +191,7 @@ fn line_connections_that_rest_hold_nothing_and_lines_wait_for_memory_in_their_so
         stream.write_all(format!("l,i=i{i} value=1 1\n").as_bytes()).unwrap();
     }
     server.wait_for("the line of those who wait", || small.waiting() == 20);
-    assert_eq!(server.app.telemetry.ingest(barograph_server::telemetry::Origin::Tcp).lines.get(), 0);
+    assert_eq!(server.state.telemetry.ingest(barograph_server::telemetry::Origin::Tcp).lines.get(), 0);
     drop(all);
     server.wait_for("all lines", || server.series("l").len() == 20);
     server.wait_for("all memory", || small.used() == 0);
@@ -209,7 +209,7 @@ fn a_line_that_stops_within_is_cut_off() {
     stream.write_all(b"l value=1 1\nl val").unwrap();
     assert_eq!(read_to_end(&mut stream), "error: the last line (5 bytes) has no end and is not stored\n");
     assert_eq!(server.export("l"), "l value=1 1\n");
-    assert_eq!((server.app.bodies.small.used(), server.app.bodies.large.used()), (0, 0));
+    assert_eq!((server.state.bodies.small.used(), server.state.bodies.large.used()), (0, 0));
 }
 
 /// More than a batch at once, of lines longer than the first step of the buffer.
@@ -219,7 +219,7 @@ fn batches_grow_where_there_is_memory_and_are_small_where_there_is_none() {
     for memory in ["1GiB", "64MiB"] {
         let server = server(&[&settings[..], &[("memory", memory)]].concat());
         let held = (memory == "64MiB").then(|| {
-            let large = &server.app.bodies.large;
+            let large = &server.state.bodies.large;
             // A line still has to fit.
             let modest = large.limit() / 8 - (200 << 10);
             [large.try_take(large.limit() / 8 * 5).unwrap(), large.try_take(modest).unwrap()]
@@ -231,10 +231,10 @@ fn batches_grow_where_there_is_memory_and_are_small_where_there_is_none() {
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         assert_eq!(read_to_end(&mut stream), "", "{memory}");
         assert_eq!(server.series("l").len(), 60, "{memory}");
-        assert_eq!(server.app.telemetry.ingest(barograph_server::telemetry::Origin::Tcp).events.get(), 60);
+        assert_eq!(server.state.telemetry.ingest(barograph_server::telemetry::Origin::Tcp).events.get(), 60);
         drop(held);
         server.wait_for("all memory", || {
-            server.app.bodies.small.used() == 0 && server.app.bodies.large.used() == 0
+            server.state.bodies.small.used() == 0 && server.state.bodies.large.used() == 0
         });
     }
 }

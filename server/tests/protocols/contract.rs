@@ -8,7 +8,7 @@ use crate::harness::{Server, escape, server, server_without_database};
 
 fn with_samples(samples: &[(&str, i64, f64)]) -> Server {
     let server = server(&[]);
-    let database = server.app.database().unwrap().clone();
+    let database = server.state.database().unwrap().clone();
     let mut batch = Batch::new();
     for (name, ms, value) in samples {
         let labels = Labels::from_pairs([("__name__", *name)]).unwrap();
@@ -298,7 +298,7 @@ fn until_it_is_ready_a_server_says_so_plainly() {
         let head = server.send("HEAD", path, &[], b"");
         assert_eq!((head.status, head.body.len()), (wanted, 0), "{path}");
     }
-    server.app.set_database(Database::in_memory(Default::default()).unwrap());
+    server.state.set_database(Database::in_memory(Default::default()).unwrap());
     for path in ["/-/healthy", "/-/ready"] {
         for method in ["GET", "HEAD"] {
             let reply = server.send(method, path, &[], b"");

@@ -17,7 +17,7 @@ struct Fate {
 }
 
 fn fate(server: &Server) -> Fate {
-    let udp = &server.app.telemetry.udp;
+    let udp = &server.state.telemetry.udp;
     Fate {
         received: udp.received.get(),
         stored: udp.stored.get(),
@@ -93,7 +93,7 @@ fn datagrams_that_are_stored_together_stay_apart() {
         socket.send_to(datagram.as_bytes(), target).unwrap();
     }
     server.wait_for("the datagrams", || fate(&server).received == 6);
-    server.app.set_database(database());
+    server.state.set_database(database());
     wait_for_all(&server, 6);
     assert_eq!(server.export("c"), "c,i=a value=1 17\nc,i=b value=2 2\nc,i=c value=3 3\n");
     let now: Vec<String> = server.export("now").lines().map(|line| line[..11].to_owned()).collect();
@@ -112,9 +112,9 @@ fn what_does_not_fit_the_queue_is_counted() {
             server.wait_for("the datagrams", || fate(&server).received == number as u64 + 1);
         }
     }
-    let held = server.app.memory.datagrams.used();
+    let held = server.state.memory.datagrams.used();
     assert!((100_000..=128 * 1024).contains(&held), "{held}");
-    server.app.set_database(database());
+    server.state.set_database(database());
     let fate = wait_for_all(&server, 2_000);
     assert!(fate.queue > 1_000 && fate.stored > 100 && fate.storage + fate.kernel == 0, "{fate:?}");
     assert_eq!(server.export("u").lines().count() as u64, fate.stored);
@@ -123,14 +123,14 @@ fn what_does_not_fit_the_queue_is_counted() {
 #[test]
 fn what_waits_counts_as_memory_and_is_dropped_where_there_is_none() {
     let server = server_without_database(&[("udp_listen", "127.0.0.1:0")]);
-    let datagrams = &server.app.memory.datagrams;
+    let datagrams = &server.state.memory.datagrams;
     let (socket, target) = (sender(), server.udp.unwrap());
     socket.send_to(line(1, 1000).as_bytes(), target).unwrap();
     server.wait_for("its memory", || datagrams.used() >= 1000);
     datagrams.set_limit(datagrams.used());
     socket.send_to(line(2, 1000).as_bytes(), target).unwrap();
-    server.wait_for("the second", || server.app.telemetry.udp.dropped_queue.get() == 1);
-    server.app.set_database(database());
+    server.wait_for("the second", || server.state.telemetry.udp.dropped_queue.get() == 1);
+    server.state.set_database(database());
     let expected = Fate { received: 2, stored: 1, kernel: 0, queue: 1, storage: 0 };
     assert_eq!(wait_for_all(&server, 2), expected);
     server.wait_for("all memory", || datagrams.used() == 0);
@@ -144,7 +144,7 @@ fn what_the_kernel_drops_is_counted() {
         socket.send_to(line(number, 100).as_bytes(), target).unwrap();
     }
     server.start();
-    server.app.set_database(database());
+    server.state.set_database(database());
     for number in 500..510 {
         socket.send_to(line(number, 100).as_bytes(), target).unwrap();
     }
@@ -165,7 +165,7 @@ fn what_waits_when_the_server_stops_is_stored() {
     }
     server.start();
     let stored = database();
-    server.app.set_database(stored.clone());
+    server.state.set_database(stored.clone());
     server.stop();
     assert_eq!(fate(&server), Fate { received: 200, stored: 200, kernel: 0, queue: 0, storage: 0 });
     assert_eq!(stored.stats().samples, 200);
@@ -177,7 +177,7 @@ fn what_waits_when_the_server_stops_is_stored() {
     }
     server.wait_for("the datagrams", || fate(&server).received == 200);
     let stored = database();
-    server.app.set_database(stored.clone());
+    server.state.set_database(stored.clone());
     server.stop();
     assert_eq!(fate(&server), Fate { received: 200, stored: 200, kernel: 0, queue: 0, storage: 0 });
     assert_eq!(stored.stats().samples, 200);

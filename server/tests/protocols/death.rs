@@ -161,7 +161,7 @@ fn each_ends_within_its_budget_while_others_are_answered() {
         }
     });
     assert_eq!(faults, [] as [String; 0]);
-    server.wait_for("the last thread", || server.app.turns.running_in_all() == 0);
+    server.wait_for("the last thread", || server.state.gates.turns.running_in_all() == 0);
     // An answer counts until its connection has let go of it, which may be a moment later.
     server.wait_for("all memory", || server.held_by_reads() == 0);
 }
@@ -174,14 +174,14 @@ fn others_are_answered_while_a_query_runs_that_nothing_but_its_timeout_ends() {
     for _ in 0..10 {
         ask_modestly(&server);
     }
-    assert_eq!(server.app.turns.running_in_all(), 1, "it runs on");
+    assert_eq!(server.state.gates.turns.running_in_all(), 1, "it runs on");
     // What runs keeps its time-out of an hour; the next one gets another.
     server.reload(&[("query_timeout", "10ms")]);
     let reply = read_reply(&mut server.begin_query(ENDLESS), false);
     let message = reply.text();
     assert_eq!(reply.status, 503, "{message}");
     assert!(message.contains("timed out") || message.contains("while 1 heavy queries ran"), "{message}");
-    server.wait_for("its thread", || server.app.turns.running_in_all() == 1);
+    server.wait_for("its thread", || server.state.gates.turns.running_in_all() == 1);
     let active = &server.get("/api/v1/status/active_queries").data()["queries"][0];
     let cancel = format!("/api/v1/status/active_queries/{}/cancel", active["id"]);
     assert_eq!(server.send("POST", &cancel, &[], b"").status, 200);

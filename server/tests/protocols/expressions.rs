@@ -4,7 +4,8 @@ use std::io::Write;
 
 use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
 use barograph_server::admission::Kind;
-use barograph_server::api::routes::{Admission, ROUTES};
+use barograph_server::api::endpoint::Admission;
+use barograph_server::api::routes::ROUTES;
 
 use crate::harness::{Reply, Server, escape, read_reply, request, server, server_with_one_thread};
 use crate::remote::snappy;
@@ -73,7 +74,7 @@ fn remote_read(queries: usize) -> Vec<u8> {
 #[test]
 fn the_expressions_of_a_request_are_weighed_together_wherever_they_come_in() {
     let server = server(&[("enable_admin", "true"), ("memory", "1GiB")]);
-    let queries = &server.app.memory.queries;
+    let queries = &server.state.memory.queries;
     let all: Vec<String> = (0..300).map(heavy).collect();
     for &(path, name) in ASKED {
         let selector = format!("x{{{}}}", all.join(","));
@@ -117,7 +118,7 @@ fn an_expression_that_a_template_repeats_is_one() {
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
     }
     server.wait_for("memory released", || server.held_by_reads() == 0);
-    let peak = server.app.memory.queries.peak();
+    let peak = server.state.memory.queries.peak();
     assert!(peak < 64 << 20, "{peak} bytes at once, of which 1,024 automata would be 2 GB");
 }
 
@@ -143,22 +144,22 @@ fn no_expression_is_read_by_a_thread_that_drives_sockets() {
         let kind = kind(path);
         let mut stream = server.connect();
         stream.write_all(&message).unwrap();
-        server.wait_for(path, || server.app.turns.running(kind) == 1);
+        server.wait_for(path, || server.state.gates.turns.running(kind) == 1);
         assert_eq!(server.get("/-/healthy").status, 200, "while {path} waits");
-        assert_eq!(server.app.turns.running(kind), 1, "{path} still waits");
+        assert_eq!(server.state.gates.turns.running(kind), 1, "{path} still waits");
         thread.let_pass();
         let reply = read_reply(&mut stream, false);
         assert_eq!(reply.status, 400, "{path}: {}", reply.text());
         assert!(reply.text().contains("bad regular expression"), "{path}: {}", reply.text());
-        server.wait_for("its end", || server.app.turns.running(kind) == 0);
+        server.wait_for("its end", || server.state.gates.turns.running(kind) == 0);
     }
     drop(thread);
 }
 
 fn kind(path: &str) -> Kind {
     let path = path.split('?').next().unwrap().replace("/label/a/", "/label/{name}/");
-    let route = ROUTES.iter().find(|route| route.path == path).unwrap_or_else(|| panic!("no route {path}"));
-    match route.admission {
+    let route = ROUTES.iter().find(|route| route.endpoint.path == path);
+    match route.unwrap_or_else(|| panic!("no route {path}")).endpoint.admission {
         Admission::Turn(kind) => kind,
         _ => panic!("{path} has no turn"),
     }

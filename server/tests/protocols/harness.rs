@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph::Database;
-use barograph_server::app::{self, App, Sockets};
+use barograph_server::app::{self, Sockets};
 use barograph_server::config::Sources;
-use barograph_server::storage;
+use barograph_server::state::State;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ pub const ENDLESS: &str =
 
 /// A running server.
 pub struct Server {
-    pub app: Arc<App>,
+    pub state: Arc<State>,
     pub address: SocketAddr,
     pub tcp: Option<SocketAddr>,
     pub udp: Option<SocketAddr>,
@@ -89,8 +89,8 @@ impl Reply {
 /// A server with these settings besides what tests need.
 pub fn server(settings: &[(&'static str, &str)]) -> Server {
     let server = server_without_database(settings);
-    let database = Database::in_memory(storage::options(&server.app.config.load())).unwrap();
-    server.app.set_database(database);
+    let database = Database::in_memory(app::options(&server.state.config.load())).unwrap();
+    server.state.set_database(database);
     server
 }
 
@@ -106,8 +106,8 @@ pub fn server_with_one_thread(settings: &[(&'static str, &str)]) -> (Server, Hel
     let mut server =
         server_over(settings, tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1));
     server.start();
-    let database = Database::in_memory(storage::options(&server.app.config.load())).unwrap();
-    server.app.set_database(database);
+    let database = Database::in_memory(app::options(&server.state.config.load())).unwrap();
+    server.state.set_database(database);
     let thread = HeldThread::new(server.runtime.as_ref().unwrap().handle().clone());
     (server, thread)
 }
@@ -148,10 +148,10 @@ fn server_over(settings: &[(&'static str, &str)], runtime: &mut tokio::runtime::
     let address = sockets.http.local_addr().unwrap();
     let tcp = sockets.tcp.as_ref().map(|socket| socket.local_addr().unwrap());
     let udp = sockets.udp.as_ref().map(|socket| socket.local_addr().unwrap());
-    let app = Arc::new(App::new(config).unwrap());
+    let state = Arc::new(app::state(config).unwrap());
     let (stop, _) = watch::channel(false);
     let (runtime, sockets) = (Some(runtime), Some(sockets));
-    Server { app, address, tcp, udp, sources, sockets, runtime, stop, running: None }
+    Server { state, address, tcp, udp, sources, sockets, runtime, stop, running: None }
 }
 
 impl Server {
@@ -160,7 +160,7 @@ impl Server {
         let (Some(sockets), Some(runtime)) = (self.sockets.take(), &self.runtime) else {
             panic!("it runs already");
         };
-        self.running = Some(runtime.spawn(app::run(self.app.clone(), sockets, self.stop.subscribe())));
+        self.running = Some(runtime.spawn(app::run(self.state.clone(), sockets, self.stop.subscribe())));
     }
 
     /// Changes settings while it runs.
@@ -168,7 +168,7 @@ impl Server {
         for (key, text) in settings {
             self.sources.flags.insert(key, (*text).to_owned());
         }
-        self.app.reload(&self.sources);
+        app::reload(&self.state, &self.sources);
     }
 
     /// A fresh connection.
@@ -226,7 +226,7 @@ impl Server {
 
     /// What reads and their answers hold, bytes.
     pub fn held_by_reads(&self) -> u64 {
-        self.app.memory.queries.used() + self.app.memory.answers.used()
+        self.state.memory.queries.used() + self.state.memory.answers.used()
     }
 
     /// Waits until `ready` says so.
@@ -250,7 +250,7 @@ impl Server {
     /// Sends [`ENDLESS`] and returns when it is being evaluated.
     pub fn begin_endless(&self) -> TcpStream {
         let stream = self.begin_query(ENDLESS);
-        self.wait_for("the evaluation", || self.app.memory.queries.used() > 0);
+        self.wait_for("the evaluation", || self.state.memory.queries.used() > 0);
         stream
     }
 }

@@ -395,7 +395,7 @@ fn a_database_is_dropped_once_it_has_no_samples() {
     let delete = server.send("POST", "/api/v1/admin/tsdb/delete_series?match[]={db=\"full\"}", &[], b"");
     assert_eq!(delete.status, 204);
     assert_eq!(ask("DROP DATABASE full").status, 200);
-    let database = server.app.database().unwrap();
+    let database = server.state.database().unwrap();
     assert!(!database.drop_database("full").unwrap(), "its name is forgotten");
 }
 
@@ -508,7 +508,7 @@ fn a_database_that_was_created_is_listed_after_a_restart() {
                 opened => break opened.unwrap(),
             }
         };
-        server.app.set_database(database.clone());
+        server.state.set_database(database.clone());
         if round == 0 {
             assert_eq!(server.get("/query?q=CREATE+DATABASE+glances").status, 200);
         }

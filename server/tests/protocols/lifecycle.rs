@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use barograph::Database;
+use barograph_server::app;
 use barograph_server::config::Sources;
 
 use crate::harness::{read_reply, read_to_end, server, server_without_database};
@@ -24,7 +25,7 @@ fn before_the_database_is_open_only_health_answers() {
         assert!(reply.headers.contains_key("retry-after"));
     }
     assert_eq!(server.get("/health").json()["status"], "fail");
-    server.app.set_database(Database::in_memory(Default::default()).unwrap());
+    server.state.set_database(Database::in_memory(Default::default()).unwrap());
     assert_eq!(server.get("/-/ready").status, 200);
     assert_eq!(server.send("HEAD", "/-/ready", &[], b"").status, 200);
 }
@@ -37,7 +38,7 @@ fn a_running_request_is_finished_on_shutdown() {
     idle.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut idle, false).status, 204);
     stream.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\na val").unwrap();
-    server.wait_for("the request", || server.app.telemetry.requests_running.get() == 1);
+    server.wait_for("the request", || server.state.telemetry.requests_running.get() == 1);
     let address = server.address;
     let finish = std::thread::spawn(move || {
         while TcpStream::connect(address).is_ok() {
@@ -56,7 +57,7 @@ fn shutdown_does_not_wait_for_ever() {
     let mut server = server(&[("shutdown_timeout", "20ms")]);
     let mut stream = server.connect();
     stream.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\na val").unwrap();
-    server.wait_for("the request", || server.app.telemetry.requests_running.get() == 1);
+    server.wait_for("the request", || server.state.telemetry.requests_running.get() == 1);
     server.stop();
 }
 
@@ -68,15 +69,15 @@ fn a_reload_changes_what_may_change() {
     std::fs::write(file.path(), "enable_admin = true\nmax_body = \"1KiB\"\nmax_line = 512\n").unwrap();
     let mut sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
     for key in ["listen", "host_allow", "self_interval", "shutdown_timeout"] {
-        sources.flags.insert(key, server.app.config.load().texts[key].clone());
+        sources.flags.insert(key, server.state.config.load().texts[key].clone());
     }
-    server.app.reload(&sources);
+    app::reload(&server.state, &sources);
     assert_eq!(server.send("POST", "/api/v1/admin/tsdb/flush", &[], b"").status, 204);
     assert_eq!(server.send("POST", "/write", &[], &[b'#'; 2000]).status, 413);
-    assert_eq!(server.app.config.load().max_line, 65_536, "this one waits for a restart");
+    assert_eq!(server.state.config.load().max_line, 65_536, "this one waits for a restart");
     std::fs::write(file.path(), "max_bodi = 1\n").unwrap();
-    server.app.reload(&sources);
-    assert!(server.app.config.load().enable_admin, "a bad file changes nothing");
+    app::reload(&server.state, &sources);
+    assert!(server.state.config.load().enable_admin, "a bad file changes nothing");
 }
 
 #[test]

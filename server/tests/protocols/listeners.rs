@@ -34,14 +34,14 @@ fn a_line_without_end_closes_the_connection() {
     stream.write_all(&[b'x'; 4096]).unwrap();
     let answer = read_to_end(&mut stream);
     assert!(answer.starts_with("error: a line is longer than 1024 bytes") || answer.is_empty(), "{answer}");
-    server.wait_for("the close", || server.app.telemetry.line_connections.get() == 0);
+    server.wait_for("the close", || server.state.telemetry.line_connections.open.get() == 0);
 }
 
 /// A server and the handle of its database, which stays when the server has stopped.
 fn server_and_database(settings: &[(&'static str, &str)]) -> (Server, Database) {
     let server = server_without_database(settings);
     let database = Database::in_memory(Default::default()).unwrap();
-    server.app.set_database(database.clone());
+    server.state.set_database(database.clone());
     (server, database)
 }
 
@@ -49,7 +49,7 @@ fn server_and_database(settings: &[(&'static str, &str)]) -> (Server, Database) 
 fn half_a_line_is_not_stored_when_the_server_stops_and_whole_ones_are() {
     let (mut server, database) = server_and_database(&[("tcp_listen", "127.0.0.1:0")]);
     let mut stream = connect(server.tcp.unwrap());
-    server.wait_for("the connection", || server.app.telemetry.line_connections.get() == 1);
+    server.wait_for("the connection", || server.state.telemetry.line_connections.open.get() == 1);
     let mut lines: String = (0..20_000).map(|i| format!("a,i={} value={i} {i}\n", i % 7)).collect();
     lines.push_str("a,i=0 value=12");
     stream.write_all(lines.as_bytes()).unwrap();
@@ -58,7 +58,7 @@ fn half_a_line_is_not_stored_when_the_server_stops_and_whole_ones_are() {
     assert_eq!(database.stats().samples, 20_000);
     let told = read_to_end(&mut stream);
     assert_eq!(told, "error: the last line (14 bytes) has no end and is not stored\n");
-    let counters = server.app.telemetry.ingest(Origin::Tcp);
+    let counters = server.state.telemetry.ingest(Origin::Tcp);
     assert_eq!((counters.lines.get(), counters.lines_bad.get()), (20_001, 1));
     assert_eq!(counters.bytes.get(), lines.len() as u64);
 }
@@ -74,7 +74,7 @@ fn half_a_line_is_not_stored_when_the_connection_breaks_off() {
     let at_once = Some(std::time::Duration::ZERO);
     rustix::net::sockopt::set_socket_linger(&stream, at_once).unwrap();
     drop(stream);
-    server.wait_for("the close", || server.app.telemetry.line_connections.get() == 0);
+    server.wait_for("the close", || server.state.telemetry.line_connections.open.get() == 0);
     assert_eq!(database.stats().samples, 1);
 }
 
@@ -82,7 +82,7 @@ fn half_a_line_is_not_stored_when_the_connection_breaks_off() {
 fn connections_beyond_the_limit_are_told_and_counted() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("max_connections", "1")]);
     let _first = connect(server.tcp.unwrap());
-    server.wait_for("the first", || server.app.telemetry.line_connections.get() == 1);
+    server.wait_for("the first", || server.state.telemetry.line_connections.open.get() == 1);
     let mut second = connect(server.tcp.unwrap());
     let told = read_to_end(&mut second);
     assert!(told.is_empty() || told == "error: too many connections (max_connections)\n", "{told}");
@@ -125,7 +125,7 @@ fn lines_have_the_precision_of_the_setting_and_http_has_its_own() {
             "HTTP means ns where nothing is said"
         );
         for origin in [Origin::Http, Origin::Tcp, Origin::Udp] {
-            assert_eq!(server.app.telemetry.ingest(origin).lines_far.get(), 0, "{unit} {origin:?}");
+            assert_eq!(server.state.telemetry.ingest(origin).lines_far.get(), 0, "{unit} {origin:?}");
         }
     }
 }
@@ -133,7 +133,7 @@ fn lines_have_the_precision_of_the_setting_and_http_has_its_own() {
 #[test]
 fn times_far_from_the_clock_are_counted_on_every_way_in() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("udp_listen", "127.0.0.1:0")]);
-    let now = barograph_server::storage::now_ns();
+    let now = barograph_server::clock::now_ns();
     let (seconds, milliseconds) = (now / 1_000_000_000, now / 1_000_000);
     for target in ["/write", "/write?db=x&precision=ns", "/api/v2/write?bucket=x", "/write?precision=ms"] {
         let body = format!("h value=1 {seconds}\nh value=2\n");

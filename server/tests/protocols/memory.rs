@@ -37,9 +37,9 @@ fn the_status_page_shows_every_share_and_they_fit_into_the_setting() {
 #[test]
 fn shares_are_metrics_too() {
     let server = server(&[("memory", "64MiB")]);
-    let held = server.app.memory.queries.take(12_345).unwrap();
-    let most = server.app.memory.queries.limit();
-    assert!(server.app.memory.queries.take(most).is_err());
+    let held = server.state.memory.queries.take(12_345).unwrap();
+    let most = server.state.memory.queries.limit();
+    assert!(server.state.memory.queries.take(most).is_err());
     let text = server.get("/metrics").text();
     for line in [
         "barograph_memory_bytes 67108864".to_owned(),

@@ -176,7 +176,7 @@ fn a_query_ends_at_its_timeout() {
     let reply = server.form("/api/v1/query", &format!("timeout=20ms&query={}", escape(ENDLESS)));
     let message = reply.error(503, "timeout");
     assert!(message.contains("timed out"), "{message}");
-    server.wait_for("its thread", || server.app.turns.running_in_all() == 0);
+    server.wait_for("its thread", || server.state.gates.turns.running_in_all() == 0);
 }
 
 #[test]

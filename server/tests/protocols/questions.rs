@@ -173,7 +173,7 @@ fn federation_may_ask_for_everything_and_others_may_not() {
 
 /// Takes a turn for the test itself.
 async fn take(server: &Server, kind: Kind, patience: Duration) -> Result<Turn, ApiError> {
-    server.app.turns.enter(kind, Client::default(), patience).await
+    server.state.gates.turns.enter(kind, Client::default(), patience).await
 }
 
 /// A dashboard asks all its panels at once. Nothing depends on how fast they are answered:
@@ -183,7 +183,7 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
     const PANELS: usize = 200;
     let server = server(&[("query_wait", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let concurrency = server.app.config.load().query_concurrency;
+    let concurrency = server.state.config.load().query_concurrency;
     let turns: Vec<_> = [Kind::Query, Kind::List]
         .into_iter()
         .flat_map(|kind| std::iter::repeat_n(kind, concurrency))
@@ -200,7 +200,7 @@ fn the_queries_of_a_large_dashboard_all_wait_for_their_turn() {
             stream
         })
         .collect();
-    server.wait_for("all panels", || server.app.turns.waiting_in_all() == PANELS);
+    server.wait_for("all panels", || server.state.gates.turns.waiting_in_all() == PANELS);
     assert!(server.held_by_reads() > 0, "what waits counts as memory");
     drop(turns);
     for (i, panel) in panels.iter_mut().enumerate() {
@@ -214,12 +214,12 @@ fn what_waits_is_bounded_by_memory() {
     let server = server(&[("query_concurrency", "1"), ("query_wait", "1h")]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let turn = runtime.block_on(take(&server, Kind::Query, Duration::ZERO)).unwrap();
-    server.app.memory.queries.set_limit(10_000);
-    server.app.memory.queries.set_reserve(0);
+    server.state.memory.queries.set_limit(10_000);
+    server.state.memory.queries.set_reserve(0);
     let long = format!("/api/v1/query?query=1&padding={}", "x".repeat(6_000));
     let mut first = server.connect();
     first.write_all(&request("GET", &long, &[], b"")).unwrap();
-    server.wait_for("the first", || server.app.turns.waiting_in_all() == 1);
+    server.wait_for("the first", || server.state.gates.turns.waiting_in_all() == 1);
     let message = server.get(&long).error(429, "too_many_requests");
     assert!(message.contains("(query_memory_total)"), "{message}");
     let labels = format!("/api/v1/labels?padding={}", "x".repeat(6_000));

@@ -9,7 +9,7 @@ const ONE: (&str, &str) = ("content-type", "application/x-protobuf");
 const TWO: (&str, &str) = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
 
 fn now_ms() -> i64 {
-    barograph_server::storage::now_ns() / 1_000_000
+    barograph_server::clock::now_ns() / 1_000_000
 }
 
 pub fn snappy(bytes: &[u8]) -> Vec<u8> {
@@ -256,7 +256,7 @@ fn empty_descriptions_are_counted_and_cost_little() {
     let server = server(&[]);
     let reply = server.remote(&[0x1a, 0].repeat(3_000_000));
     assert_eq!(reply.status, 204, "{}", reply.text());
-    let counters = server.app.telemetry.ingest(barograph_server::telemetry::Origin::RemoteWrite);
+    let counters = server.state.telemetry.ingest(barograph_server::telemetry::Origin::RemoteWrite);
     assert_eq!(counters.metadata_dropped.get(), 3_000_000);
 }
 

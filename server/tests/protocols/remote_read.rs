@@ -273,10 +273,10 @@ fn a_request_that_waits_for_its_turn_holds_no_memory_of_bodies() {
     let long = query(T, T + 1, &[(0, "job", &"x".repeat(LENGTH))], &[]);
     let mut waiting = server.connect();
     waiting.write_all(&request("POST", "/api/v1/read", &[], &snappy(&long))).unwrap();
-    server.wait_for("its wait", || server.app.turns.waiting(Kind::RemoteRead) == 1);
-    let bodies = &server.app.bodies;
+    server.wait_for("its wait", || server.state.gates.turns.waiting(Kind::RemoteRead) == 1);
+    let bodies = &server.state.bodies;
     assert_eq!((bodies.large.used(), bodies.questions.used()), (0, 0));
-    assert!(server.app.memory.queries.used() >= LENGTH as u64);
+    assert!(server.state.memory.queries.used() >= LENGTH as u64);
     drop(unread);
     assert_eq!(sampled(&read_reply(&mut waiting, false)), [Vec::new()], "no series");
     server.wait_for("memory given back", || server.held_by_reads() == 0);
@@ -312,7 +312,7 @@ fn a_client_that_goes_away_frees_its_turn() {
     for _ in 0..3 {
         drop(begun(&server, &noise));
     }
-    server.wait_for("the turn", || server.app.turns.running_in_all() == 0);
+    server.wait_for("the turn", || server.state.gates.turns.running_in_all() == 0);
     let frames = streamed(&server.read_back(&query(T, T + 1_000_000, &[(0, "__name__", "noise")], &[1])));
     assert_eq!(frames.len(), 400);
 }

@@ -67,7 +67,7 @@ fn a_client_that_goes_away_ends_its_query() {
     let server = server(&[("query_concurrency", "1")]);
     drop(server.begin_endless());
     // A thread that has ended uses no CPU.
-    server.wait_for("its end", || server.app.turns.running_in_all() == 0);
+    server.wait_for("its end", || server.state.gates.turns.running_in_all() == 0);
     server.wait_for("memory released", || server.held_by_reads() == 0);
     assert!(listed(&server).is_empty());
     assert_eq!(server.get("/api/v1/query?query=1").status, 200, "its turn is free");
@@ -97,7 +97,7 @@ fn memory_is_bounded_for_one_query_and_for_all() {
     server.wait_for("memory released", || server.held_by_reads() == 0);
 
     // Others hold all but a little of it.
-    let queries = &server.app.memory.queries;
+    let queries = &server.state.memory.queries;
     let others = queries.take_to_begin(queries.common() - 20_000).unwrap();
     let refused = queries.refused();
     assert_eq!(range("m{i=\"i1\"}").status, 200, "in its turn, with what is kept back for one");
@@ -122,7 +122,7 @@ fn all_that_find_the_memory_in_use_are_answered_in_their_turn() {
     ];
     let alone: Vec<_> = targets.iter().map(|target| server.get(target)).collect();
     server.wait_for("memory released", || server.held_by_reads() == 0);
-    let queries = &server.app.memory.queries;
+    let queries = &server.state.memory.queries;
     // The text of twelve requests fits, and no more.
     let others = queries.take_to_begin(queries.common() - 4_000).unwrap();
     let refused = queries.refused();
@@ -158,7 +158,7 @@ fn the_answer_counts_until_it_is_sent() {
     let target = format!("/api/v1/query_range?start=0&end=10000&step=1&query={}", escape("m @ 5"));
     stream.write_all(&request("GET", &target, &[], b"")).unwrap();
     server.wait_for("the answer", || {
-        server.app.turns.running_in_all() == 0 && server.held_by_reads() > 50_000_000
+        server.state.gates.turns.running_in_all() == 0 && server.held_by_reads() > 50_000_000
     });
     let reply = read_reply(&mut stream, false);
     assert_eq!(reply.status, 200);

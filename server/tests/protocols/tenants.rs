@@ -4,9 +4,11 @@ use std::io::Write;
 
 use barograph::{Database, Options};
 use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
-use barograph_server::api::routes::{Endpoint, ROUTES, Tenancy};
+use barograph_server::api::endpoint::Tenancy;
+use barograph_server::api::routes::ROUTES;
+use barograph_server::app;
+use barograph_server::clock::now_ns;
 use barograph_server::http::auth::generate;
-use barograph_server::storage::{self, now_ns};
 
 use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server_without_database};
 use crate::remote::{put_labels, put_sample, series, snappy};
@@ -52,8 +54,8 @@ impl Shared {
         let path = file.path().to_str().unwrap().to_owned();
         let all = [&[("token_file", &*path), ("enable_admin", "true")], settings].concat();
         let server = server_without_database(&all);
-        let options = Options { background, ..storage::options(&server.app.config.load()) };
-        server.app.set_database(Database::in_memory(options).unwrap());
+        let options = Options { background, ..app::options(&server.state.config.load()) };
+        server.state.set_database(Database::in_memory(options).unwrap());
         Shared { server, tokens, file }
     }
 
@@ -184,59 +186,81 @@ fn expressions() -> Vec<String> {
     .to_vec()
 }
 
-/// The effect on each route. There is no catch-all arm: a new route must state here what it shows to a tenant.
-fn probe(endpoint: Endpoint) -> Option<Probe> {
-    use Endpoint::*;
+/// The effect on each route. A new route must state here what it shows to a tenant.
+fn probe(path: &str) -> Option<Probe> {
     let gets = |targets: &[&str]| targets.iter().map(|target| get(target)).collect::<Vec<_>>();
     let all = escape(r#"{__name__=~".+"}"#);
     let now = now_ns() / 1_000_000_000 + 1;
     // Longer than the slowest machine takes from the first write to the last answer.
     let window = format!("start={}&end={now}", now - 3_600);
-    Some(match endpoint {
-        Write1 | Write2 | Write3 | RemoteWrite | DeleteSeries | CancelQuery => Probe::Change,
-        RemoteRead => Probe::Own(remote_reads()),
-        Query => Probe::Own(
+    Some(match path {
+        "/write"
+        | "/api/v2/write"
+        | "/api/v3/write_lp"
+        | "/api/v1/write"
+        | "/api/v1/admin/tsdb/delete_series"
+        | "/api/v1/status/active_queries/{name}/cancel" => Probe::Change,
+        "/api/v1/read" => Probe::Own(remote_reads()),
+        "/api/v1/query" => Probe::Own(
             expressions()
                 .iter()
                 .map(|text| get(&format!("/api/v1/query?time={now}&query={}", escape(text))))
                 .collect(),
         ),
-        QueryRange => {
+        "/api/v1/query_range" => {
             let target =
                 |text: &String| format!("/api/v1/query_range?{window}&step=60&query={}", escape(text));
             Probe::Own(expressions().iter().map(|text| get(&target(text))).collect())
         }
-        Series => Probe::Own(gets(&[&format!("/api/v1/series?match[]={all}")])),
-        Labels => Probe::Own(gets(&["/api/v1/labels", &format!("/api/v1/labels?match[]={all}")])),
-        LabelValues => Probe::Own(gets(&[
+        "/api/v1/series" => Probe::Own(gets(&[&format!("/api/v1/series?match[]={all}")])),
+        "/api/v1/labels" => Probe::Own(gets(&["/api/v1/labels", &format!("/api/v1/labels?match[]={all}")])),
+        "/api/v1/label/{name}/values" => Probe::Own(gets(&[
             "/api/v1/label/host/values",
             "/api/v1/label/db/values",
             "/api/v1/label/__name__/values",
             &format!("/api/v1/label/host/values?match[]={all}"),
         ])),
-        Metadata => Probe::Own(gets(&["/api/v1/metadata", "/api/v1/metadata?limit=9"])),
-        QueryExemplars => Probe::Own(gets(&[&format!("/api/v1/query_exemplars?{window}&query={all}")])),
-        Federate => Probe::Own(gets(&[&format!("/federate?match[]={all}")])),
-        Events => Probe::Own(gets(&["/api/v1/events", &format!("/api/v1/events?match[]={all}")])),
-        Export => Probe::Own(gets(&[&format!("/api/v1/export?match[]={all}")])),
-        Tsdb => Probe::Own(gets(&[
+        "/api/v1/metadata" => Probe::Own(gets(&["/api/v1/metadata", "/api/v1/metadata?limit=9"])),
+        "/api/v1/query_exemplars" => {
+            Probe::Own(gets(&[&format!("/api/v1/query_exemplars?{window}&query={all}")]))
+        }
+        "/federate" => Probe::Own(gets(&[&format!("/federate?match[]={all}")])),
+        "/api/v1/events" => Probe::Own(gets(&["/api/v1/events", &format!("/api/v1/events?match[]={all}")])),
+        "/api/v1/export" => Probe::Own(gets(&[&format!("/api/v1/export?match[]={all}")])),
+        "/api/v1/status/tsdb" => Probe::Own(gets(&[
             "/api/v1/status/tsdb?limit=1000",
             &format!("/api/v1/status/tsdb?limit=1000&{window}"),
         ])),
-        ActiveQueries => Probe::Own(gets(&["/api/v1/status/active_queries"])),
-        Query1 => Probe::Own(gets(&["/query?q=SHOW+DATABASES"])),
-        Buckets => Probe::Own(gets(&["/api/v2/buckets"])),
-        FormatQuery => Probe::Same(gets(&["/api/v1/format_query?query=up"])),
-        ParseQuery => Probe::Same(gets(&["/api/v1/parse_query?query=up"])),
-        Targets => Probe::Same(gets(&["/api/v1/targets"])),
-        TargetsMetadata => Probe::Same(gets(&["/api/v1/targets/metadata"])),
-        BuildInfo | RuntimeInfo | WalReplay | Features | Rules | Alerts | ScrapePools | Alertmanagers
-        | Orgs | Ping | Health | ReadyV2 | Settings | Root | Healthy | Ready => {
-            Probe::Same(gets(&[endpoint.name()]))
+        "/api/v1/status/active_queries" => Probe::Own(gets(&["/api/v1/status/active_queries"])),
+        "/query" => Probe::Own(gets(&["/query?q=SHOW+DATABASES"])),
+        "/api/v2/buckets" => Probe::Own(gets(&["/api/v2/buckets"])),
+        "/api/v1/format_query" => Probe::Same(gets(&["/api/v1/format_query?query=up"])),
+        "/api/v1/parse_query" => Probe::Same(gets(&["/api/v1/parse_query?query=up"])),
+        "/api/v1/targets" => Probe::Same(gets(&["/api/v1/targets"])),
+        "/api/v1/targets/metadata" => Probe::Same(gets(&["/api/v1/targets/metadata"])),
+        "/api/v1/status/buildinfo"
+        | "/api/v1/status/runtimeinfo"
+        | "/api/v1/status/walreplay"
+        | "/api/v1/features"
+        | "/api/v1/rules"
+        | "/api/v1/alerts"
+        | "/api/v1/scrape_pools"
+        | "/api/v1/alertmanagers"
+        | "/api/v2/orgs"
+        | "/ping"
+        | "/health"
+        | "/ready"
+        | "/settings"
+        | "/"
+        | "/-/healthy"
+        | "/-/ready" => Probe::Same(gets(&[path])),
+        "/api/v1/status/flags" | "/api/v1/status/config" | "/api/v1/status/memory" | "/metrics" => {
+            Probe::Whole(get(path))
         }
-        Flags | ConfigText | Memory | Metrics => Probe::Whole(get(endpoint.name())),
-        CleanTombstones | Snapshot | Flush => Probe::Whole(post(endpoint.name(), &[], "")),
-        Unknown => return None,
+        "/api/v1/admin/tsdb/clean_tombstones"
+        | "/api/v1/admin/tsdb/snapshot"
+        | "/api/v1/admin/tsdb/flush" => Probe::Whole(post(path, &[], "")),
+        _ => return None,
     })
 }
 
@@ -253,15 +277,15 @@ fn text(reply: &Reply) -> String {
 
 /// Every route, with every token.
 fn compare_all(shared: &Shared) {
-    for route in ROUTES {
-        let Some(probe) = probe(route.endpoint) else { panic!("{} has no probe", route.path) };
+    for endpoint in ROUTES.iter().map(|route| &route.endpoint) {
+        let Some(probe) = probe(endpoint.path) else { panic!("{} has no probe", endpoint.path) };
         let (tenancy, asks) = match probe {
             Probe::Own(asks) => (Tenancy::Own, asks),
             Probe::Change => (Tenancy::Own, Vec::new()),
             Probe::Same(asks) => (Tenancy::Same, asks),
             Probe::Whole(ask) => (Tenancy::Whole, vec![ask]),
         };
-        assert_eq!(route.tenancy, tenancy, "{}", route.path);
+        assert_eq!(endpoint.tenancy, tenancy, "{}", endpoint.path);
         for ask in &asks {
             let target = &ask.target;
             for (who, _) in &shared.tokens {
@@ -308,7 +332,7 @@ fn every_route_shows_a_tenant_its_own_and_nothing_of_another() {
     let active = || shared.get("root", "/api/v1/status/active_queries").text();
     shared.server.wait_for("both queries", || TENANTS.iter().all(|name| active().contains(name)));
     compare_all(&shared);
-    shared.server.app.database().unwrap().flush().unwrap();
+    shared.server.state.database().unwrap().flush().unwrap();
     compare_all(&shared);
     drop(running);
 }
@@ -592,6 +616,6 @@ fn a_token_file_and_the_label_fit_together() {
     let mut sources = barograph_server::config::Sources::default();
     sources.flags.insert("token_file", path);
     sources.flags.insert("tenant_label", String::new());
-    let refused = barograph_server::app::App::new(sources.build().unwrap()).err().unwrap().to_string();
+    let refused = app::state(sources.build().unwrap()).err().unwrap().to_string();
     assert!(refused.contains("tenant_label is empty") && refused.contains("tenant=aaaa"), "{refused}");
 }

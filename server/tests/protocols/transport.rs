@@ -32,7 +32,7 @@ fn idle_connections_are_closed() {
 fn a_connection_may_rest_between_requests() {
     let mut server = server_at_rest(&[("header_timeout", "20ms")]);
     let database = barograph::Database::in_memory(Default::default()).unwrap();
-    server.app.set_database(database);
+    server.state.set_database(database);
     let mut stream = connect(server.address);
     stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
     server.start();
@@ -161,9 +161,9 @@ fn connections_over_the_cap_are_refused_and_old_ones_served() {
         stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
         assert_eq!(read_reply(stream, false).status, 204);
     }
-    assert!(server.app.telemetry.connections_refused.get() >= 1);
+    assert!(server.state.telemetry.connections.refused.get() >= 1);
     drop(old);
-    server.wait_for("free slots", || server.app.telemetry.connections.get() == 0);
+    server.wait_for("free slots", || server.state.telemetry.connections.open.get() == 0);
     assert_eq!(server.get("/ping").status, 204);
 }
 

@@ -19,13 +19,13 @@ use serde_json::json;
 
 use crate::admission::LargeWrite;
 use crate::api::call::Call;
-use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::http::body::{BodyLimits, Held};
 use crate::http::reply::{JSON, Reply};
 use crate::ingest::{self, sections::DATABASE_BYTES_MAX};
-use crate::storage;
+use crate::runtime;
+use crate::state::State;
 use barograph::{Database, LineOptions, LineReport, Precision};
 
 /// The version that InfluxDB clients read: they choose their dialect by it.
@@ -36,7 +36,7 @@ const ERRORS_MAX: usize = 10_000;
 
 /// Which write API was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+enum Version {
     /// `/write?db=…`
     One,
     /// `/api/v2/write?bucket=…&org=…`
@@ -45,15 +45,27 @@ pub enum Version {
     Three,
 }
 
-/// `/write` and `/api/v2/write`: 204 when every line is stored durably. The answer counts what was stored.
+/// `/write`: 204 when every line is stored durably. The answer counts what was stored.
 ///
 /// # Errors
 /// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), 403 if the token belongs
 /// to another tenant than the database, and the errors of reading the body and of storage.
-pub async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
+pub async fn write_v1(call: Call) -> Result<Reply, ApiError> {
+    write(call, Version::One).await
+}
+
+/// `/api/v2/write`, as [`write_v1`].
+///
+/// # Errors
+/// As [`write_v1`].
+pub async fn write_v2(call: Call) -> Result<Reply, ApiError> {
+    write(call, Version::Two).await
+}
+
+async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
     let precision = precision(&call, Precision::Nanosecond)?;
     let work = Work::new(&mut call, precision, version).await?;
-    let report = storage::blocking(move || work.decoded()?.store()).await??;
+    let report = runtime::blocking(move || work.decoded()?.store()).await??;
     match ingest::partial_write(&report) {
         Some(error) => Err(error),
         None => Ok(stored(&report)),
@@ -87,7 +99,7 @@ fn errors_max(call: &Call) -> Result<usize, ApiError> {
 
 /// A write that has been read and not yet been decoded. What it does blocks.
 struct Work {
-    app: Arc<App>,
+    state: Arc<State>,
     config: Arc<Config>,
     database: Database,
     held: Held,
@@ -109,8 +121,18 @@ impl Work {
         let database = call.database()?;
         let held = call.read_body(BodyLimits::write(&call.config)).await?;
         let turn = call.turn_to_write(&held).await?;
-        let (app, config) = (call.app.clone(), call.config.clone());
-        Ok(Work { app, config, database, held, precision, db, client: call.client, errors_max, _turn: turn })
+        let (state, config) = (call.state.clone(), call.config.clone());
+        Ok(Work {
+            state,
+            config,
+            database,
+            held,
+            precision,
+            db,
+            client: call.client,
+            errors_max,
+            _turn: turn,
+        })
     }
 
     fn decoded(mut self) -> Result<Self, ApiError> {
@@ -119,12 +141,12 @@ impl Work {
     }
 
     fn options(&self) -> LineOptions {
-        let options = storage::line_options(&self.config, self.precision, None);
+        let options = ingest::options::line_options(&self.config, self.precision, None);
         LineOptions { errors_max: self.errors_max, ..options }
     }
 
     fn store(&self) -> Result<LineReport, ApiError> {
-        let (telemetry, body) = (&self.app.telemetry, &self.held.bytes);
+        let (telemetry, body) = (&self.state.telemetry, &self.held.bytes);
         ingest::store_sections(
             &self.database,
             telemetry,
@@ -163,25 +185,31 @@ fn database_name(call: &Call, version: Version) -> Result<Option<&str>, ApiError
 }
 
 /// `/ping`
-pub fn ping(call: &Call) -> Reply {
+///
+/// # Errors
+/// Never.
+pub async fn ping(call: Call) -> Result<Reply, ApiError> {
     let version = HeaderValue::from_static(INFLUX_VERSION);
     let reply = match call.params.get("verbose") {
         Some("true" | "1") => Reply::ok(JSON, format!("{{\"version\":\"{INFLUX_VERSION}\"}}\n")),
         _ => Reply::no_content(),
     };
-    reply
+    Ok(reply
         .header(version_header(), version)
         .header(HeaderName::from_static("x-influxdb-build"), HeaderValue::from_static("OSS"))
         .header(
             HeaderName::from_static("x-barograph-version"),
             HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
-        )
+        ))
 }
 
 /// `/health`, in the words of InfluxDB 2.
-pub fn health(call: &Call) -> Reply {
-    let refuses = call.app.health().and_then(|health| health.refuses_writes);
-    let ready = call.app.database().is_ok() && refuses.is_none();
+///
+/// # Errors
+/// Never.
+pub async fn health(call: Call) -> Result<Reply, ApiError> {
+    let refuses = call.state.health().and_then(|health| health.refuses_writes);
+    let ready = call.state.database().is_ok() && refuses.is_none();
     let (status, message) = match &refuses {
         Some(reason) => ("fail", reason.as_str()),
         None if ready => ("pass", "ready for queries and writes"),
@@ -192,12 +220,15 @@ pub fn health(call: &Call) -> Reply {
         "version": env!("CARGO_PKG_VERSION"), "commit": "",
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Reply::ok(JSON, format!("{body}\n")).status(code)
+    Ok(Reply::ok(JSON, format!("{body}\n")).status(code))
 }
 
 /// `/settings`: what QuestDB's clients ask for before they choose a version of line protocol. The first is the one in
 /// text, which is spoken here.
-pub fn settings(call: &Call) -> Reply {
+///
+/// # Errors
+/// Never.
+pub async fn settings(call: Call) -> Result<Reply, ApiError> {
     let body = json!({
         "config": {
             "release.type": "OSS",
@@ -209,5 +240,5 @@ pub fn settings(call: &Call) -> Reply {
         "preferences.version": 0,
         "preferences": {},
     });
-    Reply::ok(JSON, format!("{body}\n"))
+    Ok(Reply::ok(JSON, format!("{body}\n")))
 }

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::api::call::Call;
 use crate::api::gate::Asked;
-use crate::api::routes::Access;
 use crate::error::ApiError;
+use crate::http::auth::Access;
 use crate::http::body::BodyLimits;
 use crate::http::reply::{JSON, Reply};
 use crate::ingest::sections::DATABASE_BYTES_MAX;
@@ -52,8 +52,8 @@ fn bucket(name: &str, org: &str) -> Value {
 /// # Errors
 /// 400 for a bad parameter or body, 403 for a name other than that of the token's tenant, 404 for an unknown id, 422
 /// for a listed name.
-pub async fn buckets(mut call: Call, method: &Method) -> Result<Reply, ApiError> {
-    if *method == Method::POST {
+pub async fn buckets(mut call: Call) -> Result<Reply, ApiError> {
+    if call.method == Method::POST {
         return create(&mut call).await;
     }
     let found = match (call.params.get("name"), call.params.get("id")) {
@@ -124,24 +124,27 @@ fn described(body: &[u8]) -> Result<(String, String), ApiError> {
 }
 
 /// `GET /api/v2/orgs`: the organization that `org` names.
-pub fn orgs(call: &Call) -> Reply {
-    let name = org(call);
-    answer(&json!({
+///
+/// # Errors
+/// Never.
+pub async fn orgs(call: Call) -> Result<Reply, ApiError> {
+    let name = org(&call);
+    Ok(answer(&json!({
         "links": { "self": "/api/v2/orgs" },
         "orgs": [{
             "id": id("org", name), "name": name, "description": "",
             "createdAt": "1970-01-01T00:00:00Z", "updatedAt": "1970-01-01T00:00:00Z",
         }],
-    }))
+    })))
 }
 
 /// `GET /ready`: since when the server answers.
 ///
 /// # Errors
 /// 503 while there is no database.
-pub fn ready(call: &Call) -> Result<Reply, ApiError> {
+pub async fn ready(call: Call) -> Result<Reply, ApiError> {
     call.database()?;
-    let up = call.app.telemetry.uptime();
+    let up = call.state.telemetry.uptime();
     let started = jiff::Timestamp::try_from(SystemTime::now() - up)
         .map_err(|_| ApiError::internal("the clock is out of range"))?;
     Ok(answer(&json!({ "status": "ready", "started": started.to_string(), "up": spoken(up) })))

@@ -7,8 +7,9 @@ use super::{Version, Work, stored};
 use crate::api::call::Call;
 use crate::error::ApiError;
 use crate::http::reply::{JSON, Reply};
+use crate::ingest;
 use crate::ingest::sections::Context;
-use crate::{ingest, storage};
+use crate::runtime;
 use barograph::{LineError, LineReport, Precision};
 use barograph_engine::line::Lines;
 
@@ -35,7 +36,7 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let accepts_partial = flag(&call, "accept_partial", true)?;
     flag(&call, "no_sync", false)?;
     let work = Work::new(&mut call, precision, Version::Three).await?;
-    let outcome = storage::blocking(move || {
+    let outcome = runtime::blocking(move || {
         let work = work.decoded()?;
         if !accepts_partial && let Some(error) = first_fault(&work) {
             let line = described(&work.held.bytes, std::slice::from_ref(&error)).pop();

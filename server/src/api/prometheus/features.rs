@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use barograph_query::functions;
 use serde_json::{Value, json};
 
-use crate::api::routes::ROUTES;
+use crate::api::call::{Call, success_value};
 use crate::config::Config;
+use crate::error::ApiError;
+use crate::http::reply::Reply;
 
 /// Operators that came to PromQL late enough to be asked for.
 const OPERATORS: &[&str] = &[
@@ -67,13 +69,20 @@ const LANGUAGE: &[&str] = &[
     "without",
 ];
 
-/// All chapters.
-pub fn describe(config: &Config) -> Value {
+/// `/api/v1/features`
+///
+/// # Errors
+/// 503 while there is no database.
+pub async fn features(call: Call) -> Result<Reply, ApiError> {
+    call.state.database()?;
+    Ok(success_value(&chapters(&call.config)))
+}
+
+fn chapters(config: &Config) -> Value {
     let on = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect::<BTreeMap<_, _>>();
     let mut operators = on(OPERATORS);
     operators.extend(functions::aggregates::all().iter().map(|a| (a.name.to_owned(), true)));
     let functions: BTreeMap<&str, bool> = functions::all().iter().map(|f| (f.name, true)).collect();
-    let has = |path: &str| ROUTES.iter().any(|route| route.path == path);
     json!({
         "api": {
             "active_queries": true,
@@ -83,8 +92,8 @@ pub fn describe(config: &Config) -> Value {
             "lifecycle": false,
             "query_stats": true,
             "query_warnings": true,
-            "remote_read": has("/api/v1/read"),
-            "remote_write_receiver": has("/api/v1/write"),
+            "remote_read": true,
+            "remote_write_receiver": true,
         },
         "promql": on(LANGUAGE),
         "promql_functions": functions,

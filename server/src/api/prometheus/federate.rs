@@ -14,11 +14,11 @@ use barograph_engine::model::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, 
 use crate::api::call::Call;
 use crate::api::gate::Asked;
 use crate::api::selectors;
+use crate::clock;
 use crate::error::ApiError;
 use crate::http::reply::Reply;
 use crate::json;
 use crate::json::Sink;
-use crate::storage;
 use crate::telemetry::exposition;
 use barograph::Database;
 
@@ -33,7 +33,7 @@ pub async fn federate(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?).await?;
     let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);
-    let now = storage::now_ns();
+    let now = clock::now_ns();
     let range = TimeRange::new(now.saturating_sub(lookback), now);
     let series_max = call.config.query_max_series;
     admitted

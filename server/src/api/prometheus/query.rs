@@ -16,12 +16,12 @@ use crate::admission::Writer;
 use crate::api::call::{Call, success};
 use crate::api::gate::Asked;
 use crate::api::prometheus::explain;
+use crate::clock;
 use crate::error::ApiError;
 use crate::http::reply::{JSON, Reply};
 use crate::http::times::duration_ms;
 use crate::json;
 use crate::json::Sink;
-use crate::storage;
 use barograph::Database;
 
 /// Most steps of a range query.
@@ -31,7 +31,7 @@ const POINTS_MAX: i64 = 11_000;
 /// # Errors
 /// 400 for bad parameters, and what the evaluation gives.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
-    let time_ms = call.params.time("time")?.unwrap_or_else(|| storage::now_ns() / 1_000_000);
+    let time_ms = call.params.time("time")?.unwrap_or_else(|| clock::now_ns() / 1_000_000);
     evaluate(call, Times::Instant { time_ms }).await
 }
 
@@ -84,13 +84,13 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         limits: Limits {
             query_bytes_max: config.query_max_bytes,
             samples_max: config.query_max_samples,
-            memory_max: call.app.memory.one_query(config),
+            memory_max: call.state.memory.one_query(config),
             regex_memory_max: config.query_regex_memory,
             series_max: config.query_max_series,
             timeout: call.timeout()?,
         },
         cancel: Cancel::default(),
-        usage: Usage::of(call.app.memory.queries.clone()),
+        usage: Usage::of(call.state.memory.queries.clone()),
         crew: Crew::default(),
         explain: call.params.switch("explain")?,
         per_step_stats: call.params.get("stats") == Some("all"),

@@ -19,7 +19,7 @@ use crate::http::reply::Reply;
 use crate::json::Sink;
 use crate::remote_read::request::{Form, Query, RequestFault};
 use crate::remote_read::{request, sampled, streamed};
-use crate::storage;
+use crate::runtime;
 use barograph::Database;
 use barograph::query::QueryError;
 
@@ -38,7 +38,7 @@ const SAMPLED_BYTES_MAX: usize = 128 << 20;
 /// up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     let mut held = call.read_snappy(BodyLimits::question(&call.config)).await?;
-    let unpacked = storage::blocking(move || {
+    let unpacked = runtime::blocking(move || {
         held.decode()?;
         let form = request::form(&held.bytes).map_err(fault)?;
         let text = request::describe(&held.bytes, TEXT_MAX);

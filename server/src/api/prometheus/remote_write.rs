@@ -16,7 +16,7 @@ use crate::error::{ApiError, Dialect};
 use crate::http::body::BodyLimits;
 use crate::http::reply::{Reply, TEXT};
 use crate::ingest;
-use crate::storage;
+use crate::runtime;
 use barograph::{RemoteReport, RemoteVersion};
 
 const VERSION_1: &str = "prometheus.WriteRequest";
@@ -40,11 +40,11 @@ async fn store(call: &mut Call, version: RemoteVersion) -> Result<RemoteReport, 
     let database = call.database()?;
     let mut held = call.read_snappy(BodyLimits::write(&call.config)).await?;
     let turn = call.turn_to_write(&held).await?;
-    let app = call.app.clone();
-    let report = storage::blocking(move || {
+    let state = call.state.clone();
+    let report = runtime::blocking(move || {
         let _turn = turn;
         held.decode()?;
-        ingest::store_remote(&database, &app.telemetry, &held.bytes, version)
+        ingest::store_remote(&database, &state.telemetry, &held.bytes, version)
     });
     report.await?
 }

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::app::App;
+use crate::clock;
 use crate::config::values::show_size;
 use crate::error::ApiError;
 use crate::ingest;
-use crate::storage;
+use crate::runtime;
+use crate::state::State;
 use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use crate::telemetry::udp::UdpCounters;
@@ -52,13 +53,13 @@ static FAILED: Throttle = Throttle::new();
 static KERNEL_DROPPED: Throttle = Throttle::new();
 
 /// Receives until `stop` turns true, then stores what waits.
-pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
-    let queue = Arc::new(Queue::new(app.memory.datagrams.clone()));
+pub async fn serve(state: Arc<State>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
+    let queue = Arc::new(Queue::new(state.memory.datagrams.clone()));
     let (socket, granted) = socket.into_parts();
-    app.telemetry.udp.watch(&socket, granted, app.memory.datagrams.clone());
+    state.telemetry.udp.watch(&socket, granted, state.memory.datagrams.clone());
     let receiver = Receiver {
         queue: queue.clone(),
-        app: app.clone(),
+        state: state.clone(),
         stop: stop.clone(),
         datagrams_max: usize::try_from(granted * 2 / KERNEL_BYTES).unwrap_or(usize::MAX),
         last: i64::MIN,
@@ -71,14 +72,14 @@ pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Recei
     if let Err(e) = thread {
         return tracing::error!("no datagrams are received, a thread could not be started: {e}");
     }
-    let mut storing = tokio::spawn(store_all(app.clone(), queue.clone(), stop.clone()));
+    let mut storing = tokio::spawn(store_all(state.clone(), queue.clone(), stop.clone()));
     // An error means that the thread panicked, which is in the log; the queue is closed all the same.
     let _ = receiving.await;
     queue.close();
-    super::stopped(&mut stop).await;
-    if tokio::time::timeout(app.config.load().shutdown_timeout, &mut storing).await.is_err() {
+    runtime::stopped(&mut stop).await;
+    if tokio::time::timeout(state.config.load().shutdown_timeout, &mut storing).await.is_err() {
         let lost = queue.abandon();
-        app.telemetry.udp.dropped_storage.add(lost as u64);
+        state.telemetry.udp.dropped_storage.add(lost as u64);
         tracing::warn!("{lost} datagrams were not stored within shutdown_timeout and are lost");
     }
 }
@@ -86,7 +87,7 @@ pub async fn serve(app: Arc<App>, socket: DatagramSocket, mut stop: watch::Recei
 /// What the thread at the socket has.
 struct Receiver {
     queue: Arc<Queue>,
-    app: Arc<App>,
+    state: Arc<State>,
     stop: watch::Receiver<bool>,
     /// More datagrams do not fit into the receive buffer.
     datagrams_max: usize,
@@ -102,7 +103,7 @@ impl Receiver {
         if let Err(e) = ended {
             tracing::error!("no more datagrams are received: {e}");
         }
-        self.app.telemetry.udp.unwatch();
+        self.state.telemetry.udp.unwatch();
     }
 
     async fn receive(&mut self, socket: UdpSocket) -> io::Result<()> {
@@ -112,7 +113,7 @@ impl Receiver {
         loop {
             tokio::select! {
                 biased;
-                _ = super::stopped(&mut stop) => break,
+                _ = runtime::stopped(&mut stop) => break,
                 ready = socket.readable() => ready?,
             }
             let receive = |datagram: &mut [u8]| socket.try_recv_from(datagram);
@@ -123,16 +124,16 @@ impl Receiver {
         let receive = |datagram: &mut [u8]| socket.recv_from(datagram);
         take(receive, &mut datagram, self.datagrams_max, |datagram, sender| self.enqueue(datagram, sender));
         // Counted while the socket is open: its drops are known until then.
-        self.app.telemetry.udp.unwatch();
+        self.state.telemetry.udp.unwatch();
         Ok(())
     }
 
     fn enqueue(&mut self, datagram: &[u8], sender: SocketAddr) {
-        let counters = &self.app.telemetry.udp;
+        let counters = &self.state.telemetry.udp;
         counters.received.add(1);
-        self.app.telemetry.ingest(Origin::Udp).bytes.add(datagram.len() as u64);
+        self.state.telemetry.ingest(Origin::Udp).bytes.add(datagram.len() as u64);
         // No two datagrams have one time: of two values of a series without timestamps both are kept.
-        self.last = storage::now_ns().max(self.last.saturating_add(1));
+        self.last = clock::now_ns().max(self.last.saturating_add(1));
         if !self.queue.push(datagram, self.last, sender) {
             counters.dropped_queue.add(1);
             if let Some(held_back) = QUEUE_FULL.pass() {
@@ -179,13 +180,13 @@ fn take(
 }
 
 /// Stores what is queued until the queue is closed and empty.
-async fn store_all(app: Arc<App>, queue: Arc<Queue>, stop: watch::Receiver<bool>) {
+async fn store_all(state: Arc<State>, queue: Arc<Queue>, stop: watch::Receiver<bool>) {
     let mut looked = Instant::now();
     let mut dropped = 0;
     while let Some(block) = queue.next().await {
-        let counters = &app.telemetry.udp;
+        let counters = &state.telemetry.udp;
         let block = Arc::new(block);
-        match store(&app, &block, &stop).await {
+        match store(&state, &block, &stop).await {
             Ok(()) => counters.stored.add(block.len() as u64),
             Err(e) => {
                 counters.dropped_storage.add(block.len() as u64);
@@ -200,7 +201,7 @@ async fn store_all(app: Arc<App>, queue: Arc<Queue>, stop: watch::Receiver<bool>
             warn_of_drops(counters, &mut dropped);
         }
     }
-    warn_of_drops(&app.telemetry.udp, &mut dropped);
+    warn_of_drops(&state.telemetry.udp, &mut dropped);
 }
 
 /// Says what the kernel has dropped since the last time.
@@ -220,12 +221,12 @@ fn warn_of_drops(counters: &UdpCounters, before: &mut u64) {
 }
 
 /// Stores a block; waits while the database is opening, and retries while storage is at a temporary limit.
-async fn store(app: &Arc<App>, block: &Arc<Block>, stop: &watch::Receiver<bool>) -> Result<(), ApiError> {
+async fn store(state: &Arc<State>, block: &Arc<Block>, stop: &watch::Receiver<bool>) -> Result<(), ApiError> {
     loop {
         let is_last = *stop.borrow();
-        let (error, pause) = match app.database() {
+        let (error, pause) = match state.database() {
             Err(opening) => (opening, OPENING),
-            Ok(_) => match store_once(app, block).await {
+            Ok(_) => match store_once(state, block).await {
                 Ok(()) => return Ok(()),
                 Err(e) => (e, PAUSE),
             },
@@ -234,17 +235,19 @@ async fn store(app: &Arc<App>, block: &Arc<Block>, stop: &watch::Receiver<bool>)
             return Err(error);
         }
         let mut stop = stop.clone();
-        let _ = tokio::time::timeout(pause, super::stopped(&mut stop)).await;
+        let _ = tokio::time::timeout(pause, runtime::stopped(&mut stop)).await;
     }
 }
 
-async fn store_once(app: &Arc<App>, block: &Arc<Block>) -> Result<(), ApiError> {
-    let database = app.database()?.clone();
-    let (app, block) = (app.clone(), block.clone());
-    storage::blocking(move || {
-        let config = app.config.load();
-        let options = storage::line_options(&config, config.line_precision, config.line_db.as_deref());
-        let report = ingest::store_bodies(&database, &app.telemetry, Origin::Udp, block.bodies(), &options)?;
+async fn store_once(state: &Arc<State>, block: &Arc<Block>) -> Result<(), ApiError> {
+    let database = state.database()?.clone();
+    let (state, block) = (state.clone(), block.clone());
+    runtime::blocking(move || {
+        let config = state.config.load();
+        let options =
+            ingest::options::line_options(&config, config.line_precision, config.line_db.as_deref());
+        let report =
+            ingest::store_bodies(&database, &state.telemetry, Origin::Udp, block.bodies(), &options)?;
         ingest::log_bad_lines(&report, Origin::Udp, |body| block.sender(body));
         ingest::far::warn(&report, options.precision, Origin::Udp, |body| block.sender(body));
         Ok(())

@@ -1,0 +1,81 @@
+//! The composition of the server: the state and what serves it, how the server starts, reloads its settings and stops.
+//!
+//! Start: sockets are bound first, so that a health check sees a process that is starting; then the database is opened,
+//! and until that is done everything but `/-/healthy` answers 503. Stop: stop listening, let running requests finish
+//! within `shutdown_timeout`, then close the database, which flushes.
+
+mod options;
+mod sockets;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::api::routes;
+use crate::config::{Config, Sources};
+use crate::state::{State, load_tokens};
+use crate::telemetry::log;
+use crate::{listen, monitor};
+
+pub use options::options;
+pub use sockets::Sockets;
+
+/// The state of a server with the routes of the API, without a database yet.
+///
+/// # Errors
+/// The token file is unusable.
+pub fn state(config: Config) -> anyhow::Result<State> {
+    State::new(config, routes::paths())
+}
+
+/// Reads the settings again and applies what may change while running.
+pub fn reload(state: &State, sources: &Sources) {
+    let fresh = match sources.build() {
+        Ok(fresh) => fresh,
+        Err(e) => return tracing::error!("reload refused, the old settings stay: {e}"),
+    };
+    let (merged, waiting) = state.config.load().reload(&fresh);
+    let tokens = match load_tokens(&merged) {
+        // The listeners were bound on the assumption of tokens: without them every client could connect.
+        Ok(None) if state.tokens().is_some() => {
+            return tracing::error!(
+                "reload refused, the old settings stay: dropping token_file needs a restart"
+            );
+        }
+        Ok(tokens) => tokens,
+        Err(e) => return tracing::error!("reload refused, the old settings stay: {e:#}"),
+    };
+    if let Err(e) = log::set_filter(&merged.log) {
+        tracing::error!("{e}; the old filter stays");
+    }
+    for key in waiting {
+        tracing::warn!("setting {key} has changed but takes effect only after a restart");
+    }
+    if let Some(database) = state.opened() {
+        if let Err(e) = database.set_retention(merged.retention) {
+            return tracing::error!("reload refused, the old settings stay: retention: {e}");
+        }
+        database.set_new_series_per_second(merged.max_new_series);
+        database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
+        database.set_tenant_limits(merged.max_series_per_tenant, merged.max_new_series_per_tenant);
+    }
+    state.replace(merged, tokens);
+    tracing::info!("settings reloaded");
+}
+
+/// Serves until `stop` is true, then stops. The database is closed by the caller.
+pub async fn run(state: Arc<State>, sockets: Sockets, stop: watch::Receiver<bool>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(listen::http::serve(state.clone(), sockets.http, stop.clone()));
+    if let Some(listener) = sockets.tcp {
+        tasks.spawn(listen::tcp::serve(state.clone(), listener, stop.clone()));
+    }
+    if let Some(socket) = sockets.udp {
+        tasks.spawn(listen::udp::serve(state.clone(), socket, stop.clone()));
+    }
+    if let Some(interval) = state.config.load().self_interval {
+        tasks.spawn(monitor::run(state.clone(), interval, stop.clone()));
+    }
+    while tasks.join_next().await.is_some() {}
+    state.stop();
+}

@@ -1,0 +1,89 @@
+//! Data directories as commands open, check and repair them. A program that is built without RocksDB has databases in
+//! memory only, and refuses.
+
+use std::path::Path;
+
+use barograph::{Database, Options, RepairReport, VerifyReport};
+
+/// Opens the directory of the settings.
+///
+/// # Errors
+/// As `barograph::Database::open_with`.
+#[cfg(feature = "rocksdb")]
+pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
+    Ok(Database::open_with(dir, options)?)
+}
+
+/// Opens a directory for reading.
+///
+/// # Errors
+/// As `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
+#[cfg(feature = "rocksdb")]
+pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph_engine::Result<Database> {
+    let (recover_damaged_wal, refuse_damaged_store) = (allow_damage, !allow_damage);
+    Database::open_read_only(dir, Options { recover_damaged_wal, refuse_damaged_store, ..Options::default() })
+}
+
+/// Reads everything in a directory and checks every sum.
+///
+/// # Errors
+/// As `barograph::Database::verify`.
+#[cfg(feature = "rocksdb")]
+pub fn verify(dir: &Path) -> anyhow::Result<VerifyReport> {
+    Ok(Database::verify(dir)?)
+}
+
+/// Repairs what keeps a directory's store from opening, or tries.
+///
+/// # Errors
+/// As `barograph::Database::repair`.
+#[cfg(feature = "rocksdb")]
+pub fn repair(dir: &Path, apply: bool) -> barograph_engine::Result<RepairReport> {
+    Database::repair(dir, apply)
+}
+
+#[cfg(not(feature = "rocksdb"))]
+mod without_rocksdb {
+    //! A build without RocksDB knows databases in memory alone.
+    use super::{Database, Options, Path, RepairReport, VerifyReport};
+    use barograph_engine::{Error, Result};
+
+    fn refuse<T>() -> Result<T> {
+        Err(Error::Invalid("this program was built without RocksDB and opens no directory".to_owned()))
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open(_: &Path, _: Options) -> anyhow::Result<Database> {
+        Ok(refuse()?)
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn open_read_only(_: &Path, _: bool) -> Result<Database> {
+        refuse()
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn verify(_: &Path) -> anyhow::Result<VerifyReport> {
+        Ok(refuse()?)
+    }
+
+    /// Always refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn repair(_: &Path, _: bool) -> Result<RepairReport> {
+        refuse()
+    }
+}
+
+#[cfg(not(feature = "rocksdb"))]
+pub use without_rocksdb::{open, open_read_only, repair, verify};

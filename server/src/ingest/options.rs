@@ -1,0 +1,19 @@
+//! The options of lines, from the settings and the request.
+
+use barograph::{LineLimits, LineOptions, Precision};
+
+use crate::config::Config;
+
+/// How lines are read: the server's limits, one request's precision and `db`.
+pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> LineOptions {
+    let extra_labels = db.map(|db| vec![("db".to_owned(), db.to_owned())]).unwrap_or_default();
+    let limits = LineLimits {
+        line_bytes: config.max_line,
+        tags: config.max_labels,
+        name_bytes: config.max_name,
+        value_bytes: config.max_value,
+        fields: config.max_fields,
+        event_bytes: config.max_string,
+    };
+    LineOptions { precision, extra_labels, naming: config.naming, limits, ..LineOptions::default() }
+}

@@ -1,0 +1,134 @@
+//! What every request can see: settings, database, memory, gates, counters. `app/` builds it and serves it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+
+use crate::admission::Gates;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::http::auth::Tokens;
+use crate::http::body::Bodies;
+use crate::memory::Memory;
+use crate::memory::connections::Connections;
+use crate::open_files;
+use crate::telemetry::exposition::Metric;
+use crate::telemetry::{self, Telemetry, database};
+use barograph::model::pattern;
+use barograph::{Database, Health};
+
+/// The shared state.
+pub struct State {
+    /// The settings now; a reload replaces them as a whole.
+    pub config: ArcSwap<Config>,
+    /// The server's counters.
+    pub telemetry: Telemetry,
+    /// The gates of requests that are admitted one after another.
+    pub gates: Gates,
+    /// The memory of the process, divided.
+    pub memory: Memory,
+    /// Memory for request bodies.
+    pub bodies: Bodies,
+    /// The most connections of each listener.
+    pub connections_max: usize,
+    /// Memory of connections and of requests that arrive on them.
+    pub connections: Arc<Connections>,
+    /// Held while a snapshot is made, even after its client has left.
+    pub snapshot: Arc<tokio::sync::Mutex<()>>,
+    tokens: ArcSwap<Option<Tokens>>,
+    database: OnceLock<Database>,
+    stopping: AtomicBool,
+}
+
+impl State {
+    /// The state of a server without a database yet. Requests are counted by `endpoints`.
+    ///
+    /// # Errors
+    /// The token file is unusable.
+    pub fn new(config: Config, endpoints: impl Iterator<Item = &'static str>) -> anyhow::Result<Self> {
+        let tokens = load_tokens(&config)?;
+        let memory = Memory::new(&config);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        pattern::patterns().count_in(memory.patterns.clone());
+        Ok(State {
+            telemetry: Telemetry::new(endpoints),
+            gates: Gates::new(cores, config.query_concurrency, config.query_queue),
+            connections_max: open_files::connections_max(&config, open_files::limit()),
+            bodies: Bodies::new(memory.bodies.clone(), memory.forms.clone()),
+            connections: Connections::new(memory.connections.clone()),
+            memory,
+            snapshot: Arc::default(),
+            tokens: ArcSwap::from_pointee(tokens),
+            database: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            config: ArcSwap::from_pointee(config),
+        })
+    }
+
+    /// Hands in the opened database; requests are answered from here on.
+    pub fn set_database(&self, database: Database) {
+        let _ = self.database.set(database);
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    /// 503 while it is being opened and once the server stops.
+    pub fn database(&self) -> Result<&Database, ApiError> {
+        match self.database.get() {
+            Some(database) if !self.stopping.load(Ordering::Relaxed) => Ok(database),
+            Some(_) => Err(ApiError::busy("the server is stopping", 5)),
+            None => Err(ApiError::busy("the database is being opened; retry later", 1)),
+        }
+    }
+
+    /// The database, also of a server that stops; `None` while it is being opened.
+    pub fn opened(&self) -> Option<&Database> {
+        self.database.get()
+    }
+
+    /// How the database is; `None` while it is being opened.
+    pub fn health(&self) -> Option<Health> {
+        self.database.get().map(Database::health)
+    }
+
+    /// From now on no request gets the database.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The accepted tokens; `None` lets everybody in.
+    pub fn tokens(&self) -> arc_swap::Guard<Arc<Option<Tokens>>> {
+        self.tokens.load()
+    }
+
+    /// Replaces settings and tokens.
+    pub fn replace(&self, config: Config, tokens: Option<Tokens>) {
+        self.memory.cap(&config);
+        self.tokens.store(Arc::new(tokens));
+        self.config.store(Arc::new(config));
+    }
+
+    /// The server's metrics and those of `database`.
+    pub fn metrics(&self, database: &Database) -> Vec<Metric> {
+        let mut metrics = self.telemetry.metrics();
+        metrics.push(database::query_memory(self.memory.queries.used()));
+        metrics.extend(telemetry::memory::metrics(&self.memory, database));
+        metrics.extend(self.gates.turns.metrics());
+        metrics.extend(database::metrics(&database.stats()));
+        metrics.extend(database::tenants(&database.tenants(database::TENANTS_MAX)));
+        metrics
+    }
+}
+
+/// The tokens that the settings name.
+///
+/// # Errors
+/// The token file is unusable.
+pub fn load_tokens(config: &Config) -> anyhow::Result<Option<Tokens>> {
+    match &config.token_file {
+        Some(path) => Ok(Some(Tokens::load(path, &config.tenant_label)?)),
+        None => Ok(None),
+    }
+}
