@@ -27,6 +27,8 @@ use barograph::budget::Hold;
 
 /// The label that the InfluxDB protocols set.
 const DATABASE_LABEL: &str = "db";
+/// The warning about `limit`.
+pub const TRUNCATED: &str = "results truncated due to limit";
 /// Annotations of each kind that an answer lists.
 const ANNOTATIONS_MAX: usize = 10;
 

@@ -1,8 +1,9 @@
 //! Who may import whom: between the crates, and between the folders of one crate.
 //!
-//! The crates stand as server over query over engine, with the facade (the root package) above query. Inside engine
-//! and query each top-level module has a level; a module names only modules of a lower level, but for the vocabulary of
-//! level 0, which is one. `lib.rs` and `main.rs` name all. A new folder is given its level here, on purpose.
+//! The crates stand as server over query over engine, with the facade (the root package) above query. Inside a crate, and
+//! inside the server's `api/`, each module has a level; a module names only modules of a lower level, but for the
+//! vocabulary of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given
+//! its level here, on purpose.
 
 use super::Finding;
 use super::source::{Source, is_ident, line_at, words};
@@ -28,15 +29,18 @@ const ENGINE_ADAPTER: &str = "query/src/source/engine.rs";
 /// syntax tree; histograms share their sums with functions.
 const PEERS: &[&[&str]] = &[&["functions", "histogram", "syntax"]];
 
-/// The levels of a crate's top-level modules, 0 the lowest.
+/// The levels of the modules in a folder, 0 the lowest.
 struct Levels {
     root: &'static str,
+    /// The path of the folder's module in imports.
+    path: &'static str,
     modules: &'static [(&'static str, u8)],
 }
 
 const LEVELS: &[Levels] = &[
     Levels {
         root: "engine/src/",
+        path: "crate::",
         modules: &[
             ("budget", 0),
             ("clock", 0),
@@ -62,6 +66,7 @@ const LEVELS: &[Levels] = &[
     },
     Levels {
         root: "query/src/",
+        path: "crate::",
         modules: &[
             ("budget", 0),
             ("crew", 0),
@@ -79,6 +84,50 @@ const LEVELS: &[Levels] = &[
             ("histogram", 1),
             ("plan", 2),
             ("exec", 3),
+        ],
+    },
+    Levels {
+        root: "server/src/",
+        path: "crate::",
+        modules: &[
+            ("allocator", 0),
+            ("clock", 0),
+            ("config", 0),
+            ("json", 0),
+            ("cli", 1),
+            ("error", 1),
+            ("memory", 1),
+            ("open_files", 1),
+            ("remote_read", 1),
+            ("client", 2),
+            ("runtime", 2),
+            ("telemetry", 2),
+            ("admission", 3),
+            ("ingest", 3),
+            ("http", 4),
+            ("state", 5),
+            ("api", 6),
+            ("monitor", 6),
+            ("listen", 7),
+            ("app", 8),
+            ("commands", 9),
+        ],
+    },
+    Levels {
+        root: "server/src/api/",
+        path: "crate::api::",
+        modules: &[
+            ("endpoint", 0),
+            ("call", 1),
+            ("gate", 2),
+            ("selectors", 2),
+            ("export", 3),
+            ("prometheus", 3),
+            ("influx", 3),
+            ("admin", 3),
+            ("status", 3),
+            ("routes", 4),
+            ("dispatch", 5),
         ],
     },
 ];
@@ -132,7 +181,7 @@ fn foreign(source: &Source) -> Vec<Finding> {
 fn upward(source: &Source, levels: &Levels) -> Vec<Finding> {
     let inside: Vec<&str> = source.path[levels.root.len()..].trim_end_matches(".rs").split('/').collect();
     let own = inside[0];
-    if matches!(own, "lib" | "main") {
+    if matches!(own, "lib" | "main" | "mod") {
         return Vec::new();
     }
     let level_of =
@@ -145,7 +194,7 @@ fn upward(source: &Source, levels: &Levels) -> Vec<Finding> {
         )];
     };
     let depth = if inside.last() == Some(&"mod") { inside.len() - 1 } else { inside.len() };
-    let imports = crate_paths(&source.production, depth);
+    let imports = paths_below(&source.production, levels.path, depth);
     imports
         .into_iter()
         .filter(|(_, module)| module != own)
@@ -166,11 +215,11 @@ fn peers(one: &str, other: &str) -> bool {
     PEERS.iter().any(|group| group.contains(&one) && group.contains(&other))
 }
 
-/// The top-level modules that code names, through `crate::` or through enough `super::` to reach the root.
-fn crate_paths(code: &str, depth: usize) -> Vec<(usize, String)> {
+/// The modules below `root` that code names, through that path or through enough `super::` to reach it.
+fn paths_below(code: &str, root: &str, depth: usize) -> Vec<(usize, String)> {
     let to_root = "super::".repeat(depth);
     let mut paths = Vec::new();
-    for root in ["crate::", to_root.as_str()] {
+    for root in [root, to_root.as_str()] {
         for (at, _) in code.match_indices(root) {
             let before = &code[..at];
             if before.ends_with("::") || before.bytes().last().is_some_and(is_ident) {
@@ -182,7 +231,7 @@ fn crate_paths(code: &str, depth: usize) -> Vec<(usize, String)> {
     paths
 }
 
-/// The names that follow `crate::`: one, or the first of each branch of a group in braces.
+/// The names that follow a root: one, or the first of each branch of a group in braces.
 fn first_names(rest: &str) -> Vec<String> {
     let name = |text: &str| {
         text.trim_start().bytes().take_while(|&byte| is_ident(byte)).map(char::from).collect::<String>()
@@ -250,5 +299,24 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(findings("engine/src/novelty.rs", "").len(), 1);
+        assert_eq!(
+            findings("server/src/state.rs", "use crate::{config::Config, api::call::Call};"),
+            ["state (level 5) names api (level 6): only lower levels may be named"]
+        );
+    }
+
+    #[test]
+    fn folders_have_levels_of_their_own() {
+        assert_eq!(
+            findings("server/src/api/call.rs", "use crate::api::{endpoint::Endpoint, routes::Route};"),
+            ["call (level 1) names routes (level 4): only lower levels may be named"]
+        );
+        assert_eq!(findings("server/src/api/influx/v3.rs", "use super::super::export;").len(), 1);
+        assert!(
+            findings("server/src/api/influx/v3.rs", "use super::Work; use crate::api::gate::Asked;")
+                .is_empty()
+        );
+        assert!(findings("server/src/api/mod.rs", "use crate::api::routes::Route;").is_empty());
+        assert_eq!(findings("server/src/api/novelty.rs", "").len(), 1);
     }
 }

@@ -4,7 +4,7 @@ pub mod lines;
 
 use barograph_engine::model::{Matcher, TimeRange};
 
-use crate::api::call::{Call, success};
+use crate::api::call::{Call, TRUNCATED, success};
 use crate::api::gate::Asked;
 use crate::api::selectors;
 use crate::error::ApiError;
@@ -95,7 +95,7 @@ pub async fn events(call: Call) -> Result<Reply, ApiError> {
             let mut warnings = Vec::new();
             if found.len() > limit {
                 found.truncate(limit);
-                warnings.push(crate::api::prometheus::query::TRUNCATED.to_owned());
+                warnings.push(TRUNCATED.to_owned());
             }
             let room = |event: &&Event| json::labels_room(&event.labels) + event.text.len() + 64;
             success(out, &warnings, &[], |out| json::items(out, &found, room, event))

@@ -6,9 +6,8 @@
 
 use barograph_engine::model::TimeRange;
 
-use crate::api::call::{Call, success};
+use crate::api::call::{Call, TRUNCATED, success};
 use crate::api::gate::Asked;
-use crate::api::prometheus::query::TRUNCATED;
 use crate::api::selectors::{self, Parsed, Selectors};
 use crate::error::ApiError;
 use crate::http::params::unescape_label_name;

@@ -13,7 +13,7 @@ use barograph_query::syntax::{self, ast::Expr};
 use barograph_query::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
 use crate::admission::Writer;
-use crate::api::call::{Call, success};
+use crate::api::call::{Call, TRUNCATED, success};
 use crate::api::gate::Asked;
 use crate::api::prometheus::explain;
 use crate::clock;
@@ -168,9 +168,6 @@ fn truncate(response: &mut Response, limit: usize) {
     }
     response.warnings.push(TRUNCATED.to_owned());
 }
-
-/// The warning about `limit`.
-pub const TRUNCATED: &str = "results truncated due to limit";
 
 fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration) -> Vec<u8> {
     let (queue_seconds, total_seconds) = (queued.as_secs_f64(), took.as_secs_f64());
