@@ -18,7 +18,8 @@ fn block<'a>(text: &'a str, language: &str) -> &'a str {
 #[test]
 fn the_rust_is_the_example() {
     let example = read("examples/embed.rs");
-    let program = example.split_once("\n\n").expect("the example opens with its doc").1;
+    let opening = "#![expect(clippy::print_stdout, reason = \"a program\")]\n\n";
+    let program = example.split_once(opening).expect("the example opens with its doc and this").1;
     assert_eq!(block(&read("README.md"), "rust"), program);
 }
 

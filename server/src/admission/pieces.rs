@@ -48,6 +48,9 @@ pub struct Source {
 
 impl Pieces {
     /// Both ends of a stream.
+    ///
+    /// # Errors
+    /// There is no memory for the first piece.
     pub fn new(work: &Work) -> Result<(Pieces, Source), ApiError> {
         let taken = Taken::of(work);
         taken.at_least(IN_FLIGHT * PIECE_BYTES)?;

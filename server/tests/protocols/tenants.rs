@@ -187,6 +187,7 @@ fn expressions() -> Vec<String> {
 }
 
 /// The effect on each route. A new route must state here what it shows to a tenant.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn probe(path: &str) -> Option<Probe> {
     let gets = |targets: &[&str]| targets.iter().map(|target| get(target)).collect::<Vec<_>>();
     let all = escape(r#"{__name__=~".+"}"#);

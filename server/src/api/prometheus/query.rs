@@ -63,6 +63,9 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
 }
 
 /// The query's text.
+///
+/// # Errors
+/// The request has no query, or one that is too long.
 pub fn text(call: &Call) -> Result<&str, ApiError> {
     let text = call.params.require("query")?;
     let (bytes, limit) = (text.len(), call.config.query_max_bytes);
