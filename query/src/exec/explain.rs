@@ -8,7 +8,8 @@
 
 use barograph_engine::model::TimeRange;
 
-use super::{Context, aggregate, subquery, trace};
+use super::window::subquery;
+use super::{Context, aggregate, trace};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::explain::{Cost, Explained};
@@ -30,7 +31,7 @@ const SAMPLE_NS: u64 = 8;
 const VALUE_NS: u64 = 4;
 
 /// Explains `plan` as `request` will run it.
-pub(super) fn estimate(ctx: &Context<'_>, request: &Request, plan: &Node) -> Result<Explained, QueryError> {
+pub(crate) fn estimate(ctx: &Context<'_>, request: &Request, plan: &Node) -> Result<Explained, QueryError> {
     Estimator { ctx, query: &request.query }.node(plan, Steps::of(request.times))
 }
 

@@ -3,7 +3,9 @@
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
-use super::{Evaluator, reading, selector, subquery};
+use super::Evaluator;
+use super::select::{self, reading};
+use super::window::subquery;
 use crate::budget::Budget;
 use crate::budget::pace;
 use crate::error::QueryError;
@@ -19,7 +21,7 @@ use crate::usage::Held;
 use crate::value::{MatrixSeries, QueryValue, SampleValue, VectorSample};
 
 /// Evaluates and finishes an instant query.
-pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Result<QueryValue, QueryError> {
+pub(crate) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Result<QueryValue, QueryError> {
     match &root.kind {
         Kind::Range(selection) => return raw_samples(ev, selection, time_ms),
         Kind::Subquery(subquery) => return inner_samples(ev, subquery, time_ms),
@@ -52,7 +54,7 @@ pub(super) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
 }
 
 /// Evaluates and finishes a range query.
-pub(super) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result<QueryValue, QueryError> {
+pub(crate) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result<QueryValue, QueryError> {
     if matches!(root.value_type(), ValueType::RangeVector | ValueType::String) {
         return Err(QueryError::BadTimes(format!(
             "invalid expression type {:?} for range query, must be Scalar or instant Vector",
@@ -145,7 +147,7 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
     let ctx = ev.ctx;
     let end = ms_to_ns(selection.shift.apply(time_ms));
     let range = TimeRange::new(end.saturating_sub(ms_to_ns(selection.range_ms)), end);
-    let refs = selector::select(ctx, selection, range)?;
+    let refs = select::select(ctx, selection, range)?;
     let matrix = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
         ctx.budget.count_read(columns.len() as u64);

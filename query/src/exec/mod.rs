@@ -32,26 +32,12 @@ use crate::value::{QueryStats, QueryValue};
 
 mod aggregate;
 mod binary;
-mod calls;
+mod call;
 mod explain;
 mod finish;
-mod float_histogram;
-mod gaps;
-mod groups;
-mod hash;
-mod implicit;
-mod matching;
-mod operators;
-mod range;
-mod rank;
-mod reading;
-mod selector;
-mod sets;
-mod smoothed;
-mod spans;
-mod standing;
-mod subquery;
+mod select;
 mod trace;
+mod window;
 
 use trace::{Mark, Trace};
 
@@ -166,8 +152,8 @@ impl Evaluator<'_> {
         Ok(match &node.kind {
             Kind::Number(n) => Value::Scalar(vec![*n; steps.count]),
             Kind::Text(text) => Value::Text(text.clone()),
-            Kind::Instant(selection) => Value::Vector(selector::evaluate(self, selection, node.span, steps)?),
-            Kind::Call(call) => calls::evaluate(self, call, node, steps)?,
+            Kind::Instant(selection) => Value::Vector(select::evaluate(self, selection, node.span, steps)?),
+            Kind::Call(call) => call::evaluate(self, call, node, steps)?,
             Kind::Aggregate(aggregate) => Value::Vector(aggregate::evaluate(self, aggregate, steps)?),
             Kind::Binary(b) => binary::evaluate(self, b, node.span, steps)?,
             Kind::Negate(inner) => {

@@ -19,7 +19,7 @@ fn merge(hash: u64, state: u64) -> u64 {
 }
 
 /// The hash of `bytes` with seed 0.
-pub(super) fn xxh64(bytes: &[u8]) -> u64 {
+pub(crate) fn xxh64(bytes: &[u8]) -> u64 {
     let (stripes, mut rest) = bytes.as_chunks::<32>();
     let mut hash = if stripes.is_empty() {
         P5

@@ -15,7 +15,7 @@ use crate::syntax::ast::MatchLabels;
 
 /// The series of both sides that have one signature; indices in the order of the vectors.
 #[derive(Debug, Default)]
-pub(super) struct Match {
+pub(crate) struct Match {
     /// The labels that are compared.
     pub signature: Labels,
     /// Series of the left vector.
@@ -30,7 +30,7 @@ const INDICES: usize = 2 * 4 * size_of::<usize>();
 const GROWN: usize = 3 * size_of::<(Labels, usize)>() + 2 * size_of::<Match>();
 
 /// The signature of a label set.
-pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Labels> {
+pub(crate) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Labels> {
     match labels {
         MatchLabels::On(names) => {
             let names = sorted_names(names);
@@ -47,7 +47,7 @@ pub(super) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Label
 ///
 /// # Errors
 /// As [`Budget::check`] and [`Budget::hold`].
-pub(super) fn matches(
+pub(crate) fn matches(
     budget: &Budget,
     left: &Vector,
     right: &Vector,

@@ -2,14 +2,15 @@
 
 use barograph_engine::model::Matcher;
 
-use super::{Evaluator, range, selector};
+use super::window::range_call;
+use super::{Evaluator, select, text};
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::functions::annotations::Notes;
 use crate::functions::arguments::{Arguments, SampleField};
 use crate::functions::eval::{Kernel, WindowKernel};
 use crate::functions::vectors::elements;
-use crate::functions::{Function, NameRule, ValueType, range as whole_range};
+use crate::functions::{Function, NameRule, ValueType, range};
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Value, Vector};
 use crate::steps::{Shift, Steps};
@@ -17,7 +18,7 @@ use crate::syntax::ast::Edges;
 use crate::syntax::span::Span;
 
 /// Evaluates a call at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     call: &Call,
     node: &Node,
@@ -33,9 +34,9 @@ pub(super) fn evaluate(
         Kernel::Date(kernel) => elements::dates(args, kernel)?,
         Kernel::Histogram(kernel) => elements::histograms(args, kernel)?,
         Kernel::Window(kernel) => args.windows(kernel)?,
-        Kernel::Windows(kernel) => range::labelled_columns(args.ev, call, kernel, steps)?,
-        Kernel::Range(kernel) => whole_range::floats(args, kernel)?,
-        Kernel::RangePoints(kernel) => whole_range::points(args, kernel)?,
+        Kernel::Windows(kernel) => range_call::labelled_columns(args.ev, call, kernel, steps)?,
+        Kernel::Range(kernel) => range::floats(args, kernel)?,
+        Kernel::RangePoints(kernel) => range::points(args, kernel)?,
     }))
 }
 
@@ -71,11 +72,11 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
     }
 
     fn text(&self, index: usize) -> String {
-        super::text(&self.call.args[index])
+        text(&self.call.args[index])
     }
 
     fn windows(&mut self, kernel: WindowKernel) -> Result<Vector, QueryError> {
-        range::one_column(self.ev, self.call, kernel, self.steps)
+        range_call::one_column(self.ev, self.call, kernel, self.steps)
     }
 
     fn matchers(&self, index: usize) -> &[Matcher] {
@@ -96,7 +97,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         let arg = &self.call.args[index];
         let Kind::Instant(selection) = &arg.kind else { return Ok(Vec::new()) };
         let mark = self.ev.mark();
-        let vector = selector::instant(self.ev.ctx, selection, self.steps, field)?;
+        let vector = select::instant(self.ev.ctx, selection, self.steps, field)?;
         if let Some(mark) = mark {
             self.ev.record(arg, mark, vector.len() as u64, 0);
         }
@@ -114,7 +115,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         let edges = Edges::Plain;
         let selection =
             Selection { matchers, shift, range_ms: 0, implicit: false, edges, infer_hints: false };
-        selector::instant(self.ev.ctx, &selection, self.steps, field)
+        select::instant(self.ev.ctx, &selection, self.steps, field)
     }
 
     fn span(&self, index: usize) -> Span {

@@ -5,13 +5,13 @@
 //! Where k differs from step to step, a series is there at the steps whose k reaches its
 //! rank. A series without a value at a step leaves its place empty there.
 
-use super::Evaluator;
-use super::aggregate::note_ignored;
 use super::groups::Groups;
+use super::note_ignored;
 use super::rank::{counts, param};
 use crate::budget::pace;
 use crate::budget::parallel;
 use crate::error::QueryError;
+use crate::exec::Evaluator;
 use crate::functions::numbers::compensated;
 use crate::functions::numbers::one_float::nan_last;
 use crate::functions::range::statistics;
@@ -22,7 +22,7 @@ use crate::syntax::ast::{AggregateOp, Statistic};
 
 /// Evaluates such an aggregation at all steps. At a single step the result is ordered by
 /// rank within each group.
-pub(super) fn choose(
+pub(crate) fn choose(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,

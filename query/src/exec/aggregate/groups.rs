@@ -14,7 +14,7 @@ use crate::syntax::ast::Grouping;
 use crate::usage::Held;
 
 /// Series of a vector by the group they belong to; members in the order of the vector.
-pub(super) struct Groups {
+pub(crate) struct Groups {
     /// Labels of each group.
     pub labels: Vec<Labels>,
     /// Whether any member has a name that is to be dropped.
@@ -83,7 +83,7 @@ impl Groups {
 }
 
 /// Which labels of a series are those of its group.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// Sorted.
     names: Vec<String>,
     /// Whether the names are what is left out, the metric name with them.

@@ -13,12 +13,13 @@ use ahash::RandomState;
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::SmallVec;
 
-use super::aggregate::Members;
+use super::Members;
 use super::groups::{Groups, Kept};
-use super::reading::{self, Batch, Ranked};
-use super::{Context, Evaluator, range, selector};
 use crate::budget::pace;
 use crate::error::QueryError;
+use crate::exec::select::reading::{self, Batch, Ranked};
+use crate::exec::window::range_call;
+use crate::exec::{Context, Evaluator, select};
 use crate::functions::arguments::SampleField;
 use crate::functions::flags::Flags;
 use crate::functions::window::{Columns, WindowedSeries};
@@ -38,7 +39,7 @@ const PLACED: usize = 16;
 const UNTOLD_MAX: u64 = 64 << 10;
 
 /// The steps of one series that have values.
-pub(super) struct Span {
+pub(crate) struct Span {
     group: u32,
     /// The step where it begins.
     first: u32,
@@ -48,7 +49,7 @@ pub(super) struct Span {
 }
 
 /// What is to be folded.
-pub(super) enum Input {
+pub(crate) enum Input {
     /// Only floats.
     Spans(Vec<Ranked<Span>>, Groups),
     /// There are histograms. The labels are those of the first member of each group.
@@ -114,7 +115,7 @@ struct Leaf<'p> {
 ///
 /// # Errors
 /// As any evaluation.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
@@ -127,22 +128,22 @@ pub(super) fn evaluate(
     let keep = Kept::of(&aggregate.grouping);
     match &node.kind {
         Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
-            let range = selector::hull(ev.ctx, selection, steps);
+            let range = select::hull(ev.ctx, selection, steps);
             let leaf = Leaf { selection, range, drop_name: false, noted: None };
             let batches = read(ev.ctx, &leaf, &keep, |_, samples, _| {
                 if selection.infer_hints {
-                    selector::infer_hints(samples);
+                    select::infer_hints(samples);
                 }
-                Ok(selector::newest(ev.ctx, samples, selection, steps, SampleField::Value))
+                Ok(select::newest(ev.ctx, samples, selection, steps, SampleField::Value))
             })?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
         Kind::Call(call) => {
-            let Some((arg, selection, kernel)) = range::stored_series(call) else { return Ok(None) };
-            let range_call = range::prepare(ev, call, arg, selection, steps)?;
+            let Some((arg, selection, kernel)) = range_call::stored_series(call) else { return Ok(None) };
+            let range_call = range_call::prepare(ev, call, arg, selection, steps)?;
             let leaf = Leaf {
                 selection,
-                range: range::read_range(&range_call, call.function),
+                range: range_call::read_range(&range_call, call.function),
                 drop_name: call.name_rule != NameRule::Keep,
                 noted: Some((call.function, arg.span)),
             };
@@ -243,13 +244,13 @@ fn read(
     keep: &Kept,
     evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
 ) -> Result<Vec<Batch<Table, Span>>, QueryError> {
-    let refs = selector::select(ctx, leaf.selection, leaf.range)?;
+    let refs = select::select(ctx, leaf.selection, leaf.range)?;
     reading::batches(ctx, refs, leaf.range, |table: &mut Table, samples: &mut Samples, series: SeriesRef| {
         let mut flags = Flags::default();
         let points = evaluate(&mut table.columns, samples, &mut flags)?;
         if let Some((function, _)) = leaf.noted.filter(|_| !flags.is_empty()) {
             let name = series.labels.metric_name().unwrap_or("");
-            if range::has_notes(function, flags, name) {
+            if range_call::has_notes(function, flags, name) {
                 table.notice(flags, name, series.rank);
             }
         }
@@ -289,7 +290,7 @@ fn gathered(
             table.noticed.drain().map(|((flags, name), rank)| (rank, flags, name)).collect();
         noticed.sort_unstable_by_key(|(rank, ..)| *rank);
         for (_, flags, name) in noticed {
-            range::note(&mut ev.notes, function, at, flags, &name);
+            range_call::note(&mut ev.notes, function, at, flags, &name);
         }
     }
     let mut groups = Groups::new();

@@ -2,9 +2,9 @@
 
 use barograph_engine::model::{Samples, TimeRange};
 
-use super::selector::select;
-use super::{Evaluator, reading};
+use super::{reading, select};
 use crate::error::QueryError;
+use crate::exec::Evaluator;
 use crate::functions::annotations::note_flags;
 use crate::functions::flags::Flags;
 use crate::functions::window::Columns;
@@ -15,7 +15,7 @@ use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::span::Span;
 
 /// Evaluates such a selector at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     selection: &Selection,
     span: Span,

@@ -9,9 +9,12 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
-use super::matching::{Match, matches};
-use super::operators::{Keep, Noted, combine, scalar};
-use super::{Evaluator, gaps, sets};
+mod default_if;
+mod matching;
+mod operators;
+mod sets;
+
+use super::Evaluator;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::plan::Binary;
@@ -22,9 +25,11 @@ use crate::series::{Points, Series, Value, Vector};
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, Cardinality, MatchLabels, VectorMatching};
 use crate::syntax::span::Span;
+use matching::{Match, matches};
+use operators::{Keep, Noted, combine, scalar};
 
 /// Evaluates a binary operator at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     b: &Binary,
     span: Span,
@@ -34,7 +39,7 @@ pub(super) fn evaluate(
     let rhs = ev.eval(&b.rhs, steps)?;
     ev.ctx.budget.check()?;
     if matches!(b.op, BinaryOp::Default | BinaryOp::If | BinaryOp::IfNot) {
-        return gaps::evaluate(
+        return default_if::evaluate(
             &ev.ctx.budget,
             b.op,
             (lhs, rhs),

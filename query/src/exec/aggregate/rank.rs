@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME};
 use smallvec::SmallVec;
 
-use super::aggregate::{assemble, note_ignored};
 use super::groups::Groups;
-use super::{Evaluator, hash};
+use super::xxh64::xxh64;
+use super::{assemble, note_ignored};
 use crate::budget::Budget;
 use crate::budget::pace;
 use crate::error::QueryError;
+use crate::exec::{Evaluator, text};
 use crate::functions::annotations::bad_phi;
 use crate::functions::numbers::one_float::nan_last;
 use crate::functions::numbers::quantile::{nan_first, phi_name, quantile_of_sorted};
@@ -25,12 +26,12 @@ use crate::syntax::ast::{AggregateOp, Grouping};
 use crate::usage::Held;
 use crate::value::go_float;
 
-pub(super) fn param(aggregate: &Aggregate) -> &Node {
+pub(crate) fn param(aggregate: &Aggregate) -> &Node {
     aggregate.param.as_deref().expect("the checker gives these operators a parameter")
 }
 
 /// `topk`, `bottomk`, `limitk`, `limit_ratio`: elements keep their labels and values.
-pub(super) fn choose(
+pub(crate) fn choose(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
@@ -54,7 +55,7 @@ pub(super) fn choose(
 }
 
 /// How many elements to keep at each step.
-pub(super) fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
+pub(crate) fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
     let refuse = |text: String| Err(QueryError::Execution(text));
     if params.iter().any(|k| k.is_nan()) {
         return refuse("Parameter value is NaN".to_owned());
@@ -177,11 +178,11 @@ fn limit_ratio(
 
 /// The place of a label set between 0 and 1: its hash as a fraction.
 fn place_of(labels: &Labels) -> f64 {
-    hash::xxh64(labels.as_bytes()) as f64 / u64::MAX as f64
+    xxh64(labels.as_bytes()) as f64 / u64::MAX as f64
 }
 
 /// `quantile(φ, v)`.
-pub(super) fn quantile(
+pub(crate) fn quantile(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
@@ -198,12 +199,12 @@ pub(super) fn quantile(
 }
 
 /// `quantiles("label", φ…, v)`: of each group one element for each φ, which the label names.
-pub(super) fn quantiles(
+pub(crate) fn quantiles(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = super::text(param(aggregate));
+    let label = text(param(aggregate));
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
@@ -272,12 +273,12 @@ fn worst_phis(phis: &[f64]) -> impl Iterator<Item = f64> {
 }
 
 /// `count_values("label", v)`.
-pub(super) fn count_values(
+pub(crate) fn count_values(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = super::text(param(aggregate));
+    let label = text(param(aggregate));
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
@@ -339,7 +340,7 @@ fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) ->
 }
 
 /// Shortest decimal without exponent.
-pub(super) fn float_text(v: f64) -> String {
+pub(crate) fn float_text(v: f64) -> String {
     if v.is_nan() {
         "NaN".to_owned()
     } else if v.is_infinite() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint};
 
-use super::Evaluator;
 use crate::error::QueryError;
+use crate::exec::Evaluator;
 use crate::functions::window::Columns;
 use crate::functions::window::slide::Windows;
 use crate::plan::Subquery;
@@ -14,7 +14,7 @@ use crate::series::{Points, Vector, is_absent};
 use crate::steps::{Steps, ms_to_ns};
 
 /// The inner expression at all multiples of the subquery's step in the outer windows.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     subquery: &Subquery,
     windows: &Windows,
@@ -30,7 +30,7 @@ pub(super) fn evaluate(
 /// The windows may be longer than the subquery, for what looks at samples before them.
 /// Inner steps are counted from the epoch, not from the query's start: the same point is
 /// evaluated at the same time whatever the query around it.
-pub(super) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
+pub(crate) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
     let first_end = windows.shift.apply(windows.steps.at(0));
     let last_end = windows.shift.apply(windows.steps.last());
     let after = first_end.saturating_sub(windows.range_ms);
@@ -39,7 +39,7 @@ pub(super) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
 }
 
 /// The columns of one inner series.
-pub(super) fn columns_of(points: &Points, steps: Steps, columns: &mut Columns) {
+pub(crate) fn columns_of(points: &Points, steps: Steps, columns: &mut Columns) {
     columns.clear();
     for (i, &v) in points.floats.iter().enumerate() {
         if !is_absent(v) {

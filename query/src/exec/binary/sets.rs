@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates a set operator at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     budget: &Budget,
     op: BinaryOp,
     mut left: Vector,

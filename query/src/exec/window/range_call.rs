@@ -4,9 +4,11 @@
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Evaluator, reading, selector};
+use super::{default_window, subquery};
 use crate::budget::parallel;
 use crate::error::QueryError;
+use crate::exec::select::{self, reading};
+use crate::exec::{Evaluator, text};
 use crate::functions::annotations::{Notes, note_flags};
 use crate::functions::eval::{Kernel, WindowKernel};
 use crate::functions::flags::Flags;
@@ -33,7 +35,7 @@ struct Done {
 }
 
 /// Evaluates a call whose kernel makes one column of each series.
-pub(super) fn one_column(
+pub(crate) fn one_column(
     ev: &mut Evaluator<'_>,
     call: &Call,
     kernel: WindowKernel,
@@ -46,14 +48,14 @@ pub(super) fn one_column(
 
 /// Evaluates a call whose kernel makes a column for each scalar argument; the string argument is
 /// the label that tells them apart.
-pub(super) fn labelled_columns(
+pub(crate) fn labelled_columns(
     ev: &mut Evaluator<'_>,
     call: &Call,
     kernel: fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     let params = parameters(ev, call, steps)?;
-    let label = super::text(&call.args[0]);
+    let label = text(&call.args[0]);
     if label.is_empty() {
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
@@ -80,25 +82,25 @@ fn evaluate(
     let mark = ev.mark();
     let selected = ev.ctx.budget.usage().series();
     match &arg.kind {
-        Kind::Subquery(subquery) => {
+        Kind::Subquery(inner) => {
             let mut read = windows;
             if call.function.reads_before_window {
                 read.range_ms = read.range_ms.saturating_add(ev.ctx.lookback_ms);
             }
-            let (inner, inner_steps) = super::subquery::evaluate(ev, subquery, &read)?;
+            let (inner, inner_steps) = subquery::evaluate(ev, inner, &read)?;
             if let Some(mark) = mark {
                 ev.record(arg, mark, inner.len() as u64, 0);
             }
             let range_call = range_call(ev, windows, Edges::Plain, params);
             parallel::map(&ev.ctx.budget, inner, |columns: &mut Columns, series: Series| {
-                super::subquery::columns_of(&series.points, inner_steps, columns);
+                subquery::columns_of(&series.points, inner_steps, columns);
                 one_series(&range_call, &kernel, columns, series.labels, series.drop_name || !keep_name)
             })
         }
         Kind::Range(selection) => {
             let range_call = range_call(ev, windows, selection.edges, params);
             let range = read_range(&range_call, call.function);
-            let refs = selector::select(ev.ctx, selection, range)?;
+            let refs = select::select(ev.ctx, selection, range)?;
             let done = reading::each(
                 ev.ctx,
                 refs,
@@ -134,7 +136,7 @@ fn range_call<'q>(
 fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Windows>, QueryError> {
     Ok(match &arg.kind {
         Kind::Range(s) if s.implicit => {
-            let range_ms = super::implicit::window_ms(ev, s, arg.span, steps)?;
+            let range_ms = default_window::window_ms(ev, s, arg.span, steps)?;
             Some(Windows { steps, shift: s.shift, range_ms })
         }
         Kind::Range(s) => Some(Windows { steps, shift: s.shift, range_ms: s.range_ms }),
@@ -144,7 +146,7 @@ fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Wi
 }
 
 /// A call that makes one column of each stored series: its argument, what it selects, its kernel.
-pub(super) fn stored_series(call: &Call) -> Option<(&Node, &Selection, WindowKernel)> {
+pub(crate) fn stored_series(call: &Call) -> Option<(&Node, &Selection, WindowKernel)> {
     let Kernel::Window(kernel) = call.kernel else { return None };
     let arg = range_argument(call);
     match &arg.kind {
@@ -154,7 +156,7 @@ pub(super) fn stored_series(call: &Call) -> Option<(&Node, &Selection, WindowKer
 }
 
 /// Prepares such a call.
-pub(super) fn prepare<'q>(
+pub(crate) fn prepare<'q>(
     ev: &mut Evaluator<'q>,
     call: &Call,
     arg: &Node,
@@ -186,7 +188,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
 }
 
 /// The time range that all windows look at.
-pub(super) fn read_range(call: &RangeCall<'_>, function: &Function) -> TimeRange {
+pub(crate) fn read_range(call: &RangeCall<'_>, function: &Function) -> TimeRange {
     let lookback = ms_to_ns(call.lookback_ms);
     let (mut from, mut to) = call.windows.hull();
     if call.edges != Edges::Plain || function.reads_before_window {
@@ -253,12 +255,12 @@ fn is_counter_missing(function: &Function, flags: Flags, name: &str) -> bool {
 }
 
 /// Whether there are notes about what was noticed of series of this name.
-pub(super) fn has_notes(function: &Function, flags: Flags, name: &str) -> bool {
+pub(crate) fn has_notes(function: &Function, flags: Flags, name: &str) -> bool {
     !flags.without(Flags::FLOAT_RESULT).is_empty() || is_counter_missing(function, flags, name)
 }
 
 /// Adds these notes.
-pub(super) fn note(notes: &mut Notes, function: &Function, span: Span, flags: Flags, name: &str) {
+pub(crate) fn note(notes: &mut Notes, function: &Function, span: Span, flags: Flags, name: &str) {
     note_flags(notes, flags, name, span);
     if is_counter_missing(function, flags, name) {
         notes.info(

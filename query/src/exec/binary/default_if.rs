@@ -20,7 +20,7 @@ use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
 /// Evaluates one of the three at all steps. `labels` are there iff both sides are vectors.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     budget: &Budget,
     op: BinaryOp,
     (left, right): (Value, Value),

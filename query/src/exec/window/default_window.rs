@@ -9,8 +9,9 @@
 
 use barograph_engine::model::{Samples, TimeRange};
 
-use super::{Context, Evaluator, reading};
 use crate::error::QueryError;
+use crate::exec::select::reading;
+use crate::exec::{Context, Evaluator};
 use crate::plan::Selection;
 use crate::source::SeriesRef;
 use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
@@ -31,7 +32,7 @@ const SAMPLES_MAX: usize = 21;
 const RECENT_MS: i64 = 24 * 3_600_000;
 
 /// The length of a selector's window, and a note that tells it.
-pub(super) fn window_ms(
+pub(crate) fn window_ms(
     ev: &mut Evaluator<'_>,
     selection: &Selection,
     span: Span,

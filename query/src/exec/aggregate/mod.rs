@@ -1,9 +1,14 @@
 //! Aggregations: groups are found once for each series, columns are folded in the order of
 //! the series, so that compensated sums do not depend on how many cores took part.
 
-use super::groups::Groups;
-use super::spans::Input;
-use super::{Evaluator, float_histogram, rank, spans, standing};
+mod float_histogram;
+mod groups;
+mod rank;
+mod streaming;
+mod topk_by;
+mod xxh64;
+
+use super::Evaluator;
 use crate::budget::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
@@ -12,6 +17,8 @@ use crate::plan::Aggregate;
 use crate::series::{ABSENT, Points, Series, Vector, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
+use groups::Groups;
+use streaming::Input;
 
 /// Values folded below which other threads are not worth waking.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
@@ -26,12 +33,12 @@ const PARTS_A_CORE: usize = 16;
 const CHUNK_STEPS: usize = 64;
 
 /// Whether folding this many values is shared by several cores.
-pub(super) fn splits(crew: &Crew, values: u64) -> bool {
+pub(crate) fn splits(crew: &Crew, values: u64) -> bool {
     values >= PARALLEL_MIN_VALUES as u64 && crew.workers() > 1
 }
 
 /// Evaluates an aggregation at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     steps: Steps,
@@ -39,13 +46,13 @@ pub(super) fn evaluate(
     use AggregateOp as A;
     match aggregate.op {
         A::Topk | A::Bottomk | A::Limitk | A::LimitRatio => return rank::choose(ev, aggregate, steps),
-        A::TopkBy(_) | A::BottomkBy(_) => return standing::choose(ev, aggregate, steps),
+        A::TopkBy(_) | A::BottomkBy(_) => return topk_by::choose(ev, aggregate, steps),
         A::CountValues => return rank::count_values(ev, aggregate, steps),
         A::Quantile => return rank::quantile(ev, aggregate, steps),
         A::Quantiles => return rank::quantiles(ev, aggregate, steps),
         _ => {}
     }
-    match spans::evaluate(ev, aggregate, steps)? {
+    match streaming::evaluate(ev, aggregate, steps)? {
         Some(Input::Spans(spans, groups)) => {
             ev.ctx.budget.check()?;
             ev.ctx.budget.hold(groups.held(steps))?;
@@ -110,7 +117,7 @@ fn fold_groups<C: Members>(
 }
 
 /// An info for each aggregation that saw histograms and took no notice of them.
-pub(super) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector: &Vector) {
+pub(crate) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector: &Vector) {
     if vector.iter().any(|s| s.points.histograms.is_some()) {
         let name = crate::functions::aggregates::of(aggregate.op).name;
         ev.notes.info(aggregate.expr.span, format!("ignored histogram in {name} aggregation"));
@@ -160,7 +167,7 @@ impl Moments {
 }
 
 /// Columns of floats, of which a member may have only the part where it has values.
-pub(super) trait Members: Sync {
+pub(crate) trait Members: Sync {
     /// The step where a member's column begins, and its floats from there on; it is absent
     /// everywhere else.
     fn column(&self, member: usize) -> (usize, &[f64]);
@@ -330,7 +337,7 @@ fn column(floats: Vec<f64>) -> Points {
 }
 
 /// Puts labels to the columns; groups without values are left out.
-pub(super) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
+pub(crate) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
     groups
         .labels
         .into_iter()

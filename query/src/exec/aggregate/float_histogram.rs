@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Evaluator;
-use super::aggregate::assemble;
+use super::assemble;
 use super::groups::Groups;
 use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::exec::Evaluator;
 use crate::functions::annotations::note_flags;
 use crate::functions::flags::Flags;
 use crate::functions::numbers::compensated::{Mean, Sum};
@@ -17,7 +17,7 @@ use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
 /// `sum` and `avg` of a vector in which there are histograms.
-pub(super) fn aggregate(
+pub(crate) fn aggregate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
     vector: &Vector,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
-use super::Context;
 use crate::budget::parallel;
 use crate::error::QueryError;
+use crate::exec::Context;
 use crate::series::histogram_held;
 use crate::source::{SeriesReader, SeriesRef};
 use crate::usage::Held;
@@ -28,10 +28,10 @@ const PROBED_MAX: usize = 32;
 const WORTH_WAKING: Duration = Duration::from_millis(2);
 
 /// A result, and the rank of its series.
-pub(super) type Ranked<R> = (u32, R);
+pub(crate) type Ranked<R> = (u32, R);
 
 /// What one worker made of its part of the series: its scratch space, and results.
-pub(super) struct Batch<S, R> {
+pub(crate) struct Batch<S, R> {
     /// Scratch space as the last series left it.
     pub scratch: S,
     /// Results of the series that have one.
@@ -43,7 +43,7 @@ pub(super) struct Batch<S, R> {
 ///
 /// # Errors
 /// The error of one of the series that failed.
-pub(super) fn each<S, R, F>(
+pub(crate) fn each<S, R, F>(
     ctx: &Context<'_>,
     refs: Vec<SeriesRef>,
     range: TimeRange,
@@ -71,7 +71,7 @@ where
 ///
 /// # Errors
 /// As [`each`].
-pub(super) fn batches<S, R, F>(
+pub(crate) fn batches<S, R, F>(
     ctx: &Context<'_>,
     refs: Vec<SeriesRef>,
     range: TimeRange,
@@ -161,7 +161,7 @@ where
 
 /// Reads a series into `samples`. The budget holds the most that one series needed, `held`,
 /// since the memory stays for the next.
-pub(super) fn read(
+pub(crate) fn read(
     ctx: &Context<'_>,
     reader: &mut dyn SeriesReader,
     series: &SeriesRef,

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
 
-use super::{Context, Evaluator, reading, smoothed};
+pub(crate) mod reading;
+mod smoothed;
+
+use super::{Context, Evaluator};
 use crate::error::QueryError;
 use crate::functions::arguments::SampleField;
 use crate::functions::window::shown_seconds;
@@ -21,7 +24,7 @@ use crate::syntax::span::Span;
 use crate::usage::Held;
 
 /// The series of `selection` that may have samples in `range`.
-pub(super) fn select(
+pub(crate) fn select(
     ctx: &Context<'_>,
     selection: &Selection,
     range: TimeRange,
@@ -34,7 +37,7 @@ pub(super) fn select(
 }
 
 /// Evaluates an instant selector, plain or smoothed, at all steps.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     selection: &Selection,
     span: Span,
@@ -47,14 +50,14 @@ pub(super) fn evaluate(
 }
 
 /// What all steps of an instant selector look at; there is at least one step.
-pub(super) fn hull(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
+pub(crate) fn hull(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
     TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last)
 }
 
 /// Evaluates an instant selector at all steps. Series without any value are left out.
-pub(super) fn instant(
+pub(crate) fn instant(
     ctx: &Context<'_>,
     selection: &Selection,
     steps: Steps,
@@ -78,7 +81,7 @@ pub(super) fn instant(
 }
 
 /// Gives every histogram a hint whose writer gave none.
-pub(super) fn infer_hints(samples: &mut Samples) {
+pub(crate) fn infer_hints(samples: &mut Samples) {
     for i in (1..samples.histograms.len()).rev() {
         let hinted = with_hint(&samples.histograms[i].1, &samples.histograms[i - 1].1);
         samples.histograms[i].1 = hinted;
@@ -86,7 +89,7 @@ pub(super) fn infer_hints(samples: &mut Samples) {
 }
 
 /// The newest sample at each step, `None` if there is none at any.
-pub(super) fn newest(
+pub(crate) fn newest(
     ctx: &Context<'_>,
     samples: &Samples,
     selection: &Selection,

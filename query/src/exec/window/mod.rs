@@ -1,0 +1,8 @@
+//! Range vectors: windows over stored samples and over the values of a subquery.
+//!
+//! # Not here
+//! Sliding and kernels: `functions/window/`.
+
+mod default_window;
+pub(crate) mod range_call;
+pub(crate) mod subquery;
