@@ -1,6 +1,7 @@
 //! Barograph's query language: text to plan to values.
 #![forbid(unsafe_code)]
 
+mod annotations;
 mod budget;
 mod crew;
 pub mod error;
@@ -8,10 +9,12 @@ mod exec;
 pub mod explain;
 pub mod functions;
 mod histogram;
+mod numbers;
 mod plan;
 pub mod request;
 mod series;
 pub mod source;
+mod span;
 mod steps;
 pub mod syntax;
 mod turn;

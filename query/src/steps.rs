@@ -21,7 +21,7 @@ pub(crate) struct QueryTimes {
     pub step_ms: i64,
 }
 
-/// Where in time a selector or subquery looks: `at` or the evaluation time, less `offset`.
+/// The time that a selector or subquery looks at: `at` or the evaluation time, less `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shift {
     /// The time `@` gives.

@@ -1,7 +1,7 @@
 //! What running queries use: readable by others while they run, and bounded for all of
 //! them together.
 //!
-//! A query counts what it holds as it runs (`exec/budget.rs`): columns, the decoded samples of each worker, histograms,
+//! A query counts what it holds as it runs (`budget/`): columns, the decoded samples of each worker, histograms,
 //! labels, and what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so
 //! they stay taken while the answer is still being written.
 //!
@@ -16,45 +16,45 @@ use barograph_engine::budget::{Account, Share};
 
 use crate::error::QueryError;
 
-/// Something that is held: how much it counts against each limit.
+/// What something costs while it is held: how much it counts against each limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Held {
+pub(crate) struct Footprint {
     /// Samples.
     pub samples: u64,
     /// Bytes.
     pub bytes: u64,
 }
 
-impl Held {
+impl Footprint {
     /// A column of this many values.
-    pub fn values(count: usize) -> Held {
-        Held { samples: count as u64, bytes: (count * size_of::<f64>()) as u64 }
+    pub fn values(count: usize) -> Footprint {
+        Footprint { samples: count as u64, bytes: (count * size_of::<f64>()) as u64 }
     }
 
     /// The excess over `other`.
-    pub fn without(self, other: Held) -> Held {
-        Held {
+    pub fn without(self, other: Footprint) -> Footprint {
+        Footprint {
             samples: self.samples.saturating_sub(other.samples),
             bytes: self.bytes.saturating_sub(other.bytes),
         }
     }
 
     /// Memory that holds no samples.
-    pub fn bytes(bytes: usize) -> Held {
-        Held { samples: 0, bytes: bytes as u64 }
+    pub fn bytes(bytes: usize) -> Footprint {
+        Footprint { samples: 0, bytes: bytes as u64 }
     }
 }
 
-impl Add for Held {
-    type Output = Held;
+impl Add for Footprint {
+    type Output = Footprint;
 
-    fn add(self, other: Held) -> Held {
-        Held { samples: self.samples + other.samples, bytes: self.bytes + other.bytes }
+    fn add(self, other: Footprint) -> Footprint {
+        Footprint { samples: self.samples + other.samples, bytes: self.bytes + other.bytes }
     }
 }
 
-impl AddAssign for Held {
-    fn add_assign(&mut self, other: Held) {
+impl AddAssign for Footprint {
+    fn add_assign(&mut self, other: Footprint) {
         *self = *self + other;
     }
 }

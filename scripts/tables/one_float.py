@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Computes what every PromQL function of one float is at ordinary and at extreme arguments.
 
-    one_float.py > query/src/functions/numbers/one_float/reference.txt
+    one_float.py > query/src/numbers/one_float/reference.txt
 
 Each line is `function argument result`, both floats as the shortest text that reads back to
 the same bits. Results are computed with 1,500 bits, enough to reduce the largest float by π,
@@ -9,7 +9,7 @@ and rounded once; `deg` and `rad` are defined as floats (multiplied and divided,
 so they are computed as such. Special values (signed zeros, infinities, NaN) follow C99 and
 IEEE 754, as Go's mathematics does, which Prometheus uses.
 
-Needs mpmath: `pip install mpmath`. A unit test (query/src/functions/numbers/one_float/tests.rs) reads
+Needs mpmath: `pip install mpmath`. A unit test (query/src/numbers/one_float/tests.rs) reads
 the table.
 """
 

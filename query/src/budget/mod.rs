@@ -17,7 +17,7 @@ pub(crate) mod parallel;
 use crate::crew::Crew;
 use crate::error::QueryError;
 use crate::request::{Limits, Request};
-use crate::usage::{Held, Usage};
+use crate::usage::{Footprint, Usage};
 use crate::value::QueryStats;
 
 /// Counts what a query uses against its limits.
@@ -82,7 +82,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
-    pub fn hold(&self, held: Held) -> Result<(), QueryError> {
+    pub fn hold(&self, held: Footprint) -> Result<(), QueryError> {
         self.work.take(held.bytes)?;
         self.bytes.fetch_add(held.bytes, Relaxed);
         if self.usage.add_samples(held.samples) <= self.limits.samples_max {
@@ -93,22 +93,22 @@ impl Budget {
     }
 
     /// Releases what was held.
-    pub fn release(&self, held: Held) {
+    pub fn release(&self, held: Footprint) {
         self.usage.sub_samples(held.samples);
         self.bytes.fetch_sub(held.bytes, Relaxed);
         self.work.give(held.bytes);
     }
 
     /// What is held now, but for what the source keeps.
-    pub fn held(&self) -> Held {
-        Held { samples: self.usage.samples(), bytes: self.bytes.load(Relaxed) }
+    pub fn held(&self) -> Footprint {
+        Footprint { samples: self.usage.samples(), bytes: self.bytes.load(Relaxed) }
     }
 
     /// A node is done: of all it held only its value is left. No worker runs meanwhile.
     ///
     /// # Errors
     /// As [`Budget::hold`].
-    pub fn settle(&self, before: Held, value: Held) -> Result<(), QueryError> {
+    pub fn settle(&self, before: Footprint, value: Footprint) -> Result<(), QueryError> {
         let (held, kept) = (self.held(), before + value);
         // Hold at most the difference: memory released even briefly may be taken by others.
         self.hold(kept.without(held))?;
@@ -124,7 +124,7 @@ impl Budget {
         if steps as u64 > self.limits.samples_max {
             return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
         }
-        let column = Held::bytes(steps.saturating_mul(size_of::<f64>()));
+        let column = Footprint::bytes(steps.saturating_mul(size_of::<f64>()));
         self.hold(column)?;
         self.release(column);
         Ok(())
@@ -216,8 +216,8 @@ mod tests {
         Budget::new(&Request { limits, ..Request::instant("1", 0) })
     }
 
-    fn samples(samples: u64) -> Held {
-        Held { samples, bytes: 0 }
+    fn samples(samples: u64) -> Footprint {
+        Footprint { samples, bytes: 0 }
     }
 
     #[test]
@@ -236,9 +236,9 @@ mod tests {
             Request { limits: Limits { memory_max: 100, ..Limits::default() }, ..Request::instant("1", 0) };
         let (b, source) = (Budget::new(&request), request.work());
         source.take(30).unwrap();
-        b.hold(Held::bytes(50)).unwrap();
-        b.settle(Held::default(), Held::bytes(20)).unwrap();
-        assert_eq!((b.held(), b.usage().bytes()), (Held::bytes(20), 50));
+        b.hold(Footprint::bytes(50)).unwrap();
+        b.settle(Footprint::default(), Footprint::bytes(20)).unwrap();
+        assert_eq!((b.held(), b.usage().bytes()), (Footprint::bytes(20), 50));
         assert!(source.take(51).is_err());
         source.give(20);
         assert_eq!(b.usage().bytes(), 30);

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::Budget;
 use crate::error::QueryError;
 use crate::series::{Points, Series};
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// Work between two looks. One is a float that is looked at; what is made of labels costs up to [`LABELS`].
 const WORK_PER_CHECK: usize = 1 << 15;
@@ -58,7 +58,7 @@ impl Pace<'_> {
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), QueryError> {
         if self.ahead < bytes {
             let more = bytes.max(TAKEN);
-            self.budget.hold(Held::bytes(more))?;
+            self.budget.hold(Footprint::bytes(more))?;
             self.ahead += more;
         }
         self.ahead -= bytes;
@@ -111,7 +111,7 @@ pub(crate) fn sorted<T>(
     if is_sorted {
         return Ok(items);
     }
-    let needed = Held::bytes(count * (2 * size_of::<u32>() + 2 * size_of::<Option<T>>()));
+    let needed = Footprint::bytes(count * (2 * size_of::<u32>() + 2 * size_of::<Option<T>>()));
     budget.hold(needed)?;
     let order = order(budget, count, |a, b| compare(&items[a as usize], &items[b as usize]))?;
     let (mut slots, mut pace) = (Vec::with_capacity(count), budget.pace());
@@ -176,7 +176,7 @@ mod tests {
             expected.sort_by_key(|item| item.0);
             let found = sorted(&budget, items, |a, b| a.0.cmp(&b.0)).unwrap();
             assert!(found == expected, "{count} items");
-            assert_eq!(budget.held(), Held::default());
+            assert_eq!(budget.held(), Footprint::default());
         }
     }
 }

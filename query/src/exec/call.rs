@@ -4,18 +4,19 @@ use barograph_engine::model::Matcher;
 
 use super::window::range_call;
 use super::{Evaluator, select, text};
+use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::functions::annotations::Notes;
 use crate::functions::arguments::{Arguments, SampleField};
-use crate::functions::eval::{Kernel, WindowKernel};
-use crate::functions::vectors::elements;
-use crate::functions::{Function, NameRule, ValueType, range};
+use crate::functions::eval::Kernel;
+use crate::functions::vectors::{elements, whole_range};
+use crate::functions::window::WindowKernel;
+use crate::functions::{Function, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Value, Vector};
+use crate::span::Span;
 use crate::steps::{Shift, Steps};
 use crate::syntax::ast::Edges;
-use crate::syntax::span::Span;
 
 /// Evaluates a call at all steps.
 pub(crate) fn evaluate(
@@ -35,8 +36,8 @@ pub(crate) fn evaluate(
         Kernel::Histogram(kernel) => elements::histograms(args, kernel)?,
         Kernel::Window(kernel) => args.windows(kernel)?,
         Kernel::Windows(kernel) => range_call::labelled_columns(args.ev, call, kernel, steps)?,
-        Kernel::Range(kernel) => range::floats(args, kernel)?,
-        Kernel::RangePoints(kernel) => range::points(args, kernel)?,
+        Kernel::Range(kernel) => whole_range::floats(args, kernel)?,
+        Kernel::RangePoints(kernel) => whole_range::points(args, kernel)?,
     }))
 }
 
@@ -67,7 +68,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         let values = self.ev.scalar(arg, self.steps)?;
         let is_scalar = |arg: &&Node| arg.value_type() == ValueType::Scalar;
         let place = self.call.args[..index].iter().filter(is_scalar).count();
-        (self.call.function.check)(&mut self.ev.notes, arg.span, place, &values)?;
+        (self.call.function.check)(&mut self.ev.annotations, arg.span, place, &values)?;
         Ok(values)
     }
 
@@ -114,7 +115,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         let shift = self.call.args[index].first_shift().unwrap_or(unshifted);
         let edges = Edges::Plain;
         let selection =
-            Selection { matchers, shift, range_ms: 0, implicit: false, edges, infer_hints: false };
+            Selection { matchers, shift, range_ms: 0, default_window: false, edges, infer_hints: false };
         select::instant(self.ev.ctx, &selection, self.steps, field)
     }
 
@@ -142,7 +143,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         &self.ev.ctx.budget
     }
 
-    fn notes(&mut self) -> &mut Notes {
-        &mut self.ev.notes
+    fn annotations(&mut self) -> &mut Annotations {
+        &mut self.ev.annotations
     }
 }

@@ -105,7 +105,7 @@ impl Estimator<'_> {
         }
         let lookback = ms_to_ns(self.ctx.lookback_ms);
         let windows = Windows { steps, shift: selection.shift, range_ms: selection.range_ms };
-        let (mut from, mut to) = windows.hull();
+        let (mut from, mut to) = windows.covering_range();
         if selection.range_ms == 0 || selection.edges != Edges::Plain {
             from = from.saturating_sub(lookback);
         }

@@ -17,7 +17,7 @@ use crate::series::merge::{is_metadata, merge_equal};
 use crate::series::{Point, Series, Value, Vector, histogram_held, is_absent, labels_held};
 use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
-use crate::usage::Held;
+use crate::usage::Footprint;
 use crate::value::{MatrixSeries, QueryValue, SampleValue, VectorSample};
 
 /// Evaluates and finishes an instant query.
@@ -40,14 +40,14 @@ pub(crate) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
                 };
                 Some(VectorSample { labels: s.labels, timestamp_ms: time_ms, value })
             };
-            budget.hold(Held::bytes(vector.len() * size_of::<VectorSample>()))?;
+            budget.hold(Footprint::bytes(vector.len() * size_of::<VectorSample>()))?;
             let mut samples = Vec::with_capacity(vector.len());
             let mut pace = budget.pace();
             for series in vector {
                 pace.work(1)?;
                 samples.extend(sample(series));
             }
-            budget.settle(Held::default(), samples_held(&samples))?;
+            budget.settle(Footprint::default(), samples_held(&samples))?;
             QueryValue::Vector(samples)
         }
     })
@@ -65,33 +65,34 @@ pub(crate) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
     let budget = &ev.ctx.budget;
     let vector = drop_names(budget, vector)?;
     // The answer has times next to its values; a series' column is dropped as its points are made.
-    budget.hold(Held::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
+    budget.hold(Footprint::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
     let matrix = matrix_of(budget, vector, steps)?;
-    budget.settle(Held::default(), matrix_held(&matrix))?;
+    budget.settle(Footprint::default(), matrix_held(&matrix))?;
     Ok(QueryValue::Matrix(matrix))
 }
 
 /// Memory of the result of an instant query.
-fn samples_held(samples: &[VectorSample]) -> Held {
+fn samples_held(samples: &[VectorSample]) -> Footprint {
     let sample = |sample: &VectorSample| {
         let labels = labels_held(&sample.labels);
         match &sample.value {
-            SampleValue::Float(_) => Held { samples: 1, ..labels },
+            SampleValue::Float(_) => Footprint { samples: 1, ..labels },
             SampleValue::Histogram(h) => labels + histogram_held(h),
         }
     };
-    samples.iter().map(sample).fold(Held::bytes(size_of_val(samples)), |a, b| a + b)
+    samples.iter().map(sample).fold(Footprint::bytes(size_of_val(samples)), |a, b| a + b)
 }
 
 /// Memory of the result of a range query.
-fn matrix_held(matrix: &[MatrixSeries]) -> Held {
+fn matrix_held(matrix: &[MatrixSeries]) -> Footprint {
     let series = |s: &MatrixSeries| {
         let floats = s.floats.capacity() * size_of::<(i64, f64)>();
-        let own = Held { samples: s.floats.len() as u64, bytes: (floats + size_of::<MatrixSeries>()) as u64 };
+        let own =
+            Footprint { samples: s.floats.len() as u64, bytes: (floats + size_of::<MatrixSeries>()) as u64 };
         let histograms = s.histograms.iter().map(|(_, h)| histogram_held(h));
         histograms.fold(own + labels_held(&s.labels), |a, b| a + b)
     };
-    matrix.iter().map(series).fold(Held::default(), |a, b| a + b)
+    matrix.iter().map(series).fold(Footprint::default(), |a, b| a + b)
 }
 
 /// The series that have samples, in the order of labels.

@@ -1,11 +1,14 @@
 //! Evaluates a plan: every node once, for all steps at the same time.
 //!
-//! A node's value is a column for each series (`series.rs`). Selectors read each series
-//! once and slide over it; range functions are kernels over windows (`window.rs`,
-//! `range.rs`); aggregations and binary operators (`aggregate.rs`, `binary.rs`) look up
-//! labels once for each series and then walk columns. Step-invariant nodes are evaluated
-//! for one step and repeated. What depends on the order of floating-point operations is
-//! folded in the order of series and steps, also where several cores share the work.
+//! A node's value is a column for each series (`series/`). Selectors (`select/`) read each series
+//! once; range vectors (`window/`) run the kernel of a function over its windows; aggregations and
+//! binary operators (`aggregate/`, `binary/`) look up labels once for each series and then walk
+//! columns; `call.rs` runs the kernels of functions. Step-invariant nodes are evaluated for one
+//! step and repeated. Floating-point sums are folded in the order of series and steps, also where
+//! several cores share the work.
+//!
+//! [`Evaluator`] is here because evaluation is recursive: rooms call it for their operands, and it
+//! calls the rooms. A room names another one only where its level in the tidy test allows it.
 //!
 //! # Invariants
 //! E1. A node's vector has as many slots as the steps it was evaluated for. E2. After a
@@ -17,17 +20,17 @@
 
 use barograph_engine::model::Labels;
 
+use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
-use crate::functions::annotations::Notes;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, Times};
 use crate::series::{Points, Series, Value, Vector};
 use crate::source::SeriesSource;
 use crate::steps::Steps;
-use crate::usage::Held;
+use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
 
 mod aggregate;
@@ -51,14 +54,14 @@ struct Context<'q> {
 /// A running query.
 struct Evaluator<'q> {
     ctx: &'q Context<'q>,
-    notes: Notes,
+    annotations: Annotations,
     /// A range query: `sort` and the like have no effect.
     is_range: bool,
-    /// What each node costs, where that was asked.
+    /// What each node costs, if that is recorded.
     trace: Option<Trace>,
 }
 
-/// What a plan came to.
+/// The result of a plan.
 pub(crate) struct Outcome {
     /// The value, names dropped and sorted as promised.
     pub value: QueryValue,
@@ -83,7 +86,7 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     let is_range = matches!(request.times, Times::Range { .. });
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
-    let mut ev = Evaluator { ctx: &ctx, notes: Notes::default(), is_range, trace };
+    let mut ev = Evaluator { ctx: &ctx, annotations: Annotations::default(), is_range, trace };
     let value = match request.times {
         Times::Instant { time_ms } => finish::instant(&mut ev, plan, time_ms)?,
         Times::Range { start_ms, end_ms, step_ms } => {
@@ -93,7 +96,7 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
         trace.fill_in(plan, explained);
     }
-    let (mut warnings, infos) = ev.notes.texts(&request.query);
+    let (mut warnings, infos) = ev.annotations.texts(&request.query);
     warnings.extend(source.left_out());
     let samples_per_step = ev.ctx.budget.samples_per_step();
     ev.ctx.budget.leave_answer();
@@ -123,7 +126,7 @@ impl Evaluator<'_> {
         let value = if node.invariant && steps.count > 1 {
             let once = self.compute(node, Steps::single(steps.start_ms))?;
             let slots = once.held().samples.saturating_mul(steps.count as u64);
-            self.ctx.budget.hold(Held { samples: slots, bytes: slots.saturating_mul(8) })?;
+            self.ctx.budget.hold(Footprint { samples: slots, bytes: slots.saturating_mul(8) })?;
             repeat(&self.ctx.budget, once, steps.count)?
         } else {
             self.compute(node, steps)?

@@ -15,7 +15,7 @@ pub(super) struct Trace {
     costs: HashMap<usize, Cost>,
 }
 
-/// Where the counters stood when a node began.
+/// The counters when a node began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     started: Instant,
@@ -24,7 +24,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Where they stand now.
+    /// The counters now.
     pub fn now(ctx: &Context<'_>) -> Mark {
         Mark {
             started: Instant::now(),

@@ -10,7 +10,7 @@ pub struct AggregateInfo {
     pub op: AggregateOp,
     /// The name in PromQL, in lower case; any case is accepted.
     pub name: &'static str,
-    /// The type of the parameter that stands before the vector, if there is one.
+    /// The type of the parameter before the vector, if there is one.
     pub param: Option<ValueType>,
     /// The type of the parameters after that one, of which one at least must be given.
     pub more: Option<ValueType>,

@@ -7,14 +7,14 @@
 use barograph_engine::model::Matcher;
 
 use super::Function;
-use super::annotations::Notes;
-use super::eval::WindowKernel;
+use super::window::WindowKernel;
+use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::series::Vector;
+use crate::span::Span;
 use crate::steps::Steps;
 use crate::syntax::ast::Edges;
-use crate::syntax::span::Span;
 
 /// A field of the newest sample of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub(crate) trait Arguments<'q> {
     fn budget(&self) -> &'q Budget;
 
     /// Warnings and infos about the query.
-    fn notes(&mut self) -> &mut Notes;
+    fn annotations(&mut self) -> &mut Annotations;
 }
 
 /// The texts of all string arguments from `first` on.

@@ -1,28 +1,33 @@
 //! Checks of scalar arguments: what warns, and what refuses the query.
 
-use super::annotations::{Notes, bad_phi};
-use super::numbers::quantile::is_phi;
 use super::window::over_time::is_smoothing_factor;
+use crate::annotations::{Annotations, bad_phi};
 use crate::error::QueryError;
-use crate::syntax::span::Span;
+use crate::numbers::quantile::is_phi;
+use crate::span::Span;
 use crate::value::go_float;
 
 /// Any value is allowed.
-pub(crate) fn any(_: &mut Notes, _: Span, _: usize, _: &[f64]) -> Result<(), QueryError> {
+pub(crate) fn any(_: &mut Annotations, _: Span, _: usize, _: &[f64]) -> Result<(), QueryError> {
     Ok(())
 }
 
 /// Warns of each φ that is not between 0 and 1.
-pub(crate) fn phi(notes: &mut Notes, span: Span, _: usize, phis: &[f64]) -> Result<(), QueryError> {
+pub(crate) fn phi(
+    annotations: &mut Annotations,
+    span: Span,
+    _: usize,
+    phis: &[f64],
+) -> Result<(), QueryError> {
     for phi in phis.iter().filter(|phi| !is_phi(**phi)) {
-        notes.warn(span, bad_phi(*phi));
+        annotations.warn(span, bad_phi(*phi));
     }
     Ok(())
 }
 
 /// Refuses a factor of `double_exponential_smoothing` that is not between 0 and 1.
 pub(crate) fn smoothing_factor(
-    _: &mut Notes,
+    _: &mut Annotations,
     _: Span,
     index: usize,
     factors: &[f64],

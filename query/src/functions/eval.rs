@@ -6,14 +6,14 @@
 
 use barograph_engine::model::Histogram;
 
-use super::annotations::Notes;
 use super::arguments::Arguments;
 use super::range::Column;
-use super::window::WindowedSeries;
+use super::window::{WindowKernel, WindowedSeries};
+use crate::annotations::Annotations;
 use crate::error::QueryError;
 use crate::series::{Points, Value};
+use crate::span::Span;
 use crate::steps::QueryTimes;
-use crate::syntax::span::Span;
 
 /// How a function is evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub(crate) enum Kernel {
     /// Makes one column of the windows of each series.
     Window(WindowKernel),
     /// Makes one column for each scalar argument of the windows of each series. The string
-    /// argument is the label that tells the columns apart.
+    /// argument is the label that distinguishes the columns.
     Windows(fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>),
     /// Replaces the floats that a series has at all steps of the query; histograms are left out.
     Range(fn(&mut Column<'_>)),
@@ -49,12 +49,9 @@ pub(crate) enum Kernel {
     Call(fn(&mut dyn Arguments<'_>) -> Result<Value, QueryError>),
 }
 
-/// Makes one column of the windows of a series.
-pub(crate) type WindowKernel = fn(&mut WindowedSeries<'_>) -> Result<Points, QueryError>;
-
 /// Checks a scalar argument before the kernel runs: its index among the scalar arguments, and its
 /// value at each step. It warns, or refuses the query.
-pub(crate) type ScalarCheck = fn(&mut Notes, Span, usize, &[f64]) -> Result<(), QueryError>;
+pub(crate) type ScalarCheck = fn(&mut Annotations, Span, usize, &[f64]) -> Result<(), QueryError>;
 
 impl Kernel {
     /// Whether the value at a step depends on the other steps of the query.

@@ -20,12 +20,9 @@ use crate::syntax::ast::Edges;
 use eval::{Eval, ScalarCheck};
 
 pub mod aggregates;
-pub(crate) mod annotations;
 pub(crate) mod arguments;
 pub(crate) mod checks;
 pub(crate) mod eval;
-pub(crate) mod flags;
-pub(crate) mod numbers;
 pub(crate) mod range;
 mod suggest;
 mod table;
@@ -74,7 +71,7 @@ pub enum NameRule {
     Keep,
 }
 
-/// Where a definition comes from, so that nobody takes an extension for PromQL.
+/// Where a definition comes from: it marks extensions of PromQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Prometheus' own language.
@@ -96,14 +93,14 @@ impl Origin {
     }
 }
 
-/// The chapter of the reference a function stands in.
+/// The chapter of the reference that a function belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// Change over a window: `rate`, `deriv`, `resets` …
     Change,
     /// Statistics over a window: `avg_over_time` …
     OverTime,
-    /// What looks at all steps of the query: `range_avg`, `running_sum`, `interpolate` …
+    /// Functions of all steps of the query: `range_avg`, `running_sum`, `interpolate` …
     WholeRange,
     /// Arithmetic on each element.
     Math,
@@ -115,7 +112,7 @@ pub enum Family {
     Histogram,
     /// Labels and order.
     Label,
-    /// Between scalars and vectors, and whether something is there.
+    /// Between scalars and vectors, and whether a value is present.
     Convert,
 }
 
@@ -130,8 +127,8 @@ pub struct Function {
     pub required: usize,
     /// Whether the last of `args` may be repeated, up to `args_max` arguments in all.
     pub variadic: bool,
-    /// Whether not the last of `args` is repeated but the one before it, and the last
-    /// stands alone at the end.
+    /// Whether the argument before the last is repeated instead of the last one, which
+    /// occurs once, at the end.
     pub has_tail: bool,
     /// How many arguments are repeated together: 1, or 2 where they come in pairs.
     pub repeated: usize,

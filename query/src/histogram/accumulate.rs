@@ -4,8 +4,8 @@ use barograph_engine::model::{Histogram, ResetHint};
 
 use super::arithmetic::{common_bounds, divided, with_zero};
 use super::{Buckets, bounds, is_custom, negative, positive, set_buckets};
-use crate::functions::flags::Flags;
-use crate::functions::numbers::compensated::Sum;
+use crate::annotations::flags::Flags;
+use crate::numbers::compensated::Sum;
 
 type Sums = Vec<(i32, Sum)>;
 

@@ -7,7 +7,7 @@
 use barograph_engine::model::{Histogram, ResetHint};
 
 use super::{Buckets, bounds, compacted, is_custom, negative, positive, set_buckets};
-use crate::functions::flags::Flags;
+use crate::annotations::flags::Flags;
 
 /// `a + b`; `None` if one has explicit bounds and the other has not.
 pub(crate) fn sum(a: &Histogram, b: &Histogram, flags: &mut Flags) -> Option<Histogram> {

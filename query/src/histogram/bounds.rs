@@ -88,7 +88,7 @@ pub fn ascending(h: &Histogram) -> Vec<Bucket> {
 /// The same with the empty buckets that are written out.
 pub(crate) fn all_ascending(h: &Histogram) -> Vec<Bucket> {
     let mut buckets = as_written(h);
-    // A zero bucket of NaN or less holds nothing that could be asked for.
+    // A zero bucket of NaN or less holds nothing that a query can select.
     buckets.retain(|b| b.kind != BucketKind::Zero || b.count > 0.0);
     let beside_zero = |near: f64| if near > 0.0 { near.max(h.zero_threshold) } else { near };
     for b in &mut buckets {

@@ -6,7 +6,7 @@
 //! slot by slot without unpacking.
 //!
 //! # Not here
-//! Which histograms meet: `exec/mixed.rs`, `exec/operators.rs`. Classic histograms, which
+//! Which histograms meet: `exec/aggregate/float_histogram.rs`, `exec/binary/operators.rs`. Classic histograms, which
 //! are floats with an `le` label: `functions/vectors/classic_histogram.rs`.
 
 use barograph_engine::model::{Histogram, Span};

@@ -4,7 +4,7 @@ use barograph_engine::model::Histogram;
 
 use super::bounds::{Bucket, BucketKind, ascending};
 use super::quantile::touches_zero;
-use crate::functions::numbers::compensated::Sum;
+use crate::numbers::compensated::Sum;
 
 /// The population variance, each bucket standing for its middle: the geometric one where
 /// buckets are exponential, 0 for the zero bucket.

@@ -29,7 +29,7 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     }
     let buckets = all_ascending(h);
     let has_nan = h.sum.is_nan();
-    // From the nearer end, which is more precise; NaN observations stand at the upper end,
+    // From the nearer end, which is more precise; NaN observations count at the upper end,
     // so with them only the lower one can be counted from.
     let from_below = has_nan || phi < 0.5;
     let rank = if from_below { phi * h.count } else { (1.0 - phi) * h.count };
@@ -50,7 +50,7 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     // Rounding may add up to more than there are.
     let count = if count > h.count { h.count } else { count };
     if count < rank {
-        // With a sum, count and buckets just do not agree: the last bucket is as far as they tell.
+        // With a sum, count and buckets just do not agree: the last bucket is the best estimate.
         return if has_nan { (f64::NAN, NanEffect::Result) } else { (bucket.upper, NanEffect::No) };
     }
     // Infinities of both signs make the sum NaN too, but they are in buckets.

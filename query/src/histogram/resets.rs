@@ -1,4 +1,4 @@
-//! Whether a counter of histograms began anew between two samples.
+//! Whether a counter of histograms was reset between two samples.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) fn is_reset(current: &Histogram, before: &Histogram) -> bool {
     match current.reset_hint {
         ResetHint::Reset => return true,
         ResetHint::NotReset => return false,
-        // A gauge is compared like the unknown: whoever asks wants to know of decreases.
+        // A gauge is compared like the unknown: the caller looks for decreases.
         ResetHint::Gauge | ResetHint::Unknown => {}
     }
     if current.count < before.count || is_custom(current) != is_custom(before) {

@@ -2,10 +2,10 @@
 //! very end, where the result is rounded to a millisecond.
 
 use crate::error::QueryError;
-use crate::functions::numbers::one_float;
+use crate::numbers::one_float;
+use crate::span::Span;
 use crate::steps::QueryTimes;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
-use crate::syntax::span::Span;
 
 /// The largest duration either way: the `i64` nanoseconds of Go's durations, 292 years.
 const DURATION_MAX_MS: f64 = 9_223_372_036_854.0;

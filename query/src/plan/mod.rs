@@ -15,13 +15,13 @@ use barograph_engine::model::Matcher;
 use crate::error::QueryError;
 use crate::functions::eval::{Eval, Kernel};
 use crate::functions::{Function, NameRule, ValueType};
+use crate::span::Span;
 use crate::steps::{QueryTimes, Shift};
 use crate::syntax;
 use crate::syntax::ast::{
     self, AggregateOp, AtModifier, BinaryOp, Edges, Expr, ExprKind, Grouping, TimeModifiers, UnaryOp,
     VectorMatching,
 };
-use crate::syntax::span::Span;
 
 mod duration;
 
@@ -74,12 +74,12 @@ pub(crate) struct Selection {
     pub shift: Shift,
     /// Length of the window; 0 for an instant selector.
     pub range_ms: i64,
-    /// No window was written where one is needed: `range_ms` is the step, and the samples
-    /// themselves may ask for more.
-    pub implicit: bool,
+    /// No window was written where one is needed: `range_ms` is the step, and the intervals of the
+    /// samples may make it longer.
+    pub default_window: bool,
     /// `anchored`, `smoothed`.
     pub edges: Edges,
-    /// Only counts and sums of histograms are wanted in the end. Samples whose writer said
+    /// The query uses only counts and sums of histograms. Samples whose writer said
     /// nothing about a reset then get a hint by comparison with the one before.
     pub infer_hints: bool,
 }
@@ -186,7 +186,7 @@ pub(crate) fn plan(expr: &Expr, times: QueryTimes, query: &str) -> Result<Node, 
 struct Planner<'q> {
     times: QueryTimes,
     query: &'q str,
-    /// Whether the nearest histogram function around the node asks for counts and sums.
+    /// Whether the nearest histogram function around the node uses only counts and sums.
     infer_hints: Cell<bool>,
     /// The distance of the evaluations of the node: the query's step or a subquery's.
     step_ms: Cell<i64>,
@@ -229,7 +229,7 @@ impl Planner<'_> {
             matchers: s.matchers.clone(),
             shift: self.shift(&s.modifiers)?,
             range_ms,
-            implicit: false,
+            default_window: false,
             edges: s.edges,
             infer_hints: self.infer_hints.get(),
         })
@@ -310,7 +310,7 @@ impl Planner<'_> {
         if !syntax::takes_window(function, index, arg) {
             return self.node(arg);
         }
-        let selection = Selection { implicit: true, ..self.selection(selector, self.step_ms.get())? };
+        let selection = Selection { default_window: true, ..self.selection(selector, self.step_ms.get())? };
         let invariant = selection.shift.at_ms.is_some();
         Ok(Node { kind: Kind::Range(selection), span: arg.span, invariant })
     }

@@ -9,7 +9,7 @@ use barograph_engine::model::{Labels, METRIC_NAME};
 use super::{Series, Vector};
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// The text of the error when a result would hold one label set twice.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
@@ -30,7 +30,7 @@ pub(crate) fn settled(labels: &Labels, drop_name: bool) -> Labels {
 /// # Errors
 /// [`QueryError::Execution`] if they have; as [`Budget::check`] and [`Budget::hold`].
 pub(crate) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
-    let needed = Held::bytes(
+    let needed = Footprint::bytes(
         map_bytes(vector.len(), size_of::<(Labels, usize)>()) + vector.len() * size_of::<Series>(),
     );
     budget.hold(needed)?;

@@ -15,7 +15,7 @@ use barograph_engine::model::{Histogram, Labels, STALE_NAN_BITS};
 
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 pub(crate) mod label_sets;
 pub(crate) mod merge;
@@ -107,15 +107,18 @@ impl Points {
     }
 
     /// What the slots hold, a histogram counting for its buckets.
-    pub fn held(&self) -> Held {
-        let mut held = Held {
+    pub fn held(&self) -> Footprint {
+        let mut held = Footprint {
             samples: self.floats.len() as u64,
             bytes: (self.floats.capacity() * size_of::<f64>()) as u64,
         };
         if let Some(histograms) = &self.histograms {
             held.bytes += (histograms.capacity() * size_of::<Option<Arc<Histogram>>>()) as u64;
-            held +=
-                histograms.iter().flatten().map(|h| histogram_held(h)).fold(Held::default(), |a, b| a + b);
+            held += histograms
+                .iter()
+                .flatten()
+                .map(|h| histogram_held(h))
+                .fold(Footprint::default(), |a, b| a + b);
         }
         held
     }
@@ -156,16 +159,16 @@ impl Points {
 }
 
 /// What a histogram counts for: its size, and that in 16-byte samples.
-pub(crate) fn histogram_held(h: &Histogram) -> Held {
+pub(crate) fn histogram_held(h: &Histogram) -> Footprint {
     let buckets = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
     let spans = h.positive_spans.len() + h.negative_spans.len();
     let bytes = (size_of::<Histogram>() + (buckets + spans) * 8) as u64;
-    Held { samples: bytes / 16, bytes }
+    Footprint { samples: bytes / 16, bytes }
 }
 
 /// What a label set holds: its bytes and the counts of its references.
-pub(crate) fn labels_held(labels: &Labels) -> Held {
-    Held::bytes(labels.as_bytes().len() + 2 * size_of::<usize>())
+pub(crate) fn labels_held(labels: &Labels) -> Footprint {
+    Footprint::bytes(labels.as_bytes().len() + 2 * size_of::<usize>())
 }
 
 /// A labelled column.
@@ -181,8 +184,8 @@ pub(crate) struct Series {
 
 impl Series {
     /// What it holds.
-    pub fn held(&self) -> Held {
-        self.points.held() + labels_held(&self.labels) + Held::bytes(size_of::<Series>())
+    pub fn held(&self) -> Footprint {
+        self.points.held() + labels_held(&self.labels) + Footprint::bytes(size_of::<Series>())
     }
 }
 
@@ -202,13 +205,14 @@ pub(crate) enum Value {
 
 impl Value {
     /// What it holds.
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> Footprint {
         match self {
-            Value::Scalar(values) => {
-                Held { samples: values.len() as u64, bytes: (values.capacity() * size_of::<f64>()) as u64 }
-            }
-            Value::Vector(vector) => vector.iter().map(Series::held).fold(Held::default(), |a, b| a + b),
-            Value::Text(text) => Held::bytes(text.len()),
+            Value::Scalar(values) => Footprint {
+                samples: values.len() as u64,
+                bytes: (values.capacity() * size_of::<f64>()) as u64,
+            },
+            Value::Vector(vector) => vector.iter().map(Series::held).fold(Footprint::default(), |a, b| a + b),
+            Value::Text(text) => Footprint::bytes(text.len()),
         }
     }
 }

@@ -28,7 +28,7 @@ impl<'e> EngineSource<'e> {
     }
 }
 
-/// Tells of histograms whose writers left it open which of them carry on from the sample
+/// Decides for histograms whose writers left it open which of them continue from the sample
 /// before.
 fn tell_continued(
     view: &View<'_>,

@@ -46,13 +46,13 @@ pub struct MemorySource {
 
 #[derive(Debug, Clone)]
 struct Stored {
-    value: Held,
+    value: Footprint,
     /// Nanoseconds; 0 means unknown.
     start: Timestamp,
 }
 
 #[derive(Debug, Clone)]
-enum Held {
+enum Footprint {
     Float(f64),
     Histogram(Arc<Histogram>),
 }
@@ -74,9 +74,9 @@ impl MemorySource {
         start_timestamp: Timestamp,
     ) {
         let value = match value {
-            Value::Float(float) => Held::Float(float),
-            Value::Int(int) => Held::Float(int as f64),
-            Value::Histogram(histogram) => Held::Histogram(histogram),
+            Value::Float(float) => Footprint::Float(float),
+            Value::Int(int) => Footprint::Float(int as f64),
+            Value::Histogram(histogram) => Footprint::Histogram(histogram),
         };
         let at = match self.index.get(labels) {
             Some(at) => *at,
@@ -139,10 +139,10 @@ impl MemorySource {
     }
 }
 
-/// Where the writer left open whether there was a reset, the sample before may tell.
-fn hinted(histogram: &Arc<Histogram>, previous: Option<&Held>) -> Arc<Histogram> {
+/// Where the writer left open whether there was a reset, the previous sample may decide.
+fn hinted(histogram: &Arc<Histogram>, previous: Option<&Footprint>) -> Arc<Histogram> {
     let mut histogram = Arc::clone(histogram);
-    if let Some(Held::Histogram(before)) = previous {
+    if let Some(Footprint::Histogram(before)) = previous {
         Histogram::hint_from(&mut histogram, before);
     }
     histogram
@@ -189,8 +189,8 @@ impl SeriesSource for MemorySource {
             let position = out.timestamps.len() as u32;
             out.timestamps.push(*timestamp);
             match &stored.value {
-                Held::Float(float) => out.values.push(*float),
-                Held::Histogram(histogram) => {
+                Footprint::Float(float) => out.values.push(*float),
+                Footprint::Histogram(histogram) => {
                     out.values.push(f64::NAN);
                     out.histograms.push((position, hinted(histogram, previous)));
                 }

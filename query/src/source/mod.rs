@@ -140,7 +140,7 @@ pub trait SeriesSource: Sync {
     }
 
     /// What a selection of these series in `range` would read, from the index and the catalogue
-    /// alone: no chunk is touched. `None` if the source cannot tell.
+    /// alone: no chunk is touched. `None` if the source does not know.
     ///
     /// # Errors
     /// [`SourceError::Storage`].

@@ -7,7 +7,7 @@
 use barograph_engine::model::Matcher;
 
 use crate::functions::Function;
-use crate::syntax::span::Span;
+use crate::span::Span;
 
 /// An expression and where it stands.
 #[derive(Debug, Clone)]

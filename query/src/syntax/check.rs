@@ -6,12 +6,12 @@
 use barograph_engine::model::{METRIC_NAME, Matcher};
 
 use crate::functions::{Function, ValueType};
+use crate::span::Span;
 use crate::syntax::ast::{
     BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, MatchLabels, Selector, VectorMatching,
 };
 use crate::syntax::lexer::{Fault, Parsed};
 use crate::syntax::literal::DURATION_SECONDS_MAX;
-use crate::syntax::span::Span;
 
 /// The type of a checked expression.
 pub fn value_type(expr: &Expr) -> ValueType {

@@ -12,7 +12,7 @@
 
 use barograph_engine::model::CompileError;
 
-use crate::syntax::span::Span;
+use crate::span::Span;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Numbers, durations and strings, from their text to their value.
 
+use crate::span::Span;
 use crate::syntax::lexer::{Fault, Parsed};
-use crate::syntax::span::Span;
 
 /// The units of a duration in the order they must be written, and their milliseconds.
 pub(super) const UNITS: [(&str, u64); 7] = [

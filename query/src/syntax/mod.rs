@@ -29,7 +29,10 @@ mod literal;
 mod parser;
 mod print;
 mod selectors;
-pub mod span;
+/// Places in the text of a query.
+pub mod span {
+    pub use crate::span::{Position, Span};
+}
 
 pub use check::{takes_window, value_type};
 pub use json::json;

@@ -26,13 +26,13 @@ const ROCKSDB_HOME: &str = "engine/src/store/";
 const ENGINE_ADAPTER: &str = "query/src/source/engine.rs";
 
 /// Modules of one level that need each other: the parser reads the table of functions, whose types are those of the
-/// syntax tree; histograms share their sums with functions.
-const PEERS: &[&[&str]] = &[&["functions", "histogram", "syntax"]];
+/// syntax tree.
+const PEERS: &[&[&str]] = &[&["functions", "syntax"]];
 
-/// The levels of the modules in a folder, 0 the lowest.
+/// The levels of the modules of a crate or of a folder, 0 the lowest.
 struct Levels {
     root: &'static str,
-    /// The path of the folder's module in imports.
+    /// The path that leads to `root` in the crate.
     path: &'static str,
     modules: &'static [(&'static str, u8)],
 }
@@ -68,22 +68,54 @@ const LEVELS: &[Levels] = &[
         root: "query/src/",
         path: "crate::",
         modules: &[
+            ("annotations", 0),
             ("budget", 0),
             ("crew", 0),
             ("error", 0),
             ("explain", 0),
+            ("numbers", 0),
             ("request", 0),
             ("series", 0),
             ("source", 0),
+            ("span", 0),
             ("steps", 0),
             ("usage", 0),
             ("value", 0),
-            ("turn", 1),
-            ("functions", 1),
-            ("syntax", 1),
             ("histogram", 1),
-            ("plan", 2),
-            ("exec", 3),
+            ("turn", 1),
+            ("functions", 2),
+            ("syntax", 2),
+            ("plan", 3),
+            ("exec", 4),
+        ],
+    },
+    Levels {
+        root: "query/src/functions/",
+        path: "crate::functions::",
+        modules: &[
+            ("aggregates", 0),
+            ("window", 0),
+            ("checks", 1),
+            ("range", 1),
+            ("arguments", 2),
+            ("eval", 3),
+            ("vectors", 3),
+            ("suggest", 4),
+            ("table", 4),
+        ],
+    },
+    Levels {
+        root: "query/src/exec/",
+        path: "crate::exec::",
+        modules: &[
+            ("trace", 0),
+            ("binary", 1),
+            ("select", 1),
+            ("window", 2),
+            ("aggregate", 3),
+            ("call", 3),
+            ("explain", 4),
+            ("finish", 4),
         ],
     },
     Levels {
@@ -181,7 +213,7 @@ fn foreign(source: &Source) -> Vec<Finding> {
 fn upward(source: &Source, levels: &Levels) -> Vec<Finding> {
     let inside: Vec<&str> = source.path[levels.root.len()..].trim_end_matches(".rs").split('/').collect();
     let own = inside[0];
-    if matches!(own, "lib" | "main" | "mod") {
+    if matches!(own, "lib" | "main" | "mod" | "tests") {
         return Vec::new();
     }
     let level_of =
@@ -194,7 +226,7 @@ fn upward(source: &Source, levels: &Levels) -> Vec<Finding> {
         )];
     };
     let depth = if inside.last() == Some(&"mod") { inside.len() - 1 } else { inside.len() };
-    let imports = paths_below(&source.production, levels.path, depth);
+    let imports = crate_paths(&source.production, levels.path, depth);
     imports
         .into_iter()
         .filter(|(_, module)| module != own)
@@ -215,11 +247,11 @@ fn peers(one: &str, other: &str) -> bool {
     PEERS.iter().any(|group| group.contains(&one) && group.contains(&other))
 }
 
-/// The modules below `root` that code names, through that path or through enough `super::` to reach it.
-fn paths_below(code: &str, root: &str, depth: usize) -> Vec<(usize, String)> {
+/// The modules below a root that code names, through the root's path or through enough `super::` to reach it.
+fn crate_paths(code: &str, path: &str, depth: usize) -> Vec<(usize, String)> {
     let to_root = "super::".repeat(depth);
     let mut paths = Vec::new();
-    for root in [root, to_root.as_str()] {
+    for root in [path, to_root.as_str()] {
         for (at, _) in code.match_indices(root) {
             let before = &code[..at];
             if before.ends_with("::") || before.bytes().last().is_some_and(is_ident) {
@@ -318,5 +350,18 @@ mod tests {
         );
         assert!(findings("server/src/api/mod.rs", "use crate::api::routes::Route;").is_empty());
         assert_eq!(findings("server/src/api/novelty.rs", "").len(), 1);
+    }
+
+    #[test]
+    fn imports_between_rooms_point_downward() {
+        assert!(findings("query/src/exec/aggregate/mod.rs", "use crate::exec::window::subquery;").is_empty());
+        assert_eq!(
+            findings("query/src/exec/window/mod.rs", "use crate::exec::{Evaluator, aggregate};"),
+            ["window (level 2) names aggregate (level 3): only lower levels may be named"]
+        );
+        assert_eq!(findings("query/src/exec/call.rs", "use super::aggregate;").len(), 1);
+        assert_eq!(findings("query/src/functions/window/slide.rs", "use super::super::table;").len(), 1);
+        assert!(findings("query/src/exec/mod.rs", "use finish::range; use self::call;").is_empty());
+        assert_eq!(findings("query/src/exec/novelty.rs", "").len(), 1);
     }
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::assemble;
-use super::groups::Groups;
+use super::groups::{Groups, assemble};
+use crate::annotations::flags::Flags;
+use crate::annotations::note_flags;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::exec::Evaluator;
-use crate::functions::annotations::note_flags;
-use crate::functions::flags::Flags;
-use crate::functions::numbers::compensated::{Mean, Sum};
 use crate::histogram::accumulate::Accumulator;
+use crate::numbers::compensated::{Mean, Sum};
 use crate::plan::Aggregate;
 use crate::series::{Point, Points, Vector, histogram_held};
 use crate::steps::Steps;
@@ -51,10 +50,10 @@ pub(crate) fn aggregate(
     }
     let span = aggregate.expr.span;
     if mixed {
-        ev.notes.warn(span, "encountered a mix of histograms and floats for aggregation");
+        ev.annotations.warn(span, "encountered a mix of histograms and floats for aggregation");
     }
     for (flags, name) in flagged {
-        note_flags(&mut ev.notes, flags, &name, span);
+        note_flags(&mut ev.annotations, flags, &name, span);
     }
     let groups = Groups {
         labels: groups.labels.clone(),

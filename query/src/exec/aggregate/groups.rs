@@ -1,4 +1,5 @@
-//! Groups of an aggregation: which series belong together.
+//! Groups of an aggregation: which series belong together, their columns, and the series that
+//! the groups become.
 
 use std::collections::HashMap;
 
@@ -7,11 +8,13 @@ use barograph_engine::model::{Labels, METRIC_NAME};
 
 use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::exec::Evaluator;
+use crate::plan::Aggregate;
 use crate::series::label_sets::sorted_names;
-use crate::series::{Vector, labels_held};
+use crate::series::{Points, Series, Vector, labels_held};
 use crate::steps::Steps;
 use crate::syntax::ast::Grouping;
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// Series of a vector by the group they belong to; members in the order of the vector.
 pub(crate) struct Groups {
@@ -42,7 +45,7 @@ impl Groups {
     /// As [`Budget::check`] and [`Budget::hold`].
     pub fn of(budget: &Budget, vector: &Vector, grouping: &Grouping) -> Result<Groups, QueryError> {
         let mut groups = Groups::new();
-        let keep = Kept::of(grouping);
+        let keep = GroupKey::of(grouping);
         // Members are many, groups few: a member's labels are looked up before they are made.
         let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
         let mut key = Vec::new();
@@ -75,28 +78,48 @@ impl Groups {
     }
 
     /// What the groups' labels and one column for each will hold.
-    pub fn held(&self, steps: Steps) -> Held {
-        let labels = self.labels.iter().map(labels_held).fold(Held::default(), |a, b| a + b);
+    pub fn held(&self, steps: Steps) -> Footprint {
+        let labels = self.labels.iter().map(labels_held).fold(Footprint::default(), |a, b| a + b);
         let slots = self.labels.len() as u64 * steps.count as u64;
-        labels + Held { samples: slots, bytes: slots * size_of::<f64>() as u64 }
+        labels + Footprint { samples: slots, bytes: slots * size_of::<f64>() as u64 }
+    }
+}
+
+/// Columns of floats, of which a member may have only the part where it has values.
+pub(crate) trait Members: Sync {
+    /// The step where a member's column begins, and its floats from there on; it is absent
+    /// everywhere else.
+    fn column(&self, member: usize) -> (usize, &[f64]);
+
+    /// Values of all columns together, the absent ones inside them included.
+    fn values(&self) -> usize;
+}
+
+impl Members for Vector {
+    fn column(&self, member: usize) -> (usize, &[f64]) {
+        (0, &self[member].points.floats)
+    }
+
+    fn values(&self) -> usize {
+        self.len() * self.first().map_or(0, |series| series.points.len())
     }
 }
 
 /// Which labels of a series are those of its group.
-pub(crate) struct Kept {
+pub(crate) struct GroupKey {
     /// Sorted.
     names: Vec<String>,
     /// Whether the names are what is left out, the metric name with them.
     is_without: bool,
 }
 
-impl Kept {
+impl GroupKey {
     /// Those that a grouping keeps.
-    pub fn of(grouping: &Grouping) -> Kept {
+    pub fn of(grouping: &Grouping) -> GroupKey {
         match grouping {
-            Grouping::None => Kept { names: Vec::new(), is_without: false },
-            Grouping::By(names) => Kept { names: sorted_names(names), is_without: false },
-            Grouping::Without(names) => Kept { names: sorted_names(names), is_without: true },
+            Grouping::None => GroupKey { names: Vec::new(), is_without: false },
+            Grouping::By(names) => GroupKey { names: sorted_names(names), is_without: false },
+            Grouping::Without(names) => GroupKey { names: sorted_names(names), is_without: true },
         }
     }
 
@@ -105,7 +128,7 @@ impl Kept {
         if self.is_without { !is_named && name != METRIC_NAME.as_bytes() } else { is_named }
     }
 
-    /// Makes `key` what tells the group of a series from others.
+    /// Writes the key of the group of a series to `key`.
     pub fn key(&self, labels: &Labels, key: &mut Vec<u8>) {
         key.clear();
         if self.is_without || !self.names.is_empty() {
@@ -116,5 +139,25 @@ impl Kept {
     /// The labels of the group of a series.
     pub fn labels(&self, labels: &Labels) -> Labels {
         labels.without(|name| !self.keeps(name.as_bytes()))
+    }
+}
+
+/// Puts labels to the columns; groups without values are left out.
+pub(crate) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
+    groups
+        .labels
+        .into_iter()
+        .zip(groups.drop_name)
+        .zip(columns)
+        .map(|((labels, drop_name), points)| Series { labels, drop_name, points })
+        .filter(|s| s.points.any())
+        .collect()
+}
+
+/// An info for each aggregation that saw histograms and took no notice of them.
+pub(crate) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector: &Vector) {
+    if vector.iter().any(|s| s.points.histograms.is_some()) {
+        let name = crate::functions::aggregates::of(aggregate.op).name;
+        ev.annotations.info(aggregate.expr.span, format!("ignored histogram in {name} aggregation"));
     }
 }

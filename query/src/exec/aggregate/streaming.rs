@@ -1,7 +1,7 @@
 //! The input of an aggregation whose series come straight from storage: each is evaluated,
-//! put into its group and cut to the steps where it has values while its samples and labels
-//! are at hand. Of the many series of pods that live for minutes little is then kept: no
-//! label set, and no column over all steps.
+//! assigned to its group and cut to the steps where it has values, as soon as its samples are
+//! read. A series that lives for minutes then costs little: no label set, and no column over all
+//! steps.
 //!
 //! # Not here
 //! Any other input is a vector, grouped in `groups.rs`. Both are folded in `aggregate.rs`,
@@ -13,30 +13,29 @@ use ahash::RandomState;
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::SmallVec;
 
-use super::Members;
-use super::groups::{Groups, Kept};
+use super::groups::{GroupKey, Groups, Members};
+use crate::annotations::flags::Flags;
 use crate::budget::pace;
 use crate::error::QueryError;
 use crate::exec::select::reading::{self, Batch, Ranked};
 use crate::exec::window::range_call;
 use crate::exec::{Context, Evaluator, select};
 use crate::functions::arguments::SampleField;
-use crate::functions::flags::Flags;
 use crate::functions::window::{Columns, WindowedSeries};
 use crate::functions::{Function, NameRule};
 use crate::plan::{Aggregate, Kind, Selection};
 use crate::series::{Points, Series, Vector, is_absent, labels_held};
 use crate::source::SeriesRef;
+use crate::span;
 use crate::steps::Steps;
 use crate::syntax::ast::Edges;
-use crate::syntax::span;
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// What it costs to put a series into its group, in floats that are looked at.
 const PLACED: usize = 16;
 
-/// What a worker keeps before it tells the budget, bytes.
-const UNTOLD_MAX: u64 = 64 << 10;
+/// Bytes that a worker holds before it reports them to the budget.
+const UNREPORTED_MAX: u64 = 64 << 10;
 
 /// The steps of one series that have values.
 pub(crate) struct Span {
@@ -73,10 +72,12 @@ impl Span {
         Span { group, first: first as u32, floats, mixed: None }
     }
 
-    fn held(&self) -> Held {
+    fn held(&self) -> Footprint {
         let spilled = if self.floats.spilled() { self.floats.capacity() * size_of::<f64>() } else { 0 };
-        let own =
-            Held { samples: self.floats.len() as u64, bytes: (size_of::<Ranked<Span>>() + spilled) as u64 };
+        let own = Footprint {
+            samples: self.floats.len() as u64,
+            bytes: (size_of::<Ranked<Span>>() + spilled) as u64,
+        };
         self.mixed.as_ref().map_or(own, |points| own + points.held())
     }
 
@@ -121,14 +122,14 @@ pub(crate) fn evaluate(
     steps: Steps,
 ) -> Result<Option<Input>, QueryError> {
     let node = &aggregate.expr;
-    // What each node costs is told of each node, so then each is evaluated by itself.
+    // A trace reports the cost of each node, so each node is evaluated by itself.
     if ev.trace.is_some() || steps.count == 0 || (node.invariant && steps.count > 1) {
         return Ok(None);
     }
-    let keep = Kept::of(&aggregate.grouping);
+    let keep = GroupKey::of(&aggregate.grouping);
     match &node.kind {
         Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
-            let range = select::hull(ev.ctx, selection, steps);
+            let range = select::covering_range(ev.ctx, selection, steps);
             let leaf = Leaf { selection, range, drop_name: false, noted: None };
             let batches = read(ev.ctx, &leaf, &keep, |_, samples, _| {
                 if selection.infer_hints {
@@ -174,7 +175,7 @@ struct Table {
     recent: u32,
     /// What was noticed about series of a name, and the first of them.
     noticed: HashMap<(Flags, String), u32, RandomState>,
-    untold: Held,
+    unreported: Footprint,
 }
 
 struct Group {
@@ -186,7 +187,7 @@ struct Group {
 
 impl Table {
     /// The group of a series.
-    fn place(&mut self, keep: &Kept, series: &SeriesRef) -> u32 {
+    fn place(&mut self, keep: &GroupKey, series: &SeriesRef) -> u32 {
         keep.key(&series.labels, &mut self.key);
         let is_recent = self.groups.get(self.recent as usize).is_some_and(|group| group.key == self.key);
         if !is_recent {
@@ -208,7 +209,7 @@ impl Table {
 
     fn add(&mut self, group: Group) -> u32 {
         let place = self.groups.len() as u32;
-        self.untold += labels_held(&group.labels);
+        self.unreported += labels_held(&group.labels);
         self.places.insert(group.key.clone(), place);
         self.groups.push(group);
         place
@@ -229,11 +230,11 @@ impl Table {
         *first = rank.min(*first);
     }
 
-    fn tell(&mut self, ctx: &Context<'_>, untold_max: u64) -> Result<(), QueryError> {
-        if self.untold.bytes <= untold_max {
+    fn report(&mut self, ctx: &Context<'_>, unreported_max: u64) -> Result<(), QueryError> {
+        if self.unreported.bytes <= unreported_max {
             return Ok(());
         }
-        ctx.budget.hold(std::mem::take(&mut self.untold))
+        ctx.budget.hold(std::mem::take(&mut self.unreported))
     }
 }
 
@@ -241,7 +242,7 @@ impl Table {
 fn read(
     ctx: &Context<'_>,
     leaf: &Leaf<'_>,
-    keep: &Kept,
+    keep: &GroupKey,
     evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
 ) -> Result<Vec<Batch<Table, Span>>, QueryError> {
     let refs = select::select(ctx, leaf.selection, leaf.range)?;
@@ -250,19 +251,19 @@ fn read(
         let points = evaluate(&mut table.columns, samples, &mut flags)?;
         if let Some((function, _)) = leaf.noted.filter(|_| !flags.is_empty()) {
             let name = series.labels.metric_name().unwrap_or("");
-            if range_call::has_notes(function, flags, name) {
+            if range_call::has_annotations(function, flags, name) {
                 table.notice(flags, name, series.rank);
             }
         }
         let Some(points) = points.filter(Points::any) else { return Ok(None) };
         let span = Span::of(points, table.place(keep, &series));
-        table.untold += span.held();
-        table.tell(ctx, UNTOLD_MAX)?;
+        table.unreported += span.held();
+        table.report(ctx, UNREPORTED_MAX)?;
         Ok(Some(span))
     })
 }
 
-/// Brings together what the workers have: series in the order of their labels, groups in the
+/// Merges what the workers have: series in the order of their labels, groups in the
 /// order of their first members.
 fn gathered(
     ev: &mut Evaluator<'_>,
@@ -273,7 +274,7 @@ fn gathered(
     let mut table = Table::default();
     let mut spans: Vec<Ranked<Span>> = Vec::with_capacity(batches.iter().map(|b| b.results.len()).sum());
     for mut batch in batches {
-        batch.scratch.tell(ev.ctx, 0)?;
+        batch.scratch.report(ev.ctx, 0)?;
         let places: Vec<u32> = batch.scratch.groups.into_iter().map(|group| table.join(group)).collect();
         for ((flags, name), rank) in batch.scratch.noticed {
             table.notice(flags, &name, rank);
@@ -290,7 +291,7 @@ fn gathered(
             table.noticed.drain().map(|((flags, name), rank)| (rank, flags, name)).collect();
         noticed.sort_unstable_by_key(|(rank, ..)| *rank);
         for (_, flags, name) in noticed {
-            range_call::note(&mut ev.notes, function, at, flags, &name);
+            range_call::annotate(&mut ev.annotations, function, at, flags, &name);
         }
     }
     let mut groups = Groups::new();

@@ -5,33 +5,28 @@
 //! Where k differs from step to step, a series is there at the steps whose k reaches its
 //! rank. A series without a value at a step leaves its place empty there.
 
-use super::groups::Groups;
-use super::note_ignored;
-use super::rank::{counts, param};
+use super::groups::{Groups, note_ignored};
+use super::parameters::{counts, param};
 use crate::budget::pace;
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::Evaluator;
-use crate::functions::numbers::compensated;
-use crate::functions::numbers::one_float::nan_last;
 use crate::functions::range::statistics;
+use crate::numbers::compensated;
+use crate::numbers::one_float::nan_last;
 use crate::plan::Aggregate;
 use crate::series::{ABSENT, Series, Vector, is_absent};
 use crate::steps::Steps;
-use crate::syntax::ast::{AggregateOp, Statistic};
+use crate::syntax::ast::Statistic;
 
-/// Evaluates such an aggregation at all steps. At a single step the result is ordered by
+/// Evaluates such an aggregation at all steps: those with the largest statistic, or the smallest. At a single step the result is ordered by
 /// rank within each group.
 pub(crate) fn choose(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
+    (statistic, largest): (Statistic, bool),
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let (statistic, largest) = match aggregate.op {
-        AggregateOp::TopkBy(statistic) => (statistic, true),
-        AggregateOp::BottomkBy(statistic) => (statistic, false),
-        other => unreachable!("{other:?} does not rank by a statistic"),
-    };
     let ks = counts(&ev.scalar(param(aggregate), steps)?)?;
     let vector = ev.vector(&aggregate.expr, steps)?;
     note_ignored(ev, aggregate, &vector);

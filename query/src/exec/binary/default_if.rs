@@ -1,11 +1,11 @@
-//! `default`, `if`, `ifnot`: what stands in where something is missing, and what passes
-//! because something is there.
+//! `default`, `if`, `ifnot`: what replaces a missing value, and what passes because another value
+//! is present.
 //!
 //! For these operators a NaN is no value: `default` replaces it and it meets no `if`. So a
 //! scalar, which cannot be absent, can be missing too. A scalar is the counterpart of
 //! every element; elements of two vectors are counterparts by their labels.
 //!
-//! Which labels stand in a gap is known only from a series that has values elsewhere, so
+//! The labels of a gap are known only from a series that has values elsewhere, so
 //! here alone a step of a range query is not always what an instant query answers: a
 //! series that the left side has anywhere in the query is filled under its own labels.
 

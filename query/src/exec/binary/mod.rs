@@ -9,11 +9,6 @@ use std::collections::HashMap;
 
 use barograph_engine::model::Labels;
 
-mod default_if;
-mod matching;
-mod operators;
-mod sets;
-
 use super::Evaluator;
 use crate::budget::Budget;
 use crate::error::QueryError;
@@ -22,11 +17,16 @@ use crate::series::any_present;
 use crate::series::label_sets::{in_braces, only, sorted_names};
 use crate::series::merge::{SAME_LABELS, is_metadata};
 use crate::series::{Points, Series, Value, Vector};
+use crate::span::Span;
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, Cardinality, MatchLabels, VectorMatching};
-use crate::syntax::span::Span;
 use matching::{Match, matches};
 use operators::{Keep, Noted, combine, scalar};
+
+mod default_if;
+mod matching;
+mod operators;
+mod sets;
 
 /// Evaluates a binary operator at all steps.
 pub(crate) fn evaluate(
@@ -112,7 +112,7 @@ fn with_scalar(
             combine(b.op, &series.points, &scalar, keep, &mut noted)
         };
     }
-    noted.write(&mut ev.notes, b.op, span);
+    noted.write(&mut ev.annotations, b.op, span);
     vector.retain(|s| s.points.any());
     Ok(Value::Vector(vector))
 }
@@ -166,7 +166,7 @@ fn vectors(
         budget.check()?;
         matcher.one_match(&m, &mut output, &mut noted)?;
     }
-    noted.write(&mut ev.notes, binary.op, span);
+    noted.write(&mut ev.annotations, binary.op, span);
     output.series.retain(|s| s.points.any());
     Ok(output.series)
 }

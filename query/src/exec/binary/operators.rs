@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use barograph_engine::model::Histogram;
 
-use crate::functions::annotations::{Notes, note_flags};
-use crate::functions::flags::Flags;
+use crate::annotations::flags::Flags;
+use crate::annotations::{Annotations, note_flags};
 use crate::histogram::{arithmetic, trim};
 use crate::series::{ABSENT, Point, Points, is_absent};
+use crate::span::Span;
 use crate::syntax::ast::BinaryOp;
-use crate::syntax::span::Span;
 
 /// What a comparison gives where it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub(crate) struct Noted {
 
 impl Noted {
     /// Writes the notes about the operation at `span`.
-    pub fn write(&self, notes: &mut Notes, op: BinaryOp, span: Span) {
+    pub fn write(&self, annotations: &mut Annotations, op: BinaryOp, span: Span) {
         let text = op.as_str();
         let kind = |is_histogram| if is_histogram { "histogram" } else { "float" };
         for &(l, r) in &self.incompatible {
-            notes.info(
+            annotations.info(
                 span,
                 format!(
                     "incompatible sample types encountered for binary operator {text:?}: {} {text} {}",
@@ -48,9 +48,10 @@ impl Noted {
             );
         }
         if self.layouts {
-            notes.warn(span, format!("incompatible bucket layout encountered for binary operator {text}"));
+            annotations
+                .warn(span, format!("incompatible bucket layout encountered for binary operator {text}"));
         }
-        note_flags(notes, self.flags, "", span);
+        note_flags(annotations, self.flags, "", span);
     }
 
     fn refuse(&mut self, left: &Point, right: &Point) -> Option<Point> {

@@ -7,9 +7,6 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, TimeRange, is_stale};
 
-pub(crate) mod reading;
-mod smoothed;
-
 use super::{Context, Evaluator};
 use crate::error::QueryError;
 use crate::functions::arguments::SampleField;
@@ -18,10 +15,13 @@ use crate::histogram::resets::with_hint;
 use crate::plan::Selection;
 use crate::series::{ABSENT, Points, Series, Vector};
 use crate::source::SeriesRef;
+use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
-use crate::syntax::span::Span;
-use crate::usage::Held;
+use crate::usage::Footprint;
+
+pub(crate) mod reading;
+mod smoothed;
 
 /// The series of `selection` that may have samples in `range`.
 pub(crate) fn select(
@@ -32,7 +32,7 @@ pub(crate) fn select(
     ctx.budget.check()?;
     let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
     ctx.budget.usage().count_series(refs.len() as u64);
-    ctx.budget.hold(Held::bytes(refs.capacity() * size_of::<SeriesRef>()))?;
+    ctx.budget.hold(Footprint::bytes(refs.capacity() * size_of::<SeriesRef>()))?;
     Ok(refs)
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn evaluate(
 }
 
 /// What all steps of an instant selector look at; there is at least one step.
-pub(crate) fn hull(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
+pub(crate) fn covering_range(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
     TimeRange::new(first.saturating_sub(ms_to_ns(ctx.lookback_ms)), last)
@@ -66,7 +66,7 @@ pub(crate) fn instant(
     if steps.count == 0 {
         return Ok(Vec::new());
     }
-    let range = hull(ctx, selection, steps);
+    let range = covering_range(ctx, selection, steps);
     let refs = select(ctx, selection, range)?;
     reading::each(ctx, refs, range, |(): &mut (), samples: &mut Samples, labels| {
         if selection.infer_hints {

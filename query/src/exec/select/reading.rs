@@ -1,7 +1,7 @@
 //! Reading the samples of many series, in the order in which the source has them.
 //!
-//! Neighbours in storage are read one after the other by one reader, which then goes on from
-//! where it stands. Results come in the order of the series: how they were read, and by how
+//! Neighbours in storage are read one after the other by one reader, which continues from its
+//! position. Results come in the order of the series: how they were read, and by how
 //! many cores, does not show.
 
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use crate::error::QueryError;
 use crate::exec::Context;
 use crate::series::histogram_held;
 use crate::source::{SeriesReader, SeriesRef};
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// Most series that one reader reads before its core asks for more work.
 const BATCH_MAX: usize = 2048;
 
-/// Series that are read before it is asked whether others should help with the rest.
+/// Series that are read before it is decided whether others help with the rest.
 const PROBED: usize = 4;
 /// The very first ones, which also pay for cursors and for memory that grows.
 const WARMING: usize = 2;
@@ -88,7 +88,7 @@ where
         worker.read(refs)?;
         return Ok(vec![worker.batch]);
     }
-    // A few tell whether it is worth waking others for the rest, but not the very first.
+    // A few show whether it is worth waking others for the rest, but not the very first.
     let (mut rest, mut probed, mut timed) = (refs, 0, 0);
     let mut started = Instant::now();
     loop {
@@ -146,7 +146,7 @@ where
     }
 
     fn read(&mut self, refs: Vec<SeriesRef>) -> Result<(), QueryError> {
-        let mut held = Held::default();
+        let mut held = Footprint::default();
         self.batch.results.reserve(refs.len());
         for series in refs {
             read(self.ctx, &mut *self.reader, &series, self.range, &mut self.samples, &mut held)?;
@@ -167,20 +167,21 @@ pub(crate) fn read(
     series: &SeriesRef,
     range: TimeRange,
     samples: &mut Samples,
-    held: &mut Held,
+    held: &mut Footprint,
 ) -> Result<(), QueryError> {
     ctx.budget.check()?;
     reader.read(series, range, samples)?;
     ctx.budget.usage().count_decoded(samples.len() as u64);
     let columns =
         samples.timestamps.capacity() + samples.values.capacity() + samples.start_timestamps.capacity();
-    let mut now = Held { samples: samples.len() as u64, bytes: (columns * size_of::<f64>()) as u64 };
+    let mut now = Footprint { samples: samples.len() as u64, bytes: (columns * size_of::<f64>()) as u64 };
     for (_, h) in &samples.histograms {
         now.bytes += histogram_held(h).bytes;
     }
-    let most = Held { samples: now.samples.max(held.samples), bytes: now.bytes.max(held.bytes) };
+    let most = Footprint { samples: now.samples.max(held.samples), bytes: now.bytes.max(held.bytes) };
     if most != *held {
-        ctx.budget.hold(Held { samples: most.samples - held.samples, bytes: most.bytes - held.bytes })?;
+        ctx.budget
+            .hold(Footprint { samples: most.samples - held.samples, bytes: most.bytes - held.bytes })?;
         *held = most;
     }
     Ok(())

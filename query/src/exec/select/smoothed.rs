@@ -3,16 +3,16 @@
 use barograph_engine::model::{Samples, TimeRange};
 
 use super::{reading, select};
+use crate::annotations::flags::Flags;
+use crate::annotations::note_flags;
 use crate::error::QueryError;
 use crate::exec::Evaluator;
-use crate::functions::annotations::note_flags;
-use crate::functions::flags::Flags;
 use crate::functions::window::Columns;
 use crate::functions::window::boundaries::smoothed_value;
 use crate::plan::Selection;
 use crate::series::{Points, Series, Vector};
+use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
-use crate::syntax::span::Span;
 
 /// Evaluates such a selector at all steps.
 pub(crate) fn evaluate(
@@ -46,7 +46,7 @@ pub(crate) fn evaluate(
     let mut pace = ev.ctx.budget.pace();
     for (series, flags) in done {
         pace.points(&series.points)?;
-        note_flags(&mut ev.notes, flags, series.labels.metric_name().unwrap_or(""), span);
+        note_flags(&mut ev.annotations, flags, series.labels.metric_name().unwrap_or(""), span);
         if series.points.any() {
             vector.push(series);
         }

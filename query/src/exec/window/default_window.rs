@@ -3,9 +3,9 @@
 //!
 //! A step shorter than the distance of samples would leave most windows with one sample
 //! or none, and functions like `rate` need two; four let one or two samples be missing.
-//! The interval is learnt from the samples themselves: of some of the selected series the
+//! The interval comes from the samples themselves: of some of the selected series the
 //! median distance of the newest samples, of these the largest, since one window serves
-//! them all. It is learnt once for all steps, from the end of what is asked for.
+//! them all. It is found once for all steps, from the newest samples of the range.
 
 use barograph_engine::model::{Samples, TimeRange};
 
@@ -14,10 +14,10 @@ use crate::exec::select::reading;
 use crate::exec::{Context, Evaluator};
 use crate::plan::Selection;
 use crate::source::SeriesRef;
+use crate::span::Span;
 use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax;
-use crate::syntax::span::Span;
-use crate::usage::Held;
+use crate::usage::Footprint;
 
 /// How many intervals a window holds at least.
 const INTERVALS_MIN: i64 = 4;
@@ -31,7 +31,7 @@ const SAMPLES_MAX: usize = 21;
 /// How far back samples are looked for, at first; then before all of the query.
 const RECENT_MS: i64 = 24 * 3_600_000;
 
-/// The length of a selector's window, and a note that tells it.
+/// The length of a selector's window; an info reports it.
 pub(crate) fn window_ms(
     ev: &mut Evaluator<'_>,
     selection: &Selection,
@@ -45,13 +45,13 @@ pub(crate) fn window_ms(
     let least = i64::try_from(least).unwrap_or(i64::MAX);
     let text = |ms: i64| syntax::duration_text(ms as f64 / 1000.0);
     if least <= selection.range_ms {
-        ev.notes.info(span, format!("no window was given, {} was taken", text(selection.range_ms)));
+        ev.annotations.info(span, format!("no window was given, {} was taken", text(selection.range_ms)));
         return Ok(selection.range_ms);
     }
     let interval = text(interval.unwrap_or(0).div_euclid(NS_PER_MS));
     let message =
         format!("no window was given, {} was taken: {INTERVALS_MIN} intervals of {interval}", text(least));
-    ev.notes.info(span, message);
+    ev.annotations.info(span, message);
     Ok(least)
 }
 
@@ -76,7 +76,7 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
     let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
     let (mut usual, mut rough) = (None, None);
     let mut reader = ctx.source.reader();
-    let (mut samples, mut held) = (Samples::default(), Held::default());
+    let (mut samples, mut held) = (Samples::default(), Footprint::default());
     for series in &chosen {
         reading::read(ctx, &mut *reader, series, range, &mut samples, &mut held)?;
         ctx.budget.count_read(samples.len() as u64);
@@ -84,7 +84,7 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
         let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
         let Some(&median) = gaps.get(gaps.len() / 2) else { continue };
-        // Two samples may be any distance apart; several tell a rhythm.
+        // Two samples may be any distance apart; several show the interval.
         let enough = gaps.len() as i64 >= INTERVALS_MIN;
         let seen = if enough { &mut usual } else { &mut rough };
         *seen = Some(seen.map_or(median, |known: i64| known.max(median)));

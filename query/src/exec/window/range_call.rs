@@ -5,28 +5,28 @@ use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::{SmallVec, smallvec};
 
 use super::{default_window, subquery};
+use crate::annotations::flags::Flags;
+use crate::annotations::{Annotations, note_flags};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::select::{self, reading};
 use crate::exec::{Evaluator, text};
-use crate::functions::annotations::{Notes, note_flags};
-use crate::functions::eval::{Kernel, WindowKernel};
-use crate::functions::flags::Flags;
-use crate::functions::numbers::quantile::phi_name;
+use crate::functions::eval::Kernel;
 use crate::functions::window::slide::Windows;
-use crate::functions::window::{Columns, RangeCall, WindowedSeries};
+use crate::functions::window::{Columns, RangeCall, WindowKernel, WindowedSeries};
 use crate::functions::{Function, NameRule, ValueType};
+use crate::numbers::quantile::phi_name;
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::merge::merge_equal;
 use crate::series::{Points, Series, Vector, labels_held};
+use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
-use crate::syntax::span::Span;
 
 /// What a kernel makes of one series: one column, or several.
 type Columned = SmallVec<[Points; 1]>;
 
-/// A finished series and what was noticed on the way.
+/// A finished series and what its kernel noticed.
 struct Done {
     labels: Labels,
     drop_name: bool,
@@ -47,7 +47,7 @@ pub(crate) fn one_column(
 }
 
 /// Evaluates a call whose kernel makes a column for each scalar argument; the string argument is
-/// the label that tells them apart.
+/// the label that distinguishes them.
 pub(crate) fn labelled_columns(
     ev: &mut Evaluator<'_>,
     call: &Call,
@@ -135,7 +135,7 @@ fn range_call<'q>(
 /// The windows of a range vector at all steps.
 fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Windows>, QueryError> {
     Ok(match &arg.kind {
-        Kind::Range(s) if s.implicit => {
+        Kind::Range(s) if s.default_window => {
             let range_ms = default_window::window_ms(ev, s, arg.span, steps)?;
             Some(Windows { steps, shift: s.shift, range_ms })
         }
@@ -181,7 +181,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
     let mut params = Vec::new();
     for arg in call.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
         let values = ev.scalar(arg, steps)?;
-        (call.function.check)(&mut ev.notes, arg.span, params.len(), &values)?;
+        (call.function.check)(&mut ev.annotations, arg.span, params.len(), &values)?;
         params.push(values);
     }
     Ok(params)
@@ -190,7 +190,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
 /// The time range that all windows look at.
 pub(crate) fn read_range(call: &RangeCall<'_>, function: &Function) -> TimeRange {
     let lookback = ms_to_ns(call.lookback_ms);
-    let (mut from, mut to) = call.windows.hull();
+    let (mut from, mut to) = call.windows.covering_range();
     if call.edges != Edges::Plain || function.reads_before_window {
         from = from.saturating_sub(lookback);
     }
@@ -220,8 +220,8 @@ fn one_series(
     Ok(Some(Done { labels, drop_name, columns, flags }))
 }
 
-/// Notes what was noticed and drops columns without values. `naming` is the label that tells the
-/// columns of one series apart, and its value for each; without it there is one column.
+/// Adds annotations and drops columns without values. `naming` is the label that distinguishes the
+/// columns of one series, and its value for each; without it there is one column.
 fn finish(
     ev: &mut Evaluator<'_>,
     call: &Call,
@@ -234,7 +234,7 @@ fn finish(
     for Done { labels, drop_name, columns, flags } in done {
         pace.labels()?;
         if !flags.is_empty() {
-            note(&mut ev.notes, call.function, span, flags, labels.metric_name().unwrap_or(""));
+            annotate(&mut ev.annotations, call.function, span, flags, labels.metric_name().unwrap_or(""));
         }
         let mut present = columns.into_iter().enumerate().filter(|(_, points)| points.any());
         match naming {
@@ -254,16 +254,22 @@ fn is_counter_missing(function: &Function, flags: Flags, name: &str) -> bool {
     function.wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name)
 }
 
-/// Whether there are notes about what was noticed of series of this name.
-pub(crate) fn has_notes(function: &Function, flags: Flags, name: &str) -> bool {
+/// Whether these flags lead to annotations about series of this name.
+pub(crate) fn has_annotations(function: &Function, flags: Flags, name: &str) -> bool {
     !flags.without(Flags::FLOAT_RESULT).is_empty() || is_counter_missing(function, flags, name)
 }
 
-/// Adds these notes.
-pub(crate) fn note(notes: &mut Notes, function: &Function, span: Span, flags: Flags, name: &str) {
-    note_flags(notes, flags, name, span);
+/// Adds these annotations.
+pub(crate) fn annotate(
+    annotations: &mut Annotations,
+    function: &Function,
+    span: Span,
+    flags: Flags,
+    name: &str,
+) {
+    note_flags(annotations, flags, name, span);
     if is_counter_missing(function, flags, name) {
-        notes.info(
+        annotations.info(
             span,
             format!(
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"

@@ -68,8 +68,8 @@ fn without_hint(h: &Arc<Histogram>) -> Arc<Histogram> {
 mod tests {
     use super::*;
     use crate::plan::{Kind, Node};
+    use crate::span::Span;
     use crate::steps::Shift;
-    use crate::syntax::span::Span;
 
     fn steps_of(range_ms: i64, step_ms: i64, at_ms: i64) -> Vec<i64> {
         let shift = Shift { at_ms: None, offset_ms: 0 };

@@ -1,4 +1,4 @@
-//! What stands at the steps where a series has no value: `interpolate`, `keep_last_value`,
+//! Values for the steps where a series has none: `interpolate`, `keep_last_value`,
 //! `keep_next_value`. A histogram is a value; only floats have values between them.
 
 use crate::series::{Point, Points, is_absent};

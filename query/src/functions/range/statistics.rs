@@ -1,12 +1,12 @@
 //! Functions of all steps of the query: one column of floats in, one out.
 //!
-//! A statistic looks at every value a series has in the graph and stands at every step of
-//! it, also where the series has none. A running one stands from the series' first value
-//! on. What only marks, scales or drops values leaves the steps without a value as they are.
+//! A statistic covers every value that a series has in the query, and is the result at every step,
+//! also where the series has no value. A running one begins at the first value. Functions that
+//! only mark, scale or drop values leave the steps without a value as they are.
 
-use crate::functions::numbers::compensated::{Mean, Sum};
-use crate::functions::numbers::quantile::{self, quantile_of_sorted};
 use crate::functions::window::over_time::{least_squares, moments, standard_score};
+use crate::numbers::compensated::{Mean, Sum};
+use crate::numbers::quantile::{self, quantile_of_sorted};
 use crate::series::{ABSENT, is_absent};
 
 /// Memory that is used again for the next series.
@@ -152,7 +152,7 @@ fn each(floats: &mut [f64], f: impl Fn(f64) -> f64) {
     floats.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = f(*v));
 }
 
-/// Takes out the values that meet a condition.
+/// Removes the values that meet a condition.
 fn drop_where(floats: &mut [f64], condition: impl Fn(usize, f64) -> bool) {
     for (i, v) in floats.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
         if condition(i, *v) {
@@ -161,7 +161,7 @@ fn drop_where(floats: &mut [f64], condition: impl Fn(usize, f64) -> bool) {
     }
 }
 
-/// From `min..max` to `0..1`; a series that never changes lies at 0.
+/// From `min..max` to `0..1`; a series that never changes is 0.
 fn normalize(floats: &mut [f64], min: f64, max: f64) {
     let span = max - min;
     each(floats, |v| if v == min && span == 0.0 { 0.0 } else { (v - min) / span });
@@ -208,7 +208,7 @@ impl Scratch {
         }
     }
 
-    /// Takes out the share φ of the values, half of it at either end.
+    /// Removes the share φ of the values, half of it at either end.
     fn trim_spikes(&mut self, floats: &mut [f64], phis: &[f64]) {
         quantile::sort_into(&mut self.sorted, &self.values);
         drop_where(floats, |i, v| {

@@ -1,9 +1,9 @@
 //! Arithmetic on each element.
 
 use super::{Help, SCALAR, VECTOR, call, constant, entry, float, floats};
-use crate::functions::numbers::one_float;
 use crate::functions::vectors::conversion;
 use crate::functions::{Family, Function};
+use crate::numbers::one_float;
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(

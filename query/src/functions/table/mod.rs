@@ -3,9 +3,9 @@
 use barograph_engine::model::Histogram;
 
 use super::arguments::Arguments;
-use super::eval::{Eval, Kernel, ScalarCheck, WindowKernel};
+use super::eval::{Eval, Kernel, ScalarCheck};
 use super::range::Column;
-use super::window::WindowedSeries;
+use super::window::{WindowKernel, WindowedSeries};
 use super::{Family, Function, NameRule, Origin, ValueType, checks};
 use crate::error::QueryError;
 use crate::series::{Points, Value};

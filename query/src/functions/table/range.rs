@@ -2,10 +2,10 @@
 
 use super::{Help, SCALAR, VECTOR, entry, range, range_points};
 use crate::functions::checks;
-use crate::functions::numbers::compensated;
 use crate::functions::range::{gap_filling, statistics};
 use crate::functions::window::over_time;
 use crate::functions::{Family, Function};
+use crate::numbers::compensated;
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(

@@ -1,9 +1,9 @@
 //! Dates and times, always in UTC.
 
 use super::{Help, VECTOR, call, constant, date, entry};
-use crate::functions::numbers::dates;
 use crate::functions::vectors::{conversion, timestamps};
 use crate::functions::{Family, Function};
+use crate::numbers::dates;
 
 const fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0

@@ -1,8 +1,8 @@
 //! Trigonometry; angles are in radians.
 
 use super::{Help, VECTOR, entry, float};
-use crate::functions::numbers::{hyperbolic, one_float};
 use crate::functions::{Family, Function};
+use crate::numbers::{hyperbolic, one_float};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(

@@ -216,12 +216,12 @@ mod tests {
     /// first, of four at the third, of three at the second.
     #[test]
     fn a_count_of_nan_reaches_no_rank() {
-        // Rank 2 of 4. The NaN is looked at first, and the search goes on above it.
+        // Rank 2 of 4. The NaN is looked at first, and the search continues above it.
         let middle = [(1.0, 1.0), (2.0, NAN), (3.0, 3.0), (INF, 4.0)];
         assert!(quantile_of(0.5, &middle).is_nan(), "the bucket found begins at the one with NaN");
         assert!(quantile_of(0.1, &middle).is_nan(), "the first bucket is not looked at");
         assert_eq!(quantile_of(1.0, &middle), 3.0);
-        // Here the NaN is looked at only by who asks for what lies below the second.
+        // Here the NaN matters only for what is below the second.
         let first = [(1.0, NAN), (2.0, 2.0), (3.0, 3.0), (INF, 4.0)];
         assert!(quantile_of(0.5, &first).is_nan());
         assert_eq!(quantile_of(0.625, &first), 2.5);

@@ -6,17 +6,17 @@ use std::collections::HashMap;
 use barograph_engine::model::Labels;
 
 use super::classic_histogram::{self, Cumulative, Repair};
+use crate::annotations::for_metric;
 use crate::error::QueryError;
-use crate::functions::annotations::for_metric;
 use crate::functions::arguments::Arguments;
-use crate::functions::numbers::dates::rfc3339_ms;
-use crate::functions::numbers::quantile::{is_phi, phi_name};
 use crate::histogram::quantile::NanEffect;
 use crate::histogram::{fraction, quantile};
+use crate::numbers::dates::rfc3339_ms;
+use crate::numbers::quantile::{is_phi, phi_name};
 use crate::series::merge::settled;
 use crate::series::{Points, Series, Value, Vector, is_absent};
+use crate::span::Span;
 use crate::steps::Steps;
-use crate::syntax::span::Span;
 use crate::value::{go_float, go_two_digits};
 
 const LE: &str = "le";
@@ -106,7 +106,7 @@ impl Input {
             let Some(bound) = parse_bound(le) else {
                 let name = series.labels.metric_name().unwrap_or("");
                 let text = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
-                args.notes().warn(span, for_metric(&text, name));
+                args.annotations().warn(span, for_metric(&text, name));
                 continue;
             };
             let labels = series.labels.without(|n| n == LE);
@@ -165,7 +165,7 @@ impl Input {
                 both[twin].resize(self.steps.count, false);
                 both[twin][i] = true;
                 let text = "vector contains a mix of classic and native histograms";
-                args.notes().warn(self.span, for_metric(text, name));
+                args.annotations().warn(self.span, for_metric(text, name));
                 continue;
             }
             points.floats[i] = match question {
@@ -178,7 +178,7 @@ impl Input {
                     let (v, has_nan) = fraction::fraction(lower[i], upper[i], h);
                     if has_nan {
                         let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
-                        args.notes().info(self.span, for_metric(text, name));
+                        args.annotations().info(self.span, for_metric(text, name));
                     }
                     v
                 }
@@ -246,7 +246,7 @@ fn note_nan(args: &mut dyn Arguments<'_>, effect: NanEffect, name: &str, span: S
         NanEffect::Skewed => "result is skewed higher",
     };
     let text = format!("input to histogram_quantile has NaN observations, {result}");
-    args.notes().info(span, for_metric(&text, name));
+    args.annotations().info(span, for_metric(&text, name));
 }
 
 /// All repairs of one classic histogram, for a single note.
@@ -275,7 +275,7 @@ impl Repairs {
     fn note(&self, args: &mut dyn Arguments<'_>, name: &str, span: Span) {
         let Some(repair) = self.whole else { return };
         let text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
-        args.notes().info(
+        args.annotations().info(
             span,
             format!(
                 "{}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",

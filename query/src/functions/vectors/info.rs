@@ -43,7 +43,7 @@ pub(crate) fn info(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     Ok(Value::Vector(merge_equal(budget, enriched)?))
 }
 
-/// Which info series are asked for, and which of their labels.
+/// The info series that the query selects, and the labels that it copies.
 struct Wanted {
     names: Vec<Matcher>,
     others: Vec<Matcher>,

@@ -11,3 +11,4 @@ pub(crate) mod relabel;
 pub(crate) mod sort;
 pub(crate) mod timestamps;
 pub(crate) mod union;
+pub(crate) mod whole_range;

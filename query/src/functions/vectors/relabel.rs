@@ -1,4 +1,4 @@
-//! `label_set` and its kin: changes of labels that need no regular expression.
+//! `label_set` and its kin: changes of labels without regular expressions.
 //!
 //! As with `label_replace`, elements whose labels become equal are one series as long as
 //! they have no values at the same step, and a name that is written stays. Pairs are taken
@@ -11,7 +11,7 @@ use crate::functions::arguments::{Arguments, texts};
 use crate::series::merge::merge_equal;
 use crate::series::{Value, labels_held};
 
-/// Changes the labels of each element. `is_name` tells which of the texts are label names.
+/// Changes the labels of each element. `is_name` decides which of the texts are label names.
 fn relabelled(
     args: &mut dyn Arguments<'_>,
     is_name: impl Fn(usize) -> bool,

@@ -8,7 +8,7 @@ use barograph_engine::model::Labels;
 use crate::budget::pace;
 use crate::error::QueryError;
 use crate::functions::arguments::{Arguments, texts};
-use crate::functions::numbers::one_float::nan_last;
+use crate::numbers::one_float::nan_last;
 use crate::series::{Series, Value, Vector};
 
 /// `sort(v)`, `sort_desc(v)`: by the value; histograms are left out.
@@ -41,7 +41,7 @@ fn argument(args: &mut dyn Arguments<'_>) -> Result<Vector, QueryError> {
     if args.is_range_query() {
         let span = args.call_span();
         let text = "sort is ineffective for range queries since results are always ordered by labels";
-        args.notes().warn(span, text);
+        args.annotations().warn(span, text);
     }
     Ok(vector)
 }

@@ -19,7 +19,7 @@ pub(crate) fn union(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
         let mut pace = args.budget().pace();
         for series in vector {
             pace.series(&series)?;
-            // Two names that are going to be dropped do not tell elements apart.
+            // Names that are going to be dropped do not distinguish elements.
             let labels = settled(&series.labels, series.drop_name);
             match places.get(&labels) {
                 None => {

@@ -1,4 +1,4 @@
-//! `anchored` and `smoothed`: windows whose ends have values even where no sample lies.
+//! `anchored` and `smoothed`: windows whose ends have values even without a sample there.
 //!
 //! Anchored takes the last sample at or before the left end for the value there; smoothed
 //! interpolates at both ends, for which it also looks behind the right one. Nothing is
@@ -13,8 +13,8 @@ use super::counter::ChangeKind;
 use super::float_histogram::{Sample, count_neighbours};
 use super::histogram_change::note_gauges;
 use super::{Columns, WindowedSeries, seconds};
+use crate::annotations::flags::Flags;
 use crate::error::QueryError;
-use crate::functions::flags::Flags;
 use crate::histogram::arithmetic::{joint_hint, plus, scaled};
 use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
@@ -33,9 +33,9 @@ fn within(times: &[i64], after: i64, to: i64) -> Range<usize> {
 struct Ends {
     first: usize,
     last: usize,
-    /// The value at the left end lies between `first` and the next sample.
+    /// The value at the left end is between `first` and the next sample.
     left_between: bool,
-    /// The value at the right end lies between `last` and the sample before.
+    /// The value at the right end is between `last` and the sample before.
     right_between: bool,
 }
 
@@ -60,14 +60,14 @@ impl Ends {
         Some(Ends { first, last, left_between, right_between })
     }
 
-    /// Pairs of neighbours, by the later one, between which a reset counts. One that the
-    /// value at the left end lies in has already been counted there.
+    /// Pairs of neighbours, by the later one, between which a reset counts. The value at the left
+    /// end already accounts for the pair around it.
     fn pairs(&self) -> Range<usize> {
         self.first + 1 + usize::from(self.left_between)..self.last + 1
     }
 }
 
-/// How far `at` lies between two times.
+/// The position of `at` between two times, from 0 to 1.
 fn share(before: i64, after: i64, at: i64) -> f64 {
     seconds(at - before) / seconds(after - before)
 }
@@ -192,7 +192,7 @@ fn interpolate(
 }
 
 /// `resets`, `changes` of anchored windows: the last sample at or before the left end
-/// counts as if it stood there.
+/// counts as if it were there.
 pub(crate) fn count(
     series: &WindowedSeries<'_>,
     differ: fn(&Sample<'_>, &Sample<'_>) -> bool,

@@ -3,9 +3,9 @@
 use super::over_time::slot;
 use super::slide::{Windows, slide};
 use super::{Columns, Window};
+use crate::annotations::flags::Flags;
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::functions::flags::Flags;
 use crate::series::Points;
 use crate::steps::ms_to_ns;
 use crate::syntax::ast::Edges;
@@ -23,6 +23,9 @@ pub(crate) struct RangeCall<'a> {
     /// Scalar arguments, one value for each step.
     pub params: Vec<Vec<f64>>,
 }
+
+/// Makes one column of the windows of a series.
+pub(crate) type WindowKernel = fn(&mut WindowedSeries<'_>) -> Result<Points, QueryError>;
 
 impl RangeCall<'_> {
     /// The lookback in nanoseconds.

@@ -1,8 +1,8 @@
 //! Kernels that count: samples that meet a condition, time that samples cover.
 //!
 //! All are a sum of one whole number for each index of the window, so a window that moves
-//! on takes out what it leaves and adds what it reaches, with no rounding to go wrong. The
-//! condition's parameter may differ from step to step; then the window is counted anew.
+//! subtracts what it leaves and adds what it reaches, without rounding. The
+//! condition's parameter may differ from step to step; then the window is counted again.
 
 use std::borrow::Cow;
 use std::ops::Range;

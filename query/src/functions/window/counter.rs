@@ -4,7 +4,7 @@
 //! was reset. [`Resets`] finds those once for the series, so a window costs as many steps
 //! as it holds resets, however many samples it has.
 
-use crate::functions::flags::Flags;
+use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
 
 /// What to make of the difference between the ends.
@@ -25,11 +25,11 @@ impl ChangeKind {
     pub const DELTA: ChangeKind = ChangeKind { counter: false, per_second: false };
 }
 
-/// Whether the start time of a sample says that the counter began anew since the sample
+/// Whether the start time of a sample says that the counter was reset since the sample
 /// before it.
 ///
 /// A start time equal to the time of the sample before is one only if it is new: the
-/// sample before may itself stand at the start.
+/// sample before may itself be at the start.
 pub(crate) fn is_start_reset((start, time): (i64, i64), (start_before, time_before): (i64, i64)) -> bool {
     let began_since = start > time_before || (start == time_before && start != start_before);
     start != 0 && began_since && start < time
@@ -140,7 +140,7 @@ impl Span {
     }
 }
 
-/// The start time from which the first sample of a window counts, if it lies strictly
+/// The start time from which the first sample of a window counts, if it is strictly
 /// inside the window and before the sample.
 pub(crate) fn start_inside(start: Option<i64>, first_time: i64, window_start: i64) -> Option<i64> {
     start.filter(|&s| s != 0 && s > window_start && s < first_time)

@@ -9,12 +9,12 @@ use super::histogram_change::{self, Run};
 use super::over_time::slot;
 use super::slide::slide;
 use super::{Window, WindowedSeries};
+use crate::annotations::flags::Flags;
 use crate::error::QueryError;
-use crate::functions::flags::Flags;
-use crate::functions::numbers::compensated;
 use crate::histogram::accumulate::Accumulator;
 use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
+use crate::numbers::compensated;
 use crate::series::{Point, Points};
 
 fn histogram(h: Histogram) -> Point {
@@ -155,7 +155,7 @@ pub(crate) fn count_neighbours<'a>(
     samples.windows(2).filter(|pair| condition(&pair[0], &pair[1])).count() as f64
 }
 
-/// Whether a reset lies between two neighbours; a change of kind is one.
+/// Whether there is a reset between two neighbours; a change of kind is one.
 fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usize, Sample<'_>)) -> bool {
     let start = |s: &(i64, usize, Sample<'_>)| {
         let starts = match s.2 {

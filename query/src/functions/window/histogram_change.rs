@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint, Timestamp};
 
-use crate::functions::flags::Flags;
+use crate::annotations::flags::Flags;
 use crate::functions::window::counter::{ChangeKind, Span, is_start_reset, start_inside};
 use crate::functions::window::{Window, seconds};
 use crate::histogram::arithmetic::{at_schema, plus, scaled};
@@ -28,7 +28,7 @@ impl<'a> Run<'a> {
         Run { histograms: w.histograms(), times: w.histogram_times(), starts: w.histogram_starts() }
     }
 
-    /// Whether the counter began anew between samples `i - 1` and `i`.
+    /// Whether the counter was reset between samples `i - 1` and `i`.
     pub fn is_reset(&self, i: usize) -> bool {
         let by_start = self.starts.len() > i
             && is_start_reset((self.starts[i], self.times[i]), (self.starts[i - 1], self.times[i - 1]));

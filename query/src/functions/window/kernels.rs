@@ -7,8 +7,8 @@ use super::float_histogram::{self, is_change_between, is_reset_pair};
 use super::over_time::{self, slot};
 use super::slide::slide;
 use super::{Window, WindowedSeries, shown_seconds, sliding, unextrapolated};
+use crate::annotations::flags::Flags;
 use crate::error::QueryError;
-use crate::functions::flags::Flags;
 use crate::series::Points;
 use crate::syntax::ast::Edges;
 

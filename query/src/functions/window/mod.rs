@@ -27,9 +27,9 @@ pub(crate) mod slide;
 pub(crate) mod sliding;
 pub(crate) mod unextrapolated;
 
-pub(crate) use call::{RangeCall, WindowedSeries};
+pub(crate) use call::{RangeCall, WindowKernel, WindowedSeries};
 
-/// Values that are looked through for stale markers before it is told whether there was one.
+/// Values that are searched for stale markers at once.
 const STALE_BLOCK: usize = 128;
 
 /// All samples of a series that its windows will need.
@@ -60,7 +60,7 @@ impl Columns {
         self.histogram_starts.clear();
     }
 
-    /// Takes the samples apart, leaving out stale markers. `self` comes out with nothing
+    /// Splits the samples into columns, leaving out stale markers. `self` comes out with nothing
     /// but these; `samples` is emptied.
     pub fn fill(&mut self, samples: &mut Samples) {
         self.clear();

@@ -3,14 +3,14 @@
 //! Each function here makes a kernel: a closure that is called for each window of a
 //! series. `count`, `min`, `max`, first and last cost amortized one step a sample, sums,
 //! moments and regressions too (`sliding.rs`); quantiles keep the window sorted. Only
-//! `double_exponential_smoothing` begins anew for each window.
+//! `double_exponential_smoothing` starts again for each window.
 
 use std::collections::VecDeque;
 
-use crate::functions::numbers::compensated::Sum;
-use crate::functions::numbers::quantile::{self, quantile_of_sorted};
 use crate::functions::window::sliding::{self, Blocks};
 use crate::functions::window::{Window, seconds, shown_seconds};
+use crate::numbers::compensated::Sum;
+use crate::numbers::quantile::{self, quantile_of_sorted};
 use crate::series::ABSENT;
 
 /// Population variance of a slice.
@@ -191,8 +191,8 @@ struct SortedWindow {
 }
 
 impl SortedWindow {
-    /// Moves on to window `w`: takes out and puts in what has changed, or where little
-    /// stays, sorts anew.
+    /// Moves on to window `w`: removes and inserts what has changed, or where little
+    /// stays, sorts the window again.
     fn advance(&mut self, w: &Window<'_>) {
         let all = &w.columns.values;
         let kept = self.hi.saturating_sub(w.lo);

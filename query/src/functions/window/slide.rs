@@ -8,7 +8,7 @@ use crate::steps::{Shift, Steps, ms_to_ns};
 /// Samples passed to kernels between two looks at the clock.
 const CHECK_EVERY: usize = 1 << 16;
 
-/// Where the windows of a range vector lie.
+/// The windows of a range vector.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Windows {
     /// One window for each.
@@ -27,7 +27,7 @@ impl Windows {
     }
 
     /// `(start, end]` of all windows together.
-    pub fn hull(&self) -> (i64, i64) {
+    pub fn covering_range(&self) -> (i64, i64) {
         (self.bounds(0).0, self.bounds(self.steps.count.saturating_sub(1)).1)
     }
 }

@@ -1,18 +1,18 @@
 //! Folds over moving windows at a cost per sample: sums, means, variances, regressions.
 //!
-//! Nothing is ever taken away from a sum again, since that would bring back the rounding
-//! errors that compensation keeps out. Time is cut at the multiples of the window's length
-//! instead, so a window lies across one cut and is the end of one block and the beginning of
+//! Nothing is ever subtracted from a sum, since that would bring back the rounding errors that
+//! compensation avoids. Time is cut at the multiples of the window's length
+//! instead, so a window spans one cut and is the end of one block and the beginning of
 //! the next: the folds of all ends of a block are made once, backward from the cut, the fold
 //! of the beginning grows with the window, and two folds are merged for each window. Where
-//! the cuts lie depends on the window alone, not on where the query began or how it steps, so
+//! the cuts are depends on the window alone, not on where the query began or how it steps, so
 //! a range query gives the bits of instant queries.
 //!
 //! Short windows are folded directly, in order. So are those whose fold is not finite: what
 //! an overflow makes depends on the order.
 
-use crate::functions::numbers::compensated::{self, Sum, two_sum};
 use crate::functions::window::{Window, seconds};
+use crate::numbers::compensated::{self, Sum, two_sum};
 
 /// Windows of up to this many samples are folded directly.
 const DIRECT_MAX: usize = 32;
@@ -96,7 +96,7 @@ impl<F: Fold> Blocks<F> {
 
     /// The fold of a window that shares nothing with others, in the same order.
     fn once(&mut self, w: &Window<'_>, cut: i64) -> F {
-        // As if all of it lay behind: the next window has to begin anew.
+        // As if all of it were past: the next window starts a new block.
         (self.cut, self.first, self.ends) = (cut, usize::MAX, Vec::new());
         if !self.has_order {
             if let Some(fold) = F::at_once(w.values()) {
@@ -326,7 +326,7 @@ impl Fold for Line {
 }
 
 /// Slope of each window and the line's value at `origin_ns`; `None` where a regression of the
-/// window itself has to tell.
+/// window itself is needed.
 pub(crate) fn line(blocks: &mut Blocks<Line>, w: &Window<'_>, origin_ns: i64) -> Option<(f64, f64)> {
     if w.len() <= DIRECT_MAX {
         return None;
@@ -348,9 +348,9 @@ pub(crate) fn line(blocks: &mut Blocks<Line>, w: &Window<'_>, origin_ns: i64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::numbers::quantile::quantile_of_sorted;
     use crate::functions::window::Columns;
     use crate::functions::window::over_time;
+    use crate::numbers::quantile::quantile_of_sorted;
     use proptest::prelude::*;
 
     const S: i64 = 1_000_000_000;

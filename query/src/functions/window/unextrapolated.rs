@@ -1,11 +1,11 @@
-//! `increase_pure`, `rate_pure`: what the samples of a counter say and nothing else.
+//! `increase_pure`, `rate_pure`: the growth that the samples of a counter show, without extrapolation.
 //!
 //! The growth in a window is counted from the last sample before it, so that neighbouring
 //! windows count each growth once and their sums add up, which an extrapolation cannot
 //! promise. A counter that has no sample before the window began inside it, at 0, unless
-//! its start time tells otherwise.
+//! its start time says otherwise.
 
-use crate::functions::flags::Flags;
+use crate::annotations::flags::Flags;
 use crate::functions::window::Window;
 use crate::functions::window::counter::Resets;
 

@@ -2,12 +2,12 @@
 
 use super::{Parser, Tree};
 use crate::functions::ValueType;
+use crate::span::Span;
 use crate::syntax::ast::{
     Binary, BinaryOp, Cardinality, Expr, ExprKind, MatchLabels, UnaryOp, VectorMatching,
 };
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, TokenKind};
-use crate::syntax::span::Span;
 
 /// How tightly `*` binds.
 const MULTIPLICATION: u8 = 7;

@@ -3,10 +3,10 @@
 use super::{Parser, Tree};
 use crate::functions::aggregates::AggregateInfo;
 use crate::functions::{self, Function, ValueType};
+use crate::span::Span;
 use crate::syntax::ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
-use crate::syntax::span::Span;
 
 impl Parser<'_> {
     /// `name(args)`; the name is behind, the parenthesis is looked at.

@@ -1,11 +1,11 @@
 //! Arithmetic on durations, inside `[ ]` and after `offset`.
 
 use super::{Parser, binary};
+use crate::span::Span;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, TokenKind};
 use crate::syntax::literal::DURATION_SECONDS_MAX;
-use crate::syntax::span::Span;
 
 impl Parser<'_> {
     /// A duration inside `[ ]`; one whose value is known already must be above 0.

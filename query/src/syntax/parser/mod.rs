@@ -34,9 +34,9 @@ use barograph_engine::model::{CompileError, Expressions, Matcher};
 
 use crate::error::QueryError;
 use crate::functions::{self, ValueType};
+use crate::span::Span;
 use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
-use crate::syntax::span::Span;
 
 /// The longest text that is read, bytes. What a query may have is less: `Limits::query_bytes_max`.
 pub const QUERY_BYTES_MAX: usize = 64 << 20;

@@ -5,13 +5,13 @@ use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parser, Tree};
 use crate::functions::ValueType;
+use crate::span::Span;
 use crate::syntax::ast::{
     AtModifier, Edges, Expr, ExprKind, RangeSelector, Selector, Subquery, TimeModifiers,
 };
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
 use crate::syntax::literal;
-use crate::syntax::span::Span;
 
 impl Parser<'_> {
     /// `name`, `name{…}` or `{…}`; `name` is already behind.

@@ -18,11 +18,11 @@
 //!   [`EXPANSION_BYTES_MAX`] bytes of them.
 
 use super::{Parser, Tree};
+use crate::span::Span;
 use crate::syntax::ast::{DurationExpr, Edges, Expr, ExprKind, TimeModifiers};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
 use crate::syntax::literal;
-use crate::syntax::span::Span;
 
 use barograph_engine::model::Matcher;
 

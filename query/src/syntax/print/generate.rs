@@ -4,9 +4,9 @@ use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 use proptest::prelude::*;
 
 use crate::functions::{ValueType, aggregates, all};
+use crate::span::Span;
 use crate::syntax::ast::*;
 use crate::syntax::check::{is_comparison, is_many_to_many, is_set_operator};
-use crate::syntax::span::Span;
 
 const SPAN: Span = Span { start: 0, end: 0 };
 

@@ -1,7 +1,7 @@
 //! `WITH` templates: what they expand to, and what they are refused for.
 
+use crate::span::Span;
 use crate::syntax::ast::ExprKind;
-use crate::syntax::span::Span;
 use crate::syntax::{parse, print};
 
 fn expanded(text: &str) -> String {

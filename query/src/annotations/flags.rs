@@ -25,7 +25,7 @@ flags! {
     START_OVERLAP = 5;
     /// The function gave a result for floats.
     FLOAT_RESULT = 6;
-    /// Custom buckets with different bounds were brought together by adding.
+    /// Custom buckets with different bounds were reconciled by adding.
     RECONCILED_ADD = 7;
     /// The same by subtracting.
     RECONCILED_SUB = 8;
@@ -35,7 +35,7 @@ flags! {
     RESET_CONFLICT_SUB = 10;
     /// The same while aggregating.
     RESET_CONFLICT_AGG = 11;
-    /// Custom buckets with different bounds were brought together by aggregating.
+    /// Custom buckets with different bounds were reconciled by aggregating.
     RECONCILED_AGG = 12;
 }
 

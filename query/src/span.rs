@@ -22,7 +22,7 @@ impl Span {
         Span { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
-    /// The text the span covers; empty if it lies outside.
+    /// The text the span covers; empty if it is outside.
     pub fn text(self, query: &str) -> &str {
         query.get(self.start as usize..self.end as usize).unwrap_or("")
     }

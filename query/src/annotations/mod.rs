@@ -1,29 +1,31 @@
 //! Warnings and infos: what was odd about an answer, and where in the query.
 //!
 //! Each text is kept once, in order of appearance. Kernels do not build texts: they raise
-//! [`Flags`](crate::functions::flags::Flags), and the texts are made once for each series.
+//! [`Flags`](crate::annotations::flags::Flags), and the texts are made once for each series.
 
 use std::collections::HashSet;
 
-use crate::functions::flags::Flags;
-use crate::syntax::span::Span;
+use self::flags::Flags;
+use crate::span::Span;
 use crate::value::go_float;
 
-/// How serious a note is.
+pub(crate) mod flags;
+
+/// How serious an annotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Level {
     Warning,
     Info,
 }
 
-/// The notes of a query.
+/// The warnings and infos of a query.
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct Annotations {
     seen: HashSet<(Level, Span, String)>,
     ordered: Vec<(Level, Span, String)>,
 }
 
-impl Notes {
+impl Annotations {
     /// Adds a warning about the expression at `span`.
     pub fn warn(&mut self, span: Span, text: impl Into<String>) {
         self.add(Level::Warning, span, text.into());
@@ -66,8 +68,8 @@ pub(crate) fn bad_phi(phi: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", go_float(phi))
 }
 
-/// Notes for what is raised about a series called `name`, at the argument's place.
-pub(crate) fn note_flags(notes: &mut Notes, flags: Flags, name: &str, span: Span) {
+/// Adds the texts of the flags that are raised about a series called `name`, at the argument's place.
+pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str, span: Span) {
     if flags.is_empty() {
         return;
     }
@@ -88,9 +90,9 @@ pub(crate) fn note_flags(notes: &mut Notes, flags: Flags, name: &str, span: Span
         (Flags::RESET_CONFLICT_SUB, &|| "conflicting counter resets during histogram subtraction".to_owned()),
         (Flags::RESET_CONFLICT_AGG, &|| "conflicting counter resets during histogram aggregation".to_owned()),
     ];
-    // A flag alone is common, a text is not: none is made that is not told.
+    // A flag alone is common, a text is not: only texts that are added are made.
     for (_, text) in warnings.iter().filter(|(flag, _)| flags.has(*flag)) {
-        notes.warn(span, text());
+        annotations.warn(span, text());
     }
     let infos: [(Flags, &dyn Fn() -> String); 4] = [
         (Flags::HISTOGRAMS_IGNORED, &|| {
@@ -105,6 +107,6 @@ pub(crate) fn note_flags(notes: &mut Notes, flags: Flags, name: &str, span: Span
         }),
     ];
     for (_, text) in infos.iter().filter(|(flag, _)| flags.has(*flag)) {
-        notes.info(span, text());
+        annotations.info(span, text());
     }
 }

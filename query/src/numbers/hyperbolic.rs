@@ -36,7 +36,7 @@ pub(crate) fn acosh(v: f64) -> f64 {
     } else if v > 2.0 {
         (2.0 * v - 1.0 / (v + (v * v - 1.0).sqrt())).ln()
     } else {
-        // What lies above 1 is exact here, and so are its digits in the result.
+        // The part above 1 is exact here, and so are its digits in the result.
         let above = v - 1.0;
         (above + (2.0 * above + above * above).sqrt()).ln_1p()
     }
