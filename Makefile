@@ -21,13 +21,14 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
+.PHONY: help serve try test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
         checks test-slow campaign
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make serve        build and serve on http://$(LISTEN), data in $(DATA_DIR)'
 	@echo '                  (others: make serve LISTEN=127.0.0.1:8080 DATA_DIR=/var/lib/barograph)'
+	@echo 'make try          the same in memory, without RocksDB: builds in two minutes, stores nothing'
 	@echo 'make test         the whole test suite'
 	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
 	@echo 'make campaign     quick forms of the checks for lost data and overload (CHECK=name: the long form of one)'
@@ -51,6 +52,12 @@ build: prepare
 serve: build
 	@echo "Serving http://$(LISTEN), data in $(DATA_DIR). Ctrl-C stops."
 	@exec $(BAROGRAPH) serve --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+# Without RocksDB, and so without a compiler of C++: two minutes from nothing.
+try:
+	@command -v cc >/dev/null || { echo 'The build needs a linker: apt-get install gcc'; exit 2; }
+	@cargo build --release --package barograph-server --no-default-features --target-dir $(CARGO_TARGET_DIR)/try
+	@exec $(CARGO_TARGET_DIR)/try/release/barograph serve --in-memory --listen $(LISTEN)
 
 test: build
 	@cargo test $(ALL)

@@ -98,6 +98,11 @@ pub async fn flush(call: Call) -> Result<Reply, ApiError> {
 /// 503 while another snapshot is made, and what storage gives.
 pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
+    if call.config.in_memory {
+        return Err(ApiError::execution(
+            "a database in memory has no snapshots: start the server without in_memory",
+        ));
+    }
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
     let one_at_a_time = call.state.snapshot.clone().try_lock_owned();
     let one_at_a_time = one_at_a_time.map_err(|_| ApiError::busy("another snapshot is being made", 10))?;

@@ -49,7 +49,7 @@ mod without_rocksdb {
     use barograph_engine::{Error, Result};
 
     fn refuse<T>() -> Result<T> {
-        Err(Error::Invalid("this program was built without RocksDB and opens no directory".to_owned()))
+        Err(Error::Invalid("this program was built without RocksDB and opens no directory; serve --in-memory works without it".to_owned()))
     }
 
     /// Always refuses.

@@ -24,6 +24,11 @@ pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     sources.read_environment();
     let config = sources.build()?;
     log::init(&config.log).map_err(anyhow::Error::msg)?;
+    if config.in_memory {
+        tracing::warn!(
+            "nothing is stored: the database is in memory, and all data is lost when the server ends"
+        );
+    }
     prepare(&config);
     open_files::raise_limit();
     let runtime =
@@ -37,32 +42,33 @@ pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
 async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     let sockets = Sockets::bind(&config).await?;
     let address = sockets.http.local_addr()?;
-    let dir = config.data_dir.clone();
+    let (dir, in_memory) = (config.data_dir.clone(), config.in_memory);
+    let place = if in_memory { "memory".to_owned() } else { dir.display().to_string() };
     let options = app::options(&config);
     let state = Arc::new(app::state(config)?);
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(app::run(state.clone(), sockets, stopping));
-    tracing::info!("listening on http://{address}, opening {}", dir.display());
+    tracing::info!("listening on http://{address}, opening {place}");
 
-    let opening = {
-        let dir = dir.clone();
-        tokio::task::spawn_blocking(move || {
-            let database = directory::open(&dir, options)?;
-            admin::remove_unfinished_snapshots(&dir);
-            anyhow::Ok(database)
-        })
-    };
-    let database = opening.await?.with_context(|| format!("cannot open {}", dir.display()))?;
+    let opening = tokio::task::spawn_blocking(move || {
+        if in_memory {
+            return Ok(Database::in_memory(options)?);
+        }
+        let database = directory::open(&dir, options)?;
+        admin::remove_unfinished_snapshots(&dir);
+        anyhow::Ok(database)
+    });
+    let database = opening.await?.with_context(|| format!("cannot open {place}"))?;
     state.set_database(database.clone());
     report_opening(&database);
-    tracing::info!("ready: http://{address}, data in {}", dir.display());
+    tracing::info!("ready: http://{address}, data in {place}");
 
     wait_for_stop(&state, &sources).await?;
     stop.send_replace(true);
     serving.await?;
     tokio::task::spawn_blocking(move || database.close())
         .await?
-        .with_context(|| format!("{} was not closed cleanly", dir.display()))?;
+        .with_context(|| format!("{place} was not closed cleanly"))?;
     tracing::info!("stopped");
     Ok(())
 }

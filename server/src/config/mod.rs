@@ -21,6 +21,8 @@ use settings::{SETTINGS, Setting};
 #[expect(missing_docs, reason = "the table of settings documents each field once")]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Whether nothing is stored.
+    pub in_memory: bool,
     pub durability: Durability,
     pub sync_interval: Duration,
     pub memory: u64,
@@ -250,6 +252,7 @@ impl Config {
     fn blank() -> Self {
         Config {
             data_dir: PathBuf::new(),
+            in_memory: false,
             durability: Durability::default(),
             sync_interval: Duration::ZERO,
             memory: 0,

@@ -107,6 +107,10 @@ pub static SETTINGS: &[Setting] = &[
     setting!("data_dir" "DIR" = "barograph-data", STORAGE, false,
         "Directory that holds the database; created if absent, locked while in use.",
         |c, t| c.data_dir = t.into()),
+    setting!("in_memory" "" = "false", STORAGE, false,
+        "Keep everything in memory, to try Barograph: nothing is written to `data_dir`, and all data is lost when the \
+         server ends.",
+        |c, t| c.in_memory = values::switch(t)?),
     setting!("durability" "MODE" = "always", STORAGE, false,
         "When a write is acknowledged: `always` after fsync (concurrent writes share one), `interval` after the \
          write with an fsync each `sync_interval`, `off` leaves it to the operating system.",

@@ -1,7 +1,6 @@
 //! What connections take: memory that is counted, and files that storage needs.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{ErrorKind, Read, Write};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use barograph_server::listen::requests::REQUEST_BYTES;
 use barograph_server::memory::connections::{Place, Purpose, REST_BYTES};
 
 use crate::harness::{Reply, Server, connect, read_reply, read_to_end, request, server};
+use crate::process::{ask, program};
 
 /// Settings with which nothing is cut off, however slow the machine is.
 const PATIENT: &[(&str, &str)] = &[("header_timeout", "1h"), ("body_timeout", "1h"), ("body_rate", "0")];
@@ -237,53 +237,6 @@ fn batches_grow_where_there_is_memory_and_are_small_where_there_is_none() {
             server.state.bodies.small.used() == 0 && server.state.bodies.large.used() == 0
         });
     }
-}
-
-/// The program, under limits of open files.
-struct Program {
-    child: Child,
-    address: String,
-    _dir: tempfile::TempDir,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn program(limit: &str, flags: &[&str]) -> Program {
-    let dir = tempfile::tempdir().unwrap();
-    let script =
-        format!("{limit} && exec \"$0\" serve --listen 127.0.0.1:0 --memory 64MiB --data-dir \"$@\" 2>&1");
-    let mut child = Command::new("sh")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_barograph")])
-        .arg(dir.path().join("data"))
-        .args(flags)
-        .env("BAROGRAPH_HOST_ALLOW", "test")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    let address = loop {
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
-        if let Some((_, rest)) = line.split_once("ready: http://") {
-            break rest.split(',').next().unwrap().to_owned();
-        }
-    };
-    // What it says later must not fill the pipe.
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    Program { child, address, _dir: dir }
-}
-
-fn ask(address: &str, method: &str, target: &str, body: &[u8]) -> (u16, String) {
-    let mut stream = connect(address.parse().unwrap());
-    stream.write_all(&request(method, target, &[], body)).unwrap();
-    let reply = read_reply(&mut stream, false);
-    (reply.status, reply.text())
 }
 
 #[test]

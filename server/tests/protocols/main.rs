@@ -24,6 +24,7 @@ mod lifecycle;
 mod listeners;
 mod matchers;
 mod memory;
+mod process;
 mod prometheus;
 mod questions;
 mod remote;

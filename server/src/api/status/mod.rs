@@ -47,8 +47,12 @@ pub async fn ready(call: Call) -> Result<Reply, ApiError> {
         Some((since, why)) if *since >= FLUSHES_FAIL_MAX && !health.disk_full => {
             Err(ApiError::busy(format!("flushes have failed for {} s: {why}", since.as_secs()), 30))
         }
-        _ => Ok(Reply::ok(TEXT, format!("Barograph is ready.\n{}", ailments(&health)))),
+        _ => Ok(Reply::ok(TEXT, format!("Barograph is ready.\n{}{}", in_memory(&call), ailments(&health)))),
     }
+}
+
+fn in_memory(call: &Call) -> &'static str {
+    if call.config.in_memory { "Nothing is stored: all data is lost when the server ends.\n" } else { "" }
 }
 
 fn refuses(reason: &str) -> ApiError {
