@@ -22,6 +22,7 @@ pub mod store;
 mod sync;
 pub mod view;
 pub mod wal;
+mod workers;
 
 pub use engine::{
     AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,

@@ -59,7 +59,8 @@ pub fn many_databases(dir: &Path) -> Outcome {
     let files = open_files(dir)?.len();
     assert!(files <= 16 * databases.len(), "{files} files are open");
     let own = threads()?.into_iter().filter(|name| name == "flush" || name == "compact").count();
-    assert_eq!(own, 2 * databases.len(), "threads");
+    // They are shared; while several databases have work, there are a few more.
+    assert!((2..=16).contains(&own), "{own} threads");
     for db in &databases {
         assert_eq!(count(db)?, 1);
         db.close()?;

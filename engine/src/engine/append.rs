@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::engine::background::Task;
 use crate::engine::newcomers::Newcomers;
 use crate::engine::pending::{Logged, Pending};
 use crate::engine::spread::Spread;
@@ -234,7 +235,7 @@ impl Parts {
         let start = Instant::now();
         let mut guard = self.room.0.lock();
         while self.head.sample_bytes() >= limit {
-            self.signal(|s| s.flush = true);
+            self.ask(Task::Flush);
             let waited = start.elapsed();
             let Some(left) = self.options.write_wait.checked_sub(waited).filter(|left| !left.is_zero())
             else {

@@ -1,7 +1,12 @@
 //! Background work: flushes when one is due, then merges and expires.
 //!
-//! One thread flushes and one merges, so that a long merge never delays a flush. Both sleep until they are signalled or
-//! a second has passed. A third one re-reads the store (`scrub.rs`).
+//! One job flushes and one merges, so that a long merge never delays a flush; a third one re-reads the store
+//! (`scrub.rs`). The threads are those of all databases of the process (`workers.rs`).
+//!
+//! # When the flush job looks
+//! Its thread sleeps until something is due. Whatever may make a flush due earlier, or leaves something else to this job,
+//! calls [`Parts::note_work`]: the first call since the last look makes it look again within a second, the others cost
+//! one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls [`Parts::ask`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,9 +17,15 @@ use crate::engine::{Engine, Parts};
 use crate::model::{PartitionId, TierId};
 use crate::sync::MutexGuard;
 use crate::wal::Wal;
+use crate::workers::{Job, Lane, Next};
 use crate::{Error, Result};
 
-/// How long a thread sleeps at most.
+/// The work of all databases. More flushes at once would not be faster; a merge and a scrub may take long.
+static FLUSHES: Lane = Lane::new("flush", 8);
+static MERGES: Lane = Lane::new("compact", 8);
+static SCRUBS: Lane = Lane::new("scrub", 32);
+
+/// How long noted work waits at most.
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
@@ -33,20 +44,25 @@ impl Engine {
         if !self.parts.options.background {
             return Ok(());
         }
-        let spawn = |name: &str, work: fn(&Parts)| {
+        let add = |lane: &'static Lane, name: &str, look: fn(&Parts) -> Next| {
             let parts = Arc::clone(&self.parts);
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(move || work(&parts))
-                .map_err(|e| Error::io("start a background thread", name, e))
+            let added = lane.add(move || look(&parts));
+            added.map(Some).map_err(|e| Error::io("start a background thread", name, e))
         };
-        let mut workers = self.workers.lock();
-        workers.push(spawn("flush", Parts::flush_loop)?);
-        workers.push(spawn("compact", Parts::compact_loop)?);
+        let mut jobs = self.parts.jobs.lock();
+        jobs.flush = add(&FLUSHES, "flush", Parts::look_to_flush)?;
+        jobs.merge = add(&MERGES, "compact", Parts::look_to_merge)?;
         if !self.parts.options.scrub_interval.is_zero() {
-            workers.push(spawn("scrub", Parts::scrub_loop)?);
+            jobs.scrub = add(&SCRUBS, "scrub", Parts::look_to_scrub)?;
         }
         Ok(())
+    }
+
+    /// Ends the background work of this database; waits for what is under way.
+    pub(super) fn stop_workers(&self) {
+        self.parts.end_naps();
+        let Jobs { flush, merge, scrub } = std::mem::take(&mut *self.parts.jobs.lock());
+        [flush, merge, scrub].into_iter().flatten().for_each(Job::stop);
     }
 
     /// Carries out retention and every merge that is due, now.
@@ -63,50 +79,86 @@ impl Engine {
     }
 }
 
+/// The jobs of an open database; none without [`crate::Options::background`].
+#[derive(Default)]
+pub(super) struct Jobs {
+    flush: Option<Job>,
+    merge: Option<Job>,
+    scrub: Option<Job>,
+}
+
+/// What a job can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    Flush,
+    Merge,
+}
+
 impl Parts {
-    fn flush_loop(&self) {
-        while !self.nap(NAP, |s| std::mem::take(&mut s.flush)) {
-            self.settle_deferred();
-            self.head.release();
-            if self.is_flush_due() && self.flush().is_err() {
-                self.nap(PAUSE_AFTER_FAILURE, |_| false);
-            }
+    /// Makes a job look at once.
+    pub(super) fn ask(&self, task: Task) {
+        let jobs = self.jobs.lock();
+        let job = match task {
+            Task::Flush => &jobs.flush,
+            Task::Merge => &jobs.merge,
+        };
+        job.iter().for_each(Job::wake);
+    }
+
+    /// Makes the flush job look within a second. Called after each change that it may have to see.
+    pub(super) fn note_work(&self) {
+        if !self.is_noted.load(Ordering::SeqCst) && !self.is_noted.swap(true, Ordering::SeqCst) {
+            self.jobs.lock().flush.iter().for_each(|job| job.wake_at(Instant::now() + NAP));
         }
     }
 
-    fn compact_loop(&self) {
-        let mut last = Instant::now();
-        loop {
-            let mut asked = false;
-            let stop = self.nap(NAP, |s| {
-                asked = std::mem::take(&mut s.compact);
-                asked
-            });
-            if stop {
-                return;
-            }
-            if asked || last.elapsed() >= COMPACT_EVERY {
-                last = Instant::now();
-                if let Err(error) = self.compact() {
-                    tracing::error!(%error, "compaction failed; it will be tried again");
-                    self.nap(PAUSE_AFTER_FAILURE, |_| false);
-                }
-            }
+    pub(super) fn look_to_flush(&self) -> Next {
+        // Before the look: what changes after it is noted again.
+        self.is_noted.store(false, Ordering::SeqCst);
+        self.settle_deferred();
+        self.head.release();
+        if self.is_flush_due() && self.flush().is_err() {
+            let at = Instant::now() + PAUSE_AFTER_FAILURE;
+            return Next::After { pause: at, at };
         }
+        self.next_look().map_or(Next::Woken, Next::At)
     }
 
-    /// Sleeps until `wake` answers true or `time` has passed; true when it is time to stop.
-    pub(super) fn nap(&self, time: Duration, mut wake: impl FnMut(&mut super::Signals) -> bool) -> bool {
-        let mut signals = self.wakeup.0.lock();
+    /// When a flush, or what else is left to its job, is due without any further change.
+    fn next_look(&self) -> Option<Instant> {
+        let first = self.commit.lock().first_append;
+        let old = first.and_then(|first| first.checked_add(self.options.flush_interval));
+        let room = self.wants_room.load(Ordering::SeqCst).then(|| *self.idle_looked.lock() + ROOM_EVERY);
+        // Nobody says when the last reader of what is kept ends.
+        let kept = self.head.keeps().then(|| Instant::now() + NAP);
+        old.into_iter().chain(room).chain(kept).min()
+    }
+
+    fn look_to_merge(&self) -> Next {
+        let at = Instant::now() + COMPACT_EVERY;
+        if let Err(error) = self.compact() {
+            tracing::error!(%error, "compaction failed; it will be tried again");
+            return Next::After { pause: Instant::now() + PAUSE_AFTER_FAILURE, at };
+        }
+        Next::At(at)
+    }
+
+    /// Ends pauses in the background work, now and from now on.
+    pub(super) fn end_naps(&self) {
+        *self.wakeup.0.lock() = true;
+        self.wakeup.1.notify_all();
+    }
+
+    /// Sleeps for `time`; true when it is time to stop.
+    pub(super) fn nap(&self, time: Duration) -> bool {
+        let mut stops = self.wakeup.0.lock();
         let end = Instant::now() + time;
-        loop {
-            if signals.stop || wake(&mut signals) {
-                return signals.stop;
-            }
-            if self.wakeup.1.wait_until(&mut signals, end).timed_out() {
-                return signals.stop;
+        while !*stops {
+            if self.wakeup.1.wait_until(&mut stops, end).timed_out() {
+                return *stops;
             }
         }
+        true
     }
 
     pub(super) fn is_flush_due(&self) -> bool {
@@ -114,7 +166,14 @@ impl Parts {
         let is_long = self.wal.as_ref().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
         let first = self.commit.lock().first_append;
         let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);
-        is_large || is_long || is_old || (first.is_some() && self.is_crowded_anew()) || self.is_room_due()
+        // Also without further appends; a store that refuses everything is not asked again.
+        let is_unfinished = self.failing.is_any() && self.versions.kv().failure().is_none();
+        is_large
+            || is_long
+            || is_old
+            || is_unfinished
+            || (first.is_some() && self.is_crowded_anew())
+            || self.is_room_due()
     }
 
     /// Whether series take much of their memory, and an eighth of it has come since a flush last looked for idle
@@ -127,7 +186,7 @@ impl Parts {
 
     /// Whether a new series was refused because memory is full, and the last search for idle ones is long enough ago.
     fn is_room_due(&self) -> bool {
-        self.wants_room.load(Ordering::Relaxed) && self.idle_looked.lock().elapsed() >= ROOM_EVERY
+        self.wants_room.load(Ordering::SeqCst) && self.idle_looked.lock().elapsed() >= ROOM_EVERY
     }
 
     /// Retention, then the merges that are due, until the database closes.

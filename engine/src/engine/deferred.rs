@@ -5,7 +5,7 @@
 //! ones durable with the same sync.
 //!
 //! The thread that waits leads the log (`wal/log.rs`), so a begun append that nobody waits for would stay in the buffer,
-//! with its memory. Four places make it durable: the flush thread when it wakes, a writer that waits for the memory of
+//! with its memory. Four places make it durable: the flush job within about a second, a writer that waits for the memory of
 //! batches, a flush that the program asks for, and the end of the engine.
 
 use std::sync::atomic::Ordering;
@@ -42,7 +42,8 @@ impl Engine {
         parts.take_back(&mut newcomers, 0);
         let (report, ticket) = begun?;
         if ticket.is_some() {
-            parts.has_deferred.store(true, Ordering::Release);
+            parts.has_deferred.store(true, Ordering::SeqCst);
+            parts.note_work();
         }
         Ok(PendingAppend { report, ticket, owner: parts.owner })
     }
@@ -81,7 +82,7 @@ impl Engine {
 impl Parts {
     /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
     pub(super) fn settle_deferred(&self) {
-        if !self.has_deferred.swap(false, Ordering::AcqRel) {
+        if !self.has_deferred.swap(false, Ordering::SeqCst) {
             return;
         }
         let newest = self.commit.lock().pending.back().map(|pending| pending.ticket);

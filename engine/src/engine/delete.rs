@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::engine::background::Task;
 use crate::engine::pending::{Logged, Pending};
 use crate::engine::{CommitState, Engine, Parts};
 use crate::head::record::KIND_DELETE;
@@ -49,7 +50,7 @@ impl Engine {
         parts.wait_durable(ticket)?;
         fail_point!("delete.durable");
         Counters::add(&parts.counters.deletes, 1);
-        parts.signal(|s| s.compact = true);
+        parts.ask(Task::Merge);
         Ok(())
     }
 }
@@ -61,5 +62,6 @@ impl Parts {
         self.head.exemplars.delete(&tombstone.matchers, tombstone.range);
         commit.first_append.get_or_insert_with(Instant::now);
         self.head.pins.delete(tombstone.seq, || self.versions.add_tombstone(tombstone));
+        self.note_work();
     }
 }

@@ -102,7 +102,7 @@ impl Parts {
         let done = loop {
             match work() {
                 // RocksDB does not try again before it has seen the space.
-                Err(Error::DiskFull { .. }) if since.elapsed() < PATIENCE && !self.nap(PAUSE, |_| false) => {}
+                Err(Error::DiskFull { .. }) if since.elapsed() < PATIENCE && !self.nap(PAUSE) => {}
                 done => break done,
             }
         };

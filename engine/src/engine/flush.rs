@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
+use crate::engine::background::Task;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::kept::Ended;
 use crate::head::{Epoch, FrozenEvent, HeadSeries};
@@ -105,6 +106,8 @@ impl Parts {
             self.wal.as_ref().map_or(Ok(()), |wal| wal.truncate_to(begun.epoch.cut)).map(|()| report)
         });
         self.failing.note(&done);
+        // Readers may hold what it has written.
+        self.note_work();
         match &done {
             Ok(_) => {
                 fail_point!("flush.truncated");
@@ -113,7 +116,7 @@ impl Parts {
                 Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
                 self.grow_reserves();
                 self.room.1.notify_all();
-                self.signal(|s| s.compact = true);
+                self.ask(Task::Merge);
                 self.retire_idle_series();
             }
             Err(e) => {

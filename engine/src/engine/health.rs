@@ -42,6 +42,11 @@ impl Failing {
         }
     }
 
+    /// Whether the last flush failed.
+    pub(super) fn is_any(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     fn get(&self) -> Option<(Duration, String)> {
         self.0.lock().as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
     }

@@ -7,6 +7,7 @@
 
 use crate::budget::bytes_text;
 use crate::engine::Parts;
+use crate::engine::background::Task;
 use crate::model::PartitionId;
 use crate::stats::Counters;
 use crate::{Error, Result};
@@ -48,7 +49,7 @@ impl Parts {
                 "{full}; raise memory_bytes, set a retention, or delete series"
             )));
         }
-        self.signal(|s| s.compact = true);
+        self.ask(Task::Merge);
         Err(Error::Throttled(format!("{full}; retry when older samples expire, or raise memory_bytes")))
     }
 

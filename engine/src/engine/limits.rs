@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::engine::background::Task;
 use crate::engine::newcomers::Newcomers;
 use crate::engine::{Engine, Parts};
 use crate::head::tenants::{Bounds, Full};
@@ -155,8 +156,8 @@ impl Parts {
             Counters::add(&self.counters.refused_tenant, 1);
         }
         if full != Full::Tenant {
-            self.wants_room.store(true, Ordering::Relaxed);
-            self.signal(|s| s.flush = true);
+            self.wants_room.store(true, Ordering::SeqCst);
+            self.ask(Task::Flush);
         }
         let (tenant, new) = (self.tenant_of(labels), shown(labels));
         let Bounds { series_max, bytes_max, per_tenant_max } = bounds;

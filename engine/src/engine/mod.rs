@@ -79,6 +79,7 @@ pub use subscribe::{Subscription, Update};
 pub use verify::VerifyReport;
 
 use crate::clock::Clock;
+use crate::engine::background::Task;
 use crate::engine::line_cache::LineCache;
 use crate::engine::pending::Pending;
 use crate::engine::record_log::LogRecord;
@@ -103,7 +104,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// the next start replays the WAL.
 pub struct Engine {
     pub(crate) parts: Arc<Parts>,
-    workers: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
 /// Everything an open database consists of, shared with its background threads.
@@ -140,7 +140,12 @@ pub(crate) struct Parts {
     /// When that was.
     idle_looked: Mutex<Instant>,
     subscriptions: Arc<subscribe::Subscriptions>,
-    wakeup: (Mutex<Signals>, Condvar),
+    /// The background work.
+    jobs: Mutex<background::Jobs>,
+    /// Whether the flush job will look at what has changed since its last look.
+    is_noted: AtomicBool,
+    /// Whether the background work ends, and what wakes it from a pause.
+    wakeup: (Mutex<bool>, Condvar),
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
     scrub: scrub::Scrub,
@@ -185,13 +190,6 @@ struct Begun {
     bytes: u64,
 }
 
-#[derive(Debug, Default)]
-struct Signals {
-    flush: bool,
-    compact: bool,
-    stop: bool,
-}
-
 impl Engine {
     /// A consistent read of everything acknowledged so far: each batch and each delete is visible completely or not at
     /// all, regardless of writes, flushes and merges during the view's lifetime.
@@ -228,7 +226,7 @@ impl Engine {
         self.parts.check_open()?;
         Options { retention, ..self.parts.options.clone() }.validate()?;
         self.parts.retention.set(retention);
-        self.parts.signal(|s| s.compact = true);
+        self.parts.ask(Task::Merge);
         Ok(())
     }
 
@@ -273,22 +271,12 @@ impl Engine {
         let released = parts.gate.close(patience);
         flushed.and(logged).and(released)
     }
-
-    fn stop_workers(&self) {
-        self.parts.signal(|s| s.stop = true);
-        for worker in self.workers.lock().drain(..) {
-            if worker.join().is_err() {
-                tracing::error!("a background thread panicked");
-            }
-        }
-    }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         if self.parts.process.check_thoroughly().is_err() {
             // Files, locks and threads are those of the parent: nothing is released, the memory goes with the process.
-            let _ = ManuallyDrop::new(std::mem::take(self.workers.get_mut()));
             let _ = ManuallyDrop::new(self.parts.clone());
             return;
         }
@@ -325,11 +313,6 @@ impl Parts {
         }
         // The log could take more, but nothing would ever take it from there.
         self.versions.kv().failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
-    }
-
-    fn signal(&self, change: impl FnOnce(&mut Signals)) {
-        change(&mut self.wakeup.0.lock());
-        self.wakeup.1.notify_all();
     }
 }
 

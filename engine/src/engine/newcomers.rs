@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
+use crate::engine::background::Task;
 use crate::engine::limits::shown;
 use crate::head::{HeadSeries, Tenants};
 use crate::model::Labels;
@@ -74,14 +75,17 @@ impl Parts {
 
     /// Counts a new series if it may join the `count` series of the head.
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
-        self.admit_count(labels, count).inspect_err(|_| self.wants_room.store(true, Ordering::Relaxed))?;
+        self.admit_count(labels, count).inspect_err(|_| {
+            self.wants_room.store(true, Ordering::SeqCst);
+            self.note_work();
+        })?;
         self.admit_of_request(labels, newcomers)?;
         self.count_series(labels)?;
         self.admit_cardinality(labels)
             .and_then(|()| self.admit_in_second(labels, newcomers))
             .inspect_err(|_| self.head.tenants.give([labels]))?;
         if self.is_crowded_anew() {
-            self.signal(|s| s.flush = true);
+            self.ask(Task::Flush);
         }
         Ok(())
     }

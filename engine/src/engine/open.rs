@@ -148,7 +148,7 @@ impl Engine {
         parts.read_only = true;
         let parts = Arc::new(parts);
         appoint(&guard, &parts);
-        Ok(Engine { parts, workers: Mutex::default() })
+        Ok(Engine { parts })
     }
 
     /// A database in memory: nothing survives it. For tests, and for embedders who only
@@ -232,10 +232,8 @@ impl Engine {
         appoint(&guard, &parts);
         if parts.options.background {
             parts.catch_up_at_open();
-            // The thread that merges looks at once, not only after a minute.
-            parts.signal(|s| s.compact = true);
         }
-        let engine = Engine { parts, workers: Mutex::default() };
+        let engine = Engine { parts };
         engine.start_workers()?;
         Ok(engine)
     }
@@ -329,6 +327,8 @@ fn assemble(opened: Opened) -> Parts {
         line_cache: LineCache::new(options.line_cache_bytes()),
         remote_cache: RemoteCache::new(options.remote_cache_bytes()),
         read_only: false,
+        jobs: Mutex::default(),
+        is_noted: AtomicBool::new(false),
         wakeup: (Mutex::default(), Condvar::new()),
         room: (Mutex::default(), Condvar::new()),
         failing: super::health::Failing::default(),

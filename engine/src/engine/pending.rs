@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::Result;
+use crate::engine::background::Task;
 use crate::engine::{CommitState, Parts};
 use crate::head::{HeadSeries, Resolved};
 use crate::stats::Counters;
@@ -127,6 +128,7 @@ impl Parts {
         commit.first_append.get_or_insert_with(Instant::now);
         // Counted under the lock: a flush that begins takes the count as its own.
         self.head.add_sample_bytes(grown as u64);
+        self.note_work();
     }
 
     /// Whether unflushed samples take so much memory that a flush is due. Memory kept for readers lowers the threshold.
@@ -140,7 +142,7 @@ impl Parts {
 
     pub(super) fn flush_if_full(&self) {
         if self.is_head_large() {
-            self.signal(|s| s.flush = true);
+            self.ask(Task::Flush);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::engine::{Parts, duration_ns};
 use crate::model::PartitionId;
 use crate::stats::Stats;
 use crate::store::catalogue::Generation;
+use crate::workers::Next;
 use crate::{Error, Result};
 
 /// The minimum rate, bytes a second: a small store is read within minutes, followed by a pause.
@@ -85,7 +86,7 @@ impl Reading for Pace<'_> {
         self.parts.scrub.bytes.fetch_add(read, Relaxed);
         let pause =
             self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(read as f64 / rate as f64));
-        self.end = if self.parts.nap(pause, |_| false) {
+        self.end = if self.parts.nap(pause) {
             End::Closing
         } else if self.parts.names_all(self.generations) {
             return Ok(());
@@ -97,16 +98,12 @@ impl Reading for Pace<'_> {
 }
 
 impl Parts {
-    /// Runs a pass every [`crate::Options::scrub_interval`] until the database closes.
-    pub(super) fn scrub_loop(&self) {
-        let interval = self.options.scrub_interval;
-        loop {
-            let began = Instant::now();
-            if self.scrub(Some(interval)).is_none()
-                || self.nap(interval.saturating_sub(began.elapsed()), |_| false)
-            {
-                return;
-            }
+    /// A pass of those that begin every [`crate::Options::scrub_interval`] until the database closes.
+    pub(super) fn look_to_scrub(&self) -> Next {
+        let (interval, began) = (self.options.scrub_interval, Instant::now());
+        match self.scrub(Some(interval)) {
+            Some(_) => Next::after(interval.saturating_sub(began.elapsed())),
+            None => Next::Over,
         }
     }
 

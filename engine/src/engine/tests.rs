@@ -16,6 +16,7 @@ use model::{Harness, Op, Started};
 use crate::{Batch, Durability, Engine, Error, Options, Result};
 
 mod aside;
+mod background;
 mod batches;
 mod between;
 mod bounded;

@@ -90,6 +90,11 @@ impl Kept {
 }
 
 impl Head {
+    /// Whether samples are kept that a flush has written.
+    pub fn keeps(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// Removes what a flush of `series` has written; samples that readers still need are kept, up to `bytes_max` in
     /// total. Readers that begin later do not need them.
     pub fn end_epoch(&self, ended: Ended, series: &[Arc<HeadSeries>], bytes_max: u64) {

@@ -53,10 +53,6 @@ impl<T: ?Sized> Mutex<T> {
         take(place(self), || self.0.try_lock(), || self.0.lock())
     }
 
-    pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut()
-    }
-
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard { mutex: self, held: Some(self.held()) }
     }

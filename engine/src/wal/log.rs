@@ -17,7 +17,6 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use super::buffer::Buffer;
 use super::copy::LogCopy;
@@ -32,6 +31,7 @@ use super::{Record, Recovery, ReplayReport, SyncPolicy, WalOptions, WalStats, re
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::workers::Job;
 
 use state::State;
 
@@ -42,7 +42,7 @@ pub use loan::Loan;
 /// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
 pub struct Wal {
     shared: Arc<Shared>,
-    ticker: Mutex<Option<JoinHandle<()>>>,
+    ticker: Mutex<Option<Job>>,
 }
 
 /// What a full disk means for a record.
@@ -61,8 +61,6 @@ struct Shared {
     state: Mutex<State>,
     /// Signalled when a leader is done.
     done: Condvar,
-    /// Signalled when the log closes.
-    closing: Condvar,
     writer: Mutex<Writer>,
     /// Held while segments are deleted or copied.
     files: Mutex<()>,
@@ -128,7 +126,7 @@ impl Wal {
             refusals: VecDeque::new(),
             failing: None,
             is_led: false,
-            is_closing: false,
+            is_ticking: false,
             is_closed: false,
             durable,
             written: durable,
@@ -147,17 +145,16 @@ impl Wal {
             options,
             state: Mutex::new(state),
             done: Condvar::new(),
-            closing: Condvar::new(),
             writer: Mutex::new(writer),
             files: Mutex::new(()),
         });
         // Takes the reserve. A full disk is noted, not an error: what is stored must stay readable.
         shared.turn(shared.state.lock(), false).1?;
-        let ticker = match shared.options.sync {
-            SyncPolicy::Interval(every) => Some(Shared::tick(&shared, every)?),
-            SyncPolicy::Always | SyncPolicy::Off => None,
-        };
-        Ok((Wal { shared, ticker: Mutex::new(ticker) }, report))
+        let wal = Wal { shared, ticker: Mutex::default() };
+        if let SyncPolicy::Interval(every) = wal.shared.options.sync {
+            wal.start_ticker(every)?;
+        }
+        Ok((wal, report))
     }
 
     /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
@@ -211,7 +208,14 @@ impl Wal {
         state.stats.records += records.len() as u64;
         state.stats.bytes += bytes as u64;
         crate::sync::logged(state.buffer.last_seq() + 1 - records.len() as u64, state.buffer.last_seq());
-        Ok(Some(Ticket { seq: state.buffer.last_seq(), term: state.floors.len() }))
+        let ticket = Ticket { seq: state.buffer.last_seq(), term: state.floors.len() };
+        if let SyncPolicy::Interval(every) = shared.options.sync
+            && !std::mem::replace(&mut state.is_ticking, true)
+        {
+            drop(state);
+            self.wake_ticker(every);
+        }
+        Ok(Some(ticket))
     }
 
     /// Returns when the records of `ticket` and all before it are as safe as the [`SyncPolicy`] promises.

@@ -50,6 +50,7 @@ const LEVELS: &[Levels] = &[
             ("options", 0),
             ("process", 0),
             ("sync", 0),
+            ("workers", 0),
             ("codec", 1),
             ("line", 1),
             ("remote", 2),

@@ -141,7 +141,7 @@ fn a_pass_holds_nothing_that_a_cleaning_replaces() {
 #[test]
 fn a_pass_ends_when_the_database_closes() {
     let harness = harness();
-    harness.engine.parts.signal(|signals| signals.stop = true);
+    harness.engine.parts.end_naps();
     assert_eq!(harness.engine.parts.scrub(Some(Duration::from_secs(3600))), None);
     assert_eq!(harness.engine.stats().scrub_passes, 0);
 }

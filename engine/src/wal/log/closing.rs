@@ -1,15 +1,17 @@
-//! The thread that syncs every so often, and the end of the log.
+//! Syncs every so often, and the end of the log.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Shared, State, Wal};
-use crate::sync::MutexGuard;
+use super::{Shared, Wal};
+use crate::workers::{Lane, Next};
 use crate::{Error, Result};
 
+/// The syncs of all logs of the process.
+static SYNCS: Lane = Lane::new("wal-sync", 16);
+
 impl Wal {
-    /// Makes everything durable, seals the current segment, ends the log's thread, if it has one, and closes its files.
+    /// Makes everything durable, seals the current segment, ends the regular syncs, if there are any, and closes its files.
     /// Later calls return [`Error::Closed`].
     ///
     /// # Errors
@@ -35,11 +37,11 @@ impl Wal {
     }
 
     fn stop_ticker(&self) {
-        self.shared.state.lock().is_closing = true;
-        self.shared.closing.notify_all();
-        if let Some(ticker) = self.ticker.lock().take() {
-            // It returns nothing, and a panic in it has been reported by then.
-            let _ = ticker.join();
+        let ticker = self.ticker.lock().take();
+        if let Some(ticker) = ticker {
+            ticker.stop();
+            // What was appended since its last sync.
+            let _ = self.shared.tick(Duration::MAX);
         }
     }
 }
@@ -50,23 +52,30 @@ impl Drop for Wal {
     }
 }
 
+impl Wal {
+    /// Starts what syncs every so often, after the first record that no sync has covered.
+    pub(super) fn start_ticker(&self, every: Duration) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let job = SYNCS.add(move || shared.tick(every));
+        let job = job.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?;
+        *self.ticker.lock() = Some(job);
+        Ok(())
+    }
+
+    /// Has records synced that were appended since nothing waited for a sync.
+    pub(super) fn wake_ticker(&self, every: Duration) {
+        self.ticker.lock().iter().for_each(|job| job.wake_at(Instant::now() + every));
+    }
+}
+
 impl Shared {
-    /// Starts the thread that syncs every so often.
-    pub(super) fn tick(shared: &Arc<Shared>, every: Duration) -> Result<JoinHandle<()>> {
-        let own = Arc::clone(shared);
-        let work = move || {
-            let mut state = own.state.lock();
-            while !state.is_closing {
-                own.closing.wait_for(&mut state, every);
-                let last = state.buffer.last_seq();
-                // A failure is kept in the state, where the next append or sync finds it.
-                let is_done = |state: &State| Ok(state.durable >= state.still(last));
-                let _ = MutexGuard::unlocked(&mut state, || own.drive(true, is_done));
-            }
-        };
-        std::thread::Builder::new()
-            .name("wal-sync".to_owned())
-            .spawn(work)
-            .map_err(|error| Error::io("start a thread for", &shared.dir, error))
+    /// One sync of those that follow each other for as long as records come.
+    fn tick(&self, every: Duration) -> Next {
+        let last = self.state.lock().buffer.last_seq();
+        // A failure is kept in the state, where the next append or sync finds it.
+        let _ = self.drive(true, |state| Ok(state.durable >= state.still(last)));
+        let mut state = self.state.lock();
+        state.is_ticking = state.buffer.last_seq() > state.durable;
+        if state.is_ticking { Next::after(every) } else { Next::Woken }
     }
 }

@@ -16,7 +16,8 @@ const REFUSALS_MAX: usize = 64;
 pub(super) struct State {
     pub(super) buffer: Buffer,
     pub(super) is_led: bool,
-    pub(super) is_closing: bool,
+    /// A sync is due that nobody needs to ask for ([`crate::wal::SyncPolicy::Interval`]).
+    pub(super) is_ticking: bool,
     /// The files are closed.
     pub(super) is_closed: bool,
     pub(super) durable: u64,

@@ -147,6 +147,25 @@ fn eight_threads_share_syncs() {
 }
 
 #[test]
+fn an_interval_makes_each_record_durable_although_nothing_came_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let sync = SyncPolicy::Interval(Duration::from_millis(5));
+    let fs = Arc::new(FaultyFs::sound());
+    let with = WalOptions { sync, ..options(1 << 20) };
+    let (wal, _, _) = open_on(Arc::clone(&fs) as _, dir.path(), with, Recovery::Refuse, 0).unwrap();
+    for _ in 0..5 {
+        let seq = put(&wal, 0, b"x");
+        let begun = std::time::Instant::now();
+        while wal.durable_seq() < seq {
+            assert!(begun.elapsed() < Duration::from_secs(120), "record {seq} was never synced");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The job rests now, or will: then only the next record wakes it.
+        std::thread::sleep(Duration::from_millis(12));
+    }
+}
+
+#[test]
 fn other_policies_hand_records_to_the_system_at_once() {
     for sync in [SyncPolicy::Off, SyncPolicy::Interval(Duration::from_secs(3600))] {
         let dir = tempfile::tempdir().unwrap();
