@@ -111,8 +111,9 @@ pub struct Options {
     pub wal_bytes: u64,
     /// Size of a WAL segment, bytes. Default 64 MiB, at least 1 MiB.
     pub wal_segment_bytes: u64,
-    /// Disk blocks held back at most so that a full disk cannot stop what was begun, bytes: as many as the data have, in
-    /// steps of doubling from 32 KiB, none while the database is empty, and for the store a quarter of that, up to 4 MiB.
+    /// Disk blocks held back at most so that a full disk cannot stop what was begun, bytes: as many as the data
+    /// and the log have, rounded down to a power of two, at least 16 KiB, none while the database is empty; and for the
+    /// store a quarter of that, 32 KiB to 4 MiB.
     /// Default 16 MiB; 0 holds none back.
     pub wal_reserve_bytes: u64,
     /// New series accepted in one second. Default 0: no limit.

@@ -143,7 +143,7 @@ pub use ticket::{Fate, NewRecord, Ticket};
 use crate::error::{Error, Result};
 
 /// Bytes of a reserve at least, unless there are no data: what it takes to seal a segment and begin another.
-const RESERVE_BYTES_MIN: u64 = 32 << 10;
+const RESERVE_BYTES_MIN: u64 = 16 << 10;
 
 /// How a log is kept.
 #[derive(Debug, Clone)]
@@ -196,12 +196,12 @@ impl WalOptions {
     }
 }
 
-/// Bytes of the reserve for so much data, with a limit of `max`: as many as the data, in steps of doubling. An empty log
-/// has nothing to protect, and where space is scarce a fixed reserve would be larger than the data.
+/// Bytes of the reserve for so much data, with a limit of `max`: the largest power of two that is no more than the data.
+/// An empty log has nothing to protect, and where space is scarce a fixed reserve would be larger than the data.
 pub fn reserve_for(data: u64, max: u64) -> u64 {
     match data {
         0 => 0,
-        _ => data.checked_next_power_of_two().unwrap_or(u64::MAX).max(RESERVE_BYTES_MIN).min(max),
+        _ => (1 << data.ilog2()).max(RESERVE_BYTES_MIN).min(max),
     }
 }
 

@@ -200,23 +200,23 @@ mod tests {
             wal.sync()
         };
         append(1)?;
-        assert_eq!(held(), 32 << 10);
+        assert_eq!(held(), 16 << 10);
         append(70 << 10)?;
-        assert_eq!((held(), wal.reserve_bytes()), (128 << 10, 128 << 10));
+        assert_eq!((held(), wal.reserve_bytes()), (64 << 10, 64 << 10));
         wal.set_stored_bytes(100 << 10);
-        assert_eq!(held(), 256 << 10);
+        assert_eq!(held(), 128 << 10);
         wal.set_stored_bytes(0);
-        assert_eq!(held(), 256 << 10, "it never becomes smaller");
+        assert_eq!(held(), 128 << 10, "it never becomes smaller");
         let lent = wal.lend_reserve();
         wal.set_stored_bytes(200 << 10);
         assert_eq!(held(), 0, "lent blocks are not taken back");
         drop(lent);
-        assert_eq!((held(), wal.stats().disk_full), (256 << 10, false));
+        assert_eq!((held(), wal.stats().disk_full), (128 << 10, false));
         append(1)?;
-        assert_eq!((held(), wal.stats().disk_full), (512 << 10, false));
+        assert_eq!((held(), wal.stats().disk_full), (256 << 10, false));
         wal.close()?;
         drop(open()?);
-        assert_eq!(held(), 128 << 10, "the log has 70 KiB");
+        assert_eq!(held(), 64 << 10, "the log has 70 KiB");
         Ok(())
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let options = WalOptions { reserve_bytes: 16 << 30, stored_bytes: 1, ..WalOptions::default() };
         let fs = Arc::new(Small(64 << 10));
         let (wal, _) = Wal::open_on(fs, dir.path(), options, Recovery::Refuse, 0, &mut |_| Ok(()))?;
-        for stored in [60 << 10, 70 << 10, 1 << 30] {
+        for stored in [64 << 10, 128 << 10, 1 << 30] {
             wal.set_stored_bytes(stored);
             assert_eq!((held(), wal.stats().disk_full), (64 << 10, false));
         }
