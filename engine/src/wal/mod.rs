@@ -20,7 +20,9 @@
 //! | 40 | 4 | zero |
 //! | 44 | 4 | CRC32 of bytes 0..44, at this place in every version |
 //!
-//! Records follow without padding:
+//! Records follow without padding. Behind the last one the open segment may have zeros, which later records overwrite:
+//! the blocks of small writes are there before, so that their sync is one write and one flush, without the file
+//! system's journal. A seal ends the file again.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -46,7 +48,8 @@
 //! 1. length is at most 64 MiB and the record ends inside the file;
 //! 2. its CRC is right;
 //! 3. a caller's record has the next sequence number, a commit or seal the last one, a gap begins at the next one;
-//! 4. a gap's and a seal's payload have their length, a seal agrees with what precedes it and ends the file.
+//! 4. a gap's and a seal's payload have their length, a seal agrees with what precedes it and ends the file, but for
+//!    zeros.
 //!
 //! The file `durable` has two slots of 36 bytes, at 0 and 4096, with zeros between them:
 //!
@@ -77,9 +80,10 @@
 //!   states a durable mark beyond the last commit that precedes the range.
 //! * The last synced write has no later record to carry its mark. Its own commit or seal cannot prove that the sync
 //!   ended: pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
-//!   files and never reused. So a bad range followed by an intact commit or seal is torn only if it holds a 512-byte
+//!   files, never reused, and have nothing but zeros ahead. So a bad range followed by an intact commit or seal is torn only if it holds a 512-byte
 //!   sector (or the rest of the one that it begins in) of zeros alone; else it is damage.
-//! * What is left is a torn tail: it is reported and cut off before anything is appended.
+//! * What is left is a torn tail: it is reported and cut off before anything is appended. Zeros alone to the end of the
+//!   file are no tail: nothing was written there, or nothing arrived.
 //!
 //! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
 //! loss, or by one sync if its last write was cut short. It never claims too much, being written after the sync. It
@@ -98,7 +102,8 @@
 //!
 //! # Invariants
 //! I1. A segment with a successor is sealed and synced.
-//! I2. Bytes once synced are never written again; an open log only appends.
+//! I2. Bytes of records are never written again once they are synced; an open log only appends, over zeros or at the end
+//!     of the file.
 //! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves,
 //!     with its seal, is then written again before it is trusted, since the page cache may hold what the disk has lost.
 //! I5. Records of one call are appended together or not at all. Records that cannot be written or synced are removed

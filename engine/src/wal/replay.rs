@@ -240,6 +240,11 @@ impl<'a> Walk<'a> {
 
     fn skip_bad(&mut self, fault: Fault) {
         let start = self.offset;
+        if self.bytes[start..].iter().all(|&byte| byte == 0) {
+            // Zeros ahead of the next write.
+            self.offset = self.bytes.len();
+            return;
+        }
         let expected = self.scan.next;
         self.offset = if self.scan.sealed { self.bytes.len() } else { self.search() };
         let range = start..self.offset;

@@ -10,11 +10,12 @@ mod model;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::format::Mark;
+use super::format::{HEADER_BYTES, Header, Mark, segment_seed};
 use super::fs::WalFs;
 use super::fs::faulty::FaultyFs;
 use super::fs::simulated::Disk;
 use super::mark::{Marks, file_of};
+use super::replay::Scan;
 use super::*;
 use crate::sync::turns::Dice;
 
@@ -87,6 +88,14 @@ fn put(wal: &Wal, kind: u8, payload: &[u8]) -> u64 {
 /// Gives a log that is about to be made a known database id.
 fn name_database(dir: &Path, database_id: u64) {
     std::fs::write(dir.join("durable"), file_of(Mark { database_id, seq: 0 })).unwrap();
+}
+
+/// Where a segment's records end: zeros may follow.
+fn records_end(segment: &Path) -> usize {
+    let bytes = std::fs::read(segment).unwrap();
+    let header = Header::decode(&bytes).unwrap();
+    let scan = Scan::new(&bytes, segment_seed(header.database_id, header.number), header.first_seq);
+    scan.runs.last().map_or(HEADER_BYTES, |run| run.range.end)
 }
 
 /// Copies a directory's files.

@@ -121,6 +121,8 @@ fn flips_in_the_last_sync_are_told_from_a_tear_without_the_mark() {
     let dir = tempfile::tempdir().unwrap();
     let expected = small_log(dir.path());
     let (last, length) = last_segment(dir.path());
+    let end = records_end(&last);
+    assert!(end < length, "zeros are ahead");
     name_database_of(dir.path());
     for at in 0..length {
         let copy = tempfile::tempdir().unwrap();
@@ -129,10 +131,11 @@ fn flips_in_the_last_sync_are_told_from_a_tear_without_the_mark() {
         match try_open(copy.path(), Recovery::Refuse, 0) {
             Err(Error::Corrupt { .. }) => {}
             Err(error) => panic!("byte {at}: {error}"),
-            // Only the last commit may go as a torn tail; every record is there.
+            // Only the last commit may go as a torn tail, or what is not zero behind it; every record is there.
             Ok((_, records, report)) => {
                 assert_eq!(records, expected, "byte {at}");
-                assert_eq!(report.torn_tail.unwrap().bytes_dropped, 25, "byte {at}");
+                let torn = if at < end { end - 25 } else { end };
+                assert_eq!(report.torn_tail.unwrap().offset, torn as u64, "byte {at}");
             }
         }
     }
@@ -163,12 +166,14 @@ fn a_tail_torn_at_every_length_leaves_a_prefix_with_all_that_was_synced() {
         }
     }
     let synced_mark = fs::read(dir.path().join("durable")).unwrap();
-    let (path, synced) = last_segment(dir.path());
+    let (path, _) = last_segment(dir.path());
+    let synced = records_end(&path);
     wal.sync().unwrap();
     drop(wal);
     // The crash came before the second sync was over.
     fs::write(dir.path().join("durable"), synced_mark).unwrap();
     let whole = fs::read(&path).unwrap();
+    let end = records_end(&path);
     for length in 0..=whole.len() {
         for padding in [0, 700] {
             let mut torn = whole[..length].to_vec();
@@ -182,7 +187,8 @@ fn a_tail_torn_at_every_length_leaves_a_prefix_with_all_that_was_synced() {
                 Ok((wal, records, report)) => {
                     assert!(records.len() >= 2 && records[..] == expected[..records.len()], "{length}");
                     let tail = report.torn_tail.map_or(0, |tail| tail.bytes_dropped);
-                    assert_eq!(tail == 0, padding == 0 && is_boundary(&whole, length), "{length} {padding}");
+                    // Zeros alone are no tail: nothing was written there, or nothing arrived.
+                    assert_eq!(tail == 0, ends_whole(&whole[..end], &torn), "{length} {padding}");
                     assert_eq!(put(&wal, 9, b"after"), records.len() as u64 + 1);
                     drop(wal);
                     assert_eq!(open(copy.path()).1.len(), records.len() + 1, "{length}");
@@ -192,15 +198,53 @@ fn a_tail_torn_at_every_length_leaves_a_prefix_with_all_that_was_synced() {
     }
 }
 
-/// Whether an entry ends at this length.
-fn is_boundary(segment: &[u8], length: usize) -> bool {
-    let mut end = 48;
-    let mut ends = vec![end];
+#[test]
+fn zeros_may_follow_the_end_of_a_segment_and_nothing_else_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = small_log(dir.path());
+    let paths = segment_paths(dir.path());
+    for (path, is_last) in paths.iter().zip([false, false, true]) {
+        let end = records_end(path);
+        let with = |tail: &[u8]| {
+            let copy = tempfile::tempdir().unwrap();
+            copy_dir(dir.path(), copy.path());
+            let mut bytes = fs::read(path).unwrap();
+            bytes.truncate(end);
+            bytes.extend(tail);
+            fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
+            try_open(copy.path(), Recovery::Refuse, 0).map(|(_, records, report)| {
+                assert_eq!(records, expected);
+                report
+            })
+        };
+        for zeros in [0, 1, 25, 700] {
+            let report = with(&vec![0; zeros]).unwrap();
+            assert_eq!((report.torn_tail, report.damage), (None, vec![]), "{zeros} zeros");
+        }
+        match with(&[0, 0, 0, 1]) {
+            Ok(report) => assert!(is_last && report.torn_tail.is_some_and(|tail| tail.bytes_dropped == 4)),
+            Err(error) => assert!(!is_last && matches!(error, Error::Corrupt { .. }), "{error}"),
+        }
+    }
+    // A segment that lost its seal and has a successor is damaged, whatever follows its records.
+    let seal = 25 + 12;
+    let mut bytes = fs::read(&paths[0]).unwrap();
+    let end = records_end(&paths[0]);
+    bytes[end - seal..].fill(0);
+    fs::write(&paths[0], bytes).unwrap();
+    assert!(matches!(try_open(dir.path(), Recovery::Refuse, 0), Err(Error::Corrupt { .. })));
+}
+
+/// Whether a copy of a segment is as long as some of its entries, or has nothing but zeros behind them.
+fn ends_whole(segment: &[u8], copy: &[u8]) -> bool {
+    let (mut end, mut ends) = (48, vec![48]);
     for entry in crate::wal::replay::entries(&segment[48..]) {
         end += entry.encoded_bytes();
         ends.push(end);
     }
-    ends.contains(&length)
+    let is_whole =
+        |end: &usize| copy.starts_with(&segment[..*end]) && copy[*end..].iter().all(|&byte| byte == 0);
+    ends.iter().any(is_whole)
 }
 
 #[test]
@@ -243,16 +287,15 @@ fn missing_swapped_doubled_and_stale_segments() {
             fs::rename(copy.join("aside"), &other).unwrap();
         };
         assert!(check_broken(dir.path(), &expected, &format!("{at} swapped"), swap));
-        let length = fs::metadata(dir.path().join(name(at))).unwrap().len();
-        let last_commit = length - 25;
-        for length in 0..length {
+        let end = records_end(&dir.path().join(name(at)));
+        for length in 0..end {
             let cut = |copy: &Path| {
                 let file = fs::OpenOptions::new().write(true).open(copy.join(name(at))).unwrap();
-                file.set_len(length).unwrap();
+                file.set_len(length as u64).unwrap();
             };
             let noticed = check_broken(dir.path(), &expected, &format!("{at} cut to {length}"), cut);
-            // Without its last commit the log is still whole.
-            assert!(noticed || (at == 2 && length == last_commit), "{at} cut to {length}");
+            // Without its last commit, which begins with four zeros, the log is still whole.
+            assert!(noticed || (at == 2 && (end - 25..=end - 21).contains(&length)), "{at} cut to {length}");
         }
     }
     let all = |copy: &Path| segment_paths(copy).iter().for_each(|path| fs::remove_file(path).unwrap());

@@ -26,7 +26,7 @@ fn records_come_back_in_order_across_segments_and_opens() {
         assert_eq!(wal.size_bytes() - before, appended + 25);
         assert_eq!(wal.durable_seq(), wal.last_seq());
         let on_disk: u64 =
-            damage::segment_paths(dir.path()).iter().map(|path| path.metadata().unwrap().len()).sum();
+            damage::segment_paths(dir.path()).iter().map(|path| records_end(path) as u64).sum();
         assert_eq!(wal.size_bytes(), on_disk);
         // Half the rounds end like a crash, without a seal.
         if round % 2 == 0 {
@@ -144,6 +144,35 @@ fn eight_threads_share_syncs() {
     let mut acked = acked;
     acked.sort();
     assert_eq!(open(dir.path()).1, acked);
+}
+
+/// A sync of a file that keeps its length and blocks is one write and one flush; else it also writes the journal.
+#[test]
+fn small_writes_find_zeros_and_a_seal_removes_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (wal, _) = open(dir.path());
+    let length = || damage::segment_paths(dir.path()).pop().unwrap().metadata().unwrap().len();
+    let (mut lengths, mut expected) = (Vec::new(), Vec::new());
+    for number in 1..=200_u64 {
+        put(&wal, 0, &number.to_le_bytes());
+        expected.push((number, 0, number.to_le_bytes().to_vec()));
+        assert!(wal.size_bytes() <= length());
+        lengths.push(length());
+    }
+    lengths.dedup();
+    assert!(lengths.len() < 20, "the length has changed {} times", lengths.len());
+    // As after a crash.
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), copy.path());
+    assert_eq!(open(copy.path()).1, expected);
+    // A large write has a journal's worth of blocks anyway.
+    put(&wal, 0, &[7; 6000]);
+    assert_eq!(wal.size_bytes(), length());
+    put(&wal, 0, b"small");
+    assert!(wal.size_bytes() < length());
+    wal.close().unwrap();
+    assert_eq!(wal.size_bytes(), length());
+    assert_eq!(records_end(&damage::segment_paths(dir.path())[0]) as u64, length());
 }
 
 #[test]
