@@ -133,8 +133,10 @@ fn database_options() -> RocksOptions {
     // They wake a thread and write to a file that is not there.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    // One for each table under construction; the default of 1 MiB saves calls and no more.
-    options.set_writable_file_max_buffer_size(256 << 10);
+    // The MANIFEST has one, and the log that RocksDB creates and we do not use.
+    options.set_writable_file_max_buffer_size(16 << 10);
+    // The table of open files has 64 parts by default, which take more memory than a few files.
+    options.set_table_cache_num_shard_bits(2);
     options
 }
 
@@ -155,6 +157,9 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     // A flush follows each commit, so a memtable holds little. After a full disk, RocksDB waits until as much is free;
     // with its own least size the small reserve of a small database is enough.
     options.set_write_buffer_size(64 << 10);
+    options.set_arena_block_size(4 << 10);
+    // Of a table under construction; the default of 1 MiB saves calls and no more.
+    options.set_writable_file_max_buffer_size(256 << 10);
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
     options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
