@@ -21,8 +21,8 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint bench compare instructions conformance recordings differential fuzz clean prepare build \
-        checks test-slow campaign
+.PHONY: help serve try test lint bench compare footprint instructions conformance recordings differential fuzz clean \
+        prepare build checks test-slow campaign
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make lint         formatting and clippy, warnings are errors'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
+	@echo 'make footprint    what an empty or idle database costs, beside redb and SQLite (IDLE=30: seconds left alone)'
 	@echo 'make instructions instructions under callgrind, and the change against benches/baseline.json'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
@@ -88,6 +89,11 @@ bench: prepare
 # flags (`python3 benches/compare --help`) go into COMPARE.
 compare: build
 	@python3 benches/compare --install --barograph $(BAROGRAPH) --size $(SIZE) $(if $(DIR),--recordings $(DIR)) $(COMPARE)
+
+# Beside redb and SQLite. IDLE: how many seconds the databases are left alone.
+footprint: prepare
+	@cargo build $(ALL) --example footprint
+	@benches/footprint.py $(CARGO_TARGET_DIR)/release/examples/footprint $(IDLE)
 
 # Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes what was counted the new baseline.
 instructions: prepare

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs small programs that embed the database, each in a process of its own: closing, fork, daemon, exec, chdir,
 # directories without write permission, short lives. Ends in "embed: N passed, 0 failed". Names of programs may be given.
+#
+# embed.sh ten_thousand_lives   opens, writes one sample and closes 10,000 times; prints what the database costs then
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 exec cargo test --quiet --release --workspace --test embed -- "$@"

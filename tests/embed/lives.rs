@@ -1,8 +1,9 @@
 //! Programs that live for a moment, one after the other.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use barograph::{Database, Stats};
+use barograph::{Database, Options, Stats};
 
 use crate::Outcome;
 use crate::process::{count, listing, open_files, options, threads, write};
@@ -44,6 +45,44 @@ pub fn short_lives(dir: &Path) -> Outcome {
     assert!(files <= 140, "{files} files");
     let db = Database::open_with(dir, options())?;
     assert_eq!(count(&db)?, 2 * LIVES as u64);
+    assert!(db.verify_open()?.is_clean());
+    Ok(())
+}
+
+/// Prints what a database costs after 100, 1,000 and 10,000 lives; what it consists of does not grow.
+pub fn ten_thousand_lives(dir: &Path) -> Outcome {
+    println!(
+        "| lives | generations | log segments | files | kB without samples' tables | open, ms | close, ms |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let (mut opens, mut closes) = (Vec::new(), Vec::new());
+    let median = |times: &mut Vec<Duration>| {
+        let last = times.split_off(times.len().saturating_sub(50));
+        *times = last.clone();
+        let mut sorted = last;
+        sorted.sort();
+        sorted[sorted.len() / 2].as_secs_f64() * 1e3
+    };
+    for life in 1..=10_000 {
+        let began = Instant::now();
+        let db = Database::open_with(dir, Options::small())?;
+        opens.push(began.elapsed());
+        write(&db, life..life + 1)?;
+        let stats = db.stats();
+        let began = Instant::now();
+        db.close()?;
+        closes.push(began.elapsed());
+        if [100, 1_000, 10_000].contains(&life) {
+            let files = listing(dir)?.len();
+            let (open, close) = (median(&mut opens), median(&mut closes));
+            let other = (stats.disk.total() - stats.disk.tables) / 1_000;
+            let (generations, segments) = (stats.generations, stats.wal_segments);
+            println!("| {life} | {generations} | {segments} | {files} | {other} | {open:.1} | {close:.1} |");
+            assert!(generations <= 13 && segments <= 2 && files <= 100, "after {life} lives");
+        }
+    }
+    let db = Database::open_with(dir, Options::small())?;
+    assert_eq!(count(&db)?, 10_000);
     assert!(db.verify_open()?.is_clean());
     Ok(())
 }
