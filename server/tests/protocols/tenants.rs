@@ -186,8 +186,7 @@ fn expressions() -> Vec<String> {
     .to_vec()
 }
 
-/// The effect on each route. A new route must state here what it shows to a tenant.
-#[expect(clippy::too_many_lines, reason = "a table")]
+/// The effect on each route. A new route must state here, or in [`plain_probe`], what it shows to a tenant.
 fn probe(path: &str) -> Option<Probe> {
     let gets = |targets: &[&str]| targets.iter().map(|target| get(target)).collect::<Vec<_>>();
     let all = escape(r#"{__name__=~".+"}"#);
@@ -195,12 +194,6 @@ fn probe(path: &str) -> Option<Probe> {
     // Longer than the slowest machine takes from the first write to the last answer.
     let window = format!("start={}&end={now}", now - 3_600);
     Some(match path {
-        "/write"
-        | "/api/v2/write"
-        | "/api/v3/write_lp"
-        | "/api/v1/write"
-        | "/api/v1/admin/tsdb/delete_series"
-        | "/api/v1/status/active_queries/{name}/cancel" => Probe::Change,
         "/api/v1/read" => Probe::Own(remote_reads()),
         "/api/v1/query" => Probe::Own(
             expressions()
@@ -239,6 +232,19 @@ fn probe(path: &str) -> Option<Probe> {
         "/api/v1/parse_query" => Probe::Same(gets(&["/api/v1/parse_query?query=up"])),
         "/api/v1/targets" => Probe::Same(gets(&["/api/v1/targets"])),
         "/api/v1/targets/metadata" => Probe::Same(gets(&["/api/v1/targets/metadata"])),
+        _ => return plain_probe(path),
+    })
+}
+
+/// The effect on routes that need no parameters to show it.
+fn plain_probe(path: &str) -> Option<Probe> {
+    Some(match path {
+        "/write"
+        | "/api/v2/write"
+        | "/api/v3/write_lp"
+        | "/api/v1/write"
+        | "/api/v1/admin/tsdb/delete_series"
+        | "/api/v1/status/active_queries/{name}/cancel" => Probe::Change,
         "/api/v1/status/buildinfo"
         | "/api/v1/status/runtimeinfo"
         | "/api/v1/status/walreplay"
@@ -254,7 +260,7 @@ fn probe(path: &str) -> Option<Probe> {
         | "/settings"
         | "/"
         | "/-/healthy"
-        | "/-/ready" => Probe::Same(gets(&[path])),
+        | "/-/ready" => Probe::Same(vec![get(path)]),
         "/api/v1/status/flags" | "/api/v1/status/config" | "/api/v1/status/memory" | "/metrics" => {
             Probe::Whole(get(path))
         }
