@@ -22,7 +22,7 @@ ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
 .PHONY: help serve try test lint bench compare footprint instructions conformance recordings differential fuzz clean \
-        prepare build checks test-slow campaign
+        prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
 	@echo 'make campaign     quick forms of the checks for lost data and overload (CHECK=name: the long form of one)'
 	@echo 'make lint         formatting and clippy, warnings are errors'
+	@echo 'make house        figures about the sources: circles, sizes, docs (LIST=1: the places behind them)'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
 	@echo 'make footprint    what an empty or idle database costs, beside redb and SQLite (IDLE=30: seconds left alone)'
@@ -81,6 +82,10 @@ campaign: build
 lint: prepare
 	@cargo fmt --all --check
 	@cargo clippy $(ALL) --all-targets -- -D warnings
+
+# Reads the sources; builds nothing.
+house:
+	@python3 scripts/house $(if $(LIST),--list)
 
 bench: prepare
 	@cargo bench --workspace
