@@ -20,7 +20,7 @@ use crate::admission::{Client, MODEST};
 use crate::config::Config;
 use crate::config::values::show_size;
 use crate::error::ApiError;
-use crate::http::encoding::{self, Encoding};
+use crate::http::encoding::{self, Encoding, Limit};
 use crate::memory::pool::{Pool, Room};
 use crate::runtime;
 use barograph::budget::{Full, Share};
@@ -77,22 +77,6 @@ fn refused(full: Full) -> ApiError {
         ),
         1,
     )
-}
-
-/// A limit of bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Limit {
-    /// The most there may be.
-    pub bytes: u64,
-    /// The setting that moves it.
-    pub setting: &'static str,
-}
-
-impl Limit {
-    /// The refusal of what passes it.
-    pub fn passed_by(self, what: &str) -> ApiError {
-        ApiError::too_large(what, self.bytes, self.setting)
-    }
 }
 
 /// What a body is for.

@@ -10,7 +10,22 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
 
 use crate::error::ApiError;
-use crate::http::body::Limit;
+
+/// A limit of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// The most there may be.
+    pub bytes: u64,
+    /// The setting that moves it.
+    pub setting: &'static str,
+}
+
+impl Limit {
+    /// The refusal of what passes it.
+    pub fn passed_by(self, what: &str) -> ApiError {
+        ApiError::too_large(what, self.bytes, self.setting)
+    }
+}
 
 /// A byte of a snappy block stands for at most this many: a copy of 64 bytes takes three.
 const SNAPPY_RATIO_MAX: u64 = 22;
