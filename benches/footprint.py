@@ -193,11 +193,12 @@ COLUMNS = [("default", "default"), ("small", "`Options::small()`"), ("redb", "re
 
 
 def main(program, seconds):
+    found = idle(program, ".", seconds)
+    for store, _ in COLUMNS:
+        for work, number in (("empty", TIMES), ("little", 0), ("many", MANY), ("commits", COMMITS)):
+            found[store] |= measured(program, ".", store, work, number)
     with disk_of_our_own() as (place, device):
-        found = idle(program, place, seconds)
         for store, _ in COLUMNS:
-            for work, number in (("empty", TIMES), ("little", 0), ("many", MANY), ("commits", COMMITS)):
-                found[store] |= measured(program, place, store, work, number)
             found[store] |= of_device(program, place, device, store) if device else of_calls(program, place, store)
     print("| | " + " | ".join(title for _, title in COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")

@@ -51,9 +51,7 @@ pub fn short_lives(dir: &Path) -> Outcome {
 
 /// Prints what a database costs after 100, 1,000 and 10,000 lives; what it consists of does not grow.
 pub fn ten_thousand_lives(dir: &Path) -> Outcome {
-    println!(
-        "| lives | generations | log segments | files | kB without samples' tables | open, ms | close, ms |"
-    );
+    println!("| lives | generations | log segments | files | kB without tables | open, ms | close, ms |");
     println!("|---|---|---|---|---|---|---|");
     let (mut opens, mut closes) = (Vec::new(), Vec::new());
     let median = |times: &mut Vec<Duration>| {
