@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::compact::{Compactor, is_expiry_due, next_merges};
+use crate::engine::short_lives::OVERLAPPING;
 use crate::engine::{Engine, Parts};
 use crate::model::{PartitionId, TierId};
 use crate::sync::MutexGuard;
@@ -205,7 +206,7 @@ impl Parts {
         let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
         // Also after a failure: a full disk gets room in no other way.
         done.and(self.collect_with_room())?;
-        self.versions.settle_tables()
+        self.versions.settle_tables(OVERLAPPING)
     }
 
     /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next

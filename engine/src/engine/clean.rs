@@ -91,8 +91,8 @@ impl Parts {
         Ok(CleanReport { partitions, held })
     }
 
-    /// Whether all that deletes up to the sequence `until` hide could be removed. Beside a generation that is set aside
-    /// a partition is not merged, and then no table is written again that also holds other keys.
+    /// Whether all that deletes up to the sequence `until` hide could be removed. A partition in which a generation is set
+    /// aside is not merged, and a table that cannot be read is not rewritten.
     fn check_cleaned(&self, until: u64) -> Result<()> {
         let catalogue = self.versions.current();
         let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };
@@ -105,8 +105,8 @@ impl Parts {
             file: format!("partition {}", prefix.partition),
             offset: 0,
             what: format!(
-                "{damage}; what was deleted in its partition, and in tables that also hold other data, stays on the \
-                 disk: restore a snapshot, or wait until the retention removes it"
+                "{damage}; what was deleted in its partition, and in tables that cannot be read, stays on the disk: \
+                 restore a snapshot, or wait until the retention removes it"
             ),
         })
     }

@@ -118,6 +118,7 @@ impl Parts {
                 self.room.1.notify_all();
                 self.ask(Task::Merge);
                 self.retire_idle_series();
+                self.settle_pile();
             }
             Err(e) => {
                 Counters::add(&self.counters.flush_failures, 1);

@@ -44,10 +44,9 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::gate::{Gate, Guarded};
 use crate::store::guard::{GuardedKv, Judge};
-use crate::store::keys::Prefix;
-use crate::store::kv::{KeyRange, Kv, Removal};
+use crate::store::kv::Kv;
 use crate::store::memory::MemoryKv;
-use crate::store::versions::{Edit, Versions, are_rewritable, removal};
+use crate::store::versions::{Edit, Versions, remove_ranges};
 use crate::sync::{Condvar, Mutex};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
@@ -186,9 +185,8 @@ impl Engine {
         let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
-        let removal = removal(&catalogue);
-        if removal == Removal::WholeTables || inventory.is_incomplete {
-            // Leftovers of a crash may stay: nothing may be written under the same numbers.
+        if inventory.is_incomplete {
+            // Leftovers of a crash may be in what cannot be read: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }
         // What is removed may reappear after a crash, which must not be among the keys of another generation.
@@ -196,7 +194,7 @@ impl Engine {
         let beyond = numbers.max().map_or(0, |number| number.saturating_add(1));
         catalogue.root.next_generation = catalogue.root.next_generation.max(beyond);
         let mut report = OpenReport {
-            leftovers_removed: remove_leftovers(&*kv, inventory, removal)?,
+            leftovers_removed: remove_leftovers(&*kv, &catalogue, inventory)?,
             ..OpenReport::default()
         };
         fail_point!("open.leftovers");
@@ -366,13 +364,11 @@ fn load_or_create(
 }
 
 /// Removes every range that the catalogue does not name; returns how many.
-fn remove_leftovers(kv: &dyn Kv, inventory: Inventory, removal: Removal) -> Result<u64> {
+fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue, inventory: Inventory) -> Result<u64> {
     let mut removed = 0;
     for (family, leftovers) in inventory.leftovers {
-        removed += leftovers.len() as u64;
-        let ranges: Vec<KeyRange> = leftovers.iter().map(Prefix::range).collect();
-        let is_safe = removal == Removal::WholeTables || are_rewritable(kv, family, &ranges)?;
-        kv.remove_ranges(family, ranges, if is_safe { removal } else { Removal::WholeTables })?;
+        let stay = remove_ranges(kv, catalogue, &[family], &leftovers)?;
+        removed += (leftovers.len() - stay.len()) as u64;
         fail_point!("open.leftover");
     }
     Ok(removed)

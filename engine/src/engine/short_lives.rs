@@ -20,6 +20,10 @@ const BYTES_MAX: u64 = 16 << 20;
 const SEGMENTS_MAX: u64 = 8;
 /// Generations of a partition from which on opening merges: closing merges before there are as many.
 const PILE: usize = 2 * GENERATIONS_MAX;
+/// Tables with the same keys from which on merging settles them.
+pub(super) const OVERLAPPING: usize = 2;
+/// The same for a flush of a program without background threads, which may never merge.
+const OVERLAPPING_ALONE: usize = 16;
 
 impl Parts {
     /// Does what earlier runs have left. A failure is no reason not to open.
@@ -34,6 +38,18 @@ impl Parts {
         match self.merge_small(0) {
             Ok(()) | Err(Error::Poisoned(_) | Error::DiskFull { .. }) => {}
             Err(error) => tracing::warn!(%error, "a merge failed while closing; it will be tried again"),
+        }
+    }
+
+    /// After a flush: settles the tables of a program that has no background threads. A failure loses nothing.
+    pub(super) fn settle_pile(&self) {
+        if self.options.background {
+            return;
+        }
+        // A merge that is under way settles them when it ends.
+        let Some(_merging) = self.merging.try_lock() else { return };
+        if let Err(error) = self.versions.settle_tables(OVERLAPPING_ALONE) {
+            tracing::warn!(%error, "tables that overlap could not be put together; it will be tried again");
         }
     }
 
@@ -52,7 +68,7 @@ impl Parts {
         let has_time = || std::mem::take(&mut is_first) || Instant::now() < end;
         self.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
         self.collect_with_room()?;
-        self.versions.settle_tables()
+        self.versions.settle_tables(OVERLAPPING)
     }
 
     fn next_small(&self, mut from: PartitionId, generations_min: usize) -> Vec<PartitionId> {

@@ -41,6 +41,7 @@ mod random;
 mod reach;
 mod refused;
 mod remote;
+mod rewriting;
 mod scale;
 mod scrub;
 mod simulation;

@@ -53,42 +53,57 @@ impl GuardedKv {
     }
 
     /// Runs `read`, a second time if the first try meets damage. `None`: there is nothing more to read.
-    fn twice<T>(&self, family: Family, key: &[u8], mut read: impl FnMut() -> Result<T>) -> Result<Option<T>> {
+    fn twice<T>(
+        &self,
+        (family, reach): (Family, Reach),
+        key: &[u8],
+        mut read: impl FnMut() -> Result<T>,
+    ) -> Result<Option<T>> {
         if let Ok(found) = read() {
             return Ok(Some(found));
         }
         match read() {
             Ok(found) => Ok(Some(found)),
-            Err(error) => self.failed(family, key, error).map(|()| None),
+            Err(error) => self.failed((family, reach), key, error).map(|()| None),
         }
     }
 
-    fn failed(&self, family: Family, key: &[u8], error: Error) -> Result<()> {
+    fn failed(&self, (family, reach): (Family, Reach), key: &[u8], error: Error) -> Result<()> {
         if !error.is_damage() || family == Family::Meta {
             return Err(error);
         }
         match self.judge().map(|judge| judge.unreadable(&*self.inner, family, key, &error)) {
-            Some(Verdict::Complete) => Ok(()),
-            Some(Verdict::Damaged) | None => Err(error),
+            Some(Verdict::Complete) if reach == Reach::Generation => Ok(()),
+            _ => Err(error),
         }
     }
 
-    fn guarded<'a>(&'a self, family: Family, inner: Box<dyn Cursor + 'a>) -> Box<dyn Cursor + 'a> {
-        Box::new(GuardedCursor { guard: self, family, inner, last: Vec::new(), steps: 0, is_over: false })
+    fn guarded<'a>(
+        &'a self,
+        family: Family,
+        inner: Box<dyn Cursor + 'a>,
+        reach: Reach,
+    ) -> Box<dyn Cursor + 'a> {
+        let (last, steps, is_over) = (Vec::new(), 0, false);
+        Box::new(GuardedCursor { guard: self, family, inner, reach, last, steps, is_over })
     }
 }
 
 impl Kv for GuardedKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.twice(family, key, || self.inner.get(family, key)).map(Option::flatten)
+        self.twice((family, Reach::Generation), key, || self.inner.get(family, key)).map(Option::flatten)
     }
 
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
-        self.guarded(family, self.inner.cursor(family))
+        self.guarded(family, self.inner.cursor(family), Reach::Generation)
     }
 
     fn scan<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
-        self.guarded(family, self.inner.scan(family))
+        self.guarded(family, self.inner.scan(family), Reach::Generation)
+    }
+
+    fn probe<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.guarded(family, self.inner.probe(family), Reach::All)
     }
 
     fn note_damage(&self, key: &[u8], error: &Error) {
@@ -121,8 +136,8 @@ impl Kv for GuardedKv {
         self.inner.unsettled(family)
     }
 
-    fn settle(&self, family: Family) -> Result<()> {
-        self.inner.settle(family)
+    fn settle(&self, family: Family, spans: &[KeyRange]) -> Result<()> {
+        self.inner.settle(family, spans)
     }
 
     fn rewrite_records(&self) -> Result<()> {
@@ -149,10 +164,20 @@ impl Kv for GuardedKv {
 /// Steps between two keys that a cursor remembers: to copy each would cost more than the step.
 const STEPS_MAX: usize = 64;
 
+/// How far a cursor is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To the end of a generation: what follows is of no interest.
+    Generation,
+    /// As far as there are keys.
+    All,
+}
+
 struct GuardedCursor<'a> {
     guard: &'a GuardedKv,
     family: Family,
     inner: Box<dyn Cursor + 'a>,
+    reach: Reach,
     /// Where it was, and how many steps ago.
     last: Vec<u8>,
     steps: usize,
@@ -185,7 +210,7 @@ impl GuardedCursor<'_> {
         match moved {
             Ok(()) => self.steps += 1,
             Err(error) => {
-                self.guard.failed(self.family, &self.last, error)?;
+                self.guard.failed((self.family, self.reach), &self.last, error)?;
                 self.is_over = true;
             }
         }
@@ -195,8 +220,8 @@ impl GuardedCursor<'_> {
 
 impl Cursor for GuardedCursor<'_> {
     fn seek(&mut self, key: &[u8]) -> Result<()> {
-        let GuardedCursor { guard, family, inner, .. } = self;
-        self.is_over = guard.twice(*family, key, || inner.seek(key))?.is_none();
+        let GuardedCursor { guard, family, reach, inner, .. } = self;
+        self.is_over = guard.twice((*family, *reach), key, || inner.seek(key))?.is_none();
         self.last.clear();
         self.last.extend_from_slice(key);
         self.steps = 0;

@@ -74,6 +74,12 @@ pub trait Kv: Send + Sync {
         self.cursor(family)
     }
 
+    /// The same for a look at all that rewriting tables would read: also keys that were removed and are still in a table,
+    /// and for a [`guard`](super::guard) also what comes after a generation that is complete.
+    fn probe<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        self.scan(family)
+    }
+
     /// Notes that the value under `key`, which could be read, is damaged.
     fn note_damage(&self, _key: &[u8], _error: &Error) {}
 
@@ -104,8 +110,9 @@ pub trait Kv: Send + Sync {
     /// The store refused.
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()>;
 
-    /// The first and last keys of the tables that removing all keys of `ranges` would rewrite. A table that cannot be
-    /// read ends a removal, and with it all further changes.
+    /// The first and last keys of the tables that removing all keys of `ranges` may rewrite: those that have other keys
+    /// too, and all that overlap them, directly or through others. A table that cannot be read ends a removal, and with
+    /// it all further changes.
     ///
     /// # Errors
     /// The store could not be read.
@@ -113,8 +120,7 @@ pub trait Kv: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The first and last keys of the tables that [`Kv::settle`] would rewrite; none while few tables of the family
-    /// overlap.
+    /// The first and last keys of the tables of a family that [`Kv::settle`] may rewrite; none while few of them overlap.
     ///
     /// # Errors
     /// The store could not be read.
@@ -122,12 +128,13 @@ pub trait Kv: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Rewrites the tables of a family that overlap, so that a read looks into fewer. A table that cannot be read ends
-    /// it, and with it all further changes.
+    /// Rewrites the tables of a family from the first key of each of these spans to its last, so that a read looks into
+    /// fewer. A span begins and ends where no table overlaps it. A table that cannot be read ends it, and with it all
+    /// further changes.
     ///
     /// # Errors
     /// The store is closed.
-    fn settle(&self, _family: Family) -> Result<()> {
+    fn settle(&self, _family: Family, _spans: &[KeyRange]) -> Result<()> {
         Ok(())
     }
 

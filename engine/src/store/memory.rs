@@ -69,12 +69,18 @@ impl MemoryKv {
     /// Flips the last bit of the value of the first key with `prefix`.
     #[cfg(test)]
     pub fn flip(&self, family: Family, prefix: &[u8]) {
+        self.change(family, prefix, |value| *value.last_mut().expect("it has a value") ^= 1);
+    }
+
+    /// Changes the value of the first key with `prefix`.
+    #[cfg(test)]
+    pub fn change(&self, family: Family, prefix: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
         let mut pairs = self.family(family).write();
         let found = pairs.iter_mut().find(|(key, _)| key.starts_with(prefix));
         let (_, value) = found.expect("a key with the prefix");
-        let mut flipped = value.to_vec();
-        *flipped.last_mut().expect("it has a value") ^= 1;
-        *value = Arc::from(flipped);
+        let mut changed = value.to_vec();
+        change(&mut changed);
+        *value = Arc::from(changed);
     }
 }
 

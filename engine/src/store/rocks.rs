@@ -7,6 +7,7 @@
 
 mod cursor;
 mod files;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +20,11 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::properties;
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
-    CompactOptions, DB, DBCompressionType, FlushOptions, IngestExternalFileOptions, Options as RocksOptions,
-    ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
+    CompactOptions, DB, DBCompressionType, FlushOptions, IngestExternalFileOptions, LiveFile,
+    Options as RocksOptions, ReadOptions, SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
+
+use tables::{Placed, Tables};
 
 use crate::store::kv::{
     Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, Table, TableWriter,
@@ -295,64 +298,18 @@ impl RocksKv {
 }
 
 impl Open {
-    /// First and last keys of a family's tables.
-    fn tables(&self, family: Family) -> Result<TableKeys> {
+    /// The tables of a family.
+    fn tables(&self, family: Family) -> Result<Tables> {
         let files = self.db.live_files().map_err(failed("list the tables"))?;
         let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
-        Ok(TableKeys::new(of_family.filter_map(|file| Some((file.start_key?, file.end_key?))).collect()))
-    }
-
-    /// First and last keys of the tables of level 0, if there are many, and of those that have keys between theirs.
-    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
-        let files = self.db.live_files().map_err(failed("list the tables"))?;
-        let of_family = files.into_iter().filter(|file| file.column_family_name == family.name());
-        let tables: Vec<(bool, KeyRange)> =
-            of_family.filter_map(|file| Some((file.level == 0, (file.start_key?, file.end_key?)))).collect();
-        let upper = || tables.iter().filter(|(is_upper, _)| *is_upper).map(|(_, range)| range);
-        let (Some(start), Some(end)) = (upper().map(|r| &r.0).min(), upper().map(|r| &r.1).max()) else {
-            return Ok(Vec::new());
+        let table = |file: LiveFile| {
+            Some(Placed { is_upper: file.level == 0, keys: (file.start_key?, file.end_key?) })
         };
-        if upper().count() < OVERLAPPING_MAX {
-            return Ok(Vec::new());
-        }
-        let is_between = |(first, last): &&KeyRange| first <= end && start <= last;
-        Ok(tables.iter().map(|(_, range)| range).filter(is_between).cloned().collect())
+        Ok(Tables::new(of_family.filter_map(table).collect()))
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("all families are opened together")
-    }
-}
-
-/// First and last keys of tables.
-struct TableKeys {
-    /// Ascending.
-    tables: Vec<KeyRange>,
-    /// For each table, the largest last key of it and its predecessors.
-    reach: Vec<Vec<u8>>,
-}
-
-impl TableKeys {
-    fn new(mut tables: Vec<KeyRange>) -> Self {
-        tables.sort_unstable();
-        let mut reach: Vec<Vec<u8>> = Vec::with_capacity(tables.len());
-        for (_, last) in &tables {
-            reach.push(reach.last().map_or(last, |before| before.max(last)).clone());
-        }
-        TableKeys { tables, reach }
-    }
-
-    /// Whether all keys of some table may be in a range.
-    fn any_inside(&self, (start, end): &KeyRange) -> bool {
-        let from = self.tables.partition_point(|(first, _)| first < start);
-        let within = self.tables[from..].iter().take_while(|(first, _)| first < end);
-        within.into_iter().any(|(_, last)| last < end)
-    }
-
-    /// Whether some table has keys before the end of `a` and keys from the start of `b` on; `b` comes after `a`.
-    fn any_across(&self, a: &KeyRange, b: &KeyRange) -> bool {
-        let before = self.tables.partition_point(|(first, _)| *first < a.1);
-        before.checked_sub(1).is_some_and(|last| self.reach[last] >= b.0)
     }
 }
 
@@ -386,6 +343,16 @@ impl Kv for RocksKv {
         options.fill_cache(false);
         // On its own, each of many cursors would read 256 KiB ahead.
         options.set_readahead_size(SCAN_BYTES);
+        Box::new(self.walk(family, options))
+    }
+
+    fn probe<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(SCAN_BYTES);
+        // Rewriting a table reads removed keys, too.
+        #[expect(deprecated, reason = "it is deprecated because it makes nothing faster")]
+        options.set_ignore_range_deletions(true);
         Box::new(self.walk(family, options))
     }
 
@@ -481,21 +448,18 @@ impl Kv for RocksKv {
     }
 
     fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
-        let tables = self.opened()?.tables(family)?.tables;
-        let is_inside =
-            |(first, last): &KeyRange| ranges.iter().any(|(start, end)| start <= first && last < end);
-        let is_touched =
-            |(first, last): &KeyRange| ranges.iter().any(|(start, end)| first < end && start <= last);
-        Ok(tables.into_iter().filter(|table| is_touched(table) && !is_inside(table)).collect())
+        Ok(self.opened()?.tables(family)?.rewritten_for(ranges))
     }
 
     fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
-        self.opened()?.unsettled(family)
+        Ok(self.opened()?.tables(family)?.unsettled(OVERLAPPING_MAX))
     }
 
-    fn settle(&self, family: Family) -> Result<()> {
+    fn settle(&self, family: Family, spans: &[KeyRange]) -> Result<()> {
         let open = self.opened()?;
-        open.db.compact_range_cf(open.family(family), None::<&[u8]>, None::<&[u8]>);
+        for (first, last) in spans {
+            open.db.compact_range_cf(open.family(family), Some(first), Some(last));
+        }
         Ok(())
     }
 

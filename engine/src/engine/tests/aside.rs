@@ -154,32 +154,6 @@ fn retention_removes_it() {
     assert_eq!((engine.stats().generations_aside, engine.health().damaged.len()), (0, 0));
 }
 
-/// The store would read damaged blocks while it rewrites a table, and then accept no change any more.
-#[test]
-fn no_table_is_rewritten_beside_it() {
-    let (dir, kv) = damaged(Family::Chunks);
-    let engine = open(dir.path(), &kv, false).unwrap();
-    // The first minute is merged again, and a delete is carried out in the fourth.
-    engine.append(&float_batch(0, &[1, 900])).unwrap();
-    engine.flush().unwrap();
-    kv.removals.lock().clear();
-    let before = engine.stats().merges;
-    engine.compact().unwrap();
-    engine.delete(&job(1), minutes(3, 3)).unwrap();
-    engine.clean().expect_err("the tables that have it stay as they are");
-    assert!(engine.stats().merges > before);
-    let removals = std::mem::take(&mut *kv.removals.lock());
-    assert!(!removals.is_empty() && removals.iter().all(|removal| *removal == Removal::WholeTables));
-    drop(engine);
-    *kv.broken.lock() = None;
-    let engine = open(dir.path(), &kv, true).unwrap();
-    engine.delete(&job(1), minutes(0, 0)).unwrap();
-    assert_eq!(engine.clean().unwrap().held, 0);
-    let removals = std::mem::take(&mut *kv.removals.lock());
-    assert!(!removals.is_empty() && removals.iter().all(|removal| *removal == Removal::All));
-    assert!(engine.parts.versions.graveyard().is_empty(), "also what could not be removed before");
-}
-
 /// What opening cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unreadable {
@@ -210,6 +184,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
             Unreadable::Partition => Some((Family::Chunks, named[..6].to_vec())),
             Unreadable::Leftover => Some((Family::Chunks, leftover.encode().to_vec())),
         };
+        kv.breaks_all.store(true, Ordering::Relaxed);
         kv.removals.lock().clear();
         let engine = open(dir.path(), &kv, false).unwrap();
         assert_eq!(engine.stats().generations_aside > 0, unreadable == Unreadable::Partition);
@@ -225,9 +200,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
             "{unreadable:?}: {new:?}, below {unused}"
         );
         let removals = std::mem::take(&mut *kv.removals.lock());
-        let is_beside_damage = unreadable == Unreadable::Partition;
-        let expected = if is_beside_damage { Removal::WholeTables } else { Removal::All };
-        assert!(removals.iter().all(|removal| *removal == expected), "{unreadable:?}: {removals:?}");
+        assert!(removals.iter().all(|(how, _)| *how == Removal::All), "{unreadable:?}: {removals:?}");
         drop(engine);
         let engine = open(dir.path(), &kv, true).unwrap();
         assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0, 62.0, 63.0]);

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
@@ -21,10 +21,20 @@ pub(super) struct FaultyKv {
     pub(super) is_full: AtomicBool,
     /// Keys with this prefix cannot be read.
     pub(super) broken: Mutex<Option<(Family, Vec<u8>)>>,
+    /// In no family.
+    pub(super) breaks_all: AtomicBool,
     /// How often reading them fails.
     pub(super) failures_left: AtomicI64,
-    /// How ranges were removed.
-    pub(super) removals: Mutex<Vec<Removal>>,
+    /// It fails for a reason that is no damage.
+    pub(super) is_passing: AtomicBool,
+    /// First and last keys of the tables of chunks that removals and settling rewrite.
+    pub(super) tables: Mutex<Vec<KeyRange>>,
+    /// How often records were rewritten.
+    pub(super) rewritten_records: AtomicU64,
+    /// What was settled.
+    pub(super) settled: Mutex<Vec<KeyRange>>,
+    /// The ranges of chunks that were removed, and how.
+    pub(super) removals: Mutex<Vec<(Removal, KeyRange)>>,
     /// Called before each call is answered, except for calls that the hook makes.
     hook: Mutex<Option<Hook>>,
 }
@@ -47,7 +57,12 @@ impl FaultyKv {
             refuses_commits: AtomicBool::default(),
             is_full: AtomicBool::default(),
             broken: Mutex::default(),
+            breaks_all: AtomicBool::default(),
             failures_left: AtomicI64::new(i64::MAX),
+            is_passing: AtomicBool::default(),
+            tables: Mutex::default(),
+            rewritten_records: AtomicU64::new(0),
+            settled: Mutex::default(),
             removals: Mutex::default(),
             hook: Mutex::default(),
         })
@@ -70,10 +85,13 @@ impl FaultyKv {
     fn check(&self, family: Family, key: &[u8]) -> Result<()> {
         match &*self.broken.lock() {
             Some((broken, prefix))
-                if *broken == family
+                if (*broken == family || self.breaks_all.load(Ordering::Relaxed))
                     && key.starts_with(prefix)
                     && self.failures_left.fetch_sub(1, Ordering::Relaxed) > 0 =>
             {
+                if self.is_passing.load(Ordering::Relaxed) {
+                    return Err(Error::Store { action: "read", message: "too many open files".to_owned() });
+                }
                 Err(Error::Corrupt {
                     file: "store/000001.sst".to_owned(),
                     offset: 0,
@@ -158,10 +176,31 @@ impl Kv for FaultyKv {
     }
 
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
-        if !ranges.is_empty() {
-            self.removals.lock().push(removal);
+        if family == Family::Chunks {
+            self.removals.lock().extend(ranges.iter().map(|range| (removal, range.clone())));
         }
         self.step(|| self.inner.remove_ranges(family, ranges, removal))
+    }
+
+    fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
+        let is_touched = |(first, last): &&KeyRange| {
+            family == Family::Chunks && ranges.iter().any(|(start, end)| first < end && start <= last)
+        };
+        Ok(self.tables.lock().iter().filter(is_touched).cloned().collect())
+    }
+
+    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
+        Ok(if family == Family::Chunks { self.tables.lock().clone() } else { Vec::new() })
+    }
+
+    fn settle(&self, _family: Family, spans: &[KeyRange]) -> Result<()> {
+        self.settled.lock().extend_from_slice(spans);
+        Ok(())
+    }
+
+    fn rewrite_records(&self) -> Result<()> {
+        self.rewritten_records.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {

@@ -12,19 +12,19 @@ use crate::store::kv::Family;
 use crate::store::memory::MemoryKv;
 use crate::{Engine, Error};
 
-struct Harness {
-    _dir: tempfile::TempDir,
-    store: Arc<MemoryKv>,
-    kv: Arc<FaultyKv>,
-    engine: Engine,
+pub(super) struct Harness {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) store: Arc<MemoryKv>,
+    pub(super) kv: Arc<FaultyKv>,
+    pub(super) engine: Arc<Engine>,
 }
 
 /// Five minutes, each with a sample of two series and an event, merged.
-fn harness(refuse_damaged_store: bool) -> Harness {
+pub(super) fn harness(refuse_damaged_store: bool) -> Harness {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryKv::default());
     let kv = FaultyKv::over(store.clone());
-    let engine = open(dir.path(), &kv, refuse_damaged_store).unwrap();
+    let engine = Arc::new(open(dir.path(), &kv, refuse_damaged_store).unwrap());
     for series in 0..2 {
         let mut batch = float_batch(series, &[0, 60, 120, 180, 240]);
         for minute in 0..5 {
@@ -34,22 +34,22 @@ fn harness(refuse_damaged_store: bool) -> Harness {
     }
     engine.flush().unwrap();
     engine.compact().unwrap();
-    Harness { _dir: dir, store, kv, engine }
+    Harness { dir, store, kv, engine }
 }
 
 impl Harness {
-    fn prefix(&self, minute: i64) -> Prefix {
+    pub(super) fn prefix(&self, minute: i64) -> Prefix {
         let partition = self.engine.parts.cutting().layout.raw(YEAR_2024 + minute * 60 * SECOND);
         self.engine.parts.versions.current().generations.all_in(partition)[0].prefix
     }
 
     /// Makes a minute unreadable in one family.
-    fn damage(&self, family: Family, minute: i64) {
+    pub(super) fn damage(&self, family: Family, minute: i64) {
         *self.kv.broken.lock() = Some((family, self.prefix(minute).encode().to_vec()));
     }
 
     /// The minutes that are set aside.
-    fn aside(&self) -> Vec<i64> {
+    pub(super) fn aside(&self) -> Vec<i64> {
         let damaged = self.engine.health().damaged;
         assert_eq!(self.engine.stats().generations_aside, damaged.len() as u64);
         damaged.iter().map(|damage| (damage.first - YEAR_2024) / SECOND / 60).collect()

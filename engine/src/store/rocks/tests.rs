@@ -1,8 +1,11 @@
 //! Removing ranges from tables that hold other keys too; opening after an ingestion that failed half-way.
 
+use std::collections::BTreeMap;
+
 use tempfile::TempDir;
 
 use super::*;
+use crate::sync::turns::Dice;
 
 const PARTITIONS: u8 = 10;
 const GENERATIONS: u8 = 8;
@@ -117,6 +120,104 @@ fn a_range_that_is_a_whole_table_takes_its_file() {
     assert_eq!((stats.tables, stats.table_bytes), (0, 0));
 }
 
+/// A store with tables at random, of which some overlap.
+fn scattered(kv: &RocksKv, dice: &mut Dice) {
+    for number in 0..3 + dice.below(6) as u8 {
+        let first = dice.below(100) as u8;
+        let mut table = kv.table(Family::Chunks).expect("a table");
+        for key in first..=first + dice.below(40) as u8 {
+            table.put(&[key, number], &[key; 50]).expect("ascending keys");
+        }
+        kv.ingest(Family::Chunks, vec![table.finish().expect("a table")]).expect("taken in");
+    }
+}
+
+/// The names of tables, with their levels and keys.
+fn listed(kv: &RocksKv) -> BTreeMap<String, (i32, KeyRange)> {
+    let files = kv.opened().expect("it is open").db.live_files().expect("a list");
+    let keys = |file: LiveFile| Some((file.name, (file.level, (file.start_key?, file.end_key?))));
+    files.into_iter().filter(|file| file.column_family_name == "chunks").filter_map(keys).collect()
+}
+
+/// Each table that is gone after a removal was inside a range, or named before.
+#[test]
+fn a_removal_rewrites_no_table_that_it_has_not_named() {
+    let (mut rewritten, mut moved) = (0, 0);
+    for seed in 0..40 {
+        let (dir, mut dice) = (TempDir::new().expect("a folder"), Dice(seed));
+        let kv = open(dir.path());
+        scattered(&kv, &mut dice);
+        let before = listed(&kv);
+        let mut ranges: Vec<KeyRange> = Vec::new();
+        for start in (0..140).step_by(20) {
+            let from = start + dice.below(10) as u8;
+            let range = (vec![from], vec![from + 1 + dice.below(9) as u8]);
+            ranges.extend(dice.once_in(3).then_some(range));
+        }
+        let named = kv.rewritten(Family::Chunks, &ranges).expect("a list");
+        kv.remove_ranges(Family::Chunks, ranges.clone(), Removal::All).expect("removed");
+        let after = listed(&kv);
+        for (name, (level, keys)) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+            let is_inside = ranges.iter().any(|(start, end)| *start <= keys.0 && keys.1 < *end);
+            assert!(
+                named.contains(keys) || (*level > 0 && is_inside),
+                "seed {seed}: {name} {keys:?}, {ranges:?}"
+            );
+            rewritten += 1;
+        }
+        moved += named.len();
+    }
+    assert!(rewritten > 40 && moved > 40, "{rewritten} of {moved}");
+}
+
+/// Rewriting reads the blocks of removed keys too.
+#[test]
+fn a_probe_reads_what_was_removed_and_is_still_in_a_table() {
+    let dir = TempDir::new().expect("a folder");
+    let kv = open(dir.path());
+    fill(&kv);
+    kv.settle(Family::Chunks, &[(vec![], vec![0xff])]).expect("settled");
+    let table = only_table(&kv, Family::Chunks);
+    let opened = kv.opened().expect("it is open");
+    let chunks = opened.family(Family::Chunks);
+    // As a removal leaves it that ended half-way.
+    opened.db.delete_range_cf_opt(chunks, vec![1], vec![9], &without_wal()).expect("removed");
+    opened.db.flush_cf(chunks).expect("flushed");
+    drop(opened);
+    kv.close();
+    let path = dir.path().join("store").join(&table);
+    let mut bytes = std::fs::read(&path).expect("a table");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let kv = open(dir.path());
+    let mut cursor = kv.probe(Family::Chunks);
+    let mut step = cursor.seek(&[0]);
+    while step.is_ok() && cursor.entry().is_some() {
+        step = cursor.advance();
+    }
+    assert!(step.is_err_and(|error| error.is_damage()), "the block is damaged");
+}
+
+/// A removed record is hidden by a later table, until the records are rewritten.
+#[test]
+fn rewritten_records_have_nothing_of_removed_ones() {
+    let dir = TempDir::new().expect("a folder");
+    let kv = open(dir.path());
+    let put = |key: &[u8], value: Option<&[u8]>| (key.to_vec(), value.map(<[u8]>::to_vec));
+    kv.commit(vec![put(b"a", Some(b"secret")), put(b"b", Some(b"kept"))]).expect("committed");
+    kv.commit(vec![put(b"a", None)]).expect("committed");
+    let entries = || -> (u64, u64) {
+        let files = kv.opened().expect("it is open").db.live_files().expect("a list");
+        let records = files.iter().filter(|file| file.column_family_name == "meta");
+        records.fold((0, 0), |sum, file| (sum.0 + file.num_entries, sum.1 + file.num_deletions))
+    };
+    assert_eq!(entries(), (3, 1), "both puts and the removal");
+    kv.rewrite_records().expect("rewritten");
+    assert_eq!(entries(), (1, 0));
+    assert_eq!(kv.get(Family::Meta, b"b").expect("readable").as_deref(), Some(&b"kept"[..]));
+}
+
 /// The file of the only table of a family.
 fn only_table(kv: &RocksKv, family: Family) -> String {
     let files = kv.opened().expect("it is open").db.live_files().expect("a list");
@@ -164,7 +265,8 @@ fn tables_that_overlap_stay_until_they_are_settled() {
     assert_eq!(unsettled.len(), usize::from(GENERATIONS));
     assert!(unsettled.iter().all(|(first, last)| first[0] == 0 && last[0] == PARTITIONS - 1));
     assert_eq!(kv.unsettled(Family::Index).expect("a list"), [], "each family has its own tables");
-    kv.settle(Family::Chunks).expect("settled");
+    let span = (unsettled[0].0.clone(), unsettled[unsettled.len() - 1].1.clone());
+    kv.settle(Family::Chunks, &[span]).expect("settled");
     assert_eq!(kv.unsettled(Family::Chunks).expect("a list"), []);
     assert_eq!(prefixes(&kv), before);
 }

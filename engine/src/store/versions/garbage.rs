@@ -1,7 +1,12 @@
 //! Removal of what no version names: replaced generations that no reader uses any more, and output that was written in
 //! vain.
+//!
+//! A table that also has other keys is rewritten. RocksDB accepts no change any more after it has met a damaged block
+//! while it rewrites tables. So tables are read first, with all that may be rewritten together with them, and stay as
+//! they are if one of them is damaged. Damage elsewhere changes nothing.
 
 use crate::Result;
+use crate::model::TimeRange;
 use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Cursor, Family, KeyRange, Kv, Removal};
@@ -15,12 +20,14 @@ impl Versions {
     pub(crate) fn collect(&self) -> Result<()> {
         let dead = self.graveyard.take();
         fail_point!("bury.begun");
-        let removed = self.remove_ranges(&dead);
-        if !matches!(removed, Ok(Removal::All)) {
-            self.graveyard.add(dead);
-        }
+        let removed = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &dead);
+        let (stay, done) = match removed {
+            Ok(stay) => (stay, Ok(())),
+            Err(error) => (dead, Err(error)),
+        };
+        self.graveyard.add(stay);
         fail_point!("bury.done");
-        removed.map(drop)
+        done
     }
 
     /// Removes output that no version names, but not what an uncertain commit may name after all. What cannot be
@@ -30,68 +37,108 @@ impl Versions {
             let editing = self.editing.lock();
             prefixes.retain(|prefix| !editing.uncertain.names(*prefix));
         }
-        match self.remove_ranges(&prefixes) {
-            Ok(Removal::All) => return,
-            Ok(Removal::WholeTables) => {}
-            Err(error) => {
-                tracing::warn!(%error, "unused output could not be removed; removal will be retried");
-            }
-        }
-        self.graveyard.add(prefixes);
+        let stay = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &prefixes);
+        self.graveyard.add(stay.unwrap_or_else(|error| {
+            tracing::warn!(%error, "unused output could not be removed; removal will be retried");
+            prefixes
+        }));
     }
 
-    fn remove_ranges(&self, prefixes: &[Prefix]) -> Result<Removal> {
-        let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
-        let mut is_safe = true;
+    /// Rewrites tables where so many overlap, unless they are damaged.
+    pub(crate) fn settle_tables(&self, overlapping_min: usize) -> Result<()> {
         for family in BULK {
-            is_safe = is_safe && are_rewritable(&*self.kv, family, &ranges)?;
-        }
-        // Reading may have set a generation aside.
-        let removal = if is_safe { removal(&self.current()) } else { Removal::WholeTables };
-        for family in BULK {
-            self.kv.remove_ranges(family, ranges.clone(), removal)?;
-        }
-        Ok(removal)
-    }
-
-    /// Rewrites tables where many overlap, unless one of them is damaged.
-    pub(crate) fn settle_tables(&self) -> Result<()> {
-        for family in BULK {
-            let tables = self.kv.unsettled(family)?;
-            let is_safe = !tables.is_empty() && are_readable(&*self.kv, family, tables)?;
-            // Reading may have set a generation aside.
-            if is_safe && removal(&self.current()) == Removal::All {
-                self.kv.settle(family)?;
+            let mut spans = spans(self.kv.unsettled(family)?);
+            spans.retain(|span| span.overlapping >= overlapping_min);
+            let damaged = damaged(&*self.kv, &self.current_owned(), family, &spans)?;
+            spans.retain(|span| !damaged.contains(&span.keys));
+            if !spans.is_empty() {
+                self.kv.settle(family, &spans.into_iter().map(|span| span.keys).collect::<Vec<_>>())?;
             }
         }
         Ok(())
     }
 }
 
-/// How to remove dead ranges. While a generation is set aside, no table is rewritten: the store would read damaged
-/// blocks and then refuse all further changes.
-pub(crate) fn removal(catalogue: &Catalogue) -> Removal {
-    if catalogue.generations.totals().aside > 0 { Removal::WholeTables } else { Removal::All }
+/// Removes the ranges of prefixes that `catalogue` does not name. Returns those of which something may stay, because a
+/// table that also has other keys cannot be rewritten.
+///
+/// # Errors
+/// The store failed; something may be removed.
+pub(crate) fn remove_ranges(
+    kv: &dyn Kv,
+    catalogue: &Catalogue,
+    families: &[Family],
+    prefixes: &[Prefix],
+) -> Result<Vec<Prefix>> {
+    let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
+    let mut stays = vec![false; ranges.len()];
+    for &family in families {
+        let spans = spans(kv.rewritten(family, &ranges)?);
+        let damaged = damaged(kv, catalogue, family, &spans)?;
+        for (stays, (start, end)) in stays.iter_mut().zip(&ranges) {
+            *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
+        }
+    }
+    let those = |is_staying: bool| {
+        let chosen = ranges.iter().zip(&stays).filter(move |(_, stays)| **stays == is_staying);
+        chosen.map(|(range, _)| range.clone()).collect::<Vec<_>>()
+    };
+    for &family in families {
+        kv.remove_ranges(family, those(true), Removal::WholeTables)?;
+        kv.remove_ranges(family, those(false), Removal::All)?;
+    }
+    Ok(prefixes.iter().zip(stays).filter(|(_, stays)| *stays).map(|(prefix, _)| *prefix).collect())
 }
 
-/// Whether all tables that removing ranges rewrites can be read. RocksDB accepts no change any more after it has met a
-/// damaged block while it rewrites a table.
-pub(crate) fn are_rewritable(kv: &dyn Kv, family: Family, ranges: &[KeyRange]) -> Result<bool> {
-    are_readable(kv, family, kv.rewritten(family, ranges)?)
+/// Tables that overlap each other, directly or through others.
+struct Span {
+    /// The first key of the first and the last key of the last.
+    keys: KeyRange,
+    /// The most tables that may have one key.
+    overlapping: usize,
 }
 
-/// Whether tables with these first and last keys can be read.
-fn are_readable(kv: &dyn Kv, family: Family, tables: Vec<KeyRange>) -> Result<bool> {
+/// The spans of tables with these first and last keys.
+fn spans(mut tables: Vec<KeyRange>) -> Vec<Span> {
+    tables.sort_unstable();
+    let mut spans: Vec<Span> = Vec::new();
+    // The last keys of those tables of the current span that reach the current one.
+    let mut open: Vec<Vec<u8>> = Vec::new();
     for (first, last) in tables {
-        if let Err(error) = read_through(&mut *kv.scan(family), &first, &last) {
+        open.retain(|end| *end >= first);
+        open.push(last.clone());
+        match spans.last_mut().filter(|_| open.len() > 1) {
+            Some(span) => {
+                span.overlapping = span.overlapping.max(open.len());
+                span.keys.1 = last.max(std::mem::take(&mut span.keys.1));
+            }
+            None => spans.push(Span { keys: (first, last), overlapping: 1 }),
+        }
+    }
+    spans
+}
+
+/// The spans that must not be rewritten: those in which a generation is set aside, and those that cannot be read.
+///
+/// # Errors
+/// A span cannot be read for a reason that is no damage.
+fn damaged(kv: &dyn Kv, catalogue: &Catalogue, family: Family, spans: &[Span]) -> Result<Vec<KeyRange>> {
+    let aside: Vec<KeyRange> =
+        catalogue.damage_in(TimeRange::ALL).map(|(prefix, _)| prefix.range()).collect();
+    let mut damaged = Vec::new();
+    for Span { keys, .. } in spans {
+        let (first, last) = keys;
+        if aside.iter().any(|(start, end)| first < end && start <= last) {
+            damaged.push(keys.clone());
+        } else if let Err(error) = read_through(&mut *kv.probe(family), first, last) {
             if !error.is_damage() {
                 return Err(error);
             }
-            tracing::warn!(%error, "a table cannot be read, so it is not rewritten");
-            return Ok(false);
+            tracing::warn!(%error, "tables that cannot be read are not rewritten");
+            damaged.push(keys.clone());
         }
     }
-    Ok(true)
+    Ok(damaged)
 }
 
 fn read_through(cursor: &mut dyn Cursor, first: &[u8], last: &[u8]) -> Result<()> {
@@ -100,4 +147,18 @@ fn read_through(cursor: &mut dyn Cursor, first: &[u8], last: &[u8]) -> Result<()
         cursor.advance()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_of_tables_that_overlap() {
+        let tables = [(0, 10), (5, 6), (6, 7), (10, 12), (13, 20), (30, 40), (31, 32)];
+        let found = spans(tables.map(|(first, last)| (vec![first], vec![last])).into());
+        let found: Vec<_> =
+            found.iter().map(|span| (span.keys.0[0], span.keys.1[0], span.overlapping)).collect();
+        assert_eq!(found, [(0, 12, 3), (13, 20, 1), (30, 40, 2)]);
+    }
 }

@@ -22,7 +22,7 @@ use arc_swap::{ArcSwap, Guard};
 use aside::Boundaries;
 pub(crate) use aside::log_aside;
 pub(crate) use edit::{Edit, IndexChange};
-pub(crate) use garbage::{are_rewritable, removal};
+pub(crate) use garbage::remove_ranges;
 pub(crate) use indexed::{IndexVersions, IndexedSeries};
 use uncertain::UncertainCommits;
 
