@@ -9,9 +9,9 @@
 
 mod closing;
 mod loan;
+mod removals;
 mod state;
 
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -33,6 +33,7 @@ use crate::process::Process;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::workers::Job;
 
+use removals::Removals;
 use state::State;
 
 pub use loan::Loan;
@@ -122,8 +123,7 @@ impl Wal {
         let state = State {
             safe: buffer.position(),
             buffer,
-            floors: Vec::new(),
-            refusals: VecDeque::new(),
+            removals: Removals::default(),
             failing: None,
             is_led: false,
             is_ticking: false,
@@ -193,7 +193,7 @@ impl Wal {
         }
         let shared = &*self.shared;
         let mut state = shared.with_room(bytes, on_full_disk)?;
-        if !is_its_term(state.floors.len()) {
+        if !is_its_term(state.removals.terms()) {
             return Ok(None);
         }
         let mark = state.durable;
@@ -208,7 +208,7 @@ impl Wal {
         state.stats.records += records.len() as u64;
         state.stats.bytes += bytes as u64;
         crate::sync::logged(state.buffer.last_seq() + 1 - records.len() as u64, state.buffer.last_seq());
-        let ticket = Ticket { seq: state.buffer.last_seq(), term: state.floors.len() };
+        let ticket = Ticket { seq: state.buffer.last_seq(), term: state.removals.terms() };
         if let SyncPolicy::Interval(every) = shared.options.sync
             && !std::mem::replace(&mut state.is_ticking, true)
         {
@@ -229,7 +229,7 @@ impl Wal {
             Fate::Safe => Ok(true),
             Fate::Open if ticket.seq <= state.buffer.last_seq() => Ok(false),
             Fate::Open => state.refuse_poisoned().and(Err(not_given_out(ticket.seq, state))),
-            Fate::Lost => Err(state.refusal(ticket)),
+            Fate::Lost => Err(state.removals.reason(ticket)),
         })
     }
 
@@ -243,7 +243,7 @@ impl Wal {
 
     /// How many times records were removed.
     pub fn term(&self) -> usize {
-        self.shared.state.lock().floors.len()
+        self.shared.state.lock().removals.terms()
     }
 
     /// A ticket of a record that was appended after the last removal of records.
@@ -499,7 +499,7 @@ impl Shared {
         if let Error::Poisoned(cause) = &error {
             *poisoned = Some(cause.clone());
         }
-        state.refuse_after(last, &error);
+        state.removals.push(last, &error);
         error
     }
 

@@ -1,16 +1,12 @@
 //! What an open log knows of itself, and what has become of a record.
 
-use std::collections::VecDeque;
-
+use super::removals::Removals;
 use crate::error::{Error, Result};
 use crate::wal::WalStats;
 use crate::wal::buffer::{Buffer, Position};
 use crate::wal::directory::Segment;
-use crate::wal::ticket::{Fate, Refusal, Ticket};
+use crate::wal::ticket::{Fate, Ticket};
 use crate::wal::writer::Progress;
-
-/// Number of different reasons of removals that are kept.
-const REFUSALS_MAX: usize = 64;
 
 /// What is known of the log; locked briefly, never across I/O.
 pub(super) struct State {
@@ -24,11 +20,7 @@ pub(super) struct State {
     pub(super) written: u64,
     /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
     pub(super) safe: Position,
-    /// For each removal of records, the last sequence number that remained.
-    pub(super) floors: Vec<u64>,
-    /// Why, each with the first term that it ended. Only changes are kept, so that a disk that fails for hours with the
-    /// same error takes no memory for them.
-    pub(super) refusals: VecDeque<(usize, Refusal)>,
+    pub(super) removals: Removals,
     /// Why the last write or sync failed; none if one succeeded after it.
     pub(super) failing: Option<String>,
     pub(super) poisoned: Option<String>,
@@ -58,30 +50,12 @@ impl State {
     }
 
     pub(super) fn fate(&self, ticket: Ticket) -> Fate {
-        match self.floors.get(ticket.term) {
-            Some(floor) if ticket.seq <= *floor => Fate::Safe,
+        match self.removals.floor(ticket.term) {
+            Some(floor) if ticket.seq <= floor => Fate::Safe,
             Some(_) => Fate::Lost,
             None if ticket.seq <= self.safe.last_seq() => Fate::Safe,
             None => Fate::Open,
         }
-    }
-
-    /// Notes that the records after `last` are removed, and why.
-    pub(super) fn refuse_after(&mut self, last: u64, error: &Error) {
-        let refusal = Refusal::of(error);
-        if self.refusals.back().is_none_or(|(_, before)| *before != refusal) {
-            if self.refusals.len() == REFUSALS_MAX {
-                self.refusals.pop_front();
-            }
-            self.refusals.push_back((self.floors.len(), refusal));
-        }
-        self.floors.push(last);
-    }
-
-    /// Why the records of a ticket were removed; for a ticket older than all reasons that are kept, the oldest of them.
-    pub(super) fn refusal(&self, ticket: Ticket) -> Error {
-        let after = self.refusals.partition_point(|(term, _)| *term <= ticket.term);
-        self.refusals.get(after.saturating_sub(1)).map_or(Error::Closed, |(_, refusal)| refusal.error())
     }
 
     /// Whether the records of a ticket are safe; false while they wait for a sync.
@@ -89,7 +63,7 @@ impl State {
         match self.fate(ticket) {
             Fate::Safe => Ok(true),
             Fate::Open => self.refuse_poisoned().map(|()| false),
-            Fate::Lost => Err(self.refusal(ticket)),
+            Fate::Lost => Err(self.removals.reason(ticket)),
         }
     }
 

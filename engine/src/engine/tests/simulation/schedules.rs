@@ -16,7 +16,7 @@ use crate::engine::tests::float_batch;
 use crate::model::{Matcher, TimeRange};
 use crate::sync::turns::{Choice, Dice, Ended, Task, Turns};
 use crate::wal::simulated::{Disk, Fault};
-use crate::wal::{NewRecord, Recovery, SyncPolicy, Wal, WalOptions};
+use crate::wal::{Fate, NewRecord, Recovery, SyncPolicy, Wal, WalOptions};
 use crate::{Engine, Error, Options, Update};
 
 /// Plays each schedule of `threads` threads with up to `most` preemptions at every `stride`-th point. `play` returns the
@@ -121,6 +121,64 @@ fn group_commit_keeps_its_promise_in_every_schedule() {
         }
     }
     println!("group commit: {played} schedules with up to {most} preemptions");
+    assert!(played > 1000);
+}
+
+/// A log is closed beside a writer, and its last sync may fail.
+fn close_beside_a_writer(choice: Choice, fault: Option<(Fault, u64)>) -> u64 {
+    let (dir, disk) = (directory(), Disk::new(Dice(7)));
+    let wal = open(&disk, dir.path(), &mut Vec::new());
+    append(&wal, 100).expect("the disk is sound");
+    if let Some((fault, after)) = fault {
+        disk.fail(fault, after);
+    }
+    let answers = Mutex::new(Vec::new());
+    let (wal_ref, answers_ref) = (&wal, &answers);
+    let write: Task<'_> = Box::new(move || {
+        for number in 0..WRITERS as u8 {
+            let record = NewRecord { kind: 0, parts: [&[number], &[], &[], &[]] };
+            if let Ok(Some(ticket)) = wal_ref.append_all(&[record], wal_ref.term()) {
+                let done = wal_ref.wait_for(ticket);
+                answers_ref.lock().push((number, ticket, done.map_err(|e| e.to_string())));
+            }
+        }
+    });
+    let close: Task<'_> = Box::new(move || drop(wal_ref.close()));
+    let (ended, _, points) = Turns::run(Dice(1), choice.clone(), None, vec![write, close]);
+    let context = format!("{choice:?}, {fault:?}");
+    assert!(matches!(ended, Ended::Done), "{ended:?}, {context}");
+    let fates: Vec<Fate> = answers.lock().iter().map(|(_, ticket, _)| wal.fate(*ticket)).collect();
+    drop(wal);
+    disk.mend();
+    let mut found = Vec::new();
+    drop(open(&disk, dir.path(), &mut found));
+    for ((number, _, answer), fate) in answers.into_inner().into_iter().zip(fates) {
+        let expected = if answer.is_ok() { Fate::Safe } else { Fate::Lost };
+        assert_eq!(
+            (fate, found.contains(&number)),
+            (expected, answer.is_ok()),
+            "{number}: {answer:?}, {context}"
+        );
+    }
+    points
+}
+
+#[test]
+fn a_log_that_is_closed_leaves_no_record_open_in_any_schedule() {
+    let most = setting("BAROGRAPH_PREEMPTIONS", 1).max(2) as usize;
+    let faults = [
+        None,
+        Some((Fault::Error, 0)),
+        Some((Fault::Error, 1)),
+        Some((Fault::SyncError, 0)),
+        Some((Fault::Full(0), 0)),
+        Some((Fault::Full(30), 0)),
+    ];
+    let mut played = 0;
+    for fault in faults {
+        played += each_schedule(2, most, 1, &|choice| close_beside_a_writer(choice, fault));
+    }
+    println!("closing a log: {played} schedules with up to {most} preemptions");
     assert!(played > 1000);
 }
 
