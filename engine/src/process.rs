@@ -32,6 +32,31 @@ const NONE: RawFd = -1;
 const LOCKS_MAX: usize = 1024;
 static LOCKS: [AtomicI32; LOCKS_MAX] = [const { AtomicI32::new(NONE) }; LOCKS_MAX];
 
+/// The number of forks between the process that opened the first database and this one.
+#[inline]
+fn forks() -> u32 {
+    let forks = FORKS.load(Ordering::Relaxed);
+    #[cfg(test)]
+    let forks = forks + u32::from(pretended::IS_CHILD.get());
+    forks
+}
+
+/// A thread that takes itself for the only one of a forked child, for tests.
+#[cfg(test)]
+pub(crate) mod pretended {
+    thread_local! {
+        pub(super) static IS_CHILD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
+    /// Does `work` as a forked child would.
+    pub(crate) fn in_child<T>(work: impl FnOnce() -> T) -> T {
+        IS_CHILD.set(true);
+        let done = work();
+        IS_CHILD.set(false);
+        done
+    }
+}
+
 /// A process, as far as one that was forked from it must be told from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
@@ -48,7 +73,7 @@ impl Process {
     pub fn opening() -> Result<Process> {
         let first = FIRST.get_or_init(|| {
             watch();
-            Process { id: std::process::id(), forks: FORKS.load(Ordering::Relaxed) }
+            Process { id: std::process::id(), forks: forks() }
         });
         first.check_thoroughly()?;
         Ok(*first)
@@ -62,7 +87,7 @@ impl Process {
     /// # Errors
     /// [`Error::Forked`] in a forked child.
     pub fn check(&self) -> Result<()> {
-        if FORKS.load(Ordering::Relaxed) == self.forks { Ok(()) } else { Err(self.forked()) }
+        if forks() == self.forks { Ok(()) } else { Err(self.forked()) }
     }
 
     /// Also for children that were not made by libc; costs a system call.
@@ -85,14 +110,14 @@ pub struct Forks(u32);
 impl Default for Forks {
     /// That of the calling process.
     fn default() -> Self {
-        Forks(FORKS.load(Ordering::Relaxed))
+        Forks(forks())
     }
 }
 
 impl Forks {
     /// Whether the calling process is a forked child of the one that made this.
     pub fn is_child(&self) -> bool {
-        self.0 != FORKS.load(Ordering::Relaxed)
+        self.0 != forks()
     }
 }
 

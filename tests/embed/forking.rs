@@ -88,6 +88,49 @@ pub fn forks_and_is_killed(dir: &Path) -> Outcome {
     std::process::abort();
 }
 
+/// A child that drops the last handle: its threads are missing, so it can neither wait for them nor flush.
+pub fn forked_child_drops_the_last_handle(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..5)?;
+    let subscription = db.subscribe(&[])?;
+    let mut db = Some(db);
+    Child::run(|| {
+        let received = subscription.recv_timeout(std::time::Duration::from_secs(600));
+        assert_eq!(received, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it would wait for ever");
+        drop((db.take(), subscription));
+        Ok(())
+    })?
+    .wait()?;
+    continues(db.as_ref().expect("the parent's"), dir)
+}
+
+/// A child that libc knows nothing of: writing, closing and dropping compare the process id.
+pub fn child_past_libc_is_refused(dir: &Path) -> Outcome {
+    let db = Database::open_with(dir, options())?;
+    write(&db, 0..5)?;
+    let mut db = Some(db);
+    Child::run_past_libc(|| {
+        let db = db.take().ok_or("the child's")?;
+        for refused in [write(&db, 5..6), db.close()] {
+            assert!(matches!(refused, Err(Error::Forked { .. })), "{refused:?}");
+        }
+        drop(db);
+        Ok(())
+    })?
+    .wait()?;
+    continues(db.as_ref().expect("the parent's"), dir)
+}
+
+/// The parent goes on as if there had been no child.
+fn continues(db: &Database, dir: &Path) -> Outcome {
+    write(db, 5..10)?;
+    db.close()?;
+    let again = Database::open_with(dir, options())?;
+    assert_eq!(count(&again)?, 10);
+    assert!(again.verify_open()?.is_clean());
+    Ok(())
+}
+
 /// As `daemon(3)` does it: the parent exits, the child continues. It cannot use the handle, and opens again by starting
 /// a program.
 pub fn daemon_after_opening(dir: &Path) -> Outcome {

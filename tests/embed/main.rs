@@ -28,6 +28,8 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("close_lets_everything_go", closing::close_lets_everything_go),
     ("close_inside_a_read", closing::close_inside_a_read),
     ("forked_child_is_refused", forking::forked_child_is_refused),
+    ("forked_child_drops_the_last_handle", forking::forked_child_drops_the_last_handle),
+    ("child_past_libc_is_refused", forking::child_past_libc_is_refused),
     ("daemon_after_opening", forking::daemon_after_opening),
     ("fork_before_opening", forking::fork_before_opening),
     ("forked_child_keeps_no_lock", places::forked_child_keeps_no_lock),

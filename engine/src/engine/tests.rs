@@ -28,6 +28,7 @@ mod crowd;
 mod damaged;
 mod deferred;
 mod faulty;
+mod forked;
 mod isolation;
 mod limits;
 mod lines;

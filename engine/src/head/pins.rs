@@ -222,6 +222,12 @@ impl Pins {
         (inner.span.base_before, inner.span.start.cut) = (seq, seq);
     }
 
+    /// Keeps its lock, as another thread may at the moment of a fork.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.inner.lock()
+    }
+
     /// Pins the state after the last change. `take` returns the matching catalogue and the sequence up to which it is
     /// complete. Waits for the end of the change that is being applied.
     pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {

@@ -53,6 +53,12 @@ impl Gate {
         &*self.kv
     }
 
+    /// # Errors
+    /// [`Error::Forked`].
+    pub fn check_process(&self) -> Result<()> {
+        self.process.check()
+    }
+
     /// Begins a call.
     ///
     /// # Errors
@@ -90,6 +96,12 @@ impl Gate {
             }
             calls => Err(Error::StillInUse { calls }),
         }
+    }
+
+    /// Keeps its lock, as another thread may at the moment of a fork.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.state.lock()
     }
 
     fn release(&self, state: &mut State) {

@@ -23,6 +23,8 @@ impl<'e> View<'e> {
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed), unless another call of this view is under way.
     pub(super) fn enter(&self) -> Result<Entered<'_, 'e>> {
+        // In a forked child not even this lock may ever be free.
+        self.gate.check_process()?;
         let mut calls = self.calls.lock();
         if calls.call.is_none() {
             calls.call = Some(self.gate.enter()?);
@@ -56,5 +58,13 @@ impl Drop for Entered<'_, '_> {
             view.walks.lock().clear();
             calls.call = None;
         }
+    }
+}
+
+#[cfg(test)]
+impl View<'_> {
+    /// Keeps its lock, as another thread may at the moment of a fork.
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
+        self.calls.lock()
     }
 }
