@@ -1,7 +1,8 @@
 //! Named points at which a test ends the process: `fail_point!("flush.ingested")`.
 //!
 //! They exist in this crate's own tests only; every other build has none of them. `engine/tests/points.rs` runs its
-//! binary once more for each of them, lets that process abort there, and opens what it leaves.
+//! binary once more for each of them, lets that process abort there, and opens what it leaves. Other tests put a step of
+//! their own there.
 
 /// A place where the process may end. Each has a name of its own.
 #[cfg(not(test))]
@@ -17,13 +18,14 @@ macro_rules! fail_point {
     };
 }
 
-#[cfg(test)]
-pub(crate) use plan::reach;
 #[cfg(all(test, feature = "rocksdb"))]
 pub(crate) use plan::{ABORT, TRACE};
+#[cfg(test)]
+pub(crate) use plan::{hook, reach};
 
 #[cfg(test)]
 mod plan {
+    use std::cell::RefCell;
     use std::io::Write as _;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +34,28 @@ mod plan {
     pub const ABORT: &str = "BAROGRAPH_FAIL_POINT";
     /// A file that gets the name of each point that is reached.
     pub const TRACE: &str = "BAROGRAPH_FAIL_TRACE";
+
+    type Hook = Box<dyn FnMut(&str)>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Calls `hook` with the name of each point that this thread reaches until the result is dropped, but not for those
+    /// that the hook itself reaches.
+    #[must_use]
+    pub fn hook(hook: impl FnMut(&str) + 'static) -> Hooked {
+        HOOK.set(Some(Box::new(hook)));
+        Hooked(())
+    }
+
+    pub struct Hooked(());
+
+    impl Drop for Hooked {
+        fn drop(&mut self) {
+            drop(HOOK.take());
+        }
+    }
 
     #[derive(Default)]
     struct Plan {
@@ -58,6 +82,10 @@ mod plan {
         if let Some(mut trace) = plan.trace.as_ref() {
             // One write for each name: names of several threads do not mix.
             trace.write_all(format!("{name}\n").as_bytes()).expect("the trace");
+        }
+        if let Some(mut hook) = HOOK.take() {
+            hook(name);
+            HOOK.set(Some(hook));
         }
         if let Some((wanted, times)) = &plan.abort
             && wanted == name

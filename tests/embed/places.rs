@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use barograph::{Database, Error};
@@ -124,14 +124,19 @@ pub fn relative_path_and_chdir(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Reads a directory in which it may write nothing, beside other readers; no writer comes between.
-pub fn readers_without_write_permission(dir: &Path) -> Outcome {
+/// A closed database with ten samples in the store and ten in the log.
+fn twenty(dir: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let data = dir.join("data");
     let db = Database::open_with(&data, options())?;
     write(&db, 0..10)?;
     db.flush()?;
     write(&db, 10..20)?;
-    drop(db);
+    Ok(data)
+}
+
+/// Reads a directory in which it may write nothing, beside other readers; no writer comes between.
+pub fn readers_without_write_permission(dir: &Path) -> Outcome {
+    let data = twenty(dir)?;
     let before = listing(&data)?;
     set_modes(&data, 0o555, 0o444)?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))?;
@@ -161,6 +166,10 @@ pub fn reads_twenty(dir: &Path) -> Outcome {
     assert!(std::fs::write(dir.join("probe"), "").is_err(), "this user can write");
     let db = Database::open_read_only(dir, options())?;
     assert_eq!(count(&db)?, 20);
+    if dir.join("LOCK").exists() {
+        let files = open_files(dir)?;
+        assert!(files.iter().any(|file| file.ends_with("LOCK")), "it holds no lock: {files:?}");
+    }
     let report = Database::verify(dir)?;
     assert!(report.is_clean(), "{:?}", report.problems);
     Ok(())
@@ -168,12 +177,7 @@ pub fn reads_twenty(dir: &Path) -> Outcome {
 
 /// The same on a mount that is read-only.
 pub fn read_only_mount(dir: &Path) -> Outcome {
-    let data = dir.join("data");
-    let db = Database::open_with(&data, options())?;
-    write(&db, 0..10)?;
-    db.flush()?;
-    write(&db, 10..20)?;
-    drop(db);
+    let data = twenty(dir)?;
     // A copy has no lock file; none can be made.
     std::fs::remove_file(data.join("LOCK"))?;
     let mount = |args: &[&str]| Command::new("mount").args(args).output();

@@ -52,6 +52,11 @@ pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     Database::restore(&dir.join("copy"), &dir.join("restored"))?;
     check_modes(&dir.join("restored"))?;
     assert_eq!(count(&Database::open_with(dir.join("restored"), options())?)?, 60);
+    // While it is being made, nobody else can read what may not have its permissions yet.
+    std::fs::set_permissions(dir.join("data"), Permissions::from_mode(0o755))?;
+    let (copy, mut modes) = (dir.join("open"), Vec::new());
+    db.snapshot_within(&copy, &Work::unbounded(), |_| modes.extend(mode(&copy).ok()))?;
+    assert_eq!((modes.first(), mode(&copy)?), (Some(&0o700), 0o755), "{modes:?}");
     Ok(())
 }
 
@@ -84,6 +89,7 @@ pub fn snapshot_as_an_archive(dir: &Path) -> Outcome {
     assert!(seen.is_sorted_by_key(|progress| progress.bytes), "{seen:?}");
     assert!(seen.last().is_some_and(|last| last.bytes == report.bytes), "{seen:?}");
     assert_eq!(listing(&dir.join("data/staging"))?, []);
+    assert!(archive.ends_with(&[0; 1024]), "two empty blocks end it");
     std::fs::write(dir.join("copy.tar"), &archive)?;
     std::fs::create_dir(dir.join("copy"))?;
     std::fs::set_permissions(dir.join("copy"), Permissions::from_mode(0o700))?;

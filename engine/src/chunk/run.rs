@@ -472,6 +472,14 @@ mod tests {
         assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
     }
 
+    /// As a decoding that failed leaves it.
+    #[test]
+    fn a_run_whose_columns_differ_is_shortened_in_all_of_them() {
+        let mut run = Run { timestamps: vec![1, 2], values: vec![1.0, 2.0, 3.0], ..Run::default() };
+        run.truncate(2);
+        assert_eq!((run.timestamps, run.values), (vec![1, 2], vec![1.0, 2.0]));
+    }
+
     #[test]
     fn only_what_an_integer_chunk_keeps_is_an_integer() {
         assert_eq!(as_integer(3.0), Some(3));

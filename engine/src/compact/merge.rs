@@ -222,6 +222,7 @@ impl<'c> Compactor<'c> {
         })?;
         fail_point!("merge.swapped");
         swap.replaced.iter().for_each(|g| g.retire());
+        fail_point!("merge.retired");
         self.versions.discard(swap.in_vain);
         Ok(swap.again)
     }

@@ -80,6 +80,7 @@ impl Parts {
         self.versions.kv().rewrite_records()?;
         fail_point!("clean.rewritten");
         drop(merging);
+        fail_point!("clean.unlocked");
         let end = Instant::now() + patience;
         while held > 0 && Instant::now() < end && !self.is_closed.load(Ordering::Acquire) {
             self.versions.graveyard().wait_for_release(end.min(Instant::now() + LOOK_EVERY));

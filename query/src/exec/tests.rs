@@ -223,12 +223,16 @@ fn a_query_does_not_wait_for_the_pool_of_the_program() {
     begun.wait();
     let request = Request::range("sum by (g) (rate(m_total[2m]))", 0, 1_800_000, 2_000);
     let answered = execute(&source, &request);
+    // Work over series, over columns and over what another expression gives.
+    let others = ["max_over_time(m_total[5m:1m])", "sum by (g) (m_total * 2)", "quantile(0.9, m_total)"];
+    let others = others.map(|text| execute(&source, &Request::range(text, 0, 1_800_000, 60_000)));
     let cancelled = Request { cancel: Cancel::default(), ..request };
     cancelled.cancel.cancel();
     let stopped = execute(&source, &cancelled);
     // All of the pool's threads stand at the second barrier until here.
     held.wait();
     assert!(matches!(&answered.unwrap().value, QueryValue::Matrix(series) if series.len() == 7));
+    others.into_iter().for_each(|answer| drop(answer.unwrap()));
     assert!(matches!(stopped, Err(QueryError::Canceled)), "{stopped:?}");
 }
 

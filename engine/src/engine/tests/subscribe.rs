@@ -191,6 +191,11 @@ fn it_ends_with_the_database_after_what_is_buffered() {
     drop(subscription);
     assert!(!engine.parts.subscriptions.is_any(), "nobody is left");
 
+    // One that begins while the database closes.
+    let engine = in_memory();
+    engine.parts.subscriptions.end();
+    assert_eq!(engine.subscribe(&[], ROOM).unwrap().recv(), Err(RecvError));
+
     let engine = in_memory();
     let left = engine.subscribe(&[], ROOM).unwrap();
     drop(engine);
