@@ -4,7 +4,8 @@
 //!    active work ([`ActiveWork`]), where it can be seen and canceled, and waits for its turn ([`Turns`]).
 //!    It begins as light work, with a small allowance; if it uses that up, it continues as heavy work, or waits for a
 //!    turn among heavy work and runs again.
-//! 2. [`Admitted::answer`](crate::api::gate::Admitted::answer) or [`Admitted::stream`](crate::api::gate::Admitted::stream) runs it on a thread that may block, with a
+//! 2. [`Admitted::answer`](crate::api::gate::Admitted::answer) or
+//!    [`Admitted::stream`](crate::api::gate::Admitted::stream) runs it on a thread that may block, with a
 //!    [`Work`](barograph_engine::budget::Work): an account of the share of queries, a limit of its own, a deadline,
 //!    and a flag that is set when it is canceled, when its client disconnects, and at its deadline.
 //! 3. It writes into a [`Writer`] or into [`Pieces`], which take memory before they allocate. The memory of each
