@@ -17,17 +17,17 @@
 //!   even if that peer has sent further requests.
 //! - R3: if the end of a body is uncertain (chunks in an unusual form), everything after it passes unchanged.
 //!
-//! Closing a connection while its peer still sends would reset it, and the peer might lose the answer. Closing
-//! therefore first reads and drops incoming data for a moment.
+//! What the library reads is in `requests/reading.rs`; what it writes, and how a connection ends, in `closing.rs`.
+
+mod closing;
+mod reading;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, Take};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, Take};
 
 use barograph::budget::Full;
 
@@ -39,6 +39,7 @@ use crate::listen::head::{self, Framing, Head, HeadLimits, Refusal};
 use crate::listen::kinds;
 use crate::listen::stream::Activity;
 use crate::memory::connections::{Place, Purpose, REST_BYTES};
+use closing::Linger;
 
 /// Memory of a request: buffers of the HTTP library, the work of the service.
 pub const REQUEST_BYTES: u64 = 20 << 10;
@@ -56,13 +57,6 @@ const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
 const LARGE_BYTES: u64 = 128 << 10;
 /// Bytes that are read before there is a buffer, and of the buffer that heads are read into, unless one is longer.
 const FIRST_BYTES: usize = 2048;
-/// How long in total a closing connection reads what its peer still sends.
-const LINGER: Duration = Duration::from_secs(30);
-/// How long it waits for more of that.
-const LINGER_SILENT: Duration = Duration::from_secs(2);
-/// Bytes that are dropped before others get a turn.
-const DROPPED_AT_ONCE: usize = 1 << 20;
-
 /// What a request needs, as its head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
@@ -118,12 +112,6 @@ pub struct Requests<S> {
     is_parked: bool,
     /// Maximum bytes of the current body that are passed on at once.
     piece: usize,
-}
-
-/// The clocks of a closing connection.
-struct Linger {
-    silent: Pin<Box<Sleep>>,
-    until: Instant,
 }
 
 impl<S: AsyncRead + Unpin> Requests<S> {
@@ -379,21 +367,6 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Pending
     }
 
-    /// Reads and drops what comes; ready at the end of the stream.
-    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut dropped = 0;
-        while dropped < DROPPED_AT_ONCE {
-            (self.start, self.end) = (0, 0);
-            match ready!(self.poll_fill(cx))? {
-                0 => return Poll::Ready(Ok(())),
-                count => dropped += count,
-            }
-            self.dropped += (self.end - self.start) as u64;
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     /// Waits for a head, passes nothing on yet, and returns what its request needs; `None` at the end of the stream.
     ///
     /// # Errors
@@ -438,16 +411,6 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
     }
 
-    /// Ends a connection whose last request is answered: what the peer still sends is dropped for a moment.
-    pub async fn end(mut self)
-    where
-        S: AsyncWrite,
-    {
-        self.room = None;
-        // An error ends the connection as well.
-        let _ = self.shutdown().await;
-    }
-
     /// Whether the HTTP library is done with one request, and the connection stays open.
     pub fn is_parked(&self) -> bool {
         self.is_parked
@@ -461,131 +424,6 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
         self.is_parked = true;
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether the peer may be sending data that is no longer read.
-    fn is_unread(&self) -> bool {
-        self.start < self.end || !matches!(self.state, State::Head { .. })
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        loop {
-            match this.state {
-                State::Head { .. } => return this.poll_park(cx),
-                State::Handing { left, framing } => {
-                    if this.give_replaced(buf) {
-                        return Poll::Ready(Ok(()));
-                    }
-                    if left == 0 {
-                        this.after_head(framing)?;
-                        continue;
-                    }
-                    let given = this.give(buf, left);
-                    this.state = State::Handing { left: left - given, framing };
-                    return Poll::Ready(Ok(()));
-                }
-                State::Body { left } => {
-                    let most = usize::try_from(left).unwrap_or(usize::MAX);
-                    let count = match this.start < this.end {
-                        true => this.give(buf, most),
-                        false => ready!(this.poll_direct(cx, buf, this.piece(left)))?,
-                    } as u64;
-                    this.state = match left - count {
-                        0 => State::Head { scanned: 0 },
-                        left => State::Body { left },
-                    };
-                    return Poll::Ready(Ok(()));
-                }
-                State::Chunks(ref mut follower) => {
-                    let data_left = follower.data_left();
-                    if this.give_chunks(buf) {
-                        return Poll::Ready(Ok(()));
-                    }
-                    if data_left > 0 {
-                        let count = ready!(this.poll_direct(cx, buf, data_left.min(PIECE_BYTES as u64)))?;
-                        if let State::Chunks(follower) = &mut this.state {
-                            let filled = buf.filled();
-                            follower.follow(&filled[filled.len() - count..]);
-                        }
-                        return Poll::Ready(Ok(()));
-                    }
-                    if ready!(this.poll_fill(cx))? == 0 {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                State::Refused => {
-                    return match this.give_replaced(buf) {
-                        true => Poll::Ready(Ok(())),
-                        false => this.poll_drop(cx),
-                    };
-                }
-                State::Opaque => return this.poll_opaque(cx, buf),
-            }
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.is_flushed = false;
-        Pin::new(this.inner.get_mut()).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.is_flushed = false;
-        Pin::new(this.inner.get_mut()).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.get_ref().is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(Pin::new(this.inner.get_mut()).poll_flush(cx))?;
-        if !this.is_flushed {
-            this.is_flushed = true;
-            // A read that was pending until now is tried again, see `poll_park`.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.is_parked {
-            return Poll::Ready(Ok(()));
-        }
-        if !this.shut_down {
-            ready!(Pin::new(this.inner.get_mut()).poll_shutdown(cx))?;
-            this.shut_down = true;
-        }
-        // The HTTP library keeps its buffers until this is done: what is still sent is dropped without it.
-        if this.room.is_some() || !this.is_unread() {
-            return Poll::Ready(Ok(()));
-        }
-        let before = this.dropped;
-        // An error ends the connection as well.
-        if this.poll_drop(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        let now = Instant::now();
-        let linger = this
-            .linger
-            .get_or_insert_with(|| Linger { silent: Box::pin(sleep(LINGER_SILENT)), until: now + LINGER });
-        if this.dropped != before {
-            linger.silent.as_mut().reset((now + LINGER_SILENT).min(linger.until));
-        }
-        linger.silent.as_mut().poll(cx).map(Ok)
     }
 }
 

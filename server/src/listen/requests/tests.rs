@@ -1,5 +1,7 @@
 //! The stream of checked heads: bodies pass unchanged, and hyper behind it sees the requests that it would see alone.
 
+use std::time::Duration;
+
 use super::*;
 use crate::memory::connections::Connections;
 use proptest::prelude::*;
