@@ -11,7 +11,8 @@
 //! larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the eighth only
 //! while no larger one waits.
 
-use std::collections::VecDeque;
+mod line;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use barograph::budget::{Full, Hold, Share};
+
+use line::{Line, Need, Size, Waiting};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -29,56 +32,6 @@ pub struct Pool {
     /// A take of at most this many bytes is modest; 0: none is.
     modest_max: u64,
     line: Mutex<Line>,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    /// Bytes taken.
-    used: u64,
-    /// Of these, by modest takes.
-    used_modest: u64,
-    /// Waiters that hold memory already; modest ones first.
-    growing: VecDeque<Waiting>,
-    /// Waiters that hold nothing: those of modest takes, and the others.
-    coming: [Coming; 2],
-    tickets: u64,
-}
-
-/// Waiters that hold nothing.
-#[derive(Debug, Default)]
-struct Coming {
-    /// Ascending by round.
-    waiting: VecDeque<Waiting>,
-    /// The round of the last one that was granted memory.
-    round: u64,
-}
-
-/// A take is modest, or it is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Size {
-    Modest,
-    Large,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    ticket: u64,
-    /// For a waiter that holds nothing: its tenant and its round.
-    tenant: u64,
-    round: u64,
-    size: Size,
-    more: u64,
-    held: u64,
-    ready: oneshot::Sender<Result<Room, Full>>,
-}
-
-/// Why memory is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    /// New work of a tenant that holds nothing yet.
-    Begin(u64),
-    /// Continuing work that holds this much of this pool.
-    GoOn(u64),
 }
 
 /// Memory of a pool, released when it is dropped.
@@ -298,42 +251,6 @@ impl Pool {
         let last = line.growing.remove(last + 1)?;
         let full = self.full(line, last.more, last.size, Need::GoOn(last.held));
         Some((last, Err(full)))
-    }
-}
-
-impl Coming {
-    /// Adds a waiter, in the round after that of the last waiter of its tenant, or after the current round: nothing
-    /// joins a round that has begun, so each round ends.
-    fn come(&mut self, mut waiting: Waiting) {
-        let last = self.waiting.iter().rev().find(|other| other.tenant == waiting.tenant);
-        waiting.round = last.map_or(self.round, |last| last.round) + 1;
-        let place = self.waiting.partition_point(|other| other.round <= waiting.round);
-        self.waiting.insert(place, waiting);
-    }
-}
-
-impl Line {
-    /// Adds a waiter that holds memory, behind those of its size.
-    fn grow(&mut self, waiting: Waiting) {
-        let place = self.growing.partition_point(|other| other.size <= waiting.size);
-        self.growing.insert(place, waiting);
-    }
-
-    /// Whether nothing waits that comes before a take.
-    fn is_next(&self, size: Size, need: Need) -> bool {
-        let grows = self.growing.front().is_some_and(|first| first.size <= size);
-        let comes = matches!(need, Need::Begin(_)) && !self.coming[size as usize].waiting.is_empty();
-        !grows && !comes
-    }
-
-    fn add(&mut self, bytes: u64, size: Size) {
-        self.used += bytes;
-        self.used_modest += if size == Size::Modest { bytes } else { 0 };
-    }
-
-    fn sub(&mut self, bytes: u64, size: Size) {
-        self.used -= bytes;
-        self.used_modest -= if size == Size::Modest { bytes } else { 0 };
     }
 }
 
