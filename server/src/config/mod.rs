@@ -4,6 +4,7 @@
 //! the place it came from, so that the report of a bad one names it (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again; the environment and the flags of a running
 //! process cannot change, and still win.
 
+pub mod keys;
 pub mod machine;
 pub mod settings;
 pub mod values;
@@ -218,8 +219,8 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError>
     })?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
-        let Some(setting) = settings::find(&key) else {
-            let nearest = settings::nearest(&key);
+        let Some(setting) = keys::find(&key) else {
+            let nearest = keys::nearest(&key);
             return Err(ConfigError::UnknownKey { path: path.to_owned(), key, nearest });
         };
         let text = match value {

@@ -365,11 +365,6 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.log = t.to_owned()),
 ];
 
-/// The setting with this key.
-pub fn find(key: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.key == key)
-}
-
 /// A configuration file with every setting commented out at its default.
 pub fn commented_file() -> String {
     let mut text =
@@ -387,31 +382,6 @@ pub fn commented_file() -> String {
     text
 }
 
-/// The key most like `wrong`, for the message about an unknown one.
-pub fn nearest(wrong: &str) -> &'static str {
-    let mut best = (usize::MAX, SETTINGS[0].key);
-    for setting in SETTINGS {
-        best = best.min((distance(wrong, setting.key), setting.key));
-    }
-    best.1
-}
-
-/// Edit distance (insert, delete, replace), one row at a time.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A key is short; a hostile one is cut so that the work stays small.
-    for (i, x) in a.bytes().take(128).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,12 +394,5 @@ mod tests {
             (setting.set)(&mut config, setting.default).unwrap_or_else(|e| panic!("{}: {e}", setting.key));
             assert!(setting.doc.ends_with('.'), "{}", setting.key);
         }
-    }
-
-    #[test]
-    fn a_wrong_key_finds_its_neighbour() {
-        assert_eq!(nearest("max_bodi"), "max_body");
-        assert_eq!(nearest("listne"), "listen");
-        assert_eq!(nearest("retention_days"), "retention");
     }
 }
