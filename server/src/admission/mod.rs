@@ -19,6 +19,7 @@ mod buffer;
 mod kind;
 mod large;
 mod pieces;
+mod queue;
 mod turns;
 mod writer;
 

@@ -25,7 +25,6 @@
 //! One lock, held for a few memory accesses. Turns are handed over outside of it, because returning a turn whose waiter
 //! has left takes the lock.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -35,6 +34,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::kind::{Client, Kind};
+use super::queue::{Queue, Waiter};
 use crate::error::ApiError;
 use crate::telemetry::exposition::{self, Metric};
 
@@ -65,42 +65,12 @@ struct State {
     /// Of these.
     heavy: [usize; KINDS],
     /// Those of light requests, and of heavy ones.
-    queues: [[Queue; 2]; KINDS],
+    queues: [[Queue<Turn>; 2]; KINDS],
     /// The lane of each kind that is looked at first when a turn is free.
     lanes: [Lane; KINDS],
     /// The kind that is looked at first when a turn is free.
     first: usize,
     last_id: u64,
-}
-
-/// The waiting requests for turns of one kind.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: usize,
-    /// None is empty. The front gets the next turn and goes to the back.
-    groups: VecDeque<Group>,
-}
-
-/// The clients of one tenant.
-#[derive(Debug)]
-struct Group {
-    tenant: u64,
-    waiting: usize,
-    /// No client's queue is empty. The front gets the next turn of the tenant and goes to the back.
-    lines: VecDeque<Line>,
-}
-
-/// The requests of one client, the oldest first.
-#[derive(Debug)]
-struct Line {
-    client: Client,
-    waiters: VecDeque<Waiter>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    id: u64,
-    sender: oneshot::Sender<Turn>,
 }
 
 /// A turn, which ends when this is dropped.
@@ -161,108 +131,6 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Queue {
-    fn join(&mut self, client: Client, waiter: Waiter) {
-        self.waiting += 1;
-        match self.groups.iter_mut().find(|group| group.tenant == client.tenant()) {
-            Some(group) => group.join(client, waiter),
-            None => {
-                let mut group = Group { tenant: client.tenant(), waiting: 0, lines: VecDeque::new() };
-                group.join(client, waiter);
-                self.groups.push_back(group);
-            }
-        }
-    }
-
-    /// Removes a waiter; it may already have its turn.
-    fn leave(&mut self, client: Client, id: u64) {
-        let Some(at) = self.groups.iter().position(|group| group.tenant == client.tenant()) else { return };
-        self.waiting -= self.groups[at].leave(client, id);
-        if self.groups[at].lines.is_empty() {
-            self.groups.remove(at);
-        }
-    }
-
-    fn next(&mut self) -> Option<Waiter> {
-        let mut group = self.groups.pop_front()?;
-        let waiter = group.next()?;
-        self.waiting -= 1;
-        if !group.lines.is_empty() {
-            self.groups.push_back(group);
-        }
-        Some(waiter)
-    }
-
-    /// Makes room for one more request of `client` by dropping the newest request of the client with most requests, of
-    /// the tenant with most requests; returns false if that client is `client`.
-    fn make_room(&mut self, client: Client) -> bool {
-        let of_tenant = |group: &Group| group.tenant == client.tenant();
-        let own = self.groups.iter().find(|group| of_tenant(group)).map_or(0, |group| group.waiting);
-        let Some(largest) = self.groups.iter().map(|group| group.waiting).max() else { return false };
-        let is_foreign = largest > own + 1;
-        let found = self.groups.iter_mut().find(|group| match is_foreign {
-            true => group.waiting == largest,
-            false => of_tenant(group),
-        });
-        let is_dropped = found.is_some_and(|group| match is_foreign {
-            true => group.drop_newest(0),
-            false => group.drop_newest(group.waiting_of(client) + 1),
-        });
-        self.waiting -= usize::from(is_dropped);
-        is_dropped
-    }
-}
-
-impl Group {
-    fn join(&mut self, client: Client, waiter: Waiter) {
-        self.waiting += 1;
-        match self.lines.iter_mut().find(|line| line.client == client) {
-            Some(line) => line.waiters.push_back(waiter),
-            None => self.lines.push_back(Line { client, waiters: VecDeque::from([waiter]) }),
-        }
-    }
-
-    /// Removes a waiter if it is present; returns the number removed.
-    fn leave(&mut self, client: Client, id: u64) -> usize {
-        let Some(at) = self.lines.iter().position(|line| line.client == client) else { return 0 };
-        let line = &mut self.lines[at];
-        let before = line.waiters.len();
-        line.waiters.retain(|waiter| waiter.id != id);
-        let left = before - line.waiters.len();
-        if line.waiters.is_empty() {
-            self.lines.remove(at);
-        }
-        self.waiting -= left;
-        left
-    }
-
-    fn next(&mut self) -> Option<Waiter> {
-        let mut line = self.lines.pop_front()?;
-        let waiter = line.waiters.pop_front()?;
-        self.waiting -= 1;
-        if !line.waiters.is_empty() {
-            self.lines.push_back(line);
-        }
-        Some(waiter)
-    }
-
-    fn waiting_of(&self, client: Client) -> usize {
-        self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len())
-    }
-
-    /// Drops the newest request of the client with most requests, if it has more than `least`; returns whether it did.
-    fn drop_newest(&mut self, least: usize) -> bool {
-        let by_size = |line: &Line| (line.waiters.len(), line.waiters.back().map(|waiter| waiter.id));
-        let longest = (0..self.lines.len()).max_by_key(|&at| by_size(&self.lines[at]));
-        let Some(at) = longest.filter(|&at| self.lines[at].waiters.len() > least) else { return false };
-        self.waiting -= usize::from(self.lines[at].waiters.pop_back().is_some());
-        if self.lines[at].waiters.is_empty() {
-            self.lines.remove(at);
-        }
-        true
-    }
-}
-
 impl State {
     fn new() -> Self {
         State {
@@ -275,7 +143,7 @@ impl State {
         }
     }
 
-    fn queue(&mut self, kind: Kind, lane: Lane) -> &mut Queue {
+    fn queue(&mut self, kind: Kind, lane: Lane) -> &mut Queue<Turn> {
         &mut self.queues[kind as usize][lane as usize]
     }
 
@@ -300,7 +168,7 @@ impl State {
     }
 
     /// Takes a waiter whose turn has come from the queues of `kind`. Its lanes take turns.
-    fn next(&mut self, kind: Kind, turns: &Turns) -> Option<(Waiter, Lane)> {
+    fn next(&mut self, kind: Kind, turns: &Turns) -> Option<(Waiter<Turn>, Lane)> {
         if !Self::has_room(&self.running, kind, turns.concurrency) {
             return None;
         }
@@ -430,7 +298,7 @@ impl Turns {
     }
 
     /// Counts waiters that now have a turn as running.
-    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<(Waiter, Turn)> {
+    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<(Waiter<Turn>, Turn)> {
         let mut granted = Vec::new();
         let mut passed = 0;
         while passed < KINDS {
