@@ -26,7 +26,7 @@ pub(crate) struct QueryTimes {
 pub(crate) struct Shift {
     /// The time `@` gives.
     pub at_ms: Option<i64>,
-    /// How much earlier.
+    /// How much earlier, milliseconds.
     pub offset_ms: i64,
 }
 
@@ -45,12 +45,12 @@ impl Shift {
     }
 }
 
-/// An arithmetic row of evaluation times.
+/// An arithmetic sequence of evaluation times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Steps {
     /// The first.
     pub start_ms: i64,
-    /// Distance; at least 1, of no meaning when `count` is 1.
+    /// Distance; at least 1, without meaning when `count` is 1.
     pub step_ms: i64,
     /// How many; may be 0.
     pub count: usize,

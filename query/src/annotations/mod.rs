@@ -1,4 +1,4 @@
-//! Warnings and infos: what was odd about an answer, and where in the query.
+//! Warnings and infos: problems of an answer, and their places in the query.
 //!
 //! Each text is kept once, in order of appearance. Kernels do not build texts: they raise
 //! [`Flags`](crate::annotations::flags::Flags), and the texts are made once for each series.
@@ -63,7 +63,7 @@ pub(crate) fn for_metric(text: &str, name: &str) -> String {
     if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {name:?}") }
 }
 
-/// The text about a φ that is none.
+/// The text about a φ outside 0 to 1.
 pub(crate) fn bad_phi(phi: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", go_float(phi))
 }

@@ -28,9 +28,9 @@ pub(crate) struct Budget {
     started: Instant,
     usage: Usage,
     crew: Crew,
-    /// Bytes that nodes hold: those of `usage` but for what the source keeps.
+    /// Bytes that nodes hold: those of `usage` except those of the source.
     bytes: AtomicU64,
-    /// Samples read for each step of the query, where that is asked.
+    /// Samples read for each step of the query, if the request asks for them.
     per_step: Option<PerStep>,
 }
 
@@ -78,7 +78,7 @@ impl Budget {
         &self.crew
     }
 
-    /// Takes something into account, until it is released. What is refused is not counted.
+    /// Counts something until it is released. A refused footprint is not counted.
     ///
     /// # Errors
     /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
@@ -99,12 +99,12 @@ impl Budget {
         self.work.give(held.bytes);
     }
 
-    /// What is held now, but for what the source keeps.
+    /// The current footprint, except that of the source.
     pub fn held(&self) -> Footprint {
         Footprint { samples: self.usage.samples(), bytes: self.bytes.load(Relaxed) }
     }
 
-    /// A node is done: of all it held only its value is left. No worker runs meanwhile.
+    /// Called when a node is done: only its value is still held. No worker runs meanwhile.
     ///
     /// # Errors
     /// As [`Budget::hold`].
@@ -153,14 +153,14 @@ impl Budget {
         }
     }
 
-    /// Time and samples read for each step; empty if that was not asked.
+    /// Time and samples read for each step; empty if the request did not ask for them.
     pub fn samples_per_step(&self) -> Vec<(i64, u64)> {
         let Some(per_step) = &self.per_step else { return Vec::new() };
         let counts = per_step.counts.iter().enumerate();
         counts.map(|(i, count)| (per_step.steps.at(i), count.load(Relaxed))).collect()
     }
 
-    /// Whether to go on. Called for every series and every few thousand samples.
+    /// Fails if the query must stop. Called for every series and every few thousand samples.
     ///
     /// # Errors
     /// [`QueryError::Canceled`], [`QueryError::Timeout`].
@@ -187,7 +187,7 @@ impl Budget {
         self.usage.leave_answer(self.bytes.swap(0, Relaxed));
     }
 
-    /// What was used so far.
+    /// The statistics so far.
     pub fn stats(&self) -> QueryStats {
         QueryStats {
             samples_total: self.usage.samples_read(),

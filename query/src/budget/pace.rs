@@ -10,13 +10,13 @@ use crate::error::QueryError;
 use crate::series::{Points, Series};
 use crate::usage::Footprint;
 
-/// Work between two looks. One is a float that is looked at; what is made of labels costs up to [`LABELS`].
+/// Work between two checks. The unit is one float that is read; work on labels costs up to [`LABELS`].
 const WORK_PER_CHECK: usize = 1 << 15;
 /// Cost of a series without its values: a set of labels built and hashed, an expression matched.
 const LABELS: usize = 128;
-/// What a histogram costs.
+/// Cost of a histogram.
 const HISTOGRAM: usize = 32;
-/// Items that are sorted or merged between two looks.
+/// Items that are sorted or merged between two checks.
 const RUN: usize = 4096;
 
 /// Bytes taken at once, so that taking a few for each series is cheap.
@@ -31,7 +31,7 @@ pub(crate) struct Pace<'b> {
 }
 
 impl Budget {
-    /// For a loop that begins.
+    /// The pace of a new loop.
     pub(crate) fn pace(&self) -> Pace<'_> {
         Pace { budget: self, done: 0, ahead: 0 }
     }
@@ -65,7 +65,7 @@ impl Pace<'_> {
         Ok(())
     }
 
-    /// The labels of one series are looked at.
+    /// Counts work on the labels of one series.
     ///
     /// # Errors
     /// As [`Budget::check`].
@@ -73,7 +73,7 @@ impl Pace<'_> {
         self.work(LABELS)
     }
 
-    /// All values of a column are looked at.
+    /// Counts work on all values of a column.
     ///
     /// # Errors
     /// As [`Budget::check`].
@@ -82,7 +82,7 @@ impl Pace<'_> {
         self.work(1 + points.len() * each)
     }
 
-    /// The labels of a series and all its values.
+    /// Counts work on the labels of a series and on all its values.
     ///
     /// # Errors
     /// As [`Budget::check`].
@@ -103,7 +103,7 @@ pub(crate) fn sorted<T>(
 ) -> Result<Vec<T>, QueryError> {
     let count = items.len();
     let mut is_sorted = true;
-    // Runs overlap by one, so that the bounds between them are looked at.
+    // Runs overlap by one, so that the bounds between them are checked.
     for from in (0..count).step_by(RUN) {
         budget.check()?;
         is_sorted &= items[from..count.min(from + RUN + 1)].is_sorted_by(|a, b| compare(a, b).is_le());
@@ -129,7 +129,7 @@ pub(crate) fn sorted<T>(
     Ok(sorted)
 }
 
-/// The places of `count` items in their order: runs are sorted, then merged two by two.
+/// The indices of `count` items in their order: runs are sorted, then merged two by two.
 fn order(
     budget: &Budget,
     count: usize,

@@ -1,13 +1,13 @@
-//! One piece of work for each series, on as many cores as are free, with the results in
-//! the order of the series: whether it ran in parallel does not show.
+//! One piece of work for each series, on as many cores as are free. The results are in the order
+//! of the series, as if one core did all of it.
 
 use super::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
 
-/// Fewer items than this are not worth waking other threads for.
+/// Below this number of items it does not pay to wake other threads.
 const PARALLEL_MIN: usize = 32;
-/// Items of one piece of work at least.
+/// The least number of items in a piece of work.
 const PIECE_MIN: usize = 8;
 /// Pieces of work for each core, so that all end at about the same time.
 pub(crate) const PIECES_A_CORE: usize = 4;

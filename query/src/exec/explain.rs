@@ -1,10 +1,10 @@
-//! What a plan is expected to cost: its nodes with the times they will be evaluated for,
-//! and for each selector what the index and the catalogue know.
+//! The estimated cost of a plan: its nodes with the times they will be evaluated for, and for
+//! each selector what the index and the catalogue know.
 //!
 //! Series of inner nodes follow from those below them: a function keeps them, an
 //! aggregation without labels makes one of them and otherwise at most as many, matching
-//! keeps those of the "many" side. Values that hold nothing at some steps are not known
-//! before, so bytes are an upper bound.
+//! keeps those of the "many" side. Steps without a value are not known in
+//! advance, so bytes are an upper bound.
 
 use barograph_engine::model::TimeRange;
 
@@ -23,7 +23,7 @@ use crate::syntax::ast::{AggregateOp, BinaryOp, Cardinality, Edges, Grouping};
 
 /// Bytes of a series beside its values: labels, their counts, the columns' ends.
 const SERIES_BYTES: u64 = 200;
-/// Nanoseconds for finding a chunk and checking its sum.
+/// Nanoseconds for finding a chunk and verifying its checksum.
 const CHUNK_NS: u64 = 2_000;
 /// Nanoseconds for decoding a sample and passing a window over it.
 const SAMPLE_NS: u64 = 8;

@@ -1,5 +1,5 @@
-//! From the value of the root to the answer: names dropped, series that became one merged,
-//! matrices sorted.
+//! From the value of the root to the answer: drops names, merges series that became equal, sorts
+//! matrices.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
@@ -116,7 +116,7 @@ fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     out.floats.reserve_exact(present);
     let timed = floats.iter().enumerate().map(|(i, &v)| (steps.at(i), v));
     if present == floats.len() {
-        // Its length is known, so that no capacity is checked on the way.
+        // Its length is known, so the loop checks no capacity.
         out.floats.extend(timed);
     } else {
         out.floats.extend(timed.filter(|(_, v)| !is_absent(*v)));
@@ -127,7 +127,7 @@ fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     out
 }
 
-/// Drops the names that were marked on the way and merges what becomes one series.
+/// Drops the names that are marked and merges series that become equal.
 fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError> {
     let mut pace = budget.pace();
     for series in vector.iter_mut().filter(|s| s.drop_name) {

@@ -69,18 +69,18 @@ pub(crate) struct Outcome {
     pub warnings: Vec<String>,
     /// Infos with positions.
     pub infos: Vec<String>,
-    /// What it cost.
+    /// The cost.
     pub stats: QueryStats,
-    /// Samples read for each step, where that was asked.
+    /// Samples read for each step, if the request asked for them.
     pub samples_per_step: Vec<(i64, u64)>,
-    /// What each node was expected to cost and did, where that was asked.
+    /// The estimated and the actual cost of each node, if the request asked for them.
     pub explain: Option<Explained>,
 }
 
 /// Runs `plan` for the times of `request`.
 ///
 /// # Errors
-/// Any of [`QueryError`] but parse errors.
+/// Any of [`QueryError`] except parse errors.
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
     let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms };
     let is_range = matches!(request.times, Times::Range { .. });
@@ -103,7 +103,7 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain })
 }
 
-/// What `plan` is expected to cost; nothing is evaluated.
+/// Estimates the cost of `plan`; nothing is evaluated.
 ///
 /// # Errors
 /// [`QueryError::Source`].
@@ -144,7 +144,7 @@ impl Evaluator<'_> {
         self.trace.as_ref().map(|_| Mark::now(self.ctx))
     }
 
-    /// What `node` has cost since `mark`.
+    /// Records the cost of `node` since `mark`.
     fn record(&mut self, node: &Node, mark: Mark, series: u64, bytes: u64) {
         if let Some(trace) = &mut self.trace {
             trace.add(node, mark.until_now(self.ctx, series, bytes));

@@ -1,4 +1,4 @@
-//! What each node of a plan really cost, for `explain`. Nothing is measured otherwise.
+//! The actual cost of each node of a plan, for `explain`. Nothing is measured otherwise.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -33,7 +33,7 @@ impl Mark {
         }
     }
 
-    /// What was used since.
+    /// The cost since then.
     pub fn until_now(self, ctx: &Context<'_>, series: u64, bytes: u64) -> Cost {
         Cost {
             series,
@@ -46,7 +46,7 @@ impl Mark {
 }
 
 impl Trace {
-    /// Adds what `node` has cost.
+    /// Adds a cost to those of `node`.
     pub fn add(&mut self, node: &Node, cost: Cost) {
         self.costs.insert(place(node), cost);
     }

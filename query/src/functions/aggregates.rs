@@ -6,7 +6,7 @@ use crate::syntax::ast::{AggregateOp, Statistic};
 /// One aggregation operator.
 #[derive(Debug, Clone, Copy)]
 pub struct AggregateInfo {
-    /// Which one.
+    /// The operator.
     pub op: AggregateOp,
     /// The name in PromQL, in lower case; any case is accepted.
     pub name: &'static str,
@@ -150,7 +150,7 @@ static ALL: [AggregateInfo; 25] = [
             AggregateOp::Quantiles,
             "quantiles",
             ValueType::String,
-            "Several φ-quantiles of each group at once; the label that the first parameter names tells the φ of each element.",
+            "Several φ-quantiles of each group at once; the label that the first parameter names holds the φ of each element.",
             r#"quantiles("phi", 0.5, 0.9, node_load1)"#,
         )
     },

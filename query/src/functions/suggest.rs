@@ -1,4 +1,4 @@
-//! The name a misspelt name was probably meant to be.
+//! The name that a misspelt name probably stands for.
 
 use super::{aggregates, all};
 

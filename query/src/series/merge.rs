@@ -14,13 +14,13 @@ use crate::usage::Footprint;
 /// The text of the error when a result would hold one label set twice.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
 
-/// Whether a label goes together with the metric name.
+/// Whether a label is dropped together with the metric name.
 pub(crate) fn is_metadata(name: &str) -> bool {
     matches!(name, METRIC_NAME | "__type__" | "__unit__")
 }
 
-/// The labels of a series without the name if that was marked to be dropped, for those who
-/// set a label next: what they set is no name to drop, whatever it is called.
+/// The labels of a series, without the name if it is marked to be dropped. Functions that set a
+/// label call this first, so that the label they set is never dropped as a name.
 pub(crate) fn settled(labels: &Labels, drop_name: bool) -> Labels {
     if drop_name { labels.without(is_metadata) } else { labels.clone() }
 }

@@ -20,7 +20,7 @@ use crate::usage::Footprint;
 pub(crate) mod label_sets;
 pub(crate) mod merge;
 
-/// The float that stands for "no value at this step".
+/// The float that means "no value at this step".
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
 
 /// Whether a float slot has no value.
@@ -77,7 +77,7 @@ impl Points {
         }
     }
 
-    /// Puts a value into slot `i`.
+    /// Sets the value of slot `i`.
     pub fn set(&mut self, i: usize, point: Option<Point>) {
         match point {
             Some(Point::Float(v)) => {
@@ -106,7 +106,7 @@ impl Points {
             || self.histograms.as_ref().is_some_and(|h| h.iter().any(Option::is_some))
     }
 
-    /// What the slots hold, a histogram counting for its buckets.
+    /// The footprint of the slots; a histogram counts for its buckets.
     pub fn held(&self) -> Footprint {
         let mut held = Footprint {
             samples: self.floats.len() as u64,
@@ -158,7 +158,7 @@ impl Points {
     }
 }
 
-/// What a histogram counts for: its size, and that in 16-byte samples.
+/// The footprint of a histogram: its size in bytes, and in samples of 16 bytes.
 pub(crate) fn histogram_held(h: &Histogram) -> Footprint {
     let buckets = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
     let spans = h.positive_spans.len() + h.negative_spans.len();
@@ -166,7 +166,7 @@ pub(crate) fn histogram_held(h: &Histogram) -> Footprint {
     Footprint { samples: bytes / 16, bytes }
 }
 
-/// What a label set holds: its bytes and the counts of its references.
+/// The footprint of a label set: its bytes and its reference counts.
 pub(crate) fn labels_held(labels: &Labels) -> Footprint {
     Footprint::bytes(labels.as_bytes().len() + 2 * size_of::<usize>())
 }
@@ -176,14 +176,14 @@ pub(crate) fn labels_held(labels: &Labels) -> Footprint {
 pub(crate) struct Series {
     /// Its labels, with the name even when it is to be dropped.
     pub labels: Labels,
-    /// The name goes when the whole query is done.
+    /// Whether the name is dropped at the end of the query.
     pub drop_name: bool,
     /// Its values.
     pub points: Points,
 }
 
 impl Series {
-    /// What it holds.
+    /// The footprint.
     pub fn held(&self) -> Footprint {
         self.points.held() + labels_held(&self.labels) + Footprint::bytes(size_of::<Series>())
     }
@@ -204,7 +204,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// What it holds.
+    /// The footprint.
     pub fn held(&self) -> Footprint {
         match self {
             Value::Scalar(values) => Footprint {

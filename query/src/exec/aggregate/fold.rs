@@ -9,16 +9,16 @@ use crate::series::{ABSENT, Points, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
-/// Values folded below which other threads are not worth waking.
+/// Below this number of values it does not pay to wake other threads.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
 
-/// Members that are folded between two looks at whether to stop.
+/// Members that are folded between two checks for cancellation.
 const MEMBERS_PER_CHECK: usize = 256;
 
 /// Pieces of work for each core.
 const PARTS_A_CORE: usize = 16;
 
-/// Steps one piece of work has at least.
+/// The least number of steps in a piece of work.
 const CHUNK_STEPS: usize = 64;
 
 /// Whether folding this many values is shared by several cores.

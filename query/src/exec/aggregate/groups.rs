@@ -33,7 +33,7 @@ const GROUP: usize = 3 * size_of::<(Vec<u8>, usize)>()
     + 4 * size_of::<usize>();
 
 impl Groups {
-    /// None yet.
+    /// No groups.
     pub fn new() -> Groups {
         Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() }
     }
@@ -69,7 +69,7 @@ impl Groups {
         Ok(groups)
     }
 
-    /// One more group; its place.
+    /// Adds a group and returns its index.
     pub fn add(&mut self, labels: Labels) -> usize {
         self.labels.push(labels);
         self.drop_name.push(false);
@@ -77,7 +77,7 @@ impl Groups {
         self.labels.len() - 1
     }
 
-    /// What the groups' labels and one column for each will hold.
+    /// The footprint of the groups' labels and of one column for each.
     pub fn held(&self, steps: Steps) -> Footprint {
         let labels = self.labels.iter().map(labels_held).fold(Footprint::default(), |a, b| a + b);
         let slots = self.labels.len() as u64 * steps.count as u64;
@@ -91,7 +91,7 @@ pub(crate) trait Members: Sync {
     /// everywhere else.
     fn column(&self, member: usize) -> (usize, &[f64]);
 
-    /// Values of all columns together, the absent ones inside them included.
+    /// The number of values of all columns, including the absent ones inside them.
     fn values(&self) -> usize;
 }
 
@@ -105,16 +105,16 @@ impl Members for Vector {
     }
 }
 
-/// Which labels of a series are those of its group.
+/// The labels of a series that identify its group.
 pub(crate) struct GroupKey {
     /// Sorted.
     names: Vec<String>,
-    /// Whether the names are what is left out, the metric name with them.
+    /// Whether the names are left out, and the metric name with them.
     is_without: bool,
 }
 
 impl GroupKey {
-    /// Those that a grouping keeps.
+    /// The labels that a grouping keeps.
     pub fn of(grouping: &Grouping) -> GroupKey {
         match grouping {
             Grouping::None => GroupKey { names: Vec::new(), is_without: false },
@@ -142,7 +142,7 @@ impl GroupKey {
     }
 }
 
-/// Puts labels to the columns; groups without values are left out.
+/// Combines columns with the labels of their groups; groups without values are left out.
 pub(crate) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
     groups
         .labels
@@ -154,7 +154,7 @@ pub(crate) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
         .collect()
 }
 
-/// An info for each aggregation that saw histograms and took no notice of them.
+/// Adds an info if an aggregation ignores histograms.
 pub(crate) fn note_ignored(ev: &mut Evaluator<'_>, aggregate: &Aggregate, vector: &Vector) {
     if vector.iter().any(|s| s.points.histograms.is_some()) {
         let name = crate::functions::aggregates::of(aggregate.op).name;

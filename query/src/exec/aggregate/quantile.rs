@@ -30,7 +30,7 @@ pub(crate) fn quantile(
     Ok(assemble(groups, columns))
 }
 
-/// `quantiles("label", φ…, v)`: of each group one element for each φ, which the label names.
+/// `quantiles("label", φ…, v)`: one element of each group for each φ, which the label names.
 pub(crate) fn quantiles(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -96,7 +96,7 @@ fn group_quantiles(
     Ok(columns)
 }
 
-/// Of the parameters that are no φ: NaN, the smallest and the largest.
+/// Of the parameters outside 0 to 1: NaN, the smallest and the largest.
 fn worst_phis(phis: &[f64]) -> impl Iterator<Item = f64> {
     let nan = phis.iter().copied().find(|p| p.is_nan());
     let smallest = phis.iter().copied().filter(|p| *p < 0.0).reduce(f64::min);

@@ -4,7 +4,7 @@
 //! steps.
 //!
 //! # Not here
-//! Any other input is a vector, grouped in `groups.rs`. Both are folded in `aggregate.rs`,
+//! Any other input is a vector, grouped in `groups.rs`. Both are folded in `fold.rs`,
 //! with the same results to the bit.
 
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ use crate::steps::Steps;
 use crate::syntax::ast::Edges;
 use crate::usage::Footprint;
 
-/// What it costs to put a series into its group, in floats that are looked at.
+/// The cost of assigning a series to its group, in floats that are only read.
 const PLACED: usize = 16;
 
 /// Bytes that a worker holds before it reports them to the budget.
@@ -43,11 +43,11 @@ pub(crate) struct Span {
     /// The step where it begins.
     first: u32,
     floats: SmallVec<[f64; 2]>,
-    /// All of the series where there are histograms in it; then there are no floats here.
+    /// The whole series if it has histograms; then `floats` is empty.
     mixed: Option<Box<Points>>,
 }
 
-/// What is to be folded.
+/// The columns to fold.
 pub(crate) enum Input {
     /// Only floats.
     Spans(Vec<Ranked<Span>>, Groups),
@@ -108,7 +108,7 @@ struct Leaf<'p> {
     selection: &'p Selection,
     range: TimeRange,
     drop_name: bool,
-    /// The function that notes are about, and the place of its argument.
+    /// The function that annotations are about, and the place of its argument.
     noted: Option<(&'static Function, span::Span)>,
 }
 
@@ -173,7 +173,7 @@ struct Table {
     groups: Vec<Group>,
     /// The group of the series before.
     recent: u32,
-    /// What was noticed about series of a name, and the first of them.
+    /// The flags raised about series of a name, and the rank of the first of them.
     noticed: HashMap<(Flags, String), u32, RandomState>,
     unreported: Footprint,
 }
@@ -215,7 +215,7 @@ impl Table {
         place
     }
 
-    /// Takes over a group of another worker's.
+    /// Merges a group of another worker.
     fn join(&mut self, group: Group) -> u32 {
         let Some(&place) = self.places.get(&group.key) else { return self.add(group) };
         let known = &mut self.groups[place as usize];
@@ -238,7 +238,7 @@ impl Table {
     }
 }
 
-/// Reads the series of a leaf; `evaluate` makes values of the samples of one.
+/// Reads the series of a leaf; `evaluate` turns the samples of one into values.
 fn read(
     ctx: &Context<'_>,
     leaf: &Leaf<'_>,

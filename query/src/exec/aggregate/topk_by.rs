@@ -2,8 +2,8 @@
 //! all their floats in the query, so that a graph shows k lines and not a line for each
 //! series that was ever among the k.
 //!
-//! Where k differs from step to step, a series is there at the steps whose k reaches its
-//! rank. A series without a value at a step leaves its place empty there.
+//! Where k differs from step to step, a series is present at the steps whose k reaches its rank. A
+//! series without a value at a step is not replaced by another one there.
 
 use super::groups::{Groups, note_ignored};
 use super::parameters::{counts, param};
@@ -19,8 +19,8 @@ use crate::series::{ABSENT, Series, Vector, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::Statistic;
 
-/// Evaluates such an aggregation at all steps: those with the largest statistic, or the smallest. At a single step the result is ordered by
-/// rank within each group.
+/// Chooses the series with the largest statistic, or the smallest. At a single step the result is
+/// ordered by rank within each group.
 pub(crate) fn choose(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -64,7 +64,7 @@ struct Scratch {
     sorted: Vec<f64>,
 }
 
-/// The statistic of the floats that are there, `None` if none is.
+/// The statistic of the floats that are present, `None` if none is.
 fn of_column(statistic: Statistic, floats: &[f64], scratch: &mut Scratch) -> Option<f64> {
     scratch.values.clear();
     scratch.values.extend(floats.iter().filter(|v| !is_absent(**v)));

@@ -1,6 +1,6 @@
-//! XXH64 of a label set, which `limit_ratio` chooses by.
+//! XXH64 of a label set, by which `limit_ratio` chooses.
 //!
-//! Not a hash of our own liking: Prometheus takes XXH64 over the same bytes (its encoding
+//! Prometheus uses XXH64 over the same bytes (its encoding
 //! of labels is ours as long as every name and value is shorter than 128 bytes), so both
 //! choose the same series.
 

@@ -1,5 +1,4 @@
-//! Which series of two vectors belong together: one signature for each series, looked up
-//! once and not at every step.
+//! Matches the series of two vectors by signature, once for all steps.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,5 +1,5 @@
-//! Binary operators: scalars, a vector and a scalar, two vectors that find each other by
-//! signature.
+//! Binary operators: scalars, a vector and a scalar, two vectors that are matched
+//! by signature.
 //!
 //! Two vectors: for every signature the series of the "one" side become one column, and
 //! each series of the "many" side is combined with it. Checks that the match is unique
@@ -117,7 +117,7 @@ fn with_scalar(
     Ok(Value::Vector(vector))
 }
 
-/// What is the same for all signatures of one operation.
+/// The parts of an operation that all signatures share.
 struct Matcher<'a> {
     budget: &'a Budget,
     binary: &'a Binary,

@@ -1,4 +1,4 @@
-//! What binary operators do to numbers, histograms, and columns of both.
+//! Binary operators on numbers, histograms, and columns of both.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::series::{ABSENT, Point, Points, is_absent};
 use crate::span::Span;
 use crate::syntax::ast::BinaryOp;
 
-/// What a comparison gives where it holds.
+/// The result of a comparison that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The left value.
@@ -22,7 +22,7 @@ pub(crate) enum Keep {
     Bool,
 }
 
-/// What was odd about the operands.
+/// Problems with the operands, for annotations.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     /// Operand types, left and right is a histogram, that the operator does not take.
@@ -33,7 +33,7 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// Writes the notes about the operation at `span`.
+    /// Adds the annotations about the operation at `span`.
     pub fn write(&self, annotations: &mut Annotations, op: BinaryOp, span: Span) {
         let text = op.as_str();
         let kind = |is_histogram| if is_histogram { "histogram" } else { "float" };

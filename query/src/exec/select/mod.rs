@@ -49,7 +49,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// What all steps of an instant selector look at; there is at least one step.
+/// The time range that all steps of an instant selector cover; there is at least one step.
 pub(crate) fn covering_range(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
@@ -80,7 +80,7 @@ pub(crate) fn instant(
     })
 }
 
-/// Gives every histogram a hint whose writer gave none.
+/// Infers a reset hint for every histogram without one.
 pub(crate) fn infer_hints(samples: &mut Samples) {
     for i in (1..samples.histograms.len()).rev() {
         let hinted = with_hint(&samples.histograms[i].1, &samples.histograms[i - 1].1);

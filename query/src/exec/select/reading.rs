@@ -1,8 +1,8 @@
 //! Reading the samples of many series, in the order in which the source has them.
 //!
 //! Neighbours in storage are read one after the other by one reader, which continues from its
-//! position. Results come in the order of the series: how they were read, and by how
-//! many cores, does not show.
+//! position. Results come in the order of the series, regardless of the order of
+//! reading and the number of cores.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +22,17 @@ const BATCH_MAX: usize = 2048;
 const PROBED: usize = 4;
 /// The very first ones, which also pay for cursors and for memory that grows.
 const WARMING: usize = 2;
-/// The most that are read before all others: of so many the time of one is known well enough.
+/// The most series that are read before all others: they are enough to estimate the time of one.
 const PROBED_MAX: usize = 32;
-/// Work that the others are not woken for: that alone costs tens of microseconds of CPU.
+/// The least work that other threads are woken for: waking costs tens of microseconds of CPU.
 const WORTH_WAKING: Duration = Duration::from_millis(2);
 
 /// A result, and the rank of its series.
 pub(crate) type Ranked<R> = (u32, R);
 
-/// What one worker made of its part of the series: its scratch space, and results.
+/// The work of one worker: its scratch space, and its results.
 pub(crate) struct Batch<S, R> {
-    /// Scratch space as the last series left it.
+    /// Scratch space after the last series.
     pub scratch: S,
     /// Results of the series that have one.
     pub results: Vec<Ranked<R>>,

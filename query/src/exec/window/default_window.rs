@@ -19,16 +19,16 @@ use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax;
 use crate::usage::Footprint;
 
-/// How many intervals a window holds at least.
+/// The least number of intervals in a window.
 const INTERVALS_MIN: i64 = 4;
 
-/// How many series are looked at.
+/// The most series whose intervals are measured.
 const SERIES_MAX: usize = 32;
 
-/// How many of a series' newest samples are looked at.
+/// The number of newest samples of a series that are measured.
 const SAMPLES_MAX: usize = 21;
 
-/// How far back samples are looked for, at first; then before all of the query.
+/// The time before the end of the query that is searched for samples first; then before its start.
 const RECENT_MS: i64 = 24 * 3_600_000;
 
 /// The length of a selector's window; an info reports it.

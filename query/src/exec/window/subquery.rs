@@ -27,9 +27,11 @@ pub(crate) fn evaluate(
     Ok((inner, steps))
 }
 
-/// The windows may be longer than the subquery, for what looks at samples before them.
+/// The steps at which the inner expression is evaluated. The windows may be longer than the
+/// subquery, for functions that need samples before them.
+///
 /// Inner steps are counted from the epoch, not from the query's start: the same point is
-/// evaluated at the same time whatever the query around it.
+/// evaluated at the same time in every query.
 pub(crate) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
     let first_end = windows.shift.apply(windows.steps.at(0));
     let last_end = windows.shift.apply(windows.steps.last());

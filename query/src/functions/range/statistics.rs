@@ -9,7 +9,7 @@ use crate::numbers::compensated::{Mean, Sum};
 use crate::numbers::quantile::{self, quantile_of_sorted};
 use crate::series::{ABSENT, is_absent};
 
-/// Memory that is used again for the next series.
+/// Memory that is reused for the next series.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     /// The values that are there, in the order of time.
@@ -31,7 +31,7 @@ pub(crate) struct Column<'a> {
     scratch: &'a mut Scratch,
 }
 
-/// Replaces a column by what a kernel makes of it. A column without values stays so.
+/// Runs a kernel over a column. A column without values stays as it is.
 pub(crate) fn apply(
     kernel: fn(&mut Column<'_>),
     floats: &mut [f64],

@@ -113,7 +113,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::predict(s.range_ns(), s.param(0)))),
         Help(
             "v range-vector, t scalar",
-            "The value a gauge would have t seconds from now if it went on along the least-squares line of the window. It needs two floats.",
+            "The value a gauge would have t seconds from now if it continued along the least-squares line of the window. It needs two floats.",
             "predict_linear(node_filesystem_avail_bytes[1h], 4 * 3600)",
         ),
     ).reads_time(),

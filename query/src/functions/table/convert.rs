@@ -1,4 +1,4 @@
-//! Between scalars and vectors, and whether something is there.
+//! Between scalars and vectors, and whether a value is present.
 
 use super::{Help, SCALAR, VECTOR, call, entry};
 use crate::functions::vectors::{conversion, presence, union};

@@ -12,7 +12,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(info::info),
         Help(
             "v instant-vector, selector instant-vector?",
-            "Each element with the labels of the info series that shares its `instance` and `job`: of `target_info`, or of those the selector names. A label that is there already stays.",
+            "Each element with the labels of the info series that shares its `instance` and `job`: of `target_info`, or of those the selector names. A label that the element has already stays.",
             r#"info(rate(http_requests_total[5m]), {version=~".+"})"#,
         ),
     ).second_is_labels().last_optional().keeps_name(),
@@ -23,7 +23,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(relabel::copy),
         Help(
             "v instant-vector, src string, dst string…",
-            "Each element with the label dst set to the value of the label src, for each pair in turn. A src that is not there changes nothing.",
+            "Each element with the label dst set to the value of the label src, for each pair in turn. A missing src changes nothing.",
             r#"label_copy(up, "instance", "host")"#,
         ),
     ).last_two_repeated().metricsql().keeps_name(),
@@ -56,7 +56,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(relabel::keep),
         Help(
             "v instant-vector, label string…",
-            "Each element with these labels alone; the name goes too unless `__name__` is among them.",
+            "Each element with only these labels; the name is dropped too unless `__name__` is among them.",
             r#"label_keep(up, "instance")"#,
         ),
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
@@ -89,7 +89,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(relabel::rename),
         Help(
             "v instant-vector, src string, dst string…",
-            "Each element with the label src renamed to dst, for each pair in turn. A src that is not there changes nothing.",
+            "Each element with the label src renamed to dst, for each pair in turn. A missing src changes nothing.",
             r#"label_move(up, "instance", "host")"#,
         ),
     ).last_two_repeated().metricsql().keeps_name(),

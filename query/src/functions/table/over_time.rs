@@ -6,7 +6,7 @@ use crate::functions::vectors::presence;
 use crate::functions::window::conditional_count::{self, Condition};
 use crate::functions::window::float_histogram::{self, End};
 use crate::functions::window::over_time::{self, Extreme};
-use crate::functions::window::{kernels, sliding};
+use crate::functions::window::{folds, kernels};
 use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -39,7 +39,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::count(Condition::Equal, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "How many floats of the window equal x.",
+            "The number of floats in the window that equal x.",
             "count_eq_over_time(up[1h], 0)",
         ),
     ).metricsql(),
@@ -50,7 +50,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::count(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "How many floats of the window are greater than x. NaN is neither greater nor at most x.",
+            "The number of floats in the window that are greater than x. NaN is neither greater nor at most x.",
             "count_gt_over_time(node_load1[1h], 3)",
         ),
     ).metricsql(),
@@ -61,7 +61,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::count(Condition::AtMost, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "How many floats of the window are at most x.",
+            "The number of floats in the window that are at most x.",
             "count_le_over_time(node_load1[1h], 2)",
         ),
     ).metricsql(),
@@ -72,7 +72,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::count(Condition::NotEqual, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "How many floats of the window do not equal x; NaN equals nothing.",
+            "The number of floats in the window that do not equal x; NaN equals nothing.",
             "count_ne_over_time(up[1h], 1)",
         ),
     ).metricsql(),
@@ -94,7 +94,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.samples(conditional_count::duration(s.columns, s.param(0)))),
         Help(
             "v range-vector, max_gap scalar",
-            "For how many seconds of the window there were samples, floats or histograms: the sum of the distances between neighbours, but for those longer than max_gap seconds. One sample gives 0.",
+            "The seconds of the window for which there were samples, floats or histograms: the sum of the distances between neighbours, except those longer than max_gap seconds. One sample gives 0.",
             "duration_over_time(queue_length[1h], 2m)",
         ),
     ).metricsql(),
@@ -182,7 +182,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         windows(kernels::quantiles),
         Help(
             "label string, φ scalar…, v range-vector",
-            "Several φ-quantiles of the samples in the window at once; the label tells the φ of each element.",
+            "Several φ-quantiles of the samples in the window at once; the label holds the φ of each element.",
             r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
         ),
     ).checked(checks::phi).middle_repeated().metricsql(),
@@ -193,7 +193,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::share(Condition::Equal, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "Which share of the floats in the window, 0 to 1, equals x.",
+            "The share, 0 to 1, of the floats in the window that equal x.",
             "share_eq_over_time(up[1h], 1)",
         ),
     ).metricsql(),
@@ -204,7 +204,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::share(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "Which share of the floats in the window, 0 to 1, is greater than x. A NaN counts among all but is neither greater nor at most x.",
+            "The share, 0 to 1, of the floats in the window that are greater than x. A NaN counts among all but is neither greater nor at most x.",
             "share_gt_over_time(node_load1[1h], 3)",
         ),
     ).metricsql(),
@@ -215,7 +215,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::share(Condition::AtMost, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "Which share of the floats in the window, 0 to 1, is at most x: how much of the time a goal was met.",
+            "The share, 0 to 1, of the floats in the window that are at most x: how much of the time a goal was met.",
             "share_le_over_time(node_load1[1h], 2)",
         ),
     ).metricsql(),
@@ -234,7 +234,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Family::OverTime,
         "stdvar_over_time",
         &[RANGE],
-        window(|s| s.floats(sliding::variance(s.range_ns(), over_time::variance))),
+        window(|s| s.floats(folds::variance(s.range_ns(), over_time::variance))),
         Help(
             "v range-vector",
             "The population variance of the samples in the window.",
@@ -303,7 +303,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::newest_score)),
         Help(
             "v range-vector",
-            "How many population standard deviations the newest float of the window is away from their mean; 0 where it equals the mean.",
+            "The distance of the newest float in the window from the mean, in population standard deviations; 0 where it equals the mean.",
             "zscore_over_time(node_load1[1h])",
         ),
     ).metricsql(),

@@ -1,4 +1,4 @@
-//! What looks at all steps of the query: statistics of a whole graph, running ones, gaps.
+//! Functions of all steps of the query: statistics of a whole graph, running ones, gaps.
 
 use super::{Help, SCALAR, VECTOR, entry, range, range_points};
 use crate::functions::checks;
@@ -26,7 +26,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range_points(gap_filling::keep_last),
         Help(
             "v instant-vector",
-            "The values, and in gaps the one before, float or histogram, up to the end of the query.",
+            "The values, and in gaps the previous one, float or histogram, up to the end of the query.",
             "keep_last_value(node_load1 > 4)",
         ),
     ).metricsql().keeps_name(),
@@ -37,7 +37,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range_points(gap_filling::keep_next),
         Help(
             "v instant-vector",
-            "The values, and in gaps the one after, float or histogram, from the beginning of the query on.",
+            "The values, and in gaps the next one, float or histogram, from the beginning of the query.",
             "keep_next_value(node_load1 < 5)",
         ),
     ).metricsql().keeps_name(),
@@ -224,7 +224,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.scores()),
         Help(
             "v instant-vector",
-            "How many population standard deviations each value is away from the mean of the query; 0 where it equals the mean.",
+            "The distance of each value from the mean of the query, in population standard deviations; 0 where it equals the mean.",
             "range_zscore(node_load1)",
         ),
     ).metricsql(),

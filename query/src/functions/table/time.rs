@@ -105,7 +105,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         constant(|times| seconds(times.end_ms.saturating_sub(times.start_ms))),
         Help(
             "",
-            "The length of a range query in seconds; 0 in an instant query. It may stand inside `[ ]` and after `offset` too.",
+            "The length of a range query in seconds; 0 in an instant query. It is also allowed inside `[ ]` and after `offset`.",
             "increase(http_requests_total[range()])",
         ),
     ).scalar(),
@@ -138,7 +138,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         constant(|times| seconds(times.step_ms)),
         Help(
             "",
-            "The step of a range query in seconds; 0 in an instant query. It may stand inside `[ ]` and after `offset` too.",
+            "The step of a range query in seconds; 0 in an instant query. It is also allowed inside `[ ]` and after `offset`.",
             "rate(http_requests_total[step()])",
         ),
     ).scalar(),

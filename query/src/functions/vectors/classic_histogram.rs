@@ -12,7 +12,7 @@ pub(crate) struct Cumulative {
     pub count: f64,
 }
 
-/// How far counts had to be raised so that they do not fall.
+/// The repair of counts that fall: how far they were raised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Repair {
     /// The lowest bound that was changed.
@@ -35,8 +35,7 @@ pub(crate) fn order(buckets: &mut Vec<Cumulative>) {
     });
 }
 
-/// Raises counts of ordered buckets so that they never fall. A count of NaN is no count to
-/// fall from or to: those before and after it are not compared with each other.
+/// Raises counts of ordered buckets so that they never fall. A count of NaN is ignored: those before and after it are not compared with each other.
 pub(crate) fn raise(buckets: &mut [Cumulative]) -> Option<Repair> {
     let mut repair: Option<Repair> = None;
     for i in 1..buckets.len() {
@@ -75,7 +74,7 @@ pub(crate) fn is_complete(buckets: &[Cumulative]) -> bool {
     buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
 }
 
-/// The φ-quantile of complete buckets, ordered and raised; NaN if there is but one.
+/// The φ-quantile of complete buckets, ordered and raised; NaN if there is only one.
 pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     if phi.is_nan() {
         return f64::NAN;

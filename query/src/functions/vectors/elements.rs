@@ -7,8 +7,8 @@ use crate::error::QueryError;
 use crate::functions::arguments::Arguments;
 use crate::series::{Points, Vector};
 
-/// The cost of a function of one float, in floats that are only looked at.
-const LOOKS_A_FLOAT: usize = 16;
+/// The cost of a function of one float, in floats that are only read.
+const READS_A_FLOAT: usize = 16;
 
 /// Maps the floats of a vector; scalar arguments follow it. Histograms are left out.
 pub(crate) fn floats(
@@ -19,7 +19,7 @@ pub(crate) fn floats(
     let params = (1..args.count()).map(|index| args.scalar(index)).collect::<Result<Vec<_>, _>>()?;
     let mut pace = args.budget().pace();
     for series in &mut vector {
-        pace.work(LOOKS_A_FLOAT * (1 + series.points.len()))?;
+        pace.work(READS_A_FLOAT * (1 + series.points.len()))?;
         series.drop_name |= args.drops_name();
         series.points.histograms = None;
         kernel(&mut series.points, &params);

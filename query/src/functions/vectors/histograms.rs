@@ -63,7 +63,7 @@ pub(crate) fn quantiles(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErro
     Ok(Value::Vector(vector))
 }
 
-/// What is asked of each histogram, with arguments for each step.
+/// A question about each histogram, with arguments for each step.
 #[derive(Clone, Copy)]
 enum Question<'a> {
     Quantile(&'a [f64]),
@@ -218,7 +218,7 @@ impl Input {
             classic_histogram::order(&mut buckets);
             points.floats[i] = match question {
                 Question::Fraction(lower, upper) => classic_histogram::fraction(lower[i], upper[i], &buckets),
-                // Without a φ or a total nobody looks at the counts, so they need no repair.
+                // Without a φ or a total the counts are not used, so they need no repair.
                 Question::Quantile(phis) if !is_phi(phis[i]) => {
                     classic_histogram::quantile(phis[i], &buckets)
                 }
@@ -249,7 +249,7 @@ fn note_nan(args: &mut dyn Arguments<'_>, effect: NanEffect, name: &str, span: S
     args.annotations().info(span, for_metric(&text, name));
 }
 
-/// All repairs of one classic histogram, for a single note.
+/// All repairs of one classic histogram, for a single info.
 #[derive(Default)]
 struct Repairs {
     whole: Option<Repair>,

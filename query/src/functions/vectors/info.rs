@@ -14,7 +14,7 @@ use crate::series::merge::merge_equal;
 use crate::series::{Point, Points, Series, Value, Vector};
 use crate::steps::Steps;
 
-/// The labels that say what a series is about.
+/// The labels that identify the subject of a series.
 const IDENTITY: [&str; 2] = ["instance", "job"];
 
 /// The info series that are used when none are named.

@@ -45,8 +45,8 @@ pub(crate) fn replace(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError>
     Ok(Value::Vector(merge_equal(args.budget(), vector)?))
 }
 
-/// Longest label value that a query may make, bytes. Far above what anybody reads; below it
-/// a template of many groups over long values cannot eat the memory.
+/// Longest label value that a query may make, bytes. It is far beyond practical values and keeps a
+/// template of many groups over long values from exhausting the memory.
 const VALUE_BYTES_MAX: usize = 1 << 20;
 
 fn check_length(function: &str, bytes: usize) -> Result<(), QueryError> {

@@ -1,4 +1,4 @@
-//! `absent` and `absent_over_time`: one element of value 1 at the steps where there is nothing.
+//! `absent` and `absent_over_time`: one element of value 1 at the steps without any other.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

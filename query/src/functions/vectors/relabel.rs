@@ -1,8 +1,8 @@
-//! `label_set` and its kin: changes of labels without regular expressions.
+//! `label_set` and related functions: changes of labels without regular expressions.
 //!
 //! As with `label_replace`, elements whose labels become equal are one series as long as
-//! they have no values at the same step, and a name that is written stays. Pairs are taken
-//! in order, each sees what those before it did.
+//! they have no values at the same step, and a name that is written stays. Pairs are applied
+//! in order, each to the result of those before it.
 
 use barograph_engine::model::{LabelsBuilder, METRIC_NAME};
 
@@ -41,7 +41,7 @@ fn relabelled(
 /// Labels about to change.
 struct Draft {
     labels: LabelsBuilder,
-    /// Whether the metric's name was set, if only to what it was.
+    /// Whether the metric's name was set, even to the same value.
     name_written: bool,
 }
 
@@ -51,7 +51,7 @@ impl Draft {
         self.name_written |= name == METRIC_NAME;
     }
 
-    /// A label that is not there is not copied.
+    /// A missing label is not copied.
     fn copy(&mut self, from: &str, to: &str) {
         self.change(from, to, str::to_owned);
     }

@@ -9,8 +9,7 @@ use crate::functions::arguments::Arguments;
 use crate::functions::range::statistics::{self, Column, Scratch};
 use crate::series::{Points, Series, Vector};
 
-/// Replaces the floats of each series by what a kernel makes of them. Histograms are left out,
-/// with a note.
+/// Runs a kernel over the floats of each series. Histograms are left out, with an info.
 pub(crate) fn floats(
     args: &mut dyn Arguments<'_>,
     kernel: fn(&mut Column<'_>),

@@ -1,8 +1,8 @@
 //! `anchored` and `smoothed`: windows whose ends have values even without a sample there.
 //!
 //! Anchored takes the last sample at or before the left end for the value there; smoothed
-//! interpolates at both ends, for which it also looks behind the right one. Nothing is
-//! extrapolated. All look at most one lookback beyond the window.
+//! interpolates at both ends, so it also reads after the right one. Nothing is extrapolated. All read
+//! at most one lookback beyond the window.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ fn histograms(
     Some(result)
 }
 
-/// A histogram between two; after a reset of a counter it grows from nothing. Nothing is between
+/// A histogram between two; after a reset of a counter it grows from nothing. There is none between
 /// exponential and custom buckets.
 fn interpolate(
     before: &Histogram,
@@ -258,7 +258,7 @@ fn value_at(
             Arc::new(interpolate(&h[i], &h[n], share(t[i], t[n], at), counter, flags)?)
         }
         None if t[i] == at => Arc::clone(&h[i]),
-        // What the hint said of the sample before it does not hold at another time.
+        // A reset hint refers to the previous sample and does not hold at another time.
         None => Arc::new(Histogram { reset_hint: ResetHint::Unknown, ..Histogram::clone(&h[i]) }),
     }))
 }

@@ -14,7 +14,7 @@ use crate::syntax::ast::Edges;
 pub(crate) struct RangeCall<'a> {
     /// The budget of the query.
     pub budget: &'a Budget,
-    /// How far before and after a window some functions look.
+    /// The time before and after a window that some functions read.
     pub lookback_ms: i64,
     /// The windows.
     pub windows: Windows,
@@ -40,7 +40,7 @@ pub(crate) struct WindowedSeries<'a> {
     pub call: &'a RangeCall<'a>,
     /// The samples of the series.
     pub columns: &'a Columns,
-    /// What the kernel notices.
+    /// The flags that the kernel raises.
     pub flags: &'a mut Flags,
 }
 

@@ -1,13 +1,13 @@
 //! Change over a window of floats: `rate increase delta irate idelta resets changes`.
 //!
-//! `rate` and its kin need only the ends of the window and the places where the counter
+//! `rate` and related functions need only the ends of the window and the places where the counter
 //! was reset. [`Resets`] finds those once for the series, so a window costs as many steps
 //! as it holds resets, however many samples it has.
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
 
-/// What to make of the difference between the ends.
+/// How the difference between the ends is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChangeKind {
     /// A counter: add back what resets took, never extrapolate below zero.
@@ -35,7 +35,7 @@ pub(crate) fn is_start_reset((start, time): (i64, i64), (start_before, time_befo
     start != 0 && began_since && start < time
 }
 
-/// Whether a start time contradicts the sample before: older than it, yet a new one.
+/// Whether a start time contradicts the sample before: older than it, but new.
 pub(crate) fn is_start_overlap(start: i64, start_before: i64, time_before: i64) -> bool {
     start != 0 && start < time_before && start != start_before
 }

@@ -6,7 +6,7 @@ use super::counter::{self, ChangeKind, Resets};
 use super::float_histogram::{self, is_change_between, is_reset_pair};
 use super::over_time::{self, slot};
 use super::slide::slide;
-use super::{Window, WindowedSeries, shown_seconds, sliding, unextrapolated};
+use super::{Window, WindowedSeries, folds, shown_seconds, unextrapolated};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
 use crate::series::Points;
@@ -56,7 +56,7 @@ pub(crate) fn sum(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError>
     if !series.columns.histograms.is_empty() {
         return float_histogram::sum_or_mean(series, false);
     }
-    series.samples(sliding::sum(series.range_ns()))
+    series.samples(folds::sum(series.range_ns()))
 }
 
 /// `avg_over_time`
@@ -64,12 +64,12 @@ pub(crate) fn mean(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError
     if !series.columns.histograms.is_empty() {
         return float_histogram::sum_or_mean(series, true);
     }
-    series.samples(sliding::mean(series.range_ns()))
+    series.samples(folds::mean(series.range_ns()))
 }
 
 /// `stddev_over_time`
 pub(crate) fn deviation(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError> {
-    let mut variance = sliding::variance(series.range_ns(), over_time::variance);
+    let mut variance = folds::variance(series.range_ns(), over_time::variance);
     series.floats(move |w| variance(w).map(f64::sqrt))
 }
 

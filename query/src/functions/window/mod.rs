@@ -1,7 +1,7 @@
 //! The samples of one series in columns, and the window a range function looks at.
 //!
-//! Floats and histograms are apart, stale markers are gone, so that a kernel over floats
-//! is a loop over two slices. A kernel is a closure `FnMut(&Window) -> Option<…>` that is
+//! Floats and histograms are in separate columns without stale markers, so that a kernel over
+//! floats is a loop over two slices. A kernel is a closure `FnMut(&Window) -> Option<…>` that is
 //! called for windows moving forward in time: it may keep state (a deque, prefix counts)
 //! between calls.
 //!
@@ -20,11 +20,11 @@ mod call;
 pub(crate) mod conditional_count;
 pub(crate) mod counter;
 pub(crate) mod float_histogram;
+pub(crate) mod folds;
 pub(crate) mod histogram_change;
 pub(crate) mod kernels;
 pub(crate) mod over_time;
 pub(crate) mod slide;
-pub(crate) mod sliding;
 pub(crate) mod unextrapolated;
 
 pub(crate) use call::{RangeCall, WindowKernel, WindowedSeries};
@@ -60,8 +60,8 @@ impl Columns {
         self.histogram_starts.clear();
     }
 
-    /// Splits the samples into columns, leaving out stale markers. `self` comes out with nothing
-    /// but these; `samples` is emptied.
+    /// Splits the samples into columns, leaving out stale markers. `self` then holds nothing
+    /// else; `samples` is emptied.
     pub fn fill(&mut self, samples: &mut Samples) {
         self.clear();
         let plain = samples.histograms.is_empty() && samples.start_timestamps.iter().all(|&s| s == 0);
@@ -97,14 +97,14 @@ impl Columns {
         samples.clear();
     }
 
-    /// Gives every histogram a hint whose writer gave none.
+    /// Infers a reset hint for every histogram without one.
     pub fn infer_hints(&mut self) {
         for i in (1..self.histograms.len()).rev() {
             self.histograms[i] = with_hint(&self.histograms[i], &self.histograms[i - 1]);
         }
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.times.len() + self.histogram_times.len()
     }

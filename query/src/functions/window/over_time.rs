@@ -1,13 +1,13 @@
 //! The `*_over_time` family on floats, and the regressions.
 //!
-//! Each function here makes a kernel: a closure that is called for each window of a
-//! series. `count`, `min`, `max`, first and last cost amortized one step a sample, sums,
-//! moments and regressions too (`sliding.rs`); quantiles keep the window sorted. Only
+//! Each function here returns a kernel: a closure that is called for each window of a series. The
+//! amortized cost of extremes is one step a sample, and so is that of sums, moments and
+//! regressions (`folds.rs`); quantiles keep the window sorted. Only
 //! `double_exponential_smoothing` starts again for each window.
 
 use std::collections::VecDeque;
 
-use crate::functions::window::sliding::{self, Blocks};
+use crate::functions::window::folds::{self, Blocks};
 use crate::functions::window::{Window, seconds, shown_seconds};
 use crate::numbers::compensated::Sum;
 use crate::numbers::quantile::{self, quantile_of_sorted};
@@ -104,7 +104,7 @@ impl Candidates {
     }
 }
 
-/// Windows of up to this many samples are looked through.
+/// Windows of up to this many samples are scanned.
 const DIRECT_MAX: usize = 16;
 
 /// `min_over_time`, `max_over_time`: NaN only if all are.
@@ -131,7 +131,7 @@ fn extreme_of(which: Extreme, values: &[f64]) -> f64 {
     }
 }
 
-/// Several values side by side, as a processor likes them; `least` is beaten by any other.
+/// Compares several values side by side, which vectorizes; any value beats `least`.
 fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut lanes = [least; 8];
@@ -302,7 +302,7 @@ pub(crate) fn slope(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
     let mut blocks = Blocks::new(range_ns);
     move |w| {
         let origin = *w.times().first()?;
-        let line = sliding::line(&mut blocks, w, origin);
+        let line = folds::line(&mut blocks, w, origin);
         (w.len() >= 2).then(|| line.unwrap_or_else(|| regression(w, origin)).0)
     }
 }
@@ -315,7 +315,7 @@ pub(crate) fn predict(range_ns: i64, ahead: &[f64]) -> impl FnMut(&Window<'_>) -
             return None;
         }
         let origin = w.time_ms.saturating_mul(1_000_000);
-        let line = sliding::line(&mut blocks, w, origin);
+        let line = folds::line(&mut blocks, w, origin);
         let (slope, at_origin) = line.unwrap_or_else(|| regression(w, origin));
         Some(slope * ahead[w.step] + at_origin)
     }
@@ -349,7 +349,7 @@ pub(crate) fn is_smoothing_factor(f: f64) -> bool {
     f.is_nan() || (f > 0.0 && f < 1.0)
 }
 
-/// The value a kernel's answer has in a column.
+/// The value of a kernel's result in a column.
 #[inline]
 pub(crate) fn slot(answer: Option<f64>) -> f64 {
     answer.unwrap_or(ABSENT)

@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::steps::{Shift, Steps, ms_to_ns};
 
-/// Samples passed to kernels between two looks at the clock.
+/// Samples passed to kernels between two checks of the clock.
 const CHECK_EVERY: usize = 1 << 16;
 
 /// The windows of a range vector.
@@ -35,7 +35,7 @@ impl Windows {
 /// Calls `visit` with the window of every step that holds a sample, in order of time.
 ///
 /// # Errors
-/// When the budget says so.
+/// As [`Budget::check`].
 pub(crate) fn slide(
     budget: &Budget,
     windows: &Windows,

@@ -1,12 +1,11 @@
 //! Folds over moving windows at a cost per sample: sums, means, variances, regressions.
 //!
 //! Nothing is ever subtracted from a sum, since that would bring back the rounding errors that
-//! compensation avoids. Time is cut at the multiples of the window's length
-//! instead, so a window spans one cut and is the end of one block and the beginning of
-//! the next: the folds of all ends of a block are made once, backward from the cut, the fold
-//! of the beginning grows with the window, and two folds are merged for each window. Where
-//! the cuts are depends on the window alone, not on where the query began or how it steps, so
-//! a range query gives the bits of instant queries.
+//! compensation avoids. Instead, time is cut at the multiples of the window's length, so a window
+//! spans one cut: it is the end of one block and the beginning of the next. The folds of all ends
+//! of a block are made once, backward from the cut; the fold of the beginning grows with the
+//! window; two folds are merged for each window. The cuts depend on the window alone, not on the
+//! start or the step of the query, so a range query gives the bits of instant queries.
 //!
 //! Short windows are folded directly, in order. So are those whose fold is not finite: what
 //! an overflow makes depends on the order.
@@ -27,7 +26,7 @@ pub(crate) trait Fold: Copy {
     fn add(self, x: f64, y: f64) -> Self;
     /// The fold of both.
     fn merge(self, other: Self) -> Self;
-    /// The fold of values whose order and cut play no part in it; `None` where they may.
+    /// The fold of values whose order and cut do not matter; `None` where they may.
     fn at_once(_values: &[f64]) -> Option<Self> {
         None
     }
@@ -39,7 +38,7 @@ pub(crate) struct Blocks<F> {
     cut: i64,
     /// Whether a window has shared samples with the one before.
     overlaps: bool,
-    /// Whether the order of this series' values plays a part.
+    /// Whether the order of this series' values matters.
     has_order: bool,
     /// Where the last window ended.
     end: usize,
@@ -186,7 +185,7 @@ impl Fold for Total {
 }
 
 impl Total {
-    /// Whether the order of the values plays no part but for rounding.
+    /// Whether the order of the values matters only for rounding.
     fn is_safe(&self) -> bool {
         self.sum.is_finite() && self.largest < LARGE
     }
