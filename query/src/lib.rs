@@ -9,6 +9,7 @@ mod exec;
 pub mod explain;
 pub mod functions;
 mod histogram;
+mod merge;
 mod numbers;
 mod plan;
 pub mod request;

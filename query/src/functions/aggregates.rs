@@ -1,9 +1,44 @@
 //! The table of aggregation operators: names, parameters, help.
 
 use super::{Origin, ValueType};
-use crate::syntax::ast::{AggregateOp, Statistic};
 
-/// One aggregation operator.
+/// Aggregation operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of the language")]
+pub enum AggregateOp {
+    Sum,
+    Avg,
+    Count,
+    Min,
+    Max,
+    Group,
+    Stddev,
+    Stdvar,
+    Topk,
+    Bottomk,
+    Quantile,
+    CountValues,
+    Limitk,
+    LimitRatio,
+    Quantiles,
+    /// `topk` of whole series, ranked by a statistic.
+    TopkBy(Statistic),
+    /// `bottomk` of whole series.
+    BottomkBy(Statistic),
+}
+
+/// What whole series are ranked by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say which statistic")]
+pub enum Statistic {
+    Avg,
+    Last,
+    Max,
+    Median,
+    Min,
+}
+
+/// One entry of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct AggregateInfo {
     /// The operator.

@@ -11,10 +11,10 @@ use super::window::WindowKernel;
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::functions::Edges;
 use crate::series::Vector;
 use crate::span::Span;
 use crate::steps::Steps;
-use crate::syntax::ast::Edges;
 
 /// A field of the newest sample of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,6 @@
 
 use std::sync::LazyLock;
 
-use crate::syntax::ast::Edges;
 use eval::{Eval, ScalarCheck};
 
 pub mod aggregates;
@@ -28,6 +27,8 @@ mod suggest;
 mod table;
 pub(crate) mod vectors;
 pub(crate) mod window;
+
+pub use window::Edges;
 
 pub use suggest::{nearest, nearest_of};
 

@@ -13,12 +13,9 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels, STALE_NAN_BITS};
 
-use crate::budget::Budget;
-use crate::error::QueryError;
 use crate::usage::Footprint;
 
 pub(crate) mod label_sets;
-pub(crate) mod merge;
 
 /// The float that means "no value at this step".
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
@@ -215,23 +212,4 @@ impl Value {
             Value::Text(text) => Footprint::bytes(text.len()),
         }
     }
-}
-
-/// At which steps any of the series has a value.
-///
-/// # Errors
-/// As [`Budget::check`].
-pub(crate) fn any_present<'a>(
-    budget: &Budget,
-    points: impl Iterator<Item = &'a Points>,
-    steps: usize,
-) -> Result<Vec<bool>, QueryError> {
-    let (mut any, mut pace) = (vec![false; steps], budget.pace());
-    for points in points {
-        pace.work(1 + points.len())?;
-        for (i, any) in any.iter_mut().enumerate() {
-            *any = *any || points.has(i);
-        }
-    }
-    Ok(any)
 }

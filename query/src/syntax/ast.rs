@@ -7,6 +7,9 @@
 use barograph_engine::model::Matcher;
 
 use crate::functions::Function;
+
+pub use crate::functions::Edges;
+pub use crate::functions::aggregates::{AggregateOp, Statistic};
 use crate::span::Span;
 
 /// An expression and where it stands.
@@ -95,29 +98,6 @@ pub struct TimeModifiers {
     pub at_first: bool,
 }
 
-/// How a selector treats the ends of its window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Edges {
-    /// As stored.
-    #[default]
-    Plain,
-    /// `anchored`
-    Anchored,
-    /// `smoothed`
-    Smoothed,
-}
-
-impl Edges {
-    /// The word that asks for them; empty for plain ones.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Edges::Plain => "",
-            Edges::Anchored => "anchored",
-            Edges::Smoothed => "smoothed",
-        }
-    }
-}
-
 /// An instant vector selector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
@@ -164,42 +144,6 @@ pub struct Call {
     pub args: Vec<Expr>,
     /// `keep_metric_names`: the result keeps the names that the function would drop.
     pub keep_names: bool,
-}
-
-/// Aggregation operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are those of the language")]
-pub enum AggregateOp {
-    Sum,
-    Avg,
-    Count,
-    Min,
-    Max,
-    Group,
-    Stddev,
-    Stdvar,
-    Topk,
-    Bottomk,
-    Quantile,
-    CountValues,
-    Limitk,
-    LimitRatio,
-    Quantiles,
-    /// `topk` of whole series, ranked by a statistic.
-    TopkBy(Statistic),
-    /// `bottomk` of whole series.
-    BottomkBy(Statistic),
-}
-
-/// What whole series are ranked by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names say which statistic")]
-pub enum Statistic {
-    Avg,
-    Last,
-    Max,
-    Median,
-    Min,
 }
 
 /// `by (…)` or `without (…)`.

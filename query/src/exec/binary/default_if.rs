@@ -14,7 +14,7 @@ use barograph_engine::model::Labels;
 use super::matching::matches;
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::series::merge::merge_equal;
+use crate::merge::merge_equal;
 use crate::series::{ABSENT, Points, Series, Value, Vector};
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};

@@ -3,8 +3,8 @@
 use super::matching::matches;
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::series::any_present;
-use crate::series::merge::merge_equal;
+use crate::merge::any_present;
+use crate::merge::merge_equal;
 use crate::series::{Points, Vector};
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};

@@ -8,9 +8,9 @@ use super::range::Column;
 use super::window::{WindowKernel, WindowedSeries};
 use super::{Family, Function, NameRule, Origin, ValueType, checks};
 use crate::error::QueryError;
+use crate::functions::Edges;
 use crate::series::{Points, Value};
 use crate::steps::QueryTimes;
-use crate::syntax::ast::Edges;
 
 mod change;
 mod convert;

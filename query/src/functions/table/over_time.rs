@@ -303,7 +303,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::newest_score)),
         Help(
             "v range-vector",
-            "The distance of the newest float in the window from the mean, in population standard deviations; 0 where it equals the mean.",
+            "The newest float of the window less the mean, in population standard deviations; 0 where it equals the mean.",
             "zscore_over_time(node_load1[1h])",
         ),
     ).metricsql(),

@@ -224,7 +224,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.scores()),
         Help(
             "v instant-vector",
-            "The distance of each value from the mean of the query, in population standard deviations; 0 where it equals the mean.",
+            "Each value less the mean of the query, in population standard deviations; 0 where it equals the mean.",
             "range_zscore(node_load1)",
         ),
     ).metricsql(),

@@ -9,8 +9,8 @@ use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
 use crate::error::QueryError;
 use crate::functions::arguments::{Arguments, SampleField};
+use crate::merge::merge_equal;
 use crate::series::label_sets::{in_braces, only};
-use crate::series::merge::merge_equal;
 use crate::series::{Point, Points, Series, Value, Vector};
 use crate::steps::Steps;
 

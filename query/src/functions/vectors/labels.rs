@@ -4,7 +4,7 @@ use barograph_engine::model::{CompileError, METRIC_NAME, Rewrite};
 
 use crate::error::QueryError;
 use crate::functions::arguments::{Arguments, texts};
-use crate::series::merge::merge_equal;
+use crate::merge::merge_equal;
 use crate::series::{Value, labels_held};
 
 /// `label_replace(v, dst, replacement, src, regex)`.

@@ -8,7 +8,8 @@ use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use crate::error::QueryError;
 use crate::functions::arguments::Arguments;
 use crate::functions::window::kernels;
-use crate::series::{ABSENT, Points, Series, Value, Vector, any_present};
+use crate::merge::any_present;
+use crate::series::{ABSENT, Points, Series, Value, Vector};
 
 /// `absent(v)`
 pub(crate) fn absent(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {

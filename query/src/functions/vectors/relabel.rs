@@ -8,7 +8,7 @@ use barograph_engine::model::{LabelsBuilder, METRIC_NAME};
 
 use crate::error::QueryError;
 use crate::functions::arguments::{Arguments, texts};
-use crate::series::merge::merge_equal;
+use crate::merge::merge_equal;
 use crate::series::{Value, labels_held};
 
 /// Changes the labels of each element. `is_name` decides which of the texts are label names.

@@ -1,9 +1,9 @@
 //! `timestamp` and `start_timestamp`: the times of the samples that a selector finds.
 
 use crate::error::QueryError;
+use crate::functions::Edges;
 use crate::functions::arguments::{Arguments, SampleField};
 use crate::series::{ABSENT, Value, Vector};
-use crate::syntax::ast::Edges;
 
 /// `timestamp(v)`: a selector's samples have their own times, other values the step's.
 pub(crate) fn timestamp(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {

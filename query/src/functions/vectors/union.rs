@@ -6,7 +6,7 @@ use barograph_engine::model::Labels;
 
 use crate::error::QueryError;
 use crate::functions::arguments::Arguments;
-use crate::series::merge::settled;
+use crate::merge::settled;
 use crate::series::{Value, Vector};
 
 /// Evaluates it at all steps.

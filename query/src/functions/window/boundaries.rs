@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint};
 
+use super::Edges;
 use super::counter::ChangeKind;
 use super::float_histogram::{Sample, count_neighbours};
 use super::histogram_change::note_gauges;
@@ -19,7 +20,6 @@ use crate::histogram::arithmetic::{joint_hint, plus, scaled};
 use crate::histogram::resets::is_reset;
 use crate::histogram::{compacted, is_custom};
 use crate::series::{Point, Points};
-use crate::syntax::ast::Edges;
 
 /// The indices of times in `(after, to]`.
 fn within(times: &[i64], after: i64, to: i64) -> Range<usize> {

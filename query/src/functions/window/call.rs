@@ -1,5 +1,6 @@
 //! A call over the windows of a range vector, and the series that it is evaluated for.
 
+use super::Edges;
 use super::over_time::slot;
 use super::slide::{Windows, slide};
 use super::{Columns, Window};
@@ -8,7 +9,6 @@ use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::series::Points;
 use crate::steps::ms_to_ns;
-use crate::syntax::ast::Edges;
 
 /// A call over windows: what its kernel needs for every series.
 pub(crate) struct RangeCall<'a> {

@@ -1,6 +1,7 @@
 //! Window kernels that choose: by the edges of the window, and by whether the series has
 //! histograms.
 
+use super::Edges;
 use super::boundaries;
 use super::counter::{self, ChangeKind, Resets};
 use super::float_histogram::{self, is_change_between, is_reset_pair};
@@ -10,7 +11,6 @@ use super::{Window, WindowedSeries, folds, shown_seconds, unextrapolated};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
 use crate::series::Points;
-use crate::syntax::ast::Edges;
 
 /// `rate`, `increase`, `delta`.
 pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Result<Points, QueryError> {

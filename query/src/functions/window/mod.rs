@@ -19,6 +19,7 @@ pub(crate) mod boundaries;
 mod call;
 pub(crate) mod conditional_count;
 pub(crate) mod counter;
+pub(crate) mod edges;
 pub(crate) mod float_histogram;
 pub(crate) mod folds;
 pub(crate) mod histogram_change;
@@ -26,6 +27,8 @@ pub(crate) mod kernels;
 pub(crate) mod over_time;
 pub(crate) mod slide;
 pub(crate) mod unextrapolated;
+
+pub use edges::Edges;
 
 pub(crate) use call::{RangeCall, WindowKernel, WindowedSeries};
 

@@ -147,7 +147,7 @@ fn argument(value_type: ValueType, depth: u32) -> BoxedStrategy<Expr> {
 }
 
 fn call(returns: ValueType, depth: u32) -> impl Strategy<Value = Expr> {
-    let functions: Vec<_> = all().iter().filter(|f| f.returns == returns && f.name != "info").collect();
+    let functions: Vec<_> = all().iter().filter(|f| f.returns == returns && !f.second_is_labels).collect();
     (prop::sample::select(functions), any::<bool>()).prop_flat_map(move |(function, short)| {
         let count = if short { function.required } else { function.args.len() };
         let args: Vec<_> = function.args[..count].iter().map(|&arg| argument(arg, depth)).collect();

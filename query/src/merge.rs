@@ -1,14 +1,14 @@
-//! Series that become one: their labels without the metric name, and the values of several
-//! under one label set.
+//! Several series as one: their labels without the metric name, their values under one label set,
+//! and the steps at which any has a value.
 
 use std::collections::HashMap;
 
 use barograph_engine::budget::map_bytes;
 use barograph_engine::model::{Labels, METRIC_NAME};
 
-use super::{Series, Vector};
 use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::series::{Points, Series, Vector};
 use crate::usage::Footprint;
 
 /// The text of the error when a result would hold one label set twice.
@@ -57,4 +57,23 @@ pub(crate) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, Que
     drop(places);
     budget.release(needed);
     Ok(merged)
+}
+
+/// At which steps any of the series has a value.
+///
+/// # Errors
+/// As [`Budget::check`].
+pub(crate) fn any_present<'a>(
+    budget: &Budget,
+    points: impl Iterator<Item = &'a Points>,
+    steps: usize,
+) -> Result<Vec<bool>, QueryError> {
+    let (mut any, mut pace) = (vec![false; steps], budget.pace());
+    for points in points {
+        pace.work(1 + points.len())?;
+        for (i, any) in any.iter_mut().enumerate() {
+            *any = *any || points.has(i);
+        }
+    }
+    Ok(any)
 }
