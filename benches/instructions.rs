@@ -32,7 +32,7 @@ const KEY: &[u8] = b"class tier partition series";
 const HOSTS: usize = 100;
 const FIELDS: usize = 10;
 
-/// Prepares its data, passes the work to [`counted`], and tells how many units that was.
+/// Prepares its data, passes the work to [`counted`], and reports how many units that was.
 type Piece = fn() -> (usize, &'static str);
 
 const PIECES: &[(&str, Piece)] = &[

@@ -198,7 +198,7 @@ fn churned(c: &mut Criterion) {
 }
 
 /// Windows of an hour at twice as many steps: what slides costs as much per sample and little
-/// more per step; what looks at each window anew costs twice as much.
+/// more per step; what reads each window from its start costs twice as much.
 fn sliding(c: &mut Criterion) {
     let source = source();
     let mut group = c.benchmark_group("sliding");

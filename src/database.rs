@@ -41,7 +41,7 @@ pub struct SeriesColumns {
     pub exact: Vec<(u32, i64)>,
     /// Native histograms: index and histogram.
     pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting began that each sample tells of, 0 where that is unknown; empty where
+    /// When the counting behind each sample began, 0 where that is unknown; empty where
     /// it is for all.
     pub start_timestamps: Vec<Timestamp>,
 }

@@ -41,7 +41,7 @@ class Load:
         self.acknowledged, self.retries, self.failure = [0] * len(lanes), 0, None
 
     def run(self):
-        """Returns the seconds it took; `acknowledged` tells the samples."""
+        """Returns the seconds it took; `acknowledged` is the number of samples."""
         threads = [threading.Thread(target=self.guarded, args=(lane,), daemon=True) for lane in range(len(self.lanes))]
         began = time.monotonic()
         for thread in threads:

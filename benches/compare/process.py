@@ -1,4 +1,4 @@
-"""What a process has used, read from /proc: CPU seconds, memory, and what lies in its folder."""
+"""What a process has used, read from /proc: CPU seconds, memory, and what its folder holds."""
 
 import os
 import time

@@ -59,7 +59,7 @@ impl ManualClock {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// Time passes: both clocks go on.
+    /// Time passes: both clocks advance.
     pub fn advance(&self, by: Duration) {
         let ns = by.as_nanos() as u64;
         self.steady_ns.fetch_add(ns, Ordering::Relaxed);

@@ -90,7 +90,7 @@ pub enum Error {
         /// The library's words.
         message: String,
     },
-    /// The disk is full; queries go on, writes are refused until space is back.
+    /// The disk is full; queries are answered, writes are refused until space is back.
     #[error("{}: no space left on the disk; free some space, and writes resume without a restart", path.display())]
     DiskFull {
         /// The file system's directory.

@@ -57,7 +57,7 @@ pub(crate) mod pretended {
     }
 }
 
-/// A process, as far as one that was forked from it must be told from it.
+/// The identity of a process, as far as it distinguishes one that was forked from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     id: u32,

@@ -1,6 +1,6 @@
 """Snapshots of a server under load: backup.py ROUNDS [SEED]
 
-Writers send numbered batches, others delete some of them; flushes and merges run all the while. A snapshot is asked for,
+Writers send numbered batches, others delete some of them; flushes and merges run all the while. A snapshot is made,
 restored, verified, and read. It must have every batch that was acknowledged before the call, none that was sent after
 its answer, each batch whole, and each delete in the same way. And it must be one state: if it has a batch, it has all
 that was acknowledged before that batch was sent.

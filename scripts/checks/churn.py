@@ -96,7 +96,7 @@ class Churn:
             assert status == 204, (status, answer)
 
     def silence(self, hour, flushes):
-        """Time goes on; the pulse alone is written."""
+        """Time passes; the pulse alone is written."""
         self.pulse.hour = hour
         for _ in range(flushes):
             self.pulse.beat()

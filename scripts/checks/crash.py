@@ -208,7 +208,7 @@ def kill_rounds(rounds, seed, checks):
         try:
             kill_rounds_of(server, rounds, seed, checks, folder)
         finally:
-            # After a failure too: flushes and merges that go on would change what is to be looked at.
+            # After a failure too: flushes and merges that continue would change what is to be looked at.
             server.kill()
 
 

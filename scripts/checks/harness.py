@@ -186,7 +186,7 @@ class Checks:
         sys.stdout.flush()
 
     def run(self, part, *arguments):
-        """A part that breaks fails by its name, and the others go on."""
+        """A part that breaks fails by its name, and the others continue."""
         try:
             part(*arguments)
         except Exception:

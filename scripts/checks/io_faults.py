@@ -36,9 +36,9 @@ NAMES = ("fsync", "write", "open", "allocate", "truncate", "rename", "link", "un
 # The calls for which a disk needs space.
 GROW = ("fsync", "write", "open", "allocate", "truncate", "rename", "link", "mkdir", "close")
 
-# A kind of failure: its name, the calls it is about, the error, how many calls fail, and whether they are mended before
+# A kind of failure: its name, the calls it is about, the error, how many calls fail, and whether the cause is removed before
 # the last write.
-Kind = collections.namedtuple("Kind", "name calls error count mended")
+Kind = collections.namedtuple("Kind", "name calls error count removed")
 KINDS = (
     Kind("EIO once", NAMES, EIO, 1, False),
     Kind("EIO for ever", NAMES, EIO, EVER, False),
@@ -183,7 +183,7 @@ class Run:
         """`last` is the status of the last write."""
         before = self.is_poisoned()
         status, body = self.ask("GET", "/-/healthy")
-        # Background work goes on meanwhile.
+        # Background work continues meanwhile.
         if (status == 503) not in (before, self.is_poisoned()):
             self.wrong(f"silent: /-/healthy says {status}, poisoned was {before}")
         text = body.decode(errors="replace")
@@ -294,7 +294,7 @@ def serve(run):
     status, body = run.admin("snapshot")
     copied = f"{run.server.data_dir}/snapshots/{json.loads(body)['data']['name']}" if status == 200 else ""
     run.write(batch("m", 4, 9))
-    if run.kind.mended:
+    if run.kind.removed:
         run.faults.mend()
     run.query("before the end")
     run.check_health(run.write(batch("m", 4, 10, (90,))))
@@ -322,7 +322,7 @@ def work_new(run, template, oracle):
         run.admin("flush")
         run.query("after a flush")
         run.write(batch("m", 0, 2))
-        if run.kind.mended:
+        if run.kind.removed:
             run.faults.mend()
         run.check_health(run.write(batch("m", 1, 3)))
         run.end()

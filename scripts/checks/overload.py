@@ -323,7 +323,7 @@ def attacked(server, checks, size, name, ledger):
 
 
 def flooded(server, checks, size, ledger):
-    """Twenty times as many writers as the server can serve, each with the next batch ready. The server must go on
+    """Twenty times as many writers as the server can serve, each with the next batch ready. The server must continue
     storing, and be as before afterwards."""
     title, rates = f"{size} MiB, twenty times the writers", []
     server.reset_peak()

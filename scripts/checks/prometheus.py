@@ -399,7 +399,7 @@ def compare_all(checks, folder, first, server):
 
 
 def goes_on_beside_a_limit(checks, folder, exporter):
-    """A Prometheus that repeats on 429, and a metric that has more series than may be: all other metrics go on."""
+    """A Prometheus that repeats on 429, and a metric that has more series than allowed: all other metrics continue."""
     server = Server(os.path.join(folder, "limited"), os.path.join(folder, "limited.log"), "--self-interval", "0",
                     "--max-series-per-metric", "3")
     with server.running():

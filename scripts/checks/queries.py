@@ -99,7 +99,7 @@ def listed(server):
 
 
 def spin(seconds):
-    """Uses as much CPU: in that time, whatever it is here, whoever else runs has as much."""
+    """Uses as much CPU: in that time, whatever it is here, all others have as much."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass

@@ -155,8 +155,8 @@ def check_precision(folder, checks):
             expected = 1 if year == 1970 else 0
             checks.contains(f"{name}: the counter", far, f'barograph_ingest_lines_far_total{{origin="udp"}} {expected}')
             log = pathlib.Path(server.log_path).read_text()
-            told = "set line_precision to ms" in log
-            checks.equal(f"{name}: a warning that names the setting", told, year == 1970)
+            shown = "set line_precision to ms" in log
+            checks.equal(f"{name}: a warning that names the setting", shown, year == 1970)
 
 
 def check_collectd(folder, checks):

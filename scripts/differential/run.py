@@ -8,7 +8,7 @@ other one is a series named as in the exposition format, an empty cell is no sam
 data is made up (made.py). The data is shaped so that the known differences of 2.42 do not show:
 
 - all recordings begin at the same time and carry the label `job`, their folder's name;
-- no sample lies on a whole second, so that it does not matter whether windows are closed or
+- no sample is on a whole second, so that it does not matter whether windows are closed or
   open on the left; evaluation times are whole seconds, 3 more than a multiple of 5, and
   subqueries step by multiples of 5 s, so that no inner step meets a window's edge;
 - windows begin after the first sample of the recording, and all end before the last;
@@ -309,7 +309,7 @@ def compare(query, prometheus, barograph):
 
 
 def check_prometheus(queries, url):
-    """Asks Prometheus alone: tells which templates are refused or empty there."""
+    """Asks Prometheus alone: reports which templates are refused or empty there."""
     empty = refused = 0
     for group, query in queries:
         query = query.replace("double_exponential_smoothing", "holt_winters")

@@ -4,7 +4,7 @@
     check.py DATA_DIR URL [--ignore-label LABEL]... [--tolerance 1e-12]
 
 Reads the csv files of DATA_DIR by itself (nothing is shared with to_lines.py, whose
-header tells how files become series), computes count, minimum, maximum and sum of every
+header says how files become series), computes count, minimum, maximum and sum of every
 series, and asks URL/api/v1/query for count_over_time, min_over_time, max_over_time and
 sum_over_time over exactly the series' time range. Count, minimum and maximum must be
 equal, sums within the tolerance, and the server must know no further series under those
@@ -137,7 +137,7 @@ def answers(url, name, expected, ignored):
         for metric, value in ask(url, query, last):
             labels = frozenset((k, v) for k, v in metric.items() if k not in ignored and k != "__name__")
             if function in said[labels]:
-                raise OSError(f"{query}: two series with {dict(labels)}; an ignored label tells them apart")
+                raise OSError(f"{query}: two series with {dict(labels)}; they differ in an ignored label")
             said[labels][function] = value
     return said
 

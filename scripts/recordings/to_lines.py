@@ -12,7 +12,7 @@ DATA_DIR is searched for *.csv and *.csv.gz; each file's header says what it is:
                           `FOLDER,group=SUBFOLDER,file=NAME value=...`
   TimeStamp,Value,Label   the same with a second field: `value=...,label=...`
 
-where FOLDER is the first folder below DATA_DIR (DATA_DIR itself for files that lie in it
+where FOLDER is the first folder below DATA_DIR (DATA_DIR itself for files directly in it
 directly), `-` written as `_`. Line protocol has no NaN and no infinities: such cells are
 left out and counted. Each input becomes one file of OUT_DIR. Where two inputs hold the
 same series, import them in the order of their names: the later one wins where timestamps

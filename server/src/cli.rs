@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use crate::config::Sources;
 use crate::config::settings::{SETTINGS, Setting};
 
-/// Where a server listens unless told otherwise.
+/// Where a server listens by default.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:10130";
 
 const ABOUT: &str = "Barograph stores metrics: line protocol and remote write in, PromQL out.";
@@ -20,7 +20,7 @@ A first session:
   curl -d 'temperature,room=kitchen value=21.5' http://127.0.0.1:10130/write
   barograph query 'temperature{room=\"kitchen\"}'
 
-`barograph help COMMAND` tells more; `barograph config` prints every setting.";
+`barograph help COMMAND` says more; `barograph config` prints every setting.";
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
@@ -47,7 +47,7 @@ Examples:
 
 Prometheus writes here with `remote_write: [{url: http://HOST:10130/api/v1/write}]`
 and reads back with `remote_read: [{url: http://HOST:10130/api/v1/read}]`;
-docs/prometheus.md tells more.")]
+docs/prometheus.md says more.")]
     Serve(ServeArgs),
     /// Ask a PromQL question of a server or of a data directory.
     #[command(after_help = "\
@@ -240,7 +240,7 @@ pub enum InspectCommand {
     /// Count series by metric, by label and by label pair.
     ///
     /// In a data directory everything stored is counted, or what --start and --end choose, a whole partition
-    /// at a time. A server is asked for the series in its memory, with --start or --end also for stored ones.
+    /// at a time. From a server come the series in its memory, with --start or --end also for stored ones.
     Cardinality(CardinalityArgs),
 }
 

@@ -174,7 +174,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The error it tells, in whichever dialect.
+    /// The error that it reports, in whichever dialect.
     pub fn error(&self) -> String {
         let value: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = value["error"].as_str().or(value["message"].as_str());

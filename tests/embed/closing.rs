@@ -30,7 +30,7 @@ pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     assert_eq!(open_files(dir)?, [""; 0], "files that stay open");
     let own =
         threads()?.into_iter().filter(|name| ["flush", "compact", "scrub", "wal-sync"].contains(&&**name));
-    assert_eq!(own.collect::<Vec<_>>(), [""; 0], "threads that go on");
+    assert_eq!(own.collect::<Vec<_>>(), [""; 0], "threads that still run");
 
     let again = Database::open_with(dir, options())?;
     write(&again, 100..101)?;

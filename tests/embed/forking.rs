@@ -121,7 +121,7 @@ pub fn child_past_libc_is_refused(dir: &Path) -> Outcome {
     continues(db.as_ref().expect("the parent's"), dir)
 }
 
-/// The parent goes on as if there had been no child.
+/// The parent continues as if there had been no child.
 fn continues(db: &Database, dir: &Path) -> Outcome {
     write(db, 5..10)?;
     db.close()?;

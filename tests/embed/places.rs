@@ -15,7 +15,7 @@ use crate::process::{Skipped, count, finish, listing, open_files, options, part,
 /// A user without any rights.
 const NOBODY: u32 = 65534;
 
-/// Started programs have no file of the database, and closing unlocks the directory although they go on.
+/// Started programs have no file of the database, and closing unlocks the directory although they still run.
 pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;

@@ -33,7 +33,7 @@ fn labels(series: usize) -> Labels {
 struct Both {
     memory: MemorySource,
     engine: Engine,
-    /// All data in one partition. What the engine tells of a histogram's reset looks back one stored partition and no
+    /// All data in one partition. What the engine says about a histogram's reset looks back one stored partition and no
     /// further, so with several of them the two may differ in that.
     is_whole: bool,
 }
@@ -110,7 +110,7 @@ fn float(choices: &mut Choices<'_>) -> Value {
 struct Series {
     labels: Labels,
     last: Option<Histogram>,
-    /// Whether its writer tells of resets.
+    /// Whether its writer says when it was reset.
     resets: bool,
 }
 
@@ -206,20 +206,20 @@ pub fn evaluate(data: &[u8]) {
     // A query may be long; what is cut off is not compared.
     request.limits.timeout = Duration::from_secs(5);
     let view = EngineSource::new(both.engine.view());
-    let mut told = |source: &dyn SeriesSource| {
+    let mut shown = |source: &dyn SeriesSource| {
         // Each has the time for itself.
         request.started = Instant::now();
-        let told = told(source, &request)?;
-        Some(if both.is_whole { told } else { told.replace("NotReset", "Unknown") })
+        let shown = shown(source, &request)?;
+        Some(if both.is_whole { shown } else { shown.replace("NotReset", "Unknown") })
     };
-    if let (Some(memory), Some(engine)) = (told(&both.memory), told(&view)) {
+    if let (Some(memory), Some(engine)) = (shown(&both.memory), shown(&view)) {
         assert_eq!(memory, engine, "{text}");
     }
 }
 
 /// An answer as text, which compares NaN with NaN; what was read is counted differently by each source. None where the
 /// time ran out: how far a machine comes is not part of the answer.
-fn told(source: &dyn SeriesSource, request: &Request) -> Option<String> {
+fn shown(source: &dyn SeriesSource, request: &Request) -> Option<String> {
     match execute(source, request) {
         Ok(response) => Some(format!("{:?} {:?} {:?}", response.value, response.warnings, response.infos)),
         Err(QueryError::Timeout { .. }) => None,

@@ -53,7 +53,7 @@ pub const TARGETS: &[Target] = &[
 
 const KEY: &[u8] = b"key";
 const CHECKSUM_LEN: usize = 4;
-/// Most samples of a column that a codec is asked for; inputs are short.
+/// Most samples of a column that a codec has to decode; inputs are short.
 const COUNT_MAX: usize = 5000;
 
 /// A chunk whose checksum is right and all else is not: what a reader meets behind the checksum.
@@ -351,7 +351,7 @@ fn points(series: &Series<'_, '_>, length: usize) {
     assert!(walked.is_err() || series.counts.samples + series.counts.histograms <= count as u64);
 }
 
-/// A query of any text: an error that lies inside the text, or a tree that prints and parses to itself.
+/// A query of any text: an error inside the text, or a tree that prints and parses to itself.
 pub fn query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let expr = match syntax::parse(text) {

@@ -66,7 +66,7 @@ impl Tree {
             Tree::Repeat { inner, min, max } => {
                 let mut ends = (0..*min).fold(starts, |starts, _| inner.ends(starts, value, alphabet));
                 let (mut last, mut left) = (ends, max.map(|max| max - min));
-                // Without a bound it is enough to go on until nothing is added.
+                // Without a bound it is enough to continue until nothing is added.
                 while left != Some(0) {
                     last = inner.ends(last, value, alphabet);
                     let before = ends;

@@ -117,7 +117,7 @@ fn shortcuts<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'
     }
 }
 
-/// Two walks: one that builds its automaton, after values before all others, and one that goes on with its states.
+/// Two walks: one that builds its automaton, after values before all others, and one that continues with its states.
 fn walk<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'v str, &'v bool)> + Clone) {
     for _ in 0..2 {
         let mut walk = pattern.walk();

@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, TestRunner};
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_704_067_200 * SECOND;
 
-/// What each series holds at each instant, as [`told`] tells it.
+/// What each series holds at each instant, as the text of [`shown`].
 type Model = BTreeMap<String, BTreeMap<i64, String>>;
 
 fn options() -> Options {
@@ -40,7 +40,7 @@ fn everything() -> [Matcher; 1] {
 }
 
 /// A sample as text: the bits of a float or all of a histogram, and the start timestamp.
-fn told(start_timestamp: i64, value: &Value) -> String {
+fn shown(start_timestamp: i64, value: &Value) -> String {
     match value {
         Value::Float(v) => format!("{:x} since {start_timestamp}", v.to_bits()),
         other => format!("{other:?} since {start_timestamp}"),
@@ -52,7 +52,7 @@ fn samples_of(series: &SeriesColumns) -> BTreeMap<i64, String> {
     let sample = |i: usize| {
         let value = histogram(i).map_or(Value::Float(series.values[i]), |(_, h)| Value::Histogram(h.clone()));
         let start = series.start_timestamps.get(i).copied().unwrap_or(0);
-        (series.timestamps[i], told(start, &value))
+        (series.timestamps[i], shown(start, &value))
     };
     (0..series.timestamps.len()).map(sample).collect()
 }
@@ -89,7 +89,7 @@ fn append(db: &Database, model: &mut Model, series: u8, start: i64, count: i64) 
         let is_plain = series == 3;
         let value = if n / 5 % 2 == 0 && !is_plain { histogram(n) } else { Value::Float(n as f64 * 0.25) };
         let start_timestamp = if n / 9 % 2 == 0 && !is_plain { at - n % 3 * SECOND } else { 0 };
-        model.entry(labels.to_string()).or_default().insert(at, told(start_timestamp, &value));
+        model.entry(labels.to_string()).or_default().insert(at, shown(start_timestamp, &value));
         batch.push_started(&labels, at, start_timestamp, value);
     }
     db.append(&batch).expect("append");

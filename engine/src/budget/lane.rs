@@ -74,7 +74,7 @@ impl Lane {
         self.is_light.store(false, Relaxed);
     }
 
-    /// Counts a step of light work; whether it may go on.
+    /// Counts a step of light work; returns whether it may continue.
     pub fn step(&self) -> bool {
         let steps = self.steps.fetch_add(1, Relaxed) + 1;
         let is_within = self.light.lock().as_ref().is_none_or(|light| {
@@ -83,7 +83,7 @@ impl Lane {
         is_within || self.leave(true)
     }
 
-    /// Whether light work that would hold `bytes` may go on.
+    /// Whether light work that would hold `bytes` may continue.
     pub fn hold(&self, bytes: u64) -> bool {
         let most = self.light.lock().as_ref().map_or(u64::MAX, |light| light.allowance.bytes);
         bytes <= most || self.leave(true)

@@ -2,7 +2,7 @@
 //!
 //! A stored chunk is self-contained but for its key: count, time range and codecs stand in
 //! its header, so a reader skips it without decoding, and its checksum covers the key it
-//! is stored under, so a chunk that lies in the wrong place is noticed. Columns are runs
+//! is stored under, so a chunk in the wrong place is noticed. Columns are runs
 //! of their own (see [`codec`](crate::codec)). An open chunk's form in memory is private
 //! to it and never stored.
 //!

@@ -200,7 +200,7 @@ impl OpenChunk {
         rare.histograms.write(histogram, &mut self.value_bits.bytes);
     }
 
-    /// Says when the counting began that the last sample tells of.
+    /// Records when the counting behind the last sample began.
     ///
     /// # Panics
     /// On an empty chunk.

@@ -28,7 +28,7 @@ pub struct Run {
     pub exact: Vec<(u32, i64)>,
     /// Histograms: index and histogram.
     pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting began that a sample tells of; 0 is unknown. Empty: none is known.
+    /// When the counting behind a sample began; 0 is unknown. Empty: none is known.
     pub starts: Vec<Timestamp>,
 }
 
@@ -433,8 +433,8 @@ mod tests {
         ]
     }
 
-    /// A text that tells values apart to the bit (but for payloads of NaN).
-    fn told(run: &Run) -> Vec<(i64, i64, String)> {
+    /// A text that differs for values that differ in a bit (but for payloads of NaN).
+    fn shown(run: &Run) -> Vec<(i64, i64, String)> {
         (0..run.len())
             .map(|i| (run.timestamps[i], run.start_at(i), format!("{:?}", run.value_at(i))))
             .collect()
@@ -456,7 +456,7 @@ mod tests {
         let lengths: Vec<usize> = spans.iter().map(|(_, span)| span.len()).collect();
         assert_eq!(lengths, [16, 4, 1, 16, 3], "16 of 8.0 KiB fit into 128 KiB");
         assert_eq!(spans[2], (ChunkKind::Float, 20..21));
-        assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
+        assert_eq!(shown(&through_chunks(&run, 1024)), shown(&run));
         let short: Vec<usize> = run.chunk_spans(4).map(|(_, span)| span.len()).collect();
         assert_eq!(short[..3], [4, 4, 4]);
     }
@@ -469,7 +469,7 @@ mod tests {
         }
         let spans: Vec<_> = run.chunk_spans(1024).collect();
         assert_eq!(spans, [(ChunkKind::Int, 0..1000)]);
-        assert_eq!(told(&through_chunks(&run, 1024)), told(&run));
+        assert_eq!(shown(&through_chunks(&run, 1024)), shown(&run));
     }
 
     /// As a decoding that failed leaves it.
@@ -523,14 +523,14 @@ mod tests {
             for (&t, (start, value)) in &samples {
                 run.push(t, *start, value);
             }
-            let all = told(&run);
-            prop_assert_eq!(told(&through_chunks(&run, 16)), all.clone());
+            let all = shown(&run);
+            prop_assert_eq!(shown(&through_chunks(&run, 16)), all.clone());
             let cut = cut.min(run.len());
             let (low, high) = (run.slice(0..cut), run.slice(cut..run.len()));
-            prop_assert_eq!(told(&Run::merge(vec![high.clone(), low.clone()])), all.clone());
+            prop_assert_eq!(shown(&Run::merge(vec![high.clone(), low.clone()])), all.clone());
             let mut even = run.clone();
             even.retain(|t| t % 2 == 0);
-            prop_assert_eq!(told(&Run::merge(vec![low, even, high])), all);
+            prop_assert_eq!(shown(&Run::merge(vec![low, even, high])), all);
         }
     }
 }

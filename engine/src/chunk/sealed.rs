@@ -1,4 +1,4 @@
-//! The stored chunk: [`encode`] writes one, [`Chunk`] reads it. The format is told in
+//! The stored chunk: [`encode`] writes one, [`Chunk`] reads it. The format is specified in
 //! [`chunk`](crate::chunk).
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Start timestamps of a chunk's samples: when the counting that a sample tells of began.
+//! Start timestamps of a chunk's samples: when the counting behind a sample began.
 //!
 //! Most samples have none, and then they cost nothing. Those that have one follow a rule:
 //! a counter keeps its start until it is reset, a delta begins where the sample before

@@ -1,6 +1,6 @@
 //! Chooses the codec of a column, and finds the decoder of a stored one.
 //!
-//! Constant and regular columns are told at a glance. Of the others the integer stage
+//! Constant and regular columns are recognized at a glance. Of the others the integer stage
 //! ([`packed`]) nearly always wins where it applies; the bit codecs are tried beside it
 //! only where it might not: on short columns, whose headers weigh, and on decimals of
 //! many digits. What is tried is encoded, and the smaller bytes stay.

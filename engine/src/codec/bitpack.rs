@@ -65,7 +65,7 @@ fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) {
     }
 }
 
-/// Widths up to 57: a value lies within the eight bytes from its first one on.
+/// Widths up to 57: a value is within the eight bytes from its first one on.
 fn unpack_words(bytes: &[u8], width: u32, out: &mut [u64]) {
     let low = mask(width);
     let mut bit = 0usize;

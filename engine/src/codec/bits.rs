@@ -12,7 +12,7 @@
 //! # Invariants
 //! - I1. While a stream is open, its bytes are a whole number of eight-byte words;
 //!   [`BitWriter::finish`] adds the bytes that the last word needs.
-//! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] tells.
+//! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] reports it.
 
 use super::Fault;
 

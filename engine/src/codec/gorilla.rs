@@ -75,7 +75,7 @@ impl XorState {
 
     /// Reads `count` floats and appends them.
     ///
-    /// Bits past the end read as zeros; the reader's `finish` tells.
+    /// Bits past the end read as zeros; the reader's `finish` reports it.
     #[inline]
     pub fn read_run(&mut self, reader: &mut BitReader<'_>, count: usize, out: &mut Vec<f64>) {
         let XorState { mut previous, leading, significant } = *self;

@@ -22,7 +22,7 @@ pub fn write_step(writer: &mut BitWriter<'_>, previous: i64, value: i64) {
 
 /// Reads `count` integers that follow `previous` and hands each to `push`.
 ///
-/// Bits past the end read as zeros; the reader's `finish` tells.
+/// Bits past the end read as zeros; the reader's `finish` reports it.
 #[inline]
 pub fn read_run(reader: &mut BitReader<'_>, mut previous: i64, count: usize, out: &mut Vec<i64>) {
     out.extend((0..count).map(|_| {

@@ -3,7 +3,7 @@
 //! A codec turns one column of a chunk into one run of bytes, its *section*, and never
 //! mixes columns: sections of neighbouring series that share their timestamps stay equal
 //! byte runs, which the store's block compression then finds again. A codec knows
-//! nothing of chunks: count, time range and the section's length are told to it.
+//! nothing of chunks: the caller passes count, time range and the section's length.
 //!
 //! The writer keeps the smallest of the codecs that suit a column ([`adaptive`]) and
 //! stores its name ([`CodecId`]); the reader never guesses.

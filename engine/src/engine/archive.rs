@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 256 << 10;
 
 impl Engine {
     /// Writes the database as it is now to `target` as a tar archive, which unpacked is the directory that
-    /// [`restore`](crate::restore) takes. Appends go on meanwhile; flushes and merges wait while files are linked and the
+    /// [`restore`](crate::restore) takes. Appends continue meanwhile; flushes and merges wait while files are linked and the
     /// log is copied. `progress` is called after each 256 KiB.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ pub struct SnapshotProgress {
 pub type OnProgress<'p> = dyn FnMut(SnapshotProgress) + 'p;
 
 impl Engine {
-    /// Copies the database as it is now into `dest`, which must not exist. Appends go on
+    /// Copies the database as it is now into `dest`, which must not exist. Appends continue
     /// meanwhile; flushes and merges wait.
     ///
     /// # Errors

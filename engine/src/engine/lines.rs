@@ -329,7 +329,7 @@ impl LineWriter<'_> {
                 let push = |value| values.extend(sample_value(&value));
                 let known = lines.read_known(key, fields, push)?;
                 let timestamp = known.timestamp.unwrap_or(*default_timestamp);
-                // The long way tells what is too old.
+                // The long way reports what is too old.
                 (timestamp > *horizon).then(|| {
                     lines.take_known(known);
                     if !near.contains(&timestamp) {

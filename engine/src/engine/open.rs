@@ -354,7 +354,7 @@ fn load_or_create(
     if let Some(catalogue) = Catalogue::load(kv, graveyard)? {
         return Ok(catalogue);
     }
-    // The id only tells segments of different databases apart; the moment of creation and
+    // The id only distinguishes segments of different databases; the moment of creation and
     // the process make it distinct.
     let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
     let catalogue = Catalogue::new(id, options.layout());

@@ -246,7 +246,7 @@ impl Workers {
     }
 
     fn send(&self, batch: Batch, new: Vec<Arc<HeadSeries>>) {
-        // A thread that ended has panicked; `join` tells.
+        // A thread that ended has panicked; `join` returns the panic.
         let _ = self.new.send(new);
         let _ = self.batches.send(batch);
     }
@@ -269,7 +269,7 @@ fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
     thread.spawn(work).map_err(|e| Error::io("start a thread to replay", name, e))
 }
 
-/// From ids of the log to places. Ids of one scrape or line are neighbours, so they lie in
+/// From ids of the log to places. Ids of one scrape or line are neighbours, so they are in
 /// pages, and the page of the id before is at hand.
 #[derive(Default)]
 struct Places {

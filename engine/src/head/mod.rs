@@ -324,7 +324,7 @@ impl Head {
     }
 
     /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with how many series it has;
-    /// returns where to go on, if there are more.
+    /// returns where to continue, if there are more.
     pub fn counts(
         &self,
         name: &str,
@@ -336,7 +336,7 @@ impl Head {
     }
 
     /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with
-    /// its series; returns where to go on, if there are more.
+    /// its series; returns where to continue, if there are more.
     pub fn page(
         &self,
         name: &str,

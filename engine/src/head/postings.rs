@@ -135,7 +135,7 @@ impl HeadPostings {
         self.empties > 1024 && self.empties > self.pairs.indexes().len() / 8
     }
 
-    /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to go on, if
+    /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to continue, if
     /// there are more. Pairs without ids stay until [`HeadPostings::sweep`].
     pub fn forget(&mut self, dead: &RoaringTreemap, place: usize, pairs_max: usize) -> Option<usize> {
         if place == 0 {
@@ -179,7 +179,7 @@ impl HeadPostings {
     }
 
     /// Leads `walk` through the values of `name` that are not before `from`, past at most
-    /// `looks_max` of them; returns where to go on, if there are more.
+    /// `looks_max` of them; returns where to continue, if there are more.
     pub fn walk(
         &self,
         name: &str,
@@ -219,7 +219,7 @@ impl HeadPostings {
     }
 
     /// Appends to `page` up to `most` values of `name` that are not before `from`, in order, each with how many ids it
-    /// has, unless it has none any more; returns where to go on, if there are more.
+    /// has, unless it has none any more; returns where to continue, if there are more.
     pub fn counts(
         &self,
         name: &str,
@@ -240,7 +240,7 @@ impl HeadPostings {
     }
 
     /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,
-    /// each with its ids; returns where to go on, if there are more.
+    /// each with its ids; returns where to continue, if there are more.
     pub fn page(
         &self,
         name: &str,

@@ -319,8 +319,8 @@ mod tests {
         (any::<u64>(), any::<i64>(), prop_oneof![Just(0i64), Just(5), any::<i64>()], any_value())
     }
 
-    /// A text that tells values apart; bits of a histogram are tested where it is encoded.
-    fn told(v: &Value) -> String {
+    /// A text that differs for different values; bits of a histogram are tested where it is encoded.
+    fn shown(v: &Value) -> String {
         match v {
             Value::Float(f) => format!("{:x}", f.to_bits()),
             other => format!("{other:?}"),
@@ -333,7 +333,7 @@ mod tests {
             let got = read(&payload(&samples)).unwrap();
             prop_assert_eq!(got.len(), samples.len());
             for (a, b) in got.iter().zip(&samples) {
-                prop_assert_eq!((a.0, a.1, a.2, told(&a.3)), (b.0, b.1, b.2, told(&b.3)));
+                prop_assert_eq!((a.0, a.1, a.2, shown(&a.3)), (b.0, b.1, b.2, shown(&b.3)));
             }
         }
 

@@ -65,7 +65,7 @@ impl Registry {
 
     /// Looks at up to `pages_max` pages of series from `page` on and takes those out that
     /// `retire` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
-    /// where to go on, if there are more.
+    /// where to continue, if there are more.
     pub fn retire(
         &mut self,
         page: u64,

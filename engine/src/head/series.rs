@@ -198,7 +198,7 @@ impl Unflushed {
         partitions.into_iter().for_each(visit);
     }
 
-    /// Whether anything may lie in `range`.
+    /// Whether anything may be in `range`.
     pub fn touches(&self, range: TimeRange) -> bool {
         self.chunks().any(|chunk| touches(chunk, range))
             || self.late().iter().any(|sample| range.contains(sample.timestamp))

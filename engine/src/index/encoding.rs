@@ -57,7 +57,7 @@ pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
     Some(ids.finish())
 }
 
-/// How many ids are encoded; `None` if that cannot be told.
+/// How many ids are encoded; `None` if that cannot be known.
 pub fn count(bytes: &[u8]) -> Option<u64> {
     match bytes.split_first()? {
         (&KIND_LIST, rest) => varint::read(rest, &mut 0).ok(),

@@ -333,7 +333,7 @@ mod tests {
 
     use super::*;
 
-    fn told(list: &IdList) -> Vec<u64> {
+    fn shown(list: &IdList) -> Vec<u64> {
         let mut ids = Vec::new();
         list.for_each(|id| ids.push(id));
         ids
@@ -343,7 +343,7 @@ mod tests {
     fn ids_beyond_32_bits_stay_apart() {
         let ids = [0, 7, u64::from(u32::MAX), 1 << 32, (1 << 32) + 7, (5 << 32) + 1, u64::MAX];
         assert_eq!(bitmap(&ids).iter().collect::<Vec<_>>(), ids);
-        assert_eq!(told(&IdList::from_sorted(&ids)), ids);
+        assert_eq!(shown(&IdList::from_sorted(&ids)), ids);
         assert!(bitmap(&[]).is_empty());
     }
 
@@ -375,8 +375,8 @@ mod tests {
                 }
                 prop_assert_eq!(list.len(), model.len() as u64);
             }
-            prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
-            prop_assert_eq!(list.to_bitmap().iter().collect::<Vec<_>>(), told(&list));
+            prop_assert_eq!(shown(&list), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(list.to_bitmap().iter().collect::<Vec<_>>(), shown(&list));
             prop_assert!(list.as_bitmap().is_none_or(|map| map == list.to_bitmap()));
             for (place, id) in picked {
                 let here = model.iter().nth(place.index(model.len().max(1))).copied().unwrap_or(id);
@@ -385,13 +385,13 @@ mod tests {
                     list.remove(id);
                     prop_assert_eq!(list.len(), model.len() as u64);
                 }
-                prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(shown(&list), model.iter().copied().collect::<Vec<_>>());
                 model.insert(id);
                 list.insert(id);
             }
             list.remove_all(&dead.iter().copied().collect());
             model.retain(|id| !dead.contains(id));
-            prop_assert_eq!(told(&list), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(shown(&list), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(list.is_empty(), model.is_empty());
         }
     }

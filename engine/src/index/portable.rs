@@ -27,7 +27,7 @@ const OFFSETS_MIN: usize = 4;
 const ARRAY_MAX: usize = 4096;
 const BITS_BYTES: usize = 1 << 13;
 
-/// How many ids there are; `None` if that cannot be told.
+/// How many ids there are; `None` if that cannot be known.
 pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     let mut total = 0;
     each_container(bytes, |_, container| {

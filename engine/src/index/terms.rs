@@ -1,4 +1,4 @@
-//! A walk over a label's sorted values, in the hands of whoever keeps them.
+//! A walk over a label's sorted values, carried out by their owner.
 
 use crate::budget::{Stopped, Work};
 use crate::model::{Pattern, PatternWalk, Verdict};
@@ -9,20 +9,20 @@ const SEEK_LOOKS: u64 = 8;
 /// Values between two looks at whether to stop.
 const STEPS_PER_CHECK: u32 = 1024;
 
-/// What to do with a value, and where to go on.
+/// What to do with a value, and where to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Its series are wanted.
+    /// Its series are selected.
     Take,
     /// They are not.
     Leave,
     /// They are not; nor are those of any value before [`TermWalk::target`].
     Seek,
-    /// Neither this value nor any after it is wanted.
+    /// Neither this value nor any after it matches.
     Stop,
 }
 
-/// Which values of a label are wanted, asked in their order.
+/// Which values of a label match, asked in their order.
 #[derive(Debug)]
 pub struct TermWalk<'p> {
     /// None: all values.
@@ -42,7 +42,7 @@ impl<'p> TermWalk<'p> {
         TermWalk { pattern, looks_left: looks_max, gave_up: false, work, steps: 0, stopped: None }
     }
 
-    /// Where to begin, and after [`Step::Seek`] where to go on: at the first value that is
+    /// Where to begin, and after [`Step::Seek`] where to continue: at the first value that is
     /// not before this.
     pub fn target(&self) -> &str {
         self.pattern.as_ref().map_or("", PatternWalk::target)
@@ -79,7 +79,7 @@ impl<'p> TermWalk<'p> {
         }
     }
 
-    /// Whether all that is wanted was taken; not when that would have been too many looks.
+    /// Whether all that matches was taken; not when that would have been too many looks.
     ///
     /// # Errors
     /// The work was over before.

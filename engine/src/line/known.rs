@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::line::{LineLimits, Precision};
 
-    /// Reads a body both ways side by side; tells how many lines went the short way.
+    /// Reads a body both ways side by side; returns how many lines went the short way.
     fn compare(body: &[u8], limits: LineLimits) -> usize {
         let mut known: HashMap<Vec<u8>, Vec<Box<[u8]>>> = HashMap::new();
         let mut lines = Lines::new(body, Precision::Second, limits);

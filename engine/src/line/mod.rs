@@ -36,7 +36,7 @@
 //! No `+` in front, no NaN, no infinity, no hexadecimal, no underscore; a float beyond
 //! `f64` is an error, never an infinity.
 //!
-//! After a bad line the decoder goes on at the next line. Where a string was never closed
+//! After a bad line the decoder continues at the next line. Where a string was never closed
 //! properly that is the line after the one the string began in, so one lost quote does not
 //! swallow the lines below it.
 //!

@@ -9,7 +9,7 @@
 //! # Format
 //! A key has the characters of names and values in their order, each one more than its byte,
 //! with a zero behind each name and value: then numbers are ordered as [`Labels`] are, since a
-//! part that ends is smaller than one that goes on. No byte of UTF-8 is 255.
+//! part that ends is smaller than one that continues. No byte of UTF-8 is 255.
 
 use crate::model::Labels;
 use crate::model::labels::{common_prefix, compare, read_part};

@@ -201,7 +201,7 @@ impl Labels {
     }
 
     /// Appends the canonical form of the set of those labels whose names `keep` accepts: what
-    /// tells two sets apart, or alike, without making new ones.
+    /// compares two sets without making new ones.
     pub fn copy_kept(&self, mut keep: impl FnMut(&[u8]) -> bool, out: &mut Vec<u8>) {
         let mut parts = self.parts();
         let mut start = 0;

@@ -37,7 +37,7 @@ impl TimeRange {
         self.end <= self.start
     }
 
-    /// Whether any instant of `[first, last]` lies in the range.
+    /// Whether any instant of `[first, last]` is in the range.
     pub fn overlaps(&self, first: Timestamp, last: Timestamp) -> bool {
         !self.is_empty() && first <= self.end && last > self.start
     }

@@ -102,7 +102,7 @@ pub enum RemoteReason {
     /// The exemplar's labels are invalid.
     #[error("exemplar: {0}")]
     Exemplar(LabelFault),
-    /// The sample lies too far in the future.
+    /// The sample is too far in the future.
     #[error("timestamp {timestamp_ms} ms is more than 10 minutes in the future; check the sender's clock")]
     Future {
         /// Its time.

@@ -150,7 +150,7 @@ impl WireHistogram {
 
 /// Appends the fields of a histogram in its float form, which says every histogram.
 pub fn encode(out: &mut Vec<u8>, h: &Histogram, timestamp_ms: i64) {
-    // The member of a `oneof` tells the form, so it is written even when it is 0.
+    // The member of a `oneof` determines the form, so it is written even when it is 0.
     wire::put_any_double(out, 2, h.count);
     wire::put_double(out, 3, h.sum);
     wire::put_zigzag(out, 4, i64::from(h.schema));

@@ -17,7 +17,7 @@
 //! metadata      1 type  2 family  4 help        metadata 1 type  3 help ref  4 unit ref
 //!               5 unit
 //! ```
-//! Histograms are told in `histogram`.
+//! Histograms are specified in `histogram`.
 //!
 //! Next: `engine/remote.rs`.
 

@@ -190,7 +190,7 @@ impl<'a> Fields<'a> {
         Self::within(bytes, 0)
     }
 
-    /// The fields of a message that lies at `base` of a larger one.
+    /// The fields of a message at `base` of a larger one.
     pub fn within(bytes: &'a [u8], base: usize) -> Self {
         Fields { bytes, position: 0, base }
     }

@@ -337,7 +337,7 @@ impl<'a> GenerationReader<'a> {
         StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
     }
 
-    /// When series had samples, if that is told.
+    /// When series had samples, if the generation says so.
     ///
     /// # Errors
     /// The record is damaged, or the store could not be read.

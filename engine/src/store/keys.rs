@@ -90,7 +90,7 @@ impl Prefix {
         out
     }
 
-    /// The key of what tells when series had samples (`times`).
+    /// The key of the record of when series had samples (`times`).
     pub fn times(&self) -> [u8; PREFIX_BYTES + 1] {
         let mut out = [KIND_TIMES; PREFIX_BYTES + 1];
         out[..PREFIX_BYTES].copy_from_slice(&self.encode());

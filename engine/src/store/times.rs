@@ -1,4 +1,4 @@
-//! When the series of a generation had samples, told for stretches of ids.
+//! When the series of a generation had samples, recorded for stretches of ids.
 //!
 //! Ids are given in the order in which series appear, so those of short-lived series that
 //! were alive at one time are neighbours. A question about a minute leaves out the stretches

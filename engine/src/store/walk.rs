@@ -1,4 +1,4 @@
-//! Reading the chunks of many series: cursors that go on from where they stand.
+//! Reading the chunks of many series: cursors that continue from their position.
 //!
 //! A generation's chunks are ordered by series id. A reader that asks for series in that
 //! order finds each next one where the cursor stopped, so it pays a step and no search;

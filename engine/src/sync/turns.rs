@@ -357,7 +357,7 @@ impl State {
         self.ready().into_iter().max_by_key(|number| self.priorities[*number])
     }
 
-    /// Whose turn it is after a thread that cannot go on. Time passes only where no thread is ready.
+    /// Whose turn it is after a thread that cannot continue. Time passes only where no thread is ready.
     fn next_turn(&mut self) -> Option<usize> {
         let next = match self.choice {
             Choice::Any { .. } => self.any_ready(),

@@ -90,7 +90,7 @@ fn of_generation(record: &GenerationRecord, series: u64, range: TimeRange) -> (f
     (touched, record.samples as f64 * share)
 }
 
-/// The part of `first..=last` that lies in `range`.
+/// The part of `first..=last` that is in `range`.
 fn share(first: i64, last: i64, range: TimeRange) -> f64 {
     let from = first.max(range.start);
     let to = last.min(range.end);

@@ -22,7 +22,7 @@ use crate::store::listing::StoredEvents;
 /// Events that are looked at between two looks at whether to stop.
 const EVENTS_PER_CHECK: usize = 256;
 
-/// The events of one generation that are wanted.
+/// The events of one generation that match.
 struct Side<'a, 'q, 'e> {
     events: StoredEvents<'a>,
     hiding: Vec<&'q Tombstone>,
@@ -61,7 +61,7 @@ impl Side<'_, '_, '_> {
     }
 }
 
-/// The events of the head that are wanted, the earliest first, of one time in arrival order.
+/// The events of the head that match, the earliest first, of one time in arrival order.
 struct HeadSide {
     segments: Vec<Segment>,
     /// Time, and the place of segment and event.

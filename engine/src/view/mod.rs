@@ -88,7 +88,7 @@ pub struct View<'e> {
     kv: &'e dyn Kv,
     gate: &'e Gate,
     catalogue: Arc<Catalogue>,
-    /// The catalogue as it is now, which tells what was set aside meanwhile.
+    /// The current catalogue, which shows what was set aside meanwhile.
     latest: &'e Versions,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,

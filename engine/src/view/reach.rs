@@ -55,8 +55,8 @@ impl<'a> Reaches<'a> {
 /// What the generations of a partition say about their series.
 pub(super) struct Reach {
     range: TimeRange,
-    /// Of the generations with samples in the range; none where nothing can be told apart.
-    told: Option<Vec<Times>>,
+    /// Of the generations with samples in the range; none where they say nothing.
+    shown: Option<Vec<Times>>,
     /// The stretch that was asked for last, and the answer.
     recent: Option<(u64, bool)>,
 }
@@ -68,10 +68,10 @@ impl Reach {
     /// # Errors
     /// The store could not be read.
     pub(super) fn new(kv: &dyn Kv, generations: &[Arc<Generation>], range: TimeRange) -> Result<Self> {
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         let is_inside = |g: &Arc<Generation>| range.start < g.record.first && g.record.last <= range.end;
         if generations.iter().all(is_inside) {
-            return Ok(Reach { range, told: None, recent: None });
+            return Ok(Reach { range, shown: None, recent: None });
         }
         let has_chunks = |g: &&Arc<Generation>| g.record.chunks > 0;
         for generation in generations.iter().filter(has_chunks) {
@@ -79,21 +79,21 @@ impl Reach {
                 continue;
             }
             match GenerationReader::new(kv, generation).times()? {
-                Some(times) => told.push(times),
-                None => return Ok(Reach { range, told: None, recent: None }),
+                Some(times) => shown.push(times),
+                None => return Ok(Reach { range, shown: None, recent: None }),
             }
         }
-        Ok(Reach { range, told: Some(told), recent: None })
+        Ok(Reach { range, shown: Some(shown), recent: None })
     }
 
     /// Whether a series may have samples in the range. Quickest where ids ascend.
     pub(super) fn may_hold(&mut self, id: SeriesId) -> bool {
-        let Some(told) = &self.told else { return true };
+        let Some(shown) = &self.shown else { return true };
         let stretch = stretch_of(id);
         match self.recent {
             Some((known, held)) if known == stretch => held,
             _ => {
-                let held = told.iter().any(|times| times.may_hold(stretch, self.range));
+                let held = shown.iter().any(|times| times.may_hold(stretch, self.range));
                 self.recent = Some((stretch, held));
                 held
             }

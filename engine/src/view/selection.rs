@@ -1,4 +1,4 @@
-//! The series of a selection: gathered by id, told apart by labels.
+//! The series of a selection: gathered by id, distinguished by labels.
 //!
 //! Within one life of the database a label set has one id, so that most of the gathering is
 //! one look-up of a number; labels are compared only in the sort that the answer needs in
@@ -175,11 +175,11 @@ mod tests {
             let series = selection.series(SeriesId(id), labels, &catalogue)?;
             series.add_id(PartitionId::raw(partition as i32), SeriesId(id));
         }
-        let told = |s: ViewSeries| (s.labels.to_string(), s.ids().map(|id| id.0).collect());
+        let shown = |s: ViewSeries| (s.labels.to_string(), s.ids().map(|id| id.0).collect());
         let mut found = selection.finish()?;
         found.sort_by_key(|series| series.rank);
         assert!(found.is_sorted_by(|a, b| a.labels < b.labels));
-        Ok(found.into_iter().map(told).collect())
+        Ok(found.into_iter().map(shown).collect())
     }
 
     #[test]

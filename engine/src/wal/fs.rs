@@ -34,7 +34,7 @@ fn set_next(fs: std::sync::Arc<dyn WalFs>) {
 
 /// A file open for writing.
 pub(super) trait WalFile: Send + Sync + fmt::Debug {
-    /// Writes some of `bytes` at `offset` and tells how many.
+    /// Writes some of `bytes` at `offset` and returns how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Cuts the file to `length` bytes.
     fn set_len(&self, length: u64) -> io::Result<()>;
@@ -57,7 +57,7 @@ pub(super) trait WalFs: Send + Sync + fmt::Debug {
     fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()>;
 }
 
-/// Writes all of `bytes` at `offset`. Tells in `written` how far it came, and goes on from there when called again.
+/// Writes all of `bytes` at `offset`. Records in `written` how far it came, and continues from there when called again.
 pub(super) fn write_all_at(
     file: &dyn WalFile,
     bytes: &[u8],

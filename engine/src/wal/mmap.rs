@@ -19,7 +19,7 @@ pub(super) struct SegmentMap(Mmap);
 impl SegmentMap {
     /// Maps a whole segment.
     ///
-    /// For recovery and checks alone: whoever runs them holds the directory's lock or has made sure otherwise that
+    /// For recovery and checks alone: the caller holds the directory's lock or has made sure otherwise that
     /// no log is opened in it, and recovery drops the map before it cuts the file.
     #[expect(unsafe_code, reason = "a map has to trust the file system")]
     pub fn open(path: &Path) -> Result<SegmentMap> {

@@ -72,7 +72,7 @@
 //!
 //! # Torn tail or damage
 //! A crash may leave the last write in pieces. That is normal and must not stop a start; a damaged record that had
-//! been acknowledged must never be taken for it. What tells them apart is whether a sync had covered the bytes:
+//! been acknowledged must never be taken for it. The difference is whether a sync had covered the bytes:
 //!
 //! * A segment is sealed and synced before its successor comes to exist, so only the last one can be torn. Everything
 //!   else that is not valid is damage.
@@ -87,7 +87,7 @@
 //!
 //! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
 //! loss, or by one sync if its last write was cut short. It never claims too much, being written after the sync. It
-//! also tells that the log's end was cut off or its last segment removed, which the segments alone cannot.
+//! also shows that the log's end was cut off or its last segment removed, which the segments alone cannot.
 //!
 //! A mark that lags is safe: it only claims less. Acknowledged records are in segments, which exist durably before the
 //! mark that covers them is written, and which are deleted only when the caller has stored them durably. So a log
@@ -95,7 +95,7 @@
 //! `durable` is synced (I6). Otherwise a power loss could take the last evidence of them, and a caller with an older
 //! state would not notice that records are missing.
 //!
-//! What cannot be told: within the last synced write, after a power loss that also lost the newest `durable`, (1) a
+//! What cannot be distinguished: within the last synced write, after a power loss that also lost the newest `durable`, (1) a
 //! file cut short looks torn; (2) so does a flipped bit in a record that holds a whole aligned sector of zeros; (3) a
 //! file system that shows stale blocks instead of zeros (ext4 with `data=writeback`) makes a tear look like
 //! damage, which errs on the safe side. In each case the report says what was dropped.
@@ -233,7 +233,7 @@ pub enum SyncPolicy {
 pub enum Recovery {
     /// Fail with [`Error::Corrupt`] and leave the segments as they are.
     Refuse,
-    /// Put the damaged bytes aside as `<segment>.<offset>.bad`, note the gap in the log, go on with the rest.
+    /// Put the damaged bytes aside as `<segment>.<offset>.bad`, note the gap in the log, continue with the rest.
     Skip,
 }
 

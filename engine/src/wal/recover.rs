@@ -26,7 +26,7 @@ pub(super) struct Recovered {
     pub mark_slot: Option<usize>,
 }
 
-/// Replays the log in `dir` and makes it ready to go on. See [`super::Wal::open`].
+/// Replays the log in `dir` and makes it ready for appends. See [`super::Wal::open`].
 pub(super) fn recover(
     fs: &dyn WalFs,
     dir: &Path,
@@ -277,7 +277,7 @@ impl<'a> Pass<'a> {
 
     fn nameless(&self, head: &Head) -> Error {
         let what = head.header.as_ref().err().map_or_else(String::new, Fault::to_string);
-        corrupt(&head.path, 0, format!("{what}; and no other file tells which database this is"))
+        corrupt(&head.path, 0, format!("{what}; and no other file says which database this is"))
     }
 
     /// The first sequence number that a segment answers for, which is lower than its first record's if records are

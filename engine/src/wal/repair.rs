@@ -1,4 +1,4 @@
-//! Writes segments anew during recovery: seals the one that a crash left open, rebuilds a damaged one without what
+//! Rewrites segments during recovery: seals the one that a crash left open, rebuilds a damaged one without what
 //! is lost, puts damaged bytes aside.
 //!
 //! A rebuilt segment takes the place of the old one by a rename, so a crash in between leaves one or the other.

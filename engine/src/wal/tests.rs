@@ -78,7 +78,7 @@ fn open(dir: &Path) -> (Wal, Vec<Owned>) {
     (wal, records)
 }
 
-/// Appends and syncs one record with a payload that tells its number.
+/// Appends and syncs one record with its number as payload.
 fn put(wal: &Wal, kind: u8, payload: &[u8]) -> u64 {
     let seq = wal.append(kind, &[payload]).unwrap();
     wal.sync_to(seq).unwrap();

@@ -113,7 +113,7 @@ impl Writer {
         Some(Segment { number, first_seq, last_seq, bytes })
     }
 
-    /// Writes `batches`, taking each off as it is done with, and syncs if told to or if a segment ends.
+    /// Writes `batches`, taking each off as it is done with, and syncs if asked to or if a segment ends.
     pub fn run(&mut self, batches: &mut VecDeque<Batch>, sync: bool, progress: &mut Progress) -> Result<()> {
         let result = self.write_batches(batches, sync, progress);
         let is_starved = matches!(result, Err(Error::DiskFull { .. }));

@@ -44,9 +44,9 @@ fn rank(buckets: &[Bucket], v: f64) -> Option<f64> {
     None
 }
 
-/// The share of a bucket's observations below `v`, which lies in it. The first bucket with an
-/// explicit bound begins at zero unless it lies below. Nothing is known of where observations
-/// lie in one that is infinite: those of the first count as below, those of the last as above.
+/// The share of a bucket's observations below `v`, which is in it. The first bucket with an
+/// explicit bound begins at zero unless it is below. Nothing is known of where observations
+/// are in one that is infinite: those of the first count as below, those of the last as above.
 fn part(b: &Bucket, v: f64) -> f64 {
     if b.kind == BucketKind::Custom && b.lower == f64::NEG_INFINITY {
         return match b.upper > 0.0 {

@@ -4,7 +4,7 @@ use barograph_engine::model::Histogram;
 
 use super::bounds::{Bucket, BucketKind, all_ascending};
 
-/// What observations of NaN did to a quantile. They count, but lie in no bucket; the sum
+/// What observations of NaN did to a quantile. They count, but are in no bucket; the sum
 /// gives them away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NanEffect {
@@ -94,7 +94,7 @@ fn interpolate(b: Bucket, fraction: f64) -> f64 {
     }
 }
 
-/// Whether 0 lies in the bucket or at one of its ends, so that its values have no logarithms.
+/// Whether 0 is in the bucket or at one of its ends, so that its values have no logarithms.
 pub(super) fn touches_zero(b: &Bucket) -> bool {
     b.lower <= 0.0 && b.upper >= 0.0
 }

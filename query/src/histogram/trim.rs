@@ -4,9 +4,9 @@
 //! count and sum are estimated from what is left: each bucket, or the part of it that is kept,
 //! counts with the middle of its bounds (the geometric one where buckets are exponential).
 //!
-//! Nothing is known of where observations lie in a bucket that reaches to infinity:
+//! Nothing is known of where observations are in a bucket that reaches to infinity:
 //!
-//! | bucket | the cut lies in it | `</` keeps | `>/` keeps |
+//! | bucket | the cut is in it | `</` keeps | `>/` keeps |
 //! |---|---|---|---|
 //! | `(-Inf, b]`, b > 0 | at 0 or above | the share of `[0, b]` below the cut; nothing at 0 | the share of `[0, b]` above the cut |
 //! | `(-Inf, b]`, b > 0 | below 0 | nothing | nothing |
@@ -14,7 +14,7 @@
 //! | `(b, +Inf]` | anywhere | nothing | all, as if it lay at the cut |
 //! | `(-Inf, +Inf]` | anywhere | nothing | nothing |
 //!
-//! One that is kept whole because the cut lies elsewhere counts with its finite bound, or with
+//! One that is kept whole because the cut is elsewhere counts with its finite bound, or with
 //! half of it for the first of the table, which begins at 0.
 
 use barograph_engine::model::Histogram;
@@ -88,7 +88,7 @@ struct Left {
 impl Left {
     /// Takes what of the bucket is kept; how much that is.
     fn take(&mut self, b: Bucket, cut: f64, keep: Keep) -> f64 {
-        // A cut of NaN lies on no side of anything, so that nothing is kept.
+        // A cut of NaN is on no side of anything, so that nothing is kept.
         let (is_whole, is_part) = match keep {
             Keep::Below => (b.upper <= cut, b.lower < cut),
             Keep::Above => (b.lower >= cut, b.upper > cut),
@@ -160,7 +160,7 @@ fn part_of_infinite(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
     }
 }
 
-/// The share of a bucket's observations below `v`, which lies strictly within its finite
+/// The share of a bucket's observations below `v`, which is strictly within its finite
 /// bounds.
 pub(super) fn share(b: &Bucket, v: f64) -> f64 {
     match b.kind {

@@ -122,7 +122,7 @@ pub(super) fn matching(op: BinaryOp, matching: &VectorMatching, op_span: Span) -
 /// to functions that know them.
 pub(super) fn argument(function: &Function, index: usize, argument: &Expr, given: ValueType) -> Parsed<()> {
     let Some(expected) = function.arg_type(index) else {
-        // Too many: `arity` tells how many when all are counted.
+        // Too many: `arity` reports how many when all are counted.
         return Ok(());
     };
     let fits = |wanted: ValueType| given == wanted;

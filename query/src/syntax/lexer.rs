@@ -2,7 +2,7 @@
 //!
 //! A token is a kind and a span; its text stays where it is. The lexer knows no keywords:
 //! `sum`, `by` and `offset` are words, and the parser, which knows what may stand where,
-//! tells a keyword from a metric of that name.
+//! distinguishes a keyword from a metric of that name.
 //!
 //! # Invariants
 //! - Spans ascend, do not overlap, and lie on character boundaries of the text.

@@ -36,7 +36,7 @@ const ANNOTATIONS_MAX: usize = 10;
 pub struct Call {
     /// The server.
     pub state: Arc<State>,
-    /// What is asked for.
+    /// The endpoint that its path and method name.
     pub endpoint: &'static Endpoint,
     /// The method.
     pub method: Method,

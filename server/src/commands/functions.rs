@@ -39,7 +39,7 @@ fn all() -> String {
         }
         out.push('\n');
     }
-    out + "`barograph functions NAME` tells all about one; docs/query-language.md has the whole language.\n"
+    out + "`barograph functions NAME` describes one; docs/query-language.md has the whole language.\n"
 }
 
 fn function_help(function: &Function) -> String {

@@ -103,7 +103,7 @@ fn times(args: &QueryArgs, now_ms: i64) -> anyhow::Result<Times> {
     let start_ms = time_ms(start, now_ms)?;
     let end_ms = time_ms(args.end.as_deref().unwrap_or("now"), now_ms)?;
     if end_ms < start_ms {
-        bail!("--end lies before --start");
+        bail!("--end is before --start");
     }
     let step_ms = match &args.step {
         Some(text) => values::duration_ms(text)? as i64,

@@ -15,7 +15,7 @@ pub struct Reader {
     /// Whether acknowledged data may be missing from it.
     is_damaged: bool,
     /// The damage that was reported.
-    told: Vec<Damage>,
+    shown: Vec<Damage>,
 }
 
 impl Reader {
@@ -27,7 +27,7 @@ impl Reader {
     pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
         let refusal = match directory::open_read_only(dir, false) {
             Ok(database) if !allow_damage => {
-                return Ok(Reader { database, is_damaged: false, told: Vec::new() });
+                return Ok(Reader { database, is_damaged: false, shown: Vec::new() });
             }
             // Reading may meet damage that opening does not.
             Ok(_) => None,
@@ -47,8 +47,8 @@ impl Reader {
         if is_damaged {
             tell(&database);
         }
-        let told = database.damage(TimeRange::ALL);
-        Ok(Reader { database, is_damaged, told })
+        let shown = database.damage(TimeRange::ALL);
+        Ok(Reader { database, is_damaged, shown })
     }
 
     /// Ends the command: what it has shown may lack something.
@@ -57,7 +57,7 @@ impl Reader {
     /// The directory is damaged.
     pub fn finish(self) -> anyhow::Result<()> {
         let damage = self.database.damage(TimeRange::ALL);
-        damage.iter().filter(|damage| !self.told.contains(damage)).for_each(|damage| eprintln!("{damage}"));
+        damage.iter().filter(|damage| !self.shown.contains(damage)).for_each(|damage| eprintln!("{damage}"));
         if self.is_damaged || !damage.is_empty() {
             bail!(
                 "the directory is damaged: acknowledged data may be missing above, or deleted data shown again"

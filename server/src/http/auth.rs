@@ -197,7 +197,7 @@ fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
         return Some(rest.to_vec());
     }
     if scheme.eq_ignore_ascii_case(b"token") {
-        // The `user:password` of InfluxDB 1, which Proxmox tells its users to enter. No token of ours has a colon.
+        // The `user:password` of InfluxDB 1, which Proxmox has its users enter. No token of ours has a colon.
         let start = rest.iter().position(|&b| b == b':').map_or(0, |colon| colon + 1);
         return Some(rest[start..].to_vec());
     }

@@ -2,8 +2,8 @@
 //!
 //! A time is float seconds since 1970 or RFC 3339; a duration is float seconds or
 //! `1h30m`. PromQL evaluates at whole milliseconds, so both are rounded to them. Storage
-//! counts nanoseconds in 64 bits, so what can be stored lies between 1677-09-21 and
-//! 2262-04-11: a time outside is taken as the nearest of these two, since no sample lies
+//! counts nanoseconds in 64 bits, so what can be stored is between 1677-09-21 and
+//! 2262-04-11: a time outside is taken as the nearest of these two, since no sample is
 //! beyond them.
 
 use barograph_engine::model::TimeRange;
@@ -131,7 +131,7 @@ impl Params {
     /// `start` and `end`, both ends included; absent ones are open.
     ///
     /// # Errors
-    /// 400 when one is malformed or `end` lies before `start`.
+    /// 400 when one is malformed or `end` is before `start`.
     pub fn range(&self) -> Result<TimeRange, ApiError> {
         let range = self.any_range()?;
         if range.is_empty() {

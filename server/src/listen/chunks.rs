@@ -22,7 +22,7 @@ enum Place {
 /// What became of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
-    /// All belong to the body, which goes on.
+    /// All belong to the body, which continues.
     All,
     /// The body ends after so many of them.
     Ends(usize),

@@ -148,7 +148,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
     }
 
-    /// Reads at most `limit` bytes straight to where they are wanted.
+    /// Reads at most `limit` bytes straight to their destination.
     fn poll_direct(
         &mut self,
         cx: &mut Context<'_>,

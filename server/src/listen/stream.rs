@@ -33,7 +33,7 @@ pub struct Timeouts {
     pub rate: u64,
 }
 
-/// What the service tells the stream of one connection: how many requests have begun and
+/// What the service reports to the stream of one connection: how many requests have begun and
 /// how many have ended. The HTTP library need not read while it answers, so the end of an
 /// answer wakes the stream, which then starts the clock of idleness.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Activity {
         self.begun.load(Ordering::Acquire) > self.ended()
     }
 
-    /// Wakes whoever reads when a request has been answered.
+    /// Wakes the reader when a request has been answered.
     pub fn wake_at_end(&self, cx: &Context<'_>) {
         *self.reader.lock() = Some(cx.waker().clone());
     }

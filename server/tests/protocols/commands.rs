@@ -97,16 +97,16 @@ fn refused_lines_go_into_a_file_that_can_be_put_right() {
     let words = [path.to_str().unwrap(), "--rejects", rejects.to_str().unwrap(), "--batch", "100"];
     let found = summary(&server, &words).unwrap();
     assert_eq!((found.lines, found.bad, found.shown, found.samples), (423, 212, 20, Some(211)));
-    let told = std::fs::read_to_string(&rejects).unwrap();
-    let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with('#')).collect();
+    let shown = std::fs::read_to_string(&rejects).unwrap();
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!((lines.len(), lines[0], lines[210]), (213, "r0 value=wrong 0", "r210 value=wrong 210"));
     assert!(
-        told.starts_with("# CONTEXT-DATABASE:a\n# ") && told.contains("mixed.lp:3: column 10: "),
-        "{told}"
+        shown.starts_with("# CONTEXT-DATABASE:a\n# ") && shown.contains("mixed.lp:3: column 10: "),
+        "{shown}"
     );
-    assert!(told.ends_with("long text=\"one\ntwo\",value=wrong 1\n"), "{told}");
+    assert!(shown.ends_with("long text=\"one\ntwo\",value=wrong 1\n"), "{shown}");
     assert!(summary(&server, &words).is_err(), "a file that is there is not overwritten");
-    std::fs::write(&rejects, told.replace("wrong", "1")).unwrap();
+    std::fs::write(&rejects, shown.replace("wrong", "1")).unwrap();
     let found = summary(&server, &[rejects.to_str().unwrap()]).unwrap();
     assert_eq!((found.lines, found.bad), (212, 0));
     assert_eq!(server.export("r7"), "r7,db=a value=1 7\n");
@@ -126,11 +126,11 @@ fn lines_that_an_answer_has_no_room_for_are_asked_for() {
     let words = [path.to_str().unwrap(), "--rejects", rejects.to_str().unwrap(), "--batch", "1000000"];
     let found = summary(&server, &words).unwrap();
     assert_eq!((found.lines, found.bad), (20_100, 10_050));
-    let told = std::fs::read_to_string(&rejects).unwrap();
+    let shown = std::fs::read_to_string(&rejects).unwrap();
     for i in [0, 9_999, 10_000, 10_049] {
-        assert_eq!(told.matches(&format!("bad{i} text=\"a\nb\",v=x 1\n")).count(), 1, "{i}");
+        assert_eq!(shown.matches(&format!("bad{i} text=\"a\nb\",v=x 1\n")).count(), 1, "{i}");
     }
-    assert_eq!(told.lines().filter(|line| line.starts_with("bad")).count(), 10_050);
+    assert_eq!(shown.lines().filter(|line| line.starts_with("bad")).count(), 10_050);
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn all_files_are_looked_at_before_the_first_is_stored() {
         (&wide_packed, "UTF-16"),
     ] {
         let error = summary(&server, &[good.to_str().unwrap(), path.to_str().unwrap()]).unwrap_err();
-        let told = format!("{error:#}");
-        assert!(told.contains(words) && told.contains("nothing was imported"), "{told}");
+        let shown = format!("{error:#}");
+        assert!(shown.contains(words) && shown.contains("nothing was imported"), "{shown}");
         assert!(server.series("m").is_empty());
     }
     assert!(summary(&server, &["-", "-"]).unwrap_err().to_string().contains("twice"));
@@ -330,7 +330,7 @@ fn the_words_of_the_system_are_told_once() {
     let missing = dir.path().join("missing");
     let below_a_file = file(&dir, "plain", b"").join("below");
     let sources = Sources { file: Some(missing.clone()), ..Sources::default() };
-    let mut told = vec![
+    let mut shown = vec![
         (anyhow::Error::from(sources.build().unwrap_err()), "No such file"),
         (anyhow::Error::from(Tokens::load(&missing, "db").err().unwrap()), "No such file"),
         (
@@ -345,9 +345,9 @@ fn the_words_of_the_system_are_told_once() {
     if cfg!(feature = "rocksdb") {
         let opened =
             barograph_server::commands::directory::open(&below_a_file, barograph::Options::default());
-        told.push((opened.err().unwrap(), "Not a directory"));
+        shown.push((opened.err().unwrap(), "Not a directory"));
     }
-    for (error, words) in told {
+    for (error, words) in shown {
         let printed = barograph_server::commands::error_text(&error.context("cannot open"));
         assert!(printed.starts_with("cannot open: "), "{printed}");
         assert_eq!(printed.matches(words).count(), 1, "{printed}");

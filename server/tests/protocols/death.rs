@@ -20,7 +20,7 @@ fn filled(settings: &[(&'static str, &str)]) -> Server {
     server
 }
 
-/// What a client may be told: an error that it can act on, or an answer.
+/// What a client may receive: an error that it can act on, or an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Wanted {
     /// This status, and a message that says this.

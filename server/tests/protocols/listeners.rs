@@ -56,8 +56,8 @@ fn half_a_line_is_not_stored_when_the_server_stops_and_whole_ones_are() {
     // All of it is in the socket by now, and of the last line only the half: `value=123.5 99999`.
     server.stop();
     assert_eq!(database.stats().samples, 20_000);
-    let told = read_to_end(&mut stream);
-    assert_eq!(told, "error: the last line (14 bytes) has no end and is not stored\n");
+    let shown = read_to_end(&mut stream);
+    assert_eq!(shown, "error: the last line (14 bytes) has no end and is not stored\n");
     let counters = server.state.telemetry.ingest(Origin::Tcp);
     assert_eq!((counters.lines.get(), counters.lines_bad.get()), (20_001, 1));
     assert_eq!(counters.bytes.get(), lines.len() as u64);
@@ -84,8 +84,8 @@ fn connections_beyond_the_limit_are_told_and_counted() {
     let _first = connect(server.tcp.unwrap());
     server.wait_for("the first", || server.state.telemetry.line_connections.open.get() == 1);
     let mut second = connect(server.tcp.unwrap());
-    let told = read_to_end(&mut second);
-    assert!(told.is_empty() || told == "error: too many connections (max_connections)\n", "{told}");
+    let shown = read_to_end(&mut second);
+    assert!(shown.is_empty() || shown == "error: too many connections (max_connections)\n", "{shown}");
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("barograph_line_connections_refused_total 1\n"), "{metrics}");
 }

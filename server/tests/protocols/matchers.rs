@@ -1,4 +1,4 @@
-//! Label matchers with regular expressions: whoever takes one selects the same series.
+//! Label matchers with regular expressions: every endpoint that takes one selects the same series.
 
 use std::collections::BTreeSet;
 

@@ -264,7 +264,7 @@ fn empty_descriptions_are_counted_and_cost_little() {
 fn hostile_bodies() {
     let server = server(&[("max_body_decoded", "1MiB")]);
     let now = now_ms();
-    // Lengths that are lies: refused before anything is allocated.
+    // False lengths: refused before anything is allocated.
     assert_eq!(server.remote_raw(&[SNAPPY, ONE], &[0xff, 0xff, 0xff, 0xff, 0x0f]).status, 413);
     assert_eq!(server.remote_raw(&[SNAPPY, ONE], &snappy(&vec![0; 2 << 20])).status, 413);
     let whole = snappy(&series_of_version_one(now));
@@ -389,7 +389,7 @@ fn limits_that_do_not_pass_are_400_and_the_rest_is_stored() {
     assert!(reply.text().starts_with("partial write: 5 refused, 1000 stored; "), "{}", reply.text());
     assert!(reply.text().contains("1000 active series, the limit (max_series,"), "{}", reply.text());
     assert_eq!(server.series("up").len(), 1000, "the rest is stored; sending it again changes nothing");
-    // A sender that repeats on 429 goes on with its other metrics: each request of known series is whole.
+    // A sender that repeats on 429 continues with its other metrics: each request of known series is whole.
     server.remote_write(&series(&[("__name__", "up"), ("i", "7")], &[(now + 1, 2.0)]));
 }
 

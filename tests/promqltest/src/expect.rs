@@ -98,7 +98,7 @@ pub enum Mode {
     Ordered,
 }
 
-/// Whether the block goes on after a line.
+/// Whether the block continues after a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// More lines may follow.

@@ -257,7 +257,7 @@ fn place(line: &SeriesLine, starts: Option<(usize, StartLine)>, step: i64) -> Sc
     let mut samples = Vec::new();
     for (i, point) in line.points.iter().enumerate() {
         let Some(point) = point else { continue };
-        let timestamp = step.checked_mul(i as i64).ok_or("a sample lies beyond the end of time")?;
+        let timestamp = step.checked_mul(i as i64).ok_or("a sample is beyond the end of time")?;
         let offset = starts.as_ref().and_then(|(_, starts)| starts.offsets[i]);
         let start_timestamp = offset.map_or(0, |offset| timestamp.saturating_add(offset));
         let value = match point {

@@ -82,7 +82,7 @@ fn says(db: &Database) -> bool {
     log || report.samples_unknown > 0 || !db.damage(TimeRange::ALL).is_empty()
 }
 
-/// Opens for reading. A command says nothing of what opening found, unless it was asked to go on over damage: then it
+/// Opens for reading. A command says nothing of what opening found, unless it was asked to accept damage: then it
 /// always does.
 fn opened(db: barograph::Result<Database>, base: &Base, said: bool, how: &str) -> Result<Outcome, String> {
     match db {

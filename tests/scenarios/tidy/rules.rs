@@ -20,7 +20,7 @@ pub fn check(source: &Source) -> Vec<Finding> {
     rules.iter().flat_map(|rule| rule(source)).collect()
 }
 
-/// A sibling `tests.rs` is told by its name.
+/// A sibling `tests.rs` is known by its name.
 fn doc(source: &Source) -> Vec<Finding> {
     let opens = source.first_line.starts_with("//! ") || source.path.ends_with("/tests.rs");
     (!opens)
@@ -176,7 +176,7 @@ mod tests {
         assert_caught("/// FIXME: slow\nfn f() {}", "fixme");
         assert_caught("// let a = b.c();\n", "commented-out");
         assert_caught("//     self.flush();\n", "commented-out");
-        assert!(found("// A reader waits for nowhere; then it goes on.\n").is_empty());
+        assert!(found("// A reader waits for nowhere; then it continues.\n").is_empty());
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn decoded(bytes: &[u8]) -> Result<(Vec<i64>, Vec<f64>), ChunkError> {
     Ok((timestamps, values))
 }
 
-/// Makes the checksum of changed bytes right again, so that what lies behind it is tested.
+/// Makes the checksum of changed bytes right again, so that what follows it is tested.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
         bytes.truncate(body);

@@ -132,7 +132,7 @@ fn a_clock_that_jumps_ahead_expires_nothing() {
 
     db.clock.set(db.clock.wall() - 40 * DAY);
     assert_eq!((db.passes(3), db.ahead_days()), (0, 0));
-    // All goes on as before: sixteen days after the first one its partition is past.
+    // All continues as before: sixteen days after the first one its partition is past.
     for _ in 0..3 {
         db.pass(24);
         db.client(0);

@@ -1,4 +1,4 @@
-//! Compaction where something fails: what is dead goes, and the rest goes on.
+//! Compaction where something fails: what is dead goes, and the rest continues.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,7 +61,7 @@ fn a_damaged_partition_does_not_keep_others_from_being_merged() {
     };
     assert_eq!([generations(0), generations(60), generations(600)], [2, 1, 2], "the last is not closed");
     harness.apply(&Op::Crash);
-    assert_eq!(harness.engine().open_report().leftovers_removed, 0, "nothing lies about");
+    assert_eq!(harness.engine().open_report().leftovers_removed, 0, "nothing is left over");
 }
 
 #[test]

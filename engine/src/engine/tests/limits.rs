@@ -71,7 +71,7 @@ fn refusals(options: Options, line: &str) -> (String, u64) {
     assert_eq!(write(&engine, "first,h=a v=1 1\n").lines_bad, 0);
     let report = write(&engine, line);
     assert_eq!((report.lines_bad, report.samples), (1, 0), "{line}");
-    assert_eq!(write(&engine, "first,h=a v=2 2\n").lines_bad, 0, "what is known goes on");
+    assert_eq!(write(&engine, "first,h=a v=2 2\n").lines_bad, 0, "what is known continues");
     (report.errors[0].reason.to_string(), report.lines_limited)
 }
 

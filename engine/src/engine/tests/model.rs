@@ -130,7 +130,7 @@ pub(super) enum Bits {
     Histogram(Vec<u8>),
 }
 
-pub(super) fn told(start: i64, value: &Value) -> Told {
+pub(super) fn shown(start: i64, value: &Value) -> Told {
     let value = match value {
         Value::Int(v) if !crate::chunk::run::is_float_exact(*v) => Bits::Int(*v),
         Value::Int(v) => Bits::Float((*v as f64).to_bits()),
@@ -251,7 +251,7 @@ impl Harness {
                 other => other.clone(),
             };
             let start = started.at(at);
-            self.samples.entry(labels.clone()).or_default().insert(at, told(start, &value));
+            self.samples.entry(labels.clone()).or_default().insert(at, shown(start, &value));
             batch.push_started(&labels, at, start, value);
         }
         self.engine().append(&batch).unwrap();
@@ -292,7 +292,7 @@ impl Harness {
         for series in view.select(&any, TimeRange::ALL, usize::MAX).unwrap() {
             let run = view.read(&series, TimeRange::ALL).unwrap();
             let samples: BTreeMap<i64, Told> = (0..run.len())
-                .map(|i| (run.timestamps[i], told(run.start_at(i), &run.value_at(i))))
+                .map(|i| (run.timestamps[i], shown(run.start_at(i), &run.value_at(i))))
                 .collect();
             if !samples.is_empty() {
                 found.insert(series.labels.clone(), samples);
@@ -304,7 +304,7 @@ impl Harness {
         let mut turns = BTreeMap::new();
         let whole = view.each_series(&any, TimeRange::ALL, usize::MAX, &|_| false, &mut |series, run| {
             let samples =
-                (0..run.len()).map(|i| (run.timestamps[i], told(run.start_at(i), &run.value_at(i))));
+                (0..run.len()).map(|i| (run.timestamps[i], shown(run.start_at(i), &run.value_at(i))));
             turns.insert(series.labels.clone(), samples.collect());
             Ok(true)
         });
@@ -331,8 +331,9 @@ impl Harness {
         let mut found = BTreeMap::new();
         for selected in view.select(&matchers, range, usize::MAX).unwrap() {
             let run = view.read(&selected, range).unwrap();
-            found
-                .extend((0..run.len()).map(|i| (run.timestamps[i], told(run.start_at(i), &run.value_at(i)))));
+            found.extend(
+                (0..run.len()).map(|i| (run.timestamps[i], shown(run.start_at(i), &run.value_at(i)))),
+            );
         }
         let all = self.samples.get(&labels(series));
         let expected: BTreeMap<i64, Told> = all

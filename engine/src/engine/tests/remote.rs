@@ -78,9 +78,9 @@ fn what_is_invalid_is_told_and_the_rest_is_stored() {
     put_series(&mut body, &[("__name__", "up"), ("job", "b")], &[(NOW_MS, 7.0)]);
     let report = write(&engine, &body);
     assert_eq!((report.samples, report.refused, report.limited), (3, 5, 0));
-    let told: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
+    let shown: Vec<String> = report.refusals.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        shown,
         [
             format!(
                 "series 1 up{{job=\"a\"}}: timestamp {} ms is more than 10 minutes in the future; check the sender's clock",
@@ -189,8 +189,8 @@ fn exemplars_and_metadata_that_cannot_be_kept_are_dropped_and_counted() {
     let report = write(&engine, &body);
     assert_eq!((report.samples, report.refused, report.exemplars), (1, 0, 2), "{report:?}");
     assert_eq!((report.exemplars_dropped, report.metadata_dropped), (5, 2), "{:?}", report.drops);
-    let told: Vec<String> = report.drops.iter().map(ToString::to_string).collect();
-    for (text, part) in told.iter().zip([
+    let shown: Vec<String> = report.drops.iter().map(ToString::to_string).collect();
+    for (text, part) in shown.iter().zip([
         "series 1 up{job=\"a\"}: series up{job=\"a\"}: an exemplar with labels of 129 characters, the limit is 128",
         "series 1 up{job=\"a\"}: exemplar: the name of label 1 is empty",
         "series 1 up{job=\"a\"}: exemplar: label name \"a\" occurs twice",
@@ -299,9 +299,9 @@ fn version_two_brings_exemplars_and_metadata() {
     put_message(&mut body, 5, |out| put_bytes(out, 1, &[1, 2]));
     let report = engine.write_remote(&body, RemoteVersion::Two).unwrap();
     assert_eq!((report.samples, report.exemplars, report.refused), (1, 1, 3));
-    let told: Vec<String> = report.refusals.iter().map(|r| r.reason.to_string()).collect();
+    let shown: Vec<String> = report.refusals.iter().map(|r| r.reason.to_string()).collect();
     assert_eq!(
-        told,
+        shown,
         [
             "it has samples and histograms; only one of them is allowed",
             "it has neither samples nor histograms"
@@ -365,8 +365,8 @@ fn histograms_and_start_times_are_stored() {
     });
     let report = engine.write_remote(&body, RemoteVersion::Two).unwrap();
     assert_eq!((report.histograms, report.refused), (1, 1));
-    let told = report.refusals[0].to_string();
-    assert!(told.ends_with("ms: the buckets hold 6 observations, the count is 7"), "{told}");
+    let shown = report.refusals[0].to_string();
+    assert!(shown.ends_with("ms: the buckets hold 6 observations, the count is 7"), "{shown}");
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "a")], TimeRange::ALL, 10).unwrap();
     let run = view.read(&found[0], TimeRange::ALL).unwrap();

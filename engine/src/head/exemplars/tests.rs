@@ -1,4 +1,4 @@
-//! Exemplars under pressure: what goes, what stays, what a flush is told.
+//! Exemplars under pressure: what goes, what stays, what a flush takes.
 
 use proptest::prelude::*;
 

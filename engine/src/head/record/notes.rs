@@ -1,4 +1,4 @@
-//! Metadata, exemplars and created databases in the WAL; the format is told with the others, in `head/record.rs`.
+//! Metadata, exemplars and created databases in the WAL; the format is in `head/record.rs`, with the others.
 
 use super::{RecordReader, push_bytes};
 use crate::codec::varint;

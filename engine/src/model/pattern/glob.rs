@@ -60,7 +60,7 @@ impl Glob {
         Some(())
     }
 
-    /// The text at the start that is all that is asked for.
+    /// The text at the start, if the pattern asks for nothing else.
     pub(super) fn prefix_alone(&self) -> Option<&str> {
         match self.segments.as_slice() {
             [Segment { pieces }, last] if last.pieces.is_empty() => match pieces.as_slice() {

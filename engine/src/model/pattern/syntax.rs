@@ -155,7 +155,7 @@ impl<'t> Cursor<'t> {
         found
     }
 
-    /// Whether to go on; asked before what takes long.
+    /// Whether to continue; asked before what takes long.
     pub(super) fn go_on(&self) -> Result<(), String> {
         self.work.check().map_err(|stopped| stopped.to_string())
     }

@@ -3,7 +3,7 @@
 //! Neighbours share most of their text, so the automaton's state after each byte is kept and
 //! a value costs what it does not share with the one before. Where the automaton is dead, no
 //! value with that beginning matches, and the states before tell the next text that might:
-//! whatever lies between need not be looked at. That is how one walks a transducer of all
+//! whatever is between need not be looked at. That is how one walks a transducer of all
 //! values, without there being one.
 //!
 //! # Invariants
@@ -23,7 +23,7 @@ use crate::model::labels::common_prefix;
 
 /// How often the states may be thrown away before values are matched one by one.
 const CLEARS_MAX: usize = 8;
-/// How often a value is judged anew after that.
+/// How often a value is judged again after that.
 const TRIES: u32 = 3;
 /// So many values are matched one by one first: building an automaton for fewer costs more.
 const ONE_BY_ONE: u32 = 32;
@@ -99,7 +99,7 @@ impl<'p> PatternWalk<'p> {
 /// The automaton's states along the last value.
 struct States<'p> {
     dfa: &'p DFA,
-    /// The next walk of this pattern goes on with the states found so far.
+    /// The next walk of this pattern continues with the states found so far.
     scratch: Scratch<'p>,
     /// How often states had been thrown away when the path began.
     clears: usize,

@@ -42,7 +42,7 @@ impl Tables {
         before.checked_sub(1).is_some_and(|last| self.reach[last] >= b.0)
     }
 
-    /// Groups of tables between which no table lies across.
+    /// Groups of tables: no table overlaps two of them.
     fn groups(self) -> Vec<Vec<Placed>> {
         let mut groups: Vec<Vec<Placed>> = Vec::new();
         let mut reach: Option<Vec<u8>> = None;

@@ -42,7 +42,7 @@ fn assert_subset(found: &[Owned], expected: &[Owned]) {
     }
 }
 
-/// Breaks a copy of a log and checks that each way to open it tells the truth. Returns whether anything was noticed.
+/// Breaks a copy of a log and checks that each way to open it reports the truth. Returns whether anything was noticed.
 fn check_broken(log: &Path, expected: &[Owned], what: &str, break_it: impl Fn(&Path)) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let (refused, skipped) = (dir.path().join("refused"), dir.path().join("skipped"));

@@ -240,9 +240,9 @@ fn what_is_refused_is_not_in_the_log() {
                 let place = format!("{sync:?}, {fault:?} at call {at}");
                 let (_, records, report) = try_open(dir.path(), Recovery::Refuse, 0)
                     .unwrap_or_else(|error| panic!("{place}: {error}"));
-                let told = |payloads: &[Vec<u8>]| payloads.iter().map(|bytes| bytes[0]).collect::<Vec<_>>();
+                let shown = |payloads: &[Vec<u8>]| payloads.iter().map(|bytes| bytes[0]).collect::<Vec<_>>();
                 let found: Vec<Vec<u8>> = records.into_iter().map(|(_, _, payload)| payload).collect();
-                assert_eq!(told(&found), told(&acked), "{place}: {:?} were refused", told(&refused));
+                assert_eq!(shown(&found), shown(&acked), "{place}: {:?} were refused", shown(&refused));
                 assert!(found == acked, "{place}: bytes differ");
                 assert_eq!(report.torn_tail, None, "{place}");
                 refusals += refused.len();

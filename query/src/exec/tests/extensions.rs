@@ -50,8 +50,8 @@ fn growth(samples: &[(i64, f64, i64)], start: i64, end: i64) -> Option<f64> {
 
 fn step(before: (i64, f64, i64), after: (i64, f64, i64)) -> f64 {
     let (began, known) = (after.2, after.2 != 0 && after.2 < after.0);
-    let anew = known && (began > before.0 || (began == before.0 && began != before.2));
-    if after.1 < before.1 || anew { after.1 } else { after.1 - before.1 }
+    let restarts = known && (began > before.0 || (began == before.0 && began != before.2));
+    if after.1 < before.1 || restarts { after.1 } else { after.1 - before.1 }
 }
 
 proptest! {

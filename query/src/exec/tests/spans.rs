@@ -36,7 +36,7 @@ fn source(with_histograms: bool) -> MemorySource {
     source
 }
 
-fn told(answer: Result<Response, QueryError>) -> String {
+fn shown(answer: Result<Response, QueryError>) -> String {
     match answer {
         Ok(response) => {
             let stats = (response.stats.samples_total, response.stats.series_total);
@@ -71,9 +71,9 @@ fn folding_while_reading_tells_the_same_to_the_bit() {
                     for request in
                         [Request::range(&query, 0, 600_000, 15_000), Request::instant(&query, 250_000)]
                     {
-                        let folded = told(execute(&source, &request));
+                        let folded = shown(execute(&source, &request));
                         // A query that is explained evaluates each node by itself.
-                        let apart = told(execute(&source, &Request { explain: true, ..request }));
+                        let apart = shown(execute(&source, &Request { explain: true, ..request }));
                         assert_eq!(folded, apart, "{query}");
                     }
                 }

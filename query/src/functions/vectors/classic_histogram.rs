@@ -145,7 +145,7 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: &[Cumulative]) -> f64 {
 }
 
 /// How many observations lie at or below `v`; `None` if all do. The first bucket begins at zero
-/// unless it lies below; where it does, all its observations count as below `v`. In the last
+/// unless it is below; where it is, all its observations count as below `v`. In the last
 /// one, which is infinite, all count as above.
 fn rank_of(v: f64, buckets: &[Cumulative]) -> Option<f64> {
     let begins_at_zero = buckets.first().is_some_and(|b| b.upper > 0.0);
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(fraction(-1.0, 1.0, &positive), 0.25, "the first bucket begins at zero");
         assert_eq!(fraction(1.0, 5.0, &positive), 0.25, "nothing above the last bound counts");
         let negative = buckets(&[(-2.0, 4.0), (2.0, 8.0), (INF, 8.0)]);
-        assert_eq!(fraction(-5.0, 0.0, &negative), 0.25, "the first bucket lies below -5");
+        assert_eq!(fraction(-5.0, 0.0, &negative), 0.25, "the first bucket is below -5");
         assert_eq!(fraction(f64::NEG_INFINITY, -5.0, &negative), 0.5);
         assert_eq!(fraction(3.0, 1.0, &negative), 0.0);
     }

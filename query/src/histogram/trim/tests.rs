@@ -58,7 +58,7 @@ fn a_zero_bucket_beside_one_sign_has_that_sign() {
 }
 
 proptest! {
-    /// Where the cut lies in no infinite bucket, the two halves are the whole.
+    /// Where the cut is in no infinite bucket, the two halves are the whole.
     #[test]
     fn what_is_below_and_what_is_above_are_all(
         counts in proptest::collection::vec(0u32..50, 4),

@@ -16,7 +16,7 @@
 //! - I1: no text, however deeply nested, makes the parser or a later walk over its tree
 //!   exhaust the stack: recursion stops at [`NESTING_MAX`], a tree is never higher than
 //!   [`HEIGHT_MAX`].
-//! - I2: every error's span lies inside the text.
+//! - I2: every error's span is inside the text.
 //! - I3: the memory of the tree and its regular expressions is counted against the request before it is allocated,
 //!   and cancellation is checked at least every 64 KiB of tree.
 

@@ -460,7 +460,7 @@ fn depth_is_limited_without_exhausting_the_stack() {
 }
 
 proptest! {
-    /// Whatever the bytes: no panic, and an error's span lies inside the text.
+    /// Whatever the bytes: no panic, and an error's span is inside the text.
     #[test]
     fn any_text_is_answered(text in "[a-c0-9 (){}\\[\\]\"'`\\\\,:@+*/^=!~<>.#\n_üµ-]{0,40}") {
         if let Err(QueryError::Parse { start, end, .. }) = parse(&text) {

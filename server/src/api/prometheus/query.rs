@@ -122,7 +122,7 @@ async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
         .await
 }
 
-/// What of a query's answer is wanted.
+/// Which parts of a query's answer the caller asks for.
 struct Wanted {
     limit: usize,
     has_stats: bool,

@@ -51,7 +51,7 @@ pub(super) struct Waiting {
     pub(super) ready: oneshot::Sender<Result<Room, Full>>,
 }
 
-/// Why memory is asked for.
+/// Why memory is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// New work of a tenant that holds nothing yet.

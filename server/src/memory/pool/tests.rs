@@ -147,7 +147,7 @@ fn where_all_wait_for_more_the_last_one_makes_room_for_the_first() {
     let mut last: Take<'_> = Box::pin(form.beside(&pool, 200, PATIENCE));
     assert!(poll(&mut waiting[0]).is_pending());
     assert!(poll(&mut last).is_pending());
-    assert!(poll(&mut waiting[1]).is_pending(), "the third one may go on yet");
+    assert!(poll(&mut waiting[1]).is_pending(), "the third one does not continue yet");
     let full = ready(&mut waiting[2]).unwrap_err();
     assert!(!full.is_permanent(), "it may come again");
     assert!(poll(&mut waiting[1]).is_pending());

@@ -5,7 +5,7 @@
 //! The answers are computed when the page is made, over the data set in `data.txt`, which
 //! the page prints. A new function needs nothing but its entry in the table: its example
 //! must be a query over that data set that answers something. A test holds the page to
-//! what is generated; run it with `BAROGRAPH_WRITE_DOCS=1` to write the page anew.
+//! what is generated; run it with `BAROGRAPH_WRITE_DOCS=1` to write the page again.
 //!
 //! # Not here
 //! The entries (`query/src/functions/table`), the text around them.

@@ -27,7 +27,8 @@ impl Content {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Samples(samples) => {
-                self.samples.extend(samples.iter().map(|(series, at, told)| ((*series, *at), told.clone())));
+                self.samples
+                    .extend(samples.iter().map(|(series, at, shown)| ((*series, *at), shown.clone())));
             }
             Change::Events(events) => {
                 self.events.extend(events.iter().map(|(series, at, text)| ((*series, *at), text.clone())));

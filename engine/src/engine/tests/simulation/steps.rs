@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::Counts;
 use super::model::{Change, Content, Model};
 use crate::clock::{Clock, ManualClock};
-use crate::engine::tests::model::told;
+use crate::engine::tests::model::shown;
 use crate::engine::tests::{SECOND, YEAR_2024, labels};
 use crate::model::{Histogram, Matcher, STALE_NAN_BITS, TimeRange, Value};
 use crate::sync::turns::{self, Dice};
@@ -45,7 +45,7 @@ pub(super) struct Now {
     pub request: u64,
     /// The snapshots that were made, and the last record in each.
     pub snapshots: Vec<(std::path::PathBuf, u64)>,
-    /// The steps so far, if they are wanted.
+    /// The steps so far, if they are recorded.
     pub trace: Option<Vec<String>>,
 }
 
@@ -216,7 +216,7 @@ impl Worker<'_> {
         let (mut batch, mut samples) = (Batch::new(), Vec::new());
         for (i, (series, second)) in places.iter().copied().enumerate() {
             let (at, value) = (YEAR_2024 + second * SECOND, self.value(number, i));
-            samples.push((series, at, told(0, &value)));
+            samples.push((series, at, shown(0, &value)));
             let handle = by_handle.then(|| self.shared.engine.handle(&labels(series)));
             match handle {
                 Some(Ok(handle)) => batch.push_to(&handle, at, value),
@@ -307,7 +307,7 @@ pub(super) fn content(view: &View<'_>, way: u64) -> Result<Content> {
     let mut add = |labels: &crate::model::Labels, run: &crate::chunk::Run| {
         let series = number_of(labels);
         let samples =
-            (0..run.len()).map(|i| ((series, run.timestamps[i]), told(run.start_at(i), &run.value_at(i))));
+            (0..run.len()).map(|i| ((series, run.timestamps[i]), shown(run.start_at(i), &run.value_at(i))));
         content.samples.extend(samples);
     };
     let selectors = NAMES.map(|name| vec![Matcher::equal("__name__", name)]);

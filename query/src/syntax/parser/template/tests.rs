@@ -120,7 +120,7 @@ fn faults() {
 #[test]
 fn faults_in_a_body() {
     let cases = [
-        // What is wrong in a body is told where it stands, and where it is used.
+        // An error in a body names its place there, and the place of the use.
         (
             "WITH (f(x) = rate(x)) f(1)",
             "1:19: parse error: expected type range vector in call to function \"rate\", got scalar (in template \"f\", used at 1:23)",
