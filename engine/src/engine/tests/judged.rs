@@ -75,17 +75,11 @@ fn an_error_that_is_no_damage_sets_nothing_aside() {
 #[test]
 fn a_value_that_is_damaged_sets_its_generation_aside() {
     type Key = fn(Prefix) -> Vec<u8>;
-    let series: Key = |prefix| {
-        let key = prefix.all_postings();
-        let before = key[key.len() - 1] - 1;
-        [&prefix.encode()[..], &[before]].concat()
-    };
-    let values_of: [(&str, Family, Key, Read, usize); 6] = [
+    let values_of: [(&str, Family, Key, Read, usize); 5] = [
         ("chunk", Family::Chunks, |p| p.encode().to_vec(), |view| Ok(values(view, 0, ALL)?.len()), 4),
         ("chunk, exported", Family::Chunks, |p| p.encode().to_vec(), exported, 8),
         ("postings", Family::Index, |p| p.postings("job", "job1"), READS[0].1, 4),
         ("postings, listed", Family::Index, |p| p.postings_of_name("job"), READS[2].1, 2),
-        ("series", Family::Index, series, |view| Ok(view.label_sets(&[Vec::new()], ALL, 9)?.len()), 2),
         ("event", Family::Events, |p| p.encode().to_vec(), READS[3].1, 8),
     ];
     for (what, family, key, read, rest) in values_of {
