@@ -4,10 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barograph_engine::budget::Work;
-use barograph_engine::chunk::Run;
-use barograph_engine::model::{
-    Exemplar, Histogram, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp,
-};
+use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp};
 use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
     LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
@@ -16,6 +13,7 @@ use barograph_engine::{
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, QueryError, Request, Response};
 
+use crate::columns::SeriesColumns;
 use crate::reader::{Reader, view_of};
 
 /// An open database. Clones share it. [`Database::close`] closes it for all of them and unlocks the directory; so does
@@ -26,37 +24,6 @@ use crate::reader::{Reader, view_of};
 pub struct Database {
     pub(crate) engine: Arc<Engine>,
     pub(crate) tenant: Option<Arc<Tenant>>,
-}
-
-/// Samples of one series: columns of one length.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SeriesColumns {
-    /// The series.
-    pub labels: Labels,
-    /// Nanoseconds, ascending.
-    pub timestamps: Vec<Timestamp>,
-    /// Values; integers as the nearest float, NaN for histograms.
-    pub values: Vec<f64>,
-    /// Integers that a float cannot hold: index and exact value.
-    pub exact: Vec<(u32, i64)>,
-    /// Native histograms: index and histogram.
-    pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting behind each sample began, 0 where that is unknown; empty where
-    /// it is for all.
-    pub start_timestamps: Vec<Timestamp>,
-}
-
-impl SeriesColumns {
-    pub(crate) fn new(labels: Labels, run: Run) -> Self {
-        SeriesColumns {
-            labels,
-            timestamps: run.timestamps,
-            values: run.values,
-            exact: run.exact,
-            histograms: run.histograms,
-            start_timestamps: run.starts,
-        }
-    }
 }
 
 impl Database {

@@ -31,6 +31,7 @@
 //! Timestamps are nanoseconds since the Unix epoch, except in [`Request`] and query
 //! results, which count milliseconds as PromQL does.
 
+mod columns;
 mod database;
 mod owned;
 mod reader;
@@ -56,7 +57,8 @@ pub use barograph_query::{
     self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
     QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,
 };
-pub use database::{Database, SeriesColumns};
+pub use columns::SeriesColumns;
+pub use database::Database;
 pub use reader::Reader;
 pub use scan::Scan;
 pub use ticket::AppendTicket;

@@ -10,7 +10,7 @@ use barograph_engine::{Cardinality, Engine, Event, Result, View};
 use barograph_query::QueryError;
 use barograph_query::source::engine;
 
-use crate::database::SeriesColumns;
+use crate::columns::SeriesColumns;
 
 /// The label that names a database of InfluxDB.
 pub(crate) const DATABASE_LABEL: &str = "db";

@@ -9,7 +9,7 @@ use barograph_engine::model::{Matcher, TimeRange};
 use barograph_engine::{Pieces, Result};
 
 use crate::Database;
-use crate::database::SeriesColumns;
+use crate::columns::SeriesColumns;
 use crate::owned::OwnedView;
 use crate::reader::view_of;
 

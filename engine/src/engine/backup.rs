@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::budget::Work;
+use crate::engine::regular::is_file;
 use crate::engine::{Engine, FlushState, Parts, directory, permissions};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
@@ -142,7 +143,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
     fail_point!("restore.copied");
     let format = dir.join(FORMAT);
     let staged = dir.join("FORMAT.new");
-    directory::is_file(&snapshot.join(FORMAT))?;
+    is_file(&snapshot.join(FORMAT))?;
     copy_file(&snapshot.join(FORMAT), &staged)?;
     fail_point!("restore.staged");
     fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
@@ -156,7 +157,7 @@ pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
 
 fn read_manifest(snapshot: &Path) -> Result<u64> {
     let path = snapshot.join(MANIFEST);
-    directory::is_file(&path)?;
+    is_file(&path)?;
     let text = fs::read_to_string(&path).map_err(|e| {
         if e.kind() == std::io::ErrorKind::NotFound {
             return Error::Invalid(format!(

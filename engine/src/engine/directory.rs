@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::engine::lock::{self, Lock};
+use crate::engine::regular::is_file;
 use crate::{Error, Result};
 
 /// Version of the directory's layout.
@@ -42,20 +43,6 @@ pub(super) fn lock_existing(dir: &Path, purpose: Use) -> Result<Lock> {
 /// directory.
 pub(super) fn absolute(dir: &Path) -> Result<PathBuf> {
     std::path::absolute(dir).map_err(|e| Error::io("find the current directory for", dir, e))
-}
-
-/// Whether the file exists. Anything else with its name is an error: opening a FIFO could block forever.
-pub(super) fn is_file(path: &Path) -> Result<bool> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => Ok(true),
-        Ok(_) => Err(Error::Corrupt {
-            file: path.display().to_string(),
-            offset: 0,
-            what: "it is not a regular file".to_owned(),
-        }),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::io("inspect", path, e)),
-    }
 }
 
 /// Creates a directory and its parents durably: a power loss does not remove them.

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::engine::background::Task;
 use crate::engine::newcomers::Newcomers;
+use crate::engine::shortened::{cut, shown};
 use crate::engine::{Engine, Parts};
 use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};
@@ -55,20 +56,6 @@ impl Engine {
         limits.series_per_tenant.store(series, Ordering::Relaxed);
         limits.new_series_per_tenant.store(new_series_per_second, Ordering::Relaxed);
     }
-}
-
-/// A label set for a message: truncated if it is long.
-pub(super) fn shown(labels: &Labels) -> String {
-    cut(labels.to_string())
-}
-
-fn cut(mut text: String) -> String {
-    const CHARS_MAX: usize = 200;
-    if let Some((end, _)) = text.char_indices().nth(CHARS_MAX) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// Bytes of all names and values.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use crate::engine::directory::is_file;
+use crate::engine::regular::is_file;
 use crate::process::{Process, Unshared};
 use crate::{Error, Result};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
 use crate::engine::background::Task;
-use crate::engine::limits::shown;
+use crate::engine::shortened::shown;
 use crate::head::{HeadSeries, Tenants};
 use crate::model::Labels;
 use crate::stats::Counters;

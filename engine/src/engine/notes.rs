@@ -3,7 +3,7 @@
 //! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` keeps them.
 
 use crate::budget::Work;
-use crate::engine::limits::shown;
+use crate::engine::shortened::shown;
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
 use crate::head::{Head, Resolved, SeriesExemplars, metadata};

@@ -24,6 +24,8 @@ use std::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::batches::BatchMemory;
+#[cfg(feature = "rocksdb")]
+use crate::engine::closed::open_store;
 use crate::engine::directory::{self, Use};
 use crate::engine::disk;
 use crate::engine::inventory::Inventory;
@@ -237,21 +239,6 @@ impl Engine {
     }
 }
 
-#[cfg(feature = "rocksdb")]
-pub(super) fn open_store(
-    dir: &Path,
-    options: &Options,
-    read_only: bool,
-) -> Result<crate::store::rocks::RocksKv> {
-    crate::store::rocks::RocksKv::open(crate::store::rocks::RocksSettings {
-        dir: dir.join("store"),
-        staging: dir.join("staging"),
-        cache_bytes: options.cache_bytes(),
-        open_timeout: options.open_timeout,
-        read_only,
-    })
-}
-
 /// Makes the open database the judge of what cannot be read in its store.
 fn appoint(guard: &GuardedKv, parts: &Arc<Parts>) {
     let judge: Arc<dyn Judge> = parts.versions.clone();
@@ -376,20 +363,6 @@ fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue, inventory: Inventory) ->
 
 fn recovery(options: &Options) -> Recovery {
     if options.recover_damaged_wal { Recovery::Skip } else { Recovery::Refuse }
-}
-
-/// What would end an opening of `dir` over this store: the same that [`Engine::open`] looks at, and nothing changes.
-#[cfg(feature = "rocksdb")]
-pub(super) fn judge(dir: &Path, kv: &dyn Kv, catalogue: &Catalogue, options: &Options) -> Result<()> {
-    let mut damaged = Inventory::take(kv, catalogue)?.damaged;
-    if let Some((_, damage)) = damaged.pop_first().filter(|_| options.refuse_damaged_store) {
-        return Err(damage);
-    }
-    let mut replay = Replay::new(catalogue, options);
-    notes::load(kv, replay.head())?;
-    let place = dir.join("wal");
-    crate::wal::read(&place, Recovery::Refuse, catalogue.root.flushed_seq, &mut |r| replay.apply(&place, r))?;
-    Ok(())
 }
 
 fn open_wal(

@@ -31,7 +31,7 @@ impl Parts {
         if text.len() > EVENT_BYTES_MAX {
             return Err(Error::Limit(format!(
                 "series {}: an event of {} bytes, the limit is {EVENT_BYTES_MAX}; split the text",
-                super::limits::shown(labels),
+                super::shortened::shown(labels),
                 text.len()
             )));
         }

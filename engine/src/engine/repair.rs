@@ -51,7 +51,7 @@ fn damaged_generations(dir: &std::path::Path) -> crate::Result<Vec<String>> {
     use crate::engine::inventory::Inventory;
     use crate::store::catalogue::Catalogue;
 
-    let kv = super::open::open_store(dir, &crate::Options::default(), true)?;
+    let kv = super::closed::open_store(dir, &crate::Options::default(), true)?;
     let Some(mut catalogue) = Catalogue::load(&kv, &std::sync::Arc::default())? else {
         return Ok(Vec::new());
     };

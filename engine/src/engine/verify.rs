@@ -116,7 +116,7 @@ impl Engine {
     #[cfg(feature = "rocksdb")]
     pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
         let _lock = super::directory::lock_existing(dir, super::directory::Use::Read)?;
-        let kv = GuardedKv::new(Arc::new(super::open::open_store(dir, options, true)?));
+        let kv = GuardedKv::new(Arc::new(super::closed::open_store(dir, options, true)?));
         let kv: &dyn Kv = &*kv;
         let graveyard = Arc::default();
         let catalogue = Catalogue::load(kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
@@ -136,7 +136,7 @@ impl Engine {
             ));
         }
         // Damage in the store is in the list.
-        if let Err(refusal) = super::open::judge(dir, kv, &catalogue, options) {
+        if let Err(refusal) = super::closed::judge(dir, kv, &catalogue, options) {
             let refusal = format!("the database would not open: {refusal}");
             // Damage that is in the list already ends an opening, too.
             if !report.problems.iter().any(|problem| refusal.contains(problem.as_str())) {

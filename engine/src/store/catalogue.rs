@@ -26,8 +26,6 @@
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use bincode::{Decode, Encode};
 
@@ -35,10 +33,10 @@ use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 use crate::store::generations::Generations;
+pub use crate::store::graveyard::{Generation, GenerationRecord, Graveyard};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
 use crate::store::{notes, values};
-use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 /// Version of the catalogue's records.
@@ -59,40 +57,6 @@ pub struct Root {
     pub next_series: u64,
     /// Newest timestamp ever flushed of those that counted (`engine/retention/`); `i64::MIN` before the first flush.
     pub newest: Timestamp,
-}
-
-/// What one generation must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
-pub struct GenerationRecord {
-    /// Every sample in it has a WAL sequence at or below this one.
-    pub cut: u64,
-    /// Deletes up to this sequence were applied when it was written.
-    pub deletes_applied: u64,
-    /// Number of chunks.
-    pub chunks: u64,
-    /// Number of samples.
-    pub samples: u64,
-    /// Number of series records.
-    pub series: u64,
-    /// Number of events.
-    pub events: u64,
-    /// Sum of the CRC-32 of all chunk values, wrapping.
-    pub crc_sum: u64,
-    /// Bytes of chunk values.
-    pub bytes: u64,
-    /// Smallest timestamp.
-    pub first: Timestamp,
-    /// Largest timestamp.
-    pub last: Timestamp,
-    /// Whether a merge wrote it.
-    pub merged: bool,
-}
-
-impl GenerationRecord {
-    /// Deletes up to this sequence are applied to it, or precede all of its samples (C2).
-    pub fn applied(&self) -> u64 {
-        self.cut.max(self.deletes_applied)
-    }
 }
 
 #[derive(Encode, Decode)]
@@ -170,131 +134,6 @@ fn op_from_code(code: u8) -> Option<MatchOp> {
         3 => MatchOp::NotRegex,
         _ => return None,
     })
-}
-
-/// Collects the prefixes of generations that have left the catalogue and are no longer read, until their ranges are
-/// removed.
-#[derive(Debug, Default)]
-pub struct Graveyard {
-    dead: Mutex<Dead>,
-    /// Signalled when a generation is released.
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Dead {
-    prefixes: Vec<Prefix>,
-    bytes: u64,
-    /// Generations that have left the catalogue and are still being read.
-    held: u64,
-    /// How many of them there were that no longer are.
-    released: u64,
-}
-
-impl Graveyard {
-    /// Takes out all prefixes whose ranges can be removed now.
-    pub fn take(&self) -> Vec<Prefix> {
-        let mut dead = self.dead.lock();
-        dead.bytes = 0;
-        std::mem::take(&mut dead.prefixes)
-    }
-
-    /// Adds prefixes under which nothing is named or read.
-    pub fn add(&self, prefixes: Vec<Prefix>) {
-        self.dead.lock().prefixes.extend(prefixes);
-    }
-
-    /// Number of generations that have left the catalogue and are still being read.
-    pub fn held(&self) -> u64 {
-        self.dead.lock().held
-    }
-
-    /// Waits at most until `end` for the next generation that is no longer read; not if none is.
-    pub fn wait_for_release(&self, end: Instant) {
-        let mut dead = self.dead.lock();
-        let before = dead.released;
-        while dead.held > 0 && dead.released == before {
-            if self.changed.wait_until(&mut dead, end).timed_out() {
-                return;
-            }
-        }
-    }
-
-    /// Whether there is nothing to remove.
-    pub fn is_empty(&self) -> bool {
-        self.dead.lock().prefixes.is_empty()
-    }
-
-    /// Bytes of chunk values of the generations that have come since the last [`Graveyard::take`]: what came back by
-    /// [`Graveyard::add`] could not be removed, and does not make another try more urgent.
-    pub fn bytes(&self) -> u64 {
-        self.dead.lock().bytes
-    }
-}
-
-/// A generation that views hold on to. When it has left the catalogue and the last view
-/// lets go, its prefix goes to the graveyard.
-#[derive(Debug)]
-pub struct Generation {
-    /// Where its keys lie.
-    pub prefix: Prefix,
-    /// What it holds.
-    pub record: GenerationRecord,
-    keys: Arc<Keys>,
-}
-
-/// The keys of a generation: needed while a reader has it, under this record or another.
-#[derive(Debug)]
-struct Keys {
-    prefix: Prefix,
-    bytes: u64,
-    obsolete: AtomicBool,
-    graveyard: Arc<Graveyard>,
-}
-
-impl Generation {
-    /// A generation that is, or is about to be, in the catalogue.
-    pub fn new(prefix: Prefix, record: GenerationRecord, graveyard: &Arc<Graveyard>) -> Arc<Self> {
-        let keys = Keys {
-            prefix,
-            bytes: record.bytes,
-            obsolete: AtomicBool::new(false),
-            graveyard: graveyard.clone(),
-        };
-        Arc::new(Generation { prefix, record, keys: Arc::new(keys) })
-    }
-
-    /// The same keys under another record.
-    pub(crate) fn with_record(&self, record: GenerationRecord) -> Arc<Self> {
-        Arc::new(Generation { prefix: self.prefix, record, keys: self.keys.clone() })
-    }
-
-    /// Says that it has left the catalogue.
-    pub fn retire(&self) {
-        let mut dead = self.keys.graveyard.dead.lock();
-        if !self.keys.obsolete.swap(true, Ordering::AcqRel) {
-            dead.held += 1;
-        }
-    }
-
-    /// The same keys for a reader that does not keep them: once the generation has left the catalogue, they may be gone.
-    pub(crate) fn unheld(&self) -> Arc<Self> {
-        Generation::new(self.prefix, self.record, &Arc::default())
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        if self.obsolete.load(Ordering::Acquire) {
-            let mut dead = self.graveyard.dead.lock();
-            dead.held -= 1;
-            dead.released += 1;
-            dead.prefixes.push(self.prefix);
-            dead.bytes += self.bytes;
-            drop(dead);
-            self.graveyard.changed.notify_all();
-        }
-    }
 }
 
 /// Deletes, ascending by sequence.
@@ -439,7 +278,6 @@ pub fn tombstone_key(seq: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PartitionId;
 
     fn record(cut: u64) -> GenerationRecord {
         GenerationRecord {
@@ -457,10 +295,6 @@ mod tests {
         }
     }
 
-    fn prefix(partition: i32, generation: u64) -> Prefix {
-        Prefix { partition: PartitionId::raw(partition), generation }
-    }
-
     #[test]
     fn a_tombstone_hides_only_what_is_older() {
         let tombstone = Tombstone { seq: 8, matchers: vec![], range: TimeRange::new(0, 100) };
@@ -472,28 +306,5 @@ mod tests {
         );
         let elsewhere = Tombstone { range: TimeRange::new(20, 100), ..tombstone };
         assert!(!elsewhere.concerns(&record(7)), "the left end is open");
-    }
-
-    #[test]
-    fn a_retired_generation_is_buried_when_the_last_reader_leaves() {
-        let graveyard = Arc::new(Graveyard::default());
-        let generation = Generation::new(prefix(1, 1), record(1), &graveyard);
-        let reader = generation.clone();
-        generation.retire();
-        drop(generation);
-        assert!(graveyard.take().is_empty());
-        assert_eq!(graveyard.held(), 1);
-        drop(reader);
-        assert_eq!(graveyard.held(), 0);
-        assert_eq!(graveyard.take(), [prefix(1, 1)]);
-        let generation = Generation::new(prefix(1, 3), record(1), &graveyard);
-        let renewed = generation.with_record(record(2));
-        renewed.retire();
-        drop(renewed);
-        assert!(graveyard.take().is_empty(), "a reader has the same keys under the previous record");
-        drop(generation);
-        assert_eq!(graveyard.take(), [prefix(1, 3)]);
-        drop(Generation::new(prefix(1, 2), record(1), &graveyard));
-        assert!(graveyard.take().is_empty(), "a generation in the catalogue is not removed on exit");
     }
 }

@@ -16,6 +16,7 @@ use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
 use crate::store::listing::{LabelsById, StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
+use crate::store::records::{damaged, decode_labels};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
@@ -282,16 +283,6 @@ fn encode_event(labels: &Labels, text: &str) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode_event(bytes: &[u8]) -> Option<(Labels, String)> {
-    let (body, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let (length, rest) = body.split_first_chunk::<4>()?;
-    let (labels, text) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    Some((Labels::from_bytes(labels).ok()?, String::from_utf8(text.to_vec()).ok()?))
-}
-
 /// Reads one generation. Cheap to make.
 pub struct GenerationReader<'a> {
     kv: &'a dyn Kv,
@@ -531,21 +522,5 @@ impl PostingsSource for GenerationReader<'_> {
             }
             None => Ok(None),
         }
-    }
-}
-
-pub(super) fn decode_labels(prefix: Prefix, id: u64, bytes: &[u8]) -> Result<Labels> {
-    Labels::from_bytes(bytes).map_err(|e| Error::Corrupt {
-        file: format!("index/{}", prefix.series(SeriesId(id)).escape_ascii()),
-        offset: 0,
-        what: e.to_string(),
-    })
-}
-
-pub(super) fn damaged(key: &[u8], what: &str) -> Error {
-    Error::Corrupt {
-        file: format!("store/{}", key.escape_ascii()),
-        offset: 0,
-        what: format!("damaged {what}"),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Layout, PartitionId, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
-use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::graveyard::{Generation, GenerationRecord};
 use crate::store::keys::Prefix;
 
 /// The generations of one partition; at least one.
@@ -286,7 +286,7 @@ fn place(generation: &Generation) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::catalogue::Graveyard;
+    use crate::store::graveyard::Graveyard;
 
     fn generation(partition: i32, number: u64, cut: u64, merged: bool) -> Arc<Generation> {
         let prefix = Prefix { partition: PartitionId::raw(partition), generation: number };

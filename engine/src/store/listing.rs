@@ -2,9 +2,9 @@
 
 use crate::index::merge::{Pair, PairIds, PairSource};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
-use crate::store::generation::{damaged, decode_event, decode_labels};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::{Error, Result};
 
 /// Records that are stepped over before a search is cheaper.

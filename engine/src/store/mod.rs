@@ -10,6 +10,7 @@ pub mod doubles;
 pub mod gate;
 pub mod generation;
 pub mod generations;
+pub mod graveyard;
 pub mod guard;
 pub mod keys;
 pub mod kv;
@@ -17,6 +18,7 @@ pub mod listing;
 pub mod manifest;
 pub mod memory;
 pub mod notes;
+mod records;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 pub mod times;

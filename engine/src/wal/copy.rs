@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::directory::{Segment, make_dir, segment_name};
+use super::directory::{MARK_NAME, Segment, make_dir, segment_name};
 use super::format::{HEADER_BYTES, Mark, Role, segment_seed};
 use super::fs::WalFs;
-use super::mark::{MARK_NAME, file_of};
+use super::mark::file_of;
 use super::repair::{Rebuild, replace};
 use super::replay::{Run, Scan, entries};
 use crate::error::{Error, Result};

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::format::{Checked, Fault, HEADER_BYTES, Header, VERSION};
 use super::fs::WalFs;
-use super::mark::MARK_NAME;
 use crate::error::{Error, Result};
 
 pub(super) const RESERVE_NAME: &str = "reserve";
+pub(super) const MARK_NAME: &str = "durable";
 const SEGMENT_SUFFIX: &str = ".wal";
 
 /// The file name of a segment.

@@ -4,13 +4,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::directory::{read_start, refuse_future};
+use super::directory::{MARK_NAME, read_start, refuse_future};
 use super::format::{Checked, Fault, MARK_BYTES, MARK_VERSION, Mark};
 use super::fs::{WalFile, WalFs, write_all_at};
 use super::repair::{replace, with_reserve};
 use crate::error::{Error, Result};
-
-pub(super) const MARK_NAME: &str = "durable";
 
 /// Where the slots begin. Each is in a page of its own: the kernel writes pages, and disks write at most a page at once.
 pub(super) const SLOTS_AT: [usize; 2] = [0, 4096];

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::directory::{Head, Listing, Segment, corrupt, list};
+use super::directory::{Head, Listing, MARK_NAME, Segment, corrupt, list};
 use super::format::{Entry, Fault, HEADER_BYTES, Header, Role, segment_seed};
 use super::fs::{RealFs, WalFs};
-use super::mark::{MARK_NAME, Marks};
+use super::mark::Marks;
 use super::mmap::SegmentMap;
 use super::repair::{Rebuild, Unsealed, quarantine, with_reserve};
 use super::replay::{BadRange, Scan};
