@@ -16,49 +16,19 @@
 //! E3. Per series, head and WAL see appends and deletes in the same order.
 //! E4. A view shows the state after one record of the log (`head/pins.rs`).
 
-mod append;
-mod archive;
-mod background;
-mod backup;
-mod batches;
-mod clean;
-mod closed;
-mod deferred;
-mod delete;
+mod admit;
 mod directory;
-mod disk;
-mod disk_use;
-mod fields;
-mod flush;
-mod handle;
 mod health;
 mod in_memory;
-mod inventory;
-mod limits;
-mod line_cache;
-mod lines;
-mod lock;
 mod memory;
-mod newcomers;
 mod notes;
 mod open;
-mod pending;
-mod permissions;
-mod record_log;
-mod regular;
-mod remote;
-mod remote_cache;
-mod repair;
-mod replay;
 mod report;
-mod retention;
-mod scrub;
-mod short_lives;
 mod shortened;
-mod spread;
+mod snapshot;
 mod subscribe;
-mod tar;
-mod verify;
+mod upkeep;
+mod write;
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -67,27 +37,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-pub use append::{AppendReport, SeriesLimiter};
-pub use backup::{OnProgress, SnapshotProgress, SnapshotReport, restore};
-pub use clean::CleanReport;
-pub use deferred::PendingAppend;
-pub use flush::FlushReport;
 pub use health::Health;
-pub use lines::{FarLine, LineBody, LineOptions, LineReport};
 pub use memory::PartUse;
 pub use open::OpenReport;
-pub use remote::{RemoteError, RemoteRefusal, RemoteReport};
-pub use repair::RepairReport;
+pub use open::repair::RepairReport;
+pub use open::verify::VerifyReport;
+pub use snapshot::{OnProgress, SnapshotProgress, SnapshotReport, restore};
 pub use subscribe::{Subscription, Update};
-pub use verify::VerifyReport;
+pub use upkeep::clean::CleanReport;
+pub use upkeep::flush::FlushReport;
+pub use write::append::{AppendReport, SeriesLimiter};
+pub use write::deferred::PendingAppend;
+pub use write::lines::{FarLine, LineBody, LineOptions, LineReport};
+pub use write::remote::{RemoteError, RemoteRefusal, RemoteReport};
 
 use crate::clock::Clock;
-use crate::engine::background::Task;
-use crate::engine::line_cache::LineCache;
-use crate::engine::pending::Pending;
-use crate::engine::record_log::LogRecord;
-use crate::engine::remote_cache::RemoteCache;
-use crate::engine::retention::Retention;
+use crate::engine::upkeep::background::Task;
+use crate::engine::upkeep::retention::Retention;
+use crate::engine::write::line_cache::LineCache;
+use crate::engine::write::pending::Pending;
+use crate::engine::write::record_log::LogRecord;
+use crate::engine::write::remote_cache::RemoteCache;
 use crate::head::pins::{Base, EpochStart, Turn};
 use crate::head::{Cutting, Epoch, Head, Owner};
 use crate::options::Options;
@@ -123,8 +93,8 @@ pub(crate) struct Parts {
     pub(crate) versions: Arc<Versions>,
     pub(crate) counters: Counters,
     pub(crate) limiter: SeriesLimiter,
-    cardinality: limits::CardinalityLimits,
-    batches: batches::BatchMemory,
+    cardinality: admit::limits::CardinalityLimits,
+    batches: admit::batches::BatchMemory,
     line_cache: LineCache,
     remote_cache: RemoteCache,
     pub(crate) read_only: bool,
@@ -144,14 +114,14 @@ pub(crate) struct Parts {
     idle_looked: Mutex<Instant>,
     subscriptions: Arc<subscribe::Subscriptions>,
     /// The background work.
-    jobs: Mutex<background::Jobs>,
+    jobs: Mutex<upkeep::background::Jobs>,
     /// Whether the flush job will look at what has changed since its last look.
     is_noted: AtomicBool,
     /// Whether the background work ends, and what wakes it from a pause.
     wakeup: (Mutex<bool>, Condvar),
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
-    scrub: scrub::Scrub,
+    scrub: upkeep::scrub::Scrub,
     is_closed: AtomicBool,
     /// Held while the database is being closed.
     closing: Mutex<()>,

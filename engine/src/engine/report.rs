@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::{Engine, disk_use, duration_ns};
+use crate::engine::directory::disk_use;
+use crate::engine::{Engine, duration_ns};
 use crate::head::TenantsReport;
 use crate::model::Timestamp;
 use crate::stats::Stats;

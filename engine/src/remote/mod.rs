@@ -3,7 +3,7 @@
 //!
 //! A request is walked, not built: nothing is allocated for a sample, and nothing at all
 //! for a series whose bytes are known ([`Series::key`] names it). Decompressing is the
-//! caller's, storing is `engine/remote.rs`.
+//! caller's, storing is `engine/write/remote.rs`.
 //!
 //! # Format
 //! ```text
@@ -19,7 +19,7 @@
 //! ```
 //! Histograms are specified in `histogram`.
 //!
-//! Next: `engine/remote.rs`.
+//! Next: `engine/write/remote.rs`.
 
 pub mod error;
 pub mod histogram;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
-use crate::engine::newcomers::Newcomers;
+use crate::engine::admit::newcomers::Newcomers;
 use crate::head::Resolved;
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange, Value};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::engine::pending::{Logged, Pending};
+use crate::engine::write::pending::{Logged, Pending};
 use crate::wal::faulty::{Fault, FaultyFs};
 
 /// Time after which what has not happened will not happen.

@@ -2,7 +2,7 @@
 
 use super::remote::one as remote;
 use super::*;
-use crate::engine::newcomers::Newcomers;
+use crate::engine::admit::newcomers::Newcomers;
 use crate::model::Exemplar;
 use crate::remote::RemoteVersion;
 use crate::{ErrorKind, LineOptions, LineReport};

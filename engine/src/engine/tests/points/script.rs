@@ -385,7 +385,7 @@ impl<'a> Player<'a> {
             let entries = std::fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
             entries.filter(|path| path.extension().is_some_and(|e| e == "sst")).collect()
         };
-        let kv = crate::engine::closed::open_store(&dir, &self.script.options, false).unwrap();
+        let kv = crate::engine::open::closed::open_store(&dir, &self.script.options, false).unwrap();
         let before = tables();
         let mut table = kv.table(Family::Chunks).unwrap();
         let prefix = Prefix { partition: PartitionId::raw(0), generation: u64::MAX };

@@ -1,0 +1,125 @@
+//! The new series of one request: limited together, and removed again if none of their samples was stored.
+//!
+//! A series is registered when its first sample is read, before the request is known to be valid: the limits count it
+//! at once, and later lines of the request find it. A series that ends up without a sample in the log is removed
+//! again, so a refused request leaves no label values and uses no memory.
+//!
+//! Next: `limits.rs` for the limits of all series together.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::engine::Parts;
+use crate::engine::shortened::shown;
+use crate::engine::upkeep::background::Task;
+use crate::head::{HeadSeries, Tenants};
+use crate::model::Labels;
+use crate::stats::Counters;
+use crate::{Error, Result};
+
+/// The series that a request has created so far.
+#[derive(Debug, Default)]
+pub(crate) struct Newcomers {
+    series: Vec<Arc<HeadSeries>>,
+    /// What they take of the memory for series.
+    bytes: u64,
+    /// The request is stored whole or not at all: a retry creates them all again.
+    is_whole: bool,
+}
+
+impl Newcomers {
+    /// Those of a request that is stored whole or not at all.
+    pub fn of_whole() -> Self {
+        Newcomers { is_whole: true, ..Newcomers::default() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The number created so far by a request that is stored whole or not at all; 0 for other requests.
+    pub fn of_whole_request(&self) -> u64 {
+        if self.is_whole { self.len() as u64 } else { 0 }
+    }
+
+    /// The same for the series of one tenant.
+    pub fn of_whole_tenant(&self, tenants: &Tenants, name: &str) -> u64 {
+        let is_of = |series: &&Arc<HeadSeries>| self.is_whole && tenants.of(&series.labels) == name;
+        self.series.iter().filter(is_of).count() as u64
+    }
+
+    fn add(&mut self, series: Arc<HeadSeries>) {
+        self.bytes += crate::head::bytes_of(&series.labels);
+        self.series.push(series);
+    }
+}
+
+impl Parts {
+    /// The series of a label set; a new one where the limits admit it.
+    pub(crate) fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
+        let (series, is_new) = self.head.find_or_admit(labels, |count| {
+            // What the head has met this limit.
+            self.check_labels(labels)?;
+            self.admit(labels, count, newcomers).inspect_err(|_| {
+                Counters::add(&self.counters.refused, 1);
+                self.head.tenants.note_refused(labels);
+            })
+        })?;
+        if is_new {
+            Counters::add(&self.counters.series_created, 1);
+            newcomers.add(series.clone());
+        }
+        Ok(series)
+    }
+
+    /// Counts a new series if it may join the `count` series of the head.
+    fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
+        self.admit_count(labels, count).inspect_err(|_| {
+            self.wants_room.store(true, Ordering::SeqCst);
+            self.note_work();
+        })?;
+        self.admit_of_request(labels, newcomers)?;
+        self.count_series(labels)?;
+        self.admit_cardinality(labels)
+            .and_then(|()| self.admit_in_second(labels, newcomers))
+            .inspect_err(|_| self.head.tenants.give([labels]))?;
+        if self.is_crowded_anew() {
+            self.ask(Task::Flush);
+        }
+        Ok(())
+    }
+
+    /// Whether a request may create one more series: a request that would take the memory of all others is refused
+    /// permanently.
+    fn admit_of_request(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
+        let (bytes, bound) = (newcomers.bytes, self.options.request_series_bytes_max());
+        if bytes.saturating_add(crate::head::bytes_of(labels)) <= bound {
+            return Ok(());
+        }
+        Err(Error::Limit(format!(
+            "the new series of one request take more than {bound} bytes, the limit (half of the memory \
+             for series, a share of memory, Options::memory_bytes); series {} is new: send less in one request, drop \
+             a label that has too many values, or raise memory",
+            shown(labels)
+        )))
+    }
+
+    /// Takes back those from number `first` on that nothing was logged of; whether there were any. Caches may still
+    /// name them.
+    pub(crate) fn take_back(&self, newcomers: &mut Newcomers, first: usize) -> bool {
+        if newcomers.len() <= first {
+            return false;
+        }
+        let taken = {
+            let _appends = self.commit.lock();
+            self.head.take_back(&newcomers.series[first..])
+        };
+        if taken > 0 {
+            newcomers.series.retain(|series| !series.is_dead());
+            newcomers.bytes =
+                newcomers.series.iter().map(|series| crate::head::bytes_of(&series.labels)).sum();
+        }
+        taken > 0
+    }
+}

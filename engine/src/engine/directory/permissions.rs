@@ -1,0 +1,50 @@
+//! The permissions of copies: those of the originals, so that a snapshot of a private directory is private.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// The file whose permissions those have that have no original.
+const ANY: &str = "FORMAT";
+
+/// Makes a directory the owner's alone, while it is being filled.
+pub(in crate::engine) fn hide(dir: &Path) -> Result<()> {
+    set(dir, Permissions::from_mode(0o700))
+}
+
+/// Gives `to` the permissions of `from`.
+pub(in crate::engine) fn copy_one(from: &Path, to: &Path) -> Result<()> {
+    let permissions = fs::metadata(from).map_err(|e| Error::io("inspect", from, e))?.permissions();
+    set(to, permissions)
+}
+
+/// Gives everything in `copy`, and itself, the permissions of what has its name in `original`.
+pub(in crate::engine) fn copy(original: &Path, copy: &Path) -> Result<()> {
+    let any = original.join(ANY);
+    copy_below(original, copy, &any)?;
+    copy_one(original, copy)
+}
+
+fn copy_below(original: &Path, copy: &Path, any: &Path) -> Result<()> {
+    for entry in fs::read_dir(copy).map_err(|e| Error::io("list", copy, e))? {
+        let entry = entry.map_err(|e| Error::io("list", copy, e))?;
+        let (from, to) = (original.join(entry.file_name()), entry.path());
+        if to.is_dir() {
+            copy_below(&from, &to, any)?;
+        }
+        // Appends, flushes and merges may have removed the original meanwhile.
+        match copy_one(&from, &to) {
+            Err(Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
+                copy_one(any, &to)?
+            }
+            copied => copied?,
+        }
+    }
+    Ok(())
+}
+
+fn set(path: &Path, permissions: Permissions) -> Result<()> {
+    fs::set_permissions(path, permissions).map_err(|e| Error::io("set the permissions of", path, e))
+}

@@ -1,0 +1,395 @@
+//! Opening: lock, check, recover.
+//!
+//! # Layout of a data directory
+//! ```text
+//! LOCK       held while a process has the directory open
+//! FORMAT     one line, "barograph 1": the version of this layout
+//! reserve    blocks held back for a full disk (`disk.rs`)
+//! wal/       the write-ahead log
+//! store/     the key-value store
+//! staging/   tables under construction; emptied at each start
+//! ```
+//!
+//! # Steps
+//! Take the lock; check the format; open the store; read the catalogue; remove ranges it
+//! does not name; report generations that hold nothing; replay the WAL after `flushed_seq`
+//! into the head. The work depends on the WAL's size, which the options bound, and not on
+//! the size of the store.
+
+pub(in crate::engine) mod closed;
+pub(in crate::engine) mod inventory;
+pub(in crate::engine) mod repair;
+pub(in crate::engine) mod replay;
+pub(in crate::engine) mod verify;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::admit::batches::BatchMemory;
+use crate::engine::admit::limits::CardinalityLimits;
+use crate::engine::directory::disk;
+use crate::engine::directory::lock::Lock;
+use crate::engine::directory::{self, Use};
+#[cfg(feature = "rocksdb")]
+use crate::engine::open::closed::open_store;
+use crate::engine::open::inventory::Inventory;
+use crate::engine::open::replay::{EPOCH_AT_START, Replay, Replayed};
+use crate::engine::upkeep::retention::{Found, Retention};
+use crate::engine::write::line_cache::LineCache;
+use crate::engine::write::record_log::LogRecord;
+use crate::engine::write::remote_cache::RemoteCache;
+use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, notes};
+use crate::head::pins::Turn;
+use crate::head::{Epoch, Owner};
+use crate::model::Timestamp;
+use crate::options::{Durability, Options};
+use crate::process::Process;
+use crate::stats::Counters;
+use crate::store::catalogue::{Catalogue, Graveyard};
+use crate::store::gate::{Gate, Guarded};
+use crate::store::guard::{GuardedKv, Judge};
+use crate::store::kv::Kv;
+use crate::store::memory::MemoryKv;
+use crate::store::versions::{Edit, Versions, remove_ranges};
+use crate::sync::{Condvar, Mutex};
+use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
+use crate::{Error, Result};
+
+/// Generation numbers that are skipped if leftovers stay: more than a crash can have left.
+const NUMBERS_PASSED: u64 = 1 << 32;
+/// What opening found.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// Samples replayed from the WAL.
+    pub samples_replayed: u64,
+    /// Samples in the WAL that were dropped, because a damaged part of it took with it which series they are of.
+    pub samples_unknown: u64,
+    /// Ranges removed that a crash had left behind.
+    pub leftovers_removed: u64,
+    /// What replay found; none for a database in memory.
+    pub wal: Option<ReplayReport>,
+    /// How long opening took, nanoseconds.
+    pub open_ns: u64,
+}
+
+impl Engine {
+    /// Opens the database in `dir`, or creates it.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, from a newer version, or cannot be written.
+    #[cfg(feature = "rocksdb")]
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
+        Self::open_with_clock(dir, options, Arc::new(SystemClock))
+    }
+
+    /// [`Engine::open`] with a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    #[cfg(feature = "rocksdb")]
+    pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
+        let dir = &directory::absolute(dir.as_ref())?;
+        options.validate()?;
+        // Before anything is touched.
+        Process::opening()?;
+        let lock = directory::prepare(dir)?;
+        disk::check_size(dir, &options)?;
+        if disk::is_scarce(dir) && disk::give_up_reserves(dir) {
+            tracing::warn!(dir = %dir.display(), "the disk is full: opening uses the space reserved for this case");
+        }
+        let kv = open_store(dir, &options, false)?;
+        Self::start(Some((dir.to_owned(), lock)), Arc::new(kv), options, clock)
+    }
+
+    /// Opens an existing database for reading: nothing in the directory changes, the WAL is
+    /// replayed into memory. No other process may have it open. With [`Options::recover_damaged_wal`] damage in the log
+    /// does not end it: what is whole is read, and [`OpenReport::wal`] says what is not.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; there is no database.
+    #[cfg(feature = "rocksdb")]
+    pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
+        let dir = &directory::absolute(dir.as_ref())?;
+        options.validate()?;
+        let process = Process::opening()?;
+        let options = Options { background: false, ..options };
+        let lock = directory::lock_existing(dir, Use::Read)?;
+        let guard = GuardedKv::new(Arc::new(open_store(dir, &options, true)?));
+        let kv: Arc<dyn Kv> = guard.clone();
+        let started = Instant::now();
+        let graveyard = Arc::new(Graveyard::default());
+        let mut catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+            file: dir.join("store").display().to_string(),
+            offset: 0,
+            what: "the store has no catalogue".to_owned(),
+        })?;
+        let mut inventory = Inventory::take(&*kv, &catalogue)?;
+        inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
+        let mut replay = Replay::new(&catalogue, &options);
+        notes::load(&*kv, replay.head())?;
+        let place = dir.join("wal");
+        let found = crate::wal::read(&place, recovery(&options), catalogue.root.flushed_seq, &mut |r| {
+            replay.apply(&place, r)
+        })?;
+        let replay = replay.finish();
+        let report = OpenReport { wal: Some(found), ..OpenReport::default() };
+        let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
+        let mut parts = assemble(Opened {
+            process,
+            dir,
+            lock,
+            kv,
+            wal: None,
+            options,
+            clock,
+            graveyard,
+            catalogue,
+            replay,
+            report,
+            started,
+        });
+        parts.read_only = true;
+        let parts = Arc::new(parts);
+        appoint(&guard, &parts);
+        Ok(Engine { parts })
+    }
+
+    /// A database in memory: nothing survives it. For tests, and for embedders who only
+    /// want the queries.
+    ///
+    /// # Errors
+    /// A bad option.
+    pub fn in_memory(options: Options) -> Result<Engine> {
+        options.validate()?;
+        Self::start(None, Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
+    }
+
+    /// Opens a directory for the WAL over a store that the caller keeps: what tests use to
+    /// crash and reopen without files of a real store.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_over(dir: &Path, kv: Arc<dyn Kv>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
+        options.validate()?;
+        let dir = &directory::absolute(dir)?;
+        let lock = directory::prepare(dir)?;
+        Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
+    }
+
+    fn start(
+        place: Option<(PathBuf, Lock)>,
+        kv: Arc<dyn Kv>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Engine> {
+        let (process, started) = (Process::opening()?, Instant::now());
+        let guard = GuardedKv::new(kv);
+        let kv: Arc<dyn Kv> = guard.clone();
+        let graveyard = Arc::new(Graveyard::default());
+        let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
+        let mut inventory = Inventory::take(&*kv, &catalogue)?;
+        inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
+        if inventory.is_incomplete {
+            // Leftovers of a crash may be in what cannot be read: nothing may be written under the same numbers.
+            catalogue.root.next_generation += NUMBERS_PASSED;
+        }
+        // What is removed may reappear after a crash, which must not be among the keys of another generation.
+        let numbers = inventory.leftovers.iter().flat_map(|(_, leftovers)| leftovers).map(|l| l.generation);
+        let beyond = numbers.max().map_or(0, |number| number.saturating_add(1));
+        catalogue.root.next_generation = catalogue.root.next_generation.max(beyond);
+        let mut report = OpenReport {
+            leftovers_removed: remove_leftovers(&*kv, &catalogue, inventory)?,
+            ..OpenReport::default()
+        };
+        fail_point!("open.leftovers");
+        let (dir, lock) = place.unzip();
+        let mut replay = Replay::new(&catalogue, &options);
+        notes::load(&*kv, replay.head())?;
+        let wal = match &dir {
+            Some(dir) => {
+                let (wal, found) = open_wal(dir, &options, &catalogue, &mut replay)?;
+                report.wal = Some(found);
+                Some(wal)
+            }
+            None => None,
+        };
+        fail_point!("open.replayed");
+        let replay = replay.finish();
+        let parts = assemble(Opened {
+            process,
+            dir,
+            lock,
+            kv,
+            wal,
+            options,
+            clock,
+            graveyard,
+            catalogue,
+            replay,
+            report,
+            started,
+        });
+        parts.hold_reserve();
+        let parts = Arc::new(parts);
+        appoint(&guard, &parts);
+        if parts.options.background {
+            parts.catch_up_at_open();
+        }
+        let engine = Engine { parts };
+        engine.start_workers()?;
+        Ok(engine)
+    }
+}
+
+/// Makes the open database the judge of what cannot be read in its store.
+fn appoint(guard: &GuardedKv, parts: &Arc<Parts>) {
+    let judge: Arc<dyn Judge> = parts.versions.clone();
+    guard.appoint(Arc::downgrade(&judge));
+}
+
+/// What opening has gathered.
+struct Opened {
+    process: Process,
+    dir: Option<PathBuf>,
+    lock: Option<Lock>,
+    kv: Arc<dyn Kv>,
+    wal: Option<Wal>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    graveyard: Arc<Graveyard>,
+    catalogue: Catalogue,
+    replay: Replayed,
+    report: OpenReport,
+    started: Instant,
+}
+
+/// The newest times that opening found.
+fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found {
+    let stored = catalogue.root.newest;
+    Found {
+        stored: (stored != Timestamp::MIN).then_some(stored),
+        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
+        unflushed: options.flush_interval.min(options.partition_width),
+    }
+}
+
+fn assemble(opened: Opened) -> Parts {
+    let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
+    let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
+    // A log that is only read has records too.
+    let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
+    let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
+    let limiter = SeriesLimiter::default();
+    limiter.set(options.new_series_per_second);
+    (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
+    report.open_ns = started.elapsed().as_nanos() as u64;
+    let parts = Parts {
+        process,
+        commit: Mutex::new(CommitState {
+            // Deletes up to here have been applied to the head.
+            epoch: Epoch { cut: last_seq, ..EPOCH_AT_START },
+            turn: Turn::first_after(last_seq),
+            last_seq,
+            spare: LogRecord::default(),
+            pending: VecDeque::new(),
+            term: 0,
+            first_append: (replay.records > 0).then(Instant::now),
+        }),
+        series_bytes_seen: AtomicU64::new(0),
+        applied: AtomicU64::new(last_seq),
+        retention: Retention::new(clock.clone(), options.retention, &newest(&catalogue, &replay, &options)),
+        has_deferred: AtomicBool::new(false),
+        wants_room: AtomicBool::new(false),
+        idle_looked: Mutex::new(Instant::now()),
+        head: replay.head,
+        gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
+        versions: Arc::new(Versions::new(kv, catalogue, graveyard)),
+        flush: Mutex::new(FlushState::default()),
+        merging: Mutex::new(()),
+        counters: Counters::default(),
+        limiter,
+        cardinality: CardinalityLimits::new(&options),
+        owner: Owner::new(),
+        batches: BatchMemory::new(options.batch_bytes_max()),
+        line_cache: LineCache::new(options.line_cache_bytes()),
+        remote_cache: RemoteCache::new(options.remote_cache_bytes()),
+        read_only: false,
+        jobs: Mutex::default(),
+        is_noted: AtomicBool::new(false),
+        wakeup: (Mutex::default(), Condvar::new()),
+        room: (Mutex::default(), Condvar::new()),
+        failing: super::health::Failing::default(),
+        scrub: crate::engine::upkeep::scrub::Scrub::default(),
+        subscriptions: super::subscribe::Subscriptions::new(process),
+        is_closed: AtomicBool::new(false),
+        closing: Mutex::new(()),
+        options,
+        dir,
+        clock,
+        wal,
+        report,
+    };
+    parts.head.pins.resume(parts.versions.current().root.flushed_seq, last_seq);
+    replay.tombstones.into_iter().for_each(|tombstone| parts.versions.add_tombstone(&Arc::new(tombstone)));
+    parts
+}
+
+fn load_or_create(
+    kv: &dyn Kv,
+    graveyard: &Arc<Graveyard>,
+    options: &Options,
+    clock: &dyn Clock,
+) -> Result<Catalogue> {
+    if let Some(catalogue) = Catalogue::load(kv, graveyard)? {
+        return Ok(catalogue);
+    }
+    // The id only distinguishes segments of different databases; the moment of creation and
+    // the process make it distinct.
+    let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
+    let catalogue = Catalogue::new(id, options.layout());
+    kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
+    fail_point!("open.catalogue");
+    Ok(catalogue)
+}
+
+/// Removes every range that the catalogue does not name; returns how many.
+fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue, inventory: Inventory) -> Result<u64> {
+    let mut removed = 0;
+    for (family, leftovers) in inventory.leftovers {
+        let stay = remove_ranges(kv, catalogue, &[family], &leftovers)?;
+        removed += (leftovers.len() - stay.len()) as u64;
+        fail_point!("open.leftover");
+    }
+    Ok(removed)
+}
+
+fn recovery(options: &Options) -> Recovery {
+    if options.recover_damaged_wal { Recovery::Skip } else { Recovery::Refuse }
+}
+
+fn open_wal(
+    dir: &Path,
+    options: &Options,
+    catalogue: &Catalogue,
+    replay: &mut Replay,
+) -> Result<(Wal, ReplayReport)> {
+    let wal_options = WalOptions {
+        segment_bytes: options.wal_segment_bytes,
+        reserve_bytes: options.wal_reserve_bytes,
+        stored_bytes: catalogue.generations.totals().bytes,
+        buffer_bytes: usize::try_from(options.log_bytes_max()).unwrap_or(usize::MAX),
+        sync: match options.durability {
+            Durability::Always => SyncPolicy::Always,
+            Durability::Interval(every) => SyncPolicy::Interval(every),
+            Durability::Off => SyncPolicy::Off,
+        },
+    };
+    let place = dir.join("wal");
+    Wal::open(&place, wal_options, recovery(options), catalogue.root.flushed_seq, &mut |record| {
+        replay.apply(&place, record)
+    })
+}

@@ -1,0 +1,296 @@
+//! Snapshots: a consistent copy of a running database, and its way back.
+//!
+//! # Format
+//! A snapshot is a directory like a data directory (`FORMAT`, `store/`, `wal/`) with one
+//! more file, `SNAPSHOT`, written last: one line, `barograph snapshot 1 seq N`. It holds
+//! every write up to WAL sequence N and none after it. A directory without that file is an
+//! unfinished snapshot. Directories and files have the permissions of those that they are copies of.
+//!
+//! As a stream (`archive.rs`) it is a tar archive of the same directory.
+
+pub(in crate::engine) mod archive;
+pub(in crate::engine) mod tar;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::budget::Work;
+use crate::engine::directory;
+use crate::engine::directory::permissions;
+use crate::engine::directory::regular::is_file;
+use crate::engine::{Engine, FlushState, Parts};
+use crate::sync::MutexGuard;
+use crate::{Error, Result};
+
+/// How long a snapshot keeps merges out while it waits for a flush.
+const FLUSH_WAIT: Duration = Duration::from_millis(50);
+const FORMAT: &str = "FORMAT";
+pub(in crate::engine) const MANIFEST: &str = "SNAPSHOT";
+const MANIFEST_START: &str = "barograph snapshot 1 seq ";
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The last WAL sequence in it.
+    pub seq: u64,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// How far a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    /// Bytes that are copied.
+    pub bytes: u64,
+    /// Bytes that there will be, roughly until the last call.
+    pub bytes_total: u64,
+}
+
+/// Called with the progress of a snapshot.
+pub type OnProgress<'p> = dyn FnMut(SnapshotProgress) + 'p;
+
+impl Engine {
+    /// Copies the database as it is now into `dest`, which must not exist. Appends continue
+    /// meanwhile; flushes and merges wait.
+    ///
+    /// # Errors
+    /// `dest` exists or cannot be written; a part of the copy is then removed.
+    pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
+        self.snapshot_within(dest, &Work::unbounded(), &mut |_| {})
+    }
+
+    /// As [`Engine::snapshot`], until `work` is stopped; `progress` is called after each part that is copied: the store,
+    /// whose tables are linked if `dest` is on the same file system, and the log.
+    ///
+    /// # Errors
+    /// As [`Engine::snapshot`]; [`Error::Stopped`].
+    pub fn snapshot_within(
+        &self,
+        dest: &Path,
+        work: &Work,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<SnapshotReport> {
+        let parts = &self.parts;
+        let dest = &directory::absolute(dest)?;
+        parts.check_writable()?;
+        work.check()?;
+        let _call = parts.gate.enter()?;
+        let (Some(wal), Some(dir)) = (&parts.wal, &parts.dir) else {
+            return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
+        };
+        if dest.exists() {
+            return Err(Error::Invalid(format!("{}: exists already; name a new directory", dest.display())));
+        }
+        directory::create(dest)?;
+        permissions::hide(dest)?;
+        fail_point!("snapshot.begun");
+        let _at_rest = parts.at_rest();
+        let copied = wal.sync().and_then(|()| {
+            let seq = wal.durable_seq();
+            work.check()?;
+            parts.versions.kv().checkpoint(&dest.join("store"))?;
+            fail_point!("snapshot.store");
+            let stored = size_of_dir(dest)?;
+            let bytes_total = stored + wal.size_bytes();
+            progress(SnapshotProgress { bytes: stored, bytes_total });
+            work.check()?;
+            wal.copy_to(&dest.join("wal"), seq)?;
+            fail_point!("snapshot.log");
+            work.check()?;
+            finish_copy(dest, seq)?;
+            permissions::copy(dir, dest)?;
+            let bytes = size_of_dir(dest)?;
+            progress(SnapshotProgress { bytes, bytes_total: bytes });
+            Ok(SnapshotReport { path: dest.to_owned(), seq, bytes })
+        });
+        if copied.is_err() {
+            // The cause matters more than a copy that cannot be removed either.
+            let _ = fs::remove_dir_all(dest);
+        }
+        copied
+    }
+}
+
+impl Parts {
+    /// Excludes flushes and merges. During a merge, which may take minutes, flushes do not wait for it.
+    fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
+        loop {
+            // Against the order of locks, so not for long: a flush may wait for merges.
+            let merging = self.merging.lock();
+            if let Some(flush) = self.flush.try_lock_for(FLUSH_WAIT) {
+                return (flush, merging);
+            }
+            MutexGuard::unlock_fair(merging);
+        }
+    }
+}
+
+/// Makes a data directory of a snapshot. `dir` must not exist or be empty.
+///
+/// # Errors
+/// `snapshot` is not a complete snapshot, or holds something other than files and
+/// directories; or `dir` cannot be written.
+pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
+    let seq = read_manifest(snapshot)?;
+    if dir.exists() {
+        let mut entries = fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))?;
+        if entries.next().is_some() {
+            return Err(Error::Invalid(format!("{}: is not empty; name a new directory", dir.display())));
+        }
+    }
+    let is_new = !dir.exists();
+    // `FORMAT` is copied last: a partial copy, which a crash may leave, does not open as a database.
+    copy_dir(snapshot, dir, &|name| name != FORMAT && name != MANIFEST)?;
+    fail_point!("restore.copied");
+    let format = dir.join(FORMAT);
+    let staged = dir.join("FORMAT.new");
+    is_file(&snapshot.join(FORMAT))?;
+    copy_file(&snapshot.join(FORMAT), &staged)?;
+    fail_point!("restore.staged");
+    fs::rename(&staged, &format).map_err(|e| Error::io("rename", &staged, e))?;
+    fail_point!("restore.named");
+    if is_new {
+        permissions::copy_one(snapshot, dir)?;
+    }
+    sync_dir(dir)?;
+    Ok(SnapshotReport { path: dir.to_owned(), seq, bytes: size_of_dir(dir)? })
+}
+
+fn read_manifest(snapshot: &Path) -> Result<u64> {
+    let path = snapshot.join(MANIFEST);
+    is_file(&path)?;
+    let text = fs::read_to_string(&path).map_err(|e| {
+        if e.kind() == std::io::ErrorKind::NotFound {
+            return Error::Invalid(format!(
+                "{}: no complete snapshot (it has no {MANIFEST})",
+                snapshot.display()
+            ));
+        }
+        Error::io("read", &path, e)
+    })?;
+    text.trim_end().strip_prefix(MANIFEST_START).and_then(|seq| seq.parse().ok()).ok_or_else(|| {
+        Error::Corrupt {
+            file: path.display().to_string(),
+            offset: 0,
+            what: format!("{:?}, expected \"{MANIFEST_START}N\"", text.trim_end()),
+        }
+    })
+}
+
+fn finish_copy(dest: &Path, seq: u64) -> Result<()> {
+    directory::write_format(dest, &dest.join("FORMAT"))
+        .map_err(|e| Error::io("write", dest.join("FORMAT"), e))?;
+    fail_point!("snapshot.format");
+    let path = dest.join(MANIFEST);
+    fs::write(&path, format!("{MANIFEST_START}{seq}\n")).map_err(|e| Error::io("write", &path, e))?;
+    fail_point!("snapshot.named");
+    File::open(&path).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", &path, e))?;
+    sync_dir(dest)
+}
+
+fn sync_dir(dir: &Path) -> Result<()> {
+    directory::sync(dir).map_err(|e| Error::io("sync", dir, e))
+}
+
+/// Copies files and directories and syncs them. Links and devices are refused: a snapshot
+/// has none, and following one would leave its directory.
+fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Result<()> {
+    directory::create(to)?;
+    for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {
+        let entry = entry.map_err(|e| Error::io("list", from, e))?;
+        if !is_wanted(&entry.file_name()) {
+            continue;
+        }
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(|e| Error::io("inspect", &source, e))?;
+        if kind.is_dir() {
+            copy_dir(&source, &target, &|_| true)?;
+            permissions::copy_one(&source, &target)?;
+        } else if kind.is_file() {
+            copy_file(&source, &target)?;
+        } else {
+            return Err(Error::Invalid(format!("{}: is neither a file nor a directory", source.display())));
+        }
+    }
+    sync_dir(to)
+}
+
+fn copy_file(source: &Path, target: &Path) -> Result<()> {
+    fs::copy(source, target).map_err(|e| Error::io("copy", source, e))?;
+    fail_point!("restore.file");
+    File::open(target).and_then(|f| f.sync_all()).map_err(|e| Error::io("sync", target, e))
+}
+
+pub(in crate::engine) fn size_of_dir(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
+        let entry = entry.map_err(|e| Error::io("list", dir, e))?;
+        let metadata = entry.metadata().map_err(|e| Error::io("inspect", entry.path(), e))?;
+        bytes += if metadata.is_dir() { size_of_dir(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A snapshot of which a folder named `inside` cannot be copied.
+    fn broken_snapshot(dir: &Path, inside: &str) -> PathBuf {
+        let snapshot = dir.join("snapshot");
+        fs::create_dir_all(snapshot.join(inside)).expect("a directory");
+        finish_copy(&snapshot, 7).expect("its last files");
+        fs::write(snapshot.join(inside).join("1"), b"records").expect("a file");
+        std::os::unix::fs::symlink("/dev/null", snapshot.join(inside).join("link")).expect("a link");
+        snapshot
+    }
+
+    #[test]
+    fn what_is_restored_in_part_is_no_database() {
+        // In some of the directories the file system lists `FORMAT` before the folder.
+        for number in 0..32 {
+            let (dir, inside) = (tempfile::tempdir().expect("a directory"), format!("folder-{number}"));
+            let (snapshot, restored) = (broken_snapshot(dir.path(), &inside), dir.path().join("restored"));
+            let refused = restore(&snapshot, &restored).expect_err("a link is not followed");
+            assert!(refused.to_string().contains("neither a file nor a directory"), "{refused}");
+            assert!(!restored.join(FORMAT).exists(), "it would be opened");
+            fs::remove_file(snapshot.join(&inside).join("link")).expect("its removal");
+            fs::remove_dir_all(&restored).expect("its removal");
+            assert_eq!(restore(&snapshot, &restored).expect("all of it").seq, 7);
+            assert_eq!(fs::read_to_string(restored.join(FORMAT)).expect("a file"), "barograph 1\n");
+            assert!(!restored.join(MANIFEST).exists() && restored.join(&inside).join("1").exists());
+        }
+    }
+
+    #[test]
+    fn a_restored_database_and_its_parents_are_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let snapshot = dir.path().join("snapshot");
+        fs::create_dir_all(snapshot.join("wal")).expect("a directory");
+        finish_copy(&snapshot, 7).expect("its last files");
+        directory::synced::take();
+        restore(&snapshot, &dir.path().join("a/b")).expect("all of it");
+        // The parents, what was copied, and the directory once more with the file that makes it a database.
+        assert_eq!(
+            directory::synced::take(),
+            ["a", "", "a/b", "a/b/wal", "a/b", "a/b"].map(|name| dir.path().join(name))
+        );
+    }
+
+    #[cfg(feature = "rocksdb")]
+    #[test]
+    fn a_database_a_snapshot_and_their_parents_are_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        let options = crate::Options { background: false, ..crate::Options::default() };
+        let engine = Engine::open(dir.path().join("a/b"), options).expect("a new database");
+        assert_eq!(directory::synced::take(), ["a", "", "a/b"].map(at));
+        engine.snapshot(&dir.path().join("s/t")).expect("a snapshot");
+        // With the file that makes it a database, and with the one that makes it a snapshot.
+        assert_eq!(directory::synced::take(), ["s", "", "s/t", "s/t"].map(at));
+    }
+}

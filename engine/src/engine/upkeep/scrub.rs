@@ -1,0 +1,180 @@
+//! Scrubbing: reads everything in the store periodically at a set pace, so that damage is found while a good copy still
+//! exists elsewhere.
+//!
+//! A pass visits the partitions that exist when it begins, and checks in each what `verify` checks. The first partition
+//! depends on the time of day, so a process that is restarted often does not always read the same ones. A partition
+//! that is merged or expires during the pass is skipped; the merge has already read back its output. A pass holds no
+//! generation, so that a slow one does not keep disk space in use: what it reads may be removed under it, and what it
+//! found there is then dropped.
+//!
+//! A generation in which something is wrong is set aside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::budget::Stopped;
+use crate::engine::open::verify::{Reading, VerifyReport, verify_partition};
+use crate::engine::{Parts, duration_ns};
+use crate::model::PartitionId;
+use crate::stats::Stats;
+use crate::store::catalogue::Generation;
+use crate::workers::Next;
+use crate::{Error, Result};
+
+/// The minimum rate, bytes a second: a small store is read within minutes, followed by a pause.
+const RATE_MIN: u64 = 256 << 10;
+/// Bytes read at once.
+const STEP: usize = 64 << 10;
+/// Maximum logged problems of one partition; the others are counted.
+const LOGGED_MAX: usize = 10;
+
+/// Scrubbing since the database was opened.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Scrub {
+    bytes: AtomicU64,
+    passes: AtomicU64,
+    /// When the last pass ended; 0 before the end of the first.
+    finished: AtomicI64,
+    /// Problems found by the last pass, and by the current one.
+    problems: [AtomicU64; 2],
+}
+
+impl Scrub {
+    pub(in crate::engine) fn add_to(&self, stats: &mut Stats) {
+        stats.scrub_bytes = self.bytes.load(Relaxed);
+        stats.scrub_passes = self.passes.load(Relaxed);
+        stats.scrub_finished = Some(self.finished.load(Relaxed)).filter(|&at| at != 0);
+        // Not added up: a pass finds the problems of the last one again.
+        stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
+    }
+}
+
+/// How the reading of a partition ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was read completely.
+    Whole,
+    /// It no longer exists in the same form.
+    Gone,
+    /// The database is closing.
+    Closing,
+}
+
+/// Reads one partition at a limited rate.
+struct Pace<'p> {
+    parts: &'p Parts,
+    generations: &'p [Arc<Generation>],
+    /// Bytes a second; `None` for no limit.
+    rate: Option<u64>,
+    /// Bytes read since the last pause.
+    unpaid: usize,
+    end: End,
+}
+
+impl Reading for Pace<'_> {
+    fn is_over(&self) -> bool {
+        self.end != End::Whole
+    }
+
+    fn read(&mut self, bytes: usize) -> Result<()> {
+        self.unpaid += bytes;
+        if self.unpaid < STEP {
+            return Ok(());
+        }
+        let read = std::mem::take(&mut self.unpaid) as u64;
+        self.parts.scrub.bytes.fetch_add(read, Relaxed);
+        let pause =
+            self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(read as f64 / rate as f64));
+        self.end = if self.parts.nap(pause) {
+            End::Closing
+        } else if self.parts.names_all(self.generations) {
+            return Ok(());
+        } else {
+            End::Gone
+        };
+        Err(Error::Stopped(Stopped::Canceled))
+    }
+}
+
+impl Parts {
+    /// A pass of those that begin every [`crate::Options::scrub_interval`] until the database closes.
+    pub(in crate::engine) fn look_to_scrub(&self) -> Next {
+        let (interval, began) = (self.options.scrub_interval, Instant::now());
+        match self.scrub(Some(interval)) {
+            Some(_) => Next::after(interval.saturating_sub(began.elapsed())),
+            None => Next::Over,
+        }
+    }
+
+    /// One pass, which takes about `interval` in a large store; `None` if the database closes meanwhile.
+    pub(in crate::engine) fn scrub(&self, interval: Option<Duration>) -> Option<VerifyReport> {
+        let generations = self.versions.current().generations.clone();
+        let rate = interval.map(|interval| {
+            // The size of the chunks is known; the index is rarely larger.
+            let all = 2 * generations.totals().bytes;
+            RATE_MIN.max((all as f64 / interval.as_secs_f64()) as u64)
+        });
+        // Holding a generation would keep it on the disk after a merge has replaced it.
+        let partitions: Vec<PartitionId> = generations.partitions().map(|partition| partition.id).collect();
+        drop(generations);
+        let first = interval.map_or(0, |interval| self.first_of(partitions.len(), interval));
+        let (before, after) = partitions.split_at(first);
+        let mut report = VerifyReport::default();
+        for &partition in after.iter().chain(before) {
+            self.scrub_partition(partition, rate, &mut report)?;
+        }
+        let [last, under_way] = &self.scrub.problems;
+        last.store(under_way.swap(0, Relaxed), Relaxed);
+        self.scrub.passes.fetch_add(1, Relaxed);
+        self.scrub.finished.store(self.clock.now(), Relaxed);
+        Some(report)
+    }
+
+    /// The index of the partition, out of `count`, at which a pass begins.
+    pub(in crate::engine) fn first_of(&self, count: usize, interval: Duration) -> usize {
+        let interval = i128::from(duration_ns(interval).max(1));
+        let into = i128::from(self.clock.now()).rem_euclid(interval);
+        (into * count as i128 / interval) as usize
+    }
+
+    fn scrub_partition(
+        &self,
+        partition: PartitionId,
+        rate: Option<u64>,
+        report: &mut VerifyReport,
+    ) -> Option<()> {
+        let generations: Vec<Arc<Generation>> = {
+            let named = self.versions.current().generations.all_in(partition);
+            named.iter().map(|generation| generation.unheld()).collect()
+        };
+        let mut pace = Pace { parts: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
+        let mut found = VerifyReport::default();
+        verify_partition(self.versions.kv(), &generations, &mut pace, &mut found);
+        self.scrub.bytes.fetch_add(pace.unpaid as u64, Relaxed);
+        if pace.end == End::Whole && !self.names_all(&generations) {
+            pace.end = End::Gone;
+        }
+        match pace.end {
+            End::Closing => return None,
+            End::Gone => return Some(()),
+            End::Whole => {}
+        }
+        self.scrub.problems[1].fetch_add(found.problems.len() as u64, Relaxed);
+        for problem in found.problems.iter().take(LOGGED_MAX) {
+            tracing::error!(
+                %partition,
+                "the store is damaged: {problem}; restore it from a snapshot"
+            );
+        }
+        found.damaged.iter().for_each(|(prefix, why)| self.versions.set_aside(*prefix, why));
+        report.add(found);
+        Some(())
+    }
+
+    /// Whether the catalogue still names all of these.
+    fn names_all(&self, generations: &[Arc<Generation>]) -> bool {
+        let catalogue = self.versions.current();
+        generations.iter().all(|generation| catalogue.generations.get(generation.prefix).is_some())
+    }
+}

@@ -1,0 +1,92 @@
+//! Appends that are begun now and waited for later.
+//!
+//! [`Engine::append`] waits for the disk, so a program with one thread pays one sync for each batch.
+//! [`Engine::begin_append`] returns when the batch is in the log's buffer; a later wait for any batch makes all earlier
+//! ones durable with the same sync.
+//!
+//! The thread that waits leads the log (`wal/log.rs`), so a begun append that nobody waits for would stay in the buffer,
+//! with its memory. Four places make it durable: the flush job within about a second, a writer that waits for the memory of
+//! batches, a flush that the program asks for, and the end of the engine.
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::admit::newcomers::Newcomers;
+use crate::engine::{AppendReport, Engine, Parts};
+use crate::head::{Batch, Owner};
+use crate::wal::Ticket;
+use crate::{Error, Result};
+
+/// An append that was begun by [`Engine::begin_append`].
+#[derive(Debug, Clone)]
+#[must_use = "the append is durable when Engine::wait_append returns"]
+pub struct PendingAppend {
+    report: AppendReport,
+    /// None if nothing was logged: it is done.
+    ticket: Option<Ticket>,
+    owner: Owner,
+}
+
+impl Engine {
+    /// Begins to append a batch: checks it, finds its series and puts it into the log's buffer, in the order of the
+    /// calls. It is neither visible nor durable before [`Engine::wait_append`] returns, or a later append does.
+    ///
+    /// # Errors
+    /// As [`Engine::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
+    /// have to write what waits in the log's buffer, and finds failures of earlier appends: so [`Error::Io`],
+    /// [`Error::DiskFull`] and [`Error::Poisoned`] are among them. Later failures are those of [`Engine::wait_append`].
+    pub fn begin_append(&self, batch: &Batch) -> Result<PendingAppend> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let mut newcomers = Newcomers::of_whole();
+        let begun = parts.begin_append(batch, &mut newcomers);
+        parts.take_back(&mut newcomers, 0);
+        let (report, ticket) = begun?;
+        if ticket.is_some() {
+            parts.has_deferred.store(true, Ordering::SeqCst);
+            parts.note_work();
+        }
+        Ok(PendingAppend { report, ticket, owner: parts.owner })
+    }
+
+    /// Returns when a begun append is durable, as the durability option says, and visible; so are all that were begun
+    /// before it.
+    ///
+    /// # Errors
+    /// As [`Engine::append`]: nothing of it is stored. If a sync fails, all appends that it would have covered get its
+    /// error.
+    pub fn wait_append(&self, pending: &PendingAppend) -> Result<AppendReport> {
+        self.check_own(pending)?;
+        self.parts.wait_durable(pending.ticket)?;
+        Ok(pending.report)
+    }
+
+    /// Whether a begun append is durable and visible. It does no I/O; it may add waiting batches to memory, if they are
+    /// durable and no other thread has added them yet.
+    ///
+    /// # Errors
+    /// As [`Engine::wait_append`], once it is known that it will not become durable.
+    pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
+        self.check_own(pending)?;
+        self.parts.is_durable(pending.ticket)
+    }
+
+    fn check_own(&self, pending: &PendingAppend) -> Result<()> {
+        self.parts.process.check()?;
+        if pending.owner != self.parts.owner {
+            return Err(Error::Invalid("the append was begun in another database".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Parts {
+    /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
+    pub(in crate::engine) fn settle_deferred(&self) {
+        if !self.has_deferred.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let newest = self.commit.lock().pending.back().map(|pending| pending.ticket);
+        // A failure is reported to those who wait for the records that it removed.
+        let _ = self.wait_durable(newest);
+    }
+}

@@ -1,0 +1,588 @@
+//! Line protocol in: decode, find series, append.
+//!
+//! A line is stored whole or refused whole; refused lines do not stop the others.
+//!
+//! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::admit::newcomers::Newcomers;
+use crate::engine::admit::spread::Spread;
+use crate::engine::write::fields::{FIELDS_FEW, by_name, new_among};
+use crate::engine::write::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
+use crate::engine::{Engine, Parts};
+use crate::head::batch::{Stamp, Target};
+use crate::head::{Event, HeadSeries, Resolved};
+use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
+use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
+use crate::stats::Counters;
+use crate::wal::Ticket;
+use crate::{Error, ErrorKind, Result};
+
+/// How to read lines.
+#[derive(Debug, Clone)]
+pub struct LineOptions {
+    /// Unit of the timestamps. Default nanoseconds.
+    pub precision: Precision,
+    /// Time of lines that give none, nanoseconds. Default: the clock's, once for a call. For a retention such lines count
+    /// as stamped by the clock, whatever is given here.
+    pub default_timestamp: Option<Timestamp>,
+    /// Labels added to every series, unless a line has a tag of that name. Default none.
+    pub extra_labels: Vec<(String, String)>,
+    /// The tenant of the lines: every series gets its label, and a line of another tenant is refused. Default none.
+    pub tenant: Option<Tenant>,
+    /// How measurement and field make a metric name. Default `measurement_field`.
+    pub naming: Naming,
+    /// What one line may hold.
+    pub limits: LineLimits,
+    /// How many refused lines the report lists at most. Default [`LineReport::ERRORS_MAX`].
+    pub errors_max: usize,
+}
+
+impl Default for LineOptions {
+    fn default() -> Self {
+        LineOptions {
+            precision: Precision::Nanosecond,
+            default_timestamp: None,
+            extra_labels: Vec::new(),
+            tenant: None,
+            naming: Naming::MeasurementField,
+            limits: LineLimits::default(),
+            errors_max: LineReport::ERRORS_MAX,
+        }
+    }
+}
+
+impl LineOptions {
+    /// The extra labels, with the tenant's label added unless it is among them with any value.
+    fn all_extra_labels(&self) -> Cow<'_, [(String, String)]> {
+        match &self.tenant {
+            Some(tenant) if !self.extra_labels.iter().any(|(name, _)| name == tenant.label()) => {
+                let own = (tenant.label().to_owned(), tenant.name().to_owned());
+                self.extra_labels.iter().cloned().chain([own]).collect()
+            }
+            _ => Cow::Borrowed(&self.extra_labels),
+        }
+    }
+}
+
+/// One of the bodies that [`Engine::write_line_bodies`] stores together.
+#[derive(Debug, Clone, Copy)]
+pub struct LineBody<'b> {
+    /// Whole lines; the last one may lack its line feed.
+    pub bytes: &'b [u8],
+    /// Time of its lines that give none; `None`: what the options say.
+    pub default_timestamp: Option<Timestamp>,
+}
+
+/// What became of the lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LineReport {
+    /// Lines that were not blank and no comment.
+    pub lines_total: u64,
+    /// Lines refused; the others are stored.
+    pub lines_bad: u64,
+    /// Of the refused lines, those that reached a limit which clears with time (new series in a second, memory): the
+    /// same lines may be accepted later.
+    pub lines_limited: u64,
+    /// Samples stored.
+    pub samples: u64,
+    /// String fields stored as events.
+    pub events: u64,
+    /// Why, for the first refused lines, as many as [`LineOptions::errors_max`].
+    pub errors: Vec<LineError>,
+    /// For each of `errors` the body that the line is in, from 0.
+    pub error_bodies: Vec<usize>,
+    /// Of the lines that are stored, those whose time is more than [`LineReport::FAR`] from the clock, before or after
+    /// it. Mostly [`LineOptions::precision`] is not the unit that the writer meant, or the writer's clock is not set.
+    pub lines_far: u64,
+    /// The first of them.
+    pub first_far: Option<FarLine>,
+}
+
+/// A line whose time is far from the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FarLine {
+    /// The body that it is in, from 0.
+    pub body: usize,
+    /// Its time, nanoseconds.
+    pub timestamp: Timestamp,
+}
+
+impl LineReport {
+    /// Errors that are kept unless [`LineOptions::errors_max`] says otherwise.
+    pub const ERRORS_MAX: usize = 10;
+    /// A time is far from the clock beyond this: ten years. A unit that is wrong by a factor of a thousand puts the
+    /// present into January 1970; a clock that was never set is decades late too.
+    pub const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+    fn refuse(&mut self, body: usize, error: LineError, errors_max: usize) {
+        self.lines_bad += 1;
+        if self.errors.len() < errors_max {
+            self.errors.push(error);
+            self.error_bodies.push(body);
+        }
+    }
+
+    #[cold]
+    fn stored_far(&mut self, body: usize, timestamp: Timestamp) {
+        self.lines_far += 1;
+        self.first_far.get_or_insert(FarLine { body, timestamp });
+    }
+}
+
+/// Bytes of a label set without tags and field: `__name__` and its separator.
+const NAME_BYTES: usize = METRIC_NAME.len() + 1;
+
+impl Engine {
+    /// Appends line protocol. Returns when everything accepted is durable, according to the durability option.
+    ///
+    /// # Errors
+    /// An I/O error, or memory that stays full. In that case, bodies of up to 100,000 samples and 16 MiB of string
+    /// fields are stored whole or not at all, if the memory for batches is sufficient
+    /// ([`options::PARTS`](crate::options::PARTS)); of larger bodies, the pieces before the failure are stored. Bad
+    /// lines are not an error; they are in the report.
+    pub fn write_lines(&self, body: &[u8], options: &LineOptions) -> Result<LineReport> {
+        self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
+    }
+
+    /// Appends the lines of several bodies, durable together: one sync in place of one for each. Each body is read on
+    /// its own, so that a string without an end or half a line does not run into the next body.
+    ///
+    /// # Errors
+    /// As [`Engine::write_lines`].
+    pub fn write_line_bodies<'b>(
+        &self,
+        bodies: impl IntoIterator<Item = LineBody<'b>>,
+        options: &LineOptions,
+    ) -> Result<LineReport> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let mut limits = options.limits;
+        limits.tags = limits.tags.min(parts.options.labels_per_series);
+        let extra = options.all_extra_labels();
+        let tenant = options.tenant.as_ref();
+        let context = parts.line_cache.context(&extra, tenant, &options.naming, &limits);
+        let now = parts.clock.now();
+        let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
+        let mut writer = LineWriter {
+            parts,
+            fields: context.fields(),
+            context,
+            horizon: parts.retention.horizon(),
+            near: now.saturating_sub(far)..=now.saturating_add(far),
+            default_timestamp: now,
+            body: 0,
+            resolved: Resolved::default(),
+            spread: parts.spread(),
+            indexes: Vec::new(),
+            newcomers: Newcomers::default(),
+            learned: Vec::new(),
+            ticket: None,
+            report: LineReport::default(),
+            errors_max: options.errors_max,
+            failed: None,
+        };
+        let lines_of = |body: LineBody<'b>| {
+            let default = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
+            (default, Lines::new(body.bytes, options.precision, limits))
+        };
+        let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
+        let stored = stored.and(parts.wait_durable(writer.ticket));
+        writer.take_back(0, 0);
+        stored?;
+        Ok(writer.report)
+    }
+}
+
+/// Turns lines into rows of a batch.
+struct LineWriter<'p> {
+    parts: &'p Parts,
+    context: Arc<LineContext>,
+    fields: FieldNames,
+    horizon: Timestamp,
+    /// Times that are not far from the clock.
+    near: RangeInclusive<Timestamp>,
+    default_timestamp: Timestamp,
+    /// The number of the current body.
+    body: usize,
+    resolved: Resolved,
+    spread: Spread,
+    /// For each field of the current line its place in the group; reused.
+    indexes: Vec<u32>,
+    newcomers: Newcomers,
+    /// Keys whose series became known by this call.
+    learned: Vec<LineKey>,
+    /// What was logged last.
+    ticket: Option<Ticket>,
+    report: LineReport,
+    errors_max: usize,
+    /// Why a piece before the current line could not be committed.
+    failed: Option<Error>,
+}
+
+/// Stands for a string field among the indexes.
+const TEXT: u32 = u32::MAX;
+
+impl LineWriter<'_> {
+    /// Adds all lines of all bodies, each with the time of its lines that give none.
+    fn add_bodies<'b>(&mut self, bodies: impl Iterator<Item = (Timestamp, Lines<'b>)>) -> Result<()> {
+        for (number, (default_timestamp, lines)) in bodies.enumerate() {
+            self.body = number;
+            self.default_timestamp = default_timestamp;
+            self.add_body(lines)?;
+        }
+        if self.resolved.is_empty() { Ok(()) } else { self.commit() }
+    }
+
+    /// Adds all lines of one body, and commits pieces on the way.
+    fn add_body(&mut self, mut lines: Lines<'_>) -> Result<()> {
+        loop {
+            if self.resolved.is_full() && !lines.is_at_end() {
+                self.make_room(0)?;
+            }
+            let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
+            if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
+                let (newcomers, learned) = (self.newcomers.len(), self.learned.len());
+                match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
+                    Some(Ok(())) => {}
+                    Some(Err(_)) if self.failed.is_some() => {
+                        return self.failed.take().map_or(Ok(()), Err);
+                    }
+                    Some(Err(error)) => {
+                        self.take_back(newcomers, learned);
+                        self.report.refuse(self.body, error, self.errors_max);
+                    }
+                    None => return Ok(()),
+                }
+            }
+            self.report.lines_total += 1;
+        }
+    }
+
+    /// Takes back series that nothing was stored of, and what the cache has of them.
+    fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
+        if self.parts.take_back(&mut self.newcomers, first_newcomer) {
+            for key in self.learned.drain(first_learned..) {
+                self.parts.line_cache.forget_dead(&self.context, key);
+            }
+        }
+    }
+
+    /// Takes memory for the next line, which has `more` bytes of string fields.
+    #[cold]
+    fn make_room(&mut self, more: u64) -> Result<()> {
+        let parts = self.parts;
+        if parts.batches.grow(&mut self.resolved, more) {
+            return Ok(());
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+            if parts.batches.grow(&mut self.resolved, more) {
+                return Ok(());
+            }
+        }
+        // Nothing is held while waiting for others.
+        parts.wait_durable(self.ticket.take())?;
+        parts.batches.wait(&mut self.resolved, more, parts.options.write_wait, || parts.settle_deferred())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        // The piece before is waited for here: no more than two are in memory.
+        self.parts.wait_durable(self.ticket.take())?;
+        self.spread.admit(&self.resolved)?;
+        self.report.samples += self.resolved.samples() as u64;
+        self.report.events += self.resolved.events.len() as u64;
+        self.ticket = self.parts.commit(&mut self.resolved)?;
+        Ok(())
+    }
+
+    /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly
+    /// all do.
+    #[inline]
+    fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
+        let LineWriter {
+            context,
+            fields: names,
+            resolved,
+            default_timestamp,
+            horizon,
+            near,
+            body,
+            report,
+            ..
+        } = self;
+        let found = context.look(hashed, |known| {
+            let (group, fields) = match known {
+                Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
+                Known::Single(series, number) => {
+                    if names.len() <= *number as usize {
+                        *names = context.fields();
+                    }
+                    (Target::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
+                }
+            };
+            resolved.fill_row(group, |values| {
+                let push = |value| values.extend(sample_value(&value));
+                let known = lines.read_known(key, fields, push)?;
+                let timestamp = known.timestamp.unwrap_or(*default_timestamp);
+                // The long way reports what is too old.
+                (timestamp > *horizon).then(|| {
+                    lines.take_known(known);
+                    if !near.contains(&timestamp) {
+                        report.stored_far(*body, timestamp);
+                    }
+                    (timestamp, stamp(known.timestamp))
+                })
+            })
+        });
+        found.unwrap_or(false)
+    }
+
+    /// Adds a line that was checked; `peeked` is what was looked up before.
+    fn add(
+        &mut self,
+        line: &Line<'_>,
+        peeked: Option<(&[u8], LineKey)>,
+    ) -> std::result::Result<(), LineError> {
+        let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
+        self.resolved.stamp = stamp(line.timestamp);
+        if timestamp <= self.horizon {
+            Counters::add(&self.parts.counters.too_old, 1);
+            let why = format!(
+                "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
+                self.horizon
+            );
+            return Err(line.reject(LineErrorKind::Refused { why }));
+        }
+        let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
+        let key = match peeked {
+            Some((key, hashed)) if is_peeked(key) => hashed,
+            _ => self.context.key(line.series_key),
+        };
+        let known = match self.context.get(key) {
+            Some(known) if self.locate(line, &known) => known,
+            known => self.learn(line, key, known)?,
+        };
+        match known {
+            Known::Single(series, _) => {
+                for value in line.fields().filter_map(|(_, value)| sample_value(&value)) {
+                    self.resolved.push(series.clone(), timestamp, 0, value);
+                }
+            }
+            Known::Group(series) => {
+                let events = self.events(line, timestamp)?;
+                for ((_, value), &index) in line.fields().zip(&self.indexes) {
+                    if let Some(value) = sample_value(&value) {
+                        self.resolved.push_of_group(&series.group, index, timestamp, value);
+                    }
+                }
+                events.into_iter().for_each(|event| self.resolved.push_event(event));
+            }
+        }
+        if !self.near.contains(&timestamp) {
+            self.report.stored_far(self.body, timestamp);
+        }
+        Ok(())
+    }
+
+    /// Whether what is known of the line's key has all of its fields.
+    fn locate(&mut self, line: &Line<'_>, known: &Known) -> bool {
+        match known {
+            Known::Group(series) => self.locate_in_group(line, series),
+            Known::Single(_, number) => {
+                if self.fields.len() <= *number as usize {
+                    self.fields = self.context.fields();
+                }
+                let mut fields = line.fields();
+                matches!((fields.next(), fields.next()), (Some((key, value)), None)
+                    if *self.fields[*number as usize] == *key && !matches!(value, FieldValue::Text(_)))
+            }
+        }
+    }
+
+    /// Finds each field's place among the known ones; false if one is missing.
+    fn locate_in_group(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
+        self.indexes.clear();
+        let mut places = None;
+        for (place, (key, value)) in line.fields().enumerate() {
+            if matches!(value, FieldValue::Text(_)) {
+                self.indexes.push(TEXT);
+                continue;
+            }
+            // A writer sends its fields in one order.
+            let is_here = series.fields.get(place).is_some_and(|f| **f == *key);
+            let found = if is_here {
+                Some(place)
+            } else if series.fields.len() <= FIELDS_FEW {
+                series.fields.iter().position(|f| **f == *key)
+            } else {
+                let places = places.get_or_insert_with(|| by_name(&series.fields));
+                places.get(key).copied()
+            };
+            match found {
+                Some(index) => self.indexes.push(index as u32),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Makes the series of fields that are new and remembers them.
+    #[cold]
+    fn learn(
+        &mut self,
+        line: &Line<'_>,
+        key: LineKey,
+        known: Option<Known>,
+    ) -> std::result::Result<Known, LineError> {
+        let mut fields = line.fields();
+        if let (None, Some((field, value)), None) = (&known, fields.next(), fields.next())
+            && !matches!(value, FieldValue::Text(_))
+            && let Some(number) = self.context.number_of(field)
+        {
+            let single = Known::Single(self.resolve(line, field)?, number);
+            self.remember(key, single.clone());
+            return Ok(single);
+        }
+        let (mut fields, mut group) = self.taken_apart(known);
+        let samples = line.fields().filter(|(_, value)| !matches!(value, FieldValue::Text(_)));
+        let new = new_among(&fields, samples.map(|(field, _)| field));
+        self.check_label_bytes(line, &new)?;
+        fields.reserve_exact(new.len());
+        group.reserve_exact(new.len());
+        for field in new {
+            group.push(self.resolve(line, field)?);
+            fields.push(field.into());
+        }
+        let series = Arc::new(LineSeries { fields: fields.into(), group: group.into() });
+        self.locate_in_group(line, &series);
+        let known = Known::Group(series);
+        self.remember(key, known.clone());
+        Ok(known)
+    }
+
+    fn remember(&mut self, key: LineKey, known: Known) {
+        self.learned.push(key);
+        self.parts.line_cache.insert(&self.context, key, known);
+    }
+
+    /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What
+    /// one may have is another limit.
+    fn check_label_bytes(&self, line: &Line<'_>, fields: &[&[u8]]) -> std::result::Result<(), LineError> {
+        if fields.len() < 2 {
+            return Ok(());
+        }
+        let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
+        let tags = line.series_key.len() + extra + NAME_BYTES;
+        let bytes: usize = fields.iter().map(|field| tags + field.len()).sum();
+        let limit = self.parts.options.label_bytes_per_line;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let why = format!(
+            "{} of its fields need label sets of {bytes} bytes together, since each has all of the tags; the limit for \
+             one line is {limit} (max_line_label_bytes, Options::label_bytes_per_line): send shorter tags or fewer \
+             fields in a line, or raise it",
+            fields.len()
+        );
+        Err(line.reject(LineErrorKind::Refused { why }))
+    }
+
+    /// The fields that are known of a key, and their series.
+    fn taken_apart(&self, known: Option<Known>) -> (Vec<Box<[u8]>>, Vec<Arc<HeadSeries>>) {
+        match known {
+            None => (Vec::new(), Vec::new()),
+            Some(Known::Single(series, number)) => {
+                (vec![self.context.fields()[number as usize].clone()], vec![series])
+            }
+            Some(Known::Group(known)) => (known.fields.to_vec(), known.group.to_vec()),
+        }
+    }
+
+    /// The series of a field, from its labels.
+    fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
+        let labels = self.labels(line, field)?;
+        self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| {
+            self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
+            line.reject(LineErrorKind::Refused { why: e.to_string() })
+        })
+    }
+
+    fn labels(&self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Labels, LineError> {
+        let labels = line::labels(line.series_key, field, self.context.extra_labels(), self.context.naming())
+            .map_err(|reason| line.reject(reason))?;
+        if let Some(tenant) = self.context.tenant() {
+            tenant
+                .check(&labels)
+                .map_err(|foreign| line.reject(LineErrorKind::Refused { why: foreign.to_string() }))?;
+        }
+        Ok(labels)
+    }
+
+    /// Takes memory for the string fields of a line before they are created: each has all of the tags.
+    fn make_room_for_events(&mut self, line: &Line<'_>) -> std::result::Result<(), LineError> {
+        let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
+        let tags = line.series_key.len() + extra + NAME_BYTES + size_of::<Event>();
+        let bytes = line.fields().filter_map(|(field, value)| match value {
+            FieldValue::Text(text) => Some((tags + field.len() + text.len()) as u64),
+            _ => None,
+        });
+        let bytes: u64 = bytes.sum();
+        if let Some(most) = self.parts.batches.too_large(bytes) {
+            let why = format!(
+                "its string fields and their labels take {bytes} bytes, and the memory for batches allows {most} in a line \
+                 (memory): send fewer in a line, or raise it"
+            );
+            return Err(line.reject(LineErrorKind::Refused { why }));
+        }
+        let stamp = self.resolved.stamp;
+        let made = self.make_room(bytes);
+        self.resolved.stamp = stamp;
+        made.map_err(|error| {
+            let why = error.to_string();
+            self.failed = Some(error);
+            line.reject(LineErrorKind::Refused { why })
+        })
+    }
+
+    fn events(
+        &mut self,
+        line: &Line<'_>,
+        timestamp: Timestamp,
+    ) -> std::result::Result<Vec<Event>, LineError> {
+        if !self.indexes.contains(&TEXT) {
+            return Ok(Vec::new());
+        }
+        let texts = line.fields().filter(|(_, value)| matches!(value, FieldValue::Text(_)));
+        self.check_label_bytes(line, &texts.map(|(field, _)| field).collect::<Vec<_>>())?;
+        self.make_room_for_events(line)?;
+        let mut events = Vec::new();
+        for (key, value) in line.fields() {
+            if let FieldValue::Text(text) = value {
+                events.push(Event { labels: self.labels(line, key)?, timestamp, text: text.into_owned() });
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// Who gave a line its time.
+fn stamp(given: Option<Timestamp>) -> Stamp {
+    if given.is_some() { Stamp::Given } else { Stamp::Clock }
+}
+
+/// The sample that a field is; none for text. An unsigned integer beyond `i64` is kept as
+/// the nearest float: the only number of the protocol that can lose a digit.
+fn sample_value(value: &FieldValue<'_>) -> Option<Value> {
+    Some(match value {
+        FieldValue::Float(v) => Value::Float(*v),
+        FieldValue::Int(v) => Value::Int(*v),
+        FieldValue::UInt(v) => i64::try_from(*v).map_or(Value::Float(*v as f64), Value::Int),
+        FieldValue::Bool(v) => Value::Float(f64::from(u8::from(*v))),
+        FieldValue::Text(_) => return None,
+    })
+}

@@ -1,0 +1,504 @@
+//! Remote-write ingestion: walks the request, finds series, appends.
+//!
+//! Invalid samples are refused and reported, the rest is stored. Exemplars and metadata are secondary: one that cannot
+//! be kept is dropped and counted, and the request succeeds without it, as in Prometheus. A request of up to 100,000
+//! samples is one record of the log and becomes visible at once; so an error stores nothing of it. A larger one, or one
+//! that exceeds the memory for batches, is stored in pieces, which may split a series; the pieces before an error are
+//! stored. Sending it again changes nothing.
+//!
+//! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::admit::batches::PIECE_SAMPLES;
+use crate::engine::admit::limits::label_bytes;
+use crate::engine::admit::newcomers::Newcomers;
+use crate::engine::admit::spread::Spread;
+use crate::engine::write::remote_cache::Keys;
+use crate::engine::{Engine, Parts};
+use crate::head::{HeadSeries, Resolved};
+use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
+use crate::remote::{
+    Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
+};
+use crate::stats::Counters;
+use crate::wal::Ticket;
+use crate::{Error, ErrorKind, Result};
+
+/// A series that was refused, or a part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteRefusal {
+    /// Which series or description of the request, from 1.
+    pub number: u64,
+    /// What it is called.
+    pub name: String,
+    /// Why.
+    pub reason: RemoteReason,
+}
+
+impl fmt::Display for RemoteRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "series {} {}: {}", self.number, self.name, self.reason)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoteReport {
+    /// Floats stored.
+    pub samples: u64,
+    /// Native histograms stored.
+    pub histograms: u64,
+    /// Exemplars stored.
+    pub exemplars: u64,
+    /// Samples, histograms, and exemplars of refused series; the others are stored. References
+    /// that lead nowhere count here too, whatever they belong to.
+    pub refused: u64,
+    /// Of these, those that reached a limit which clears with time (new series in a second, memory): the same request
+    /// may be accepted later.
+    pub limited: u64,
+    /// Why, for the first [`RemoteReport::REFUSALS_MAX`].
+    pub refusals: Vec<RemoteRefusal>,
+    /// Exemplars dropped: too long, too old, with invalid labels. Their samples are stored.
+    pub exemplars_dropped: u64,
+    /// Descriptions of metrics dropped: too long, or too many.
+    pub metadata_dropped: u64,
+    /// Why, for the first [`RemoteReport::REFUSALS_MAX`] of both.
+    pub drops: Vec<RemoteRefusal>,
+}
+
+impl RemoteReport {
+    /// Most refusals that are kept.
+    pub const REFUSALS_MAX: usize = 10;
+
+    /// Adds what `make` gives to a list that has room for it. Two bytes of a request may be a refusal: no message is made
+    /// of those beyond the first few.
+    pub(in crate::engine) fn note(list: &mut Vec<RemoteRefusal>, make: impl FnOnce() -> RemoteRefusal) {
+        if list.len() < RemoteReport::REFUSALS_MAX {
+            list.push(make());
+        }
+    }
+}
+
+/// Why a request was not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// The bytes are no request: do not send them again.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Storage refused: see its kind.
+    #[error(transparent)]
+    Storage(#[from] Error),
+}
+
+/// How far in the future a sample may lie, nanoseconds.
+const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
+/// A series with fewer samples is added without checking the memory for batches in between.
+const POINTS_FEW: u64 = 64;
+/// A histogram counts as this many samples, plus one for each group of this many buckets.
+const HISTOGRAM_SAMPLES: usize = 8;
+
+impl Engine {
+    /// Appends a decompressed remote-write request. Returns when everything accepted is durable, according to the
+    /// durability option. Refused samples are not an error; they are in the report.
+    ///
+    /// # Errors
+    /// [`RemoteError::Wire`] if the bytes are not a request; an I/O error, or memory that stays full. Then nothing is
+    /// stored of a request of up to 100,000 samples, if the memory for batches is sufficient.
+    pub fn write_remote(
+        &self,
+        body: &[u8],
+        version: RemoteVersion,
+    ) -> std::result::Result<RemoteReport, RemoteError> {
+        self.write_remote_of(None, body, version)
+    }
+
+    /// Like [`Engine::write_remote`], for a tenant: every series gets its label, and a series of another tenant is
+    /// refused.
+    ///
+    /// # Errors
+    /// As [`Engine::write_remote`].
+    pub fn write_remote_of(
+        &self,
+        tenant: Option<&Tenant>,
+        body: &[u8],
+        version: RemoteVersion,
+    ) -> std::result::Result<RemoteReport, RemoteError> {
+        let parts = &self.parts;
+        parts.check_writable()?;
+        let request = Request::open(version, body)?;
+        let mut writer = RemoteWriter {
+            parts,
+            version,
+            keys: Keys::of(version, tenant),
+            tenant,
+            tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
+            horizon: parts.retention.horizon(),
+            future: parts.clock.now().saturating_add(FUTURE_MAX),
+            resolved: Resolved::default(),
+            spread: parts.spread(),
+            pending: RemoteReport::default(),
+            scratch: Vec::new(),
+            report: RemoteReport::default(),
+            weight: 0,
+            newcomers: Newcomers::default(),
+            learned: Vec::new(),
+            ticket: None,
+            failed: None,
+        };
+        let stored = writer.add_all(&request);
+        let safe = parts.wait_durable(writer.ticket);
+        writer.take_back();
+        stored?;
+        safe?;
+        Ok(writer.report)
+    }
+}
+
+/// Turns a request into rows of a batch.
+struct RemoteWriter<'p> {
+    parts: &'p Parts,
+    version: RemoteVersion,
+    keys: Keys,
+    /// The tenant of the series.
+    tenant: Option<&'p Tenant>,
+    /// The current key, after the name of the tenant.
+    tenant_key: Vec<u8>,
+    horizon: Timestamp,
+    future: Timestamp,
+    resolved: Resolved,
+    spread: Spread,
+    /// What `resolved` holds, not yet in the report.
+    pending: RemoteReport,
+    scratch: Vec<u8>,
+    report: RemoteReport,
+    /// Size of `resolved` in samples.
+    weight: usize,
+    newcomers: Newcomers,
+    /// Keys whose series became known by this request.
+    learned: Vec<Box<[u8]>>,
+    /// What was logged last.
+    ticket: Option<Ticket>,
+    /// Why a piece in the midst of a series could not be committed.
+    failed: Option<Error>,
+}
+
+/// A series of the request: its number, and its place in the head.
+struct Place {
+    number: u64,
+    head: Arc<HeadSeries>,
+}
+
+impl RemoteWriter<'_> {
+    /// Adds all that a request holds.
+    fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<(), RemoteError> {
+        for (number, item) in (1..).zip(request.items()) {
+            self.make_room_if_full();
+            match item? {
+                _ if self.failed.is_some() => {}
+                Item::Series(series) => self.add(number, &series)?,
+                Item::Metadata(family, metadata) => self.describe(number, &family, &metadata),
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error.into());
+            }
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes memory for more, and commits a piece when it is full.
+    #[inline]
+    fn make_room_if_full(&mut self) {
+        if (self.resolved.is_full() || self.weight >= PIECE_SAMPLES) && self.failed.is_none() {
+            self.failed = self.make_room().err();
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        let parts = self.parts;
+        if self.weight < PIECE_SAMPLES && parts.batches.grow(&mut self.resolved, 0) {
+            return Ok(());
+        }
+        if !self.resolved.is_empty() {
+            self.commit()?;
+            if parts.batches.grow(&mut self.resolved, 0) {
+                return Ok(());
+            }
+        }
+        // Nothing is held while waiting for others.
+        parts.wait_durable(self.ticket.take())?;
+        parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait, || parts.settle_deferred())
+    }
+
+    /// Takes back series that nothing was stored of, and what the cache has of them.
+    fn take_back(&mut self) {
+        if self.parts.take_back(&mut self.newcomers, 0) {
+            for key in self.learned.drain(..) {
+                self.parts.remote_cache.forget_dead(self.keys, &key);
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        // The piece before is waited for here: no more than two are in memory.
+        self.parts.wait_durable(self.ticket.take())?;
+        self.spread.admit(&self.resolved)?;
+        self.ticket = self.parts.commit(&mut self.resolved)?;
+        let pending = std::mem::take(&mut self.pending);
+        self.report.samples += pending.samples;
+        self.report.histograms += pending.histograms;
+        self.report.exemplars += pending.exemplars;
+        self.weight = 0;
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, number: u64, name: impl FnOnce() -> String, reason: RemoteReason, points: u64) {
+        self.report.refused += points;
+        RemoteReport::note(&mut self.report.refusals, || RemoteRefusal { number, name: name(), reason });
+    }
+
+    /// Notes that an exemplar or a description is left out.
+    #[cold]
+    fn drop_note(
+        &mut self,
+        number: u64,
+        name: impl FnOnce() -> String,
+        reason: impl FnOnce() -> RemoteReason,
+    ) {
+        RemoteReport::note(&mut self.report.drops, || RemoteRefusal {
+            number,
+            name: name(),
+            reason: reason(),
+        });
+    }
+
+    fn add(&mut self, number: u64, series: &Series<'_, '_>) -> std::result::Result<(), WireError> {
+        let counts = series.counts;
+        if self.version == RemoteVersion::Two {
+            let fault = match (counts.samples, counts.histograms) {
+                (0, 0) => Some(RemoteReason::Empty),
+                (1.., 1..) => Some(RemoteReason::Mixed),
+                _ => None,
+            };
+            if let Some(reason) = fault {
+                self.refuse(
+                    number,
+                    || series.describe(),
+                    reason,
+                    (counts.samples + counts.histograms).max(1),
+                );
+                // What is refused must still be whole.
+                return series.for_each_point(|_| ());
+            }
+        }
+        match self.locate(series) {
+            Ok(head) => {
+                let place = Place { number, head };
+                if counts.samples + counts.histograms < POINTS_FEW {
+                    return series.for_each_point(|point| self.point(&place, point));
+                }
+                // One series alone can be larger than a piece.
+                series.for_each_point(|point| {
+                    self.make_room_if_full();
+                    if self.failed.is_none() {
+                        self.point(&place, point);
+                    }
+                })
+            }
+            Err(reason) => {
+                let mut points = 0;
+                series.for_each_point(|point| points += u64::from(!matches!(point, Point::Metadata(_))))?;
+                if matches!(reason, RemoteReason::Limited { .. }) {
+                    self.report.limited += points.max(1);
+                }
+                self.refuse(number, || series.describe(), reason, points.max(1));
+                Ok(())
+            }
+        }
+    }
+
+    fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
+        let cache = &self.parts.remote_cache;
+        let mut key = series.key(&mut self.scratch, self.parts.options.label_bytes_per_series)?;
+        if let Some(tenant) = self.tenant {
+            self.tenant_key.truncate(Keys::prefix_len(tenant));
+            self.tenant_key.extend_from_slice(key);
+            key = &self.tenant_key;
+        }
+        if let Some(known) = cache.get(self.keys, key) {
+            return Ok(known);
+        }
+        let mut labels = series.labels()?;
+        if let Some(tenant) = self.tenant {
+            let claimed = tenant.claim(&labels).map(Cow::into_owned);
+            labels = claimed.map_err(|foreign| RemoteReason::Refused { why: foreign.to_string() })?;
+        }
+        let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
+        if found > limit {
+            return Err(LabelFault::TooMany { found, limit }.into());
+        }
+        let (bytes, limit) = (label_bytes(&labels), self.parts.options.label_bytes_per_series);
+        if bytes > limit {
+            return Err(LabelFault::TooLong { bytes, limit }.into());
+        }
+        let known = self.newcomers.len();
+        let found = self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
+            ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
+            _ => RemoteReason::Refused { why: e.to_string() },
+        })?;
+        if self.newcomers.len() > known {
+            self.learned.push(key.into());
+        }
+        cache.insert(self.keys, key, &found);
+        Ok(found)
+    }
+
+    fn point(&mut self, place: &Place, point: Point) {
+        let refused = match point {
+            Point::Sample { timestamp_ms, start_ms, value } => {
+                self.sample(place, timestamp_ms, start_ms, value)
+            }
+            Point::Histogram(histogram) => self.histogram(place, *histogram),
+            Point::Exemplar { labels: Err(fault), .. } if fault.is_reference() => {
+                Err(RemoteReason::Exemplar(fault))
+            }
+            Point::Exemplar { timestamp_ms, value, labels } => {
+                let stored = labels
+                    .map_err(RemoteReason::Exemplar)
+                    .and_then(|labels| self.exemplar(place, timestamp_ms, value, labels));
+                if let Err(reason) = stored {
+                    let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
+                    Counters::add(&self.parts.counters.too_old, too_old);
+                    self.report.exemplars_dropped += 1;
+                    self.drop_note(place.number, || place.head.labels.to_string(), || reason);
+                }
+                Ok(())
+            }
+            Point::Metadata(Ok(metadata)) => {
+                self.describe_series(place, &metadata);
+                Ok(())
+            }
+            Point::Metadata(Err(fault)) => Err(fault.into()),
+        };
+        if let Err(reason) = refused {
+            if matches!(reason, RemoteReason::TooOld { .. }) {
+                Counters::add(&self.parts.counters.too_old, 1);
+            }
+            self.refuse(place.number, || place.head.labels.to_string(), reason, 1);
+        }
+    }
+
+    /// The time in nanoseconds, if a sample may have it.
+    #[inline]
+    fn time(&self, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
+        match timestamp_ms.checked_mul(1_000_000) {
+            Some(timestamp) if timestamp > self.future => Err(RemoteReason::Future { timestamp_ms }),
+            Some(timestamp) if timestamp <= self.horizon => {
+                let limit_ms = self.horizon.div_euclid(1_000_000);
+                Err(RemoteReason::TooOld { timestamp_ms, limit_ms })
+            }
+            Some(timestamp) => Ok(timestamp),
+            None if timestamp_ms > 0 => Err(RemoteReason::Future { timestamp_ms }),
+            None => Err(RemoteReason::Time { timestamp_ms }),
+        }
+    }
+
+    #[inline]
+    fn sample(
+        &mut self,
+        place: &Place,
+        timestamp_ms: i64,
+        start_ms: i64,
+        value: f64,
+    ) -> std::result::Result<(), RemoteReason> {
+        let timestamp = self.time(timestamp_ms)?;
+        self.resolved.push(place.head.clone(), timestamp, start(start_ms), Value::Float(value));
+        self.pending.samples += 1;
+        self.weight += 1;
+        Ok(())
+    }
+
+    fn histogram(&mut self, place: &Place, wire: WireHistogram) -> std::result::Result<(), RemoteReason> {
+        let timestamp_ms = wire.timestamp_ms;
+        let timestamp = self.time(timestamp_ms)?;
+        let start_ms = wire.start_ms;
+        let histogram =
+            wire.into_stored().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
+        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+        let value = Value::Histogram(Arc::new(histogram));
+        self.resolved.push(place.head.clone(), timestamp, start(start_ms), value);
+        self.pending.histograms += 1;
+        self.weight += HISTOGRAM_SAMPLES + buckets / HISTOGRAM_SAMPLES;
+        Ok(())
+    }
+
+    fn exemplar(
+        &mut self,
+        place: &Place,
+        timestamp_ms: i64,
+        value: f64,
+        labels: crate::model::Labels,
+    ) -> std::result::Result<(), RemoteReason> {
+        let timestamp = self.time(timestamp_ms)?;
+        let exemplar = Exemplar { labels, timestamp, value };
+        self.parts
+            .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)
+            .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
+        self.pending.exemplars += 1;
+        self.weight += HISTOGRAM_SAMPLES;
+        Ok(())
+    }
+
+    /// Version 2 describes each series; the families of classic histograms and summaries
+    /// are their common name.
+    fn describe_series(&mut self, place: &Place, metadata: &Metadata) {
+        if *metadata == Metadata::default() {
+            return;
+        }
+        let Some(name) = place.head.labels.get(METRIC_NAME) else { return };
+        let suffixes: &[&str] = match metadata.kind {
+            MetricType::Histogram | MetricType::GaugeHistogram => &["_bucket", "_count", "_sum"],
+            MetricType::Summary => &["_count", "_sum"],
+            _ => &[],
+        };
+        let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        self.describe(place.number, family, metadata);
+    }
+
+    fn describe(&mut self, number: u64, family: &str, metadata: &Metadata) {
+        if family.is_empty() {
+            self.report.metadata_dropped += 1;
+            let why = || RemoteReason::Refused { why: "metadata without a metric name".to_owned() };
+            self.drop_note(number, || shown_name(family), why);
+            return;
+        }
+        let before = self.resolved.metadata.len();
+        match self.parts.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
+            Ok(()) if self.resolved.metadata.len() == before => {}
+            Ok(()) => self.weight += HISTOGRAM_SAMPLES,
+            Err(e) => {
+                self.report.metadata_dropped += 1;
+                let why = || RemoteReason::Refused { why: e.to_string() };
+                self.drop_note(number, || shown_name(family), why);
+            }
+        }
+    }
+}
+
+/// A family's name for a message.
+fn shown_name(family: &str) -> String {
+    format!("{:?}", family.chars().take(100).collect::<String>())
+}
+
+/// A start time in nanoseconds; one that cannot be is unknown.
+fn start(start_ms: i64) -> Timestamp {
+    start_ms.checked_mul(1_000_000).unwrap_or(0)
+}
