@@ -15,25 +15,22 @@
 //! - I3. A section is used up to its last byte; what is left over is a fault.
 
 pub mod adaptive;
-pub mod bitpack;
-pub mod bits;
-pub mod blocks;
 pub mod buckets;
+pub mod coding;
 pub mod decimal;
 pub mod gorilla;
 pub mod histogram;
 pub mod integers;
 pub mod near;
 pub mod packed;
-pub mod patches;
 mod plan;
-pub mod prefix;
 pub mod sparse;
 #[cfg(test)]
 pub(crate) mod test_data;
 pub mod timestamps;
 pub mod transform;
-pub mod varint;
+
+pub use coding::{bitpack, bits, blocks, patches, prefix, varint};
 
 /// What an encoder may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

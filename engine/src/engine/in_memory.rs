@@ -7,7 +7,7 @@
 
 use crate::budget::bytes_text;
 use crate::engine::Parts;
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::model::PartitionId;
 use crate::stats::Counters;
 use crate::{Error, Result};

@@ -14,12 +14,13 @@
 //!     only after it is visible. A refused sample was never visible, and a replay does not find it (`pending.rs`).
 //! E2. The WAL drops a record only after the catalogue that covers it is committed.
 //! E3. Per series, head and WAL see appends and deletes in the same order.
-//! E4. A view shows the state after one record of the log (`head/pins.rs`).
+//! E4. A view shows the state after one record of the log (`head/isolation/pins.rs`).
 
 mod admit;
 mod directory;
 mod health;
 mod in_memory;
+mod jobs;
 mod memory;
 mod notes;
 mod open;
@@ -41,18 +42,18 @@ pub use health::Health;
 pub use memory::PartUse;
 pub use open::OpenReport;
 pub use open::repair::RepairReport;
-pub use open::verify::VerifyReport;
 pub use snapshot::{OnProgress, SnapshotProgress, SnapshotReport, restore};
 pub use subscribe::{Subscription, Update};
 pub use upkeep::clean::CleanReport;
 pub use upkeep::flush::FlushReport;
+pub use upkeep::verify::VerifyReport;
 pub use write::append::{AppendReport, SeriesLimiter};
 pub use write::deferred::PendingAppend;
 pub use write::lines::{FarLine, LineBody, LineOptions, LineReport};
 pub use write::remote::{RemoteError, RemoteRefusal, RemoteReport};
 
 use crate::clock::Clock;
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::engine::upkeep::retention::Retention;
 use crate::engine::write::line_cache::LineCache;
 use crate::engine::write::pending::Pending;
@@ -114,7 +115,7 @@ pub(crate) struct Parts {
     idle_looked: Mutex<Instant>,
     subscriptions: Arc<subscribe::Subscriptions>,
     /// The background work.
-    jobs: Mutex<upkeep::background::Jobs>,
+    jobs: Mutex<jobs::Jobs>,
     /// Whether the flush job will look at what has changed since its last look.
     is_noted: AtomicBool,
     /// Whether the background work ends, and what wakes it from a pause.

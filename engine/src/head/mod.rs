@@ -14,17 +14,17 @@ pub mod databases;
 pub mod events;
 pub mod exemplars;
 mod handle;
-pub mod kept;
+pub mod isolation;
 pub mod metadata;
 mod pieces;
-pub mod pins;
 pub mod postings;
 pub mod record;
 mod registry;
-pub mod seen;
 mod select;
 pub mod series;
 pub mod tenants;
+
+pub use isolation::{kept, pins, seen};
 
 use std::collections::VecDeque;
 use std::sync::Arc;

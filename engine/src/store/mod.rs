@@ -11,17 +11,16 @@ pub mod gate;
 pub mod generation;
 pub mod generations;
 pub mod graveyard;
-pub mod guard;
 pub mod keys;
 pub mod kv;
 pub mod listing;
-pub mod manifest;
-pub mod memory;
 pub mod notes;
 mod records;
-#[cfg(feature = "rocksdb")]
-pub mod rocks;
 pub mod times;
 pub mod values;
 pub(crate) mod versions;
 pub mod walk;
+
+#[cfg(feature = "rocksdb")]
+pub use kv::rocks;
+pub use kv::{guard, manifest, memory};

@@ -1,17 +1,17 @@
 //! A view: one consistent read of head and store.
 //!
 //! # Consistency
-//! A view is pinned to one record of the log (`head/pins.rs`): it shows all batches and deletes up to that record,
+//! A view is pinned to one record of the log (`head/isolation/pins.rs`): it shows all batches and deletes up to that record,
 //! whole, and nothing later, whenever and however often it is read. So it includes everything that was acknowledged
 //! before it was made. Its catalogue is taken together with the pin. Samples that the catalogue lacks come from the
 //! head, which keeps them until the view is dropped, even if a flush moves them into the store meanwhile
-//! (`head/kept.rs`).
+//! (`head/isolation/kept.rs`).
 //!
 //! Exemplars and metadata are not part of a view.
 //!
 //! # Damage
 //! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`). So
-//! does a read that meets damage: the generation is then set aside at once (`store/guard.rs`).
+//! does a read that meets damage: the generation is then set aside at once (`store/kv/guard.rs`).
 //!
 //! # Closing
 //! A view may outlive the closing of its database: its calls then return [`Error::Closed`] (`calls.rs`).

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::engine::admit::newcomers::Newcomers;
+use crate::engine::jobs::Task;
 use crate::engine::shortened::{cut, shown};
-use crate::engine::upkeep::background::Task;
 use crate::engine::{Engine, Parts};
 use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};

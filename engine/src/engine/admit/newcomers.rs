@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Parts;
+use crate::engine::jobs::Task;
 use crate::engine::shortened::shown;
-use crate::engine::upkeep::background::Task;
 use crate::head::{HeadSeries, Tenants};
 use crate::model::Labels;
 use crate::stats::Counters;

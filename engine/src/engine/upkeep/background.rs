@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::compact::{Compactor, is_expiry_due, next_merges};
+use crate::engine::jobs::{Jobs, NAP};
 use crate::engine::upkeep::short_lives::OVERLAPPING;
 use crate::engine::{Engine, Parts};
 use crate::model::{PartitionId, TierId};
@@ -26,8 +27,6 @@ static FLUSHES: Lane = Lane::new("flush", 8);
 static MERGES: Lane = Lane::new("compact", 8);
 static SCRUBS: Lane = Lane::new("scrub", 32);
 
-/// How long noted work waits at most.
-const NAP: Duration = Duration::from_secs(1);
 /// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
 /// Number of deletes since the last flush that starts the next one: each read compares them with its series.
@@ -80,39 +79,7 @@ impl Engine {
     }
 }
 
-/// The jobs of an open database; none without [`crate::Options::background`].
-#[derive(Default)]
-pub(in crate::engine) struct Jobs {
-    flush: Option<Job>,
-    merge: Option<Job>,
-    scrub: Option<Job>,
-}
-
-/// What a job can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Task {
-    Flush,
-    Merge,
-}
-
 impl Parts {
-    /// Makes a job look at once.
-    pub(in crate::engine) fn ask(&self, task: Task) {
-        let jobs = self.jobs.lock();
-        let job = match task {
-            Task::Flush => &jobs.flush,
-            Task::Merge => &jobs.merge,
-        };
-        job.iter().for_each(Job::wake);
-    }
-
-    /// Makes the flush job look within a second. Called after each change that it may have to see.
-    pub(in crate::engine) fn note_work(&self) {
-        if !self.is_noted.load(Ordering::SeqCst) && !self.is_noted.swap(true, Ordering::SeqCst) {
-            self.jobs.lock().flush.iter().for_each(|job| job.wake_at(Instant::now() + NAP));
-        }
-    }
-
     pub(in crate::engine) fn look_to_flush(&self) -> Next {
         // Before the look: what changes after it is noted again.
         self.is_noted.store(false, Ordering::SeqCst);

@@ -7,7 +7,7 @@
 //!    the store ingests the tables.
 //! 3. The catalogue that names them, with `flushed_seq = S`, is committed together with changed metadata and exemplars.
 //!    At this moment the flush has happened.
-//! 4. The head drops what was frozen, except for what earlier readers still need (`head/kept.rs`); the WAL drops what
+//! 4. The head drops what was frozen, except for what earlier readers still need (`head/isolation/kept.rs`); the WAL drops what
 //!    is at or below S.
 //!
 //! A crash before step 3 leaves ranges that no catalogue names; opening removes them. A failure before step 3 leaves
@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::engine::{Begun, Engine, FlushState, Parts};
 use crate::head::kept::Ended;
 use crate::head::{Epoch, FrozenEvent, HeadSeries};

@@ -6,3 +6,4 @@ pub(in crate::engine) mod flush;
 pub(in crate::engine) mod retention;
 pub(in crate::engine) mod scrub;
 pub(in crate::engine) mod short_lives;
+pub(in crate::engine) mod verify;

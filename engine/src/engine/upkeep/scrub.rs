@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::budget::Stopped;
-use crate::engine::open::verify::{Reading, VerifyReport, verify_partition};
+use crate::engine::upkeep::verify::{Reading, VerifyReport, verify_partition};
 use crate::engine::{Parts, duration_ns};
 use crate::model::PartitionId;
 use crate::stats::Stats;

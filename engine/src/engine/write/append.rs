@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::engine::write::pending::{Logged, Pending};
 use crate::engine::{Engine, Parts};
 use crate::head::batch::{BatchSample, Whose};

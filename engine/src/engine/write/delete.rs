@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::engine::write::pending::{Logged, Pending};
 use crate::engine::{CommitState, Engine, Parts};
 use crate::head::record::KIND_DELETE;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::Result;
-use crate::engine::upkeep::background::Task;
+use crate::engine::jobs::Task;
 use crate::engine::{CommitState, Parts};
 use crate::head::{HeadSeries, Resolved};
 use crate::stats::Counters;

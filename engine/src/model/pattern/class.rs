@@ -5,7 +5,7 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
-use super::syntax::Cursor;
+use super::cursor::Cursor;
 
 /// So many ranges are collected before they are joined.
 const JOINED: usize = 1024;

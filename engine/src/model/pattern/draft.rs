@@ -3,13 +3,28 @@
 use std::sync::{Arc, OnceLock};
 
 use super::automaton::Automaton;
-use super::expressions::{CompileError, building, building_bytes};
+use super::error::CompileError;
 use super::form::Form;
 use super::shape::{self, Shape};
 use super::syntax::Node;
 use super::weight::Weight;
 use super::{AUTOMATON_BYTES_MAX, Inner, LAZY_BYTES_MAX, Pattern, PatternError, TEXT_BYTES_MAX, hir, syntax};
-use crate::budget::Work;
+use crate::budget::{Denied, Taken, Work};
+
+/// Memory of the library during compilation, without the form and the automaton.
+const COMPILER_BYTES: u64 = 1 << 20;
+
+/// Memory that is taken while something is built.
+pub(super) fn building(work: &Work, bytes: u64) -> Result<Taken, Denied> {
+    let taken = Taken::of(work);
+    taken.more(bytes as usize)?;
+    Ok(taken)
+}
+
+/// Memory of the library while it builds an automaton of this weight, without the automaton.
+pub(super) fn building_bytes(weight: &Weight) -> u64 {
+    weight.automaton.min(AUTOMATON_BYTES_MAX) + weight.form + COMPILER_BYTES
+}
 
 /// What a pattern takes beside its text, its literals and its automaton.
 const FIXED: u64 = 512;

@@ -7,51 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::automaton::{SCRATCH_BYTES, scratch_bytes};
-use super::draft::Draft;
+use super::draft::{Draft, building, building_bytes};
+use super::error::CompileError;
 use super::weight::Weight;
-use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, cache, shown};
-use crate::budget::{Denied, Stopped, Taken, Work, bytes_text};
+use super::{Pattern, cache};
+use crate::budget::{Denied, Taken, Work};
 
 /// The default limit for the expressions of one request, bytes.
 pub const EXPRESSIONS_BYTES_MAX: u64 = 32 << 20;
-
-/// Memory of the library during compilation, without the form and the automaton.
-const COMPILER_BYTES: u64 = 1 << 20;
-
-/// Why an expression was not compiled.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum CompileError {
-    /// The text is not an expression, or too large on its own.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
-    /// The expressions of the request would take more than they may.
-    #[error(
-        "with {} the regular expressions may take more than {} of memory together, the limit of one request",
-        shown(pattern), bytes_text(*limit)
-    )]
-    Weight {
-        /// The one that is too much.
-        pattern: String,
-        /// The limit, bytes.
-        limit: u64,
-    },
-    /// The request was canceled, or its time was up.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The request may not hold as much, or others leave too little.
-    #[error(transparent)]
-    Memory(#[from] Denied),
-}
-
-impl CompileError {
-    /// As the error of a pattern that is compiled alone.
-    pub(super) fn of(self, text: &str) -> PatternError {
-        match self {
-            CompileError::Pattern(error) => error,
-            other => PatternError { pattern: text.to_owned(), reason: other.to_string() },
-        }
-    }
-}
 
 /// The expressions of one request. Their memory is counted until this is dropped, so keep it as long as they exist.
 ///
@@ -88,18 +51,6 @@ impl Default for Expressions {
     fn default() -> Self {
         Expressions::new(Work::unbounded(), EXPRESSIONS_BYTES_MAX)
     }
-}
-
-/// Memory that is taken while something is built.
-pub(super) fn building(work: &Work, bytes: u64) -> Result<Taken, Denied> {
-    let taken = Taken::of(work);
-    taken.more(bytes as usize)?;
-    Ok(taken)
-}
-
-/// Memory of the library while it builds an automaton of this weight, without the automaton.
-pub(super) fn building_bytes(weight: &Weight) -> u64 {
-    weight.automaton.min(AUTOMATON_BYTES_MAX) + weight.form + COMPILER_BYTES
 }
 
 impl Expressions {

@@ -11,7 +11,8 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input};
 
-use super::expressions::{CompileError, Expressions};
+use super::error::CompileError;
+use super::expressions::Expressions;
 use super::shape::Shape;
 use super::weight::Weight;
 use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, TEXT_BYTES_MAX, automaton, hir, syntax};

@@ -1,6 +1,6 @@
 //! Damage that is found while the database is open: the generation is set aside, and the rest stays available.
 //!
-//! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/guard.rs`). The next
+//! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/kv/guard.rs`). The next
 //! opening finds the damage again, because nothing of this is stored.
 
 use std::collections::HashMap;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::events::Segment;
 use super::pins::Pin;
-use super::series::Frozen;
-use super::{Head, HeadSeries};
+use crate::head::events::Segment;
+use crate::head::series::Frozen;
+use crate::head::{Head, HeadSeries};
 use crate::model::SeriesId;
 use crate::sync::RwLock;
 

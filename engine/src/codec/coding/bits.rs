@@ -14,7 +14,7 @@
 //!   [`BitWriter::finish`] adds the bytes that the last word needs.
 //! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] reports it.
 
-use super::Fault;
+use crate::codec::Fault;
 
 const WORD: usize = 8;
 

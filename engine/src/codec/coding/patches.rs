@@ -6,8 +6,8 @@
 //! | patches | varint | how many |
 //! | patch, each | varint, 0 or 8 | twice the number of floats between it and the patch before, plus 1 for the stale marker; else its bits follow, little-endian |
 
-use super::Fault;
 use super::varint;
+use crate::codec::Fault;
 use crate::model::STALE_NAN_BITS;
 
 /// Appends the patches at `indexes`, ascending, of `values`.

@@ -17,8 +17,8 @@
 //! A code of `n` tokens is complete: the sum of `2^-length` is 1. The first
 //! `count / 2`, rounded up, integers are in the stream from the front.
 
-use super::Fault;
 use super::bits::{BitReader, BitWriter, mask};
+use crate::codec::Fault;
 
 /// Integers below this are tokens.
 const DIRECT: u64 = 16;

@@ -4,7 +4,7 @@
 //! 1 to 10 bytes. Each value has one encoding only: the shortest. A longer one is refused,
 //! so that equal values are equal bytes and a checksum over bytes is one over values.
 
-use super::Fault;
+use crate::codec::Fault;
 
 /// The most bytes a varint takes.
 pub const MAX_LEN: usize = 10;

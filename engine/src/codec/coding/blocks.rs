@@ -14,9 +14,9 @@
 //! | residuals | packed | low bits of each, see [`bitpack`](super::bitpack) |
 //! | patch, each | varint, varint | residuals between it and the patch before; high bits, shifted down by the width |
 
-use super::Fault;
 use super::bitpack::{pack, packed_len, unpack};
 use super::varint::{self, unzigzag, zigzag};
+use crate::codec::Fault;
 
 /// Residuals in a block.
 pub const BLOCK: usize = 256;

@@ -7,6 +7,12 @@
 //! never overwritten by bulk data: every flush and merge writes under a fresh prefix
 //! (see `keys`), so the store has nothing to compact.
 
+pub mod guard;
+pub mod manifest;
+pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
+
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -75,7 +81,7 @@ pub trait Kv: Send + Sync {
     }
 
     /// The same for a look at all that rewriting tables would read: also keys that were removed and are still in a table,
-    /// and for a [`guard`](super::guard) also what comes after a generation that is complete.
+    /// and for a [`guard`] also what comes after a generation that is complete.
     fn probe<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
         self.scan(family)
     }

@@ -1,0 +1,333 @@
+//! Verifying: reads everything that is stored and compares it with the catalogue.
+
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use crate::budget::Work;
+use crate::chunk::{Run, Scratch};
+use crate::engine::Engine;
+use crate::index::{Ids, PostingsSource, encoding};
+use crate::model::{SeriesId, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::generation::GenerationReader;
+use crate::store::keys::Prefix;
+use crate::store::kv::{Family, Kv};
+use crate::store::times::{Times, stretch_of};
+use crate::store::{keys, notes};
+use crate::{Error, Result};
+
+/// What verifying found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Generations looked at.
+    pub generations: u64,
+    /// Chunks decoded.
+    pub chunks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Series records read.
+    pub series: u64,
+    /// Records of the WAL read; 0 where only the store was looked at.
+    pub wal_records: u64,
+    /// What is wrong, each with its place. Empty: all is well.
+    pub problems: Vec<String>,
+    /// The generations in which something is wrong, each with the first problem.
+    pub(in crate::engine) damaged: Vec<(Prefix, String)>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(in crate::engine) fn add(&mut self, other: VerifyReport) {
+        let VerifyReport { generations, chunks, samples, series, wal_records, problems, damaged } = other;
+        self.damaged.extend(damaged);
+        self.generations += generations;
+        self.chunks += chunks;
+        self.samples += samples;
+        self.series += series;
+        self.wal_records += wal_records;
+        self.problems.extend(problems);
+    }
+
+    fn compare(&mut self, place: &str, what: &str, found: u64, expected: u64) {
+        if found != expected {
+            self.problems.push(format!("{place}: {found} {what}, the catalogue says {expected}"));
+        }
+    }
+}
+
+/// Observes reading, so that a scrub can limit its rate and stop early.
+pub(in crate::engine) trait Reading {
+    /// Called after `bytes` were read.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]: reading must stop, and the findings so far do not count.
+    fn read(&mut self, bytes: usize) -> Result<()>;
+
+    /// Whether [`Reading::read`] has ended the reading.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// Reads to the end without a limit on the rate.
+struct AtOnce;
+
+impl Reading for AtOnce {
+    fn read(&mut self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Reads everything in the store of the running database and compares it with the
+    /// catalogue. Damage is in the report, and damaged generations are set aside.
+    ///
+    /// # Errors
+    /// The store could not be read at all.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let _call = self.parts.gate.enter()?;
+        let _merging = self.parts.merging.lock();
+        let catalogue = self.parts.versions.current_owned();
+        let mut report = verify_store(self.parts.versions.kv(), &catalogue)?;
+        report.damaged.iter().for_each(|(prefix, why)| self.parts.versions.set_aside(*prefix, why));
+        // It could not be read earlier, and can now.
+        for (prefix, damage) in self.parts.versions.current().damage_in(TimeRange::ALL) {
+            if report.damaged.iter().all(|(damaged, _)| *damaged != prefix) {
+                report.problems.push(damage.to_string());
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Reads everything in a store.
+///
+/// # Errors
+/// It could not be read at all.
+pub(in crate::engine) fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    if let Err(e) = notes::load(kv, |_| ()) {
+        report.problems.push(e.to_string());
+    }
+    for partition in catalogue.generations.partitions() {
+        let all: Vec<_> = partition.all().cloned().collect();
+        verify_partition(kv, &all, &mut AtOnce, &mut report);
+    }
+    Ok(report)
+}
+
+/// Reads the generations of one partition and adds their problems to the report.
+pub(in crate::engine) fn verify_partition(
+    kv: &dyn Kv,
+    generations: &[Arc<Generation>],
+    reading: &mut dyn Reading,
+    report: &mut VerifyReport,
+) {
+    let mut found = Found::default();
+    for generation in generations {
+        report.generations += 1;
+        let before = report.problems.len();
+        verify_chunks(kv, generation, reading, &mut found, report);
+        verify_index(kv, generation, reading, &mut found, report);
+        verify_events(kv, generation, reading, report);
+        if reading.is_over() {
+            return;
+        }
+        if let Some(first) = report.problems.get(before).cloned() {
+            report.damaged.push((generation.prefix, first));
+        }
+    }
+    let lost = found.with_chunks - found.with_record;
+    if let (Some(first), Some(generation)) = (lost.min(), generations.first()) {
+        report.problems.push(format!(
+            "partition {}: {} series have chunks and no series record, so no query finds them; the first is {first}",
+            generation.prefix.partition,
+            lost.len()
+        ));
+    }
+}
+
+/// The series of a partition: a generation may leave the record of a series to another one.
+#[derive(Default)]
+struct Found {
+    with_chunks: RoaringTreemap,
+    with_record: RoaringTreemap,
+}
+
+fn place_of(family: Family, generation: &Generation) -> String {
+    let prefix = generation.prefix;
+    format!("{}, partition {}, generation {}", family.name(), prefix.partition, prefix.generation)
+}
+
+fn verify_chunks(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    found: &mut Found,
+    report: &mut VerifyReport,
+) {
+    let place = place_of(Family::Chunks, generation);
+    let prefix = generation.prefix.encode();
+    let (mut chunks, mut samples, mut crc_sum, mut untold) = (0u64, 0u64, 0u64, 0u64);
+    let times = GenerationReader::new(kv, generation).times().unwrap_or_else(|e| {
+        report.problems.push(format!("{place}: {e}"));
+        None
+    });
+    let mut cursor = kv.scan(Family::Chunks);
+    let mut scratch = Scratch::default();
+    let mut step = cursor.seek(&prefix);
+    while let (Ok(()), Some((key, value))) = (&step, cursor.entry()) {
+        if !key.starts_with(&prefix) {
+            break;
+        }
+        chunks += 1;
+        let bytes = key.len() + value.len();
+        let id = keys::decode_chunk(key).map(|(id, _)| id);
+        found.with_chunks.extend(id.map(|id| id.0));
+        crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
+        let mut run = Run::default();
+        match run.extend_from_chunk(key, value, i64::MIN, &mut scratch, &mut |_, _| Ok(())) {
+            Ok(()) => {
+                samples += run.len() as u64;
+                let is_untold = |(id, times): (SeriesId, &Times)| !are_recorded(times, id, &run);
+                untold += u64::from(id.zip(times.as_ref()).is_some_and(is_untold));
+            }
+            Err(e) => report.problems.push(e.to_string()),
+        }
+        step = reading.read(bytes).and_then(|()| cursor.advance());
+    }
+    if let Err(e) = step {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "chunks", chunks, generation.record.chunks);
+    report.compare(&place, "samples", samples, generation.record.samples);
+    if untold > 0 {
+        report.problems.push(format!("{place}: {untold} chunks at times that the index does not list"));
+    }
+    report.compare(&place, "is the sum of checksums", crc_sum, generation.record.crc_sum);
+    report.chunks += chunks;
+    report.samples += samples;
+}
+
+/// Whether a query for the first or the last sample of a chunk would look for it.
+fn are_recorded(times: &Times, id: SeriesId, run: &Run) -> bool {
+    let ends = [run.timestamps.first(), run.timestamps.last()];
+    ends.into_iter()
+        .flatten()
+        .all(|&t| times.may_hold(stretch_of(id), TimeRange::new(t.saturating_sub(1), t)))
+}
+
+/// Every series record is readable, and its labels' postings name it.
+fn verify_index(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    found: &mut Found,
+    report: &mut VerifyReport,
+) {
+    let place = place_of(Family::Index, generation);
+    let reader = GenerationReader::new(kv, generation);
+    let mut ids = RoaringTreemap::new();
+    let mut pairs = 0u64;
+    let read = reader.for_each_series(&mut |id, labels| {
+        ids.insert(id.0);
+        pairs += labels.len() as u64;
+        reading.read(labels.as_bytes().len())
+    });
+    if let Err(e) = read {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "series records", ids.len(), generation.record.series);
+    report.series += ids.len();
+    found.with_record |= &ids;
+    match count_postings(kv, generation, reading, &ids) {
+        Ok(named) => report.compare(&place, "entries of postings that name a series record", named, pairs),
+        Err(e) => report.problems.push(format!("{place}: {e}")),
+    }
+    if let Err(e) = reader.all(&Work::unbounded()) {
+        report.problems.push(format!("{place}: {e}"));
+    }
+}
+
+/// Counts the entries of postings that name one of `ids`; what names the series that have a
+/// label at all is compared with the postings of its values.
+fn count_postings(
+    kv: &dyn Kv,
+    generation: &Generation,
+    reading: &mut dyn Reading,
+    ids: &RoaringTreemap,
+) -> Result<u64> {
+    let within = generation.prefix.all_postings();
+    let mut named = 0;
+    let mut having: Option<Having> = None;
+    let mut cursor = kv.scan(Family::Index);
+    cursor.seek(&within)?;
+    while let Some((key, value)) = cursor.entry() {
+        if !key.starts_with(&within) {
+            break;
+        }
+        reading.read(key.len() + value.len())?;
+        let pair = keys::decode_postings(key).zip(encoding::decode(value));
+        let ((name, value), postings) = pair.ok_or_else(|| damaged(key, "damaged postings"))?;
+        if value.is_empty() {
+            if let Some(before) =
+                having.replace(Having { key: key.to_vec(), name, said: postings, seen: Ids::default() })
+            {
+                before.check()?;
+            }
+        } else {
+            named += postings.intersection_len(ids);
+            if let Some(having) = having.as_mut().filter(|having| having.name == name) {
+                having.seen.extend(postings);
+            }
+        }
+        cursor.advance()?;
+    }
+    having.map_or(Ok(()), Having::check)?;
+    Ok(named)
+}
+
+/// Which series have a label: as its own postings say, and as those of its values do.
+struct Having {
+    key: Vec<u8>,
+    name: String,
+    said: RoaringTreemap,
+    seen: Ids,
+}
+
+impl Having {
+    fn check(self) -> Result<()> {
+        let seen = self.seen.finish();
+        if seen == self.said {
+            return Ok(());
+        }
+        let (said, seen) = (self.said.len(), seen.len());
+        Err(damaged(
+            &self.key,
+            &format!("{said} series are said to have the label, {seen} have a value of it"),
+        ))
+    }
+}
+
+fn damaged(key: &[u8], what: &str) -> Error {
+    Error::Corrupt { file: format!("index/{}", key.escape_ascii()), offset: 0, what: what.to_owned() }
+}
+
+fn verify_events(kv: &dyn Kv, generation: &Generation, reading: &mut dyn Reading, report: &mut VerifyReport) {
+    let place = place_of(Family::Events, generation);
+    let mut events = 0;
+    let read =
+        GenerationReader::new(kv, generation).for_each_event(TimeRange::ALL, &mut |_, labels, text| {
+            events += 1;
+            reading.read(labels.as_bytes().len() + text.len())
+        });
+    if let Err(e) = read {
+        report.problems.push(format!("{place}: {e}"));
+    }
+    report.compare(&place, "events", events, generation.record.events);
+}
