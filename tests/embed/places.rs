@@ -94,9 +94,12 @@ pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
 pub fn forks_and_waits(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     let wait = || Ok(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).map(drop)?);
-    let _child = Child::run(wait)?;
-    std::io::stdout().write_all(b"ready\n")?;
-    std::io::stdout().flush()?;
+    let _child = Child::run(|| {
+        // By the child: before it runs, it has the lock like its parent.
+        std::io::stdout().write_all(b"ready\n")?;
+        std::io::stdout().flush()?;
+        wait()
+    })?;
     let waited = wait();
     drop(db);
     waited
