@@ -197,10 +197,7 @@ impl Engine {
             // Leftovers of a crash may be in what cannot be read: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }
-        // What is removed may reappear after a crash, which must not be among the keys of another generation.
-        let numbers = inventory.leftovers.iter().flat_map(|(_, leftovers)| leftovers).map(|l| l.generation);
-        let beyond = numbers.max().map_or(0, |number| number.saturating_add(1));
-        catalogue.root.next_generation = catalogue.root.next_generation.max(beyond);
+        catalogue.root.next_generation = beyond_leftovers(catalogue.root.next_generation, &inventory);
         let mut report = OpenReport {
             leftovers_removed: remove_leftovers(&*kv, &catalogue, inventory)?,
             ..OpenReport::default()
@@ -354,6 +351,14 @@ fn load_or_create(
     kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
     fail_point!("open.catalogue");
     Ok(catalogue)
+}
+
+/// The next generation number: what is removed may reappear after a crash, which must not be among the keys of another
+/// generation. A number that no crash can have left does not count: those after it would wrap around and be used twice.
+fn beyond_leftovers(next: u64, inventory: &Inventory) -> u64 {
+    let left = inventory.leftovers.iter().flat_map(|(_, leftovers)| leftovers).map(|l| l.generation);
+    let possible = left.filter(|number| *number < next.saturating_add(NUMBERS_PASSED));
+    possible.map(|number| number + 1).fold(next, u64::max)
 }
 
 /// Removes every range that the catalogue does not name; returns how many.

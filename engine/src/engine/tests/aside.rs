@@ -10,7 +10,7 @@ use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
 use crate::model::{Matcher, TimeRange};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Removal};
+use crate::store::kv::{Family, Kv as _, Removal};
 use crate::store::memory::MemoryKv;
 use crate::{Engine, Error, Options, Result, View};
 
@@ -166,6 +166,25 @@ enum Unreadable {
 
 /// A flush that a crash interrupts leaves a generation that the catalogue does not name. Nothing else may be written under
 /// its number, whether opening sees it or cannot read it: its range may be in the store for good.
+/// The numbers after it would wrap around to those of other generations, whose keys a merge would then mix with its own.
+#[test]
+fn a_number_that_no_crash_left_uses_up_no_numbers() {
+    let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
+    let open =
+        || Engine::open_over(dir.path(), kv.clone(), options(), Arc::new(ManualClock::new(0))).unwrap();
+    let engine = open();
+    engine.append(&float_batch(0, &[1, 2])).unwrap();
+    engine.flush().unwrap();
+    let next = engine.parts.versions.next_number();
+    let prefix = engine.parts.versions.current().generations.iter().next().unwrap().prefix;
+    drop(engine);
+    let mut table = kv.table(Family::Chunks).unwrap();
+    table.put(&Prefix { generation: u64::MAX, ..prefix }.encode(), b"stray").unwrap();
+    kv.ingest(Family::Chunks, vec![table.finish().unwrap()]).unwrap();
+    let engine = open();
+    assert_eq!((engine.open_report().leftovers_removed, engine.parts.versions.next_number()), (1, next));
+}
+
 #[test]
 fn the_numbers_of_what_a_crash_left_are_not_used_again() {
     for unreadable in [Unreadable::Nothing, Unreadable::Partition, Unreadable::Leftover] {
