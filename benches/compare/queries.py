@@ -128,7 +128,8 @@ def hist(q):
     q.add("h-p99-all-6h", lambda: q.range(6 * HOUR, 300, f"histogram_quantile(0.99, sum by (le) (rate({name}_bucket[5m])))"))
     q.add("h-slow-ratio-3h", lambda: q.range(3 * HOUR, 60, f'1 - sum by (region) (rate({name}_bucket{{le="0.5"}}[5m]))'
                                              f" / sum by (region) (rate({name}_count[5m]))"))
-    q.add("h-increase-topk", lambda: q.instant(f"topk(10, increase({name}_count[1h]))"))
+    # Two seconds after the last sample: its window of an hour would begin exactly at a sample (`START_S` in sets.py).
+    q.add("h-increase-topk", lambda: q.instant(f"topk(10, increase({name}_count[1h]))", at=q.last + 2))
     q.add("h-one-service", lambda: q.range(HOUR, 60, f'rate({name}_count{{service="s-{q.chance.randrange(q.data.services)}"}}[5m])'))
     q.add("h-mean-latency", lambda: q.range(
         6 * HOUR, 300, f"sum by (service) (rate({name}_sum[5m])) / sum by (service) (rate({name}_count[5m]))"))

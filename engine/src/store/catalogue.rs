@@ -280,19 +280,7 @@ mod tests {
     use super::*;
 
     fn record(cut: u64) -> GenerationRecord {
-        GenerationRecord {
-            cut,
-            deletes_applied: 0,
-            chunks: 1,
-            samples: 2,
-            series: 1,
-            events: 0,
-            crc_sum: 5,
-            bytes: 9,
-            first: 10,
-            last: 20,
-            merged: false,
-        }
+        GenerationRecord { cut, first: 10, last: 20, ..GenerationRecord::default() }
     }
 
     #[test]

@@ -219,8 +219,8 @@ impl Writer {
         self.hold_reserve()
     }
 
-    /// Holds `bytes` back from now on. If the disk does not have them, the reserve keeps its size; false if even that
-    /// cannot be had again. `None` if there is no reserve to grow now, because its blocks are in use.
+    /// Grows the reserve to `bytes`. If the disk does not have that many, it keeps its size; false if the disk no longer
+    /// has even those. `None` while the log uses the blocks of the reserve.
     pub fn grow_reserve(&mut self, bytes: u64) -> Option<bool> {
         if self.reserve_bytes > 0 && !self.holds_reserve {
             return None;

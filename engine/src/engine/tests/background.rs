@@ -83,7 +83,5 @@ fn what_becomes_old_is_flushed_however_long_the_job_slept() {
         engine.append(&float_batch(0, &[round])).unwrap();
         wait_until("a flush", || engine.stats().flushes == round as u64);
     }
-    let began = Instant::now();
     engine.close().unwrap();
-    assert!(began.elapsed() < ENDLESS);
 }

@@ -2,7 +2,7 @@
 //! flush and a merge that run at the same time notice each other.
 //!
 //! A flush leaves out the records that it finds here, and a merge leaves out the records of series that have no samples
-//! left. Whoever commits second must not rely on what the first one took away: a flush starts over if the index of its
+//! left. The one that commits second must not rely on records that the first one removed: a flush starts over if the index of its
 //! partition was reduced meanwhile, and a merge gives way if flushes relied on a record that its output lacks.
 //!
 //! Generations that each have a record of all their series would need none of this. They are not worth their price: until

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use barograph_engine::model::{Labels, LabelsBuilder, METRIC_NAME};
 use smallvec::SmallVec;
 
-use super::parameters::param;
+use super::parameters::label_of;
 use crate::error::QueryError;
-use crate::exec::{Evaluator, text};
+use crate::exec::Evaluator;
 use crate::histogram::text::histogram_text;
 use crate::merge::settled;
 use crate::plan::Aggregate;
@@ -22,10 +22,7 @@ pub(crate) fn count_values(
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = text(param(aggregate));
-    if label.is_empty() {
-        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
-    }
+    let label = label_of(aggregate)?;
     let vector = ev.vector(&aggregate.expr, steps)?;
     let mut counted: Vec<Series> = Vec::new();
     let mut places: HashMap<Labels, usize> = HashMap::new();

@@ -1,12 +1,25 @@
 //! Parameters that aggregations share.
 
 use crate::error::QueryError;
+use crate::exec::text;
 use crate::plan::{Aggregate, Node};
 use crate::value::go_float;
 
 /// The first parameter.
 pub(crate) fn param(aggregate: &Aggregate) -> &Node {
     aggregate.param.as_deref().expect("the checker gives these operators a parameter")
+}
+
+/// The first parameter as the name of a label.
+///
+/// # Errors
+/// It is empty.
+pub(crate) fn label_of(aggregate: &Aggregate) -> Result<String, QueryError> {
+    let label = text(param(aggregate));
+    if label.is_empty() {
+        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
+    }
+    Ok(label)
 }
 
 /// How many elements to keep at each step.

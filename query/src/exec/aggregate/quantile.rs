@@ -1,11 +1,11 @@
 //! `quantile` and `quantiles`.
 
 use super::groups::{Groups, assemble, note_ignored};
-use super::parameters::param;
+use super::parameters::{label_of, param};
 use crate::annotations::bad_phi;
 use crate::budget::pace;
 use crate::error::QueryError;
-use crate::exec::{Evaluator, text};
+use crate::exec::Evaluator;
 use crate::merge::{merge_equal, settled};
 use crate::numbers::quantile::{nan_first, phi_name, quantile_of_sorted};
 use crate::plan::{Aggregate, Node};
@@ -36,10 +36,7 @@ pub(crate) fn quantiles(
     aggregate: &Aggregate,
     steps: Steps,
 ) -> Result<Vector, QueryError> {
-    let label = text(param(aggregate));
-    if label.is_empty() {
-        return Err(QueryError::Execution(format!("invalid label name {label:?}")));
-    }
+    let label = label_of(aggregate)?;
     let mut phis = Vec::with_capacity(aggregate.more.len());
     for node in &aggregate.more {
         phis.push(phis_of(ev, node, steps)?);
