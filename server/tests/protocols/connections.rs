@@ -21,9 +21,9 @@ fn connections_take_their_memory_and_give_it_back() {
     let mut first = server.connect();
     first.write_all(&request("GET", "/ping", &[], b"")).unwrap();
     assert_eq!(read_reply(&mut first, false).status, 204);
-    let at_rest = connections.used();
-    assert!(at_rest > 0);
-    assert_eq!(at_rest, REST_BYTES, "the request has released its memory");
+    // The answer may arrive before the server has released what the request held.
+    let at_rest = REST_BYTES;
+    server.wait_for("the end of the first request", || connections.used() == at_rest);
     // A connection takes more memory while a body arrives.
     let head = "POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nm v=";
     first.write_all(head.as_bytes()).unwrap();
