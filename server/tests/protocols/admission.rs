@@ -434,8 +434,7 @@ fn what_runs_for_nobody_is_told_to_stop() {
         assert_eq!(listed(&server)[0]["canceled"], false, "{}", endpoint.path);
         drop(stream);
         server.wait_for(endpoint.path, || listed(&server)[0]["canceled"] == true);
-        thread.let_pass();
-        server.wait_for("its turn", || server.state.gates.turns.running(kind) == 0);
+        thread.let_pass(&server, "its turn", || server.state.gates.turns.running(kind) == 0);
     }
     drop(thread);
     server.wait_for("memory released", || server.held_by_reads() == 0);

@@ -184,7 +184,7 @@ fn line_connections_that_rest_hold_nothing_and_lines_wait_for_memory_in_their_so
     let small = &server.state.bodies.small;
     let mut resting: Vec<_> = (0..20).map(|_| connect(server.tcp.unwrap())).collect();
     server.wait_for("the connections", || server.state.telemetry.line_connections.open.get() == 20);
-    assert_eq!(small.used(), 0);
+    server.wait_for("their rest", || small.used() == 0);
     // All that those who come may have.
     let all = small.try_take(small.limit() - small.limit() / 4).unwrap();
     for (i, stream) in resting.iter_mut().enumerate() {

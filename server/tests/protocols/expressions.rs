@@ -147,11 +147,10 @@ fn no_expression_is_read_by_a_thread_that_drives_sockets() {
         server.wait_for(path, || server.state.gates.turns.running(kind) == 1);
         assert_eq!(server.get("/-/healthy").status, 200, "while {path} waits");
         assert_eq!(server.state.gates.turns.running(kind), 1, "{path} still waits");
-        thread.let_pass();
+        thread.let_pass(&server, "its end", || server.state.gates.turns.running(kind) == 0);
         let reply = read_reply(&mut stream, false);
         assert_eq!(reply.status, 400, "{path}: {}", reply.text());
         assert!(reply.text().contains("bad regular expression"), "{path}: {}", reply.text());
-        server.wait_for("its end", || server.state.gates.turns.running(kind) == 0);
     }
     drop(thread);
 }

@@ -125,9 +125,13 @@ impl HeldThread {
         HeldThread { handle, _release: release }
     }
 
-    /// Lets run what waits for the thread, and takes it again.
-    pub fn let_pass(&mut self) {
-        *self = HeldThread::new(self.handle.clone());
+    /// Lets what waits for the thread run, and takes it again, until `passed`: a request that has its turn may not have
+    /// reached the thread yet.
+    pub fn let_pass(&mut self, server: &Server, what: &str, mut passed: impl FnMut() -> bool) {
+        server.wait_for(what, || {
+            *self = HeldThread::new(self.handle.clone());
+            passed()
+        });
     }
 }
 
