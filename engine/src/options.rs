@@ -11,8 +11,8 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "samples",
         parts: 17,
-        bounds: "samples and string fields not yet in the store, and, in at most three quarters of it, flushed ones \
-                 that a read from before the flush still needs",
+        bounds: "samples and string fields that are not yet in the store; up to three quarters of the share may \
+                 hold flushed ones that older reads still need",
         full: "a flush starts at half; when full, writes wait for `write_wait`, then get 429 (`/write`: 503) with \
                `Retry-After`; if reads need too much, the oldest get 429 with `Retry-After`",
     },
@@ -21,8 +21,8 @@ pub static PARTS: &[Part] = &[
         parts: 18,
         bounds: "series with unflushed or recent samples, their labels and their index",
         full: "from half on, flushes remove idle series early; when full, new series get 429 (`/write`: 503) with \
-               `Retry-After` and known series are still written; with several tenants, one may take new memory while \
-               it has at most four times what is free",
+               `Retry-After` and known series are still written; with several tenants, a tenant may use more memory \
+               only while it has at most four times what is free",
     },
     Part {
         name: "block_cache",
@@ -33,13 +33,13 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "line_cache",
         parts: 3,
-        bounds: "the cache from the tags of a line to its series",
+        bounds: "the cache that maps the measurement and tags of a line to its series",
         full: "the cache is cleared",
     },
     Part {
         name: "remote_cache",
         parts: 3,
-        bounds: "the cache from the labels of a remote-write series to the series",
+        bounds: "the cache that maps the labels of a remote-write series to the series",
         full: "the cache is cleared",
     },
     Part {
@@ -52,19 +52,19 @@ pub static PARTS: &[Part] = &[
         name: "batches",
         parts: 4,
         bounds: "parsed samples and string fields of writes until they are in `samples`, and their records for the WAL",
-        full: "writes are committed in smaller pieces; then they wait for `write_wait`, then get 429 (`/write`: 503) with \
-               `Retry-After`",
+        full: "writes are committed in smaller pieces; if there is no memory at all, they wait for `write_wait`, \
+               then get 429 (`/write`: 503) with `Retry-After`",
     },
     Part {
         name: "log",
         parts: 2,
         bounds: "records waiting to be written to the WAL",
-        full: "writers first write the waiting records",
+        full: "writers first write the records that are waiting",
     },
     Part {
         name: "work",
         parts: 6,
-        bounds: "buffers of a flush and a merge: pieces of series, tables under construction, hashes of label sets",
+        bounds: "buffers of flushes and merges: pieces of series, tables under construction, hashes of label sets",
         full: "the work is split into more passes",
     },
 ];

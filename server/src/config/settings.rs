@@ -230,7 +230,7 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.max_body_decoded = values::size(t, 1024, 4 * GIB)?),
     setting!("max_body_total" "SIZE" = "", INGEST, false,
         "Limit for all request bodies larger than 64KiB together, 1MiB to 64GiB; further ones wait for `body_timeout`, \
-         then get 429 (`/write`: 503). A single body larger than three quarters of it gets 413. Unset or 0: their share \
+         then get 429 (`/write`: 503). A single body larger than five eighths of it gets 413. Unset or 0: their share \
          of `memory`, an eighth, which is also the maximum.",
         |c, t| c.max_body_total = values::cap(t, MIB, 64 * GIB)?),
     setting!("max_line" "SIZE" = "64KiB", INGEST, false,

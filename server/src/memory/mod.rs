@@ -27,34 +27,37 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "engine",
         parts: 32,
-        bounds: "unflushed samples, series and their index, caches, log buffers, flushes and merges; divided \
-                 further below",
+        bounds: "unflushed samples, series and their index, caches, log buffers, flushes and merges; subdivided \
+                 below",
         full: "writes wait for `write_wait`, then get 429 (`/write`: 503) with `Retry-After`",
     },
     Part {
         name: "queries",
         parts: 12,
-        bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` \
-                 all of them. The limit of one query, at most half of the share, is reserved for one query at a \
-                 time; of the rest, a quarter for light reads",
-        full: "a heavy read releases its memory, waits for its turn (oldest first) and runs again, a light one tries \
-               again for a second; exports and remote reads in chunks get 429 with `Retry-After`; a query that needs more than the limit of one query gets 422",
+        bounds: "memory of running queries and other reads; `query_memory` caps one query, `query_memory_total` all \
+                 of them. The limit of one query, at most half of the share, is reserved for one query at a time; a \
+                 quarter of the rest is reserved for light reads",
+        full: "a heavy read releases its memory, waits for its turn (oldest first) and runs again; a light one \
+               retries for a second; exports and remote reads in chunks get 429 with `Retry-After`; a query that \
+               needs more than the limit of one query gets 422",
     },
     Part {
         name: "answers",
         parts: 4,
         bounds: "answers that clients have not read yet; a client that reads less than `answer_rate` over \
                  `body_timeout` is disconnected",
-        full: "an answer stays in `queries` while at most three eighths of that are used; otherwise 429 with `Retry-After`",
+        full: "an answer stays in `queries` while at most three eighths of that share are used; otherwise 429 with \
+               `Retry-After`",
     },
     Part {
         name: "bodies",
         parts: 8,
-        bounds: "bodies larger than 64 KiB, as sent, with 16 KiB more while they arrive, and decompressed, and large \
-                 batches of TCP lines; `max_body_total` caps it. The last quarter is reserved for decompression, \
-                 an eighth for bodies up to 512 KiB",
-        full: "bodies of declared length queue for up to `body_timeout`, tenants in rotation, others do not wait; then \
-               429 (`/write`: 503) with `Retry-After`; a body larger than five eighths of the share gets 413",
+        bounds: "bodies larger than 64 KiB, as sent (plus 16 KiB each while they arrive) and decompressed, and \
+                 large batches of TCP lines; `max_body_total` caps it. The last quarter is reserved for \
+                 decompression, an eighth for bodies up to 512 KiB",
+        full: "bodies of declared length queue for up to `body_timeout`, tenants in rotation, and others do not \
+               wait; then 429 (`/write`: 503) with `Retry-After`; a body larger than five eighths of the share gets \
+               413",
     },
     Part {
         name: "forms",
@@ -72,13 +75,15 @@ pub static PARTS: &[Part] = &[
     Part {
         name: "connections",
         parts: 3,
-        bounds: "open connections: 4 KiB each; half of the share is reserved for them, and they get at most three \
-                 quarters. A request holds 20 KiB, 16 KiB more while a body up to 64 KiB or of unknown length arrives, \
-                 128 KiB more for one from 256 KiB on if seven eighths of the share are free, twice the length of a \
-                 header above 2 KiB. A 32nd is reserved for each of five kinds: status and health, writes up to 64 KiB, \
-                 writes up to 512 KiB, larger writes, and all others. `max_connections` caps the number of connections",
-        full: "a request waits for up to `body_timeout`, behind others of its kind; then, and for new connections, 503 \
-               with `Retry-After`, and the connection is closed. Health and status are answered even then",
+        bounds: "open connections, 4 KiB each; half of the share is reserved for them, and they get at most three \
+                 quarters. A request holds 20 KiB; 16 KiB more while a body up to 64 KiB or of unknown length \
+                 arrives; 128 KiB more for a body of 256 KiB or larger if seven eighths of the share are free; and \
+                 twice the length of a header above 2 KiB. A 32nd is reserved for each of five kinds: status and \
+                 health, writes up to 64 KiB, writes up to 512 KiB, larger writes, and all others. \
+                 `max_connections` caps the number of connections",
+        full: "a request waits for up to `body_timeout`, behind others of its kind; after that, and for new \
+               connections, 503 with `Retry-After`, and the connection is closed. Health and status are answered \
+               even then",
     },
     Part {
         name: "patterns",
