@@ -105,29 +105,30 @@ macro_rules! setting {
 /// Every setting of `barograph serve`, in the order of `--help`.
 pub static SETTINGS: &[Setting] = &[
     setting!("data_dir" "DIR" = "barograph-data", STORAGE, false,
-        "Directory that holds the database; created if absent, locked while in use.",
+        "Directory that holds the database. It is created if it does not exist, and locked while in use.",
         |c, t| c.data_dir = t.into()),
     setting!("in_memory" "" = "false", STORAGE, false,
-        "Keep everything in memory, to try Barograph: nothing is written to `data_dir`, and all data is lost when the \
-         server ends.",
+        "Keep everything in memory, to try Barograph out: nothing is written to `data_dir`, and all data is lost \
+         when the server stops.",
         |c, t| c.in_memory = values::switch(t)?),
     setting!("durability" "MODE" = "always", STORAGE, false,
-        "When a write is acknowledged: `always` after fsync (concurrent writes share one), `interval` after the \
-         write with an fsync each `sync_interval`, `off` leaves it to the operating system.",
+        "When a write is acknowledged: `always` after an fsync, which concurrent writes share; `interval` after the \
+         write, with an fsync every `sync_interval`; `off` after the write, leaving the sync to the operating \
+         system.",
         |c, t| c.durability = values::choice(t, DURABILITIES)?),
     setting!("sync_interval" "DURATION" = "200ms", STORAGE, false,
-        "Interval between fsyncs with durability `interval`, 1ms to 1m. A power loss can lose this much data.",
+        "Time between fsyncs with durability `interval`, 1ms to 1m. A power loss can lose this much data.",
         |c, t| c.sync_interval = values::duration(t, Duration::from_millis(1), Duration::from_secs(60))?),
     setting!("memory" "SIZE" = "50%", STORAGE, false,
         "Limit for the memory of the whole process: 64MiB to 16TiB, or a percentage of the machine's memory or its \
-         control group's limit, whichever is less. docs/operations.md says how it is divided into shares and what is \
-         refused when a share is full; /api/v1/status/memory shows the shares.",
+         control group's limit, whichever is less. docs/operations.md describes how it is divided into shares and \
+         what is refused when a share is full; /api/v1/status/memory shows the shares.",
         |c, t| c.memory =
             values::size_or_percent(t, machine::available(), MEMORY_MIN, 16 * 1024 * GIB)?),
     setting!("retention" "DURATION" = "0", STORAGE, true,
-        "Samples older than this are dropped, whole partitions at a time; at least `partition_width`. 0 keeps \
-         everything. A clock that jumps ahead is trusted only after a day; barograph_db_clock_ahead_seconds shows by \
-         how much it is ahead.",
+        "Samples older than this are dropped, a whole partition at a time; at least `partition_width`. 0 keeps \
+         everything. A clock that jumps ahead is trusted only after a day; barograph_db_clock_ahead_seconds shows \
+         how far it is ahead.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
         "Time span that is stored and dropped as a unit, 1m to 365d; fixed when the database is created.",
@@ -136,48 +137,49 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum time before samples move from the WAL into RocksDB, 1s to 365d.",
         |c, t| c.flush_interval = values::duration(t, SECOND, DAY * 365)?),
     setting!("scrub_interval" "DURATION" = "14d", STORAGE, false,
-    "Time in which everything in the store is read again and checked once, at an even pace of at least 256 KiB a \
-     second; 0, or 1m to 365d. Damage is logged and counted in barograph_db_scrub_problems. 0: never.",
+    "Period in which the whole store is read again and checked, at an even pace of at least 256 KiB a second; 1m to \
+     365d, or 0 for never. Damage is logged and counted in barograph_db_scrub_problems.",
     |c, t| c.scrub_interval = match values::duration(t, Duration::ZERO, DAY * 365)? {
         Duration::ZERO => Duration::ZERO,
         d if d < Duration::from_secs(60) => return Err(ValueError(format!("{t} is shorter than 1m; 0 turns it off"))),
         d => d,
     }),
     setting!("wal_size" "SIZE" = "512MiB", STORAGE, false,
-        "WAL size that starts a flush, 8MiB to 1TiB; it limits how much is replayed at startup.",
+        "Size of the WAL at which a flush starts, 8MiB to 1TiB; it limits how much is replayed at startup.",
         |c, t| c.wal_size = values::size(t, 8 * MIB, 1024 * GIB)?),
     setting!("write_wait" "DURATION" = "10s", STORAGE, false,
         "How long a write waits for memory before it answers 429 (`/write`: 503), 0 to 10m.",
         |c, t| c.write_wait = values::duration(t, Duration::ZERO, Duration::from_secs(600))?),
     setting!("recover_damaged_wal" "" = "false", STORAGE, false,
-        "Open even if acknowledged WAL records are damaged: the damaged part is moved aside and reported.",
+        "Open the database even if acknowledged WAL records are damaged: the damaged part is moved aside and \
+         reported.",
         |c, t| c.on_damage.recover_wal = values::switch(t)?),
     setting!("refuse_damaged_store" "" = "false", STORAGE, false,
-        "Refuse to start if a part of the store (a generation) is damaged. By default it is set aside: \
-         queries of its time answer with a warning, other reads of it are refused.",
+        "Refuse to start if a part of the store (a generation) is damaged. By default, that part is set aside: \
+         queries of its time answer with a warning, and other reads of its time are refused.",
         |c, t| c.on_damage.refuse_store = values::switch(t)?),
     setting!("listen" "ADDR:PORT" = "127.0.0.1:10130", LISTEN, false,
         "Address of the HTTP port, which serves all requests. An address other than loopback needs `token_file` or \
          `insecure`.",
         |c, t| c.listen = values::address(t)?),
     setting!("tcp_listen" "ADDR:PORT" = "", LISTEN, false,
-        "Address for line protocol over plain TCP; unset: off. It does not support tokens, so an address other than \
+        "Address for line protocol over plain TCP; unset: off. TCP lines carry no tokens, so an address other than \
          loopback needs `insecure`.",
         |c, t| c.tcp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
     setting!("udp_listen" "ADDR:PORT" = "", LISTEN, false,
-        "Address for line protocol over UDP, where each datagram is a batch; unset: off. It does not support tokens, so \
-         an address other than loopback needs `insecure`.",
+        "Address for line protocol over UDP, where each datagram is a batch; unset: off. Datagrams carry no tokens, \
+         so an address other than loopback needs `insecure`.",
         |c, t| c.udp_listen = if t.is_empty() { None } else { Some(values::address(t)?) }),
     setting!("line_db" "NAME" = "", LISTEN, false,
         "Value of the label `db` for lines from TCP and UDP; unset: no such label.",
         |c, t| c.line_db = optional(t)),
     setting!("line_precision" "UNIT" = "ns", LISTEN, true,
         "Unit of timestamps from TCP and UDP: ns, us, ms, s, m, h, or auto, which derives the unit from the size of \
-         each; collectd sends ms. Lines without a timestamp get the time they arrived. It does not affect HTTP, where \
-         each request has a `precision`, ns by default.",
+         each timestamp. collectd sends ms. Lines without a timestamp get their time of arrival. HTTP is not \
+         affected: there, each request has a `precision`, which is ns by default.",
         |c, t| c.line_precision = values::precision(t)?),
     setting!("udp_buffer" "SIZE" = "32MiB", LISTEN, false,
-        "Receive buffer to request from the kernel, 4KiB to 1GiB; it holds a burst of datagrams while the receiver \
+        "Receive buffer to request from the kernel, 4KiB to 1GiB. It holds a burst of datagrams while the receiver \
          waits for a CPU. The kernel grants at most net.core.rmem_max, unless the process has CAP_NET_ADMIN.",
         |c, t| c.udp_buffer = values::size(t, 4096, GIB)?),
     setting!("udp_queue" "SIZE" = "", LISTEN, false,
@@ -185,12 +187,12 @@ pub static SETTINGS: &[Setting] = &[
          their share of `memory`, a 32nd, which is also the maximum.",
         |c, t| c.udp_queue = values::cap(t, 128 * 1024, 64 * GIB)?),
     setting!("max_connections" "N" = "1024", LISTEN, false,
-        "Maximum open HTTP connections, 1 to 100000; further ones get 503 and are closed. Each running or waiting query \
-         needs one. TCP lines have a separate limit of the same size.",
+        "Maximum number of open HTTP connections, 1 to 100000; further ones get 503 and are closed. Each running or \
+         waiting query needs one. TCP lines have a separate limit of the same size.",
         |c, t| c.max_connections = usize_of(t, 1, 100_000)?),
     setting!("max_url" "SIZE" = "64KiB", LISTEN, true,
-        "Maximum length of a request's URL (path and query, escaped), 1KiB to 64KiB; beyond it 414. For queries, \
-         series, labels and label values, send longer parameters as a form by POST.",
+        "Maximum length of a request's URL (path and query, escaped), 1KiB to 64KiB; beyond it 414. Queries and \
+         requests for series, labels and label values accept longer parameters as a form sent by POST.",
         |c, t| c.max_url = values::size(t, 1024, 64 * 1024)? as usize),
     setting!("max_header" "SIZE" = "16KiB", LISTEN, true,
         "Maximum size of a request's header fields, 1KiB to 64KiB; beyond it 431.",
@@ -202,8 +204,8 @@ pub static SETTINGS: &[Setting] = &[
         "A connection without a request is closed after this time, 10ms to 1h.",
         |c, t| c.idle_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("body_timeout" "DURATION" = "30s", LISTEN, true,
-        "A peer that sends or reads no byte of a body for this long is disconnected, and a body waits for memory at \
-         most this long; 10ms to 1h.",
+        "A client that sends or reads no byte of a body for this long is disconnected, and a body waits for memory \
+         at most this long; 10ms to 1h.",
         |c, t| c.body_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("body_rate" "SIZE" = "1KiB", LISTEN, true,
         "Minimum bytes a second at which a request body must arrive, on average over each `body_timeout`, 0 to 1GiB; a \
@@ -211,16 +213,17 @@ pub static SETTINGS: &[Setting] = &[
          0: only that limit applies.",
         |c, t| c.body_rate = values::size(t, 0, GIB)?),
     setting!("answer_rate" "SIZE" = "1KiB", LISTEN, true,
-        "Minimum bytes a second at which a client must read an answer, 0 to 1GiB, averaged over `body_timeout` of the \
-         time that the server waits for it. A slower client is disconnected, because unread answers hold memory. 0: no \
-         limit.",
+        "Minimum bytes a second at which a client must read an answer, 0 to 1GiB, averaged over `body_timeout` of \
+         the time during which the server waits for it. A slower client is disconnected, because unread answers \
+         hold memory. 0: no limit.",
         |c, t| c.answer_rate = values::size(t, 0, GIB)?),
     setting!("shutdown_timeout" "DURATION" = "20s", LISTEN, true,
-        "On SIGTERM or SIGINT, running requests get this long to finish, 0 to 1h.",
+        "Time that running requests get to finish after SIGTERM or SIGINT, 0 to 1h.",
         |c, t| c.shutdown_timeout = values::duration(t, Duration::ZERO, HOUR)?),
     setting!("naming" "RULE" = "measurement-field", INGEST, false,
-        "How measurement and field make a metric name: `measurement-field` (a field named `value` adds nothing), \
-         `field` (the field alone), `field-label` (the measurement; the field becomes the label `_field`).",
+        "How a metric name is made from measurement and field: `measurement-field` (a field named `value` adds \
+         nothing), `field` (the field alone), `field-label` (the measurement; the field becomes the label \
+         `_field`).",
         |c, t| c.naming = values::choice(t, NAMINGS)?),
     setting!("max_body" "SIZE" = "32MiB", INGEST, true,
         "Maximum size of a request body as sent (compressed), 1KiB to 1GiB; beyond it 413.",
@@ -243,8 +246,9 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum total size of the label names and values of a series, 1KiB to 1MiB.",
         |c, t| c.max_label_bytes = values::size(t, 1024, MIB)? as usize),
     setting!("max_line_label_bytes" "SIZE" = "4MiB", INGEST, false,
-        "Maximum total label size of the new series and string fields of one line, 64KiB to 1GiB; beyond it the line is \
-         refused. Each field of a line has all of its tags, so a short line can create many times its size in labels.",
+        "Maximum total label size of the new series and string fields of one line, 64KiB to 1GiB; beyond it the \
+         line is refused. Every field of a line gets all of its tags, so a short line can create labels of many \
+         times its size.",
         |c, t| c.max_line_label_bytes = values::size(t, 64 * 1024, GIB)? as usize),
     setting!("max_name" "SIZE" = "256", INGEST, false,
         "Maximum length of a measurement, tag key or field key of line protocol, 16 bytes to 64KiB.",
@@ -256,53 +260,57 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum number of fields of one line, 1 to 1 million.",
         |c, t| c.max_fields = usize_of(t, 1, 1_000_000)?),
     setting!("max_string" "SIZE" = "64KiB", INGEST, false,
-        "Maximum length of a string field of line protocol, 16 bytes to 8MiB; `max_line` also applies.",
+        "Maximum length of a string field of line protocol, 16 bytes to 8MiB; `max_line` applies too.",
         |c, t| c.max_string = values::size(t, 16, 8 * MIB)? as usize),
     setting!("max_new_series" "N" = "0", INGEST, true,
         "Maximum new series a second, 0 to 100 million; beyond it samples of new series get 429 (`/write`: 503) and \
          samples of known series are still stored. 0: no limit.",
         |c, t| c.max_new_series = values::count(t, 0, 100_000_000)?),
     setting!("max_series" "N" = "10_000_000", INGEST, false,
-        "Maximum series with unflushed or recent samples, 1 to 10 billion; beyond it samples of new series get 400.",
+        "Maximum number of series with unflushed or recent samples, 1 to 10 billion; beyond it samples of new \
+         series get 400.",
         |c, t| c.max_series = values::count(t, 1, 10_000_000_000)?),
     setting!("max_series_per_metric" "N" = "0", INGEST, true,
-        "Maximum active series of one metric, 0 to 10 billion; beyond it samples of its new series get 400 and samples \
-         of its known series are still stored. 0: no limit (`memory` and `max_series` still apply).",
+        "Maximum number of active series of one metric, 0 to 10 billion; beyond it samples of its new series get \
+         400 and samples of its known series are still stored. 0: no limit (`memory` and `max_series` still apply).",
         |c, t| c.max_series_per_metric = values::count(t, 0, 10_000_000_000)?),
     setting!("max_values_per_label" "N" = "0", INGEST, true,
-        "Maximum values of one label among active series, 0 to 10 billion; beyond it samples of series with a new value \
-         get 400. The values of `__name__` are the metrics. 0: no limit.",
+        "Maximum number of values of one label among active series, 0 to 10 billion; beyond it samples of series \
+         with a new value get 400. The values of `__name__` are the metric names. 0: no limit.",
         |c, t| c.max_values_per_label = values::count(t, 0, 10_000_000_000)?),
     setting!("tenant_label" "LABEL" = "db", INGEST, false,
-        "Label whose value is the tenant of a series; series without it belong to one unnamed tenant. With several \
-         tenants, none gets more than a fair share of the memory for series and of `max_series`. Empty: one tenant for all.",
+        "Label whose value is the tenant of a series; series without it belong to one unnamed tenant. If there are \
+         several tenants, none gets more than a fair share of the memory for series and of `max_series`. Empty: one \
+         tenant for all.",
         |c, t| c.tenant_label = values::tenant_label(t)?),
     setting!("max_series_per_tenant" "N" = "0", INGEST, true,
-        "Maximum active series of one tenant (`tenant_label`), 0 to 10 billion; beyond it samples of its new series get \
-         400 and samples of its known series are still stored. 0: no limit besides its fair share.",
+        "Maximum number of active series of one tenant (`tenant_label`), 0 to 10 billion; beyond it samples of its \
+         new series get 400 and samples of its known series are still stored. 0: no limit besides its fair share.",
         |c, t| c.max_series_per_tenant = values::count(t, 0, 10_000_000_000)?),
     setting!("max_new_series_per_tenant" "N" = "0", INGEST, true,
         "Maximum new series of one tenant a second, 0 to 100 million; beyond it samples of its new series get 429 \
          (`/write`: 503) and samples of known series are still stored. 0: no limit.",
         |c, t| c.max_new_series_per_tenant = values::count(t, 0, 100_000_000)?),
     setting!("max_partitions_per_request" "N" = "5_000", INGEST, false,
-        "Maximum partitions (`partition_width`) that the samples of one request touch, 1 to 1 million; beyond it 400: \
-         nothing of the request is stored, or the earlier pieces if it has more than 100,000 samples. Each partition costs \
-         as much as a day's data, so a few bytes with times years apart would be expensive.",
+        "Maximum number of partitions (`partition_width`) that the samples of one request touch, 1 to 1 million; \
+         beyond it 400: nothing of the request is stored, or only its earlier pieces if it has more than 100,000 \
+         samples. Each partition costs as much as a day's data, so a few samples whose times are years apart would \
+         be expensive.",
         |c, t| c.max_partitions_per_request = usize_of(t, 1, 1_000_000)?),
     setting!("query_timeout" "DURATION" = "2m", QUERY, true,
         "Maximum run time of a query, 10ms to 1h; a request may ask for less. Beyond it 503.",
         |c, t| c.query_timeout = values::duration(t, Duration::from_millis(10), HOUR)?),
     setting!("query_concurrency" "N" = "8", QUERY, false,
-        "Queries that run at once, 1 to 1024. As many requests for series, labels, events or metadata run at once, and \
-         half as many each of federations, remote reads and exports. One request of each kind may always run; beyond \
-         that, at most `query_concurrency` minus one run at once over all kinds, with kinds and clients in \
-         rotation. At most as many as there are cores, and half of `query_concurrency`, are heavy.",
+        "Maximum number of queries that run at once, 1 to 1024. The same number applies to requests for series, \
+         labels, events and metadata, and half of it each to federation, remote read and export. One request of \
+         each kind may always run; beyond that, at most `query_concurrency` minus one run at once over all kinds, \
+         with kinds and clients in rotation. Of these, at most one for each core, and at most half of \
+         `query_concurrency`, are heavy.",
         |c, t| c.query_concurrency = usize_of(t, 1, 1024)?),
     setting!("query_queue" "N" = "1000", QUERY, false,
-        "Maximum light requests of each kind, and maximum heavy ones, that wait for their turn, 0 to 100000. \
-         When the queue is full, the newest request of the client with the most waiting requests gets 429. The text of \
-         waiting requests counts against `query_memory_total`.",
+        "Maximum number of light requests of each kind, and of heavy ones, that wait for their turn, 0 to 100000. \
+         When the queue is full, the newest request of the client with the most waiting requests gets 429. The text \
+         of waiting requests counts against `query_memory_total`.",
         |c, t| c.query_queue = usize_of(t, 0, 100_000)?),
     setting!("query_wait" "DURATION" = "30s", QUERY, true,
         "Maximum wait for a turn, 0 to 1h; beyond it 503.",
@@ -311,10 +319,10 @@ pub static SETTINGS: &[Setting] = &[
         "Maximum length of a query's text, 1KiB to 64MiB; beyond it 400. Send long texts by POST.",
         |c, t| c.query_max_bytes = values::size(t, KIB, 64 * MIB)? as usize),
     setting!("query_max_samples" "N" = "50_000_000", QUERY, true,
-        "Maximum samples that one query may hold at once, 1000 to 10 billion; beyond it 422.",
+        "Maximum number of samples that one query may hold at once, 1000 to 10 billion; beyond it 422.",
         |c, t| c.query_max_samples = values::count(t, 1_000, 10_000_000_000)?),
     setting!("query_max_series" "N" = "1_000_000", QUERY, true,
-        "Maximum series that one selector may match, 1 to 1 billion; beyond it 422.",
+        "Maximum number of series that one selector may match, 1 to 1 billion; beyond it 422.",
         |c, t| c.query_max_series = usize_of(t, 1, 1_000_000_000)?),
     setting!("query_memory" "SIZE" = "", QUERY, true,
         "Maximum memory of one query, its answer included, 1MiB to 1TiB; beyond it 422. Unset or 0: half of the memory \
@@ -326,23 +334,24 @@ pub static SETTINGS: &[Setting] = &[
          sixteenths, which is also the maximum.",
         |c, t| c.query_memory_total = values::cap(t, MIB, 1024 * GIB)?),
     setting!("query_regex_memory" "SIZE" = "32MiB", QUERY, true,
-        "Maximum memory of the compiled regular expressions of one request, equal ones counted once, 64KiB to 1GiB; \
-         beyond it 400. It counts against `query_memory` too.",
+        "Maximum memory of the compiled regular expressions of one request, with equal ones counted once, 64KiB to \
+         1GiB; beyond it 400. It counts against `query_memory` too.",
         |c, t| c.query_regex_memory = values::size(t, 64 * KIB, GIB)?),
     setting!("query_lookback" "DURATION" = "5m", QUERY, true,
         "How far back an instant selector looks for the newest sample, 1s to 1h.",
         |c, t| c.query_lookback = values::duration(t, SECOND, HOUR)?),
     setting!("token_file" "FILE" = "", SAFETY, true,
-        "File of accepted tokens, one `sha256:HEX [read|write|queries|admin|all] [tenant=NAME] [name]` a line, as `barograph \
-         token` prints them. `tenant=NAME` restricts a token to the series whose `tenant_label` has that value. Set: every \
-         request but pings and health checks needs one.",
+        "File of accepted tokens, one `sha256:HEX [read|write|queries|admin|all] [tenant=NAME] [name]` a line, as \
+         `barograph token` prints them. `tenant=NAME` restricts a token to the series whose `tenant_label` has that \
+         value. If set, every request but pings and health checks needs a token.",
         |c, t| c.token_file = (!t.is_empty()).then(|| t.into())),
     setting!("insecure" "" = "false", SAFETY, false,
         "Allow an address other than loopback without tokens: anyone who can connect can read, write and delete.",
         |c, t| c.insecure = values::switch(t)?),
     setting!("cors_origin" "REGEX" = "", SAFETY, true,
-        "Regular expression that must match the whole origin of a page (`https://.*\\.example\\.com`) for browsers to \
-         let it read /api/v1, and, on a server without tokens, write. Unset: none.",
+        "Regular expression for the origins of web pages (`https://.*\\.example\\.com`): a page may read /api/v1, \
+         and write if the server has no tokens, only if it matches the whole origin. Unset: no page of another \
+         origin may.",
         |c, t| c.cors_origin = values::pattern(t)?),
     setting!("host_allow" "NAMES" = "", SAFETY, true,
         "Additional host names, separated by commas, for a server on a loopback address without tokens; `localhost` and \
@@ -350,7 +359,7 @@ pub static SETTINGS: &[Setting] = &[
          by DNS rebinding.",
         |c, t| c.host_allow = t.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()),
     setting!("enable_admin" "" = "false", SAFETY, true,
-        "Answer /api/v1/admin/… (delete series, clean tombstones, snapshot).",
+        "Allow /api/v1/admin/… (delete series, clean tombstones, snapshot, flush).",
         |c, t| c.enable_admin = values::switch(t)?),
     setting!("self_interval" "DURATION" = "15s", SELF, false,
         "Interval at which the server writes its own metrics into the database with job=\"barograph\", 1s to 1h; 0: \
@@ -361,7 +370,8 @@ pub static SETTINGS: &[Setting] = &[
         d => Some(d),
     }),
     setting!("log" "FILTER" = "info", SELF, true,
-        "What to log: error, warn, info, debug or trace, also per module (`info,barograph_server::api=debug`).",
+        "What to log: error, warn, info, debug or trace; a level can also be set per module \
+         (`info,barograph_server::api=debug`).",
         |c, t| c.log = t.to_owned()),
 ];
 

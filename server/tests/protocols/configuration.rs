@@ -1,4 +1,4 @@
-//! `docs/configuration.md` is made from the table of settings.
+//! `docs/configuration.md` is generated from the table of settings.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,12 @@ use barograph_server::config::settings::{SETTINGS, Setting};
 const INTRO: &str = "\
 # Configuration
 
-Made from the table of settings in `server/src/config/settings.rs`: `make test` fails if this page differs from it, and
+Generated from the table of settings in `server/src/config/settings.rs`. `make test` fails if this page differs from it;
 `BAROGRAPH_WRITE_DOCS=1 cargo test --release --workspace --test protocols configuration` writes it again.
 
-The value of a setting is taken from the flag of `barograph serve`, else from the environment variable, else from the
-file that `--config FILE` names, else it is the default. The file is TOML; a key is the name of a setting:
+The server takes a setting from the flag of `barograph serve`, the environment variable, or the file named by
+`--config FILE`. The first of these that has the setting wins; if none has it, the default applies. The file is TOML, and
+its keys are the names of the settings:
 
 ```toml
 memory = \"2GiB\"
@@ -19,12 +20,13 @@ retention = \"90d\"
 listen = \"0.0.0.0:10130\"
 ```
 
-A setting named `max_body` is the flag `--max-body`, the variable `BAROGRAPH_MAX_BODY` and the key `max_body`. A value
-that cannot be used ends the start with an error that names the setting and the place that the value came from. On SIGHUP the
-server reads the file again and applies the settings marked *reloadable*; the log names changed settings that need a restart.
-`/api/v1/status/config` has the values in use. `docs/operations.md` says how to size them.
+For example, the setting `max_body` is the flag `--max-body`, the variable `BAROGRAPH_MAX_BODY` and the key `max_body`. If a
+value is invalid, the server does not start, and the error names the setting and where the value came from. On SIGHUP, the
+server reads the file again and applies the settings marked *reloadable*; the log names other changed settings, which need
+a restart. `/api/v1/status/config` shows the values in use. `docs/operations.md` says how to choose sizes.
 
-Sizes take the suffixes KiB, MiB, GiB and TiB; durations ms, s, m, h, d, w and y, also combined, as in `1h30m`.
+Sizes have the suffixes KiB, MiB, GiB or TiB. Durations have the suffixes ms, s, m, h, d, w or y, which can be combined, as
+in `1h30m`.
 ";
 
 fn page() -> String {
