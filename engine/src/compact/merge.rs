@@ -352,8 +352,8 @@ mod tests {
         engine.flush().expect("flush");
         engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
 
-        let partition = engine.parts.cutting().layout.raw(SECOND);
-        let compactor = engine.parts.compactor();
+        let partition = engine.shared.cutting().layout.raw(SECOND);
+        let compactor = engine.shared.compactor();
         let prepared = compactor.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.
         append(&engine, "a", 2 * SECOND);

@@ -63,18 +63,18 @@ impl Engine {
     /// # Ok(()) }
     /// ```
     pub fn health(&self) -> Health {
-        let parts = &self.parts;
-        if let Err(forked) = parts.process.check() {
+        let shared = &self.shared;
+        if let Err(forked) = shared.process.check() {
             return Health { refuses_writes: Some(forked.to_string()), ..Health::default() };
         }
-        let wal = parts.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
+        let wal = shared.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
         let store =
-            parts.versions.kv().failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
+            shared.versions.kv().failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
         let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health {
             refuses_writes: store.or(log),
-            writes_fail: parts.wal.as_ref().and_then(Wal::failing).filter(|_| !wal.disk_full),
-            flushes_fail: parts.failing.get(),
+            writes_fail: shared.wal.as_ref().and_then(Wal::failing).filter(|_| !wal.disk_full),
+            flushes_fail: shared.failing.get(),
             disk_full: wal.disk_full,
             damaged: self.damage(TimeRange::ALL),
         }
@@ -82,6 +82,6 @@ impl Engine {
 
     /// The damaged generations set aside in the partitions of `range`, ascending by time: reads may miss samples there.
     pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
-        self.parts.versions.current().damage_in(range).map(|(_, damage)| damage).collect()
+        self.shared.versions.current().damage_in(range).map(|(_, damage)| damage).collect()
     }
 }

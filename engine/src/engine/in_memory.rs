@@ -6,13 +6,13 @@
 //! due.
 
 use crate::budget::bytes_text;
-use crate::engine::Parts;
+use crate::engine::Shared;
 use crate::engine::jobs::Task;
 use crate::model::PartitionId;
 use crate::stats::Counters;
 use crate::{Error, Result};
 
-impl Parts {
+impl Shared {
     fn is_in_memory(&self) -> bool {
         self.dir.is_none()
     }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
         assert!(error.to_string().contains("memory_bytes"), "{error}");
         assert!(samples > 500_000, "{samples}");
-        assert!(engine.parts.resident_bytes() <= MEMORY, "{}", engine.parts.resident_bytes());
+        assert!(engine.shared.resident_bytes() <= MEMORY, "{}", engine.shared.resident_bytes());
         // What is deleted makes room, although not everything could be merged at once.
         let most = TimeRange::new(i64::MIN, samples / 2 * SECOND);
         engine.delete(&[Matcher::equal("job", "job0")], most).unwrap();
@@ -124,7 +124,7 @@ mod tests {
         engine.compact().unwrap();
         let (after, _) = fill(&engine, samples);
         assert!(after > samples + samples / 4, "{samples}, then {after}");
-        assert!(engine.parts.resident_bytes() <= MEMORY);
+        assert!(engine.shared.resident_bytes() <= MEMORY);
     }
 
     #[test]

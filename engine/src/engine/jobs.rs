@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::engine::Parts;
+use crate::engine::Shared;
 use crate::workers::Job;
 
 /// How long noted work waits at most.
@@ -24,7 +24,7 @@ pub(in crate::engine) enum Task {
     Merge,
 }
 
-impl Parts {
+impl Shared {
     /// Makes a job look at once.
     pub(in crate::engine) fn ask(&self, task: Task) {
         let jobs = self.jobs.lock();

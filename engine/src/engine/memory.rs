@@ -18,21 +18,21 @@ pub struct PartUse {
 impl Engine {
     /// The parts of [`Options::memory_bytes`](crate::Options::memory_bytes), as [`PARTS`] lists them.
     pub fn memory(&self) -> Vec<PartUse> {
-        let parts = &self.parts;
-        let head = &parts.head;
+        let shared = &self.shared;
+        let head = &shared.head;
         let used = |part: &Part| match part.name {
             _ if !self.is_usable() => None,
             "samples" => Some(head.sample_bytes()),
             "series" => Some(head.series_bytes()),
-            "block_cache" => Some(parts.versions.kv().stats().cache_bytes),
-            "line_cache" => Some(parts.line_cache.bytes()),
-            "remote_cache" => Some(parts.remote_cache.bytes()),
+            "block_cache" => Some(shared.versions.kv().stats().cache_bytes),
+            "line_cache" => Some(shared.line_cache.bytes()),
+            "remote_cache" => Some(shared.remote_cache.bytes()),
             "notes" => Some(head.exemplars.bytes() + head.metadata.bytes()),
-            "batches" => Some(parts.batches.used()),
-            "log" => Some(parts.wal.as_ref().map_or(0, |wal| wal.waiting_bytes())),
+            "batches" => Some(shared.batches.used()),
+            "log" => Some(shared.wal.as_ref().map_or(0, |wal| wal.waiting_bytes())),
             _ => None,
         };
-        let bytes = parts.options.memory_bytes;
+        let bytes = shared.options.memory_bytes;
         PARTS.iter().map(|part| PartUse { part, limit: part.of(bytes), used: used(part) }).collect()
     }
 }

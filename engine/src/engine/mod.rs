@@ -77,11 +77,11 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// An open database. Dropping it closes it without a flush: nothing acknowledged is lost,
 /// the next start replays the WAL.
 pub struct Engine {
-    pub(crate) parts: Arc<Parts>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Everything an open database consists of, shared with its background threads.
-pub(crate) struct Parts {
+pub(crate) struct Shared {
     /// That which opened it.
     pub(crate) process: Process,
     /// Tells handles of this open database from those of others.
@@ -168,28 +168,28 @@ impl Engine {
     /// A consistent read of everything acknowledged so far: each batch and each delete is visible completely or not at
     /// all, regardless of writes, flushes and merges during the view's lifetime.
     pub fn view(&self) -> View<'_> {
-        self.parts.view()
+        self.shared.view()
     }
 
     /// # Errors
     /// [`Error::Closed`], [`Error::Forked`].
     pub fn check_open(&self) -> Result<()> {
-        self.parts.check_open()
+        self.shared.check_open()
     }
 
     /// The options it was opened with.
     pub fn options(&self) -> &Options {
-        &self.parts.options
+        &self.shared.options
     }
 
     /// Its directory; none for a database in memory.
     pub fn dir(&self) -> Option<&Path> {
-        self.parts.dir.as_deref()
+        self.shared.dir.as_deref()
     }
 
     /// What opening found.
     pub fn open_report(&self) -> &OpenReport {
-        &self.parts.report
+        &self.shared.report
     }
 
     /// Changes the retention of the running database. Zero keeps everything.
@@ -197,21 +197,21 @@ impl Engine {
     /// # Errors
     /// [`Error::Option`] when it is shorter than one partition; [`Error::Closed`].
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
-        self.parts.check_open()?;
-        Options { retention, ..self.parts.options.clone() }.validate()?;
-        self.parts.retention.set(retention);
-        self.parts.ask(Task::Merge);
+        self.shared.check_open()?;
+        Options { retention, ..self.shared.options.clone() }.validate()?;
+        self.shared.retention.set(retention);
+        self.shared.ask(Task::Merge);
         Ok(())
     }
 
     /// Whether this process may use it: false in a forked child, where even a lock may never be free.
     pub(super) fn is_usable(&self) -> bool {
-        self.parts.process.check().is_ok()
+        self.shared.process.check().is_ok()
     }
 
     /// Changes the limit of new series in one second. Zero is no limit.
     pub fn set_new_series_per_second(&self, limit: u64) {
-        self.parts.limiter.set(limit);
+        self.shared.limiter.set(limit);
     }
 
     /// Flushes, stops the background threads, carries out small merges that are due, for about a second at most, closes
@@ -226,42 +226,42 @@ impl Engine {
     }
 
     fn close_within(&self, patience: Duration) -> Result<()> {
-        let parts = &self.parts;
-        parts.process.check_thoroughly()?;
+        let shared = &self.shared;
+        shared.process.check_thoroughly()?;
         // A second caller returns when the first has closed.
-        let _closing = parts.closing.lock();
-        if parts.is_closed.swap(true, Ordering::AcqRel) {
-            return parts.gate.close(patience);
+        let _closing = shared.closing.lock();
+        if shared.is_closed.swap(true, Ordering::AcqRel) {
+            return shared.gate.close(patience);
         }
         self.stop_workers();
-        let flushed = if parts.read_only { Ok(()) } else { parts.flush().map(|_| ()) };
-        if flushed.is_ok() && parts.options.background {
-            parts.merge_at_close();
+        let flushed = if shared.read_only { Ok(()) } else { shared.flush().map(|_| ()) };
+        if flushed.is_ok() && shared.options.background {
+            shared.merge_at_close();
         }
-        let logged = parts.wal.as_ref().map_or(Ok(()), Wal::close);
+        let logged = shared.wal.as_ref().map_or(Ok(()), Wal::close);
         // What no flush has taken and closing made durable: subscriptions receive it before they end.
-        parts.settle(&mut parts.commit.lock());
-        parts.subscriptions.end();
-        let released = parts.gate.close(patience);
+        shared.settle(&mut shared.commit.lock());
+        shared.subscriptions.end();
+        let released = shared.gate.close(patience);
         flushed.and(logged).and(released)
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.parts.process.check_thoroughly().is_err() {
+        if self.shared.process.check_thoroughly().is_err() {
             // Files, locks and threads are those of the parent: nothing is released, the memory goes with the process.
-            let _ = ManuallyDrop::new(self.parts.clone());
+            let _ = ManuallyDrop::new(self.shared.clone());
             return;
         }
-        self.parts.settle_deferred();
-        self.parts.is_closed.store(true, Ordering::Release);
+        self.shared.settle_deferred();
+        self.shared.is_closed.store(true, Ordering::Release);
         self.stop_workers();
-        self.parts.subscriptions.end();
+        self.shared.subscriptions.end();
     }
 }
 
-impl Parts {
+impl Shared {
     pub(crate) fn view(&self) -> View<'_> {
         let mut view = View::new(&self.head, &self.gate, &self.versions);
         if self.options.refuse_damaged_store {

@@ -4,7 +4,7 @@
 
 use crate::budget::Work;
 use crate::engine::shortened::shown;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
 use crate::head::{Head, Resolved, SeriesExemplars, metadata};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
@@ -32,8 +32,8 @@ impl Engine {
         limit: usize,
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
-        self.parts.check_open()?;
-        self.parts.head.metadata.select(family, limit, work)
+        self.shared.check_open()?;
+        self.shared.head.metadata.select(family, limit, work)
     }
 
     /// What a tenant may see of one metric family: the descriptions written without a tenant, then its own; each oldest
@@ -42,8 +42,8 @@ impl Engine {
     /// # Errors
     /// `work` has no memory for it.
     pub fn metadata_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
-        self.parts.check_open()?;
-        self.parts.head.metadata.select_of(tenant, family, work)
+        self.shared.check_open()?;
+        self.shared.head.metadata.select_of(tenant, family, work)
     }
 
     /// The exemplars in `range` of the series that meet all matchers of any of
@@ -65,8 +65,8 @@ impl Engine {
         range: TimeRange,
         work: &Work,
     ) -> Result<Vec<SeriesExemplars>> {
-        self.parts.check_open()?;
-        self.parts.head.exemplars.select(selectors, range, work)
+        self.shared.check_open()?;
+        self.shared.head.exemplars.select(selectors, range, work)
     }
 
     /// Adds a name to the databases that [`Engine::databases`] lists; false if it is there. Durable when it returns, as
@@ -76,12 +76,12 @@ impl Engine {
     /// [`Error::Invalid`] for a name that is empty, has a NUL or more than 256 bytes; [`Error::Limit`] where 10,000
     /// are created; an I/O error.
     pub fn create_database(&self, name: &str) -> Result<bool> {
-        let parts = &self.parts;
-        parts.check_writable()?;
-        let is_new = parts.head.databases.is_new(name)?;
+        let shared = &self.shared;
+        shared.check_writable()?;
+        let is_new = shared.head.databases.is_new(name)?;
         let mut resolved = Resolved::default();
         resolved.databases.extend(is_new.then(|| name.to_owned()));
-        parts.commit_durably(resolved)?;
+        shared.commit_durably(resolved)?;
         Ok(is_new)
     }
 
@@ -91,18 +91,18 @@ impl Engine {
     /// # Errors
     /// An I/O error.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
-        let parts = &self.parts;
-        parts.check_writable()?;
-        let is_there = parts.head.databases.contains(name);
+        let shared = &self.shared;
+        shared.check_writable()?;
+        let is_there = shared.head.databases.contains(name);
         let mut resolved = Resolved::default();
         resolved.dropped.extend(is_there.then(|| name.to_owned()));
-        parts.commit_durably(resolved)?;
+        shared.commit_durably(resolved)?;
         Ok(is_there)
     }
 
     /// The databases that were created by name, ascending.
     pub fn databases(&self) -> Vec<String> {
-        if self.is_usable() { self.parts.head.databases.names() } else { Vec::new() }
+        if self.is_usable() { self.shared.head.databases.names() } else { Vec::new() }
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
 
 /// Notes on their way into the store: should they not arrive, they are dirty again.
 pub(super) struct NotesTaken<'p> {
-    parts: &'p Parts,
+    shared: &'p Shared,
     taken: Vec<Note>,
 }
 
@@ -137,15 +137,15 @@ impl Drop for NotesTaken<'_> {
     fn drop(&mut self) {
         for note in self.taken.drain(..) {
             match note {
-                Note::Metadata(family, _) => self.parts.head.metadata.mark_dirty([family]),
-                Note::Exemplars(series, _) => self.parts.head.exemplars.mark_dirty([series]),
-                Note::Database(name, _) => self.parts.head.databases.mark_dirty([name]),
+                Note::Metadata(family, _) => self.shared.head.metadata.mark_dirty([family]),
+                Note::Exemplars(series, _) => self.shared.head.exemplars.mark_dirty([series]),
+                Note::Database(name, _) => self.shared.head.databases.mark_dirty([name]),
             }
         }
     }
 }
 
-impl Parts {
+impl Shared {
     /// Commits notes and waits until they are durable. What is known already is.
     fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
         let ticket = self.commit(&mut resolved)?;
@@ -216,6 +216,6 @@ impl Parts {
             self.head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
         let databases = self.head.databases.take_dirty().into_iter();
         let databases = databases.map(|(name, is_there)| Note::Database(name, is_there));
-        NotesTaken { parts: self, taken: metadata.chain(exemplars).chain(databases).collect() }
+        NotesTaken { shared: self, taken: metadata.chain(exemplars).chain(databases).collect() }
     }
 }

@@ -15,10 +15,10 @@ impl Engine {
         if !self.is_usable() {
             return Stats::default();
         }
-        let parts = &self.parts;
-        let c = &parts.counters;
+        let shared = &self.shared;
+        let c = &shared.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let newest = parts.retention.newest_written();
+        let newest = shared.retention.newest_written();
         let mut stats = Stats {
             samples: load(&c.samples),
             events: load(&c.events),
@@ -40,18 +40,18 @@ impl Engine {
             partitions_expired: load(&c.partitions_expired),
             deletes: load(&c.deletes),
             waits: load(&c.waits),
-            head_series: parts.head.series_count() as u64,
-            head_sample_bytes: parts.head.sample_bytes(),
-            head_series_bytes: parts.head.series_bytes(),
-            last_seq: parts.wal.as_ref().map_or_else(|| parts.commit.lock().last_seq, Wal::last_seq),
+            head_series: shared.head.series_count() as u64,
+            head_sample_bytes: shared.head.sample_bytes(),
+            head_series_bytes: shared.head.series_bytes(),
+            last_seq: shared.wal.as_ref().map_or_else(|| shared.commit.lock().last_seq, Wal::last_seq),
             newest: (newest != Timestamp::MIN).then_some(newest),
-            clock_ahead_ns: duration_ns(parts.retention.ahead()).unsigned_abs(),
-            store_poisoned: parts.versions.kv().failure().is_some(),
-            store: parts.versions.kv().stats(),
-            disk: parts.dir.as_deref().map(disk_use::measure).unwrap_or_default(),
+            clock_ahead_ns: duration_ns(shared.retention.ahead()).unsigned_abs(),
+            store_poisoned: shared.versions.kv().failure().is_some(),
+            store: shared.versions.kv().stats(),
+            disk: shared.dir.as_deref().map(disk_use::measure).unwrap_or_default(),
             ..Stats::default()
         };
-        parts.scrub.add_to(&mut stats);
+        shared.scrub.add_to(&mut stats);
         self.add_wal(&mut stats);
         self.add_catalogue(&mut stats);
         stats
@@ -59,11 +59,11 @@ impl Engine {
 
     /// The memory of the `top` tenants with most series, and of all others together.
     pub fn tenants(&self, top: usize) -> TenantsReport {
-        if self.is_usable() { self.parts.head.tenants.report(top) } else { TenantsReport::default() }
+        if self.is_usable() { self.shared.head.tenants.report(top) } else { TenantsReport::default() }
     }
 
     fn add_wal(&self, stats: &mut Stats) {
-        let Some(wal) = &self.parts.wal else { return };
+        let Some(wal) = &self.shared.wal else { return };
         let figures = wal.stats();
         stats.durable_seq = wal.durable_seq();
         stats.wal_bytes = wal.size_bytes();
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     fn add_catalogue(&self, stats: &mut Stats) {
-        let catalogue = self.parts.versions.current();
+        let catalogue = self.shared.versions.current();
         stats.flushed_seq = catalogue.root.flushed_seq;
         stats.tombstones = catalogue.tombstones.len() as u64;
         let totals = catalogue.generations.totals();

@@ -110,8 +110,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn subscribe(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
-        self.parts.check_open()?;
-        Ok(self.parts.subscriptions.add(matchers, buffer_bytes))
+        self.shared.check_open()?;
+        Ok(self.shared.subscriptions.add(matchers, buffer_bytes))
     }
 }
 

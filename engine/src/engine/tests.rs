@@ -102,7 +102,7 @@ fn a_flush_leaves_out_what_was_deleted_in_memory() {
 #[test]
 fn overwrites_in_the_first_partition_of_all_stay() {
     let engine = Engine::in_memory(options()).unwrap();
-    let layout = engine.parts.cutting().layout;
+    let layout = engine.shared.cutting().layout;
     let end = layout.bounds(layout.raw(i64::MIN)).1;
     let times = [i64::MIN + 1, end - SECOND, end, end + 1, end + SECOND];
     for value in 0..3 {
@@ -364,14 +364,14 @@ fn histograms_count_towards_the_memory_of_the_head() {
         let mut batch = Batch::new();
         batch.push(&labels(0), YEAR_2024 + at, Value::Histogram(Arc::new(wide(count))));
         engine.append(&batch).unwrap();
-        engine.parts.head.sample_bytes()
+        engine.shared.head.sample_bytes()
     };
     let one = append(100, 0.5);
     assert!(one > 8_000, "{one} bytes");
     let late = append(50, 0.5) - one;
     assert!(late > 8_000, "{late} bytes");
     engine.flush().unwrap();
-    assert_eq!(engine.parts.head.sample_bytes(), 0);
+    assert_eq!(engine.shared.head.sample_bytes(), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Instant;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::jobs::Task;
 use crate::engine::shortened::{cut, shown};
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};
 use crate::stats::Counters;
@@ -44,7 +44,7 @@ impl Engine {
     /// Changes the limits [`Options::max_series_per_metric`] and
     /// [`Options::max_values_per_label`] of the running database. Existing series stay.
     pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
-        let limits = &self.parts.cardinality;
+        let limits = &self.shared.cardinality;
         limits.series_per_metric.store(series_per_metric, Ordering::Relaxed);
         limits.values_per_label.store(values_per_label, Ordering::Relaxed);
     }
@@ -52,7 +52,7 @@ impl Engine {
     /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
     /// database. Existing series stay.
     pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
-        let limits = &self.parts.cardinality;
+        let limits = &self.shared.cardinality;
         limits.series_per_tenant.store(series, Ordering::Relaxed);
         limits.new_series_per_tenant.store(new_series_per_second, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ pub(in crate::engine) fn label_bytes(labels: &Labels) -> usize {
     labels.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-impl Parts {
+impl Shared {
     /// Whether a label set may be a series, however many others there are.
     pub(in crate::engine) fn check_labels(&self, labels: &Labels) -> Result<()> {
         let limit = self.options.labels_per_series;

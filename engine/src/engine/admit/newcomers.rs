@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::engine::Parts;
+use crate::engine::Shared;
 use crate::engine::jobs::Task;
 use crate::engine::shortened::shown;
 use crate::head::{HeadSeries, Tenants};
@@ -55,7 +55,7 @@ impl Newcomers {
     }
 }
 
-impl Parts {
+impl Shared {
     /// The series of a label set; a new one where the limits admit it.
     pub(crate) fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
         let (series, is_new) = self.head.find_or_admit(labels, |count| {

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::engine::Parts;
+use crate::engine::Shared;
 use crate::{Error, Options, Result};
 
 /// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
@@ -89,7 +89,7 @@ pub(in crate::engine) fn check_size(dir: &Path, options: &Options) -> Result<()>
     }
 }
 
-impl Parts {
+impl Shared {
     /// Does what frees space, on a full disk with the blocks that the log holds back.
     pub(in crate::engine) fn with_room<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let (Some(dir), Some(wal)) = (&self.dir, &self.wal) else { return work() };

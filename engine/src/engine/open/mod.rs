@@ -42,7 +42,7 @@ use crate::engine::upkeep::retention::{Found, Retention};
 use crate::engine::write::line_cache::LineCache;
 use crate::engine::write::record_log::LogRecord;
 use crate::engine::write::remote_cache::RemoteCache;
-use crate::engine::{CommitState, Engine, FlushState, Parts, SeriesLimiter, notes};
+use crate::engine::{CommitState, Engine, FlushState, SeriesLimiter, Shared, notes};
 use crate::head::pins::Turn;
 use crate::head::{Epoch, Owner};
 use crate::model::Timestamp;
@@ -138,7 +138,7 @@ impl Engine {
         let replay = replay.finish();
         let report = OpenReport { wal: Some(found), ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
-        let mut parts = assemble(Opened {
+        let mut shared = assemble(Opened {
             process,
             dir,
             lock,
@@ -152,10 +152,10 @@ impl Engine {
             report,
             started,
         });
-        parts.read_only = true;
-        let parts = Arc::new(parts);
-        appoint(&guard, &parts);
-        Ok(Engine { parts })
+        shared.read_only = true;
+        let shared = Arc::new(shared);
+        appoint(&guard, &shared);
+        Ok(Engine { shared })
     }
 
     /// A database in memory: nothing survives it. For tests, and for embedders who only
@@ -216,7 +216,7 @@ impl Engine {
         };
         fail_point!("open.replayed");
         let replay = replay.finish();
-        let parts = assemble(Opened {
+        let shared = assemble(Opened {
             process,
             dir,
             lock,
@@ -230,21 +230,21 @@ impl Engine {
             report,
             started,
         });
-        parts.hold_reserve();
-        let parts = Arc::new(parts);
-        appoint(&guard, &parts);
-        if parts.options.background {
-            parts.catch_up_at_open();
+        shared.hold_reserve();
+        let shared = Arc::new(shared);
+        appoint(&guard, &shared);
+        if shared.options.background {
+            shared.catch_up_at_open();
         }
-        let engine = Engine { parts };
+        let engine = Engine { shared };
         engine.start_workers()?;
         Ok(engine)
     }
 }
 
 /// Makes the open database the judge of what cannot be read in its store.
-fn appoint(guard: &GuardedKv, parts: &Arc<Parts>) {
-    let judge: Arc<dyn Judge> = parts.versions.clone();
+fn appoint(guard: &GuardedKv, shared: &Arc<Shared>) {
+    let judge: Arc<dyn Judge> = shared.versions.clone();
     guard.appoint(Arc::downgrade(&judge));
 }
 
@@ -274,7 +274,7 @@ fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found 
     }
 }
 
-fn assemble(opened: Opened) -> Parts {
+fn assemble(opened: Opened) -> Shared {
     let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
     let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
     // A log that is only read has records too.
@@ -284,7 +284,7 @@ fn assemble(opened: Opened) -> Parts {
     limiter.set(options.new_series_per_second);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
     report.open_ns = started.elapsed().as_nanos() as u64;
-    let parts = Parts {
+    let shared = Shared {
         process,
         commit: Mutex::new(CommitState {
             // Deletes up to here have been applied to the head.
@@ -330,9 +330,9 @@ fn assemble(opened: Opened) -> Parts {
         wal,
         report,
     };
-    parts.head.pins.resume(parts.versions.current().root.flushed_seq, last_seq);
-    replay.tombstones.into_iter().for_each(|tombstone| parts.versions.add_tombstone(&Arc::new(tombstone)));
-    parts
+    shared.head.pins.resume(shared.versions.current().root.flushed_seq, last_seq);
+    replay.tombstones.into_iter().for_each(|tombstone| shared.versions.add_tombstone(&Arc::new(tombstone)));
+    shared
 }
 
 fn load_or_create(

@@ -32,7 +32,7 @@ impl Engine {
         progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotReport> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let Some(dir) = &self.parts.dir else {
+        let Some(dir) = &self.shared.dir else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use crate::budget::Work;
 use crate::engine::directory;
 use crate::engine::directory::permissions;
 use crate::engine::directory::regular::is_file;
-use crate::engine::{Engine, FlushState, Parts};
+use crate::engine::{Engine, FlushState, Shared};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
@@ -74,12 +74,12 @@ impl Engine {
         work: &Work,
         progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotReport> {
-        let parts = &self.parts;
+        let shared = &self.shared;
         let dest = &directory::absolute(dest)?;
-        parts.check_writable()?;
+        shared.check_writable()?;
         work.check()?;
-        let _call = parts.gate.enter()?;
-        let (Some(wal), Some(dir)) = (&parts.wal, &parts.dir) else {
+        let _call = shared.gate.enter()?;
+        let (Some(wal), Some(dir)) = (&shared.wal, &shared.dir) else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };
         if dest.exists() {
@@ -88,11 +88,11 @@ impl Engine {
         directory::create(dest)?;
         permissions::hide(dest)?;
         fail_point!("snapshot.begun");
-        let _at_rest = parts.at_rest();
+        let _at_rest = shared.at_rest();
         let copied = wal.sync().and_then(|()| {
             let seq = wal.durable_seq();
             work.check()?;
-            parts.versions.kv().checkpoint(&dest.join("store"))?;
+            shared.versions.kv().checkpoint(&dest.join("store"))?;
             fail_point!("snapshot.store");
             let stored = size_of_dir(dest)?;
             let bytes_total = stored + wal.size_bytes();
@@ -115,7 +115,7 @@ impl Engine {
     }
 }
 
-impl Parts {
+impl Shared {
     /// Excludes flushes and merges. During a merge, which may take minutes, flushes do not wait for it.
     fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
         loop {

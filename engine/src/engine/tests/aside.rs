@@ -46,8 +46,8 @@ fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
     }
     engine.flush().unwrap();
     engine.compact().unwrap();
-    let catalogue = engine.parts.versions.current_owned();
-    let partition = engine.parts.cutting().layout.raw(YEAR_2024 + 60 * SECOND);
+    let catalogue = engine.shared.versions.current_owned();
+    let partition = engine.shared.cutting().layout.raw(YEAR_2024 + 60 * SECOND);
     let prefix = catalogue.generations.in_partition(partition)[0].prefix;
     engine.append(&float_batch(0, &[61])).unwrap();
     engine.flush().unwrap();
@@ -175,14 +175,14 @@ fn a_number_that_no_crash_left_uses_up_no_numbers() {
     let engine = open();
     engine.append(&float_batch(0, &[1, 2])).unwrap();
     engine.flush().unwrap();
-    let next = engine.parts.versions.next_number();
-    let prefix = engine.parts.versions.current().generations.iter().next().unwrap().prefix;
+    let next = engine.shared.versions.next_number();
+    let prefix = engine.shared.versions.current().generations.iter().next().unwrap().prefix;
     drop(engine);
     let mut table = kv.table(Family::Chunks).unwrap();
     table.put(&Prefix { generation: u64::MAX, ..prefix }.encode(), b"stray").unwrap();
     kv.ingest(Family::Chunks, vec![table.finish().unwrap()]).unwrap();
     let engine = open();
-    assert_eq!((engine.open_report().leftovers_removed, engine.parts.versions.next_number()), (1, next));
+    assert_eq!((engine.open_report().leftovers_removed, engine.shared.versions.next_number()), (1, next));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
         engine.append(&float_batch(0, &[62, 63])).unwrap();
         kv.refuses_commits.store(true, Ordering::Relaxed);
         engine.flush().expect_err("the tables are in the store, and no catalogue names them");
-        let unused = engine.parts.versions.next_number();
+        let unused = engine.shared.versions.next_number();
         drop(engine);
         kv.refuses_commits.store(false, Ordering::Relaxed);
         let leftover = Prefix { generation: unused - 1, ..Prefix::decode(&named).unwrap() };
@@ -209,7 +209,7 @@ fn the_numbers_of_what_a_crash_left_are_not_used_again() {
         assert_eq!(engine.stats().generations_aside > 0, unreadable == Unreadable::Partition);
         *kv.broken.lock() = None;
         let numbers = |engine: &Engine| -> Vec<u64> {
-            engine.parts.versions.current().generations.iter().map(|g| g.prefix.generation).collect()
+            engine.shared.versions.current().generations.iter().map(|g| g.prefix.generation).collect()
         };
         let before = numbers(&engine);
         engine.flush().unwrap();

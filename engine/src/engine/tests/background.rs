@@ -28,8 +28,8 @@ fn the_flush_job_sleeps_until_something_is_due() {
     let engine =
         Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), with, Arc::new(ManualClock::new(0)))
             .unwrap();
-    let look = || engine.parts.look_to_flush();
-    let is_noted = || engine.parts.is_noted.load(std::sync::atomic::Ordering::SeqCst);
+    let look = || engine.shared.look_to_flush();
+    let is_noted = || engine.shared.is_noted.load(std::sync::atomic::Ordering::SeqCst);
     assert_eq!((look(), is_noted()), (Next::Woken, false), "nothing was written");
     let before = Instant::now();
     engine.append(&float_batch(0, &[1])).unwrap();
@@ -62,9 +62,9 @@ fn a_failed_flush_is_tried_again_without_an_append() {
     engine.append(&float_batch(0, &[1])).unwrap();
     kv.is_full.store(true, std::sync::atomic::Ordering::Relaxed);
     engine.flush().unwrap_err();
-    assert!(matches!(engine.parts.look_to_flush(), Next::After { .. }), "tried, after a pause");
+    assert!(matches!(engine.shared.look_to_flush(), Next::After { .. }), "tried, after a pause");
     kv.is_full.store(false, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(engine.parts.look_to_flush(), Next::Woken);
+    assert_eq!(engine.shared.look_to_flush(), Next::Woken);
     assert_eq!((engine.stats().flushes, engine.stats().head_sample_bytes), (1, 0));
 }
 

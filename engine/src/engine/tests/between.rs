@@ -73,7 +73,7 @@ fn a_flush_of_replayed_samples_hides_none_of_them_from_a_view() {
     first.delete(&job, TimeRange::ALL).unwrap();
     first.append(&float_batch(0, &[20])).unwrap();
     event(&first, 30, "after the delete");
-    first.parts.wal.as_ref().unwrap().sync().unwrap();
+    first.shared.wal.as_ref().unwrap().sync().unwrap();
     drop(first);
 
     let (engine, faulty) = engine(&dir);
@@ -98,8 +98,8 @@ fn a_flush_of_replayed_samples_hides_none_of_them_from_a_view() {
 fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = engine(&dir);
-    let parts = &engine.parts;
-    let series = parts.resolve(&labels(0), &mut Newcomers::default()).unwrap();
+    let shared = &engine.shared;
+    let series = shared.resolve(&labels(0), &mut Newcomers::default()).unwrap();
     for second in 0..4 {
         engine.append(&float_batch(1, &[second])).unwrap();
         engine.flush().unwrap();
@@ -107,8 +107,8 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     assert!(series.is_dead(), "it was idle");
     let mut resolved = Resolved::default();
     resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
-    let ticket = parts.commit(&mut resolved).unwrap();
-    parts.wait_durable(ticket).unwrap();
+    let ticket = shared.commit(&mut resolved).unwrap();
+    shared.wait_durable(ticket).unwrap();
     engine.flush().unwrap();
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
@@ -178,15 +178,15 @@ fn a_delete_that_a_merge_carries_out_is_in_the_log_before() {
         }
         engine.flush().unwrap();
     }
-    let parts = &engine.parts;
+    let shared = &engine.shared;
     let mut tombstone =
         Tombstone { seq: 0, matchers: vec![Matcher::equal("job", "job0")], range: TimeRange::ALL };
-    let mut commit = parts.commit.lock();
+    let mut commit = shared.commit.lock();
     let payload = tombstone.encode().unwrap();
     let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
-    tombstone.seq = parts.wal.as_ref().unwrap().append_to_free(record).unwrap().seq;
+    tombstone.seq = shared.wal.as_ref().unwrap().append_to_free(record).unwrap().seq;
     commit.last_seq = tombstone.seq;
-    parts.apply_delete(&mut commit, &Arc::new(tombstone));
+    shared.apply_delete(&mut commit, &Arc::new(tombstone));
     drop(commit);
     engine.compact().unwrap();
     drop(engine);

@@ -81,7 +81,7 @@ fn each_label_set_counts_once_wherever_and_under_whatever_ids_it_is() {
         }
         let in_memory = engine.view().cardinality(None, 1000).unwrap();
         let head: BTreeSet<Labels> =
-            engine.parts.head.all_series().iter().map(|series| series.labels.clone()).collect();
+            engine.shared.head.all_series().iter().map(|series| series.labels.clone()).collect();
         assert_eq!(in_memory, counted(&head, 1000));
         assert!(head.len() < all.len() || life == 0);
     }

@@ -18,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Whether the store has keys of a partition beside those of its current generation.
 fn has_replaced(engine: &Engine, minute: i64) -> bool {
-    let parts = &engine.parts;
-    let partition = parts.cutting().layout.raw(YEAR_2024 + minute * 60 * super::SECOND);
-    let catalogue = parts.versions.current();
+    let shared = &engine.shared;
+    let partition = shared.cutting().layout.raw(YEAR_2024 + minute * 60 * super::SECOND);
+    let catalogue = shared.versions.current();
     let named: Vec<_> = catalogue.generations.all_in(partition).iter().map(|g| g.prefix).collect();
-    let mut cursor = parts.versions.kv().cursor(Family::Chunks);
+    let mut cursor = shared.versions.kv().cursor(Family::Chunks);
     cursor.seek(&[]).unwrap();
     while let Some((key, _)) = cursor.entry() {
         let prefix = crate::store::keys::Prefix::decode(key).unwrap();
@@ -44,13 +44,13 @@ fn a_read_that_ends_while_replaced_data_is_removed_is_reported_or_its_data_is_go
         engine.flush().unwrap();
         // Two reads that hold a minute each of what cleaning replaces, and none that holds the third.
         let mut held: Vec<Arc<Generation>> =
-            engine.parts.versions.current().generations.iter().cloned().collect();
+            engine.shared.versions.current().generations.iter().cloned().collect();
         held.truncate(2);
         engine.delete(&job(0), TimeRange::inclusive(YEAR_2024, YEAR_2024 + 120 * super::SECOND)).unwrap();
         let inside = engine.clone();
         let _hooked = crate::fail::hook(move |name| {
             if name == "bury.begun" {
-                assert!(inside.parts.merging.try_lock().is_none(), "no merge runs beside it");
+                assert!(inside.shared.merging.try_lock().is_none(), "no merge runs beside it");
                 // What is to be removed now is chosen: this comes too late for it.
                 drop(held.pop());
             }
@@ -87,11 +87,11 @@ fn a_merge_beside_a_cleaning_is_no_read() {
                     is_cleaned.recv_timeout(PATIENCE).unwrap();
                 }
             });
-            let catalogue = merging.parts.versions.current_owned();
+            let catalogue = merging.shared.versions.current_owned();
             let last = catalogue.generations.partitions().last().unwrap().id;
             drop(catalogue);
-            let _merging = merging.parts.merging.lock();
-            merging.parts.compactor().merge(&[last]).unwrap();
+            let _merging = merging.shared.merging.lock();
+            merging.shared.compactor().merge(&[last]).unwrap();
         });
         scope.spawn(move || {
             let _hooked = crate::fail::hook(move |name| {

@@ -53,10 +53,10 @@ fn a_damaged_partition_does_not_keep_others_from_being_merged() {
 
     let failed = harness.engine().compact().expect_err("the first minute is damaged");
     assert!(matches!(failed, Error::Corrupt { .. }), "{failed}");
-    let layout = harness.engine().parts.cutting().layout;
+    let layout = harness.engine().shared.cutting().layout;
     let generations = |second: i64| {
         let partition = layout.raw(YEAR_2024 + second * super::SECOND);
-        let catalogue = harness.engine().parts.versions.current();
+        let catalogue = harness.engine().shared.versions.current();
         catalogue.generations.iter().filter(|g| g.prefix.partition == partition).count()
     };
     assert_eq!([generations(0), generations(60), generations(600)], [2, 1, 2], "the last is not closed");

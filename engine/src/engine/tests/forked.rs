@@ -68,10 +68,10 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     // For as long as the process lives: a thread that waits for a lock never ends.
     let engine: &'static Engine = Box::leak(Box::new(Arc::into_inner(engine).unwrap()));
     let view: &'static View<'static> = Box::leak(Box::new(engine.view()));
-    let parts = &engine.parts;
-    let held = (parts.commit.lock(), parts.flush.lock(), parts.merging.lock(), parts.closing.lock());
-    let more = (parts.wakeup.0.lock(), parts.room.0.lock(), parts.idle_looked.lock());
-    let inner = (parts.gate.hold(), parts.head.pins.hold(), view.hold());
+    let shared = &engine.shared;
+    let held = (shared.commit.lock(), shared.flush.lock(), shared.merging.lock(), shared.closing.lock());
+    let more = (shared.wakeup.0.lock(), shared.room.0.lock(), shared.idle_looked.lock());
+    let inner = (shared.gate.hold(), shared.head.pins.hold(), view.hold());
     let is_forked = |name: &str, refused: Result<()>| {
         assert!(matches!(refused, Err(Error::Forked { .. })), "{name}: {refused:?}");
     };

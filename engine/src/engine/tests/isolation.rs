@@ -84,12 +84,12 @@ fn what_comes_between_two_series_is_not_seen() {
     assert_eq!(seen, expected);
     assert_eq!(samples(&engine.view(), &all()), (0..3).map(|series| ((series, 7), 60)).collect());
 
-    assert!(!engine.parts.head.kept.is_empty(), "for the view");
+    assert!(!engine.shared.head.kept.is_empty(), "for the view");
     drop(view);
     engine.append(&batch(0..1, 8, 1)).expect("append");
     engine.flush().expect("flush");
-    assert!(engine.parts.head.kept.is_empty());
-    assert_eq!(engine.parts.head.sample_bytes(), 0);
+    assert!(engine.shared.head.kept.is_empty());
+    assert_eq!(engine.shared.head.sample_bytes(), 0);
 }
 
 /// Series are read one after another, as slowly as a client takes them.
@@ -178,7 +178,7 @@ fn views_stay_as_they_were() {
         engine.flush().expect("flush");
         engine.flush().expect("flush");
         assert_eq!(samples(&engine.view(), &all()), state, "seed {seed}, flushed");
-        assert_eq!(engine.parts.head.sample_bytes(), 0, "seed {seed}: all was released");
+        assert_eq!(engine.shared.head.sample_bytes(), 0, "seed {seed}: all was released");
     }
 }
 
@@ -200,7 +200,7 @@ fn what_was_deleted_is_cleaned_away_unless_a_view_needs_it() {
     engine.delete(&[Matcher::equal("i", "none")], TimeRange::ALL).expect("delete");
     let report = engine.clean().expect("clean");
     assert_eq!((report.partitions, report.held), (1, 0));
-    assert!(engine.parts.versions.graveyard().is_empty(), "what was replaced is removed by then");
+    assert!(engine.shared.versions.graveyard().is_empty(), "what was replaced is removed by then");
     let stats = engine.stats();
     assert_eq!((stats.tombstones, stats.generations, stats.stored_samples), (0, 1, 2));
     assert_eq!(samples(&engine.view(), &all()), [((1, 1), 10), ((1, 2), 20)].into());
@@ -293,7 +293,7 @@ fn a_view_that_is_held_takes_bounded_memory() {
         views.push(engine.view());
         write(round * 80_000 + 1, 79_999);
         engine.flush().expect("flush");
-        assert!(engine.parts.head.sample_bytes() <= limit, "round {round}");
+        assert!(engine.shared.head.sample_bytes() <= limit, "round {round}");
     }
     let read = |view: &View<'_>| view.select(&all(), TimeRange::ALL, 10).map(|found| found.len());
     let old = read(&views[0]).expect_err("memory cannot keep all of it");

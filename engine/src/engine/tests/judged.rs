@@ -240,7 +240,7 @@ fn a_flush_that_is_under_way_writes_the_records_again() {
     let done = is_done.clone();
     let _hooked = crate::fail::hook(move |name| {
         if name == "flush.partition" && !done.swap(true, Ordering::Relaxed) {
-            prefixes.iter().for_each(|prefix| engine.parts.versions.set_aside(*prefix, &"a test"));
+            prefixes.iter().for_each(|prefix| engine.shared.versions.set_aside(*prefix, &"a test"));
         }
     });
     harness.engine.flush().unwrap();
@@ -253,7 +253,7 @@ fn a_flush_that_is_under_way_writes_the_records_again() {
 
 impl Harness {
     fn generations(&self, minute: i64) -> Vec<Prefix> {
-        let catalogue = self.engine.parts.versions.current();
+        let catalogue = self.engine.shared.versions.current();
         let all = catalogue.generations.all_in(self.prefix(minute).partition);
         all.iter().map(|generation| generation.prefix).collect()
     }

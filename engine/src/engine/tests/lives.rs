@@ -46,7 +46,7 @@ fn opening_merges_what_closing_would_not_have_left() {
         let dir = tempfile::tempdir().unwrap();
         let kv = piled(dir.path(), generations);
         let engine = open(dir.path(), &kv, false);
-        engine.parts.catch_up_at_open();
+        engine.shared.catch_up_at_open();
         assert_eq!(engine.stats().generations, left as u64);
     }
 }

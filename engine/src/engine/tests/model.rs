@@ -276,7 +276,7 @@ impl Harness {
 
     /// Memory is counted to the byte: a count that drifts would refuse writes, or never.
     fn check_memory(&self, after: &Op) {
-        let head = &self.engine().parts.head;
+        let head = &self.engine().shared.head;
         let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
         let segments = head.events.snapshot();
         let events = segments.iter().flat_map(|segment| segment.iter());

@@ -118,7 +118,7 @@ fn what_is_refused_leaves_no_series_behind() {
     for _ in 0..2 {
         assert_eq!(engine.write_remote(&future, RemoteVersion::One).unwrap().refused, 1);
         assert_eq!(seen(&engine), before, "a series without an acceptable sample");
-        assert_eq!(engine.parts.remote_cache.len(), 0, "nor does the cache have it");
+        assert_eq!(engine.shared.remote_cache.len(), 0, "nor does the cache have it");
     }
 }
 
@@ -224,13 +224,13 @@ fn one_series_of_a_request_is_stored_in_pieces() {
 #[test]
 fn a_series_whose_samples_were_flushed_before_its_writer_looks_stays() {
     let engine = Engine::in_memory(options()).unwrap();
-    let parts = &engine.parts;
+    let shared = &engine.shared;
     let view = engine.view();
     let mut newcomers = Newcomers::of_whole();
-    parts.append(&float_batch(1, &[1]), &mut newcomers).unwrap();
+    shared.append(&float_batch(1, &[1]), &mut newcomers).unwrap();
     let beside = engine.view();
     engine.flush().unwrap();
-    assert!(!parts.take_back(&mut newcomers, 0), "it has a sample, which is no longer in memory");
+    assert!(!shared.take_back(&mut newcomers, 0), "it has a sample, which is no longer in memory");
     let found = beside.select(&[Matcher::equal("job", "job1")], TimeRange::ALL, 9).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(beside.read(&found[0], TimeRange::ALL).unwrap().values, [1.0]);

@@ -208,13 +208,13 @@ fn of_writers_that_wait_together_each_is_told_what_is_true() {
 fn what_is_logged_is_not_seen_before_it_is_safe() {
     let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
     let engine = open(&dir, &kv, &FaultyFs::sound(), Durability::Always).unwrap();
-    let parts = &engine.parts;
-    let series = parts.resolve(&shared(), &mut Default::default()).unwrap();
+    let open = &engine.shared;
+    let series = open.resolve(&shared(), &mut Default::default()).unwrap();
     let mut resolved = crate::head::Resolved::default();
     resolved.push(series, YEAR_2024, 0, Value::Float(1.0));
-    let ticket = parts.commit(&mut resolved).unwrap();
+    let ticket = open.commit(&mut resolved).unwrap();
     assert!(found(&engine)[1].is_empty());
-    parts.wait_durable(ticket).unwrap();
+    open.wait_durable(ticket).unwrap();
     assert_eq!(found(&engine)[1], BTreeSet::from([0]));
 }
 

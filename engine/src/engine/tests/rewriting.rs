@@ -58,7 +58,7 @@ fn tables_that_share_keys_with_a_damaged_generation_stay_and_others_are_rewritte
     harness.set_tables(&[]);
     harness.clean(&[4]).expect("nothing is left");
     assert_eq!((harness.removals(0), harness.removals(4)), (vec![Removal::All], vec![Removal::All]));
-    assert!(harness.engine.parts.versions.graveyard().is_empty());
+    assert!(harness.engine.shared.versions.graveyard().is_empty());
 }
 
 /// Nothing has met the damage before.
@@ -115,7 +115,7 @@ fn what_a_crash_left_in_damaged_tables_stays() {
     harness.engine.append(&float_batch(0, &[1, 181])).unwrap();
     harness.engine.flush().expect_err("the tables are in the store, and no catalogue names them");
     harness.kv.refuses_commits.store(false, Ordering::Relaxed);
-    harness.engine.parts.wal.as_ref().unwrap().sync().unwrap();
+    harness.engine.shared.wal.as_ref().unwrap().sync().unwrap();
     harness.set_tables(&[(0, 1), (3, 4)]);
     // The damage is not where opening looks.
     let last = harness.store.pairs(Family::Chunks, &harness.prefix(1).range()).pop().unwrap().0;
@@ -178,7 +178,7 @@ fn tables_of_late_samples_do_not_pile_up_without_background_threads() {
             // Each flush writes one table, with keys of the first and of the last minute.
             engine.append(&float_batch(0, &[life * 10 + second, 600 + life * 10 + second])).unwrap();
             engine.flush().unwrap();
-            most = most.max(engine.parts.versions.kv().unsettled(Family::Chunks).unwrap().len());
+            most = most.max(engine.shared.versions.kv().unsettled(Family::Chunks).unwrap().len());
         }
         assert_eq!(values(&engine.view(), 0, TimeRange::ALL).unwrap().len() as i64, 2 * (life + 1) * 10);
     }

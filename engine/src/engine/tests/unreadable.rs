@@ -39,8 +39,8 @@ pub(super) fn harness(refuse_damaged_store: bool) -> Harness {
 
 impl Harness {
     pub(super) fn prefix(&self, minute: i64) -> Prefix {
-        let partition = self.engine.parts.cutting().layout.raw(YEAR_2024 + minute * 60 * SECOND);
-        self.engine.parts.versions.current().generations.all_in(partition)[0].prefix
+        let partition = self.engine.shared.cutting().layout.raw(YEAR_2024 + minute * 60 * SECOND);
+        self.engine.shared.versions.current().generations.all_in(partition)[0].prefix
     }
 
     /// Makes a minute unreadable in one family.
@@ -160,7 +160,7 @@ fn a_merge_that_meets_it_leaves_its_partition_from_then_on() {
     harness.engine.compact().expect_err("it reads what is damaged");
     assert_eq!(harness.aside(), [1]);
     harness.engine.compact().expect("the partition is left as it is");
-    let catalogue = harness.engine.parts.versions.current();
+    let catalogue = harness.engine.shared.versions.current();
     let generations = |minute| catalogue.generations.all_in(harness.prefix(minute).partition).len();
     assert_eq!([1, 2].map(generations), [2, 1], "the others are merged");
 }
@@ -169,11 +169,11 @@ fn a_merge_that_meets_it_leaves_its_partition_from_then_on() {
 fn a_scrub_that_finds_damage_sets_it_aside() {
     let harness = harness(false);
     harness.store.flip(Family::Chunks, &harness.prefix(1).encode());
-    let found = harness.engine.parts.scrub(None).unwrap();
+    let found = harness.engine.shared.scrub(None).unwrap();
     assert!(!found.is_clean());
     assert_eq!(harness.aside(), [1]);
     let problems = harness.engine.stats().scrub_problems;
-    harness.engine.parts.scrub(None).unwrap();
+    harness.engine.shared.scrub(None).unwrap();
     assert_eq!(harness.engine.stats().scrub_problems, problems, "the next pass finds it again");
 }
 

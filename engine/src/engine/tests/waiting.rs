@@ -61,7 +61,7 @@ fn who_waits_for_merges_to_rest_waits_for_one() {
         begins.recv().unwrap();
         drop(begins);
         asks.send(Task::current()).unwrap();
-        let _merging = engine.parts.merging.lock();
+        let _merging = engine.shared.merging.lock();
         seen.store(engine.stats().merges, Ordering::Relaxed);
     });
     faulty.unhook();
@@ -76,7 +76,7 @@ fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
     engine.append(&float_batch(0, &[0])).unwrap();
     let dest = dir.path().join("copy");
     std::thread::scope(|scope| {
-        let merging = engine.parts.merging.lock();
+        let merging = engine.shared.merging.lock();
         let (begun, begins) = channel();
         let (snapshots, to) = (engine.clone(), dest.clone());
         // A store in memory has no files to copy; the snapshot fails only when it copies them.
@@ -120,7 +120,7 @@ fn a_cleaning_waits_for_the_reads_that_hold_what_it_replaced() {
         drop(view);
         assert_eq!(cleaning.join().unwrap().held, 0);
     });
-    assert!(engine.parts.versions.graveyard().is_empty(), "it is removed, too");
+    assert!(engine.shared.versions.graveyard().is_empty(), "it is removed, too");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn closing_does_not_wait_for_a_cleaning_that_waits_for_reads() {
             cleaning.clean_within(PATIENCE)
         });
         let task = begins.recv().unwrap();
-        while engine.parts.versions.graveyard().held() == 0 {
+        while engine.shared.versions.graveyard().held() == 0 {
             std::thread::yield_now();
         }
         task.wait_until_asleep();

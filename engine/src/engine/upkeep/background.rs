@@ -5,8 +5,8 @@
 //!
 //! # When the flush job looks
 //! Its thread sleeps until something is due. Whatever may make a flush due earlier, or leaves something else to this job,
-//! calls [`Parts::note_work`]: the first call since the last look makes it look again within a second, the others cost
-//! one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls [`Parts::ask`].
+//! calls [`Shared::note_work`]: the first call since the last look makes it look again within a second, the others cost
+//! one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls [`Shared::ask`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::compact::{Compactor, is_expiry_due, next_merges};
 use crate::engine::jobs::{Jobs, NAP};
 use crate::engine::upkeep::short_lives::OVERLAPPING;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::model::{PartitionId, TierId};
 use crate::sync::MutexGuard;
 use crate::wal::Wal;
@@ -41,27 +41,27 @@ const COMPACT_EVERY: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(in crate::engine) fn start_workers(&self) -> Result<()> {
-        if !self.parts.options.background {
+        if !self.shared.options.background {
             return Ok(());
         }
-        let add = |lane: &'static Lane, name: &str, look: fn(&Parts) -> Next| {
-            let parts = Arc::clone(&self.parts);
-            let added = lane.add(move || look(&parts));
+        let add = |lane: &'static Lane, name: &str, look: fn(&Shared) -> Next| {
+            let shared = Arc::clone(&self.shared);
+            let added = lane.add(move || look(&shared));
             added.map(Some).map_err(|e| Error::io("start a background thread", name, e))
         };
-        let mut jobs = self.parts.jobs.lock();
-        jobs.flush = add(&FLUSHES, "flush", Parts::look_to_flush)?;
-        jobs.merge = add(&MERGES, "compact", Parts::look_to_merge)?;
-        if !self.parts.options.scrub_interval.is_zero() {
-            jobs.scrub = add(&SCRUBS, "scrub", Parts::look_to_scrub)?;
+        let mut jobs = self.shared.jobs.lock();
+        jobs.flush = add(&FLUSHES, "flush", Shared::look_to_flush)?;
+        jobs.merge = add(&MERGES, "compact", Shared::look_to_merge)?;
+        if !self.shared.options.scrub_interval.is_zero() {
+            jobs.scrub = add(&SCRUBS, "scrub", Shared::look_to_scrub)?;
         }
         Ok(())
     }
 
     /// Ends the background work of this database; waits for what is under way.
     pub(in crate::engine) fn stop_workers(&self) {
-        self.parts.end_naps();
-        let Jobs { flush, merge, scrub } = std::mem::take(&mut *self.parts.jobs.lock());
+        self.shared.end_naps();
+        let Jobs { flush, merge, scrub } = std::mem::take(&mut *self.shared.jobs.lock());
         [flush, merge, scrub].into_iter().flatten().for_each(Job::stop);
     }
 
@@ -71,15 +71,15 @@ impl Engine {
     /// The store refused, or the database was closed meanwhile; what was merged before
     /// stays merged.
     pub fn compact(&self) -> Result<()> {
-        self.parts.check_writable()?;
-        let _call = self.parts.gate.enter()?;
-        self.parts.compact()?;
+        self.shared.check_writable()?;
+        let _call = self.shared.gate.enter()?;
+        self.shared.compact()?;
         // Closing ends it early.
-        self.parts.check_writable()
+        self.shared.check_writable()
     }
 }
 
-impl Parts {
+impl Shared {
     pub(in crate::engine) fn look_to_flush(&self) -> Next {
         // Before the look: what changes after it is noted again.
         self.is_noted.store(false, Ordering::SeqCst);
@@ -187,7 +187,7 @@ impl Parts {
         self.merge_while(merging, || !self.is_closed.load(Ordering::Acquire), next)
     }
 
-    /// As [`Parts::merge_all`], for as long as `goes_on` is true.
+    /// As [`Shared::merge_all`], for as long as `goes_on` is true.
     pub(in crate::engine) fn merge_while(
         &self,
         merging: &mut MutexGuard<'_, ()>,

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::compact::{next_cleanings, with_deletes};
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::model::{PartitionId, TimeRange};
 use crate::{Error, Result};
 
@@ -44,16 +44,16 @@ impl Engine {
     /// # Errors
     /// As [`Engine::clean`].
     pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
-        self.parts.check_writable()?;
-        let _call = self.parts.gate.enter()?;
-        let report = self.parts.clean(patience)?;
+        self.shared.check_writable()?;
+        let _call = self.shared.gate.enter()?;
+        let report = self.shared.clean(patience)?;
         // Closing stops it early.
-        self.parts.check_writable()?;
+        self.shared.check_writable()?;
         Ok(report)
     }
 }
 
-impl Parts {
+impl Shared {
     fn clean(&self, patience: Duration) -> Result<CleanReport> {
         let is_begun = self.flush.lock().begun.is_some();
         self.flush()?;

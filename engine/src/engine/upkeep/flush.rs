@@ -22,7 +22,7 @@ use std::time::Instant;
 use crate::chunk::{Run, Sealing};
 use crate::codec::Effort;
 use crate::engine::jobs::Task;
-use crate::engine::{Begun, Engine, FlushState, Parts};
+use crate::engine::{Begun, Engine, FlushState, Shared};
 use crate::head::kept::Ended;
 use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
@@ -64,11 +64,11 @@ impl Engine {
     /// # Errors
     /// The store refused; nothing is lost, the samples stay in memory and in the WAL.
     pub fn flush(&self) -> Result<FlushReport> {
-        self.parts.check_writable()?;
-        let _call = self.parts.gate.enter()?;
+        self.shared.check_writable()?;
+        let _call = self.shared.gate.enter()?;
         // A flush that completes an earlier one begins none, so it applies nothing that waits.
-        self.parts.settle_deferred();
-        self.parts.flush()
+        self.shared.settle_deferred();
+        self.shared.flush()
     }
 }
 
@@ -90,7 +90,7 @@ struct Written {
     indexed: IdList,
 }
 
-impl Parts {
+impl Shared {
     pub(crate) fn flush(&self) -> Result<FlushReport> {
         let mut state = self.flush.lock();
         let Some(begun) = self.begin_flush(&mut state)? else {
@@ -388,7 +388,7 @@ impl Parts {
     }
 }
 
-impl CommitContext for Parts {
+impl CommitContext for Shared {
     fn next_series(&self) -> u64 {
         self.head.next_id()
     }

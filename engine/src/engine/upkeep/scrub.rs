@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Stopped;
 use crate::engine::upkeep::verify::{Reading, VerifyReport, verify_partition};
-use crate::engine::{Parts, duration_ns};
+use crate::engine::{Shared, duration_ns};
 use crate::model::PartitionId;
 use crate::stats::Stats;
 use crate::store::catalogue::Generation;
@@ -63,7 +63,7 @@ enum End {
 
 /// Reads one partition at a limited rate.
 struct Pace<'p> {
-    parts: &'p Parts,
+    shared: &'p Shared,
     generations: &'p [Arc<Generation>],
     /// Bytes a second; `None` for no limit.
     rate: Option<u64>,
@@ -83,12 +83,12 @@ impl Reading for Pace<'_> {
             return Ok(());
         }
         let read = std::mem::take(&mut self.unpaid) as u64;
-        self.parts.scrub.bytes.fetch_add(read, Relaxed);
+        self.shared.scrub.bytes.fetch_add(read, Relaxed);
         let pause =
             self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(read as f64 / rate as f64));
-        self.end = if self.parts.nap(pause) {
+        self.end = if self.shared.nap(pause) {
             End::Closing
-        } else if self.parts.names_all(self.generations) {
+        } else if self.shared.names_all(self.generations) {
             return Ok(());
         } else {
             End::Gone
@@ -97,7 +97,7 @@ impl Reading for Pace<'_> {
     }
 }
 
-impl Parts {
+impl Shared {
     /// A pass of those that begin every [`crate::Options::scrub_interval`] until the database closes.
     pub(in crate::engine) fn look_to_scrub(&self) -> Next {
         let (interval, began) = (self.options.scrub_interval, Instant::now());
@@ -148,7 +148,7 @@ impl Parts {
             let named = self.versions.current().generations.all_in(partition);
             named.iter().map(|generation| generation.unheld()).collect()
         };
-        let mut pace = Pace { parts: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
+        let mut pace = Pace { shared: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
         let mut found = VerifyReport::default();
         verify_partition(self.versions.kv(), &generations, &mut pace, &mut found);
         self.scrub.bytes.fetch_add(pace.unpaid as u64, Relaxed);

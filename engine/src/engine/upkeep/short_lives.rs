@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::compact::GENERATIONS_MAX;
-use crate::engine::Parts;
+use crate::engine::Shared;
 use crate::model::PartitionId;
 use crate::{Error, Result};
 
@@ -25,7 +25,7 @@ pub(in crate::engine) const OVERLAPPING: usize = 2;
 /// The same for a flush of a program without background threads, which may never merge.
 const OVERLAPPING_ALONE: usize = 16;
 
-impl Parts {
+impl Shared {
     /// Does what earlier runs have left. A failure is no reason not to open.
     pub(in crate::engine) fn catch_up_at_open(&self) {
         if let Err(error) = self.flush_segments().and_then(|()| self.merge_small(PILE)) {

@@ -90,13 +90,13 @@ impl Engine {
     /// # Errors
     /// The store could not be read at all.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let _call = self.parts.gate.enter()?;
-        let _merging = self.parts.merging.lock();
-        let catalogue = self.parts.versions.current_owned();
-        let mut report = verify_store(self.parts.versions.kv(), &catalogue)?;
-        report.damaged.iter().for_each(|(prefix, why)| self.parts.versions.set_aside(*prefix, why));
+        let _call = self.shared.gate.enter()?;
+        let _merging = self.shared.merging.lock();
+        let catalogue = self.shared.versions.current_owned();
+        let mut report = verify_store(self.shared.versions.kv(), &catalogue)?;
+        report.damaged.iter().for_each(|(prefix, why)| self.shared.versions.set_aside(*prefix, why));
         // It could not be read earlier, and can now.
-        for (prefix, damage) in self.parts.versions.current().damage_in(TimeRange::ALL) {
+        for (prefix, damage) in self.shared.versions.current().damage_in(TimeRange::ALL) {
             if report.damaged.iter().all(|(damaged, _)| *damaged != prefix) {
                 report.problems.push(damage.to_string());
             }

@@ -9,7 +9,7 @@ use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
 use crate::engine::jobs::Task;
 use crate::engine::write::pending::{Logged, Pending};
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::batch::{BatchSample, Whose};
 use crate::head::{Batch, Resolved};
 use crate::model::{Labels, Timestamp, Value};
@@ -82,16 +82,16 @@ impl Engine {
     /// turn out stored. A process that ends before it was answered leaves it stored or not, a batch of more than 32
     /// MiB perhaps in part.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         let mut newcomers = Newcomers::of_whole();
-        let appended = parts.append(batch, &mut newcomers);
-        parts.take_back(&mut newcomers, 0);
+        let appended = shared.append(batch, &mut newcomers);
+        shared.take_back(&mut newcomers, 0);
         appended
     }
 }
 
-impl Parts {
+impl Shared {
     pub(in crate::engine) fn append(&self, batch: &Batch, newcomers: &mut Newcomers) -> Result<AppendReport> {
         let (report, ticket) = self.begin_append(batch, newcomers)?;
         fail_point!("append.logged");
@@ -107,31 +107,31 @@ impl Parts {
         batch: &Batch,
         newcomers: &mut Newcomers,
     ) -> Result<(AppendReport, Option<Ticket>)> {
-        let parts = self;
+        let shared = self;
         let mut resolved = Resolved::default();
-        let (samples, patience) = (batch.samples.len(), parts.options.write_wait);
-        let free = || parts.settle_deferred();
-        parts.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience, free)?;
+        let (samples, patience) = (batch.samples.len(), shared.options.write_wait);
+        let free = || shared.settle_deferred();
+        shared.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience, free)?;
         resolved.stamp = batch.stamp;
-        let horizon = parts.retention.horizon();
+        let horizon = shared.retention.horizon();
         let mut report = AppendReport::default();
         for sample in &batch.samples {
             let BatchSample { series, timestamp, start_timestamp, value } = sample;
-            parts.check_sample(series.labels(), *timestamp, value)?;
+            shared.check_sample(series.labels(), *timestamp, value)?;
             if *timestamp <= horizon {
                 report.too_old += 1;
                 continue;
             }
             let series = match series {
-                Whose::Labels(labels) => parts.resolve(labels, newcomers)?,
-                Whose::Handle(handle) => parts.series_of(handle, newcomers)?,
+                Whose::Labels(labels) => shared.resolve(labels, newcomers)?,
+                Whose::Handle(handle) => shared.series_of(handle, newcomers)?,
             };
             resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
         for event in &batch.events {
-            parts.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
-            parts.check_labels(&event.labels)?;
-            parts.check_event(&event.labels, &event.text)?;
+            shared.check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
+            shared.check_labels(&event.labels)?;
+            shared.check_event(&event.labels, &event.text)?;
             if event.timestamp <= horizon {
                 report.too_old += 1;
                 continue;
@@ -139,18 +139,18 @@ impl Parts {
             resolved.push_event(event.clone());
         }
         for (family, metadata) in &batch.metadata {
-            parts.note_metadata(&mut resolved, batch.tenant.as_ref(), family, metadata)?;
+            shared.note_metadata(&mut resolved, batch.tenant.as_ref(), family, metadata)?;
         }
         for (series, exemplar) in &batch.exemplars {
-            let is_kept = parts.note_exemplar(&mut resolved, series, exemplar.clone(), horizon)?;
+            let is_kept = shared.note_exemplar(&mut resolved, series, exemplar.clone(), horizon)?;
             report.too_old += u64::from(!is_kept);
         }
-        Counters::add(&parts.counters.too_old, report.too_old);
+        Counters::add(&shared.counters.too_old, report.too_old);
         report.exemplars = resolved.exemplars.len() as u64;
         report.samples = resolved.samples() as u64;
         report.events = resolved.events.len() as u64;
-        parts.spread().admit(&resolved)?;
-        let ticket = parts.commit(&mut resolved)?;
+        shared.spread().admit(&resolved)?;
+        let ticket = shared.commit(&mut resolved)?;
         Ok((report, ticket))
     }
 

@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::{AppendReport, Engine, Parts};
+use crate::engine::{AppendReport, Engine, Shared};
 use crate::head::{Batch, Owner};
 use crate::wal::Ticket;
 use crate::{Error, Result};
@@ -35,17 +35,17 @@ impl Engine {
     /// have to write what waits in the log's buffer, and finds failures of earlier appends: so [`Error::Io`],
     /// [`Error::DiskFull`] and [`Error::Poisoned`] are among them. Later failures are those of [`Engine::wait_append`].
     pub fn begin_append(&self, batch: &Batch) -> Result<PendingAppend> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         let mut newcomers = Newcomers::of_whole();
-        let begun = parts.begin_append(batch, &mut newcomers);
-        parts.take_back(&mut newcomers, 0);
+        let begun = shared.begin_append(batch, &mut newcomers);
+        shared.take_back(&mut newcomers, 0);
         let (report, ticket) = begun?;
         if ticket.is_some() {
-            parts.has_deferred.store(true, Ordering::SeqCst);
-            parts.note_work();
+            shared.has_deferred.store(true, Ordering::SeqCst);
+            shared.note_work();
         }
-        Ok(PendingAppend { report, ticket, owner: parts.owner })
+        Ok(PendingAppend { report, ticket, owner: shared.owner })
     }
 
     /// Returns when a begun append is durable, as the durability option says, and visible; so are all that were begun
@@ -56,7 +56,7 @@ impl Engine {
     /// error.
     pub fn wait_append(&self, pending: &PendingAppend) -> Result<AppendReport> {
         self.check_own(pending)?;
-        self.parts.wait_durable(pending.ticket)?;
+        self.shared.wait_durable(pending.ticket)?;
         Ok(pending.report)
     }
 
@@ -67,19 +67,19 @@ impl Engine {
     /// As [`Engine::wait_append`], once it is known that it will not become durable.
     pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
         self.check_own(pending)?;
-        self.parts.is_durable(pending.ticket)
+        self.shared.is_durable(pending.ticket)
     }
 
     fn check_own(&self, pending: &PendingAppend) -> Result<()> {
-        self.parts.process.check()?;
-        if pending.owner != self.parts.owner {
+        self.shared.process.check()?;
+        if pending.owner != self.shared.owner {
             return Err(Error::Invalid("the append was begun in another database".to_owned()));
         }
         Ok(())
     }
 }
 
-impl Parts {
+impl Shared {
     /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
     pub(in crate::engine) fn settle_deferred(&self) {
         if !self.has_deferred.swap(false, Ordering::SeqCst) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::engine::jobs::Task;
 use crate::engine::write::pending::{Logged, Pending};
-use crate::engine::{CommitState, Engine, Parts};
+use crate::engine::{CommitState, Engine, Shared};
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange};
 use crate::stats::Counters;
@@ -24,15 +24,15 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] without a matcher; an I/O error of the WAL.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         if matchers.is_empty() {
             return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
         }
         let mut tombstone = Tombstone { seq: 0, matchers: matchers.to_vec(), range };
         let payload = tombstone.encode()?;
-        let mut commit = parts.commit.lock();
-        let ticket = if let Some(wal) = &parts.wal {
+        let mut commit = shared.commit.lock();
+        let ticket = if let Some(wal) = &shared.wal {
             let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
             let ticket = wal.append_to_free(record)?;
             tombstone.seq = ticket.seq;
@@ -42,20 +42,20 @@ impl Engine {
         } else {
             commit.last_seq += 1;
             tombstone.seq = commit.last_seq;
-            parts.apply_delete(&mut commit, &Arc::new(tombstone));
+            shared.apply_delete(&mut commit, &Arc::new(tombstone));
             None
         };
         drop(commit);
         fail_point!("delete.logged");
-        parts.wait_durable(ticket)?;
+        shared.wait_durable(ticket)?;
         fail_point!("delete.durable");
-        Counters::add(&parts.counters.deletes, 1);
-        parts.ask(Task::Merge);
+        Counters::add(&shared.counters.deletes, 1);
+        shared.ask(Task::Merge);
         Ok(())
     }
 }
 
-impl Parts {
+impl Shared {
     /// Adds the tombstone, and deletes exemplars, which are in memory only. Readers see either all of the delete or
     /// nothing.
     pub(in crate::engine) fn apply_delete(&self, commit: &mut CommitState, tombstone: &Arc<Tombstone>) {

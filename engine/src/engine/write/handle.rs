@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::{HeadSeries, SeriesHandle};
 use crate::model::Labels;
 use crate::{Error, Result};
@@ -15,17 +15,17 @@ impl Engine {
     /// [`Error::Invalid`] for an empty label set, [`Error::Limit`] where the series is new
     /// and a limit refuses it.
     pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         if labels.is_empty() {
             return Err(Error::Invalid("a series without labels".to_owned()));
         }
-        let series = parts.resolve(labels, &mut Newcomers::default())?;
-        Ok(SeriesHandle { series, owner: parts.owner })
+        let series = shared.resolve(labels, &mut Newcomers::default())?;
+        Ok(SeriesHandle { series, owner: shared.owner })
     }
 }
 
-impl Parts {
+impl Shared {
     /// The living series of a handle.
     #[inline]
     pub(crate) fn series_of(

@@ -13,7 +13,7 @@ use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
 use crate::engine::write::fields::{FIELDS_FEW, by_name, new_among};
 use crate::engine::write::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::batch::{Stamp, Target};
 use crate::head::{Event, HeadSeries, Resolved};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
@@ -159,25 +159,25 @@ impl Engine {
         bodies: impl IntoIterator<Item = LineBody<'b>>,
         options: &LineOptions,
     ) -> Result<LineReport> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         let mut limits = options.limits;
-        limits.tags = limits.tags.min(parts.options.labels_per_series);
+        limits.tags = limits.tags.min(shared.options.labels_per_series);
         let extra = options.all_extra_labels();
         let tenant = options.tenant.as_ref();
-        let context = parts.line_cache.context(&extra, tenant, &options.naming, &limits);
-        let now = parts.clock.now();
+        let context = shared.line_cache.context(&extra, tenant, &options.naming, &limits);
+        let now = shared.clock.now();
         let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
-            parts,
+            shared,
             fields: context.fields(),
             context,
-            horizon: parts.retention.horizon(),
+            horizon: shared.retention.horizon(),
             near: now.saturating_sub(far)..=now.saturating_add(far),
             default_timestamp: now,
             body: 0,
             resolved: Resolved::default(),
-            spread: parts.spread(),
+            spread: shared.spread(),
             indexes: Vec::new(),
             newcomers: Newcomers::default(),
             learned: Vec::new(),
@@ -191,7 +191,7 @@ impl Engine {
             (default, Lines::new(body.bytes, options.precision, limits))
         };
         let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
-        let stored = stored.and(parts.wait_durable(writer.ticket));
+        let stored = stored.and(shared.wait_durable(writer.ticket));
         writer.take_back(0, 0);
         stored?;
         Ok(writer.report)
@@ -200,7 +200,7 @@ impl Engine {
 
 /// Turns lines into rows of a batch.
 struct LineWriter<'p> {
-    parts: &'p Parts,
+    shared: &'p Shared,
     context: Arc<LineContext>,
     fields: FieldNames,
     horizon: Timestamp,
@@ -265,9 +265,9 @@ impl LineWriter<'_> {
 
     /// Takes back series that nothing was stored of, and what the cache has of them.
     fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
-        if self.parts.take_back(&mut self.newcomers, first_newcomer) {
+        if self.shared.take_back(&mut self.newcomers, first_newcomer) {
             for key in self.learned.drain(first_learned..) {
-                self.parts.line_cache.forget_dead(&self.context, key);
+                self.shared.line_cache.forget_dead(&self.context, key);
             }
         }
     }
@@ -275,28 +275,28 @@ impl LineWriter<'_> {
     /// Takes memory for the next line, which has `more` bytes of string fields.
     #[cold]
     fn make_room(&mut self, more: u64) -> Result<()> {
-        let parts = self.parts;
-        if parts.batches.grow(&mut self.resolved, more) {
+        let shared = self.shared;
+        if shared.batches.grow(&mut self.resolved, more) {
             return Ok(());
         }
         if !self.resolved.is_empty() {
             self.commit()?;
-            if parts.batches.grow(&mut self.resolved, more) {
+            if shared.batches.grow(&mut self.resolved, more) {
                 return Ok(());
             }
         }
         // Nothing is held while waiting for others.
-        parts.wait_durable(self.ticket.take())?;
-        parts.batches.wait(&mut self.resolved, more, parts.options.write_wait, || parts.settle_deferred())
+        shared.wait_durable(self.ticket.take())?;
+        shared.batches.wait(&mut self.resolved, more, shared.options.write_wait, || shared.settle_deferred())
     }
 
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
-        self.parts.wait_durable(self.ticket.take())?;
+        self.shared.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
         self.report.samples += self.resolved.samples() as u64;
         self.report.events += self.resolved.events.len() as u64;
-        self.ticket = self.parts.commit(&mut self.resolved)?;
+        self.ticket = self.shared.commit(&mut self.resolved)?;
         Ok(())
     }
 
@@ -351,7 +351,7 @@ impl LineWriter<'_> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         self.resolved.stamp = stamp(line.timestamp);
         if timestamp <= self.horizon {
-            Counters::add(&self.parts.counters.too_old, 1);
+            Counters::add(&self.shared.counters.too_old, 1);
             let why = format!(
                 "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
                 self.horizon
@@ -467,7 +467,7 @@ impl LineWriter<'_> {
 
     fn remember(&mut self, key: LineKey, known: Known) {
         self.learned.push(key);
-        self.parts.line_cache.insert(&self.context, key, known);
+        self.shared.line_cache.insert(&self.context, key, known);
     }
 
     /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What
@@ -479,7 +479,7 @@ impl LineWriter<'_> {
         let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
         let tags = line.series_key.len() + extra + NAME_BYTES;
         let bytes: usize = fields.iter().map(|field| tags + field.len()).sum();
-        let limit = self.parts.options.label_bytes_per_line;
+        let limit = self.shared.options.label_bytes_per_line;
         if bytes <= limit {
             return Ok(());
         }
@@ -506,7 +506,7 @@ impl LineWriter<'_> {
     /// The series of a field, from its labels.
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
-        self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| {
+        self.shared.resolve(&labels, &mut self.newcomers).map_err(|e| {
             self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
             line.reject(LineErrorKind::Refused { why: e.to_string() })
         })
@@ -532,7 +532,7 @@ impl LineWriter<'_> {
             _ => None,
         });
         let bytes: u64 = bytes.sum();
-        if let Some(most) = self.parts.batches.too_large(bytes) {
+        if let Some(most) = self.shared.batches.too_large(bytes) {
             let why = format!(
                 "its string fields and their labels take {bytes} bytes, and the memory for batches allows {most} in a line \
                  (memory): send fewer in a line, or raise it"

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::engine::jobs::Task;
-use crate::engine::{CommitState, Parts};
+use crate::engine::{CommitState, Shared};
 use crate::head::{HeadSeries, Resolved};
 use crate::stats::Counters;
 use crate::store::catalogue::Tombstone;
@@ -34,7 +34,7 @@ pub(in crate::engine) enum Logged {
     Delete(Arc<Tombstone>),
 }
 
-impl Parts {
+impl Shared {
     /// Waits until what was logged is as safe as the durability option says and visible.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Parts {
     /// Whether what was logged is as safe as the durability option says; then it is visible too. Does no I/O.
     ///
     /// # Errors
-    /// As [`Parts::wait_durable`].
+    /// As [`Shared::wait_durable`].
     pub(in crate::engine) fn is_durable(&self, ticket: Option<Ticket>) -> Result<bool> {
         let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(true) };
         let done = wal.is_safe(ticket);

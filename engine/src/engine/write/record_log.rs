@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::codec::varint;
-use crate::engine::{CommitState, Parts};
+use crate::engine::{CommitState, Shared};
 use crate::head::record::{self, SampleEncoder};
 use crate::head::{Epoch, HeadSeries, Resolved};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
@@ -25,7 +25,7 @@ const SPARE_BYTES_MAX: usize = 4 << 20;
 /// Largest event, its labels and text: with it a record still fits the log.
 pub(in crate::engine) const EVENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX / 4;
 
-impl Parts {
+impl Shared {
     /// Whether an event is small enough for the log.
     pub(in crate::engine) fn check_event(&self, labels: &Labels, text: &str) -> Result<()> {
         if text.len() > EVENT_BYTES_MAX {

@@ -17,7 +17,7 @@ use crate::engine::admit::limits::label_bytes;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
 use crate::engine::write::remote_cache::Keys;
-use crate::engine::{Engine, Parts};
+use crate::engine::{Engine, Shared};
 use crate::head::{HeadSeries, Resolved};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
 use crate::remote::{
@@ -127,19 +127,19 @@ impl Engine {
         body: &[u8],
         version: RemoteVersion,
     ) -> std::result::Result<RemoteReport, RemoteError> {
-        let parts = &self.parts;
-        parts.check_writable()?;
+        let shared = &self.shared;
+        shared.check_writable()?;
         let request = Request::open(version, body)?;
         let mut writer = RemoteWriter {
-            parts,
+            shared,
             version,
             keys: Keys::of(version, tenant),
             tenant,
             tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
-            horizon: parts.retention.horizon(),
-            future: parts.clock.now().saturating_add(FUTURE_MAX),
+            horizon: shared.retention.horizon(),
+            future: shared.clock.now().saturating_add(FUTURE_MAX),
             resolved: Resolved::default(),
-            spread: parts.spread(),
+            spread: shared.spread(),
             pending: RemoteReport::default(),
             scratch: Vec::new(),
             report: RemoteReport::default(),
@@ -150,7 +150,7 @@ impl Engine {
             failed: None,
         };
         let stored = writer.add_all(&request);
-        let safe = parts.wait_durable(writer.ticket);
+        let safe = shared.wait_durable(writer.ticket);
         writer.take_back();
         stored?;
         safe?;
@@ -160,7 +160,7 @@ impl Engine {
 
 /// Turns a request into rows of a batch.
 struct RemoteWriter<'p> {
-    parts: &'p Parts,
+    shared: &'p Shared,
     version: RemoteVersion,
     keys: Keys,
     /// The tenant of the series.
@@ -222,35 +222,35 @@ impl RemoteWriter<'_> {
 
     #[cold]
     fn make_room(&mut self) -> Result<()> {
-        let parts = self.parts;
-        if self.weight < PIECE_SAMPLES && parts.batches.grow(&mut self.resolved, 0) {
+        let shared = self.shared;
+        if self.weight < PIECE_SAMPLES && shared.batches.grow(&mut self.resolved, 0) {
             return Ok(());
         }
         if !self.resolved.is_empty() {
             self.commit()?;
-            if parts.batches.grow(&mut self.resolved, 0) {
+            if shared.batches.grow(&mut self.resolved, 0) {
                 return Ok(());
             }
         }
         // Nothing is held while waiting for others.
-        parts.wait_durable(self.ticket.take())?;
-        parts.batches.wait(&mut self.resolved, 0, parts.options.write_wait, || parts.settle_deferred())
+        shared.wait_durable(self.ticket.take())?;
+        shared.batches.wait(&mut self.resolved, 0, shared.options.write_wait, || shared.settle_deferred())
     }
 
     /// Takes back series that nothing was stored of, and what the cache has of them.
     fn take_back(&mut self) {
-        if self.parts.take_back(&mut self.newcomers, 0) {
+        if self.shared.take_back(&mut self.newcomers, 0) {
             for key in self.learned.drain(..) {
-                self.parts.remote_cache.forget_dead(self.keys, &key);
+                self.shared.remote_cache.forget_dead(self.keys, &key);
             }
         }
     }
 
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
-        self.parts.wait_durable(self.ticket.take())?;
+        self.shared.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
-        self.ticket = self.parts.commit(&mut self.resolved)?;
+        self.ticket = self.shared.commit(&mut self.resolved)?;
         let pending = std::mem::take(&mut self.pending);
         self.report.samples += pending.samples;
         self.report.histograms += pending.histograms;
@@ -326,8 +326,8 @@ impl RemoteWriter<'_> {
     }
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
-        let cache = &self.parts.remote_cache;
-        let mut key = series.key(&mut self.scratch, self.parts.options.label_bytes_per_series)?;
+        let cache = &self.shared.remote_cache;
+        let mut key = series.key(&mut self.scratch, self.shared.options.label_bytes_per_series)?;
         if let Some(tenant) = self.tenant {
             self.tenant_key.truncate(Keys::prefix_len(tenant));
             self.tenant_key.extend_from_slice(key);
@@ -341,16 +341,16 @@ impl RemoteWriter<'_> {
             let claimed = tenant.claim(&labels).map(Cow::into_owned);
             labels = claimed.map_err(|foreign| RemoteReason::Refused { why: foreign.to_string() })?;
         }
-        let (found, limit) = (labels.len(), self.parts.options.labels_per_series);
+        let (found, limit) = (labels.len(), self.shared.options.labels_per_series);
         if found > limit {
             return Err(LabelFault::TooMany { found, limit }.into());
         }
-        let (bytes, limit) = (label_bytes(&labels), self.parts.options.label_bytes_per_series);
+        let (bytes, limit) = (label_bytes(&labels), self.shared.options.label_bytes_per_series);
         if bytes > limit {
             return Err(LabelFault::TooLong { bytes, limit }.into());
         }
         let known = self.newcomers.len();
-        let found = self.parts.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
+        let found = self.shared.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
             ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
             _ => RemoteReason::Refused { why: e.to_string() },
         })?;
@@ -376,7 +376,7 @@ impl RemoteWriter<'_> {
                     .and_then(|labels| self.exemplar(place, timestamp_ms, value, labels));
                 if let Err(reason) = stored {
                     let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
-                    Counters::add(&self.parts.counters.too_old, too_old);
+                    Counters::add(&self.shared.counters.too_old, too_old);
                     self.report.exemplars_dropped += 1;
                     self.drop_note(place.number, || place.head.labels.to_string(), || reason);
                 }
@@ -390,7 +390,7 @@ impl RemoteWriter<'_> {
         };
         if let Err(reason) = refused {
             if matches!(reason, RemoteReason::TooOld { .. }) {
-                Counters::add(&self.parts.counters.too_old, 1);
+                Counters::add(&self.shared.counters.too_old, 1);
             }
             self.refuse(place.number, || place.head.labels.to_string(), reason, 1);
         }
@@ -449,7 +449,7 @@ impl RemoteWriter<'_> {
     ) -> std::result::Result<(), RemoteReason> {
         let timestamp = self.time(timestamp_ms)?;
         let exemplar = Exemplar { labels, timestamp, value };
-        self.parts
+        self.shared
             .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)
             .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
         self.pending.exemplars += 1;
@@ -481,7 +481,7 @@ impl RemoteWriter<'_> {
             return;
         }
         let before = self.resolved.metadata.len();
-        match self.parts.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
+        match self.shared.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
             Ok(()) if self.resolved.metadata.len() == before => {}
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {

@@ -148,7 +148,7 @@ impl Simulation {
             match opened {
                 Ok(engine) if !is_off => {
                     self.disk.restart();
-                    let last = engine.parts.commit.lock().last_seq;
+                    let last = engine.shared.commit.lock().last_seq;
                     let mut now = self.now.lock();
                     now.counts.lives += 1;
                     now.is_faulty = false;
@@ -293,7 +293,7 @@ impl Simulation {
         now.model.check(seq, &found)?;
         drop(now);
         drop(view);
-        let head = &shared.engine.parts.head;
+        let head = &shared.engine.shared.head;
         head.release();
         let samples: usize = head.all_series().iter().map(|series| series.memory_bytes()).sum();
         let segments = head.events.snapshot();
@@ -352,8 +352,8 @@ impl Simulation {
         engine.compact().map_err(failed)?;
         self.check(&shared)?;
         engine.flush().map_err(failed)?;
-        if engine.parts.head.sample_bytes() > 0 {
-            return Err(format!("{} bytes in memory after a flush", engine.parts.head.sample_bytes()));
+        if engine.shared.head.sample_bytes() > 0 {
+            return Err(format!("{} bytes in memory after a flush", engine.shared.head.sample_bytes()));
         }
         let problems = engine.verify().map_err(failed)?.problems;
         if !problems.is_empty() {
