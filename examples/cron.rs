@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use barograph::{Batch, Database, Error, Labels, Options, QueryValue, Value};
+use barograph::{Batch, Database, ErrorKind, Labels, Options, QueryValue, Value};
 
 /// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let db = match Database::open_with("load-data", Options::small()) {
         Ok(db) => db,
         // The run before is not done yet: this minute is left out.
-        Err(error @ Error::Locked { .. }) => {
+        Err(error) if error.kind() == ErrorKind::Locked => {
             eprintln!("{error}");
             return Ok(());
         }

@@ -7,12 +7,13 @@ use barograph_engine::budget::Work;
 use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp};
 use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
-    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteError, RemoteReport, RemoteVersion,
-    RepairReport, Result, SeriesHandle, Stats, TenantsReport, VerifyReport,
+    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteReport, RemoteVersion, RepairReport,
+    SeriesHandle, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
-use barograph_query::{Explained, QueryError, Request, Response};
+use barograph_query::{Explained, Request, Response};
 
+use crate::Result;
 use crate::columns::SeriesColumns;
 use crate::reader::{Reader, view_of};
 
@@ -39,9 +40,9 @@ impl Database {
     /// Opens the database in `dir`, or creates it.
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> barograph::Result<()> {
     /// use barograph::{Database, Durability, Options};
-    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = tempfile::tempdir().expect("a directory");
     /// let options = Options { durability: Durability::Off, memory_bytes: 64 << 20, ..Options::default() };
     /// let db = Database::open_with(dir.path(), options)?;
     /// # Ok(())
@@ -81,10 +82,10 @@ impl Database {
     /// # Errors
     /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
-        match self.tenant() {
-            Some(tenant) => self.engine.append(&batch.of_tenant(tenant)?),
-            None => self.engine.append(batch),
-        }
+        Ok(match self.tenant() {
+            Some(tenant) => self.engine.append(&batch.of_tenant(tenant)?)?,
+            None => self.engine.append(batch)?,
+        })
     }
 
     /// The handle of a series, for appends that do not look its labels up again.
@@ -107,7 +108,7 @@ impl Database {
     /// An empty label set; a limit, where the series is new.
     pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
         let claimed = self.claimed(labels)?;
-        self.engine.handle(&claimed)
+        Ok(self.engine.handle(&claimed)?)
     }
 
     /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are in the report, the others are stored.
@@ -128,7 +129,7 @@ impl Database {
         bodies: impl IntoIterator<Item = LineBody<'b>>,
         options: &LineOptions,
     ) -> Result<LineReport> {
-        self.engine.write_line_bodies(bodies, &self.own_lines(options))
+        Ok(self.engine.write_line_bodies(bodies, &self.own_lines(options))?)
     }
 
     /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.
@@ -136,12 +137,8 @@ impl Database {
     ///
     /// # Errors
     /// The bytes are no request, an I/O error, or memory that stays full.
-    pub fn write_remote(
-        &self,
-        request: &[u8],
-        version: RemoteVersion,
-    ) -> std::result::Result<RemoteReport, RemoteError> {
-        self.engine.write_remote_of(self.tenant(), request, version)
+    pub fn write_remote(&self, request: &[u8], version: RemoteVersion) -> Result<RemoteReport> {
+        Ok(self.engine.write_remote_of(self.tenant(), request, version)?)
     }
 
     /// A reader whose calls stop when `work` is stopped and take their memory from it. The methods of the same names
@@ -172,10 +169,10 @@ impl Database {
         selectors: &[Vec<Matcher>],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
-        match self.tenant() {
-            Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range),
-            None => self.engine.exemplars(selectors, range),
-        }
+        Ok(match self.tenant() {
+            Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range)?,
+            None => self.engine.exemplars(selectors, range)?,
+        })
     }
 
     /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
@@ -190,7 +187,7 @@ impl Database {
         range: TimeRange,
         series_max: usize,
         visit: impl FnMut(&Labels, &Samples) -> bool,
-    ) -> std::result::Result<(), QueryError> {
+    ) -> Result<()> {
         self.unbounded().read(&[matchers.to_vec()], range, series_max, visit)
     }
 
@@ -199,7 +196,7 @@ impl Database {
     ///
     /// # Errors
     /// The text is not a query, or its evaluation failed.
-    pub fn query(&self, query: &str, time: Timestamp) -> std::result::Result<Response, QueryError> {
+    pub fn query(&self, query: &str, time: Timestamp) -> Result<Response> {
         self.execute(&Request::instant(query, time.div_euclid(1_000_000)))
     }
 
@@ -214,7 +211,7 @@ impl Database {
         start: Timestamp,
         end: Timestamp,
         step: Timestamp,
-    ) -> std::result::Result<Response, QueryError> {
+    ) -> Result<Response> {
         let ms = |t: Timestamp| t.div_euclid(1_000_000);
         self.execute(&Request::range(query, ms(start), ms(end), ms(step)))
     }
@@ -223,19 +220,19 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::query_range`], and when a limit is met or the request is cancelled. Where the memory that all queries
-    /// share is used up by others, the request waits for its turn and is evaluated again; see [`Request::evaluated`].
-    pub fn execute(&self, request: &Request) -> std::result::Result<Response, QueryError> {
-        request.evaluated(|| self.execute_at_once(request))
+    /// share is used up by others, the request waits for its turn and is evaluated again.
+    pub fn execute(&self, request: &Request) -> Result<Response> {
+        Ok(request.evaluated(|| barograph_query::execute(&self.source(request), request))?)
     }
 
     /// Like [`Database::execute`], but fails instead of waiting if the memory shared by all queries is used up. For
-    /// callers that need more of that memory than the response holds, and that call [`Request::evaluated`] around all
-    /// of their work.
+    /// callers that need more of that memory than the response holds, and that call
+    /// [`Work::attempted`](crate::budget::Work::attempted) around all of their work.
     ///
     /// # Errors
-    /// As [`Database::execute`], and [`QueryError::MemoryPool`].
-    pub fn execute_at_once(&self, request: &Request) -> std::result::Result<Response, QueryError> {
-        barograph_query::execute(&self.source(request), request)
+    /// As [`Database::execute`], and [`QueryError::MemoryPool`](crate::QueryError::MemoryPool).
+    pub fn execute_at_once(&self, request: &Request) -> Result<Response> {
+        Ok(barograph_query::execute(&self.source(request), request)?)
     }
 
     /// What a request is expected to cost, part by part, from the index and the catalogue
@@ -243,9 +240,9 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::query_range`], but for limits.
-    pub fn explain(&self, request: &Request) -> std::result::Result<Explained, QueryError> {
+    pub fn explain(&self, request: &Request) -> Result<Explained> {
         let source = self.source(request);
-        barograph_query::explain(&source, request)
+        Ok(barograph_query::explain(&source, request)?)
     }
 
     fn source(&self, request: &Request) -> EngineSource<'_> {
@@ -301,7 +298,7 @@ impl Database {
     /// of a tenant, any name but its own.
     pub fn create_database(&self, name: &str) -> Result<bool> {
         self.check_database(name)?;
-        self.engine.create_database(name)
+        Ok(self.engine.create_database(name)?)
     }
 
     /// Removes a name that [`Database::create_database`] added; returns false if it is not listed. Durable when it
@@ -312,7 +309,7 @@ impl Database {
     /// An I/O error. With the handle of a tenant, any name but its own.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
         self.check_database(name)?;
-        self.engine.drop_database(name)
+        Ok(self.engine.drop_database(name)?)
     }
 
     /// The damaged generations set aside in the partitions of `range`, ascending by time. Queries leave them out, with
@@ -369,7 +366,7 @@ impl Database {
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
-        self.engine.delete(&self.own_matchers(matchers), range)
+        Ok(self.engine.delete(&self.own_matchers(matchers), range)?)
     }
 
     /// Reads everything in a directory that is not open anywhere and reports damage.
@@ -378,7 +375,7 @@ impl Database {
     /// The directory is in use, or its store cannot be opened.
     #[cfg(feature = "rocksdb")]
     pub fn verify(dir: &Path) -> Result<VerifyReport> {
-        Engine::verify_dir(dir, &Options::default())
+        Ok(Engine::verify_dir(dir, &Options::default())?)
     }
 
     /// Looks for what keeps the store in `dir` from opening, and repairs it with `apply`; without it nothing changes.
@@ -388,7 +385,7 @@ impl Database {
     /// The directory is in use, or damaged in a way that only a snapshot helps against.
     #[cfg(feature = "rocksdb")]
     pub fn repair(dir: &Path, apply: bool) -> Result<RepairReport> {
-        Engine::repair_dir(dir, apply)
+        Ok(Engine::repair_dir(dir, apply)?)
     }
 
     /// Reads everything in the open database's store and reports damage.
@@ -396,7 +393,7 @@ impl Database {
     /// # Errors
     /// The store could not be read at all.
     pub fn verify_open(&self) -> Result<VerifyReport> {
-        self.engine.verify()
+        Ok(self.engine.verify()?)
     }
 
     /// Writes everything in memory to the store and shortens the WAL.
@@ -404,7 +401,7 @@ impl Database {
     /// # Errors
     /// The store refused; nothing is lost.
     pub fn flush(&self) -> Result<FlushReport> {
-        self.engine.flush()
+        Ok(self.engine.flush()?)
     }
 
     /// Carries out retention and every merge that is due, now.
@@ -412,16 +409,17 @@ impl Database {
     /// # Errors
     /// The store refused; nothing is lost.
     pub fn compact(&self) -> Result<()> {
-        self.engine.compact()
+        Ok(self.engine.compact()?)
     }
 
     /// Removes everything that was deleted before the call from the disk, including from partitions that are still
     /// written to.
     ///
     /// # Errors
-    /// The store failed; nothing is lost. [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk.
+    /// The store failed; nothing is lost. [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a damaged generation keeps deleted
+    /// data on the disk.
     pub fn clean(&self) -> Result<CleanReport> {
-        self.engine.clean()
+        Ok(self.engine.clean()?)
     }
 
     /// Like [`Database::clean`], and waits at most for `patience` until reads that began earlier have ended, so that
@@ -430,7 +428,7 @@ impl Database {
     /// # Errors
     /// As [`Database::clean`].
     pub fn clean_within(&self, patience: std::time::Duration) -> Result<CleanReport> {
-        self.engine.clean_within(patience)
+        Ok(self.engine.clean_within(patience)?)
     }
 
     /// Changes the retention of the running database; zero keeps everything.
@@ -438,7 +436,7 @@ impl Database {
     /// # Errors
     /// It is shorter than one partition.
     pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
-        self.engine.set_retention(retention)
+        Ok(self.engine.set_retention(retention)?)
     }
 
     /// Changes the limit of new series in one second; zero is no limit.
@@ -498,27 +496,27 @@ impl Database {
 
     /// Flushes, stops the background threads, closes all files and unlocks the directory, although clones and readers
     /// may remain. Reads and writes that are under way complete, and closing waits for them. Later calls through any
-    /// handle or reader return [`Error::Closed`](crate::Error::Closed); [`Database::stats`], [`Database::health`] and
-    /// the other figures still answer.
+    /// handle or reader fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed); [`Database::stats`],
+    /// [`Database::health`] and the other figures still answer.
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let dir = tempfile::tempdir()?;
-    /// use barograph::{Database, Error};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// use barograph::{Database, ErrorKind};
     /// let db = Database::open(dir.path())?;
     /// let other = db.clone();
     /// db.close()?;
-    /// assert!(matches!(other.flush(), Err(Error::Closed)));
+    /// assert_eq!(other.flush().unwrap_err().kind(), ErrorKind::Closed);
     /// let again = Database::open(dir.path())?;
     /// # again.close()?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost. [`Error::StillInUse`](crate::Error::StillInUse) if reads are
-    /// under way after ten seconds, or in the calling thread, as in the closure of an export: the directory is unlocked
+    /// The last flush failed; nothing acknowledged is lost. [`ErrorKind::StillInUse`](crate::ErrorKind::StillInUse)
+    /// if reads are under way after ten seconds, or in the calling thread, as in the closure of an export: the directory is unlocked
     /// when the last of them ends.
     pub fn close(&self) -> Result<()> {
-        self.engine.close()
+        Ok(self.engine.close()?)
     }
 }

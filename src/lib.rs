@@ -6,9 +6,10 @@
 //! ```
 //! use barograph::{Database, LineOptions, QueryValue};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let dir = tempfile::tempdir()?;
-//! let db = Database::open(dir.path())?;
+//! # fn main() -> barograph::Result<()> {
+//! # let dir = tempfile::tempdir().expect("a directory");
+//! # let directory = dir.path();
+//! let db = Database::open(directory)?;
 //! let lines = "cpu,host=a usage=0.5 1700000000000000000\ncpu,host=b usage=0.7 1700000000000000000\n";
 //! let report = db.write_lines(lines.as_bytes(), &LineOptions::default())?;
 //! assert_eq!(report.samples, 2);
@@ -33,9 +34,11 @@
 
 mod columns;
 mod database;
+mod error;
 mod owned;
 mod reader;
 mod scan;
+mod selector;
 mod snapshot;
 mod subscribe;
 mod tenants;
@@ -47,18 +50,19 @@ pub use barograph_engine::model::{
     self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, Tenant, TimeRange, Value,
 };
 pub use barograph_engine::{
-    AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error, ErrorKind, Event,
-    FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
-    RemoteError, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, Result, SeriesHandle,
-    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
+    AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
+    Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
+    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle, SnapshotProgress, SnapshotReport,
+    Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
 };
-pub use barograph_query::syntax::parse_selector;
 pub use barograph_query::{
-    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
-    QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample,
+    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
+    Request, Response, SampleValue, Times, Usage, VectorSample,
 };
 pub use columns::SeriesColumns;
 pub use database::Database;
+pub use error::{Error, ErrorKind, Result};
 pub use reader::Reader;
 pub use scan::Scan;
+pub use selector::parse_selector;
 pub use ticket::AppendTicket;

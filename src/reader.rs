@@ -6,10 +6,11 @@ use std::sync::Arc;
 use barograph_engine::budget::{Taken, Work};
 use barograph_engine::model::matcher::meets_any;
 use barograph_engine::model::{Exemplar, Labels, METRIC_NAME, Matcher, Metadata, Samples, Tenant, TimeRange};
-use barograph_engine::{Cardinality, Engine, Event, Result, View};
+use barograph_engine::{Cardinality, Engine, Event, View};
 use barograph_query::QueryError;
 use barograph_query::source::engine;
 
+use crate::Result;
 use crate::columns::SeriesColumns;
 
 /// The label that names a database of InfluxDB.
@@ -26,13 +27,13 @@ const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_cre
 /// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string
 /// fields and the set of series. Exemplars, metadata and the list of databases are read as of each call. Drop it soon: during its lifetime, memory keeps the
 /// samples that were unflushed when it was made; if that is too much, its calls return
-/// [`Error::Throttled`](crate::Error::Throttled).
+/// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
 ///
 /// Memory that a call needs while it runs is taken from the work before it is allocated, and released afterwards.
 /// Memory of the result stays taken until the last clone of the work is dropped, or until its owner releases it. In
-/// addition to the errors listed, every call returns [`Error::Stopped`](crate::Error::Stopped) when the work was
-/// stopped and [`Error::Memory`](crate::Error::Memory) when it may hold no more; those that return a `QueryError`
-/// return [`QueryError::Canceled`] and its neighbours instead.
+/// addition to the errors listed, every call fails with [`ErrorKind::Canceled`](crate::ErrorKind::Canceled) or
+/// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when the work was stopped, and with
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) or [`ErrorKind::Busy`](crate::ErrorKind::Busy) when it may hold no more.
 ///
 /// ```
 /// use barograph::budget::{Share, Work};
@@ -107,7 +108,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
-        self.view.label_sets(selectors, range, limit)
+        Ok(self.view.label_sets(selectors, range, limit)?)
     }
 
     /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
@@ -120,7 +121,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>> {
-        self.view.label_names(selectors, range, limit)
+        Ok(self.view.label_names(selectors, range, limit)?)
     }
 
     /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
@@ -136,7 +137,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
-        self.view.label_values(name, selectors, range, limit)
+        Ok(self.view.label_values(name, selectors, range, limit)?)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
@@ -164,7 +165,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
-        self.view.cardinality(range, top)
+        Ok(self.view.cardinality(range, top)?)
     }
 
     /// Calls `visit` with each selected series and its samples in `range`, selector by selector and in the order of
@@ -182,9 +183,9 @@ impl<'d> Reader<'d> {
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
         each_selector(selectors, |matchers, skip| {
-            self.view.each_piece(matchers, range, usize::MAX, skip, &mut |series, _, run| {
+            Ok(self.view.each_piece(matchers, range, usize::MAX, skip, &mut |series, _, run| {
                 Ok(visit(SeriesColumns::new(series.labels.clone(), std::mem::take(run))))
-            })
+            })?)
         })
     }
 
@@ -199,11 +200,11 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
-    ) -> std::result::Result<(), QueryError> {
+    ) -> Result<()> {
         each_selector(selectors, |matchers, skip| {
             engine::each_series(&self.view, matchers, range, series_max, skip, &mut visit)
         })
-        .map_err(QueryError::from)
+        .map_err(|error| QueryError::from(error).into())
     }
 
     /// As [`Reader::read`], but in pieces as those of [`Reader::export`].
@@ -216,11 +217,11 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         series_max: usize,
         mut visit: impl FnMut(&Labels, &Samples) -> bool,
-    ) -> std::result::Result<(), QueryError> {
+    ) -> Result<()> {
         each_selector(selectors, |matchers, skip| {
             engine::each_piece(&self.view, matchers, range, series_max, skip, &mut visit)
         })
-        .map_err(QueryError::from)
+        .map_err(|error| QueryError::from(error).into())
     }
 
     /// The first `limit` string fields in `range` of the selected label sets, ascending in time, then by labels. Of two
@@ -229,7 +230,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        self.view.events(selectors, range, limit)
+        Ok(self.view.events(selectors, range, limit)?)
     }
 
     /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
@@ -243,7 +244,7 @@ impl<'d> Reader<'d> {
         range: TimeRange,
         mut visit: impl FnMut(Event) -> bool,
     ) -> Result<()> {
-        self.view.each_event(selectors, range, &mut |event| Ok(visit(event)))
+        Ok(self.view.each_event(selectors, range, &mut |event| Ok(visit(event)))?)
     }
 
     /// The metadata of one metric family, or of the first `limit` of all: ascending by name, within a family the oldest
@@ -254,7 +255,7 @@ impl<'d> Reader<'d> {
     /// Those of the work; for a tenant, the store could not be read.
     pub fn metadata(&self, family: Option<&str>, limit: usize) -> Result<Vec<(String, Vec<Metadata>)>> {
         let Some(tenant) = self.tenant else {
-            return self.engine.metadata_within(family, limit, &self.work);
+            return Ok(self.engine.metadata_within(family, limit, &self.work)?);
         };
         let mut found = Vec::new();
         let taken = Taken::of(&self.work);
@@ -297,9 +298,9 @@ impl<'d> Reader<'d> {
         selectors: &[Vec<Matcher>],
         range: TimeRange,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
-        match self.tenant {
-            None => self.engine.exemplars_within(selectors, range, &self.work),
-            Some(tenant) => self.engine.exemplars_within(&tenant.restrict(selectors), range, &self.work),
-        }
+        Ok(match self.tenant {
+            None => self.engine.exemplars_within(selectors, range, &self.work)?,
+            Some(tenant) => self.engine.exemplars_within(&tenant.restrict(selectors), range, &self.work)?,
+        })
     }
 }

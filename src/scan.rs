@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
+use barograph_engine::Pieces;
 use barograph_engine::budget::{Taken, Work};
 use barograph_engine::chunk::Run;
 use barograph_engine::model::matcher::meets_any;
 use barograph_engine::model::{Matcher, TimeRange};
-use barograph_engine::{Pieces, Result};
 
-use crate::Database;
 use crate::columns::SeriesColumns;
 use crate::owned::OwnedView;
 use crate::reader::view_of;
+use crate::{Database, Result};
 
 /// Samples after which reading ahead ends.
 const AHEAD_SAMPLES: usize = 1 << 16;
@@ -27,7 +27,7 @@ const AHEAD_SERIES: usize = 1 << 10;
 /// A scan shows the database as it was when it was made, whatever is written, flushed or merged meanwhile. It owns what it
 /// needs and keeps the database open as a clone of its handle does. Drop it soon: as long as it lives, memory keeps the
 /// samples that were unflushed when it was made. After [`Database::close`] it returns
-/// [`Error::Closed`](crate::Error::Closed). After an error it ends.
+/// an error of the kind [`Closed`](crate::ErrorKind::Closed). After an error it ends.
 pub struct Scan {
     view: OwnedView,
     selectors: Vec<Vec<Matcher>>,
@@ -46,7 +46,7 @@ impl Database {
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options, TimeRange, parse_selector};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> barograph::Result<()> {
     /// let db = Database::in_memory(Options::default())?;
     /// db.write_lines(b"cpu,host=a usage=0.5 1000\ncpu,host=b usage=0.7 2000\n", &LineOptions::default())?;
     /// let mut sum = 0.0;
@@ -67,8 +67,9 @@ impl Database {
     /// is taken from the work, that of pieces until they are handed out.
     ///
     /// # Errors
-    /// As [`Database::scan`]. The iterator also returns [`Error::Stopped`](crate::Error::Stopped) when the work was
-    /// stopped and [`Error::Memory`](crate::Error::Memory) when it may hold no more.
+    /// As [`Database::scan`]. The iterator also fails when the work was stopped
+    /// ([`ErrorKind::Canceled`](crate::ErrorKind::Canceled), [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)) and when
+    /// it may hold no more ([`ErrorKind::Limit`](crate::ErrorKind::Limit), [`ErrorKind::Busy`](crate::ErrorKind::Busy)).
     pub fn scan_within(&self, work: &Work, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Scan> {
         self.engine.check_open()?;
         let view = OwnedView::new(self.engine.clone(), |engine| view_of(engine, work, self.tenant()));

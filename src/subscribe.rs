@@ -1,9 +1,9 @@
 //! Subscriptions to what becomes durable.
 
+use barograph_engine::Subscription;
 use barograph_engine::model::Matcher;
-use barograph_engine::{Result, Subscription};
 
-use crate::Database;
+use crate::{Database, Result};
 
 /// Bytes that wait to be received, unless the caller says otherwise.
 const BUFFER_BYTES: usize = 4 << 20;
@@ -21,7 +21,7 @@ impl Database {
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options, Update, parse_selector};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> barograph::Result<()> {
     /// let db = Database::in_memory(Options::default())?;
     /// let subscription = db.subscribe(&parse_selector(r#"cpu_usage{host="a"}"#)?)?;
     /// db.write_lines(b"cpu,host=a usage=0.5 1000\ncpu,host=b usage=0.7 1000\n", &LineOptions::default())?;
@@ -37,7 +37,7 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed), [`Error::Forked`](crate::Error::Forked).
+    /// The database is closed, or was opened by the process that forked this one.
     pub fn subscribe(&self, matchers: &[Matcher]) -> Result<Subscription> {
         self.subscribe_buffered(matchers, BUFFER_BYTES)
     }
@@ -49,12 +49,12 @@ impl Database {
     /// # Errors
     /// As [`Database::subscribe`].
     pub fn subscribe_buffered(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
-        match self.tenant() {
+        Ok(match self.tenant() {
             Some(tenant) => {
                 let own: Vec<Matcher> = matchers.iter().cloned().chain([tenant.matcher()]).collect();
-                self.engine.subscribe(&own, buffer_bytes)
+                self.engine.subscribe(&own, buffer_bytes)?
             }
-            None => self.engine.subscribe(matchers, buffer_bytes),
-        }
+            None => self.engine.subscribe(matchers, buffer_bytes)?,
+        })
     }
 }

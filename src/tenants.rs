@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use barograph_engine::model::{Labels, Matcher, Tenant};
-use barograph_engine::{Error, LineOptions, Result};
+use barograph_engine::{Error, LineOptions};
 
-use crate::Database;
 use crate::reader::DATABASE_LABEL;
+use crate::{Database, Result};
 
 impl Database {
     /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it
@@ -36,7 +36,7 @@ impl Database {
     /// The name is empty or contains a NUL, no label of tenants is set, or this handle belongs to another tenant.
     pub fn for_tenant(&self, name: &str) -> Result<Database> {
         let label = &self.engine.options().tenant_label;
-        let invalid = |why: String| Error::Invalid(format!("tenant {name:?}: {why}"));
+        let invalid = |why: String| crate::Error::from(Error::Invalid(format!("tenant {name:?}: {why}")));
         if label.is_empty() {
             return Err(invalid("there are no tenants (tenant_label is empty)".to_owned()));
         }
@@ -57,7 +57,8 @@ impl Database {
     pub(crate) fn claimed<'l>(&self, labels: &'l Labels) -> Result<Cow<'l, Labels>> {
         match self.tenant() {
             Some(tenant) => {
-                tenant.claim(labels).map_err(|foreign| Error::Invalid(format!("series {labels}: {foreign}")))
+                let claimed = tenant.claim(labels);
+                Ok(claimed.map_err(|foreign| Error::Invalid(format!("series {labels}: {foreign}")))?)
             }
             None => Ok(Cow::Borrowed(labels)),
         }
@@ -90,7 +91,8 @@ impl Database {
                     "database {shown:?} does not belong to the tenant {:?} (label {:?}); writing does not require creating it",
                     tenant.name(),
                     tenant.label()
-                )))
+                ))
+                .into())
             }
             _ => Ok(()),
         }

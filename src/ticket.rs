@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use barograph_engine::{AppendReport, Batch, Engine, PendingAppend, Result};
+use barograph_engine::{AppendReport, Batch, Engine, PendingAppend};
 
-use crate::Database;
+use crate::{Database, Result};
 
 /// An append that was begun by [`Database::begin_append`].
 ///
@@ -15,17 +15,16 @@ use crate::Database;
 ///   [`Options::background`](crate::Options::background) the flush thread syncs within about a second, or after the
 ///   flush that is under way.
 /// - If that sync fails, every append that it would have covered is refused with the same error: none of them is stored,
-///   now or after a restart, with the exception that [`Engine::append`](barograph_engine::Engine::append) documents:
-///   after [`Error::Poisoned`](crate::Error::Poisoned), a power failure may bring them back. Tickets that were durable
-///   before stay so.
+///   now or after a restart, with one exception: after [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), a power
+///   failure may bring them back. Tickets that were durable before stay so.
 /// - Dropping a ticket takes nothing back; only the answer is lost. Dropping the last handle of the database makes it
 ///   durable before it closes.
 /// - A ticket keeps the database open as a clone of its handle does. After [`Database::close`] it still answers.
 ///
 /// ```
 /// use barograph::{Batch, Database, Labels, Value};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let dir = tempfile::tempdir()?;
+/// # fn main() -> barograph::Result<()> {
+/// # let dir = tempfile::tempdir().expect("a directory");
 /// let db = Database::open(dir.path())?;
 /// let load = db.handle(&Labels::from_pairs([("__name__", "load")])?)?;
 /// let mut tickets = Vec::new();
@@ -63,7 +62,7 @@ impl AppendTicket {
     /// As [`Database::append`]: nothing of the batch is stored, with the exception above. It is the error of the sync or
     /// write that failed for this append, whatever failed later.
     pub fn wait(&self) -> Result<AppendReport> {
-        self.engine.wait_append(&self.pending)
+        Ok(self.engine.wait_append(&self.pending)?)
     }
 
     /// Whether the append is durable and visible. It does no I/O, so without background threads something else has to
@@ -72,7 +71,7 @@ impl AppendTicket {
     /// # Errors
     /// As [`AppendTicket::wait`], once it is known that the append will not become durable.
     pub fn is_durable(&self) -> Result<bool> {
-        self.engine.is_appended(&self.pending)
+        Ok(self.engine.is_appended(&self.pending)?)
     }
 }
 
@@ -86,8 +85,8 @@ impl Database {
     /// # Errors
     /// As [`Database::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
     /// have to write what waits in the log's buffer, and finds failures of earlier appends: so
-    /// [`Error::Io`](crate::Error::Io), [`Error::DiskFull`](crate::Error::DiskFull) and
-    /// [`Error::Poisoned`](crate::Error::Poisoned) are among them. Later failures are reported by the ticket.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io), [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull) and
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) are among them. Later failures are reported by the ticket.
     pub fn begin_append(&self, batch: &Batch) -> Result<AppendTicket> {
         let pending = match self.tenant() {
             Some(tenant) => self.engine.begin_append(&batch.of_tenant(tenant)?),

@@ -5,9 +5,8 @@
 //! status, and only here is decided how a Prometheus client, an InfluxDB 1 client and an
 //! InfluxDB 2 client read them.
 
-use barograph_engine::ErrorKind;
+use barograph::{Error, ErrorKind, QueryError, StorageError};
 use barograph_engine::budget::{Denied, Full, Stopped};
-use barograph_query::QueryError;
 use hyper::StatusCode;
 
 /// How the clients of a route expect errors.
@@ -191,27 +190,35 @@ impl ApiError {
     }
 }
 
-impl From<barograph_engine::Error> for ApiError {
-    fn from(error: barograph_engine::Error) -> Self {
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
         let message = error.to_string();
+        let kind = error.kind();
         match error {
-            barograph_engine::Error::DiskFull { .. } => {
-                let mut full = Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message);
-                full.retry_after = Some(10);
-                return full;
-            }
-            barograph_engine::Error::Stopped(stopped) => return stopped.into(),
-            barograph_engine::Error::Memory(denied) => return denied.into(),
+            Error::Query(error) => return error.into(),
+            Error::Storage(StorageError::Stopped(stopped)) => return stopped.into(),
+            Error::Storage(StorageError::Memory(denied)) => return denied.into(),
             _ => {}
         }
-        match error.kind() {
+        match kind {
+            ErrorKind::DiskFull => {
+                let mut full = Self::new(StatusCode::INSUFFICIENT_STORAGE, "unavailable", message);
+                full.retry_after = Some(10);
+                full
+            }
             // A retry reaches the same limit, until it is raised.
             ErrorKind::Invalid | ErrorKind::Limit => Self::bad_data(message),
-            ErrorKind::Busy => Self::too_many(message, 1),
-            ErrorKind::Unavailable => Self::busy(message, 5),
-            ErrorKind::Closed => Self::busy(message, 30),
-            ErrorKind::Corrupt => Self::internal(message),
+            ErrorKind::Busy | ErrorKind::StillInUse => Self::too_many(message, 1),
+            ErrorKind::Io | ErrorKind::Locked => Self::busy(message, 5),
+            ErrorKind::Closed | ErrorKind::Poisoned | ErrorKind::Forked => Self::busy(message, 30),
+            _ => Self::internal(message),
         }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -324,7 +331,7 @@ mod tests {
 
     #[test]
     fn errors_from_below_get_their_status() {
-        use barograph_engine::Error;
+        use StorageError as Error;
         let full: ApiError = Error::DiskFull { path: "/data".into() }.into();
         assert_eq!((full.status.as_u16(), full.retry_after), (507, Some(10)));
         assert_eq!(ApiError::from(Error::Closed).status.as_u16(), 503);

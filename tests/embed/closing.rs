@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use barograph::budget::Work;
-use barograph::query::source::SourceError;
-use barograph::{Database, Error, Matcher, QueryError, TimeRange};
+use barograph::{Database, Error, ErrorKind, Matcher, StorageError, TimeRange};
 
 use crate::Outcome;
 use crate::process::{count, open_files, options, threads, write};
@@ -36,14 +35,14 @@ pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     write(&again, 100..101)?;
     assert_eq!(count(&again)?, 101);
     // The other handles have nothing to do with it.
-    assert!(matches!(write(&clone, 0..1), Err(Error::Closed)));
-    assert!(matches!(clone.flush(), Err(Error::Closed)));
-    assert!(matches!(clone.label_names(&[], TimeRange::ALL), Err(Error::Closed)));
-    assert!(matches!(reader.series(&all, TimeRange::ALL, 10), Err(Error::Closed)));
-    assert!(matches!(reader.exemplars(&all, TimeRange::ALL), Err(Error::Closed)));
-    assert!(matches!(reader.metadata(None, 10), Err(Error::Closed)));
+    assert!(matches!(write(&clone, 0..1), Err(Error::Storage(StorageError::Closed))));
+    assert!(matches!(clone.flush(), Err(Error::Storage(StorageError::Closed))));
+    assert!(matches!(clone.label_names(&[], TimeRange::ALL), Err(Error::Storage(StorageError::Closed))));
+    assert!(matches!(reader.series(&all, TimeRange::ALL, 10), Err(Error::Storage(StorageError::Closed))));
+    assert!(matches!(reader.exemplars(&all, TimeRange::ALL), Err(Error::Storage(StorageError::Closed))));
+    assert!(matches!(reader.metadata(None, 10), Err(Error::Storage(StorageError::Closed))));
     let refused = clone.query("load", 0).map(drop);
-    assert!(matches!(refused, Err(QueryError::Source(SourceError::Closed(_)))), "{refused:?}");
+    assert!(refused.as_ref().is_err_and(|error| error.kind() == ErrorKind::Closed), "{refused:?}");
     clone.close()?;
     assert_eq!(count(&again)?, 101);
     Ok(())
@@ -59,7 +58,7 @@ pub fn close_inside_a_read(dir: &Path) -> Outcome {
         closed = Some(clone.close());
         true
     })?;
-    assert!(matches!(closed, Some(Err(Error::StillInUse { calls: 1 }))), "{closed:?}");
+    assert!(matches!(closed, Some(Err(Error::Storage(StorageError::StillInUse { calls: 1 })))), "{closed:?}");
     assert_eq!(open_files(dir)?, [""; 0]);
     assert_eq!(count(&Database::open_with(dir, options())?)?, 10);
     Ok(())

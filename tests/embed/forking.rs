@@ -4,8 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use barograph::budget::Work;
-use barograph::query::source::SourceError;
-use barograph::{Batch, Database, Error, Labels, Matcher, QueryError, TimeRange};
+use barograph::{Batch, Database, Error, ErrorKind, Labels, Matcher, StorageError, TimeRange};
 
 use crate::Outcome;
 use crate::fork::Child;
@@ -13,8 +12,7 @@ use crate::process::{count, options, part, run_part, write};
 
 /// Every call of a child, reads and writes alike.
 fn refused_by_all(db: &Database) -> Outcome {
-    let is_forked =
-        |error: &Error| matches!(error, Error::Forked { opened_by, process } if opened_by != process);
+    let is_forked = |error: &Error| matches!(error, Error::Storage(StorageError::Forked { opened_by, process }) if opened_by != process);
     let labels = Labels::from_pairs([("__name__", "load")]).expect("names differ");
     let matchers = [Matcher::equal("__name__", "load")];
     let work = Work::unbounded();
@@ -36,7 +34,7 @@ fn refused_by_all(db: &Database) -> Outcome {
     ];
     drop(reader);
     let _ = (db.stats(), db.health(), db.memory(), db.tenants(9));
-    answers.push(("drop", Err(Error::Forked { opened_by: 0, process: 1 })));
+    answers.push(("drop", Err(Error::Storage(StorageError::Forked { opened_by: 0, process: 1 }))));
     for (call, answer) in answers {
         match answer {
             Err(error) if is_forked(&error) => {}
@@ -44,7 +42,7 @@ fn refused_by_all(db: &Database) -> Outcome {
         }
     }
     match db.query("load", 0).map(drop) {
-        Err(QueryError::Source(SourceError::Closed(why))) if why.to_string().contains("forked") => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Forked && error.to_string().contains("forked") => Ok(()),
         other => Err(format!("query: {other:?}").into()),
     }
 }
@@ -76,7 +74,7 @@ pub fn forks_and_is_killed(dir: &Path) -> Outcome {
         refused_by_all(&db)?;
         // Opening is refused as well: the store's threads are missing here.
         let again = Database::open_with(dir.join("other"), options()).map(drop);
-        assert!(matches!(again, Err(Error::Forked { .. })), "{again:?}");
+        assert!(matches!(again, Err(Error::Storage(StorageError::Forked { .. }))), "{again:?}");
         assert!(!dir.join("other").exists());
         drop((reader.clone(), db));
         Ok(())
@@ -112,7 +110,7 @@ pub fn child_past_libc_is_refused(dir: &Path) -> Outcome {
     Child::run_past_libc(|| {
         let db = db.take().ok_or("the child's")?;
         for refused in [write(&db, 5..6), db.close()] {
-            assert!(matches!(refused, Err(Error::Forked { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Storage(StorageError::Forked { .. }))), "{refused:?}");
         }
         drop(db);
         Ok(())

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use barograph::{Database, Error};
+use barograph::{Database, Error, StorageError};
 
 use crate::Outcome;
 use crate::fork::Child;
@@ -154,7 +154,7 @@ pub fn readers_without_write_permission(dir: &Path) -> Outcome {
     }
     let done = command.output();
     let refused = Database::open_with(&data, options()).map(drop);
-    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Storage(StorageError::Locked { .. }))), "{refused:?}");
     assert_eq!(count(&readers[1])?, 20);
     drop(readers);
     set_modes(&data, 0o755, 0o644)?;
@@ -195,7 +195,7 @@ pub fn read_only_mount(dir: &Path) -> Outcome {
         .and_then(|()| run_part("reads_twenty", &data))
         .map(|()| {
             let refused = Database::open_with(&data, options()).map(drop);
-            assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Storage(StorageError::Io { .. }))), "{refused:?}");
         });
     finish(Command::new("umount").arg(&place).output()?)?;
     read?;
@@ -231,8 +231,11 @@ pub fn directory_deleted_while_open(dir: &Path) -> Outcome {
     write(&db, 0..10)?;
     std::fs::remove_dir_all(&data)?;
     let refused = write(&db, 10..11);
-    assert!(matches!(&refused, Err(Error::Poisoned(why)) if why.contains("deleted or moved")), "{refused:?}");
-    assert!(matches!(write(&db, 11..12), Err(Error::Poisoned(_))));
+    assert!(
+        matches!(&refused, Err(Error::Storage(StorageError::Poisoned(why))) if why.contains("deleted or moved")),
+        "{refused:?}"
+    );
+    assert!(matches!(write(&db, 11..12), Err(Error::Storage(StorageError::Poisoned(_)))));
     assert!(db.health().refuses_writes.is_some());
     assert!(db.close().is_err(), "closing says that something is wrong");
     Ok(())

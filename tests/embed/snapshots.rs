@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use barograph::budget::{Cancel, Work};
-use barograph::{Database, Error};
+use barograph::{Database, Error, StorageError};
 
 use crate::Outcome;
 use crate::process::{Skipped, count, listing, options, write};
@@ -67,13 +67,13 @@ pub fn snapshot_is_stopped(dir: &Path) -> Outcome {
     let work = Work::unbounded().until(cancel.clone());
     let copy = dir.join("copy");
     let stopped = db.snapshot_within(&copy, &work, |_| cancel.cancel());
-    assert!(matches!(stopped, Err(Error::Stopped(_))), "{stopped:?}");
+    assert!(matches!(stopped, Err(Error::Storage(StorageError::Stopped(_)))), "{stopped:?}");
     assert!(!copy.exists());
     let cancel = Cancel::default();
     let work = Work::unbounded().until(cancel.clone());
     let mut archive = Vec::new();
     let stopped = db.snapshot_to(&mut archive, &work, |_| cancel.cancel());
-    assert!(matches!(stopped, Err(Error::Stopped(_))), "{stopped:?}");
+    assert!(matches!(stopped, Err(Error::Storage(StorageError::Stopped(_)))), "{stopped:?}");
     assert_eq!(listing(&dir.join("data/staging"))?, [], "what it was made of is removed");
     write(&db, 60..61)?;
     db.flush()?;

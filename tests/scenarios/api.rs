@@ -3,8 +3,8 @@
 use std::error::Error as _;
 
 use barograph::{
-    Batch, Database, Error, Labels, LineOptions, Matcher, Options, QueryErrorKind, TimeRange, Update, Value,
-    parse_selector,
+    Batch, Database, Error, ErrorKind, Labels, LineOptions, Matcher, Options, StorageError, TimeRange,
+    Update, Value, parse_selector,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -17,14 +17,14 @@ fn database() -> Database {
 fn the_error_of_the_engine_is_the_source_of_that_of_a_query() {
     let db = database();
     let error = db.query("sum(up) by (", 0).expect_err("no query");
-    assert_eq!((error.kind(), error.source().is_none()), (QueryErrorKind::Parse, true));
+    assert_eq!((error.kind(), error.source().is_none()), (ErrorKind::Parse, true));
     db.close().expect("nothing reads");
     let refused = db.query("up", 0).expect_err("it is closed");
-    assert_eq!(refused.kind(), QueryErrorKind::Closed);
-    let cause = refused.source().and_then(|cause| cause.downcast_ref::<Error>());
-    assert!(matches!(cause, Some(Error::Closed)), "{cause:?}");
+    assert_eq!(refused.kind(), ErrorKind::Closed);
+    let cause = refused.source().and_then(|cause| cause.downcast_ref::<StorageError>());
+    assert!(matches!(cause, Some(StorageError::Closed)), "{cause:?}");
     let read = db.read(&[], TimeRange::ALL, 9, |_, _| true).expect_err("it is closed");
-    assert!(read.source().is_some_and(|cause| cause.is::<Error>()), "{read:?}");
+    assert!(read.source().is_some_and(|cause| cause.is::<StorageError>()), "{read:?}");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn the_text_of_a_selector_selects_in_every_read() {
     // Every series, but not by a slip: a delete refuses it.
     let everything = parse_selector("{}").expect("a selector");
     assert_eq!(everything, [Matcher::equal("", "")][..0]);
-    assert!(matches!(db.delete(&everything, TimeRange::ALL), Err(Error::Invalid(_))));
+    assert!(matches!(db.delete(&everything, TimeRange::ALL), Err(Error::Storage(StorageError::Invalid(_)))));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_text_that_is_no_selector_is_refused_with_its_place() {
         ("sum(up)", "1:4", "expected the end"),
     ] {
         let error = parse_selector(text).expect_err(text);
-        assert_eq!(error.kind(), QueryErrorKind::Parse, "{text}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Parse, "{text}: {error}");
         let printed = error.to_string();
         assert!(printed.starts_with(&format!("{place}: parse error")), "{text}: {printed}");
         assert!(printed.contains(words), "{text}: {printed}");
@@ -94,7 +94,10 @@ fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     assert!(!first.is_durable().expect("it waits"));
     drop(db);
     let refused = Database::open_with(dir.path(), options()).map(drop);
-    assert!(matches!(refused, Err(Error::Locked { .. })), "the ticket holds it: {refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Storage(StorageError::Locked { .. }))),
+        "the ticket holds it: {refused:?}"
+    );
     assert_eq!(first.wait().expect("durable").samples, 1);
     drop(first);
 
@@ -102,7 +105,7 @@ fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     let tenant = db.for_tenant("a").expect("a tenant");
     let second = tenant.begin_append(&batch(2)).expect("begun");
     let foreign = db.for_tenant("b").expect("a tenant").begin_append(&batch(2)).map(drop);
-    assert!(matches!(foreign, Err(Error::Invalid(_))), "{foreign:?}");
+    assert!(matches!(foreign, Err(Error::Storage(StorageError::Invalid(_)))), "{foreign:?}");
     db.close().expect("it closes");
     assert!(second.is_durable().expect("it was completed"));
     assert_eq!(second.wait().expect("it was completed").samples, 1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use barograph::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use barograph::{
     Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue, SeriesColumns,
+    StorageError,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -232,7 +233,7 @@ fn lines_in_promql_out_across_a_restart() {
     };
     assert_eq!(rate(&db), SampleValue::Float(2.0));
     db.close().expect("close");
-    assert!(matches!(db.append(&Batch::new()), Err(Error::Closed)));
+    assert!(matches!(db.append(&Batch::new()), Err(Error::Storage(StorageError::Closed))));
     drop(db);
     let again = Database::open_with(dir.path(), options()).expect("reopen");
     assert_eq!(rate(&again), SampleValue::Float(2.0));
@@ -292,7 +293,10 @@ fn a_snapshot_holds_what_was_acknowledged_and_nothing_later() {
     db.snapshot(&copy).expect("snapshot");
     let at_snapshot = model.clone();
     append(&db, &mut model, 2, 0, 10);
-    assert!(matches!(db.snapshot(&copy), Err(Error::Invalid(_))), "an existing directory is not overwritten");
+    assert!(
+        matches!(db.snapshot(&copy), Err(Error::Storage(StorageError::Invalid(_)))),
+        "an existing directory is not overwritten"
+    );
     let restored = dir.path().join("restored");
     Database::restore(&copy, &restored).expect("restore");
     assert!(Database::restore(&copy, &restored).is_err(), "a directory in use is not overwritten");
@@ -321,7 +325,7 @@ fn reading_only_changes_no_byte() {
     assert_eq!(contents(&reader), model);
     let events = reader.events(&everything(), TimeRange::ALL, 9).expect("read");
     assert_eq!(events.len(), 1, "it is in the log alone");
-    assert!(matches!(reader.append(&Batch::new()), Err(Error::Invalid(_))));
+    assert!(matches!(reader.append(&Batch::new()), Err(Error::Storage(StorageError::Invalid(_)))));
     drop(reader);
     assert_eq!(listing(dir.path()), before);
 }

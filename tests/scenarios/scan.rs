@@ -2,7 +2,8 @@
 
 use barograph::budget::{Cancel, Share, Work};
 use barograph::{
-    Batch, Database, Error, Labels, Matcher, Options, SeriesColumns, TimeRange, Value, parse_selector,
+    Batch, Database, Error, Labels, Matcher, Options, SeriesColumns, StorageError, TimeRange, Value,
+    parse_selector,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -90,9 +91,9 @@ fn closing_ends_a_scan_and_does_not_wait_for_it() {
     assert_eq!(scan.next().expect("a piece").expect("it is read").labels, labels("a"));
     db.close().expect("nothing reads");
     let rest: Vec<_> = scan.by_ref().collect();
-    assert!(matches!(rest.last(), Some(Err(Error::Closed))), "{:?}", rest.last());
+    assert!(matches!(rest.last(), Some(Err(Error::Storage(StorageError::Closed)))), "{:?}", rest.last());
     assert!(scan.next().is_none(), "an error ends it");
-    assert!(matches!(db.scan(&[], TimeRange::ALL).map(drop), Err(Error::Closed)));
+    assert!(matches!(db.scan(&[], TimeRange::ALL).map(drop), Err(Error::Storage(StorageError::Closed))));
 }
 
 /// The most that a scan of a long series in the store takes.
@@ -119,7 +120,7 @@ fn a_scan_keeps_within_its_work() {
     let share = Share::new("reads", 1 << 30);
     let small = Work::unbounded().of(share.clone()).holding(100_000);
     let refused = db.scan_within(&small, &all(), TimeRange::ALL).expect("a scan").find_map(Result::err);
-    assert!(matches!(refused, Some(Error::Memory(_))), "{refused:?}");
+    assert!(matches!(refused, Some(Error::Storage(StorageError::Memory(_)))), "{refused:?}");
 
     let cancel = Cancel::default();
     let work = Work::unbounded().of(share.clone()).until(cancel.clone());
@@ -127,7 +128,7 @@ fn a_scan_keeps_within_its_work() {
     assert!(scan.next().is_some_and(|piece| piece.is_ok()));
     cancel.cancel();
     let stopped = scan.by_ref().find_map(Result::err);
-    assert!(matches!(stopped, Some(Error::Stopped(_))), "{stopped:?}");
+    assert!(matches!(stopped, Some(Error::Storage(StorageError::Stopped(_)))), "{stopped:?}");
     assert!(scan.next().is_none());
     drop((scan, work, small));
     assert_eq!(share.used(), 0);

@@ -4,7 +4,7 @@ use barograph::budget::Work;
 use barograph::model::Exemplar;
 use barograph::{
     Batch, Database, Error, Labels, LineOptions, Matcher, Metadata, MetricType, Options, QueryValue,
-    RemoteVersion, Request, TimeRange, Value,
+    RemoteVersion, Request, StorageError, TimeRange, Value,
 };
 use barograph_engine::remote::wire::{put_bytes, put_double, put_integer, put_message};
 
@@ -230,7 +230,10 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
     assert_eq!(handle.labels().get("db"), Some("bbbb"));
     let mut batch = Batch::new();
     batch.push_to(&handle, NOW, Value::Float(1.0));
-    assert!(matches!(a.append(&batch), Err(Error::Invalid(_))), "a handle is checked too");
+    assert!(
+        matches!(a.append(&batch), Err(Error::Storage(StorageError::Invalid(_)))),
+        "a handle is checked too"
+    );
     b.append(&batch).unwrap();
 }
 

@@ -19,7 +19,7 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
 /// # Errors
 /// As `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
 #[cfg(feature = "rocksdb")]
-pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph_engine::Result<Database> {
+pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph::Result<Database> {
     let (recover_damaged_wal, refuse_damaged_store) = (allow_damage, !allow_damage);
     Database::open_read_only(dir, Options { recover_damaged_wal, refuse_damaged_store, ..Options::default() })
 }
@@ -38,7 +38,7 @@ pub fn verify(dir: &Path) -> anyhow::Result<VerifyReport> {
 /// # Errors
 /// As `barograph::Database::repair`.
 #[cfg(feature = "rocksdb")]
-pub fn repair(dir: &Path, apply: bool) -> barograph_engine::Result<RepairReport> {
+pub fn repair(dir: &Path, apply: bool) -> barograph::Result<RepairReport> {
     Database::repair(dir, apply)
 }
 
@@ -46,10 +46,11 @@ pub fn repair(dir: &Path, apply: bool) -> barograph_engine::Result<RepairReport>
 mod without_rocksdb {
     //! A build without RocksDB knows databases in memory alone.
     use super::{Database, Options, Path, RepairReport, VerifyReport};
-    use barograph_engine::{Error, Result};
+    use barograph::{Result, StorageError};
 
     fn refuse<T>() -> Result<T> {
-        Err(Error::Invalid("this program was built without RocksDB and opens no directory; serve --in-memory works without it".to_owned()))
+        let why = "this program was built without RocksDB and opens no directory; serve --in-memory works without it";
+        Err(StorageError::Invalid(why.to_owned()).into())
     }
 
     /// Always refuses.

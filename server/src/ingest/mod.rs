@@ -18,8 +18,8 @@ use crate::ingest::sections::{Context, DATABASE_BYTES_MAX, Section};
 use crate::telemetry::log::Throttle;
 use crate::telemetry::{IngestCounters, Origin, Telemetry};
 use barograph::{
-    Database, ErrorKind, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteError,
-    RemoteReport, RemoteVersion,
+    Database, ErrorKind, LineBody, LineError, LineErrorKind, LineOptions, LineReport, RemoteReport,
+    RemoteVersion,
 };
 
 /// Maximum number of sections of one request; each is stored with a sync of its own.
@@ -76,7 +76,7 @@ pub fn store_bodies<'b>(
 /// The error of a body that storage did not acknowledge. If the log could not be written, only the pieces of a large
 /// body before the failure are stored.
 fn unacknowledged(error: barograph::Error) -> ApiError {
-    let is_log = error.kind() == ErrorKind::Unavailable;
+    let is_log = matches!(error.kind(), ErrorKind::Io | ErrorKind::DiskFull | ErrorKind::Locked);
     let mut error = ApiError::from(error);
     if is_log {
         error.message.push_str(
@@ -185,10 +185,7 @@ pub fn store_remote(
         }
         Err(error) => {
             counters.failures.add(1);
-            Err(match error {
-                RemoteError::Storage(error) => unacknowledged(error),
-                broken => ApiError::bad_data(broken.to_string()),
-            })
+            Err(unacknowledged(error))
         }
     }
 }

@@ -334,7 +334,7 @@ fn the_words_of_the_system_are_told_once() {
         (anyhow::Error::from(sources.build().unwrap_err()), "No such file"),
         (anyhow::Error::from(Tokens::load(&missing, "db").err().unwrap()), "No such file"),
         (
-            anyhow::Error::from(barograph::Error::io(
+            anyhow::Error::from(barograph::StorageError::io(
                 "create",
                 &missing,
                 std::io::ErrorKind::NotFound.into(),

@@ -504,7 +504,9 @@ fn a_database_that_was_created_is_listed_after_a_restart() {
         // The server of the round before lets go of it when its last task has ended.
         let database = loop {
             match barograph::Database::open(dir.path()) {
-                Err(barograph::Error::Locked { .. }) => std::thread::yield_now(),
+                Err(barograph::Error::Storage(barograph::StorageError::Locked { .. })) => {
+                    std::thread::yield_now()
+                }
                 opened => break opened.unwrap(),
             }
         };

@@ -84,7 +84,6 @@ impl RemoteReport {
 
 /// Why a request was not stored.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RemoteError {
     /// The bytes are no request: do not send them again.
     #[error(transparent)]

@@ -46,7 +46,7 @@ pub fn write_all<S>(
     sink: &mut S,
 ) -> Result<(), S::Error>
 where
-    S: Sink<Error: From<barograph_engine::Error>>,
+    S: Sink<Error: From<barograph::Error>>,
 {
     let mut omitted = Omitted::default();
     let mut outcome = Ok(());
