@@ -1,5 +1,4 @@
-//! The command line. Flags of `serve` come from the table of settings; the other commands
-//! are few and written out.
+//! The command line. The flags of `serve` come from the table of settings; the other commands are defined here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,10 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use crate::config::Sources;
 use crate::config::settings::{SETTINGS, Setting};
 
-/// Where a server listens by default.
+/// The default address of a server.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:10130";
 
-const ABOUT: &str = "Barograph stores metrics: line protocol and remote write in, PromQL out.";
+const ABOUT: &str =
+    "Barograph is a database for metrics. It accepts line protocol and remote write, and answers PromQL.";
 
 const EXAMPLES: &str = "\
 A first session:
@@ -36,9 +36,10 @@ pub struct Cli {
 pub enum Command {
     /// Run the server: writes, queries and everything else on one HTTP port.
     #[command(after_help = "\
-A setting is taken from its flag, else its variable, else the --config file,
-else its default. SIGHUP reads the file again; SIGTERM and SIGINT finish
-running requests, flush and stop.
+A setting comes from its flag, its environment variable or the --config file;
+the first of these that has it wins, and if none has it, the default applies.
+SIGHUP reads the file again. SIGTERM and SIGINT let running requests finish,
+then flush and stop.
 
 Examples:
   barograph serve --data-dir /var/lib/barograph
@@ -47,9 +48,9 @@ Examples:
 
 Prometheus writes here with `remote_write: [{url: http://HOST:10130/api/v1/write}]`
 and reads back with `remote_read: [{url: http://HOST:10130/api/v1/read}]`;
-docs/prometheus.md says more.")]
+docs/prometheus.md has the details.")]
     Serve(ServeArgs),
-    /// Ask a PromQL question of a server or of a data directory.
+    /// Evaluate a PromQL expression on a server or in a data directory.
     #[command(after_help = "\
 Examples:
   barograph query up
@@ -60,14 +61,14 @@ Examples:
     Query(QueryArgs),
     /// List the functions and aggregations of the query language, or explain one.
     Functions {
-        /// The one to explain.
+        /// The function or aggregation to explain.
         name: Option<String>,
     },
     /// Load files of line protocol, plain or gzip; `-` is standard input.
     #[command(after_help = "\
-A file is sent in batches; a batch is durable before the next one is sent.
-Bad lines are reported with file, line and column; the good lines around them
-are stored.
+A file is sent in batches, and each batch is durable before the next one is
+sent. Bad lines are reported with file, line and column. All other lines are
+stored.
 
 Examples:
   barograph import metrics.lp more.lp.gz
@@ -80,51 +81,51 @@ Examples:
   barograph export --match 'cpu_usage{host=\"a\"}' --start -1d > cpu.lp
   barograph export --match '{__name__=~\".+\"}' --data-dir ./data --output all.lp")]
     Export(ExportArgs),
-    /// Show what a database holds: figures, and the names with most series.
+    /// Show statistics of a database, and the metrics and labels with the most series.
     #[command(after_help = "\
 Examples:
   barograph inspect
   barograph inspect cardinality /var/lib/barograph --top 20
   barograph inspect cardinality --url http://HOST:10130 --start -1d")]
     Inspect(InspectArgs),
-    /// Make a consistent copy of a database, or a database of such a copy.
+    /// Create a consistent copy of a database, or restore a database from one.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// Read everything in an idle data directory and check every sum.
+    /// Read everything in an idle data directory and verify every checksum.
     Verify(VerifyArgs),
-    /// Say what keeps a data directory from opening, and repair it with --apply.
+    /// Report what keeps a data directory from opening; with --apply, repair it.
     #[command(after_help = "\
-`serve` does the same repairs when it starts. Without --apply nothing changes and
-the exit status is 1 where there is something to repair. What a repair takes away
-is kept beside the file as NAME.OFFSET.bad. A damaged log is set aside by
-`serve --recover-damaged-wal`.")]
+`serve` makes the same repairs when it starts. Without --apply, nothing changes,
+and the exit status is 1 if there is something to repair. Bytes that a repair
+removes are kept beside the file as NAME.OFFSET.bad. To open a database with a
+damaged log, use `serve --recover-damaged-wal`.")]
     Repair {
         /// The data directory; no server may be using it.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// Do it.
+        /// Make the repairs instead of only reporting them.
         #[arg(long)]
         apply: bool,
     },
-    /// Make a random token: prints it, and the line for the server's --token-file.
+    /// Create a random token and print it, with the line for the server's --token-file.
     Token,
     /// Print a configuration file with every setting, its meaning and its default.
     Config,
 }
 
-/// Which database a command speaks to.
+/// The database that a command uses.
 #[derive(Debug, Args, Clone)]
 pub struct Target {
-    /// Server to ask.
+    /// URL of the server.
     #[arg(long, value_name = "URL", env = "BAROGRAPH_URL", default_value = DEFAULT_URL)]
     pub url: String,
     /// Token for the server.
     #[arg(long, value_name = "TOKEN", env = "BAROGRAPH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Data directory to open instead; no server may be using it.
+    /// Data directory to open instead of using a server; no server may be using it.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Read a data directory although its log is damaged: what is whole is shown, the damage goes to standard error, and
+    /// Read a data directory even if it is damaged: intact data is shown, the damage is reported on standard error, and
     /// the exit status is 1. Nothing in the directory changes.
     #[arg(long)]
     pub allow_damage: bool,
@@ -135,25 +136,25 @@ pub struct Target {
 pub struct QueryArgs {
     /// The PromQL expression.
     pub query: String,
-    /// Time of an instant query: seconds, RFC 3339, `now`, or before now as `-5m`.
+    /// Time of an instant query: seconds, RFC 3339, `now`, or relative to now, such as `-5m`.
     #[arg(long, allow_hyphen_values = true, default_value = "now", conflicts_with_all = ["start", "end", "step"])]
     pub time: String,
-    /// First time of a range query, written like --time.
+    /// Start of a range query, in the same format as --time.
     #[arg(long, allow_hyphen_values = true)]
     pub start: Option<String>,
-    /// Last time of a range query; default now.
+    /// End of a range query; now by default.
     #[arg(long, allow_hyphen_values = true, requires = "start")]
     pub end: Option<String>,
-    /// Step of a range query, such as 1m; default the range divided by 60.
+    /// Step of a range query, such as 1m; by default a sixtieth of the range.
     #[arg(long, requires = "start")]
     pub step: Option<String>,
-    /// Print what each part of the query was expected to cost and did, instead of its answer.
+    /// Print the estimated and actual cost of each part of the query instead of the answer.
     #[arg(long)]
     pub explain: bool,
-    /// How to print the answer.
+    /// Format of the answer.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Where to ask.
+    /// The database to query.
     #[command(flatten)]
     pub target: Target,
 }
@@ -161,40 +162,40 @@ pub struct QueryArgs {
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Readable text.
     Table,
-    /// One line a sample: a column for each label, then time and value.
+    /// One line per sample: a column for each label, then time and value.
     Csv,
-    /// As the HTTP API answers.
+    /// The answer of the HTTP API.
     Json,
 }
 
 /// `barograph import`
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files of line protocol, or - for standard input; gzip is recognised by its first bytes. Of an export of
-    /// InfluxDB 1 each line goes into the database that the export names.
+    /// Files of line protocol, or - for standard input; gzip is recognised by its first bytes. Lines of an export of
+    /// InfluxDB 1 go into the databases that the export names.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Unit of the timestamps: ns, us, ms, s, m, h, or auto, which goes by the size of each.
+    /// Unit of the timestamps: ns, us, ms, s, m, h, or auto, which derives the unit from the size of each timestamp.
     #[arg(long, default_value = "ns")]
     pub precision: String,
     /// Value of the label `db` for every series.
     #[arg(long, value_name = "NAME")]
     pub db: Option<String>,
-    /// Lines of one batch.
+    /// Number of lines in a batch.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: u32,
-    /// Exit with success although lines were refused.
+    /// Exit with status 0 even if lines were refused.
     #[arg(long)]
     pub skip_bad: bool,
-    /// New file for all refused lines, each after a comment with the reason. It can be corrected and imported.
+    /// New file for all refused lines, each preceded by a comment with the reason. You can correct and import it.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
-    /// Seconds for which a batch is sent again while the server restarts or is busy.
+    /// Number of seconds to keep sending a batch again while the server restarts or is busy.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub patience: u64,
-    /// Where to write.
+    /// The database to write to.
     #[command(flatten)]
     pub target: Target,
 }
@@ -202,19 +203,19 @@ pub struct ImportArgs {
 /// `barograph export`
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Selector of the series; may be given several times.
+    /// Selector of the series; may be repeated.
     #[arg(long = "match", value_name = "SELECTOR", required = true)]
     pub selectors: Vec<String>,
-    /// First time: seconds, RFC 3339, `now`, or before now as `-1d`; default the oldest.
+    /// Start of the range: seconds, RFC 3339, `now`, or relative to now, such as `-1d`; by default the oldest sample.
     #[arg(long, allow_hyphen_values = true)]
     pub start: Option<String>,
-    /// Last time; default the newest.
+    /// End of the range; by default the newest sample.
     #[arg(long, allow_hyphen_values = true)]
     pub end: Option<String>,
     /// File to write instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Where to read.
+    /// The database to read.
     #[command(flatten)]
     pub target: Target,
 }
@@ -223,13 +224,13 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct InspectArgs {
-    /// A report of its own.
+    /// A more detailed report.
     #[command(subcommand)]
     pub report: Option<InspectCommand>,
-    /// Entries of each list.
+    /// Number of entries in each list.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: u32,
-    /// Where to look.
+    /// The database to inspect.
     #[command(flatten)]
     pub target: Target,
 }
@@ -239,27 +240,27 @@ pub struct InspectArgs {
 pub enum InspectCommand {
     /// Count series by metric, by label and by label pair.
     ///
-    /// In a data directory everything stored is counted, or what --start and --end choose, a whole partition
-    /// at a time. From a server come the series in its memory, with --start or --end also for stored ones.
+    /// In a data directory, the report counts everything stored, or all partitions that overlap --start and --end. On
+    /// a server, it counts the series in memory; with --start or --end, it also counts the stored ones.
     Cardinality(CardinalityArgs),
 }
 
 /// `barograph inspect cardinality`
 #[derive(Debug, Args)]
 pub struct CardinalityArgs {
-    /// Data directory to open; no server may be using it. Without one a server is asked.
+    /// Data directory to open; no server may be using it. Without it, the command uses a server.
     #[arg(value_name = "DIR", conflicts_with = "data_dir")]
     pub dir: Option<PathBuf>,
-    /// Entries of each list.
+    /// Number of entries in each list.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: u32,
-    /// First time: seconds, RFC 3339, `now`, or before now as `-1d`.
+    /// Start of the range: seconds, RFC 3339, `now`, or relative to now, such as `-1d`.
     #[arg(long, allow_hyphen_values = true)]
     pub start: Option<String>,
-    /// Last time, written like --start.
+    /// End of the range, in the same format as --start.
     #[arg(long, allow_hyphen_values = true)]
     pub end: Option<String>,
-    /// Where to look.
+    /// The database to inspect.
     #[command(flatten)]
     pub target: Target,
 }
@@ -267,20 +268,20 @@ pub struct CardinalityArgs {
 /// `barograph snapshot`
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
-    /// Copy a database: ask a server (needs --enable-admin there), or copy an idle directory to DEST.
+    /// Copy the database of a server, which needs --enable-admin, or copy an idle data directory to DEST.
     Create {
         /// Directory to create; only with --data-dir. A server chooses a name below its own data directory.
         #[arg(value_name = "DEST", requires = "data_dir")]
         dest: Option<PathBuf>,
-        /// What to copy.
+        /// The database to copy.
         #[command(flatten)]
         target: Target,
     },
-    /// Make a data directory of a snapshot.
+    /// Create a data directory from a snapshot.
     Restore {
         /// The snapshot's directory.
         snapshot: PathBuf,
-        /// Directory to create; must not exist or be empty.
+        /// Directory to create; it must be empty or not exist.
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
@@ -294,10 +295,10 @@ pub struct VerifyArgs {
     pub data_dir: PathBuf,
 }
 
-/// The flags of `serve`: where settings come from.
+/// The flags of `serve`.
 #[derive(Debug, Clone)]
 pub struct ServeArgs {
-    /// File and flags; variables are read when the settings are put together.
+    /// File and flags; environment variables are read when the configuration is built.
     pub sources: Sources,
 }
 
@@ -321,7 +322,7 @@ fn flag(setting: &'static Setting) -> Arg {
     let default = if setting.default.is_empty() { "unset" } else { setting.default };
     let reload = if setting.reloadable { ", reloadable" } else { "" };
     let help = format!("{} [default: {default}; {}{reload}]", setting.doc, setting.variable());
-    // The parser wants names that live as long as the program; they are made once.
+    // The parser needs names with a static lifetime. This function runs once per setting, so leaking is bounded.
     let long: &'static str = setting.flag().leak();
     let arg = Arg::new(setting.key).long(long).help(help).help_heading(setting.group);
     let arg = arg.action(ArgAction::Set);

@@ -1,4 +1,4 @@
-//! A small client of the HTTP API, for the commands that speak to a running server.
+//! A small client of the HTTP API, for commands that use a running server.
 
 use std::io::Read;
 use std::time::Duration;
@@ -8,32 +8,32 @@ use serde_json::Value;
 
 use crate::cli::Target;
 
-/// Largest answer that is read into memory.
+/// Maximum size of an answer that is read into memory, bytes.
 const ANSWER_MAX: u64 = 1 << 30;
 
-/// Speaks to one server.
+/// A client of one server.
 pub struct Client {
     agent: ureq::Agent,
     base: String,
     authorization: Option<String>,
 }
 
-/// What a server answered.
+/// An answer of the server.
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
-    /// What a write says that it stored.
+    /// The counts of stored data in the answer to a write.
     pub counts: Option<Counts>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// What became of a body of lines that is stored whole.
+/// Counts of a body of lines that was stored completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Lines that hold data.
+    /// Lines that contain data.
     pub lines: u64,
     /// Samples stored.
     pub samples: u64,
@@ -41,7 +41,8 @@ pub struct Counts {
     pub events: u64,
 }
 
-/// Whether a request failed on its way and may pass when it is sent again, as while a server restarts.
+/// Whether a request failed on the network, so that it may succeed when it is sent again, for example while a server
+/// restarts.
 pub fn is_connection_trouble(error: &anyhow::Error) -> bool {
     use std::io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, TimedOut,
@@ -88,7 +89,7 @@ impl Client {
     /// POSTs a form.
     ///
     /// # Errors
-    /// No server, or a broken connection.
+    /// The server cannot be reached, or the connection breaks.
     pub fn post_form(&self, path: &str, form: &[(&str, String)]) -> anyhow::Result<Answer> {
         let request = self.agent.post(format!("{}{path}", self.base));
         let sent =
@@ -99,7 +100,7 @@ impl Client {
     /// POSTs bytes.
     ///
     /// # Errors
-    /// No server, or a broken connection.
+    /// The server cannot be reached, or the connection breaks.
     pub fn post(&self, path: &str, query: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         for (name, value) in query {
@@ -111,7 +112,7 @@ impl Client {
     /// GETs a small answer.
     ///
     /// # Errors
-    /// No server, or a broken connection.
+    /// The server cannot be reached, or the connection breaks.
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         for (name, value) in query {
@@ -123,10 +124,10 @@ impl Client {
         self.answer(request.call())
     }
 
-    /// POSTs a form and gives the answer's body as a stream.
+    /// POSTs a form and returns the body of the answer as a stream.
     ///
     /// # Errors
-    /// No server, or an answer that is an error.
+    /// The server cannot be reached, or the answer is an error.
     pub fn stream(&self, path: &str, form: &[(&str, String)]) -> anyhow::Result<impl Read> {
         let request = self.with_token(self.agent.post(format!("{}{path}", self.base)));
         let response = request
@@ -174,7 +175,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The error that it reports, in whichever dialect.
+    /// The error message of the answer, in any of the formats.
     pub fn error(&self) -> String {
         let value: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = value["error"].as_str().or(value["message"].as_str());
@@ -184,10 +185,10 @@ impl Answer {
         }
     }
 
-    /// The JSON of a success.
+    /// The JSON body of a success.
     ///
     /// # Errors
-    /// It is not one.
+    /// The answer is not a success.
     pub fn json(&self) -> anyhow::Result<Value> {
         if self.status != 200 {
             bail!("{}", self.error());

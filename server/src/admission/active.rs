@@ -1,8 +1,8 @@
-//! Work that waits or runs: who asked what, how far it is, and how to stop it.
+//! The list of active work: who requested it, how far it has come, and how to stop it.
 //!
 //! Work enters before it waits for its turn and leaves when its thread is done, not when its client disconnects, so
-//! that what still costs something is still listed.
-
+//! Work enters the list before it waits for its turn and leaves it when its thread is done, not when its client
+//! disconnects, so that work that still uses resources is still listed.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::kind::Kind;
 use crate::clock;
 use crate::json;
 
-/// Longest part of a text that the list shows, bytes.
+/// Maximum length of a text in the list, bytes.
 const TEXT_MAX: usize = 4096;
-/// The same of a message that names reads, and how many it names.
+/// Maximum length of a text, and maximum number of reads, in a message that names reads.
 const TEXT_IN_MESSAGE_MAX: usize = 200;
 const NAMED_MAX: usize = 3;
 
@@ -31,18 +31,18 @@ pub struct ActiveWork {
     entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
 }
 
-/// What the list says of a piece of work.
+/// The description of a piece of work in the list.
 #[derive(Debug)]
 pub struct Described {
-    /// What it waits among.
+    /// The kind of turn it waits for.
     pub kind: Kind,
-    /// Its path.
+    /// The path of the request.
     pub path: &'static str,
     /// The expression, or the selectors.
     pub text: String,
-    /// When an expression is evaluated.
+    /// The times at which an expression is evaluated.
     pub times: Option<Times>,
-    /// The client.
+    /// The address of the client.
     pub client: Option<SocketAddr>,
     /// The tenant that the client is restricted to.
     pub tenant: Option<Arc<str>>,
@@ -60,7 +60,7 @@ struct Entry {
     canceled: Notify,
 }
 
-/// A place in the list, which is left when this is dropped.
+/// An entry in the list, which is removed when this is dropped.
 #[derive(Debug)]
 pub struct Active {
     work: Arc<ActiveWork>,
@@ -68,7 +68,7 @@ pub struct Active {
 }
 
 impl ActiveWork {
-    /// Puts work on the list, as waiting.
+    /// Adds work to the list, as waiting.
     pub fn enter(self: &Arc<Self>, described: Described, usage: Usage, cancel: Cancel) -> Active {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry {
@@ -85,7 +85,8 @@ impl ActiveWork {
         Active { work: self.clone(), entry }
     }
 
-    /// Stops it; `None` if no such work waits or runs, or if it belongs to another tenant than `tenant`.
+    /// Cancels the work with this id. Returns `None` if no such work waits or runs, or if it belongs to another tenant
+    /// than `tenant`.
     pub fn cancel(&self, id: u64, tenant: Option<&str>) -> Option<Value> {
         let entry = self.entries.lock().get(&id).filter(|entry| entry.is_of(tenant)).cloned()?;
         entry.cancel.cancel();
@@ -93,14 +94,14 @@ impl ActiveWork {
         Some(entry.describe())
     }
 
-    /// All work, or that of `tenant`; oldest first.
+    /// All work, or the work of `tenant`, oldest first.
     pub fn list(&self, tenant: Option<&str>) -> Vec<Value> {
         let entries: Vec<Arc<Entry>> =
             self.entries.lock().values().filter(|entry| entry.is_of(tenant)).cloned().collect();
         entries.iter().map(|entry| entry.describe()).collect()
     }
 
-    /// Names the reads that began at least `age` ago, the oldest first, for a message; `None` if there are none.
+    /// Names the reads that began at least `age` ago, oldest first, for a message. `None` if there are none.
     pub fn name_reads(&self, age: Duration) -> Option<String> {
         let entries = self.entries.lock();
         let is_one = |entry: &&Arc<Entry>| {
@@ -120,12 +121,12 @@ impl ActiveWork {
 }
 
 impl Active {
-    /// Whether it has its turn.
+    /// Records whether the work has its turn.
     pub fn runs(&self, runs: bool) {
         self.entry.runs.store(runs, Ordering::Relaxed);
     }
 
-    /// Waits until it is stopped.
+    /// Waits until the work is canceled.
     pub async fn canceled(&self) {
         self.entry.canceled.notified().await;
     }
@@ -138,12 +139,12 @@ impl Drop for Active {
 }
 
 impl Entry {
-    /// Whether it is work of `tenant`; without a tenant always true.
+    /// Whether this is work of `tenant`; always true without a tenant.
     fn is_of(&self, tenant: Option<&str>) -> bool {
         tenant.is_none_or(|tenant| self.described.tenant.as_deref() == Some(tenant))
     }
 
-    /// For a message.
+    /// A short description for a message.
     fn name(&self) -> String {
         let Described { path, text, client, .. } = &self.described;
         let client = client.map_or_else(String::new, |address| format!(" of {address}"));
@@ -185,7 +186,7 @@ impl Entry {
     }
 }
 
-/// A time or duration as the rest of the API prints it.
+/// A time or duration in the API's format.
 fn seconds(ms: i64) -> Value {
     let mut text = Vec::new();
     json::time(&mut text, ms);

@@ -1,4 +1,4 @@
-//! Bytes whose memory is taken before they are there, and given back when they have been sent.
+//! Buffers whose memory is taken before they grow and released when their bytes have been sent.
 
 use barograph_engine::budget::{Hold, Taken, Work};
 use bytes::Bytes;
@@ -6,20 +6,20 @@ use bytes::Bytes;
 use crate::error::ApiError;
 use crate::json::Sink;
 
-/// Bytes of a piece of an answer, unless one thing that is written has more.
+/// Size of a piece of an answer in bytes, unless a single item is larger.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
-/// Bytes of the first buffer; most answers need no more.
+/// Size of the first buffer in bytes; most answers need no more.
 pub(super) const FIRST_BYTES: usize = 1024;
 
-/// Written bytes and what holds their memory: the work that wrote them, until they are a part of an answer.
+/// Written bytes with the hold on their memory. The work that wrote them holds it until they become part of an answer.
 pub struct HeldBytes {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Their memory.
+    /// The hold on their memory.
     pub taken: Taken,
 }
 
-/// Bytes that give their memory back when they have been sent or dropped.
+/// Bytes that release their memory when they have been sent or dropped.
 struct Piece<H> {
     bytes: Vec<u8>,
     _held: H,
@@ -32,32 +32,32 @@ impl<H> AsRef<[u8]> for Piece<H> {
 }
 
 impl HeldBytes {
-    /// On their way, held by the work that wrote them.
+    /// Converts to [`Bytes`], whose memory is still held by the work that wrote them.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(Piece { bytes: self.bytes, _held: self.taken })
     }
 
-    /// On their way, held by `hold`; the work that wrote them holds them no more.
+    /// Converts to [`Bytes`], whose memory is held by `hold` instead of the work that wrote them.
     pub fn held_by(self, hold: Hold) -> Bytes {
         Bytes::from_owner(Piece { bytes: self.bytes, _held: hold })
     }
 }
 
-/// A buffer and the memory that is taken for it.
+/// A buffer with the memory that is taken for it.
 pub(super) struct Buffer {
-    /// What was written.
+    /// The written bytes.
     pub bytes: Vec<u8>,
     taken: Taken,
     prepaid: usize,
 }
 
 impl Buffer {
-    /// An empty buffer, of which somebody else has taken `prepaid` bytes.
+    /// An empty buffer. `prepaid` bytes of it are already taken by the caller.
     pub fn new(work: &Work, prepaid: usize) -> Self {
         Buffer { bytes: Vec::new(), taken: Taken::of(work), prepaid }
     }
 
-    /// Makes room for `room` more bytes, which are taken first.
+    /// Takes memory for `room` more bytes, and then reserves them.
     pub fn reserve(&mut self, room: usize) -> Result<(), ApiError> {
         let needed = self.bytes.len() + room;
         if needed > self.bytes.capacity() {
@@ -68,35 +68,35 @@ impl Buffer {
         Ok(())
     }
 
-    /// Takes what the buffer has grown by beyond the room that was made.
+    /// Takes memory for growth beyond the reserved room.
     pub fn settle(&mut self) -> Result<(), ApiError> {
         Ok(self.taken.at_least(self.bytes.capacity().saturating_sub(self.prepaid))?)
     }
 
-    /// What was written, held until it is sent.
+    /// The written bytes, whose memory is held until they are sent.
     pub fn into_held(self) -> HeldBytes {
         HeldBytes { bytes: self.bytes, taken: self.taken }
     }
 }
 
-/// A buffer that stays whole, for an answer that has to be finished before its first byte is sent.
+/// A buffer that stays in one piece, for an answer that must be complete before its first byte is sent.
 pub struct Whole {
     bytes: Vec<u8>,
     taken: Taken,
 }
 
 impl Whole {
-    /// An empty one.
+    /// An empty buffer.
     pub fn new(work: &Work) -> Self {
         Whole { bytes: Vec::new(), taken: Taken::of(work) }
     }
 
-    /// What was written.
+    /// The written bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Empties it; its memory stays for what comes next.
+    /// Clears the buffer and keeps its memory for later use.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
@@ -109,7 +109,7 @@ impl Sink for Whole {
         let needed = self.bytes.len() + room;
         if needed > self.bytes.capacity() {
             let grown = needed.max(2 * self.bytes.capacity());
-            // While it moves, both are there.
+            // While the buffer moves, both copies exist.
             self.taken.at_least(grown + self.bytes.capacity())?;
             self.bytes.reserve_exact(grown - self.bytes.len());
         }

@@ -3,13 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-/// What work does, as far as its turn is concerned. Work of one kind waits for its own kind only, see
-/// [`Turns`](super::Turns).
+/// The kind of a piece of work, which determines what its turn depends on. Work of one kind waits only for work of the
+/// same kind, see [`Turns`](super::Turns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Evaluates or reads an expression.
     Query,
-    /// Lists what there is: series, labels, values, events, metadata, exemplars, databases, cardinality.
+    /// Lists series, labels, values, events, metadata, exemplars, databases or cardinality.
     List,
     /// Reads samples for another Prometheus.
     RemoteRead,
@@ -17,12 +17,12 @@ pub enum Kind {
     Federate,
     /// Streams samples as long as its client keeps reading.
     Export,
-    /// Changes or copies the whole: delete, clean, flush, snapshot.
+    /// Changes or copies the whole database: delete, clean, flush, snapshot.
     Admin,
 }
 
 impl Kind {
-    /// All kinds; the place of each is its number.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Kind; 6] =
         [Kind::Query, Kind::List, Kind::RemoteRead, Kind::Federate, Kind::Export, Kind::Admin];
 
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// What messages call several of them.
+    /// The plural, for messages.
     pub fn plural(self) -> &'static str {
         match self {
             Kind::Query => "queries",
@@ -50,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// How many may run at once if `concurrency` queries may. Kinds that run as long as their client reads, or that
+    /// How many may run at once if `concurrency` queries may. Kinds that run for as long as their client reads, or that
     /// read a lot, get half.
     pub fn running_max(self, concurrency: usize) -> usize {
         match self {
@@ -60,8 +60,8 @@ impl Kind {
     }
 }
 
-/// A client for the purpose of turns: the owner of a token, or an address without a token; and its tenant, 0 if it has
-/// none.
+/// A client for the purpose of turns: the owner of a token, or an address without a token; with its tenant, or 0 if it
+/// has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Client {
     tenant: u64,
@@ -74,7 +74,7 @@ impl Client {
         Self::of(&(0u8, token))
     }
 
-    /// The client at `address`. An IPv6 network of 64 bits is one client.
+    /// The client at `address`. A /64 network of IPv6 is one client.
     pub fn at(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::of(&(1u8, address.octets())),
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// The same client as one of a tenant.
+    /// The same client as a client of a tenant.
     #[must_use]
     pub fn of_tenant(self, tenant: &str) -> Self {
         Client { tenant: hash(&tenant).max(1), ..self }

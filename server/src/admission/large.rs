@@ -1,8 +1,8 @@
 //! Turns of large writes.
 //!
-//! Few large bodies are parsed and stored at once, about as many as there are cores: more of them would not be done
-//! sooner, and the small writes of agents, which need no turn, would share the cores with all of them. Large writes get
-//! turns in the order in which their bodies have arrived; the memory for bodies is granted to tenants in rotation.
+//! Few large bodies are parsed and stored at once, about one per core. Running more of them would not finish them
+//! sooner, and small writes, which need no turn, would have to share the cores with all of them. Large writes get turns
+//! in the order in which their bodies have arrived. The memory for bodies is granted to tenants in rotation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::values::show_size;
 use crate::error::ApiError;
 
-/// A body up to this long is modest: a batch of an agent. Larger ones cannot take all the memory from those.
+/// Maximum size of a modest body in bytes: a batch of an agent. Larger bodies cannot take all memory from these.
 pub const MODEST: u64 = 512 << 10;
 
 /// Gives large writes their turns.
@@ -29,7 +29,7 @@ pub struct LargeWrite {
     _turn: OwnedSemaphorePermit,
 }
 
-/// A write that waits, until this is dropped.
+/// A waiting write, which is counted until this is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -39,15 +39,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl LargeWrites {
-    /// One on each core, and one that waits for the disk.
+    /// One turn per core, and one for a write that waits for the disk.
     pub fn on(cores: usize) -> Self {
         LargeWrites { turns: Arc::new(Semaphore::new(cores + 1)), waiting: AtomicUsize::new(0) }
     }
 
-    /// Waits for the turn of a write of `bytes`, at most for `patience`. A write up to [`MODEST`] bytes needs none.
+    /// Waits for the turn of a write of `bytes`, at most for `patience`. A write of up to [`MODEST`] bytes needs no
+    /// turn.
     ///
     /// # Errors
-    /// 429 when the wait was too long.
+    /// 429 if the wait was too long.
     pub async fn enter(&self, bytes: u64, patience: Duration) -> Result<Option<LargeWrite>, ApiError> {
         if bytes <= MODEST {
             return Ok(None);
@@ -68,12 +69,12 @@ impl LargeWrites {
         }
     }
 
-    /// How many wait now.
+    /// The number of writes that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 
-    /// Turns that are free.
+    /// The number of free turns.
     pub fn free(&self) -> usize {
         self.turns.available_permits()
     }

@@ -1,7 +1,7 @@
 //! An answer that is sent while it is made, piece by piece.
 //!
-//! A bounded number of pieces is in flight, and their memory is taken before the first, so that a stream that has begun
-//! does not fail because others have taken the memory meanwhile. A larger piece takes the difference in addition.
+//! A bounded number of pieces is in flight. Their memory is taken before the first one, so that a stream that has begun
+//! does not fail because others have taken the memory in the meantime. A larger piece takes the difference in addition.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use barograph_query::QueryError;
 
 /// Pieces that may wait for a slow client.
 const WAITING_MAX: usize = 4;
-/// Pieces in flight: those that wait, the one that is written, and those that the connection has.
+/// Pieces in flight: the waiting ones, the one being written, and those in the connection.
 const IN_FLIGHT: usize = WAITING_MAX + 4;
 
-/// A stream's producer failed or went away; the connection is cut, so that the client
-/// does not take half an answer for a whole one.
+/// The producer of a stream failed or ended. The connection is closed, so that the client does not mistake half an
+/// answer for a complete one.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was interrupted: {0}")]
 pub struct Broken(pub String);
@@ -30,7 +30,7 @@ pub struct Pieces {
     work: Work,
     buffer: Buffer,
     sender: mpsc::Sender<Result<Bytes, Broken>>,
-    /// Gets the outcome of what comes before the first piece.
+    /// Receives the outcome of everything before the first piece.
     started: Option<oneshot::Sender<Result<(), ApiError>>>,
     is_finished: bool,
     _in_flight: Arc<Taken>,
@@ -80,7 +80,7 @@ impl Pieces {
         self.sender.blocking_send(Ok(full.into_held().into_bytes())).map_err(|_| QueryError::Canceled.into())
     }
 
-    /// Sends what is left, or says why the stream ends early.
+    /// Sends the rest, or ends the stream early with an error.
     pub fn finish(mut self, path: &str, done: Result<(), ApiError>) {
         self.is_finished = true;
         match (done.and_then(|()| self.send()), self.started.take()) {
@@ -97,7 +97,7 @@ impl Pieces {
 }
 
 impl Drop for Pieces {
-    /// A thread that panics must not make half an answer look whole.
+    /// If the thread panics, half an answer must not look complete.
     fn drop(&mut self) {
         if !self.is_finished {
             let _ = self.sender.blocking_send(Err(Broken("an internal call failed".to_owned())));
@@ -108,10 +108,10 @@ impl Drop for Pieces {
 impl Sink for Pieces {
     type Error = ApiError;
 
-    /// Appends what `write` writes, about `room` bytes; waits while the client is slow.
+    /// Appends about `room` bytes written by `write`. Waits while the client is slow.
     ///
     /// # Errors
-    /// There is no memory for it, or the work has to stop.
+    /// There is no memory for them, or the work has to stop.
     fn put(&mut self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), ApiError> {
         let length = self.buffer.bytes.len();
         if length > 0 && length + room > PIECE_BYTES {

@@ -9,9 +9,9 @@ use super::kind::Client;
 /// The waiting requests for turns of one kind.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    /// How many there are.
+    /// The number of requests.
     pub(super) waiting: usize,
-    /// None is empty. The front gets the next turn and goes to the back.
+    /// No group is empty. The group at the front gets the next turn and moves to the back.
     groups: VecDeque<Group<T>>,
 }
 
@@ -20,11 +20,11 @@ pub(super) struct Queue<T> {
 struct Group<T> {
     tenant: u64,
     waiting: usize,
-    /// No client's queue is empty. The front gets the next turn of the tenant and goes to the back.
+    /// No queue is empty. The client at the front gets the next turn of the tenant and moves to the back.
     lines: VecDeque<Line<T>>,
 }
 
-/// The requests of one client, the oldest first.
+/// The requests of one client, oldest first.
 #[derive(Debug)]
 struct Line<T> {
     client: Client,
@@ -34,9 +34,9 @@ struct Line<T> {
 /// A waiting request.
 #[derive(Debug)]
 pub(super) struct Waiter<T> {
-    /// Its number: later ones are larger.
+    /// The number of the request; later requests have larger numbers.
     pub(super) id: u64,
-    /// Takes what it waits for.
+    /// Receives the turn.
     pub(super) sender: oneshot::Sender<T>,
 }
 
@@ -80,8 +80,8 @@ impl<T> Queue<T> {
         Some(waiter)
     }
 
-    /// Makes room for one more request of `client` by dropping the newest request of the client with most requests, of
-    /// the tenant with most requests; returns false if that client is `client`.
+    /// Makes room for one more request of `client`: drops the newest request of the client with the most requests, of
+    /// the tenant with the most requests. Returns false if that client is `client`.
     pub(super) fn make_room(&mut self, client: Client) -> bool {
         let of_tenant = |group: &Group<T>| group.tenant == client.tenant();
         let own = self.groups.iter().find(|group| of_tenant(group)).map_or(0, |group| group.waiting);
@@ -109,7 +109,7 @@ impl<T> Group<T> {
         }
     }
 
-    /// Removes a waiter if it is present; returns the number removed.
+    /// Removes a waiter if it is present. Returns the number removed.
     fn leave(&mut self, client: Client, id: u64) -> usize {
         let Some(at) = self.lines.iter().position(|line| line.client == client) else { return 0 };
         let line = &mut self.lines[at];
@@ -137,7 +137,8 @@ impl<T> Group<T> {
         self.lines.iter().find(|line| line.client == client).map_or(0, |line| line.waiters.len())
     }
 
-    /// Drops the newest request of the client with most requests, if it has more than `least`; returns whether it did.
+    /// Drops the newest request of the client with the most requests, if it has more than `least`. Returns whether it
+    /// did.
     fn drop_newest(&mut self, least: usize) -> bool {
         let by_size = |line: &Line<T>| (line.waiters.len(), line.waiters.back().map(|waiter| waiter.id));
         let longest = (0..self.lines.len()).max_by_key(|&at| by_size(&self.lines[at]));

@@ -1,17 +1,17 @@
-//! Turns: a limited number of reads runs, a limited number waits, and the rest get 429 with `Retry-After`.
+//! Turns: a limited number of reads run, a limited number wait, and the rest get 429 with `Retry-After`.
 //!
 //! Each kind has one reserved turn, so no kind waits for another to end: a label request is answered while queries fill
-//! the server, and a scraper while exports stream. Further turns are shared. A shared turn goes to the waiting kinds in
-//! rotation, within a kind to its tenants in rotation, and within a tenant to its clients in rotation: a client that
-//! sends a thousand requests at once only delays itself, and so does a tenant with a thousand clients. Clients without
-//! a tenant's token together count as one tenant.
+//! the server, and a scraper is answered while exports stream. Further turns are shared. A shared turn goes to the
+//! waiting kinds in rotation, within a kind to its tenants in rotation, and within a tenant to its clients in rotation.
+//! A client that sends a thousand requests at once therefore delays only itself, and so does a tenant with a thousand
+//! clients. All clients without a tenant's token count as one tenant.
 //!
-//! With `concurrency` n, at most n requests of a kind run, and at most n - 1 over all kinds beyond one of each. Admin
-//! calls do not share turns.
+//! With a `concurrency` of n, at most n requests of a kind run, and at most n - 1 over all kinds in addition to one of
+//! each. Admin calls do not share turns.
 //!
-//! Requests of a kind are light at first, and few of them turn out to be heavy ([`Lane`]). Heavy requests queue for
-//! turns of their own, which are few: as many as there are cores, and at most half of `concurrency`. The other turns
-//! are left to light ones. If light and heavy requests of a kind wait, they get turns alternately.
+//! Requests of a kind begin as light, and few of them turn out to be heavy ([`Lane`]). Heavy requests queue for separate
+//! turns, of which there are few: one per core, and at most half of `concurrency`. The other turns are left to light
+//! requests. If light and heavy requests of a kind wait, they get turns alternately.
 //!
 //! Waiting requests are limited in number by the queue of their kind, in time by their patience, and in memory by the
 //! share of queries, against which their text counts. A full queue drops the newest request of the client with the
@@ -40,20 +40,20 @@ use crate::telemetry::exposition::{self, Metric};
 
 const KINDS: usize = Kind::ALL.len();
 
-/// Whether a request needs little. All begin as light.
+/// Whether a request needs few resources. All requests begin as light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Within the [`Allowance`](barograph_engine::budget::Allowance) of light work, so far.
+    /// So far within the [`Allowance`](barograph_engine::budget::Allowance) of light work.
     Light,
-    /// More than that.
+    /// Beyond that allowance.
     Heavy,
 }
 
-/// Gives turns.
+/// Hands out turns.
 #[derive(Debug)]
 pub struct Turns {
     concurrency: usize,
-    /// Heavy requests that run at once, like `concurrency`.
+    /// Maximum number of heavy requests that run at once, like `concurrency`.
     heavy_max: usize,
     queue_max: usize,
     state: Mutex<State>,
@@ -62,13 +62,13 @@ pub struct Turns {
 #[derive(Debug)]
 struct State {
     running: [usize; KINDS],
-    /// Of these.
+    /// How many of the running requests are heavy.
     heavy: [usize; KINDS],
-    /// Those of light requests, and of heavy ones.
+    /// The queues of light and of heavy requests.
     queues: [[Queue<Turn>; 2]; KINDS],
-    /// The lane of each kind that is looked at first when a turn is free.
+    /// For each kind, the lane that is checked first when a turn is free.
     lanes: [Lane; KINDS],
-    /// The kind that is looked at first when a turn is free.
+    /// The kind that is checked first when a turn is free.
     first: usize,
     last_id: u64,
 }
@@ -92,7 +92,7 @@ impl Turn {
         Turn { held: Arc::new(HeldTurn { turns: turns.clone(), kind, is_heavy }) }
     }
 
-    /// What makes it a turn of a heavy request.
+    /// Turns this into the turn of a heavy request.
     pub fn places(&self) -> Arc<dyn Places> {
         self.held.clone()
     }
@@ -116,7 +116,7 @@ impl Drop for Turn {
     }
 }
 
-/// A place in a queue, which is left when this is dropped.
+/// A place in a queue, which is given up when this is dropped.
 struct Place<'a> {
     turns: &'a Turns,
     kind: Kind,
@@ -151,7 +151,7 @@ impl State {
         self.queues[kind as usize].iter().map(|queue| queue.waiting).sum()
     }
 
-    /// Whether one more of `kind` may run now where `concurrency` may.
+    /// Whether one more request of `kind` may run now, if `concurrency` may.
     fn has_room(running: &[usize; KINDS], kind: Kind, concurrency: usize) -> bool {
         let number = running[kind as usize];
         if number >= kind.running_max(concurrency) {
@@ -162,12 +162,12 @@ impl State {
         number == 0 || kind == Kind::Admin || shared + 1 < concurrency
     }
 
-    /// Whether one of `kind` that runs may be heavy.
+    /// Whether a running request of `kind` may become heavy.
     fn has_heavy(&self, kind: Kind, heavy_max: usize) -> bool {
         Self::has_room(&self.heavy, kind, heavy_max)
     }
 
-    /// Takes a waiter whose turn has come from the queues of `kind`. Its lanes take turns.
+    /// Takes the next waiter from the queues of `kind`. The lanes alternate.
     fn next(&mut self, kind: Kind, turns: &Turns) -> Option<(Waiter<Turn>, Lane)> {
         if !Self::has_room(&self.running, kind, turns.concurrency) {
             return None;
@@ -200,7 +200,7 @@ impl Lane {
 }
 
 impl Turns {
-    /// `concurrency` of a kind run at once on `cores` cores, `queue_max` of each may wait.
+    /// `concurrency` requests of a kind run at once on `cores` cores, and `queue_max` of each kind may wait.
     pub fn new(concurrency: usize, cores: usize, queue_max: usize) -> Arc<Self> {
         let heavy_max = cores.clamp(1, (concurrency / 2).max(1));
         Arc::new(Turns { concurrency, heavy_max, queue_max, state: Mutex::new(State::new()) })
@@ -209,7 +209,7 @@ impl Turns {
     /// Waits for a turn as a light request.
     ///
     /// # Errors
-    /// 429 when the queue is full, 503 when the wait was too long.
+    /// 429 if the queue is full, 503 if the wait was too long.
     pub async fn enter(
         self: &Arc<Self>,
         kind: Kind,
@@ -222,7 +222,7 @@ impl Turns {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// As [`Turns::enter`].
+    /// Same as [`Turns::enter`].
     pub async fn enter_lane(
         self: &Arc<Self>,
         kind: Kind,
@@ -252,7 +252,7 @@ impl Turns {
         drop(place);
         match outcome {
             Ok(Ok(turn)) => Ok(turn),
-            // Its place went to a client that has fewer.
+            // Another client with fewer requests got the place.
             Ok(Err(_)) => Err(self.queue_is_full(kind, lane)),
             Err(_) => {
                 let message = format!(
@@ -266,7 +266,7 @@ impl Turns {
         }
     }
 
-    /// What messages call those that run.
+    /// The running requests, for messages.
     fn running_text(&self, kind: Kind, lane: Lane) -> String {
         match lane {
             Lane::Light => format!("{} {}", kind.running_max(self.concurrency), kind.plural()),
@@ -292,12 +292,12 @@ impl Turns {
             self.advance(&mut state)
         };
         for (waiter, turn) in granted {
-            // If the waiter has left meanwhile, dropping the turn returns it.
+            // If the waiter has left in the meantime, dropping the turn returns it.
             drop(waiter.sender.send(turn));
         }
     }
 
-    /// Counts waiters that now have a turn as running.
+    /// Counts waiters that now get a turn as running, and returns them.
     fn advance(self: &Arc<Self>, state: &mut State) -> Vec<(Waiter<Turn>, Turn)> {
         let mut granted = Vec::new();
         let mut passed = 0;
@@ -315,22 +315,22 @@ impl Turns {
         granted
     }
 
-    /// How many of a kind run now.
+    /// The number of requests of a kind that run.
     pub fn running(&self, kind: Kind) -> usize {
         self.state.lock().running[kind as usize]
     }
 
-    /// How many heavy ones of a kind run now.
+    /// The number of heavy requests of a kind that run.
     pub fn heavy(&self, kind: Kind) -> usize {
         self.state.lock().heavy[kind as usize]
     }
 
-    /// How many of a kind wait now.
+    /// The number of requests of a kind that wait.
     pub fn waiting(&self, kind: Kind) -> usize {
         self.state.lock().waiting(kind)
     }
 
-    /// How many run, are heavy and wait, by kind.
+    /// The running, the heavy and the waiting requests, by kind.
     pub fn metrics(&self) -> [Metric; 3] {
         let mut running = Metric::new(
             exposition::Kind::Gauge,
@@ -356,12 +356,12 @@ impl Turns {
         [running, heavy, waiting]
     }
 
-    /// How many of all kinds run now.
+    /// The number of requests that run, over all kinds.
     pub fn running_in_all(&self) -> usize {
         self.state.lock().running.iter().sum()
     }
 
-    /// How many of all kinds wait now.
+    /// The number of requests that wait, over all kinds.
     pub fn waiting_in_all(&self) -> usize {
         let state = self.state.lock();
         Kind::ALL.into_iter().map(|kind| state.waiting(kind)).sum()

@@ -1,7 +1,7 @@
-//! An answer while it is written: in pieces, each of whose bytes is taken before it is there.
+//! Writes an answer in pieces. Memory is taken for each piece before it is allocated.
 //!
-//! A piece that is full is put aside, compressed where the client takes that, so that a large answer is never copied
-//! as a whole and its plain text never exists as one. Each piece holds its memory until the socket has taken it.
+//! A full piece is set aside, compressed if the client accepts that. A large answer is therefore never copied as a whole,
+//! and its plain text never exists as a whole. Each piece holds its memory until the socket has accepted it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::buffer::{Buffer, FIRST_BYTES, HeldBytes, PIECE_BYTES};
 use crate::error::ApiError;
 use crate::json::Sink;
 
-/// What the buffers of a socket take without its client.
+/// Bytes that the buffers of a socket accept without the client reading.
 const AT_ONCE_BYTES: u64 = 2 * PIECE_BYTES as u64;
-/// Answers below this are not worth compressing.
+/// Smaller answers are not worth compressing.
 const GZIP_MIN: usize = 1024;
-/// What the state of a compressor takes.
+/// Memory of a compressor's state, bytes.
 const GZIP_BYTES: u64 = 320 * 1024;
 
-/// A compressor and what has come out of it.
+/// A compressor with its output.
 struct Gzip {
     encoder: GzEncoder<Vec<u8>>,
     out: Taken,
@@ -49,7 +49,7 @@ impl Gzip {
         Ok(self.out.at_least(self.encoder.get_ref().capacity())?)
     }
 
-    /// What has come out, if it is a piece.
+    /// The output, if it fills a piece.
     fn full(&mut self, work: &Work) -> Option<HeldBytes> {
         if self.encoder.get_ref().len() < PIECE_BYTES {
             return None;
@@ -76,7 +76,7 @@ pub struct Writer<'w> {
     done: Vec<HeldBytes>,
 }
 
-/// A written answer. Its memory is held by its pieces, first from the share of the work that wrote it.
+/// A written answer. Its pieces hold its memory, at first from the share of the work that wrote it.
 pub struct Answer {
     /// The body, in order.
     pub pieces: Vec<HeldBytes>,
@@ -93,22 +93,23 @@ pub struct Outgoing {
 }
 
 impl Answer {
-    /// An answer of one piece.
+    /// An answer in one piece.
     pub fn whole(bytes: Vec<u8>, taken: Taken) -> Self {
         Answer { pieces: vec![HeldBytes { bytes, taken }], gzip: false }
     }
 
-    /// The memory that its pieces hold.
+    /// The memory that the pieces hold, bytes.
     pub fn taken(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.taken.bytes()).sum()
     }
 
-    /// From now on `answers` holds its memory, so that what clients do not read keeps no work from running. What a
-    /// socket takes at once stays where it is. Where `answers` is full it may stay as well, as long as others have room in
-    /// `reads`: for that of a heavy read, half of it and the part for light reads have to be free.
+    /// Moves the memory of the answer to `answers`, so that unread answers keep no work from running. The part that a
+    /// socket accepts at once stays where it is. If `answers` is full, the rest may stay too, as long as others still
+    /// have room in `reads`; for the answer of a heavy read, half of that share and the part for light reads must be
+    /// free.
     ///
     /// # Errors
-    /// [`Full`]: neither has room.
+    /// [`Full`] if neither share has room.
     pub fn leave(self, reads: &Arc<Share>, answers: &Arc<Share>, is_light: bool) -> Result<Outgoing, Full> {
         let Answer { pieces, gzip } = self;
         let total: u64 = pieces.iter().map(|piece| piece.taken.bytes()).sum();
@@ -136,15 +137,15 @@ impl<'w> Writer<'w> {
         Writer { work, accepts_gzip, buffer: Buffer::new(work, 0), gzip: None, done: Vec::new() }
     }
 
-    /// Appends fixed text.
+    /// Appends a constant text.
     ///
     /// # Errors
-    /// As [`Sink::put`].
+    /// Same as [`Sink::put`].
     pub fn text(&mut self, text: &[u8]) -> Result<(), ApiError> {
         self.put(text.len(), |out| out.extend_from_slice(text))
     }
 
-    /// Puts the buffer aside.
+    /// Sets the buffer aside.
     fn pass_on(&mut self) -> Result<(), ApiError> {
         self.work.check()?;
         if self.gzip.is_none() && self.accepts_gzip {
@@ -164,10 +165,10 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// The whole answer.
+    /// Returns the complete answer.
     ///
     /// # Errors
-    /// As [`Sink::put`].
+    /// Same as [`Sink::put`].
     pub fn finish(mut self) -> Result<Answer, ApiError> {
         let compress = self.gzip.is_some() || (self.accepts_gzip && self.buffer.bytes.len() >= GZIP_MIN);
         if compress {
@@ -186,10 +187,10 @@ impl<'w> Writer<'w> {
 impl Sink for Writer<'_> {
     type Error = ApiError;
 
-    /// Appends what `write` writes, about `room` bytes.
+    /// Appends about `room` bytes written by `write`.
     ///
     /// # Errors
-    /// There is no memory for it, or the work has to stop.
+    /// There is no memory for them, or the work has to stop.
     fn put(&mut self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), ApiError> {
         let length = self.buffer.bytes.len();
         if length > 0 && length + room > PIECE_BYTES {

@@ -1,4 +1,4 @@
-//! Calls that change or copy the whole database: delete, clean, snapshot, flush. Off unless `enable_admin` is set.
+//! Calls that change or copy the whole database: delete, clean, snapshot, flush. Disabled unless `enable_admin` is set.
 //!
 //! They have separate turns and no deadline. A call that has started finishes even if its client disconnects.
 
@@ -16,17 +16,17 @@ use crate::http::reply::Reply;
 
 /// The folder of snapshots in the data directory.
 const SNAPSHOTS: &str = "snapshots";
-/// The file that a snapshot gets last.
+/// The file that is written last into a snapshot.
 const FINISHED: &str = "SNAPSHOT";
-/// How long `clean_tombstones` waits for reads that hold what it replaced: most end meanwhile.
+/// How long `clean_tombstones` waits for reads that hold data it replaced; most end within this time.
 const READS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `…/delete_series`: deletes the samples of the selected series in a time range.
 ///
-/// A selector that may mean every series is refused unless `all=true` says so.
+/// A selector that could match every series is refused unless `all=true` confirms it.
 ///
 /// # Errors
-/// 400 for bad or too wide selectors, and what storage gives.
+/// 400 for invalid or too broad selectors, and the errors of storage.
 pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_required(&call)?;
     let range = call.params.range()?;
@@ -50,11 +50,11 @@ pub async fn delete_series(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// `…/clean_tombstones`: removes deleted data from the disk, and carries out retention and the merges that are due.
-/// Waits some seconds for reads that hold some of it.
+/// `…/clean_tombstones`: removes deleted data from the disk, applies retention and carries out the merges that are due.
+/// Waits a few seconds for reads that hold some of the data.
 ///
 /// # Errors
-/// 503 if reads hold some of it for longer, which the message names; the errors of storage.
+/// 503 if reads hold some of the data for longer; the message names them. Also the errors of storage.
 pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
@@ -62,7 +62,7 @@ pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     let cleaned = admitted.run(move |_| {
         database.compact()?;
         let held = database.clean_within(READS_PATIENCE)?.held;
-        // What still holds it was there before the wait.
+        // Reads that still hold data began before the wait.
         Ok((held, active.name_reads(READS_PATIENCE)))
     });
     let (held, reads) = cleaned.await?;
@@ -80,10 +80,10 @@ pub async fn clean_tombstones(call: Call) -> Result<Reply, ApiError> {
     ))
 }
 
-/// `…/flush`: everything in memory goes to the store.
+/// `…/flush`: writes everything in memory to the store.
 ///
 /// # Errors
-/// What storage gives.
+/// The errors of storage.
 pub async fn flush(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
@@ -91,11 +91,11 @@ pub async fn flush(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// `…/snapshot`: a copy below `snapshots/` of the data directory, under a name of our own
-/// making, so no client-given text ever becomes a path.
+/// `…/snapshot`: creates a copy below `snapshots/` in the data directory. The server chooses the name, so text from a
+/// client never becomes a path.
 ///
 /// # Errors
-/// 503 while another snapshot is made, and what storage gives.
+/// 503 while another snapshot is being made, and the errors of storage.
 pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let database = call.database()?;
     if call.config.in_memory {
@@ -110,7 +110,7 @@ pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     let name = snapshot_name(now);
     let dest = call.config.data_dir.join(SNAPSHOTS).join(&name);
     let copied = admitted.run(move |_| {
-        // Others wait for the copy, not for its client.
+        // Other calls wait for the copy, not for its client.
         let _one_at_a_time = one_at_a_time;
         Ok(database.snapshot(&dest).map(drop)?)
     });
@@ -118,13 +118,13 @@ pub async fn snapshot(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&json!({ "name": name })))
 }
 
-/// Date and time to the second, and nanoseconds in base 16 so that two never meet.
+/// Date and time to the second, followed by the nanoseconds in hexadecimal so that names are unique.
 fn snapshot_name(now_ns: i64) -> String {
     let when = jiff::Timestamp::from_nanosecond(i128::from(now_ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{}-{:08x}", when.strftime("%Y%m%dT%H%M%SZ"), now_ns.rem_euclid(1_000_000_000))
 }
 
-/// Whether a name is one that [`snapshot_name`] makes.
+/// Whether a name could have been made by [`snapshot_name`].
 fn is_snapshot_name(name: &str) -> bool {
     let shape = "dddddddd:dddddd:-hhhhhhhh".bytes();
     name.len() == shape.len()
@@ -136,14 +136,14 @@ fn is_snapshot_name(name: &str) -> bool {
         })
 }
 
-/// Removes the snapshots that were being made when the process ended: they are of no use, and keep the space of tables
-/// that are removed from the store. Called while no snapshot is being made.
+/// Removes snapshots that were unfinished when the process ended: they are useless, and their links keep the space of
+/// tables that were removed from the store. Called while no snapshot is being made.
 pub fn remove_unfinished_snapshots(data_dir: &Path) {
     let Ok(entries) = std::fs::read_dir(data_dir.join(SNAPSHOTS)) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
         let is_ours = entry.file_name().to_str().is_some_and(is_snapshot_name) && path.is_dir();
-        // `try_exists`: what cannot be looked at stays.
+        // `try_exists` rather than `exists`: a snapshot that cannot be examined is kept.
         if !is_ours || !matches!(path.join(FINISHED).try_exists(), Ok(false)) {
             continue;
         }

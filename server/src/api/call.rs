@@ -1,4 +1,4 @@
-//! One request as its handler sees it, and the envelope its answer travels in.
+//! One request as its handler sees it, and the envelope of its answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,42 +27,42 @@ use barograph::budget::Hold;
 
 /// The label that the InfluxDB protocols set.
 const DATABASE_LABEL: &str = "db";
-/// The warning about `limit`.
+/// The warning for an answer that `limit` truncated.
 pub const TRUNCATED: &str = "results truncated due to limit";
-/// Annotations of each kind that an answer lists.
+/// Maximum number of annotations of each kind in an answer.
 const ANNOTATIONS_MAX: usize = 10;
 
 /// One request.
 pub struct Call {
     /// The server.
     pub state: Arc<State>,
-    /// The endpoint that its path and method name.
+    /// The endpoint that path and method select.
     pub endpoint: &'static Endpoint,
     /// The method.
     pub method: Method,
-    /// The settings when the request came in.
+    /// The settings at the time of the request.
     pub config: Arc<Config>,
-    /// Parameters of the URL, and of the form once read.
+    /// The parameters of the URL, and of the form once it has been read.
     pub params: Params,
-    /// The memory of the parameters, if they include a form, and of a body that is kept.
+    /// The hold on the memory of the parameters, if they include a form, and of a kept body.
     pub said: Option<Arc<Hold>>,
-    /// The password of the URL, on routes whose clients send one there.
+    /// The password from the URL, on routes whose clients send one there.
     pub password: Option<String>,
-    /// Who calls.
+    /// The address of the client.
     pub client: Option<SocketAddr>,
     /// The tenant that the token is restricted to.
     pub tenant: Option<Arc<str>>,
-    /// The header.
+    /// The header fields.
     pub headers: HeaderMap,
     /// The decoded `{name}` segment of the path.
     pub segment: String,
-    /// The body, until it is read.
+    /// The body, until it has been read.
     pub body: Option<Incoming>,
 }
 
 impl Call {
-    /// The database; with a tenant's token the tenant's part of it: everything read, deleted or written through it is
-    /// restricted to the tenant.
+    /// The database. With a tenant's token, this is the tenant's part of it: everything read, deleted or written
+    /// through it is restricted to the tenant.
     ///
     /// # Errors
     /// 503 while it is not open.
@@ -74,7 +74,7 @@ impl Call {
         }
     }
 
-    /// Checks that the token may use the database `name`: if databases are tenants, a tenant's token may use only its
+    /// Checks that the token may use the database `name`. If databases are tenants, a tenant's token may use only its
     /// own.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Call {
         }
     }
 
-    /// Checks that the token may create and drop the database `name`: a tenant's token only its own.
+    /// Checks that the token may create and drop the database `name`. A tenant's token may do so only for its own.
     ///
     /// # Errors
     /// 403.
@@ -108,7 +108,7 @@ impl Call {
     /// Requires a right in addition to that of the route.
     ///
     /// # Errors
-    /// 403 where the token does not have it.
+    /// 403 if the token does not have it.
     pub fn require(&self, need: Access) -> Result<(), ApiError> {
         match self.state.tokens().as_ref() {
             Some(tokens) => tokens.check(&self.headers, self.password.as_deref(), need).map(drop),
@@ -120,7 +120,7 @@ impl Call {
     /// Reads the body as sent.
     ///
     /// # Errors
-    /// As [`body::read`] and [`encoding::encoding`].
+    /// Same as [`body::read`] and [`encoding::encoding`].
     pub async fn read_body(&mut self, limits: BodyLimits) -> Result<Held, ApiError> {
         let encoding = encoding::encoding(&self.headers)?;
         self.read_encoded(encoding, limits).await
@@ -129,7 +129,7 @@ impl Call {
     /// Reads a body that must be a snappy block, as sent.
     ///
     /// # Errors
-    /// As [`body::read`] and [`encoding::snappy`].
+    /// Same as [`body::read`] and [`encoding::snappy`].
     pub async fn read_snappy(&mut self, limits: BodyLimits) -> Result<Held, ApiError> {
         let encoding = encoding::snappy(&self.headers)?;
         self.read_encoded(encoding, limits).await
@@ -138,7 +138,7 @@ impl Call {
     /// Waits for the turn of a write of this body, if it needs one.
     ///
     /// # Errors
-    /// 429 when the wait was too long.
+    /// 429 if the wait was too long.
     pub async fn turn_to_write(&self, body: &Held) -> Result<Option<LargeWrite>, ApiError> {
         self.state.gates.large_writes.enter(body.size(), self.config.body_timeout).await
     }
@@ -148,11 +148,11 @@ impl Call {
         body::read(incoming, encoding, limits, &self.state.bodies, self.who()).await
     }
 
-    /// Adds the parameters of a form: those of a urlencoded form before those of the URL, those of a multipart form
-    /// after them.
+    /// Adds the parameters of a form. Those of a urlencoded form come before those of the URL, those of a multipart
+    /// form after them.
     ///
     /// # Errors
-    /// As [`Call::read_body`], 400 for a malformed form, 429 if the share of queries has no memory for it.
+    /// Same as [`Call::read_body`]; 400 for a malformed form; 429 if the share of queries has no memory for it.
     pub async fn read_form(&mut self) -> Result<(), ApiError> {
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let Some(content_type) =
@@ -177,7 +177,8 @@ impl Call {
         Ok(())
     }
 
-    /// Takes the memory of the parameters, and `more` bytes, from the share of queries; it is held until the work is done.
+    /// Takes the memory of the parameters, and `more` bytes, from the share of queries. It is held until the work is
+    /// done.
     fn keep(&mut self, more: u64) -> Result<(), ApiError> {
         let (queries, bytes) = (&self.state.memory.queries, self.params.bytes() + more);
         let said = if more == 0 { queries.take_to_begin(bytes) } else { queries.take(bytes) };
@@ -185,16 +186,16 @@ impl Call {
         Ok(())
     }
 
-    /// The bytes of a body, whose memory is that of queries from here on, as that of a form is.
+    /// Returns the bytes of a body and moves their memory to the share of queries, as for a form.
     ///
     /// # Errors
-    /// 429 when the share of queries has no room for it.
+    /// 429 if the share of queries has no room for it.
     pub fn keep_body(&mut self, mut held: Held) -> Result<Vec<u8>, ApiError> {
         self.keep(held.bytes.capacity() as u64)?;
         Ok(std::mem::take(&mut held.bytes))
     }
 
-    /// How long the call may run: `query_timeout`, or the shorter `timeout` that it asks for.
+    /// How long the call may run: `query_timeout`, or the parameter `timeout` if it is shorter.
     ///
     /// # Errors
     /// 400 for a bad `timeout`.
@@ -204,7 +205,7 @@ impl Call {
         Ok(asked.map_or(most, |ms| most.min(Duration::from_millis(ms as u64))))
     }
 
-    /// Who calls, as far as turns are concerned.
+    /// The client for the purpose of turns.
     pub fn who(&self) -> Client {
         let token = self.headers.get(header::AUTHORIZATION).filter(|_| self.state.tokens().is_some());
         let client = match (token, self.client) {
@@ -218,14 +219,14 @@ impl Call {
         }
     }
 
-    /// Whether the client takes gzip.
+    /// Whether the client accepts gzip.
     pub fn accepts_gzip(&self) -> bool {
         accepts_gzip(&self.headers)
     }
 }
 
-/// Decodes the parameters of a form in place, and returns them with the hold of their memory. A large form takes longer
-/// than a thread that drives sockets may be blocked.
+/// Decodes the parameters of a form in place and returns them with the hold on their memory. Decoding a large form
+/// would block a thread that drives sockets for too long.
 async fn parse_form(held: Held, boundary: Option<String>) -> Result<(Params, Held), ApiError> {
     let parse = move |mut held: Held| {
         let text = std::mem::take(&mut held.bytes);
@@ -241,7 +242,7 @@ async fn parse_form(held: Held, boundary: Option<String>) -> Result<(Params, Hel
     }
 }
 
-/// Whether the client of a request takes gzip.
+/// Whether the client of a request accepts gzip.
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING);
     values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|item| {
@@ -254,7 +255,7 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// Writes `{"status":"success","data":…,"warnings":…,"infos":…}`.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn success<S: Sink>(
     sink: &mut S,
     warnings: &[String],
@@ -286,7 +287,7 @@ fn annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) {
     json::list(out, listed, |out, text| json::string(out, text));
 }
 
-/// A success whose data is a JSON value; for small answers.
+/// A success whose data is a JSON value, for small answers.
 pub fn success_value(data: &serde_json::Value) -> Reply {
     let mut body = Vec::new();
     let Ok(()) = success(&mut body, &[], &[], |out: &mut Vec<u8>| {

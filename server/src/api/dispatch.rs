@@ -1,5 +1,5 @@
-//! From a request to its handler and back: route, token, parameters, errors in the
-//! client's words, counters.
+//! From a request to its handler and back: route, token, parameters, errors in the format that the client expects, and
+//! counters.
 //!
 //! Next: `api/influx/` for a write, `api/prometheus/query.rs` for a query.
 
@@ -28,7 +28,7 @@ use crate::telemetry::requests::UNKNOWN;
 #[derive(Clone)]
 pub struct Refused(pub ApiError);
 
-/// Answers one request. `guard` is dropped when the answer has left.
+/// Answers one request. `guard` is dropped when the answer has been sent.
 pub async fn dispatch(state: Arc<State>, request: Request<Incoming>, guard: Guard) -> Response<ReplyBody> {
     let started = Instant::now();
     // Dropped if the client disconnects before the answer is complete.
@@ -53,7 +53,7 @@ pub async fn dispatch(state: Arc<State>, request: Request<Incoming>, guard: Guar
     reply.into_response(Some(guard))
 }
 
-/// Finds the route and answers. The endpoint is `None` if the request does not reach one.
+/// Finds the route and answers. The endpoint is `None` if the request reached none.
 async fn route(
     state: &Arc<State>,
     request: Request<Incoming>,
@@ -91,7 +91,7 @@ async fn route(
             (None, route.endpoint.dialect, Err(error))
         }
         Lookup::Unknown => {
-            // A client that sends OPTIONS to every path, as Grafana does, gets no error.
+            // A client that sends OPTIONS to every path, as Grafana does, should not get an error.
             if method == Method::OPTIONS {
                 return (None, Dialect::Prometheus, Ok(Reply::no_content()));
             }
@@ -107,7 +107,7 @@ async fn route(
     }
 }
 
-/// Without tokens a loopback listener answers only hosts that no web page can have.
+/// Without tokens, a loopback listener answers only requests for hosts that no web page can have.
 fn check_host(state: &State, request: &Request<Incoming>) -> Result<(), ApiError> {
     if request.extensions().get::<OnLoopback>().is_none() || state.tokens().is_some() {
         return Ok(());
@@ -155,7 +155,7 @@ async fn handle(
     (route.handler)(call).await
 }
 
-/// Checks the token, if tokens are required; returns the tenant that it is restricted to.
+/// Checks the token if tokens are required. Returns the tenant that the token is restricted to.
 fn authorize(
     state: &State,
     endpoint: &Endpoint,

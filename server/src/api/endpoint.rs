@@ -1,5 +1,5 @@
-//! What the table of routes states about an endpoint: its path and methods, who may call it, how its body is read and
-//! its errors are written, when it is admitted, and which latency it counts toward.
+//! The description of an endpoint in the table of routes: its path and methods, who may call it, how its body is read,
+//! how its errors are written, how it is admitted, and which latency it counts toward.
 
 use hyper::Method;
 
@@ -18,9 +18,9 @@ pub struct Endpoint {
     pub access: Access,
     /// The access of a tenant's token.
     pub tenancy: Tenancy,
-    /// The format of errors.
+    /// The format of its errors.
     pub dialect: Dialect,
-    /// Its admission.
+    /// How it is admitted.
     pub admission: Admission,
     /// How its body is read.
     pub body: BodyRule,
@@ -34,29 +34,29 @@ pub enum Tenancy {
     /// The tenant's own data: reads, deletes and writes go through
     /// [`Call::database`](crate::api::call::Call::database), which is restricted to it.
     Own,
-    /// The same for all clients: the answer contains nothing that was written.
+    /// The same for all clients: the answer contains no written data.
     Same,
     /// 403: the answer concerns all tenants.
     Whole,
 }
 
-/// The admission of a request.
+/// How a request is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// At once, and also while there is no database.
+    /// At once, even while the database is not open.
     Always,
-    /// At once: it looks at no data of a size that others choose.
+    /// At once, because the size of the data that it reads is bounded.
     Instant,
-    /// It writes: memory for its body and the engine's limits bound it (`http/body.rs`, `ingest/`).
+    /// As a write: the memory for its body and the limits of the engine bound it (`http/body.rs`, `ingest/`).
     Write,
-    /// When it is its kind's turn (`admission/`).
+    /// When its kind has a free turn (`admission/`).
     Turn(Kind),
 }
 
 /// How the body of a request is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyRule {
-    /// A form, if there is one: its parameters join those of the URL before the handler is called.
+    /// As a form, if there is one. Its parameters are added to those of the URL before the handler is called.
     Form,
     /// By the handler.
     Own,

@@ -1,4 +1,4 @@
-//! Work that has its turn, and how it runs.
+//! Runs admitted work: work that has its turn.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,29 +14,29 @@ use crate::error::ApiError;
 use crate::http::reply::Reply;
 use crate::runtime;
 
-/// What a light request may do: the series of a few panels, or some milliseconds of anything else. On a busy machine that
-/// takes longer, so the time is long.
+/// The allowance of a light request: the series of a few panels, or a few milliseconds of anything else. A busy machine
+/// takes longer for the same work, so the time limit is generous.
 const LIGHT_STEPS: u64 = 8192;
 const LIGHT_TIME: Duration = Duration::from_secs(1);
 /// How long after its deadline work that has not stopped is abandoned.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What asks to be admitted.
+/// A request for admission.
 pub struct Asked {
-    /// What the list of active work shows: the expression, or the selectors.
+    /// The text in the list of active work: the expression, or the selectors.
     pub text: String,
-    /// When an expression is evaluated.
+    /// The times at which an expression is evaluated.
     pub times: Option<Times>,
-    /// How long it may run; `None`: as long as its client keeps reading.
+    /// How long the work may run; `None` means as long as its client keeps reading.
     pub timeout: Option<Duration>,
-    /// What it uses.
+    /// The resources that the work uses.
     pub usage: Usage,
-    /// Stops it.
+    /// Cancels the work.
     pub cancel: Cancel,
 }
 
 impl Asked {
-    /// What `call` asks: its selectors, within `query_timeout` or the shorter time that it names.
+    /// The request of `call`: its selectors, and a deadline of `query_timeout` or of the shorter time that it asks for.
     ///
     /// # Errors
     /// 400 for a bad `timeout`.
@@ -51,14 +51,14 @@ impl Asked {
         })
     }
 
-    /// With another text.
+    /// The same with a different text.
     #[must_use]
     pub fn named(mut self, text: impl Into<String>) -> Self {
         self.text = text.into();
         self
     }
 
-    /// Without a deadline.
+    /// The same without a deadline.
     #[must_use]
     pub fn unhurried(mut self) -> Self {
         self.timeout = None;
@@ -66,7 +66,7 @@ impl Asked {
     }
 }
 
-/// Work that has its turn. It ends its turn when it is done or dropped.
+/// Work that has its turn. The turn ends when the work is done or dropped.
 pub struct Admitted {
     place: Place,
     asked_turn: AskedTurn,
@@ -75,24 +75,24 @@ pub struct Admitted {
     cancel: Cancel,
     timeout: Option<Duration>,
     memory_max: u64,
-    /// Of work that runs, and of what clients have not taken yet.
+    /// The shares of running work and of unread answers.
     shares: [Arc<Share>; 2],
     path: &'static str,
-    /// When it began to wait for its turn.
+    /// When the work began to wait for its turn.
     pub since: Instant,
-    /// Whether the client takes gzip.
+    /// Whether the client accepts gzip.
     pub gzip: bool,
 }
 
-/// What lasts until the work's thread is done.
+/// State that lasts until the thread of the work is done.
 struct Place {
-    /// None while it waits for another one.
+    /// `None` while the work waits for another turn.
     turn: Option<Turn>,
     active: Active,
     _said: Arc<Hold>,
 }
 
-/// What it takes to wait for a turn.
+/// Everything needed to wait for a turn.
 #[derive(Clone)]
 struct AskedTurn {
     turns: Arc<Turns>,
@@ -113,7 +113,7 @@ impl AskedTurn {
     }
 }
 
-/// Raises the flag when the future that waits for the work is dropped.
+/// Sets the flag when the future that waits for the work is dropped.
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {
@@ -122,7 +122,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs a call on a thread that may block, for at most `timeout` and a little more.
+/// Runs a call on a thread that may block, for at most `timeout` and a grace period.
 async fn in_time<R, F>(timeout: Option<Duration>, call: F) -> Result<R, ApiError>
 where
     R: Send + 'static,
@@ -136,16 +136,16 @@ where
     }
 }
 
-/// Calls `read`. If the share of reads was full, calls it once more with the turn, which lasts until the answer is
-/// written: writing takes memory in addition to the result.
+/// Calls `read`. If the share of reads was full, calls it again with the turn, which lasts until the answer is written,
+/// because writing takes memory in addition to the result.
 fn attempted<T>(
     work: &Work,
     usage: &Usage,
     read: &mut impl FnMut(&Work) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
-    // With its turn, a read is refused with this status only if the share is full.
+    // With its turn, a read gets this status only if the share is full.
     let is_refused = |error: &ApiError| error.status == StatusCode::TOO_MANY_REQUESTS;
-    // What an attempt leaves to its work for a result is gone with the result.
+    // Memory that an attempt left with its work for a result is released together with the result.
     work.attempted(is_refused, || read(work).inspect_err(|_| usage.keep_bytes(0)))
 }
 
@@ -154,7 +154,7 @@ impl Call {
     ///
     /// # Errors
     /// 429 if too many requests wait or the share of queries has no memory for the text of the request, 503 if the wait
-    /// was too long, 499 if it is canceled meanwhile.
+    /// was too long, 499 if the request is canceled in the meantime.
     pub async fn admit(&self, asked: Asked) -> Result<Admitted, ApiError> {
         let Admission::Turn(kind) = self.endpoint.admission else {
             return Err(ApiError::internal(format!("{} has no kind of turn", self.endpoint.path)));
@@ -206,7 +206,7 @@ impl Admitted {
         }
     }
 
-    /// Runs `make` on a thread that may block. It is stopped when it is canceled, at its deadline, and when this
+    /// Runs `make` on a thread that may block. The work stops when it is canceled, at its deadline, and when this
     /// future is dropped, which happens when the client disconnects.
     ///
     /// # Errors
@@ -227,8 +227,8 @@ impl Admitted {
         .await?
     }
 
-    /// Runs `make` like [`Admitted::run`], as light work. If it is too much for that, and no turn of a heavy request is
-    /// free, it waits for one and runs again.
+    /// Runs `make` like [`Admitted::run`], as light work. If it exceeds the allowance and no turn for heavy requests is
+    /// free, the work waits for one and runs again.
     async fn run_in_lanes<T, F>(self, mut make: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
@@ -255,7 +255,7 @@ impl Admitted {
         place.active.runs(false);
         place.turn = Some(asked_turn.wait(Lane::Heavy, &place.active).await?);
         account.begin_heavy();
-        // Its time begins now.
+        // The time of the work begins now.
         let work = timeout.map_or(work.clone(), |timeout| work.within(timeout));
         in_time(timeout, move || {
             let _place = place;
@@ -264,11 +264,11 @@ impl Admitted {
         .await?
     }
 
-    /// Runs `read` like [`Admitted::run`]. If others use the memory of all, runs it once more in its turn with the
-    /// reserve. `read` must change nothing, and hold nothing when it fails.
+    /// Runs `read` like [`Admitted::run`]. If others use up the shared memory, runs it again in its turn with the
+    /// reserve. `read` must not change anything, and must hold nothing when it fails.
     ///
     /// # Errors
-    /// As [`Admitted::run`].
+    /// Same as [`Admitted::run`].
     pub async fn read<T, F>(self, mut read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
@@ -281,7 +281,7 @@ impl Admitted {
     /// Runs `make` like [`Admitted::read`] and answers with its result.
     ///
     /// # Errors
-    /// As [`Admitted::run`], and 429 if clients have too much of their answers still to read.
+    /// Same as [`Admitted::run`], and 429 if clients have too many unread answers.
     pub async fn whole<F>(self, content_type: &'static str, mut make: F) -> Result<Reply, ApiError>
     where
         F: FnMut(&Work) -> Result<Answer, ApiError> + Send + 'static,
@@ -290,7 +290,7 @@ impl Admitted {
         let usage = self.usage.clone();
         let outgoing = self.run_in_lanes(move |work| {
             let answer = attempted(work, &usage, &mut make)?;
-            // What it was made of is gone.
+            // The data that the answer was made from is gone.
             work.account().keep(answer.taken());
             Ok(answer.leave(&reads, &answers, work.account().is_light())?)
         });
@@ -300,7 +300,7 @@ impl Admitted {
     /// Runs `make` like [`Admitted::read`]; its output is the answer.
     ///
     /// # Errors
-    /// As [`Admitted::whole`].
+    /// Same as [`Admitted::whole`].
     pub async fn answer<F>(self, content_type: &'static str, mut make: F) -> Result<Reply, ApiError>
     where
         F: FnMut(&Work, &mut Writer<'_>) -> Result<(), ApiError> + Send + 'static,
@@ -314,11 +314,11 @@ impl Admitted {
         .await
     }
 
-    /// Runs `make` on a thread that may block and sends its pieces while it runs. It is stopped when it is canceled,
+    /// Runs `make` on a thread that may block, and sends its pieces while it runs. The work stops when it is canceled,
     /// at its deadline, and when the answer is dropped, which happens when the client disconnects.
     ///
     /// # Errors
-    /// The errors of `make` before the first piece. A later failure cuts the connection.
+    /// The errors of `make` before the first piece. A later failure closes the connection.
     pub async fn stream<F>(self, content_type: &'static str, make: F) -> Result<Reply, ApiError>
     where
         F: FnOnce(&Work, &mut Pieces) -> Result<(), ApiError> + Send + 'static,

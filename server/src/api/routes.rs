@@ -1,8 +1,8 @@
-//! The table of routes: one entry for each endpoint, with everything that is known about it and its handler. A new
-//! endpoint is a handler and an entry here.
+//! The table of routes: one entry for each endpoint, with its description and its handler. A new endpoint needs a handler
+//! and an entry here.
 //!
-//! A path and a method either name a route or they do not: input from a client never becomes a label of our own metrics,
-//! so unusual methods and paths cannot add series to them.
+//! Only methods and paths that name a route become labels of our own metrics. Input from a client never does, so unusual
+//! methods and paths cannot create series.
 
 use std::pin::Pin;
 
@@ -21,14 +21,14 @@ use crate::http::auth::Access;
 use crate::http::reply::Reply;
 use crate::telemetry::LatencyClass;
 
-/// What answers a request.
+/// The function that answers a request.
 pub type Handler = fn(Call) -> Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send>>;
 
 /// One route.
 pub struct Route {
-    /// What is known about it before it is called.
+    /// The description of the endpoint.
     pub endpoint: Endpoint,
-    /// What answers its requests.
+    /// The function that answers its requests.
     pub handler: Handler,
 }
 
@@ -123,15 +123,15 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().map(|route| route.endpoint.path)
 }
 
-/// What a method and a path name.
+/// The result of looking up a method and a path.
 pub enum Lookup<'a> {
     /// A route, and the raw text of its `{name}` segment (empty if it has none).
     Found(&'static Route, &'a str),
-    /// The path is known, the method asks which ones it has.
+    /// The path exists, and the method asks which methods it has.
     Options(&'static Route, String),
-    /// The path is known, the method is not among those listed.
+    /// The path exists, but not with this method.
     WrongMethod(&'static Route, String),
-    /// No such path.
+    /// The path does not exist.
     Unknown,
 }
 

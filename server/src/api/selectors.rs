@@ -10,18 +10,18 @@ use crate::api::call::Call;
 use crate::config::values::show_size;
 use crate::error::ApiError;
 
-/// Most selectors of one request.
+/// Maximum number of selectors in a request.
 pub const SELECTORS_MAX: usize = 100;
 
-/// The `match[]` of a request, each no longer than a query may be. They are parsed when it is their turn, on a thread that
-/// may block.
+/// The `match[]` of a request, each no longer than a query may be. They are parsed during the request's turn, on a
+/// thread that may block.
 pub struct Selectors {
     texts: Vec<String>,
     may_match_everything: bool,
     regex_memory_max: u64,
 }
 
-/// The matchers of each selector, with what their expressions take, which stays counted as long as this is there.
+/// The matchers of each selector. Holds the memory of their expressions.
 pub struct Parsed {
     selectors: Vec<Vec<Matcher>>,
     _expressions: Expressions,
@@ -35,10 +35,10 @@ impl Deref for Parsed {
     }
 }
 
-/// Every `match[]`.
+/// Reads every `match[]`.
 ///
 /// # Errors
-/// 400 when there are too many, or one is too long.
+/// 400 if there are too many, or one is too long.
 pub fn read(call: &Call) -> Result<Selectors, ApiError> {
     let mut texts = Vec::new();
     let bytes_max = call.config.query_max_bytes;
@@ -63,10 +63,10 @@ pub fn read(call: &Call) -> Result<Selectors, ApiError> {
     Ok(Selectors { texts, may_match_everything: false, regex_memory_max: call.config.query_regex_memory })
 }
 
-/// Every `match[]`; at least one is required.
+/// Reads every `match[]`; at least one is required.
 ///
 /// # Errors
-/// As [`read`], and 400 when there is none.
+/// Same as [`read`], and 400 if there is none.
 pub fn read_required(call: &Call) -> Result<Selectors, ApiError> {
     let selectors = read(call)?;
     if selectors.texts.is_empty() {
@@ -75,20 +75,20 @@ pub fn read_required(call: &Call) -> Result<Selectors, ApiError> {
     Ok(selectors)
 }
 
-/// Every `match[]`; at least one is required, and each may match every series.
+/// Reads every `match[]`; at least one is required, and each may match every series.
 ///
 /// # Errors
-/// As [`read_required`].
+/// Same as [`read_required`].
 pub fn read_any(call: &Call) -> Result<Selectors, ApiError> {
     Ok(Selectors { may_match_everything: true, ..read_required(call)? })
 }
 
 impl Selectors {
-    /// The matchers of each. What their expressions take is limited for all together.
+    /// Parses the selectors. The memory of their expressions is limited for all of them together.
     ///
     /// # Errors
-    /// 400 when one is no selector, or matches every series where that is not meant, or when their expressions may take
-    /// too much; and when `work` has to stop.
+    /// 400 if one is not a selector, if one matches every series and that is not allowed, or if the expressions take
+    /// too much memory; and if `work` has to stop.
     pub fn parse(&self, work: &Work) -> Result<Parsed, ApiError> {
         let mut expressions = Expressions::new(work.clone(), self.regex_memory_max);
         let mut selectors = Vec::with_capacity(self.texts.len());
@@ -102,10 +102,10 @@ impl Selectors {
         Ok(Parsed { selectors, _expressions: expressions })
     }
 
-    /// As [`Selectors::parse`]; without any, one that selects every series.
+    /// Like [`Selectors::parse`], but returns a selector that matches every series if there are none.
     ///
     /// # Errors
-    /// As [`Selectors::parse`].
+    /// Same as [`Selectors::parse`].
     pub fn parse_or_everything(&self, work: &Work) -> Result<Parsed, ApiError> {
         let mut parsed = self.parse(work)?;
         if parsed.selectors.is_empty() {
@@ -125,10 +125,10 @@ fn fault(error: QueryError) -> ApiError {
     }
 }
 
-/// The matchers of a selector's text, which must not match every series.
+/// Parses a selector, which must not match every series.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of what is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
     let matchers = syntax::parse_selector(text).map_err(|e| e.to_string())?;
     check_selects(text, &matchers)?;
@@ -144,9 +144,9 @@ fn check_selects(text: &str, matchers: &[Matcher]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a selector says what it wants: at least one matcher names a text, as a value, one of a list, or a part of an
-/// expression that no other text can stand for. One that does not, such as `{job!="x"}`, `{__name__=~".+"}` or
-/// `{__name__=~"[a-zA-Z_:].*"}`, may mean everything.
+/// Whether a selector is specific: at least one matcher contains a specific text, as a value, one of a list, or a
+/// literal part of an expression. A selector without one, such as `{job!="x"}`, `{__name__=~".+"}` or
+/// `{__name__=~"[a-zA-Z_:].*"}`, may match everything.
 pub fn is_selective(matchers: &[Matcher]) -> bool {
     matchers.iter().any(|matcher| match (matcher.op, matcher.pattern()) {
         (MatchOp::Equal, _) => !matcher.matches_empty(),
@@ -160,11 +160,11 @@ pub fn is_selective(matchers: &[Matcher]) -> bool {
     })
 }
 
-/// A list of values that is as long as an alphabet may be a class of characters.
+/// A list of at least this many values may stand for a class of characters.
 const LITERALS_SUSPECT: usize = 26;
 
-/// Texts that name nothing: each character that names and values are made of, alone, repeated, and before others. What
-/// takes one of them has no text of its own.
+/// Texts that are not specific: each character that names and values consist of, alone, repeated, and before others. An
+/// expression that matches one of them contains no specific text.
 fn anonymous() -> impl Iterator<Item = String> {
     let characters = (' '..='~').chain(['\u{1}', 'é', '日']);
     characters.flat_map(|c| {

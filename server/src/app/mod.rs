@@ -1,8 +1,8 @@
-//! The composition of the server: the state and what serves it, how the server starts, reloads its settings and stops.
+//! Composes the server: builds the state, starts it, reloads its settings and stops it.
 //!
-//! Start: sockets are bound first, so that a health check sees a process that is starting; then the database is opened,
-//! and until that is done everything but `/-/healthy` answers 503. Stop: stop listening, let running requests finish
-//! within `shutdown_timeout`, then close the database, which flushes.
+//! Start: sockets are bound first, so that a health check sees that the process is starting. Then the database is opened;
+//! until that is done, every request except `/-/healthy` gets 503. Stop: the server stops listening, lets running requests
+//! finish within `shutdown_timeout`, and then closes the database, which flushes.
 
 mod options;
 mod sockets;
@@ -20,7 +20,7 @@ use crate::{listen, monitor};
 pub use options::options;
 pub use sockets::Sockets;
 
-/// The state of a server with the routes of the API, without a database yet.
+/// The state of a server with the routes of the API, before a database is opened.
 ///
 /// # Errors
 /// The token file is unusable.
@@ -28,7 +28,7 @@ pub fn state(config: Config) -> anyhow::Result<State> {
     State::new(config, routes::paths())
 }
 
-/// Reads the settings again and applies what may change while running.
+/// Reads the settings again and applies those that can change while the server runs.
 pub fn reload(state: &State, sources: &Sources) {
     let fresh = match sources.build() {
         Ok(fresh) => fresh,
@@ -36,7 +36,8 @@ pub fn reload(state: &State, sources: &Sources) {
     };
     let (merged, waiting) = state.config.load().reload(&fresh);
     let tokens = match load_tokens(&merged) {
-        // The listeners were bound on the assumption of tokens: without them every client could connect.
+        // The listeners were bound on the assumption that tokens are required. Without tokens, every client could
+        // connect.
         Ok(None) if state.tokens().is_some() => {
             return tracing::error!(
                 "reload refused, the old settings stay: dropping token_file needs a restart"
@@ -63,7 +64,7 @@ pub fn reload(state: &State, sources: &Sources) {
     tracing::info!("settings reloaded");
 }
 
-/// Serves until `stop` is true, then stops. The database is closed by the caller.
+/// Serves until `stop` is true, then stops. The caller closes the database.
 pub async fn run(state: Arc<State>, sockets: Sockets, stop: watch::Receiver<bool>) {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(listen::http::serve(state.clone(), sockets.http, stop.clone()));

@@ -1,11 +1,11 @@
-//! The options of the database, from the settings.
+//! Derives the options of the database from the settings.
 
 use barograph::{Durability, Options};
 
 use crate::config::{self, Config};
 use crate::memory;
 
-/// Options of the engine from the settings.
+/// The engine's options from the settings.
 pub fn options(config: &Config) -> Options {
     Options {
         durability: match config.durability {

@@ -1,4 +1,4 @@
-//! The sockets of the server, bound as the settings say.
+//! The sockets of the server, bound according to the settings.
 
 use std::net::SocketAddr;
 
@@ -9,20 +9,20 @@ use crate::listen::udp::DatagramSocket;
 
 /// The bound sockets.
 pub struct Sockets {
-    /// Requests.
+    /// For HTTP requests.
     pub http: TcpListener,
-    /// Lines over TCP.
+    /// For lines over TCP.
     pub tcp: Option<TcpListener>,
-    /// Lines over UDP.
+    /// For lines over UDP.
     pub udp: Option<DatagramSocket>,
 }
 
 impl Sockets {
-    /// Binds what the settings name.
+    /// Binds the addresses in the settings.
     ///
     /// # Errors
-    /// An address does not resolve, is taken, or would let strangers in (an address other
-    /// than loopback without tokens or `insecure`).
+    /// An address does not resolve, is in use, or would allow anyone to connect (an address other than loopback without
+    /// tokens or `insecure`).
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let http = bind_tcp(&config.listen, "listen", config.insecure || config.token_file.is_some()).await?;
         let tcp = match &config.tcp_listen {

@@ -1,5 +1,5 @@
-//! Data directories as commands open, check and repair them. A program that is built without RocksDB has databases in
-//! memory only, and refuses.
+//! Opens, checks and repairs data directories for the commands. A program built without RocksDB supports only databases in
+//! memory and refuses.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use barograph::{Database, Options, RepairReport, VerifyReport};
 /// Opens the directory of the settings.
 ///
 /// # Errors
-/// As `barograph::Database::open_with`.
+/// Same as `barograph::Database::open_with`.
 #[cfg(feature = "rocksdb")]
 pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
     Ok(Database::open_with(dir, options)?)
@@ -17,26 +17,26 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
 /// Opens a directory for reading.
 ///
 /// # Errors
-/// As `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
+/// Same as `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
 #[cfg(feature = "rocksdb")]
 pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph::Result<Database> {
     let (recover_damaged_wal, refuse_damaged_store) = (allow_damage, !allow_damage);
     Database::open_read_only(dir, Options { recover_damaged_wal, refuse_damaged_store, ..Options::default() })
 }
 
-/// Reads everything in a directory and checks every sum.
+/// Reads everything in a directory and verifies every checksum.
 ///
 /// # Errors
-/// As `barograph::Database::verify`.
+/// Same as `barograph::Database::verify`.
 #[cfg(feature = "rocksdb")]
 pub fn verify(dir: &Path) -> anyhow::Result<VerifyReport> {
     Ok(Database::verify(dir)?)
 }
 
-/// Repairs what keeps a directory's store from opening, or tries.
+/// Repairs a directory whose store does not open, or reports what a repair would do.
 ///
 /// # Errors
-/// As `barograph::Database::repair`.
+/// Same as `barograph::Database::repair`.
 #[cfg(feature = "rocksdb")]
 pub fn repair(dir: &Path, apply: bool) -> barograph::Result<RepairReport> {
     Database::repair(dir, apply)
@@ -44,7 +44,7 @@ pub fn repair(dir: &Path, apply: bool) -> barograph::Result<RepairReport> {
 
 #[cfg(not(feature = "rocksdb"))]
 mod without_rocksdb {
-    //! A build without RocksDB knows databases in memory alone.
+    //! A build without RocksDB supports only databases in memory.
     use super::{Database, Options, Path, RepairReport, VerifyReport};
     use barograph::{Result, StorageError};
 

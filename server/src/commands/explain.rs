@@ -1,5 +1,4 @@
-//! Prints the explanation of a query as a tree: each part with what it was expected to cost
-//! and what it did.
+//! Prints the explanation of a query as a tree of its parts, each with its estimated and actual cost.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,10 +7,10 @@ use serde_json::Value;
 
 use crate::config::values;
 
-/// Longest piece of a query's text in a line, characters.
+/// Maximum number of characters of the query's text in a line.
 const TEXT_MAX: usize = 70;
 
-/// The tree as text, one part after the other, those it works on indented below it.
+/// The tree as text. The operands of a part are indented below it.
 pub fn tree(root: &Value) -> String {
     let mut text = String::new();
     part(&mut text, root, 0);
@@ -52,7 +51,7 @@ fn cost(cost: &Value) -> String {
     )
 }
 
-/// A size that people read: exact below 10 KiB, else in the unit that leaves two digits.
+/// A readable size: exact below 10 KiB, otherwise in the unit that leaves two digits.
 fn rounded(bytes: u64) -> String {
     let shift = (0..4).rev().map(|i| i * 10).find(|shift| bytes >> shift >= 10).unwrap_or(0);
     values::show_size((bytes >> shift) << shift)

@@ -19,7 +19,7 @@ use crate::json::Sink;
 /// Writes line protocol to the output.
 ///
 /// # Errors
-/// Bad arguments, no database, or an output that takes no more.
+/// Invalid arguments, no database, or an output that cannot be written.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut output: Box<dyn Write> = match &args.output {
         Some(path) => {
@@ -66,7 +66,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     output.flush().context("cannot write the output")
 }
 
-/// Whatever is written goes straight on.
+/// An output that passes everything on at once.
 struct Output<W> {
     to: W,
     piece: Vec<u8>,

@@ -1,14 +1,13 @@
-//! `barograph functions`: the query language's functions and aggregations, from the tables
-//! that its parser reads.
+//! `barograph functions`: the functions and aggregations of the query language, from the tables that the parser uses.
 
 use std::fmt::Write;
 
 use barograph_query::functions::{self, Function, NameRule, aggregates, nearest};
 
-/// What is printed: every name with its first sentence, or all about one.
+/// The text to print: every name with its first sentence, or the full help of one.
 ///
 /// # Errors
-/// There is no function of that name; the nearest one is named.
+/// There is no function of that name; the error suggests the most similar one.
 pub fn text(name: Option<&str>) -> anyhow::Result<String> {
     let Some(name) = name else { return Ok(all()) };
     if let Some(function) = functions::find(name) {

@@ -1,9 +1,9 @@
-//! `barograph import`: files of line protocol, in batches that end with a line.
+//! `barograph import`: imports files of line protocol in batches that end with a line.
 //!
-//! All files are looked at before the first is stored. An export of InfluxDB 1 puts each line into the database that it
+//! All files are checked before the first is stored. The lines of an export of InfluxDB 1 go into the databases that it
 //! names ([`sections`]).
 //!
-//! Next: `commands/sink.rs`, where a batch goes.
+//! Next: `commands/sink.rs`, which stores a batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,34 +20,35 @@ use crate::commands::sink::{BadLine, Sink};
 use crate::ingest::sections::{self, LineEnds, Rows, Section};
 use barograph::Precision;
 
-/// A batch is sent at this many bytes, however few lines it holds.
+/// Size at which a batch is sent, bytes, no matter how few lines it has.
 const BATCH_BYTES: usize = 8 << 20;
-/// Bytes read from a file at once.
+/// Bytes read from a file at a time.
 const READ_BYTES: usize = 256 << 10;
-/// Bad lines that are printed.
+/// Maximum number of bad lines that are printed.
 const SHOWN_MAX: u64 = 20;
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Lines that hold data: neither blank nor a comment, and a line whose string spans rows is one.
+    /// Lines that contain data, neither blank nor a comment. A line with a string that contains line breaks counts
+    /// once.
     pub lines: u64,
-    /// Of these, those that were refused.
+    /// The number of lines that were refused.
     pub bad: u64,
-    /// Samples stored; `None` where the server does not say.
+    /// Samples stored; `None` if the server does not report them.
     pub samples: Option<u64>,
     /// String fields stored as events.
     pub events: u64,
     /// Refused lines that were printed.
     pub shown: u64,
-    /// What is worth knowing besides.
+    /// Further remarks for the user.
     pub notes: Vec<String>,
 }
 
-/// Imports all files; false when lines were refused and `--skip-bad` was not given.
+/// Imports all files. Returns false if lines were refused and `--skip-bad` was not given.
 ///
 /// # Errors
-/// A file cannot be read, or the database does not take a batch.
+/// A file cannot be read, or the database refuses a batch.
 pub fn run(args: &ImportArgs) -> anyhow::Result<bool> {
     let started = Instant::now();
     let summary = import(args)?;
@@ -82,7 +83,7 @@ fn report(summary: &Summary, rejects: Option<&Path>, took: Duration) {
 /// Imports all files.
 ///
 /// # Errors
-/// As [`run`].
+/// Same as [`run`].
 pub fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     let precision: Precision = args.precision.parse().context("--precision")?;
     check(&args.files)?;
@@ -113,7 +114,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Looks at all files, so that one which is missing is reported before another is stored.
+/// Checks all files, so that a missing one is reported before any other is stored.
 fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     if files.iter().filter(|path| is_stdin(path)).count() > 1 {
         bail!("- (standard input) is given twice");
@@ -124,7 +125,7 @@ fn check(files: &[PathBuf]) -> anyhow::Result<()> {
         if kind.is_dir() {
             bail!("{}: a directory; name the files in it; nothing was imported", path.display());
         }
-        // What is no plain file, a pipe for one, can be read only once.
+        // A file that is not a regular file, such as a pipe, can be read only once.
         if kind.is_file() {
             let mut first = [0; 2];
             let mut reader = lines_of(Box::new(File::open(path).with_context(place)?)).with_context(place)?;
@@ -140,7 +141,7 @@ fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The lines of a file: decompressed, where it begins like gzip.
+/// The lines of a file, decompressed if it begins like gzip.
 fn lines_of(raw: Box<dyn Read>) -> std::io::Result<Box<dyn Read>> {
     let mut reader = BufReader::with_capacity(READ_BYTES, raw);
     Ok(match reader.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
@@ -161,7 +162,7 @@ fn progress(files: &[PathBuf]) -> ProgressBar {
     bar
 }
 
-/// An import under way.
+/// An import in progress.
 struct Import<'a> {
     args: &'a ImportArgs,
     sink: Sink,
@@ -210,7 +211,7 @@ impl Import<'_> {
         }
     }
 
-    /// Stores one section of a batch that begins after `line` lines of the file, and reports its bad lines.
+    /// Stores one section of a batch that begins after line `line` of the file, and reports its bad lines.
     fn store(&mut self, path: &Path, line: u64, section: &Section<'_>) -> anyhow::Result<()> {
         self.note_database(section)?;
         let db = self.args.db.as_deref().or(section.database.as_deref());
@@ -237,7 +238,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Remembers what an export says; two databases are not made one.
+    /// Records the database that an export names, and refuses to merge two databases into one.
     fn note_database(&mut self, section: &Section<'_>) -> anyhow::Result<()> {
         let Some(database) = &section.database else { return Ok(()) };
         let policies = self.named.entry(database.clone()).or_default();
@@ -254,7 +255,7 @@ impl Import<'_> {
     }
 }
 
-/// Where the next batch ends, if there is a whole one (or anything, when `ended`).
+/// Where the next batch ends, if there is a complete one; with `ended`, the rest is a batch too.
 fn next_batch(pending: &[u8], batch_lines: usize, ended: bool) -> Option<usize> {
     let mut lines = 0;
     let mut last = None;
@@ -268,7 +269,7 @@ fn next_batch(pending: &[u8], batch_lines: usize, ended: bool) -> Option<usize> 
     match (ended, pending.len()) {
         (true, 0) => None,
         (true, length) => Some(length),
-        // One line without end is sent too: the database says what is wrong with it.
+        // A line without an end is sent too; the database reports what is wrong with it.
         (false, length) if length >= 2 * BATCH_BYTES => Some(last.unwrap_or(length)),
         (false, _) => None,
     }

@@ -13,10 +13,10 @@ use crate::commands::reader::Reader;
 use crate::commands::time_ms;
 use crate::json;
 
-/// Prints figures and the largest names, or one of the reports.
+/// Prints statistics and the largest names, or one of the reports.
 ///
 /// # Errors
-/// No database, or it does not answer.
+/// There is no database, or it does not answer.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let mut reader = None;
     if let Some(InspectCommand::Cardinality(args)) = &args.report {
@@ -47,10 +47,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     reader.map_or(Ok(()), Reader::finish)
 }
 
-/// `barograph inspect cardinality`: the answer of `/api/v1/status/tsdb`.
+/// `barograph inspect cardinality`: the data of `/api/v1/status/tsdb`.
 ///
 /// # Errors
-/// Bad times, no database, or it does not answer.
+/// Invalid times, no database, or a database that does not answer.
 pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyhow::Result<Value> {
     let now_ms = clock::now_ns() / 1_000_000;
     let bound = |text: &Option<String>| text.as_deref().map(|text| time_ms(text, now_ms)).transpose();

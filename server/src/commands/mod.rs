@@ -1,5 +1,4 @@
-//! What each command does. A command speaks to a server through [`crate::client`], or
-//! opens a data directory itself; both ways print the same.
+//! The commands. A command uses a server through [`crate::client`], or opens a data directory itself; both print the same.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands answer on the terminal")]
 
@@ -27,7 +26,7 @@ use barograph::{Database, Options};
 /// Opens a data directory for writing.
 ///
 /// # Errors
-/// What the database says; a locked one adds how to ask its server.
+/// The errors of opening; if the database is locked, the message also says how to use its server.
 pub fn open(dir: &Path) -> anyhow::Result<Database> {
     directory::open(dir, Options::default()).with_context(|| hint(dir))
 }
@@ -36,7 +35,7 @@ fn hint(dir: &Path) -> String {
     format!("cannot open {} (if a server uses it, ask the server with --url)", dir.display())
 }
 
-/// An error and its causes as one line. A cause that an error's own text contains is left out.
+/// An error and its causes in one line. Causes that are already part of the error's text are omitted.
 pub fn error_text(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();

@@ -58,38 +58,38 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_head_series_bytes", "Memory of series in the head.", Kind::Gauge, |s| {
         s.head_series_bytes as f64
     }),
-    ("barograph_db_last_seq", "Sequence of the newest WAL record.", Kind::Gauge, |s| s.last_seq as f64),
-    ("barograph_db_durable_seq", "Sequence up to which everything is on disk.", Kind::Gauge, |s| {
+    ("barograph_db_last_seq", "Sequence number of the newest WAL record.", Kind::Gauge, |s| {
+        s.last_seq as f64
+    }),
+    ("barograph_db_durable_seq", "WAL sequence number up to which everything is synced.", Kind::Gauge, |s| {
         s.durable_seq as f64
     }),
-    ("barograph_db_flushed_seq", "Sequence up to which everything is in the store.", Kind::Gauge, |s| {
-        s.flushed_seq as f64
-    }),
+    (
+        "barograph_db_flushed_seq",
+        "WAL sequence number up to which everything is in the store.",
+        Kind::Gauge,
+        |s| s.flushed_seq as f64,
+    ),
     ("barograph_db_wal_bytes", "Size of the WAL.", Kind::Gauge, |s| s.wal_bytes as f64),
-    ("barograph_db_wal_segments", "WAL segments.", Kind::Gauge, |s| s.wal_segments as f64),
+    ("barograph_db_wal_segments", "Number of WAL segments.", Kind::Gauge, |s| s.wal_segments as f64),
     ("barograph_db_wal_records_total", "WAL records appended.", Kind::Counter, |s| s.wal_records as f64),
     ("barograph_db_wal_syncs_total", "fsyncs of the WAL.", Kind::Counter, |s| s.wal_syncs as f64),
-    ("barograph_db_wal_sync_seconds_total", "Time spent in them.", Kind::Counter, |s| {
+    ("barograph_db_wal_sync_seconds_total", "Time spent in fsyncs of the WAL.", Kind::Counter, |s| {
         s.wal_sync_ns as f64 / 1e9
     }),
-    (
-        "barograph_db_scrub_passes_total",
-        "Completed passes of the scrub over the store.",
-        Kind::Counter,
-        |s| s.scrub_passes as f64,
-    ),
-    ("barograph_db_scrub_bytes_total", "Bytes that the scrub has read.", Kind::Counter, |s| {
-        s.scrub_bytes as f64
+    ("barograph_db_scrub_passes_total", "Completed scrubs of the store.", Kind::Counter, |s| {
+        s.scrub_passes as f64
     }),
+    ("barograph_db_scrub_bytes_total", "Bytes read by scrubs.", Kind::Counter, |s| s.scrub_bytes as f64),
     (
         "barograph_db_scrub_problems",
-        "Problems in the store found by the last pass of the scrub, or by the current one if it found more.",
+        "Problems in the store found by the last scrub, or by the current one if it found more.",
         Kind::Gauge,
         |s| s.scrub_problems as f64,
     ),
     (
         "barograph_db_scrub_finished_timestamp_seconds",
-        "Time at which the last pass of the scrub ended; 0 before that.",
+        "Time at which the last scrub ended; 0 before the first.",
         Kind::Gauge,
         |s| s.scrub_finished.unwrap_or(0) as f64 / 1e9,
     ),
@@ -107,44 +107,52 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     }),
     ("barograph_db_partitions", "Partitions in the store.", Kind::Gauge, |s| s.partitions as f64),
     ("barograph_db_generations", "Generations in the store.", Kind::Gauge, |s| s.generations as f64),
-    ("barograph_db_tombstones", "Tombstones not yet carried out.", Kind::Gauge, |s| s.tombstones as f64),
+    ("barograph_db_tombstones", "Tombstones not yet applied to stored data.", Kind::Gauge, |s| {
+        s.tombstones as f64
+    }),
     ("barograph_db_stored_chunks", "Chunks in the store.", Kind::Gauge, |s| s.stored_chunks as f64),
-    ("barograph_db_stored_samples", "Samples in the store, overwritten ones included.", Kind::Gauge, |s| {
+    ("barograph_db_stored_samples", "Samples in the store, including overwritten ones.", Kind::Gauge, |s| {
         s.stored_samples as f64
     }),
-    ("barograph_db_stored_chunk_bytes", "Chunks in the store before block compression.", Kind::Gauge, |s| {
-        s.stored_chunk_bytes as f64
-    }),
+    (
+        "barograph_db_stored_chunk_bytes",
+        "Size of the chunks in the store before block compression.",
+        Kind::Gauge,
+        |s| s.stored_chunk_bytes as f64,
+    ),
     ("barograph_db_oldest_seconds", "Oldest timestamp in the store.", Kind::Gauge, |s| seconds(s.oldest)),
     ("barograph_db_newest_seconds", "Newest timestamp written.", Kind::Gauge, |s| seconds(s.newest)),
     (
         "barograph_db_generations_set_aside",
-        "Damaged generations: reads leave them out and report it, or are refused.",
+        "Damaged generations that are set aside: reads omit and report them, or are refused.",
         Kind::Gauge,
         |s| s.generations_aside as f64,
     ),
     (
         "barograph_db_clock_ahead_seconds",
-        "How far the clock is ahead of the one that retention trusts; 0 when it is believed.",
+        "How far the clock is ahead of the time that retention trusts; 0 if the clock is trusted.",
         Kind::Gauge,
         |s| s.clock_ahead_ns as f64 / 1e9,
     ),
     (
         "barograph_db_disk_bytes",
-        "All files of the database, blocks that are allocated ahead included.",
+        "Size of all files of the database, including preallocated blocks.",
         Kind::Gauge,
         |s| s.disk.total() as f64,
     ),
-    ("barograph_db_rocksdb_table_bytes", "RocksDB tables on disk.", Kind::Gauge, |s| {
+    ("barograph_db_rocksdb_table_bytes", "Size of the RocksDB tables on disk.", Kind::Gauge, |s| {
         s.store.table_bytes as f64
     }),
     ("barograph_db_rocksdb_tables", "Number of RocksDB tables.", Kind::Gauge, |s| s.store.tables as f64),
-    ("barograph_db_rocksdb_cache_bytes", "RocksDB's block cache.", Kind::Gauge, |s| {
+    ("barograph_db_rocksdb_cache_bytes", "Size of RocksDB's block cache.", Kind::Gauge, |s| {
         s.store.cache_bytes as f64
     }),
-    ("barograph_db_rocksdb_other_memory_bytes", "RocksDB's memory outside the cache.", Kind::Gauge, |s| {
-        s.store.other_memory_bytes as f64
-    }),
+    (
+        "barograph_db_rocksdb_other_memory_bytes",
+        "Memory of RocksDB outside its block cache.",
+        Kind::Gauge,
+        |s| s.store.other_memory_bytes as f64,
+    ),
 ];
 
 fn seconds(time: Option<i64>) -> f64 {
@@ -156,7 +164,7 @@ pub fn query_memory(bytes: u64) -> Metric {
     Metric::plain(
         Kind::Gauge,
         "barograph_query_memory_bytes",
-        "Memory that queries hold, unsent answers included.",
+        "Memory held by queries, including unsent answers.",
         bytes as f64,
     )
 }
@@ -172,7 +180,7 @@ pub fn tenants(report: &TenantsReport) -> [Metric; 5] {
     let mut series = Metric::new(
         Kind::Gauge,
         "barograph_tenant_series",
-        "Series in memory of the 50 tenants with most; the empty tenant has the series without tenant_label.",
+        "Series in memory of the 50 tenants with the most; series without tenant_label belong to the empty tenant.",
     );
     for tenant in &report.largest {
         series.push(&[("tenant", &tenant.name)], tenant.series as f64);
@@ -185,7 +193,7 @@ pub fn tenants(report: &TenantsReport) -> [Metric; 5] {
     let mut refused = Metric::new(
         Kind::Counter,
         "barograph_tenant_refused_series_total",
-        "New series refused by a limit, of the first 50 tenants that had any.",
+        "New series refused by a limit, for the first 50 tenants that had any.",
     );
     for (name, count) in &report.refused {
         refused.push(&[("tenant", name)], *count as f64);

@@ -94,18 +94,15 @@ fn pieces(stats: &Stats) -> Value {
 /// The same as metrics.
 pub fn metrics(memory: &Memory, database: &Database) -> Vec<Metric> {
     let mut limit =
-        Metric::new(Kind::Gauge, "barograph_memory_limit_bytes", "Bound of each share of the memory.");
+        Metric::new(Kind::Gauge, "barograph_memory_limit_bytes", "Limit of each share of memory.");
     let mut used =
-        Metric::new(Kind::Gauge, "barograph_memory_used_bytes", "What each share of the memory holds.");
-    let mut peak = Metric::new(
-        Kind::Gauge,
-        "barograph_memory_peak_bytes",
-        "The most that each share of the memory held.",
-    );
+        Metric::new(Kind::Gauge, "barograph_memory_used_bytes", "Current use of each share of memory.");
+    let mut peak =
+        Metric::new(Kind::Gauge, "barograph_memory_peak_bytes", "Highest use of each share of memory.");
     let mut refused = Metric::new(
         Kind::Counter,
         "barograph_memory_refused_total",
-        "Requests for memory that each share could not grant.",
+        "Requests for memory that each share refused.",
     );
     for entry in entries(memory, database) {
         let labels = [("share", entry.part.name)];

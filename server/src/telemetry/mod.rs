@@ -186,7 +186,7 @@ impl Telemetry {
             Metric::plain(
                 Kind::Gauge,
                 "barograph_uptime_seconds",
-                "Time since the process came up.",
+                "Time since the process started.",
                 self.uptime().as_secs_f64(),
             ),
         ];
@@ -207,7 +207,7 @@ impl Telemetry {
             ),
             (
                 "barograph_http_answers_cut_total",
-                "Connections cut because their clients took an answer too slowly (answer_rate, body_timeout).",
+                "Connections closed because the client read an answer too slowly (answer_rate, body_timeout).",
                 Kind::Counter,
                 &self.answers_cut,
             ),
@@ -236,7 +236,8 @@ impl Telemetry {
         metrics.extend(self.udp.metrics());
         metrics.push(self.write_seconds.metric("barograph_write_seconds", "Time to answer a write."));
         metrics.push(
-            self.query_seconds.metric("barograph_query_seconds", "Time to answer a query, waiting included."),
+            self.query_seconds
+                .metric("barograph_query_seconds", "Time to answer a query, including waiting."),
         );
         metrics.extend(process::metrics());
         metrics
@@ -245,31 +246,31 @@ impl Telemetry {
     fn ingest_metrics(&self) -> Vec<Metric> {
         type Read = fn(&IngestCounters) -> u64;
         let table: [(&str, &str, Read); 11] = [
-            ("barograph_ingest_bytes_total", "Bytes received, decompressed.", |c| c.bytes.get()),
+            ("barograph_ingest_bytes_total", "Bytes received, after decompression.", |c| c.bytes.get()),
             ("barograph_ingest_lines_total", "Lines received.", |c| c.lines.get()),
             ("barograph_ingest_lines_bad_total", "Lines refused.", |c| c.lines_bad.get()),
             (
                 "barograph_ingest_lines_far_total",
-                "Lines stored whose time is more than ten years from the clock.",
+                "Stored lines whose time is more than ten years from the current time.",
                 |c| c.lines_far.get(),
             ),
             ("barograph_ingest_samples_total", "Samples stored.", |c| c.samples.get()),
-            ("barograph_ingest_samples_bad_total", "Samples refused, in what does not come as lines.", |c| {
+            ("barograph_ingest_samples_bad_total", "Samples refused, except those of line protocol.", |c| {
                 c.samples_bad.get()
             }),
             ("barograph_ingest_exemplars_total", "Exemplars stored.", |c| c.exemplars.get()),
             (
                 "barograph_ingest_exemplars_dropped_total",
-                "Exemplars of stored samples that were left out: too long, too old, with invalid labels.",
+                "Exemplars of stored samples that were dropped: too long, too old, or with invalid labels.",
                 |c| c.exemplars_dropped.get(),
             ),
             (
                 "barograph_ingest_metadata_dropped_total",
-                "Descriptions of metrics that were left out: too long, or too many.",
+                "Metric metadata that was dropped: too long, or too many.",
                 |c| c.metadata_dropped.get(),
             ),
             ("barograph_ingest_events_total", "Events stored.", |c| c.events.get()),
-            ("barograph_ingest_failures_total", "Batches that storage did not take.", |c| c.failures.get()),
+            ("barograph_ingest_failures_total", "Batches that storage refused.", |c| c.failures.get()),
         ];
         let mut metrics = Vec::new();
         for (name, help, read) in table {

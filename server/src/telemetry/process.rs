@@ -22,7 +22,7 @@ pub fn metrics() -> Vec<Metric> {
         metrics.push(Metric::plain(
             Kind::Gauge,
             "process_resident_memory_bytes",
-            "Memory of the process.",
+            "Resident memory of the process.",
             resident,
         ));
     }
@@ -31,7 +31,7 @@ pub fn metrics() -> Vec<Metric> {
         metrics.push(Metric::plain(Kind::Gauge, "process_open_fds", "Open files and sockets.", count));
     }
     if let Some(limit) = open_files::limit() {
-        let help = "Most files and sockets that may be open.";
+        let help = "Maximum number of open files and sockets.";
         metrics.push(Metric::plain(Kind::Gauge, "process_max_fds", help, limit as f64));
     }
     metrics

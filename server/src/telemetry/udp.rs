@@ -87,7 +87,7 @@ impl UdpCounters {
         let mut dropped = Metric::new(
             Kind::Counter,
             "barograph_udp_datagrams_dropped_total",
-            "Datagrams lost: in the kernel (udp_buffer was full), at the queue (udp_queue was full), as storage failed.",
+            "Datagrams lost in the kernel (udp_buffer was full), at the queue (udp_queue was full), or because storage failed.",
         );
         for (reason, count) in [
             ("kernel", self.kernel_drops()),
@@ -101,20 +101,20 @@ impl UdpCounters {
             plain(
                 Kind::Counter,
                 "barograph_udp_datagrams_total",
-                "Datagrams taken from the kernel.",
+                "Datagrams received from the kernel.",
                 self.received.get(),
             ),
             plain(
                 Kind::Counter,
                 "barograph_udp_datagrams_stored_total",
-                "Datagrams that storage took; lines refused among them are in barograph_ingest_lines_bad_total.",
+                "Datagrams stored; barograph_ingest_lines_bad_total counts their bad lines.",
                 self.stored.get(),
             ),
             dropped,
             plain(
                 Kind::Gauge,
                 "barograph_udp_queue_bytes",
-                "Bytes of datagrams that wait to be stored.",
+                "Bytes of datagrams waiting to be stored.",
                 self.queue.get().map_or(0, |queue| queue.used()),
             ),
             plain(

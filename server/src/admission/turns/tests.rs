@@ -1,4 +1,4 @@
-//! Who gets a turn, in which order, and that none is lost. Nothing here waits for a clock but what is about one.
+//! Who gets a turn, in which order, and that no turn is lost. Only tests about the clock wait for it.
 
 use tokio::task::JoinHandle;
 
@@ -80,7 +80,7 @@ async fn no_kind_waits_for_another() {
     }
 }
 
-/// Ends turns one by one, first `running`; in which order the tasks get theirs.
+/// Ends turns one by one, beginning with `running`, and returns the order in which the tasks get theirs.
 async fn order(running: Turn, tasks: Vec<JoinHandle<Result<Turn, ApiError>>>) -> Vec<usize> {
     let mut tasks: Vec<_> = tasks.into_iter().enumerate().collect();
     let (mut order, mut running) = (Vec::new(), Some(running));
@@ -144,7 +144,7 @@ async fn a_full_queue_drops_what_the_busiest_client_sent_last() {
         "its place is the modest one's"
     );
     assert_eq!(turns.waiting(Kind::Query), 3);
-    // Two of one client and one of the other: no client has much more than the next would have.
+    // Two requests of one client and one of the other: no client would then have many more than the next.
     assert_eq!(turns.enter(Kind::Query, client(2), LONG).await.unwrap_err().status, 429);
     drop(running);
     drop(greedy.remove(0).await.unwrap().unwrap());
@@ -165,7 +165,7 @@ async fn who_leaves_gives_back_its_place_and_its_turn() {
     tasks[0].abort();
     settle().await;
     assert_eq!(turns.waiting(Kind::Query), 2);
-    // This one has its turn before it can take it, and leaves without.
+    // This task is aborted after it was given its turn and before it can take it.
     tasks[1].abort();
     tasks[2].abort();
     drop(running);
@@ -201,7 +201,7 @@ async fn a_full_queue_drops_what_the_busiest_tenant_sent_last() {
     for number in 1..=4 {
         greedy.push(wait_of(&turns, "a", number).await);
     }
-    // Each of its clients has one request: no client of the tenant gets another's place.
+    // Each client of the tenant has one request, so none takes the place of another.
     let fifth = turns.enter(Kind::Query, client(5).of_tenant("a"), LONG).await;
     assert_eq!(fifth.unwrap_err().status, 429);
     let modest = [wait_of(&turns, "b", 6).await, wait_of(&turns, "b", 7).await];
@@ -252,7 +252,7 @@ async fn light_requests_do_not_wait_for_heavy_ones() {
         }
         let running = |tasks: &[JoinHandle<_>]| tasks.iter().filter(|task| task.is_finished()).count();
         assert_eq!((running(&heavy), running(&light)), (heavy_max, concurrency - heavy_max));
-        // Another kind has its own.
+        // Another kind has separate turns.
         let list = turns.enter_lane(Kind::List, Lane::Heavy, client(1), LONG).await.unwrap();
         assert_eq!(turns.heavy(Kind::List), 1);
         drop(list);

@@ -1,9 +1,8 @@
-//! Writes samples and events as line protocol, so that what goes out can come in again.
+//! Writes samples and events as line protocol that can be imported again.
 //!
-//! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing
-//! to the measurement's name, so importing the line gives the same series. What line
-//! protocol cannot say is left out and counted: NaN and infinities, histograms, start
-//! timestamps, names or values with a line break or a backslash at the end, and names that
+//! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing to the name of the measurement,
+//! so importing the line gives the same series. Data that line protocol cannot represent is omitted and counted: NaN and
+//! infinities, histograms, start timestamps, names or values with a line break or a backslash at the end, and names that
 //! begin with `#` or a byte order mark.
 
 use barograph_engine::model::{Labels, METRIC_NAME};
@@ -11,13 +10,13 @@ use barograph_engine::model::{Labels, METRIC_NAME};
 use crate::json::{self, Sink};
 use barograph::SeriesColumns;
 
-/// About how many bytes of a line are no key: a field, a value, a time.
+/// Approximate number of bytes of a line besides the key: a field, a value and a time.
 const SAMPLE_ROOM: usize = 56;
 
-/// What was left out.
+/// Counts of omitted data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Omitted {
-    /// Series or events whose labels line protocol cannot say.
+    /// Series or events whose labels line protocol cannot represent.
     pub series: u64,
     /// Samples that are not finite numbers.
     pub samples: u64,
@@ -28,7 +27,7 @@ pub struct Omitted {
 }
 
 impl Omitted {
-    /// A comment line about what was left out; empty if nothing was.
+    /// A comment line about omitted data; empty if nothing was omitted.
     pub fn comment(&self) -> String {
         if *self == Omitted::default() {
             return String::new();
@@ -41,8 +40,8 @@ impl Omitted {
     }
 }
 
-/// From here on not all integers are floats. Whole numbers from here on are written as integers, if they fit one: all
-/// their digits are significant, and reading them back yields the same value.
+/// From here on, not every integer is a float. Whole numbers from here on are written as integers if they fit into 64
+/// bits: all their digits are significant, and reading them back yields the same value.
 const INTEGERS_FROM: f64 = 9_007_199_254_740_992.0;
 
 /// A large whole number as an integer.
@@ -99,7 +98,7 @@ pub fn write_series<S: Sink>(
 /// Appends the line of an event.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn write_event<S: Sink>(
     sink: &mut S,
     labels: &Labels,
@@ -127,7 +126,7 @@ pub fn write_event<S: Sink>(
     })
 }
 
-/// Writes measurement and tags; false when they cannot be said.
+/// Writes measurement and tags. Returns false if line protocol cannot represent them.
 fn write_key(out: &mut Vec<u8>, labels: &Labels) -> bool {
     let Some(name) = labels.metric_name() else { return false };
     if name.starts_with(['#', '\u{feff}']) || !write_text(out, name, b", ") {

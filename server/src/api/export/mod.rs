@@ -14,14 +14,14 @@ use crate::json::Sink;
 use barograph::{Event, Reader};
 use lines::Omitted;
 
-/// Events listed when the request does not say how many.
+/// Number of events in an answer if the request does not specify it.
 const EVENTS_DEFAULT: usize = 1_000;
-/// Most events of one answer.
+/// Maximum number of events in an answer.
 const EVENTS_MAX: usize = 100_000;
 
-/// `/api/v1/export?match[]=…&start=…&end=…`: line protocol, streamed. A failure after the first bytes cuts the
-/// connection; a complete answer ends with the last chunk of the chunked body. It has no deadline: it runs as long as
-/// its client keeps reading.
+/// `/api/v1/export?match[]=…&start=…&end=…`: line protocol, streamed. A failure after the first bytes closes the
+/// connection; a complete answer ends with the last chunk of the chunked body. An export has no deadline: it runs as
+/// long as its client keeps reading.
 ///
 /// # Errors
 /// 400 for bad parameters.
@@ -35,10 +35,10 @@ pub async fn export(call: Call) -> Result<Reply, ApiError> {
         .await
 }
 
-/// Writes everything that is selected. A series that several selectors match is written once.
+/// Writes everything that the selectors match. A series that several selectors match is written once.
 ///
 /// # Errors
-/// What storage and the sink give.
+/// The errors of storage and of the sink.
 pub fn write_all<S>(
     reader: &Reader<'_>,
     wanted: &[Vec<Matcher>],
@@ -50,7 +50,7 @@ where
 {
     let mut omitted = Omitted::default();
     let mut outcome = Ok(());
-    // A long series comes in pieces, and is left out once.
+    // A long series arrives in pieces and is counted as omitted once.
     let mut left_out = None;
     reader.export(wanted, range, |series| {
         if left_out.as_ref() == Some(&series.labels) {
@@ -74,8 +74,8 @@ where
     sink.put(comment.len(), |out| out.extend_from_slice(comment.as_bytes()))
 }
 
-/// `/api/v1/events?match[]=…&start=…&end=…&limit=…`: what string fields said, oldest
-/// first, as `[{"labels":{…},"timestamp":seconds,"text":…}]`.
+/// `/api/v1/events?match[]=…&start=…&end=…&limit=…`: the values of string fields, oldest first, as
+/// `[{"labels":{…},"timestamp":seconds,"text":…}]`.
 ///
 /// # Errors
 /// 400 for bad parameters.

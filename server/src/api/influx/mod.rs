@@ -1,8 +1,8 @@
-//! What InfluxDB clients say: writes of versions 1, 2 and 3, pings, and what they ask before they write.
+//! The API of InfluxDB: writes of versions 1, 2 and 3, pings, and the requests that clients make before they write.
 //!
-//! `db` (versions 1 and 3) and `bucket` (version 2) become the label `db` of every series in the
-//! body that has no tag of that name, so two databases never merge in silence. `rp` and
-//! `org` are accepted and mean nothing. Databases need no creating; those that clients create are listed.
+//! `db` (versions 1 and 3) or `bucket` (version 2) becomes the label `db` of every series in the body that has no tag of
+//! that name, so two databases are never merged silently. `rp` and `org` are accepted and ignored. Databases do not have
+//! to be created; those that clients create are listed.
 //!
 //! Next: `ingest/mod.rs`.
 
@@ -28,10 +28,10 @@ use crate::runtime;
 use crate::state::State;
 use barograph::{Database, LineOptions, LineReport, Precision};
 
-/// The version that InfluxDB clients read: they choose their dialect by it.
+/// The version that InfluxDB clients see, by which they choose their protocol.
 const INFLUX_VERSION: &str = "1.8.10";
 
-/// Most refused lines that an answer lists, whatever `errors` says.
+/// Maximum number of refused lines in an answer, regardless of `errors`.
 const ERRORS_MAX: usize = 10_000;
 
 /// Which write API was called.
@@ -45,11 +45,11 @@ enum Version {
     Three,
 }
 
-/// `/write`: 204 when every line is stored durably. The answer counts what was stored.
+/// `/write`: 204 if every line is stored durably. The answer counts the stored data.
 ///
 /// # Errors
-/// 400 naming the first ten bad lines, or as many as `errors` says (the good ones are stored), 403 if the token belongs
-/// to another tenant than the database, and the errors of reading the body and of storage.
+/// 400 with the first ten bad lines, or as many as `errors` asks for (the good lines are stored); 403 if the database
+/// belongs to another tenant than the token; and the errors of reading the body and of storage.
 pub async fn write_v1(call: Call) -> Result<Reply, ApiError> {
     write(call, Version::One).await
 }
@@ -57,7 +57,7 @@ pub async fn write_v1(call: Call) -> Result<Reply, ApiError> {
 /// `/api/v2/write`, as [`write_v1`].
 ///
 /// # Errors
-/// As [`write_v1`].
+/// Same as [`write_v1`].
 pub async fn write_v2(call: Call) -> Result<Reply, ApiError> {
     write(call, Version::Two).await
 }
@@ -72,7 +72,7 @@ async fn write(mut call: Call, version: Version) -> Result<Reply, ApiError> {
     }
 }
 
-/// The answer to a write that was stored completely, with the counts.
+/// The answer to a completely stored write, with its counts.
 fn stored(report: &LineReport) -> Reply {
     let mut reply = Reply::no_content().header(version_header(), HeaderValue::from_static(INFLUX_VERSION));
     for (name, count) in [
@@ -85,7 +85,7 @@ fn stored(report: &LineReport) -> Reply {
     reply
 }
 
-/// How many refused lines an answer lists: the parameter `errors`.
+/// The number of refused lines to list: the parameter `errors`.
 fn errors_max(call: &Call) -> Result<usize, ApiError> {
     let Some(text) = call.params.get("errors") else { return Ok(LineReport::ERRORS_MAX) };
     match text.parse::<usize>() {
@@ -97,7 +97,7 @@ fn errors_max(call: &Call) -> Result<usize, ApiError> {
     }
 }
 
-/// A write that has been read and not yet been decoded. What it does blocks.
+/// A write that has been read and not yet decoded. Its methods block.
 struct Work {
     state: Arc<State>,
     config: Arc<Config>,
@@ -107,7 +107,7 @@ struct Work {
     db: Option<String>,
     client: Option<SocketAddr>,
     errors_max: usize,
-    /// Held until it is stored.
+    /// The turn, held until the write is stored.
     _turn: Option<LargeWrite>,
 }
 
@@ -203,7 +203,7 @@ pub async fn ping(call: Call) -> Result<Reply, ApiError> {
         ))
 }
 
-/// `/health`, in the words of InfluxDB 2.
+/// `/health`, in the format of InfluxDB 2.
 ///
 /// # Errors
 /// Never.
@@ -223,8 +223,8 @@ pub async fn health(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::ok(JSON, format!("{body}\n")).status(code))
 }
 
-/// `/settings`: what QuestDB's clients ask for before they choose a version of line protocol. The first is the one in
-/// text, which is spoken here.
+/// `/settings`: QuestDB's clients request this before they choose a version of line protocol. Version 1 is the text
+/// format, which this server supports.
 ///
 /// # Errors
 /// Never.

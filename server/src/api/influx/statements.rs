@@ -1,4 +1,4 @@
-//! `/query` of InfluxDB 1: the statements by which writers create a database, look for it and drop it.
+//! `/query` of InfluxDB 1: the statements with which writers create, look up and drop a database.
 
 use barograph_engine::model::{Matcher, TimeRange};
 use hyper::header::HeaderValue;
@@ -14,10 +14,10 @@ use crate::json;
 use barograph::Database;
 use barograph::budget::Work;
 
-/// Maximum number of statements of one request; each may list all databases.
+/// Maximum number of statements in a request; each may list all databases.
 const STATEMENTS_MAX: usize = 100;
 
-/// What a version 1 client asks of `/query`.
+/// A statement that a version 1 client sends to `/query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Statement {
     CreateDatabase(String),
@@ -27,7 +27,7 @@ enum Statement {
     Other,
 }
 
-/// The statements of a text, separated by semicolons outside of quotes. Stops after [`STATEMENTS_MAX`].
+/// The statements in a text, separated by semicolons outside of quotes. Stops after [`STATEMENTS_MAX`].
 fn statements(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let (mut start, mut quote, mut is_escaped) = (0, None, false);
@@ -55,14 +55,14 @@ fn statement(text: &str) -> Statement {
     read(text).unwrap_or(Statement::Other)
 }
 
-/// The statement that a text is, if it is one that is known.
+/// Parses a statement, if it is a supported one.
 fn read(text: &str) -> Option<Statement> {
     let (verb, rest) = next_word(text)?;
     let (what, rest) = next_word(rest)?;
     match (&*verb.to_ascii_uppercase(), &*what.to_ascii_uppercase()) {
         ("CREATE", "DATABASE") => {
             let (name, rest) = identifier(without(rest, &["IF", "NOT", "EXISTS"]))?;
-            // What follows says how long samples are kept, which is no matter of a database here.
+            // The rest of the statement sets how long samples are kept, which is not a property of a database here.
             let is_whole = next_word(rest).is_none_or(|(word, _)| word.eq_ignore_ascii_case("WITH"));
             is_whole.then_some(Statement::CreateDatabase(name))
         }
@@ -79,7 +79,7 @@ fn read(text: &str) -> Option<Statement> {
     }
 }
 
-/// What follows `words`, or all of it where they do not come first.
+/// The text after `words`, or the whole text if it does not begin with them.
 fn without<'t>(text: &'t str, words: &[&str]) -> &'t str {
     let mut rest = text;
     for wanted in words {
@@ -97,8 +97,8 @@ fn next_word(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| text.split_at(end))
 }
 
-/// The identifier that a text begins with, and what follows it: bare, or in double quotes, inside which a backslash
-/// escapes a quote, a backslash and a line feed.
+/// The identifier at the beginning of a text, and the rest. An identifier is bare, or in double quotes, inside which a
+/// backslash escapes a quote, a backslash or a line feed.
 fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.trim_start().strip_prefix('"') else {
         let (word, rest) = next_word(text)?;
@@ -123,8 +123,8 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 /// the listed names and the values of the label `db`. Several statements are answered in order, if all are supported.
 ///
 /// # Errors
-/// 400 for every other statement, for too many, and for dropping a database that has samples; 403 if a database is to
-/// be created or dropped and the token may not write, or belongs to another tenant.
+/// 400 for every other statement, for too many, and for dropping a database that has samples; 403 for creating or
+/// dropping a database if the token may not write, or if the database belongs to another tenant.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let text = call.params.require("q")?;
     let texts = statements(text);
@@ -155,7 +155,7 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let reply = admitted.whole(JSON, move |work| {
         let mut out = Writer::new(work, false);
         out.text(b"{\"results\":[")?;
-        // When a read is repeated, statements that were already carried out change nothing.
+        // When a read is repeated, statements that were already executed have no further effect.
         for (id, statement) in asked.iter().enumerate() {
             let comma = if id > 0 { "," } else { "" };
             out.text(format!("{comma}{{\"statement_id\":{id}").as_bytes())?;
@@ -203,8 +203,8 @@ fn answer(
     }
 }
 
-/// Forgets the name of a database. Samples are deleted by the admin call alone, which has a right and a setting of its
-/// own.
+/// Removes the name of a database from the list. Only the admin call, which has a separate right and setting, deletes
+/// samples.
 fn drop_database(database: &Database, work: &Work, name: &str) -> Result<(), ApiError> {
     let with_it = vec![Matcher::equal("db", name)];
     if !database.reader(work).label_values("db", &[with_it], TimeRange::ALL, 1)?.is_empty() {

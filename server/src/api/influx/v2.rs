@@ -1,7 +1,8 @@
-//! What clients of InfluxDB 2 ask before they write: whether the server is ready, which organizations and buckets it has.
+//! The requests that clients of InfluxDB 2 make before they write: whether the server is ready, and which organizations
+//! and buckets exist.
 //!
-//! A bucket is a value of the label `db`. An organization is a name that clients must give and that means nothing here,
-//! so whichever one is looked for is there.
+//! A bucket is a value of the label `db`. Clients must name an organization, but it has no effect, so every organization
+//! exists.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,16 +19,16 @@ use crate::http::reply::{JSON, Reply};
 use crate::ingest::sections::DATABASE_BYTES_MAX;
 use barograph::budget::Work;
 
-/// The organization where none is named.
+/// The organization if the request names none.
 const ORG: &str = "barograph";
-/// Buckets in one answer, where the client names no `limit`; InfluxDB's own default and maximum.
+/// Number of buckets in an answer if the client gives no `limit`; InfluxDB has the same default and maximum.
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 100;
 
-/// The longest description of a bucket that is to be created, bytes: JSON takes many times as much when it is read.
+/// Maximum size of the description of a bucket to be created, bytes. Parsed JSON takes many times as much.
 const BUCKET_BYTES_MAX: usize = 64 << 10;
 
-/// A name's id: 16 hexadecimal digits, the same at every start.
+/// The id of a name: 16 hexadecimal digits, the same after every restart.
 fn id(kind: &str, name: &str) -> String {
     let digest = Sha256::digest(format!("{kind}\0{name}").as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -114,8 +115,8 @@ async fn create(call: &mut Call) -> Result<Reply, ApiError> {
     Ok(answer(&bucket(&name, &org)).status(StatusCode::CREATED))
 }
 
-/// Name and organization of a bucket that a body describes. The tree of the body, which takes many times its length, is
-/// gone before the request waits for its turn.
+/// The name and organization in the description of a bucket. The parsed body, which takes many times its length, is
+/// dropped before the request waits for its turn.
 fn described(body: &[u8]) -> Result<(String, String), ApiError> {
     let asked: Value =
         serde_json::from_slice(body).map_err(|e| ApiError::bad_data(format!("the body is not JSON: {e}")))?;
@@ -138,7 +139,7 @@ pub async fn orgs(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// `GET /ready`: since when the server answers.
+/// `GET /ready`: the time since the server has been answering.
 ///
 /// # Errors
 /// 503 while there is no database.
@@ -150,7 +151,7 @@ pub async fn ready(call: Call) -> Result<Reply, ApiError> {
     Ok(answer(&json!({ "status": "ready", "started": started.to_string(), "up": spoken(up) })))
 }
 
-/// A duration as Go prints it, in whole seconds: `1h2m3s`.
+/// A duration in Go's format, in whole seconds: `1h2m3s`.
 fn spoken(up: Duration) -> String {
     let seconds = up.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
@@ -173,7 +174,7 @@ where
 
 /// The index of the bucket with this id in `names`.
 fn position(work: &Work, names: &[String], wanted: &str) -> Result<Option<usize>, ApiError> {
-    /// Ids computed between two checks for cancellation.
+    /// Number of ids computed between two checks for cancellation.
     const AT_ONCE: usize = 1024;
     for (chunk, names) in names.chunks(AT_ONCE).enumerate() {
         work.check()?;

@@ -13,23 +13,23 @@ use crate::runtime;
 use barograph::{LineError, LineReport, Precision};
 use barograph_engine::line::Lines;
 
-/// Bytes of a refused line that are sent back.
+/// Bytes of a refused line that the answer quotes.
 const LINE_SHOWN: usize = 256;
 
-/// What became of a body.
+/// The outcome of a write.
 enum Outcome {
-    /// It was stored, but for the lines of the report, whose texts are beside it.
+    /// The body was stored, except for the lines in the report, whose texts are in the second field.
     Written(LineReport, Vec<Value>),
-    /// A line is no line protocol, and a part was not wanted.
+    /// A line did not parse, and the client did not accept a partial write.
     Refused(Value),
 }
 
-/// `/api/v3/write_lp`: 204 when every line is stored durably, and also with `no_sync`, which may be faster elsewhere.
-/// The size of a timestamp says its unit, unless `precision` names it.
+/// `/api/v3/write_lp`: 204 if every line is stored durably, even with `no_sync`. The unit of a timestamp is derived
+/// from its size, unless `precision` specifies it.
 ///
 /// # Errors
-/// 400 with the refused lines; the others are stored. With `accept_partial=false` nothing is stored where a line does
-/// not parse. Without `db` 400, and what reading the body or storage gives.
+/// 400 with the refused lines; the others are stored. With `accept_partial=false`, nothing is stored if a line does not
+/// parse. Also 400 without `db`, and the errors of reading the body and of storage.
 pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     call.params.require("db")?;
     let precision = precision(&call)?;
@@ -50,14 +50,14 @@ pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
         Outcome::Refused(line) => Ok(refused("parsing failed for write_lp endpoint", line)),
         Outcome::Written(report, lines) => match ingest::partial_write(&report) {
             None => Ok(stored(&report)),
-            // A limit that passes by itself: the whole body may come again.
+            // A limit that clears with time: the client may send the whole body again.
             Some(error) if error.retry_after.is_some() => Err(error),
             Some(_) => Ok(refused("partial write of line protocol occurred", Value::Array(lines))),
         },
     }
 }
 
-/// The names of version 3 beside those of the other versions.
+/// The precision, with the names of version 3 in addition to those of the other versions.
 fn precision(call: &Call) -> Result<Precision, ApiError> {
     Ok(match call.params.get("precision") {
         Some("nanosecond") => Precision::Nanosecond,
@@ -86,7 +86,7 @@ fn first_fault(work: &Work) -> Option<LineError> {
     })
 }
 
-/// Refused lines, which ascend, with the rows of the body that they begin in.
+/// Descriptions of the refused lines, given in ascending order, with the lines of the body at which they begin.
 fn described(body: &[u8], errors: &[LineError]) -> Vec<Value> {
     let (mut at, mut row) = (0, 1);
     let describe = |error: &LineError| {

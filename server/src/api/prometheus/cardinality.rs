@@ -1,4 +1,4 @@
-//! The response of `/api/v1/status/tsdb`: the number of series, and the names and labels with most.
+//! The response of `/api/v1/status/tsdb`: the number of series, and the names and labels with the most series.
 
 use barograph::{Cardinality, Stats};
 

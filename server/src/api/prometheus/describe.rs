@@ -1,4 +1,4 @@
-//! `/api/v1/status/`: what a Prometheus server says of itself.
+//! `/api/v1/status/`: the description that a Prometheus server gives of itself.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::config::values::show_duration;
 use crate::error::ApiError;
 use crate::http::reply::{JSON, Reply};
 
-/// The Prometheus version whose HTTP API this is. Grafana chooses features by it.
+/// The version of Prometheus whose HTTP API this implements. Grafana selects features by it.
 const PROMETHEUS_VERSION: &str = "3.8.0";
 
-/// Entries of each cardinality list.
+/// Default number of entries in each cardinality list.
 const TOP_DEFAULT: usize = 10;
-/// Most entries of each.
+/// Maximum number of entries in each.
 const TOP_MAX: usize = 10_000;
 
-/// `…/buildinfo`: the version whose API this is.
+/// `…/buildinfo`: the version of the implemented API.
 ///
 /// # Errors
 /// 503 while there is no database.
@@ -34,7 +34,7 @@ pub async fn build_info(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// `…/runtimeinfo`: the process.
+/// `…/runtimeinfo`: facts about the process.
 ///
 /// # Errors
 /// 503 while there is no database.
@@ -54,7 +54,7 @@ pub async fn runtime_info(call: Call) -> Result<Reply, ApiError> {
     })))
 }
 
-/// `…/flags`: the settings, by the names of their flags.
+/// `…/flags`: the settings by the names of their flags.
 ///
 /// # Errors
 /// 503 while there is no database.
@@ -79,7 +79,7 @@ pub async fn config(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&json!({ "yaml": call.config.to_toml() })))
 }
 
-/// `…/walreplay`: done, since nothing is answered before it is.
+/// `…/walreplay`: always done, because nothing is answered before the replay is done.
 ///
 /// # Errors
 /// 503 while there is no database.
@@ -88,8 +88,8 @@ pub async fn wal_replay(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&json!({ "min": 0, "max": 0, "current": 0 })))
 }
 
-/// `/api/v1/status/tsdb`: the number of series, and the names and labels with most; in memory, as in Prometheus, and
-/// with `start` or `end` also in the store. A tenant sees its own series.
+/// `/api/v1/status/tsdb`: the number of series, and the names and labels with the most; in memory, as in Prometheus,
+/// and with `start` or `end` also in the store. A tenant sees only its own series.
 ///
 /// # Errors
 /// 400 for a bad limit or time, 503 if it takes too long, and the errors of storage.

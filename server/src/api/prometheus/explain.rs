@@ -1,5 +1,4 @@
-//! The explanation of a query as JSON: a tree of its parts, each with what it was expected
-//! to cost and what it did.
+//! The explanation of a query as JSON: a tree of its parts, each with its estimated and actual cost.
 
 use barograph_query::{Cost, Explained};
 use serde_json::{Value, json};

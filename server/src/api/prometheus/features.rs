@@ -1,5 +1,5 @@
-//! `/api/v1/features`: what this server can do, by chapter, as clients ask before they
-//! offer it. Functions and operators come from the language's own table.
+//! `/api/v1/features`: the features of this server by category, which clients query before they offer them. Functions and
+//! operators come from the tables of the query language.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::http::reply::Reply;
 
-/// Operators that came to PromQL late enough to be asked for.
+/// Operators that are recent enough in PromQL that clients check for them.
 const OPERATORS: &[&str] = &[
     "!=",
     "!~",

@@ -1,10 +1,9 @@
-//! Federation: the newest sample of each selected series as a text to scrape.
+//! Federation: the newest sample of each selected series, in the text format for scrapers.
 //!
-//! A sample counts while it is no older than the lookback and no stale marker. Native
-//! histograms have no words in this text and are left out. A series without the label
-//! `instance` gets an empty one, as from Prometheus, so that a scraper with `honor_labels`
-//! adds none of its own. A selector may match every series here: to take everything that a
-//! server has is what many scrape configurations ask for.
+//! A sample is included if it is no older than the lookback and not a stale marker. Native histograms are omitted, because
+//! the text format cannot represent them. A series without the label `instance` gets an empty one, as from Prometheus, so
+//! that a scraper with `honor_labels` does not add its own. A selector may match every series here, because many scrape
+//! configurations ask for everything that a server has.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +26,7 @@ const INSTANCE: &str = "instance";
 /// `/federate?match[]=…`
 ///
 /// # Errors
-/// 400 for bad selectors or none, 422 when too many series match.
+/// 400 for invalid selectors or none, 422 if too many series match.
 pub async fn federate(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_any(&call)?;
     let database = call.database()?;
@@ -43,7 +42,7 @@ pub async fn federate(call: Call) -> Result<Reply, ApiError> {
         .await
 }
 
-/// By metric name, then by labels.
+/// The newest samples by metric name, then by labels.
 type Newest = BTreeMap<(String, Labels), (Timestamp, f64)>;
 
 fn newest(
@@ -53,7 +52,7 @@ fn newest(
     range: TimeRange,
     series_max: usize,
 ) -> Result<Newest, ApiError> {
-    /// What an entry takes besides its texts: the pair itself in a node that may be half full, and two allocations.
+    /// Memory of an entry besides its texts: the pair itself in a node that may be half full, and two allocations.
     const ENTRY_BYTES: usize = 2 * size_of::<((String, Labels), (Timestamp, f64))>() + 64;
     let mut found = Newest::new();
     let mut outcome = Ok(());
@@ -84,7 +83,7 @@ fn last_float(samples: &Samples) -> Option<(Timestamp, f64)> {
 }
 
 fn write<S: Sink>(found: &Newest, sink: &mut S) -> Result<(), S::Error> {
-    /// A name, a value and a time beside the labels.
+    /// Approximate bytes of a name, a value and a time, in addition to the labels.
     const SAMPLE_ROOM: usize = 64;
     let mut previous = None;
     for ((name, labels), (timestamp, value)) in found {
@@ -107,7 +106,7 @@ fn write<S: Sink>(found: &Newest, sink: &mut S) -> Result<(), S::Error> {
 }
 
 fn write_series(out: &mut Vec<u8>, name: &str, labels: &Labels) {
-    // A name that is no identifier stands, quoted, among the labels.
+    // A name that is not an identifier is written in quotes among the labels.
     let mut is_first = is_identifier(name, true);
     if is_first {
         out.extend_from_slice(name.as_bytes());

@@ -1,8 +1,7 @@
-//! Which series, label names and label values there are.
+//! Lists series, label names and label values.
 //!
-//! Several selectors are a union. A limit truncates the sorted answer with a warning. An `end`
-//! before `start` is a range that holds nothing, and no error: dashboards ask so while a
-//! person moves their range.
+//! Several selectors form a union. A limit truncates the sorted answer and adds a warning. An `end` before `start` is an
+//! empty range rather than an error, because dashboards send such ranges while a user adjusts the range.
 
 use barograph_engine::model::TimeRange;
 
@@ -15,7 +14,7 @@ use crate::http::reply::{JSON, Reply};
 use crate::json;
 use barograph::Reader;
 
-/// What the three endpoints ask.
+/// The parameters of the three endpoints.
 struct Question {
     selectors: Parsed,
     range: TimeRange,
@@ -23,13 +22,13 @@ struct Question {
 }
 
 impl Question {
-    /// How many to search for: one more than requested, which shows whether there are more.
+    /// The number of items to search for: one more than requested, which shows whether there are more.
     fn most(&self) -> usize {
         if self.limit == 0 { usize::MAX } else { self.limit.saturating_add(1) }
     }
 }
 
-/// Writes what `find` gives as a list, each item with about as many bytes as `room` says.
+/// Writes the result of `find` as a list. `room` estimates the bytes of an item.
 async fn list<T, F>(
     call: Call,
     selectors: Selectors,
@@ -64,8 +63,7 @@ where
 /// `/api/v1/series`
 ///
 /// # Errors
-/// 400 for bad parameters; 422 when more series match than a query may select, unless `limit` asks for no more than
-/// that.
+/// 400 for invalid parameters; 422 if more series match than a query may select, unless `limit` is at most that number.
 pub async fn series(call: Call) -> Result<Reply, ApiError> {
     let selectors = selectors::read_required(&call)?;
     let series_max = call.config.query_max_series;

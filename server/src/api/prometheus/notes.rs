@@ -1,4 +1,4 @@
-//! What is known beside samples: metadata of metrics, exemplars of series.
+//! Data besides samples: metadata of metrics, exemplars of series.
 
 use barograph_engine::model::{Exemplar, Expressions, Labels, Metadata};
 use barograph_query::syntax;
@@ -40,7 +40,7 @@ pub async fn metadata(call: Call) -> Result<Reply, ApiError> {
         .await
 }
 
-/// 0 is no limit.
+/// The limit, where 0 means no limit.
 fn most(limit: usize) -> usize {
     if limit == 0 { usize::MAX } else { limit }
 }
@@ -55,11 +55,10 @@ fn entry(out: &mut Vec<u8>, metadata: &Metadata) {
     out.push(b'}');
 }
 
-/// `/api/v1/query_exemplars?query=…&start=…&end=…`: the exemplars of every series that a
-/// selector of the query names.
+/// `/api/v1/query_exemplars?query=…&start=…&end=…`: the exemplars of every series that a selector of the query matches.
 ///
 /// # Errors
-/// 400 for a text that is not a query, and for bad times.
+/// 400 for a text that is not a query, and for invalid times.
 pub async fn exemplars(call: Call) -> Result<Reply, ApiError> {
     let range = call.params.range()?;
     let text = super::query::text(&call)?.to_owned();

@@ -1,7 +1,7 @@
 //! Queries: instant, range, and calls that only parse a query's text.
 //!
-//! A query takes the path of all reads (`admission/`). It is evaluated and written as JSON on a thread that may block;
-//! the memory of its answer counts until it has been sent.
+//! Queries are admitted like all reads (`admission/`). A query is evaluated and written as JSON on a thread that may
+//! block. The memory of its answer is counted until it has been sent.
 //!
 //! Next: `barograph::Database::execute_at_once`.
 
@@ -24,12 +24,12 @@ use crate::json;
 use crate::json::Sink;
 use barograph::Database;
 
-/// Most steps of a range query.
+/// Maximum number of steps of a range query.
 const POINTS_MAX: i64 = 11_000;
 /// `/api/v1/query`
 ///
 /// # Errors
-/// 400 for bad parameters, and what the evaluation gives.
+/// 400 for invalid parameters, and the errors of the evaluation.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let time_ms = call.params.time("time")?.unwrap_or_else(|| clock::now_ns() / 1_000_000);
     evaluate(call, Times::Instant { time_ms }).await
@@ -38,7 +38,7 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
 /// `/api/v1/query_range`
 ///
 /// # Errors
-/// 400 for bad parameters, and what the evaluation gives.
+/// 400 for invalid parameters, and the errors of the evaluation.
 pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
     let missing = |name| move || ApiError::parameter(name, "it is required");
     let start_ms = call.params.time("start")?.ok_or_else(missing("start"))?;
@@ -62,7 +62,7 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
     evaluate(call, Times::Range { start_ms, end_ms, step_ms }).await
 }
 
-/// The query's text.
+/// The text of the query.
 ///
 /// # Errors
 /// The request has no query, or one that is too long.
@@ -122,7 +122,7 @@ async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
         .await
 }
 
-/// Which parts of a query's answer the caller asks for.
+/// The parts of the answer that the caller asks for.
 struct Wanted {
     limit: usize,
     has_stats: bool,
@@ -137,7 +137,8 @@ impl Wanted {
         queued: Duration,
         out: &mut Writer<'_>,
     ) -> Result<(), ApiError> {
-        // A request that waits for memory repeats all of this: writing takes memory in addition to the response.
+        // A request that waits for memory repeats everything from here, because writing takes memory in addition to the
+        // response.
         let mut response = database.execute_at_once(request)?;
         truncate(&mut response, self.limit);
         success(out, &response.warnings, &response.infos, |out| {
@@ -154,7 +155,7 @@ impl Wanted {
     }
 }
 
-/// Cuts the result to `limit` series; 0 keeps all.
+/// Truncates the result to `limit` series; 0 keeps all.
 fn truncate(response: &mut Response, limit: usize) {
     let length = match &mut response.value {
         QueryValue::Vector(samples) => samples.len(),
@@ -223,10 +224,10 @@ pub async fn parse_query(call: Call) -> Result<Reply, ApiError> {
     look_at(call, |expr| syntax::json(expr).into_bytes()).await
 }
 
-/// The text of a tree takes at most this many times the tree's own bytes; it is written twice.
+/// The text of a tree takes at most this many times the tree's own bytes, because it is written twice.
 const WRITTEN: u64 = 2 * 4;
 
-/// Answers what `write` makes of the query's tree.
+/// Parses the query and answers with the text that `write` produces from its tree.
 async fn look_at(call: Call, write: fn(&Expr) -> Vec<u8>) -> Result<Reply, ApiError> {
     let text = text(&call)?.to_owned();
     let regex_memory_max = call.config.query_regex_memory;

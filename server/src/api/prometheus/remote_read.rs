@@ -1,8 +1,7 @@
 //! Prometheus remote read: all samples in one message, or chunks in a stream.
 //!
-//! A sampled answer is built in memory and bounded; a streamed one holds a piece of a series at a
-//! time. An error before the first frame of a stream is an answer with a status;
-//! one after it cuts the connection.
+//! A sampled answer is built in memory and bounded. A streamed answer keeps one piece of a series in memory at a time. An
+//! error before the first frame of a stream is answered with a status; a later one closes the connection.
 //!
 //! Next: `remote_read/` for the formats, `barograph::Reader::read` for the samples.
 
@@ -25,17 +24,16 @@ use barograph::query::QueryError;
 
 const SAMPLED: &str = "application/x-protobuf";
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
-/// Bytes of a request's selectors that the list of active work gets.
+/// Maximum bytes of a request's selectors in the list of active work.
 const TEXT_MAX: usize = 4096;
-/// Largest sampled answer before compression.
+/// Maximum size of a sampled answer before compression, bytes.
 const SAMPLED_BYTES_MAX: usize = 128 << 20;
 
 /// `/api/v1/read`
 ///
 /// # Errors
-/// 415 for another compression, 400 for a broken request and for more samples than one
-/// query may have, 422 for more series, 429 when the share of queries has no memory for the request, 503 when the time is
-/// up.
+/// 415 for another compression, 400 for a malformed request and for more samples than one query may have, 422 for more
+/// series, 429 if the share of queries has no memory for the request, 503 when the time is up.
 pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     let mut held = call.read_snappy(BodyLimits::question(&call.config)).await?;
     let unpacked = runtime::blocking(move || {
@@ -45,7 +43,8 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
         Ok::<_, ApiError>((held, form, text))
     });
     let (held, form, text) = unpacked.await??;
-    // From here on its memory is that of queries: bodies of writes must not wait for the turns of reads.
+    // From here on, the memory of the body belongs to queries, so that bodies of writes do not wait for the turns of
+    // reads.
     let body = call.keep_body(held)?;
     let reader = Reader {
         database: call.database()?,
@@ -58,7 +57,7 @@ pub async fn read(mut call: Call) -> Result<Reply, ApiError> {
     let decode = move |body: &[u8], work: &Work| {
         let mut expressions = Expressions::new(work.clone(), regex_memory_max);
         let queries = request::decode(body, &mut expressions).map_err(fault)?;
-        // What they take stays counted as long as they are there.
+        // The memory of the expressions stays counted for as long as they exist.
         Ok::<_, ApiError>((queries, expressions))
     };
     match form {
@@ -99,7 +98,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Calls `visit` with each series of one query, or with its pieces one after the other, until it fails.
+    /// Calls `visit` with each series of one query, or with its pieces in order, until it fails.
     fn each(
         &mut self,
         query: &Query,

@@ -1,10 +1,9 @@
 //! Prometheus remote write, versions 1 and 2.
 //!
-//! The body is a snappy block; its type says the version. Answers are texts that a sender
-//! logs: 204 when all samples are stored, 400 when something was refused for good (the rest
-//! is stored), 429 when a limit that passes by itself refused something: then the sender may
-//! repeat the whole request, which changes nothing that is stored already. A sender that
-//! repeats on 429 stops all its metrics until it is through, so nothing else may be 429.
+//! The body is a snappy block, and the media type states the version. Answers are texts for the sender's log. The status is
+//! 204 if all samples are stored; 400 if something was refused permanently (the rest is stored); and 429 if a limit that
+//! clears with time refused something. In that case, the sender may repeat the whole request, which does not change stored
+//! samples. A sender that repeats on 429 holds back all its metrics until it succeeds, so no other refusal may be 429.
 //!
 //! Next: `barograph::Database::write_remote`.
 
@@ -25,13 +24,13 @@ const VERSION_2: &str = "io.prometheus.write.v2.Request";
 /// `/api/v1/write`
 ///
 /// # Errors
-/// 415 for another type or compression, 400 for a broken body, 413 for a large one, 429 and
-/// 5xx when storage took nothing.
+/// 415 for another type or compression, 400 for a malformed body, 413 for a large one, 429 and 5xx if storage accepted
+/// nothing.
 pub async fn write(mut call: Call) -> Result<Reply, ApiError> {
     let version = version(&call.headers)?;
     match store(&mut call, version).await {
         Ok(report) => Ok(answer(&report, version)),
-        // A sender of version 2 takes an answer without counts for one that knows only version 1.
+        // A sender of version 2 takes an answer without counts to come from a server that supports only version 1.
         Err(error) => Ok(counted(Reply::error(&error, Dialect::Text), &RemoteReport::default(), version)),
     }
 }
@@ -49,7 +48,7 @@ async fn store(call: &mut Call, version: RemoteVersion) -> Result<RemoteReport, 
     report.await?
 }
 
-/// What a `Content-Type` says. Old senders name no message, and the oldest no type.
+/// The version that a `Content-Type` states. Old senders name no message, and the oldest send no type.
 fn version(headers: &HeaderMap) -> Result<RemoteVersion, ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(RemoteVersion::One) };
     let text = value.to_str().unwrap_or("?");
@@ -90,7 +89,7 @@ fn answer(report: &RemoteReport, version: RemoteVersion) -> Reply {
     counted(reply, report, version)
 }
 
-/// With what was stored, which a sender of version 2 has to know of every answer.
+/// Adds the counts of stored data, which a sender of version 2 expects in every answer.
 fn counted(mut reply: Reply, report: &RemoteReport, version: RemoteVersion) -> Reply {
     if version == RemoteVersion::Two {
         for (name, count) in [
@@ -104,7 +103,7 @@ fn counted(mut reply: Reply, report: &RemoteReport, version: RemoteVersion) -> R
     reply
 }
 
-/// One line: a sender logs only the first.
+/// A description in one line, because senders log only the first line.
 fn describe(report: &RemoteReport) -> String {
     let stored = report.samples + report.histograms + report.exemplars;
     let mut text = format!("partial write: {} refused, {stored} stored", report.refused);

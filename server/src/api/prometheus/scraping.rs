@@ -1,4 +1,5 @@
-//! What a Prometheus server that scrapes and evaluates rules would list: nothing, in the shapes that clients expect.
+//! The lists of a Prometheus server that scrapes and evaluates rules. They are empty here, in the format that clients
+//! expect.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use crate::api::call::{Call, success_value};
 use crate::error::ApiError;
 use crate::http::reply::Reply;
 
-/// `/api/v1/rules`: no rules, of the types that there are.
+/// `/api/v1/rules`: no rules, for the types that exist.
 ///
 /// # Errors
 /// 400 for another type, 503 while there is no database.

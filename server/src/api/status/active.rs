@@ -1,4 +1,4 @@
-//! The active queries, as a client sees and cancels them.
+//! Lists and cancels the active queries.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::api::call::{Call, success_value};
 use crate::error::ApiError;
 use crate::http::reply::Reply;
 
-/// `/api/v1/status/active_queries`; a tenant sees its own.
+/// `/api/v1/status/active_queries`; a tenant sees only its own.
 ///
 /// # Errors
 /// Never.
@@ -14,10 +14,10 @@ pub async fn list(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&json!({ "queries": call.state.gates.active.list(call.tenant.as_deref()) })))
 }
 
-/// `/api/v1/status/active_queries/{id}/cancel`: the query's client gets 499.
+/// `/api/v1/status/active_queries/{id}/cancel`: the client of the query gets 499.
 ///
 /// # Errors
-/// 400 for what is no number, 404 for a query that is not there (any more).
+/// 400 if the id is not a number, 404 if there is no such query, or no longer.
 pub async fn cancel(call: Call) -> Result<Reply, ApiError> {
     let id = &call.segment;
     let number: u64 =

@@ -1,4 +1,4 @@
-//! What describes this server in its own words: health, metrics, memory, active queries.
+//! The state of this server: health, metrics, memory, active queries.
 
 pub mod active;
 
@@ -16,10 +16,10 @@ use crate::telemetry::{self, exposition};
 /// The page at `/`.
 const ROOT: &str = include_str!("root.html");
 
-/// How long flushes may fail before the server says that it is not ready.
+/// How long flushes may fail before the server reports that it is not ready.
 const FLUSHES_FAIL_MAX: Duration = Duration::from_secs(60);
 
-/// `/-/healthy`: whether the process needs no restart. A server that refuses writes until it is restarted is not
+/// `/-/healthy`: 200 unless the process needs a restart. A server that refuses writes until it is restarted is not
 /// healthy; a condition that clears with time is only reported.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub async fn healthy(call: Call) -> Result<Reply, ApiError> {
     }
 }
 
-/// `/-/ready`: whether to send requests here.
+/// `/-/ready`: whether requests should be sent to this server.
 ///
 /// # Errors
 /// 503 while the database is being opened or closed, when an fsync has failed, and when flushes have failed for a
@@ -59,7 +59,7 @@ fn refuses(reason: &str) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", format!("{reason} (restart the server)"))
 }
 
-/// A line for each thing that is not as it should be.
+/// One line for each problem.
 fn ailments(health: &Health) -> String {
     let mut text = String::new();
     if health.disk_full {
@@ -87,7 +87,7 @@ pub async fn metrics(call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::ok(exposition::CONTENT_TYPE, text))
 }
 
-/// `/`: where everything is.
+/// `/`: a page with links.
 ///
 /// # Errors
 /// Never.
@@ -95,7 +95,7 @@ pub async fn root(_: Call) -> Result<Reply, ApiError> {
     Ok(Reply::ok("text/html; charset=utf-8", ROOT))
 }
 
-/// `/api/v1/status/memory`: the shares of the memory, what they hold, and what the process really has.
+/// `/api/v1/status/memory`: the limit and the use of each share, and the resident memory of the process.
 ///
 /// # Errors
 /// 503 while there is no database.
