@@ -142,33 +142,33 @@ static ALL: [AggregateInfo; 25] = [
     plain(
         AggregateOp::Group,
         "group",
-        "The value 1 for each group, whatever its elements.",
+        "The value 1 for each group, regardless of its elements.",
         "group by (job) (up)",
     ),
     with(
         AggregateOp::LimitRatio,
         "limit_ratio",
         ValueType::Scalar,
-        "About the share r of all elements, chosen by a hash of their labels; r and -(1 - r) choose complementary parts.",
+        "About the share r of all elements, selected by a hash of their labels; r and -(1 - r) select complementary parts.",
         "limit_ratio(0.5, http_requests_total)",
     ),
     with(
         AggregateOp::Limitk,
         "limitk",
         ValueType::Scalar,
-        "Any k elements of each group, with all their labels; the choice is the same from step to step.",
+        "Any k elements of each group, with all their labels; the selection is the same at every step.",
         "limitk(2, http_requests_total)",
     ),
     plain(
         AggregateOp::Max,
         "max",
-        "The largest value of each group; NaN only where nothing else is.",
+        "The largest value of each group; NaN only if all values are NaN.",
         "max by (job) (http_requests_total)",
     ),
     plain(
         AggregateOp::Min,
         "min",
-        "The smallest value of each group; NaN only where nothing else is.",
+        "The smallest value of each group; NaN only if all values are NaN.",
         "min by (job) (http_requests_total)",
     ),
     with(
@@ -185,7 +185,7 @@ static ALL: [AggregateInfo; 25] = [
             AggregateOp::Quantiles,
             "quantiles",
             ValueType::String,
-            "Several φ-quantiles of each group at once; the label that the first parameter names holds the φ of each element.",
+            "Several φ-quantiles of each group at once; the first parameter names the label that contains the φ of each element.",
             r#"quantiles("phi", 0.5, 0.9, node_load1)"#,
         )
     },

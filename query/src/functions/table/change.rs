@@ -58,7 +58,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::smoothing(s.param(0), s.param(1)))),
         Help(
             "v range-vector, sf scalar, tf scalar",
-            "The old name of `double_exponential_smoothing`, which it equals in everything.",
+            "The old name of `double_exponential_smoothing`.",
             "holt_winters(node_load1[1h], 0.3, 0.1)",
         ),
     ).checked(checks::smoothing_factor),
@@ -80,7 +80,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| kernels::change(s, ChangeKind::INCREASE)),
         Help(
             "v range-vector",
-            "How much a counter grew over the window, resets taken into account, extrapolated to the whole window and never below zero. It needs two samples.",
+            "How much a counter grew over the window, accounting for resets, extrapolated to the whole window and never below zero. It needs two samples.",
             "increase(http_requests_total[1h])",
         ),
     ).anchored().smoothed().wants_counter(),
@@ -91,7 +91,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| kernels::growth(s, false)),
         Help(
             "v range-vector",
-            "How much the samples of a counter grew in the window, resets taken into account, nothing extrapolated: from the last sample before the window, no further back than lookback, to the last one inside. Without one before, the counter counts from 0, unless its start time says that it is older than the window: then from the first sample inside.",
+            "How much the samples of a counter grew in the window, accounting for resets, without extrapolation: from the last sample before the window, at most the lookback earlier, to the last one inside. If there is no sample before the window, the counter is assumed to begin at 0; if its start time is older than the window, growth is counted from the first sample inside.",
             "increase_pure(http_requests_total[1h])",
         ),
     ).reads_before_window().wants_counter().metricsql(),
@@ -102,7 +102,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| float_histogram::instant_change(s, true)),
         Help(
             "v range-vector",
-            "The per-second rate of a counter between the last two samples of the window. It follows fast counters closely; alerts are better served by `rate`.",
+            "The per-second rate of a counter between the last two samples of the window. It follows fast counters closely; for alerts, `rate` is better.",
             "irate(http_requests_total[5m])",
         ),
     ),
@@ -124,7 +124,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| kernels::change(s, ChangeKind::RATE)),
         Help(
             "v range-vector",
-            "The per-second rate of a counter over the window, resets taken into account, extrapolated to the whole window. Take the rate before any sum, or resets are lost.",
+            "The per-second rate of a counter over the window, accounting for resets, extrapolated to the whole window. Apply `rate` before any sum, or resets are lost.",
             "rate(http_requests_total[5m])",
         ),
     ).anchored().smoothed().wants_counter(),

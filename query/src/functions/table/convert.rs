@@ -12,7 +12,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(presence::absent),
         Help(
             "v instant-vector",
-            "Nothing while the argument has elements, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
+            "Nothing if the argument has elements; otherwise one element with the value 1 and the labels that the selector compares with `=`. Useful for alerts on missing series.",
             r#"absent(up{job="mail"})"#,
         ),
     ),
@@ -35,7 +35,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(union::union),
         Help(
             "v instant-vector…",
-            "The elements of all arguments; where several have the same labels, that of the first of them.",
+            "The elements of all arguments; of elements with the same labels, the one of the first argument that has them.",
             "union(queue_length, build_version)",
         ),
     )

@@ -14,7 +14,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         histogram(|h| h.sum / h.count),
         Help(
             "v instant-vector",
-            "The mean of the observations of each native histogram; floats are left out.",
+            "The mean of the observations of each native histogram; floats are ignored.",
             "histogram_avg(rate(request_seconds[5m]))",
         ),
     ).counts_only(),
@@ -25,7 +25,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         histogram(|h| h.count),
         Help(
             "v instant-vector",
-            "The number of observations of each native histogram; floats are left out.",
+            "The number of observations of each native histogram; floats are ignored.",
             "histogram_count(rate(request_seconds[5m]))",
         ),
     ).counts_only(),
@@ -92,7 +92,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         histogram(|h| h.sum),
         Help(
             "v instant-vector",
-            "The sum of the observations of each native histogram; floats are left out.",
+            "The sum of the observations of each native histogram; floats are ignored.",
             "histogram_sum(rate(request_seconds[5m]))",
         ),
     ).counts_only(),

@@ -12,7 +12,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(info::info),
         Help(
             "v instant-vector, selector instant-vector?",
-            "Each element with the labels of the info series that shares its `instance` and `job`: of `target_info`, or of those the selector names. A label that the element has already stays.",
+            "Each element, with the labels of the info series that has the same `instance` and `job` added: of `target_info`, or of the series that the selector names. Labels that the element already has are kept.",
             r#"info(rate(http_requests_total[5m]), {version=~".+"})"#,
         ),
     ).second_is_labels().last_optional().keeps_name(),
@@ -56,7 +56,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(relabel::keep),
         Help(
             "v instant-vector, label string…",
-            "Each element with only these labels; the name is dropped too unless `__name__` is among them.",
+            "Each element with only these labels; the name is dropped too, unless `__name__` is one of them.",
             r#"label_keep(up, "instance")"#,
         ),
     ).last_repeated(usize::MAX).metricsql().keeps_name(),
@@ -78,7 +78,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(relabel::map),
         Help(
             "v instant-vector, label string, from string, to string…",
-            "Each element whose label has one of the from values, with the to value of the first such pair instead. An absent label has the empty value.",
+            "Each element; if the label has one of the from values, it is set to the to value of the first such pair. A missing label has the empty value.",
             r#"label_map(up, "job", "api", "front", "db", "back")"#,
         ),
     ).last_two_repeated().metricsql().keeps_name(),
@@ -100,7 +100,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(labels::replace),
         Help(
             "v instant-vector, dst string, replacement string, src string, regex string",
-            "Each element whose label src matches the whole regular expression, with the label dst set to the replacement, in which `$1` and `$name` stand for groups. The others pass unchanged.",
+            "Each element; if the value of the label src matches the whole regular expression, the label dst is set to the replacement, in which `$1` and `$name` stand for groups.",
             r#"label_replace(up, "host", "$1", "instance", "(.*):.*")"#,
         ),
     ).keeps_name(),
@@ -133,7 +133,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(|args| sort::by_value(args, false)),
         Help(
             "v instant-vector",
-            "The elements by ascending value, NaN last. In range queries results are always sorted by labels.",
+            "The elements sorted by ascending value, NaN last. The results of range queries are always sorted by labels.",
             "sort(node_load1)",
         ),
     ).keeps_name(),
@@ -144,7 +144,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(|args| sort::by_label(args, false)),
         Help(
             "v instant-vector, label string…?",
-            "The elements by the values of the given labels in natural order (`a2` before `a10`), then by all labels.",
+            "The elements sorted by the values of the given labels in natural order (`a2` before `a10`), then by all labels.",
             r#"sort_by_label(up, "instance")"#,
         ),
     ).last_optional().last_repeated(usize::MAX).keeps_name(),
@@ -166,7 +166,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(|args| sort::by_value(args, true)),
         Help(
             "v instant-vector",
-            "The elements by descending value, NaN last. In range queries results are always sorted by labels.",
+            "The elements sorted by descending value, NaN last. The results of range queries are always sorted by labels.",
             "sort_desc(node_load1)",
         ),
     ).keeps_name(),

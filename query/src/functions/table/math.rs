@@ -27,7 +27,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         floats(one_float::clamp_all),
         Help(
             "v instant-vector, min scalar, max scalar",
-            "Each element held between min and max. Nothing if max is less than min, NaN if a bound is NaN.",
+            "Each element limited to the range from min to max. Nothing if max is less than min; NaN if a bound is NaN.",
             "clamp(node_load1, 0, 10)",
         ),
     ),
@@ -66,7 +66,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         float(f64::ln),
         Help(
             "v instant-vector",
-            "The natural logarithm of each element: -Inf for 0, NaN below.",
+            "The natural logarithm of each element: -Inf for 0, NaN for negative values.",
             "ln(node_load1)",
         ),
     ),
@@ -77,7 +77,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         float(f64::log10),
         Help(
             "v instant-vector",
-            "The decimal logarithm of each element: -Inf for 0, NaN below.",
+            "The decimal logarithm of each element: -Inf for 0, NaN for negative values.",
             "log10(node_load1)",
         ),
     ),
@@ -88,7 +88,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         float(f64::log2),
         Help(
             "v instant-vector",
-            "The binary logarithm of each element: -Inf for 0, NaN below.",
+            "The binary logarithm of each element: -Inf for 0, NaN for negative values.",
             "log2(node_load1)",
         ),
     ),
@@ -99,7 +99,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(|args| conversion::extreme(args, one_float::max)),
         Help(
             "a scalar, b scalar",
-            "The larger of two scalars. Inside `[ ]` and after `offset` it takes durations.",
+            "The larger of two scalars. Inside `[ ]` and after `offset`, it accepts durations.",
             "rate(http_requests_total[max_of(step() * 4, 1m)])",
         ),
     )
@@ -111,7 +111,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(|args| conversion::extreme(args, one_float::min)),
         Help(
             "a scalar, b scalar",
-            "The smaller of two scalars. Inside `[ ]` and after `offset` it takes durations.",
+            "The smaller of two scalars. Inside `[ ]` and after `offset`, it accepts durations.",
             "rate(http_requests_total[min_of(range(), 1h)])",
         ),
     )
@@ -131,7 +131,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         floats(one_float::round_all),
         Help(
             "v instant-vector, to scalar?",
-            "Each element rounded to the nearest multiple of `to`, which is 1 if left out; halves go up.",
+            "Each element rounded to the nearest multiple of `to`, which is 1 by default; halves are rounded up.",
             "round(node_load1, 0.5)",
         ),
     )

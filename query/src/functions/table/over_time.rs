@@ -17,7 +17,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(presence::absent_over_time),
         Help(
             "v range-vector",
-            "Nothing while the window has samples, else one element of value 1 that carries the labels which the selector asks to be equal. Made for alerts on series that are gone.",
+            "Nothing if the window has samples; otherwise one element with the value 1 and the labels that the selector compares with `=`. Useful for alerts on missing series.",
             r#"absent_over_time(up{job="mail"}[1h])"#,
         ),
     ),
@@ -50,7 +50,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::count(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "The number of floats in the window that are greater than x. NaN is neither greater nor at most x.",
+            "The number of floats in the window that are greater than x. NaN is neither greater than x nor at most x.",
             "count_gt_over_time(node_load1[1h], 3)",
         ),
     ).metricsql(),
@@ -94,7 +94,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.samples(conditional_count::duration(s.columns, s.param(0)))),
         Help(
             "v range-vector, max_gap scalar",
-            "The seconds of the window for which there were samples, floats or histograms: the sum of the distances between neighbours, except those longer than max_gap seconds. One sample gives 0.",
+            "The number of seconds of the window that samples (floats or histograms) cover: the sum of the distances between neighbouring samples, except those longer than max_gap seconds. A single sample gives 0.",
             "duration_over_time(queue_length[1h], 2m)",
         ),
     ).metricsql(),
@@ -116,7 +116,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| float_histogram::end_value(s, End::Last)),
         Help(
             "v range-vector",
-            "The newest sample of the window. With a long window it shows the last known state of a series that is gone.",
+            "The newest sample of the window. A long window shows the last known state of a series that has ended.",
             "last_over_time(node_load1[1h])",
         ),
     ).keeps_name(),
@@ -127,7 +127,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::median_deviation())),
         Help(
             "v range-vector",
-            "The median absolute deviation of the samples in the window: a spread that outliers do not move.",
+            "The median absolute deviation of the samples in the window: a measure of spread that is robust against outliers.",
             "mad_over_time(node_load1[1h])",
         ),
     ),
@@ -182,7 +182,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         windows(kernels::quantiles),
         Help(
             "label string, φ scalar…, v range-vector",
-            "Several φ-quantiles of the samples in the window at once; the label holds the φ of each element.",
+            "Several φ-quantiles of the samples in the window at once; the label contains the φ of each element.",
             r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
         ),
     ).checked(checks::phi).middle_repeated().metricsql(),
@@ -204,7 +204,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::share(Condition::Greater, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "The share, 0 to 1, of the floats in the window that are greater than x. A NaN counts among all but is neither greater nor at most x.",
+            "The share, 0 to 1, of the floats in the window that are greater than x. NaN counts toward the total, but is neither greater than x nor at most x.",
             "share_gt_over_time(node_load1[1h], 3)",
         ),
     ).metricsql(),
@@ -215,7 +215,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(conditional_count::share(Condition::AtMost, s.param(0)))),
         Help(
             "v range-vector, x scalar",
-            "The share, 0 to 1, of the floats in the window that are at most x: how much of the time a goal was met.",
+            "The share, 0 to 1, of the floats in the window that are at most x, such as the share of time in which a goal was met.",
             "share_le_over_time(node_load1[1h], 2)",
         ),
     ).metricsql(),
@@ -248,7 +248,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(kernels::sum),
         Help(
             "v range-vector",
-            "The sum of the samples in the window, compensated so that small terms beside large ones count.",
+            "The sum of the samples in the window, with compensated summation, so that small terms are not lost next to large ones.",
             "sum_over_time(errors_per_interval[1h])",
         ),
     ),
@@ -281,7 +281,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::time_of_extreme(Extreme::Max))),
         Help(
             "v range-vector",
-            "The time of the largest sample in the window, the newest of several, in seconds since the epoch.",
+            "The time of the largest sample in the window (of the newest one, if there are several), in seconds since the epoch.",
             "ts_of_max_over_time(node_load1[1h])",
         ),
     ),
@@ -292,7 +292,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::time_of_extreme(Extreme::Min))),
         Help(
             "v range-vector",
-            "The time of the smallest sample in the window, the newest of several, in seconds since the epoch.",
+            "The time of the smallest sample in the window (of the newest one, if there are several), in seconds since the epoch.",
             "ts_of_min_over_time(node_load1[1h])",
         ),
     ),
@@ -303,7 +303,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         window(|s| s.floats(over_time::newest_score)),
         Help(
             "v range-vector",
-            "The newest float of the window less the mean, in population standard deviations; 0 where it equals the mean.",
+            "The distance of the newest float in the window from the mean, in population standard deviations; 0 if it equals the mean.",
             "zscore_over_time(node_load1[1h])",
         ),
     ).metricsql(),

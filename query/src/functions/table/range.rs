@@ -15,7 +15,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range_points(gap_filling::interpolate),
         Help(
             "v instant-vector",
-            "The values, and in gaps between two floats the line from one to the other.",
+            "The values; a gap between two floats is filled by linear interpolation.",
             "interpolate(node_load1 < 8)",
         ),
     ).metricsql().keeps_name(),
@@ -26,7 +26,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range_points(gap_filling::keep_last),
         Help(
             "v instant-vector",
-            "The values, and in gaps the previous one, float or histogram, up to the end of the query.",
+            "The values; a gap is filled with the previous value, a float or a histogram, up to the end of the query.",
             "keep_last_value(node_load1 > 4)",
         ),
     ).metricsql().keeps_name(),
@@ -37,7 +37,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range_points(gap_filling::keep_next),
         Help(
             "v instant-vector",
-            "The values, and in gaps the next one, float or histogram, from the beginning of the query.",
+            "The values; a gap is filled with the next value, a float or a histogram, from the beginning of the query.",
             "keep_next_value(node_load1 < 5)",
         ),
     ).metricsql().keeps_name(),
@@ -81,7 +81,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.line()),
         Help(
             "v instant-vector",
-            "The line by least squares through the values a series has in the query: its value at each step.",
+            "The value, at each step, of the least-squares line through the values a series has in the query.",
             "range_linear_regression(node_load1)",
         ),
     ).metricsql(),
@@ -136,7 +136,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.normalize()),
         Help(
             "v instant-vector",
-            "Each value on a scale from 0, the smallest value the series has in the query, to 1, the largest; 0 for a series that does not change.",
+            "Each value on a scale from 0, for the smallest value the series has in the query, to 1, for the largest; 0 for a series that does not change.",
             "range_normalize(node_load1)",
         ),
     ).metricsql(),
@@ -191,7 +191,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.trim_outliers()),
         Help(
             "k scalar, v instant-vector",
-            "The values that are no further away from the median of the query than k median absolute deviations; the others are dropped.",
+            "The values within k median absolute deviations of the median over the query; the others are dropped.",
             "range_trim_outliers(2, node_load1)",
         ),
     ).metricsql().keeps_name(),
@@ -202,7 +202,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.trim_spikes()),
         Help(
             "φ scalar, v instant-vector",
-            "The values without the share φ of them that is most extreme: those below the φ/2-quantile or above the (1 - φ/2)-quantile of the query are dropped.",
+            "The values without the most extreme share φ: those below the φ/2-quantile or above the (1 - φ/2)-quantile over the query are dropped.",
             "range_trim_spikes(0.4, node_load1)",
         ),
     ).checked(checks::phi).metricsql().keeps_name(),
@@ -213,7 +213,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.trim_scores()),
         Help(
             "z scalar, v instant-vector",
-            "The values that are no further away from the mean of the query than z standard deviations; the others are dropped.",
+            "The values within z standard deviations of the mean over the query; the others are dropped.",
             "range_trim_zscore(1.5, node_load1)",
         ),
     ).metricsql().keeps_name(),
@@ -224,7 +224,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         range(|column| column.scores()),
         Help(
             "v instant-vector",
-            "Each value less the mean of the query, in population standard deviations; 0 where it equals the mean.",
+            "The distance of each value from the mean over the query, in population standard deviations; 0 if it equals the mean.",
             "range_zscore(node_load1)",
         ),
     ).metricsql(),

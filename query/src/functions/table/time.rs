@@ -127,7 +127,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(timestamps::start_timestamp),
         Help(
             "v instant-vector",
-            "The start time that each selected sample carries, in seconds since the epoch. Only for a selector itself.",
+            "The start time of each selected sample, in seconds since the epoch. The argument must be a selector.",
             "start_timestamp(http_requests_total)",
         ),
     ),
@@ -160,7 +160,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(timestamps::timestamp),
         Help(
             "v instant-vector",
-            "The time of each element in seconds since the epoch: of the sample itself for a selector, else the evaluation time.",
+            "The time of each element in seconds since the epoch: the time of the sample if the argument is a selector, otherwise the evaluation time.",
             "time() - timestamp(up)",
         ),
     ).reads_time(),
