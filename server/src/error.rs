@@ -1,15 +1,14 @@
-//! What a request gets when it gets no answer: one error type, four dialects.
+//! Errors of requests: one error type, written in four formats.
 //!
-//! A handler returns an [`ApiError`]: status, Prometheus error type and a message that
-//! names input, position and limit. Only here do errors of the layers below become a
-//! status, and only here is decided how a Prometheus client, an InfluxDB 1 client and an
-//! InfluxDB 2 client read them.
+//! A handler returns an [`ApiError`]: a status, Prometheus' error type, and a message that names input, position and limit.
+//! Only this module turns errors of the layers below into a status, and decides how clients of Prometheus, InfluxDB 1 and
+//! InfluxDB 2 see them.
 
 use barograph::{Error, ErrorKind, QueryError, StorageError};
 use barograph_engine::budget::{Denied, Full, Stopped};
 use hyper::StatusCode;
 
-/// How the clients of a route expect errors.
+/// The error format that the clients of a route expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `{"status":"error","errorType":…,"error":…}`
@@ -25,15 +24,15 @@ pub enum Dialect {
 /// The bad lines of a write, for clients that read more than the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLines {
-    /// Lines of the body that hold data.
+    /// Lines of the body that contain data.
     pub total: u64,
-    /// Lines refused; the others are stored.
+    /// Lines that were refused; the others are stored.
     pub bad: u64,
     /// Samples stored.
     pub samples: u64,
     /// String fields stored.
     pub events: u64,
-    /// The first ones: line and column from 1, and the reason.
+    /// The first bad lines: line and column, both from 1, and the reason.
     pub first: Vec<(u64, u64, String)>,
 }
 
@@ -64,11 +63,11 @@ pub struct ApiError {
     pub status: StatusCode,
     /// Prometheus' `errorType`.
     pub error_type: &'static str,
-    /// Input, position, limit, value.
+    /// The message: input, position, limit, value.
     pub message: String,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u32>,
-    /// What was wrong with the lines of a write.
+    /// The bad lines of a write.
     pub lines: Option<Box<BadLines>>,
     /// `Allow`, for 405.
     pub allow: Option<String>,
@@ -85,12 +84,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_data", message)
     }
 
-    /// 400 about one parameter, in Prometheus' words.
+    /// 400 about one parameter, in Prometheus' format.
     pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {name:?}: {reason}"))
     }
 
-    /// 413: the body is larger than `limit` bytes, which `setting` moves.
+    /// 413: the body is larger than `limit` bytes, which `setting` sets.
     pub fn too_large(what: &str, limit: u64, setting: &str) -> Self {
         let limit = crate::config::values::show_size(limit);
         Self::new(
@@ -100,14 +99,14 @@ impl ApiError {
         )
     }
 
-    /// 503 with a time to come back: the server is at a limit of its own.
+    /// 503 with a time to retry: the server has reached one of its limits.
     pub fn busy(message: impl Into<String>, retry_after: u32) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
         error.retry_after = Some(retry_after);
         error
     }
 
-    /// 429 with a time to come back: the client sends too much.
+    /// 429 with a time to retry: the client sends too much.
     pub fn too_many(message: impl Into<String>, retry_after: u32) -> Self {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
         error.retry_after = Some(retry_after);
@@ -119,7 +118,7 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    /// 422: the question is well formed, but its answer passes a limit or makes no sense.
+    /// 422: the request is well formed, but its answer exceeds a limit or makes no sense.
     pub fn execution(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
     }
@@ -129,13 +128,13 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    /// 500: a fault of ours.
+    /// 500: an internal error.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    /// The status for clients of `dialect`. Those of InfluxDB 1 drop what they sent on every
-    /// 4xx, Telegraf for one: what they should send again is 503 to them.
+    /// The status for clients of `dialect`. Clients of InfluxDB 1, such as Telegraf, drop their data on every 4xx, so
+    /// errors after which they should retry are 503 for them.
     pub fn status_in(&self, dialect: Dialect) -> StatusCode {
         match (dialect, self.status) {
             (Dialect::Influx1, StatusCode::TOO_MANY_REQUESTS) => StatusCode::SERVICE_UNAVAILABLE,
@@ -164,7 +163,7 @@ impl ApiError {
     pub fn body(&self, dialect: Dialect) -> Vec<u8> {
         let value = match dialect {
             Dialect::Prometheus => {
-                // In the order in which Prometheus writes it, for those who look at the text.
+                // The fields are in the same order as in Prometheus, for clients that compare the text.
                 let message = serde_json::Value::from(self.message.as_str());
                 let kind = self.error_type;
                 return format!(r#"{{"status":"error","errorType":"{kind}","error":{message}}}"#)
@@ -206,7 +205,7 @@ impl From<Error> for ApiError {
                 full.retry_after = Some(10);
                 full
             }
-            // A retry reaches the same limit, until it is raised.
+            // A retry would reach the same limit, until the limit is raised.
             ErrorKind::Invalid | ErrorKind::Limit => Self::bad_data(message),
             ErrorKind::Busy | ErrorKind::StillInUse => Self::too_many(message, 1),
             ErrorKind::Io | ErrorKind::Locked => Self::busy(message, 5),
@@ -245,7 +244,7 @@ impl From<Denied> for ApiError {
 }
 
 impl From<Full> for ApiError {
-    /// The memory that reads or their answers share.
+    /// The memory shared by reads, or by their answers, is full.
     fn from(full: Full) -> Self {
         let setting = if full.share == "queries" { "query_memory_total" } else { "memory" };
         let message = format!("{full} ({setting})");
@@ -276,7 +275,7 @@ impl From<QueryError> for ApiError {
             QueryError::Source(SourceError::Busy(_)) => Self::too_many(format!("{message} (memory)"), 1),
             QueryError::Source(SourceError::Closed(_)) => Self::busy(message, 30),
             QueryError::Memory { .. } => Self::execution(format!("{message} (query_memory)")),
-            // Admission runs it again.
+            // Admission runs the query again.
             QueryError::Heavy => Self::busy(message, 1),
             QueryError::MemoryPool { .. } => Self::too_many(format!("{message} (query_memory_total)"), 5),
             QueryError::TooManySamples { .. } => {

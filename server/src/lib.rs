@@ -1,4 +1,4 @@
-//! Barograph's server: sockets, formats and people around the `barograph` library.
+//! Barograph's server: listeners, wire formats and commands around the `barograph` library.
 #![forbid(unsafe_code)]
 
 pub mod admission;

@@ -1,5 +1,5 @@
-//! The program `barograph`: reads the command line, runs one command, and turns its
-//! outcome into an exit code: 0 done, 1 failed, 2 misused.
+//! The program `barograph`: parses the command line, runs one command, and exits with status 0 (success), 1 (failure) or
+//! 2 (usage error).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes the allocator keep within the memory of the process.
+/// Keeps the allocator within the memory of the process.
 fn fit_allocator(config: &config::Config) {
     #[cfg(feature = "jemalloc")]
     allocator::fit(config.memory);

@@ -1,10 +1,9 @@
-//! Self-monitoring: the server's metrics become samples of its own database, so that their history can be queried like
-//! everything else.
+//! Self-monitoring: the server's metrics are stored as samples in its own database, so that their history can be queried.
 //!
-//! If a label of a metric is the label of tenants, as `tenant` may be, the sample has it with the prefix `exported_`,
-//! as Prometheus renames labels that collide with its own. Otherwise metrics about a tenant would be series of that
-//! tenant: it could read and delete them, they would count against its limits, and a tenant without other series would
-//! never leave memory.
+//! If a label of a metric has the name of the label of tenants, such as `tenant`, the sample has it with the prefix
+//! `exported_`, as Prometheus renames labels that collide with its own. Otherwise, metrics about a tenant would be series
+//! of that tenant: it could read and delete them, they would count against its limits, and a tenant without other series
+//! would never leave memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use barograph::Batch;
 
 static FAILED: Throttle = Throttle::new();
 
-/// Writes all metrics each `interval` until `stop` turns true.
+/// Writes all metrics every `interval` until `stop` is true.
 pub async fn run(state: Arc<State>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -48,7 +47,7 @@ pub async fn run(state: Arc<State>, interval: Duration, mut stop: watch::Receive
     }
 }
 
-/// The metrics as samples at one instant; NaN (no observation yet) is left out.
+/// The metrics as samples with the same time. NaN, which means no observation yet, is omitted.
 fn batch(metrics: &[Metric], instance: &str, tenant_label: &str, now_ns: i64) -> Batch {
     let mut batch = Batch::default();
     let exported = format!("exported_{tenant_label}");

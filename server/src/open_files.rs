@@ -1,15 +1,15 @@
-//! Open files: each connection is one, and so is each file of the database. Where connections take the last one, the
-//! database can open no segment of its log, and writes fail. So connections get only what storage does not need.
+//! Open files: each connection uses one, and so does each file of the database. If connections use up the limit, the
+//! database cannot open another segment of its log, and writes fail. Connections therefore get only what storage does not need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Files that are kept for what is no connection: 512 tables that RocksDB keeps open, segments of the log, files that
-/// flushes, merges and snapshots write, the runtime's own, and connections that are being refused.
+/// Number of files reserved for everything but connections: 512 tables that RocksDB keeps open, segments of the log,
+/// files that flushes, merges and snapshots write, files of the runtime, and connections that are being refused.
 const RESERVE: u64 = 704;
 
-/// The limit of open files; `None` where there is none.
+/// The limit of open files; `None` if there is none.
 pub fn limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
@@ -25,7 +25,7 @@ pub fn raise_limit() {
     }
 }
 
-/// The most connections that each listener may have open: `max_connections`, or what the limit of open files leaves.
+/// Maximum number of connections of each listener: `max_connections`, or what the limit of open files leaves.
 pub fn connections_max(config: &Config, limit: Option<u64>) -> usize {
     let listeners = 1 + usize::from(config.tcp_listen.is_some());
     let wanted = config.max_connections;
@@ -41,7 +41,7 @@ pub fn connections_max(config: &Config, limit: Option<u64>) -> usize {
 }
 
 fn left(limit: u64, listeners: u64) -> usize {
-    // A limit too low for the reserve leaves connections a quarter.
+    // If the limit is too low for the reserve, connections get a quarter.
     let left = limit - RESERVE.min(limit - limit / 4);
     usize::try_from(left / listeners).unwrap_or(usize::MAX).max(1)
 }

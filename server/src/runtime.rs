@@ -1,16 +1,16 @@
-//! What the server asks of its runtime: calls that block run apart from the threads that drive sockets, and tasks hear
-//! that the server stops.
+//! Helpers for the runtime: blocking calls run on separate threads from those that drive sockets, and tasks learn that the
+//! server stops.
 //!
-//! Every call of `barograph::Database` blocks, a write until its fsync. [`blocking`] moves it to a thread that may.
+//! Every call of `barograph::Database` blocks, a write until its fsync. [`blocking`] moves it to a thread that may block.
 
 use tokio::sync::watch;
 
 use crate::error::ApiError;
 
-/// Runs a blocking call elsewhere and waits for it.
+/// Runs a blocking call on another thread and waits for it.
 ///
 /// # Errors
-/// 500 when the call panicked, which is a defect of ours.
+/// 500 if the call panicked, which is a bug of ours.
 pub async fn blocking<T, F>(call: F) -> Result<T, ApiError>
 where
     T: Send + 'static,

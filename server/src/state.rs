@@ -1,4 +1,4 @@
-//! What every request can see: settings, database, memory, gates, counters. `app/` builds it and serves it.
+//! The state shared by all requests: settings, database, memory, gates, counters. `app/` builds it and serves it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,21 +20,21 @@ use barograph::{Database, Health};
 
 /// The shared state.
 pub struct State {
-    /// The settings now; a reload replaces them as a whole.
+    /// The current settings. A reload replaces them as a whole.
     pub config: ArcSwap<Config>,
     /// The server's counters.
     pub telemetry: Telemetry,
-    /// The gates of requests that are admitted one after another.
+    /// The gates that admit requests.
     pub gates: Gates,
-    /// The memory of the process, divided.
+    /// The memory of the process, divided into shares.
     pub memory: Memory,
     /// Memory for request bodies.
     pub bodies: Bodies,
-    /// The most connections of each listener.
+    /// Maximum number of connections of each listener.
     pub connections_max: usize,
     /// Memory of connections and of requests that arrive on them.
     pub connections: Arc<Connections>,
-    /// Held while a snapshot is made, even after its client has left.
+    /// Held while a snapshot is made, even after its client has disconnected.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
     tokens: ArcSwap<Option<Tokens>>,
     database: OnceLock<Database>,
@@ -42,7 +42,7 @@ pub struct State {
 }
 
 impl State {
-    /// The state of a server without a database yet. Requests are counted by `endpoints`.
+    /// The state of a server without a database. `endpoints` are the endpoints whose requests are counted.
     ///
     /// # Errors
     /// The token file is unusable.
@@ -66,7 +66,7 @@ impl State {
         })
     }
 
-    /// Hands in the opened database; requests are answered from here on.
+    /// Sets the opened database. From then on, requests are answered.
     pub fn set_database(&self, database: Database) {
         let _ = self.database.set(database);
     }
@@ -74,7 +74,7 @@ impl State {
     /// The database.
     ///
     /// # Errors
-    /// 503 while it is being opened and once the server stops.
+    /// 503 while it is being opened and when the server stops.
     pub fn database(&self) -> Result<&Database, ApiError> {
         match self.database.get() {
             Some(database) if !self.stopping.load(Ordering::Relaxed) => Ok(database),
@@ -83,22 +83,22 @@ impl State {
         }
     }
 
-    /// The database, also of a server that stops; `None` while it is being opened.
+    /// The database, even while the server stops; `None` while it is being opened.
     pub fn opened(&self) -> Option<&Database> {
         self.database.get()
     }
 
-    /// How the database is; `None` while it is being opened.
+    /// The health of the database; `None` while it is being opened.
     pub fn health(&self) -> Option<Health> {
         self.database.get().map(Database::health)
     }
 
-    /// From now on no request gets the database.
+    /// From now on, requests no longer get the database.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// The accepted tokens; `None` lets everybody in.
+    /// The accepted tokens; `None` means that no token is required.
     pub fn tokens(&self) -> arc_swap::Guard<Arc<Option<Tokens>>> {
         self.tokens.load()
     }
@@ -110,7 +110,7 @@ impl State {
         self.config.store(Arc::new(config));
     }
 
-    /// The server's metrics and those of `database`.
+    /// The metrics of the server and of `database`.
     pub fn metrics(&self, database: &Database) -> Vec<Metric> {
         let mut metrics = self.telemetry.metrics();
         metrics.push(database::query_memory(self.memory.queries.used()));
@@ -122,7 +122,7 @@ impl State {
     }
 }
 
-/// The tokens that the settings name.
+/// Loads the tokens of the settings.
 ///
 /// # Errors
 /// The token file is unusable.

@@ -52,11 +52,10 @@ pub fn error_text(error: &anyhow::Error) -> String {
     text
 }
 
-/// Milliseconds since 1970 of a time as people write it: `now`, `-5m` (before now),
-/// seconds, or RFC 3339.
+/// Parses a time into milliseconds since 1970: `now`, `-5m` (before now), seconds, or RFC 3339.
 ///
 /// # Errors
-/// Anything else.
+/// The text is anything else.
 pub fn time_ms(text: &str, now_ms: i64) -> anyhow::Result<i64> {
     if text == "now" {
         return Ok(now_ms);

@@ -15,10 +15,10 @@ use crate::commands::{explain, table, time_ms};
 use crate::config::values;
 use crate::json;
 
-/// Asks and prints. Warnings go to standard error.
+/// Evaluates the query and prints the answer. Warnings go to standard error.
 ///
 /// # Errors
-/// Bad arguments, no database, or a failed query.
+/// Invalid arguments, no database, or a failed query.
 pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let times = times(args, clock::now_ns() / 1_000_000)?;
     let mut reader = None;

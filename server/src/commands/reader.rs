@@ -1,4 +1,4 @@
-//! A data directory that a command reads.
+//! Data directories that commands read.
 
 use std::path::Path;
 
@@ -8,28 +8,28 @@ use barograph::{Damage, Database, ErrorKind, TimeRange};
 use crate::commands::directory;
 use crate::commands::hint;
 
-/// A data directory that is open for reading, whole or not.
+/// A data directory that is open for reading, even if it is damaged.
 pub struct Reader {
     /// The database.
     pub database: Database,
     /// Whether acknowledged data may be missing from it.
     is_damaged: bool,
-    /// The damage that was reported.
+    /// The damage that was already reported.
     shown: Vec<Damage>,
 }
 
 impl Reader {
-    /// Opens the directory. A damaged log or store is an error, or with `allow_damage` a report on standard error;
-    /// [`Reader::finish`] then ends the command with an error.
+    /// Opens the directory. A damaged log or store is an error. With `allow_damage`, the damage is reported on standard
+    /// error instead, and [`Reader::finish`] ends the command with an error.
     ///
     /// # Errors
-    /// The errors of the database; for a locked directory, how to ask its server instead.
+    /// The errors of the database; for a locked directory, the message says how to use its server instead.
     pub fn open(dir: &Path, allow_damage: bool) -> anyhow::Result<Self> {
         let refusal = match directory::open_read_only(dir, false) {
             Ok(database) if !allow_damage => {
                 return Ok(Reader { database, is_damaged: false, shown: Vec::new() });
             }
-            // Reading may meet damage that opening does not.
+            // Reading may find damage that opening does not detect.
             Ok(_) => None,
             Err(refusal) => Some(refusal),
         };
@@ -51,7 +51,7 @@ impl Reader {
         Ok(Reader { database, is_damaged, shown })
     }
 
-    /// Ends the command: what it has shown may lack something.
+    /// Ends the command with an error if its output may be incomplete.
     ///
     /// # Errors
     /// The directory is damaged.

@@ -1,5 +1,5 @@
-//! The file of refused lines, each after a comment with its position and the reason, so that the file can be
-//! corrected and imported.
+//! The file of refused lines. Each line is preceded by a comment with its position and the reason, so that the file can
+//! be corrected and imported.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,16 +16,16 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// A new file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// It is there already, or cannot be made.
+    /// The file exists already, or cannot be created.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create_new(path).with_context(|| format!("--rejects {}", path.display()))?;
         Ok(Rejects { path: path.to_owned(), out: BufWriter::new(file), database: None, is_empty: true })
     }
 
-    /// Adds a line of a database that an export named.
+    /// Adds a line. `database` is the database that an export named for it.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -44,7 +44,7 @@ impl Rejects {
         self.out.write_all(&text).with_context(|| format!("--rejects {}", self.path.display()))
     }
 
-    /// Ends the file; one without lines is removed.
+    /// Finishes the file. A file without lines is removed.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::commands::directory;
 
-/// Prints what is wrong and what was done; false where something is left to do.
+/// Prints what is wrong and what was repaired. Returns false if something is left to repair.
 ///
 /// # Errors
 /// The directory is in use, or damaged in a way that this cannot repair.

@@ -1,5 +1,4 @@
-//! `barograph serve`: the process around the server. Signals, the runtime, the order of
-//! coming up and going down.
+//! `barograph serve`: the process around the server: signals, the runtime, and the order of startup and shutdown.
 
 use std::sync::Arc;
 
@@ -16,10 +15,10 @@ use crate::open_files;
 use crate::state::State;
 use crate::telemetry::log;
 
-/// Serves until a signal stops it. `prepare` sees the settings before they are used.
+/// Serves until a signal stops it. `prepare` is called with the settings before they are used.
 ///
 /// # Errors
-/// Bad settings, an address in use, a database that cannot be opened or closed.
+/// Invalid settings, an address in use, or a database that cannot be opened or closed.
 pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     sources.read_environment();
     let config = sources.build()?;
@@ -34,7 +33,7 @@ pub fn run(mut sources: Sources, prepare: fn(&Config)) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("barograph-io").build()?;
     let result = runtime.block_on(serve(sources, config));
-    // A query that ignores its deadline must not hold up the exit: everything is on disk.
+    // A query that ignores its deadline must not delay the exit: everything is on disk.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
@@ -73,7 +72,7 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// SIGHUP reloads; SIGTERM and SIGINT end the wait.
+/// Reloads on SIGHUP; returns on SIGTERM and SIGINT.
 async fn wait_for_stop(state: &Arc<State>, sources: &Sources) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -89,7 +88,7 @@ async fn wait_for_stop(state: &Arc<State>, sources: &Sources) -> anyhow::Result<
     Ok(())
 }
 
-/// Says what opening found, and loudly if something acknowledged was damaged.
+/// Logs the result of opening, as an error if acknowledged data was damaged.
 fn report_opening(database: &Database) {
     let report = database.open_report();
     tracing::info!(

@@ -1,7 +1,7 @@
-//! Where an import goes: a server, or a directory that no server has.
+//! The destination of an import: a server, or a data directory that no server uses.
 //!
-//! A server may restart, and it may be busy: the same batch is sent again for as long as `--patience` says. That is safe,
-//! since of two samples with one series and time the later one wins.
+//! A server may be restarting or busy, so the same batch is sent again until `--patience` is over. That is safe, because of
+//! two samples with the same series and time the later one wins.
 
 use std::time::{Duration, Instant};
 
@@ -13,46 +13,46 @@ use crate::client::{Answer, Client, is_connection_trouble};
 use crate::ingest::sections::{LineEnds, Rows, is_data};
 use barograph::{Database, LineOptions, Precision};
 
-/// Refused lines that a server is asked to list in one answer.
+/// Number of refused lines that a server is asked to list in one answer.
 const ERRORS_ASKED: usize = 10_000;
-/// The pause before a server is called again that did not answer: the first, and the longest.
+/// The pause before an unresponsive server is called again: the first one and the longest one.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Where batches go.
+/// The destination of batches.
 pub enum Sink {
-    /// To a server.
+    /// A server.
     Server(ServerSink),
-    /// Into a directory.
+    /// A data directory.
     Directory(Database, Precision),
 }
 
-/// A server, and how patient to be with it.
+/// A server, and how long to retry.
 pub struct ServerSink {
     client: Client,
     precision: String,
     patience: Duration,
-    /// It has answered once: what fails now may pass.
+    /// The server has answered before, so a later failure may be temporary.
     was_there: bool,
 }
 
-/// One bad line of a batch, counted from the batch's first.
+/// A bad line of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// The row that it begins in, from 1.
+    /// The row at which it begins, counted from 1 in the batch.
     pub line: u64,
     /// What is wrong with it.
     pub text: String,
 }
 
-/// What became of a batch.
+/// The result of sending a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Lines that hold data.
+    /// Lines that contain data.
     pub lines: u64,
-    /// Of these, those that were refused.
+    /// The number of lines that were refused.
     pub bad: u64,
-    /// Samples stored, where the server says.
+    /// Samples stored, if the server reports them.
     pub samples: Option<u64>,
     /// String fields stored.
     pub events: u64,
@@ -61,10 +61,10 @@ pub struct Outcome {
 }
 
 impl Sink {
-    /// Opens the way in.
+    /// Opens the destination.
     ///
     /// # Errors
-    /// The directory cannot be opened, or the URL is none.
+    /// The directory cannot be opened, or the URL is invalid.
     pub fn new(args: &ImportArgs, precision: Precision) -> anyhow::Result<Self> {
         Ok(match &args.target.data_dir {
             Some(dir) => Sink::Directory(super::open(dir)?, precision),
@@ -111,7 +111,7 @@ impl Sink {
     /// Closes the directory.
     ///
     /// # Errors
-    /// What storage gives.
+    /// The errors of storage.
     pub fn close(self) -> anyhow::Result<()> {
         match self {
             Sink::Directory(database, _) => Ok(database.close()?),
@@ -121,7 +121,7 @@ impl Sink {
 }
 
 impl ServerSink {
-    /// Collects bad lines that did not fit into an answer: the lines after the last reported one are sent again.
+    /// Collects the bad lines that did not fit into an answer by sending the lines after the last reported one again.
     fn complete(
         &mut self,
         outcome: &mut Outcome,
@@ -142,7 +142,7 @@ impl ServerSink {
         Ok(())
     }
 
-    /// Sends a batch, again while the server is busy or away.
+    /// Sends a batch, and sends it again while the server is busy or unreachable.
     fn post(&mut self, batch: &[u8], db: Option<&str>, errors_max: usize) -> anyhow::Result<Outcome> {
         let errors = errors_max.min(ERRORS_ASKED).to_string();
         let mut query = vec![("precision", self.precision.as_str()), ("errors", &errors)];
@@ -189,14 +189,14 @@ fn stored(answer: &Answer, batch: &[u8]) -> Outcome {
     }
 }
 
-/// How many lines of a batch hold data, as far as can be seen without the server.
+/// How many lines of a batch contain data, as far as the client can tell.
 fn lines_of(batch: &[u8]) -> u64 {
     let mut start = 0;
     let ends = LineEnds::new(batch).chain([batch.len()]);
     ends.filter(|&end| is_data(&batch[std::mem::replace(&mut start, end)..end])).count() as u64
 }
 
-/// What a partial write says about its bad lines.
+/// Parses the bad lines in the answer to a partial write.
 fn refused(answer: &Answer, batch: &[u8]) -> anyhow::Result<Outcome> {
     let value: Value = serde_json::from_slice(&answer.body).context("the server's answer is not JSON")?;
     let bad = value["lines_bad"].as_u64().context("the batch was refused as a whole")?;

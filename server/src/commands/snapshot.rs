@@ -9,7 +9,7 @@ use crate::cli::{SnapshotCommand, Target};
 use crate::client::Client;
 use crate::commands::directory;
 
-/// Makes or restores a snapshot.
+/// Creates or restores a snapshot.
 ///
 /// # Errors
 /// The server or the directory refuses.
@@ -28,7 +28,7 @@ pub fn run(command: &SnapshotCommand) -> anyhow::Result<()> {
 fn create(dest: Option<&Path>, target: &Target) -> anyhow::Result<()> {
     match (&target.data_dir, dest) {
         (Some(dir), Some(dest)) => {
-            // What the log has is flushed first, so this is no reading.
+            // The samples in the log are flushed first, so the directory is opened for writing.
             let database = super::open(dir)?;
             database.snapshot(dest)?;
             database.close()?;
@@ -45,7 +45,7 @@ fn create(dest: Option<&Path>, target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads everything, checks every sum and prints what is wrong; false when anything is.
+/// Reads everything, verifies every checksum and prints what is wrong. Returns false if anything is wrong.
 ///
 /// # Errors
 /// The directory cannot be opened.

@@ -1,11 +1,11 @@
-//! Prints a query's answer for people, and as CSV.
+//! Formats the answer of a query as a readable table or as CSV.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// The answer for people: one line a series, or a block of times under each series.
+/// The answer as a table: one line per series, or a list of times under each series.
 pub fn table(data: &Value) -> String {
     let mut text = String::new();
     match (data["resultType"].as_str(), &data["result"]) {
@@ -67,7 +67,7 @@ pub fn csv(data: &Value) -> String {
     text
 }
 
-/// The points of a row of a vector or a matrix, floats and histograms in order of time.
+/// The points of a row of a vector or a matrix: floats and histograms in order of time.
 fn points(row: &Value) -> Vec<&Value> {
     let mut points: Vec<&Value> = ["value", "histogram"].iter().filter_map(|key| row.get(key)).collect();
     for key in ["values", "histograms"] {
@@ -81,7 +81,7 @@ fn sample_text(row: &Value) -> String {
     points(row).first().map_or_else(String::new, |point| value_text(&point[1]))
 }
 
-/// A float as it is, a histogram as count and sum.
+/// A float unchanged; a histogram as count and sum.
 fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -99,7 +99,7 @@ fn time_text(seconds: &Value) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| seconds.to_string(), |t| t.to_string())
 }
 
-/// `name{label="value"}`
+/// Formats as `name{label="value"}`.
 fn metric(labels: &Value) -> String {
     let empty = Map::new();
     let labels = labels.as_object().unwrap_or(&empty);
@@ -115,7 +115,7 @@ fn metric(labels: &Value) -> String {
     format!("{name}{{{}}}", pairs.join(", "))
 }
 
-/// A CSV field, quoted where needed.
+/// Formats a CSV field, quoted if necessary.
 fn field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));

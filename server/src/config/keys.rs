@@ -1,4 +1,4 @@
-//! Settings by key, and the key that was meant by an unknown one.
+//! Finds settings by key, and suggests the most similar key for an unknown one.
 
 use super::settings::{SETTINGS, Setting};
 
@@ -7,7 +7,7 @@ pub fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }
 
-/// The key most like `wrong`, for the message about an unknown one.
+/// The key most similar to `wrong`, for the message about an unknown key.
 pub fn nearest(wrong: &str) -> &'static str {
     let mut best = (usize::MAX, SETTINGS[0].key);
     for setting in SETTINGS {
@@ -16,10 +16,10 @@ pub fn nearest(wrong: &str) -> &'static str {
     best.1
 }
 
-/// Edit distance (insert, delete, replace), one row at a time.
+/// Edit distance (insert, delete, replace), computed row by row.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A key is short; a hostile one is cut so that the work stays small.
+    // Keys are short. Longer input is cut so that the work stays small.
     for (i, x) in a.bytes().take(128).enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;

@@ -1,15 +1,15 @@
-//! How much memory there is: that of the machine, or what the process' control group may have of it.
+//! How much memory the process can use: that of the machine, or the limit of its control group.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes that the process can have: the least of the machine's memory and the limits of its control group and those
-/// above it, of both versions. `None` where the system does not say.
+/// Bytes that the process can use: the minimum of the machine's memory and the limits of its control group and all
+/// parent groups, of both versions. `None` if the system does not report them.
 pub fn available() -> Option<u64> {
     below(Path::new("/"))
 }
 
-/// As [`available`], with the system's files under `root`.
+/// Like [`available`], with the system's files under `root`.
 fn below(root: &Path) -> Option<u64> {
     let machine = fs::read_to_string(root.join("proc/meminfo")).ok().as_deref().and_then(total);
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
@@ -23,7 +23,7 @@ fn total(meminfo: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The least limit on the way from a group to the root, of a line `ID:CONTROLLERS:PATH`.
+/// The smallest limit between a group and the root. `line` has the form `ID:CONTROLLERS:PATH`.
 fn group_limit(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
@@ -35,7 +35,8 @@ fn group_limit(root: &Path, line: &str) -> Option<u64> {
         _ => return None,
     };
     let mount = root.join(mount);
-    // Inside a container the path may be that of the host, which is not mounted; the container's limit is at the root.
+    // Inside a container, the path may be that of the host, which is not mounted. The container's own limit is at the
+    // root.
     let group = PathBuf::from(path.trim_start_matches('/'));
     let limit = |dir: &Path| fs::read_to_string(mount.join(dir).join(file)).ok()?.trim().parse::<u64>().ok();
     group.ancestors().filter_map(limit).min()
@@ -64,7 +65,7 @@ mod tests {
         let found = |files: &[(&str, &str)]| below(system(files).path());
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[MACHINE]), Some(4 << 20));
-        // Version 2: a group has no limit, the one above it has.
+        // Version 2: the group has no limit, but its parent has.
         let own = ("proc/self/cgroup", "0::/a.slice/b.service\n");
         let files = [
             MACHINE,
@@ -73,9 +74,9 @@ mod tests {
             ("sys/fs/cgroup/a.slice/memory.max", "1048576\n"),
         ];
         assert_eq!(found(&files), Some(1 << 20));
-        // In a container its own limit is at the root of the mount.
+        // In a container, its own limit is at the root of the mount.
         assert_eq!(found(&[MACHINE, own, ("sys/fs/cgroup/memory.max", "2097152\n")]), Some(2 << 20));
-        // Version 1: no limit is a number beyond all machines.
+        // Version 1: no limit is a number larger than any machine's memory.
         let own = ("proc/self/cgroup", "5:cpu,cpuacct:/x\n4:hugetlb,memory:/docker/1\n0::/x\n");
         let one = ("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "65536\n");
         let none = ("sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "9223372036854771712\n");

@@ -1,8 +1,8 @@
-//! The server's settings: defaults, then the file, then the environment, then flags.
+//! The server's settings: defaults, overridden by the file, the environment, and the flags, in this order.
 //!
-//! All four speak in texts and go through the one table in [`settings`]. A value keeps
-//! the place it came from, so that the report of a bad one names it (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again; the environment and the flags of a running
-//! process cannot change, and still win.
+//! All four are texts, and are parsed by the single table in [`settings`]. A value remembers where it came from, so that
+//! the report of an invalid one names the place (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again. The environment and
+//! the flags of a running process cannot change, and still take precedence.
 
 pub mod keys;
 pub mod machine;
@@ -17,7 +17,7 @@ use barograph::{Naming, Precision};
 use barograph_engine::model::Matcher;
 use settings::{SETTINGS, Setting};
 
-/// Declares the settings' fields, and their values before any text is applied.
+/// Declares the fields of the settings, and their values before any text is applied.
 macro_rules! config {
     ($($field:ident: $kind:ty,)*) => {
         /// The effective settings. Each field is documented in [`settings::SETTINGS`].
@@ -25,12 +25,12 @@ macro_rules! config {
         #[expect(missing_docs, reason = "the table of settings documents each field once")]
         pub struct Config {
             $(pub $field: $kind,)*
-            /// The text each setting got, for `status/flags` and `status/config`.
+            /// The text of each setting, for `status/flags` and `status/config`.
             pub texts: BTreeMap<&'static str, String>,
         }
 
         impl Config {
-            /// Never seen outside [`Sources::build`], which applies the text of every setting.
+            /// Never visible outside [`Sources::build`], which applies the text of every setting.
             fn blank() -> Self {
                 Config { $($field: Default::default(),)* texts: BTreeMap::new() }
             }
@@ -113,24 +113,24 @@ impl Default for Config {
     }
 }
 
-/// Why the settings cannot be used.
+/// Why the settings are unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A value is wrong; `place` is the flag, the variable, or file and key.
+    /// A value is invalid; `place` is the flag, the variable, or file and key.
     #[error("{place}: {reason}")]
     Value {
-        /// Where it was written.
+        /// Where the value came from.
         place: String,
         /// What is wrong with it.
         reason: values::ValueError,
     },
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("{}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// The file is not TOML.
@@ -138,25 +138,25 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// The parser's words, with line and column.
+        /// The parser's message, with line and column.
         message: String,
     },
-    /// The file has a key that means nothing.
+    /// The file contains an unknown key.
     #[error("{}: unknown setting {key:?}; the nearest is {nearest:?}", path.display())]
     UnknownKey {
         /// The file.
         path: PathBuf,
         /// The key as written.
         key: String,
-        /// The known key most like it.
+        /// The most similar known key.
         nearest: &'static str,
     },
 }
 
-/// Where values come from. Kept by the server, so that SIGHUP can build again.
+/// The sources of values. The server keeps them, so that SIGHUP can build the settings again.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The TOML file, if one was named.
+    /// The TOML file, if one was given.
     pub file: Option<PathBuf>,
     /// Values of `BAROGRAPH_*` variables by key.
     pub environment: BTreeMap<&'static str, String>,
@@ -174,10 +174,10 @@ impl Sources {
         }
     }
 
-    /// Reads the file and puts everything together.
+    /// Reads the file and combines all sources.
     ///
     /// # Errors
-    /// [`ConfigError`], naming the place of the first bad value.
+    /// [`ConfigError`], which names the place of the first invalid value.
     pub fn build(&self) -> Result<Config, ConfigError> {
         let file = match &self.file {
             Some(path) => read_file(path)?,
@@ -250,11 +250,11 @@ pub enum Durability {
     Always,
     /// After the write, with an fsync each `sync_interval`.
     Interval,
-    /// After the write; the operating system decides when it reaches the disk.
+    /// After the write; the operating system decides when it is synced.
     Off,
 }
 
-/// The behaviour of a start with damage.
+/// What to do about damage at startup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OnDamage {
     /// Whether the damaged part of the log is moved aside.
@@ -264,8 +264,8 @@ pub struct OnDamage {
 }
 
 impl Config {
-    /// The settings for a reload: `fresh` where a setting may change while running, `self`
-    /// elsewhere. The second value lists the keys that differ but need a restart.
+    /// The settings after a reload: those of `fresh` that may change while the server runs, and otherwise those of
+    /// `self`. The second value lists the changed keys that need a restart.
     pub fn reload(&self, fresh: &Config) -> (Config, Vec<&'static str>) {
         let mut merged = self.clone();
         let mut waiting = Vec::new();

@@ -1,9 +1,8 @@
-//! The one table of settings. `--help`, the environment variables, the keys of the file,
-//! `/api/v1/status/flags` and the documentation are all made from it.
+//! The single table of settings, from which `--help`, the environment variables, the keys of the file,
+//! `/api/v1/status/flags` and the documentation are generated.
 //!
-//! A setting named `max_body` is the flag `--max-body`, the variable `BAROGRAPH_MAX_BODY`
-//! and the key `max_body`. Its default is text and goes through the same parser as
-//! anything a person writes.
+//! A setting named `max_body` is the flag `--max-body`, the variable `BAROGRAPH_MAX_BODY` and the key `max_body`. Its
+//! default is a text that is parsed like any value from a user.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::{Config, Durability};
 pub struct Setting {
     /// The key in the file.
     pub key: &'static str,
-    /// What stands for the value in `--help`; empty for a switch.
+    /// The placeholder for the value in `--help`; empty for a switch.
     pub value_name: &'static str,
     /// The default value; empty means unset.
     pub default: &'static str,
@@ -25,30 +24,30 @@ pub struct Setting {
     pub group: &'static str,
     /// Whether SIGHUP applies a changed value.
     pub reloadable: bool,
-    /// What it does: unit, limits, and what zero means.
+    /// The help: unit, limits, and what zero means.
     pub doc: &'static str,
     /// Parses and stores a value.
     pub set: fn(&mut Config, &str) -> Result<(), ValueError>,
 }
 
 impl Setting {
-    /// `--max-body` without the dashes.
+    /// The name of the flag without dashes, such as `max-body`.
     pub fn flag(&self) -> String {
         self.key.replace('_', "-")
     }
 
-    /// `BAROGRAPH_MAX_BODY`.
+    /// The name of the environment variable, such as `BAROGRAPH_MAX_BODY`.
     pub fn variable(&self) -> String {
         format!("BAROGRAPH_{}", self.key.to_ascii_uppercase())
     }
 
-    /// Whether the flag may stand alone.
+    /// Whether the flag may be given without a value.
     pub fn is_switch(&self) -> bool {
         self.value_name.is_empty()
     }
 }
 
-/// The least that the setting `memory` may be.
+/// The minimum of the setting `memory`.
 const MEMORY_MIN: u64 = 64 << 20;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -65,17 +64,17 @@ const QUERY: &str = "Queries";
 const SAFETY: &str = "Access";
 const SELF: &str = "Logs and self-monitoring";
 
-/// The words for when a write is acknowledged.
+/// The values of `durability`.
 const DURABILITIES: &[(&str, Durability)] =
     &[("always", Durability::Always), ("interval", Durability::Interval), ("off", Durability::Off)];
-/// The words for how metrics are named.
+/// The values of `naming`.
 const NAMINGS: &[(&str, Naming)] = &[
     ("measurement-field", Naming::MeasurementField),
     ("field", Naming::FieldOnly),
     ("field-label", Naming::MeasurementOnlyWithFieldLabel),
 ];
 
-/// Stores an optional text: empty means unset.
+/// An optional text; empty means unset.
 fn optional(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -1,16 +1,15 @@
-//! Reads the text of one setting: sizes, durations, counts, switches, addresses.
+//! Parses the text of a setting: sizes, durations, counts, switches, addresses.
 //!
-//! Every setting is text first, whether it came from a flag, the environment or the
-//! file, so each kind has one parser, one printed form, and one set of messages. An error
-//! here says what is wrong with the value; the caller adds which setting it was and where
-//! it was written.
+//! Every setting is first a text, whether it comes from a flag, the environment or the file, so each kind of value has one
+//! parser, one printed form, and one set of messages. An error here says what is wrong with the value; the caller adds the
+//! setting and where the value came from.
 
 use std::time::Duration;
 
 use barograph_engine::line::{Precision, UnknownPrecision};
 use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 
-/// Why a text is not the value of a setting.
+/// Why a text is not a valid value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(pub String);
@@ -21,7 +20,7 @@ fn error<T>(message: String) -> Parsed<T> {
     Err(ValueError(message))
 }
 
-/// Size units, longest first so that `KiB` is not read as `B`.
+/// Units of sizes, longest first so that `KiB` is not parsed as `B`.
 const SIZES: &[(&str, u64)] = &[
     ("kib", 1 << 10),
     ("mib", 1 << 20),
@@ -34,7 +33,7 @@ const SIZES: &[(&str, u64)] = &[
     ("b", 1),
 ];
 
-/// Bytes: a whole number with an optional unit (`64MiB`, `10 MB`, `4096`).
+/// Parses a size in bytes: a whole number with an optional unit (`64MiB`, `10 MB`, `4096`).
 ///
 /// # Errors
 /// Not a number, an unknown unit, or outside `min..=max`.
@@ -54,18 +53,18 @@ pub fn size(text: &str, min: u64, max: u64) -> Parsed<u64> {
     }
 }
 
-/// A size that caps something; `None` for an empty text and for 0.
+/// Parses a size that caps something; `None` for an empty text and for 0.
 ///
 /// # Errors
-/// As [`size`].
+/// Same as [`size`].
 pub fn cap(text: &str, min: u64, max: u64) -> Parsed<Option<u64>> {
     if matches!(text.trim(), "" | "0") { Ok(None) } else { size(text, min, max).map(Some) }
 }
 
-/// A size, or a percentage of `all` (`50%`), at least `min`.
+/// Parses a size, or a percentage of `all` (`50%`), of at least `min`.
 ///
 /// # Errors
-/// As [`size`]; a percentage outside 1 to 100, or of an unknown amount.
+/// Same as [`size`]; also a percentage outside 1 to 100, or of an unknown amount.
 pub fn size_or_percent(text: &str, all: Option<u64>, min: u64, max: u64) -> Parsed<u64> {
     let Some(digits) = text.trim().strip_suffix('%') else { return size(text, min, max) };
     let percent = digits.trim_end().parse::<u64>().ok().filter(|percent| (1..=100).contains(percent));
@@ -90,7 +89,7 @@ pub fn show_size(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// Duration units in milliseconds, in the order they must be written.
+/// Units of durations in milliseconds, in the order in which they must be written.
 const DURATIONS: &[(&str, u64)] = &[
     ("y", 365 * 86_400_000),
     ("w", 7 * 86_400_000),
@@ -101,8 +100,8 @@ const DURATIONS: &[(&str, u64)] = &[
     ("ms", 1),
 ];
 
-/// Milliseconds of a duration as PromQL writes it: `1h30m`, `250ms`, units descending,
-/// each at most once; `0` needs no unit.
+/// Parses a duration in PromQL's format into milliseconds: `1h30m`, `250ms`, with descending units, each at most once;
+/// `0` needs no unit.
 ///
 /// # Errors
 /// Anything else, and more than `i64::MAX` nanoseconds.
@@ -134,10 +133,10 @@ pub fn duration_ms(text: &str) -> Parsed<u64> {
     Ok(total)
 }
 
-/// A duration between two bounds.
+/// Parses a duration between two bounds.
 ///
 /// # Errors
-/// As [`duration_ms`], or outside `min..=max`.
+/// Same as [`duration_ms`], or outside `min..=max`.
 pub fn duration(text: &str, min: Duration, max: Duration) -> Parsed<Duration> {
     let parsed = Duration::from_millis(duration_ms(text.trim())?);
     if parsed < min || parsed > max {
@@ -146,14 +145,14 @@ pub fn duration(text: &str, min: Duration, max: Duration) -> Parsed<Duration> {
     Ok(parsed)
 }
 
-/// The form [`duration`] reads, largest units first.
+/// Formats a duration as [`duration`] parses it, largest units first.
 pub fn show_duration(duration: Duration) -> String {
     let mut left = duration.as_millis() as u64;
     if left == 0 {
         return "0".to_owned();
     }
     let mut text = String::new();
-    // Years and weeks are read but not written: days are plainer.
+    // Years and weeks are parsed but not printed, because days are easier to read.
     for (unit, factor) in &DURATIONS[2..] {
         if left >= *factor {
             text.push_str(&format!("{}{unit}", left / factor));
@@ -163,7 +162,7 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
-/// A whole number between two bounds; `_` may group digits.
+/// Parses a whole number between two bounds; `_` may group digits.
 ///
 /// # Errors
 /// Not a number, or outside `min..=max`.
@@ -175,7 +174,7 @@ pub fn count(text: &str, min: u64, max: u64) -> Parsed<u64> {
     }
 }
 
-/// The label of tenants; empty for none.
+/// Parses the label of tenants; empty means none.
 ///
 /// # Errors
 /// It is the label of metric names, contains a NUL, or is longer than 256 bytes.
@@ -189,10 +188,10 @@ pub fn tenant_label(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// A regular expression that has to match a whole text; empty means unset.
+/// Parses a regular expression that has to match a whole text; empty means unset.
 ///
 /// # Errors
-/// It is not one.
+/// The text is not a regular expression.
 pub fn pattern(text: &str) -> Parsed<Option<Matcher>> {
     if text.is_empty() {
         return Ok(None);
@@ -203,7 +202,7 @@ pub fn pattern(text: &str) -> Parsed<Option<Matcher>> {
     }
 }
 
-/// A switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`.
+/// Parses a switch: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off`.
 ///
 /// # Errors
 /// Anything else.
@@ -215,10 +214,10 @@ pub fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
-/// `HOST:PORT`, kept as text: a name is resolved when the socket is bound.
+/// Checks `HOST:PORT` and keeps it as text, because a name is resolved when the socket is bound.
 ///
 /// # Errors
-/// No port, a port that is no number up to 65535, or an empty host.
+/// No port, a port that is not a number up to 65535, or an empty host.
 pub fn address(text: &str) -> Parsed<String> {
     let text = text.trim();
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -231,15 +230,15 @@ pub fn address(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// A unit of timestamps, as the parameter `precision` of writes has it.
+/// Parses a unit of timestamps, as in the parameter `precision` of writes.
 ///
 /// # Errors
-/// It is none.
+/// The text is not a unit.
 pub fn precision(text: &str) -> Parsed<Precision> {
     text.trim().parse().map_err(|e: UnknownPrecision| ValueError(e.to_string()))
 }
 
-/// What one of a fixed list of words means.
+/// Parses one of a fixed list of words.
 ///
 /// # Errors
 /// Anything that is not on the list.

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::ApiError;
 
-/// Longest token that is looked at.
+/// Maximum length of a token in bytes; longer ones are refused unseen.
 const TOKEN_MAX: usize = 1024;
 
 /// The right that a route needs.
@@ -27,7 +27,7 @@ const TOKEN_MAX: usize = 1024;
 pub enum Access {
     /// No right is needed.
     Public,
-    /// Reading, or writing: what writers ask before they write. Handlers ask for more where they need it.
+    /// Reading or writing: for requests that writers make before they write. Handlers require more where necessary.
     ReadOrWrite,
     /// Reading samples and settings.
     Read,
@@ -35,7 +35,7 @@ pub enum Access {
     Write,
     /// Cancelling the queries of others.
     Queries,
-    /// Deleting, snapshots. Also off unless `enable_admin`.
+    /// Deleting and snapshots. Also disabled unless `enable_admin` is set.
     Admin,
 }
 
@@ -64,7 +64,7 @@ pub enum TokenError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// A line is not a token.
@@ -72,7 +72,7 @@ pub enum TokenError {
     Line {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The line number, from 1.
         line: usize,
         /// What is wrong with it.
         reason: String,
@@ -85,7 +85,7 @@ pub enum TokenError {
         /// The tenant.
         tenant: String,
     },
-    /// No token at all: no client could connect.
+    /// The file contains no token, so no client could connect.
     #[error("{}: holds no token; make one with `barograph token`", path.display())]
     Empty {
         /// The file.
@@ -129,7 +129,7 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Checks the token of a request against the right that its route needs; returns the tenant that the token is
+    /// Checks the token of a request against the right that its route needs. Returns the tenant that the token is
     /// restricted to.
     ///
     /// # Errors
@@ -181,14 +181,14 @@ impl Entry {
     }
 }
 
-/// Compares without an early end.
+/// Compares in constant time.
 fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     let difference = a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y));
     std::hint::black_box(difference) == 0
 }
 
-/// The token of an `Authorization` header: `Bearer`, InfluxDB 2's `Token`, bare or behind a user's name, or the
-/// password of `Basic`, which InfluxDB 1 clients and Grafana send.
+/// The token in an `Authorization` header: `Bearer`; InfluxDB 2's `Token`, alone or after a user name; or the password
+/// of `Basic`, which InfluxDB 1 clients and Grafana send.
 fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|&b| b == b' ')?;
@@ -197,7 +197,7 @@ fn presented(headers: &HeaderMap) -> Option<Vec<u8>> {
         return Some(rest.to_vec());
     }
     if scheme.eq_ignore_ascii_case(b"token") {
-        // The `user:password` of InfluxDB 1, which Proxmox has its users enter. No token of ours has a colon.
+        // InfluxDB 1's `user:password`, which users of Proxmox enter. Our tokens contain no colon.
         let start = rest.iter().position(|&b| b == b':').map_or(0, |colon| colon + 1);
         return Some(rest[start..].to_vec());
     }
@@ -243,7 +243,7 @@ fn parse_entry(line: &str) -> Result<Entry, String> {
     let digest =
         parse_hex(hex).ok_or_else(|| format!("expected 64 hexadecimal digits, found {}", hex.len()))?;
     let mut entry = Entry { digest, read: false, write: false, queries: false, admin: false, tenant: None };
-    // The words behind the rights are a name, which nothing reads.
+    // The words after the rights are a name, which has no effect.
     let mut rights = None;
     for word in words {
         match word.strip_prefix("tenant=") {
@@ -280,7 +280,7 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-/// A new random token, and the line for the file.
+/// Creates a random token, and the line for the file.
 ///
 /// # Errors
 /// The system's random source could not be read.

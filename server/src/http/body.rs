@@ -1,10 +1,10 @@
-//! Reads request bodies: bounded in bytes as sent, bytes unpacked, time, and memory over all requests together.
+//! Reads request bodies, with limits on bytes as sent, bytes after decompression, time, and memory over all requests.
 //!
-//! A declared length that is too large is refused before the first byte, an undeclared one at the byte that crosses
-//! the limit. Memory is taken before anything is read. A declared length is taken at once, and its body waits in a
-//! queue without holding any memory, so that those that have memory can finish. A chunked body takes memory in steps
-//! and is refused if a step has to wait. Small bodies and query forms have memory of their own, which large bodies
-//! cannot fill. The memory for the decompressed body is taken when all of the body has arrived.
+//! A declared length that is too large is refused before the first byte; an undeclared one is refused at the byte that
+//! exceeds the limit. Memory is taken before anything is read. The memory of a declared length is taken at once, and the
+//! body waits in a queue without holding any, so that bodies that have memory can finish. A chunked body takes memory in
+//! steps and is refused if a step would have to wait. Small bodies and query forms have separate memory, which large
+//! bodies cannot use up. The memory of the decompressed body is taken when the whole body has arrived.
 //!
 //! A body must keep arriving ([`Pace`]), because a slow one holds memory that others wait for.
 
@@ -25,28 +25,28 @@ use crate::memory::pool::{Pool, Room};
 use crate::runtime;
 use barograph::budget::{Full, Share};
 
-/// A body up to this long is a small one.
+/// Maximum length of a small body, bytes.
 pub const SMALL: u64 = 64 << 10;
-/// What the HTTP library and the service hold of a body while it arrives, at most: two pieces. A large body of declared
-/// length takes it from the memory of bodies, so that those that wait for that memory take none from connections; the
-/// connection takes it for any other.
+/// Maximum bytes of a body that the HTTP library and the service hold while it arrives: two pieces. A large body of
+/// declared length takes them from the memory of bodies, so that bodies that wait for that memory take none from
+/// connections; for any other body, the connection takes them.
 pub const ARRIVAL_BYTES: u64 = 16 << 10;
-/// Room that a body of unknown length begins with.
+/// Room for the first part of a body of unknown length, bytes.
 const FIRST_STEP: u64 = 8 << 10;
 
 /// The memory of all request bodies.
 #[derive(Debug)]
 pub struct Bodies {
-    /// Of those that are not small.
+    /// For bodies that are not small.
     pub large: Arc<Pool>,
-    /// Of small writes.
+    /// For small writes.
     pub small: Arc<Pool>,
-    /// Of small questions.
+    /// For small query forms.
     pub questions: Arc<Pool>,
 }
 
 impl Bodies {
-    /// Divides what there is for `bodies` and for small ones, `forms`.
+    /// Divides the shares `bodies` and `forms`, of which the latter is for small bodies.
     pub fn new(bodies: Arc<Share>, forms: Arc<Share>) -> Self {
         Bodies {
             large: Pool::with_modest(bodies, MODEST),
@@ -79,16 +79,16 @@ fn refused(full: Full) -> ApiError {
     )
 }
 
-/// What a body is for.
+/// The purpose of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Samples.
+    /// It contains samples.
     Write,
-    /// A form, or a remote read.
+    /// It is a form, or a remote read.
     Question,
 }
 
-/// How much one body may take.
+/// The limits of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     purpose: Purpose,
@@ -98,7 +98,7 @@ pub struct BodyLimits {
 }
 
 impl BodyLimits {
-    /// Those of samples.
+    /// The limits of samples.
     pub fn write(config: &Config) -> Self {
         BodyLimits {
             purpose: Purpose::Write,
@@ -121,43 +121,43 @@ impl BodyLimits {
     }
 }
 
-/// How a body has to come.
+/// The rate at which a body must arrive.
 #[derive(Debug, Clone, Copy)]
 pub struct PaceLimits {
-    /// The longest pause between two pieces, the longest wait for memory, and the time over which the rate is an
-    /// average.
+    /// The longest pause between two pieces, the longest wait for memory, and the window over which the rate is
+    /// averaged.
     pub timeout: Duration,
-    /// The least rate, bytes a second.
+    /// The minimum rate, bytes a second.
     pub rate: u64,
 }
 
 impl PaceLimits {
-    /// Those of the settings.
+    /// The limits of the settings.
     pub fn new(config: &Config) -> Self {
         PaceLimits { timeout: config.body_timeout, rate: config.body_rate }
     }
 }
 
-/// Watches how bytes come. In each stretch of `body_timeout` they come at `body_rate` at least; while others wait for the
-/// memory, also so fast that what is held would be full within two such stretches. The end of a stretch is judged only
-/// where nothing more is there to be read: then it was not this server that was slow.
+/// Watches how fast bytes arrive. In each window of `body_timeout`, they must arrive at `body_rate` or faster. While
+/// others wait for memory, they must also arrive fast enough to fill the held memory within two windows. The end of a
+/// window is checked only when nothing more can be read, so that the delay is not the server's.
 #[derive(Debug)]
 pub struct Pace {
     limits: PaceLimits,
-    /// When the last byte came.
+    /// When the last byte arrived.
     last: Instant,
     began: Instant,
     bytes: u64,
 }
 
 impl Pace {
-    /// Begins now.
+    /// Starts the clock.
     pub fn new(limits: PaceLimits) -> Self {
         let now = Instant::now();
         Pace { limits, last: now, began: now, bytes: 0 }
     }
 
-    /// When to look again at the latest.
+    /// When to check again at the latest.
     pub fn deadline(&self) -> Instant {
         self.last.min(self.began) + self.limits.timeout
     }
@@ -176,7 +176,7 @@ impl Pace {
     }
 
     /// Called when the deadline has passed without a byte; checks whether to continue. `held` bytes of memory are held,
-    /// `left` bytes are still to arrive, if known; `contended` says that others wait.
+    /// `left` bytes are still to arrive, if known, and `contended` is true if others wait.
     ///
     /// # Errors
     /// 408.
@@ -193,7 +193,7 @@ impl Pace {
         }
         let least = (self.limits.rate as f64 * seconds) as u64;
         let fair = if contended { held / 2 } else { 0 };
-        // What was to come when the stretch began is enough.
+        // It is enough if everything arrived that was still to come when the window began.
         let enough = left.map_or(u64::MAX, |left| left + self.bytes);
         if self.bytes < least.max(fair).min(enough) {
             let why = match fair > least {
@@ -215,15 +215,15 @@ fn too_slow(message: String) -> ApiError {
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
 }
 
-/// A body in memory, with the memory it takes.
+/// A body in memory, with the hold on its memory.
 #[derive(Debug)]
 pub struct Held {
-    /// Its bytes, as sent until they are decoded.
+    /// The bytes, as sent until they are decoded.
     pub bytes: Vec<u8>,
     encoding: Encoding,
     decoded_max: Limit,
     room: Room,
-    /// Room for what it unpacks to.
+    /// Room for the decompressed body.
     unpacked: Option<Room>,
     large: Arc<Pool>,
 }
@@ -239,14 +239,14 @@ struct Arriving<'a> {
     limits: BodyLimits,
     declared: Option<u64>,
     bytes: Vec<u8>,
-    /// Memory of `bytes` and of pieces on their way.
+    /// The memory of `bytes` and of pieces in transit.
     room: Room,
-    /// Of these for pieces.
+    /// How much of it is for pieces.
     pieces: u64,
 }
 
 impl<'a> Arriving<'a> {
-    /// Takes the memory of a declared length, or for the first step of another.
+    /// Takes the memory of a declared length, or of the first step of an undeclared one.
     async fn begin(
         declared: Option<u64>,
         limits: BodyLimits,
@@ -277,11 +277,11 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    /// Takes room for `total` bytes and some more.
+    /// Takes room for `total` bytes, with some in reserve.
     fn step(&mut self, total: u64) -> Result<(), Full> {
         let held = self.room.bytes();
         let more = held + held / 2;
-        // What is small stays small until it is not.
+        // A body stays in the memory of small bodies until it exceeds their limit.
         let more = if total <= SMALL { more.min(SMALL) } else { more };
         let wanted = total.max(more).min(self.limits.sent_max.bytes);
         let pool = self.bodies.pool(self.limits.purpose, wanted);
@@ -292,12 +292,12 @@ impl<'a> Arriving<'a> {
         Ok(())
     }
 
-    /// Bytes that are still to come, where that is known.
+    /// Bytes that are still to come, if known.
     fn left(&self) -> Option<u64> {
         self.declared.map(|length| length.saturating_sub(self.bytes.len() as u64))
     }
 
-    /// All has come: takes the memory for what it unpacks to.
+    /// Called when the whole body has arrived: takes the memory for decompression.
     async fn end(self, encoding: Encoding) -> Result<Held, ApiError> {
         let Arriving { bodies, limits, bytes, mut room, .. } = self;
         room.shrink(bytes.capacity() as u64);
@@ -350,15 +350,15 @@ pub async fn read(
 }
 
 impl Held {
-    /// Bytes that it has, or will have when it is decoded, as far as it says.
+    /// The size of the body, decompressed if its encoding declares it.
     pub fn size(&self) -> u64 {
         self.unpacked.as_ref().map_or(0, Room::bytes).max(self.bytes.len() as u64)
     }
 
-    /// Decompressed, on a thread that may block.
+    /// Decompresses the body on a thread that may block.
     ///
     /// # Errors
-    /// As [`Held::decode`].
+    /// Same as [`Held::decode`].
     pub async fn decoded(mut self) -> Result<Held, ApiError> {
         if self.encoding == Encoding::Identity {
             return Ok(self);
@@ -369,8 +369,8 @@ impl Held {
     /// Decompresses in place. Blocks: not for async code.
     ///
     /// # Errors
-    /// 413 beyond the limit, 400 when the bytes are not what they should be or break off, 429 when they are more than
-    /// they said and the memory is used up.
+    /// 413 beyond the limit, 400 if the bytes are malformed or truncated, 429 if they are more than declared and the
+    /// memory is used up.
     pub fn decode(&mut self) -> Result<(), ApiError> {
         let (Some(unpacked), large) = (&mut self.unpacked, &self.large) else { return Ok(()) };
         let bytes = encoding::unpack(self.encoding, &self.bytes, self.decoded_max, |total| {
@@ -384,7 +384,7 @@ impl Held {
             }
             .map_err(refused)
         })?;
-        // What was sent goes before its room does.
+        // The compressed bytes are dropped before their memory is released.
         self.bytes = bytes;
         if let Some(unpacked) = self.unpacked.take() {
             self.room = unpacked;
@@ -401,7 +401,7 @@ mod tests {
 
     const LIMITS: PaceLimits = PaceLimits { timeout: Duration::from_secs(30), rate: 1024 };
 
-    /// A pace of which the last byte came, and the stretch began, so long ago.
+    /// A pace whose last byte arrived `last` seconds ago, and whose window began `began` seconds ago.
     fn pace(last: u64, began: u64, bytes: u64) -> Pace {
         let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
         Pace { limits: LIMITS, last: ago(last), began: ago(began), bytes }
@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_body_may_be_shorter_than_the_least() {
-        // 500 bytes were left when the stretch began: 499 are not all, and then one is left for ever.
+        // 500 bytes were left when the window began: 499 of them are not all, and then one is left for ever.
         assert!(why(pace(5, 31, 499).judge(1 << 20, Some(1), false)).contains("499 bytes"));
         assert!(pace(5, 31, 500).judge(1 << 20, Some(0), false).is_ok());
     }

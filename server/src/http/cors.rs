@@ -1,5 +1,4 @@
-//! Which pages of other origins a browser lets read the API: none, unless the setting
-//! `cors_origin` names them.
+//! Which pages of other origins may read the API: none, unless the setting `cors_origin` matches their origin.
 
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -7,18 +6,18 @@ use hyper::{Method, StatusCode};
 use crate::config::Config;
 use crate::http::reply::Reply;
 
-/// The paths that this is about.
+/// The paths that CORS applies to.
 const API: &str = "/api/v1/";
 
-/// What a request's origin gets.
+/// The CORS headers for a request's origin.
 pub struct Cors {
-    /// The origin, if it may read.
+    /// The origin, if it may read the API.
     allowed: Option<HeaderValue>,
     preflight: bool,
 }
 
 impl Cors {
-    /// Looks at a request; `None` where origins play no part.
+    /// The headers for a request; `None` if origins do not matter for it.
     pub fn of(config: &Config, method: &Method, path: &str, headers: &HeaderMap) -> Option<Cors> {
         let wanted = config.cors_origin.as_ref().filter(|_| path.starts_with(API))?;
         let origin = headers.get(header::ORIGIN);
@@ -26,12 +25,12 @@ impl Cors {
         Some(Cors { preflight: method == Method::OPTIONS && allowed.is_some(), allowed })
     }
 
-    /// The answer to a browser that asks before it asks.
+    /// The answer to a preflight request.
     pub fn preflight(&self) -> Option<Reply> {
         self.preflight.then(|| Reply::no_content().status(StatusCode::NO_CONTENT))
     }
 
-    /// Says to whom the answer may be shown.
+    /// Adds the headers that state who may read the answer.
     pub fn apply(self, reply: Reply) -> Reply {
         let reply = reply.header(header::VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = self.allowed else { return reply };

@@ -1,8 +1,8 @@
-//! How request bodies are compressed, and what they are without it.
+//! Compression of request bodies.
 //!
-//! What a body says of its own length is asked before anything is unpacked: a snappy block begins with it, gzip ends with
-//! it. The first cannot lie, the second can; decompression counts what comes out, so a bomb ends at the limit however
-//! small it came in.
+//! The declared length of a body is checked before anything is decompressed: a snappy block begins with it, and gzip ends
+//! with it. A snappy block cannot exceed it, but gzip can. Decompression therefore counts its output, so a bomb ends at
+//! the limit, however small the body is.
 
 use std::io::Read;
 
@@ -11,33 +11,33 @@ use hyper::header::{self, HeaderMap};
 
 use crate::error::ApiError;
 
-/// A limit of bytes.
+/// A limit on a number of bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
-    /// The most there may be.
+    /// The maximum.
     pub bytes: u64,
-    /// The setting that moves it.
+    /// The setting that sets it.
     pub setting: &'static str,
 }
 
 impl Limit {
-    /// The refusal of what passes it.
+    /// The error for exceeding the limit.
     pub fn passed_by(self, what: &str) -> ApiError {
         ApiError::too_large(what, self.bytes, self.setting)
     }
 }
 
-/// A byte of a snappy block stands for at most this many: a copy of 64 bytes takes three.
+/// Maximum number of bytes that one byte of a snappy block expands to: a copy of 64 bytes takes three.
 const SNAPPY_RATIO_MAX: u64 = 22;
-/// A byte of gzip stands for at most this many, a fact of its format.
+/// Maximum number of bytes that one byte of gzip expands to, a property of the format.
 const GZIP_RATIO_MAX: u64 = 1032;
-/// Bytes that are unpacked at once.
+/// Number of bytes that are decompressed at a time.
 const PIECE: usize = 256 * 1024;
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Not at all.
+    /// Uncompressed.
     Identity,
     /// gzip, one or several members.
     Gzip,
@@ -48,7 +48,7 @@ pub enum Encoding {
 /// Reads `Content-Encoding`.
 ///
 /// # Errors
-/// 415 for an encoding that is not known, and for more than one.
+/// 415 for an unknown encoding, and for more than one.
 pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(value) = values.next() else { return Ok(Encoding::Identity) };
@@ -67,8 +67,7 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
-/// Checks the `Content-Encoding` of remote write and read: snappy, which the oldest senders
-/// do not even name.
+/// Checks the `Content-Encoding` of remote write and read: snappy, which the oldest senders do not declare.
 ///
 /// # Errors
 /// 415 for any other encoding, and for more than one.
@@ -83,10 +82,10 @@ pub fn snappy(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_data", message))
 }
 
-/// Bytes that `sent` says it is without compression: exact for snappy, for gzip a guess that holds for one member.
+/// The decompressed length that `sent` declares: exact for snappy; for gzip, a guess that holds for a single member.
 ///
 /// # Errors
-/// 413 for a snappy block beyond `limit`, 400 for bytes that are none.
+/// 413 for a snappy block beyond `limit`, 400 for bytes that are not a snappy block.
 pub fn unpacked_length(encoding: Encoding, sent: &[u8], limit: Limit) -> Result<u64, ApiError> {
     match encoding {
         Encoding::Identity => Ok(0),
@@ -135,7 +134,7 @@ pub fn unpack(
     }
 }
 
-/// Unpacks all gzip members of `sent` into room for `length` bytes, and more as they come.
+/// Decompresses all gzip members of `sent` into room for `length` bytes, and more if necessary.
 fn gunzip(
     sent: &[u8],
     limit: Limit,
@@ -155,7 +154,7 @@ fn gunzip(
     loop {
         let start = decoded.len();
         if start == room {
-            // Whether more comes is seen before there is room for it.
+            // Whether more bytes follow is checked before room is made for them.
             let mut next = [0];
             if read(&mut next, start)? == 0 {
                 return Ok(decoded);
@@ -178,7 +177,7 @@ fn gunzip(
     }
 }
 
-/// Fills as much of `piece` as there is.
+/// Fills `piece` as far as there is data.
 fn read_some(decoder: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < piece.len() {
@@ -206,7 +205,7 @@ mod tests {
         Limit { bytes, setting: "max_body_decoded" }
     }
 
-    /// What comes out, and the most room that was asked for.
+    /// The output, and the largest room that was asked for.
     fn unpack_in(encoding: Encoding, sent: &[u8], limit: u64) -> (Result<Vec<u8>, ApiError>, u64) {
         let most = Cell::new(0);
         let unpacked = unpack(encoding, sent, at_most(limit), |room| {

@@ -1,5 +1,5 @@
-//! What every HTTP API needs, whatever its protocol: who may ask, what was sent, how it is answered. It knows no route
-//! and no handler.
+//! Parts that every HTTP API needs, independent of the protocol: authorization, request bodies and parameters, replies. This
+//! module depends on no route and no handler.
 
 pub mod auth;
 pub mod body;

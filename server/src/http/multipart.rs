@@ -1,19 +1,19 @@
-//! Forms as `multipart/form-data`, which some clients send in place of a urlencoded one.
+//! Parses forms sent as `multipart/form-data`, which some clients send instead of urlencoded ones.
 //!
-//! A part is a parameter: its name comes from `Content-Disposition`, its value is the part's bytes, even if the part is
-//! declared as a file. The whole body is in memory and bounded.
+//! Each part is a parameter: its name comes from `Content-Disposition`, and its value is the content of the part, even if
+//! the part is declared as a file. The whole body is in memory and bounded.
 
 use std::ops::Range;
 
 use memchr::memmem;
 
-/// The longest boundary that RFC 2046 allows.
+/// Maximum length of a boundary according to RFC 2046.
 const BOUNDARY_MAX: usize = 70;
 
-/// The boundary that a `Content-Type` names, if it is that of a multipart form.
+/// The boundary in a `Content-Type`, if the type is that of a multipart form.
 ///
 /// # Errors
-/// The type has no boundary that can be used.
+/// The type has no usable boundary.
 pub fn boundary(content_type: &str) -> Result<Option<String>, String> {
     let mut parts = Parameters(content_type);
     if !parts.next().is_some_and(|(kind, _)| kind.eq_ignore_ascii_case("multipart/form-data")) {
@@ -26,7 +26,7 @@ pub fn boundary(content_type: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Names of the parts and the ranges of their values in `body`, in order; there may be at most `parts_max`.
+/// The names of the parts and the ranges of their values in `body`, in order. There may be at most `parts_max` parts.
 ///
 /// # Errors
 /// The body is malformed or has too many parts.
@@ -34,7 +34,7 @@ pub fn parse(body: &[u8], boundary: &str, parts_max: usize) -> Result<Vec<(Strin
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
     let mut found = Vec::new();
-    // The first delimiter may begin the body; what stands before it means nothing.
+    // The first delimiter may begin the body; anything before it is ignored.
     let mut rest = match body.strip_prefix(&delimiter.as_bytes()[2..]) {
         Some(rest) => rest,
         None => finder.find(body).map(|at| &body[at + delimiter.len()..]).ok_or("no boundary in the body")?,
@@ -81,8 +81,8 @@ fn name(head: &[u8]) -> Option<String> {
     parameters.find(|(name, _)| name.eq_ignore_ascii_case("name")).map(|(_, value)| value)
 }
 
-/// The pieces of a header's value between semicolons, as name and value; the first has no
-/// value. A value in quotes may hold semicolons, and quotes after a backslash.
+/// The parameters of a header's value, separated by semicolons, as name and value; the first has no value. A quoted
+/// value may contain semicolons, and quotes after a backslash.
 struct Parameters<'a>(&'a str);
 
 impl<'a> Iterator for Parameters<'a> {
@@ -120,7 +120,7 @@ impl<'a> Iterator for Parameters<'a> {
                 c => unquoted.push(c),
             }
         }
-        // The quotes are never closed.
+        // The closing quote is missing.
         self.0 = "";
         None
     }

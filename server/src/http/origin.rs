@@ -1,10 +1,10 @@
-//! What pages in a browser may do to a server without tokens.
+//! Restricts what web pages in a browser can do to a server without tokens.
 //!
-//! Without tokens every client that reaches the port is trusted, and a browser on the same machine reaches it for every
-//! page that it displays. Two checks keep such pages out. A page whose own name resolves to this machine (DNS
-//! rebinding) sends that name in `Host`: a loopback listener only answers to names that cannot belong to such a page. A
-//! page of another origin that submits a form or loads a URL is identified by `Origin` or `Sec-Fetch-Site`: its
-//! requests change nothing unless `cors_origin` allows it, and the browser does not show it what it reads.
+//! Without tokens, every client that can reach the port is trusted, and a browser on the same machine can reach it for
+//! every page that it displays. Two checks protect the server. A page whose own host name resolves to this machine (DNS
+//! rebinding) sends that name in `Host`; a loopback listener answers only to names that cannot belong to such a page. A
+//! page of another origin that submits a form or loads a URL is recognized by `Origin` or `Sec-Fetch-Site`; its requests
+//! cannot change anything unless `cors_origin` allows it, and the browser does not let it read the answers.
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};
@@ -37,7 +37,7 @@ pub fn check_host(uri: &hyper::Uri, headers: &HeaderMap, config: &Config) -> Res
     Ok(())
 }
 
-/// Checks that no page of another origin asks for a change.
+/// Checks that a request that changes something does not come from a page of another origin.
 ///
 /// # Errors
 /// 403.
@@ -69,7 +69,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// A name that no page elsewhere can have. An empty one is of no browser.
+/// Whether no web page can have this name. Browsers never send an empty name.
 fn is_local(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.is_empty() || name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()

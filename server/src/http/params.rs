@@ -1,9 +1,8 @@
 //! The parameters of a request: from the URL and, in a POST or PUT, from a form body.
 //!
-//! Both sources count, the values of a urlencoded body before those of the URL and those of a
-//! multipart body after them, as in Prometheus. Decoding is strict: a
-//! broken percent escape or bytes that are not UTF-8 are an error that names the
-//! parameter, never a replacement character in a label value.
+//! Both sources count. The values of a urlencoded body come before those of the URL, and those of a multipart body after
+//! them, as in Prometheus. Decoding is strict: a malformed percent escape, or bytes that are not UTF-8, are an error that
+//! names the parameter, so a label value never gets a replacement character.
 //!
 //! A form is decoded in place, so that its text is in memory only once.
 
@@ -12,7 +11,7 @@ use std::ops::Range;
 use crate::error::ApiError;
 use crate::http::multipart;
 
-/// Most parameters of one request; more is an attack, not a question.
+/// Maximum number of parameters in a request. No legitimate request has more.
 pub const PARAMS_MAX: usize = 1_000;
 
 /// Decoded parameters in order. A name may occur several times.
@@ -26,18 +25,18 @@ pub struct Params {
 struct Source {
     /// All names and values, decoded.
     text: String,
-    /// The ranges of each name and its value in it.
+    /// The ranges of each name and of its value in `text`.
     pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Params {
-    /// Reads `a=b&c=d`.
+    /// Parses `a=b&c=d`.
     ///
     /// # Errors
     /// 400 for a broken escape, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
     pub fn urlencoded(mut text: Vec<u8>) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
-        // The decoded text ends here, before the next part.
+        // The end of the decoded text, before the next part.
         let mut end = 0;
         let mut next = 0;
         while next < text.len() {
@@ -61,7 +60,7 @@ impl Params {
         Self::within(text, end, pairs)
     }
 
-    /// Reads the parts of a multipart form.
+    /// Parses the parts of a multipart form.
     ///
     /// # Errors
     /// 400 for a malformed body, bytes that are not UTF-8, or more than [`PARAMS_MAX`].
@@ -69,7 +68,7 @@ impl Params {
         let parts = multipart::parse(&body, boundary, PARAMS_MAX)
             .map_err(|reason| ApiError::bad_data(format!("multipart form: {reason}")))?;
         let mut pairs = Vec::with_capacity(parts.len());
-        // The kept text ends here, before the next part: a name is shorter than the header that contains it.
+        // The end of the kept text, before the next part: a name is shorter than the header that contains it.
         let mut end = 0;
         for (name, value) in parts {
             std::str::from_utf8(&body[value.clone()])
@@ -84,7 +83,7 @@ impl Params {
         Self::within(body, end, pairs)
     }
 
-    /// The parameters at these ranges of `text`, whose first `end` bytes are kept.
+    /// The parameters at these ranges of `text`; only its first `end` bytes are kept.
     fn within(
         mut text: Vec<u8>,
         end: usize,
@@ -102,14 +101,14 @@ impl Params {
     /// Appends the parameters of `other`.
     ///
     /// # Errors
-    /// 400 if there are then more than [`PARAMS_MAX`].
+    /// 400 if there would be more than [`PARAMS_MAX`].
     pub fn append(&mut self, mut other: Params) -> Result<(), ApiError> {
         self.sources.append(&mut other.sources);
         let count: usize = self.sources.iter().map(|source| source.pairs.len()).sum();
         if count > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
     }
 
-    /// Bytes of memory that they take.
+    /// Memory of the parameters, bytes.
     pub fn bytes(&self) -> u64 {
         let bytes = |source: &Source| {
             source.text.capacity() + source.pairs.capacity() * size_of::<(Range<usize>, Range<usize>)>()
@@ -142,7 +141,7 @@ impl Params {
         self.iter().filter(move |(n, _)| *n == name).map(|(_, v)| v)
     }
 
-    /// `true` or `1`, `false` or `0`; absence is false.
+    /// The value as a switch: `true` or `1`, `false` or `0`. A missing value is false.
     ///
     /// # Errors
     /// 400 for anything else.
@@ -154,7 +153,7 @@ impl Params {
         }
     }
 
-    /// A whole number; 0, what is negative, and absence mean "no limit".
+    /// The value as a limit. 0, negative numbers and a missing value mean no limit.
     ///
     /// # Errors
     /// 400 for anything but a whole number.
@@ -175,10 +174,10 @@ fn too_many() -> ApiError {
     ))
 }
 
-/// Decodes percent escapes, and `+` as a space where a form wrote it.
+/// Decodes percent escapes, and `+` as a space if the text comes from a form.
 ///
 /// # Errors
-/// The byte offset of a broken escape, or that the result is not UTF-8.
+/// The byte offset of a malformed escape, or that the result is not UTF-8.
 pub fn decode(text: &[u8], plus_is_space: bool) -> Result<String, String> {
     let mut bytes = text.to_vec();
     let decoded = decode_in_place(&mut bytes, 0..text.len(), 0, plus_is_space)?;
@@ -186,10 +185,11 @@ pub fn decode(text: &[u8], plus_is_space: bool) -> Result<String, String> {
     utf8(bytes)
 }
 
-/// Decodes a part of `text` to position `to`, which is not after the part's start; returns the decoded range.
+/// Decodes a part of `text` in place, to position `to`, which is not after the start of the part. Returns the decoded
+/// range.
 ///
 /// # Errors
-/// As [`decode`], counted from the part's start.
+/// Same as [`decode`], with offsets from the start of the part.
 fn decode_in_place(
     text: &mut [u8],
     part: Range<usize>,
@@ -228,11 +228,11 @@ fn hex_digit(byte: u8) -> Option<u8> {
     (byte as char).to_digit(16).map(|digit| digit as u8)
 }
 
-/// The label name that a path segment stands for: `U__` begins an escaped one, in which
-/// `__` is an underscore and `_HEX_` a code point. Anything else stands for itself.
+/// The label name in a path segment. `U__` begins an escaped name, in which `__` is an underscore and `_HEX_` a code
+/// point. Any other segment is the name itself.
 ///
 /// # Errors
-/// 400 for a broken escape.
+/// 400 for a malformed escape.
 pub fn unescape_label_name(segment: &str) -> Result<String, ApiError> {
     let Some(rest) = segment.strip_prefix("U__") else {
         return Ok(segment.to_owned());

@@ -1,5 +1,5 @@
-//! An answer on its way to the socket: status, type, headers, and a body that is empty,
-//! whole, in pieces, or streamed from a blocking thread.
+//! An answer on its way to the socket: status, type, headers, and a body that is empty, whole, in pieces, or streamed from
+//! a blocking thread.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -16,12 +16,12 @@ use crate::admission::{Broken, Outgoing};
 use crate::error::{ApiError, Dialect};
 use crate::telemetry::exposition;
 
-/// JSON with its character set, as Prometheus sends it.
+/// The media type of JSON, as Prometheus sends it.
 pub const JSON: &str = "application/json";
 /// Plain text.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Whatever must live until the last byte has left (marks the connection as busy).
+/// A value that must live until the last byte has been sent. It marks the connection as busy.
 pub type Guard = Box<dyn std::any::Any + Send + Sync>;
 
 /// The body of every response.
@@ -32,7 +32,7 @@ pub struct ReplyBody {
 
 enum BodyKind {
     Full(Option<Bytes>),
-    /// None is empty.
+    /// No piece is empty.
     Pieces(VecDeque<Bytes>),
     Stream(mpsc::Receiver<Result<Bytes, Broken>>),
 }
@@ -83,7 +83,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// 204.
+    /// An empty reply with status 204.
     pub fn no_content() -> Self {
         Self::with(StatusCode::NO_CONTENT, None, BodyKind::Full(None))
     }
@@ -110,7 +110,7 @@ impl Reply {
         Self::with(StatusCode::OK, Some(content_type), BodyKind::Stream(pieces))
     }
 
-    /// A failure in the words its client knows.
+    /// An error in the format that its client expects.
     pub fn error(error: &ApiError, dialect: Dialect) -> Self {
         let content_type = if dialect == Dialect::Text { TEXT } else { JSON };
         let status = error.status_in(dialect);
@@ -131,7 +131,7 @@ impl Reply {
         Reply { status, content_type, headers: Vec::new(), kind, guard: None }
     }
 
-    /// Sets another status.
+    /// Sets a different status.
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -143,15 +143,15 @@ impl Reply {
         self
     }
 
-    /// What everything but `/-/healthy` answers while there is no database.
+    /// The answer to every request except `/-/healthy` while the database is not open.
     pub fn not_ready() -> Self {
         Self::ok(TEXT, "Service Unavailable")
             .status(StatusCode::SERVICE_UNAVAILABLE)
             .header(header::RETRY_AFTER, HeaderValue::from(1))
     }
 
-    /// Compresses a whole JSON answer that is not yet, where that is worth it. Large ones
-    /// were compressed where they were made, away from the threads that drive sockets.
+    /// Compresses a whole JSON answer if it is not compressed yet and compression is worthwhile. Large answers were
+    /// compressed where they were produced, away from the threads that drive sockets.
     pub fn compressed(mut self) -> Self {
         const WORTH: std::ops::Range<usize> = 1024..256 * 1024;
         let plain = !self.headers.iter().any(|(name, _)| name == header::CONTENT_ENCODING);
@@ -179,12 +179,12 @@ impl Reply {
             .header(header::VARY, HeaderValue::from_static("Accept-Encoding"))
     }
 
-    /// The status it has.
+    /// The status of the reply.
     pub fn code(&self) -> StatusCode {
         self.status
     }
 
-    /// The response. `guard` lives until the body has been sent or dropped.
+    /// Converts to a response. `guard` lives until the body has been sent or dropped.
     pub fn into_response(self, guard: Option<Guard>) -> Response<ReplyBody> {
         let mut response = Response::new(ReplyBody { kind: self.kind, guards: [guard, self.guard] });
         *response.status_mut() = self.status;

@@ -1,10 +1,8 @@
-//! Instants and durations as the HTTP API takes them.
+//! Times and durations in the formats of the HTTP API.
 //!
-//! A time is float seconds since 1970 or RFC 3339; a duration is float seconds or
-//! `1h30m`. PromQL evaluates at whole milliseconds, so both are rounded to them. Storage
-//! counts nanoseconds in 64 bits, so what can be stored is between 1677-09-21 and
-//! 2262-04-11: a time outside is taken as the nearest of these two, since no sample is
-//! beyond them.
+//! A time is float seconds since 1970 or RFC 3339; a duration is float seconds or `1h30m`. PromQL evaluates at whole
+//! milliseconds, so both are rounded to milliseconds. Storage counts nanoseconds in 64 bits, so times between 1677-09-21
+//! and 2262-04-11 can be stored. A time outside this range is moved to its nearer end, since there are no samples beyond.
 
 use barograph_engine::model::TimeRange;
 
@@ -12,23 +10,23 @@ use crate::config::values;
 use crate::error::ApiError;
 use crate::http::params::Params;
 
-/// Milliseconds that fit nanoseconds in an `i64`.
+/// The largest number of milliseconds that fits into an `i64` as nanoseconds.
 pub const TIME_MAX_MS: i64 = i64::MAX / 1_000_000;
 
-/// What Prometheus' client library sends for the smallest and the largest time.
+/// The texts that Prometheus' client library sends for the smallest and the largest time.
 const UNBOUNDED: [(&str, i64); 2] =
     [("-292273086-05-16T16:47:06Z", -TIME_MAX_MS), ("292277025-08-18T07:12:54.999999999Z", TIME_MAX_MS)];
 
-/// Milliseconds since 1970 of a time.
+/// Parses a time into milliseconds since 1970.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A description of what is wrong with the text.
 pub fn time_ms(text: &str) -> Result<i64, String> {
     if let Some((_, ms)) = UNBOUNDED.iter().find(|(known, _)| *known == text) {
         return Ok(*ms);
     }
     if let Some(seconds) = seconds(text) {
-        // A float saturates when it becomes an integer.
+        // The conversion from float to integer saturates.
         let ms = (seconds * 1000.0).round() as i64;
         return Ok(ms.clamp(-TIME_MAX_MS, TIME_MAX_MS));
     }
@@ -43,8 +41,8 @@ pub fn time_ms(text: &str) -> Result<i64, String> {
     }
 }
 
-/// The nearest time that can be stored, of a well-formed one at the very end of the calendar: there, as at the end of the
-/// year 9999, an instant is beyond what its library knows.
+/// The nearest storable time for a well-formed time at the very end of the calendar, such as the end of the year 9999,
+/// which the time library cannot represent.
 fn beyond_the_calendar(text: &str) -> Option<i64> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text).ok()?;
     let is_whole = pieces.time().is_some() && pieces.offset().is_some();
@@ -55,7 +53,7 @@ fn beyond_the_calendar(text: &str) -> Option<i64> {
     }
 }
 
-/// A finite float in plain notation: no `inf`, no `nan`, no hexadecimal, no spaces.
+/// Parses a finite float in plain notation: no `inf`, `nan`, hexadecimal or spaces.
 fn seconds(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
     if !plain {
@@ -64,16 +62,16 @@ fn seconds(text: &str) -> Option<f64> {
     text.parse().ok().filter(|seconds: &f64| seconds.is_finite())
 }
 
-/// Rounded milliseconds of a duration that fits.
+/// Rounds seconds to milliseconds, if the result can be stored.
 fn to_ms(seconds: f64) -> Option<i64> {
     let ms = (seconds * 1000.0).round() as i64;
     (-TIME_MAX_MS..=TIME_MAX_MS).contains(&ms).then_some(ms)
 }
 
-/// Milliseconds of a duration, which may be zero or negative only as float seconds.
+/// Parses a duration into milliseconds. It may be zero or negative only as float seconds.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// A description of what is wrong with the text.
 pub fn duration_ms(text: &str) -> Result<i64, String> {
     if let Some(seconds) = seconds(text) {
         return to_ms(seconds).ok_or_else(|| format!("{text} seconds are more than 292 years"));
@@ -110,10 +108,10 @@ impl Params {
         }
     }
 
-    /// `lookback_delta` in milliseconds; absent, zero or negative, it is the default.
+    /// `lookback_delta` in milliseconds; `None` for the default if it is missing, zero or negative.
     ///
     /// # Errors
-    /// 400 when it is no duration or, above zero, less than a millisecond.
+    /// 400 if it is not a duration or, above zero, shorter than a millisecond.
     pub fn lookback(&self) -> Result<Option<i64>, ApiError> {
         let name = "lookback_delta";
         let Some(text) = self.get(name) else { return Ok(None) };
@@ -128,10 +126,10 @@ impl Params {
         }
     }
 
-    /// `start` and `end`, both ends included; absent ones are open.
+    /// `start` and `end`, both inclusive; missing ones are open.
     ///
     /// # Errors
-    /// 400 when one is malformed or `end` is before `start`.
+    /// 400 if one is malformed or `end` is before `start`.
     pub fn range(&self) -> Result<TimeRange, ApiError> {
         let range = self.any_range()?;
         if range.is_empty() {
@@ -140,14 +138,14 @@ impl Params {
         Ok(range)
     }
 
-    /// As [`Params::range`], but an `end` before `start` gives a range that holds nothing.
+    /// Like [`Params::range`], but an `end` before `start` gives an empty range.
     ///
     /// # Errors
-    /// 400 when one is malformed.
+    /// 400 if one is malformed.
     pub fn any_range(&self) -> Result<TimeRange, ApiError> {
         let start = self.time("start")?.unwrap_or(-TIME_MAX_MS);
         let end = self.time("end")?.unwrap_or(TIME_MAX_MS);
-        // The outermost milliseconds stand for all that can be stored beyond them.
+        // The outermost milliseconds include everything that can be stored beyond them.
         let last = if end == TIME_MAX_MS { i64::MAX } else { end * 1_000_000 };
         let first = if start == -TIME_MAX_MS { i64::MIN } else { start * 1_000_000 };
         Ok(TimeRange::inclusive(first, last))

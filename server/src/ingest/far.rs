@@ -1,5 +1,5 @@
-//! Warns when line times are far from the current time. In nearly every case they were read in the wrong unit, and
-//! the samples are stored in January 1970, where no one looks for them.
+//! Warns about lines whose times are far from the current time. Nearly always, they were parsed with the wrong unit, and the
+//! samples are stored in January 1970, where nobody looks for them.
 //!
 //! They are stored anyway, because they may be genuinely old measurements.
 
@@ -11,7 +11,7 @@ use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use barograph::{LineReport, Precision};
 
-/// Units of time, the finest first.
+/// Units of time, finest first.
 const UNITS: [Precision; 6] = [
     Precision::Nanosecond,
     Precision::Microsecond,
@@ -47,7 +47,7 @@ pub fn warn(
     tracing::warn!(held_back, lines = report.lines_far, ?origin, sender, "{what}");
 }
 
-/// What the first such line says, what it would say in another unit, and how to set that.
+/// Describes the time of the first such line, the time in the unit that was probably meant, and how to set that unit.
 fn describe(timestamp: i64, precision: Precision, now: i64, origin: Origin) -> String {
     let years = LineReport::FAR.as_secs() / (365 * 86_400);
     if precision == Precision::Auto {

@@ -1,8 +1,8 @@
-//! The way in for line protocol, whatever socket it came from, and for remote write: one
-//! call that stores a body, counts it, and says what was wrong with it.
+//! The entry point for line protocol, from any socket, and for remote write: one call that stores a body, counts it, and
+//! reports what was wrong with it.
 //!
-//! The decoders stand below the database's door, since embedders write too. Here is
-//! what only a server has: counters by origin, and the words for a partial write.
+//! The decoders are below the facade, because embedders write too. This module has the parts that only a server needs:
+//! counters by origin, and the messages for partial writes.
 //!
 //! Next: `barograph::Database::write_lines`.
 
@@ -22,7 +22,7 @@ use barograph::{
     RemoteVersion,
 };
 
-/// Maximum number of sections of one request; each is stored with a sync of its own.
+/// Maximum number of sections of a request; each is stored with a separate sync.
 const SECTIONS_MAX: usize = 1000;
 
 static BAD_LINES: Throttle = Throttle::new();
@@ -32,7 +32,7 @@ static BAD_LINES: Throttle = Throttle::new();
 /// Bad lines do not stop good ones; the report lists them.
 ///
 /// # Errors
-/// Storage took nothing: the error says whether to come back.
+/// Storage accepted nothing; the error says whether to retry.
 pub fn store_lines(
     database: &Database,
     telemetry: &Telemetry,
@@ -48,11 +48,11 @@ pub fn store_lines(
     Ok(report)
 }
 
-/// Stores the lines of several bodies, as [`store_lines`] does; their bytes are counted where they arrive, and what the
-/// log should say is left to the caller, who knows the senders.
+/// Stores the lines of several bodies, like [`store_lines`]. Their bytes are counted where they arrive. Logging is left
+/// to the caller, who knows the senders.
 ///
 /// # Errors
-/// As [`store_lines`].
+/// Same as [`store_lines`].
 pub fn store_bodies<'b>(
     database: &Database,
     telemetry: &Telemetry,
@@ -88,11 +88,11 @@ fn unacknowledged(error: barograph::Error) -> ApiError {
 }
 
 /// Stores the lines of a body that may be an export of InfluxDB 1 ([`sections`]): each line in the database that the
-/// export names, or all in `db`.
+/// export names, or all of them in `db`.
 ///
 /// # Errors
-/// 400 where `db` would merge databases of the body, where a name of one is too long, and where there are more than
-/// [`SECTIONS_MAX`] sections; nothing is stored then. Else as [`store_lines`].
+/// 400 if `db` would merge databases of the body, if the name of one is too long, or if there are more than
+/// [`SECTIONS_MAX`] sections; nothing is stored then. Otherwise the same as [`store_lines`].
 pub fn store_sections(
     database: &Database,
     telemetry: &Telemetry,
@@ -122,7 +122,7 @@ pub fn store_sections(
     Ok(total)
 }
 
-/// Whether the databases that an export names can be databases here, and are not merged by `db`.
+/// Checks that the names of databases in an export are valid, and that `db` would not merge several.
 fn check_names(named: &BTreeSet<&str>, db: Option<&str>) -> Result<(), ApiError> {
     if let Some(bad) = named.iter().find(|name| name.len() > DATABASE_BYTES_MAX || name.contains('\0')) {
         let shown: String = bad.chars().take(100).collect();
@@ -142,7 +142,7 @@ fn check_names(named: &BTreeSet<&str>, db: Option<&str>) -> Result<(), ApiError>
     )))
 }
 
-/// Adds the report of a part that begins after `line` rows.
+/// Adds the report of a part that begins after `line` lines.
 fn absorb(total: &mut LineReport, part: LineReport, line: u64) {
     total.lines_total += part.lines_total;
     total.lines_bad += part.lines_bad;
@@ -158,11 +158,9 @@ fn absorb(total: &mut LineReport, part: LineReport, line: u64) {
 
 /// Stores a remote-write request. Blocks until it is durable.
 ///
-/// What is invalid does not stop the rest; the report lists it.
+/// Invalid parts do not affect the rest; the report lists them.
 ///
-/// # Errors
-/// 400 when the bytes are no request; or storage took nothing, and the error says whether
-/// to come back.
+/// 400 if the bytes are not a request; otherwise storage accepted nothing, and the error says whether to retry.
 pub fn store_remote(
     database: &Database,
     telemetry: &Telemetry,
@@ -207,9 +205,9 @@ pub fn log_bad_lines(report: &LineReport, origin: Origin, sender: impl Fn(usize)
     }
 }
 
-/// The error of a body with bad lines: how many lines are stored and how many are not, and
-/// the first ten with line, column and reason. It asks for the body again when a limit that
-/// clears with time refused some; `None` when every line was good.
+/// The error of a body with bad lines: how many lines are stored and how many are not, and the first ten with line,
+/// column and reason. It asks the client to retry if a limit that clears with time refused some lines. `None` if every
+/// line was good.
 pub fn partial_write(report: &LineReport) -> Option<ApiError> {
     if report.lines_bad == 0 {
         return None;
@@ -217,13 +215,13 @@ pub fn partial_write(report: &LineReport) -> Option<ApiError> {
     let (bad, total) = (report.lines_bad, report.lines_total);
     let mut message = format!("{bad} of {total} lines refused, {} stored", total - bad);
     let mut error = if report.lines_limited == 0 {
-        // Clients of InfluxDB look for these words: what has them is not sent again. One that
-        // is to send again must not read them, whatever the status.
+        // Clients of InfluxDB recognize these words and do not send the body again. An error that asks for a retry must
+        // not contain them, whatever its status.
         message.insert_str(0, "partial write: ");
         list(&mut message, report, "unable to parse ");
         ApiError::bad_data(message)
     } else {
-        // Sent again, good lines overwrite themselves and limited ones get their chance.
+        // In a retry, good lines overwrite themselves, and limited lines may succeed.
         message.push_str(&format!(
             ", {} of the refused may pass later: send the body again",
             report.lines_limited
@@ -237,7 +235,7 @@ pub fn partial_write(report: &LineReport) -> Option<ApiError> {
     Some(error)
 }
 
-/// Appends the first errors, those of lines that are no line protocol behind `unparsed`.
+/// Appends the first errors. Lines that are not line protocol get the prefix `unparsed`.
 fn list(message: &mut String, report: &LineReport, unparsed: &str) {
     for error in report.errors.iter().take(LineReport::ERRORS_MAX) {
         message.push_str("; ");

@@ -1,10 +1,10 @@
-//! The options of lines, from the settings and the request.
+//! Derives the options of line protocol from the settings and the request.
 
 use barograph::{LineLimits, LineOptions, Precision};
 
 use crate::config::Config;
 
-/// How lines are read: the server's limits, one request's precision and `db`.
+/// The options of line protocol: the server's limits, and the precision and `db` of the request.
 pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> LineOptions {
     let extra_labels = db.map(|db| vec![("db".to_owned(), db.to_owned())]).unwrap_or_default();
     let limits = LineLimits {

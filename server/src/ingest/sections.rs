@@ -1,4 +1,4 @@
-//! Exports of InfluxDB 1: line protocol between comments that say which database it belongs to.
+//! Exports of InfluxDB 1: line protocol between comments that name the database of the lines.
 //!
 //! ```text
 //! # DDL
@@ -8,16 +8,16 @@
 //! # CONTEXT-RETENTION-POLICY:autogen
 //! cpu,host=a usage=0.5 1700000000000000000
 //! ```
-//! The statements are left out, since databases need no creating; lines belong to the database that was named last.
-//! `influx_inspect export` writes such files, `influx -import` reads them.
+//! The statements are ignored, because databases do not have to be created. Lines belong to the database that was named
+//! last. `influx_inspect export` writes such files, and `influx -import` reads them.
 
 use std::ops::Range;
 
 use memchr::memmem;
 
-/// Longest name of a database, bytes.
+/// Maximum length of the name of a database, bytes.
 pub const DATABASE_BYTES_MAX: usize = 256;
-/// A string field that spans lines may be this long before it counts as never closed.
+/// Maximum length of a string field that spans several rows, bytes. A longer one counts as unterminated.
 const STRING_MAX: usize = 64 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const STATEMENTS: &[u8] = b"# DDL";
@@ -25,7 +25,7 @@ const LINES: &[u8] = b"# DML";
 const DATABASE: &[u8] = b"# CONTEXT-DATABASE:";
 const POLICY: &[u8] = b"# CONTEXT-RETENTION-POLICY:";
 
-/// What the comments said up to here.
+/// The state that the comments have set so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
     in_statements: bool,
@@ -38,9 +38,9 @@ pub struct Context {
 /// Consecutive lines of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section<'b> {
-    /// The lines; comments among them.
+    /// The lines, including comments.
     pub bytes: &'b [u8],
-    /// How many line feeds of the body are before it.
+    /// The number of line feeds before it in the body.
     pub line: u64,
     /// The database that was named last.
     pub database: Option<String>,
@@ -49,8 +49,8 @@ pub struct Section<'b> {
 }
 
 impl Context {
-    /// Splits a body that ends with a line; its last database and policy also apply to the next body. A body without
-    /// such comments is one section.
+    /// Splits a body that ends with a line. Its last database and policy also apply to the next body. A body without
+    /// such comments is a single section.
     pub fn split<'c, 'b>(&'c mut self, body: &'b [u8]) -> Sections<'c, 'b> {
         let is_whole = !self.in_statements && !says_something(body);
         Sections { context: self, body, is_whole, at: 0, line: 0, start: 0, start_line: 0 }
@@ -76,22 +76,22 @@ impl Context {
     }
 }
 
-/// The sections of a body, one after the other.
+/// An iterator over the sections of a body.
 pub struct Sections<'c, 'b> {
     context: &'c mut Context,
     body: &'b [u8],
-    /// It is one section, and was not given yet.
+    /// The body is a single section that has not been returned yet.
     is_whole: bool,
-    /// Where the next line begins, and how many rows are before it.
+    /// Where the next line begins, and the number of rows before it.
     at: usize,
     line: u64,
-    /// Where the current section begins, and how many rows are before it.
+    /// Where the current section begins, and the number of rows before it.
     start: usize,
     start_line: u64,
 }
 
 impl<'b> Sections<'_, 'b> {
-    /// What was read of the current section, if there is anything.
+    /// The current section up to here, if it is not empty.
     fn read_so_far(&self) -> Option<Section<'b>> {
         let is_section = self.start < self.at && !self.context.in_statements;
         is_section.then(|| self.context.section(&self.body[self.start..self.at], self.start_line))
@@ -134,7 +134,7 @@ impl<'b> Iterator for Sections<'_, 'b> {
     }
 }
 
-/// Whether some row may be a word of an export: a quick look at a body that nearly never has one.
+/// Whether any row may be a statement of an export. A quick check, because nearly no body has one.
 pub fn says_something(body: &[u8]) -> bool {
     [STATEMENTS, DATABASE, POLICY].iter().any(|word| memmem::find(body, word).is_some())
 }
@@ -143,13 +143,13 @@ fn is_word(row: &[u8]) -> bool {
     row == STATEMENTS || row == LINES || row.starts_with(DATABASE) || row.starts_with(POLICY)
 }
 
-/// A row without blanks round it and without a byte order mark.
+/// A row without surrounding blanks and without a byte order mark.
 fn trimmed(row: &[u8]) -> &[u8] {
     let row = row.trim_ascii();
     row.strip_prefix(BYTE_ORDER_MARK).map_or(row, <[u8]>::trim_ascii)
 }
 
-/// Whether the decoder takes a row for a comment.
+/// Whether the decoder treats a row as a comment.
 fn is_comment(row: &[u8]) -> bool {
     let blanks = |row: &[u8]| row.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let row = &row[blanks(row)..];
@@ -157,19 +157,19 @@ fn is_comment(row: &[u8]) -> bool {
     row.first() == Some(&b'#')
 }
 
-/// Whether a line, as [`LineEnds`] parts them, is neither blank nor a comment.
+/// Whether a line, as split by [`LineEnds`], is neither blank nor a comment.
 pub fn is_data(line: &[u8]) -> bool {
     !matches!(trimmed(line).first(), None | Some(b'#'))
 }
 
-/// The lines of some bytes by the rows that they have.
+/// Maps the rows of some bytes to lines.
 pub struct Rows {
-    /// The first row of each line, from 1, and where it begins; at last what would come behind.
+    /// The first row of each line, from 1, and where the line begins; the last entry is past the end.
     lines: Vec<(u64, usize)>,
 }
 
 impl Rows {
-    /// Looks at all lines once.
+    /// Finds all lines.
     pub fn new(bytes: &[u8]) -> Self {
         let (mut lines, mut at, mut row) = (vec![(1, 0)], 0, 1);
         while at < bytes.len() {
@@ -182,7 +182,7 @@ impl Rows {
         Rows { lines }
     }
 
-    /// Where the line is that has row `number`, from 1: a string that is closed may span rows.
+    /// The range of the line that contains row `number`, from 1. A line with a string may span several rows.
     pub fn line_with(&self, number: u64) -> Range<usize> {
         let next = self.lines.partition_point(|(row, _)| *row <= number);
         let start = self.lines[next.saturating_sub(1)].1;
@@ -190,28 +190,28 @@ impl Rows {
     }
 }
 
-/// Ends of lines: line feeds that are not inside a string field. A string opens at `="`; one that is not closed within
-/// [`STRING_MAX`] bytes is taken for an ordinary quote. A comment holds no string.
+/// The ends of lines: line feeds that are not inside a string field. A string opens at `="`; one that is not closed
+/// within [`STRING_MAX`] bytes is treated as an ordinary quote. A comment contains no strings.
 pub struct LineEnds<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> LineEnds<'a> {
-    /// The ends in `bytes`, which begin with a line.
+    /// The line ends in `bytes`, which begin with a line.
     pub fn new(bytes: &'a [u8]) -> Self {
         LineEnds { bytes, at: 0 }
     }
 
-    /// One past the closing quote of the string that opens before `start`; `None` when
-    /// the bytes end first.
+    /// One past the closing quote of the string that opens before `start`; `None` if the bytes end first.
     fn close(&self, start: usize) -> Option<usize> {
         let limit = self.bytes.len().min(start + STRING_MAX);
         let mut at = start;
         while let Some(found) = memchr::memchr2(b'"', b'\\', self.bytes.get(at..limit)?) {
             at += found + 1;
             if self.bytes[at - 1] == b'"' {
-                // A quote that nothing sensible follows more likely opens another string, as the decoder sees it.
+                // A quote that is not followed by a delimiter more likely opens another string; the decoder decides the
+                // same.
                 let closes = matches!(self.bytes.get(at), None | Some(b',' | b' ' | b'\n' | b'\r'));
                 return Some(if closes { at } else { start });
             }

@@ -1,8 +1,7 @@
-//! Writes query results as Prometheus' JSON, straight into a byte buffer.
+//! Writes query results as Prometheus' JSON, directly into a byte buffer.
 //!
-//! An answer may hold millions of samples, so nothing is built between the columns and
-//! the bytes: no tree, no string per sample. Numbers come from `itoa` and `zmij` and are
-//! laid out as Go prints them, since clients compare texts.
+//! An answer may contain millions of samples, so nothing is built between the columns and the bytes: no tree, and no string
+//! per sample. Numbers come from `itoa` and `zmij` and are formatted as Go prints them, because clients compare texts.
 //!
 //! # Format
 //! - A sample value is a string: shortest digits that read back the same; plain notation
@@ -24,9 +23,9 @@ use std::convert::Infallible;
 
 use barograph_engine::model::Labels;
 
-/// What an answer is written to: a buffer, or pieces that are bounded, compressed and sent.
+/// The destination of an answer: a buffer, or pieces that are bounded, compressed and sent.
 pub trait Sink {
-    /// Why it takes no more.
+    /// Why it accepts no more.
     type Error;
 
     /// Appends the output of `write`, about `room` bytes. `write` may take or release other memory before that.
@@ -84,7 +83,7 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends a float without quotes.
 pub fn float(out: &mut Vec<u8>, value: f64) {
-    // Whole numbers are most of what counters and gauges hold.
+    // Most values of counters and gauges are whole numbers.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.abs() < EXACT && value == value.trunc() && (value != 0.0 || value.is_sign_positive()) {
         out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
@@ -97,7 +96,7 @@ pub fn float(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// Lays out the shortest digits of a finite value as Go does.
+/// Formats the shortest digits of a finite value as Go does.
 fn finite(out: &mut Vec<u8>, value: f64) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value.abs());
@@ -181,7 +180,7 @@ pub fn point(out: &mut Vec<u8>, ms: i64, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
-/// Appends `[time,"value"]` of a scalar, whose value has no exponent, however long it is.
+/// Appends `[time,"value"]` of a scalar, whose value never has an exponent.
 fn scalar(out: &mut Vec<u8>, ms: i64, value: f64) {
     if !value.is_finite() {
         return point(out, ms, value);
@@ -205,15 +204,15 @@ pub fn labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
-/// About how many bytes [`labels`] will write; rather too many.
+/// An upper estimate of the number of bytes that [`labels`] writes.
 pub fn labels_room(labels: &Labels) -> usize {
     labels.as_bytes().len() + 6 * labels.len() + 32
 }
 
-/// Appends the items of a list with commas between, each of which has about as many bytes as `room` says.
+/// Appends the items of a list, separated by commas. `room` estimates the bytes of an item.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn items<S: Sink, T>(
     sink: &mut S,
     items: impl IntoIterator<Item = T>,
@@ -232,7 +231,7 @@ pub fn items<S: Sink, T>(
     sink.put(1, |out| out.push(b']'))
 }
 
-/// Appends the items of a list with commas between.
+/// Appends the items of a list, separated by commas.
 pub fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut one: impl FnMut(&mut Vec<u8>, T)) {
     out.push(b'[');
     for (i, item) in items.into_iter().enumerate() {

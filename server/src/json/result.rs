@@ -1,4 +1,4 @@
-//! The values of queries, and histograms.
+//! Writes the values of queries, and histograms.
 //!
 //! # Format
 //! A histogram lists its populated buckets from low to high as `[bounds, "low", "high", "count"]`, bounds 0 (low open),
@@ -9,19 +9,19 @@ use barograph_query::{MatrixSeries, QueryValue, SampleValue, VectorSample, histo
 
 use super::{Sink, float, items, labels, labels_room, list, point, scalar, string, time};
 
-/// About how many bytes a point of a float has.
+/// Approximate bytes of a point of a float.
 const POINT_ROOM: usize = 34;
-/// A number of more digits than any has, and a time.
+/// Bytes of the longest number and a time.
 const SCALAR_ROOM: usize = 360;
 const BUCKET_ROOM: usize = 48;
-/// Points that are written at once.
+/// Number of points that are written at a time.
 const POINTS_AT_ONCE: usize = 256;
 
 /// Appends `{"resultType":…,"result":…` without the closing brace, so that the caller can
 /// add statistics.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn query_data<S: Sink>(sink: &mut S, value: &QueryValue) -> Result<(), S::Error> {
     let kind = match value {
         QueryValue::Scalar(..) => "scalar",
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(data(&QueryValue::Vector(Vec::new())), r#"{"resultType":"vector","result":[]"#);
     }
 
-    /// A histogram with one negative bucket and three positive ones, beside a zero bucket of 1.
+    /// A histogram with one negative bucket, three positive ones, and a zero bucket of 1.
     fn two_sided(
         zero_threshold: f64,
         positive: [Span; 2],

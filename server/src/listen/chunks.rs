@@ -1,13 +1,13 @@
 //! Follows a chunked body to find where the next head begins.
 //!
-//! Only the plain form that clients send is followed: sizes in hexadecimal digits alone, line
-//! ends of CR LF, no trailers. On this form no two readers of RFC 9112 disagree. At anything
-//! else the follower gives up for good, and nobody relies on it.
+//! Only the plain form that clients send is followed: sizes in hexadecimal digits alone, lines that end with CR LF, and no
+//! trailers. All readers of RFC 9112 agree on this form. At anything else, the follower gives up for good, and the caller
+//! must not rely on it.
 
-/// Digits of a chunk's size: it fits 60 bits.
+/// Maximum number of digits of a chunk's size, so that it fits 60 bits.
 const DIGITS_MAX: u8 = 15;
 
-/// Where in the body the next byte stands.
+/// The position of the next byte in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Size { digits: u8, size: u64 },
@@ -19,30 +19,30 @@ enum Place {
     EndLineFeed,
 }
 
-/// What became of some bytes.
+/// The result of following some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
-    /// All belong to the body, which continues.
+    /// All bytes belong to the body, which continues.
     All,
-    /// The body ends after so many of them.
+    /// The body ends after this many of the bytes.
     Ends(usize),
-    /// The body has a form that is not followed.
+    /// The body has a form that cannot be followed.
     Lost,
 }
 
-/// See the module's documentation.
+/// Follows one body; see the module's documentation.
 #[derive(Debug)]
 pub struct Follower {
     place: Place,
 }
 
 impl Follower {
-    /// At the first byte of a body.
+    /// A follower at the first byte of a body.
     pub fn at_start() -> Self {
         Follower { place: Place::Size { digits: 0, size: 0 } }
     }
 
-    /// Bytes of the chunk under way that are still to come; 0 between chunks.
+    /// Remaining bytes of the current chunk; 0 between chunks.
     pub fn data_left(&self) -> u64 {
         match self.place {
             Place::Data(left) => left,
@@ -50,7 +50,7 @@ impl Follower {
         }
     }
 
-    /// Goes past `bytes`.
+    /// Advances over `bytes`.
     pub fn follow(&mut self, bytes: &[u8]) -> Followed {
         let mut at = 0;
         while at < bytes.len() {

@@ -1,7 +1,8 @@
-//! One HTTP connection: it rests, a head arrives, its request waits for memory, is answered, and the connection rests.
+//! One HTTP connection: it idles until a head arrives, its request waits for memory and is answered, and it idles again.
 //!
-//! The HTTP library gets one request at a time, and a connection without one holds none of its buffers: so thousands of
-//! connections can rest, and what requests hold is bounded by the requests that are answered, not by those that wait.
+//! The HTTP library gets one request at a time, and a connection without a request holds none of its buffers. Thousands of
+//! connections can therefore stay open, and the memory of requests is bounded by those being answered, not by those that
+//! wait.
 
 use std::convert::Infallible;
 use std::io;
@@ -29,10 +30,10 @@ use crate::memory::connections::{Place, Purpose};
 use crate::runtime;
 use crate::state::State;
 
-/// Bytes that the HTTP library needs at least for its buffer.
+/// Minimum size of the HTTP library's buffer, bytes.
 const BUFFER_MIN: usize = 16 * 1024;
 
-/// How long a connection that is refused may take for its first header, and then to read the answer.
+/// Time that a refused connection has for its first header, and then to read the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) const NO_MEMORY: &[u8] =
@@ -53,14 +54,15 @@ pub(super) struct Connection {
     limits: HeadLimits,
     client: Option<SocketAddr>,
     on_loopback: bool,
-    /// Whether its first answer is its last.
+    /// Whether the connection ends after its first answer.
     is_refused: bool,
 }
 
 impl Connection {
     /// Answers the requests of a connection until one side ends it.
     ///
-    /// `rest` is its memory between requests; `on_loopback` says where it was accepted.
+    /// `rest` is the memory of the connection between requests; `on_loopback` is true if a loopback listener accepted
+    /// it.
     pub(super) async fn run(
         state: &Arc<State>,
         mut stream: TcpStream,
@@ -97,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// Answers one request that needs no more than an instant, and refuses all others with `refusal`.
+    /// Answers one request if it can be answered at once, and refuses all others with `refusal`.
     pub(super) async fn run_instant(
         state: &Arc<State>,
         stream: TcpStream,
@@ -148,10 +150,10 @@ impl Connection {
         (connection, requests)
     }
 
-    /// The memory of a request, once there is some; `None` if the connection has ended, or ends now with the reason.
+    /// Waits for the memory of a request. `None` if the connection has ended, or is ended now with the reason.
     async fn room(&self, requests: &mut Stream, asked: Asked, patience: Duration) -> Option<Place> {
         let taken = {
-            // The clock of its header stands still.
+            // The header timeout is suspended.
             let _waiting = self.activity.begin();
             let taking = self.state.connections.take(asked.purpose, asked.bytes, patience);
             tokio::select! {
@@ -191,13 +193,13 @@ impl Connection {
         });
         let mut answering = http1::Builder::new()
             .timer(TokioTimer::new())
-            // The stream has its own clocks, which know an idle connection from a slow header.
+            // The stream has its own timeouts, which distinguish an idle connection from a slow header.
             .header_read_timeout(None)
             .max_buf_size(self.limits.head().max(BUFFER_MIN))
             .max_headers(FIELDS_MAX)
             .serve_connection(TokioIo::new(requests), service);
         let ended = tokio::select! {
-            // A request that waited for memory while the server began to stop is answered.
+            // A request that was waiting for memory when the server began to stop is still answered.
             biased;
             ended = &mut answering => ended,
             _ = runtime::stopped(stop) => {
@@ -220,15 +222,15 @@ impl Connection {
     }
 }
 
-/// Answers a head with `answer`, and takes for a moment what the peer still sends: a connection that is closed with
-/// bytes unread is reset, and its peer may never see the answer.
+/// Answers a head with `answer`, and reads for a moment what the peer still sends: closing a connection with unread
+/// bytes would reset it, and the peer might never see the answer.
 async fn refuse(requests: &mut Stream, answer: &[u8]) {
     if requests.write_all(answer).await.is_ok() {
         let _ = requests.shutdown().await;
     }
 }
 
-/// Whether the first bytes begin an HTTP/2 connection. They stay unread.
+/// Whether the first bytes are those of an HTTP/2 connection. They stay unread.
 async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0; 4];
     let count = stream.peek(&mut first).await?;

@@ -1,10 +1,10 @@
-//! What the stream of a connection and the service behind the HTTP library agree on.
+//! State shared by the stream of a connection and the service behind the HTTP library.
 
 use parking_lot::Mutex;
 
 use crate::error::ApiError;
 
-/// What the stream and the service of one connection tell each other.
+/// What the stream and the service of one connection communicate.
 #[derive(Debug, Default)]
 pub struct Exchange {
     state: Mutex<ExchangeState>,
@@ -12,36 +12,36 @@ pub struct Exchange {
 
 #[derive(Debug, Default)]
 struct ExchangeState {
-    /// The length of the body of the request that the service has got: `None` in it for chunks.
+    /// The length of the body of the request that the service has received; the inner `None` means chunks.
     begun: Option<Option<u64>>,
     refusal: Option<ApiError>,
     is_last: bool,
 }
 
 impl Exchange {
-    /// The service has got a request; the refusal, if that is what it stands for.
+    /// Called when the service has received a request. Returns the refusal, if the request stands for one.
     pub fn begin(&self, body_length: Option<u64>) -> Option<ApiError> {
         let mut state = self.state.lock();
         state.begun = Some(body_length);
         state.refusal.take()
     }
 
-    /// Whether the connection ends with the answer to this request.
+    /// Whether the connection ends after the answer to this request.
     pub fn is_last(&self) -> bool {
         self.state.lock().is_last
     }
 
-    /// The connection must end with the answer to this request.
+    /// Ends the connection after the answer to this request.
     pub fn end_with_this(&self) {
         self.state.lock().is_last = true;
     }
 
-    /// The next request that the service gets stands for this refusal.
+    /// The next request that the service receives stands for this refusal.
     pub fn refuse(&self, error: ApiError) {
         self.state.lock().refusal = Some(error);
     }
 
-    /// What [`Exchange::begin`] was called with since the last call.
+    /// The argument of [`Exchange::begin`] since the last call.
     pub fn take_begun(&self) -> Option<Option<u64>> {
         self.state.lock().begun.take()
     }

@@ -1,40 +1,39 @@
-//! The head of one request before the HTTP library sees it: is it well formed, is it within
-//! the limits, where does its body end, and what in its address must be escaped.
+//! Checks the head of a request before the HTTP library sees it: whether it is well formed and within the limits, where its
+//! body ends, and which characters of its address must be escaped.
 //!
-//! The library refuses what it cannot parse before any handler runs, with a status and no
-//! word. So every rule of its parser is checked here first, where a refusal becomes an answer
-//! with a body. Bytes that an address may not hold but that clients send (`"`, `<`, `{`, `é`
-//! …) are escaped as the client should have done. Nothing else of a head is changed.
+//! The library refuses a head that it cannot parse before any handler runs, with a status and without a message. Every rule
+//! of its parser is therefore checked here first, so that the refusal becomes an answer with a body. Bytes that an address
+//! may not contain but that clients send (`"`, `<`, `{`, `é` …) are escaped, as the client should have done. Nothing else
+//! of a head is changed.
 //!
-//! How long the body is follows RFC 9112, with no leniency where two readers might disagree:
-//! `Content-Length` together with `Transfer-Encoding`, two different lengths, and encodings other
-//! than `chunked` are refused.
+//! The length of the body follows RFC 9112, without leniency where two readers might disagree: `Content-Length` together
+//! with `Transfer-Encoding`, two different lengths, and encodings other than `chunked` are refused.
 
 use hyper::StatusCode;
 
 use crate::config::values::show_size;
 use crate::error::ApiError;
 
-/// Fields of a head.
+/// Maximum number of fields in a head.
 pub const FIELDS_MAX: usize = 100;
-/// The longest address that the HTTP library can hold.
+/// Maximum length of an address that the HTTP library supports, bytes.
 const TARGET_MAX: usize = u16::MAX as usize - 1;
-/// The longest method. Those that exist are much shorter.
+/// Maximum length of a method, bytes. All existing methods are much shorter.
 const METHOD_MAX: usize = 32;
-/// Bytes of a path that are inspected to find the format of a refusal.
+/// Number of bytes of a path that are inspected to find the format of a refusal.
 const PATH_SHOWN: usize = 200;
 
-/// How long a head may be.
+/// The limits on a head.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
-    /// Bytes of the escaped address (`max_url`).
+    /// Maximum bytes of the escaped address (`max_url`).
     pub target: usize,
-    /// Bytes of the fields (`max_header`).
+    /// Maximum bytes of the fields (`max_header`).
     pub fields: usize,
 }
 
 impl HeadLimits {
-    /// Bytes that a head within the limits has at most.
+    /// Maximum bytes of a head within the limits.
     pub fn head(self) -> usize {
         self.target() + self.fields + METHOD_MAX + b" HTTP/1.1\r\n".len() + 1
     }
@@ -44,34 +43,34 @@ impl HeadLimits {
     }
 }
 
-/// What follows a head.
+/// The body that follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// This many bytes.
+    /// A body of this many bytes.
     Length(u64),
-    /// Chunks, of which the last is empty.
+    /// A chunked body, which ends with an empty chunk.
     Chunked,
 }
 
 /// A head that the HTTP library will accept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Bytes that it has as sent.
+    /// Its length as sent, bytes.
     pub length: usize,
-    /// The head with its address escaped, where it has to be.
+    /// The head with its address escaped, if that is necessary.
     pub escaped: Option<Vec<u8>>,
-    /// What follows.
+    /// The body that follows.
     pub framing: Framing,
 }
 
-/// A head that is answered with an error.
+/// A head that is refused.
 #[derive(Debug)]
 pub struct Refusal {
     /// The answer.
     pub error: ApiError,
-    /// The path, as far as it could be read, for the words of the answer.
+    /// The path, as far as it could be parsed, which determines the format of the answer.
     pub path: String,
-    /// Whether the answer has no body.
+    /// Whether the method is HEAD, so that the answer has no body.
     pub is_head: bool,
 }
 
@@ -82,17 +81,17 @@ impl Refusal {
     }
 }
 
-/// Looks at the bytes of a connection where a head begins; `None` while it is incomplete.
-/// `scanned` bytes were there before and had no end.
+/// Examines the bytes of a connection at the beginning of a head. `None` while the head is incomplete. The first
+/// `scanned` bytes were examined before and contain no end.
 ///
 /// # Errors
-/// The refusal, as early as it is certain.
+/// The refusal, as soon as it is certain.
 pub fn examine(bytes: &[u8], scanned: usize, limits: HeadLimits) -> Result<Option<Head>, Box<Refusal>> {
     let refuse = |error| Box::new(Refusal::of(bytes, error));
     let end = end(bytes, scanned);
     check_method(bytes).map_err(refuse)?;
     let Some(line_end) = memchr::memchr(b'\n', bytes) else {
-        // A method, the address and a version at most.
+        // At most a method, the address and a version.
         return match bytes.len() > limits.target() + METHOD_MAX + 12 {
             true => Err(refuse(too_long(bytes.len(), limits))),
             false => Ok(None),
@@ -141,7 +140,7 @@ fn too_long(length: usize, limits: HeadLimits) -> ApiError {
     ApiError::new(StatusCode::URI_TOO_LONG, "bad_data", message)
 }
 
-/// The method, as far as it is there.
+/// Checks the method, as far as it has arrived.
 fn check_method(bytes: &[u8]) -> Result<(), ApiError> {
     let length = bytes.iter().take(METHOD_MAX + 1).take_while(|&&b| is_token(b)).count();
     if bytes.first() == Some(&0x16) {
@@ -164,7 +163,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Where the address is in a request line, and its escaped form where it needs one.
+/// The range of the address in a request line, and its escaped form if it needs one.
 fn target(line: &[u8], limits: HeadLimits) -> Result<(std::ops::Range<usize>, Option<String>), ApiError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let start = 1 + memchr::memchr(b' ', line).ok_or_else(|| bad("the request line has no address"))?;
@@ -187,7 +186,7 @@ fn target(line: &[u8], limits: HeadLimits) -> Result<(std::ops::Range<usize>, Op
     if length > limits.target() {
         return Err(too_long(length, limits));
     }
-    // What begins with a slash and holds nothing but these bytes is a URI. Other forms have rules of their own.
+    // An address that begins with a slash and contains only these bytes is a valid URI. Other forms have other rules.
     if target[0] != b'/' {
         let text = escaped.as_ref().map_or(target, |escaped| escaped.as_bytes());
         hyper::Uri::try_from(text).map_err(|e| bad(format!("the address is no URI: {e}")))?;
@@ -195,8 +194,8 @@ fn target(line: &[u8], limits: HeadLimits) -> Result<(std::ops::Range<usize>, Op
     Ok((start..end, escaped))
 }
 
-/// The bytes that stand for themselves in an address: those of RFC 3986, and escapes that are there already. A
-/// `#` is not among them: no fragment is ever sent, so it is one of the query.
+/// The bytes that may appear unescaped in an address: those of RFC 3986, and existing escapes. `#` is not one of them:
+/// clients never send a fragment, so a `#` belongs to the query.
 const KEPT: [bool; 256] = {
     let mut kept = [false; 256];
     let bytes = b"-._~:/?[]@!$&'()*+,;=%ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -223,7 +222,7 @@ fn escape(target: &[u8]) -> String {
     escaped
 }
 
-/// The path of a request line that may be incomplete or malformed.
+/// The path in a request line that may be incomplete or malformed.
 fn path(bytes: &[u8]) -> String {
     let start = memchr::memchr(b' ', bytes).map_or(bytes.len(), |space| space + 1);
     let plain = bytes[start..].iter().take(PATH_SHOWN).take_while(|&&b| KEPT[b as usize] && b != b'?');
@@ -231,7 +230,7 @@ fn path(bytes: &[u8]) -> String {
     if path.starts_with('/') { path } else { "/".to_owned() }
 }
 
-/// Parses a whole head as the HTTP library does, and says what follows it.
+/// Parses a complete head as the HTTP library does, and returns the framing of its body.
 fn framing(head: &[u8]) -> Result<Framing, ApiError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
@@ -268,7 +267,7 @@ fn framing(head: &[u8]) -> Result<Framing, ApiError> {
     }
 }
 
-/// A number in digits alone. Its largest values mean something else inside the HTTP library.
+/// Parses a number that consists only of digits. The largest values have a special meaning in the HTTP library.
 fn content_length(value: &[u8]) -> Option<u64> {
     let digits = value.iter().all(u8::is_ascii_digit).then_some(value)?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|&length: &u64| length <= i64::MAX as u64)
@@ -302,7 +301,7 @@ mod tests {
         assert_eq!(whole(plain), Ok(Head { length: 31, escaped: None, framing: Framing::Length(0) }));
     }
 
-    /// Each byte is either escaped, refused, or one that the HTTP library accepts as it is.
+    /// Each byte is either escaped, refused, or accepted unchanged by the HTTP library.
     #[test]
     fn each_byte_passes_the_http_library() {
         for byte in 0..=255u8 {

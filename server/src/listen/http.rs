@@ -1,7 +1,7 @@
-//! Accepts HTTP connections: HTTP/1.1 only, a bounded number, each with clocks.
+//! Accepts HTTP connections: HTTP/1.1 only, a bounded number, with timeouts.
 //!
-//! Between the socket and the HTTP library stand two streams: `stream.rs` gives up on slow
-//! peers, `requests.rs` checks each head and escapes addresses.
+//! Two streams are between the socket and the HTTP library: `stream.rs` disconnects slow peers, and `requests.rs` checks
+//! each head and escapes addresses.
 //!
 //! Next: `connection.rs`, then `api/dispatch.rs`.
 
@@ -19,7 +19,8 @@ use crate::state::State;
 use crate::telemetry::log::Throttle;
 use barograph::budget::Share;
 
-/// Refused connections whose first request is read, at once; an instant one is answered.
+/// Maximum number of refused connections at a time whose first request is read; requests that can be answered at once
+/// are answered.
 const FAREWELLS_MAX: u64 = 64;
 
 const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -28,12 +29,12 @@ const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/
 
 static ACCEPT_FAILED: Throttle = Throttle::new();
 
-/// Accepts until `stop` turns true, then waits for running requests.
+/// Accepts connections until `stop` is true, then waits for running requests.
 pub async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let connections_max = state.connections_max;
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let slots = Arc::new(Semaphore::new(connections_max));
-    // A connection at rest gets three quarters of its share.
+    // Idle connections get at most three quarters of their share.
     let farewells =
         Connections::new(Share::new("refused connections", (FAREWELLS_MAX * REST_BYTES).div_ceil(3) * 4));
     loop {
@@ -72,7 +73,7 @@ pub async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Re
     }
 }
 
-/// Running out of files is the usual cause: wait a moment, since it would fail again at once.
+/// The usual cause is the limit of open files. Waits a moment, because the next attempt would fail too.
 pub(super) async fn accept_failed(error: &io::Error) {
     if let Some(held_back) = ACCEPT_FAILED.pass() {
         tracing::warn!(held_back, "cannot accept a connection: {error}");
@@ -80,8 +81,8 @@ pub(super) async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
-/// Answers with `why` what is no instant request. Without memory for that, the answer is what the socket takes without
-/// waiting.
+/// Refuses a connection with `why`, except for requests that can be answered at once. If there is no memory for that,
+/// it sends as much as the socket accepts without waiting.
 fn refuse(
     state: &Arc<State>,
     stream: TcpStream,

@@ -1,4 +1,4 @@
-//! Kinds of requests, as their heads say: requests wait for memory behind others of their kind only.
+//! The kind of a request, according to its head. Requests wait for memory only behind others of the same kind.
 
 use hyper::{Method, Uri};
 
@@ -9,8 +9,8 @@ use crate::http::body::SMALL;
 use crate::listen::head::Framing;
 use crate::memory::connections::Purpose;
 
-/// What the memory of a request is taken for. `head` is what the HTTP library gets: the route found here must be the one
-/// that answers, or memory kept for health checks would go to others.
+/// The purpose of a request's memory. `head` is the head that the HTTP library will get: the route found here must be
+/// the one that answers, or memory reserved for health checks would go to other requests.
 pub fn purpose(head: &[u8], framing: Framing) -> Purpose {
     let mut words = head.split(|&byte| byte == b' ');
     let method = words.next().and_then(|name| Method::from_bytes(name).ok());
@@ -24,7 +24,7 @@ pub fn purpose(head: &[u8], framing: Framing) -> Purpose {
             (Admission::Write, Framing::Length(..=MODEST)) => Purpose::Write,
             (Admission::Write, _) => Purpose::LargeWrite,
         },
-        // Answered without a look at the body.
+        // Answered without reading the body.
         Lookup::Options(..) | Lookup::WrongMethod(..) | Lookup::Unknown => Purpose::Instant,
     }
 }

@@ -1,9 +1,9 @@
-//! Bytes of a TCP connection that are not stored yet, with the memory they take.
+//! Received bytes of a TCP connection that are not stored yet, with their memory.
 //!
-//! An idle connection holds no memory. The first step takes that of a small body. While it waits for it, nothing is
-//! read: the data stays in the kernel, and the sender waits. Larger batches are read if there is memory at once. Only
-//! a line that is longer than the buffer waits while it holds memory; the pool resolves the deadlock that this could
-//! cause.
+//! An idle connection holds no memory. The first step takes the memory of a small body. While the connection waits for
+//! that, nothing is read: the data stays in the kernel, and the sender waits. Larger batches are read if memory is
+//! available at once. Only a line that is longer than the buffer waits while it holds memory; the pool resolves the
+//! deadlock that this could cause.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::http::body::Bodies;
 use crate::memory::pool::Room;
 use barograph::budget::Full;
 
-/// The first step.
+/// Size of the first step, bytes.
 const FIRST_BYTES: usize = 16 << 10;
-/// Lines are stored when this many bytes are waiting, at the latest.
+/// Lines are stored when at least this many bytes are waiting.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// See the module's documentation.
+/// A buffer of received lines; see the module's documentation.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
@@ -25,18 +25,18 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    /// What has arrived.
+    /// The received bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Bytes that have a place, those that are there included.
+    /// Capacity in bytes, including the received bytes.
     fn room(&self) -> usize {
         let bytes = |room: &Option<Room>| room.as_ref().map_or(0, Room::bytes);
         (bytes(&self.first) + bytes(&self.more)) as usize
     }
 
-    /// How much memory it has, bytes.
+    /// The memory that it holds, bytes.
     pub fn memory_bytes(&self) -> u64 {
         self.room() as u64
     }
@@ -46,17 +46,17 @@ impl LineBuffer {
         self.bytes.len() >= self.room()
     }
 
-    /// Whether as much is there as is stored at once.
+    /// Whether there is enough to store at once.
     pub fn is_batch(&self) -> bool {
         self.bytes.len() >= BATCH_BYTES
     }
 
-    /// Whether a line is there to its end.
+    /// Whether there is a complete line.
     pub fn has_line(&self) -> bool {
         memchr::memchr(b'\n', &self.bytes).is_some()
     }
 
-    /// Makes room for more if that takes no waiting.
+    /// Makes room for more bytes if that needs no waiting.
     pub fn try_grow(&mut self, bodies: &Bodies) -> bool {
         let more = self.room().max(FIRST_BYTES) as u64;
         let grown = match (&self.first, &mut self.more) {
@@ -68,7 +68,7 @@ impl LineBuffer {
         grown.is_ok()
     }
 
-    /// Makes room for more, and waits for it.
+    /// Makes room for more bytes, and waits for the memory.
     ///
     /// # Errors
     /// [`Full`].
@@ -80,7 +80,7 @@ impl LineBuffer {
         match (&self.first, &self.more) {
             (None, _) => self.first = Some(bodies.small.take(FIRST_BYTES as u64, patience).await?),
             (Some(first), None) => self.more = Some(first.beside(&bodies.large, more, patience).await?),
-            // All in one room, which takes the place of what is there.
+            // A single room for everything replaces the existing one.
             (Some(_), Some(room)) => self.more = Some(room.beside(&bodies.large, 2 * more, patience).await?),
         }
         self.fit();
@@ -91,17 +91,18 @@ impl LineBuffer {
         self.bytes.reserve_exact(self.room().saturating_sub(self.bytes.len()));
     }
 
-    /// The bytes, for one that adds to them; where the buffer is not full, it adds no more than there is room for.
+    /// The bytes, for a caller that appends to them. If the buffer is not full, the caller appends no more than there
+    /// is room for.
     pub fn spare(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Takes away the first `count` bytes, which are stored.
+    /// Removes the first `count` bytes, which have been stored.
     pub fn drop_first(&mut self, count: usize) {
         self.bytes.drain(..count);
     }
 
-    /// Gives the memory back if nothing is there.
+    /// Releases the memory if there are no bytes.
     pub fn rest(&mut self) {
         if self.bytes.is_empty() {
             *self = LineBuffer::default();

@@ -1,4 +1,4 @@
-//! Sockets, and nothing of what travels over them.
+//! Sockets, independent of the formats of the data.
 
 pub mod chunks;
 pub mod connection;

@@ -1,41 +1,41 @@
-//! How fast a peer reads its answer.
+//! Measures how fast a peer reads its answer.
 //!
 //! The memory of an answer is held until the peer has read it, so a peer that reads a byte now and then could hold it
-//! indefinitely. Only time during which the server waits for the peer counts, not time during which the server
-//! produces the answer.
+//! indefinitely. Only time during which the server waits for the peer counts, not time during which the server produces
+//! the answer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a peer must take.
+/// The minimum rate at which a peer must read.
 #[derive(Debug, Clone, Copy)]
 pub struct LeastRate {
-    /// Bytes a second; 0 is nothing.
+    /// Bytes a second; 0 means no minimum.
     pub bytes_per_second: u64,
-    /// Over this time, in which the peer keeps the server waiting.
+    /// The window over which the rate is averaged, counting only time during which the peer keeps the server waiting.
     pub window: Duration,
 }
 
-/// What a peer takes of what is written to it.
+/// Measures how fast a peer reads.
 #[derive(Debug)]
 pub struct Pace {
     least: LeastRate,
-    /// Since when it takes nothing, if it does.
+    /// Since when the peer has read nothing, if that is so.
     blocked: Option<Instant>,
-    /// How long it has kept the server waiting before, in this window.
+    /// How long the peer has already kept the server waiting in this window.
     waited: Duration,
-    /// Bytes it has taken in this window.
+    /// Bytes that the peer has read in this window.
     taken: u64,
 }
 
 impl Pace {
-    /// A window begins.
+    /// Begins a window.
     pub fn new(least: LeastRate) -> Self {
         Pace { least, blocked: None, waited: Duration::ZERO, taken: 0 }
     }
 
-    /// The peer takes nothing now. Answers when to ask [`Pace::is_too_slow`], if nothing is taken until then.
+    /// Called when the peer stops reading. Returns when to call [`Pace::is_too_slow`] if nothing is read until then.
     pub fn blocked(&mut self, now: Instant) -> Option<Instant> {
         let since = *self.blocked.get_or_insert(now);
         if self.least.bytes_per_second == 0 {
@@ -44,7 +44,7 @@ impl Pace {
         since.checked_add(self.least.window.saturating_sub(self.waited))
     }
 
-    /// The peer has read `bytes` more.
+    /// Called when the peer has read `bytes` more.
     pub fn took(&mut self, bytes: usize, now: Instant) {
         if let Some(since) = self.blocked.take() {
             self.waited += now.saturating_duration_since(since);
@@ -52,7 +52,7 @@ impl Pace {
         self.taken = self.taken.saturating_add(bytes as u64);
     }
 
-    /// Whether it took less than it must in a window that is over; another begins.
+    /// Whether the peer read less than the minimum in a window that is over. Begins another window.
     pub fn is_too_slow(&mut self, now: Instant) -> bool {
         let ongoing = self.blocked.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let waited = self.waited + ongoing;
@@ -78,7 +78,7 @@ mod tests {
         (Pace::new(LeastRate { bytes_per_second, window: 30 * SECOND }), Instant::now())
     }
 
-    /// Blocks for `seconds` before each take of `bytes`; when it was found too slow.
+    /// Blocks for `seconds` before each of `takes` reads of `bytes`. Returns when the peer was found too slow.
     fn drip(pace: &mut Pace, begin: Instant, seconds: u32, bytes: usize, takes: u32) -> Option<u32> {
         let mut now = begin;
         for i in 0..takes {
@@ -113,7 +113,7 @@ mod tests {
     fn time_in_which_nothing_is_there_to_take_is_not_its_fault() {
         let (mut pace, mut now) = pace(1024);
         for _ in 0..100 {
-            // A piece of the answer after an hour, which is taken at once.
+            // After an hour, a piece of the answer is read at once.
             now += 3600 * SECOND;
             pace.took(10, now);
             assert!(!pace.is_too_slow(now));

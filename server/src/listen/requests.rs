@@ -1,23 +1,22 @@
-//! A stream that passes the HTTP library one request, whose head is checked first.
+//! A stream that passes one request at a time to the HTTP library and checks its head first.
 //!
-//! It reads ahead until a head is complete, checks it (`head.rs`), and passes it on, with its address escaped where
-//! necessary. After the answer the library gets the end of the stream, so that it keeps no buffers for a connection
-//! without a request, and the next request gets a new instance of it (`connection.rs`). A refused head is replaced by a
-//! plain request that closes the connection, and the refusal is passed to the service through [`Exchange`]: so it is
+//! The stream reads until a head is complete, checks it (`head.rs`), and passes it on, with its address escaped if
+//! necessary. After the answer, the library sees the end of the stream, so that it keeps no buffers for an idle
+//! connection; the next request gets a new instance of the library (`connection.rs`). A refused head is replaced by a
+//! plain request that closes the connection, and the refusal is passed to the service through [`Exchange`], so it is
 //! answered in order, with a body, like any request. Bodies pass unchanged.
 //!
 //! # Invariants
-//! - R1: bytes are changed only inside a head, never inside a body. After a head has been handed
-//!   over, the next byte is read only when the service has got the request, and the length of
-//!   its body as the HTTP library understands it is the one that was found here; else the
-//!   connection ends. Two readers of one connection that disagree are how requests are
-//!   smuggled past a proxy: here they cannot.
-//! - R2: while a request is answered, the next head is kept. The HTTP library looks for the end of the stream only
-//!   while it has nothing to read: so the end is passed on at once, and no work continues for a peer that has left,
-//!   even if that peer has sent further requests.
+//! - R1: bytes are changed only inside a head, never inside a body. After a head has been passed on, the next byte is read
+//!   only when the service has received the request, and only if the HTTP library understands the same length of its body
+//!   as was found here; otherwise the connection ends. Requests are smuggled past a proxy when two readers of a connection
+//!   disagree. That cannot happen here.
+//! - R2: while a request is answered, the next head is kept. The HTTP library checks for the end of the stream only while it
+//!   has nothing to read. The end is therefore passed on at once, and no work continues for a peer that has left, even if
+//!   that peer has sent further requests.
 //! - R3: if the end of a body is uncertain (chunks in an unusual form), everything after it passes unchanged.
 //!
-//! What the library reads is in `requests/reading.rs`; what it writes, and how a connection ends, in `closing.rs`.
+//! `requests/reading.rs` has what the library reads; `closing.rs` has what it writes and how a connection ends.
 
 mod closing;
 mod reading;
@@ -41,28 +40,28 @@ use crate::listen::stream::Activity;
 use crate::memory::connections::{Place, Purpose, REST_BYTES};
 use closing::Linger;
 
-/// Memory of a request: buffers of the HTTP library, the work of the service.
+/// Memory of a request, bytes: buffers of the HTTP library, and the work of the service.
 pub const REQUEST_BYTES: u64 = 20 << 10;
 /// Maximum bytes passed to the HTTP library at once. It starts with reads of 8 KiB; when a read fills its buffer, it
 /// doubles the buffer and keeps it.
 const PIECE_BYTES: usize = 8 * 1024 - 1;
-/// The same for a large body, if there is memory for it: fewer pieces cost less CPU.
+/// The same for a large body, if there is memory for it. Fewer pieces cost less CPU.
 const LARGE_PIECE_BYTES: usize = 64 * 1024 - 1;
-/// A body of at least this length is large.
+/// Minimum length of a large body, bytes.
 const LARGE_BODY_BYTES: u64 = 256 << 10;
 /// The end of a large body is passed in small pieces: after two reads that fill less than half of its buffer, the HTTP
 /// library halves it, from 64 KiB to 8 KiB in three steps.
 const LARGE_BODY_END_BYTES: u64 = 6 * 8 * 1024;
 /// Additional memory of a connection for large pieces, instead of [`ARRIVAL_BYTES`].
 const LARGE_BYTES: u64 = 128 << 10;
-/// Bytes that are read before there is a buffer, and of the buffer that heads are read into, unless one is longer.
+/// Number of bytes that are read before there is a buffer, and size of the buffer for heads, unless one is longer.
 const FIRST_BYTES: usize = 2048;
-/// What a request needs, as its head says.
+/// The needs of a request, according to its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     /// The kind of the request.
     pub purpose: Purpose,
-    /// Its memory, bytes.
+    /// The memory of the request, bytes.
     pub bytes: u64,
 }
 
@@ -70,52 +69,52 @@ pub struct Asked {
 enum State {
     /// A head is arriving; this many of its bytes were searched for its end.
     Head { scanned: usize },
-    /// A head is passed on: from `replaced`, or this many bytes unchanged.
+    /// A head is being passed on: from `replaced`, or this many bytes unchanged.
     Handing { left: usize, framing: Framing },
-    /// This many bytes of a body are left.
+    /// A body with this many bytes left.
     Body { left: u64 },
     /// A chunked body.
     Chunks(Follower),
-    /// What comes is dropped; the answer is a refusal.
+    /// Further bytes are dropped; the answer is a refusal.
     Refused,
-    /// What comes passes as it is.
+    /// Further bytes pass unchanged.
     Opaque,
 }
 
-/// See the module's documentation.
+/// A stream of checked requests; see the module's documentation.
 pub struct Requests<S> {
     inner: Take<S>,
     exchange: Arc<Exchange>,
     activity: Arc<Activity>,
     limits: HeadLimits,
     state: State,
-    /// What was read and not handed over is `start..end`.
+    /// The bytes in `start..end` were read and not yet passed on.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// A head that is handed over in place of what came, and how much of it was.
+    /// A head that is passed on instead of the received one, and how much of it was passed on.
     replaced: Vec<u8>,
     replaced_at: usize,
     shut_down: bool,
     linger: Option<Linger>,
-    /// Bytes that were read and dropped.
+    /// Number of bytes that were read and dropped.
     dropped: u64,
     /// The memory of the connection between requests.
     rest: Place,
     /// The memory of the current request.
     room: Option<Place>,
-    /// What the head that is passed on needs.
+    /// The needs of the request whose head is being passed on.
     asked: Asked,
     /// Whether the HTTP library has written out everything.
     is_flushed: bool,
-    /// Whether the HTTP library got the end of a stream that has not ended.
+    /// Whether the HTTP library saw the end of a stream that has not ended.
     is_parked: bool,
     /// Maximum bytes of the current body that are passed on at once.
     piece: usize,
 }
 
 impl<S: AsyncRead + Unpin> Requests<S> {
-    /// Wraps a fresh connection.
+    /// Wraps a new connection.
     ///
     /// `rest` is the memory of the connection between requests. More is taken while a long head arrives.
     pub fn new(
@@ -148,7 +147,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
     }
 
-    /// Reads at most `limit` bytes straight to their destination.
+    /// Reads at most `limit` bytes directly to their destination.
     fn poll_direct(
         &mut self,
         cx: &mut Context<'_>,
@@ -161,8 +160,8 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Ready(Ok(buf.filled().len() - before))
     }
 
-    /// Reads more into the buffer; 0 at the end of the stream. There is no buffer before there is something to read: most
-    /// connections wait.
+    /// Reads more into the buffer; 0 at the end of the stream. The buffer is allocated only when there is something to
+    /// read, because most connections are idle.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buffer.is_empty() {
             let mut first = [0; FIRST_BYTES];
@@ -182,7 +181,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            // A head longer than this was refused before it filled the buffer.
+            // A longer head was refused before it filled the buffer.
             let most = self.limits.head() + FIRST_BYTES;
             let length = (2 * self.buffer.len()).max(FIRST_BYTES).min(most).max(self.end + 1);
             if length > FIRST_BYTES
@@ -201,7 +200,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Ready(Ok(count))
     }
 
-    /// Hands over at most `count` bytes of the buffer.
+    /// Passes on at most `count` bytes of the buffer.
     fn give(&mut self, buf: &mut ReadBuf<'_>, count: usize) -> usize {
         let count = count.min(self.end - self.start).min(buf.remaining()).min(PIECE_BYTES);
         buf.put_slice(&self.buffer[self.start..self.start + count]);
@@ -213,11 +212,11 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         count
     }
 
-    /// Sets what a request needs whose head has `length` bytes when it is passed on.
+    /// Determines the needs of a request whose head has `length` bytes when it is passed on.
     fn ask(&mut self, purpose: Purpose, length: usize, framing: Framing) {
         let mut bytes = REQUEST_BYTES;
         if length > FIRST_BYTES {
-            // The HTTP library has a buffer for it, of up to twice its length.
+            // The HTTP library's buffer for it has up to twice its length.
             bytes += 2 * length as u64;
         }
         let declared = if let Framing::Length(length) = framing { Some(length) } else { None };
@@ -227,7 +226,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.asked = Asked { purpose, bytes };
     }
 
-    /// Sets the pieces of the body that follows, and takes their memory.
+    /// Determines the size of the pieces of the following body, and takes their memory.
     fn take_pieces(&mut self, framing: Framing) {
         self.piece = PIECE_BYTES;
         // Most of the memory is left to connections: a hundred bodies that never end must not exclude others.
@@ -244,7 +243,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         left.saturating_sub(LARGE_BODY_END_BYTES).min(self.piece as u64).max(small)
     }
 
-    /// Hands over what replaces a head; false when nothing is left of it.
+    /// Passes on the head that replaces the received one. Returns false when nothing of it is left.
     fn give_replaced(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let rest = &self.replaced[self.replaced_at..];
         if rest.is_empty() {
@@ -259,10 +258,10 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         true
     }
 
-    /// Looks at what has arrived of a head; false while more is needed.
+    /// Examines the part of a head that has arrived. Returns false while more is needed.
     fn examine(&mut self, scanned: usize) -> bool {
         let bytes = &self.buffer[self.start..self.end];
-        // Empty lines before a request are none of it.
+        // Empty lines before a request do not belong to it.
         let empty = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let scanned = scanned.saturating_sub(empty);
         self.start += empty;
@@ -296,7 +295,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.refuse(Refusal::of(&self.buffer[self.start..self.end], error));
     }
 
-    /// Passes on a request that is answered with an error, in place of the one received.
+    /// Passes on a request that is answered with an error, instead of the received one.
     fn refuse(&mut self, refusal: Refusal) {
         let Refusal { error, path, is_head } = refusal;
         let method = if is_head { "HEAD" } else { "GET" };
@@ -308,7 +307,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         self.state = State::Refused;
     }
 
-    /// The head was handed over: what follows, if the HTTP library agrees.
+    /// Called when the head was passed on: continues with the body, if the HTTP library agrees on its length.
     fn after_head(&mut self, framing: Framing) -> io::Result<()> {
         let found = match framing {
             Framing::Length(length) => Some(length),
@@ -325,7 +324,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Ok(())
     }
 
-    /// Hands over a part of a chunked body; false when it has to be read first.
+    /// Passes on a part of a chunked body. Returns false if more must be read first.
     fn give_chunks(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let State::Chunks(follower) = &mut self.state else { return false };
         let count = (self.end - self.start).min(buf.remaining());
@@ -339,7 +338,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 self.give(buf, count)
             }
             Followed::Lost => {
-                // Where the next request begins, only the HTTP library would know.
+                // Only the HTTP library would know where the next request begins.
                 self.exchange.end_with_this();
                 self.state = State::Opaque;
                 self.give(buf, count)
@@ -348,7 +347,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         true
     }
 
-    /// Hands over whatever is there, or comes.
+    /// Passes on everything that is in the buffer or arrives.
     fn poll_opaque(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.give(buf, usize::MAX) {
             0 => self.poll_direct(cx, buf, PIECE_BYTES as u64).map_ok(drop),
@@ -356,7 +355,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
     }
 
-    /// Reads ahead while a request is answered; ready at the end of the stream, which is all that is passed on.
+    /// Reads ahead while a request is answered. Ready at the end of the stream, which is the only thing passed on.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.wake_at_end(cx);
         while self.end - self.start < FIRST_BYTES {
@@ -367,7 +366,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         Poll::Pending
     }
 
-    /// Waits for a head, passes nothing on yet, and returns what its request needs; `None` at the end of the stream.
+    /// Waits for a head without passing it on, and returns the needs of its request; `None` at the end of the stream.
     ///
     /// # Errors
     /// The connection failed, or its peer was too slow.
@@ -390,19 +389,19 @@ impl<S: AsyncRead + Unpin> Requests<S> {
                 continue;
             }
             if ready!(self.poll_fill(cx))? == 0 {
-                // The peer is gone, and with it what it began to say.
+                // The peer has left, so an incomplete request is dropped.
                 return Poll::Ready(Ok(None));
             }
         }
     }
 
-    /// Returns when the peer has left.
+    /// Completes when the peer has left.
     pub async fn left(&mut self) {
         // An error ends the connection as well.
         let _ = std::future::poll_fn(|cx| self.poll_ahead(cx)).await;
     }
 
-    /// Hands in the memory of the request whose head was found, for the HTTP library to read it.
+    /// Provides the memory of the request whose head was found, so that the HTTP library can read it.
     pub fn begin(&mut self, room: Place) {
         self.room = Some(room);
         self.is_flushed = true;
@@ -411,13 +410,13 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         }
     }
 
-    /// Whether the HTTP library is done with one request, and the connection stays open.
+    /// Whether the HTTP library has finished a request and the connection stays open.
     pub fn is_parked(&self) -> bool {
         self.is_parked
     }
 
-    /// After a request: its peer may send another, or has sent it already. The HTTP library gets the end of the stream,
-    /// once it has written the answer, and its buffers go.
+    /// Called after a request: the peer may send another, or has already sent it. The HTTP library sees the end of the
+    /// stream when it has written the answer, and its buffers are released.
     fn poll_park(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.activity.is_busy() || !self.is_flushed {
             return self.poll_ahead(cx);

@@ -1,10 +1,9 @@
-//! A TCP stream that gives up on slow peers.
+//! A TCP stream that disconnects slow peers.
 //!
-//! Three clocks, one at a time: a connection waits for a request (idle), a request's
-//! header is arriving (header), or a request is being answered (busy; its body has its
-//! own clock where it is read). Writing has clocks too: a peer that takes no byte for
-//! `body_timeout` is cut off, and one that takes fewer than `answer_rate` a second (`pace.rs`). The service and the stream share [`Activity`], through which
-//! the stream learns that a request is running.
+//! There are three timers, of which one is active at a time: for the next request (idle), for its header (header), and
+//! while it is answered (busy; the code that reads a body has a separate timer). Writing has timers too: a peer that reads
+//! no byte for `body_timeout` is disconnected, and so is one that reads fewer than `answer_rate` bytes a second
+//! (`pace.rs`). The service and the stream share [`Activity`], which tracks running requests.
 
 use std::io;
 use std::pin::Pin;
@@ -20,22 +19,22 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::listen::pace::{LeastRate, Pace};
 
-/// How long each phase may last.
+/// The time limit of each phase.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a header to its end.
+    /// From the first byte of a header to its last.
     pub header: Duration,
-    /// Without a request.
+    /// While there is no request.
     pub idle: Duration,
-    /// Without taking a byte of the answer.
+    /// While the peer reads no byte of the answer.
     pub write: Duration,
-    /// Bytes of an answer that must be taken a second, averaged over `write`; 0 is no limit.
+    /// Minimum bytes of an answer that the peer must read per second, averaged over `write`; 0 means no minimum.
     pub rate: u64,
 }
 
-/// What the service reports to the stream of one connection: how many requests have begun and
-/// how many have ended. The HTTP library need not read while it answers, so the end of an
-/// answer wakes the stream, which then starts the clock of idleness.
+/// The activity of one connection, which the service reports to the stream: how many requests have begun and how many
+/// have ended. The HTTP library does not always read while it answers, so the end of an answer wakes the stream, which
+/// then starts the idle timer.
 #[derive(Debug, Default)]
 pub struct Activity {
     begun: AtomicU64,
@@ -51,7 +50,7 @@ impl Activity {
         Running { activity: self.clone() }
     }
 
-    /// Whether the connection ended because its peer took an answer too slowly.
+    /// Whether the connection was closed because its peer read an answer too slowly.
     pub fn was_cut(&self) -> bool {
         self.was_cut.load(Ordering::Relaxed)
     }
@@ -92,23 +91,23 @@ enum Phase {
     Header,
 }
 
-/// See the module's documentation.
+/// A stream with timeouts; see the module's documentation.
 pub struct TimedStream<S> {
     inner: S,
     activity: Arc<Activity>,
     timeouts: Timeouts,
     phase: Phase,
-    /// Requests that had ended when the phase began.
+    /// The number of requests that had ended when the phase began.
     ended: u64,
     reading: Pin<Box<Sleep>>,
     writing: Pin<Box<Sleep>>,
-    /// Since when the peer takes nothing, if it does.
+    /// Since when the peer has read nothing, if that is so.
     stalled: Option<Instant>,
     pace: Pace,
 }
 
 impl<S> TimedStream<S> {
-    /// Wraps a fresh connection: its first header must come within the header's time.
+    /// Wraps a new connection, whose first header must arrive within the header timeout.
     pub fn new(inner: S, activity: Arc<Activity>, timeouts: Timeouts) -> Self {
         let now = Instant::now();
         TimedStream {
@@ -130,7 +129,7 @@ impl<S> TimedStream<S> {
         self.reading.as_mut().reset(Instant::now() + limit);
     }
 
-    /// Called when nothing could be read: is it time to give up?
+    /// Called when nothing could be read. Ready with an error when the time is up.
     fn poll_read_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.wake_at_end(cx);
         if self.activity.is_busy() {
@@ -171,7 +170,7 @@ impl<S> TimedStream<S> {
         Poll::Pending
     }
 
-    /// Sets the clock of writing to when the first limit may be passed.
+    /// Sets the write timer to the earliest time at which a limit may be exceeded.
     fn watch_writing(&mut self) {
         let now = Instant::now();
         let silent = self.stalled.unwrap_or(now) + self.timeouts.write;
@@ -275,7 +274,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    /// A peer that takes a byte now and then, and would never be silent for as long as it may.
+    /// A peer that reads a byte now and then, and so is never silent for the whole timeout.
     #[tokio::test]
     async fn a_peer_that_drips_is_cut_where_there_is_a_rate() {
         let (near, mut far) = duplex(4);

@@ -1,12 +1,12 @@
 //! Line protocol over plain TCP: lines are separated by line feeds, and good ones get no answer.
 //!
-//! What has arrived is stored in batches that end at a line feed. Bad lines are counted and logged, and the first one
-//! of a batch is reported to the sender in one line of text. A line that is too long, or a database that accepts no
-//! samples, ends the connection, so the sender notices and can reconnect. The rest of a line must keep arriving as
-//! the body of a request must.
+//! Received lines are stored in batches that end at a line feed. Bad lines are counted and logged, and the first one of a
+//! batch is reported to the sender in one line of text. A line that is too long, or a database that accepts no samples,
+//! ends the connection, so that the sender notices and can reconnect. The rest of a line must keep arriving like the body
+//! of a request.
 //!
-//! The last line needs no line feed if the sender closes the connection. If the connection breaks, or the server
-//! stops, an unterminated line may be half a line with a truncated number or timestamp: it is refused and counted.
+//! The last line needs no line feed if the sender closes the connection. If the connection breaks or the server stops, an
+//! unterminated line is refused and counted, because it may be incomplete, with a truncated number or timestamp.
 //!
 //! Next: `ingest/mod.rs`.
 
@@ -29,15 +29,15 @@ use crate::telemetry::Origin;
 use crate::telemetry::log::Throttle;
 use barograph::LineReport;
 
-/// A sender that is silent for so long is gone.
+/// A sender that is silent for this long is considered gone.
 const SILENCE: Duration = Duration::from_secs(900);
-/// Bytes that have arrived on a connection and are still read when the server stops: more than the kernel holds.
+/// Maximum bytes that are still read from a connection when the server stops: more than the kernel holds.
 const AT_STOP_BYTES: usize = 16 << 20;
 
 static UNFINISHED: Throttle = Throttle::new();
 static FAILED: Throttle = Throttle::new();
 
-/// Accepts until `stop` turns true, then lets connections store what they hold.
+/// Accepts connections until `stop` is true, then lets connections store what they have received.
 pub async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let connections_max = state.connections_max;
     let slots = Arc::new(Semaphore::new(connections_max));
@@ -86,7 +86,7 @@ enum Arrival {
     Bytes,
     /// The sender has sent everything.
     End,
-    /// The connection broke off, or nothing came for too long.
+    /// The connection broke, or nothing arrived for too long.
     Gone,
     /// The server stops, and nothing more waits in the socket.
     Stopped,
@@ -141,17 +141,17 @@ async fn connection(
     }
 }
 
-/// What a connection has received and not stored.
+/// The received lines of a connection that are not stored yet.
 struct Lines {
     buffer: LineBuffer,
-    /// How the line under way comes, while there is one.
+    /// The pace of the current line, if there is one.
     pace: Option<Pace>,
     left_at_stop: usize,
 }
 
 impl Lines {
-    /// Waits for bytes and takes what has arrived: larger batches share one sync. Without memory nothing is read, so that
-    /// the sender waits.
+    /// Waits for bytes and reads what has arrived, so that larger batches share one sync. Without memory nothing is
+    /// read, and the sender waits.
     async fn arrive(
         &mut self,
         state: &State,
@@ -176,7 +176,7 @@ impl Lines {
                 // A reset is reported only once: the next read would look like the end.
                 Err(_) => break Arrival::Gone,
             }
-            // A batch is stored as it is where there is no memory for a larger one.
+            // If there is no memory for a larger batch, the current one is stored.
             if self.buffer.is_batch() || self.buffer.is_full() && !self.buffer.try_grow(&state.bodies) {
                 break Arrival::Bytes;
             }
@@ -187,8 +187,8 @@ impl Lines {
         Ok(arrival)
     }
 
-    /// Waits until something can be read; false if the sender is silent for too long. Within a line the same limits
-    /// apply as within a body.
+    /// Waits until something can be read. Returns false if the sender is silent for too long. Within a line, the same
+    /// limits apply as within a body.
     async fn readable(&mut self, state: &State, stream: &TcpStream) -> bool {
         let contended = || state.bodies.small.waiting() > 0;
         loop {
@@ -207,7 +207,7 @@ impl Lines {
         }
     }
 
-    /// Makes sure that there is room for a byte.
+    /// Ensures that there is room for a byte.
     async fn make_room(&mut self, state: &State, stream: &TcpStream) -> Result<(), ApiError> {
         if !self.buffer.is_full() {
             return Ok(());
@@ -219,8 +219,8 @@ impl Lines {
         })
     }
 
-    /// Takes what waits in the socket when the server stops: its sender takes it for sent. The socket itself is asked,
-    /// since the runtime may not have heard of the newest bytes.
+    /// Reads what waits in the socket when the server stops, because the sender considers it sent. This asks the socket
+    /// itself, since the runtime may not know of the newest bytes yet.
     async fn arrived_already(&mut self, state: &State, stream: &TcpStream) -> Result<Arrival, ApiError> {
         while self.left_at_stop > 0 {
             let is_batch =
@@ -255,7 +255,7 @@ fn refuse_unfinished(state: &State, stream: &TcpStream, bytes: usize) {
     }
 }
 
-/// Stores the first `cut` bytes and takes them away; bad lines are logged, since few senders listen.
+/// Stores the first `cut` bytes and removes them. Bad lines are logged, because few senders read the answer.
 async fn store(
     state: &Arc<State>,
     sender: Option<SocketAddr>,

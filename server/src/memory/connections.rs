@@ -1,9 +1,9 @@
-//! Memory of connections and of the requests that arrive on them.
+//! The memory of connections and of the requests that arrive on them.
 //!
 //! A connection without a request holds little ([`REST_BYTES`]). Half of the share is reserved for such connections, and
 //! they never get more than three quarters. A request waits until there is memory for it, behind requests of its own kind
-//! only, and each kind has a part of the share that no other takes: however many clients import gigabytes, an agent's
-//! batch, a dashboard's query and a health check wait for none of them.
+//! only, and each kind has a part of the share that no other kind takes. No matter how many clients import gigabytes, an
+//! agent's batch, a dashboard's query and a health check do not wait for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 
 use barograph::budget::{Full, Hold, Share};
 
-/// Memory of a connection without a request: its task, its clocks, and the beginning of a header.
+/// Memory of a connection without a request, bytes: its task, its timers, and the beginning of a header.
 pub const REST_BYTES: u64 = 4 << 10;
-/// One part in this many of the share is reserved for each kind of request.
+/// Each kind of request has one part in this many of the share reserved for it.
 const RESERVED_PART: u64 = 32;
 
-/// What memory of connections is taken for.
+/// The purpose of a connection's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A health check, a status page or a refusal: answered at once, and small.
@@ -28,7 +28,7 @@ pub enum Purpose {
     SmallWrite,
     /// A write of at most 512 KiB.
     Write,
-    /// A read, or a change to the whole.
+    /// A read, or a call that changes the whole database.
     Read,
     /// A larger write, or one of unknown length.
     LargeWrite,
@@ -51,7 +51,7 @@ impl Purpose {
     const COUNT: usize = Self::ALL.len();
 }
 
-/// See the module's documentation.
+/// The memory of all connections; see the module's documentation.
 #[derive(Debug)]
 pub struct Connections {
     share: Arc<Share>,
@@ -80,7 +80,7 @@ pub struct Place {
     hold: Hold,
 }
 
-/// A waiter leaves the line when its future is dropped.
+/// A waiter, which leaves the queue when its future is dropped.
 struct InLine<'a> {
     connections: &'a Arc<Connections>,
     purpose: Purpose,
@@ -96,7 +96,7 @@ impl Drop for InLine<'_> {
 }
 
 impl Connections {
-    /// All of `share`.
+    /// Uses the whole `share`.
     pub fn new(share: Arc<Share>) -> Arc<Connections> {
         Arc::new(Connections { share, state: Mutex::default() })
     }
@@ -106,23 +106,23 @@ impl Connections {
         &self.share
     }
 
-    /// Requests that wait for memory.
+    /// The number of requests that wait for memory.
     pub fn waiting(&self) -> usize {
         self.state.lock().waiting.iter().map(VecDeque::len).sum()
     }
 
-    /// The memory of a new connection.
+    /// Takes the memory of a new connection.
     ///
     /// # Errors
-    /// [`Full`], at once.
+    /// [`Full`], without waiting.
     pub fn rest(self: &Arc<Self>) -> Result<Place, Full> {
         self.hold(&mut self.state.lock(), Purpose::Rest, REST_BYTES)
     }
 
-    /// The memory of a request; waits for it behind others of its kind, at most for `patience`.
+    /// Takes the memory of a request. Waits for it behind others of its kind, at most for `patience`.
     ///
     /// # Errors
-    /// [`Full`]: at once if a request of its kind never gets that much, else after the wait.
+    /// [`Full`]: at once if a request of its kind can never get that much, otherwise after the wait.
     pub async fn take(
         self: &Arc<Self>,
         purpose: Purpose,
@@ -150,7 +150,7 @@ impl Connections {
         }
     }
 
-    /// What is reserved for a purpose.
+    /// The bytes that are reserved for a purpose.
     fn reserved(&self, purpose: Purpose) -> u64 {
         match purpose {
             Purpose::Rest => self.share.limit() / 2,
@@ -158,7 +158,7 @@ impl Connections {
         }
     }
 
-    /// The most that a purpose may hold when nothing else is held.
+    /// The maximum that a purpose may hold when nothing else is held.
     fn most(&self, purpose: Purpose) -> u64 {
         let others: u64 = Purpose::ALL.into_iter().filter(|&o| o != purpose).map(|o| self.reserved(o)).sum();
         self.share.limit() - others
@@ -168,7 +168,7 @@ impl Connections {
         Full { share: self.share.name(), asked, used: self.share.used(), limit: self.share.limit() }
     }
 
-    /// Whether `bytes` more leave to other kinds what is reserved for them.
+    /// Whether taking `bytes` more leaves to other kinds what is reserved for them.
     fn fits(&self, state: &State, purpose: Purpose, bytes: u64) -> bool {
         let own = state.used[purpose as usize].saturating_add(bytes);
         if purpose == Purpose::Rest && own > self.share.limit() / 4 * 3 {
@@ -190,7 +190,7 @@ impl Connections {
         Ok(Place { connections: Arc::clone(self), purpose, hold })
     }
 
-    /// Grants what is free to those who wait, each kind in its order.
+    /// Grants free memory to waiters, each kind in order.
     fn serve(self: &Arc<Self>) {
         for purpose in Purpose::REQUESTS {
             while let Some((ready, place)) = self.next(purpose) {
@@ -267,7 +267,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
-    /// Parts of the share that each kind of request has for itself.
+    /// Parts of the share that are reserved for each kind of request.
     const PART: u64 = 100;
     const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -312,11 +312,11 @@ mod tests {
             resting.push(place);
         }
         assert_eq!(resting.len(), 300);
-        // A quarter is left, of which four other kinds have their parts.
+        // A quarter is left, of which the four other kinds have their reserved parts.
         let most = REST_BYTES * 100 - 4 * (REST_BYTES * 400 / RESERVED_PART);
         assert!(now(&connections, Purpose::Read, most + 1).is_none());
         drop(now(&connections, Purpose::Read, most).unwrap());
-        // More is never there, even without connections at rest: it does not wait.
+        // More is never available, even without idle connections, so this does not wait.
         assert!(connections.take(Purpose::Read, REST_BYTES * 200, FOREVER).await.is_err());
     }
 

@@ -1,8 +1,8 @@
-//! The memory of the process: one setting bounds it, and this is how it is divided.
+//! The memory of the process: one setting bounds it, and this module divides it.
 //!
-//! [`PROCESS_BYTES`] are what the program takes whatever it does. The rest is divided by the one table [`PARTS`], which
-//! the documentation and the status page show. A part is a [`Share`], from which bytes are taken before the memory is;
-//! the engine divides its own part further.
+//! [`PROCESS_BYTES`] are set aside for the program itself. The rest is divided by the table [`PARTS`], which the
+//! documentation and the status page show. A part is a [`Share`], from which bytes are taken before memory is allocated.
+//! The engine subdivides its part.
 
 pub mod connections;
 pub mod pool;
@@ -13,16 +13,16 @@ use barograph::budget::{Part, Share};
 
 use crate::config::Config;
 
-/// Memory of the process that is not counted elsewhere: its code, stacks, the allocator's own pages, and the minimum of
-/// RocksDB for any database. An idle server has 22 MiB resident, 17 MiB of them code.
+/// Memory of the process that is not counted elsewhere, bytes: its code, stacks, the allocator's own pages, and the
+/// minimum of RocksDB for any database. An idle server has 22 MiB of resident memory, 17 MiB of which are code.
 pub const PROCESS_BYTES: u64 = 24 << 20;
 
-/// One part in this many of the memory that all queries share is for light ones.
+/// One part in this many of the memory shared by all queries is for light ones.
 const LIGHT_PART: u64 = 4;
-/// A read that holds more is not light, whatever the memory.
+/// A read that holds more bytes is not light, no matter how much memory there is.
 const LIGHT_MAX_BYTES: u64 = 8 << 20;
 
-/// How the memory besides [`PROCESS_BYTES`] is divided.
+/// The division of the memory besides [`PROCESS_BYTES`].
 pub static PARTS: &[Part] = &[
     Part {
         name: "engine",
@@ -98,29 +98,29 @@ const fn part(name: &str) -> &'static Part {
     Part::named(PARTS, name)
 }
 
-/// The memory of the process, divided.
+/// The memory of the process, divided into shares.
 #[derive(Debug)]
 pub struct Memory {
     total: u64,
     engine: u64,
-    /// What queries and other reads hold while they run.
+    /// For queries and other reads while they run.
     pub queries: Arc<Share>,
-    /// Answers that clients have not taken yet.
+    /// For answers that clients have not read yet.
     pub answers: Arc<Share>,
-    /// Bodies that are not small.
+    /// For bodies that are not small.
     pub bodies: Arc<Share>,
-    /// Small bodies.
+    /// For small bodies.
     pub forms: Arc<Share>,
-    /// Datagrams that wait to be stored.
+    /// For datagrams that wait to be stored.
     pub datagrams: Arc<Share>,
-    /// Buffers of open connections.
+    /// For buffers of open connections.
     pub connections: Arc<Share>,
-    /// Compiled regular expressions.
+    /// For compiled regular expressions.
     pub patterns: Arc<Share>,
 }
 
 impl Memory {
-    /// Divides the setting `memory`. A cap larger than its share is the share; a warning says so.
+    /// Divides the setting `memory`. A cap that is larger than its share is reduced to the share, with a warning.
     pub fn new(config: &Config) -> Self {
         let left = config.memory.saturating_sub(PROCESS_BYTES);
         let share = |part: &'static Part| Share::new(part.name, part.of(left));
@@ -148,7 +148,7 @@ impl Memory {
         ] {
             share.set_limit(self.capped(setting, share, cap));
         }
-        // Logged once, here; every caller gets the capped value.
+        // Logged once, here. Every caller gets the capped value.
         self.capped("query_memory", &self.queries, config.query_memory);
         self.queries.set_reserve(self.one_query(config));
         self.queries.set_light(self.queries.common() / LIGHT_PART);
@@ -172,24 +172,24 @@ impl Memory {
         self.total
     }
 
-    /// What the engine has of it, bytes.
+    /// The engine's part of it, bytes.
     pub fn engine(&self) -> u64 {
         self.engine
     }
 
-    /// The most that one query may hold, bytes. As much is reserved for the query whose turn it is when the rest is
-    /// used up, so it is at most half of what all may hold.
+    /// The maximum that one query may hold, bytes. The same amount is reserved for the query whose turn it is when the
+    /// rest is used up, so it is at most half of the share.
     pub fn one_query(&self, config: &Config) -> u64 {
         let half = self.queries.limit() / 2;
         config.query_memory.map_or(half, |cap| cap.min(half))
     }
 
-    /// The most that one light read may hold, bytes.
+    /// The maximum that one light read may hold, bytes.
     pub fn one_light_read(&self) -> u64 {
         (self.queries.common() / LIGHT_PART).min(LIGHT_MAX_BYTES)
     }
 
-    /// The shares of the table except the engine's, in its order.
+    /// The shares of the table, in its order, except the engine's.
     pub fn shares(&self) -> [&Arc<Share>; 7] {
         [
             &self.queries,
@@ -203,7 +203,7 @@ impl Memory {
     }
 }
 
-/// A table of parts as the documentation has it.
+/// A table of parts in the format of the documentation.
 pub fn table(parts: &[Part]) -> String {
     let mut text = String::from("| share | 64ths | bounds | when it is full |\n|---|---|---|---|\n");
     for part in parts {
@@ -213,7 +213,7 @@ pub fn table(parts: &[Part]) -> String {
     text
 }
 
-/// What the engine has of the setting `memory`.
+/// The engine's part of the setting `memory`, bytes.
 pub fn engine_bytes(config: &Config) -> u64 {
     const { part("engine") }.of(config.memory.saturating_sub(PROCESS_BYTES))
 }

@@ -1,14 +1,13 @@
-//! A part of a share of the memory, with a queue.
+//! A part of a share of memory, with a queue.
 //!
-//! Memory is granted in the order of requests, so that small takes do not overtake a large one for ever. Tenants take
-//! turns: waiters that hold nothing wait in rounds with one per tenant, so a tenant that sends a thousand bodies at
-//! once only delays itself. A waiter that holds no memory blocks no one. A waiter that already holds memory goes first,
-//! because only then can it release it, and the last quarter of the pool is reserved for such waiters. If all holders
-//! of memory wait for more, none could continue: the most recent waiter is then refused, and the memory it releases
-//! lets the first one continue.
+//! Memory is granted in the order of requests, so that small takes cannot overtake a large one indefinitely. Tenants take
+//! turns: waiters that hold nothing wait in rounds with one waiter per tenant, so a tenant that sends a thousand bodies at
+//! once delays only itself. A waiter that already holds memory goes first, because only then can it release the memory, and
+//! the last quarter of the pool is reserved for such waiters. If all holders of memory wait for more, none could continue.
+//! The most recent waiter is then refused, and the memory that it releases lets the first one continue.
 //!
-//! A pool can reserve an eighth for modest takes ([`Pool::with_modest`]). They queue separately, so they never wait for
-//! larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the eighth only
+//! A pool can reserve an eighth for modest takes ([`Pool::with_modest`]). They have a separate queue, so they never wait
+//! for larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the eighth only
 //! while no larger one waits.
 
 mod line;
@@ -23,13 +22,13 @@ use barograph::budget::{Full, Hold, Share};
 
 use line::{Line, Need, Size, Waiting};
 
-/// See the module's documentation.
+/// A pool of memory; see the module's documentation.
 #[derive(Debug)]
 pub struct Pool {
     share: Arc<Share>,
-    /// The pool has one of this many equal parts of the share.
+    /// The share is divided into this many equal parts, one of which is the pool's.
     parts: u64,
-    /// A take of at most this many bytes is modest; 0: none is.
+    /// Maximum bytes of a modest take; 0 means that no take is modest.
     modest_max: u64,
     line: Mutex<Line>,
 }
@@ -42,7 +41,7 @@ pub struct Room {
     hold: Hold,
 }
 
-/// What waits leaves the line when its future is dropped.
+/// A waiter, which leaves the queue when its future is dropped.
 struct Place<'a> {
     pool: &'a Arc<Pool>,
     ticket: u64,
@@ -62,18 +61,18 @@ impl Drop for Place<'_> {
 }
 
 impl Pool {
-    /// A pool that has one of `parts` equal parts of `share`. The parts of a share must not overlap: memory released by
+    /// A pool with one of `parts` equal parts of `share`. Pools on the same share must not overlap: memory released by
     /// one pool does not wake waiters of another.
     pub fn new(share: Arc<Share>, parts: u64) -> Arc<Pool> {
         Arc::new(Pool { share, parts: parts.max(1), modest_max: 0, line: Mutex::default() })
     }
 
-    /// All of `share`, an eighth of it for takes of at most `modest_max` bytes.
+    /// A pool with all of `share`, an eighth of it reserved for takes of at most `modest_max` bytes.
     pub fn with_modest(share: Arc<Share>, modest_max: u64) -> Arc<Pool> {
         Arc::new(Pool { share, parts: 1, modest_max, line: Mutex::default() })
     }
 
-    /// The most it may hold, bytes.
+    /// The maximum that it may hold, bytes.
     pub fn limit(&self) -> u64 {
         self.share.limit() / self.parts
     }
@@ -83,24 +82,24 @@ impl Pool {
         self.line.lock().used
     }
 
-    /// How many wait.
+    /// The number of waiters.
     pub fn waiting(&self) -> usize {
         let line = self.line.lock();
         line.growing.len() + line.coming.iter().map(|coming| coming.waiting.len()).sum::<usize>()
     }
 
-    /// Takes `bytes`; waits for them in the line, at most for `patience`.
+    /// Takes `bytes`. Waits for them in the queue, at most for `patience`.
     ///
     /// # Errors
-    /// [`Full`]: at once if the pool is too small, else after the wait.
+    /// [`Full`]: at once if the pool is too small, otherwise after the wait.
     pub async fn take(self: &Arc<Self>, bytes: u64, patience: Duration) -> Result<Room, Full> {
         self.take_for(0, bytes, patience).await
     }
 
-    /// Like [`Pool::take`], for the tenant with a number; 0 stands for all clients without a tenant.
+    /// Like [`Pool::take`], for the tenant with this number; 0 means all clients without a tenant.
     ///
     /// # Errors
-    /// As [`Pool::take`].
+    /// Same as [`Pool::take`].
     pub async fn take_for(
         self: &Arc<Self>,
         tenant: u64,
@@ -110,7 +109,7 @@ impl Pool {
         self.wait(bytes, Need::Begin(tenant), patience).await
     }
 
-    /// Takes `bytes` if they are free and nothing waits.
+    /// Takes `bytes` if they are free and nobody waits.
     ///
     /// # Errors
     /// [`Full`].
@@ -162,12 +161,12 @@ impl Pool {
         if bytes <= self.modest_max { Size::Modest } else { Size::Large }
     }
 
-    /// What is reserved for modest takes.
+    /// The bytes reserved for modest takes.
     fn modest(&self) -> u64 {
         if self.modest_max == 0 { 0 } else { self.limit() / 8 }
     }
 
-    /// The most that may be taken where that is needed.
+    /// The maximum that may be taken for this need.
     fn limit_of(&self, size: Size, need: Need) -> u64 {
         let limit = match need {
             Need::Begin(_) => self.limit() - self.limit() / 4,
@@ -180,12 +179,12 @@ impl Pool {
         Full { share: self.share.name(), asked, used: line.used, limit: self.limit_of(size, need) }
     }
 
-    /// Whether there are `bytes` more.
+    /// Whether `bytes` more are available.
     fn fits(&self, line: &Line, bytes: u64, size: Size, need: Need) -> bool {
         let after = line.used.saturating_add(bytes);
         let limit = self.limit_of(size, need);
         match size {
-            // What is reserved and not used counts as used.
+            // Memory that is reserved and unused counts as used.
             Size::Large => after.saturating_sub(line.used_modest.min(self.modest())) <= limit,
             Size::Modest => {
                 let is_reserved = line.used_modest.saturating_add(bytes) <= self.modest();
@@ -206,7 +205,7 @@ impl Pool {
         Ok(hold)
     }
 
-    /// Hands over what there is, in order.
+    /// Grants available memory in order.
     fn serve(self: &Arc<Self>) {
         while let Some((waiting, served)) = self.next() {
             let served = served.map(|hold| Room { pool: Arc::clone(self), size: waiting.size, hold });
@@ -217,7 +216,7 @@ impl Pool {
         }
     }
 
-    /// The next that gets an answer: the memory, or a refusal so that others get it.
+    /// The next waiter to be answered: with the memory, or with a refusal so that others get it.
     fn next(&self) -> Option<(Waiting, Result<Hold, Full>)> {
         let line = &mut *self.line.lock();
         if let Some(first) = line.growing.front() {
@@ -241,7 +240,7 @@ impl Pool {
         self.stuck(line)
     }
 
-    /// The last waiter, where all that hold memory wait for more.
+    /// The last waiter, if all holders of memory wait for more.
     fn stuck(&self, line: &mut Line) -> Option<(Waiting, Result<Hold, Full>)> {
         let held: u64 = line.growing.iter().map(|waiting| waiting.held).sum();
         if held < line.used {
@@ -255,12 +254,12 @@ impl Pool {
 }
 
 impl Room {
-    /// Bytes of it.
+    /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.hold.bytes()
     }
 
-    /// Whose it is.
+    /// The pool that it belongs to.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -268,7 +267,7 @@ impl Room {
     /// Takes `more` bytes at once.
     ///
     /// # Errors
-    /// [`Full`], also where others wait that hold some; what it has stays.
+    /// [`Full`], even if others that hold memory wait. The held memory is kept.
     pub fn try_grow(&mut self, more: u64) -> Result<(), Full> {
         let (held, need) = (self.hold.bytes(), Need::Begin(0));
         let asked = held.saturating_add(more);
@@ -287,7 +286,7 @@ impl Room {
         taken
     }
 
-    /// Takes `bytes` of `pool` for what this room is of no use without; waits before those who hold nothing, at most for
+    /// Takes `bytes` of `pool`, without which this room is useless. Waits before those that hold nothing, at most for
     /// `patience`.
     ///
     /// # Errors
@@ -310,7 +309,7 @@ impl Room {
 
     fn give_back(&mut self, line: &mut Line, bytes: u64) {
         let bytes = bytes.min(self.bytes());
-        // Less is never refused.
+        // Shrinking is never refused.
         let _ = self.hold.resize(self.bytes() - bytes);
         line.sub(bytes, self.size);
     }

@@ -1,5 +1,4 @@
-//! Bit streams as Prometheus' chunks have them, high bits first, and the checksum of its
-//! frames.
+//! Bit streams in the format of Prometheus' chunks, high bits first, and the checksum of its frames.
 
 /// Appends bits to a byte vector, the highest bit of each number first.
 #[derive(Debug, Default)]
@@ -9,7 +8,7 @@ pub struct Bits {
     free: u32,
 }
 
-/// Ranges of the variable-length integers: bits of the value, then the prefix and its bits.
+/// Ranges of the variable-length integers: bits of the value, then the prefix and its number of bits.
 const CLASSES: [(u32, u64, u32); 8] = [
     (3, 0b10, 2),
     (6, 0b110, 3),
@@ -22,12 +21,12 @@ const CLASSES: [(u32, u64, u32); 8] = [
 ];
 
 impl Bits {
-    /// A stream behind `bytes`.
+    /// A stream that follows `bytes`.
     pub fn after(bytes: Vec<u8>) -> Self {
         Bits { bytes, free: 0 }
     }
 
-    /// The bytes, the last one filled up with zeros.
+    /// The bytes, the last one padded with zeros.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -44,9 +43,9 @@ impl Bits {
 
     /// Appends the low `width` bits of `value`.
     ///
-    /// Prometheus writes whole bytes first and opens the byte behind each of them: a stream
-    /// that ends with a whole byte at a boundary is followed by one of zeros, which holds
-    /// nothing. Ours has it too, so that chunks of the same samples are the same bytes.
+    /// Prometheus writes whole bytes first and opens the next byte after each of them, so a stream that ends with a
+    /// whole byte at a boundary is followed by an empty byte of zeros. This stream has it too, so that chunks of the
+    /// same samples are identical.
     pub fn push(&mut self, value: u64, width: u32) {
         let mut left = width;
         while left > 0 {
@@ -82,8 +81,7 @@ impl Bits {
         self.push_byte(value as u8);
     }
 
-    /// Appends an integer in the classes of histogram chunks: a class of n bits holds
-    /// -(2^(n-1) - 1) to 2^(n-1).
+    /// Appends an integer in the classes of histogram chunks: a class of n bits contains -(2^(n-1) - 1) to 2^(n-1).
     pub fn push_classed_int(&mut self, value: i64) {
         if value == 0 {
             return self.push(0, 1);
@@ -111,16 +109,16 @@ impl Bits {
     }
 }
 
-/// One column of floats in XOR form: its last value and the window of bits used last.
+/// One column of floats in XOR form: its last value and the window of bits that was used last.
 #[derive(Debug, Clone, Copy)]
 pub struct XorColumn {
     value: f64,
-    /// Zero bits before and after the window; none yet before the first difference.
+    /// Zero bits before and after the window; `None` before the first difference.
     window: Option<(u32, u32)>,
 }
 
 impl XorColumn {
-    /// Begins with a value, which is written whole.
+    /// Begins with a value, which is written in full.
     pub fn begin(bits: &mut Bits, value: f64) -> Self {
         bits.push(value.to_bits(), 64);
         XorColumn { value, window: None }
@@ -133,7 +131,7 @@ impl XorColumn {
         if delta == 0 {
             return bits.push(0, 1);
         }
-        // The count of leading zeros has five bits.
+        // The number of leading zeros has five bits.
         let (leading, trailing) = (delta.leading_zeros().min(31), delta.trailing_zeros());
         if let Some((first, last)) = self.window.filter(|w| leading >= w.0 && trailing >= w.1) {
             bits.push(0b10, 2);
@@ -169,7 +167,7 @@ const fn crc_table() -> [u32; 256] {
 
 static CRC_TABLE: [u32; 256] = crc_table();
 
-/// CRC-32C.
+/// The CRC-32C checksum.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| (crc >> 8) ^ CRC_TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
     !bytes.iter().fold(!0, step)

@@ -1,9 +1,9 @@
-//! Native histograms as Prometheus' float-histogram chunks. Integer histograms are sent in
-//! this form too: counts are kept as floats.
+//! Native histograms as Prometheus' float-histogram chunks. Integer histograms are sent in this form too, because counts
+//! are stored as floats.
 //!
 //! # Format
-//! u16 big-endian count, a byte whose two high bits say what is known of a reset before
-//! the chunk (0 nothing, 2 it happened, 1 it did not, 3 gauge), then a bit stream:
+//! u16 big-endian count, a byte whose two high bits describe the reset before the chunk (0 unknown, 2 reset, 1 no reset,
+//! 3 gauge), then a bit stream:
 //! ```text
 //! layout         zero threshold (0: byte 0; 2^e: byte e + 244; else byte 255 and 64 bits),
 //!                schema, positive spans, negative spans, with schema -53 custom bounds
@@ -25,10 +25,10 @@ use barograph_engine::model::{Histogram, ResetHint, Span, is_stale};
 use crate::remote_read::bits::{Bits, XorColumn};
 use crate::remote_read::xor::SAMPLES_MAX;
 
-/// Largest custom bound in thousandths that is written short.
+/// Largest custom bound, in thousandths, that has the short form.
 const SHORT_BOUND_MAX: f64 = 33_554_430.0;
 
-/// How many of `samples` go into one chunk.
+/// The number of `samples` that fit into one chunk.
 pub fn chunk_len(samples: &[(i64, Arc<Histogram>)]) -> usize {
     let fits = |pair: &[(i64, Arc<Histogram>)]| {
         let (before, after) = (&pair[0].1, &pair[1].1);
@@ -51,7 +51,7 @@ fn same_layout(a: &Histogram, b: &Histogram) -> bool {
         && a.custom_values == b.custom_values
 }
 
-/// Encodes samples that [`chunk_len`] admits.
+/// Encodes samples that [`chunk_len`] allows.
 pub fn encode(samples: &[(i64, Arc<Histogram>)]) -> Vec<u8> {
     let mut bits = Bits::after((samples.len() as u16).to_be_bytes().to_vec());
     let Some(((first, histogram), rest)) = samples.split_first() else { return bits.into_bytes() };
@@ -80,7 +80,7 @@ pub fn encode(samples: &[(i64, Arc<Histogram>)]) -> Vec<u8> {
     bits.into_bytes()
 }
 
-/// A stale marker says nothing but its sum.
+/// The values of a sample; a stale marker has no values but its sum.
 fn values(h: &Histogram) -> impl Iterator<Item = f64> + '_ {
     [h.count, h.zero_count, h.sum]
         .into_iter()
@@ -99,7 +99,7 @@ fn push_layout(bits: &mut Bits, h: &Histogram) {
     }
 }
 
-/// A power of two between 2^-243 and 2^10 fits in its byte, and the default of 2^-128 does.
+/// A power of two between 2^-243 and 2^10, such as the default of 2^-128, fits into its byte.
 fn push_zero_threshold(bits: &mut Bits, threshold: f64) {
     if threshold == 0.0 {
         return bits.push_byte(0);

@@ -1,11 +1,11 @@
-//! Remote read: what a Prometheus asks of another storage, and the two forms of an answer.
+//! Remote read: the requests of a Prometheus that reads from another storage, and the two forms of an answer.
 //!
 //! ```text
 //! request.rs      ReadRequest -> queries           xor.rs              floats -> XOR chunks
 //! sampled.rs      series -> ReadResponse           float_histogram.rs  histograms -> chunks
 //! streamed.rs     series -> ChunkedReadResponse    bits.rs             bit streams, checksum
 //! ```
-//! No sockets here; `api/remote_read.rs` has them.
+//! This module contains no socket code; `api/prometheus/remote_read.rs` serves the requests.
 //!
 //! # Format
 //! ```text
@@ -29,7 +29,7 @@ use barograph_engine::model::{Histogram, Labels, Samples};
 use barograph_engine::remote::wire;
 use std::sync::Arc;
 
-/// What a sample is.
+/// The value of a sample.
 #[derive(Debug, Clone)]
 pub enum Reading {
     /// A float.
@@ -38,8 +38,8 @@ pub enum Reading {
     Histogram(Arc<Histogram>),
 }
 
-/// The samples of a series by whole milliseconds. Of several within one millisecond the
-/// last one stays: the protocol cannot tell them apart.
+/// The samples of a series by whole milliseconds. Of several samples within one millisecond, the last one is kept,
+/// because the protocol cannot distinguish them.
 pub fn readings(samples: &Samples) -> impl Iterator<Item = (i64, Reading)> {
     let mut histograms = samples.histograms.iter().peekable();
     let ms = |index: usize| samples.timestamps.get(index).map(|timestamp| timestamp.div_euclid(1_000_000));

@@ -1,11 +1,11 @@
-//! Reading a ReadRequest.
+//! Decodes a ReadRequest.
 
 use barograph_engine::model::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
 use barograph_engine::remote::wire::{Fields, WireError};
 
-/// Most queries of one request, and most matchers of one query.
+/// Maximum number of queries in a request, and of matchers in a query.
 const QUERIES_MAX: usize = 100;
-/// The operators of matchers, each at the place of its number.
+/// The operators of matchers, indexed by their numbers.
 const OPERATORS: [&str; 4] = ["=", "!=", "=~", "!~"];
 
 /// Why a request cannot be answered.
@@ -14,30 +14,30 @@ pub enum RequestFault {
     /// The bytes are not a valid message.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// Too much of something.
+    /// A number exceeds its limit.
     #[error("more than {QUERIES_MAX} {0}")]
     TooMany(&'static str),
     /// The expressions together exceed their limit, or the client has disconnected.
     #[error(transparent)]
     Expressions(CompileError),
-    /// A matcher that is none.
+    /// A matcher is invalid.
     #[error("query {query}, matcher {matcher}: {reason}")]
     Matcher {
-        /// Which query, from 1.
+        /// The query, counted from 1.
         query: usize,
-        /// Which of its matchers, from 1.
+        /// The matcher, counted from 1.
         matcher: usize,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
-/// One question.
+/// A query.
 #[derive(Debug, Clone)]
 pub struct Query {
-    /// The span asked for.
+    /// The requested time range.
     pub range: TimeRange,
-    /// All must hold.
+    /// The matchers, all of which must match.
     pub matchers: Vec<Matcher>,
 }
 
@@ -50,7 +50,7 @@ pub enum Form {
     Streamed,
 }
 
-/// The format of the response: the first that the client lists and that exists. The request is not read beyond that.
+/// The format of the response: the first supported one that the client lists. The rest of the request is not read.
 ///
 /// # Errors
 /// [`RequestFault::Wire`].
@@ -72,8 +72,8 @@ pub fn form(body: &[u8]) -> Result<Form, RequestFault> {
     Ok(form.unwrap_or(Form::Sampled))
 }
 
-/// A description of what a request selects: `{job="a",i=~"b.*"}, {…}`, cut at `bytes_max` bytes, each text too. No
-/// pattern is compiled, and malformed parts are left out.
+/// A description of what a request selects: `{job="a",i=~"b.*"}, {…}`, cut at `bytes_max` bytes, as is each text. No
+/// pattern is compiled, and malformed parts are omitted.
 pub fn describe(body: &[u8], bytes_max: usize) -> String {
     let mut text = String::new();
     for field in Fields::new(body).map_while(Result::ok).filter(|field| field.number == 1) {
@@ -110,7 +110,7 @@ fn describe_matcher(text: &mut String, fields: Fields<'_>, bytes_max: usize) {
     text.push_str(&format!("{}{op}{:?}", shown(name), shown(value)));
 }
 
-/// The queries of a request, which are answered in order.
+/// Decodes the queries of a request, in the order in which they are answered.
 ///
 /// # Errors
 /// [`RequestFault`].
@@ -154,7 +154,7 @@ fn query(fields: Fields<'_>, number: usize, expressions: &mut Expressions) -> Re
     Ok(Query { range, matchers })
 }
 
-/// What a matcher is made of.
+/// The parts of a matcher.
 struct Parts<'b> {
     name: &'b str,
     op: MatchOp,

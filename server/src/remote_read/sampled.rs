@@ -1,11 +1,11 @@
-//! The form with all samples in one message.
+//! The response form with all samples in one message.
 
 use barograph_engine::model::{Labels, Samples};
 use barograph_engine::remote::{histogram, wire};
 
 use crate::remote_read::{Reading, put_labels, readings};
 
-/// About how many bytes [`put_series`] will write; rather too many.
+/// An upper estimate of the bytes that [`put_series`] writes.
 pub fn room(labels: &Labels, samples: &Samples) -> usize {
     const SAMPLE: usize = 24;
     const BUCKET: usize = 20;

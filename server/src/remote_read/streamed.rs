@@ -1,4 +1,4 @@
-//! The form that streams chunks, frame by frame.
+//! The response form that streams chunks in frames.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::json::Sink;
 use crate::remote_read::bits::crc32c;
 use crate::remote_read::{Reading, float_histogram, put_labels, readings, xor};
 
-/// Bytes of chunks at which a frame ends, so that it fits a piece of a stream; a client takes up to 50 MB.
+/// Bytes of chunks at which a frame ends, so that it fits into a piece of a stream. Clients accept up to 50 MB.
 const FRAME_BYTES: usize = 48 << 10;
 
 const XOR: u64 = 1;
@@ -18,7 +18,7 @@ const FLOAT_HISTOGRAM: u64 = 3;
 /// Appends the frames of one series, which may be several.
 ///
 /// # Errors
-/// What the sink gives.
+/// The errors of the sink.
 pub fn put_series<S: Sink>(
     sink: &mut S,
     query: usize,
@@ -47,7 +47,7 @@ pub fn put_series<S: Sink>(
     if chunks.is_empty() { Ok(()) } else { send(&mut chunks) }
 }
 
-/// Appends one chunk of the readings that come first; returns how many it holds.
+/// Appends a chunk with the first readings. Returns how many it contains.
 fn put_chunk(out: &mut Vec<u8>, readings: &[(i64, Reading)]) -> usize {
     let floats: Vec<(i64, f64)> = readings
         .iter()

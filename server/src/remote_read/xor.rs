@@ -15,7 +15,7 @@ use barograph_engine::codec::varint::zigzag;
 
 use crate::remote_read::bits::{Bits, XorColumn};
 
-/// Samples of a chunk; Prometheus' own size.
+/// Maximum number of samples in a chunk, as in Prometheus.
 pub const SAMPLES_MAX: usize = 120;
 
 /// Encodes up to [`SAMPLES_MAX`] samples with ascending times.
@@ -57,7 +57,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Reads bits, high ones first: the other half of the format, for tests alone.
+    /// Reads bits, high bits first: the inverse of the writer, for tests only.
     pub struct BitReader<'a> {
         pub bytes: &'a [u8],
         pub at: usize,
@@ -86,12 +86,12 @@ pub(crate) mod tests {
             }
         }
 
-        /// Counts ones up to `most`, taking the zero after them.
+        /// Counts ones up to `most`, and consumes the zero after them.
         pub fn ones(&mut self, most: u32) -> u32 {
             (0..most).take_while(|_| self.take(1) == 1).count() as u32
         }
 
-        /// A value of n bits that stands for -(2^(n-1) - 1) to 2^(n-1).
+        /// Reads an integer of n bits, which is between -(2^(n-1) - 1) and 2^(n-1).
         pub fn signed(&mut self, width: u32) -> i64 {
             let raw = self.take(width);
             if width < 64 && raw > 1 << (width - 1) { raw as i64 - (1i64 << width) } else { raw as i64 }
@@ -145,7 +145,7 @@ pub(crate) mod tests {
         found
     }
 
-    /// Bytes of the format worked out by hand: times 1000, 2000, 3000, values 1, 1, 2.
+    /// Bytes of the format, worked out by hand: times 1000, 2000, 3000, values 1, 1, 2.
     #[test]
     fn golden_bytes() {
         let bytes = encode(&[(1000, 1.0), (2000, 1.0), (3000, 2.0)]);
@@ -177,7 +177,7 @@ pub(crate) mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A chunk that Prometheus 2.42 streamed of the same samples.
+    /// A chunk that Prometheus 2.42 streamed for the same samples.
     #[test]
     fn the_bytes_are_those_of_prometheus() {
         let steps = [0, 1000, 2000, 3001, 4001, 5000, 20_000, 20_001, 120_001, 120_002, 1_120_002, 1_120_003];

@@ -1,4 +1,4 @@
-//! The database's figures as metrics, one table.
+//! The statistics of the database as metrics, in one table.
 
 use barograph::{Stats, TenantsReport};
 
@@ -6,8 +6,8 @@ use crate::telemetry::exposition::{Kind, Metric};
 
 type Read = fn(&Stats) -> f64;
 
-/// Name, help, type, and where the figure is. Names begin with `barograph_db_`, by which
-/// `barograph inspect` finds them.
+/// Name, help, type and value of each metric. The names begin with `barograph_db_`, which `barograph inspect` looks
+/// for.
 const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_samples_total", "Samples appended.", Kind::Counter, |s| s.samples as f64),
     ("barograph_db_events_total", "Events appended.", Kind::Counter, |s| s.events as f64),
@@ -159,7 +159,7 @@ fn seconds(time: Option<i64>) -> f64 {
     time.map_or(f64::NAN, |ns| ns as f64 / 1e9)
 }
 
-/// What queries hold.
+/// The memory of queries.
 pub fn query_memory(bytes: u64) -> Metric {
     Metric::plain(
         Kind::Gauge,

@@ -7,9 +7,9 @@ use crate::json;
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only ever grows.
+    /// A value that only grows.
     Counter,
-    /// Goes up and down.
+    /// A value that goes up and down.
     Gauge,
     /// Percentiles, a sum and a count.
     Summary,
@@ -29,9 +29,9 @@ pub struct Point {
 /// A metric and its points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// The name; a counter's ends with `_total`.
+    /// The name; that of a counter ends with `_total`.
     pub name: &'static str,
-    /// One sentence.
+    /// The help, one sentence.
     pub help: &'static str,
     /// The type.
     pub kind: Kind,

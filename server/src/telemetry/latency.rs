@@ -1,9 +1,7 @@
-//! Latencies as HDR histograms: percentiles of the last one to two minutes, and a sum and
-//! a count since the start.
+//! Latencies as HDR histograms: percentiles of the last one to two minutes, and a sum and a count since the start.
 //!
-//! Two histograms take turns. Percentiles come from both together, so they always cover a
-//! whole minute and forget what is older than two; a percentile since the start would
-//! hide today's trouble behind last week's calm.
+//! Two histograms alternate. Percentiles are computed from both together, so they always cover at least a whole minute and
+//! nothing older than two minutes. Percentiles since the start would hide a problem of today behind a quiet week.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +10,10 @@ use parking_lot::Mutex;
 
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// How long one histogram is written to.
+/// How long one histogram is used.
 const TURN: Duration = Duration::from_secs(60);
 
-/// Microseconds: 1 µs to 1 h with three significant digits.
+/// The highest value in microseconds: the range is 1 µs to 1 h, with three significant digits.
 const HIGHEST: u64 = 3_600_000_000;
 
 const QUANTILES: [(f64, &str); 5] =
@@ -24,11 +22,11 @@ const QUANTILES: [(f64, &str); 5] =
 /// The latency that a request counts toward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatencyClass {
-    /// None.
+    /// It counts toward none.
     None,
-    /// That of writes.
+    /// The latency of writes.
     Write,
-    /// That of queries, waiting included.
+    /// The latency of queries, including waiting.
     Query,
 }
 
@@ -79,7 +77,7 @@ impl State {
 }
 
 impl Latency {
-    /// Records one duration; more than an hour counts as an hour.
+    /// Records a duration; more than an hour counts as an hour.
     pub fn record(&self, took: Duration) {
         let mut state = self.state.lock();
         state.turn(Instant::now());

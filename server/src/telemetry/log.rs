@@ -1,4 +1,4 @@
-//! Logs: to standard error, filtered, and never flooded by one cause.
+//! Logging: to standard error, filtered, and throttled so that no single cause floods the log.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Starts logging with this filter. A second call changes nothing.
+/// Starts logging with this filter. A second call has no effect.
 ///
 /// # Errors
-/// The filter's own words when it does not parse.
+/// The filter does not parse; the error is its message.
 pub fn init(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("log: {e}"))?;
     let (layer, handle) = reload::Layer::new(filter);
@@ -25,10 +25,10 @@ pub fn init(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Replaces the filter while running.
+/// Replaces the filter of the running process.
 ///
 /// # Errors
-/// The filter's own words when it does not parse.
+/// The filter does not parse; the error is its message.
 pub fn set_filter(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("log: {e}"))?;
     match FILTER.get() {
@@ -37,7 +37,7 @@ pub fn set_filter(filter: &str) -> Result<(), String> {
     }
 }
 
-/// Lets one message of a kind through each second, or each of another span, and counts the rest.
+/// Lets one message of a kind pass in each second, or in another period, and counts the rest.
 #[derive(Debug)]
 pub struct Throttle {
     pause: Duration,
@@ -48,12 +48,12 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// A throttle that lets the first message through, and one each second.
+    /// A throttle that lets the first message pass, and then one per second.
     pub const fn new() -> Self {
         Self::every(Duration::from_secs(1))
     }
 
-    /// A throttle that lets the first message through, and one each `pause`.
+    /// A throttle that lets the first message pass, and then one per `pause`.
     pub const fn every(pause: Duration) -> Self {
         Throttle {
             pause,
@@ -63,7 +63,7 @@ impl Throttle {
         }
     }
 
-    /// `Some(n)` when a message may be logged now; `n` were held back since the last one.
+    /// `Some(n)` if a message may be logged now; `n` messages were held back since the last one.
     pub fn pass(&self) -> Option<u64> {
         let now = self.started.get_or_init(Instant::now).elapsed().as_millis() as u64;
         let next = self.next_ms.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The shares of the memory as metrics and on the status page, next to the actual memory of the process.
+//! The shares of memory as metrics and for the status page, together with the actual memory of the process.
 
 use barograph::budget::Part;
 use barograph::{Database, Stats};
@@ -8,7 +8,7 @@ use crate::memory::{Memory, PARTS, PROCESS_BYTES};
 use crate::telemetry::exposition::{Kind, Metric};
 use crate::telemetry::process;
 
-/// A share at one moment.
+/// A share at one point in time.
 struct Entry {
     part: &'static Part,
     limit: u64,
@@ -32,7 +32,7 @@ impl Entry {
     }
 }
 
-/// The engine's parts, then the shares that are the server's own.
+/// The engine's parts, then the shares of the server itself.
 fn entries(memory: &Memory, database: &Database) -> Vec<Entry> {
     let of_engine = database.memory().into_iter().map(|of| Entry {
         part: of.part,
@@ -53,7 +53,7 @@ fn entries(memory: &Memory, database: &Database) -> Vec<Entry> {
     of_engine.chain(shares).collect()
 }
 
-/// What `/api/v1/status/memory` answers.
+/// The answer of `/api/v1/status/memory`.
 pub fn describe(memory: &Memory, database: &Database) -> Value {
     let entries = entries(memory, database);
     let list = |is_engine| -> Vec<Value> {
@@ -91,7 +91,7 @@ fn pieces(stats: &Stats) -> Value {
     })
 }
 
-/// The same as metrics.
+/// The shares as metrics.
 pub fn metrics(memory: &Memory, database: &Database) -> Vec<Metric> {
     let mut limit =
         Metric::new(Kind::Gauge, "barograph_memory_limit_bytes", "Limit of each share of memory.");

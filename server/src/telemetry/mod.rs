@@ -1,9 +1,8 @@
 //! The server's own counters, and everything that reads them.
 //!
-//! Counters are atomics with fixed labels: an endpoint is a path of the table of routes, a status is its class, so no
-//! request can add a series. [`Telemetry::metrics`] turns them into one list, which
-//! `/metrics` prints and the self-monitor writes into the database; a metric exists in
-//! both or in neither.
+//! Counters are atomics with fixed labels: an endpoint is a path in the table of routes, and a status is its class, so no
+//! request can add a series. [`Telemetry::metrics`] returns all of them in one list, which `/metrics` prints and the
+//! self-monitor writes into the database. A metric therefore exists in both or in neither.
 
 pub mod database;
 pub mod exposition;
@@ -24,7 +23,7 @@ use udp::UdpCounters;
 
 pub use latency::LatencyClass;
 
-/// A counter; relaxed, since nothing is ordered by it.
+/// A counter. It uses relaxed ordering, because nothing else is ordered by it.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -40,13 +39,13 @@ impl Counter {
         CounterGuard(self)
     }
 
-    /// The value.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Adds one to a [`Counter`] until it is dropped, even by a panic.
+/// Adds one to a [`Counter`] until it is dropped, even during a panic.
 #[derive(Debug)]
 #[must_use = "dropping it subtracts the one"]
 pub struct CounterGuard<'c>(&'c Counter);
@@ -57,7 +56,7 @@ impl Drop for CounterGuard<'_> {
     }
 }
 
-/// Where samples come from.
+/// The origin of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// `/write`, `/api/v2/write` and `/api/v3/write_lp`.
@@ -77,7 +76,7 @@ const ORIGINS: [(Origin, &str); 4] = [
     (Origin::RemoteWrite, "remote_write"),
 ];
 
-/// What was written from one origin.
+/// Counters of the data from one origin.
 #[derive(Debug, Default)]
 pub struct IngestCounters {
     /// Body bytes as received.
@@ -86,30 +85,30 @@ pub struct IngestCounters {
     pub lines: Counter,
     /// Lines refused.
     pub lines_bad: Counter,
-    /// Lines stored whose time is far from the clock.
+    /// Stored lines whose time is far from the current time.
     pub lines_far: Counter,
     /// Samples stored.
     pub samples: Counter,
-    /// Samples refused, in what does not come as lines.
+    /// Samples refused, except those of line protocol.
     pub samples_bad: Counter,
     /// Events stored.
     pub events: Counter,
     /// Exemplars stored.
     pub exemplars: Counter,
-    /// Exemplars of stored samples that were left out.
+    /// Exemplars of stored samples that were dropped.
     pub exemplars_dropped: Counter,
-    /// Descriptions of metrics that were left out.
+    /// Descriptions of metrics that were dropped.
     pub metadata_dropped: Counter,
-    /// Batches that storage did not take.
+    /// Batches that storage refused.
     pub failures: Counter,
 }
 
 /// Connections of one listener.
 #[derive(Debug, Default)]
 pub struct Connections {
-    /// That are open.
+    /// Open connections.
     pub open: Counter,
-    /// Refused at the limit.
+    /// Connections refused at the limit.
     pub refused: Counter,
 }
 
@@ -121,23 +120,23 @@ pub struct Telemetry {
     pub requests_running: Counter,
     /// HTTP connections.
     pub connections: Connections,
-    /// Answers whose clients took them too slowly.
+    /// Connections closed because the client read an answer too slowly.
     pub answers_cut: Counter,
     /// TCP line connections.
     pub line_connections: Connections,
-    /// What became of datagrams.
+    /// The counters of datagrams.
     pub udp: UdpCounters,
     ingest: [IngestCounters; ORIGINS.len()],
     /// Time from request to answer of writes.
     pub write_seconds: Latency,
-    /// Time from request to answer of queries, waiting included.
+    /// Time from request to answer of queries, including waiting.
     pub query_seconds: Latency,
-    /// Self-monitoring rounds that storage did not take.
+    /// Rounds of self-monitoring that storage refused.
     pub self_failures: Counter,
 }
 
 impl Telemetry {
-    /// Counters at zero, with one of requests for each of `endpoints` and one for what is no endpoint.
+    /// Counters at zero: one for each of `endpoints`, and one for requests that reach no endpoint.
     pub fn new(endpoints: impl Iterator<Item = &'static str>) -> Self {
         Telemetry {
             started: Instant::now(),
@@ -169,12 +168,12 @@ impl Telemetry {
         &self.ingest[origin as usize]
     }
 
-    /// Time since the process came up.
+    /// Time since the process started.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Everything the server itself counts.
+    /// All metrics of the server itself.
     pub fn metrics(&self) -> Vec<Metric> {
         let mut metrics = vec![
             Metric::gauge(

@@ -1,11 +1,11 @@
-//! Metrics of the process, from `/proc`; none where there is no `/proc`.
+//! Metrics of the process, from `/proc`; none if there is no `/proc`.
 
 use std::fs;
 
 use crate::open_files;
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// Clock ticks a second in `/proc`: fixed at 100 in the interface of every Linux we run on.
+/// Clock ticks per second in `/proc`: 100 in the interface of every Linux that we support.
 const TICKS: f64 = 100.0;
 
 /// CPU time, memory, open files.
@@ -40,15 +40,15 @@ pub fn metrics() -> Vec<Metric> {
 /// Resident memory of the process, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resident {
-    /// All of it.
+    /// The total.
     pub total: u64,
-    /// What is no file's: heaps and stacks.
+    /// Memory that does not belong to a file: heaps and stacks.
     pub anonymous: u64,
-    /// Pages of files: code, and what is mapped.
+    /// Pages of files: code, and mapped files.
     pub file: u64,
 }
 
-/// What is resident; `None` where there is no `/proc`.
+/// The resident memory; `None` if there is no `/proc`.
 pub fn resident() -> Option<Resident> {
     parse_status(&fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -61,8 +61,8 @@ fn parse_status(text: &str) -> Option<Resident> {
     Some(Resident { total: field("VmRSS")?, anonymous: field("RssAnon")?, file: field("RssFile")? })
 }
 
-/// CPU seconds and resident bytes from a line of `stat`. The program's name may hold
-/// spaces and parentheses, so fields are counted after the last one.
+/// CPU seconds and resident bytes from a line of `stat`. The name of the program may contain spaces and parentheses, so
+/// fields are counted after the last parenthesis.
 fn parse_stat(text: &str) -> Option<(f64, f64)> {
     const PAGE: f64 = 4096.0;
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();

@@ -1,9 +1,9 @@
-//! Counters of requests, by endpoint and class of status.
+//! Counters of requests, by endpoint and status class.
 
 use crate::telemetry::Counter;
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// The endpoint of requests that reach none.
+/// The endpoint label of requests that reach no endpoint.
 pub const UNKNOWN: &str = "unknown";
 
 /// Status classes: 2xx, 3xx, 4xx, 5xx.
@@ -12,7 +12,7 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 /// The counters of all endpoints.
 #[derive(Debug)]
 pub struct Requests {
-    /// In the order in which they are printed; the last one is [`UNKNOWN`].
+    /// The counters in the order in which they are printed; the last one is [`UNKNOWN`].
     endpoints: Vec<(&'static str, [Counter; CLASSES.len()])>,
 }
 
@@ -22,7 +22,7 @@ impl Requests {
         Requests { endpoints: endpoints.chain([UNKNOWN]).map(|name| (name, Default::default())).collect() }
     }
 
-    /// Counts a finished request. An endpoint that is not one of these counts as [`UNKNOWN`].
+    /// Counts a finished request. Any other endpoint counts as [`UNKNOWN`].
     pub fn count(&self, endpoint: &str, status: u16) {
         let class = usize::from(status / 100).clamp(2, 5) - 2;
         let found = self.endpoints.iter().find(|(name, _)| *name == endpoint).or(self.endpoints.last());
@@ -31,13 +31,13 @@ impl Requests {
         }
     }
 
-    /// As a metric.
+    /// Converts to a metric.
     pub fn metric(&self) -> Metric {
         let mut metric =
             Metric::new(Kind::Counter, "barograph_http_requests_total", "Requests by endpoint and status.");
         for (endpoint, counters) in &self.endpoints {
             for (class, counter) in CLASSES.iter().zip(counters) {
-                // A class that never occurred says nothing; once seen, it stays.
+                // A class that never occurred is omitted; once it has occurred, it stays.
                 if counter.get() > 0 {
                     metric.push(&[("code", class), ("endpoint", endpoint)], counter.get() as f64);
                 }

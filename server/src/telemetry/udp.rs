@@ -1,4 +1,4 @@
-//! Counters of datagrams that account for every one that reached the socket.
+//! Counters of datagrams, which account for every datagram that reached the socket.
 //!
 //! ```text
 //! sent     = received + dropped by the kernel
@@ -21,9 +21,9 @@ use crate::telemetry::exposition::{Kind, Metric};
 /// Counters of the UDP listener.
 #[derive(Debug, Default)]
 pub struct UdpCounters {
-    /// Datagrams taken from the kernel.
+    /// Datagrams received from the kernel.
     pub received: Counter,
-    /// Datagrams that storage took, lines that it refused included.
+    /// Datagrams that were stored, including those with refused lines.
     pub stored: Counter,
     /// Datagrams dropped because too many bytes waited to be stored.
     pub dropped_queue: Counter,
@@ -36,17 +36,17 @@ pub struct UdpCounters {
     buffer_bytes: AtomicU64,
 }
 
-/// A socket whose drops are read.
+/// A socket whose drops are counted.
 #[derive(Debug)]
 struct Watched {
     table: &'static str,
     inode: u64,
-    /// The kernel's counter when it was last read; it wraps.
+    /// The kernel's counter at the last reading; it wraps around.
     seen: u32,
 }
 
 impl UdpCounters {
-    /// Registers `socket`, whose receive buffer has `buffer_bytes`, and `queue`, for their drops and their contents.
+    /// Registers `socket`, whose receive buffer has `buffer_bytes`, and `queue`, to report their drops and contents.
     pub fn watch(&self, socket: &UdpSocket, buffer_bytes: u64, queue: Arc<Share>) {
         let _ = self.queue.set(queue);
         let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
@@ -56,13 +56,13 @@ impl UdpCounters {
             rustix::fs::fstat(socket).ok().map(|stat| Watched { table, inode: stat.st_ino, seen: 0 });
     }
 
-    /// Reads the kernel's counter for the last time: the socket is about to be closed.
+    /// Reads the kernel's counter for the last time, before the socket is closed.
     pub fn unwatch(&self) {
         self.kernel_drops();
         *self.socket.lock() = None;
     }
 
-    /// Datagrams that the kernel dropped up to now, since the receive buffer was full.
+    /// Datagrams that the kernel has dropped so far because the receive buffer was full.
     pub fn kernel_drops(&self) -> u64 {
         if let Some(watched) = &mut *self.socket.lock()
             && let Ok(table) = fs::read_to_string(watched.table)
@@ -74,12 +74,12 @@ impl UdpCounters {
         self.dropped_kernel.get()
     }
 
-    /// The receive buffer that the kernel granted, bytes; 0 where nothing listens.
+    /// The receive buffer that the kernel granted, bytes; 0 without a listener.
     pub fn buffer_bytes(&self) -> u64 {
         self.buffer_bytes.load(Ordering::Relaxed)
     }
 
-    /// Everything, if a socket is or was watched.
+    /// All metrics, if a socket is or was watched.
     pub fn metrics(&self) -> Vec<Metric> {
         if self.buffer_bytes() == 0 {
             return Vec::new();
@@ -127,9 +127,9 @@ impl UdpCounters {
     }
 }
 
-/// The drops of the socket with this inode, from a table of `/proc/net`.
+/// The drops of the socket with this inode, according to a table of `/proc/net`.
 fn drops_of(table: &str, inode: u64) -> Option<u32> {
-    /// Columns of inode and drops; the heading names more, since it names the halves of two columns.
+    /// Column indexes of inode and drops. The heading has more names, because it names both halves of two columns.
     const INODE: usize = 9;
     const DROPS: usize = 12;
     table.lines().skip(1).find_map(|line| {
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(drops_of("heading\n1: 2 3\n", 1), None);
     }
 
-    /// The kernel's own word on a socket whose buffer is too small for what comes.
+    /// The kernel's counter for a socket whose buffer is too small.
     #[test]
     fn what_the_kernel_drops_is_counted() {
         for address in ["127.0.0.1:0", "[::1]:0"] {

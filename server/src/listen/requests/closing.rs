@@ -1,4 +1,4 @@
-//! What the HTTP library writes to a connection, and how the connection ends.
+//! Writes of the HTTP library to a connection, and the end of the connection.
 //!
 //! Closing a connection while its peer still sends would reset it, and the peer might lose the answer. Closing
 //! therefore first reads and drops incoming data for a moment.
@@ -13,21 +13,21 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Requests, State};
 
-/// How long in total a closing connection reads what its peer still sends.
+/// Maximum time in total for which a closing connection reads what its peer still sends.
 const LINGER: Duration = Duration::from_secs(30);
-/// How long it waits for more of that.
+/// Maximum time for which it waits for more.
 const LINGER_SILENT: Duration = Duration::from_secs(2);
-/// Bytes that are dropped before others get a turn.
+/// Number of bytes that are dropped before others get a turn.
 const DROPPED_AT_ONCE: usize = 1 << 20;
 
-/// The clocks of a closing connection.
+/// The timers of a closing connection.
 pub(super) struct Linger {
     silent: Pin<Box<Sleep>>,
     until: Instant,
 }
 
 impl<S: AsyncRead + Unpin> Requests<S> {
-    /// Ends a connection whose last request is answered: what the peer still sends is dropped for a moment.
+    /// Ends a connection whose last request is answered. Data that the peer still sends is dropped for a moment.
     pub async fn end(mut self)
     where
         S: AsyncWrite,
@@ -37,7 +37,7 @@ impl<S: AsyncRead + Unpin> Requests<S> {
         let _ = self.shutdown().await;
     }
 
-    /// Reads and drops what comes; ready at the end of the stream.
+    /// Reads and drops data. Ready at the end of the stream.
     pub(super) fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut dropped = 0;
         while dropped < DROPPED_AT_ONCE {
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Requests<S> {
             ready!(Pin::new(this.inner.get_mut()).poll_shutdown(cx))?;
             this.shut_down = true;
         }
-        // The HTTP library keeps its buffers until this is done: what is still sent is dropped without it.
+        // The HTTP library keeps its buffers until this is done, so remaining data is dropped without it.
         if this.room.is_some() || !this.is_unread() {
             return Poll::Ready(Ok(()));
         }

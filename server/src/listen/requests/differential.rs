@@ -1,5 +1,5 @@
-//! hyper behind [`Requests`] and hyper alone, fed the same bytes: as far as both go, they see the
-//! same requests. Either may stop before the other, where it refuses what the other takes.
+//! Feeds the same bytes to hyper behind [`Requests`] and to hyper alone. As far as both continue, they see the same
+//! requests. Either may stop before the other, if it refuses what the other accepts.
 
 use std::convert::Infallible;
 
@@ -19,10 +19,10 @@ use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { target: 1_000, fields: 1_000 };
 
-/// Method, address and body of a request, the body if it came whole.
+/// Method, address and body of a request; the body only if it arrived completely.
 type Seen = (String, String, Option<Vec<u8>>);
 
-/// What a service sees of `sent`, which arrives in pieces.
+/// The requests that a service sees in `sent`, which arrives in pieces.
 async fn seen(sent: &[u8], piece: usize, is_checked: bool) -> Vec<Seen> {
     let (near, far) = duplex(64 * 1024);
     let (exchange, activity) = (Arc::new(Exchange::default()), Arc::new(Activity::default()));
@@ -127,7 +127,7 @@ proptest! {
         let plain = runtime.block_on(seen(&sent, piece, false));
         for (checked, plain) in checked.iter().zip(&plain) {
             prop_assert_eq!(&checked.0, &plain.0);
-            // hyper alone takes bytes that are escaped here, and drops what follows a `#`.
+            // hyper alone accepts bytes that are escaped here, and drops everything after a `#`.
             let unescaped = crate::http::params::decode(checked.1.as_bytes(), false).unwrap();
             prop_assert!(unescaped.starts_with(&plain.1), "{} {}", unescaped, plain.1);
             if let (Some(checked), Some(plain)) = (&checked.2, &plain.2) {

@@ -1,4 +1,4 @@
-//! What the HTTP library reads of a connection.
+//! Reads of the HTTP library from a connection.
 
 use std::io;
 use std::pin::Pin;

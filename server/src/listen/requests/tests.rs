@@ -1,4 +1,4 @@
-//! The stream of checked heads: bodies pass unchanged, and hyper behind it sees the requests that it would see alone.
+//! The stream of checked heads: bodies pass unchanged, and hyper behind it sees the same requests as hyper alone.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use tokio::io::{AsyncWriteExt, duplex};
 
 const LIMITS: HeadLimits = HeadLimits { target: 20_000, fields: 2_000 };
 
-/// Memory of connections without end.
+/// Unlimited memory of connections.
 pub(super) fn memory() -> Arc<Connections> {
     Connections::new(barograph::budget::Share::new("connections", u64::MAX))
 }
 
-/// Waits for the next head, and hands in the memory of its request; false at the end of the stream.
+/// Waits for the next head and provides the memory of its request. Returns false at the end of the stream.
 pub(super) async fn begin<S: AsyncRead + Unpin>(stream: &mut Requests<S>, memory: &Arc<Connections>) -> bool {
     let Ok(Some(asked)) = stream.next().await else { return false };
     stream.begin(memory.take(asked.purpose, asked.bytes, Duration::ZERO).await.unwrap());
     true
 }
 
-/// A reader that plays the HTTP library and its service: it hands in the length of each body
-/// when a head has come, and gives everything it read.
+/// A reader that plays the HTTP library and its service: it reports the length of each body when a head has arrived,
+/// and returns everything that it read.
 async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<u8>, Vec<Option<ApiError>>) {
     let (near, mut far) = duplex(piece);
     let exchange = Arc::new(Exchange::default());
@@ -49,7 +49,7 @@ async fn read_all(sent: Vec<u8>, piece: usize, lengths: &[Option<u64>]) -> (Vec<
             Ok(count) => count,
         };
         read.extend_from_slice(&buffer[..count]);
-        // Bodies of these tests are followed by their length alone.
+        // In these tests, only the length determines where a body ends.
         while let Some(left) = body_left {
             let Some(rest) = read.get(head_at + left..) else { break };
             let Some(end) = memchr::memmem::find(rest, b"\r\n\r\n") else { break };
@@ -106,7 +106,7 @@ async fn chunks_are_followed_or_left_alone() {
         let expected = head.replace("/a?\"", "/a?%22") + &request(&format!("/b?{after}"), "", "");
         for piece in [1, 5, 1000] {
             let (read, _) = read_all(sent.clone().into_bytes(), piece, &[None]).await;
-            // The reader of this test does not follow chunks, so the second head is the last that comes.
+            // The reader of this test does not follow chunks, so the second head is the last one.
             assert_eq!(String::from_utf8(read).unwrap(), expected, "{chunks:?} in pieces of {piece}");
         }
     }
@@ -125,7 +125,7 @@ async fn a_refused_head_is_replaced_and_the_rest_is_dropped() {
     }
 }
 
-/// R1: a reader that understands another length gets nothing more.
+/// R1: a reader that understands a different length gets nothing more.
 #[tokio::test]
 async fn readers_that_disagree_end_the_connection() {
     let first = request("/a", "content-length: 3\r\n", "");
@@ -139,7 +139,7 @@ async fn readers_that_disagree_end_the_connection() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever comes, however it is cut: what passes begins with what came, escapes aside.
+    /// However the input is split, the output is a prefix of it, apart from escapes.
     #[test]
     fn nothing_panics_or_hangs(
         parts in proptest::collection::vec(
@@ -164,7 +164,7 @@ proptest! {
     }
 }
 
-/// What a peer sends ahead waits for its turn, and does not hide that the peer has left.
+/// A request that a peer sends ahead waits for its turn, and does not hide that the peer has left.
 #[tokio::test]
 async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     let (near, mut far) = duplex(1 << 16);
@@ -180,7 +180,7 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
         assert_eq!(String::from_utf8_lossy(&buffer[..count]), head);
         assert!(exchange.begin(Some(0)).is_none());
         let running = activity.begin();
-        // Polled once: nothing is handed over while the request is answered.
+        // Polled once: nothing is passed on while the request is answered.
         let next = std::future::poll_fn(|cx| {
             Poll::Ready(Pin::new(&mut stream).poll_read(cx, &mut ReadBuf::new(&mut buffer)).is_pending())
         });
@@ -200,7 +200,7 @@ async fn the_end_is_seen_behind_requests_that_were_sent_ahead() {
     assert!(!stream.is_parked());
 }
 
-/// The HTTP library loses nothing of an answer when it gets the end of the stream.
+/// The HTTP library does not lose any part of an answer when it sees the end of the stream.
 #[tokio::test]
 async fn a_connection_parks_only_when_its_answer_is_written() {
     let (near, mut far) = duplex(1 << 16);
@@ -219,7 +219,7 @@ async fn a_connection_parks_only_when_its_answer_is_written() {
     stream.flush().await.unwrap();
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
     assert!(stream.is_parked());
-    // It is not closed: the next request comes on it.
+    // The connection is not closed: the next request arrives on it.
     stream.shutdown().await.unwrap();
     far.write_all(request("/b", "", "").as_bytes()).await.unwrap();
     assert!(begin(&mut stream, &memory).await);

@@ -1,8 +1,8 @@
-//! Line protocol over UDP: a datagram holds whole lines. There is no answer; errors are counted and logged.
+//! Line protocol over UDP. A datagram contains whole lines. There is no answer; errors are counted and logged.
 //!
 //! A dedicated thread reads datagrams from the socket into a bounded queue, so that neither a sync nor a busy runtime
-//! delays it. A task stores the queued datagrams, many with one sync. It waits out temporary conditions, such as full
-//! memory; the queue holds what arrives meanwhile. When the server stops, the datagrams in the socket and in the queue
+//! delays it. A task stores the queued datagrams, many with one sync. It waits while a condition is temporary, such as full
+//! memory; the queue holds datagrams in the meantime. When the server stops, the datagrams in the socket and in the queue
 //! are stored first.
 //!
 //! Every datagram is counted once: see `telemetry/udp.rs`.
@@ -31,11 +31,11 @@ use crate::telemetry::udp::UdpCounters;
 use queue::{Block, Queue};
 pub use socket::DatagramSocket;
 
-/// No datagram is larger, its length counts in 16 bits.
+/// Maximum size of a datagram in bytes: the length field has 16 bits.
 const DATAGRAM_MAX: usize = 65_536;
-/// Datagrams that are taken before it is looked whether the server stops.
+/// Number of datagrams that are received between checks whether the server stops.
 const RUN: usize = 1024;
-/// The least of the receive buffer that one datagram takes, headers of the kernel included.
+/// Minimum size of a datagram in the receive buffer, including the kernel's headers.
 const KERNEL_BYTES: u64 = 512;
 /// Interval of reads of the kernel's drop counter, and pause after an error of storage.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(20);
 /// Number of consecutive errors of the socket after which the server checks whether it is stopping; if so, it gives up
 /// on the socket.
 const FAILURES_MAX: u32 = 5;
-/// How often it is looked whether the database is open.
+/// How often to check whether the database is open.
 const OPENING: Duration = Duration::from_millis(20);
 
 static SOCKET_FAILED: Throttle = Throttle::new();
@@ -52,7 +52,7 @@ static QUEUE_FULL: Throttle = Throttle::new();
 static FAILED: Throttle = Throttle::new();
 static KERNEL_DROPPED: Throttle = Throttle::new();
 
-/// Receives until `stop` turns true, then stores what waits.
+/// Receives until `stop` is true, then stores the waiting datagrams.
 pub async fn serve(state: Arc<State>, socket: DatagramSocket, mut stop: watch::Receiver<bool>) {
     let queue = Arc::new(Queue::new(state.memory.datagrams.clone()));
     let (socket, granted) = socket.into_parts();
@@ -73,7 +73,7 @@ pub async fn serve(state: Arc<State>, socket: DatagramSocket, mut stop: watch::R
         return tracing::error!("no datagrams are received, a thread could not be started: {e}");
     }
     let mut storing = tokio::spawn(store_all(state.clone(), queue.clone(), stop.clone()));
-    // An error means that the thread panicked, which is in the log; the queue is closed all the same.
+    // An error means that the thread panicked, which the log shows; the queue is closed in any case.
     let _ = receiving.await;
     queue.close();
     runtime::stopped(&mut stop).await;
@@ -84,19 +84,19 @@ pub async fn serve(state: Arc<State>, socket: DatagramSocket, mut stop: watch::R
     }
 }
 
-/// What the thread at the socket has.
+/// The state of the thread at the socket.
 struct Receiver {
     queue: Arc<Queue>,
     state: Arc<State>,
     stop: watch::Receiver<bool>,
-    /// More datagrams do not fit into the receive buffer.
+    /// Maximum number of datagrams in the receive buffer.
     datagrams_max: usize,
-    /// When the last datagram came.
+    /// The time of the last datagram.
     last: i64,
 }
 
 impl Receiver {
-    /// Receives until the server stops, then what waits in the socket.
+    /// Receives until the server stops, and then everything that waits in the socket.
     fn run(mut self, socket: UdpSocket) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let ended = runtime.and_then(|runtime| runtime.block_on(self.receive(socket)));
@@ -119,11 +119,11 @@ impl Receiver {
             let receive = |datagram: &mut [u8]| socket.try_recv_from(datagram);
             take(receive, &mut datagram, RUN, |datagram, sender| self.enqueue(datagram, sender));
         }
-        // The socket itself is asked, since the runtime may not have heard of the newest datagrams.
+        // This asks the socket itself, since the runtime may not know of the newest datagrams yet.
         let socket = socket.into_std()?;
         let receive = |datagram: &mut [u8]| socket.recv_from(datagram);
         take(receive, &mut datagram, self.datagrams_max, |datagram, sender| self.enqueue(datagram, sender));
-        // Counted while the socket is open: its drops are known until then.
+        // Counted while the socket is open, because its drops are known only until it is closed.
         self.state.telemetry.udp.unwatch();
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Receiver {
         let counters = &self.state.telemetry.udp;
         counters.received.add(1);
         self.state.telemetry.ingest(Origin::Udp).bytes.add(datagram.len() as u64);
-        // No two datagrams have one time: of two values of a series without timestamps both are kept.
+        // No two datagrams have the same time, so that of two values of a series without timestamps both are kept.
         self.last = clock::now_ns().max(self.last.saturating_add(1));
         if !self.queue.push(datagram, self.last, sender) {
             counters.dropped_queue.add(1);
@@ -179,7 +179,7 @@ fn take(
     }
 }
 
-/// Stores what is queued until the queue is closed and empty.
+/// Stores queued datagrams until the queue is closed and empty.
 async fn store_all(state: Arc<State>, queue: Arc<Queue>, stop: watch::Receiver<bool>) {
     let mut looked = Instant::now();
     let mut dropped = 0;
@@ -204,7 +204,7 @@ async fn store_all(state: Arc<State>, queue: Arc<Queue>, stop: watch::Receiver<b
     warn_of_drops(&state.telemetry.udp, &mut dropped);
 }
 
-/// Says what the kernel has dropped since the last time.
+/// Logs the datagrams that the kernel has dropped since the last time.
 fn warn_of_drops(counters: &UdpCounters, before: &mut u64) {
     let now = counters.kernel_drops();
     if now > *before

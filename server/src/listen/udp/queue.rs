@@ -1,7 +1,7 @@
-//! Datagrams between the socket and the storage: in the order they came, bounded in bytes.
+//! Datagrams between the socket and the storage: in order of arrival, bounded in bytes.
 //!
-//! The receiver must be back at the socket at once, while storing waits for the disk. So datagrams wait here, packed
-//! into blocks that are stored as a whole, each with one sync. A block grows while the one before it is being stored.
+//! The receiver must return to the socket at once, but storing waits for the disk. Datagrams therefore wait here, packed
+//! into blocks, each of which is stored with one sync. A block grows while the previous one is being stored.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use barograph_engine::model::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// A block takes datagrams until it has this many bytes.
+/// A block accepts datagrams until it has this many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// One datagram of a block.
 #[derive(Debug, Clone, Copy)]
 struct Datagram {
-    /// Where it ends in the block's bytes.
+    /// Where it ends in the bytes of the block.
     end: usize,
-    /// Time of its lines that give none.
+    /// The time of its lines without a timestamp.
     arrived: Timestamp,
     sender: SocketAddr,
 }
@@ -34,12 +34,12 @@ pub struct Block {
 }
 
 impl Block {
-    /// How many datagrams it has.
+    /// The number of datagrams.
     pub fn len(&self) -> usize {
         self.datagrams.len()
     }
 
-    /// What it has of lines, a body for each datagram.
+    /// The lines of the block, one body per datagram.
     pub fn bodies(&self) -> impl Iterator<Item = LineBody<'_>> {
         let mut start = 0;
         self.datagrams.iter().map(move |datagram| {
@@ -49,18 +49,18 @@ impl Block {
         })
     }
 
-    /// Who sent the datagram with this number.
+    /// The sender of the datagram with this number.
     pub fn sender(&self, number: usize) -> Option<SocketAddr> {
         self.datagrams.get(number).map(|datagram| datagram.sender)
     }
 
-    /// What it counts against the bound of the queue.
+    /// The bytes that it counts against the limit of the queue.
     fn cost(&self) -> usize {
         self.bytes.len() + self.len() * size_of::<Datagram>()
     }
 }
 
-/// See the module's documentation. One task takes blocks, any thread adds datagrams.
+/// The queue; see the module's documentation. One task takes blocks, and any thread may add datagrams.
 #[derive(Debug)]
 pub struct Queue {
     share: Arc<Share>,
@@ -71,7 +71,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     blocks: VecDeque<Block>,
-    /// The memory of what waits, and of what was taken and not released; there is none before the first datagram.
+    /// The memory of waiting datagrams, and of those taken but not released. There is none before the first datagram.
     hold: Option<Hold>,
     closed: bool,
 }
@@ -91,7 +91,7 @@ impl Queue {
         Queue { share, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Takes memory; false when there is not enough.
+    /// Takes memory. Returns false if there is not enough.
     fn take(&self, state: &mut State, bytes: usize) -> bool {
         let taken = match &mut state.hold {
             Some(hold) => hold.grow(bytes as u64),
@@ -100,7 +100,7 @@ impl Queue {
         taken.is_ok()
     }
 
-    /// Adds a datagram; false when it does not fit.
+    /// Adds a datagram. Returns false if it does not fit.
     pub fn push(&self, datagram: &[u8], arrived: Timestamp, sender: SocketAddr) -> bool {
         let cost = datagram.len() + size_of::<Datagram>();
         let mut state = self.state.lock();
@@ -136,18 +136,18 @@ impl Queue {
         }
     }
 
-    /// Makes room: `block`, which was taken, is done with.
+    /// Releases the memory of `block`, which was taken and is no longer needed.
     pub fn release(&self, block: &Block) {
         self.state.lock().give_back(block.cost());
     }
 
-    /// Nothing more is added; what waits can still be taken.
+    /// Closes the queue: no more datagrams are accepted, but the waiting ones can still be taken.
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// Closes the queue and drops the waiting datagrams; returns their number.
+    /// Closes the queue and drops the waiting datagrams. Returns their number.
     pub fn abandon(&self) -> usize {
         let mut state = self.state.lock();
         state.closed = true;
@@ -158,7 +158,7 @@ impl Queue {
         blocks.iter().map(Block::len).sum()
     }
 
-    /// The bound, bytes.
+    /// The limit in bytes.
     pub fn bytes_max(&self) -> u64 {
         self.share.limit()
     }

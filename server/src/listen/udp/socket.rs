@@ -1,14 +1,14 @@
 //! The socket for datagrams, with as large a receive buffer as the kernel grants.
 //!
-//! A burst waits there while the receiver's thread is waiting for a processor. The kernel's default holds a few hundred
-//! datagrams, each counted with some 800 bytes of its own.
+//! A burst waits in this buffer while the receiver's thread waits for a CPU. The kernel's default buffer holds a few hundred
+//! datagrams, each counted with about 800 bytes of overhead.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use rustix::net::sockopt;
 
-/// A bound socket that does not block.
+/// A bound, non-blocking socket.
 #[derive(Debug)]
 pub struct DatagramSocket {
     socket: UdpSocket,
@@ -22,11 +22,11 @@ impl DatagramSocket {
     /// The size of the buffer cannot be read.
     pub fn new(socket: UdpSocket, wanted: u64) -> io::Result<Self> {
         let size = usize::try_from(wanted).unwrap_or(usize::MAX);
-        // With CAP_NET_ADMIN beyond the system's limit, otherwise up to it.
+        // With CAP_NET_ADMIN, the buffer may exceed the system's limit; otherwise it may not.
         if sockopt::set_socket_recv_buffer_size_force(&socket, size).is_err() {
             sockopt::set_socket_recv_buffer_size(&socket, size)?;
         }
-        // The kernel keeps twice what it was asked for, to have room for its own.
+        // The kernel doubles the requested size to account for its overhead.
         let granted = sockopt::socket_recv_buffer_size(&socket)? as u64 / 2;
         if granted < wanted {
             tracing::warn!(
@@ -37,10 +37,10 @@ impl DatagramSocket {
         Ok(DatagramSocket { socket, granted })
     }
 
-    /// Where it listens.
+    /// The address it is bound to.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

@@ -1,4 +1,4 @@
-//! The line of a pool: what is taken, who waits, and in which order.
+//! The queue of a pool: what is taken, who waits, and in which order.
 
 use std::collections::VecDeque;
 
@@ -7,16 +7,16 @@ use tokio::sync::oneshot;
 
 use super::Room;
 
-/// What is taken of a pool, and who waits for more.
+/// The memory taken from a pool, and the waiters for more.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Bytes taken.
     pub(super) used: u64,
-    /// Of these, by modest takes.
+    /// Bytes taken by modest takes, which `used` includes.
     pub(super) used_modest: u64,
-    /// Waiters that hold memory already; modest ones first.
+    /// Waiters that already hold memory, modest ones first.
     pub(super) growing: VecDeque<Waiting>,
-    /// Waiters that hold nothing: those of modest takes, and the others.
+    /// Waiters that hold nothing: those of modest takes, and all others.
     pub(super) coming: [Coming; 2],
     /// The number of the last waiter.
     pub(super) tickets: u64,
@@ -25,13 +25,13 @@ pub(super) struct Line {
 /// Waiters that hold nothing.
 #[derive(Debug, Default)]
 pub(super) struct Coming {
-    /// Ascending by round.
+    /// In ascending order of rounds.
     pub(super) waiting: VecDeque<Waiting>,
-    /// The round of the last one that was granted memory.
+    /// The round of the last waiter that was granted memory.
     pub(super) round: u64,
 }
 
-/// A take is modest, or it is not.
+/// Whether a take is modest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Size {
     Modest,
@@ -42,7 +42,7 @@ pub(super) enum Size {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) ticket: u64,
-    /// For a waiter that holds nothing: its tenant and its round.
+    /// The tenant and the round of a waiter that holds nothing.
     pub(super) tenant: u64,
     pub(super) round: u64,
     pub(super) size: Size,
@@ -56,13 +56,13 @@ pub(super) struct Waiting {
 pub(super) enum Need {
     /// New work of a tenant that holds nothing yet.
     Begin(u64),
-    /// Continuing work that holds this much of this pool.
+    /// Continuing work that already holds this much of the pool.
     GoOn(u64),
 }
 
 impl Coming {
-    /// Adds a waiter, in the round after that of the last waiter of its tenant, or after the current round: nothing
-    /// joins a round that has begun, so each round ends.
+    /// Adds a waiter in the round after that of its tenant's last waiter, or after the current round. No waiter joins a
+    /// round that has begun, so each round ends.
     pub(super) fn come(&mut self, mut waiting: Waiting) {
         let last = self.waiting.iter().rev().find(|other| other.tenant == waiting.tenant);
         waiting.round = last.map_or(self.round, |last| last.round) + 1;
@@ -72,13 +72,13 @@ impl Coming {
 }
 
 impl Line {
-    /// Adds a waiter that holds memory, behind those of its size.
+    /// Adds a waiter that holds memory, behind those of the same size class.
     pub(super) fn grow(&mut self, waiting: Waiting) {
         let place = self.growing.partition_point(|other| other.size <= waiting.size);
         self.growing.insert(place, waiting);
     }
 
-    /// Whether nothing waits that comes before a take.
+    /// Whether no waiter comes before this take.
     pub(super) fn is_next(&self, size: Size, need: Need) -> bool {
         let grows = self.growing.front().is_some_and(|first| first.size <= size);
         let comes = matches!(need, Need::Begin(_)) && !self.coming[size as usize].waiting.is_empty();

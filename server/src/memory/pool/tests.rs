@@ -1,4 +1,4 @@
-//! Lines of waiting takes, without any clock: the patience of each is out of reach.
+//! Tests of the queue of waiting takes. None waits for a clock: the patience of each take is practically unlimited.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 type Take<'a> = Pin<Box<dyn Future<Output = Result<Room, Full>> + 'a>>;
 
-/// A runtime, for the clock of those who wait.
+/// A runtime, for the timers of waiting takes.
 fn clock() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
@@ -30,13 +30,13 @@ fn ready(take: &mut Take<'_>) -> Result<Room, Full> {
     }
 }
 
-/// What modest takes hold, and what all do.
+/// The bytes of modest takes, and of all takes.
 fn used(pool: &Pool) -> (u64, u64) {
     let line = pool.line.lock();
     (line.used_modest, line.used)
 }
 
-/// A pool of 400 bytes, of which those who come may have 300.
+/// A pool of 400 bytes, of which takes that hold nothing may have 300.
 fn pool() -> Arc<Pool> {
     Pool::new(Share::new("bodies", 400), 1)
 }
@@ -72,7 +72,7 @@ fn whoever_gives_up_holds_up_nobody() {
     assert!(poll(&mut large).is_pending() && poll(&mut small).is_pending());
     drop(large);
     assert_eq!(ready(&mut small).unwrap().bytes(), 10);
-    // Handed over, and gone before it was taken.
+    // Memory that was granted to a take whose future was dropped before it received it.
     let mut late: Take<'_> = Box::pin(pool.take(200, PATIENCE));
     assert!(poll(&mut late).is_pending());
     drop(first);
@@ -124,7 +124,7 @@ fn what_goes_on_comes_first_and_has_the_last_quarter() {
     drop(beside);
     drop(more);
     assert_eq!(ready(&mut coming).unwrap().bytes(), 10);
-    // Who holds memory of another pool waits with them.
+    // Holders of memory of another pool wait with them.
     let other = Pool::new(Share::new("forms", 100), 2);
     let form = other.try_take(10).unwrap();
     let rest = pool.try_take(100).unwrap();
@@ -163,7 +163,7 @@ fn the_first_goes_on_when_the_last_has_given_back() {
     clock.block_on(async {
         let pool = pool();
         let rooms = [(); 3].map(|()| pool.try_take(100).unwrap());
-        // Each needs 250 more, and ends when it has them or is refused.
+        // Each take needs 250 more, and ends when it has them or is refused.
         let work = |room: Room| {
             let pool = pool.clone();
             async move { room.beside(&pool, 250, PATIENCE).await.is_ok() }
@@ -221,7 +221,7 @@ fn tenants_take_turns() {
     assert_eq!((pool.used(), pool.waiting()), (0, 0));
 }
 
-/// A pool of 800 bytes, 100 of them for takes of at most 40; those who come may have 600, large ones 500.
+/// A pool of 800 bytes, 100 of them for takes of at most 40. Takes that hold nothing may have 600, large ones 500.
 fn pool_with_modest() -> Arc<Pool> {
     Pool::with_modest(Share::new("bodies", 800), 40)
 }
@@ -244,7 +244,7 @@ fn modest_takes_do_not_wait_for_large_ones() {
     drop(first);
     let second = ready(&mut second).unwrap();
     let third = ready(&mut third).unwrap();
-    // Nothing waits: modest ones may use what is free.
+    // Nobody waits, so modest takes may use all free memory.
     let mut modest = Vec::new();
     while let Ok(room) = pool.try_take(40) {
         modest.push(room);

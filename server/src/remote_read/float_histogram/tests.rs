@@ -1,4 +1,4 @@
-//! Chunks of histograms read back by a reader of the format that shares no code with the writer.
+//! Chunks of histograms, read back by a reader that shares no code with the writer.
 
 use proptest::prelude::*;
 
@@ -149,7 +149,7 @@ fn chunks_read_back() {
     assert_round_trip(&timed(&[1.0, 2.0].map(custom)));
 }
 
-/// A chunk that Prometheus 2.42 streamed of the same samples.
+/// A chunk that Prometheus 2.42 streamed for the same samples.
 #[test]
 fn the_bytes_are_those_of_prometheus() {
     let samples: Vec<(i64, Arc<Histogram>)> = (0..8i64)
