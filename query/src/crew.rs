@@ -1,8 +1,9 @@
 //! The threads that help queries.
 //!
-//! A query is evaluated by the thread that asks. Where its work can be divided, threads of a crew that have nothing to
-//! do take pieces of it as well. A thread counts as free until a query takes it, and a query takes only free ones: so a
-//! piece never waits behind the work of another query, and a query whose crew is busy, or that has none, still runs.
+//! A query is evaluated by the calling thread. If its work can be divided, idle threads of a crew also take pieces of it. A
+//! thread is idle until a query takes it, and a query takes only idle threads, so a piece never waits behind the work of
+//! another query. A query whose crew is busy or empty still runs. A crew is a separate pool, so it does not interfere with
+//! programs that use rayon.
 //! Programs that use rayon share nothing with it, because a crew is a pool of its own.
 
 use std::fmt;
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Threads that help queries; clones share them. The default is the crew of the process: one thread fewer than there
-/// are cores, started by the first query that can be divided.
+/// Threads that help with queries; clones share them. The default is the crew of the process, which has one thread
+/// fewer than there are cores and is started by the first query that can be divided.
 ///
 /// ```
 /// use barograph_query::{Crew, Request};
@@ -25,7 +26,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub struct Crew(Option<Arc<Threads>>);
 
 struct Threads {
-    /// None if there are no threads, or they could not be started.
+    /// `None` if the crew has no threads, or they could not be started.
     pool: Option<ThreadPool>,
     count: usize,
     free: AtomicUsize,
@@ -47,14 +48,14 @@ impl Threads {
         Threads { pool, count, free: AtomicUsize::new(count) }
     }
 
-    /// At most `most` threads that are free now.
+    /// Takes at most `most` threads that are idle now. Returns how many.
     fn take(&self, most: usize) -> usize {
         let mut taken = 0;
         let take = |free: usize| {
             taken = free.min(most);
             Some(free - taken)
         };
-        // The closure always answers.
+        // The closure always returns a value.
         let _ = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken
     }
@@ -76,8 +77,8 @@ fn cores() -> usize {
 }
 
 impl Crew {
-    /// A crew of its own with `threads` threads, which end when the last clone is dropped. With none, queries are
-    /// evaluated by the thread that asks alone.
+    /// A separate crew with `threads` threads, which end when the last clone is dropped. With none, queries are
+    /// evaluated by the calling thread alone.
     pub fn of(threads: usize) -> Crew {
         Crew(Some(Arc::new(Threads::start(threads))))
     }
@@ -86,7 +87,7 @@ impl Crew {
         self.0.as_ref().map_or_else(|| cores() - 1, |own| own.count)
     }
 
-    /// The most threads that evaluate one query, the one that asks among them.
+    /// Maximum number of threads that evaluate one query, including the calling thread.
     pub(crate) fn workers(&self) -> usize {
         self.threads() + 1
     }
@@ -99,10 +100,10 @@ impl Crew {
         }
     }
 
-    /// Applies `work` to each piece, on this thread and on free ones. The results have the order of the pieces.
+    /// Applies `work` to each piece, on this thread and on idle ones. The results are in the order of the pieces.
     ///
     /// # Errors
-    /// The error of a piece that failed; the others may then not have been looked at.
+    /// The error of a piece that failed; other pieces may not have been processed.
     pub(crate) fn share<T, R, E, F>(&self, pieces: Vec<T>, work: F) -> Result<Vec<R>, E>
     where
         T: Send,
@@ -152,7 +153,7 @@ impl Crew {
     }
 }
 
-/// What another thread left behind when it panicked is whole: nothing is called under the lock.
+/// The data is consistent even if another thread panicked, because nothing is called under the lock.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn free_threads_help() {
         let crew = Crew::of(2);
-        // Ends only if all three are at work at once.
+        // This ends only if all three run at the same time.
         let barrier = Barrier::new(3);
         let waited: Result<Vec<()>, ()> = crew.share(vec![(); 3], |()| {
             barrier.wait();
@@ -203,7 +204,7 @@ mod tests {
             };
             let other = scope.spawn(move || busy.share(vec![(); 3], hold));
             begun.wait();
-            // Its three workers stand at the second barrier, where they stay until this one is done.
+            // The three workers wait at the second barrier until this query is done.
             let sum: Result<Vec<u32>, ()> = crew.share((0..10).collect(), Ok);
             assert_eq!(sum.unwrap().len(), 10);
             held.wait();

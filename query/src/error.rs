@@ -1,36 +1,36 @@
-//! Why a query gave no answer.
+//! Errors of queries.
 
 use barograph_engine::budget::{Denied, Stopped, bytes_text};
 
 use crate::source::SourceError;
 
-/// What kind of [`QueryError`] it is, which says what the caller can do about it.
+/// The kind of a [`QueryError`], which says what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QueryErrorKind {
-    /// The text is not a query or selector: fix it. The error has the place.
+    /// The text is not a query or selector: correct it. The error gives the position.
     Parse,
-    /// The times make no sense: fix the request.
+    /// The times are inconsistent: correct the request.
     Times,
     /// The query cannot be evaluated on this data, such as many-to-many matching: change the query.
     Execution,
     /// The query needs more than a limit of [`Limits`](crate::Limits) allows: ask for less, or raise the limit.
     Limit,
-    /// Others use what the query needs: retry later.
+    /// Others are using what the query needs: retry later.
     Busy,
-    /// The time was up.
+    /// The time limit was exceeded.
     Timeout,
-    /// It was canceled.
+    /// The query was canceled.
     Canceled,
-    /// Storage is damaged, or could not be read. [`source`](std::error::Error::source) is the error of the storage
+    /// Storage is damaged or could not be read. [`source`](std::error::Error::source) is the error of the storage
     /// engine, a `barograph::Error`, whose kind says which.
     Storage,
     /// The database is closed, or was opened by the process that forked this one.
     Closed,
 }
 
-/// Why a query gave no answer. The text is what the HTTP API prints. [`QueryError::kind`] says what to do about it; the
-/// error of the storage engine is kept as the [`source`](std::error::Error::source).
+/// Why a query failed. The text is what the HTTP API prints. [`QueryError::kind`] says what the caller can do; the
+/// error of the storage engine is available as the [`source`](std::error::Error::source).
 ///
 /// ```
 /// use barograph_query::source::memory::MemorySource;
@@ -43,7 +43,7 @@ pub enum QueryErrorKind {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The text is not a query: fix it. Prints `LINE:COL: parse error: …`.
+    /// The text is not a query: correct it. Prints `LINE:COL: parse error: …`.
     #[error("{line}:{column}: parse error: {message}")]
     Parse {
         /// From 1.
@@ -54,35 +54,35 @@ pub enum QueryError {
         start: u32,
         /// One past its last byte.
         end: u32,
-        /// What was expected, what was found.
+        /// What was expected and what was found.
         message: String,
     },
-    /// Its regular expressions may take more memory than those of one request may: fix it.
+    /// The regular expressions may take more memory than those of one request are allowed: simplify them.
     #[error(
         "{place}: {message}: use simpler expressions, such as fewer repetitions of large character sets, split the query, or raise the limit"
     )]
     Expressions {
-        /// Where the one is that is too much: line and column, or the function that it was given to.
+        /// The position of the expression that is too much: line and column, or the function that it was passed to.
         place: String,
         /// The limit, bytes.
         limit: u64,
-        /// Which one it is.
+        /// Which expression it is.
         message: String,
     },
-    /// The times do not make sense: `end` before `start`, a step below 1 ms, a range asked of
-    /// what has no value at each step (a string, a range vector).
+    /// The times are inconsistent: `end` before `start`, a step below 1 ms, or a range query of an expression that has
+    /// no value at each step (a string, a range vector).
     #[error("{0}")]
     BadTimes(String),
-    /// The evaluation failed: many-to-many matching, duplicate labels, a bad parameter.
+    /// The evaluation failed: many-to-many matching, duplicate labels, or an invalid parameter.
     #[error("{0}")]
     Execution(String),
-    /// The query needs more than it may use.
+    /// The query needs more samples than it may use.
     #[error("query processing would load too many samples into memory in query execution (limit {limit})")]
     TooManySamples {
         /// The limit.
         limit: u64,
     },
-    /// The query would hold more memory than one may.
+    /// The query would hold more memory than one query may.
     #[error(
         "the query needs more than {} of memory, the limit of one query: select fewer series, shorten the range, widen the step, or raise the limit",
         bytes_text(*limit)
@@ -91,7 +91,7 @@ pub enum QueryError {
         /// The limit, bytes.
         limit: u64,
     },
-    /// All running queries together would hold more memory than they may: try again later.
+    /// All running queries together would hold more memory than they may: retry later.
     #[error(
         "the running queries together need more than {} of memory, the limit of all: retry when others have ended, or ask for less",
         bytes_text(*limit)
@@ -100,16 +100,16 @@ pub enum QueryError {
         /// The limit, bytes.
         limit: u64,
     },
-    /// The time was up.
+    /// The time limit was exceeded.
     #[error("query timed out in expression evaluation after {seconds} s")]
     Timeout {
         /// The limit.
         seconds: f64,
     },
-    /// It was stopped.
+    /// The query was canceled.
     #[error("query was canceled")]
     Canceled,
-    /// It began as light work, and is heavy: run it as such
+    /// The query began as light work and turned out to be heavy: run it as heavy work
     /// ([`Account::begin_light`](barograph_engine::budget::Account::begin_light)).
     #[error("the query is too much for light work")]
     Heavy,

@@ -1,4 +1,4 @@
-//! What a kernel noticed: bits instead of texts, which are made once for each series.
+//! Conditions that a kernel notices, as bits. The texts are built only once per series.
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => {
@@ -6,14 +6,14 @@ macro_rules! flags {
     };
 }
 
-/// What a kernel noticed about one series.
+/// Conditions that a kernel noticed about one series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Flags(u32);
 
 flags! {
-    /// Floats and histograms in one window, and the function gave nothing.
+    /// Floats and histograms in one window; the function returned nothing.
     MIXED = 0;
-    /// Floats and histograms in one window, the histograms were ignored.
+    /// Floats and histograms in one window; the histograms were ignored.
     HISTOGRAMS_IGNORED = 1;
     /// A gauge histogram where a counter is needed.
     NOT_COUNTER = 2;
@@ -21,41 +21,41 @@ flags! {
     NOT_GAUGE = 3;
     /// Exponential and custom buckets in one window.
     MIXED_BUCKETS = 4;
-    /// A start time older than the sample before.
+    /// A start time before the previous sample.
     START_OVERLAP = 5;
-    /// The function gave a result for floats.
+    /// The function returned a result for floats.
     FLOAT_RESULT = 6;
-    /// Custom buckets with different bounds were reconciled by adding.
+    /// Custom buckets with different bounds were reconciled while adding.
     RECONCILED_ADD = 7;
-    /// The same by subtracting.
+    /// Custom buckets with different bounds were reconciled while subtracting.
     RECONCILED_SUB = 8;
-    /// Reset hints that contradict each other while adding.
+    /// Contradicting reset hints while adding.
     RESET_CONFLICT_ADD = 9;
-    /// The same while subtracting.
+    /// Contradicting reset hints while subtracting.
     RESET_CONFLICT_SUB = 10;
-    /// The same while aggregating.
+    /// Contradicting reset hints while aggregating.
     RESET_CONFLICT_AGG = 11;
-    /// Custom buckets with different bounds were reconciled by aggregating.
+    /// Custom buckets with different bounds were reconciled while aggregating.
     RECONCILED_AGG = 12;
 }
 
 impl Flags {
-    /// Adds those of `other`.
+    /// Raises the flags of `other`.
     pub fn raise(&mut self, other: Flags) {
         self.0 |= other.0;
     }
 
-    /// Whether any of `other` is raised.
+    /// Whether any flag of `other` is raised.
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Those that are not among `other`.
+    /// The flags that are not in `other`.
     pub fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
     }
 
-    /// Whether none is raised.
+    /// Whether no flag is raised.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,7 +1,7 @@
 //! Warnings and infos: problems of an answer, and their places in the query.
 //!
-//! Each text is kept once, in order of appearance. Kernels do not build texts: they raise
-//! [`Flags`](crate::annotations::flags::Flags), and the texts are made once for each series.
+//! Each text is kept once, in order of appearance. Kernels do not build texts. They raise
+//! [`Flags`](crate::annotations::flags::Flags), and the texts are built once for each series.
 
 use std::collections::HashSet;
 
@@ -68,7 +68,7 @@ pub(crate) fn bad_phi(phi: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", go_float(phi))
 }
 
-/// Adds the texts of the flags that are raised about a series called `name`, at the argument's place.
+/// Adds the texts of the raised flags of a series called `name`, at the position of the argument.
 pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str, span: Span) {
     if flags.is_empty() {
         return;
@@ -90,7 +90,7 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
         (Flags::RESET_CONFLICT_SUB, &|| "conflicting counter resets during histogram subtraction".to_owned()),
         (Flags::RESET_CONFLICT_AGG, &|| "conflicting counter resets during histogram aggregation".to_owned()),
     ];
-    // A flag alone is common, a text is not: only texts that are added are made.
+    // Most flags have no text, so texts are built only for those that are added.
     for (_, text) in warnings.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.warn(span, text());
     }

@@ -1,8 +1,8 @@
 //! Limits of a running query: samples and bytes held, wall time, cancellation.
 //!
 //! # Concurrency
-//! Counters are atomic, workers share one budget. Limits are checked when something is
-//! taken, so a query overshoots by at most one series a worker.
+//! Counters are atomic, and workers share one budget. Limits are checked when something is taken, so a query overshoots
+//! by at most one series per worker.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -28,9 +28,9 @@ pub(crate) struct Budget {
     started: Instant,
     usage: Usage,
     crew: Crew,
-    /// Bytes that nodes hold: those of `usage` except those of the source.
+    /// Bytes that nodes hold: the bytes of `usage` without those of the source.
     bytes: AtomicU64,
-    /// Samples read for each step of the query, if the request asks for them.
+    /// Samples read for each step of the query, if the request asks for this.
     per_step: Option<PerStep>,
 }
 
@@ -47,7 +47,7 @@ impl PerStep {
         wanted.then(|| PerStep { steps, counts: (0..steps.count).map(|_| AtomicU64::new(0)).collect() })
     }
 
-    /// The first step at or after a time needs what is read for it.
+    /// Counts samples read at a time for the first step at or after it.
     fn count(&self, time_ms: i64, samples: u64) {
         let after = time_ms.saturating_sub(self.steps.start_ms).max(0);
         let step = (after as u64).div_ceil(self.steps.step_ms.max(1) as u64);
@@ -73,12 +73,12 @@ impl Budget {
         }
     }
 
-    /// The threads that help.
+    /// The threads that help with the query.
     pub fn crew(&self) -> &Crew {
         &self.crew
     }
 
-    /// Counts something until it is released. A refused footprint is not counted.
+    /// Counts a footprint until it is released. A refused footprint is not counted.
     ///
     /// # Errors
     /// [`QueryError::TooManySamples`], [`QueryError::Memory`], [`QueryError::MemoryPool`].
@@ -92,7 +92,7 @@ impl Budget {
         Err(QueryError::TooManySamples { limit: self.limits.samples_max })
     }
 
-    /// Releases what was held.
+    /// Releases a footprint.
     pub fn release(&self, held: Footprint) {
         self.usage.sub_samples(held.samples);
         self.bytes.fetch_sub(held.bytes, Relaxed);
@@ -104,10 +104,10 @@ impl Budget {
         Footprint { samples: self.usage.samples(), bytes: self.bytes.load(Relaxed) }
     }
 
-    /// Called when a node is done: only its value is still held. No worker runs meanwhile.
+    /// Called when a node is done: only its value is still held. No worker runs at that time.
     ///
     /// # Errors
-    /// As [`Budget::hold`].
+    /// Same as [`Budget::hold`].
     pub fn settle(&self, before: Footprint, value: Footprint) -> Result<(), QueryError> {
         let (held, kept) = (self.held(), before + value);
         // Hold at most the difference: memory released even briefly may be taken by others.
@@ -119,7 +119,7 @@ impl Budget {
     /// Refuses a column that could never be held, before it is allocated.
     ///
     /// # Errors
-    /// As [`Budget::hold`].
+    /// Same as [`Budget::hold`].
     pub fn admit(&self, steps: usize) -> Result<(), QueryError> {
         if steps as u64 > self.limits.samples_max {
             return Err(QueryError::TooManySamples { limit: self.limits.samples_max });
@@ -130,7 +130,7 @@ impl Budget {
         Ok(())
     }
 
-    /// For expressions that are compiled while the query runs.
+    /// Expressions that are compiled while the query runs.
     pub fn expressions(&self) -> Expressions {
         Expressions::new(self.work.clone(), self.limits.regex_memory_max)
     }
@@ -140,12 +140,12 @@ impl Budget {
         &self.usage
     }
 
-    /// Counts samples that selectors handed out.
+    /// Counts samples that selectors returned.
     pub fn count_read(&self, samples: u64) {
         self.usage.count_read(samples);
     }
 
-    /// Counts those that were for the evaluation at a time.
+    /// Counts samples that were read for the evaluation at a time.
     #[inline]
     pub fn count_step(&self, time_ms: i64, samples: u64) {
         if let Some(per_step) = &self.per_step {
@@ -153,7 +153,7 @@ impl Budget {
         }
     }
 
-    /// Time and samples read for each step; empty if the request did not ask for them.
+    /// Times, and samples read for each step; empty if the request did not ask for this.
     pub fn samples_per_step(&self) -> Vec<(i64, u64)> {
         let Some(per_step) = &self.per_step else { return Vec::new() };
         let counts = per_step.counts.iter().enumerate();
@@ -172,22 +172,22 @@ impl Budget {
         Ok(self.work.check()?)
     }
 
-    /// Whether to use other cores as well.
+    /// Whether to use other cores too.
     pub fn spreads(&self) -> bool {
         self.work.spreads()
     }
 
-    /// Series one selector may match.
+    /// Maximum number of series that one selector may match.
     pub fn series_max(&self) -> usize {
         self.limits.series_max
     }
 
-    /// The evaluation is done: what is held now is its answer, and stays taken.
+    /// Called when the evaluation is done: everything held now is the answer, and stays counted.
     pub fn leave_answer(&self) {
         self.usage.leave_answer(self.bytes.swap(0, Relaxed));
     }
 
-    /// The statistics so far.
+    /// The current statistics.
     pub fn stats(&self) -> QueryStats {
         QueryStats {
             samples_total: self.usage.samples_read(),
@@ -199,7 +199,7 @@ impl Budget {
     }
 }
 
-/// Releases what a failed evaluation held.
+/// Releases everything that a failed evaluation held.
 impl Drop for Budget {
     fn drop(&mut self) {
         self.work.give(*self.bytes.get_mut());

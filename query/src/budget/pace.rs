@@ -12,14 +12,14 @@ use crate::usage::Footprint;
 
 /// Work between two checks. The unit is one float that is read; work on labels costs up to [`LABELS`].
 const WORK_PER_CHECK: usize = 1 << 15;
-/// Cost of a series without its values: a set of labels built and hashed, an expression matched.
+/// Cost of a series without its values: building and hashing a label set, or matching an expression.
 const LABELS: usize = 128;
 /// Cost of a histogram.
 const HISTOGRAM: usize = 32;
 /// Items that are sorted or merged between two checks.
 const RUN: usize = 4096;
 
-/// Bytes taken at once, so that taking a few for each series is cheap.
+/// Number of bytes taken at once, so that taking a few for each series is cheap.
 const TAKEN: usize = 4096;
 
 /// Counts the work of a loop.
@@ -31,7 +31,7 @@ pub(crate) struct Pace<'b> {
 }
 
 impl Budget {
-    /// The pace of a new loop.
+    /// Starts the pace of a loop.
     pub(crate) fn pace(&self) -> Pace<'_> {
         Pace { budget: self, done: 0, ahead: 0 }
     }
@@ -41,7 +41,7 @@ impl Pace<'_> {
     /// Counts work that was done.
     ///
     /// # Errors
-    /// As [`Budget::check`].
+    /// Same as [`Budget::check`].
     pub(crate) fn work(&mut self, done: usize) -> Result<(), QueryError> {
         self.done += done;
         if self.done < WORK_PER_CHECK {
@@ -54,7 +54,7 @@ impl Pace<'_> {
     /// Takes `bytes` before they are allocated. They are held until the node is done.
     ///
     /// # Errors
-    /// As [`Budget::hold`].
+    /// Same as [`Budget::hold`].
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), QueryError> {
         if self.ahead < bytes {
             let more = bytes.max(TAKEN);
@@ -68,7 +68,7 @@ impl Pace<'_> {
     /// Counts work on the labels of one series.
     ///
     /// # Errors
-    /// As [`Budget::check`].
+    /// Same as [`Budget::check`].
     pub(crate) fn labels(&mut self) -> Result<(), QueryError> {
         self.work(LABELS)
     }
@@ -76,7 +76,7 @@ impl Pace<'_> {
     /// Counts work on all values of a column.
     ///
     /// # Errors
-    /// As [`Budget::check`].
+    /// Same as [`Budget::check`].
     pub(crate) fn points(&mut self, points: &Points) -> Result<(), QueryError> {
         let each = if points.histograms.is_some() { HISTOGRAM } else { 1 };
         self.work(1 + points.len() * each)
@@ -85,17 +85,17 @@ impl Pace<'_> {
     /// Counts work on the labels of a series and on all its values.
     ///
     /// # Errors
-    /// As [`Budget::check`].
+    /// Same as [`Budget::check`].
     pub(crate) fn series(&mut self, series: &Series) -> Result<(), QueryError> {
         self.labels()?;
         self.points(&series.points)
     }
 }
 
-/// Sorts; equal items stay in their order.
+/// Sorts; equal items keep their order.
 ///
 /// # Errors
-/// As [`Budget::check`] and [`Budget::hold`].
+/// Same as [`Budget::check`] and [`Budget::hold`].
 pub(crate) fn sorted<T>(
     budget: &Budget,
     items: Vec<T>,
@@ -129,7 +129,7 @@ pub(crate) fn sorted<T>(
     Ok(sorted)
 }
 
-/// The indices of `count` items in their order: runs are sorted, then merged two by two.
+/// The indices of `count` items in sorted order: runs are sorted, then merged in pairs.
 fn order(
     budget: &Budget,
     count: usize,

@@ -1,23 +1,23 @@
-//! One piece of work for each series, on as many cores as are free. The results are in the order
-//! of the series, as if one core did all of it.
+//! Runs a piece of work for each series on as many cores as are free. The results are in the order of the series, as if a
+//! single core did all of the work.
 
 use super::Budget;
 use crate::crew::Crew;
 use crate::error::QueryError;
 
-/// Below this number of items it does not pay to wake other threads.
+/// With fewer items, waking other threads is not worthwhile.
 const PARALLEL_MIN: usize = 32;
-/// The least number of items in a piece of work.
+/// Minimum number of items in a piece of work.
 const PIECE_MIN: usize = 8;
-/// Pieces of work for each core, so that all end at about the same time.
+/// Number of pieces of work per core, so that all cores finish at about the same time.
 pub(crate) const PIECES_A_CORE: usize = 4;
 
-/// Whether work over `items` is shared by several cores, unless it is light.
+/// Whether work over `items` is divided among cores, unless it is light.
 pub(crate) fn splits(crew: &Crew, items: u64) -> bool {
     items >= PARALLEL_MIN as u64 && crew.workers() > 1
 }
 
-/// Divides a list into pieces of at most `length` neighbours.
+/// Divides a list into pieces of at most `length` consecutive items.
 pub(crate) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
     let mut pieces = Vec::with_capacity(items.len().div_ceil(length));
     let mut items = items.into_iter();
@@ -30,7 +30,7 @@ pub(crate) fn pieces<T>(items: Vec<T>, length: usize) -> Vec<Vec<T>> {
     }
 }
 
-/// Applies `work` to every item. Each piece of work has its own scratch space.
+/// Applies `work` to every item. Each piece of work has a separate scratch space.
 ///
 /// # Errors
 /// The error of one of the items that failed.

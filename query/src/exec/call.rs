@@ -1,4 +1,4 @@
-//! Function calls: runs the kernel of a call by its shape, and gives it the arguments.
+//! Function calls: runs the kernel of a call according to its shape, and provides its arguments.
 
 use barograph_engine::model::Matcher;
 
@@ -41,11 +41,11 @@ pub(crate) fn evaluate(
     }))
 }
 
-/// The arguments of a call that is evaluated.
+/// The arguments of a call during its evaluation.
 struct CallArguments<'e, 'q> {
     ev: &'e mut Evaluator<'q>,
     call: &'e Call,
-    /// The call's node.
+    /// The node of the call.
     node: &'e Node,
     steps: Steps,
 }

@@ -1,10 +1,9 @@
-//! The estimated cost of a plan: its nodes with the times they will be evaluated for, and for
-//! each selector what the index and the catalogue know.
+//! The estimated cost of a plan: its nodes with the number of evaluations, and for each selector the counts from the index
+//! and the catalogue.
 //!
-//! Series of inner nodes follow from those below them: a function keeps them, an
-//! aggregation without labels makes one of them and otherwise at most as many, matching
-//! keeps those of the "many" side. Steps without a value are not known in
-//! advance, so bytes are an upper bound.
+//! The number of series of an inner node is derived from its children: a function keeps it, an aggregation without labels
+//! has one series and otherwise at most as many as its input, and matching keeps the number of the "many" side. Steps
+//! without a value are not known in advance, so bytes are an upper bound.
 
 use barograph_engine::model::TimeRange;
 
@@ -21,7 +20,7 @@ use crate::source::Estimate;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::{AggregateOp, BinaryOp, Cardinality, Edges, Grouping};
 
-/// Bytes of a series beside its values: labels, their counts, the columns' ends.
+/// Bytes of a series besides its values: labels, counts, and the overhead of its column.
 const SERIES_BYTES: u64 = 200;
 /// Nanoseconds for finding a chunk and verifying its checksum.
 const CHUNK_NS: u64 = 2_000;
@@ -117,7 +116,7 @@ impl Estimator<'_> {
     }
 }
 
-/// Series of an inner node's value, at most.
+/// Maximum number of series in the value of an inner node.
 fn series(node: &Node, children: &[Explained]) -> u64 {
     let of = |i: usize| children.get(i).map_or(0, |c| c.estimated.series);
     let most = children.iter().map(|c| c.estimated.series).max().unwrap_or(0);

@@ -1,5 +1,4 @@
-//! From the value of the root to the answer: drops names, merges series that became equal, sorts
-//! matrices.
+//! Turns the value of the root into the answer: drops names, merges series that became equal, and sorts matrices.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
@@ -64,7 +63,7 @@ pub(crate) fn range(ev: &mut Evaluator<'_>, root: &Node, steps: Steps) -> Result
     let vector = ev.vector(root, steps)?;
     let budget = &ev.ctx.budget;
     let vector = drop_names(budget, vector)?;
-    // The answer has times next to its values; a series' column is dropped as its points are made.
+    // The answer has times next to the values. The column of a series is dropped once its points are built.
     budget.hold(Footprint::bytes(vector.iter().map(|s| s.points.len() * size_of::<i64>()).sum()))?;
     let matrix = matrix_of(budget, vector, steps)?;
     budget.settle(Footprint::default(), matrix_held(&matrix))?;
@@ -95,7 +94,7 @@ fn matrix_held(matrix: &[MatrixSeries]) -> Footprint {
     matrix.iter().map(series).fold(Footprint::default(), |a, b| a + b)
 }
 
-/// The series that have samples, in the order of labels.
+/// The series that have samples, in label order.
 fn matrix_of(budget: &Budget, vector: Vector, steps: Steps) -> Result<Vec<MatrixSeries>, QueryError> {
     let (mut matrix, mut pace) = (Vec::with_capacity(vector.len()), budget.pace());
     for series in vector {
@@ -116,7 +115,7 @@ fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     out.floats.reserve_exact(present);
     let timed = floats.iter().enumerate().map(|(i, &v)| (steps.at(i), v));
     if present == floats.len() {
-        // Its length is known, so the loop checks no capacity.
+        // The length is known, so the loop does not check the capacity.
         out.floats.extend(timed);
     } else {
         out.floats.extend(timed.filter(|(_, v)| !is_absent(*v)));
@@ -138,7 +137,7 @@ fn drop_names(budget: &Budget, mut vector: Vector) -> Result<Vector, QueryError>
     merge_equal(budget, vector)
 }
 
-/// The samples of a range selector as they are stored.
+/// The samples of a range selector, as stored.
 fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Result<QueryValue, QueryError> {
     if selection.edges != Edges::Plain {
         return Err(QueryError::Execution(
@@ -178,7 +177,7 @@ fn inner_samples(
     Ok(QueryValue::Matrix(matrix_of(budget, drop_names(budget, vector)?, steps)?))
 }
 
-/// All samples of a series, by whole milliseconds.
+/// All samples of a series, with times in whole milliseconds.
 fn whole_columns(labels: Labels, columns: &Columns) -> MatrixSeries {
     let ms = |ns: &i64| ns.div_euclid(NS_PER_MS);
     MatrixSeries {

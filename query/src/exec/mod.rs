@@ -1,18 +1,17 @@
 //! Evaluates a plan: every node once, for all steps at the same time.
 //!
-//! A node's value is a column for each series (`series/`). Selectors (`select/`) read each series
-//! once; range vectors (`window/`) run the kernel of a function over its windows; aggregations and
-//! binary operators (`aggregate/`, `binary/`) look up labels once for each series and then walk
-//! columns; `call.rs` runs the kernels of functions. Step-invariant nodes are evaluated for one
-//! step and repeated. Floating-point sums are folded in the order of series and steps, also where
+//! The value of a node has a column for each series (`series/`). Selectors (`select/`) read each series once. Range vectors
+//! (`window/`) run the kernel of a function over its windows. Aggregations and binary operators (`aggregate/`, `binary/`)
+//! look up labels once for each series and then process columns. `call.rs` runs the kernels of functions. Step-invariant
+//! nodes are evaluated for one step and repeated. Floating-point sums are folded in the order of series and steps, even if
 //! several cores share the work.
 //!
-//! [`Evaluator`] is here because evaluation is recursive: rooms call it for their operands, and it
-//! calls the rooms. A room names another one only where its level in the tidy test allows it.
+//! [`Evaluator`] is here because evaluation is recursive: the modules call it for their operands, and it calls the modules. A
+//! module may use another one only if its level in the tidy test allows that.
 //!
 //! # Invariants
-//! E1. A node's vector has as many slots as the steps it was evaluated for. E2. After a
-//! node is done the budget holds what its value holds, plus what was held before.
+//! E1. The vector of a node has as many slots as the steps it was evaluated for. E2. After a node is done, the budget holds
+//! what its value holds, plus what was held before.
 //!
 //! # Not here
 //! Parsing and checking (`syntax`), resolving times (`plan`), what functions compute
@@ -44,7 +43,7 @@ mod window;
 
 use trace::{Mark, Trace};
 
-/// What all workers of a query share.
+/// State shared by all workers of a query.
 struct Context<'q> {
     source: &'q dyn SeriesSource,
     budget: Budget,
@@ -55,15 +54,15 @@ struct Context<'q> {
 struct Evaluator<'q> {
     ctx: &'q Context<'q>,
     annotations: Annotations,
-    /// A range query: `sort` and the like have no effect.
+    /// Whether this is a range query, in which `sort` and similar functions have no effect.
     is_range: bool,
-    /// What each node costs, if that is recorded.
+    /// The cost of each node, if it is recorded.
     trace: Option<Trace>,
 }
 
 /// The result of a plan.
 pub(crate) struct Outcome {
-    /// The value, names dropped and sorted as promised.
+    /// The value, sorted, with names dropped.
     pub value: QueryValue,
     /// Warnings with positions.
     pub warnings: Vec<String>,
@@ -117,7 +116,7 @@ pub(crate) fn expect(
 }
 
 impl Evaluator<'_> {
-    /// The value of `node` at all steps.
+    /// Evaluates `node` at all steps.
     fn eval(&mut self, node: &Node, steps: Steps) -> Result<Value, QueryError> {
         self.ctx.budget.check()?;
         self.ctx.budget.admit(steps.count)?;
@@ -167,11 +166,11 @@ impl Evaluator<'_> {
         })
     }
 
-    /// The value of a node that the checker knows to be an instant vector.
+    /// Evaluates a node that the checker knows to be an instant vector.
     fn vector(&mut self, node: &Node, steps: Steps) -> Result<Vector, QueryError> {
         Ok(match self.eval(node, steps)? {
             Value::Vector(v) => v,
-            // A subquery's inner expression may be a scalar function or number.
+            // The inner expression of a subquery may be a scalar.
             Value::Scalar(values) => {
                 let points = Points { floats: values, histograms: None };
                 vec![Series { labels: Labels::empty(), drop_name: false, points }]
@@ -180,7 +179,7 @@ impl Evaluator<'_> {
         })
     }
 
-    /// The value of a node that the checker knows to be a scalar.
+    /// Evaluates a node that the checker knows to be a scalar.
     fn scalar(&mut self, node: &Node, steps: Steps) -> Result<Vec<f64>, QueryError> {
         match self.eval(node, steps)? {
             Value::Scalar(values) => Ok(values),

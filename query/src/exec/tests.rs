@@ -1,5 +1,5 @@
-//! Whole queries over random series: sliding against one window at a time, kernels against
-//! plain recomputation, one core against several.
+//! Whole queries over random series: sliding windows against single windows, kernels against plain recomputation, and one
+//! core against several.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
@@ -19,7 +19,7 @@ fn labels(series: usize) -> Labels {
     Labels::from_pairs([("__name__", "m_total"), ("i", i.as_str()), ("g", group.as_str())]).unwrap()
 }
 
-/// Values that kernels stumble over, and ordinary ones.
+/// Values that are difficult for kernels, and ordinary ones.
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (0u32..50).prop_map(f64::from),
@@ -33,7 +33,7 @@ fn value() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// One series: gaps in milliseconds and values.
+/// One series: gaps in milliseconds, and values.
 fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
     proptest::collection::vec((1i64..40_000, value()), 1..80).prop_map(|gaps| {
         let mut time = -100_000;
@@ -53,7 +53,7 @@ fn source_of(samples: &[(i64, f64)]) -> MemorySource {
     source
 }
 
-/// Time and bits of the only series.
+/// Times and bits of the only series.
 fn column(response: &Response) -> BTreeMap<i64, u64> {
     match &response.value {
         QueryValue::Matrix(matrix) => {
@@ -118,7 +118,7 @@ const FUNCTIONS: [&str; 41] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// A range query slides, an instant query has a single window: the same bits.
+    /// A range query slides, and an instant query has a single window: the results are identical to the bit.
     #[test]
     fn sliding_gives_what_single_windows_give(
         samples in samples(),
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    /// The kernels that keep state, against what their definitions say.
+    /// The kernels that keep state, against their definitions.
     #[test]
     fn kernels_do_what_their_definitions_say(samples in samples(), window_ms in 1i64..300_000) {
         let source = source_of(&samples);
@@ -207,7 +207,7 @@ fn the_number_of_cores_does_not_show() {
     }
 }
 
-/// A program that embeds the database may keep rayon's pool busy for as long as it likes.
+/// A program that embeds the database may keep rayon's pool busy indefinitely.
 #[test]
 fn a_query_does_not_wait_for_the_pool_of_the_program() {
     let source = many_series();
@@ -223,13 +223,13 @@ fn a_query_does_not_wait_for_the_pool_of_the_program() {
     begun.wait();
     let request = Request::range("sum by (g) (rate(m_total[2m]))", 0, 1_800_000, 2_000);
     let answered = execute(&source, &request);
-    // Work over series, over columns and over what another expression gives.
+    // Work over series, over columns, and over the value of another expression.
     let others = ["max_over_time(m_total[5m:1m])", "sum by (g) (m_total * 2)", "quantile(0.9, m_total)"];
     let others = others.map(|text| execute(&source, &Request::range(text, 0, 1_800_000, 60_000)));
     let cancelled = Request { cancel: Cancel::default(), ..request };
     cancelled.cancel.cancel();
     let stopped = execute(&source, &cancelled);
-    // All of the pool's threads stand at the second barrier until here.
+    // Until here, all threads of the pool wait at the second barrier.
     held.wait();
     assert!(matches!(&answered.unwrap().value, QueryValue::Matrix(series) if series.len() == 7));
     others.into_iter().for_each(|answer| drop(answer.unwrap()));
@@ -257,11 +257,11 @@ fn limits_end_a_query() {
     assert!(matches!(error, QueryError::Canceled), "{error}");
 }
 
-/// Smoothing restarts in each of a million windows of a million values: no machine finishes it.
+/// Smoothing restarts in each of a million windows of a million values, which no machine can finish.
 const ENDLESS: &str =
     "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])";
 
-/// How it ends when `stop` is called in the midst of it.
+/// The error with which the query ends when `stop` is called while it runs.
 fn ended_by(stop: impl FnOnce(&Request), timeout: Duration) -> QueryError {
     let mut request = Request::instant(ENDLESS, 0);
     request.limits.timeout = timeout;

@@ -1,4 +1,4 @@
-//! The actual cost of each node of a plan, for `explain`. Nothing is measured otherwise.
+//! The actual cost of each node of a plan, for `explain`. Nothing is measured without it.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -8,14 +8,13 @@ use crate::explain::{Cost, Explained};
 use crate::plan::{Kind, Node};
 use crate::series::Value;
 
-/// Costs by node. A plan does not move while it is evaluated, so a node is known by its
-/// address.
+/// Costs by node. A plan does not move while it is evaluated, so a node is identified by its address.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     costs: HashMap<usize, Cost>,
 }
 
-/// The counters when a node began.
+/// The counters at the beginning of a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     started: Instant,
@@ -33,7 +32,7 @@ impl Mark {
         }
     }
 
-    /// The cost since then.
+    /// The cost since the mark.
     pub fn until_now(self, ctx: &Context<'_>, series: u64, bytes: u64) -> Cost {
         Cost {
             series,
@@ -46,12 +45,12 @@ impl Mark {
 }
 
 impl Trace {
-    /// Adds a cost to those of `node`.
+    /// Adds a cost to that of `node`.
     pub fn add(&mut self, node: &Node, cost: Cost) {
         self.costs.insert(place(node), cost);
     }
 
-    /// Puts the costs beside the estimates; `explained` was made from `node`.
+    /// Adds the actual costs to the estimates. `explained` was built from `node`.
     pub fn fill_in(&self, node: &Node, explained: &mut Explained) {
         explained.actual = self.costs.get(&place(node)).copied();
         for (child, explained) in children(node).into_iter().zip(&mut explained.children) {
@@ -64,7 +63,7 @@ fn place(node: &Node) -> usize {
     std::ptr::from_ref(node).addr()
 }
 
-/// The nodes that `node` works on, in the order they are written.
+/// The operands of `node`, in the order in which they are written.
 pub(super) fn children(node: &Node) -> Vec<&Node> {
     match &node.kind {
         Kind::Number(_) | Kind::Text(_) | Kind::Instant(_) | Kind::Range(_) => Vec::new(),
@@ -76,7 +75,7 @@ pub(super) fn children(node: &Node) -> Vec<&Node> {
     }
 }
 
-/// How many series a value has.
+/// The number of series in a value.
 pub(super) fn series_of(value: &Value) -> u64 {
     match value {
         Value::Vector(vector) => vector.len() as u64,

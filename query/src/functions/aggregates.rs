@@ -27,7 +27,7 @@ pub enum AggregateOp {
     BottomkBy(Statistic),
 }
 
-/// What whole series are ranked by.
+/// The statistic by which whole series are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say which statistic")]
 pub enum Statistic {
@@ -47,13 +47,13 @@ pub struct AggregateInfo {
     pub name: &'static str,
     /// The type of the parameter before the vector, if there is one.
     pub param: Option<ValueType>,
-    /// The type of the parameters after that one, of which one at least must be given.
+    /// The type of the further parameters, at least one of which is required.
     pub more: Option<ValueType>,
     /// Where the definition comes from.
     pub source: Origin,
-    /// What it does, one or two sentences.
+    /// A description in one or two sentences.
     pub doc: &'static str,
-    /// A query that shows it.
+    /// An example query.
     pub example: &'static str,
 }
 
@@ -76,7 +76,7 @@ const fn with(
     AggregateInfo { op, name, param: Some(param), more: None, source: Origin::PromQl, doc, example }
 }
 
-/// One of the operators that choose whole series.
+/// An operator that selects whole series.
 const fn whole(
     op: AggregateOp,
     name: &'static str,

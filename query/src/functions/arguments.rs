@@ -1,5 +1,5 @@
-//! What a function sees of its call while it is evaluated: the arguments, evaluated on demand,
-//! and the tools of the query.
+//! The view that a function has of its call during the evaluation: the arguments, evaluated on demand, and the facilities
+//! of the query.
 //!
 //! The executor implements [`Arguments`]. Kernels depend on this trait and not on the executor,
 //! so that the table of functions, which the parser reads, can name them.
@@ -23,12 +23,11 @@ pub(crate) enum SampleField {
     Value,
     /// The time, in seconds.
     Time,
-    /// The start time, in seconds; absent if unknown.
+    /// The start time, in seconds; missing if it is unknown.
     StartTime,
 }
 
-/// The arguments of a call at all steps. Arguments are counted from 0; the checker guarantees
-/// their number and types.
+/// The arguments of a call at all steps. Arguments are counted from 0. The checker guarantees their number and types.
 pub(crate) trait Arguments<'q> {
     /// The function that is called.
     fn function(&self) -> &'static Function;
@@ -39,13 +38,13 @@ pub(crate) trait Arguments<'q> {
     /// Evaluates an instant vector.
     ///
     /// # Errors
-    /// Those of the evaluation.
+    /// The errors of the evaluation.
     fn vector(&mut self, index: usize) -> Result<Vector, QueryError>;
 
-    /// Evaluates a scalar: one value for each step. The function's check has seen them.
+    /// Evaluates a scalar: one value for each step. The check of the function has already run.
     ///
     /// # Errors
-    /// Those of the evaluation and of the check.
+    /// The errors of the evaluation and of the check.
     fn scalar(&mut self, index: usize) -> Result<Vec<f64>, QueryError>;
 
     /// The text of a string argument.
@@ -54,10 +53,10 @@ pub(crate) trait Arguments<'q> {
     /// Evaluates the range vector among the arguments with a kernel.
     ///
     /// # Errors
-    /// Those of the evaluation.
+    /// The errors of the evaluation.
     fn windows(&mut self, kernel: WindowKernel) -> Result<Vector, QueryError>;
 
-    /// The matchers of an argument that is a selector; none for any other expression.
+    /// The matchers of an argument that is a selector; empty for any other expression.
     fn matchers(&self, index: usize) -> &[Matcher];
 
     /// The edges of an argument that is an instant selector.
@@ -66,14 +65,13 @@ pub(crate) trait Arguments<'q> {
     /// Reads a field of the newest samples of an instant selector.
     ///
     /// # Errors
-    /// Those of the evaluation.
+    /// The errors of the evaluation.
     fn newest(&mut self, index: usize, field: SampleField) -> Result<Vector, QueryError>;
 
-    /// Reads a field of the newest samples of other series, at the times at which the first
-    /// selector inside an argument looks.
+    /// Reads a field of the newest samples of other series, at the times of the first selector inside an argument.
     ///
     /// # Errors
-    /// Those of the evaluation.
+    /// The errors of the evaluation.
     fn newest_beside(
         &mut self,
         index: usize,
@@ -81,10 +79,10 @@ pub(crate) trait Arguments<'q> {
         field: SampleField,
     ) -> Result<Vector, QueryError>;
 
-    /// The place of an argument in the query.
+    /// The position of an argument in the query.
     fn span(&self, index: usize) -> Span;
 
-    /// The place of the whole call in the query.
+    /// The position of the whole call in the query.
     fn call_span(&self) -> Span;
 
     /// Whether the result drops metric names.
@@ -103,7 +101,7 @@ pub(crate) trait Arguments<'q> {
     fn annotations(&mut self) -> &mut Annotations;
 }
 
-/// The texts of all string arguments from `first` on.
+/// The string arguments from `first` on.
 pub(crate) fn texts(args: &dyn Arguments<'_>, first: usize) -> Vec<String> {
     (first..args.count()).map(|index| args.text(index)).collect()
 }

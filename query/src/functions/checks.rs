@@ -1,4 +1,4 @@
-//! Checks of scalar arguments: what warns, and what refuses the query.
+//! Checks of scalar arguments, which warn about them or refuse the query.
 
 use super::window::over_time::is_smoothing_factor;
 use crate::annotations::{Annotations, bad_phi};
@@ -12,7 +12,7 @@ pub(crate) fn any(_: &mut Annotations, _: Span, _: usize, _: &[f64]) -> Result<(
     Ok(())
 }
 
-/// Warns of each φ that is not between 0 and 1.
+/// Warns about each φ that is not between 0 and 1.
 pub(crate) fn phi(
     annotations: &mut Annotations,
     span: Span,

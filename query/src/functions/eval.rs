@@ -1,8 +1,7 @@
-//! How a function is evaluated: its kernel, by the shape of what it works on.
+//! How a function is evaluated: its kernel, by the shape of its input.
 //!
-//! A plan copies the kernel of each call from the table. The executor matches on the shape once
-//! for each call, and calls the kernel once for each series, window column or call: loops over
-//! samples are inside the kernels.
+//! A plan copies the kernel of each call from the table. The executor matches on the shape once for each call, and calls the
+//! kernel once for each series, window column or call. Loops over samples are inside the kernels.
 
 use barograph_engine::model::Histogram;
 
@@ -18,7 +17,7 @@ use crate::steps::QueryTimes;
 /// How a function is evaluated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Eval {
-    /// The times of the query determine the value: the plan has a number in place of the call.
+    /// The value depends only on the times of the query, so the plan has a number instead of the call.
     Constant(fn(QueryTimes) -> f64),
     /// The executor runs a kernel.
     Kernel(Kernel),
@@ -27,30 +26,29 @@ pub(crate) enum Eval {
 /// What a function computes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kernel {
-    /// Maps each float of a vector; histograms are left out.
+    /// Maps each float of a vector; histograms are ignored.
     Float(fn(f64) -> f64),
-    /// Maps the floats of each series. The scalar arguments after the vector have one value for
-    /// each step.
+    /// Maps the floats of each series. The scalar arguments after the vector have one value for each step.
     Floats(fn(&mut [f64], &[Vec<f64>])),
     /// Maps each float of a vector or, without an argument, the evaluation time in seconds.
     Date(fn(f64) -> f64),
-    /// Makes a number of each native histogram of a vector; floats are left out.
+    /// Computes a number from each native histogram of a vector; floats are ignored.
     Histogram(fn(&Histogram) -> f64),
-    /// Makes one column of the windows of each series.
+    /// Computes one column from the windows of each series.
     Window(WindowKernel),
-    /// Makes one column for each scalar argument of the windows of each series. The string
-    /// argument is the label that distinguishes the columns.
+    /// Computes one column for each scalar argument from the windows of each series. The string argument is the label
+    /// that distinguishes the columns.
     Windows(fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>),
-    /// Replaces the floats that a series has at all steps of the query; histograms are left out.
+    /// Replaces the floats that a series has at all steps of the query; histograms are ignored.
     Range(fn(&mut Column<'_>)),
-    /// Replaces the values that a series has at all steps of the query, histograms included.
+    /// Replaces the values that a series has at all steps of the query, including histograms.
     RangePoints(fn(&mut Points)),
     /// Evaluates its arguments itself.
     Call(fn(&mut dyn Arguments<'_>) -> Result<Value, QueryError>),
 }
 
-/// Checks a scalar argument before the kernel runs: its index among the scalar arguments, and its
-/// value at each step. It warns, or refuses the query.
+/// Checks a scalar argument before the kernel runs, given its index among the scalar arguments and its value at each
+/// step. It warns, or refuses the query.
 pub(crate) type ScalarCheck = fn(&mut Annotations, Span, usize, &[f64]) -> Result<(), QueryError>;
 
 impl Kernel {

@@ -1,18 +1,16 @@
-//! The one table of functions. The parser, the type checker, the executor, the help and
-//! the API's function list all read it.
+//! The single table of functions. The parser, the type checker, the executor, the help and the API's list of functions all
+//! read it.
 //!
-//! The entries are in `table/`, one file for each family; [`all`] lists them by name.
-//! The aggregation operators, which are grammar and not functions, have a table of their
-//! own in `aggregates.rs` so that their help comes from one place too.
+//! The entries are in `table/`, one file for each family; [`all`] lists them by name. The aggregation operators, which are
+//! grammar rather than functions, have a separate table in `aggregates.rs`, so that their help also comes from one place.
 //!
-//! An entry says everything about a function: types, help, what it may be combined with, and its
-//! kernel ([`eval`]). Kernels are in `window/`, `range/`, `vectors/` and `numbers/`, by what they
-//! work on. The rest of the crate asks an entry for a capability, never for its name.
+//! An entry contains everything about a function: types, help, allowed combinations, and its kernel ([`eval`]). Kernels are
+//! in `window/`, `range/`, `vectors/` and `numbers/`, according to their input. The rest of the crate asks an entry for a
+//! capability, never for its name.
 //!
 //! # Not here
-//! Evaluating arguments, reading series and running kernels over them: `exec`. The page that shows
-//! every entry and the answer to its example (`docs/query-language.md`):
-//! `tests/promqltest/src/reference` makes it, over the data set there.
+//! Evaluating arguments, reading series and running kernels over them: `exec`. The page with every entry and the answer to
+//! its example (`docs/query-language.md`): `tests/promqltest/src/reference` generates it from its data set.
 
 use std::sync::LazyLock;
 
@@ -46,7 +44,7 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// The type's name as messages give it.
+    /// The name of the type in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             ValueType::Scalar => "scalar",
@@ -63,28 +61,28 @@ impl std::fmt::Display for ValueType {
     }
 }
 
-/// What a function's result keeps of its argument's metric name.
+/// What happens to the metric name of the argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NameRule {
-    /// The name is dropped (marked, and dropped when the whole query is done).
+    /// The name is dropped: marked first, and removed when the whole query is done.
     Drop,
-    /// The name stays.
+    /// The name is kept.
     Keep,
 }
 
-/// Where a definition comes from: it marks extensions of PromQL.
+/// The origin of a definition, which marks extensions of PromQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Prometheus' own language.
     PromQl,
-    /// An extension that MetricsQL has under this name; the text says where ours differs.
+    /// An extension that MetricsQL has under this name; the help says where ours differs.
     MetricsQl,
     /// An extension of ours.
     Barograph,
 }
 
 impl Origin {
-    /// The language's name.
+    /// The name of the language.
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::PromQl => "PromQL",
@@ -113,7 +111,7 @@ pub enum Family {
     Histogram,
     /// Labels and order.
     Label,
-    /// Between scalars and vectors, and whether a value is present.
+    /// Conversion between scalars and vectors, and presence of values.
     Convert,
 }
 
@@ -128,40 +126,39 @@ pub struct Function {
     pub required: usize,
     /// Whether the last of `args` may be repeated, up to `args_max` arguments in all.
     pub variadic: bool,
-    /// Whether the argument before the last is repeated instead of the last one, which
-    /// occurs once, at the end.
+    /// Whether the argument before the last one is repeated, instead of the last one, which occurs once at the end.
     pub has_tail: bool,
-    /// How many arguments are repeated together: 1, or 2 where they come in pairs.
+    /// How many arguments are repeated together: 1, or 2 if they come in pairs.
     pub repeated: usize,
-    /// The most arguments a call may have; `usize::MAX` is no limit.
+    /// Maximum number of arguments of a call; `usize::MAX` means no limit.
     pub args_max: usize,
     /// Type of the result.
     pub returns: ValueType,
     /// What happens to the metric name.
     pub name_rule: NameRule,
-    /// Where the definition comes from.
+    /// The origin of the definition.
     pub source: Origin,
     /// The chapter of the reference.
     pub family: Family,
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.
     pub signature: &'static str,
-    /// What it does, one or two sentences.
+    /// A description in one or two sentences.
     pub doc: &'static str,
-    /// A query that shows it.
+    /// An example query.
     pub example: &'static str,
-    /// What it computes.
+    /// How it is evaluated.
     pub(crate) eval: Eval,
-    /// The window edges that it accepts beside plain ones.
+    /// The window edges that it accepts besides plain ones.
     pub(crate) edges: &'static [Edges],
-    /// Whether it needs the last sample before a window, up to one lookback older.
+    /// Whether it needs the last sample before a window, at most one lookback older.
     pub(crate) reads_before_window: bool,
-    /// Whether a result for a float deserves a note if the metric's name is not that of a counter.
+    /// Whether a result for a float causes an annotation if the metric does not have the name of a counter.
     pub(crate) wants_counter: bool,
-    /// Whether it reads the evaluation time itself, so that it never has one value for all steps.
+    /// Whether it reads the evaluation time, so that it is never step-invariant.
     pub(crate) reads_time: bool,
-    /// Whether it needs only counts and sums of histograms; `None` if the function around it decides.
+    /// Whether it needs only counts and sums of histograms; `None` if the enclosing function decides.
     pub(crate) counts_only: Option<bool>,
-    /// Whether the second argument is matchers in braces, which may match every series.
+    /// Whether the second argument consists of matchers in braces, which may match every series.
     pub(crate) second_is_labels: bool,
     /// Checks each scalar argument.
     pub(crate) check: ScalarCheck,
@@ -173,7 +170,7 @@ impl Function {
         matches!(self.eval, Eval::Kernel(kernel) if kernel.spans_steps())
     }
 
-    /// Why a window with these edges is refused, if it is.
+    /// Why a window with these edges is refused; `None` if it is accepted.
     pub(crate) fn edges_fault(&self, edges: Edges) -> Option<String> {
         let accepts = |function: &Function| edges == Edges::Plain || function.edges.contains(&edges);
         if accepts(self) {

@@ -1,19 +1,19 @@
-//! The name that a misspelt name probably stands for.
+//! Suggests a name for a misspelt one.
 
 use super::{aggregates, all};
 
-/// Names longer than this are not compared: no function's name comes near.
+/// Longer names are not compared, because no function has a similar name. Bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The function or aggregation whose name is nearest to `name`, if one is near.
+/// The function or aggregation with the most similar name, if one is similar enough.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let functions = all().iter().map(|function| function.name);
     nearest_of(name, functions.chain(aggregates::all().iter().map(|aggregate| aggregate.name)))
 }
 
-/// The candidate nearest to `name`, if one is near: at most one edit for each three bytes,
-/// case not counted. An edit inserts, removes or replaces a byte or swaps two neighbours.
-/// Of equally near candidates one that `name` begins wins.
+/// The most similar candidate, if one is similar enough: at most one edit for each three bytes, ignoring case. An edit
+/// inserts, removes or replaces a byte, or swaps two neighbours. Of equally similar candidates, one that begins with
+/// `name` wins.
 pub fn nearest_of<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return None;
@@ -28,7 +28,7 @@ pub fn nearest_of<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> 
         .map(|(_, candidate)| candidate)
 }
 
-/// Edits between two short texts (optimal string alignment: no part is edited twice).
+/// The number of edits between two short texts (optimal string alignment: no part is edited twice).
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut two_above = vec![0; b.len() + 1];
     let mut above: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! `count_values`: how many elements of each group have each value.
+//! `count_values`: the number of elements in each group that have the same value.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ pub(crate) fn count_values(
     for series in &vector {
         ev.ctx.budget.check()?;
         let own = settled(&series.labels, series.drop_name);
-        // Most series have few values: their groups are looked up once.
+        // Most series have few distinct values, so their groups are looked up once.
         let mut known: SmallVec<[(u64, usize); 4]> = SmallVec::new();
         for i in 0..steps.count {
             let Some(point) = series.points.get(i) else { continue };
@@ -59,8 +59,8 @@ pub(crate) fn count_values(
     Ok(counted)
 }
 
-/// The group of a value: the label is set first, then the set is grouped. `by` keeps the label
-/// without naming it; `without` drops it if it names it, and the metric name in any case.
+/// The group of a value: the label is set first, then the set is grouped. `by` keeps the label even if it does not name
+/// it; `without` drops it if it names it, and drops the metric name in any case.
 fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) -> Labels {
     let text = match point {
         Point::Float(v) => float_text(*v),
@@ -80,7 +80,7 @@ fn group_of(series: &Labels, label: &str, point: &Point, grouping: &Grouping) ->
     if drops_label { labels.build() } else { labels.set(label, &text).build() }
 }
 
-/// Shortest decimal without exponent.
+/// The shortest decimal without an exponent.
 fn float_text(v: f64) -> String {
     if v.is_nan() {
         "NaN".to_owned()

@@ -1,4 +1,4 @@
-//! `sum` and `avg` of groups in which native histograms occur beside floats.
+//! `sum` and `avg` of groups that contain native histograms and floats.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::series::{Point, Points, Vector, histogram_held};
 use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
-/// `sum` and `avg` of a vector in which there are histograms.
+/// `sum` and `avg` of a vector that contains histograms.
 pub(crate) fn aggregate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -63,7 +63,7 @@ pub(crate) fn aggregate(
     Ok(assemble(groups, columns))
 }
 
-/// One group at one step; whether floats and histograms were mixed.
+/// Folds one group at one step. Returns whether floats and histograms were mixed.
 fn fold(
     budget: &Budget,
     vector: &Vector,

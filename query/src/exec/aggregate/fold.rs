@@ -1,4 +1,4 @@
-//! Folds the columns of each group, step by step, on several cores where that is worth it.
+//! Folds the columns of each group, step by step, on several cores if that is worthwhile.
 
 use super::groups::{Groups, Members};
 use crate::budget::Budget;
@@ -9,19 +9,19 @@ use crate::series::{ABSENT, Points, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 
-/// Below this number of values it does not pay to wake other threads.
+/// With fewer values, waking other threads is not worthwhile.
 const PARALLEL_MIN_VALUES: usize = 1 << 17;
 
-/// Members that are folded between two checks for cancellation.
+/// Number of members that are folded between two checks for cancellation.
 const MEMBERS_PER_CHECK: usize = 256;
 
-/// Pieces of work for each core.
+/// Number of pieces of work per core.
 const PARTS_A_CORE: usize = 16;
 
-/// The least number of steps in a piece of work.
+/// Minimum number of steps in a piece of work.
 const CHUNK_STEPS: usize = 64;
 
-/// Whether folding this many values is shared by several cores.
+/// Whether folding this many values is divided among cores.
 pub(crate) fn splits(crew: &Crew, values: u64) -> bool {
     values >= PARALLEL_MIN_VALUES as u64 && crew.workers() > 1
 }
@@ -48,7 +48,7 @@ pub(crate) fn fold_groups<C: Members>(
     }
 }
 
-/// Takes `v` if it is more extreme or the first that is not NaN.
+/// Takes `v` if it is more extreme, or the first value that is not NaN.
 fn keep_if(kept: &mut f64, v: f64, more_extreme: bool) {
     if more_extreme || kept.is_nan() {
         *kept = v;
@@ -90,7 +90,7 @@ impl Moments {
     }
 }
 
-/// A member's floats at steps `from..to`, and how many steps after `from` they begin.
+/// The floats of a member at steps `from..to`, and the offset from `from` at which they begin.
 fn part(columns: &impl Members, member: usize, from: usize, to: usize) -> (usize, &[f64]) {
     let (first, floats) = columns.column(member);
     let low = from.max(first);
@@ -98,7 +98,7 @@ fn part(columns: &impl Members, member: usize, from: usize, to: usize) -> (usize
     if low < high { (low - from, &floats[low - first..high - first]) } else { (0, &[]) }
 }
 
-/// Columns and the groups that they are folded by.
+/// Columns, and the groups by which they are folded.
 struct Folding<'f, C> {
     budget: &'f Budget,
     columns: &'f C,
@@ -107,8 +107,8 @@ struct Folding<'f, C> {
 }
 
 impl<C: Members> Folding<'_, C> {
-    /// Sums of the members' floats at steps `from..to`. The loop has no branch: an absent value
-    /// is added as -0, which changes neither sum nor error.
+    /// Sums the members' floats at steps `from..to`. The loop has no branch: an absent value is added as -0, which
+    /// changes neither sum nor error.
     fn sums(&self, members: &[usize], from: usize, to: usize) -> Result<Vec<f64>, QueryError> {
         let mut sums = vec![-0.0; to - from];
         let mut errors = vec![0.0; to - from];
@@ -135,7 +135,7 @@ impl<C: Members> Folding<'_, C> {
             values.fold(Sum::default(), Sum::add).total()
         };
         for (at, ((sum, error), present)) in sums.iter_mut().zip(errors).zip(present).enumerate() {
-            // Where the sum is not finite the error means nothing.
+            // If the sum is not finite, its error is meaningless.
             *sum = match (present, sum.is_finite()) {
                 (false, _) => ABSENT,
                 // Near the largest float the sum is finite, but the computation of its error overflows.
@@ -175,8 +175,8 @@ impl<C: Members> Folding<'_, C> {
         })
     }
 
-    /// One column for each group, of parts that are folded in parallel where that is worth it:
-    /// a part is all members of a group at some of the steps.
+    /// One column for each group, folded in parts, in parallel if that is worthwhile. A part is all members of a group
+    /// at some of the steps.
     fn with(
         &self,
         fold_part: impl Fn(&[usize], usize, usize) -> Result<Vec<f64>, QueryError> + Sync,
@@ -190,7 +190,7 @@ impl<C: Members> Folding<'_, C> {
         let parts: Vec<(usize, usize)> = (0..groups.members.len())
             .flat_map(|g| (0..steps.count).step_by(CHUNK_STEPS).map(move |s| (g, s)))
             .collect();
-        // Of many small groups, several parts are one piece of work.
+        // If there are many small groups, several parts form one piece of work.
         let length = parts.len().div_ceil(PARTS_A_CORE * crew.workers()).max(1);
         let folded = crew.share(parts.chunks(length).collect(), |parts: &[(usize, usize)]| {
             let fold = |&(g, from): &(usize, usize)| {

@@ -1,5 +1,4 @@
-//! Groups of an aggregation: which series belong together, their columns, and the series that
-//! the groups become.
+//! The groups of an aggregation: which series belong together, their columns, and the series that the groups become.
 
 use std::collections::HashMap;
 
@@ -16,17 +15,18 @@ use crate::steps::Steps;
 use crate::syntax::ast::Grouping;
 use crate::usage::Footprint;
 
-/// Series of a vector by the group they belong to; members in the order of the vector.
+/// The series of a vector by group. Members are in the order of the vector.
 pub(crate) struct Groups {
-    /// Labels of each group.
+    /// The labels of each group.
     pub labels: Vec<Labels>,
-    /// Whether any member has a name that is to be dropped.
+    /// Whether any member has a name that must be dropped.
     pub drop_name: Vec<bool>,
-    /// Indices of each group's members.
+    /// The indices of each group's members.
     pub members: Vec<Vec<usize>>,
 }
 
-/// Bytes of a group without its labels and its key: an entry of a map and of each list, which have grown, and its first
+/// Bytes of a group without its labels and its key: an entry in a map and in each list, after growth, and its first
+/// members.
 /// members.
 const GROUP: usize = 3 * size_of::<(Vec<u8>, usize)>()
     + 2 * (size_of::<Labels>() + size_of::<bool>() + size_of::<Vec<usize>>())
@@ -38,15 +38,15 @@ impl Groups {
         Groups { labels: Vec::new(), drop_name: Vec::new(), members: Vec::new() }
     }
 
-    /// Groups `vector`; groups are in the order of their first member. The memory of their keys is held until the node
+    /// Groups `vector`. Groups are in the order of their first member. The memory of their keys is held until the node
     /// is done.
     ///
     /// # Errors
-    /// As [`Budget::check`] and [`Budget::hold`].
+    /// Same as [`Budget::check`] and [`Budget::hold`].
     pub fn of(budget: &Budget, vector: &Vector, grouping: &Grouping) -> Result<Groups, QueryError> {
         let mut groups = Groups::new();
         let keep = GroupKey::of(grouping);
-        // Members are many, groups few: a member's labels are looked up before they are made.
+        // There are many members and few groups, so a group is looked up before its labels are built.
         let mut places: HashMap<Vec<u8>, usize, RandomState> = HashMap::default();
         let mut key = Vec::new();
         let mut pace = budget.pace();
@@ -85,13 +85,13 @@ impl Groups {
     }
 }
 
-/// Columns of floats, of which a member may have only the part where it has values.
+/// Columns of floats. A member may have only the part of its column in which it has values.
 pub(crate) trait Members: Sync {
     /// The step where a member's column begins, and its floats from there on; it is absent
     /// everywhere else.
     fn column(&self, member: usize) -> (usize, &[f64]);
 
-    /// The number of values of all columns, including the absent ones inside them.
+    /// The number of values in all columns, including absent values inside them.
     fn values(&self) -> usize;
 }
 
@@ -107,9 +107,9 @@ impl Members for Vector {
 
 /// The labels of a series that identify its group.
 pub(crate) struct GroupKey {
-    /// Sorted.
+    /// The names, sorted.
     names: Vec<String>,
-    /// Whether the names are left out, and the metric name with them.
+    /// Whether the names are excluded, together with the metric name.
     is_without: bool,
 }
 
@@ -128,7 +128,7 @@ impl GroupKey {
         if self.is_without { !is_named && name != METRIC_NAME.as_bytes() } else { is_named }
     }
 
-    /// Writes the key of the group of a series to `key`.
+    /// Writes the key of a series' group to `key`.
     pub fn key(&self, labels: &Labels, key: &mut Vec<u8>) {
         key.clear();
         if self.is_without || !self.names.is_empty() {
@@ -142,7 +142,7 @@ impl GroupKey {
     }
 }
 
-/// Combines columns with the labels of their groups; groups without values are left out.
+/// Combines columns with the labels of their groups. Groups without values are left out.
 pub(crate) fn assemble(groups: Groups, columns: Vec<Points>) -> Vector {
     groups
         .labels

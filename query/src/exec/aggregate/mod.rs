@@ -1,5 +1,5 @@
-//! Aggregations: groups are found once for each series, columns are folded in the order of
-//! the series, so that compensated sums do not depend on how many cores took part.
+//! Aggregations. Groups are found once for each series, and columns are folded in the order of the series, so that
+//! compensated sums do not depend on the number of cores.
 
 use super::Evaluator;
 use crate::error::QueryError;
@@ -56,7 +56,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Folds the groups of a vector, in which there may be histograms.
+/// Folds the groups of a vector, which may contain histograms.
 fn of_vector(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,

@@ -10,7 +10,7 @@ pub(crate) fn param(aggregate: &Aggregate) -> &Node {
     aggregate.param.as_deref().expect("the checker gives these operators a parameter")
 }
 
-/// The first parameter as the name of a label.
+/// The first parameter as a label name.
 ///
 /// # Errors
 /// It is empty.
@@ -22,7 +22,7 @@ pub(crate) fn label_of(aggregate: &Aggregate) -> Result<String, QueryError> {
     Ok(label)
 }
 
-/// How many elements to keep at each step.
+/// The number of elements to keep at each step.
 pub(crate) fn counts(params: &[f64]) -> Result<Vec<usize>, QueryError> {
     let refuse = |text: String| Err(QueryError::Execution(text));
     if params.iter().any(|k| k.is_nan()) {

@@ -30,7 +30,7 @@ pub(crate) fn quantile(
     Ok(assemble(groups, columns))
 }
 
-/// `quantiles("label", φ…, v)`: one element of each group for each φ, which the label names.
+/// `quantiles("label", φ…, v)`: one element of each group for each φ, which is the value of the label.
 pub(crate) fn quantiles(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -65,7 +65,7 @@ fn phis_of(ev: &mut Evaluator<'_>, node: &Node, steps: Steps) -> Result<Vec<f64>
     Ok(phis)
 }
 
-/// The column of each φ for one group; its floats are sorted once for all of them.
+/// The column of each φ for one group. Its floats are sorted once for all of them.
 fn group_quantiles(
     ev: &mut Evaluator<'_>,
     vector: &Vector,
@@ -93,7 +93,7 @@ fn group_quantiles(
     Ok(columns)
 }
 
-/// Of the parameters outside 0 to 1: NaN, the smallest and the largest.
+/// The parameters outside 0 to 1 that are reported: NaN, the smallest and the largest.
 fn worst_phis(phis: &[f64]) -> impl Iterator<Item = f64> {
     let nan = phis.iter().copied().find(|p| p.is_nan());
     let smallest = phis.iter().copied().filter(|p| *p < 0.0).reduce(f64::min);

@@ -1,7 +1,6 @@
-//! The input of an aggregation whose series come straight from storage: each is evaluated,
-//! assigned to its group and cut to the steps where it has values, as soon as its samples are
-//! read. A series that lives for minutes then costs little: no label set, and no column over all
-//! steps.
+//! The input of an aggregation whose series come directly from storage. Each series is evaluated, assigned to its group and
+//! cut to the steps where it has values, as soon as its samples are read. A series that lives only for minutes is therefore
+//! cheap: it needs no label set, and no column over all steps.
 //!
 //! # Not here
 //! Any other input is a vector, grouped in `groups.rs`. Both are folded in `fold.rs`,
@@ -37,13 +36,13 @@ const PLACED: usize = 16;
 /// Bytes that a worker holds before it reports them to the budget.
 const UNREPORTED_MAX: u64 = 64 << 10;
 
-/// The steps of one series that have values.
+/// The steps at which one series has values.
 pub(crate) struct Span {
     group: u32,
-    /// The step where it begins.
+    /// The first step.
     first: u32,
     floats: SmallVec<[f64; 2]>,
-    /// The whole series if it has histograms; then `floats` is empty.
+    /// The whole series if it has histograms; `floats` is empty then.
     mixed: Option<Box<Points>>,
 }
 
@@ -51,7 +50,7 @@ pub(crate) struct Span {
 pub(crate) enum Input {
     /// Only floats.
     Spans(Vec<Ranked<Span>>, Groups),
-    /// There are histograms. The labels are those of the first member of each group.
+    /// There are histograms. Each group has the labels of its first member.
     Vector(Vector, Groups),
 }
 
@@ -103,19 +102,19 @@ impl Members for Vec<Ranked<Span>> {
     }
 }
 
-/// Where an aggregation's series come from.
+/// The source of an aggregation's series.
 struct Leaf<'p> {
     selection: &'p Selection,
     range: TimeRange,
     drop_name: bool,
-    /// The function that annotations are about, and the place of its argument.
+    /// The function that annotations are about, and the position of its argument.
     noted: Option<(&'static Function, span::Span)>,
 }
 
-/// Reads and groups the input, if it comes straight from storage.
+/// Reads and groups the input, if it comes directly from storage.
 ///
 /// # Errors
-/// As any evaluation.
+/// The errors of the evaluation.
 pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -171,9 +170,9 @@ struct Table {
     key: Vec<u8>,
     places: HashMap<Vec<u8>, u32, RandomState>,
     groups: Vec<Group>,
-    /// The group of the series before.
+    /// The group of the previous series.
     recent: u32,
-    /// The flags raised about series of a name, and the rank of the first of them.
+    /// The flags raised about series with a name, and the rank of the first such series.
     noticed: HashMap<(Flags, String), u32, RandomState>,
     unreported: Footprint,
 }
@@ -181,7 +180,7 @@ struct Table {
 struct Group {
     key: Vec<u8>,
     labels: Labels,
-    /// The first member in the order of labels.
+    /// The first member in label order.
     first: Ranked<Labels>,
 }
 
@@ -238,7 +237,7 @@ impl Table {
     }
 }
 
-/// Reads the series of a leaf; `evaluate` turns the samples of one into values.
+/// Reads the series of a leaf. `evaluate` turns the samples of a series into values.
 fn read(
     ctx: &Context<'_>,
     leaf: &Leaf<'_>,
@@ -263,8 +262,7 @@ fn read(
     })
 }
 
-/// Merges what the workers have: series in the order of their labels, groups in the
-/// order of their first members.
+/// Merges the results of the workers: series in label order, groups in the order of their first members.
 fn gathered(
     ev: &mut Evaluator<'_>,
     leaf: &Leaf<'_>,

@@ -1,4 +1,4 @@
-//! `topk`, `bottomk`, `limitk`, `limit_ratio`: some elements of each group pass.
+//! `topk`, `bottomk`, `limitk`, `limit_ratio`: select some elements of each group.
 
 use barograph_engine::model::Labels;
 
@@ -86,7 +86,7 @@ fn keep_extreme(
             candidates.clear();
             let floats = members.iter().map(|&m| (vector[m].points.floats[i], m));
             candidates.extend(floats.filter(|(v, _)| !is_absent(*v)));
-            // Equal values keep the order of the series, so that the choice is stable.
+            // Equal values keep the order of the series, so that the selection is stable.
             let by_value =
                 |a: &(f64, usize), b: &(f64, usize)| nan_last(a.0, b.0, largest).then(a.1.cmp(&b.1));
             if k < candidates.len() && k > 0 {
@@ -145,7 +145,7 @@ fn limit_ratio(
     Ok(vector)
 }
 
-/// The place of a label set between 0 and 1: its hash as a fraction.
+/// The position of a label set between 0 and 1: its hash as a fraction.
 fn place_of(labels: &Labels) -> f64 {
     xxh64(labels.as_bytes()) as f64 / u64::MAX as f64
 }

@@ -1,9 +1,8 @@
-//! `topk_avg bottomk_max …`: the k series of each group that rank first by a statistic of
-//! all their floats in the query, so that a graph shows k lines and not a line for each
-//! series that was ever among the k.
+//! `topk_avg bottomk_max …`: the k series of each group with the largest or smallest statistic of all their floats in the
+//! query. A graph then shows k lines, instead of a line for every series that was ever among the k.
 //!
-//! Where k differs from step to step, a series is present at the steps whose k reaches its rank. A
-//! series without a value at a step is not replaced by another one there.
+//! If k differs from step to step, a series is present at the steps whose k reaches its rank. A series without a value at a
+//! step is not replaced by another one there.
 
 use super::groups::{Groups, note_ignored};
 use super::parameters::{counts, param};
@@ -19,8 +18,8 @@ use crate::series::{ABSENT, Series, Vector, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::Statistic;
 
-/// Chooses the series with the largest statistic, or the smallest. At a single step the result is
-/// ordered by rank within each group.
+/// Selects the series with the largest or the smallest statistic. At a single step, the result is ordered by rank
+/// within each group.
 pub(crate) fn choose(
     ev: &mut Evaluator<'_>,
     aggregate: &Aggregate,
@@ -41,7 +40,7 @@ pub(crate) fn choose(
     let (mut vector, values): (Vector, Vec<f64>) = ranked.into_iter().unzip();
     let mut groups = Groups::of(&ev.ctx.budget, &vector, &aggregate.grouping)?;
     for members in &mut groups.members {
-        // Equal values keep the order of the series, so that the choice is stable.
+        // Equal values keep the order of the series, so that the selection is stable.
         let by_value = |&a: &usize, &b: &usize| nan_last(values[a], values[b], largest).then(a.cmp(&b));
         *members = pace::sorted(budget, std::mem::take(members), by_value)?;
         let mut pace = budget.pace();
@@ -64,7 +63,7 @@ struct Scratch {
     sorted: Vec<f64>,
 }
 
-/// The statistic of the floats that are present, `None` if none is.
+/// The statistic of the present floats; `None` if there are none.
 fn of_column(statistic: Statistic, floats: &[f64], scratch: &mut Scratch) -> Option<f64> {
     scratch.values.clear();
     scratch.values.extend(floats.iter().filter(|v| !is_absent(**v)));

@@ -1,8 +1,7 @@
-//! XXH64 of a label set, by which `limit_ratio` chooses.
+//! XXH64 of a label set, by which `limit_ratio` selects series.
 //!
-//! Prometheus uses XXH64 over the same bytes (its encoding
-//! of labels is ours as long as every name and value is shorter than 128 bytes), so both
-//! choose the same series.
+//! Prometheus hashes the same bytes with XXH64 (its encoding of labels equals ours as long as every name and value is
+//! shorter than 128 bytes), so both select the same series.
 
 const P1: u64 = 0x9E37_79B1_85EB_CA87;
 const P2: u64 = 0xC2B2_AE3D_27D4_EB4F;

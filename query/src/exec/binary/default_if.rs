@@ -1,13 +1,12 @@
-//! `default`, `if`, `ifnot`: what replaces a missing value, and what passes because another value
-//! is present.
+//! `default`, `if`, `ifnot`: replace missing values, and filter by the presence of other values.
 //!
-//! For these operators a NaN is no value: `default` replaces it and it meets no `if`. So a
-//! scalar, which cannot be absent, can be missing too. A scalar is the counterpart of
-//! every element; elements of two vectors are counterparts by their labels.
+//! These operators treat NaN as a missing value: `default` replaces it, and `if` does not match it. A scalar, which cannot be
+//! absent, can therefore be missing too. A scalar is the counterpart of every element; elements of two vectors are
+//! counterparts according to their labels.
 //!
-//! The labels of a gap are known only from a series that has values elsewhere, so
-//! here alone a step of a range query is not always what an instant query answers: a
-//! series that the left side has anywhere in the query is filled under its own labels.
+//! The labels of a gap are known only if the series has values elsewhere. Therefore, only for these operators, a step of a
+//! range query may differ from the answer of an instant query: a series that the left side has anywhere in the query is
+//! filled under its own labels.
 
 use barograph_engine::model::Labels;
 
@@ -19,7 +18,7 @@ use crate::series::{ABSENT, Points, Series, Value, Vector};
 use crate::steps::Steps;
 use crate::syntax::ast::{BinaryOp, MatchLabels};
 
-/// Evaluates one of the three at all steps. `labels` are there iff both sides are vectors.
+/// Evaluates one of the three operators at all steps. `labels` is present if and only if both sides are vectors.
 pub(crate) fn evaluate(
     budget: &Budget,
     op: BinaryOp,
@@ -64,7 +63,7 @@ fn vectors(
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     let mut pace = budget.pace();
-    // Only what the left side really has may lend its labels.
+    // Only series that the left side really has may provide labels.
     left.retain(|s| s.points.any());
     let found = matches(budget, &left, &right, labels)?;
     for m in &found {
@@ -85,7 +84,7 @@ fn vectors(
         }
     }
     if op == BinaryOp::Default {
-        // Those with a counterpart on the left have done their part.
+        // Those with a counterpart on the left are done.
         let used = found.iter().filter(|m| !m.left.is_empty());
         for r in used.flat_map(|m| m.right.iter().copied()) {
             pace.work(steps.count)?;
@@ -147,7 +146,7 @@ fn scalar_and_vector(
     Ok(vec![scalar])
 }
 
-/// A scalar as a series without labels; NaN is no value.
+/// A scalar as a series without labels. NaN is a missing value.
 fn unlabelled(values: Vec<f64>) -> Series {
     let floats = values.into_iter().map(|v| if v.is_nan() { ABSENT } else { v }).collect();
     Series { labels: Labels::empty(), drop_name: false, points: Points { floats, histograms: None } }
@@ -158,7 +157,7 @@ fn is_there(points: &Points, step: usize) -> bool {
     !points.floats[step].is_nan() || points.histogram(step).is_some()
 }
 
-/// At which steps any of the series has a value that is not NaN.
+/// The steps at which any of the series has a value that is not NaN.
 fn any_there<'p>(
     budget: &Budget,
     points: impl Iterator<Item = &'p Points>,
@@ -174,7 +173,7 @@ fn any_there<'p>(
     Ok(there)
 }
 
-/// Puts values of `from` where `points` has none; a NaN stays where there is nothing better.
+/// Fills missing values of `points` with values of `from`. A NaN stays if `from` has no value.
 fn fill(points: &mut Points, from: &Points) {
     for step in 0..points.len() {
         if !is_there(points, step) && is_there(from, step) {
@@ -183,7 +182,7 @@ fn fill(points: &mut Points, from: &Points) {
     }
 }
 
-/// Keeps the values at the steps where `there` is `wanted`.
+/// Keeps the values at the steps where `there` equals `wanted`.
 fn keep_where(points: &mut Points, there: &[bool], wanted: bool) {
     for (step, &there) in there.iter().enumerate() {
         if there != wanted {

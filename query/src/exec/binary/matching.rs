@@ -12,7 +12,7 @@ use crate::series::label_sets::{only, sorted_names, without};
 use crate::series::{Vector, labels_held};
 use crate::syntax::ast::MatchLabels;
 
-/// The series of both sides that have one signature; indices in the order of the vectors.
+/// The series of both sides with the same signature, as indices in the order of the vectors.
 #[derive(Debug, Default)]
 pub(crate) struct Match {
     /// The labels that are compared.
@@ -23,9 +23,9 @@ pub(crate) struct Match {
     pub right: Vec<usize>,
 }
 
-/// Bytes of a signature without its labels: the first indices of both sides.
+/// Bytes of a signature without its labels: the first indices on both sides.
 const INDICES: usize = 2 * 4 * size_of::<usize>();
-/// Bytes of a signature beyond the capacity reserved for the left side, in a map and a list that have grown.
+/// Bytes of a signature beyond the capacity reserved for the left side, in a map and a list after growth.
 const GROWN: usize = 3 * size_of::<(Labels, usize)>() + 2 * size_of::<Match>();
 
 /// The signature of a label set.
@@ -45,7 +45,7 @@ pub(crate) fn signature_of(labels: &MatchLabels) -> Box<dyn Fn(&Labels) -> Label
 /// All signatures of both vectors, in the order of first appearance. Their memory is held until the node is done.
 ///
 /// # Errors
-/// As [`Budget::check`] and [`Budget::hold`].
+/// Same as [`Budget::check`] and [`Budget::hold`].
 pub(crate) fn matches(
     budget: &Budget,
     left: &Vector,
@@ -58,7 +58,7 @@ pub(crate) fn matches(
     let mut places: HashMap<Labels, usize> = HashMap::with_capacity(room);
     let mut found: Vec<Match> = Vec::with_capacity(room);
     for (vector, is_left) in [(left, true), (right, false)] {
-        // Lists of indices grow to twice their length.
+        // Lists of indices grow to at most twice their length.
         pace.hold(2 * vector.len() * size_of::<usize>())?;
         for (i, series) in vector.iter().enumerate() {
             pace.labels()?;

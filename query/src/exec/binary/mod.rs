@@ -1,9 +1,7 @@
-//! Binary operators: scalars, a vector and a scalar, two vectors that are matched
-//! by signature.
+//! Binary operators: on scalars, on a vector and a scalar, and on two vectors that are matched by signature.
 //!
-//! Two vectors: for every signature the series of the "one" side become one column, and
-//! each series of the "many" side is combined with it. Checks that the match is unique
-//! look at what is present before a comparison filters anything out.
+//! For two vectors, the series of the "one" side of a signature become one column, and each series of the "many" side is
+//! combined with it. Whether a match is unique is checked before a comparison filters values.
 
 use std::collections::HashMap;
 
@@ -70,8 +68,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Whether an operator lets elements pass, or parts of them, under their names:
-/// comparisons and trims.
+/// Whether an operator filters elements, or parts of them, and keeps their names: comparisons and trims.
 fn is_filter(op: BinaryOp) -> bool {
     matches!(
         op,
@@ -122,17 +119,17 @@ struct Matcher<'a> {
     budget: &'a Budget,
     binary: &'a Binary,
     matching: &'a VectorMatching,
-    /// The side that may have several series for a signature; the left one in one-to-one.
+    /// The side that may have several series per signature; the left side in one-to-one matching.
     many: Vector,
     /// The other side.
     one: Vector,
-    /// The sides are swapped: `many` is the right operand.
+    /// Whether the sides are swapped, so that `many` is the right operand.
     swapped: bool,
-    /// Labels copied from the one side.
+    /// The labels to copy from the one side.
     copied: &'a [String],
-    /// Names of `on` or `ignoring`, sorted.
+    /// The names of `on` or `ignoring`, sorted.
     names: Vec<String>,
-    /// Steps at which anything is matched at all.
+    /// The steps at which there is anything to match.
     active: Vec<bool>,
     steps: Steps,
 }
@@ -174,7 +171,7 @@ fn vectors(
 /// The "one" side of a signature as a single column.
 struct OneSide {
     points: Points,
-    /// Which series it is at each step.
+    /// The index of the series at each step.
     which: Vec<Option<usize>>,
 }
 
@@ -241,8 +238,7 @@ impl Matcher<'_> {
         ))
     }
 
-    /// Where the many side has nothing, a stand-in with the matching labels takes its
-    /// place.
+    /// If the many side has no element, a placeholder with the matching labels replaces it.
     fn fill_many(
         &self,
         m: &Match,
@@ -278,8 +274,8 @@ impl Matcher<'_> {
         Ok(())
     }
 
-    /// Several series of the many side for one match: an error in one-to-one, and in
-    /// grouping where the result would hold a label set twice.
+    /// Checks for several series of the many side in one match: an error in one-to-one matching, and in grouping if the
+    /// result would contain a label set twice.
     fn check_unique(&self, m: &Match, one: &OneSide) -> Result<(), QueryError> {
         if m.left.len() < 2 {
             return Ok(());
@@ -310,7 +306,7 @@ impl Matcher<'_> {
         Ok(())
     }
 
-    /// The operator with the operands on their own sides.
+    /// Applies the operator with the operands on their original sides.
     fn apply(&self, many: &Points, one: &Points, noted: &mut Noted) -> Points {
         let keep = if self.binary.return_bool { Keep::Bool } else { Keep::Left };
         if self.swapped {
@@ -320,8 +316,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// Puts a result under its labels, which depend on the one side only where labels are
-    /// copied from there.
+    /// Adds a result under its labels, which depend on the one side only if labels are copied from there.
     fn emit(
         &self,
         series: &Series,
@@ -358,7 +353,7 @@ impl Matcher<'_> {
         Ok(())
     }
 
-    /// Whether names that the labels still hold go in the end.
+    /// Whether names that the labels still contain are dropped at the end.
     fn drops_name(&self) -> bool {
         self.binary.return_bool && !self.binary.keep_names
     }
@@ -397,7 +392,7 @@ struct Output {
 }
 
 impl Output {
-    /// Adds a result; false if its labels have a value at one of its steps.
+    /// Adds a result. Returns false if its labels already have a value at one of its steps.
     fn add(&mut self, budget: &Budget, series: Series) -> Result<bool, QueryError> {
         match self.places.get(&series.labels) {
             Some(&place) => {

@@ -11,21 +11,21 @@ use crate::series::{ABSENT, Point, Points, is_absent};
 use crate::span::Span;
 use crate::syntax::ast::BinaryOp;
 
-/// The result of a comparison that holds.
+/// The result of a comparison that is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// The left value.
     Left,
     /// The right value.
     Right,
-    /// 1, and 0 where it does not hold.
+    /// 1 if it is true, and 0 otherwise.
     Bool,
 }
 
 /// Problems with the operands, for annotations.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
-    /// Operand types, left and right is a histogram, that the operator does not take.
+    /// Types of operands that the operator does not support: whether left and right are histograms.
     incompatible: Vec<(bool, bool)>,
     /// Exponential and custom buckets.
     layouts: bool,
@@ -83,7 +83,7 @@ pub(crate) fn scalar(op: BinaryOp, l: f64, r: f64) -> f64 {
     }
 }
 
-/// Multiplication for small whole exponents is exact where `powf` may be an ulp off.
+/// Multiplication is exact for small whole exponents, where `powf` may be off by an ulp.
 fn pow(l: f64, r: f64) -> f64 {
     l.powf(r)
 }

@@ -1,4 +1,4 @@
-//! `and`, `or`, `unless`: elements pass or not, values and names untouched.
+//! `and`, `or`, `unless`: filter elements without changing their values and names.
 
 use super::matching::matches;
 use crate::budget::Budget;

@@ -1,7 +1,7 @@
 //! Instant selectors: the newest sample of each series at every step.
 //!
-//! A series is read once, from the first step's lookback to the last step; two indices
-//! move over it, so the cost is that of its samples plus that of the steps.
+//! A series is read once, from the lookback of the first step to the last step. Two indices move over it, so the cost is
+//! proportional to the number of samples plus the number of steps.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// The time range that all steps of an instant selector cover; there is at least one step.
+/// The time range that all steps of an instant selector cover. There must be at least one step.
 pub(crate) fn covering_range(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> TimeRange {
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
@@ -88,7 +88,7 @@ pub(crate) fn infer_hints(samples: &mut Samples) {
     }
 }
 
-/// The newest sample at each step, `None` if there is none at any.
+/// The newest sample at each step; `None` if there is none at any step.
 pub(crate) fn newest(
     ctx: &Context<'_>,
     samples: &Samples,

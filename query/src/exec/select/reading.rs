@@ -1,8 +1,7 @@
-//! Reading the samples of many series, in the order in which the source has them.
+//! Reads the samples of many series in the order in which the source stores them.
 //!
-//! Neighbours in storage are read one after the other by one reader, which continues from its
-//! position. Results come in the order of the series, regardless of the order of
-//! reading and the number of cores.
+//! Neighbours in storage are read one after the other by one reader, which continues from its position. Results are in the
+//! order of the series, regardless of the order of reading and the number of cores.
 
 use std::time::{Duration, Instant};
 
@@ -15,22 +14,22 @@ use crate::series::histogram_held;
 use crate::source::{SeriesReader, SeriesRef};
 use crate::usage::Footprint;
 
-/// Most series that one reader reads before its core asks for more work.
+/// Maximum number of series that one reader reads before its core asks for more work.
 const BATCH_MAX: usize = 2048;
 
-/// Series that are read before it is decided whether others help with the rest.
+/// Number of series that are read before deciding whether others help with the rest.
 const PROBED: usize = 4;
-/// The very first ones, which also pay for cursors and for memory that grows.
+/// Number of initial series that are not timed, because they also pay for cursors and for growing buffers.
 const WARMING: usize = 2;
-/// The most series that are read before all others: they are enough to estimate the time of one.
+/// Maximum number of series that are read before all others: enough to estimate the time of one.
 const PROBED_MAX: usize = 32;
-/// The least work that other threads are woken for: waking costs tens of microseconds of CPU.
+/// Minimum work for which other threads are woken; waking them costs tens of microseconds of CPU.
 const WORTH_WAKING: Duration = Duration::from_millis(2);
 
 /// A result, and the rank of its series.
 pub(crate) type Ranked<R> = (u32, R);
 
-/// The work of one worker: its scratch space, and its results.
+/// The state of one worker: its scratch space and its results.
 pub(crate) struct Batch<S, R> {
     /// Scratch space after the last series.
     pub scratch: S,
@@ -38,8 +37,8 @@ pub(crate) struct Batch<S, R> {
     pub results: Vec<Ranked<R>>,
 }
 
-/// Reads every series and applies `work` to its samples, which may be taken. Each worker has
-/// its own scratch space. The results come in the order of labels.
+/// Reads every series and applies `work` to its samples, which it may take. Each worker has a separate scratch space.
+/// The results are in label order.
 ///
 /// # Errors
 /// The error of one of the series that failed.
@@ -67,10 +66,10 @@ where
     Ok(results.into_iter().flatten().collect())
 }
 
-/// As [`each`], in the order of the source and by worker.
+/// Like [`each`], but in the order of the source, and by worker.
 ///
 /// # Errors
-/// As [`each`].
+/// Same as [`each`].
 pub(crate) fn batches<S, R, F>(
     ctx: &Context<'_>,
     refs: Vec<SeriesRef>,
@@ -88,7 +87,7 @@ where
         worker.read(refs)?;
         return Ok(vec![worker.batch]);
     }
-    // A few show whether it is worth waking others for the rest, but not the very first.
+    // A few series, but not the very first, show whether waking others for the rest is worthwhile.
     let (mut rest, mut probed, mut timed) = (refs, 0, 0);
     let mut started = Instant::now();
     loop {
@@ -159,8 +158,8 @@ where
     }
 }
 
-/// Reads a series into `samples`. The budget holds the most that one series needed, `held`,
-/// since the memory stays for the next.
+/// Reads a series into `samples`. The budget holds `held`, the maximum that one series needed, because the memory is
+/// reused for the next.
 pub(crate) fn read(
     ctx: &Context<'_>,
     reader: &mut dyn SeriesReader,

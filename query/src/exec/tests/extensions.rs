@@ -1,11 +1,11 @@
-//! The functions beyond PromQL against plain recomputation of what their texts say.
+//! The functions beyond PromQL against plain recomputation from their documentation.
 
 use barograph_engine::model::Histogram;
 
 use super::*;
 use crate::functions::window::over_time::variance;
 
-/// One series: milliseconds, value, and how long before its time it started, if known.
+/// One series: milliseconds, value, and the age of its start time at the sample, if known.
 fn counters() -> impl Strategy<Value = Vec<(i64, f64, Option<i64>)>> {
     let value = prop_oneof![8 => (0u32..50).prop_map(f64::from), 1 => Just(f64::from_bits(STALE_NAN_BITS))];
     let one = (1i64..200_000, value, prop::option::weighted(0.3, 1i64..300_000));
@@ -114,7 +114,7 @@ proptest! {
                 (format!("share_eq_over_time(W, {bound})"), count(|v, x| v == x) / n),
                 (format!("duration_over_time(W, {gap_ms}ms)"), covered as f64 / 1000.0),
             ];
-            // Where values differ by hundreds of magnitudes a plain mean is no yardstick.
+            // If values differ by hundreds of magnitudes, a plain mean cannot be the reference.
             if values.iter().all(|v| v.abs() < 1e6) {
                 cases.push(("zscore_over_time(W)".to_owned(), score));
             }
@@ -126,8 +126,8 @@ proptest! {
         }
     }
 
-    /// A subquery shows the steps of a query as samples: a statistic of all steps is what
-    /// the function over a window says of them.
+    /// A subquery shows the steps of a query as samples, so a statistic of all steps must equal the function over the
+    /// window.
     #[test]
     fn statistics_of_all_steps_agree_with_windows(samples in samples(), step_ms in 900i64..60_000) {
         let source = source_of(&samples);
@@ -224,7 +224,7 @@ fn limits_end_extensions_too() {
         );
         assert!(matches!(ask(|r| r.cancel.cancel()), QueryError::Canceled), "{query}");
     }
-    // Repeated histograms count each time they are repeated.
+    // A repeated histogram counts each time.
     let mut source = MemorySource::new();
     let h = Histogram { positive_buckets: vec![1.0; 1000], ..Histogram::default() };
     source.insert(&labels(0), 0, Value::Histogram(std::sync::Arc::new(h)), 0);

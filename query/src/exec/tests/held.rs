@@ -28,9 +28,9 @@ fn peak(source: &MemorySource, query: &str) -> (u64, Request) {
 fn groups_and_signatures_are_counted_before_they_are_made() {
     let source = source();
     for (few, many, least) in [
-        // A key, an entry of a map, a list of members.
+        // A key, an entry in a map, and a list of members.
         ("count(m{} + 0)", "count by (i) (m{} + 0)", 200),
-        // Labels, an entry of a map, a list for each side.
+        // Labels, an entry in a map, and a list for each side.
         ("m{} and on () m{}", "m{} and on (i) m{}", 80),
         ("m{} default on () m{}", "m{} default on (i) m{}", 80),
     ] {
@@ -51,6 +51,6 @@ fn what_an_instant_query_leaves_is_its_answer() {
     let QueryValue::Vector(samples) = execute(&source, &request).unwrap().value else { panic!("a vector") };
     let labels: usize = samples.iter().map(|s| s.labels.as_bytes().len() + 2 * size_of::<usize>()).sum();
     assert_eq!(request.usage.bytes(), (labels + samples.len() * size_of::<VectorSample>()) as u64);
-    // During the conversion from columns both forms exist, and the map that finds duplicates did before.
+    // During the conversion from columns, both forms exist; before that, so did the map that finds duplicates.
     assert!(request.usage.bytes_peak() >= request.usage.bytes() + SERIES * size_of::<VectorSample>() as u64);
 }

@@ -1,4 +1,4 @@
-//! Aggregations that fold series as they are read, against the same of a vector.
+//! Aggregations that fold series as they are read, against the same aggregation of a vector.
 
 use barograph_engine::model::{Histogram, Labels, Value};
 
@@ -12,7 +12,7 @@ fn labels(name: &str, i: u64) -> Labels {
     Labels::from_pairs([("__name__", name), ("pod", pod.as_str()), ("group", group.as_str())]).unwrap()
 }
 
-/// Series that come and go, of three names; where asked, some have histograms.
+/// Series that come and go, with three names. If requested, some have histograms.
 fn source(with_histograms: bool) -> MemorySource {
     let mut source = MemorySource::new();
     for i in 0..120u64 {
@@ -72,7 +72,7 @@ fn folding_while_reading_tells_the_same_to_the_bit() {
                         [Request::range(&query, 0, 600_000, 15_000), Request::instant(&query, 250_000)]
                     {
                         let folded = shown(execute(&source, &request));
-                        // A query that is explained evaluates each node by itself.
+                        // If a query is explained, each node is evaluated separately.
                         let apart = shown(execute(&source, &Request { explain: true, ..request }));
                         assert_eq!(folded, apart, "{query}");
                     }

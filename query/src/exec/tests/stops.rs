@@ -1,4 +1,4 @@
-//! Every loop over series or values looks at whether to stop: looks are counted, not time.
+//! Every loop over series or values checks whether to stop. The tests count checks, not time.
 
 use barograph_engine::model::{Labels, Value};
 
@@ -6,7 +6,7 @@ use crate::source::MemorySource;
 use crate::{QueryError, QueryValue, Request, execute};
 
 const SERIES: usize = 10_000;
-/// A sort looks once for each 4096 series that it compares, sorts and merges.
+/// A sort checks once for each 4096 series that it compares, sorts and merges.
 const SORT_LOOKS: u64 = 9;
 
 fn source() -> MemorySource {
@@ -21,7 +21,8 @@ fn source() -> MemorySource {
     source
 }
 
-/// Looks of a query, which is canceled at one of them if that is said, and how many series it answers.
+/// The number of checks of a query, which is canceled at check `stop_at` if given, and the number of series in its
+/// answer.
 fn looks(source: &MemorySource, request: &Request, stop_at: Option<u64>) -> (u64, Result<u64, QueryError>) {
     request.usage.stop_at(stop_at);
     let answer = execute(source, request).map(|response| match response.value {
@@ -43,7 +44,7 @@ fn check(source: &MemorySource, query: &str, least: u64, request: impl Fn(&str) 
     let answer = answer.unwrap_or_else(|error| panic!("{query}: {error}"));
     let read = query.matches("m{}").count() as u64 * series + finishing * answer / series;
     assert!(all >= read + least, "{query}: {all} looks, {read} of them without what it does");
-    // In the middle of what it does.
+    // In the middle of its work.
     let at = all - (all - read) / 2 - finishing * answer / series;
     let (looked, ended) = looks(source, &request(query), Some(at));
     assert!(matches!(ended, Err(QueryError::Canceled)), "{query}: {ended:?}");

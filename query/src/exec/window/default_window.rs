@@ -1,11 +1,10 @@
-//! The window of a selector that was written without one: the step, but never less than
-//! four of the intervals at which its series get their samples.
+//! The default window of a selector without a window: the step, but at least four of the intervals at which its series get
+//! samples.
 //!
-//! A step shorter than the distance of samples would leave most windows with one sample
-//! or none, and functions like `rate` need two; four let one or two samples be missing.
-//! The interval comes from the samples themselves: of some of the selected series the
-//! median distance of the newest samples, of these the largest, since one window serves
-//! them all. It is found once for all steps, from the newest samples of the range.
+//! If the step were shorter than the interval, most windows would have one sample or none, and functions like `rate` need
+//! two. Four intervals allow for one or two missing samples. The interval is derived from the samples: it is the median
+//! distance of the newest samples of a series, and the largest of these medians over some of the selected series, since
+//! all of them get the same window. It is computed once for all steps, from the newest samples of the range.
 
 use barograph_engine::model::{Samples, TimeRange};
 
@@ -19,19 +18,19 @@ use crate::steps::{NS_PER_MS, Steps, ms_to_ns};
 use crate::syntax;
 use crate::usage::Footprint;
 
-/// The least number of intervals in a window.
+/// Minimum number of intervals in a window.
 const INTERVALS_MIN: i64 = 4;
 
-/// The most series whose intervals are measured.
+/// Maximum number of series whose intervals are measured.
 const SERIES_MAX: usize = 32;
 
-/// The number of newest samples of a series that are measured.
+/// Number of newest samples of a series that are measured.
 const SAMPLES_MAX: usize = 21;
 
-/// The time before the end of the query that is searched for samples first; then before its start.
+/// The time before the end of the query that is searched for samples first; after that, the time before its start.
 const RECENT_MS: i64 = 24 * 3_600_000;
 
-/// The length of a selector's window; an info reports it.
+/// The length of the default window of a selector. An info reports it.
 pub(crate) fn window_ms(
     ev: &mut Evaluator<'_>,
     selection: &Selection,
@@ -39,7 +38,7 @@ pub(crate) fn window_ms(
     steps: Steps,
 ) -> Result<i64, QueryError> {
     let interval = if steps.count == 0 { None } else { learn(ev.ctx, selection, steps)? };
-    // Whole milliseconds, rounded up: all of the intervals must fit.
+    // Whole milliseconds, rounded up so that all intervals fit.
     let least =
         interval.map_or(0, |ns| (ns as u64).saturating_mul(INTERVALS_MIN as u64).div_ceil(NS_PER_MS as u64));
     let least = i64::try_from(least).unwrap_or(i64::MAX);
@@ -55,7 +54,7 @@ pub(crate) fn window_ms(
     Ok(least)
 }
 
-/// The largest of the usual distances of samples, nanoseconds; `None` without samples.
+/// The largest of the median distances, nanoseconds; `None` without samples.
 fn learn(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Result<Option<i64>, QueryError> {
     let first = steps.reference_ns(0, selection.shift);
     let last = steps.reference_ns(steps.count - 1, selection.shift);
@@ -84,7 +83,7 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
         let mut gaps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
         gaps.sort_unstable();
         let Some(&median) = gaps.get(gaps.len() / 2) else { continue };
-        // Two samples may be any distance apart; several show the interval.
+        // Two samples may be any distance apart, but several show the interval.
         let enough = gaps.len() as i64 >= INTERVALS_MIN;
         let seen = if enough { &mut usual } else { &mut rough };
         *seen = Some(seen.map_or(median, |known: i64| known.max(median)));

@@ -1,5 +1,5 @@
-//! Calls over range vectors: the kernel runs over all windows of one series after another. Raw
-//! samples are dropped as soon as their windows are done.
+//! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as soon
+//! as their windows are done.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::{SmallVec, smallvec};
@@ -23,10 +23,10 @@ use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 
-/// What a kernel makes of one series: one column, or several.
+/// The output of a kernel for one series: one column, or several.
 type Columned = SmallVec<[Points; 1]>;
 
-/// A finished series and what its kernel noticed.
+/// A finished series, and the flags that its kernel raised.
 struct Done {
     labels: Labels,
     drop_name: bool,
@@ -34,7 +34,7 @@ struct Done {
     flags: Flags,
 }
 
-/// Evaluates a call whose kernel makes one column of each series.
+/// Evaluates a call whose kernel returns one column per series.
 pub(crate) fn one_column(
     ev: &mut Evaluator<'_>,
     call: &Call,
@@ -46,8 +46,8 @@ pub(crate) fn one_column(
     finish(ev, call, done, None)
 }
 
-/// Evaluates a call whose kernel makes a column for each scalar argument; the string argument is
-/// the label that distinguishes them.
+/// Evaluates a call whose kernel returns a column for each scalar argument. The string argument is the label that
+/// distinguishes them.
 pub(crate) fn labelled_columns(
     ev: &mut Evaluator<'_>,
     call: &Call,
@@ -145,7 +145,7 @@ fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Wi
     })
 }
 
-/// A call that makes one column of each stored series: its argument, what it selects, its kernel.
+/// The argument, the selection and the kernel of a call that returns one column for each stored series.
 pub(crate) fn stored_series(call: &Call) -> Option<(&Node, &Selection, WindowKernel)> {
     let Kernel::Window(kernel) = call.kernel else { return None };
     let arg = range_argument(call);
@@ -187,7 +187,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
     Ok(params)
 }
 
-/// The time range that all windows look at.
+/// The time range that all windows cover.
 pub(crate) fn read_range(call: &RangeCall<'_>, function: &Function) -> TimeRange {
     let lookback = ms_to_ns(call.lookback_ms);
     let (mut from, mut to) = call.windows.covering_range();
@@ -220,8 +220,8 @@ fn one_series(
     Ok(Some(Done { labels, drop_name, columns, flags }))
 }
 
-/// Adds annotations and drops columns without values. `naming` is the label that distinguishes the
-/// columns of one series, and its value for each; without it there is one column.
+/// Adds annotations and drops columns without values. `naming` is the label that distinguishes the columns of one
+/// series, with its value for each; without it there is one column.
 fn finish(
     ev: &mut Evaluator<'_>,
     call: &Call,
@@ -254,7 +254,7 @@ fn is_counter_missing(function: &Function, flags: Flags, name: &str) -> bool {
     function.wants_counter && flags.has(Flags::FLOAT_RESULT) && !looks_like_counter(name)
 }
 
-/// Whether these flags lead to annotations about series of this name.
+/// Whether these flags cause annotations about series with this name.
 pub(crate) fn has_annotations(function: &Function, flags: Flags, name: &str) -> bool {
     !flags.without(Flags::FLOAT_RESULT).is_empty() || is_counter_missing(function, flags, name)
 }

@@ -1,5 +1,5 @@
-//! Subqueries: the inner expression is evaluated once, at every inner step that any of the
-//! outer windows needs; the windows then slide over its columns as over stored samples.
+//! Subqueries: the inner expression is evaluated once, at every inner step that any outer window needs. The windows then
+//! slide over its columns as they do over stored samples.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::plan::Subquery;
 use crate::series::{Points, Vector, is_absent};
 use crate::steps::{Steps, ms_to_ns};
 
-/// The inner expression at all multiples of the subquery's step in the outer windows.
+/// Evaluates the inner expression at all multiples of the subquery's step in the outer windows.
 pub(crate) fn evaluate(
     ev: &mut Evaluator<'_>,
     subquery: &Subquery,
@@ -27,11 +27,11 @@ pub(crate) fn evaluate(
     Ok((inner, steps))
 }
 
-/// The steps at which the inner expression is evaluated. The windows may be longer than the
-/// subquery, for functions that need samples before them.
+/// The steps at which the inner expression is evaluated. The windows may be longer than the subquery if a function
+/// needs samples before them.
 ///
-/// Inner steps are counted from the epoch, not from the query's start: the same point is
-/// evaluated at the same time in every query.
+/// Inner steps are counted from the epoch rather than from the start of the query, so that the same times are evaluated
+/// in every query.
 pub(crate) fn inner_steps(subquery: &Subquery, windows: &Windows) -> Steps {
     let first_end = windows.shift.apply(windows.steps.at(0));
     let last_end = windows.shift.apply(windows.steps.last());
@@ -57,8 +57,7 @@ pub(crate) fn columns_of(points: &Points, steps: Steps, columns: &mut Columns) {
     }
 }
 
-/// A neighbour in a subquery is not the neighbour in storage, so what the writer said
-/// about a reset between them no longer holds.
+/// Neighbours in a subquery are not neighbours in storage, so the writer's reset hint between them does not hold.
 fn without_hint(h: &Arc<Histogram>) -> Arc<Histogram> {
     if matches!(h.reset_hint, ResetHint::Gauge | ResetHint::Unknown) {
         return Arc::clone(h);

@@ -1,9 +1,9 @@
-//! Values for the steps where a series has none: `interpolate`, `keep_last_value`,
-//! `keep_next_value`. A histogram is a value; only floats have values between them.
+//! Values for the steps at which a series has none: `interpolate`, `keep_last_value`, `keep_next_value`. Histograms are
+//! values too, but only floats can be interpolated.
 
 use crate::series::{Point, Points, is_absent};
 
-/// Fills each gap between two floats with the line from one to the other.
+/// Fills each gap between two floats by linear interpolation.
 pub(crate) fn interpolate(points: &mut Points) {
     let mut before: Option<usize> = None;
     for i in 0..points.len() {
@@ -25,12 +25,12 @@ pub(crate) fn interpolate(points: &mut Points) {
     }
 }
 
-/// Repeats the last value until there is another one.
+/// Repeats each value until the next one.
 pub(crate) fn keep_last(points: &mut Points) {
     keep(points, 0..points.len());
 }
 
-/// Puts the next value where there is none yet.
+/// Fills each gap with the next value.
 pub(crate) fn keep_next(points: &mut Points) {
     keep(points, (0..points.len()).rev());
 }

@@ -1,9 +1,8 @@
-//! Functions of all steps of a query: `range_*`, `running_*`, and those that fill gaps. All steps
-//! are those that the call is evaluated for: the query's, or inside a subquery the subquery's. An
-//! instant query has one.
+//! Functions of all steps of a query: `range_*`, `running_*`, and those that fill gaps. "All steps" are the steps at which
+//! the call is evaluated: those of the query or, inside a subquery, those of the subquery. An instant query has one step.
 //!
-//! The planner never treats such a call as step-invariant, whatever its argument is: a sum over
-//! ten steps differs from a sum over one.
+//! The planner never treats such a call as step-invariant, whatever its argument is, because a sum over ten steps differs
+//! from a sum over one.
 //!
 //! # Not here
 //! The loop over series: `vectors/whole_range.rs`.

@@ -1,32 +1,32 @@
-//! Functions of all steps of the query: one column of floats in, one out.
+//! Functions of all steps of the query: from one column of floats to another.
 //!
-//! A statistic covers every value that a series has in the query, and is the result at every step,
-//! also where the series has no value. A running one begins at the first value. Functions that
-//! only mark, scale or drop values leave the steps without a value as they are.
+//! A statistic covers every value that a series has in the query, and is the result at every step, even where the series has
+//! no value. A running statistic begins at the first value. Functions that only mark, scale or drop values leave the steps
+//! without a value unchanged.
 
 use crate::functions::window::over_time::{least_squares, moments, standard_score};
 use crate::numbers::compensated::{Mean, Sum};
 use crate::numbers::quantile::{self, quantile_of_sorted};
 use crate::series::{ABSENT, is_absent};
 
-/// Memory that is reused for the next series.
+/// Buffers that are reused for the next series.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// The values that are there, in the order of time.
+    /// The present values, in time order.
     values: Vec<f64>,
-    /// The steps they are at.
+    /// The steps of the present values.
     places: Vec<usize>,
-    /// The values in the order of quantiles.
+    /// The present values, sorted for quantiles.
     sorted: Vec<f64>,
     distances: Vec<f64>,
 }
 
-/// The floats that one series has at all steps; at least one of them is present.
+/// The floats that one series has at all steps, at least one of which is present.
 pub(crate) struct Column<'a> {
     floats: &'a mut [f64],
     /// The scalar argument, one value for each step.
     params: &'a [f64],
-    /// The distance of steps.
+    /// The distance between steps, seconds.
     step_seconds: f64,
     scratch: &'a mut Scratch,
 }
@@ -46,7 +46,7 @@ pub(crate) fn apply(
 }
 
 impl Column<'_> {
-    /// The same value at every step: a statistic of the values in the order of time.
+    /// Sets every step to a statistic of the values in time order.
     pub fn fill(&mut self, statistic: impl FnOnce(&[f64]) -> f64) {
         self.floats.fill(statistic(&self.scratch.values));
     }
@@ -131,23 +131,23 @@ pub(crate) fn largest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NAN, greater)
 }
 
-/// The value in the middle of the values' order, NaN first.
+/// The median, with NaN sorted first.
 pub(crate) fn median(values: &[f64], sorted: &mut Vec<f64>) -> f64 {
     quantile::sort_into(sorted, values);
     quantile_of_sorted(0.5, sorted)
 }
 
-/// The lesser of two, NaN only if both are; the first of equals.
+/// The smaller of two values; NaN only if both are; of equal ones, the first.
 fn lesser(a: f64, b: f64) -> f64 {
     if b < a || a.is_nan() { b } else { a }
 }
 
-/// The greater of two, NaN only if both are; the first of equals.
+/// The larger of two values; NaN only if both are; of equal ones, the first.
 fn greater(a: f64, b: f64) -> f64 {
     if b > a || a.is_nan() { b } else { a }
 }
 
-/// Changes the values that are there.
+/// Changes the present values.
 fn each(floats: &mut [f64], f: impl Fn(f64) -> f64) {
     floats.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = f(*v));
 }
@@ -161,7 +161,7 @@ fn drop_where(floats: &mut [f64], condition: impl Fn(usize, f64) -> bool) {
     }
 }
 
-/// From `min..max` to `0..1`; a series that never changes is 0.
+/// Maps `min..max` to `0..1`; a series that never changes becomes 0.
 fn normalize(floats: &mut [f64], min: f64, max: f64) {
     let span = max - min;
     each(floats, |v| if v == min && span == 0.0 { 0.0 } else { (v - min) / span });
@@ -192,7 +192,7 @@ impl Scratch {
         median(&self.values, &mut self.sorted)
     }
 
-    /// The median, and the median distance from it.
+    /// The median, and the median absolute deviation from it.
     fn median_and_deviation(&mut self) -> (f64, f64) {
         let median = self.median();
         self.distances.clear();
@@ -208,7 +208,7 @@ impl Scratch {
         }
     }
 
-    /// Removes the share φ of the values, half of it at either end.
+    /// Removes the share φ of the values, half of it at each end.
     fn trim_spikes(&mut self, floats: &mut [f64], phis: &[f64]) {
         quantile::sort_into(&mut self.sorted, &self.values);
         drop_where(floats, |i, v| {

@@ -1,18 +1,18 @@
-//! Classic histograms: cumulative counts under upper bounds, the `le` label.
+//! Classic histograms: cumulative counts by upper bound, the label `le`.
 
-/// A difference to the count before that is smaller than this share of it is rounding.
+/// A decrease that is smaller than this share of the previous count is a rounding error.
 const TOLERANCE: f64 = 1e-12;
 
-/// How many observations lie at or below a bound.
+/// The number of observations at or below a bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cumulative {
     /// The bound.
     pub upper: f64,
-    /// Observations at or below it.
+    /// The observations at or below the bound.
     pub count: f64,
 }
 
-/// The repair of counts that fall: how far they were raised.
+/// A repair of decreasing counts: how far they were raised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Repair {
     /// The lowest bound that was changed.
@@ -23,7 +23,7 @@ pub(crate) struct Repair {
     pub difference: f64,
 }
 
-/// Brings buckets into the order of their bounds; equal bounds are added up.
+/// Sorts buckets by their bounds and adds up equal bounds.
 pub(crate) fn order(buckets: &mut Vec<Cumulative>) {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
     buckets.dedup_by(|next, kept| {
@@ -35,7 +35,8 @@ pub(crate) fn order(buckets: &mut Vec<Cumulative>) {
     });
 }
 
-/// Raises counts of ordered buckets so that they never fall. A count of NaN is ignored: those before and after it are not compared with each other.
+/// Raises the counts of sorted buckets so that they never decrease. A count of NaN is ignored: the counts before and after
+/// it are not compared with each other.
 pub(crate) fn raise(buckets: &mut [Cumulative]) -> Option<Repair> {
     let mut repair: Option<Repair> = None;
     for i in 1..buckets.len() {
@@ -56,7 +57,7 @@ pub(crate) fn raise(buckets: &mut [Cumulative]) -> Option<Repair> {
     repair
 }
 
-/// Within [`TOLERANCE`], relative to both.
+/// Whether two values are equal within [`TOLERANCE`], relative to both.
 fn almost_equal(a: f64, b: f64) -> bool {
     if a.is_nan() || b.is_nan() {
         return a.is_nan() && b.is_nan();
@@ -69,12 +70,12 @@ fn almost_equal(a: f64, b: f64) -> bool {
     difference / size.min(f64::MAX) < TOLERANCE
 }
 
-/// Whether ordered buckets hold all observations: the last one must reach up to +Inf.
+/// Whether sorted buckets contain all observations: the last one must reach +Inf.
 pub(crate) fn is_complete(buckets: &[Cumulative]) -> bool {
     buckets.last().is_some_and(|b| b.upper == f64::INFINITY)
 }
 
-/// The φ-quantile of complete buckets, ordered and raised; NaN if there is only one.
+/// The φ-quantile of complete buckets, sorted and raised; NaN if there is only one bucket.
 pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     if phi.is_nan() {
         return f64::NAN;
@@ -105,11 +106,12 @@ pub(crate) fn quantile(phi: f64, buckets: &[Cumulative]) -> f64 {
     lower + (buckets[at].upper - lower) * ((rank - before) / (buckets[at].count - before))
 }
 
-/// The first bucket with a count of `rank` or more, by halving; their number if there is none.
+/// The index of the first bucket with a count of at least `rank`, by binary search; the number of buckets if there is
+/// none.
 ///
-/// Counts of NaN reach nothing and so are not in order, and what is found depends on which
-/// buckets are looked at: those of the middle, the lower one of two. `partition_point` makes no
-/// promise which.
+/// A count of NaN compares as less than any rank, so such counts are not sorted, and the result depends on which
+/// buckets are compared: the middle ones, the lower of two. `partition_point` does not guarantee which ones it
+/// compares.
 fn first_that_reaches(rank: f64, buckets: &[Cumulative]) -> usize {
     let (mut low, mut high) = (0, buckets.len());
     while low < high {
@@ -123,8 +125,8 @@ fn first_that_reaches(rank: f64, buckets: &[Cumulative]) -> usize {
     low
 }
 
-/// The share of observations in `(lower, upper]` of ordered buckets. Counts that fall are taken
-/// as they are. NaN if the buckets are not complete.
+/// The share of observations in `(lower, upper]` of sorted buckets. Decreasing counts are used as they are. NaN if the
+/// buckets are not complete.
 pub(crate) fn fraction(lower: f64, upper: f64, buckets: &[Cumulative]) -> f64 {
     if !is_complete(buckets) || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
@@ -144,9 +146,9 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: &[Cumulative]) -> f64 {
     (below(upper) - below(lower)) / total
 }
 
-/// How many observations lie at or below `v`; `None` if all do. The first bucket begins at zero
-/// unless it is below; where it is, all its observations count as below `v`. In the last
-/// one, which is infinite, all count as above.
+/// The number of observations at or below `v`; `None` if all are. The first bucket begins at zero, unless its bound is
+/// below zero; in that case, all its observations count as below `v`. In the last, infinite bucket, all observations
+/// count as above `v`.
 fn rank_of(v: f64, buckets: &[Cumulative]) -> Option<f64> {
     let begins_at_zero = buckets.first().is_some_and(|b| b.upper > 0.0);
     let mut lower = if begins_at_zero { 0.0 } else { f64::NEG_INFINITY };
@@ -211,16 +213,16 @@ mod tests {
         assert_eq!(fraction(f64::NEG_INFINITY, INF, &b), 1.0);
     }
 
-    /// Worked out from the halving search: of five buckets below +Inf it looks at the third
-    /// first, of four at the third, of three at the second.
+    /// Worked out from the binary search: of five buckets below +Inf it compares the third first, of four the third,
+    /// and of three the second.
     #[test]
     fn a_count_of_nan_reaches_no_rank() {
-        // Rank 2 of 4. The NaN is looked at first, and the search continues above it.
+        // Rank 2 of 4. The NaN is compared first, and the search continues above it.
         let middle = [(1.0, 1.0), (2.0, NAN), (3.0, 3.0), (INF, 4.0)];
         assert!(quantile_of(0.5, &middle).is_nan(), "the bucket found begins at the one with NaN");
         assert!(quantile_of(0.1, &middle).is_nan(), "the first bucket is not looked at");
         assert_eq!(quantile_of(1.0, &middle), 3.0);
-        // Here the NaN matters only for what is below the second.
+        // Here, the NaN matters only for ranks below the second count.
         let first = [(1.0, NAN), (2.0, 2.0), (3.0, 3.0), (INF, 4.0)];
         assert!(quantile_of(0.5, &first).is_nan());
         assert_eq!(quantile_of(0.625, &first), 2.5);

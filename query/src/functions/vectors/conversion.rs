@@ -1,4 +1,4 @@
-//! Between scalars and vectors: `scalar`, `vector`, `time`, `min_of`, `max_of`.
+//! Conversion between scalars and vectors: `scalar`, `vector`, `time`, `min_of`, `max_of`.
 
 use barograph_engine::model::Labels;
 
@@ -38,7 +38,7 @@ pub(crate) fn scalar(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> 
     Ok(Value::Scalar(only_float(args.budget(), &vector, args.steps())?))
 }
 
-/// The value of the one float element at each step, NaN where there is not exactly one.
+/// The value of the only float element at each step; NaN if there is not exactly one.
 fn only_float(budget: &Budget, vector: &Vector, steps: Steps) -> Result<Vec<f64>, QueryError> {
     let mut pace = budget.pace();
     let mut values = vec![ABSENT; steps.count];

@@ -1,4 +1,4 @@
-//! Functions of each element of a vector: the loops around kernels of one value.
+//! Functions of each element of a vector: the loops around kernels of a single value.
 
 use barograph_engine::model::Histogram;
 
@@ -10,7 +10,7 @@ use crate::series::{Points, Vector};
 /// The cost of a function of one float, in floats that are only read.
 const READS_A_FLOAT: usize = 16;
 
-/// Maps the floats of a vector; scalar arguments follow it. Histograms are left out.
+/// Maps the floats of a vector, with the scalar arguments after it. Histograms are ignored.
 pub(crate) fn floats(
     args: &mut dyn Arguments<'_>,
     kernel: impl Fn(&mut Points, &[Vec<f64>]),
@@ -28,7 +28,7 @@ pub(crate) fn floats(
     Ok(vector)
 }
 
-/// A part of the date of each float; without an argument, of the evaluation time.
+/// A part of the date of each float or, without an argument, of the evaluation time.
 pub(crate) fn dates(args: &mut dyn Arguments<'_>, part: fn(f64) -> f64) -> Result<Vector, QueryError> {
     if args.count() == 0 {
         return Ok(unlabelled(args.steps().seconds().into_iter().map(part).collect()));
@@ -36,7 +36,7 @@ pub(crate) fn dates(args: &mut dyn Arguments<'_>, part: fn(f64) -> f64) -> Resul
     floats(args, |points, _| points.map_floats(part))
 }
 
-/// A number of each native histogram; floats are left out.
+/// Computes a number from each native histogram; floats are ignored.
 pub(crate) fn histograms(
     args: &mut dyn Arguments<'_>,
     number: fn(&Histogram) -> f64,

@@ -1,5 +1,5 @@
-//! Quantiles and fractions of histograms: native ones, sample by sample, and classic ones, whose
-//! series are combined by all their labels but `le`.
+//! Quantiles and fractions of histograms: native ones, sample by sample, and classic ones, whose series are combined by all
+//! their labels except `le`.
 
 use std::collections::HashMap;
 
@@ -40,7 +40,7 @@ pub(crate) fn fraction(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError
     Ok(Value::Vector(vector))
 }
 
-/// `histogram_quantiles(v, "label", φ…)`: one output for each φ, named by the label.
+/// `histogram_quantiles(v, "label", φ…)`: one output for each φ, which the label contains.
 pub(crate) fn quantiles(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let label = args.text(1);
     if label.is_empty() {
@@ -63,7 +63,7 @@ pub(crate) fn quantiles(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErro
     Ok(Value::Vector(vector))
 }
 
-/// A question about each histogram, with arguments for each step.
+/// What to compute from each histogram, with arguments for each step.
 #[derive(Clone, Copy)]
 enum Question<'a> {
     Quantile(&'a [f64]),
@@ -73,8 +73,7 @@ enum Question<'a> {
 /// The histograms of a vector.
 struct Input {
     vector: Vector,
-    /// Series with native histograms, indices into `vector`, and the classic histogram of
-    /// the same labels.
+    /// Series with native histograms, as indices into `vector`, and the classic histogram with the same labels.
     native: Vec<(usize, Option<usize>)>,
     classic: Vec<Classic>,
     steps: Steps,
@@ -86,7 +85,7 @@ struct Input {
 struct Classic {
     labels: Labels,
     drop_name: bool,
-    /// Bound and index into the vector.
+    /// The bounds, with indices into the vector.
     buckets: Vec<(f64, usize)>,
 }
 
@@ -124,7 +123,7 @@ impl Input {
         Ok(Input { vector, native, classic, steps, span, drops_name })
     }
 
-    /// Answers a question for every histogram, under its own labels.
+    /// Computes the result for every histogram, under its own labels.
     fn each(
         &self,
         args: &mut dyn Arguments<'_>,
@@ -218,7 +217,7 @@ impl Input {
             classic_histogram::order(&mut buckets);
             points.floats[i] = match question {
                 Question::Fraction(lower, upper) => classic_histogram::fraction(lower[i], upper[i], &buckets),
-                // Without a φ or a total the counts are not used, so they need no repair.
+                // Without a valid φ or a total, the counts are not used and need no repair.
                 Question::Quantile(phis) if !is_phi(phis[i]) => {
                     classic_histogram::quantile(phis[i], &buckets)
                 }
@@ -234,7 +233,7 @@ impl Input {
     }
 }
 
-/// A bound as `le` writes it.
+/// Parses a bound in the format of `le`.
 fn parse_bound(text: &str) -> Option<f64> {
     text.parse().ok().filter(|_| !text.is_empty())
 }
@@ -249,7 +248,7 @@ fn note_nan(args: &mut dyn Arguments<'_>, effect: NanEffect, name: &str, span: S
     args.annotations().info(span, for_metric(&text, name));
 }
 
-/// All repairs of one classic histogram, for a single info.
+/// All repairs of one classic histogram, combined into a single info.
 #[derive(Default)]
 struct Repairs {
     whole: Option<Repair>,

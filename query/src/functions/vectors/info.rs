@@ -1,7 +1,7 @@
-//! `info`: adds to each series the labels of the info series that shares its identity.
+//! `info`: adds the labels of an info series to each series with the same identity.
 //!
-//! The identity is `instance` and `job`. At every step the newest sample among the info
-//! series of one name and identity wins, so labels may change in the middle of a query.
+//! The identity is `instance` and `job`. At every step, the newest sample among the info series with the same name and
+//! identity wins, so labels may change in the middle of a query.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::steps::Steps;
 /// The labels that identify the subject of a series.
 const IDENTITY: [&str; 2] = ["instance", "job"];
 
-/// The info series that are used when none are named.
+/// The info series that are used if the query names none.
 const DEFAULT_NAME: &str = "target_info";
 
 /// Evaluates `info(v, {matchers})` at all steps.
@@ -62,7 +62,7 @@ impl Wanted {
         Wanted { names, others }
     }
 
-    /// Whether a label of an info series is to be copied.
+    /// Whether a label of an info series is copied.
     fn takes(&self, label: &str) -> bool {
         label != METRIC_NAME
             && !IDENTITY.contains(&label)
@@ -105,7 +105,7 @@ impl Infos {
             }
             by_identity.entry(identity_of(&s.labels)).or_default().push(i);
         }
-        // Both reads select the same series in the same order.
+        // Both reads return the same series in the same order.
         let times = times.into_iter().map(|s| s.points).collect();
         Ok(Infos { series, times, by_identity, steps: args.steps() })
     }

@@ -1,4 +1,4 @@
-//! `label_replace` and `label_join`: the text of a label, made of others.
+//! `label_replace` and `label_join`: set a label from the values of others.
 
 use barograph_engine::model::{CompileError, METRIC_NAME, Rewrite};
 
@@ -11,7 +11,7 @@ use crate::series::{Value, labels_held};
 pub(crate) fn replace(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let mut vector = args.vector(0)?;
     let [dst, replacement, src, regex] = [1, 2, 3, 4].map(|i| args.text(i));
-    // Dropping this at the end releases what it takes.
+    // Dropped at the end, which releases its memory.
     let mut expressions = args.budget().expressions();
     let mut rewrite = Rewrite::within(&regex, &replacement, &mut expressions).map_err(|e| match e {
         CompileError::Stopped(stopped) => stopped.into(),
@@ -45,7 +45,7 @@ pub(crate) fn replace(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError>
     Ok(Value::Vector(merge_equal(args.budget(), vector)?))
 }
 
-/// Longest label value that a query may make, bytes. It is far beyond practical values and keeps a
+/// Maximum length of a label value that a query may create, bytes. It is far beyond practical values, and keeps a
 /// template of many groups over long values from exhausting the memory.
 const VALUE_BYTES_MAX: usize = 1 << 20;
 

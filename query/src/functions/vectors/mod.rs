@@ -1,4 +1,4 @@
-//! Functions of instant vectors: of each element, of labels, of several series at once.
+//! Functions of instant vectors: of each element, of labels, and of several series at once.
 
 pub(crate) mod classic_histogram;
 pub(crate) mod conversion;

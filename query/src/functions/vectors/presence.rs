@@ -1,4 +1,4 @@
-//! `absent` and `absent_over_time`: one element of value 1 at the steps without any other.
+//! `absent` and `absent_over_time`: one element with the value 1 at the steps without any other.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -23,7 +23,7 @@ pub(crate) fn absent_over_time(args: &mut dyn Arguments<'_>) -> Result<Value, Qu
     where_empty(args, &vector)
 }
 
-/// One element of value 1 at the steps where `vector` is empty, labelled by the first argument.
+/// One element with the value 1 at the steps where `vector` is empty, with the labels of the first argument.
 fn where_empty(args: &dyn Arguments<'_>, vector: &Vector) -> Result<Value, QueryError> {
     let present = any_present(args.budget(), vector.iter().map(|series| &series.points), args.steps().count)?;
     let floats = present.into_iter().map(|present| if present { ABSENT } else { 1.0 }).collect();
@@ -35,8 +35,8 @@ fn where_empty(args: &dyn Arguments<'_>, vector: &Vector) -> Result<Value, Query
     Ok(Value::Vector(vec![Series { labels, drop_name: false, points }]))
 }
 
-/// The labels that a plain selector asks to be equal, without the name. The first equality
-/// sets a label; any other matcher of the same label removes it, where it comes after.
+/// The labels that a plain selector compares with `=`, without the metric name. The first equality sets a label; any
+/// later matcher of the same label removes it.
 fn labels_asked_for(matchers: &[Matcher]) -> Labels {
     let mut asked: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for m in matchers.iter().filter(|m| m.name != METRIC_NAME && !m.name.is_empty()) {

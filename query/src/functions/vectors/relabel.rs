@@ -1,8 +1,7 @@
 //! `label_set` and related functions: changes of labels without regular expressions.
 //!
-//! As with `label_replace`, elements whose labels become equal are one series as long as
-//! they have no values at the same step, and a name that is written stays. Pairs are applied
-//! in order, each to the result of those before it.
+//! As with `label_replace`, elements whose labels become equal form one series as long as they do not have values at the
+//! same step, and a name that was written is kept. Pairs are applied in order, each to the result of the previous ones.
 
 use barograph_engine::model::{LabelsBuilder, METRIC_NAME};
 
@@ -11,7 +10,7 @@ use crate::functions::arguments::{Arguments, texts};
 use crate::merge::merge_equal;
 use crate::series::{Value, labels_held};
 
-/// Changes the labels of each element. `is_name` decides which of the texts are label names.
+/// Changes the labels of each element. `is_name` decides which of the strings are label names.
 fn relabelled(
     args: &mut dyn Arguments<'_>,
     is_name: impl Fn(usize) -> bool,
@@ -38,10 +37,10 @@ fn relabelled(
     Ok(Value::Vector(merge_equal(budget, vector)?))
 }
 
-/// Labels about to change.
+/// Labels that are being changed.
 struct Draft {
     labels: LabelsBuilder,
-    /// Whether the metric's name was set, even to the same value.
+    /// Whether the metric name was set, even to the same value.
     name_written: bool,
 }
 

@@ -1,5 +1,4 @@
-//! The order of results: `sort`, `sort_by_label` and their descending forms. In range queries they
-//! have no effect and warn.
+//! The order of results: `sort`, `sort_by_label` and their descending forms. In range queries, they have no effect and warn.
 
 use std::cmp::Ordering;
 
@@ -11,7 +10,7 @@ use crate::functions::arguments::{Arguments, texts};
 use crate::numbers::one_float::nan_last;
 use crate::series::{Series, Value, Vector};
 
-/// `sort(v)`, `sort_desc(v)`: by the value; histograms are left out.
+/// `sort(v)`, `sort_desc(v)`: by value; histograms are dropped.
 pub(crate) fn by_value(args: &mut dyn Arguments<'_>, descending: bool) -> Result<Value, QueryError> {
     let mut vector = argument(args)?;
     vector.iter_mut().for_each(|s| s.points.histograms = None);
@@ -46,13 +45,13 @@ fn argument(args: &mut dyn Arguments<'_>) -> Result<Vector, QueryError> {
     Ok(vector)
 }
 
-/// The order of `sort_by_label`: each named label in turn, then the whole sets.
+/// The order of `sort_by_label`: each named label in turn, then the whole label set.
 fn natural_order(a: &Labels, b: &Labels, names: &[String]) -> Ordering {
     let by_name = names.iter().map(|n| natural(a.get(n).unwrap_or(""), b.get(n).unwrap_or("")));
     by_name.fold(Ordering::Equal, Ordering::then).then_with(|| a.cmp(b))
 }
 
-/// Compares text piece by piece, runs of digits by their number.
+/// Compares texts piece by piece, and runs of digits by their numeric value.
 fn natural(mut a: &str, mut b: &str) -> Ordering {
     loop {
         let (piece_a, piece_b) = (piece(a), piece(b));
@@ -71,7 +70,7 @@ fn natural(mut a: &str, mut b: &str) -> Ordering {
     }
 }
 
-/// The longest prefix of `text` that is all digits or has none.
+/// The longest prefix of `text` that consists only of digits, or contains none.
 fn piece(text: &str) -> &str {
     let digits = is_number(text);
     let end = text.bytes().position(|c| c.is_ascii_digit() != digits).unwrap_or(text.len());
@@ -82,7 +81,7 @@ fn is_number(piece: &str) -> bool {
     piece.bytes().next().is_some_and(|c| c.is_ascii_digit())
 }
 
-/// Digits of any length; those with fewer leading zeros first among equals.
+/// Compares digits of any length. Of equal numbers, the one with fewer leading zeros comes first.
 fn number_order(a: &str, b: &str) -> Ordering {
     let (x, y) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then_with(|| a.len().cmp(&b.len()))

@@ -1,11 +1,11 @@
-//! `timestamp` and `start_timestamp`: the times of the samples that a selector finds.
+//! `timestamp` and `start_timestamp`: the times of the samples that a selector returns.
 
 use crate::error::QueryError;
 use crate::functions::Edges;
 use crate::functions::arguments::{Arguments, SampleField};
 use crate::series::{ABSENT, Value, Vector};
 
-/// `timestamp(v)`: a selector's samples have their own times, other values the step's.
+/// `timestamp(v)`: samples of a selector have their own times, and other values have the time of the step.
 pub(crate) fn timestamp(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     if args.edges(0) == Some(Edges::Plain) {
         let vector = args.newest(0, SampleField::Time)?;

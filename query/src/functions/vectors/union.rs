@@ -1,4 +1,4 @@
-//! `union(a, b, …)`: at each step the elements of all arguments, of equal ones the first.
+//! `union(a, b, …)`: at each step, the elements of all arguments; of elements with equal labels, the first.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::functions::arguments::Arguments;
 use crate::merge::settled;
 use crate::series::{Value, Vector};
 
-/// Evaluates it at all steps.
+/// Evaluates `union` at all steps.
 pub(crate) fn union(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut united: Vector = Vec::new();
@@ -19,7 +19,7 @@ pub(crate) fn union(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
         let mut pace = args.budget().pace();
         for series in vector {
             pace.series(&series)?;
-            // Names that are going to be dropped do not distinguish elements.
+            // Names that will be dropped do not distinguish elements.
             let labels = settled(&series.labels, series.drop_name);
             match places.get(&labels) {
                 None => {

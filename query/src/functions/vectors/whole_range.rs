@@ -1,4 +1,4 @@
-//! Functions of all steps of a query: the loops around kernels of one series.
+//! Functions of all steps of a query: the loops around kernels of a single series.
 
 use crate::annotations::flags::Flags;
 use crate::annotations::note_flags;
@@ -9,7 +9,7 @@ use crate::functions::arguments::Arguments;
 use crate::functions::range::statistics::{self, Column, Scratch};
 use crate::series::{Points, Series, Vector};
 
-/// Runs a kernel over the floats of each series. Histograms are left out, with an info.
+/// Runs a kernel over the floats of each series. Histograms are ignored, with an info.
 pub(crate) fn floats(
     args: &mut dyn Arguments<'_>,
     kernel: fn(&mut Column<'_>),
@@ -22,7 +22,7 @@ pub(crate) fn floats(
     })
 }
 
-/// Replaces the values of each series, histograms included.
+/// Replaces the values of each series, including histograms.
 pub(crate) fn points(args: &mut dyn Arguments<'_>, kernel: fn(&mut Points)) -> Result<Vector, QueryError> {
     each(args, |points, _, _| {
         kernel(points);

@@ -1,8 +1,7 @@
-//! `anchored` and `smoothed`: windows whose ends have values even without a sample there.
+//! `anchored` and `smoothed`: windows whose ends have values even if there is no sample there.
 //!
-//! Anchored takes the last sample at or before the left end for the value there; smoothed
-//! interpolates at both ends, so it also reads after the right one. Nothing is extrapolated. All read
-//! at most one lookback beyond the window.
+//! `anchored` uses the last sample at or before the left end as the value at that end. `smoothed` interpolates at both ends,
+//! and therefore also reads after the right end. Neither extrapolates. Both read at most one lookback beyond the window.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,15 +26,15 @@ fn within(times: &[i64], after: i64, to: i64) -> Range<usize> {
     lo..times.partition_point(|&t| t <= to).max(lo)
 }
 
-/// The samples that decide a window: from the one at or before the left end to the last
-/// one inside, or smoothed, to the first one at or after the right end.
+/// The samples that determine a window: from the one at or before the left end to the last one inside or, for
+/// `smoothed`, to the first one at or after the right end.
 #[derive(Debug, Clone, Copy)]
 struct Ends {
     first: usize,
     last: usize,
-    /// The value at the left end is between `first` and the next sample.
+    /// Whether the value at the left end is interpolated between `first` and the next sample.
     left_between: bool,
-    /// The value at the right end is between `last` and the sample before.
+    /// Whether the value at the right end is interpolated between `last` and the previous sample.
     right_between: bool,
 }
 
@@ -60,8 +59,8 @@ impl Ends {
         Some(Ends { first, last, left_between, right_between })
     }
 
-    /// Pairs of neighbours, by the later one, between which a reset counts. The value at the left
-    /// end already accounts for the pair around it.
+    /// The pairs of neighbours, given by the later one, between which a reset counts. The value at the left end already
+    /// accounts for the pair around it.
     fn pairs(&self) -> Range<usize> {
         self.first + 1 + usize::from(self.left_between)..self.last + 1
     }
@@ -112,7 +111,7 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
 
 fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool) -> f64 {
     let (t, v) = (&columns.times, &columns.values);
-    // On a counter's drop the earlier value counts as zero.
+    // When a counter drops, the earlier value counts as zero.
     let between = |i: usize, at: i64| {
         let before = if counter && v[i + 1] < v[i] { 0.0 } else { v[i] };
         before + (v[i + 1] - before) * share(t[i], t[i + 1], at)
@@ -163,8 +162,8 @@ fn histograms(
     Some(result)
 }
 
-/// A histogram between two; after a reset of a counter it grows from nothing. There is none between
-/// exponential and custom buckets.
+/// Interpolates between two histograms. After a reset, a counter grows from zero. There is no value between histograms
+/// with exponential and with custom buckets.
 fn interpolate(
     before: &Histogram,
     after: &Histogram,
@@ -191,8 +190,8 @@ fn interpolate(
     Some(result)
 }
 
-/// `resets`, `changes` of anchored windows: the last sample at or before the left end
-/// counts as if it were there.
+/// `resets` and `changes` of anchored windows: the last sample at or before the left end counts as if it were at that
+/// end.
 pub(crate) fn count(
     series: &WindowedSeries<'_>,
     differ: fn(&Sample<'_>, &Sample<'_>) -> bool,
@@ -221,8 +220,8 @@ pub(crate) fn count(
     Ok(points)
 }
 
-/// The value of a smoothed instant selector at a time: between the neighbours within lookback; the
-/// earlier one where there is no later one; nothing without an earlier one.
+/// The value of a smoothed instant selector at a time: interpolated between the neighbours within the lookback; the
+/// earlier one if there is no later one; none without an earlier one.
 pub(crate) fn smoothed_value(columns: &Columns, at: i64, lookback: i64, flags: &mut Flags) -> Option<Point> {
     let (from, to) = (at.saturating_sub(lookback), at.saturating_add(lookback));
     let floats = within(&columns.times, from, to);
@@ -253,17 +252,17 @@ fn value_at(
     let (i, next) = neighbours(t, others, at)?;
     Some(Point::Histogram(match next {
         Some(n) => {
-            // A counter, unless both say that they are gauges.
+            // It is a counter, unless both histograms are marked as gauges.
             let counter = [i, n].iter().any(|&i| h[i].reset_hint != ResetHint::Gauge);
             Arc::new(interpolate(&h[i], &h[n], share(t[i], t[n], at), counter, flags)?)
         }
         None if t[i] == at => Arc::clone(&h[i]),
-        // A reset hint refers to the previous sample and does not hold at another time.
+        // A reset hint refers to the previous sample and does not hold at a different time.
         None => Arc::new(Histogram { reset_hint: ResetHint::Unknown, ..Histogram::clone(&h[i]) }),
     }))
 }
 
-/// The last sample at or before `at`, and the next one unless that is right there.
+/// The last sample at or before `at`, and the next one, unless the last one is exactly at `at`.
 fn neighbours(times: &[i64], near: Range<usize>, at: i64) -> Option<(usize, Option<usize>)> {
     let after = near.start + times[near.clone()].partition_point(|&t| t <= at);
     let before = after.checked_sub(1).filter(|&i| i >= near.start)?;

@@ -1,4 +1,4 @@
-//! A call over the windows of a range vector, and the series that it is evaluated for.
+//! A call over the windows of a range vector, and the series for which it is evaluated.
 
 use super::Edges;
 use super::over_time::slot;
@@ -10,21 +10,21 @@ use crate::error::QueryError;
 use crate::series::Points;
 use crate::steps::ms_to_ns;
 
-/// A call over windows: what its kernel needs for every series.
+/// A call over windows: everything that its kernel needs for every series.
 pub(crate) struct RangeCall<'a> {
     /// The budget of the query.
     pub budget: &'a Budget,
-    /// The time before and after a window that some functions read.
+    /// How far before and after a window some functions read, milliseconds.
     pub lookback_ms: i64,
     /// The windows.
     pub windows: Windows,
-    /// How the selector treats their ends.
+    /// How the selector treats the ends of the windows.
     pub edges: Edges,
     /// Scalar arguments, one value for each step.
     pub params: Vec<Vec<f64>>,
 }
 
-/// Makes one column of the windows of a series.
+/// Computes one column from the windows of a series.
 pub(crate) type WindowKernel = fn(&mut WindowedSeries<'_>) -> Result<Points, QueryError>;
 
 impl RangeCall<'_> {
@@ -34,13 +34,13 @@ impl RangeCall<'_> {
     }
 }
 
-/// One series that a kernel is evaluated for.
+/// A series for which a kernel is evaluated.
 pub(crate) struct WindowedSeries<'a> {
     /// The call.
     pub call: &'a RangeCall<'a>,
     /// The samples of the series.
     pub columns: &'a Columns,
-    /// The flags that the kernel raises.
+    /// The flags of the series, which the kernel may raise.
     pub flags: &'a mut Flags,
 }
 
@@ -55,10 +55,10 @@ impl<'a> WindowedSeries<'a> {
         ms_to_ns(self.call.windows.range_ms)
     }
 
-    /// Runs a kernel over floats. Histograms beside them are ignored, with a note.
+    /// Runs a kernel over floats. Histograms in the same window are ignored, with an annotation.
     ///
     /// # Errors
-    /// As [`slide`].
+    /// Same as [`slide`].
     pub fn floats(
         &mut self,
         mut kernel: impl FnMut(&Window<'_>) -> Option<f64>,
@@ -77,10 +77,10 @@ impl<'a> WindowedSeries<'a> {
         Ok(points)
     }
 
-    /// Runs a kernel that treats floats and histograms alike and gives floats.
+    /// Runs a kernel that treats floats and histograms alike and returns floats.
     ///
     /// # Errors
-    /// As [`slide`].
+    /// Same as [`slide`].
     pub fn samples(&self, mut kernel: impl FnMut(&Window<'_>) -> Option<f64>) -> Result<Points, QueryError> {
         let mut points = Points::absent(self.call.windows.steps.count);
         slide(self.call.budget, &self.call.windows, self.columns, |w| {

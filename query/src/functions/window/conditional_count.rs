@@ -1,8 +1,8 @@
-//! Kernels that count: samples that meet a condition, time that samples cover.
+//! Kernels that count samples that meet a condition, or time that samples cover.
 //!
-//! All are a sum of one whole number for each index of the window, so a window that moves
-//! subtracts what it leaves and adds what it reaches, without rounding. The
-//! condition's parameter may differ from step to step; then the window is counted again.
+//! All of them are sums of a whole number for each index of the window, so a moving window subtracts what it leaves and adds
+//! what it reaches, without rounding. If the parameter of the condition differs from step to step, the window is counted
+//! again.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,14 +14,14 @@ use crate::functions::window::{Columns, Window};
 /// A sum over a range of indices that moves forward.
 #[derive(Default)]
 struct SlidingSum {
-    /// Bits of the parameter that `total` was counted with.
+    /// The bits of the parameter with which `total` was counted.
     parameter: u64,
     range: Range<usize>,
     total: u64,
 }
 
 impl SlidingSum {
-    /// Moves on to `range`; the sum of `weight` over it.
+    /// Advances to `range` and returns the sum of `weight` over it.
     fn advance(&mut self, range: Range<usize>, parameter: f64, weight: impl Fn(usize) -> u64) -> u64 {
         let stays = self.range.end > range.start && self.parameter == parameter.to_bits();
         if stays {
@@ -37,7 +37,7 @@ impl SlidingSum {
     }
 }
 
-/// What a float has to be to count.
+/// The condition that a float must meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     Equal,
