@@ -34,7 +34,7 @@ pub use request::{Limits, Request, Times};
 pub use usage::Usage;
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};
 
-/// Answers a query: parse, check, plan, evaluate.
+/// Runs a query: parse, check, plan, evaluate.
 ///
 /// ```
 /// use barograph_query::source::memory::MemorySource;
@@ -46,10 +46,10 @@ pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, Vec
 /// ```
 ///
 /// # Errors
-/// Any [`QueryError`]; its text is what the HTTP API prints.
+/// Any [`QueryError`]. Its text is what the HTTP API prints.
 pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<Response, QueryError> {
     let times = query_times(request)?;
-    // What the tree and its patterns take stays counted as long as they are there.
+    // The memory of the tree and its patterns stays counted for as long as they exist.
     let mut expressions = request.expressions();
     let expr = parsed(request, &mut expressions)?;
     let plan = plan::plan(&expr, times, &request.query)?;
@@ -64,12 +64,11 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
     })
 }
 
-/// What a query is expected to cost, part by part, from the index and the catalogue alone:
-/// nothing is evaluated and no sample is read. [`Request::explain`] gives what it did cost
-/// beside it.
+/// The estimated cost of a query, part by part, from the index and the catalogue alone. Nothing is evaluated, and no
+/// sample is read. With [`Request::explain`], a query returns the actual cost too.
 ///
 /// # Errors
-/// The text is no query, the times make no sense, or the index could not be read.
+/// The text is not a query, the times are inconsistent, or the index could not be read.
 pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<Explained, QueryError> {
     let times = query_times(request)?;
     let mut expressions = request.expressions();
@@ -108,7 +107,7 @@ fn query_times(request: &Request) -> Result<QueryTimes, QueryError> {
 mod tests {
     use super::*;
 
-    /// A pattern of some hundred KiB that is unlike any other.
+    /// A pattern of some hundred KiB that differs from all others.
     fn heavy(n: usize) -> String {
         format!(r"\\pL{{90}}{n}")
     }
@@ -163,7 +162,7 @@ mod tests {
             }
             assert_eq!(share.used(), 0);
         }
-        // One after the other is as much as one: each ends with its node.
+        // Sequential expressions need no more memory than one, because each ends with its node.
         let mut request = Request::instant(nested, 0);
         request.limits.regex_memory_max = 12 << 20;
         execute(&source, &request).expect("one at a time");

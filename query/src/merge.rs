@@ -1,5 +1,5 @@
-//! Several series as one: their labels without the metric name, their values under one label set,
-//! and the steps at which any has a value.
+//! Combines series: their labels without the metric name, their values under one label set, and the steps at which any of
+//! them has a value.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::series::{Points, Series, Vector};
 use crate::usage::Footprint;
 
-/// The text of the error when a result would hold one label set twice.
+/// The error text for a result that would contain a label set twice.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
 
 /// Whether a label is dropped together with the metric name.
@@ -28,7 +28,7 @@ pub(crate) fn settled(labels: &Labels, drop_name: bool) -> Labels {
 /// Merges series with equal labels, which must not have values at the same step.
 ///
 /// # Errors
-/// [`QueryError::Execution`] if they have; as [`Budget::check`] and [`Budget::hold`].
+/// [`QueryError::Execution`] if they do; otherwise the same as [`Budget::check`] and [`Budget::hold`].
 pub(crate) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, QueryError> {
     let needed = Footprint::bytes(
         map_bytes(vector.len(), size_of::<(Labels, usize)>()) + vector.len() * size_of::<Series>(),
@@ -59,10 +59,10 @@ pub(crate) fn merge_equal(budget: &Budget, vector: Vector) -> Result<Vector, Que
     Ok(merged)
 }
 
-/// At which steps any of the series has a value.
+/// The steps at which any of the series has a value.
 ///
 /// # Errors
-/// As [`Budget::check`].
+/// Same as [`Budget::check`].
 pub(crate) fn any_present<'a>(
     budget: &Budget,
     points: impl Iterator<Item = &'a Points>,

@@ -1,4 +1,4 @@
-//! What a query is asked with: text, times, limits, and a way to stop it.
+//! Requests for queries: text, times, limits, and a way to cancel.
 
 use std::time::{Duration, Instant};
 
@@ -28,22 +28,22 @@ pub enum Times {
     },
 }
 
-/// What a query may use.
+/// The limits of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the query's text, default 1 MiB. More than [`QUERY_BYTES_MAX`](crate::syntax::QUERY_BYTES_MAX)
-    /// is never read.
+    /// Maximum bytes of the query's text, default 1 MiB. More than [`QUERY_BYTES_MAX`](crate::syntax::QUERY_BYTES_MAX)
+    /// is never accepted.
     pub query_bytes_max: usize,
-    /// Samples held at once, default 50,000,000.
+    /// Maximum samples held at once, default 50,000,000.
     pub samples_max: u64,
-    /// Bytes held at once: columns, decoded samples, histograms and labels; default 1 GiB.
+    /// Maximum bytes held at once: columns, decoded samples, histograms and labels; default 1 GiB.
     pub memory_max: u64,
-    /// Bytes that the regular expressions of the query may take, equal ones once; default 32 MiB. They count among
-    /// `memory_max` too.
+    /// Maximum bytes of the query's regular expressions, with equal ones counted once; default 32 MiB. They also count
+    /// toward `memory_max`.
     pub regex_memory_max: u64,
-    /// Series one selector may match, default 1,000,000.
+    /// Maximum series that one selector may match, default 1,000,000.
     pub series_max: usize,
-    /// Wall time, default 2 minutes.
+    /// Maximum wall time, default 2 minutes.
     pub timeout: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Default for Limits {
     }
 }
 
-/// One query.
+/// A query with its times and limits.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The expression.
@@ -69,20 +69,19 @@ pub struct Request {
     pub times: Times,
     /// How far back an instant selector looks, milliseconds; default 5 minutes.
     pub lookback_ms: i64,
-    /// What it may use.
+    /// The limits of the query.
     pub limits: Limits,
-    /// How to stop it.
+    /// Cancels the query.
     pub cancel: Cancel,
-    /// What it uses while it runs, and the memory it shares with others.
+    /// The resources that the query uses while it runs, and the memory that it shares with others.
     pub usage: Usage,
-    /// The threads that help where its work can be divided.
+    /// The threads that help if the work can be divided.
     pub crew: Crew,
-    /// Whether the response is to say what each part of the query was expected to cost and
-    /// what it did cost.
+    /// Whether the response includes the estimated and actual cost of each part of the query.
     pub explain: bool,
-    /// Whether the response is to say how many samples were read for each step.
+    /// Whether the response includes the number of samples read for each step.
     pub per_step_stats: bool,
-    /// When the clock of `limits.timeout` began.
+    /// When the time of `limits.timeout` began.
     pub started: Instant,
 }
 
@@ -112,7 +111,7 @@ impl Request {
         }
     }
 
-    /// What its regular expressions may take.
+    /// The memory for its regular expressions.
     pub(crate) fn expressions(&self) -> Expressions {
         Expressions::new(self.work(), self.limits.regex_memory_max)
     }

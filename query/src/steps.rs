@@ -1,16 +1,16 @@
-//! The evaluation times of one pass: `start`, `start + step`, …, in milliseconds.
+//! The evaluation times of a query or subquery: `start`, `start + step`, …, in milliseconds.
 
 use crate::request::Times;
 
 /// Nanoseconds in a millisecond.
 pub(crate) const NS_PER_MS: i64 = 1_000_000;
 
-/// Milliseconds to the nanoseconds of storage; ends of time saturate.
+/// Converts milliseconds to nanoseconds, saturating at the ends of time.
 pub(crate) fn ms_to_ns(ms: i64) -> i64 {
     ms.saturating_mul(NS_PER_MS)
 }
 
-/// The times a plan is made for, milliseconds.
+/// The times of the query that is planned, milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueryTimes {
     /// First evaluation.
@@ -21,10 +21,10 @@ pub(crate) struct QueryTimes {
     pub step_ms: i64,
 }
 
-/// The time that a selector or subquery looks at: `at` or the evaluation time, less `offset`.
+/// The time at which a selector or subquery looks: `at` or the evaluation time, minus `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shift {
-    /// The time `@` gives.
+    /// The time given by `@`.
     pub at_ms: Option<i64>,
     /// How much earlier, milliseconds.
     pub offset_ms: i64,
@@ -36,7 +36,7 @@ impl Shift {
         self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
     }
 
-    /// This shift where it is evaluated at the times of `outer`.
+    /// This shift inside an expression that is evaluated at the times of `outer`.
     pub fn inside(self, outer: Shift) -> Shift {
         if self.at_ms.is_some() {
             return self;
@@ -50,9 +50,9 @@ impl Shift {
 pub(crate) struct Steps {
     /// The first.
     pub start_ms: i64,
-    /// Distance; at least 1, without meaning when `count` is 1.
+    /// The distance; at least 1, and meaningless if `count` is 1.
     pub step_ms: i64,
-    /// How many; may be 0.
+    /// The number of times; may be 0.
     pub count: usize,
 }
 
@@ -68,7 +68,7 @@ impl Steps {
         let count = if end_ms < start_ms {
             0
         } else {
-            // The distance of two i64 fits u64; a count beyond memory is refused by the budget.
+            // The distance of two i64 fits into u64. The budget refuses a count beyond memory.
             usize::try_from((start_ms.abs_diff(end_ms) / step_ms as u64).saturating_add(1))
                 .unwrap_or(usize::MAX)
         };
@@ -93,12 +93,13 @@ impl Steps {
         (0..self.count).map(|i| self.at(i) as f64 / 1000.0).collect()
     }
 
-    /// The last time; the first if there is none.
+    /// The last time, or the first if there are none.
     pub fn last(&self) -> i64 {
         self.at(self.count.saturating_sub(1))
     }
 
-    /// The first step for which `holds`, which holds for all later ones too; `count` if none.
+    /// The first step for which `holds` is true; `holds` must then be true for all later ones. `count` if there is
+    /// none.
     pub fn first_where(&self, holds: impl Fn(usize) -> bool) -> usize {
         let (mut low, mut high) = (0, self.count);
         while low < high {

@@ -1,4 +1,4 @@
-//! Running sums and means of histograms, every count compensated like a float's sum.
+//! Running sums and means of histograms, with compensated summation of every count.
 
 use barograph_engine::model::{Histogram, ResetHint};
 
@@ -9,10 +9,10 @@ use crate::numbers::compensated::Sum;
 
 type Sums = Vec<(i32, Sum)>;
 
-/// Below this no sum of two values can overflow.
+/// Below this magnitude, no sum of two values can overflow.
 const SAFE: f64 = f64::MAX / 4.0;
 
-/// The sum of what was added, or the mean.
+/// The sum of the added histograms, or their mean.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Accumulator {
     layout: Histogram,
@@ -22,7 +22,7 @@ pub(crate) struct Accumulator {
     positive: Sums,
     negative: Sums,
     added: f64,
-    /// The mean moves with every histogram, since the sum would overflow.
+    /// Whether the mean is updated with every histogram, because the sum would overflow.
     incremental: bool,
     mixed_buckets: bool,
     saw_reset: bool,
@@ -66,7 +66,7 @@ impl Accumulator {
         self.plus(&divided(h, self.added));
     }
 
-    /// Counts a histogram; false if its buckets are of the other kind.
+    /// Counts a histogram. Returns false if its buckets are of the other kind.
     fn admit(&mut self, h: &Histogram) -> bool {
         self.saw_reset |= h.reset_hint == ResetHint::Reset;
         self.saw_no_reset |= h.reset_hint == ResetHint::NotReset;
@@ -126,7 +126,7 @@ impl Accumulator {
         merge(&mut self.positive, &super::arithmetic::rebound(h, &self.layout.custom_values));
     }
 
-    /// Widens both zero buckets until they are the same; `h` with its own.
+    /// Widens both zero buckets until they are equal. Returns `h` with its zero bucket widened.
     fn meet_zero(&mut self, h: &Histogram) -> Histogram {
         let mut h = h.clone();
         while h.zero_threshold != self.layout.zero_threshold {
@@ -197,13 +197,13 @@ impl Accumulator {
     }
 }
 
-/// The largest magnitude in a histogram.
+/// The largest magnitude of a count or sum in a histogram.
 fn largest(h: &Histogram) -> f64 {
     let all = h.positive_buckets.iter().chain(&h.negative_buckets).chain([&h.count, &h.sum, &h.zero_count]);
     all.fold(0.0, |m, v| m.max(v.abs()))
 }
 
-/// Gives buckets new indices, which never fall; those that meet are added.
+/// Renumbers buckets; the new indices never decrease. Buckets that get the same index are added.
 fn regroup(sums: &mut Sums, index: impl Fn(i32) -> i32) {
     let mut result = Sums::with_capacity(sums.len());
     for &(i, s) in sums.iter() {
@@ -216,7 +216,7 @@ fn regroup(sums: &mut Sums, index: impl Fn(i32) -> i32) {
     *sums = result;
 }
 
-/// Adds buckets; both ascend.
+/// Adds buckets. Both lists are ascending.
 fn merge(sums: &mut Sums, buckets: &Buckets) {
     let same = sums.len() == buckets.len() && sums.iter().zip(buckets).all(|(s, b)| s.0 == b.0);
     if same {

@@ -1,15 +1,14 @@
 //! Sums, differences and multiples of histograms.
 //!
-//! Two histograms are brought to one layout first: the lower resolution, a zero bucket
-//! that covers both and ends at a bucket's bound, and for explicit bounds those that both
-//! have.
+//! Two histograms are first brought to the same layout: the lower resolution, a zero bucket that covers both and ends at the
+//! bound of a bucket, and, with explicit bounds, the bounds that both have.
 
 use barograph_engine::model::{Histogram, ResetHint};
 
 use super::{Buckets, bounds, compacted, is_custom, negative, positive, set_buckets};
 use crate::annotations::flags::Flags;
 
-/// `a + b`; `None` if one has explicit bounds and the other has not.
+/// `a + b`; `None` if only one has explicit bounds.
 pub(crate) fn sum(a: &Histogram, b: &Histogram, flags: &mut Flags) -> Option<Histogram> {
     let (mut h, reconciled) = plus(a, b, 1.0)?;
     let (hint, conflict) = joint_hint(a.reset_hint, b.reset_hint);
@@ -23,7 +22,7 @@ pub(crate) fn sum(a: &Histogram, b: &Histogram, flags: &mut Flags) -> Option<His
     Some(h)
 }
 
-/// `a - b`, a gauge; `None` if one has explicit bounds and the other has not.
+/// `a - b`, as a gauge; `None` if only one has explicit bounds.
 pub(crate) fn difference(a: &Histogram, b: &Histogram, flags: &mut Flags) -> Option<Histogram> {
     let (mut h, reconciled) = plus(a, b, -1.0)?;
     if reconciled {
@@ -36,7 +35,7 @@ pub(crate) fn difference(a: &Histogram, b: &Histogram, flags: &mut Flags) -> Opt
     Some(h)
 }
 
-/// The hint of a sum, and whether the two contradict each other.
+/// The reset hint of a sum, and whether the two hints contradict each other.
 pub(crate) fn joint_hint(a: ResetHint, b: ResetHint) -> (ResetHint, bool) {
     match (a, b) {
         _ if a == b => (a, false),
@@ -116,7 +115,7 @@ fn plus_custom(a: &Histogram, b: &Histogram, sign: f64) -> Histogram {
     h
 }
 
-/// The bounds that both have; both ascend.
+/// The bounds that both have. Both lists are ascending.
 pub(crate) fn common_bounds(a: &[f64], b: &[f64]) -> Vec<f64> {
     let mut rest = b.iter().peekable();
     let mut common = Vec::new();
@@ -129,7 +128,7 @@ pub(crate) fn common_bounds(a: &[f64], b: &[f64]) -> Vec<f64> {
     common
 }
 
-/// The buckets of `h`, which has explicit bounds, under fewer bounds.
+/// The buckets of `h`, which has explicit bounds, with fewer bounds.
 pub(crate) fn rebound(h: &Histogram, to: &[f64]) -> Buckets {
     let mut buckets = Buckets::new();
     for (i, count) in positive(h) {
@@ -184,8 +183,8 @@ fn merged(a: &Buckets, b: &Buckets, sign: f64) -> Buckets {
     result
 }
 
-/// Both with one zero threshold: the wider one, widened until it ends at the bound of
-/// every populated bucket it touches.
+/// Both histograms with the same zero threshold: the wider one, widened until it ends at the bound of every populated
+/// bucket that it touches.
 fn with_common_zero(a: &Histogram, b: &Histogram) -> (Histogram, Histogram) {
     let (mut a, mut b) = (a.clone(), b.clone());
     while a.zero_threshold != b.zero_threshold {
@@ -199,7 +198,7 @@ fn with_common_zero(a: &Histogram, b: &Histogram) -> (Histogram, Histogram) {
     (a, b)
 }
 
-/// What the zero bucket holds when it covers at least `threshold`, and where it ends then.
+/// The count of the zero bucket if it covers at least `threshold`, and where it then ends.
 pub(crate) fn wider_zero(h: &Histogram, threshold: f64) -> (f64, f64) {
     if threshold == h.zero_threshold {
         return (h.zero_count, threshold);
@@ -249,12 +248,12 @@ pub(crate) fn at_schema(h: &Histogram, schema: i32) -> Histogram {
     lower
 }
 
-/// Every count and the sum multiplied. A negative factor makes a gauge.
+/// Multiplies every count and the sum. A negative factor makes the result a gauge.
 pub(crate) fn scaled(h: &Histogram, factor: f64) -> Histogram {
     map(h, factor < 0.0, |v| v * factor)
 }
 
-/// Every count and the sum divided. Dividing by zero leaves no buckets.
+/// Divides every count and the sum. Division by zero leaves no buckets.
 pub(crate) fn divided(h: &Histogram, by: f64) -> Histogram {
     let mut h = map(h, by < 0.0, |v| v / by);
     if by == 0.0 {
@@ -275,9 +274,9 @@ fn map(h: &Histogram, to_gauge: bool, f: impl Fn(f64) -> f64) -> Histogram {
     h
 }
 
-/// Whether two histograms describe the same observations: layout and counts, not hints.
+/// Whether two histograms describe the same observations: equal layout and counts, regardless of hints.
 pub(crate) fn equal(a: &Histogram, b: &Histogram) -> bool {
-    // A NaN in the same place is no difference.
+    // NaN in the same position is equal.
     let same = |x: f64, y: f64| x.to_bits() == y.to_bits() || x == y;
     let same_buckets = |x: Buckets, y: Buckets| {
         x.len() == y.len() && x.iter().zip(&y).all(|(x, y)| x.0 == y.0 && same(x.1, y.1))

@@ -1,12 +1,11 @@
-//! Where buckets begin and end.
+//! The bounds of buckets.
 
 use barograph_engine::model::Histogram;
 
 use super::{is_custom, unpack};
 
-/// The upper bound of positive bucket `index`: `2^(index * 2^-schema)`. The bucket that would
-/// end at `2^1024` ends at the largest float; the one after it, which observations of infinity
-/// go to, at infinity.
+/// The upper bound of positive bucket `index`: `2^(index * 2^-schema)`. The bucket that would end at `2^1024` ends at
+/// the largest float; the next one, which contains observations of infinity, ends at infinity.
 pub(crate) fn exponential(index: i32, schema: i32) -> f64 {
     if schema <= 0 {
         let shift = (-schema).clamp(0, 31) as u32;
@@ -52,7 +51,7 @@ pub struct Bucket {
     pub kind: BucketKind,
 }
 
-/// Kinds of bucket, which decide how it is interpolated and which ends are closed.
+/// Kinds of buckets, which determine how a bucket is interpolated and which ends are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BucketKind {
     /// Exponential, below zero: `[lower, upper)`.
@@ -77,18 +76,18 @@ impl Bucket {
     }
 }
 
-/// The populated buckets of a histogram from the lowest to the highest. One that reaches into
-/// the zero bucket begins where that ends.
+/// The populated buckets of a histogram from the lowest to the highest. A bucket that overlaps the zero bucket begins
+/// at its end.
 pub fn ascending(h: &Histogram) -> Vec<Bucket> {
     let mut buckets = all_ascending(h);
     buckets.retain(|b| b.count != 0.0);
     buckets
 }
 
-/// The same with the empty buckets that are written out.
+/// The same, including empty buckets that are stored.
 pub(crate) fn all_ascending(h: &Histogram) -> Vec<Bucket> {
     let mut buckets = as_written(h);
-    // A zero bucket of NaN or less holds nothing that a query can select.
+    // A zero bucket with a count of NaN or less contains nothing that a query can select.
     buckets.retain(|b| b.kind != BucketKind::Zero || b.count > 0.0);
     let beside_zero = |near: f64| if near > 0.0 { near.max(h.zero_threshold) } else { near };
     for b in &mut buckets {
@@ -101,8 +100,8 @@ pub(crate) fn all_ascending(h: &Histogram) -> Vec<Bucket> {
     buckets
 }
 
-/// All buckets from the lowest to the highest, with the bounds that their resolution gives them.
-/// Only a zero bucket must not be empty.
+/// All stored buckets from the lowest to the highest, with the bounds of their resolution. Only the zero bucket must
+/// not be empty.
 pub(crate) fn as_written(h: &Histogram) -> Vec<Bucket> {
     let mut buckets = Vec::with_capacity(h.negative_buckets.len() + h.positive_buckets.len() + 1);
     if is_custom(h) {
@@ -112,7 +111,7 @@ pub(crate) fn as_written(h: &Histogram) -> Vec<Bucket> {
         }
         return buckets;
     }
-    // Of near and far end of a bucket.
+    // The near and the far end of a bucket.
     let ends = |i: i32| (exponential(i.saturating_sub(1), h.schema), exponential(i, h.schema));
     for (i, count) in unpack(&h.negative_spans, &h.negative_buckets) {
         let (near, far) = ends(i);

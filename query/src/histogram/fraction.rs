@@ -6,9 +6,8 @@ use super::bounds::{Bucket, BucketKind, all_ascending};
 use super::quantile::{narrowed, touches_zero};
 use super::trim::{linear_share, share};
 
-/// The share of observations in `(lower, upper]`, and whether observations of NaN, which are in
-/// no share, are among all. NaN for an empty histogram or a NaN bound, 0 if the bounds are in
-/// the wrong order.
+/// The share of observations in `(lower, upper]`, and whether there are observations of NaN, which are part of the
+/// total but of no share. NaN for an empty histogram or a NaN bound; 0 if the bounds are in the wrong order.
 pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram) -> (f64, bool) {
     if h.count == 0.0 || lower.is_nan() || upper.is_nan() {
         return (f64::NAN, false);
@@ -29,7 +28,7 @@ pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram) -> (f64, bool) {
     ((below(upper) - below(lower)) / h.count, h.sum.is_nan() && all < h.count)
 }
 
-/// How many observations lie at or below `v`; `None` if all do.
+/// The number of observations at or below `v`; `None` if all are.
 fn rank(buckets: &[Bucket], v: f64) -> Option<f64> {
     let mut count = 0.0;
     for b in buckets {
@@ -44,9 +43,9 @@ fn rank(buckets: &[Bucket], v: f64) -> Option<f64> {
     None
 }
 
-/// The share of a bucket's observations below `v`, which is in it. The first bucket with an
-/// explicit bound begins at zero unless it is below. Nothing is known of where observations
-/// are in one that is infinite: those of the first count as below, those of the last as above.
+/// The share of a bucket's observations below `v`, which is inside the bucket. The first bucket with an explicit bound
+/// begins at zero, unless its bound is below zero. In an infinite bucket, the position of observations is unknown:
+/// those of the first one count as below, those of the last one as above.
 fn part(b: &Bucket, v: f64) -> f64 {
     if b.kind == BucketKind::Custom && b.lower == f64::NEG_INFINITY {
         return match b.upper > 0.0 {

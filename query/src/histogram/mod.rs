@@ -1,13 +1,13 @@
 //! The algebra of native histograms: adding, scaling, resets, quantiles, trimming.
 //!
-//! The working form of one side of a histogram is a list of `(index, count)` in ascending
-//! order, [`Buckets`]; the stored form (runs of consecutive buckets) is packed again at
-//! the end, without empty buckets. Two histograms of one layout, the usual case, are added
+//! The working form of one side of a histogram is a list of `(index, count)` in ascending order, [`Buckets`]. The stored form
+//! (spans of consecutive buckets) is built at the end, without empty buckets. Two histograms with the same layout, the
+//! usual case, are added slot by slot without unpacking.
 //! slot by slot without unpacking.
 //!
 //! # Not here
-//! Which histograms meet: `exec/aggregate/float_histogram.rs`, `exec/binary/operators.rs`. Classic histograms, which
-//! are floats with an `le` label: `functions/vectors/classic_histogram.rs`.
+//! Which histograms are combined: `exec/aggregate/float_histogram.rs`, `exec/binary/operators.rs`. Classic histograms, which
+//! are floats with a label `le`: `functions/vectors/classic_histogram.rs`.
 
 use barograph_engine::model::{Histogram, Span};
 
@@ -21,16 +21,16 @@ pub(crate) mod resets;
 pub(crate) mod text;
 pub(crate) mod trim;
 
-/// Buckets of one side by ascending index.
+/// The buckets of one side in ascending order of their indices.
 pub(crate) type Buckets = Vec<(i32, f64)>;
 
-/// Whether the bounds are written out.
+/// Whether the bounds are explicit.
 pub(crate) fn is_custom(h: &Histogram) -> bool {
     h.schema == Histogram::CUSTOM
 }
 
-/// The buckets of runs, empty ones among them. Runs and counts that do not agree (they
-/// come from outside) end at the shorter one.
+/// The buckets of spans, including empty ones. Spans and counts from outside may disagree; the iterator ends with the
+/// shorter one.
 pub(crate) fn unpack<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
     let mut next = 0i64;
     let indices = spans.iter().flat_map(move |span| {
@@ -51,7 +51,7 @@ pub(crate) fn negative(h: &Histogram) -> Buckets {
     unpack(&h.negative_spans, &h.negative_buckets).filter(|b| b.1 != 0.0).collect()
 }
 
-/// The stored form of buckets; empty ones are left out.
+/// The stored form of buckets, without empty ones.
 pub(crate) fn pack(buckets: &Buckets) -> (Vec<Span>, Vec<f64>) {
     let mut spans: Vec<Span> = Vec::new();
     let mut counts = Vec::with_capacity(buckets.len());
@@ -68,7 +68,7 @@ pub(crate) fn pack(buckets: &Buckets) -> (Vec<Span>, Vec<f64>) {
     (spans, counts)
 }
 
-/// Puts both sides into `h`.
+/// Sets the buckets of both sides of `h`.
 pub(crate) fn set_buckets(h: &mut Histogram, positive: &Buckets, negative: &Buckets) {
     (h.positive_spans, h.positive_buckets) = pack(positive);
     (h.negative_spans, h.negative_buckets) = pack(negative);

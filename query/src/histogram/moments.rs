@@ -6,8 +6,8 @@ use super::bounds::{Bucket, BucketKind, ascending};
 use super::quantile::touches_zero;
 use crate::numbers::compensated::Sum;
 
-/// The population variance, each bucket standing for its middle: the geometric one where
-/// buckets are exponential, 0 for the zero bucket.
+/// The population variance, in which each bucket counts with its midpoint: the geometric mean of its bounds if buckets
+/// are exponential, and 0 for the zero bucket.
 pub(crate) fn variance(h: &Histogram) -> f64 {
     let mean = h.sum / h.count;
     let mut squares = Sum::default();

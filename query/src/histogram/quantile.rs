@@ -4,15 +4,15 @@ use barograph_engine::model::Histogram;
 
 use super::bounds::{Bucket, BucketKind, all_ascending};
 
-/// What observations of NaN did to a quantile. They count, but are in no bucket; the sum
-/// gives them away.
+/// The effect of observations of NaN on a quantile. They are counted, but are in no bucket; the sum shows that they
+/// exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NanEffect {
-    /// None.
+    /// No effect.
     No,
-    /// The quantile falls on them.
+    /// The quantile is one of them.
     Result,
-    /// The others stand too low in the order.
+    /// The rank of the others is too low.
     Skewed,
 }
 
@@ -29,8 +29,8 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     }
     let buckets = all_ascending(h);
     let has_nan = h.sum.is_nan();
-    // From the nearer end, which is more precise; NaN observations count at the upper end,
-    // so with them only the lower one can be counted from.
+    // Counts from the nearer end, which is more precise. Observations of NaN count at the upper end, so with them only
+    // the lower end can be used.
     let from_below = has_nan || phi < 0.5;
     let rank = if from_below { phi * h.count } else { (1.0 - phi) * h.count };
     let mut upward = buckets.iter();
@@ -47,10 +47,10 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
             return (bucket.lower, NanEffect::No);
         }
     }
-    // Rounding may add up to more than there are.
+    // Rounding may make the sum larger than the count.
     let count = if count > h.count { h.count } else { count };
     if count < rank {
-        // With a sum, count and buckets just do not agree: the last bucket is the best estimate.
+        // The sum is a number, so count and buckets simply disagree; the last bucket is the best estimate.
         return if has_nan { (f64::NAN, NanEffect::Result) } else { (bucket.upper, NanEffect::No) };
     }
     // Infinities of both signs make the sum NaN too, but they are in buckets.
@@ -60,8 +60,8 @@ pub(crate) fn quantile(phi: f64, h: &Histogram) -> (f64, NanEffect) {
     (interpolate(bucket, rank_in_bucket / bucket.count), effect)
 }
 
-/// The first bucket at which the running count reaches `rank`, or the last one (at zero if
-/// there is none), and the count there.
+/// The first bucket at which the running count reaches `rank`, or the last bucket (at zero if there is none), and the
+/// running count there.
 fn walk<'a>(buckets: &mut impl Iterator<Item = &'a Bucket>, rank: f64) -> (Bucket, f64) {
     let mut count = 0.0;
     let mut last = Bucket { lower: 0.0, upper: 0.0, count: 0.0, kind: BucketKind::Zero };
@@ -94,12 +94,12 @@ fn interpolate(b: Bucket, fraction: f64) -> f64 {
     }
 }
 
-/// Whether 0 is in the bucket or at one of its ends, so that its values have no logarithms.
+/// Whether 0 is in the bucket or at one of its ends, so that it has no logarithmic interpolation.
 pub(super) fn touches_zero(b: &Bucket) -> bool {
     b.lower <= 0.0 && b.upper >= 0.0
 }
 
-/// A zero bucket beside buckets of one sign only holds values of that sign.
+/// If a histogram has buckets of only one sign, its zero bucket contains only values of that sign.
 pub(super) fn narrowed(h: &Histogram, mut bucket: Bucket) -> Bucket {
     if bucket.kind == BucketKind::Zero {
         match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {

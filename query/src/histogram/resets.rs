@@ -1,4 +1,4 @@
-//! Whether a counter of histograms was reset between two samples.
+//! Detects whether a counter of histograms was reset between two samples.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use barograph_engine::model::{Histogram, ResetHint};
 use super::arithmetic::{coarser, common_bounds, rebound, wider_zero};
 use super::{Buckets, bounds, is_custom, negative, positive};
 
-/// Whether `current` starts over after `before`: its hint says so, or without a hint,
-/// anything that can only grow has shrunk.
+/// Whether `current` is a reset after `before`: its hint says so or, without a hint, a count that can only grow has
+/// decreased.
 pub(crate) fn is_reset(current: &Histogram, before: &Histogram) -> bool {
     match current.reset_hint {
         ResetHint::Reset => return true,
         ResetHint::NotReset => return false,
-        // A gauge is compared like the unknown: the caller looks for decreases.
+        // A gauge is compared like an unknown counter: the caller looks for decreases.
         ResetHint::Gauge | ResetHint::Unknown => {}
     }
     if current.count < before.count || is_custom(current) != is_custom(before) {
@@ -42,8 +42,7 @@ pub(crate) fn is_reset(current: &Histogram, before: &Histogram) -> bool {
     shrank(positive(current), positive(before)) || shrank(negative(current), negative(before))
 }
 
-/// The histogram with a hint where its writer gave none: whether it is a reset after
-/// `before`.
+/// The histogram with a hint if its writer gave none: whether it is a reset after `before`.
 pub(crate) fn with_hint(current: &Arc<Histogram>, before: &Histogram) -> Arc<Histogram> {
     if current.reset_hint != ResetHint::Unknown {
         return Arc::clone(current);
@@ -52,7 +51,7 @@ pub(crate) fn with_hint(current: &Arc<Histogram>, before: &Histogram) -> Arc<His
     Arc::new(Histogram { reset_hint, ..Histogram::clone(current) })
 }
 
-/// Whether a bucket that was populated holds less now.
+/// Whether a populated bucket has decreased.
 fn any_shrank(now: &Buckets, then: &Buckets) -> bool {
     let count_now = |index: i32| now.binary_search_by_key(&index, |b| b.0).map_or(0.0, |place| now[place].1);
     then.iter().any(|&(index, count)| count_now(index) < count)

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
     use crate::histogram::set_buckets;
 
-    /// What Prometheus 3.14 makes of the same histograms.
+    /// The texts that Prometheus 3.14 produces for the same histograms.
     #[test]
     fn histograms_are_written_as_prometheus_does() {
         let mut h = Histogram {
@@ -40,7 +40,7 @@ mod tests {
             histogram_text(&h),
             "{count:1e+06, sum:1.2345675e+06, [-Inf,1]:1, (1,5e+06]:2, (5e+06,+Inf]:1e+07}"
         );
-        // Bounds are those of the resolution, also where the zero bucket covers a part.
+        // The bounds are those of the resolution, even if the zero bucket covers a part.
         let mut h = Histogram {
             count: 4.0,
             sum: f64::NAN,

@@ -1,21 +1,21 @@
 //! `</` and `>/`: the part of a histogram below or above a cut.
 //!
-//! A bucket that contains the cut is interpolated as for quantiles. If anything was cut off,
-//! count and sum are estimated from what is left: each bucket, or the part of it that is kept,
-//! counts with the middle of its bounds (the geometric one where buckets are exponential).
+//! A bucket that contains the cut is interpolated as for quantiles. If anything was cut off, count and sum are estimated from
+//! the rest: each bucket, or the kept part of it, counts with the midpoint of its bounds (their geometric mean if buckets
+//! are exponential).
 //!
-//! Nothing is known of where observations are in a bucket that reaches to infinity:
+//! The position of observations in a bucket that extends to infinity is unknown:
 //!
 //! | bucket | the cut is in it | `</` keeps | `>/` keeps |
 //! |---|---|---|---|
 //! | `(-Inf, b]`, b > 0 | at 0 or above | the share of `[0, b]` below the cut; nothing at 0 | the share of `[0, b]` above the cut |
 //! | `(-Inf, b]`, b > 0 | below 0 | nothing | nothing |
-//! | `(-Inf, b]`, b <= 0 | anywhere | all, as if it lay at the cut | nothing |
-//! | `(b, +Inf]` | anywhere | nothing | all, as if it lay at the cut |
+//! | `(-Inf, b]`, b <= 0 | anywhere | all, as if it were at the cut | nothing |
+//! | `(b, +Inf]` | anywhere | nothing | all, as if it were at the cut |
 //! | `(-Inf, +Inf]` | anywhere | nothing | nothing |
 //!
-//! One that is kept whole because the cut is elsewhere counts with its finite bound, or with
-//! half of it for the first of the table, which begins at 0.
+//! If such a bucket is kept as a whole because the cut is elsewhere, it counts with its finite bound, or with half of it for
+//! the first bucket of the table, which begins at 0.
 
 use barograph_engine::model::Histogram;
 
@@ -55,7 +55,7 @@ fn trimmed(h: &Histogram, cut: f64, keep: Keep) -> Histogram {
     }
     let mut zero_count = h.zero_count;
     if h.zero_count > 0.0 {
-        // A zero bucket beside buckets of one sign holds values of that sign.
+        // If a histogram has buckets of only one sign, its zero bucket contains only values of that sign.
         let (some_positive, some_negative) = (!old_positive.is_empty(), !old_negative.is_empty());
         let lower = if some_positive && !some_negative { 0.0 } else { -h.zero_threshold };
         let upper = if some_negative && !some_positive { 0.0 } else { h.zero_threshold };
@@ -69,8 +69,7 @@ fn trimmed(h: &Histogram, cut: f64, keep: Keep) -> Histogram {
     part
 }
 
-/// Distance from zero of the near and the far end of a bucket; for explicit bounds simply
-/// the lower and the upper one.
+/// The distances from zero of the near and the far end of a bucket; for explicit bounds, the lower and the upper bound.
 fn side_bounds(h: &Histogram, index: i32) -> (f64, f64) {
     let bound = |i: i32| {
         if is_custom(h) { bounds::custom(i, &h.custom_values) } else { bounds::exponential(i, h.schema) }
@@ -78,7 +77,7 @@ fn side_bounds(h: &Histogram, index: i32) -> (f64, f64) {
     (bound(index.saturating_sub(1)), bound(index))
 }
 
-/// What is left so far.
+/// What has been kept so far.
 struct Left {
     count: f64,
     sum: f64,
@@ -86,9 +85,9 @@ struct Left {
 }
 
 impl Left {
-    /// Takes what of the bucket is kept; how much that is.
+    /// Adds the kept part of a bucket. Returns its count.
     fn take(&mut self, b: Bucket, cut: f64, keep: Keep) -> f64 {
-        // A cut of NaN is on no side of anything, so that nothing is kept.
+        // A cut of NaN is on neither side of anything, so nothing is kept.
         let (is_whole, is_part) = match keep {
             Keep::Below => (b.upper <= cut, b.lower < cut),
             Keep::Above => (b.lower >= cut, b.upper > cut),
@@ -112,7 +111,7 @@ impl Left {
         count
     }
 
-    /// The same for the zero bucket.
+    /// Like [`Left::take`], for the zero bucket.
     fn take_zero(&mut self, lower: f64, upper: f64, all: f64, cut: f64, keep: Keep) -> f64 {
         let whole = (all, (lower + upper) / 2.0);
         let (count, middle) = match keep {
@@ -130,7 +129,7 @@ impl Left {
     }
 }
 
-/// Count and middle of the kept part of a finite bucket that contains the cut.
+/// Count and midpoint of the kept part of a finite bucket that contains the cut.
 fn part_of(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
     let below = if cut <= b.lower {
         0.0
@@ -145,7 +144,7 @@ fn part_of(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
     }
 }
 
-/// The same for a bucket that reaches to infinity: the table at the head of this file.
+/// The same for a bucket that extends to infinity; see the table at the top of this file.
 fn part_of_infinite(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
     const NOTHING: (f64, f64) = (0.0, 0.0);
     let begins_at_zero = b.upper > 0.0 && b.upper.is_finite();
@@ -160,8 +159,7 @@ fn part_of_infinite(b: &Bucket, cut: f64, keep: Keep) -> (f64, f64) {
     }
 }
 
-/// The share of a bucket's observations below `v`, which is strictly within its finite
-/// bounds.
+/// The share of a bucket's observations below `v`, which is strictly inside its finite bounds.
 pub(super) fn share(b: &Bucket, v: f64) -> f64 {
     match b.kind {
         BucketKind::Zero | BucketKind::Custom => linear_share(b, v),
@@ -173,7 +171,7 @@ pub(super) fn share(b: &Bucket, v: f64) -> f64 {
     }
 }
 
-/// The same where observations are spread evenly.
+/// The same for evenly distributed observations.
 pub(super) fn linear_share(b: &Bucket, v: f64) -> f64 {
     (v - b.lower) / (b.upper - b.lower)
 }

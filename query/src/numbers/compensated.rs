@@ -1,18 +1,18 @@
-//! Sums that keep what rounding loses (Neumaier's variant of Kahan's summation).
+//! Compensated sums (Neumaier's variant of Kahan's summation).
 //!
 //! Rust never contracts `a * b + c` into a fused operation, so the error terms are exact.
 
-/// A running sum and the error it has made so far.
+/// A running sum and its accumulated rounding error.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Sum {
     /// The rounded sum.
     pub sum: f64,
-    /// What rounding lost.
+    /// The accumulated rounding error.
     pub error: f64,
 }
 
 impl Sum {
-    /// Adds one value. An infinite sum has no error left to keep.
+    /// Adds a value. An infinite sum has no error.
     #[inline]
     pub fn add(self, x: f64) -> Sum {
         let sum = self.sum + x;
@@ -26,7 +26,7 @@ impl Sum {
         Sum { sum, error }
     }
 
-    /// The sum of all that was added.
+    /// The sum of all added values.
     #[inline]
     pub fn total(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.error }
@@ -42,8 +42,8 @@ pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
-/// Sum and error of many values at once. Where the sum is not finite the error means
-/// nothing: no later value can make such a sum finite again.
+/// Sum and error of many values at once. If the sum is not finite, the error is meaningless, and no later value can
+/// make the sum finite again.
 #[inline]
 fn sum_of(values: &[f64]) -> Sum {
     if let Some(sum) = exact_sum(values) {
@@ -61,15 +61,15 @@ fn sum_of(values: &[f64]) -> Sum {
     s
 }
 
-/// Values that are looked at before more are: fractions are found soon.
+/// Number of values that are checked first, because fractions are usually found early.
 const BLOCK: usize = 64;
-/// Sums side by side, so that additions need not wait for each other.
+/// Number of independent sums, so that additions do not wait for each other.
 const LANES: usize = 4;
-/// Up to here every whole number is a float, and so is every sum on the way to it.
+/// Up to this value, every whole number is a float, and so is every intermediate sum.
 const WHOLE_MAX: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
 
-/// The sum of whole numbers (counts, percentages, most counters) that are too small for any
-/// sum of some of them to be rounded: then there is no error, and order does not matter.
+/// The sum of whole numbers (counts, percentages, most counters) that are too small for any partial sum to be rounded.
+/// There is no error then, and the order does not matter.
 #[inline]
 pub(crate) fn exact_sum(values: &[f64]) -> Option<f64> {
     let (mut sums, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
@@ -78,7 +78,7 @@ pub(crate) fn exact_sum(values: &[f64]) -> Option<f64> {
         let mut add = |lane: usize, v: f64| {
             sums[lane] += v;
             magnitudes[lane] += v.abs();
-            // Of an infinity or NaN this is NaN.
+            // NaN for an infinity or NaN.
             fractions[lane] += (v - v.trunc()).abs();
         };
         let mut rows = block.chunks_exact(LANES);
@@ -111,8 +111,7 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     m.mean()
 }
 
-/// A running mean: a sum as long as it is finite, from then on a mean that is moved by
-/// each value.
+/// A running mean: a sum as long as it is finite, and after that a mean that is updated with each value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mean {
     state: Sum,
@@ -143,7 +142,7 @@ impl Mean {
         self.state = Sum { sum: share * self.state.sum, error: share * self.state.error }.add(x / self.count);
     }
 
-    /// The mean of all that was added; NaN if nothing was.
+    /// The mean of all added values; NaN if there are none.
     #[inline]
     pub fn mean(&self) -> f64 {
         if self.incremental {

@@ -1,13 +1,13 @@
-//! Parts of dates, in UTC, of seconds since the epoch.
+//! Parts of UTC dates, from seconds since the epoch.
 //!
-//! Days are turned into years, months and days by counting eras of 400 years from
-//! 0000-03-01, so that leap days fall on the end of a year.
+//! Days are converted to years, months and days by counting eras of 400 years from 0000-03-01, so that leap days are at the
+//! end of a year.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// The day of a time and the second of that day; seconds are truncated to whole ones.
+/// The day of a time, and the second within that day. Fractions of a second are truncated.
 fn split(seconds: f64) -> (i64, i64) {
-    // A year beyond 10^11 is not a date; the cast of NaN or of such a number stays in bounds.
+    // A year beyond 10^11 is not a date. Casting NaN or such a number stays in bounds.
     let whole = (seconds as i64).clamp(-(1 << 61), 1 << 61);
     (whole.div_euclid(SECONDS_PER_DAY), whole.rem_euclid(SECONDS_PER_DAY))
 }
@@ -58,7 +58,7 @@ pub(crate) fn year(seconds: f64) -> f64 {
     date(seconds).year as f64
 }
 
-/// A time as RFC 3339 writes it, in UTC.
+/// Formats a time as RFC 3339 in UTC.
 pub(crate) fn rfc3339_ms(time_ms: i64) -> String {
     let seconds = time_ms.div_euclid(1000);
     let date = Date::from_days(seconds.div_euclid(SECONDS_PER_DAY));
@@ -95,7 +95,7 @@ impl Date {
         Date { year, month, day }
     }
 
-    /// Days from the epoch to the first of January.
+    /// The number of days from the epoch to January 1st.
     fn days_before_year(year: i64) -> i64 {
         let y = year - 1;
         y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) - 719_162

@@ -1,12 +1,12 @@
-//! The inverse hyperbolic functions, to the last bit or two over the whole range of floats.
+//! The inverse hyperbolic functions, accurate to the last bit or two over the whole range of floats.
 //!
-//! The textbook formulas fail at both ends: `x + sqrt(x² + 1)` overflows above 1e154 and has
-//! lost all digits of a small `x`, and a logarithm of what is close to 1 has few. Each function
-//! here has its own formula for large, for middling and for small arguments.
+//! The textbook formulas fail at both ends: `x + sqrt(x² + 1)` overflows above 1e154 and loses all digits of a small `x`, and
+//! the logarithm of a number close to 1 has few correct digits. Each function here uses different formulas for large,
+//! medium and small arguments.
 
 use std::f64::consts::LN_2;
 
-/// From here on `x² ± 1` is `x²` to the last bit.
+/// From here on, `x² ± 1` equals `x²` to the last bit.
 const LARGE: f64 = (1u64 << 28) as f64;
 
 /// The inverse hyperbolic sine.
@@ -23,7 +23,7 @@ pub(crate) fn asinh(v: f64) -> f64 {
         let square = x * x;
         (x + square / (1.0 + (1.0 + square).sqrt())).ln_1p()
     };
-    // Also NaN comes back, since no comparison above holds for it.
+    // NaN gets here too, because no comparison above is true for it.
     result.copysign(v)
 }
 

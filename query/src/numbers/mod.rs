@@ -1,4 +1,4 @@
-//! Functions of plain numbers, apart from series and windows: maths, dates, sums, quantiles.
+//! Functions of plain numbers, independent of series and windows: maths, dates, sums, quantiles.
 
 pub(crate) mod compensated;
 pub(crate) mod dates;

@@ -25,7 +25,7 @@ pub(crate) fn sign(v: f64) -> f64 {
     }
 }
 
-/// Maps the floats of a column; `f` gets their step.
+/// Maps the floats of a column. `f` also gets the step.
 fn map(floats: &mut [f64], f: impl Fn(f64, usize) -> f64) {
     for (step, v) in floats.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
         *v = f(*v, step);
@@ -52,8 +52,8 @@ pub(crate) fn clamp_max_all(floats: &mut [f64], params: &[Vec<f64>]) {
     map(floats, |v, step| min(params[0][step], v));
 }
 
-/// To the nearest multiple of `unit`, ties up; by the inverse, which keeps 0.1 exact
-/// where dividing by it would not.
+/// Rounds to the nearest multiple of `unit`, ties up. Multiplies by the inverse, which keeps 0.1 exact where dividing
+/// by it would not.
 fn round(v: f64, unit: f64) -> f64 {
     let inverse = 1.0 / unit;
     (v * inverse + 0.5).floor() / inverse
@@ -63,8 +63,7 @@ fn clamp(v: f64, lower: f64, upper: f64) -> f64 {
     if upper < lower { ABSENT } else { max(lower, min(upper, v)) }
 }
 
-/// The larger of two, as Prometheus takes it: +Inf wins over NaN, NaN over everything else,
-/// and 0 over -0.
+/// The larger of two, as in Prometheus: +Inf wins over NaN, NaN wins over everything else, and 0 wins over -0.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
@@ -82,7 +81,7 @@ pub(crate) fn min(a: f64, b: f64) -> f64 {
     -max(-a, -b)
 }
 
-/// The order of `sort` and `sort_desc`: NaN last either way.
+/// The order of `sort` and `sort_desc`: NaN is last in both.
 pub(crate) fn nan_last(a: f64, b: f64, descending: bool) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (true, true) => Ordering::Equal,

@@ -1,11 +1,11 @@
-//! Quantiles of plain numbers, as `quantile` and `quantile_over_time` take them.
+//! Quantiles of plain numbers, as used by `quantile` and `quantile_over_time`.
 
 use std::cmp::Ordering;
 
 use crate::value::go_float;
 
-/// The φ-quantile of values that are sorted ascending with NaN first, linear between
-/// neighbours. Out of range: NaN for a φ of NaN or no values, else -Inf or +Inf.
+/// The φ-quantile of values sorted ascending with NaN first, linear between neighbours. Out of range: NaN if φ is NaN
+/// or there are no values, otherwise -Inf or +Inf.
 pub(crate) fn quantile_of_sorted(phi: f64, sorted: &[f64]) -> f64 {
     if sorted.is_empty() || phi.is_nan() {
         return f64::NAN;
@@ -24,25 +24,25 @@ pub(crate) fn quantile_of_sorted(phi: f64, sorted: &[f64]) -> f64 {
     sorted[lower as usize] * (1.0 - weight) + sorted[upper as usize] * weight
 }
 
-/// The order quantiles sort by: NaN before everything, else by value. A total order over
-/// bits, so that a value can be found again.
+/// The order of values for quantiles: NaN before everything, otherwise by value. It is a total order over bits, so that
+/// a value can be found again.
 pub(crate) fn nan_first(a: f64, b: f64) -> Ordering {
     b.is_nan().cmp(&a.is_nan()).then_with(|| a.total_cmp(&b))
 }
 
-/// Replaces the content of `sorted` by `values` in that order.
+/// Replaces the contents of `sorted` with `values` in that order.
 pub(crate) fn sort_into(sorted: &mut Vec<f64>, values: &[f64]) {
     sorted.clear();
     sorted.extend_from_slice(values);
     sorted.sort_unstable_by(|a, b| nan_first(*a, *b));
 }
 
-/// Whether φ is one, or deserves a warning.
+/// Whether φ is between 0 and 1; otherwise it causes a warning.
 pub(crate) fn is_phi(phi: f64) -> bool {
     (0.0..=1.0).contains(&phi)
 }
 
-/// A φ as a label value: its value at the first step, as a float that shows that it is one.
+/// A φ as a label value: its value at the first step, formatted so that it is recognizable as a float.
 pub(crate) fn phi_name(phis: &[f64]) -> String {
     let phi = phis.first().copied().unwrap_or(f64::NAN);
     let text = go_float(phi);

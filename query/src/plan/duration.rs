@@ -1,5 +1,5 @@
-//! Duration expressions: arithmetic inside `[ ]` and after `offset`, in seconds until the
-//! very end, where the result is rounded to a millisecond.
+//! Duration expressions: arithmetic inside `[ ]` and after `offset`, in seconds until the end, where the result is rounded to
+//! a millisecond.
 
 use crate::error::QueryError;
 use crate::numbers::one_float;
@@ -7,7 +7,7 @@ use crate::span::Span;
 use crate::steps::QueryTimes;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 
-/// The largest duration either way: the `i64` nanoseconds of Go's durations, 292 years.
+/// The largest duration in either direction: the `i64` nanoseconds of Go's durations, 292 years.
 const DURATION_MAX_MS: f64 = 9_223_372_036_854.0;
 
 /// The value of `d` in milliseconds.

@@ -1,12 +1,11 @@
-//! From the syntax tree to a plan: times resolved, nothing left to look up.
+//! From the syntax tree to a plan, in which times are resolved and nothing is left to look up.
 //!
-//! The tree keeps what was written; the plan keeps what is done. Durations and offsets are
-//! milliseconds, `@ start()` is a time, parentheses and unary plus are gone, and every node
-//! knows whether it is *step-invariant*: pinned by `@` so that it has one value for the
-//! whole query and is evaluated once.
+//! The tree keeps what was written; the plan keeps what to do. Durations and offsets are milliseconds, `@ start()` is a
+//! time, parentheses and unary plus are gone, and every node knows whether it is *step-invariant*, that is, pinned by `@` so
+//! that it has one value for the whole query and is evaluated once.
 //!
 //! # Not here
-//! Types and arity are checked by the parser. Next: `exec/mod.rs`.
+//! The parser checks types and arity. Next: `exec/mod.rs`.
 
 use std::cell::Cell;
 
@@ -25,31 +24,31 @@ use crate::syntax::ast::{
 
 mod duration;
 
-/// Distance of a subquery's steps when none is written.
+/// The step of a subquery without an explicit step.
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
 
-/// In an instant query, which has no step, the window of a selector without one.
+/// The default window of a selector in an instant query, which has no step.
 const INSTANT_WINDOW_MS: i64 = 300_000;
 
 /// A node of the plan.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// What to do.
+    /// The operation.
     pub kind: Kind,
-    /// Where it was written.
+    /// Its position in the query.
     pub span: Span,
-    /// One value for all steps.
+    /// Whether it has one value for all steps.
     pub invariant: bool,
 }
 
-/// What a node does.
+/// The operation of a node.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// The same number at every step.
     Number(f64),
     /// A string.
     Text(String),
-    /// Newest sample of each series.
+    /// The newest sample of each series.
     Instant(Selection),
     /// All samples of a window.
     Range(Selection),
@@ -65,61 +64,61 @@ pub(crate) enum Kind {
     Negate(Box<Node>),
 }
 
-/// Which series, and where in time.
+/// Which series to read, and at which times.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    /// All must match.
+    /// The matchers, all of which must match.
     pub matchers: Vec<Matcher>,
-    /// Where to look.
+    /// The time shift.
     pub shift: Shift,
-    /// Length of the window; 0 for an instant selector.
+    /// The length of the window; 0 for an instant selector.
     pub range_ms: i64,
-    /// No window was written where one is needed: `range_ms` is the step, and the intervals of the
-    /// samples may make it longer.
+    /// Whether the query omits a required window: `range_ms` is then the step, and the sample intervals may make it
+    /// longer.
     pub default_window: bool,
     /// `anchored`, `smoothed`.
     pub edges: Edges,
-    /// The query uses only counts and sums of histograms. Samples whose writer said
-    /// nothing about a reset then get a hint by comparison with the one before.
+    /// Whether the query uses only counts and sums of histograms. Samples whose writer gave no reset hint then get one
+    /// by comparison with the previous sample.
     pub infer_hints: bool,
 }
 
 /// `expr[range:step]`.
 #[derive(Debug)]
 pub(crate) struct Subquery {
-    /// Evaluated at every inner step.
+    /// The expression that is evaluated at every inner step.
     pub expr: Box<Node>,
-    /// Length of the window.
+    /// The length of the window.
     pub range_ms: i64,
-    /// Distance of inner steps, at least 1.
+    /// The distance of inner steps, at least 1.
     pub step_ms: i64,
-    /// Where to look.
+    /// The time shift.
     pub shift: Shift,
 }
 
 /// `function(args)`.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The table's entry.
+    /// The entry in the function table.
     pub function: &'static Function,
     /// How it is evaluated.
     pub kernel: Kernel,
     /// The arguments.
     pub args: Vec<Node>,
-    /// What happens to metric names: the function's rule, unless `keep_metric_names`.
+    /// What happens to metric names: the rule of the function, unless `keep_metric_names` is given.
     pub name_rule: NameRule,
 }
 
 /// `op by (labels) (param, expr)`.
 #[derive(Debug)]
 pub(crate) struct Aggregate {
-    /// Which one.
+    /// The operator.
     pub op: AggregateOp,
     /// Its parameter.
     pub param: Option<Box<Node>>,
     /// Parameters after the first.
     pub more: Vec<Node>,
-    /// What is aggregated.
+    /// The expression that is aggregated.
     pub expr: Box<Node>,
     /// The groups.
     pub grouping: Grouping,
@@ -134,16 +133,16 @@ pub(crate) struct Binary {
     pub lhs: Box<Node>,
     /// Right operand.
     pub rhs: Box<Node>,
-    /// Comparison to 0 or 1 instead of a filter.
+    /// Whether a comparison returns 0 or 1 instead of filtering.
     pub return_bool: bool,
-    /// Present iff both operands are vectors.
+    /// Present if and only if both operands are vectors.
     pub matching: Option<VectorMatching>,
-    /// `keep_metric_names`: names stay that the operator would drop.
+    /// `keep_metric_names`: keeps the names that the operator would drop.
     pub keep_names: bool,
 }
 
 impl Node {
-    /// Where in time the first selector of the expression looks.
+    /// The time shift of the first selector in the expression.
     pub fn first_shift(&self) -> Option<Shift> {
         match &self.kind {
             Kind::Instant(s) | Kind::Range(s) => Some(s.shift),
@@ -176,8 +175,8 @@ impl Node {
 /// Plans `expr` for `times`.
 ///
 /// # Errors
-/// [`QueryError::Parse`] at a range or step that does not come out positive, or a duration
-/// out of bounds; [`QueryError::Execution`] for a modifier where it means nothing.
+/// [`QueryError::Parse`] for a range or step that is not positive, or a duration out of bounds;
+/// [`QueryError::Execution`] for a modifier that is not allowed there.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes, query: &str) -> Result<Node, QueryError> {
     let step_ms = if times.step_ms > 0 { times.step_ms } else { INSTANT_WINDOW_MS };
     Planner { times, query, infer_hints: Cell::new(false), step_ms: Cell::new(step_ms) }.node(expr)
@@ -188,7 +187,7 @@ struct Planner<'q> {
     query: &'q str,
     /// Whether the nearest histogram function around the node uses only counts and sums.
     infer_hints: Cell<bool>,
-    /// The distance of the evaluations of the node: the query's step or a subquery's.
+    /// The distance between evaluations of the node: the step of the query or of a subquery.
     step_ms: Cell<i64>,
 }
 
@@ -248,8 +247,7 @@ impl Planner<'_> {
         Ok(Shift { at_ms, offset_ms })
     }
 
-    /// A duration that must come out positive; a range written as a plain `0` is allowed
-    /// and selects nothing.
+    /// A duration that must be positive. A range written as a plain `0` is allowed and selects nothing.
     fn positive(&self, d: &ast::DurationExpr, what: &str, span: Span) -> Result<i64, QueryError> {
         let ms = duration::resolve(d, self.times, self.query)?;
         let plain_zero = what == "range" && matches!(d, ast::DurationExpr::Literal(n, _) if n.value == 0.0);
@@ -297,14 +295,14 @@ impl Planner<'_> {
             }
         }
         let reads_time = c.function.reads_time || (matches!(kernel, Kernel::Date(_)) && args.is_empty());
-        // A sum over all steps of a constant is no constant: it depends on how many there are.
+        // The sum of a constant over all steps is not constant, because it depends on the number of steps.
         let varies = c.function.spans_steps() || reads_time;
         let invariant = !varies && args.iter().all(|a| a.invariant);
         let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
         Ok((Kind::Call(Call { function: c.function, kernel, args, name_rule }), invariant))
     }
 
-    /// An argument; a selector without a window where one is needed gets one.
+    /// An argument. A selector without a required window gets the default window.
     fn argument(&self, function: &Function, index: usize, arg: &Expr) -> Result<Node, QueryError> {
         let ExprKind::Selector(selector) = &arg.kind else { return self.node(arg) };
         if !syntax::takes_window(function, index, arg) {

@@ -1,4 +1,4 @@
-//! Label sets that groups, matches and messages are made of.
+//! Label sets for groups, matches and messages.
 
 use barograph_engine::model::{Labels, METRIC_NAME};
 
@@ -7,18 +7,18 @@ pub(crate) fn only(labels: &Labels, names: &[String]) -> Labels {
     labels.without(|n| names.binary_search_by(|k| k.as_str().cmp(n)).is_err())
 }
 
-/// The labels of `labels` that are not in `names` (sorted), and without the metric name.
+/// The labels of `labels` that are not in `names` (sorted), without the metric name.
 pub(crate) fn without(labels: &Labels, names: &[String]) -> Labels {
     labels.without(|n| n == METRIC_NAME || names.binary_search_by(|k| k.as_str().cmp(n)).is_ok())
 }
 
-/// All labels in braces, the name among them, as error texts give a series.
+/// All labels in braces, including the name, as error messages show a series.
 pub(crate) fn in_braces(labels: &Labels) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// `names`, sorted, each once.
+/// `names`, sorted and without duplicates.
 pub(crate) fn sorted_names(names: &[String]) -> Vec<String> {
     let mut sorted = names.to_vec();
     sorted.sort_unstable();

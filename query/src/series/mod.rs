@@ -1,13 +1,12 @@
-//! Values while they are computed: series by steps, in columns.
+//! Values during evaluation: series by steps, in columns.
 //!
-//! A series holds one slot for each evaluation step and no timestamps: step `i` is the
-//! same time in every column of a pass. A float slot without a value holds the stale
-//! marker, the one NaN that can never be a value here (selectors drop it, arithmetic
-//! quietens it), so a column needs no bitmap beside it.
+//! A series has one slot for each evaluation step and no timestamps: step `i` is the same time in every column of an
+//! evaluation. A float slot without a value contains the stale marker, the only NaN that can never be a value here
+//! (selectors drop it, and arithmetic quietens it), so a column needs no bitmap.
 //!
 //! # Invariants
-//! I1. A slot is a float, a histogram, or absent; a slot with a histogram is absent in
-//! `floats`. I2. All columns of one [`Vector`] have the same length.
+//! I1. A slot is a float, a histogram, or absent; a slot with a histogram is absent in `floats`. I2. All columns of one
+//! [`Vector`] have the same length.
 
 use std::sync::Arc;
 
@@ -38,9 +37,9 @@ pub(crate) enum Point {
 /// The values of one series, one slot for each step.
 #[derive(Debug, Clone)]
 pub(crate) struct Points {
-    /// Floats, [`ABSENT`] where there is none.
+    /// The floats, with [`ABSENT`] in slots without one.
     pub floats: Vec<f64>,
-    /// Histograms; `None` as long as the series has none at all.
+    /// The histograms; `None` as long as the series has none.
     pub histograms: Option<Vec<Option<Arc<Histogram>>>>,
 }
 
@@ -50,7 +49,7 @@ impl Points {
         Points { floats: vec![ABSENT; count], histograms: None }
     }
 
-    /// How many slots.
+    /// The number of slots.
     pub fn len(&self) -> usize {
         self.floats.len()
     }
@@ -103,7 +102,7 @@ impl Points {
             || self.histograms.as_ref().is_some_and(|h| h.iter().any(Option::is_some))
     }
 
-    /// The footprint of the slots; a histogram counts for its buckets.
+    /// The footprint of the slots; a histogram counts with its buckets.
     pub fn held(&self) -> Footprint {
         let mut held = Footprint {
             samples: self.floats.len() as u64,
@@ -120,21 +119,21 @@ impl Points {
         held
     }
 
-    /// Changes every float that is there; histograms stay.
+    /// Changes every present float; histograms are kept.
     pub fn map_floats(&mut self, f: impl Fn(f64) -> f64) {
         for v in &mut self.floats {
             *v = if is_absent(*v) { ABSENT } else { f(*v) };
         }
     }
 
-    /// Changes every histogram that is there.
+    /// Changes every present histogram.
     pub fn map_histograms(&mut self, f: impl Fn(&Histogram) -> Histogram) {
         for h in self.histograms.iter_mut().flatten().flatten() {
             *h = Arc::new(f(h));
         }
     }
 
-    /// Takes over the values of `other`; false if both have a value at one step.
+    /// Merges the values of `other`. Returns false if both have a value at the same step.
     pub fn merge(&mut self, other: Points) -> bool {
         for i in 0..self.len() {
             if !other.has(i) {
@@ -171,7 +170,7 @@ pub(crate) fn labels_held(labels: &Labels) -> Footprint {
 /// A labelled column.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
-    /// Its labels, with the name even when it is to be dropped.
+    /// The labels, including a name that will be dropped.
     pub labels: Labels,
     /// Whether the name is dropped at the end of the query.
     pub drop_name: bool,
@@ -194,7 +193,7 @@ pub(crate) type Vector = Vec<Series>;
 pub(crate) enum Value {
     /// One float for each step.
     Scalar(Vec<f64>),
-    /// An instant vector for each step. Series without any value may be among them.
+    /// An instant vector for each step. It may include series without any value.
     Vector(Vector),
     /// Text.
     Text(String),

@@ -1,4 +1,4 @@
-//! The storage engine as a source: the only file of this crate that names it.
+//! The storage engine as a source. This is the only file of the crate that uses the engine directly.
 
 use std::sync::{Arc, RwLock};
 
@@ -9,18 +9,18 @@ use barograph_engine::{Error, View, ViewSeries};
 
 use crate::source::{Cause, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
 
-/// A handle is the number of a selection and, in the bits below, a place in it.
+/// A handle consists of the number of a selection and, in the lower bits, an index into it.
 const SELECTION_SHIFT: u32 = 32;
 
 /// A view of the engine as a source for one query.
 pub struct EngineSource<'e> {
     view: View<'e>,
-    /// By selection.
+    /// The selected series, by selection.
     selected: RwLock<Vec<Arc<Vec<ViewSeries>>>>,
 }
 
 impl<'e> EngineSource<'e> {
-    /// Wraps a view, which leaves out damaged parts: the response has warnings about them. Memory is taken from the
+    /// Wraps a view, which leaves out damaged parts; the response has warnings about them. Memory is taken from the
     /// view's [`Work`](barograph_engine::budget::Work), which is that of the query. Closing the database waits for the
     /// query.
     pub fn new(view: View<'e>) -> Self {
@@ -28,8 +28,7 @@ impl<'e> EngineSource<'e> {
     }
 }
 
-/// Decides for histograms whose writers left it open which of them continue from the sample
-/// before.
+/// Determines which histograms without a hint from their writers continue from the previous sample.
 fn tell_continued(
     view: &View<'_>,
     series: &ViewSeries,
@@ -52,7 +51,7 @@ fn tell_continued(
     Ok(())
 }
 
-/// Like [`each_series`], but calls `visit` with a long series in several pieces, as [`View::each_piece`] makes them.
+/// Like [`each_series`], but calls `visit` with a long series in several pieces, as returned by [`View::each_piece`].
 ///
 /// # Errors
 /// [`SourceError`].
@@ -73,9 +72,9 @@ pub fn each_piece(
     whole.map_err(|error| too_many(error, series_max))
 }
 
-/// Calls `visit` with the samples in `range` of each series that meets all matchers and is not left out by `skip`, as
-/// queries see them, in the order of labels, until it answers false; whether it never did. Each is as
-/// [`View::each_series`] finds it.
+/// Calls `visit` with the samples in `range` of each series that matches all matchers and is not skipped by `skip`, as
+/// queries see them, in label order, until it returns false. Returns whether it never did. Each series is read as by
+/// [`View::each_series`].
 ///
 /// # Errors
 /// [`SourceError`].
@@ -96,7 +95,7 @@ pub fn each_series(
     whole.map_err(|error| too_many(error, series_max))
 }
 
-/// What the columns of `out` held before is used again.
+/// The existing memory of the columns of `out` is reused.
 fn hand_out(run: &mut Run, out: &mut Samples) {
     std::mem::swap(&mut out.timestamps, &mut run.timestamps);
     std::mem::swap(&mut out.values, &mut run.values);
@@ -124,13 +123,13 @@ fn storage(error: Error) -> SourceError {
 struct EngineReader<'s, 'e> {
     source: &'s EngineSource<'e>,
     reader: barograph_engine::SeriesReader<'s, 'e>,
-    /// The selection that was read from last, and its number.
+    /// The selection of the last read, and its number.
     selection: Option<(u64, Arc<Vec<ViewSeries>>)>,
     run: Run,
 }
 
 impl EngineReader<'_, '_> {
-    /// The selection with this number, unless there is none.
+    /// The selection with this number, if it exists.
     fn selection(&mut self, number: u64) -> Option<&Arc<Vec<ViewSeries>>> {
         if self.selection.as_ref().is_none_or(|(known, _)| *known != number) {
             let all = self.source.selected.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -167,7 +166,7 @@ impl SeriesSource for EngineSource<'_> {
     ) -> Result<Vec<SeriesRef>, SourceError> {
         let found =
             self.view.gather(matchers, range, series_max).map_err(|error| too_many(error, series_max))?;
-        // From then on the caller counts them.
+        // From then on, the caller counts them.
         let taken = Taken::of(self.view.work());
         taken.more(found.len() * size_of::<SeriesRef>())?;
         let mut selected = self.selected.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -230,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    /// What a query holds for a selection before it has seen the first of its series.
+    /// The memory that a query holds for a selection before it has seen the first of its series.
     #[test]
     fn the_list_of_a_selection_is_taken_before_it_is_made() {
         const SERIES: usize = 10_000;

@@ -1,12 +1,11 @@
-//! A source that keeps everything in ordinary maps: for tests, examples and embedders
-//! who want to ask PromQL of samples that never touch a disk.
+//! A source that keeps everything in ordinary maps: for tests, examples, and embedders who want to query samples with PromQL
+//! without storing them.
 //!
-//! It is plain rather than fast: `select` looks at every series, and each series is an
-//! ordered map from timestamp to value. That makes it the reference the storage engine
-//! is compared with: the same samples must give the same answers through both.
+//! It is simple rather than fast: `select` checks every series, and each series is an ordered map from timestamp to value.
+//! It therefore serves as the reference for the storage engine: the same samples must give the same answers with both.
 //!
 //! # Not here
-//! Durability, compression, partitions and tiers: those are the engine's.
+//! Durability, compression and partitions, which are part of the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -16,8 +15,8 @@ use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Ti
 
 use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
 
-/// An in-memory [`SeriesSource`]. Writing twice to a series and timestamp keeps the later
-/// value; samples may come in any order.
+/// An in-memory [`SeriesSource`]. Of two samples with the same series and timestamp, the later one is kept; samples may
+/// arrive in any order.
 ///
 /// ```
 /// use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Value};
@@ -39,7 +38,7 @@ use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemorySource {
-    /// Where each label set's samples are in `columns`.
+    /// The index of each label set's samples in `columns`.
     index: BTreeMap<Labels, usize>,
     columns: Vec<BTreeMap<Timestamp, Stored>>,
 }
@@ -63,9 +62,8 @@ impl MemorySource {
         Self::default()
     }
 
-    /// Stores one sample. `timestamp` and `start_timestamp` are nanoseconds since the
-    /// Unix epoch; `start_timestamp` says when the counting began and 0 means unknown.
-    /// An integer becomes the nearest float, as queries see it.
+    /// Stores a sample. `timestamp` and `start_timestamp` are nanoseconds since the Unix epoch. `start_timestamp` is
+    /// when counting began; 0 means unknown. An integer becomes the nearest float, as queries see it.
     pub fn insert(
         &mut self,
         labels: &Labels,
@@ -89,8 +87,8 @@ impl MemorySource {
         self.columns[at].insert(timestamp, Stored { value, start: start_timestamp });
     }
 
-    /// Removes the samples in `range` of all series that meet all matchers, and says how
-    /// many there were. A series that loses its last sample is gone.
+    /// Removes the samples in `range` of all series that match all matchers. Returns the number of samples. A series
+    /// without samples is removed.
     pub fn delete(&mut self, matchers: &[Matcher], range: TimeRange) -> u64 {
         let mut removed = 0;
         self.index.retain(|labels, at| {
@@ -112,7 +110,7 @@ impl MemorySource {
         self.columns.clear();
     }
 
-    /// How many series there are.
+    /// The number of series.
     pub fn series_count(&self) -> usize {
         self.index.len()
     }
@@ -129,7 +127,7 @@ impl MemorySource {
     }
 
     fn samples(&self, at: usize, range: TimeRange) -> impl DoubleEndedIterator<Item = (&Timestamp, &Stored)> {
-        // An ordered map panics on a range whose ends cross.
+        // An ordered map panics on a range whose start is after its end.
         let bounds = if range.is_empty() {
             (Bound::Included(Timestamp::MIN), Bound::Excluded(Timestamp::MIN))
         } else {
@@ -139,7 +137,7 @@ impl MemorySource {
     }
 }
 
-/// Where the writer left open whether there was a reset, the previous sample may decide.
+/// If the writer gave no reset hint, the previous sample may decide.
 fn hinted(histogram: &Arc<Histogram>, previous: Option<&Footprint>) -> Arc<Histogram> {
     let mut histogram = Arc::clone(histogram);
     if let Some(Footprint::Histogram(before)) = previous {
@@ -180,7 +178,7 @@ impl SeriesSource for MemorySource {
     }
 
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
-        // A handle that does not fit in `usize` is one this source never handed out.
+        // A handle that does not fit into `usize` was not returned by this source.
         let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
         let mut starts_known = false;
         let before = TimeRange::new(Timestamp::MIN, range.start);

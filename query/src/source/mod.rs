@@ -1,9 +1,8 @@
-//! The port through which queries read storage.
+//! The trait through which queries read storage.
 //!
-//! It is synchronous and knows no PromQL: time is already resolved, and a source neither
-//! widens nor shifts a range and knows no lookback, step or offset. `memory` is a source
-//! for tests and embedders; `engine` adapts the storage engine and is the only file of
-//! this crate that names it.
+//! It is synchronous and independent of PromQL: times are already resolved, and a source neither widens nor shifts a range
+//! and has no concept of lookback, step or offset. `memory` is a source for tests and embedders; `engine` adapts the storage
+//! engine.
 
 pub mod engine;
 pub mod memory;
@@ -20,23 +19,22 @@ pub use memory::MemorySource;
 pub struct SeriesRef {
     /// The label set. A source returns each set at most once.
     pub labels: Labels,
-    /// Meaningful only to the source that handed it out.
+    /// A handle that only the source that returned it can interpret.
     pub handle: u64,
-    /// Its place among the selected series in ascending order of labels, from 0 without gaps.
+    /// Its rank among the selected series in label order, from 0 without gaps.
     pub rank: u32,
 }
 
-/// Reads series of a source, one after the other, and keeps for the next what it needed for
-/// the last.
+/// Reads series of a source one after the other, and reuses resources of the previous read.
 pub trait SeriesReader {
-    /// As [`SeriesSource::read`], but that `out` comes in with anything.
+    /// Like [`SeriesSource::read`], but `out` may have any contents.
     ///
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
 }
 
-/// Asks the source for each series.
+/// Reads each series through the source.
 struct OneByOne<'s, S: ?Sized>(&'s S);
 
 impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
@@ -46,7 +44,7 @@ impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
     }
 }
 
-/// What a selection would read, roughly.
+/// An estimate of what a selection would read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Estimate {
     /// Series.
@@ -57,12 +55,12 @@ pub struct Estimate {
     pub samples: u64,
 }
 
-/// The error behind a [`SourceError`], which clones share. That of the storage engine is a `barograph::Error`.
+/// The error behind a [`SourceError`], shared by its clones. For the storage engine, it is a `barograph::Error`.
 #[derive(Debug, Clone)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
 impl Cause {
-    /// Keeps an error as a cause.
+    /// Wraps an error as a cause.
     pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Cause(Arc::new(error))
     }
@@ -82,7 +80,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// Why a source could not answer. Its text is that of its cause, which is also its
+/// Why a source could not answer. The text is that of its cause, which is also its
 /// [`source`](std::error::Error::source).
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -90,7 +88,7 @@ pub enum SourceError {
     /// Storage is damaged or unreadable. The text names file or key and offset.
     #[error("{0}")]
     Storage(#[source] Cause),
-    /// What it keeps for the query is more than one may hold, or than others leave.
+    /// The query needs more memory than one query may hold, or than is free.
     #[error(transparent)]
     Memory(#[from] Denied),
     /// The query was canceled or passed its deadline.
@@ -99,7 +97,7 @@ pub enum SourceError {
     /// The source cannot answer now; the same read may succeed later.
     #[error("{0}")]
     Busy(#[source] Cause),
-    /// The source is closed, or belongs to the process that forked this one.
+    /// The source is closed, or belongs to the parent process of this one.
     #[error("{0}")]
     Closed(#[source] Cause),
     /// The selection is larger than allowed.
@@ -110,14 +108,14 @@ pub enum SourceError {
     },
 }
 
-/// A consistent read of storage. One query uses one source from beginning to end. What the source keeps for it, beside
-/// what it hands out, it takes itself from the query's [`Request::work`](crate::Request::work).
+/// A consistent read of storage. A query uses one source from beginning to end. The source takes memory that it needs
+/// for itself from the query's [`Request::work`](crate::Request::work).
 pub trait SeriesSource: Sync {
-    /// The series that meet all matchers and may have samples in `range`, in the order in
-    /// which the source reads them fastest. A series without samples there may be included.
+    /// The series that match all matchers and may have samples in `range`, in the order in which the source reads them
+    /// fastest. Series without samples in the range may be included.
     ///
     /// # Errors
-    /// [`SourceError::TooManySeries`] when more than `series_max` match.
+    /// [`SourceError::TooManySeries`] if more than `series_max` match.
     fn select(
         &self,
         matchers: &[Matcher],
@@ -125,22 +123,21 @@ pub trait SeriesSource: Sync {
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError>;
 
-    /// Appends to `out` the samples of `series` with timestamps in `range`, ascending,
-    /// stale markers included. `out` comes in cleared. A histogram whose writer left open
-    /// whether there was a reset is handed out as none, where it carries on from the sample
-    /// before it, be that in the range or not.
+    /// Appends to `out` the samples of `series` with timestamps in `range`, in ascending order and including stale
+    /// markers. `out` must be empty. A histogram whose writer gave no reset hint gets the hint that there was no reset
+    /// if it continues from the previous sample, whether or not that sample is in the range.
     ///
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
 
-    /// A reader of many series. Several may be at work at once, each on series of its own.
+    /// A reader of many series. Several readers may run at once, each on different series.
     fn reader(&self) -> Box<dyn SeriesReader + '_> {
         Box::new(OneByOne(self))
     }
 
-    /// What a selection of these series in `range` would read, from the index and the catalogue
-    /// alone: no chunk is touched. `None` if the source does not know.
+    /// An estimate of reading these series in `range`, from the index and the catalogue alone. No chunk is read. `None`
+    /// if the source cannot estimate.
     ///
     /// # Errors
     /// [`SourceError::Storage`].
@@ -149,7 +146,7 @@ pub trait SeriesSource: Sync {
         Ok(None)
     }
 
-    /// What the response may lack, one text each: damaged parts of storage that were left out so far.
+    /// What the response may lack, one text each: damaged parts of storage that have been left out so far.
     fn left_out(&self) -> Vec<String> {
         Vec::new()
     }
@@ -159,8 +156,8 @@ pub trait SeriesSource: Sync {
         0
     }
 
-    /// The label names of the series that meet all matchers and may have samples in
-    /// `range`, sorted. No matchers: of all series.
+    /// The label names of the series that match all matchers and may have samples in `range`, sorted. Without matchers:
+    /// of all series.
     ///
     /// # Errors
     /// [`SourceError::Storage`].

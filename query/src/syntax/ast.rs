@@ -1,8 +1,7 @@
-//! The syntax tree. Every node knows the span of text it came from.
+//! The syntax tree. Every node has the span of text that it came from.
 //!
-//! The tree keeps what was written (parentheses, durations as durations, `offset` before
-//! or after `@`), so that printing and parsing again gives an equal tree. Checking types
-//! does not change it.
+//! The tree keeps the text as written (parentheses, durations as durations, `offset` before or after `@`), so that printing
+//! and parsing it again gives an equal tree. Checking types does not change it.
 
 use barograph_engine::model::Matcher;
 
@@ -12,12 +11,12 @@ pub use crate::functions::Edges;
 pub use crate::functions::aggregates::{AggregateOp, Statistic};
 use crate::span::Span;
 
-/// An expression and where it stands.
+/// An expression and its position.
 #[derive(Debug, Clone)]
 pub struct Expr {
-    /// What it is.
+    /// The kind of expression.
     pub kind: ExprKind,
-    /// Where it was written.
+    /// Its position in the query.
     pub span: Span,
 }
 
@@ -87,7 +86,7 @@ pub enum AtModifier {
     End,
 }
 
-/// `offset` and `@`, which a selector or a subquery may carry once each, in any order.
+/// `offset` and `@`. A selector or subquery may have each of them once, in any order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TimeModifiers {
     /// `offset d`.
@@ -101,11 +100,11 @@ pub struct TimeModifiers {
 /// An instant vector selector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
-    /// All matchers, the metric name's (`__name__`) among them.
+    /// All matchers, including that of the metric name (`__name__`).
     pub matchers: Vec<Matcher>,
     /// The name written before the braces, if any (it is also in `matchers`).
     pub name: Option<String>,
-    /// `offset` and `@`. For a range selector these stand after the brackets.
+    /// `offset` and `@`. For a range selector, they follow the brackets.
     pub modifiers: TimeModifiers,
     /// `anchored`, `smoothed`.
     pub edges: Edges,
@@ -123,11 +122,11 @@ pub struct RangeSelector {
 /// `expr[range:step]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subquery {
-    /// What is evaluated at each inner step.
+    /// The expression that is evaluated at each inner step.
     pub expr: Box<Expr>,
     /// How far back.
     pub range: DurationExpr,
-    /// Distance of inner steps; the default interval if not written.
+    /// Distance of inner steps; `None` for the default interval.
     pub step: Option<DurationExpr>,
     /// `offset` and `@`.
     pub modifiers: TimeModifiers,
@@ -136,9 +135,9 @@ pub struct Subquery {
 /// A function call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The table's entry.
+    /// The entry in the function table.
     pub function: &'static Function,
-    /// Where the name stands.
+    /// The position of the name.
     pub name_span: Span,
     /// The arguments as written.
     pub args: Vec<Expr>,
@@ -160,13 +159,13 @@ pub enum Grouping {
 /// An aggregation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aggregate {
-    /// Which one.
+    /// The operator.
     pub op: AggregateOp,
     /// The parameter of `topk`, `quantile`, `count_values` …
     pub param: Option<Box<Expr>>,
     /// Parameters after the first: each φ of `quantiles`.
     pub more: Vec<Expr>,
-    /// What is aggregated.
+    /// The expression that is aggregated.
     pub expr: Box<Expr>,
     /// The groups.
     pub grouping: Grouping,
@@ -198,14 +197,14 @@ pub enum BinaryOp {
     Or,
     /// `if`: keeps the left elements that have a counterpart on the right.
     If,
-    /// `ifnot`: keeps the left elements that have none.
+    /// `ifnot`: keeps the left elements that have no counterpart on the right.
     IfNot,
-    /// `default`: fills the gaps of the left side from the right one.
+    /// `default`: fills the gaps of the left side with values of the right side.
     Default,
 }
 
 impl BinaryOp {
-    /// The operator as it is written.
+    /// The operator as written.
     pub fn as_str(self) -> &'static str {
         match self {
             BinaryOp::Pow => "^",
@@ -236,7 +235,7 @@ impl BinaryOp {
 /// `on (…)` or `ignoring (…)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MatchLabels {
-    /// `ignoring (labels)`; also when nothing is written, then with no labels.
+    /// `ignoring (labels)`; with no labels if neither was written.
     Ignoring(Vec<String>),
     /// `on (labels)`
     On(Vec<String>),
@@ -255,18 +254,18 @@ pub enum Cardinality {
     ManyToMany,
 }
 
-/// How the series of two vectors find each other.
+/// How the series of two vectors are matched.
 #[derive(Debug, Clone)]
 pub struct VectorMatching {
     /// The labels that are compared.
     pub labels: MatchLabels,
     /// Whether `on` or `ignoring` was written.
     pub explicit: bool,
-    /// One or many.
+    /// The cardinality of the match.
     pub cardinality: Cardinality,
-    /// `fill_left(x)`: stands in for an absent left side.
+    /// `fill_left(x)`: the value of a missing left side.
     pub fill_left: Option<f64>,
-    /// `fill_right(x)`: stands in for an absent right side.
+    /// `fill_right(x)`: the value of a missing right side.
     pub fill_right: Option<f64>,
 }
 
@@ -275,7 +274,7 @@ pub struct VectorMatching {
 pub struct Binary {
     /// The operator.
     pub op: BinaryOp,
-    /// Where the operator stands.
+    /// The position of the operator.
     pub op_span: Span,
     /// Left operand.
     pub lhs: Box<Expr>,
@@ -283,7 +282,7 @@ pub struct Binary {
     pub rhs: Box<Expr>,
     /// `bool` after a comparison.
     pub return_bool: bool,
-    /// Matching of two vectors; present iff both operands are vectors.
+    /// How two vectors are matched; present if and only if both operands are vectors.
     pub matching: Option<VectorMatching>,
     /// `keep_metric_names`: the result keeps the names that the operator would drop.
     pub keep_names: bool,
@@ -298,7 +297,7 @@ pub enum UnaryOp {
 }
 
 impl UnaryOp {
-    /// The sign as it is written.
+    /// The sign as written.
     pub fn as_str(self) -> &'static str {
         match self {
             UnaryOp::Plus => "+",

@@ -1,7 +1,7 @@
-//! The rules of types: what may stand where.
+//! The type rules of expressions.
 //!
-//! The parser asks as the tree grows, so every rule here gets parts that are already
-//! right in themselves and says whether the new whole is.
+//! The parser calls these checks while it builds the tree. The parts passed to a check are already valid; the check decides
+//! whether they may be combined.
 
 use barograph_engine::model::{METRIC_NAME, Matcher};
 
@@ -23,7 +23,7 @@ pub fn value_type(expr: &Expr) -> ValueType {
         ExprKind::Call(call) => call.function.returns,
         ExprKind::Unary(unary) => value_type(&unary.expr),
         ExprKind::Paren(inner) => value_type(inner),
-        // Two vectors have a matching; else one vector is enough to make a vector.
+        // Two vectors have a matching; otherwise, a single vector makes the result a vector.
         ExprKind::Binary(binary) => match (&binary.matching, value_type(&binary.lhs)) {
             (None, ValueType::Scalar) => value_type(&binary.rhs),
             _ => ValueType::InstantVector,
@@ -41,13 +41,12 @@ pub(super) fn is_gap_operator(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Default | BinaryOp::If | BinaryOp::IfNot)
 }
 
-/// Whether an operator matches many series with many, so that neither grouping nor
-/// filling means anything.
+/// Whether an operator matches many series with many, so that neither grouping nor filling applies.
 pub(super) fn is_many_to_many(op: BinaryOp) -> bool {
     is_set_operator(op) || is_gap_operator(op)
 }
 
-/// Whether an operator compares.
+/// Whether an operator is a comparison.
 pub(super) fn is_comparison(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge)
 }
@@ -62,7 +61,7 @@ pub(super) fn unary(operand: ValueType, span: Span) -> Parsed<()> {
     Err(Fault::new(span, message))
 }
 
-/// `spans`: of the operator, the left side, the right side.
+/// Checks the operands. `spans` are those of the operator, the left side and the right side.
 pub(super) fn operands(
     op: BinaryOp,
     return_bool: bool,
@@ -118,11 +117,11 @@ pub(super) fn matching(op: BinaryOp, matching: &VectorMatching, op_span: Span) -
     Ok(())
 }
 
-/// One argument of a call: its type, and that `anchored` and `smoothed` windows go only
-/// to functions that know them.
+/// Checks an argument of a call: its type, and that `anchored` and `smoothed` windows are passed only to functions that
+/// support them.
 pub(super) fn argument(function: &Function, index: usize, argument: &Expr, given: ValueType) -> Parsed<()> {
     let Some(expected) = function.arg_type(index) else {
-        // Too many: `arity` reports how many when all are counted.
+        // There are too many arguments; `arity` reports the number once all are counted.
         return Ok(());
     };
     let fits = |wanted: ValueType| given == wanted;
@@ -149,15 +148,14 @@ fn window_edges(function: &Function, argument: &Expr) -> Parsed<()> {
     }
 }
 
-/// Whether an argument is a selector without a window where the function needs one: it
-/// then has the window of the step.
+/// Whether an argument is a selector without a window although the function needs one, so that it gets the default
+/// window.
 pub fn takes_window(function: &Function, index: usize, argument: &Expr) -> bool {
     let wanted = [function.arg_type(index), function.tail_type(index)];
     matches!(argument.kind, ExprKind::Selector(_)) && wanted.contains(&Some(ValueType::RangeVector))
 }
 
-/// Where an argument is repeated before the last one, the last one must be what is left,
-/// and nothing before it.
+/// If the argument before the last is repeated, the last one must have its own type, and the ones before it must not.
 pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> Parsed<()> {
     let Some(expected) = function.tail_type(usize::MAX) else { return Ok(()) };
     let Some((&(last, span), before)) = args.split_last() else { return Ok(()) };
@@ -177,7 +175,7 @@ pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> 
     }
 }
 
-/// How many arguments a call has.
+/// Checks the number of arguments of a call.
 pub(super) fn arity(function: &Function, given: usize, span: Span) -> Parsed<()> {
     let (least, most) = (function.required, function.args_max);
     if (least..=most).contains(&given) {
@@ -192,7 +190,7 @@ pub(super) fn arity(function: &Function, given: usize, span: Span) -> Parsed<()>
     Err(Fault::new(span, message))
 }
 
-/// Arguments that are repeated in pairs are whole pairs.
+/// Checks that arguments that are repeated in pairs form whole pairs.
 fn in_groups(function: &Function, given: usize, span: Span) -> Parsed<()> {
     let single = function.args.len() - function.repeated.min(function.args.len());
     if given < single || (given - single).is_multiple_of(function.repeated) {
@@ -219,8 +217,8 @@ fn expect_type(expected: ValueType, given: ValueType, place: &str, span: Span) -
     Err(Fault::new(span, format!("expected type {expected} in {place}, got {given}")))
 }
 
-/// What `keep_metric_names` may follow: the mark to set, in the call or the binary
-/// expression before it.
+/// The mark that `keep_metric_names` sets in the preceding call or binary expression; `None` if it may not follow that
+/// expression.
 pub(super) fn names_mark(expr: &mut Expr) -> Option<&mut bool> {
     match &mut expr.kind {
         ExprKind::Call(call) => Some(&mut call.keep_names),
@@ -244,7 +242,7 @@ pub(super) fn subquery(given: ValueType, span: Span) -> Parsed<()> {
     Err(Fault::new(span, format!("subquery is only allowed on instant vector, got {given} instead")))
 }
 
-/// The selector that a range is asked of.
+/// The selector to which a range is applied.
 pub(super) fn range_operand(expr: Expr, brackets: Span) -> Parsed<Selector> {
     let ExprKind::Selector(selector) = expr.kind else {
         return Err(Fault::new(brackets, "ranges only allowed for vector selectors"));
@@ -258,7 +256,7 @@ pub(super) fn range_operand(expr: Expr, brackets: Span) -> Parsed<Selector> {
     Ok(selector)
 }
 
-/// A range or step whose value is known must be above 0.
+/// Checks that a range or step with a known value is above 0.
 pub(super) fn positive(duration: &DurationExpr, span: Span) -> Parsed<()> {
     if duration.depends_on_query() {
         return Ok(());
@@ -270,7 +268,7 @@ pub(super) fn positive(duration: &DurationExpr, span: Span) -> Parsed<()> {
     if seconds > 0.0 { Ok(()) } else { Err(Fault::new(span, "duration must be greater than 0")) }
 }
 
-/// A name before the braces excludes matchers of the name inside.
+/// Checks that a selector with a name before the braces has no matcher of the name inside.
 pub(super) fn name_given_once(name: Option<&str>, matchers: &[Matcher], span: Span) -> Parsed<()> {
     let Some(name) = name else { return Ok(()) };
     match matchers[1..].iter().find(|matcher| matcher.name == METRIC_NAME) {
@@ -282,7 +280,7 @@ pub(super) fn name_given_once(name: Option<&str>, matchers: &[Matcher], span: Sp
     }
 }
 
-/// A selector must not select every series there is, as one with a typing error might.
+/// Checks that a selector does not select every series, as it might because of a typing error.
 pub(super) fn selects_something(selector: &Selector, span: Span) -> Parsed<()> {
     if selector.name.is_some() || selector.matchers.iter().any(|matcher| !matcher.matches_empty()) {
         return Ok(());

@@ -1,7 +1,7 @@
-//! Equality of trees: what was written, not where.
+//! Equality of trees, regardless of positions.
 //!
-//! Spans do not count, and floats are compared by their bits, so a `NaN` literal equals
-//! itself. What is not here is derived beside its type.
+//! Spans are ignored, and floats are compared by their bits, so that a `NaN` literal equals itself. All other types derive
+//! their equality.
 
 use crate::syntax::ast::{Binary, Call, DurationExpr, Expr, NumberLiteral, VectorMatching};
 

@@ -1,13 +1,10 @@
-//! A tree as JSON, in the shape that Prometheus' `parse_query` answers and its query
-//! editor draws.
+//! A tree as JSON, in the format that Prometheus' `parse_query` returns and its query editor draws.
 //!
-//! Each node is an object with a `type`: `numberLiteral`, `stringLiteral`,
-//! `vectorSelector`, `matrixSelector`, `subquery`, `call`, `aggregation`, `binaryExpr`,
-//! `unaryExpr`, `parenExpr`, and inside ranges and offsets `durationExpr`. Durations that
-//! are plain literals are whole milliseconds under `range`, `step`, `offset`; others stand
-//! under `rangeExpr`, `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that
-//! Prometheus does not have stand only where they say something: `keepMetricNames`, and
-//! `moreParams`, the parameters of an aggregation after the first.
+//! Each node is an object with a `type`: `numberLiteral`, `stringLiteral`, `vectorSelector`, `matrixSelector`, `subquery`,
+//! `call`, `aggregation`, `binaryExpr`, `unaryExpr`, `parenExpr`, and inside ranges and offsets `durationExpr`. Durations
+//! that are plain literals are whole milliseconds under `range`, `step`, `offset`; other durations are under `rangeExpr`,
+//! `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that Prometheus does not have are present only if
+//! they are needed: `keepMetricNames`, and `moreParams` with the parameters of an aggregation after the first.
 
 use std::fmt::Write;
 
@@ -198,7 +195,7 @@ impl Writer {
         self.end();
     }
 
-    /// Only where it is set: Prometheus' tree has no such key.
+    /// Written only if it is set, because Prometheus' tree has no such key.
     fn keep_names(&mut self, keep_names: bool) {
         if keep_names {
             self.key("keepMetricNames");
@@ -290,7 +287,7 @@ impl Writer {
         for (key, fill) in [("lhs", matching.fill_left), ("rhs", matching.fill_right)] {
             self.key(key);
             match fill {
-                // JSON knows no NaN and no infinity; a string says what was written.
+                // JSON has no NaN and no infinities, so they are written as strings.
                 Some(value) if value.is_finite() => write_to(&mut self.text, format_args!("{value}")),
                 Some(value) => self.float_string(value),
                 None => self.text.push_str("null"),
@@ -311,7 +308,7 @@ impl Writer {
         self.text.push('}');
     }
 
-    /// A comma unless an object has just begun, and the key.
+    /// Writes a comma, unless an object has just begun, and the key.
     fn key(&mut self, key: &str) {
         if !self.text.ends_with('{') {
             self.text.push(',');
@@ -339,7 +336,7 @@ impl Writer {
         self.text.push_str(if value { "true" } else { "false" });
     }
 
-    /// A float as a string, without exponent.
+    /// Writes a float as a string, without an exponent.
     fn float_string(&mut self, value: f64) {
         let text = if value == f64::INFINITY {
             "+Inf".to_owned()
@@ -394,7 +391,7 @@ fn type_name(value_type: ValueType) -> &'static str {
     }
 }
 
-/// How many arguments may follow the required ones; 0 none, -1 any number.
+/// How many arguments may follow the required ones: 0 means none, -1 any number.
 fn variadic(function: &Function) -> i64 {
     if function.args_max == usize::MAX { -1 } else { (function.args_max - function.required) as i64 }
 }

@@ -1,31 +1,30 @@
-//! From text to tokens: hand-written, one token at a time, no allocation.
+//! From text to tokens: hand-written, one token at a time, without allocation.
 //!
-//! A token is a kind and a span; its text stays where it is. The lexer knows no keywords:
-//! `sum`, `by` and `offset` are words, and the parser, which knows what may stand where,
-//! distinguishes a keyword from a metric of that name.
+//! A token is a kind and a span. The lexer knows no keywords: `sum`, `by` and `offset` are words, and the parser, which knows
+//! what may come next, distinguishes a keyword from a metric of that name.
 //!
 //! # Invariants
-//! - Spans ascend, do not overlap, and lie on character boundaries of the text.
-//! - Inside `[ ]` a colon is a token of its own (`[5m:step()]`); elsewhere it is part of a
-//!   word (`job:errors:rate5m`). The parser says which by [`Lexer::set_in_brackets`].
-//! - Numbers and strings are only delimited here; `literal.rs` reads them.
+//! - Spans ascend, do not overlap, and are at character boundaries of the text.
+//! - Inside `[ ]`, a colon is a separate token (`[5m:step()]`); elsewhere it is part of a word (`job:errors:rate5m`). The
+//!   parser selects the mode with [`Lexer::set_in_brackets`].
+//! - Numbers and strings are only delimited here; `literal.rs` parses them.
 
 use barograph_engine::model::CompileError;
 
 use crate::span::Span;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// The end of the text.
     End,
     /// `[a-zA-Z_:][a-zA-Z0-9_:]*`: a name or a keyword.
     Word,
-    /// Begins like a number and holds no unit of time.
+    /// A token that begins like a number and has no unit of time.
     Number,
-    /// Begins like a number and holds a unit of time.
+    /// A token that begins like a number and has a unit of time.
     Duration,
-    /// A quoted string, with its quotes.
+    /// A quoted string, including its quotes.
     String,
     LeftParen,
     RightParen,
@@ -62,20 +61,19 @@ pub(super) enum TokenKind {
     TrimLower,
 }
 
-/// A token: its kind and where it stands.
+/// A token: its kind and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: TokenKind,
     pub(super) span: Span,
 }
 
-/// What is wrong with the text, and where. Boxed, since the way without faults is the
-/// one that must be fast.
+/// What is wrong with the text, and where. Boxed, to keep the error-free path fast.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) span: Span,
     pub(super) message: String,
-    /// Where the text itself is not at fault.
+    /// The cause, if it is not the text itself.
     pub(super) cause: Option<CompileError>,
 }
 
@@ -84,14 +82,14 @@ impl Fault {
         Box::new(Fault { span, message: message.into(), cause: None })
     }
 
-    /// An expression that was not compiled.
+    /// A regular expression that could not be compiled.
     pub(super) fn of(span: Span, error: CompileError) -> Box<Fault> {
         let message = error.to_string();
         Box::new(Fault { span, message, cause: Some(error) })
     }
 }
 
-/// The result of every step of reading.
+/// The result of every step of parsing.
 pub(super) type Parsed<T> = Result<T, Box<Fault>>;
 
 /// Reads tokens from a text of less than 4 GiB.
@@ -107,17 +105,17 @@ impl<'q> Lexer<'q> {
         Lexer { text, position: 0, in_brackets: false }
     }
 
-    /// Whether the next token stands inside `[ ]`.
+    /// Sets whether the next token is inside `[ ]`.
     pub(super) fn set_in_brackets(&mut self, in_brackets: bool) {
         self.in_brackets = in_brackets;
     }
 
-    /// Goes on reading at byte `position`, where a token begins.
+    /// Continues at byte `position`, where a token begins.
     pub(super) fn seek(&mut self, position: u32) {
         self.position = position as usize;
     }
 
-    /// The next token; after the last one [`TokenKind::End`], again and again.
+    /// The next token. After the last one, always [`TokenKind::End`].
     pub(super) fn next(&mut self) -> Parsed<Token> {
         self.skip_blanks();
         let start = self.position;
@@ -164,8 +162,7 @@ impl<'q> Lexer<'q> {
         TokenKind::Word
     }
 
-    /// Delimits what begins like a number: letters, digits, `.` and `_`, and the sign of a
-    /// decimal exponent.
+    /// Delimits a token that begins like a number: letters, digits, `.` and `_`, and the sign of a decimal exponent.
     fn number(&mut self) -> TokenKind {
         let hexadecimal = self.byte(0) == Some(b'0') && matches!(self.byte(1), Some(b'x' | b'X'));
         let mut has_unit = false;
@@ -193,8 +190,8 @@ impl<'q> Lexer<'q> {
             match byte {
                 _ if byte == quote => return Ok(TokenKind::String),
                 b'\n' if quote != b'`' => break,
-                // The escaped byte cannot end the string; if it begins a character of
-                // several bytes, the rest of them is skipped as ordinary text.
+                // The escaped byte cannot end the string. If it begins a multi-byte character, the rest of that
+                // character is skipped as ordinary text.
                 b'\\' if quote != b'`' && self.byte(0).is_some_and(|next| next != b'\n') => {
                     self.position += 1
                 }

@@ -1,9 +1,9 @@
-//! Numbers, durations and strings, from their text to their value.
+//! Parses numbers, durations and strings.
 
 use crate::span::Span;
 use crate::syntax::lexer::{Fault, Parsed};
 
-/// The units of a duration in the order they must be written, and their milliseconds.
+/// The units of a duration in the order in which they must be written, with their milliseconds.
 pub(super) const UNITS: [(&str, u64); 7] = [
     ("y", 365 * 86_400_000),
     ("w", 7 * 86_400_000),
@@ -14,11 +14,11 @@ pub(super) const UNITS: [(&str, u64); 7] = [
     ("ms", 1),
 ];
 
-/// Durations stay below what 64-bit nanoseconds hold, about 292 years.
+/// Durations must fit into 64-bit nanoseconds, about 292 years.
 pub(super) const DURATION_SECONDS_MAX: f64 = 9_223_372_036.0;
 
-/// The value of a number: decimal with point and exponent, hexadecimal, octal with a
-/// leading 0, underscores between digits.
+/// Parses a number: decimal with point and exponent, hexadecimal, octal with a leading 0, and underscores between
+/// digits.
 pub(super) fn number(text: &str, span: Span) -> Parsed<f64> {
     let bad = || Fault::new(span, format!("bad number {text:?}"));
     if !underscores_separate_digits(text) {
@@ -47,12 +47,12 @@ pub(super) fn number(text: &str, span: Span) -> Parsed<f64> {
     Ok(value)
 }
 
-/// An integer as a float; `None` if it is none or does not fit 63 bits.
+/// Parses an integer as a float; `None` if it is not one or does not fit 63 bits.
 fn integer(digits: &str, radix: u32) -> Option<f64> {
     i64::from_str_radix(digits, radix).ok().map(|value| value as f64)
 }
 
-/// Whether each underscore stands between two digits, or after the prefix `0x`.
+/// Whether each underscore is between two digits, or after the prefix `0x`.
 fn underscores_separate_digits(text: &str) -> bool {
     let bytes = text.as_bytes();
     let hexadecimal = text.starts_with("0x") || text.starts_with("0X");
@@ -68,11 +68,11 @@ fn underscores_separate_digits(text: &str) -> bool {
         .all(|(index, _)| index > 0 && digit(index + 1) && (digit(index - 1) || (hexadecimal && index == 2)))
 }
 
-/// The seconds of a duration: whole numbers with units that descend, each once.
+/// Parses a duration in seconds: whole numbers with descending units, each at most once.
 pub(super) fn duration(text: &str, span: Span) -> Parsed<f64> {
     let milliseconds = duration_ms(text).map_err(|reason| Fault::new(span, reason))?;
-    // Two roundings would not always give the float nearest to the written value; one
-    // division does, as milliseconds below 2^53 are exact.
+    // Two roundings would not always give the float nearest to the written value. A single division does, because
+    // milliseconds below 2^53 are exact.
     Ok(milliseconds as f64 / 1000.0)
 }
 

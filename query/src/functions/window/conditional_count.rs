@@ -47,7 +47,7 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    /// Whether `v` counts. NaN is only ever unequal.
+    /// Whether `v` counts. NaN is never equal, greater or less.
     #[inline]
     fn holds(self, v: f64, x: f64) -> bool {
         match self {
@@ -80,7 +80,7 @@ pub(crate) fn duration(columns: &Columns, gap_max: &[f64]) -> impl FnMut(&Window
     let times = all_times(columns);
     let mut sum = SlidingSum::default();
     move |w| {
-        // Both kinds of samples: an index into all is the sum of the indices into each.
+        // Both kinds of samples: an index into all samples is the sum of the indices into each kind.
         let (lo, hi) = (w.lo + w.histogram_lo, w.hi + w.histogram_hi);
         let longest = gap_max[w.step];
         let total = sum.advance(lo + 1..hi, longest, |i| {
@@ -95,7 +95,7 @@ fn seconds_of(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-/// The times of floats and histograms in one row.
+/// The times of floats and histograms in one list.
 fn all_times(columns: &Columns) -> Cow<'_, [Timestamp]> {
     if columns.histogram_times.is_empty() {
         return Cow::Borrowed(&columns.times);
@@ -121,7 +121,7 @@ mod tests {
             for (left, reached, parameter) in moves {
                 end = (end + reached).min(weights.len());
                 start = (start + left).min(end);
-                // Mostly the same parameter, at times another one.
+                // Mostly the same parameter, sometimes a different one.
                 let factor = f64::from(parameter.max(6));
                 let weight = |i: usize| weights[i] * factor as u64;
                 let plain: u64 = (start..end).map(weight).sum();

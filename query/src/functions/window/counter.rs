@@ -1,8 +1,7 @@
 //! Change over a window of floats: `rate increase delta irate idelta resets changes`.
 //!
-//! `rate` and related functions need only the ends of the window and the places where the counter
-//! was reset. [`Resets`] finds those once for the series, so a window costs as many steps
-//! as it holds resets, however many samples it has.
+//! `rate` and related functions need only the ends of the window and the places where the counter was reset. [`Resets`]
+//! finds these once per series, so the cost of a window depends on its number of resets, not on its number of samples.
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
@@ -10,9 +9,9 @@ use crate::functions::window::{Columns, Window, seconds};
 /// How the difference between the ends is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChangeKind {
-    /// A counter: add back what resets took, never extrapolate below zero.
+    /// A counter: resets are added back, and it is never extrapolated below zero.
     pub counter: bool,
-    /// Divide by the window's length.
+    /// Divide by the length of the window.
     pub per_second: bool,
 }
 
@@ -25,17 +24,16 @@ impl ChangeKind {
     pub const DELTA: ChangeKind = ChangeKind { counter: false, per_second: false };
 }
 
-/// Whether the start time of a sample says that the counter was reset since the sample
-/// before it.
+/// Whether the start time of a sample shows that the counter was reset since the previous sample.
 ///
-/// A start time equal to the time of the sample before is one only if it is new: the
-/// sample before may itself be at the start.
+/// A start time equal to the time of the previous sample is a reset only if it is new, because the previous sample may
+/// itself be at the start.
 pub(crate) fn is_start_reset((start, time): (i64, i64), (start_before, time_before): (i64, i64)) -> bool {
     let began_since = start > time_before || (start == time_before && start != start_before);
     start != 0 && began_since && start < time
 }
 
-/// Whether a start time contradicts the sample before: older than it, but new.
+/// Whether a start time contradicts the previous sample: it is before that sample, but new.
 pub(crate) fn is_start_overlap(start: i64, start_before: i64, time_before: i64) -> bool {
     start != 0 && start < time_before && start != start_before
 }
@@ -49,7 +47,7 @@ pub(crate) struct Resets {
 }
 
 impl Resets {
-    /// Finds them.
+    /// Finds all resets.
     pub fn of(columns: &Columns) -> Self {
         let (times, values, starts) = (&columns.times, &columns.values, &columns.starts);
         let mut at = Vec::new();
@@ -67,12 +65,12 @@ impl Resets {
         Resets { at, overlaps, lo: 0 }
     }
 
-    /// Those between two samples of the window.
+    /// The resets between two samples of the window.
     pub fn inside(&mut self, w: &Window<'_>) -> &[usize] {
         self.between(w.lo, w.hi)
     }
 
-    /// Those between two of the samples `first..end`, neither of which may move back.
+    /// The resets between two of the samples `first..end`. Neither index may decrease from call to call.
     pub fn between(&mut self, first: usize, end: usize) -> &[usize] {
         while self.lo < self.at.len() && self.at[self.lo] <= first {
             self.lo += 1;
@@ -88,7 +86,7 @@ impl Resets {
     }
 }
 
-/// How far the observed span of samples is stretched towards the ends of the window.
+/// How far the observed span of samples is extended towards the ends of the window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     /// From first to last sample, seconds.
@@ -100,8 +98,8 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The span of samples at `first..=last`, `gaps` distances apart, in `w`: an end
-    /// further away than 1.1 mean distances is extrapolated by half a mean distance only.
+    /// The span of the samples at `first..=last`, which are `gaps` distances apart, in `w`. If an end is further away
+    /// than 1.1 mean distances, the span is extended by only half a mean distance.
     pub fn new(w: &Window<'_>, first: i64, last: i64, gaps: usize) -> Self {
         let sampled = seconds(last - first);
         let mut to_start = seconds(first.saturating_sub(w.start));
@@ -117,13 +115,13 @@ impl Span {
         Span { sampled, to_start, to_end }
     }
 
-    /// The samples count from zero at `start`, nothing is extrapolated to the left.
+    /// The samples count from zero at `start`, so nothing is extrapolated to the left.
     pub fn count_from_zero(&mut self, start: i64, last: i64) {
         self.sampled = seconds(last - start);
         self.to_start = 0.0;
     }
 
-    /// A counter that starts at `first` and grew by `raw` cannot have been below zero.
+    /// A counter that is at `first` and grew by `raw` cannot have been below zero before.
     pub fn stop_at_zero(&mut self, first: f64, raw: f64) {
         if raw > 0.0 && first >= 0.0 {
             let to_zero = self.sampled * (first / raw);
@@ -133,15 +131,15 @@ impl Span {
         }
     }
 
-    /// What to multiply the raw difference by.
+    /// The factor by which the raw difference is multiplied.
     pub fn factor(&self, w: &Window<'_>, per_second: bool) -> f64 {
         let factor = (self.sampled + self.to_start + self.to_end) / self.sampled;
         if per_second { factor / w.seconds() } else { factor }
     }
 }
 
-/// The start time from which the first sample of a window counts, if it is strictly
-/// inside the window and before the sample.
+/// The start time from which the first sample of a window counts, if it is strictly inside the window and before the
+/// sample.
 pub(crate) fn start_inside(start: Option<i64>, first_time: i64, window_start: i64) -> Option<i64> {
     start.filter(|&s| s != 0 && s > window_start && s < first_time)
 }
@@ -208,7 +206,7 @@ pub(crate) fn resets(mut resets: Resets) -> impl FnMut(&Window<'_>) -> Option<f6
     move |w| (w.len() > 0).then(|| resets.inside(w).len() as f64)
 }
 
-/// Whether two neighbouring values differ; NaN to NaN is no change.
+/// Whether two neighbouring values differ; from NaN to NaN is not a change.
 pub(crate) fn is_change(before: f64, after: f64) -> bool {
     before != after && !(before.is_nan() && after.is_nan())
 }
@@ -217,7 +215,7 @@ pub(crate) fn is_change(before: f64, after: f64) -> bool {
 pub(crate) fn changes(columns: &Columns) -> impl FnMut(&Window<'_>) -> Option<f64> {
     let values = &columns.values;
     let mut before = 0u64;
-    // counts[i]: changes up to sample i, so that a window is one difference.
+    // counts[i] is the number of changes up to sample i, so that a window is a single difference.
     let counts: Vec<u64> = (0..values.len())
         .map(|i| {
             before += u64::from(i > 0 && is_change(values[i - 1], values[i]));

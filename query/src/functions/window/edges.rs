@@ -13,7 +13,7 @@ pub enum Edges {
 }
 
 impl Edges {
-    /// The word that asks for them; empty for plain ones.
+    /// The keyword that selects them; empty for plain ones.
     pub fn as_str(self) -> &'static str {
         match self {
             Edges::Plain => "",

@@ -1,4 +1,4 @@
-//! Windows in which native histograms may occur beside floats.
+//! Windows that may contain both native histograms and floats.
 
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ pub(crate) fn instant_change(series: &mut WindowedSeries<'_>, counter: bool) -> 
     Ok(points)
 }
 
-/// Whether the last two samples of a window are histograms, the earlier one first.
+/// Whether each of the last two samples of a window is a histogram, the earlier one first.
 fn last_two(w: &Window<'_>) -> Option<(bool, bool)> {
     let mut newest: Vec<(i64, bool)> = Vec::with_capacity(4);
     newest.extend(w.times().iter().rev().take(2).map(|&t| (t, false)));
@@ -104,14 +104,13 @@ fn last_two(w: &Window<'_>) -> Option<(bool, bool)> {
     (n >= 2).then(|| (newest[n - 2].1, newest[n - 1].1))
 }
 
-/// A sample of either kind in the order of time.
+/// A sample of either kind.
 pub(crate) enum Sample<'a> {
     Float(f64),
     Histogram(&'a Histogram),
 }
 
-/// The samples of a window in the order of time, whatever their kind, with their index in
-/// their own column.
+/// The samples of a window in time order, of both kinds, with their index in their own column.
 pub(crate) fn merged<'a>(w: &Window<'a>) -> Vec<(i64, usize, Sample<'a>)> {
     let (times, histogram_times) = (w.times(), w.histogram_times());
     let (mut i, mut j) = (0, 0);
@@ -147,7 +146,7 @@ pub(crate) fn changes(series: &WindowedSeries<'_>) -> Result<Points, QueryError>
     series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_change_between(&a.2, &b.2))))
 }
 
-/// How many pairs of neighbours meet a condition.
+/// The number of pairs of neighbours that meet a condition.
 pub(crate) fn count_neighbours<'a>(
     samples: &[(i64, usize, Sample<'a>)],
     condition: impl Fn(&(i64, usize, Sample<'a>), &(i64, usize, Sample<'a>)) -> bool,
@@ -155,7 +154,7 @@ pub(crate) fn count_neighbours<'a>(
     samples.windows(2).filter(|pair| condition(&pair[0], &pair[1])).count() as f64
 }
 
-/// Whether there is a reset between two neighbours; a change of kind is one.
+/// Whether there is a reset between two neighbours. A change of kind is a reset.
 fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usize, Sample<'_>)) -> bool {
     let start = |s: &(i64, usize, Sample<'_>)| {
         let starts = match s.2 {

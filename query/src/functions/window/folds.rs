@@ -1,32 +1,31 @@
 //! Folds over moving windows at a cost per sample: sums, means, variances, regressions.
 //!
-//! Nothing is ever subtracted from a sum, since that would bring back the rounding errors that
-//! compensation avoids. Instead, time is cut at the multiples of the window's length, so a window
-//! spans one cut: it is the end of one block and the beginning of the next. The folds of all ends
-//! of a block are made once, backward from the cut; the fold of the beginning grows with the
-//! window; two folds are merged for each window. The cuts depend on the window alone, not on the
-//! start or the step of the query, so a range query gives the bits of instant queries.
+//! Nothing is ever subtracted from a sum, because that would bring back the rounding errors that compensation avoids.
+//! Instead, time is cut at multiples of the window's length, so that each window contains one cut: it is the end of one
+//! block and the beginning of the next. The folds of all ends of a block are computed once, backward from the cut. The fold
+//! of the beginning grows with the window. For each window, two folds are merged. The cuts depend only on the window, not
+//! on the start or the step of the query, so a range query gives the same bits as instant queries.
 //!
-//! Short windows are folded directly, in order. So are those whose fold is not finite: what
-//! an overflow makes depends on the order.
+//! Short windows are folded directly, in order. So are windows whose fold is not finite, because the result of an overflow
+//! depends on the order.
 
 use crate::functions::window::{Window, seconds};
 use crate::numbers::compensated::{self, Sum, two_sum};
 
 /// Windows of up to this many samples are folded directly.
 const DIRECT_MAX: usize = 32;
-/// Beyond this a sum may overflow on the way, which depends on the order.
+/// Beyond this magnitude, a sum may overflow on the way, which depends on the order.
 const LARGE: f64 = 1e290;
 
-/// What a window is folded to.
+/// The fold of a window.
 pub(crate) trait Fold: Copy {
     /// The fold of one sample; `x` is its time in seconds after the cut.
     fn one(x: f64, y: f64) -> Self;
-    /// The fold with one sample more.
+    /// The fold with one more sample.
     fn add(self, x: f64, y: f64) -> Self;
-    /// The fold of both.
+    /// The fold of both parts.
     fn merge(self, other: Self) -> Self;
-    /// The fold of values whose order and cut do not matter; `None` where they may.
+    /// The fold of values whose order and cut do not matter; `None` if they may matter.
     fn at_once(_values: &[f64]) -> Option<Self> {
         None
     }
@@ -36,11 +35,11 @@ pub(crate) trait Fold: Copy {
 pub(crate) struct Blocks<F> {
     range_ns: i64,
     cut: i64,
-    /// Whether a window has shared samples with the one before.
+    /// Whether a window has shared samples with the previous one.
     overlaps: bool,
-    /// Whether the order of this series' values matters.
+    /// Whether the order of the values matters in this series.
     has_order: bool,
-    /// Where the last window ended.
+    /// The end of the last window.
     end: usize,
     /// Folds of `index..split` for each index from `first` on.
     ends: Vec<F>,
@@ -70,7 +69,7 @@ impl<F: Fold> Blocks<F> {
         }
     }
 
-    /// The fold of a window that holds a sample, and its cut.
+    /// The fold of a window with at least one sample, and its cut.
     pub fn fold(&mut self, w: &Window<'_>) -> (F, i64) {
         let cut = w.end.div_euclid(self.range_ns).saturating_mul(self.range_ns);
         self.overlaps |= w.lo < self.end;
@@ -93,9 +92,9 @@ impl<F: Fold> Blocks<F> {
         (merged(end, self.beginning), cut)
     }
 
-    /// The fold of a window that shares nothing with others, in the same order.
+    /// The fold of a window that shares no samples with others, in the same order.
     fn once(&mut self, w: &Window<'_>, cut: i64) -> F {
-        // As if all of it were past: the next window starts a new block.
+        // The next window starts a new block.
         (self.cut, self.first, self.ends) = (cut, usize::MAX, Vec::new());
         if !self.has_order {
             if let Some(fold) = F::at_once(w.values()) {
@@ -110,7 +109,7 @@ impl<F: Fold> Blocks<F> {
         merged(end, folded(cut, times_after.iter().zip(after)))
     }
 
-    /// Moves to another cut: folds the ends of the block before it.
+    /// Moves to a different cut, and folds the ends of the block before it.
     fn cross(&mut self, w: &Window<'_>, cut: i64) {
         self.cut = cut;
         self.first = w.lo;
@@ -134,7 +133,7 @@ impl<F: Fold> Blocks<F> {
     }
 }
 
-/// The fold of samples in the order in which they come.
+/// The fold of samples in their order.
 #[inline]
 fn folded<'a, F: Fold>(cut: i64, mut samples: impl Iterator<Item = (&'a i64, &'a f64)>) -> Option<F> {
     let x = |t: &i64| seconds(t.saturating_sub(cut));
@@ -151,7 +150,7 @@ fn merged<F: Fold>(end: Option<F>, beginning: Option<F>) -> F {
     }
 }
 
-/// A compensated sum and the largest magnitude in it.
+/// A compensated sum, and the largest magnitude in it.
 #[derive(Debug, Clone, Copy)]
 struct Total {
     sum: f64,
@@ -166,7 +165,7 @@ impl Fold for Total {
 
     #[inline]
     fn add(self, _: f64, y: f64) -> Self {
-        // As merged with one value, without the wait for the sum with its error of zero.
+        // The same as merging one value, without waiting for the sum with its error of zero.
         let (sum, lost) = two_sum(self.sum, y);
         Total { sum, error: self.error + lost, largest: self.largest.max(y.abs()) }
     }
@@ -178,7 +177,7 @@ impl Fold for Total {
     }
 
     fn at_once(values: &[f64]) -> Option<Self> {
-        // The sign of a zero is that of the last sum on the way to it.
+        // The sign of a zero is that of the last intermediate sum.
         let sum = compensated::exact_sum(values).filter(|sum| *sum != 0.0)?;
         Some(Total { sum, error: 0.0, largest: sum.abs() })
     }
@@ -213,7 +212,7 @@ pub(crate) fn mean(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
             let (total, _) = blocks.fold(w);
             if total.is_safe() {
                 let count = w.len() as f64;
-                // Without an error the sign of a zero is that of the sum.
+                // Without an error, the sign of a zero is that of the sum.
                 let mean = total.sum / count;
                 return Some(if total.error == 0.0 { mean } else { mean + total.error / count });
             }
@@ -222,8 +221,8 @@ pub(crate) fn mean(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
     }
 }
 
-/// Mean and squared distances from it, by Welford's recurrence with compensated sums; merged
-/// as Chan, Golub and LeVeque do.
+/// The mean, and the squared distances from it, by Welford's recurrence with compensated sums, merged as by Chan, Golub
+/// and LeVeque.
 #[derive(Debug, Clone, Copy)]
 struct Moments {
     count: f64,
@@ -260,7 +259,7 @@ impl Fold for Moments {
     }
 }
 
-/// The variance of each window; `direct` is how a slice's is found otherwise.
+/// The variance of each window. `direct` computes the variance of a slice otherwise.
 pub(crate) fn variance(
     range_ns: i64,
     direct: impl Fn(&[f64]) -> f64,
@@ -284,7 +283,7 @@ pub(crate) struct Line {
     y: Sum,
     xy: Sum,
     xx: Sum,
-    /// The value, as long as all are equal.
+    /// The value, as long as all values are equal.
     same: Option<f64>,
 }
 
@@ -324,8 +323,7 @@ impl Fold for Line {
     }
 }
 
-/// Slope of each window and the line's value at `origin_ns`; `None` where a regression of the
-/// window itself is needed.
+/// The slope of each window and the value of the line at `origin_ns`; `None` if the window itself needs a regression.
 pub(crate) fn line(blocks: &mut Blocks<Line>, w: &Window<'_>, origin_ns: i64) -> Option<(f64, f64)> {
     if w.len() <= DIRECT_MAX {
         return None;

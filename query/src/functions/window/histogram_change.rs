@@ -36,7 +36,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The extrapolated change of the histograms in a window that holds no floats.
+/// The extrapolated change of the histograms in a window without floats.
 pub(crate) fn change(w: &Window<'_>, kind: ChangeKind, flags: &mut Flags) -> Option<Histogram> {
     let run = Run::of(w);
     let n = run.histograms.len();
@@ -74,13 +74,13 @@ pub(crate) fn zero_like(h: &Histogram) -> Histogram {
     }
 }
 
-/// Last less first, with what resets took added back for counters.
+/// The last histogram minus the first one, with resets added back for counters.
 fn raw_change(run: Run<'_>, counter: bool, flags: &mut Flags) -> Option<Histogram> {
     let all = run.histograms;
     let n = all.len();
     let last = &all[n - 1];
     note_gauges(all, counter, flags);
-    // After a reset the first sample counts for nothing, its layout neither.
+    // After a reset, neither the values nor the layout of the first sample count.
     let from_zero = counter && run.is_reset(1);
     let first = if from_zero { zero_like(&all[1]) } else { Histogram::clone(&all[0]) };
     if is_custom(last) != is_custom(&first) {
@@ -116,7 +116,7 @@ fn raw_change(run: Run<'_>, counter: bool, flags: &mut Flags) -> Option<Histogra
     Some(raw)
 }
 
-/// A counter function wants counters, `delta` wants gauges.
+/// Functions of counters expect counters, and `delta` expects gauges.
 pub(crate) fn note_gauges(all: &[Arc<Histogram>], counter: bool, flags: &mut Flags) {
     let is_gauge = |h: &Arc<Histogram>| h.reset_hint == ResetHint::Gauge;
     if counter && all.iter().any(is_gauge) {

@@ -1,5 +1,4 @@
-//! Window kernels that choose: by the edges of the window, and by whether the series has
-//! histograms.
+//! Window kernels that select an implementation by the edges of the window and by whether the series has histograms.
 
 use super::Edges;
 use super::boundaries;
@@ -73,7 +72,7 @@ pub(crate) fn deviation(series: &mut WindowedSeries<'_>) -> Result<Points, Query
     series.floats(move |w| variance(w).map(f64::sqrt))
 }
 
-/// `present_over_time`: 1 for each window that holds a sample.
+/// `present_over_time`: 1 for each window with a sample.
 pub(crate) fn present(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError> {
     series.samples(|_| Some(1.0))
 }

@@ -1,13 +1,12 @@
-//! The samples of one series in columns, and the window a range function looks at.
+//! The samples of one series in columns, and the window that a range function sees.
 //!
-//! Floats and histograms are in separate columns without stale markers, so that a kernel over
-//! floats is a loop over two slices. A kernel is a closure `FnMut(&Window) -> Option<…>` that is
-//! called for windows moving forward in time: it may keep state (a deque, prefix counts)
-//! between calls.
+//! Floats and histograms are in separate columns without stale markers, so a kernel over floats is a loop over two slices. A
+//! kernel is a closure `FnMut(&Window) -> Option<…>` that is called for windows that move forward in time. It may keep state
+//! (a deque, prefix counts) between calls.
 //!
 //! # Invariants
-//! W1. Timestamps ascend strictly within a column. W2. Windows of one kernel never move
-//! back: `lo` and `hi` only grow.
+//! W1. Timestamps are strictly ascending within a column. W2. The windows of one kernel never move back: `lo` and `hi` only
+//! grow.
 
 use std::sync::Arc;
 
@@ -32,10 +31,10 @@ pub use edges::Edges;
 
 pub(crate) use call::{RangeCall, WindowKernel, WindowedSeries};
 
-/// Values that are searched for stale markers at once.
+/// Number of values that are searched for stale markers at a time.
 const STALE_BLOCK: usize = 128;
 
-/// All samples of a series that its windows will need.
+/// All samples of a series that its windows need.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns {
     /// Times of the floats, nanoseconds.
@@ -63,12 +62,11 @@ impl Columns {
         self.histogram_starts.clear();
     }
 
-    /// Splits the samples into columns, leaving out stale markers. `self` then holds nothing
-    /// else; `samples` is emptied.
+    /// Splits the samples into columns without stale markers, replacing the contents of `self`. `samples` is emptied.
     pub fn fill(&mut self, samples: &mut Samples) {
         self.clear();
         let plain = samples.histograms.is_empty() && samples.start_timestamps.iter().all(|&s| s == 0);
-        // Block by block, as a loop that may end at any value is not vectorized.
+        // Block by block, because a loop that may end at any value is not vectorized.
         let has_stale = |block: &[f64]| block.iter().fold(false, |found, &v| found | is_stale(v));
         if plain && !samples.values.chunks(STALE_BLOCK).any(has_stale) {
             std::mem::swap(&mut self.times, &mut samples.timestamps);
@@ -113,26 +111,26 @@ impl Columns {
     }
 }
 
-/// One position of a moving window: the samples in `(start, end]`.
+/// A position of a moving window: the samples in `(start, end]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window<'a> {
     /// The whole series.
     pub columns: &'a Columns,
-    /// First float inside.
+    /// Index of the first float inside.
     pub lo: usize,
     /// One past the last float inside.
     pub hi: usize,
-    /// First histogram inside.
+    /// Index of the first histogram inside.
     pub histogram_lo: usize,
     /// One past the last histogram inside.
     pub histogram_hi: usize,
-    /// Excluded left end, nanoseconds.
+    /// The left end, exclusive, nanoseconds.
     pub start: Timestamp,
-    /// Included right end, nanoseconds.
+    /// The right end, inclusive, nanoseconds.
     pub end: Timestamp,
-    /// The evaluation step this is for.
+    /// The evaluation step of the window.
     pub step: usize,
-    /// Its time, milliseconds. Not the right end where `@` or `offset` moved the window.
+    /// The time of the step, milliseconds. It differs from the right end if `@` or `offset` moves the window.
     pub time_ms: i64,
 }
 
@@ -185,8 +183,8 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Nanoseconds as seconds. The quotient is correctly rounded below 104 days, so it has the
-/// bits that milliseconds divided by 1000 would give.
+/// Nanoseconds as seconds. The quotient is correctly rounded below 104 days, so it has the same bits as milliseconds
+/// divided by 1000.
 #[inline]
 pub(crate) fn seconds(ns: i64) -> f64 {
     ns as f64 / 1e9

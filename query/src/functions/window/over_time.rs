@@ -1,9 +1,8 @@
 //! The `*_over_time` family on floats, and the regressions.
 //!
-//! Each function here returns a kernel: a closure that is called for each window of a series. The
-//! amortized cost of extremes is one step a sample, and so is that of sums, moments and
-//! regressions (`folds.rs`); quantiles keep the window sorted. Only
-//! `double_exponential_smoothing` starts again for each window.
+//! Each function here returns a kernel: a closure that is called for each window of a series. The amortized cost of extremes
+//! is one step per sample, and so is that of sums, moments and regressions (`folds.rs`). Quantiles keep the window sorted.
+//! Only `double_exponential_smoothing` restarts for each window.
 
 use std::collections::VecDeque;
 
@@ -32,8 +31,7 @@ pub(crate) fn moments(values: &[f64]) -> (f64, f64) {
     (mean.sum + mean.error, (squares.sum + squares.error) / count)
 }
 
-/// How many standard deviations `v` is away from the mean; 0 at the mean itself, also where
-/// nothing deviates.
+/// The distance of `v` from the mean in standard deviations; 0 at the mean itself, even if the deviation is 0.
 pub(crate) fn standard_score(v: f64, (mean, variance): (f64, f64)) -> f64 {
     let distance = v - mean;
     if distance == 0.0 { 0.0 } else { distance / variance.sqrt() }
@@ -45,7 +43,7 @@ pub(crate) fn newest_score(w: &Window<'_>) -> Option<f64> {
     values.last().map(|&v| standard_score(v, moments(values)))
 }
 
-/// Which end of the order a deque keeps.
+/// The extreme that a deque keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extreme {
     Min,
@@ -59,8 +57,7 @@ enum Tie {
     Last,
 }
 
-/// A monotonic deque: indices of values none of which is beaten by a later one. The front
-/// is the window's extreme.
+/// A monotonic deque: indices of values that no later value beats. The front is the extreme of the window.
 struct Candidates {
     which: Extreme,
     tie: Tie,
@@ -84,7 +81,7 @@ impl Candidates {
         }
     }
 
-    /// Moves on to window `w`; the index of its extreme, `None` if all are NaN.
+    /// Advances to window `w`. Returns the index of its extreme, or `None` if all values are NaN.
     fn advance(&mut self, w: &Window<'_>) -> Option<usize> {
         let values = &w.columns.values;
         for i in self.seen.max(w.lo)..w.hi {
@@ -104,7 +101,7 @@ impl Candidates {
     }
 }
 
-/// Windows of up to this many samples are scanned.
+/// Windows with at most this many samples are scanned.
 const DIRECT_MAX: usize = 16;
 
 /// `min_over_time`, `max_over_time`: NaN only if all are.
@@ -112,7 +109,7 @@ pub(crate) fn extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> 
     let mut candidates = Candidates::new(which, Tie::First);
     let mut end = 0;
     move |w| {
-        // A deque pays off where a window shares much with the one before.
+        // A deque is worthwhile only if a window shares many samples with the previous one.
         let is_direct = w.lo >= end || w.len() <= DIRECT_MAX;
         end = w.hi;
         if is_direct {
@@ -131,7 +128,7 @@ fn extreme_of(which: Extreme, values: &[f64]) -> f64 {
     }
 }
 
-/// Compares several values side by side, which vectorizes; any value beats `least`.
+/// Compares several values at a time, which vectorizes. Any value beats `least`.
 fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
     let mut lanes = [least; 8];
@@ -145,7 +142,7 @@ fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> 
     if best != 0.0 && best != least {
         return best;
     }
-    // Of zeros the first one's sign counts; and there may be nothing but NaN.
+    // Among zeros, the sign of the first one counts; and all values may be NaN.
     let in_order = |best: f64, &value: &f64| if best.is_nan() || beats(value, best) { value } else { best };
     values.iter().fold(f64::NAN, in_order)
 }
@@ -168,7 +165,7 @@ pub(crate) fn quantile_over(phi: &[f64]) -> impl FnMut(&Window<'_>) -> Option<f6
     }
 }
 
-/// `quantiles_over_time`: calls `put` with the place of each φ and its quantile.
+/// `quantiles_over_time`: calls `put` with the index of each φ and its quantile.
 pub(crate) fn quantiles_over(phis: &[Vec<f64>]) -> impl FnMut(&Window<'_>, &mut dyn FnMut(usize, f64)) {
     let mut sorted = SortedWindow::default();
     move |w, put| {
@@ -182,7 +179,7 @@ pub(crate) fn quantiles_over(phis: &[Vec<f64>]) -> impl FnMut(&Window<'_>, &mut 
     }
 }
 
-/// The values of a moving window in the order of quantiles.
+/// The values of a moving window, sorted for quantiles.
 #[derive(Default)]
 struct SortedWindow {
     values: Vec<f64>,
@@ -191,8 +188,7 @@ struct SortedWindow {
 }
 
 impl SortedWindow {
-    /// Moves on to window `w`: removes and inserts what has changed, or where little
-    /// stays, sorts the window again.
+    /// Advances to window `w`: removes and inserts what has changed or, if little is shared, sorts the window again.
     fn advance(&mut self, w: &Window<'_>) {
         let all = &w.columns.values;
         let kept = self.hi.saturating_sub(w.lo);
@@ -217,7 +213,7 @@ impl SortedWindow {
     }
 }
 
-/// `mad_over_time`: the median distance from the median.
+/// `mad_over_time`: the median of the distances from the median.
 pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
     let mut sorted = SortedWindow::default();
     move |w| {
@@ -231,26 +227,25 @@ pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
         let sorted = &sorted.values;
         let median = quantile_of_sorted(0.5, sorted);
         if !median.is_finite() {
-            // Distances of infinities from each other are no numbers and have no order to search.
+            // The distance between infinities is NaN, which cannot be ordered for a search.
             let mut distances: Vec<f64> = sorted.iter().map(|v| (v - median).abs()).collect();
             distances.sort_unstable_by(f64::total_cmp);
             return Some(quantile_of_sorted(0.5, &distances));
         }
-        // Both middle ones, which are the same where there is an odd number of values.
+        // The two middle values, which are the same if the number of values is odd.
         let middle = [(sorted.len() - 1) / 2, sorted.len() / 2];
         Some(quantile_of_sorted(0.5, &middle.map(|rank| nth_distance(sorted, median, rank))))
     }
 }
 
-/// The distance from `centre` that has `rank` others before it in ascending order. Distances
-/// fall toward the centre and rise after it, so they are two ascending runs, and half of the
-/// runs that are left goes with each comparison.
+/// The distance from `centre` with the given `rank` in ascending order. Distances decrease toward the centre and
+/// increase after it, so they form two ascending runs, and each comparison halves what is left of them.
 fn nth_distance(sorted: &[f64], centre: f64, rank: usize) -> f64 {
     let split = sorted.partition_point(|&v| v < centre);
     let (below, above) = (split, sorted.len() - split);
     let near_below = |i: usize| (sorted[split - 1 - i] - centre).abs();
     let near_above = |i: usize| (sorted[split + i] - centre).abs();
-    // How many of the `rank + 1` nearest lie below.
+    // The number of the `rank + 1` nearest values that are below the centre.
     let (mut least, mut most) = ((rank + 1).saturating_sub(above), below.min(rank + 1));
     while least < most {
         let taken = (least + most) / 2;
@@ -266,15 +261,13 @@ fn nth_distance(sorted: &[f64], centre: f64, rank: usize) -> f64 {
     last_below.max(last_above)
 }
 
-/// Least squares over the window; x in seconds from `origin_ns`. Slope and value at the
-/// origin.
+/// Least squares over the window, with x in seconds from `origin_ns`: slope, and value at the origin.
 pub(crate) fn regression(w: &Window<'_>, origin_ns: i64) -> (f64, f64) {
     let times = w.times();
     least_squares(|i| seconds(times[i].saturating_sub(origin_ns)), w.values())
 }
 
-/// Least squares through values, of which there is at least one, at `x` of their index.
-/// Slope and value at the origin.
+/// Least squares through at least one value, with `x` of the index: slope, and value at the origin.
 pub(crate) fn least_squares(x: impl Fn(usize) -> f64, values: &[f64]) -> (f64, f64) {
     let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
     let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
@@ -343,8 +336,8 @@ pub(crate) fn smoothing(level: &[f64], trend: &[f64]) -> impl FnMut(&Window<'_>)
     }
 }
 
-/// Whether a factor of [`smoothing`] is allowed. NaN is: it makes the result NaN, since a factor
-/// that is computed, such as one of a query without data, is no mistake in the query.
+/// Whether a factor of [`smoothing`] is valid. NaN is valid and makes the result NaN: a computed factor, for example of
+/// a query without data, is not an error in the query.
 pub(crate) fn is_smoothing_factor(f: f64) -> bool {
     f.is_nan() || (f > 0.0 && f < 1.0)
 }

@@ -8,14 +8,14 @@ use crate::steps::{Shift, Steps, ms_to_ns};
 /// Samples passed to kernels between two checks of the clock.
 const CHECK_EVERY: usize = 1 << 16;
 
-/// The windows of a range vector.
+/// The windows of a range vector, one for each step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Windows {
-    /// One window for each.
+    /// The steps.
     pub steps: Steps,
-    /// Where a window's right end is, relative to its step.
+    /// The position of a window's right end relative to its step.
     pub shift: Shift,
-    /// Length.
+    /// The length of a window.
     pub range_ms: i64,
 }
 
@@ -32,10 +32,10 @@ impl Windows {
     }
 }
 
-/// Calls `visit` with the window of every step that holds a sample, in order of time.
+/// Calls `visit` with the window of every step that contains a sample, in time order.
 ///
 /// # Errors
-/// As [`Budget::check`].
+/// Same as [`Budget::check`].
 pub(crate) fn slide(
     budget: &Budget,
     windows: &Windows,
@@ -49,7 +49,7 @@ pub(crate) fn slide(
     let Some(&first) = first else { return Ok(()) };
     for step in windows.steps.first_where(|step| windows.bounds(step).1 >= first)..windows.steps.count {
         let (start, end) = windows.bounds(step);
-        // What ended before this window begins is behind it.
+        // Samples that end before this window begins are behind it.
         lo = advance(times, if start >= past { lo.max(hi) } else { lo }, start);
         hi = advance(times, hi, end);
         if !histogram_times.is_empty() {
@@ -59,7 +59,7 @@ pub(crate) fn slide(
         past = end;
         let inside = hi - lo + histogram_hi - histogram_lo;
         if inside == 0 {
-            // Windows never move back: behind the last sample all are empty.
+            // Windows never move back: after the last sample, all are empty.
             if lo == times.len() && histogram_lo == histogram_times.len() {
                 break;
             }
@@ -79,7 +79,7 @@ pub(crate) fn slide(
     Ok(())
 }
 
-/// Samples passed one by one before longer and longer leaps are tried.
+/// Number of samples that are passed one by one before an exponential search.
 const NEAR: usize = 16;
 
 /// The first index from `from` on whose time is after `limit`.
@@ -93,7 +93,7 @@ fn advance(times: &[i64], from: usize, limit: i64) -> usize {
     }
 }
 
-/// As [`advance`], for what is not near.
+/// Same as [`advance`], for an index that is far away.
 fn far(times: &[i64], limit: i64) -> usize {
     let mut leap = NEAR;
     while times.get(leap).is_some_and(|&t| t <= limit) {

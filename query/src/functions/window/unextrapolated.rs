@@ -1,16 +1,15 @@
-//! `increase_pure`, `rate_pure`: the growth that the samples of a counter show, without extrapolation.
+//! `increase_pure`, `rate_pure`: the growth of a counter's samples, without extrapolation.
 //!
-//! The growth in a window is counted from the last sample before it, so that neighbouring
-//! windows count each growth once and their sums add up, which an extrapolation cannot
-//! promise. A counter that has no sample before the window began inside it, at 0, unless
-//! its start time says otherwise.
+//! The growth in a window is counted from the last sample before it, so that adjacent windows count each growth once and
+//! their sums add up, which extrapolation cannot guarantee. A counter without a sample before the window is assumed to have
+//! begun inside it, at 0, unless its start time contradicts that.
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::Window;
 use crate::functions::window::counter::Resets;
 
-/// The growth of the floats in a window, or its rate per second. A sample counts as the one
-/// before a window if it is less than `lookback_ns` older than the window.
+/// The growth of the floats in a window, or its rate per second. A sample counts as the one before a window if it is
+/// less than `lookback_ns` older than the window.
 pub(crate) fn growth(
     per_second: bool,
     lookback_ns: i64,

@@ -1,4 +1,4 @@
-//! Rules of a cut that `tests/promql/trim.test` cannot ask about, and properties of all cuts.
+//! Rules of a cut that `tests/promql/trim.test` cannot test, and properties of all cuts.
 
 use barograph_engine::model::Span;
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ fn a_zero_bucket_beside_one_sign_has_that_sign() {
 }
 
 proptest! {
-    /// Where the cut is in no infinite bucket, the two halves are the whole.
+    /// If the cut is not in an infinite bucket, the two halves add up to the whole.
     #[test]
     fn what_is_below_and_what_is_above_are_all(
         counts in proptest::collection::vec(0u32..50, 4),
