@@ -1,19 +1,19 @@
 //! Repeats an evaluation when the memory of all queries is used up.
 //!
-//! A query that finds it used up releases all its memory and waits for its turn, oldest first, on the calling thread.
-//! Then it is evaluated from the beginning with the reserve for one query at a time
-//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). So every permitted query gets its answer, if
-//! necessary one after another.
+//! A query that finds no memory left releases all its memory and waits for its turn, oldest first, on the calling thread. It
+//! is then evaluated again from the beginning, with the reserve for one query at a time
+//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). Every permitted query therefore gets its answer,
+//! if necessary one after another.
 
 use crate::error::QueryError;
 use crate::request::Request;
 
 impl Request {
-    /// Calls `attempt`, which evaluates this request over a source that it opens itself; a second time, in its turn, where
-    /// the memory of all queries was used up by others.
+    /// Calls `attempt`, which evaluates this request over a source that it opens itself. If other queries use up the
+    /// memory of all, `attempt` is called again, in the turn of this query.
     ///
     /// # Errors
-    /// Those of `attempt`; the request was canceled or timed out while it waited.
+    /// The errors of `attempt`; or the request was canceled or timed out while it waited.
     pub fn evaluated<T>(&self, attempt: impl FnMut() -> Result<T, QueryError>) -> Result<T, QueryError> {
         self.work().attempted(|error| matches!(error, QueryError::MemoryPool { .. }), attempt)
     }
@@ -45,7 +45,7 @@ mod tests {
         Request { usage: Usage::of(share.clone()), ..Request::range("m * 2", 0, 200_000, 1_000) }
     }
 
-    /// A share of which one query needs 60 %, and what it answers when it is alone.
+    /// A share of which one query needs 60 %, and the answer of the query when it runs alone.
     fn share_for_one(source: &MemorySource) -> (Arc<Share>, Response) {
         let alone = request(&Share::new("queries", u64::MAX));
         let answer = execute(source, &alone).unwrap();

@@ -1,12 +1,12 @@
-//! What running queries use: readable by others while they run, and bounded for all of
-//! them together.
+//! The resources that running queries use. Others can read them while a query runs, and they are bounded for all queries
+//! together.
 //!
-//! A query counts what it holds as it runs (`budget/`): columns, the decoded samples of each worker, histograms,
-//! labels, and what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so
-//! they stay taken while the answer is still being written.
+//! A query counts what it holds as it runs (`budget/`): columns, the decoded samples of each worker, histograms, labels, and
+//! what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so they stay taken
+//! while the answer is being written.
 //!
 //! # Concurrency
-//! Counters are atomic and of no order among each other.
+//! Counters are atomic, and not ordered with respect to each other.
 
 use std::ops::{Add, AddAssign};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use barograph_engine::budget::{Account, Share};
 
 use crate::error::QueryError;
 
-/// What something costs while it is held: how much it counts against each limit.
+/// How much something counts against each limit while it is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Footprint {
     /// Samples.
@@ -39,7 +39,7 @@ impl Footprint {
         }
     }
 
-    /// Memory that holds no samples.
+    /// Memory that contains no samples.
     pub fn bytes(bytes: usize) -> Footprint {
         Footprint { samples: 0, bytes: bytes as u64 }
     }
@@ -59,7 +59,7 @@ impl AddAssign for Footprint {
     }
 }
 
-/// What one query uses. Clones share the counters.
+/// The resources that one query uses. Clones share the counters.
 ///
 /// ```
 /// use barograph_query::source::memory::MemorySource;
@@ -87,7 +87,7 @@ struct Counters {
     series: AtomicU64,
     /// Bytes of the answer of the last run.
     answer: AtomicU64,
-    /// Looks at whether to stop, and at which of them the query is canceled.
+    /// Counts checks for cancellation, and cancels the query at a given one.
     #[cfg(test)]
     checks: (AtomicU64, AtomicU64),
 }
@@ -108,12 +108,12 @@ impl Usage {
         self.counters.samples.load(Relaxed)
     }
 
-    /// Most samples held at once.
+    /// Maximum number of samples held at once.
     pub fn samples_peak(&self) -> u64 {
         self.counters.samples_peak.load(Relaxed)
     }
 
-    /// Samples that selectors handed out, counted once for each evaluation they served.
+    /// Samples that selectors returned, counted once for each evaluation that used them.
     pub fn samples_read(&self) -> u64 {
         self.counters.samples_read.load(Relaxed)
     }
@@ -133,7 +133,7 @@ impl Usage {
         self.account.bytes()
     }
 
-    /// Most bytes held at once.
+    /// Maximum number of bytes held at once.
     pub fn bytes_peak(&self) -> u64 {
         self.account.peak()
     }
@@ -141,46 +141,46 @@ impl Usage {
     /// Takes `bytes` more; the query may hold at most `bytes_max` in total.
     ///
     /// # Errors
-    /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; then nothing is taken.
+    /// [`QueryError::Memory`], [`QueryError::MemoryPool`]; nothing is taken in that case.
     pub fn take_bytes(&self, bytes: u64, bytes_max: u64) -> Result<(), QueryError> {
         Ok(self.account.take(bytes, bytes_max)?)
     }
 
-    /// Gives bytes back.
+    /// Releases bytes.
     pub fn give_bytes(&self, bytes: u64) {
         self.account.give(bytes);
     }
 
-    /// From now on exactly `bytes` are held: what is left of a query is its answer. One that is there already is not
-    /// refused any more.
+    /// From now on, exactly `bytes` are held: only the answer of the query is left. An existing answer is never
+    /// refused.
     pub fn keep_bytes(&self, bytes: u64) {
         self.account.keep(bytes);
         self.counters.answer.store(bytes, Relaxed);
     }
 
-    /// Releases the memory of the last run's response, which was dropped.
+    /// Releases the memory of the last run's response, which has been dropped.
     pub fn give_answer(&self) {
         self.account.give(self.counters.answer.swap(0, Relaxed));
     }
 
-    /// Of what is held now these bytes are the answer.
+    /// Marks these bytes of what is held as the answer.
     pub(crate) fn leave_answer(&self, bytes: u64) {
         self.counters.answer.store(bytes, Relaxed);
     }
 
-    /// Cancels the query at this look at whether to stop.
+    /// Cancels the query at this check.
     #[cfg(test)]
     pub(crate) fn stop_at(&self, check: Option<u64>) {
         self.counters.checks.1.store(check.unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Looks at whether to stop so far.
+    /// The number of checks so far.
     #[cfg(test)]
     pub(crate) fn checks(&self) -> u64 {
         self.counters.checks.0.load(Relaxed)
     }
 
-    /// Counts a look; whether the query is canceled at this one.
+    /// Counts a check. Returns whether the query is canceled at it.
     #[cfg(test)]
     pub(crate) fn count_check(&self) -> bool {
         let check = self.counters.checks.0.fetch_add(1, Relaxed) + 1;
@@ -209,7 +209,7 @@ impl Usage {
         self.counters.series.fetch_add(series, Relaxed);
     }
 
-    /// Begins a new run: what the last one counted is gone, and so is its answer.
+    /// Begins a new run: the counts of the last run are discarded, and so is its answer.
     pub(crate) fn begin(&self) {
         let c = &self.counters;
         self.give_answer();

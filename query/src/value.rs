@@ -1,4 +1,4 @@
-//! What comes out of a query.
+//! Results of queries.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use barograph_engine::model::{Histogram, Labels};
 
 use crate::explain::Explained;
 
-/// One result value.
+/// A value in a result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SampleValue {
     /// A float.
@@ -18,7 +18,7 @@ pub enum SampleValue {
 /// One element of an instant vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSample {
-    /// The labels that are left after the whole expression.
+    /// The labels in the result of the whole expression.
     pub labels: Labels,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
@@ -26,11 +26,10 @@ pub struct VectorSample {
     pub value: SampleValue,
 }
 
-/// One series of a matrix: floats and histograms, each ascending in time; no time occurs
-/// in both.
+/// One series of a matrix: floats and histograms, each in time order; no time occurs in both.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MatrixSeries {
-    /// The labels that are left after the whole expression.
+    /// The labels in the result of the whole expression.
     pub labels: Labels,
     /// Time in milliseconds and value.
     pub floats: Vec<(i64, f64)>,
@@ -38,7 +37,7 @@ pub struct MatrixSeries {
     pub histograms: Vec<(i64, Arc<Histogram>)>,
 }
 
-/// The answer of a query by type.
+/// The result of a query, by type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QueryValue {
     /// One number and its time in milliseconds.
@@ -51,14 +50,14 @@ pub enum QueryValue {
     Matrix(Vec<MatrixSeries>),
 }
 
-/// What a query cost.
+/// The cost of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueryStats {
-    /// Samples read by selectors, counted once for each evaluation they served.
+    /// Samples read by selectors, counted once for each evaluation that used them.
     pub samples_total: u64,
-    /// Most samples held at once.
+    /// Maximum number of samples held at once.
     pub samples_peak: u64,
-    /// Most bytes held at once.
+    /// Maximum number of bytes held at once.
     pub bytes_peak: u64,
     /// Series selected.
     pub series_total: u64,
@@ -75,28 +74,28 @@ pub struct Response {
     pub warnings: Vec<String>,
     /// `PromQL info: … (line:column)`.
     pub infos: Vec<String>,
-    /// What it cost.
+    /// The cost.
     pub stats: QueryStats,
-    /// Time of each step in milliseconds and samples read for it, if that was asked. What a
-    /// subquery reads counts for the first step that needs it.
+    /// The time of each step in milliseconds, and the samples read for it, if requested. Samples that a subquery reads
+    /// count toward the first step that needs them.
     pub samples_per_step: Vec<(i64, u64)>,
-    /// What each part was expected to cost and did, if that was asked.
+    /// The estimated and actual cost of each part, if requested.
     pub explain: Option<Explained>,
 }
 
-/// A float as Go's `%g` and `%v` print it: the shortest digits that read back, with an exponent
-/// from 1e+06 on and below 0.0001.
+/// A float as formatted by Go's `%g` and `%v`: the shortest digits that parse back, with an exponent from 1e+06 on and
+/// below 0.0001.
 pub(crate) fn go_float(v: f64) -> String {
     general(v, format!("{v:e}"), 6)
 }
 
-/// A float as Go's `%.2g` prints it: two digits, with an exponent from 100 on.
+/// A float as formatted by Go's `%.2g`: two digits, with an exponent from 100 on.
 pub(crate) fn go_two_digits(v: f64) -> String {
     general(v, format!("{v:.1e}"), 2)
 }
 
-/// Lays out the digits of `scientific`, which is `v` with an exponent: as a plain number if that
-/// exponent is at least -4 and below `limit`.
+/// Formats the digits of `scientific`, which is `v` with an exponent, as a plain number if the exponent is at least -4
+/// and below `limit`.
 fn general(v: f64, scientific: String, limit: i32) -> String {
     if v.is_nan() {
         return "NaN".to_owned();
@@ -122,7 +121,7 @@ fn general(v: f64, scientific: String, limit: i32) -> String {
 mod tests {
     use super::*;
 
-    /// What Go 1.27 prints.
+    /// The output of Go 1.27.
     #[test]
     fn floats_are_printed_as_go_does() {
         for (v, general, two) in [

@@ -180,7 +180,7 @@ impl Accumulator {
         h
     }
 
-    /// The sum, or if `mean` the mean; nothing if buckets of both kinds met.
+    /// The sum or, with `mean`, the mean; `None` if buckets of both kinds were added.
     pub fn finish(self, mean: bool, flags: &mut Flags) -> Option<Histogram> {
         if self.saw_reset && self.saw_no_reset {
             flags.raise(Flags::RESET_CONFLICT_AGG);

@@ -103,7 +103,7 @@ fn duration_ms(text: &str) -> Result<u64, String> {
     if total as f64 / 1000.0 > DURATION_SECONDS_MAX { Err(out_of_range()) } else { Ok(total) }
 }
 
-/// The text of a quoted string. `span` is where it stands, quotes included.
+/// The contents of a quoted string. `span` is its position, including the quotes.
 pub(super) fn string(quoted: &str, span: Span) -> Parsed<String> {
     let quote = quoted.as_bytes()[0];
     let inner = &quoted[1..quoted.len() - 1];
@@ -127,7 +127,7 @@ pub(super) fn string(quoted: &str, span: Span) -> Parsed<String> {
     String::from_utf8(bytes).map_err(|_| Fault::new(span, format!("string {quoted} is not UTF-8")))
 }
 
-/// Appends what the escape at the start of `text` means and gives its length.
+/// Appends the character that the escape at the start of `text` stands for. Returns the length of the escape.
 fn unescape(text: &str, quote: u8, out: &mut Vec<u8>) -> Option<usize> {
     let byte = *text.as_bytes().get(1)?;
     let plain = match byte {
@@ -164,7 +164,7 @@ fn character(text: &str, width: usize, out: &mut Vec<u8>) -> Option<usize> {
     Some(2 + width)
 }
 
-/// `width` digits of any radix from `start`; a sign, which Rust would accept, is none.
+/// Returns `width` digits of any radix from `start`. A sign, which Rust would accept, is not a digit.
 fn digits(text: &str, start: usize, width: usize) -> Option<&str> {
     text.get(start..start + width).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

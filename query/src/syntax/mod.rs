@@ -5,7 +5,7 @@
 //! literal.rs  numbers, durations,       check.rs   the rules of types
 //!             strings                   print.rs   tree -> text
 //! parser/     tokens -> tree            json.rs    tree -> JSON
-//! selectors.rs  whose samples a tree reads
+//! selectors.rs  the series that a tree reads
 //! ```
 //!
 //! ```
@@ -29,7 +29,7 @@ mod literal;
 mod parser;
 mod print;
 mod selectors;
-/// Places in the text of a query.
+/// Positions in the text of a query.
 pub mod span {
     pub use crate::span::{Position, Span};
 }

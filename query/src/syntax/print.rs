@@ -1,11 +1,10 @@
-//! From a tree back to text: on one line, or on several where one would be too long.
+//! From a tree back to text, on one line, or on several if one would be too long.
 //!
-//! What is printed parses to an equal tree. Parentheses are in the tree where they were
-//! written; for trees that were built otherwise the printer adds those that are needed.
+//! The printed text parses to an equal tree. The tree contains parentheses where they were written; for trees that were built
+//! in other ways, the printer adds the necessary ones.
 //!
-//! All printing goes through [`Printer`], which writes to any [`fmt::Write`]. A second
-//! sink, [`Columns`], only counts and gives up at the limit, so that asking at each node
-//! whether it fits a line costs at most one line's width.
+//! All printing goes through [`Printer`], which writes to any [`fmt::Write`]. A second sink, [`Columns`], only counts and
+//! stops at the limit, so that checking whether a node fits on a line costs at most one line's width.
 
 use std::fmt::{self, Write};
 
@@ -19,13 +18,13 @@ use crate::syntax::ast::{
 use crate::syntax::literal::UNITS;
 use crate::syntax::parser::{UNARY_BINDING, binding};
 
-/// [`pretty`] breaks what is longer than this, in bytes.
+/// [`pretty`] breaks lines longer than this, bytes.
 const LINE_MAX: usize = 100;
 
 /// The modifier after a call or a binary expression in parentheses.
 const KEEP_NAMES: &str = " keep_metric_names";
 
-/// Binds tighter than every operator.
+/// A precedence above that of every operator.
 const PRIMARY: u8 = u8::MAX;
 
 /// The query on one line, in the canonical form.
@@ -35,22 +34,21 @@ pub fn print(expr: &Expr) -> String {
     text
 }
 
-/// The query in canonical form, broken into indented lines where one line would be longer
-/// than 100 bytes.
+/// The query in canonical form, broken into indented lines if one line would be longer than 100 bytes.
 pub fn pretty(expr: &Expr) -> String {
     let mut text = String::new();
     lines(&mut text, expr, 0).expect("writing to a string does not fail");
     text
 }
 
-/// A duration as queries write it: `1h30m`.
+/// A duration in the format of queries: `1h30m`.
 pub(crate) fn duration_text(seconds: f64) -> String {
     let mut text = String::new();
     Printer { out: &mut text }.duration_literal(seconds).expect("writing to a string does not fail");
     text
 }
 
-/// A sink that counts bytes and fails past [`LINE_MAX`].
+/// A sink that counts bytes and fails beyond [`LINE_MAX`].
 struct Columns {
     used: usize,
 }
@@ -121,7 +119,7 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
     }
 }
 
-/// The operands and, between them and less indented, the operator.
+/// The operands with the operator, which is indented less, between them.
 fn binary_lines(out: &mut String, binary: &Binary, level: usize) -> fmt::Result {
     let indent = level * 2;
     operand_lines(out, &binary.lhs, level + 1, left_min(binary.op))?;
@@ -131,7 +129,7 @@ fn binary_lines(out: &mut String, binary: &Binary, level: usize) -> fmt::Result 
     operand_lines(out, &binary.rhs, level + 1, unless_sign(&binary.rhs, right_min(binary.op)))
 }
 
-/// The parameters of an aggregation and what is aggregated.
+/// The parameters of an aggregation and the expression that is aggregated.
 fn aggregate_args(aggregate: &Aggregate) -> impl Iterator<Item = &Expr> {
     let param = aggregate.param.iter().map(AsRef::as_ref);
     param.chain(&aggregate.more).chain(std::iter::once(aggregate.expr.as_ref()))
@@ -142,7 +140,7 @@ fn keeps_names(expr: &Expr) -> bool {
     matches!(&expr.kind, ExprKind::Binary(binary) if binary.keep_names)
 }
 
-/// `(`, the arguments on lines of their own, `)`.
+/// `(`, the arguments on separate lines, `)`.
 fn argument_lines<'e>(out: &mut String, args: impl Iterator<Item = &'e Expr>, level: usize) -> fmt::Result {
     out.push('(');
     let mut separator = "\n";
@@ -155,7 +153,7 @@ fn argument_lines<'e>(out: &mut String, args: impl Iterator<Item = &'e Expr>, le
     write!(out, "\n{:indent$})", "")
 }
 
-/// An operand, with parentheses if it binds looser than `binding_min`.
+/// An operand, with parentheses if its precedence is below `binding_min`.
 fn operand_lines(out: &mut String, expr: &Expr, level: usize, binding_min: u8) -> fmt::Result {
     if expr_binding(expr) >= binding_min {
         return lines(out, expr, level);
@@ -166,18 +164,17 @@ fn operand_lines(out: &mut String, expr: &Expr, level: usize, binding_min: u8) -
     write!(out, "\n{:indent$})", "")
 }
 
-/// What the left side of `op` must at least bind like to stand without parentheses.
+/// The minimum precedence of the left side of `op` without parentheses.
 fn left_min(op: BinaryOp) -> u8 {
     if op == BinaryOp::Pow { binding(op) + 1 } else { binding(op) }
 }
 
-/// What the right side of `op` must at least bind like to stand without parentheses.
+/// The minimum precedence of the right side of `op` without parentheses.
 fn right_min(op: BinaryOp) -> u8 {
     if op == BinaryOp::Pow { binding(op) } else { binding(op) + 1 }
 }
 
-/// A sign cannot be torn from its operand, so to the right of an operator or of another
-/// sign it needs no parentheses.
+/// A sign always belongs to its operand, so it needs no parentheses to the right of an operator or of another sign.
 fn unless_sign(expr: &Expr, binding_min: u8) -> u8 {
     if matches!(expr.kind, ExprKind::Unary(_)) { 0 } else { binding_min }
 }
@@ -282,7 +279,7 @@ impl<W: Write> Printer<'_, W> {
         self.out.write_char(' ')
     }
 
-    /// The operator and the words after it.
+    /// The operator and the keywords after it.
     fn operator(&mut self, binary: &Binary) -> fmt::Result {
         self.out.write_str(binary.op.as_str())?;
         if binary.return_bool {
@@ -359,7 +356,7 @@ impl<W: Write> Printer<'_, W> {
 
     fn matcher(&mut self, matcher: &Matcher) -> fmt::Result {
         let is_name = matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal;
-        // A name that needs quotes stands alone, as it is usually written.
+        // A name that needs quotes is written alone, as is usual.
         if is_name && !matcher.value.is_empty() && !is_plain_name(&matcher.value) {
             return self.quoted(&matcher.value);
         }
@@ -485,7 +482,7 @@ impl<W: Write> Printer<'_, W> {
         }
     }
 
-    /// Years and weeks only where nothing remains: `90d` reads easier than `12w6d`.
+    /// Years and weeks are used only if nothing remains, because `90d` is easier to read than `12w6d`.
     fn duration_literal(&mut self, seconds: f64) -> fmt::Result {
         if seconds < 0.0 {
             self.out.write_char('-')?;
@@ -505,7 +502,7 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    /// A string in double quotes that reads back as `text`.
+    /// A string in double quotes that parses back to `text`.
     fn quoted(&mut self, text: &str) -> fmt::Result {
         self.out.write_char('"')?;
         for character in text.chars() {

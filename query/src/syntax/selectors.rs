@@ -1,4 +1,4 @@
-//! The selectors of an expression: which series it is about.
+//! The selectors of an expression, which determine the series that it reads.
 
 use barograph_engine::model::Matcher;
 

@@ -1,4 +1,4 @@
-//! Binary operators: their table, and the words that may follow one.
+//! Binary operators: their table, and the keywords that may follow one.
 
 use super::{Parser, Tree};
 use crate::functions::ValueType;
@@ -9,13 +9,13 @@ use crate::syntax::ast::{
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, TokenKind};
 
-/// How tightly `*` binds.
+/// The precedence of `*`.
 const MULTIPLICATION: u8 = 7;
 
-/// What the operand of a sign must at least bind like: tighter than `*`, so `^` alone.
+/// The minimum precedence of the operand of a sign: higher than that of `*`, so only `^`.
 pub(in crate::syntax) const UNARY_BINDING: u8 = MULTIPLICATION + 1;
 
-/// An operator and how tightly it binds; larger is tighter.
+/// An operator and its precedence; larger numbers bind tighter.
 #[derive(Clone, Copy)]
 pub(super) struct Operator {
     op: BinaryOp,
@@ -39,7 +39,7 @@ pub(super) const OPERATOR_WORDS: [(&str, BinaryOp); 7] = [
     ("ifnot", BinaryOp::IfNot),
 ];
 
-/// The words after an operator, before they are checked.
+/// The keywords after an operator, before they are checked.
 #[derive(Default)]
 struct Modifiers {
     return_bool: bool,
@@ -49,7 +49,7 @@ struct Modifiers {
     fill_right: Option<f64>,
 }
 
-/// How tightly an operator binds.
+/// The precedence of an operator.
 pub(in crate::syntax) fn binding(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Default => 1,
@@ -65,7 +65,7 @@ pub(in crate::syntax) fn binding(op: BinaryOp) -> u8 {
 }
 
 impl Parser<'_> {
-    /// The binary operator that is looked at.
+    /// The current token as a binary operator.
     pub(super) fn operator(&self) -> Option<Operator> {
         let op = match self.token.kind {
             TokenKind::Plus => BinaryOp::Add,
@@ -93,12 +93,13 @@ impl Parser<'_> {
         OPERATOR_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, op)| op)
     }
 
-    /// Parses what follows `left`: the operator that is looked at and its right side.
+    /// Parses the rest of a binary expression after `left`: the operator, which is the current token, and its right
+    /// side.
     pub(super) fn binary(&mut self, left: Tree, operator: Operator) -> Parsed<Tree> {
         let Operator { op, binding } = operator;
         let op_span = self.advance()?.span;
         let modifiers = self.modifiers()?;
-        // `^` alone binds to the right.
+        // Only `^` is right-associative.
         let right_min = if op == BinaryOp::Pow { binding } else { binding + 1 };
         let right = self.nested(|parser| parser.expression(right_min))?;
         let span = left.expr.span.to(right.expr.span);
@@ -156,8 +157,8 @@ impl Parser<'_> {
         Ok(modifiers)
     }
 
-    /// `fill(x)`, or `fill_left(x)` and `fill_right(x)`, each at most once. These words are
-    /// metric names where no parenthesis follows.
+    /// `fill(x)`, or `fill_left(x)` and `fill_right(x)`, each at most once. Without a parenthesis after them, these
+    /// words are metric names.
     fn fill(&mut self, modifiers: &mut Modifiers) -> Parsed<()> {
         while self.token.kind == TokenKind::Word && self.peek_kind() == Some(TokenKind::LeftParen) {
             let (left, right) = match self.token_text(self.token).to_ascii_lowercase().as_str() {
@@ -195,7 +196,7 @@ impl Parser<'_> {
         Ok(if sign == Some(UnaryOp::Minus) { -literal.value } else { literal.value })
     }
 
-    /// Goes past a sign, if one is looked at.
+    /// Consumes a sign, if the current token is one.
     pub(super) fn sign(&mut self) -> Parsed<Option<UnaryOp>> {
         let sign = match self.token.kind {
             TokenKind::Plus => UnaryOp::Plus,
@@ -218,8 +219,8 @@ fn matching(op: BinaryOp, modifiers: Modifiers) -> VectorMatching {
     }
 }
 
-/// Between other types than two vectors `on()` and `ignoring()` may stand only without
-/// labels, where they say nothing.
+/// Checks that, unless both sides are vectors, `on()` and `ignoring()` appear only without labels, where they have no
+/// effect.
 fn check_no_matching(modifiers: &Modifiers, op_span: Span) -> Parsed<()> {
     let labelled = match &modifiers.labels {
         Some(MatchLabels::On(labels) | MatchLabels::Ignoring(labels)) => !labels.is_empty(),

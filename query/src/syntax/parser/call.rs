@@ -9,7 +9,7 @@ use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
 
 impl Parser<'_> {
-    /// `name(args)`; the name is behind, the parenthesis is looked at.
+    /// `name(args)`. The name is consumed, and the parenthesis is the current token.
     pub(super) fn call(&mut self, name: Token) -> Parsed<Tree> {
         let text = self.token_text(name);
         let function = functions::find(text).ok_or_else(|| self.unknown_function(name))?;
@@ -71,7 +71,7 @@ impl Parser<'_> {
         Err(Fault::new(tree.expr.span, message))
     }
 
-    /// Goes past a comma if one is looked at; then an argument must follow.
+    /// Consumes a comma, if it is the current token; an argument must then follow.
     fn another_argument(&mut self, open: Token) -> Parsed<bool> {
         if self.token.kind != TokenKind::Comma {
             return Ok(false);
@@ -86,7 +86,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `sum by (a) (x)`, `sum(x) by (a)`, `topk(5, x)`; the name is behind.
+    /// `sum by (a) (x)`, `sum(x) by (a)`, `topk(5, x)`. The name is consumed.
     pub(super) fn aggregate(&mut self, info: &'static AggregateInfo, name: Token) -> Parsed<Tree> {
         let before = self.grouping()?;
         let open = self.expect(TokenKind::LeftParen, "\"(\"")?;
@@ -137,7 +137,7 @@ impl Parser<'_> {
         let token = self.token;
         let mut param = self.expression(0);
         if info.op == AggregateOp::CountValues && token.kind == TokenKind::String {
-            // The only string that can be faulty in itself here is one that is not UTF-8.
+            // The only error within a string itself here is that it is not UTF-8.
             param = param.map_err(|fault| match fault.message.ends_with("is not UTF-8") {
                 true => Fault::new(fault.span, format!("invalid label name {}", self.token_text(token))),
                 false => fault,
@@ -161,7 +161,7 @@ impl Parser<'_> {
         Fault::new(span, message)
     }
 
-    /// `by (…)` or `without (…)`, if one is looked at.
+    /// `by (…)` or `without (…)`, if it is next.
     fn grouping(&mut self) -> Parsed<Option<Grouping>> {
         let by = self.at_keyword("by");
         if !by && !self.at_keyword("without") {

@@ -8,7 +8,7 @@ use crate::syntax::lexer::{Fault, Parsed, TokenKind};
 use crate::syntax::literal::DURATION_SECONDS_MAX;
 
 impl Parser<'_> {
-    /// A duration inside `[ ]`; one whose value is known already must be above 0.
+    /// A duration inside `[ ]`. If its value is already known, it must be above 0.
     pub(super) fn positive_duration(&mut self, expected: &str) -> Parsed<DurationExpr> {
         if matches!(self.token.kind, TokenKind::RightBracket | TokenKind::Colon | TokenKind::End) {
             return Err(self.expected(expected));
@@ -19,8 +19,8 @@ impl Parser<'_> {
         Ok(duration)
     }
 
-    /// The duration after `offset`: one operand with at most one sign. So
-    /// `foo offset 2 ^ 2` is `(foo offset 2) ^ 2`; arithmetic needs parentheses here.
+    /// The duration after `offset`: one operand with at most one sign. `foo offset 2 ^ 2` is therefore `(foo offset 2)
+    /// ^ 2`; arithmetic needs parentheses here.
     pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
         let start = self.token.span.start;
         let sign = self.sign()?;
@@ -126,7 +126,7 @@ fn is_zero(duration: &DurationExpr) -> bool {
 }
 
 impl DurationExpr {
-    /// Where it was written.
+    /// Its position in the query.
     pub fn span(&self) -> Span {
         match self {
             DurationExpr::Literal(_, span)
@@ -140,8 +140,8 @@ impl DurationExpr {
         }
     }
 
-    /// Its value in seconds where a query has this step and this length, both in seconds
-    /// and both 0 in an instant query. It may be negative, infinite or NaN.
+    /// Its value in seconds for a query with this step and this length, both in seconds and both 0 in an instant query.
+    /// It may be negative, infinite or NaN.
     pub fn seconds(&self, step: f64, range: f64) -> f64 {
         match self {
             DurationExpr::Literal(literal, _) => literal.value,
@@ -168,7 +168,7 @@ impl DurationExpr {
         }
     }
 
-    /// Whether its value depends on the query's step or length.
+    /// Whether the value depends on the step or the length of the query.
     pub fn depends_on_query(&self) -> bool {
         match self {
             DurationExpr::Literal(..) => false,

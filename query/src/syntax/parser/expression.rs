@@ -1,4 +1,4 @@
-//! Operators by precedence, unary signs, parentheses, literals.
+//! Operators by precedence, signs, parentheses, literals.
 
 use super::{Parser, Tree, binary};
 use crate::functions::{ValueType, aggregates};
@@ -11,8 +11,7 @@ use crate::syntax::literal;
 const RESERVED: [&str; 6] = ["on", "ignoring", "group_left", "group_right", "bool", "atan2"];
 
 impl Parser<'_> {
-    /// Parses operands and the operators between them that bind at least as tightly as
-    /// `binding_min`.
+    /// Parses operands and the operators between them whose precedence is at least `binding_min`.
     pub(super) fn expression(&mut self, binding_min: u8) -> Parsed<Tree> {
         let mut left = self.operand()?;
         while let Some(operator) = self.operator() {
@@ -35,7 +34,7 @@ impl Parser<'_> {
             }
         };
         let sign = self.advance()?;
-        // A sign binds like `*`: tighter than `+`, looser than `^`.
+        // A sign has the precedence of `*`: higher than `+`, lower than `^`.
         let operand = self.nested(|parser| parser.expression(binary::UNARY_BINDING))?;
         let span = self.span_from(sign.span.start);
         check::unary(operand.value_type, span)?;
@@ -73,7 +72,7 @@ impl Parser<'_> {
         Ok(Tree { expr, value_type: inner.value_type, height })
     }
 
-    /// What begins with a word: an aggregation, a call, `Inf`, `NaN`, a metric.
+    /// Parses what begins with a word: an aggregation, a call, `Inf`, `NaN`, or a metric.
     fn word(&mut self) -> Parsed<Tree> {
         let text = self.token_text(self.token);
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(text)) {
@@ -105,7 +104,7 @@ impl Parser<'_> {
         Tree::leaf(expr, ValueType::Scalar)
     }
 
-    /// Goes past a number or a duration.
+    /// Consumes a number or a duration.
     pub(super) fn number_or_duration(&mut self) -> Parsed<(NumberLiteral, Token)> {
         let token = self.token;
         let text = self.token_text(token);
@@ -126,7 +125,7 @@ impl Parser<'_> {
     }
 }
 
-/// Whether a word never is a name of its own where an expression begins.
+/// Whether a word can never be a name at the beginning of an expression.
 pub(super) fn is_reserved(word: &str) -> bool {
     special_number(word).is_some() || RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
 }

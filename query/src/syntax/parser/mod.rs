@@ -9,16 +9,15 @@
 //! template.rs     WITH: templates and their expansion
 //! ```
 //!
-//! Types are checked while the tree grows, by the rules of `check.rs`: each part knows its
-//! type, so no second walk is needed and the first error in the text is the one reported.
+//! Types are checked while the tree is built, by the rules of `check.rs`. Each part has its type, so no second pass is
+//! needed, and the first error in the text is the one that is reported.
 //!
 //! # Invariants
-//! - I1: no text, however deeply nested, makes the parser or a later walk over its tree
-//!   exhaust the stack: recursion stops at [`NESTING_MAX`], a tree is never higher than
-//!   [`HEIGHT_MAX`].
-//! - I2: every error's span is inside the text.
-//! - I3: the memory of the tree and its regular expressions is counted against the request before it is allocated,
-//!   and cancellation is checked at least every 64 KiB of tree.
+//! - I1: no text, however deeply nested, makes the parser or a later traversal of its tree exhaust the stack: recursion stops
+//!   at [`NESTING_MAX`], and a tree is never higher than [`HEIGHT_MAX`].
+//! - I2: the span of every error is inside the text.
+//! - I3: the memory of the tree and its regular expressions is counted against the request before it is allocated, and
+//!   cancellation is checked at least every 64 KiB of tree.
 
 mod binary;
 mod call;
@@ -38,32 +37,31 @@ use crate::span::Span;
 use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::lexer::{Fault, Lexer, Parsed, Token, TokenKind};
 
-/// The longest text that is read, bytes. What a query may have is less: `Limits::query_bytes_max`.
+/// Maximum length of a text, bytes. `Limits::query_bytes_max` limits a query further.
 pub const QUERY_BYTES_MAX: usize = 64 << 20;
 
-/// How deeply parentheses, calls and signs may be nested.
+/// Maximum nesting of parentheses, calls and signs.
 pub const NESTING_MAX: u32 = 200;
 
-/// How high a tree may be. A chain of operators (`a + b + c …`) grows by one level with
-/// each operator, without nesting. The executor recurses over the tree and takes at most
-/// about 2.6 KB of stack for a level, of the 2 MiB that a thread has.
+/// Maximum height of a tree. A chain of operators (`a + b + c …`) grows by one level per operator, without nesting. The
+/// executor recurses over the tree and uses at most about 2.6 KB of stack per level, of the 2 MiB that a thread has.
 pub const HEIGHT_MAX: u32 = 600;
 
 /// Parses and checks a query.
 ///
 /// # Errors
-/// [`QueryError::Parse`] with the place of the first fault and what was expected there;
-/// [`QueryError::Expressions`] where its regular expressions may take more than
+/// [`QueryError::Parse`] with the position of the first error and what was expected there; [`QueryError::Expressions`]
+/// if the regular expressions may take more than
 /// [`EXPRESSIONS_BYTES_MAX`](barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX).
 pub fn parse(text: &str) -> Result<Expr, QueryError> {
     parse_within(text, &mut Expressions::default())
 }
 
-/// As [`parse`], within the memory limit for the expressions of a request, the tree included, and until its work is
-/// stopped.
+/// Like [`parse`], within the memory limit for the expressions of a request, which includes the tree, and until the
+/// request's work is stopped.
 ///
 /// # Errors
-/// As [`parse`]; and [`QueryError::Canceled`], [`QueryError::Timeout`], [`QueryError::Memory`],
+/// Same as [`parse`]; also [`QueryError::Canceled`], [`QueryError::Timeout`], [`QueryError::Memory`],
 /// [`QueryError::MemoryPool`].
 pub fn parse_within(text: &str, expressions: &mut Expressions) -> Result<Expr, QueryError> {
     check_length(text)?;
@@ -78,9 +76,9 @@ fn check_length(text: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// The matchers of a series selector, as the reads of a database take them. A selector is a name, matchers in braces, or
-/// both, without a range, `offset` or `@`. It may match every series, which a selector in a query may not: `{}` gives an
-/// empty list.
+/// Parses a series selector into matchers for the reads of a database. A selector is a name, matchers in braces, or
+/// both, without a range, `offset` or `@`. Unlike a selector in a query, it may match every series: `{}` gives an empty
+/// list.
 ///
 /// ```
 /// use barograph_query::syntax::parse_selector;
@@ -94,15 +92,15 @@ fn check_length(text: &str) -> Result<(), QueryError> {
 /// ```
 ///
 /// # Errors
-/// As [`parse`].
+/// Same as [`parse`].
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     parse_selector_within(text, &mut Expressions::default())
 }
 
-/// As [`parse_selector`], within what the expressions of a request may take in memory.
+/// Like [`parse_selector`], within the memory limit for the expressions of a request.
 ///
 /// # Errors
-/// As [`parse_within`].
+/// Same as [`parse_within`].
 pub fn parse_selector_within(text: &str, expressions: &mut Expressions) -> Result<Vec<Matcher>, QueryError> {
     check_length(text)?;
     Parser::new(text, expressions).and_then(Parser::whole_selector).map_err(|fault| located(text, *fault))
@@ -128,11 +126,11 @@ fn located(text: &str, fault: Fault) -> QueryError {
     }
 }
 
-/// An expression with what the checks and the limits need to know about it.
+/// An expression with everything that checks and limits need to know about it.
 struct Tree {
     expr: Expr,
     value_type: ValueType,
-    /// Levels below and including the root.
+    /// The number of levels, including the root.
     height: u32,
 }
 
@@ -142,26 +140,26 @@ impl Tree {
     }
 }
 
-/// The state: one token of look-ahead.
+/// The state of the parser, with one token of look-ahead.
 struct Parser<'q> {
     text: &'q str,
     lexer: Lexer<'q>,
-    /// The token that is looked at.
+    /// The current token.
     token: Token,
-    /// Where the token before it ended.
+    /// The end of the previous token.
     previous_end: u32,
     nesting: u32,
     templates: template::Templates<'q>,
     expressions: &'q mut Expressions,
-    /// Bytes of the tree that are not counted yet.
+    /// Bytes of the tree that have not been counted yet.
     uncounted: u64,
 }
 
-/// What a token leaves in the tree, bytes: a node, a matcher or a name, in a list that has grown to twice its length.
+/// Bytes of the tree per token: a node, a matcher or a name, in a list that has grown to twice its length.
 const NODE_BYTES: u64 = 320;
-/// What those leave that only separate or close.
+/// Bytes of the tree per token that only separates or closes.
 const SIGN_BYTES: u64 = 16;
-/// The bytes counted in one step, after which cancellation is checked.
+/// Number of bytes that are counted at a time, after which cancellation is checked.
 const COUNTED: u64 = 64 << 10;
 
 impl<'q> Parser<'q> {
@@ -175,13 +173,13 @@ impl<'q> Parser<'q> {
         Ok(parser)
     }
 
-    /// Counts what the tree has grown.
+    /// Counts the growth of the tree.
     fn count(&mut self) -> Parsed<()> {
         let bytes = std::mem::take(&mut self.uncounted);
         self.expressions.take_text(bytes).map_err(|error| Fault::of(self.token.span, error))
     }
 
-    /// Counts what the token that is looked at leaves in the tree.
+    /// Counts the growth of the tree by the current token.
     fn count_node(&mut self) -> Parsed<()> {
         let span = self.token.span;
         self.uncounted += match self.token.kind {
@@ -212,7 +210,7 @@ impl<'q> Parser<'q> {
         }
     }
 
-    /// Around the whole query, parentheses that templates put there say nothing.
+    /// Removes parentheses around the whole query that templates have added.
     fn without_added_parens(&self, mut expr: Expr) -> Expr {
         while let ExprKind::Paren(inner) = expr.kind {
             let keeps_names = matches!(&inner.kind, ExprKind::Binary(binary) if binary.keep_names);
@@ -224,9 +222,9 @@ impl<'q> Parser<'q> {
         expr
     }
 
-    /// Where an operator should stand and a word does that is nearly one, says so.
+    /// Adds a suggestion to an error if a word that resembles an operator is where an operator should be.
     fn with_operator_meant(&self, mut fault: Box<Fault>) -> Box<Fault> {
-        /// Nearly anything is near to a shorter word.
+        /// Almost anything resembles a shorter word.
         const LETTERS_MIN: usize = 3;
         let word = self.token_text(self.token);
         if self.token.kind != TokenKind::Word || word.len() < LETTERS_MIN {
@@ -249,7 +247,7 @@ impl<'q> Parser<'q> {
         Ok(std::mem::replace(&mut self.token, next))
     }
 
-    /// The token after the one that is looked at; a fault there shows when it is reached.
+    /// The kind of the token after the current one. An error there is reported when it is reached.
     fn peek_kind(&self) -> Option<TokenKind> {
         let mut ahead = self.lexer;
         ahead.next().ok().map(|token| token.kind)
@@ -259,22 +257,22 @@ impl<'q> Parser<'q> {
         token.span.text(self.text)
     }
 
-    /// From `start` to the end of the token before the one that is looked at.
+    /// The span from `start` to the end of the previous token.
     fn span_from(&self, start: u32) -> Span {
         Span { start, end: self.previous_end }
     }
 
-    /// Whether the word that is looked at is `keyword`, in any case.
+    /// Whether the current token is the word `keyword`, in any case.
     fn at_keyword(&self, keyword: &str) -> bool {
         self.token.kind == TokenKind::Word && self.token_text(self.token).eq_ignore_ascii_case(keyword)
     }
 
-    /// Goes past a token of this kind or reports what was expected.
+    /// Consumes a token of this kind, or reports what was expected.
     fn expect(&mut self, kind: TokenKind, expected: &str) -> Parsed<Token> {
         if self.token.kind == kind { self.advance() } else { Err(self.expected(expected)) }
     }
 
-    /// Goes past the token that closes `open`.
+    /// Consumes the token that closes `open`.
     fn expect_closing(&mut self, kind: TokenKind, closing: &str, open: Token) -> Parsed<Token> {
         if self.token.kind == kind {
             return self.advance();
@@ -284,14 +282,14 @@ impl<'q> Parser<'q> {
         Err(self.with_operator_meant(self.expected(&expected)))
     }
 
-    /// The fault that something else than `expected` was found.
+    /// The error that something other than `expected` was found.
     fn expected(&self, expected: &str) -> Box<Fault> {
         Fault::new(self.token.span, format!("unexpected {}, expected {expected}", self.found()))
     }
 
-    /// How a message calls the token that is looked at.
+    /// The current token in a message.
     fn found(&self) -> String {
-        /// Longer texts are cut, in characters.
+        /// Longer texts are cut. Characters.
         const SHOWN_MAX: usize = 32;
         let text = self.token_text(self.token);
         let what = match self.token.kind {
@@ -322,7 +320,7 @@ impl<'q> Parser<'q> {
         result
     }
 
-    /// One level above the highest of `heights`, if that is within the limit.
+    /// One level above `below`, if that is within the limit.
     fn height_above(&self, below: u32, span: Span) -> Parsed<u32> {
         if below >= HEIGHT_MAX {
             let message = format!("the expression chains more than {HEIGHT_MAX} operators");

@@ -14,7 +14,7 @@ use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
 use crate::syntax::literal;
 
 impl Parser<'_> {
-    /// `name`, `name{…}` or `{…}`; `name` is already behind.
+    /// `name`, `name{…}` or `{…}`. The name is already consumed.
     pub(super) fn selector(&mut self, name: Option<Token>) -> Parsed<Tree> {
         let (selector, span) = self.bare_selector(name)?;
         check::selects_something(&selector, span)?;
@@ -51,7 +51,7 @@ impl Parser<'_> {
         Ok((Selector { matchers, name, modifiers: TimeModifiers::default(), edges: Edges::Plain }, span))
     }
 
-    /// The matchers up to the closing brace; a comma may stand after the last one.
+    /// The matchers up to the closing brace. A comma may follow the last one.
     pub(super) fn matchers(&mut self, matchers: &mut Vec<Matcher>, mut named: bool) -> Parsed<()> {
         while self.token.kind != TokenKind::RightBrace {
             let token = self.token;
@@ -73,7 +73,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `label="value"`, or a quoted metric name alone; whether it was the latter.
+    /// `label="value"`, or a quoted metric name alone; the second value tells which.
     fn matcher(&mut self) -> Parsed<(Matcher, bool)> {
         let start = self.token.span.start;
         let quoted = self.token.kind == TokenKind::String;
@@ -100,7 +100,7 @@ impl Parser<'_> {
         Ok((matcher, false))
     }
 
-    /// A label name as a word or quoted. Every keyword is a label name too.
+    /// A label name, as a word or quoted. Every keyword is a valid label name.
     fn label(&mut self, expected: &str) -> Parsed<String> {
         let token = self.token;
         let text = self.token_text(token);
@@ -116,7 +116,7 @@ impl Parser<'_> {
         Ok(label)
     }
 
-    /// `(a, b, "c.d")`; a comma may stand after the last one.
+    /// `(a, b, "c.d")`. A comma may follow the last one.
     pub(super) fn label_list(&mut self) -> Parsed<Vec<String>> {
         let open = self.expect(TokenKind::LeftParen, "\"(\" before a list of labels")?;
         let mut labels = Vec::new();
@@ -131,7 +131,7 @@ impl Parser<'_> {
         Ok(labels)
     }
 
-    /// Whatever follows `tree` and binds to it alone.
+    /// Parses everything that follows `tree` and applies only to it.
     pub(super) fn postfix(&mut self, mut tree: Tree) -> Parsed<Tree> {
         loop {
             match self.token.kind {
@@ -235,7 +235,7 @@ impl Parser<'_> {
             return Err(self.expected("a timestamp, start() or end() after \"@\""));
         }
         let seconds = self.signed_number()?;
-        // The milliseconds must fit 64 bits, and so must the nanoseconds of storage.
+        // The milliseconds must fit into 64 bits, and so must the nanoseconds of storage.
         if seconds.is_nan() || seconds.abs() > literal::DURATION_SECONDS_MAX {
             let message = format!("timestamp out of bounds for @ modifier: {seconds}");
             return Err(Fault::new(self.span_from(first.span.start), message));

@@ -1,21 +1,20 @@
-//! `WITH (name = expr, f(a, b) = expr) expr`: templates, expanded while the text is read.
+//! `WITH (name = expr, f(a, b) = expr) expr`: templates, which are expanded while the text is parsed.
 //!
-//! A template is a stretch of the text. Where it is used the parser goes back to that
-//! stretch, reads it again with the names that are visible there, and comes back. So an
-//! expansion is checked like any other text, whatever it is (an expression, label filters,
-//! a string, a duration), and what it becomes has spans into what was written. Arguments
-//! are stretches of the text too, read where the parameter stands.
+//! A template is a range of the text. Where it is used, the parser jumps to that range, parses it again with the names that
+//! are visible there, and returns. An expansion is therefore checked like any other text, whatever it is (an expression,
+//! label filters, a string, a duration), and the resulting nodes have spans in the original text. Arguments are ranges of
+//! the text too, and are parsed where the parameter is used.
 //!
 //! # Scopes
-//! All templates of one `WITH` see each other, whatever their order, and those of the
-//! `WITH`s around it, of which they hide equal names. A parameter hides everything of its
-//! name. A template that takes arguments and one that takes none may share a name.
+//! All templates of a `WITH` can refer to each other, in any order, and to those of the enclosing `WITH`s; they hide outer
+//! templates with the same name. A parameter hides everything with its name. A template with parameters and one without
+//! may share a name.
 //!
 //! # Invariants
-//! - T1: no template is read inside its own reading, so expansion ends. An argument is read
-//!   as where the call stands: `f(f(x))` is no recursion.
-//! - T2: reading stops at [`EXPANSION_TOKENS_MAX`] tokens beyond those that are written, and at
-//!   [`EXPANSION_BYTES_MAX`] bytes of them.
+//! - T1: no template is parsed while it is already being parsed, so expansion ends. An argument is parsed as if at the place
+//!   of the call: `f(f(x))` is not a recursion.
+//! - T2: parsing stops at [`EXPANSION_TOKENS_MAX`] tokens in addition to the written ones, and at [`EXPANSION_BYTES_MAX`]
+//!   bytes of them.
 
 use super::{Parser, Tree};
 use crate::span::Span;
@@ -26,50 +25,50 @@ use crate::syntax::literal;
 
 use barograph_engine::model::Matcher;
 
-/// How many tokens all expansions of a query may read.
+/// Maximum number of tokens that all expansions of a query may read.
 pub const EXPANSION_TOKENS_MAX: u32 = 100_000;
 
-/// So many bytes these tokens may have: one long string in a template could be used often.
+/// Maximum bytes of these tokens, because one long string in a template could be used often.
 const EXPANSION_BYTES_MAX: u64 = 4 << 20;
 
-/// A stretch of the text that is put where its name stands.
+/// A range of the text that replaces its name.
 struct Template<'q> {
     name: &'q str,
     name_span: Span,
-    /// `None`: it is used without parentheses.
+    /// The parameters; `None` if it is used without parentheses.
     params: Option<Vec<&'q str>>,
     body: Stretch,
     /// The scope in which the names of the body are looked up.
     scope: Option<usize>,
-    /// An argument is read as if at the call: with what was being read there.
+    /// For an argument, the template that was being parsed at the call: the argument is parsed as if at that place.
     argument_of: Option<Option<usize>>,
     used: bool,
 }
 
-/// From the first byte of a body to the token after it.
+/// The range from the first byte of a body to the token after it.
 #[derive(Clone, Copy)]
 struct Stretch {
     start: u32,
     end: u32,
-    /// It is one pair of braces.
+    /// Whether it is a pair of braces.
     is_filters: bool,
 }
 
-/// What is visible together.
+/// Templates that are visible together.
 struct Scope {
     parent: Option<usize>,
-    /// Of all templates, those that belong here.
+    /// The index of the first template in the scope.
     from: usize,
     to: usize,
 }
 
-/// A template that is being read, and inside which reading that happened.
+/// A template that is being parsed, and the enclosing one.
 struct Frame {
     template: usize,
     parent: Option<usize>,
 }
 
-/// All templates of a text and where the parser is among them.
+/// All templates of a text, and the position of the parser among them.
 #[derive(Default)]
 pub(super) struct Templates<'q> {
     all: Vec<Template<'q>>,
@@ -83,18 +82,18 @@ pub(super) struct Templates<'q> {
 }
 
 impl<'q> Templates<'q> {
-    /// The template that `name` means here; `called`: with parentheses behind it.
+    /// The template that `name` refers to here; `called` is true if parentheses follow the name.
     fn find(&self, name: &str, called: bool) -> Option<usize> {
         self.visible().find(|&id| self.all[id].name == name && self.all[id].params.is_some() == called)
     }
 
-    /// All that can be seen from here, the nearest first.
+    /// All templates that are visible here, the nearest first.
     fn visible(&self) -> impl Iterator<Item = usize> {
         let scopes = std::iter::successors(self.scope, move |&scope| self.scopes[scope].parent);
         scopes.flat_map(move |scope| self.scopes[scope].from..self.scopes[scope].to)
     }
 
-    /// The names of those that take arguments.
+    /// The names of the templates with parameters.
     pub(super) fn callable(&self) -> impl Iterator<Item = &'q str> {
         self.visible().filter(move |&id| self.all[id].params.is_some()).map(move |id| self.all[id].name)
     }
@@ -106,7 +105,7 @@ impl<'q> Templates<'q> {
         self.scopes.len() - 1
     }
 
-    /// Whether `template` is being read.
+    /// Whether `template` is being parsed.
     fn is_open(&self, template: usize) -> bool {
         let mut frames = std::iter::successors(self.frame, |&frame| self.frames[frame].parent);
         frames.any(|frame| self.frames[frame].template == template)
@@ -114,12 +113,12 @@ impl<'q> Templates<'q> {
 }
 
 impl<'q> Parser<'q> {
-    /// Whether a `WITH` begins here; alone the word is a metric.
+    /// Whether a `WITH` begins here; a single word `WITH` is a metric.
     pub(super) fn at_with(&self) -> bool {
         self.at_keyword("with") && self.peek_kind() == Some(TokenKind::LeftParen)
     }
 
-    /// `WITH (…) expr`, with the word looked at.
+    /// `WITH (…) expr`; the word is the current token.
     pub(super) fn with_expression(&mut self) -> Parsed<Tree> {
         let word = self.advance()?;
         let open = self.advance()?;
@@ -142,7 +141,7 @@ impl<'q> Parser<'q> {
         }
         self.expect_closing(TokenKind::RightParen, ")", open)?;
         let outside = self.templates.scope;
-        // The bodies see the scope they are in.
+        // The bodies see the scope that they are in.
         let scope = self.templates.scopes.len();
         defined.iter_mut().for_each(|template| template.scope = Some(scope));
         let scope = self.templates.add_scope(outside, defined);
@@ -198,7 +197,7 @@ impl<'q> Parser<'q> {
         Ok(params)
     }
 
-    /// Goes past everything up to a comma or a closing parenthesis outside of brackets.
+    /// Consumes everything up to a comma or a closing parenthesis outside of brackets.
     fn stretch(&mut self) -> Parsed<Stretch> {
         let first = self.token;
         let mut open: Vec<Token> = Vec::new();
@@ -229,7 +228,7 @@ impl<'q> Parser<'q> {
         Ok(Stretch { start: first.span.start, end, is_filters })
     }
 
-    /// Whether the token that is looked at closes `open`.
+    /// Checks that the current token closes `open`.
     fn check_closes(&self, open: Token) -> Parsed<()> {
         let (kind, closing) = match open.kind {
             TokenKind::LeftParen => (TokenKind::RightParen, ")"),
@@ -243,14 +242,13 @@ impl<'q> Parser<'q> {
         Err(self.expected(&format!("{closing:?} to close {:?} at {place}", self.token_text(open))))
     }
 
-    /// The expression that a template makes of its use: its name is behind. `None` if the
-    /// name is no template's.
+    /// Expands a template whose name is consumed into an expression. `None` if no template has this name.
     pub(super) fn template(&mut self, name: Token) -> Parsed<Option<Tree>> {
         let called = self.token.kind == TokenKind::LeftParen;
         let Some(id) = self.templates.find(self.token_text(name), called) else { return Ok(None) };
         let is_filters = self.templates.all[id].body.is_filters;
         let mut tree = self.expand(id, name, |parser| match is_filters {
-            // Whether it selects something is asked when all filters are there.
+            // Whether it selects something is checked once all filters are known.
             true => {
                 let (selector, span) = parser.bare_selector(None)?;
                 let kind = ExprKind::Selector(selector);
@@ -276,8 +274,8 @@ impl<'q> Parser<'q> {
         self.as_operand(tree, span).map(Some)
     }
 
-    /// An expansion where an operand stands: in parentheses if it has an operator. Its root
-    /// is what stands at `span`, its parts are where they were written.
+    /// An expansion as an operand: in parentheses if it has an operator. Its root has the span `span`, and its parts
+    /// have the spans where they were written.
     fn as_operand(&self, mut tree: Tree, span: Span) -> Parsed<Tree> {
         if matches!(tree.expr.kind, ExprKind::Binary(_) | ExprKind::Unary(_)) {
             tree.height = self.height_above(tree.height, span)?;
@@ -287,8 +285,8 @@ impl<'q> Parser<'q> {
         Ok(tree)
     }
 
-    /// Reads the body of a template by `read`: goes there and comes back. For one that takes
-    /// arguments, these are looked at.
+    /// Parses the body of a template with `read`, and returns to the place of use. If the template has parameters,
+    /// their arguments are parsed first.
     fn expand<T>(&mut self, id: usize, name: Token, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         self.templates.all[id].used = true;
         let params = self.templates.all[id].params.clone();
@@ -315,7 +313,7 @@ impl<'q> Parser<'q> {
         Ok(result)
     }
 
-    /// A fault inside an expansion names the use that the user wrote.
+    /// An error inside an expansion also names the use that the user wrote.
     fn told_where(&self, mut fault: Box<Fault>, id: usize, name: Token) -> Box<Fault> {
         if self.templates.depth == 0 && self.templates.all[id].name_span != name.span {
             let place = name.span.position(self.text);
@@ -355,7 +353,7 @@ impl<'q> Parser<'q> {
         result
     }
 
-    /// Called for every token; those of expansions are limited.
+    /// Called for every token; the tokens of expansions are limited.
     pub(super) fn count_token(&mut self) -> Parsed<()> {
         if self.templates.depth == 0 {
             return Ok(());
@@ -373,7 +371,7 @@ impl<'q> Parser<'q> {
         Ok(())
     }
 
-    /// `(x, y)` after a template's name, as a scope of its parameters.
+    /// `(x, y)` after the name of a template, as a scope of its parameters.
     fn arguments(&mut self, id: usize, name: Token, params: &[&'q str]) -> Parsed<usize> {
         let open = self.expect(TokenKind::LeftParen, "\"(\"")?;
         let mut stretches = Vec::new();
@@ -407,8 +405,8 @@ impl<'q> Parser<'q> {
         Ok(self.templates.add_scope(parent, arguments))
     }
 
-    /// What nobody used is read once, so that its faults do not go unseen. The body of a
-    /// template with parameters means nothing without arguments and is left.
+    /// Parses templates that were not used, so that their errors are reported. The body of a template with parameters
+    /// cannot be parsed without arguments and is skipped.
     fn check_unused(&mut self, scope: usize) -> Parsed<()> {
         let (from, to) = (self.templates.scopes[scope].from, self.templates.scopes[scope].to);
         for id in from..to {
@@ -426,8 +424,8 @@ impl<'q> Parser<'q> {
         Ok(())
     }
 
-    /// Puts the filters of a template among `matchers`, if one is looked at: a name without
-    /// an operator behind it. Whether it was one.
+    /// Adds the filters of a template to `matchers`, if the current token is its name, without an operator after it.
+    /// Returns whether it was.
     pub(super) fn filter_template(&mut self, matchers: &mut Vec<Matcher>, named: &mut bool) -> Parsed<bool> {
         let Some((id, name)) = self.template_in_list()? else { return Ok(false) };
         let before = matchers.len();
@@ -444,7 +442,7 @@ impl<'q> Parser<'q> {
         Ok(true)
     }
 
-    /// A template that stands alone between commas and braces; goes past its name.
+    /// A template that is alone between commas and braces. Consumes its name.
     fn template_in_list(&mut self) -> Parsed<Option<(usize, Token)>> {
         if self.token.kind != TokenKind::Word {
             return Ok(None);
@@ -460,7 +458,7 @@ impl<'q> Parser<'q> {
         }
     }
 
-    /// The string that a template stands for, if one is looked at.
+    /// The string of a template, if the current token is its name.
     pub(super) fn string_template(&mut self) -> Parsed<Option<String>> {
         let Some((id, name)) = self.template_in_list()? else { return Ok(None) };
         let text = self.expand(id, name, |parser| {
@@ -473,7 +471,7 @@ impl<'q> Parser<'q> {
         Ok(Some(text))
     }
 
-    /// The duration that a template stands for, if one is looked at.
+    /// The duration of a template, if the current token is its name.
     pub(super) fn duration_template(&mut self) -> Parsed<Option<DurationExpr>> {
         let called = self.peek_kind() == Some(TokenKind::LeftParen);
         let Some(id) = self.templates.find(self.token_text(self.token), called) else { return Ok(None) };

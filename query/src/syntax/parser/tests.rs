@@ -1,4 +1,4 @@
-//! Trees, errors and their places.
+//! Trees, errors and their positions.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn error(text: &str) -> String {
     }
 }
 
-/// The tree with parentheses round every operator.
+/// The tree with parentheses around every operator.
 fn grouped(expr: &Expr) -> String {
     match &expr.kind {
         ExprKind::Binary(b) => format!("({} {} {})", grouped(&b.lhs), b.op.as_str(), grouped(&b.rhs)),
@@ -460,7 +460,7 @@ fn depth_is_limited_without_exhausting_the_stack() {
 }
 
 proptest! {
-    /// Whatever the bytes: no panic, and an error's span is inside the text.
+    /// No bytes cause a panic, and the span of an error is inside the text.
     #[test]
     fn any_text_is_answered(text in "[a-c0-9 (){}\\[\\]\"'`\\\\,:@+*/^=!~<>.#\n_üµ-]{0,40}") {
         if let Err(QueryError::Parse { start, end, .. }) = parse(&text) {
@@ -492,7 +492,7 @@ fn counted(bytes_max: u64) -> (std::sync::Arc<Share>, Expressions) {
     (share.clone(), Expressions::new(Work::unbounded().of(share), bytes_max))
 }
 
-/// 181 bytes, which made 1,024 automata of 9 MB each.
+/// 181 bytes, which produced 1,024 automata of 9 MB each.
 fn doubled() -> String {
     let doubles: String = (1..10).map(|n| format!(", g{n} = {{g{}, g{}}}", n - 1, n - 1)).collect();
     format!(r#"WITH (f = {{a=~"\\pL{{190}}"}}, g0 = {{f, f}}{doubles}) x{{g9}}"#)
@@ -511,7 +511,7 @@ fn a_repeated_expression_is_one_automaton() {
     let pattern = selector.matchers[1].pattern().unwrap();
     let all = selector.matchers[1..].iter().map(|matcher| matcher.pattern().unwrap());
     assert!(all.clone().all(|other| std::ptr::eq(other.text(), pattern.text())), "one pattern");
-    // While it is built an automaton takes twice its size, and the compiler something.
+    // An automaton takes twice its size while it is built, and the compiler takes some memory too.
     assert!(share.peak() < 20 << 20, "{} bytes", share.peak());
     let (now, held) = (share.used(), expressions.bytes() + expressions.text_bytes());
     assert_eq!(now, held);
@@ -539,7 +539,7 @@ fn different_expressions_are_weighed_together() {
         );
         assert!(share.peak() < 48 << 20, "{} bytes", share.peak());
     }
-    // By itself each is fine, and three hundred of the kind that people write are.
+    // Each is fine by itself, and so are three hundred of the usual kind.
     let (_, mut expressions) = counted(32 << 20);
     let plain: Vec<String> = (0..300).map(|n| format!(r#"a=~"node-{n}-.*(east|west)[0-9]+""#)).collect();
     parse_within(&format!("x{{{}}}", plain.join(",")), &mut expressions).unwrap();
@@ -569,14 +569,14 @@ fn a_tree_is_counted_and_parsing_stops_with_its_request() {
     assert!(matches!(denied, Err(QueryError::Memory { limit: 1_048_576 })), "{denied:?}");
 }
 
-/// What a token is counted for is enough for the largest that may become of it, in a list that has grown.
+/// The bytes counted for a token suffice for the largest node that it may become, in a list that has grown.
 #[test]
 fn nodes_are_no_larger_than_they_are_counted() {
     assert!(2 * size_of::<Expr>() as u64 <= NODE_BYTES, "{}", size_of::<Expr>());
     assert!(2 * size_of::<Matcher>() as u64 <= 2 * NODE_BYTES, "a matcher has a name and a value");
 }
 
-/// What is written of a tree is within four times what it is counted for: who writes it takes as much.
+/// The text written from a tree has at most four times the bytes counted for the tree, which a writer takes.
 #[test]
 fn what_is_written_of_a_tree_is_bounded_by_it() {
     let nested = format!("{}x{}", "abs(".repeat(150), ")".repeat(150));

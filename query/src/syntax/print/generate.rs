@@ -79,7 +79,7 @@ fn duration() -> impl Strategy<Value = DurationExpr> {
     })
 }
 
-/// A duration that the check of ranges lets pass.
+/// A duration that the check of ranges accepts.
 fn positive_duration() -> impl Strategy<Value = DurationExpr> {
     duration().prop_filter("positive", |d| {
         d.depends_on_query() || (d.seconds(0.0, 0.0) > 0.0 && d.seconds(0.0, 0.0) < 9e9)
@@ -97,7 +97,7 @@ fn modifiers() -> impl Strategy<Value = TimeModifiers> {
         Just(AtModifier::End)
     ];
     (prop::option::of(duration()), prop::option::of(at), any::<bool>()).prop_map(|(offset, at, first)| {
-        // Alone, `@` counts as first; without it nothing does.
+        // `@` alone counts as first; without `@`, nothing does.
         let at_first = at.is_some() && (first || offset.is_none());
         TimeModifiers { offset, at, at_first }
     })
@@ -132,7 +132,7 @@ fn range_vector(depth: u32) -> BoxedStrategy<Expr> {
     prop_oneof![range, subquery].boxed()
 }
 
-/// A selector that has the window of the step.
+/// A selector with the default window.
 fn without_window() -> impl Strategy<Value = Expr> {
     selector().prop_map(|selector| expr(ExprKind::Selector(Selector { edges: Edges::Plain, ..selector })))
 }

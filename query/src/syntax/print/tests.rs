@@ -1,4 +1,4 @@
-//! What is printed parses to the same tree.
+//! Printed text parses to the same tree.
 
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ fn without_duration_parens(duration: DurationExpr) -> DurationExpr {
 }
 
 proptest! {
-    /// Any tree: what is printed parses to the same tree, with no parenthesis too few.
+    /// Any tree: the printed text parses to the same tree, with all necessary parentheses.
     #[test]
     fn printing_and_parsing_gives_the_tree(tree in generate::tree()) {
         for text in [print(&tree), pretty(&tree)] {

@@ -1,4 +1,4 @@
-//! `WITH` templates: what they expand to, and what they are refused for.
+//! `WITH` templates: their expansions, and the errors they are refused with.
 
 use crate::span::Span;
 use crate::syntax::ast::ExprKind;
@@ -43,14 +43,14 @@ fn expansions() {
         ("sum by (x) (WITH (x = up) x) default with", "sum by (x) (up) default with"),
         // A template that takes arguments and one that takes none may share a name.
         ("WITH (a = 1, a(b) = b) a + a(2)", "1 + 2"),
-        // A parameter hides a template, an inner template an outer one; a metric is left alone.
+        // A parameter hides a template, and an inner template hides an outer one; a metric is not affected.
         ("WITH (x = 1, f(x) = x + y, y = x) f(3)", "3 + 1"),
         ("WITH (x = 1) WITH (x = 2, y = x) x + y", "2 + 2"),
         ("WITH (x = 1, y = WITH (x = 2) x) x + y", "1 + 2"),
         ("WITH (rate(m) = m) rate(up)", "up"),
         ("WITH (rate = 1) rate(up[5m])", "rate(up[5m])"),
         ("WITH (sum = 1) sum by (a) (b)", "sum by (a) (b)"),
-        // Arguments mean what they mean where they are written.
+        // Arguments are resolved where they are written.
         ("WITH (x = 1, f(a) = WITH (x = 2) a + x) f(x)", "1 + 2"),
     ];
     for (text, expected) in cases {
@@ -120,7 +120,7 @@ fn faults() {
 #[test]
 fn faults_in_a_body() {
     let cases = [
-        // An error in a body names its place there, and the place of the use.
+        // An error in a body names its position there, and the position of the use.
         (
             "WITH (f(x) = rate(x)) f(1)",
             "1:19: parse error: expected type range vector in call to function \"rate\", got scalar (in template \"f\", used at 1:23)",
@@ -133,7 +133,7 @@ fn faults_in_a_body() {
             "WITH (a = b c) a",
             "1:13: parse error: unexpected identifier c, expected an operator or the end of the template (in template \"a\", used at 1:16)",
         ),
-        // Unused ones are read too, and so are arguments.
+        // Unused templates are parsed too, and so are arguments.
         ("WITH (a = b +) 1", "1:14: parse error: unexpected \")\", expected an expression"),
         ("WITH (f(x) = 1) f(2 +)", "1:22: parse error: unexpected \")\", expected an expression"),
         ("WITH (f(x) = x) f", ""),
