@@ -44,25 +44,48 @@ mod subscribe;
 mod tenants;
 mod ticket;
 
-pub use barograph_engine::budget;
-pub use barograph_engine::line::{LineError, LineErrorKind, LineLimits, Naming, Precision};
-pub use barograph_engine::model::{
-    self, Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, Tenant, TimeRange, Value,
+/// Memory and time of a piece of work: shares of memory, what may be taken of them, cancellation, deadlines.
+pub mod budget {
+    pub use barograph_engine::budget::{
+        Account, Allowance, Cancel, Denied, Full, Hold, Part, Places, Share, Stopped, Taken, Turn, Work,
+    };
+}
+
+/// What the server, tests and benchmarks of this repository share with the crates below; not for embedders, and without
+/// promises of stability.
+#[doc(hidden)]
+pub mod internals {
+    pub use barograph_engine::codec::varint;
+    pub use barograph_engine::model::pattern;
+    pub use barograph_engine::options::PARTS;
+    pub use barograph_engine::{line, remote};
+    pub use barograph_query::{functions, syntax};
+}
+
+pub use barograph_engine::line::{
+    LineError, LineErrorKind, LineLimits, Naming, Precision, UnknownNaming, UnknownPrecision,
 };
+pub use barograph_engine::model::{
+    CompileError, Exemplar, Expressions, Histogram, HistogramError, Labels, LabelsBuilder, LabelsError,
+    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, STALE_NAN_BITS, Samples,
+    Span, Tenant, TimeRange, Timestamp, Value, is_stale,
+};
+pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{
     AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
-    Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
-    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle, SnapshotProgress, SnapshotReport,
-    Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
+    ErrorKind as StorageErrorKind, Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
+    OpenReport, Options, PartUse, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle,
+    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
 };
+pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
-    self as query, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryStats, QueryValue,
-    Request, Response, SampleValue, Times, Usage, VectorSample,
+    Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
+    QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample, histogram_buckets,
 };
 pub use columns::SeriesColumns;
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use reader::Reader;
 pub use scan::Scan;
-pub use selector::parse_selector;
+pub use selector::{parse_selector, parse_selector_within};
 pub use ticket::AppendTicket;

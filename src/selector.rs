@@ -1,6 +1,6 @@
 //! Selectors of a text.
 
-use barograph_engine::model::Matcher;
+use barograph_engine::model::{Expressions, Matcher};
 
 use crate::Result;
 
@@ -20,4 +20,23 @@ use crate::Result;
 /// The text is no selector, with line and column, or its regular expressions take too much memory.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
     Ok(barograph_query::syntax::parse_selector(text)?)
+}
+
+/// As [`parse_selector`], for texts of strangers: its regular expressions may take as much as `expressions` allow, which
+/// count those of several selectors together.
+///
+/// ```
+/// use barograph::budget::Work;
+/// use barograph::{ErrorKind, Expressions, parse_selector_within};
+/// # fn main() -> barograph::Result<()> {
+/// let mut expressions = Expressions::new(Work::unbounded(), 1 << 20);
+/// let matchers = parse_selector_within(r#"up{job=~"api|web"}"#, &mut expressions)?;
+/// assert_eq!(matchers.len(), 2);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// As [`parse_selector`]; those of the work of `expressions`.
+pub fn parse_selector_within(text: &str, expressions: &mut Expressions) -> Result<Vec<Matcher>> {
+    Ok(barograph_query::syntax::parse_selector_within(text, expressions)?)
 }

@@ -4,8 +4,8 @@
 //! Only this module turns errors of the layers below into a status, and decides how clients of Prometheus, InfluxDB 1 and
 //! InfluxDB 2 see them.
 
+use barograph::budget::{Denied, Full, Stopped};
 use barograph::{Error, ErrorKind, QueryError, StorageError};
-use barograph_engine::budget::{Denied, Full, Stopped};
 use hyper::StatusCode;
 
 /// The error format that the clients of a route expect.
@@ -257,7 +257,7 @@ impl From<Full> for ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        use barograph_query::source::SourceError;
+        use barograph::SourceError;
         let message = error.to_string();
         match error {
             QueryError::Parse { .. } => Self::parameter("query", message),
@@ -345,8 +345,8 @@ mod tests {
         let parse = QueryError::Parse { line: 1, column: 5, start: 4, end: 5, message: "no".into() };
         assert_eq!(ApiError::from(parse).message, "invalid parameter \"query\": 1:5: parse error: no");
         assert_eq!(ApiError::from(QueryError::Canceled).status.as_u16(), 499);
-        let cause = barograph_query::source::Cause::new(std::fmt::Error);
-        let late = QueryError::Source(barograph_query::source::SourceError::Busy(cause));
+        let cause = barograph::Cause::new(std::fmt::Error);
+        let late = QueryError::Source(barograph::SourceError::Busy(cause));
         let late = ApiError::from(late);
         assert_eq!((late.status.as_u16(), late.retry_after), (429, Some(1)));
         assert_eq!(ApiError::from(QueryError::TooManySamples { limit: 5 }).status.as_u16(), 422);

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::model::{Labels, Value};
+use barograph::{Labels, Value};
 use tokio::sync::watch;
 
 use crate::clock;

@@ -15,7 +15,7 @@ use crate::memory::connections::Connections;
 use crate::open_files;
 use crate::telemetry::exposition::Metric;
 use crate::telemetry::{self, Telemetry, database};
-use barograph::model::pattern;
+use barograph::internals::pattern;
 use barograph::{Database, Health};
 
 /// The shared state.

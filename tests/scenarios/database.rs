@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use barograph::{
     Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue, SeriesColumns,
     StorageError,
 };
+use barograph::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

@@ -1,12 +1,12 @@
 //! Handles of one tenant: every call of the facade reads, writes and deletes only that tenant's series.
 
+use barograph::Exemplar;
 use barograph::budget::Work;
-use barograph::model::Exemplar;
+use barograph::internals::remote::wire::{put_bytes, put_double, put_integer, put_message};
 use barograph::{
     Batch, Database, Error, Labels, LineOptions, Matcher, Metadata, MetricType, Options, QueryValue,
     RemoteVersion, Request, StorageError, TimeRange, Value,
 };
-use barograph_engine::remote::wire::{put_bytes, put_double, put_integer, put_message};
 
 const TENANTS: [&str; 2] = ["aaaa", "bbbb"];
 const SECOND: i64 = 1_000_000_000;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use barograph_query::{Cancel, Times, Usage};
+use barograph::{Cancel, Times, Usage};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -1,6 +1,6 @@
 //! Buffers whose memory is taken before they grow and released when their bytes have been sent.
 
-use barograph_engine::budget::{Hold, Taken, Work};
+use barograph::budget::{Hold, Taken, Work};
 use bytes::Bytes;
 
 use crate::error::ApiError;

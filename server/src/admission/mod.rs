@@ -6,7 +6,7 @@
 //!    for a turn as heavy work and runs again.
 //! 2. [`Admitted::answer`](crate::api::gate::Admitted::answer) or
 //!    [`Admitted::stream`](crate::api::gate::Admitted::stream) runs it on a thread that may block, with a
-//!    [`Work`](barograph_engine::budget::Work): an account of the share of queries, a separate limit, a deadline, and a
+//!    [`Work`](barograph::budget::Work): an account of the share of queries, a separate limit, a deadline, and a
 //!    flag that is set when the work is canceled, when its client disconnects, and at its deadline.
 //! 3. It writes into a [`Writer`] or into [`Pieces`], which take memory before they allocate. The memory of each
 //!    piece of an answer is released when the socket has accepted it, or when the answer is dropped.

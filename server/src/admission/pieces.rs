@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use barograph_engine::budget::{Taken, Work};
+use barograph::budget::{Taken, Work};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::buffer::{Buffer, PIECE_BYTES};
 use crate::error::ApiError;
 use crate::json::Sink;
-use barograph_query::QueryError;
+use barograph::QueryError;
 
 /// Pieces that may wait for a slow client.
 const WAITING_MAX: usize = 4;

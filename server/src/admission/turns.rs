@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use barograph_engine::budget::Places;
+use barograph::budget::Places;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -43,7 +43,7 @@ const KINDS: usize = Kind::ALL.len();
 /// Whether a request needs few resources. All requests begin as light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// So far within the [`Allowance`](barograph_engine::budget::Allowance) of light work.
+    /// So far within the [`Allowance`](barograph::budget::Allowance) of light work.
     Light,
     /// Beyond that allowance.
     Heavy,

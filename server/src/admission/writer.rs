@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use barograph_engine::budget::{Full, Hold, Share, Taken, Work};
+use barograph::budget::{Full, Hold, Share, Taken, Work};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -205,7 +205,7 @@ impl Sink for Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::budget::Share;
+    use barograph::budget::Share;
     use std::io::Read;
 
     fn written(work: &Work, gzip: bool, items: usize) -> Result<Answer, ApiError> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::budget::{Allowance, Cancel, Hold, Share, Work};
-use barograph_query::{QueryError, Times, Usage};
+use barograph::budget::{Allowance, Cancel, Hold, Share, Work};
+use barograph::{QueryError, Times, Usage};
 use hyper::StatusCode;
 
 use crate::admission::{Active, Answer, Client, Described, Kind, Lane, Pieces, Turn, Turns, Writer};

@@ -2,9 +2,10 @@
 
 use std::ops::Deref;
 
-use barograph_engine::budget::Work;
-use barograph_engine::model::{Expressions, MatchOp, Matcher};
-use barograph_query::{QueryError, syntax};
+use barograph::QueryError;
+use barograph::budget::Work;
+use barograph::internals::syntax;
+use barograph::{Expressions, MatchOp, Matcher};
 
 use crate::api::call::Call;
 use crate::config::values::show_size;

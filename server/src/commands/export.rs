@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
+use barograph::TimeRange;
 use barograph::budget::Work;
-use barograph_engine::model::TimeRange;
 
 use crate::api::{export, selectors};
 use crate::cli::ExportArgs;

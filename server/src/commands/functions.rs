@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use barograph_query::functions::{self, Function, NameRule, aggregates, nearest};
+use barograph::internals::functions::{self, Function, NameRule, aggregates, nearest};
 
 /// The text to print: every name with its first sentence, or the full help of one.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barograph_engine::model::TimeRange;
+use barograph::TimeRange;
 use serde_json::Value;
 
 use crate::api::prometheus::cardinality;

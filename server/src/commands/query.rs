@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::bail;
-use barograph_query::{Request, Times};
+use barograph::{Request, Times};
 use serde_json::Value;
 
 use crate::api::call;

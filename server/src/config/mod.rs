@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use barograph::Matcher;
 use barograph::{Naming, Precision};
-use barograph_engine::model::Matcher;
 use settings::{SETTINGS, Setting};
 
 /// Declares the fields of the settings, and their values before any text is applied.

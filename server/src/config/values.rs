@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use barograph_engine::line::{Precision, UnknownPrecision};
-use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
+use barograph::{METRIC_NAME, MatchOp, Matcher};
+use barograph::{Precision, UnknownPrecision};
 
 /// Why a text is not a valid value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! milliseconds, so both are rounded to milliseconds. Storage counts nanoseconds in 64 bits, so times between 1677-09-21
 //! and 2262-04-11 can be stored. A time outside this range is moved to its nearer end, since there are no samples beyond.
 
-use barograph_engine::model::TimeRange;
+use barograph::TimeRange;
 
 use crate::config::values;
 use crate::error::ApiError;

@@ -21,7 +21,7 @@ pub use result::{histogram, query_data};
 
 use std::convert::Infallible;
 
-use barograph_engine::model::Labels;
+use barograph::Labels;
 
 /// The destination of an answer: a buffer, or pieces that are bounded, compressed and sent.
 pub trait Sink {

@@ -4,8 +4,8 @@
 //! A histogram lists its populated buckets from low to high as `[bounds, "low", "high", "count"]`, bounds 0 (low open),
 //! 1 (high open), 2 (both open), 3 (both closed).
 
-use barograph_engine::model::Histogram;
-use barograph_query::{MatrixSeries, QueryValue, SampleValue, VectorSample, histogram_buckets};
+use barograph::Histogram;
+use barograph::{MatrixSeries, QueryValue, SampleValue, VectorSample, histogram_buckets};
 
 use super::{Sink, float, items, labels, labels_room, list, point, scalar, string, time};
 
@@ -156,7 +156,7 @@ pub fn histogram(out: &mut Vec<u8>, h: &Histogram) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::model::{Labels, Span};
+    use barograph::{Labels, Span};
     use std::sync::Arc;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {

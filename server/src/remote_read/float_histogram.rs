@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, ResetHint, Span, is_stale};
+use barograph::{Histogram, ResetHint, Span, is_stale};
 
 use crate::remote_read::bits::{Bits, XorColumn};
 use crate::remote_read::xor::SAMPLES_MAX;

@@ -25,8 +25,8 @@ pub mod sampled;
 pub mod streamed;
 pub mod xor;
 
-use barograph_engine::model::{Histogram, Labels, Samples};
-use barograph_engine::remote::wire;
+use barograph::internals::remote::wire;
+use barograph::{Histogram, Labels, Samples};
 use std::sync::Arc;
 
 /// The value of a sample.

@@ -1,7 +1,7 @@
 //! Decodes a ReadRequest.
 
-use barograph_engine::model::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
-use barograph_engine::remote::wire::{Fields, WireError};
+use barograph::internals::remote::wire::{Fields, WireError};
+use barograph::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
 
 /// Maximum number of queries in a request, and of matchers in a query.
 const QUERIES_MAX: usize = 100;
@@ -192,7 +192,7 @@ fn parts(fields: Fields<'_>) -> Result<Result<Parts<'_>, String>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
+    use barograph::internals::remote::wire::{put_bytes, put_integer, put_message};
     use proptest::prelude::*;
 
     fn read(body: &[u8]) -> Result<Vec<Query>, RequestFault> {

@@ -1,7 +1,7 @@
 //! The response form with all samples in one message.
 
-use barograph_engine::model::{Labels, Samples};
-use barograph_engine::remote::{histogram, wire};
+use barograph::internals::remote::{histogram, wire};
+use barograph::{Labels, Samples};
 
 use crate::remote_read::{Reading, put_labels, readings};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use barograph_engine::model::{Histogram, Labels, Samples};
-use barograph_engine::remote::wire;
+use barograph::internals::remote::wire;
+use barograph::{Histogram, Labels, Samples};
 
 use crate::json::Sink;
 use crate::remote_read::bits::crc32c;

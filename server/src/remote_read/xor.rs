@@ -11,7 +11,7 @@
 //!                width + bits
 //! ```
 
-use barograph_engine::codec::varint::zigzag;
+use barograph::internals::varint::zigzag;
 
 use crate::remote_read::bits::{Bits, XorColumn};
 
@@ -128,7 +128,7 @@ pub(crate) mod tests {
         for index in 0..count {
             match index {
                 0 => {
-                    time = barograph_engine::codec::varint::unzigzag(bits.varint());
+                    time = barograph::internals::varint::unzigzag(bits.varint());
                     column.value = bits.take(64);
                     found.push((time, f64::from_bits(column.value)));
                     continue;

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn each_name_is_one_share() {
         let mut names: Vec<_> =
-            PARTS.iter().chain(barograph_engine::options::PARTS).map(|part| part.name).collect();
+            PARTS.iter().chain(barograph::internals::PARTS).map(|part| part.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }

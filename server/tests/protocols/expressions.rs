@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use barograph_engine::remote::wire::{put_bytes, put_integer, put_message};
+use barograph::internals::remote::wire::{put_bytes, put_integer, put_message};
 use barograph_server::admission::Kind;
 use barograph_server::api::endpoint::Admission;
 use barograph_server::api::routes::ROUTES;
@@ -104,7 +104,7 @@ fn the_expressions_of_a_request_are_weighed_together_wherever_they_come_in() {
 
     server.wait_for("memory released", || server.held_by_reads() == 0);
     assert!(queries.peak() < 64 << 20, "{} bytes at once", queries.peak());
-    let kept = barograph_engine::model::pattern::patterns().share();
+    let kept = barograph::internals::pattern::patterns().share();
     assert!(kept.used() <= kept.limit(), "{} of {}", kept.used(), kept.limit());
 }
 

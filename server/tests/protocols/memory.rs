@@ -20,7 +20,7 @@ fn the_status_page_shows_every_share_and_they_fit_into_the_setting() {
     };
     let of_table = |table: &[Part]| table.iter().map(|part| part.name.to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&shares), of_table(&PARTS[1..]));
-    assert_eq!(names(&parts), of_table(barograph_engine::options::PARTS));
+    assert_eq!(names(&parts), of_table(barograph::internals::PARTS));
     let sum =
         |list: &[serde_json::Value]| list.iter().map(|s| s["limitBytes"].as_u64().unwrap()).sum::<u64>();
     let engine = data["engine"]["limitBytes"].as_u64().unwrap();
@@ -51,7 +51,7 @@ fn shares_are_metrics_too() {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
     drop(held);
-    for part in PARTS[1..].iter().chain(barograph_engine::options::PARTS) {
+    for part in PARTS[1..].iter().chain(barograph::internals::PARTS) {
         let name = format!("barograph_memory_limit_bytes{{share=\"{}\"}}", part.name);
         assert!(text.contains(&name), "{name}");
     }
@@ -60,7 +60,7 @@ fn shares_are_metrics_too() {
 #[test]
 fn the_page_about_operation_has_the_tables_of_the_program() {
     let page = include_str!("../../../docs/operations.md");
-    for parts in [PARTS, barograph_engine::options::PARTS] {
+    for parts in [PARTS, barograph::internals::PARTS] {
         let table = table(parts);
         assert!(page.contains(&table), "docs/operations.md has to have\n{table}");
     }

@@ -1,6 +1,6 @@
 //! Remote write as senders do it and as enemies do, federation, metadata and exemplars.
 
-use barograph_engine::remote::wire::{put_bytes, put_double, put_integer, put_message};
+use barograph::internals::remote::wire::{put_bytes, put_double, put_integer, put_message};
 
 use crate::harness::{Reply, Server, escape, server};
 
@@ -302,7 +302,7 @@ fn hostile_bodies() {
 fn stale_markers_and_a_million_samples() {
     let server = server(&[]);
     let now = now_ms();
-    let stale = f64::from_bits(barograph_engine::model::STALE_NAN_BITS);
+    let stale = f64::from_bits(barograph::STALE_NAN_BITS);
     server.remote_write(&series(
         &[("__name__", "gone"), ("job", "a")],
         &[(now - 2_000, 1.0), (now - 1_000, stale)],
@@ -397,7 +397,7 @@ fn limits_that_do_not_pass_are_400_and_the_rest_is_stored() {
 fn federation_gives_the_newest_samples() {
     let server = server(&[]);
     let now = now_ms();
-    let stale = f64::from_bits(barograph_engine::model::STALE_NAN_BITS);
+    let stale = f64::from_bits(barograph::STALE_NAN_BITS);
     let mut message = series(&[("__name__", "up"), ("job", "b")], &[(now - 2_000, 1.0), (now - 1_000, 0.0)]);
     put_series(&mut message, &[("__name__", "up"), ("instance", "x"), ("job", "a")], &[(now - 1_000, 1.0)]);
     put_series(&mut message, &[("__name__", "up"), ("job", "gone")], &[(now - 1_000, stale)]);

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use barograph_engine::model::{Histogram, Span};
-use barograph_engine::remote::histogram;
-use barograph_engine::remote::wire::{Field, Fields, put_bytes, put_integer, put_message};
+use barograph::internals::remote::histogram;
+use barograph::internals::remote::wire::{Field, Fields, put_bytes, put_integer, put_message};
+use barograph::{Histogram, Span};
 use barograph_server::admission::Kind;
 use barograph_server::remote_read::bits::crc32c;
 
@@ -95,7 +95,7 @@ fn streamed(reply: &Reply) -> Vec<Frame> {
     let mut found = Vec::new();
     while !rest.is_empty() {
         let mut at = 0;
-        let length = barograph_engine::codec::varint::read(rest, &mut at).unwrap() as usize;
+        let length = barograph::internals::varint::read(rest, &mut at).unwrap() as usize;
         let crc = u32::from_be_bytes(rest[at..at + 4].try_into().unwrap());
         let message = &rest[at + 4..at + 4 + length];
         assert_eq!(crc32c(message), crc);

@@ -3,8 +3,8 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use barograph::budget::Work;
-use barograph::model::{Histogram, Labels, Matcher, ResetHint, TimeRange};
 use barograph::{Database, QueryValue};
+use barograph::{Histogram, Labels, Matcher, ResetHint, TimeRange};
 
 use super::base::{Base, NOW};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barograph::model::{Exemplar, Histogram, Labels, Matcher, Metadata, MetricType, Span, TimeRange, Value};
 use barograph::{Batch, Database, Durability, Options};
+use barograph::{Exemplar, Histogram, Labels, Matcher, Metadata, MetricType, Span, TimeRange, Value};
 
 use super::answers::{self, Answer, QUESTIONS};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barograph::model::TimeRange;
+use barograph::TimeRange;
 use barograph::{Database, Options};
 
 use super::answers::{self, Found};

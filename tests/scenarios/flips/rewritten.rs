@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use barograph::model::{Labels, Matcher, TimeRange, Value};
 use barograph::{Batch, Database, Options};
+use barograph::{Labels, Matcher, TimeRange, Value};
 
 use super::base::{directory, noise, options};
 

@@ -1,6 +1,7 @@
 //! Who may import whom: between the crates, and between the folders of one crate.
 //!
-//! The crates stand as server over query over engine, with the facade (the root package) above query. Inside a crate, and
+//! The crates stand as server over facade (the root package) over query over engine. The server, the examples and the programs
+//! that embed name the facade alone, and so show that it is the whole database. Inside a crate, and
 //! inside the server's `api/`, each module has a level; a module names only modules of a lower level, but for the
 //! vocabulary of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given
 //! its level here, on purpose.
@@ -16,7 +17,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ),
     ("query/src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb", "serde_json", "promqltest"]),
     ("src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb"]),
-    ("server/src/", &["rocksdb", "promqltest"]),
+    ("server/", &["rocksdb", "promqltest", "barograph_engine", "barograph_query"]),
+    ("examples/", &["barograph_engine", "barograph_query"]),
+    ("tests/embed/", &["barograph_engine", "barograph_query"]),
 ];
 
 /// The folder that alone may name RocksDB's types: all above it speak to a narrow seam.
@@ -297,6 +300,14 @@ mod tests {
         );
         assert_eq!(findings("query/src/exec/mod.rs", "use barograph_server::api;").len(), 1);
         assert!(findings("server/src/app.rs", "use tokio::net;").is_empty());
+        for path in ["server/src/app/mod.rs", "server/tests/protocols/main.rs", "examples/embed.rs"] {
+            assert!(findings(path, "use barograph::{Database, budget::Work};").is_empty());
+            assert_eq!(
+                findings(path, "use barograph_engine::model::Labels;"),
+                ["barograph_engine does not belong in this crate"]
+            );
+            assert_eq!(findings(path, "fn f(error: barograph_query::QueryError) {}").len(), 1);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! infinities, histograms, start timestamps, names or values with a line break or a backslash at the end, and names that
 //! begin with `#` or a byte order mark.
 
-use barograph_engine::model::{Labels, METRIC_NAME};
+use barograph::{Labels, METRIC_NAME};
 
 use crate::json::{self, Sink};
 use barograph::SeriesColumns;
@@ -161,7 +161,8 @@ fn write_text(out: &mut Vec<u8>, text: &str, escaped: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_engine::line::{FieldValue, LineLimits, Lines, Naming, Precision, labels};
+    use barograph::internals::line::{FieldValue, Lines, labels};
+    use barograph::{LineLimits, Naming, Precision};
     use proptest::prelude::*;
 
     fn read_back(text: &[u8]) -> Vec<(Labels, i64, Result<f64, String>)> {

@@ -2,7 +2,7 @@
 
 pub mod lines;
 
-use barograph_engine::model::{Matcher, TimeRange};
+use barograph::{Matcher, TimeRange};
 
 use crate::api::call::{Call, TRUNCATED, success};
 use crate::api::gate::Asked;

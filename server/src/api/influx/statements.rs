@@ -1,6 +1,6 @@
 //! `/query` of InfluxDB 1: the statements with which writers create, look up and drop a database.
 
-use barograph_engine::model::{Matcher, TimeRange};
+use barograph::{Matcher, TimeRange};
 use hyper::header::HeaderValue;
 
 use super::{INFLUX_VERSION, version_header};

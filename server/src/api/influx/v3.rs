@@ -10,8 +10,8 @@ use crate::http::reply::{JSON, Reply};
 use crate::ingest;
 use crate::ingest::sections::Context;
 use crate::runtime;
+use barograph::internals::line::Lines;
 use barograph::{LineError, LineReport, Precision};
-use barograph_engine::line::Lines;
 
 /// Bytes of a refused line that the answer quotes.
 const LINE_SHOWN: usize = 256;

@@ -1,6 +1,6 @@
 //! The explanation of a query as JSON: a tree of its parts, each with its estimated and actual cost.
 
-use barograph_query::{Cost, Explained};
+use barograph::{Cost, Explained};
 use serde_json::{Value, json};
 
 /// The tree.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use barograph_query::functions;
+use barograph::internals::functions;
 use serde_json::{Value, json};
 
 use crate::api::call::{Call, success_value};

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use barograph_engine::budget::Work;
-use barograph_engine::model::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
+use barograph::budget::Work;
+use barograph::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
 
 use crate::api::call::Call;
 use crate::api::gate::Asked;
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(last_float(&samples), None);
         samples.push(1, 5.0);
         assert_eq!(last_float(&samples), Some((1, 5.0)));
-        samples.push(2, f64::from_bits(barograph_engine::model::STALE_NAN_BITS));
+        samples.push(2, f64::from_bits(barograph::STALE_NAN_BITS));
         assert_eq!(last_float(&samples), None);
         samples.push(3, f64::NAN);
         samples.histograms.push((2, Default::default()));

@@ -3,7 +3,7 @@
 //! Several selectors form a union. A limit truncates the sorted answer and adds a warning. An `end` before `start` is an
 //! empty range rather than an error, because dashboards send such ranges while a user adjusts the range.
 
-use barograph_engine::model::TimeRange;
+use barograph::TimeRange;
 
 use crate::api::call::{Call, TRUNCATED, success};
 use crate::api::gate::Asked;

@@ -1,7 +1,7 @@
 //! Data besides samples: metadata of metrics, exemplars of series.
 
-use barograph_engine::model::{Exemplar, Expressions, Labels, Metadata};
-use barograph_query::syntax;
+use barograph::internals::syntax;
+use barograph::{Exemplar, Expressions, Labels, Metadata};
 
 use crate::api::call::{Call, success};
 use crate::api::gate::Asked;

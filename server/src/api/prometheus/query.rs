@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use barograph_engine::budget::Taken;
-use barograph_engine::model::Expressions;
-use barograph_query::syntax::{self, ast::Expr};
-use barograph_query::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
+use barograph::Expressions;
+use barograph::budget::Taken;
+use barograph::internals::syntax::{self, ast::Expr};
+use barograph::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
 
 use crate::admission::Writer;
 use crate::api::call::{Call, TRUNCATED, success};

@@ -5,8 +5,8 @@
 //!
 //! Next: `remote_read/` for the formats, `barograph::Reader::read` for the samples.
 
-use barograph_engine::budget::{Taken, Work};
-use barograph_engine::model::{CompileError, Expressions, Labels, Samples};
+use barograph::budget::{Taken, Work};
+use barograph::{CompileError, Expressions, Labels, Samples};
 use hyper::header::{self, HeaderValue};
 
 use crate::admission::{Answer, Pieces, Whole};
@@ -20,7 +20,7 @@ use crate::remote_read::request::{Form, Query, RequestFault};
 use crate::remote_read::{request, sampled, streamed};
 use crate::runtime;
 use barograph::Database;
-use barograph::query::QueryError;
+use barograph::QueryError;
 
 const SAMPLED: &str = "application/x-protobuf";
 const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use barograph::LineBody;
+use barograph::Timestamp;
 use barograph::budget::{Hold, Share};
-use barograph_engine::model::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 

@@ -192,7 +192,7 @@ fn a_chunk_ends_where_the_layout_or_the_counting_does() {
         ..histogram(3.0)
     };
     assert_eq!(cut_after(wider), 1, "another layout");
-    let stale = f64::from_bits(barograph_engine::model::STALE_NAN_BITS);
+    let stale = f64::from_bits(barograph::STALE_NAN_BITS);
     assert_eq!(cut_after(Histogram { sum: stale, ..histogram(3.0) }), 1);
     assert_eq!(chunk_len(&timed(&vec![histogram(1.0); 500])), SAMPLES_MAX);
 }
