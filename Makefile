@@ -21,7 +21,7 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint bench compare footprint instructions conformance recordings differential fuzz clean \
+.PHONY: help serve try test lint documentation bench compare footprint instructions conformance recordings differential fuzz clean \
         prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
@@ -32,7 +32,8 @@ help:
 	@echo 'make test         the whole test suite'
 	@echo 'make test-slow    the same with the CPU limited to half a core (CORES=0.5), which no test may notice'
 	@echo 'make campaign     quick forms of the checks for lost data and overload (CHECK=name: the long form of one)'
-	@echo 'make lint         formatting and clippy, warnings are errors'
+	@echo 'make lint         formatting, clippy, documentation, packages: warnings are errors'
+	@echo 'make documentation  the pages of the crates, warnings are errors'
 	@echo 'make house        figures about the sources: circles, sizes, docs (LIST=1: the places behind them)'
 	@echo 'make bench        criterion benches: samples per second'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
@@ -79,9 +80,19 @@ test-slow: build
 campaign: build
 	@BAROGRAPH=$(BAROGRAPH) scripts/campaign.sh $(CHECK)
 
-lint: prepare
+lint: prepare documentation
 	@cargo fmt --all --check
 	@cargo clippy $(ALL) --all-targets -- -D warnings
+	@! cargo package --workspace --exclude promqltest --no-verify --allow-dirty --offline 2>&1 | grep -A 2 '^[we]'
+
+# As docs.rs builds it: without RocksDB, so without libclang and a compiler of C++. Nothing of it is in a place where
+# bindgen finds it. Every method of the facade is documented in this build, too.
+documentation:
+	@LIBCLANG_PATH=/nonexistent CLANG_PATH=/nonexistent LLVM_CONFIG_PATH=/nonexistent \
+	    RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' \
+	    cargo doc $(ALL) --no-default-features --no-deps --target-dir $(CARGO_TARGET_DIR)/documentation
+	@! ls $(CARGO_TARGET_DIR)/documentation/release/deps | grep rocksdb
+	@grep -q 'id="method.open"' $(CARGO_TARGET_DIR)/documentation/doc/barograph/struct.Database.html
 
 # Reads the sources; builds nothing.
 house:

@@ -31,8 +31,8 @@ impl Database {
     /// Opens the database in `dir` with default options, or creates it.
     ///
     /// # Errors
-    /// The directory is in use, damaged, from a newer version, or cannot be written.
-    #[cfg(feature = "rocksdb")]
+    /// The directory is in use, damaged, from a newer version, or cannot be written. A build without the feature
+    /// `rocksdb` returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported); it has [`Database::in_memory`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Database> {
         Self::open_with(dir, Options::default())
     }
@@ -51,7 +51,6 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::open`], and where an option is out of range.
-    #[cfg(feature = "rocksdb")]
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
         Ok(Self::over(Engine::open(dir, options)?))
     }
@@ -59,8 +58,7 @@ impl Database {
     /// Opens an existing database for reading; nothing in the directory changes.
     ///
     /// # Errors
-    /// There is no database, or it is in use or damaged.
-    #[cfg(feature = "rocksdb")]
+    /// There is no database, or it is in use or damaged; without the feature `rocksdb` as [`Database::open`].
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
         Ok(Self::over(Engine::open_read_only(dir, options)?))
     }
@@ -372,8 +370,7 @@ impl Database {
     /// Reads everything in a directory that is not open anywhere and reports damage.
     ///
     /// # Errors
-    /// The directory is in use, or its store cannot be opened.
-    #[cfg(feature = "rocksdb")]
+    /// The directory is in use, or its store cannot be opened; without the feature `rocksdb` as [`Database::open`].
     pub fn verify(dir: &Path) -> Result<VerifyReport> {
         Ok(Engine::verify_dir(dir, &Options::default())?)
     }
@@ -382,8 +379,8 @@ impl Database {
     /// [`Database::open`] makes the same repairs.
     ///
     /// # Errors
-    /// The directory is in use, or damaged in a way that only a snapshot helps against.
-    #[cfg(feature = "rocksdb")]
+    /// The directory is in use, or damaged in a way that only a snapshot helps against; without the feature `rocksdb`
+    /// as [`Database::open`].
     pub fn repair(dir: &Path, apply: bool) -> Result<RepairReport> {
         Ok(Engine::repair_dir(dir, apply)?)
     }

@@ -88,6 +88,8 @@ pub enum ErrorKind {
     StillInUse,
     /// The database was opened by the process that forked this one: only that process may use it.
     Forked,
+    /// The build leaves out the feature that the call needs, such as `rocksdb`: build with it.
+    Unsupported,
 }
 
 impl Error {
@@ -122,6 +124,7 @@ fn of_storage(error: &StorageError) -> ErrorKind {
             StorageErrorKind::Limit => ErrorKind::Limit,
             StorageErrorKind::Busy => ErrorKind::Busy,
             StorageErrorKind::Closed => ErrorKind::Closed,
+            StorageErrorKind::Unsupported => ErrorKind::Unsupported,
         },
     }
 }

@@ -13,8 +13,8 @@ use crate::reader::DATABASE_LABEL;
 use crate::{Database, Result};
 
 impl Database {
-    /// A handle of one tenant, the value of the label [`Options::tenant_label`]: everything read and deleted through it
-    /// is restricted to the series with that value, and everything written gets the label. Data written for another
+    /// A handle of one tenant, the value of the label [`Options::tenant_label`](crate::Options::tenant_label):
+    /// everything read and deleted through it is restricted to the series with that value, and everything written gets the label. Data written for another
     /// tenant is refused and not changed. Descriptions of metrics are visible to the tenant that wrote them; those
     /// written without a tenant are visible to every tenant that has series of the metric. Calls that concern the whole
     /// database are the same for every handle: statistics, limits, flushing, merging, snapshots, closing.

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Busy,
     /// The database is closed, or refuses writes since an earlier failure.
     Closed,
+    /// This build leaves out the feature that the call needs: build with it.
+    Unsupported,
 }
 
 /// What can go wrong in the engine.
@@ -137,6 +139,16 @@ pub enum Error {
         /// The calling process.
         process: u32,
     },
+    /// The call needs a feature that this build leaves out.
+    #[error("{what} needs the feature `{feature}`, which this build leaves out; build with it, or {instead}")]
+    Unsupported {
+        /// What the caller wanted.
+        what: &'static str,
+        /// The feature of the crate.
+        feature: &'static str,
+        /// What works without the feature.
+        instead: &'static str,
+    },
     /// The database is closed.
     #[error("the database is closed")]
     Closed,
@@ -167,6 +179,7 @@ impl Error {
             | Error::Memory(Denied::Shared(_) | Denied::Heavy)
             | Error::Stopped(_) => ErrorKind::Busy,
             Error::Poisoned(_) | Error::Forked { .. } | Error::Closed => ErrorKind::Closed,
+            Error::Unsupported { .. } => ErrorKind::Unsupported,
         }
     }
 

@@ -206,7 +206,7 @@ impl From<Error> for ApiError {
                 full
             }
             // A retry would reach the same limit, until the limit is raised.
-            ErrorKind::Invalid | ErrorKind::Limit => Self::bad_data(message),
+            ErrorKind::Invalid | ErrorKind::Limit | ErrorKind::Unsupported => Self::bad_data(message),
             ErrorKind::Busy | ErrorKind::StillInUse => Self::too_many(message, 1),
             ErrorKind::Io | ErrorKind::Locked => Self::busy(message, 5),
             ErrorKind::Closed | ErrorKind::Poisoned | ErrorKind::Forked => Self::busy(message, 30),

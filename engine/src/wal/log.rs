@@ -164,9 +164,9 @@ impl Wal {
     /// [`Wal::wait_for`].
     ///
     /// # Errors
-    /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above [`KIND_MAX`],
-    /// [`Error::DiskFull`] until space is back (each call tries), [`Error::Poisoned`] after a failed sync. Nothing is
-    /// appended then.
+    /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above
+    /// [`KIND_MAX`](crate::wal::KIND_MAX), [`Error::DiskFull`] until space is back (each call tries),
+    /// [`Error::Poisoned`] after a failed sync. Nothing is appended then.
     pub fn append_all(&self, records: &[NewRecord<'_>], term: usize) -> Result<Option<Ticket>> {
         self.append_if(records, OnFullDisk::Refuse, |now| now == term)
     }

@@ -52,7 +52,7 @@ pub struct Ticket {
 pub enum Fate {
     /// It waits.
     Open,
-    /// It is as safe as the [`SyncPolicy`] promises.
+    /// It is as safe as the [`SyncPolicy`](crate::wal::SyncPolicy) promises.
     Safe,
     /// It was removed; no replay finds it.
     Lost,

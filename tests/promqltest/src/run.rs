@@ -3,7 +3,7 @@
 //! A range case is asked once. An instant case is asked
 //! 1. as it is written;
 //! 2. with every selector pinned to the evaluation time by `@`, at five other times
-//!    ([`pin`](crate::pin) says which queries cannot be pinned);
+//!    ([`pin`] says which queries cannot be pinned);
 //! 3. as a range query from a minute before to a minute after, whose middle column must be
 //!    the instant answer. Left out for `expect ordered`, strings and range vectors, and for
 //!    queries that ask for their own bounds or look at all of their steps.

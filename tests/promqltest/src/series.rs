@@ -7,7 +7,7 @@
 //! | `stale` | a stale marker |
 //! | `5x3` | the value, then three more of it |
 //! | `1+2x3`, `9-3x2` | 1 3 5 7; 9 6 3 |
-//! | `{{…}}`, `{{…}}x3` | a native histogram ([`histogram`](crate::histogram)), four of them |
+//! | `{{…}}`, `{{…}}x3` | a native histogram ([`histogram`]), four of them |
 //! | `{{…}}+{{…}}x3` | the first, then three times the second added (`-`: subtracted) |
 //!
 //! A line `metric{labels}@st item …` directly above gives the start timestamps, each

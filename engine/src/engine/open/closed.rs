@@ -1,7 +1,7 @@
 //! A directory that is not open as a database: its store, and whether an opening would succeed.
-#![cfg(feature = "rocksdb")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::notes;
@@ -9,19 +9,15 @@ use crate::engine::open::inventory::Inventory;
 use crate::engine::open::replay::Replay;
 use crate::options::Options;
 use crate::store::catalogue::Catalogue;
-use crate::store::kv::Kv;
+use crate::store::kv::{self, Kv, StoreSettings};
 use crate::wal::Recovery;
 
 /// Opens the store of a directory.
 ///
 /// # Errors
-/// It is damaged, or in use.
-pub(in crate::engine) fn open_store(
-    dir: &Path,
-    options: &Options,
-    read_only: bool,
-) -> Result<crate::store::rocks::RocksKv> {
-    crate::store::rocks::RocksKv::open(crate::store::rocks::RocksSettings {
+/// It is damaged, or in use, or this build has no store for directories.
+pub(in crate::engine) fn open_store(dir: &Path, options: &Options, read_only: bool) -> Result<Arc<dyn Kv>> {
+    kv::open(StoreSettings {
         dir: dir.join("store"),
         staging: dir.join("staging"),
         cache_bytes: options.cache_bytes(),

@@ -34,7 +34,6 @@ use crate::engine::admit::limits::CardinalityLimits;
 use crate::engine::directory::disk;
 use crate::engine::directory::lock::Lock;
 use crate::engine::directory::{self, Use};
-#[cfg(feature = "rocksdb")]
 use crate::engine::open::closed::open_store;
 use crate::engine::open::inventory::Inventory;
 use crate::engine::open::replay::{EPOCH_AT_START, Replay, Replayed};
@@ -52,7 +51,7 @@ use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Graveyard};
 use crate::store::gate::{Gate, Guarded};
 use crate::store::guard::{GuardedKv, Judge};
-use crate::store::kv::Kv;
+use crate::store::kv::{self, Kv};
 use crate::store::memory::MemoryKv;
 use crate::store::versions::{Edit, Versions, remove_ranges};
 use crate::sync::{Condvar, Mutex};
@@ -80,8 +79,8 @@ impl Engine {
     /// Opens the database in `dir`, or creates it.
     ///
     /// # Errors
-    /// The directory is in use, damaged, from a newer version, or cannot be written.
-    #[cfg(feature = "rocksdb")]
+    /// The directory is in use, damaged, from a newer version, or cannot be written; [`Error::Unsupported`] in a build
+    /// without the feature `rocksdb`.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
         Self::open_with_clock(dir, options, Arc::new(SystemClock))
     }
@@ -90,8 +89,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`].
-    #[cfg(feature = "rocksdb")]
     pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
+        kv::supported()?;
         let dir = &directory::absolute(dir.as_ref())?;
         options.validate()?;
         // Before anything is touched.
@@ -102,7 +101,7 @@ impl Engine {
             tracing::warn!(dir = %dir.display(), "the disk is full: opening uses the space reserved for this case");
         }
         let kv = open_store(dir, &options, false)?;
-        Self::start(Some((dir.to_owned(), lock)), Arc::new(kv), options, clock)
+        Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
     }
 
     /// Opens an existing database for reading: nothing in the directory changes, the WAL is
@@ -111,14 +110,14 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`]; there is no database.
-    #[cfg(feature = "rocksdb")]
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
+        kv::supported()?;
         let dir = &directory::absolute(dir.as_ref())?;
         options.validate()?;
         let process = Process::opening()?;
         let options = Options { background: false, ..options };
         let lock = directory::lock_existing(dir, Use::Read)?;
-        let guard = GuardedKv::new(Arc::new(open_store(dir, &options, true)?));
+        let guard = GuardedKv::new(open_store(dir, &options, true)?);
         let kv: Arc<dyn Kv> = guard.clone();
         let started = Instant::now();
         let graveyard = Arc::new(Graveyard::default());

@@ -14,15 +14,16 @@ pub struct RepairReport {
     pub left: Vec<String>,
 }
 
-#[cfg(feature = "rocksdb")]
 impl super::Engine {
     /// Finds damage that prevents the store of a directory from opening, and repairs it if `apply` is set; otherwise
     /// nothing changes. Opening for writing makes the same repairs. The directory must not be open anywhere.
     ///
     /// # Errors
-    /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written.
+    /// The directory is in use, the MANIFEST is damaged beyond repair, or a file cannot be read or written;
+    /// [`crate::Error::Unsupported`] in a build without the feature `rocksdb`.
     pub fn repair_dir(dir: &std::path::Path, apply: bool) -> crate::Result<RepairReport> {
         use crate::engine::directory::Use;
+        crate::store::kv::supported()?;
         let purpose = if apply { Use::Repair } else { Use::Read };
         let _lock = crate::engine::directory::lock_existing(dir, purpose)?;
         let mut report = RepairReport::default();
@@ -46,16 +47,15 @@ impl super::Engine {
     }
 }
 
-#[cfg(feature = "rocksdb")]
 fn damaged_generations(dir: &std::path::Path) -> crate::Result<Vec<String>> {
     use crate::engine::open::inventory::Inventory;
     use crate::store::catalogue::Catalogue;
 
     let kv = crate::engine::open::closed::open_store(dir, &crate::Options::default(), true)?;
-    let Some(mut catalogue) = Catalogue::load(&kv, &std::sync::Arc::default())? else {
+    let Some(mut catalogue) = Catalogue::load(&*kv, &std::sync::Arc::default())? else {
         return Ok(Vec::new());
     };
-    Inventory::take(&kv, &catalogue)?.set_aside(&mut catalogue, false)?;
+    Inventory::take(&*kv, &catalogue)?.set_aside(&mut catalogue, false)?;
     let damage = catalogue.damage_in(crate::model::TimeRange::ALL).map(|(_, damage)| damage.to_string());
     Ok(damage.collect())
 }

@@ -1,14 +1,12 @@
 //! Verifying a directory that is not open anywhere.
-#![cfg(feature = "rocksdb")]
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::engine::upkeep::verify::{VerifyReport, verify_store};
 use crate::store::catalogue::Catalogue;
 use crate::store::guard::GuardedKv;
-use crate::store::kv::Kv;
+use crate::store::kv::{self, Kv};
 use crate::{Error, Result};
 
 impl Engine {
@@ -16,12 +14,14 @@ impl Engine {
     /// nothing. Damage is in the report.
     ///
     /// # Errors
-    /// The directory is in use, from a newer version, or its store cannot be opened.
+    /// The directory is in use, from a newer version, or its store cannot be opened; [`Error::Unsupported`] in a build
+    /// without the feature `rocksdb`.
     pub fn verify_dir(dir: &Path, options: &crate::Options) -> Result<VerifyReport> {
+        kv::supported()?;
         let _lock = crate::engine::directory::lock_existing(dir, crate::engine::directory::Use::Read)?;
-        let kv = GuardedKv::new(Arc::new(crate::engine::open::closed::open_store(dir, options, true)?));
-        let kv: &dyn Kv = &*kv;
-        let graveyard = Arc::default();
+        let guarded = GuardedKv::new(crate::engine::open::closed::open_store(dir, options, true)?);
+        let kv: &dyn Kv = &*guarded;
+        let graveyard = std::sync::Arc::default();
         let catalogue = Catalogue::load(kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,

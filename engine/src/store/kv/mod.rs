@@ -10,10 +10,13 @@
 pub mod guard;
 pub mod manifest;
 pub mod memory;
+mod open;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 
 use std::path::Path;
+
+pub use open::{StoreSettings, open, supported};
 
 use crate::{Error, Result};
 
@@ -158,7 +161,7 @@ pub trait Kv: Send + Sync {
     /// The copy could not be made; `dir` may hold a part of it.
     fn checkpoint(&self, dir: &Path) -> Result<()>;
 
-    /// Closes the store: frees its files and memory. Calls that begin later return [`Error::Closed`](crate::Error::Closed);
+    /// Closes the store: frees its files and memory. Calls that begin later return [`Error::Closed`];
     /// a cursor that is still held keeps the store open.
     fn close(&self) {}
 

@@ -12,7 +12,6 @@ mod tables;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
 
 use cursor::RocksCursor;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
@@ -27,32 +26,17 @@ use rocksdb::{
 use tables::{Placed, Tables};
 
 use crate::store::kv::{
-    Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, Table, TableWriter,
+    Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, StoreSettings, Table, TableWriter,
 };
 use crate::store::manifest::torn;
 use crate::{Error, Result};
-
-/// How to open the store.
-#[derive(Debug, Clone)]
-pub struct RocksSettings {
-    /// The store's directory.
-    pub dir: PathBuf,
-    /// Where tables are built before they are taken in; on the same file system.
-    pub staging: PathBuf,
-    /// Bytes of the block cache.
-    pub cache_bytes: u64,
-    /// How long opening may take.
-    pub open_timeout: Duration,
-    /// Open without writing anything.
-    pub read_only: bool,
-}
 
 /// An open RocksDB.
 pub struct RocksKv {
     /// `None` once closed. A change or read of one key holds the lock, a cursor holds the database itself.
     open: RwLock<Option<Arc<Open>>>,
     table_options: [RocksOptions; 4],
-    settings: RocksSettings,
+    settings: StoreSettings,
     next_table: AtomicU64,
     /// Why the library changes nothing any more.
     failure: OnceLock<String>,
@@ -179,7 +163,7 @@ impl RocksKv {
     /// # Errors
     /// RocksDB refused, the MANIFEST is damaged, or opening took longer than
     /// `open_timeout` (one of its threads then keeps spinning: exit the process).
-    pub fn open(settings: RocksSettings) -> Result<Self> {
+    pub fn open(settings: StoreSettings) -> Result<Self> {
         let manifest = crate::store::manifest::check(&settings.dir)?;
         if let Some(tail) = manifest.tail {
             tracing::warn!(
@@ -212,7 +196,7 @@ impl RocksKv {
     }
 
     /// Opens it, if necessary after removing an ingestion that RocksDB undid only in part.
-    fn open_repaired(settings: &RocksSettings) -> Result<Self> {
+    fn open_repaired(settings: &StoreSettings) -> Result<Self> {
         let refused = match Self::open_unwatched(settings.clone()) {
             Ok(store) => return Ok(store),
             Err(error) => error,
@@ -239,7 +223,7 @@ impl RocksKv {
         Self::open_unwatched(settings.clone())
     }
 
-    fn open_unwatched(settings: RocksSettings) -> Result<Self> {
+    fn open_unwatched(settings: StoreSettings) -> Result<Self> {
         // The limit is not strict: a block that the cache refused would fail the read that needs it.
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();

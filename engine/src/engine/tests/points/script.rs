@@ -12,7 +12,7 @@ use super::super::{SECOND, YEAR_2024, labels};
 use crate::clock::ManualClock;
 use crate::model::{MatchOp, Matcher, PartitionId, TimeRange, Value};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::Family;
 use crate::{Batch, Durability, Engine, Options, Result};
 
 const SERIES: u8 = 4;

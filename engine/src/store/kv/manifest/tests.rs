@@ -248,10 +248,11 @@ fn a_directory_is_checked_by_its_current() {
 #[cfg(feature = "rocksdb")]
 #[test]
 fn every_flipped_bit_of_a_real_manifest_is_found() {
+    use crate::store::kv::StoreSettings;
     use crate::store::kv::{Family, Kv};
-    use crate::store::rocks::{RocksKv, RocksSettings};
+    use crate::store::rocks::RocksKv;
     let dir = TempDir::new().unwrap();
-    let settings = RocksSettings {
+    let settings = StoreSettings {
         dir: dir.path().join("store"),
         staging: dir.path().join("staging"),
         cache_bytes: 1 << 20,

@@ -1,6 +1,7 @@
 //! Removing ranges from tables that hold other keys too; opening after an ingestion that failed half-way.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ const GENERATIONS: u8 = 8;
 const KEYS: u8 = 20;
 
 fn open(dir: &Path) -> RocksKv {
-    RocksKv::open(RocksSettings {
+    RocksKv::open(StoreSettings {
         dir: dir.join("store"),
         staging: dir.join("staging"),
         cache_bytes: 1 << 20,
@@ -278,7 +279,7 @@ fn an_ingestion_that_was_taken_back_in_part_is_taken_off() {
     let store = dir.path().join("store");
     let found = torn::find(&store).expect("readable").expect("the last record");
     assert_eq!(found.tables.len(), 1);
-    let read_only = RocksKv::open(RocksSettings {
+    let read_only = RocksKv::open(StoreSettings {
         dir: store.clone(),
         staging: dir.path().join("staging"),
         cache_bytes: 1 << 20,
@@ -304,7 +305,7 @@ fn what_the_catalogue_was_told_is_never_taken_off() {
     let dir = TempDir::new().expect("a folder");
     torn(dir.path(), Family::Meta);
     assert_eq!(torn::find(&dir.path().join("store")).expect("readable"), None);
-    let opened = RocksKv::open(RocksSettings {
+    let opened = RocksKv::open(StoreSettings {
         dir: dir.path().join("store"),
         staging: dir.path().join("staging"),
         cache_bytes: 1 << 20,
