@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode};
 use barograph_engine::codec::timestamps::Frame;
-use barograph_engine::codec::{Effort, gorilla, timestamps};
+use barograph_engine::codec::{CompressionLevel, gorilla, timestamps};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SERIES: usize = 64;
@@ -88,9 +88,9 @@ impl Series {
         chunk
     }
 
-    fn sealed(&self, effort: Effort) -> Vec<u8> {
+    fn sealed(&self, level: CompressionLevel) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(KEY, &self.timestamps, self.values.as_values(), effort, &mut bytes);
+        encode(KEY, &self.timestamps, self.values.as_values(), level, &mut bytes);
         bytes
     }
 }
@@ -170,9 +170,10 @@ fn series(name: &str, random: &mut Random) -> Series {
 
 fn print_sizes(name: &str, series: &[Series]) {
     let samples = (series.len() * SAMPLES) as f64;
-    let stored = |effort| series.iter().map(|one| one.sealed(effort).len()).sum::<usize>() as f64 / samples;
+    let stored = |level| series.iter().map(|one| one.sealed(level).len()).sum::<usize>() as f64 / samples;
     let open: usize = series.iter().map(|one| one.open_chunk().memory_bytes()).sum();
-    let (fast, best, open) = (stored(Effort::Fast), stored(Effort::Best), open as f64 / samples);
+    let (fast, best, open) =
+        (stored(CompressionLevel::Fast), stored(CompressionLevel::Best), open as f64 / samples);
     println!("{name}: {fast:.3} bytes/sample stored fast, {best:.3} best, {open:.3} in memory");
 }
 
@@ -204,18 +205,18 @@ fn bench_set(c: &mut Criterion, name: &str, series: &[Series]) {
     group.bench_function("append", |b| {
         b.iter(|| series.iter().map(|one| black_box(one.open_chunk()).len()).sum::<usize>());
     });
-    for (name, effort) in [("fast", Effort::Fast), ("best", Effort::Best)] {
+    for (name, level) in [("fast", CompressionLevel::Fast), ("best", CompressionLevel::Best)] {
         group.bench_function(format!("encode_{name}"), |b| {
             let mut bytes = Vec::new();
             b.iter(|| {
                 for one in series {
                     bytes.clear();
-                    encode(KEY, &one.timestamps, one.values.as_values(), effort, &mut bytes);
+                    encode(KEY, &one.timestamps, one.values.as_values(), level, &mut bytes);
                     black_box(&bytes);
                 }
             });
         });
-        let sealed: Vec<Vec<u8>> = series.iter().map(|one| one.sealed(effort)).collect();
+        let sealed: Vec<Vec<u8>> = series.iter().map(|one| one.sealed(level)).collect();
         group.bench_function(format!("decode_{name}"), |b| {
             let mut scratch = Scratch::default();
             b.iter(|| {

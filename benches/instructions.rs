@@ -21,7 +21,7 @@ use barograph_engine::Engine;
 use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
 use barograph_engine::clock::SystemClock;
 use barograph_engine::codec::timestamps::Frame;
-use barograph_engine::codec::{Effort, gorilla, timestamps};
+use barograph_engine::codec::{CompressionLevel, gorilla, timestamps};
 use barograph_engine::line::Lines;
 use barograph_engine::store::memory::MemoryKv;
 
@@ -45,22 +45,22 @@ const PIECES: &[(&str, Piece)] = &[
     ("flush", flush),
     ("flush_new_series", flush_new_series),
     ("flush_churn", flush_churn),
-    ("seal_ints", || seal(&ints(), Effort::Fast)),
-    ("seal_ints_best", || seal(&ints(), Effort::Best)),
-    ("seal_decimals", || seal(&decimals(), Effort::Fast)),
-    ("seal_decimals_best", || seal(&decimals(), Effort::Best)),
-    ("seal_counter", || seal(&counter(), Effort::Fast)),
-    ("seal_counter_best", || seal(&counter(), Effort::Best)),
-    ("seal_random", || seal(&random(), Effort::Fast)),
-    ("seal_random_best", || seal(&random(), Effort::Best)),
-    ("decode_ints", || decode(&ints(), Effort::Fast)),
-    ("decode_ints_best", || decode(&ints(), Effort::Best)),
-    ("decode_decimals", || decode(&decimals(), Effort::Fast)),
-    ("decode_decimals_best", || decode(&decimals(), Effort::Best)),
-    ("decode_counter", || decode(&counter(), Effort::Fast)),
-    ("decode_counter_best", || decode(&counter(), Effort::Best)),
-    ("decode_random", || decode(&random(), Effort::Fast)),
-    ("decode_random_best", || decode(&random(), Effort::Best)),
+    ("seal_ints", || seal(&ints(), CompressionLevel::Fast)),
+    ("seal_ints_best", || seal(&ints(), CompressionLevel::Best)),
+    ("seal_decimals", || seal(&decimals(), CompressionLevel::Fast)),
+    ("seal_decimals_best", || seal(&decimals(), CompressionLevel::Best)),
+    ("seal_counter", || seal(&counter(), CompressionLevel::Fast)),
+    ("seal_counter_best", || seal(&counter(), CompressionLevel::Best)),
+    ("seal_random", || seal(&random(), CompressionLevel::Fast)),
+    ("seal_random_best", || seal(&random(), CompressionLevel::Best)),
+    ("decode_ints", || decode(&ints(), CompressionLevel::Fast)),
+    ("decode_ints_best", || decode(&ints(), CompressionLevel::Best)),
+    ("decode_decimals", || decode(&decimals(), CompressionLevel::Fast)),
+    ("decode_decimals_best", || decode(&decimals(), CompressionLevel::Best)),
+    ("decode_counter", || decode(&counter(), CompressionLevel::Fast)),
+    ("decode_counter_best", || decode(&counter(), CompressionLevel::Best)),
+    ("decode_random", || decode(&random(), CompressionLevel::Fast)),
+    ("decode_random_best", || decode(&random(), CompressionLevel::Best)),
     ("gorilla_ints", || decode_gorilla(&ints())),
     ("gorilla_decimals", || decode_gorilla(&decimals())),
     ("gorilla_counter", || decode_gorilla(&counter())),
@@ -142,12 +142,12 @@ impl Column {
         }
     }
 
-    fn sealed(&self, effort: Effort, out: &mut Vec<u8>) {
+    fn sealed(&self, level: CompressionLevel, out: &mut Vec<u8>) {
         let values = match &self.ints {
             Some(ints) => ChunkValues::Int(ints),
             None => ChunkValues::Float(&self.floats),
         };
-        encode(KEY, &self.timestamps, values, effort, out);
+        encode(KEY, &self.timestamps, values, level, out);
     }
 }
 
@@ -182,16 +182,16 @@ fn random() -> Column {
     Column::regular((0..SAMPLES).map(|_| random.unit()).collect())
 }
 
-fn seal(column: &Column, effort: Effort) -> (usize, &'static str) {
+fn seal(column: &Column, level: CompressionLevel) -> (usize, &'static str) {
     let mut bytes = Vec::with_capacity(16 * SAMPLES);
-    counted(&mut || column.sealed(effort, &mut bytes));
+    counted(&mut || column.sealed(level, &mut bytes));
     black_box(&bytes);
     (SAMPLES, "sample")
 }
 
-fn decode(column: &Column, effort: Effort) -> (usize, &'static str) {
+fn decode(column: &Column, level: CompressionLevel) -> (usize, &'static str) {
     let mut bytes = Vec::new();
-    column.sealed(effort, &mut bytes);
+    column.sealed(level, &mut bytes);
     let (mut times, mut values) = (Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES));
     let mut scratch = Scratch::default();
     counted(&mut || {

@@ -302,7 +302,7 @@ impl Options {
     }
 
     /// Bytes of series in the head from which on a flush looks for idle ones early.
-    pub fn series_bytes_crowded(&self) -> u64 {
+    pub fn series_bytes_pressure(&self) -> u64 {
         self.series_bytes_max() / 2
     }
 

@@ -17,7 +17,7 @@ use std::{env, fs, process};
 use barograph_engine::chunk::histograms::DECODED_BYTES_MAX;
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode, encode_started};
 use barograph_engine::codec::timestamps::Frame;
-use barograph_engine::codec::{CodecId, Effort, adaptive, varint};
+use barograph_engine::codec::{CodecId, CompressionLevel, adaptive, varint};
 use barograph_engine::head::record::RecordReader;
 use barograph_engine::index::encoding;
 use barograph_engine::line::{LineLimits, Lines, Naming, Precision, labels};
@@ -100,7 +100,14 @@ fn check_again(chunk: &Chunk<'_>, timestamps: &[i64], starts: &[i64], histograms
         return;
     }
     let mut bytes = Vec::new();
-    encode_started(KEY, timestamps, starts, ChunkValues::Histogram(histograms), Effort::Best, &mut bytes);
+    encode_started(
+        KEY,
+        timestamps,
+        starts,
+        ChunkValues::Histogram(histograms),
+        CompressionLevel::Best,
+        &mut bytes,
+    );
     let again = Chunk::open(KEY, &bytes).expect("a chunk just encoded");
     let (mut found, mut found_histograms, mut found_starts) = (Vec::new(), Vec::new(), Vec::new());
     again.decode_histograms(&mut found, &mut found_histograms).expect("a chunk just encoded");
@@ -139,7 +146,7 @@ pub fn round_trip(data: &[u8]) {
         return;
     }
     let mut bytes = Vec::new();
-    let effort = if how & 0x80 == 0 { Effort::Fast } else { Effort::Best };
+    let effort = if how & 0x80 == 0 { CompressionLevel::Fast } else { CompressionLevel::Best };
     if how & 1 == 0 {
         let values: Vec<f64> = raw.iter().map(|&raw| float(how, raw)).collect();
         let mut open = OpenChunk::new(ChunkKind::Float);

@@ -32,7 +32,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::codec::histogram::{Layout, as_whole};
-use crate::codec::{CodecId, Effort, Fault, adaptive, varint};
+use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, varint};
 use crate::model::Histogram;
 
 /// The most bytes that a chunk's histograms may take in memory. A writer closes a chunk long
@@ -42,7 +42,7 @@ pub const DECODED_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(DECODED_BYTES_MAX > super::HISTOGRAM_CHUNK_BYTES);
 
 /// Appends the section of `histograms`, at least one.
-pub(super) fn encode(histograms: &[Arc<Histogram>], effort: Effort, out: &mut Vec<u8>) {
+pub(super) fn encode(histograms: &[Arc<Histogram>], level: CompressionLevel, out: &mut Vec<u8>) {
     let (table, layouts) = layouts_of(histograms);
     varint::write(out, table.len() as u64 - 1);
     for layout in &table {
@@ -50,16 +50,16 @@ pub(super) fn encode(histograms: &[Arc<Histogram>], effort: Effort, out: &mut Ve
         out.extend_from_slice(layout);
     }
     if table.len() > 1 {
-        write_ints(&layouts, effort, out);
+        write_ints(&layouts, level, out);
     }
     let column = |of: fn(&Histogram) -> f64| histograms.iter().map(|h| of(h)).collect::<Vec<f64>>();
-    write_counts(&column(|h| h.count), effort, out);
-    write_counts(&column(|h| h.zero_count), effort, out);
-    write_floats(&column(|h| h.sum), effort, out);
+    write_counts(&column(|h| h.count), level, out);
+    write_counts(&column(|h| h.zero_count), level, out);
+    write_floats(&column(|h| h.sum), level, out);
     for layout in 0..table.len() as i64 {
         let group: Vec<&Histogram> =
             histograms.iter().zip(&layouts).filter(|(_, of)| **of == layout).map(|(h, _)| &**h).collect();
-        encode_buckets(&group, effort, out);
+        encode_buckets(&group, level, out);
     }
 }
 
@@ -84,7 +84,7 @@ fn layouts_of(histograms: &[Arc<Histogram>]) -> (Vec<Vec<u8>>, Vec<i64>) {
     (table, layouts)
 }
 
-fn encode_buckets(group: &[&Histogram], effort: Effort, out: &mut Vec<u8>) {
+fn encode_buckets(group: &[&Histogram], level: CompressionLevel, out: &mut Vec<u8>) {
     let width = |h: &Histogram| h.positive_buckets.len() + h.negative_buckets.len();
     let bucket = |h: &Histogram, at: usize| {
         let positive = h.positive_buckets.get(at);
@@ -96,7 +96,7 @@ fn encode_buckets(group: &[&Histogram], effort: Effort, out: &mut Vec<u8>) {
     }
     let counts: Vec<f64> = (0..buckets).flat_map(|at| group.iter().map(move |h| bucket(h, at))).collect();
     let Some(whole) = as_integers(&counts) else {
-        write_floats(&counts, effort, out);
+        write_floats(&counts, level, out);
         return;
     };
     let (mut firsts, mut gains) = (Vec::with_capacity(buckets), Vec::with_capacity(whole.len()));
@@ -104,9 +104,9 @@ fn encode_buckets(group: &[&Histogram], effort: Effort, out: &mut Vec<u8>) {
         firsts.push(counts[0]);
         gains.extend(counts.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
     }
-    write_ints(&firsts, effort, out);
+    write_ints(&firsts, level, out);
     if group.len() > 1 {
-        write_ints(&gains, effort, out);
+        write_ints(&gains, level, out);
     }
 }
 
@@ -115,22 +115,22 @@ fn as_integers(counts: &[f64]) -> Option<Vec<i64>> {
     counts.iter().map(|&count| as_whole(count).map(|whole| whole as i64)).collect()
 }
 
-fn write_counts(counts: &[f64], effort: Effort, out: &mut Vec<u8>) {
+fn write_counts(counts: &[f64], level: CompressionLevel, out: &mut Vec<u8>) {
     match as_integers(counts) {
-        Some(whole) => write_ints(&whole, effort, out),
-        None => write_floats(counts, effort, out),
+        Some(whole) => write_ints(&whole, level, out),
+        None => write_floats(counts, level, out),
     }
 }
 
-fn write_ints(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
+fn write_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let mut section = Vec::new();
-    let codec = adaptive::encode_ints(values, effort, &mut section);
+    let codec = adaptive::encode_ints(values, level, &mut section);
     write_column(codec, &section, out);
 }
 
-fn write_floats(values: &[f64], effort: Effort, out: &mut Vec<u8>) {
+fn write_floats(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) {
     let mut section = Vec::new();
-    let codec = adaptive::encode_floats(values, effort, &mut section);
+    let codec = adaptive::encode_floats(values, level, &mut section);
     write_column(codec, &section, out);
 }
 
@@ -275,7 +275,7 @@ mod tests {
     fn section(histograms: &[Histogram]) -> Vec<u8> {
         let shared: Vec<Arc<Histogram>> = histograms.iter().cloned().map(Arc::new).collect();
         let mut out = Vec::new();
-        encode(&shared, Effort::Best, &mut out);
+        encode(&shared, CompressionLevel::Best, &mut out);
         out
     }
 

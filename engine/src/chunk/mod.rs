@@ -41,7 +41,7 @@ pub mod run;
 pub mod sealed;
 pub mod starts;
 
-use crate::codec::Effort;
+use crate::codec::CompressionLevel;
 #[cfg(doc)]
 use crate::codec::{CodecId, varint};
 
@@ -58,7 +58,7 @@ pub struct Sealing {
     /// Most samples of a chunk.
     pub samples_max: usize,
     /// What the codecs may spend.
-    pub effort: Effort,
+    pub level: CompressionLevel,
 }
 
 /// What a chunk's values are.

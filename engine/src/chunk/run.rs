@@ -355,7 +355,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::chunk::{ChunkKind, Scratch};
-    use crate::codec::Effort;
+    use crate::codec::CompressionLevel;
     use proptest::prelude::*;
 
     fn run(samples: &[(i64, f64)]) -> Run {
@@ -404,7 +404,7 @@ mod tests {
         let mut again = Run::default();
         for (kind, span) in spans {
             let mut bytes = Vec::new();
-            all.encode_span(b"key", kind, span, Effort::Best, &mut bytes);
+            all.encode_span(b"key", kind, span, CompressionLevel::Best, &mut bytes);
             again
                 .extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default(), &mut |_, _| Ok(()))
                 .unwrap();
@@ -417,7 +417,7 @@ mod tests {
         let mut again = Run::default();
         for (kind, span) in run.chunk_spans(samples_max) {
             let mut bytes = Vec::new();
-            run.encode_span(b"key", kind, span, Effort::Fast, &mut bytes);
+            run.encode_span(b"key", kind, span, CompressionLevel::Fast, &mut bytes);
             again
                 .extend_from_chunk(b"key", &bytes, i64::MIN, &mut Scratch::default(), &mut |_, _| Ok(()))
                 .unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::starts::{self, Form};
 use super::{ChunkKind, SAMPLES_MAX, histograms};
 use crate::codec::timestamps::{self, Frame};
-use crate::codec::{CodecId, Effort, Fault, adaptive, varint};
+use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, varint};
 use crate::model::Histogram;
 
 const VERSION: u8 = 1;
@@ -84,8 +84,14 @@ pub enum ChunkFault {
 ///
 /// # Panics
 /// As [`encode_started`].
-pub fn encode(key: &[u8], timestamps: &[i64], values: ChunkValues<'_>, effort: Effort, out: &mut Vec<u8>) {
-    encode_started(key, timestamps, &[], values, effort, out);
+pub fn encode(
+    key: &[u8],
+    timestamps: &[i64],
+    values: ChunkValues<'_>,
+    level: CompressionLevel,
+    out: &mut Vec<u8>,
+) {
+    encode_started(key, timestamps, &[], values, level, out);
 }
 
 /// Appends one chunk to `out`; `starts` has a start timestamp for each sample, 0 where it is
@@ -100,7 +106,7 @@ pub fn encode_started(
     timestamps: &[i64],
     starts: &[i64],
     values: ChunkValues<'_>,
-    effort: Effort,
+    level: CompressionLevel,
     out: &mut Vec<u8>,
 ) {
     let (kind, values_len) = match values {
@@ -118,17 +124,17 @@ pub fn encode_started(
     let has_starts = starts.iter().any(|&start| start != 0);
     out.extend_from_slice(&[VERSION, kind as u8 | if has_starts { HAS_STARTS } else { 0 }]);
     varint::write(out, count as u64 - 1);
-    encode_times(timestamps, effort, out);
+    encode_times(timestamps, level, out);
     if has_starts {
-        starts::encode(timestamps, starts, effort, out);
+        starts::encode(timestamps, starts, level, out);
     }
     let codec_at = out.len();
     out.push(0);
     let codec = match values {
-        ChunkValues::Float(values) => adaptive::encode_floats(values, effort, out),
-        ChunkValues::Int(values) => adaptive::encode_ints(values, effort, out),
+        ChunkValues::Float(values) => adaptive::encode_floats(values, level, out),
+        ChunkValues::Int(values) => adaptive::encode_ints(values, level, out),
         ChunkValues::Histogram(values) => {
-            histograms::encode(values, effort, out);
+            histograms::encode(values, level, out);
             CodecId::Histograms
         }
     };
@@ -137,7 +143,7 @@ pub fn encode_started(
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-fn encode_times(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) {
+fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let is_regular = timestamps::is_regular(timestamps);
     // Of a regular column the first two tell what is whole.
     let telling = if is_regular { &timestamps[..timestamps.len().min(2)] } else { timestamps };
@@ -152,7 +158,7 @@ fn encode_times(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) {
         return;
     }
     let mut section = Vec::new();
-    let codec = adaptive::encode_times(&in_units(timestamps, unit), effort, &mut section);
+    let codec = adaptive::encode_times(&in_units(timestamps, unit), level, &mut section);
     out.push(number | codec.to_byte());
     varint::write(out, section.len() as u64);
     out.extend_from_slice(&section);
@@ -202,10 +208,10 @@ pub struct Scratch {
 ///
 /// ```
 /// use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
-/// use barograph_engine::codec::Effort;
+/// use barograph_engine::codec::CompressionLevel;
 ///
 /// let mut bytes = Vec::new();
-/// encode(b"key", &[10, 20, 30], ChunkValues::Float(&[0.5, 1.5, -0.0]), Effort::Best, &mut bytes);
+/// encode(b"key", &[10, 20, 30], ChunkValues::Float(&[0.5, 1.5, -0.0]), CompressionLevel::Best, &mut bytes);
 ///
 /// let chunk = Chunk::open(b"key", &bytes)?;
 /// assert_eq!((chunk.count(), chunk.first(), chunk.last()), (3, 10, 30));

@@ -21,7 +21,7 @@
 //! in memory only.
 
 use crate::codec::varint::{self, unzigzag, zigzag};
-use crate::codec::{CodecId, Effort, Fault, adaptive};
+use crate::codec::{CodecId, CompressionLevel, Fault, adaptive};
 
 /// The low bits of the first byte, which name the codec.
 pub(super) const CODEC_MASK: u8 = (1 << FORM_SHIFT) - 1;
@@ -56,7 +56,7 @@ impl Form {
 }
 
 /// Appends the section of `starts`, one for each of `timestamps`.
-pub(super) fn encode(timestamps: &[i64], starts: &[i64], effort: Effort, out: &mut Vec<u8>) {
+pub(super) fn encode(timestamps: &[i64], starts: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let encoded = [Form::Absolute, Form::FromOwn, Form::FromPrevious].map(|form| {
         let ints: Vec<i64> = starts
             .iter()
@@ -64,7 +64,7 @@ pub(super) fn encode(timestamps: &[i64], starts: &[i64], effort: Effort, out: &m
             .map(|(i, start)| start.wrapping_sub(form.origin(timestamps, i)))
             .collect();
         let mut section = Vec::new();
-        let codec = adaptive::encode_ints(&ints, effort, &mut section);
+        let codec = adaptive::encode_ints(&ints, level, &mut section);
         (form, codec, section)
     });
     // Of equals the first: the array is in order of simplicity.
@@ -162,7 +162,7 @@ mod tests {
 
     fn section(timestamps: &[i64], starts: &[i64]) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(timestamps, starts, Effort::Best, &mut out);
+        encode(timestamps, starts, CompressionLevel::Best, &mut out);
         out
     }
 

@@ -7,7 +7,7 @@
 
 use super::timestamps::Frame;
 use super::varint::{self, unzigzag, zigzag};
-use super::{CodecId, Effort, Fault, decimal, gorilla, integers, near, packed, timestamps};
+use super::{CodecId, CompressionLevel, Fault, decimal, gorilla, integers, near, packed, timestamps};
 
 /// Columns shorter than this try every codec.
 const SHORT: usize = 32;
@@ -15,12 +15,12 @@ const SHORT: usize = 32;
 const DECIMAL_BYTES_CLEAR: usize = 3;
 
 /// Appends the section of strictly ascending `timestamps`, at least one.
-pub fn encode_times(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) -> CodecId {
+pub fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if timestamps::is_regular(timestamps) {
         return CodecId::Regular;
     }
     let start = out.len();
-    packed::encode(timestamps, effort, out);
+    packed::encode(timestamps, level, out);
     if timestamps.len() < SHORT && replace_if_smaller(out, start, |out| timestamps::encode(timestamps, out)) {
         return CodecId::DeltaOfDelta;
     }
@@ -28,16 +28,16 @@ pub fn encode_times(timestamps: &[i64], effort: Effort, out: &mut Vec<u8>) -> Co
 }
 
 /// Appends the section of `values`, at least one.
-pub fn encode_floats(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> CodecId {
+pub fn encode_floats(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if gorilla::is_constant(values) {
         gorilla::encode_constant(values[0], out);
         return CodecId::ConstantFloat;
     }
     let start = out.len();
-    if !decimal::encode(values, effort, out) {
+    if !decimal::encode(values, level, out) {
         gorilla::encode(values, out);
         let mut section = Vec::new();
-        if near::encode(values, effort, &mut section) && section.len() < out.len() - start {
+        if near::encode(values, level, &mut section) && section.len() < out.len() - start {
             out.truncate(start);
             out.extend_from_slice(&section);
             return CodecId::Near;
@@ -52,14 +52,14 @@ pub fn encode_floats(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> Codec
 }
 
 /// Appends the section of `values`, at least one.
-pub fn encode_ints(values: &[i64], effort: Effort, out: &mut Vec<u8>) -> CodecId {
+pub fn encode_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if integers::is_constant(values) {
         varint::write(out, zigzag(values[0]));
         return CodecId::ConstantInt;
     }
     let start = out.len();
     varint::write(out, zigzag(values[0]));
-    packed::encode(values, effort, out);
+    packed::encode(values, level, out);
     if values.len() < SHORT && replace_if_smaller(out, start, |out| integers::encode(values, out)) {
         return CodecId::IntDelta;
     }
@@ -160,26 +160,32 @@ mod tests {
     #[test]
     fn each_codec_has_its_data() {
         let mut out = vec![1];
-        assert_eq!(encode_times(&[5], Effort::Fast, &mut out), CodecId::Regular);
-        assert_eq!(encode_times(&[5, 6, 7], Effort::Fast, &mut out), CodecId::Regular);
+        assert_eq!(encode_times(&[5], CompressionLevel::Fast, &mut out), CodecId::Regular);
+        assert_eq!(encode_times(&[5, 6, 7], CompressionLevel::Fast, &mut out), CodecId::Regular);
         assert_eq!(out, [1]);
-        assert_eq!(encode_times(&[5, 6, 8], Effort::Fast, &mut out), CodecId::DeltaOfDelta);
+        assert_eq!(encode_times(&[5, 6, 8], CompressionLevel::Fast, &mut out), CodecId::DeltaOfDelta);
         let gap: Vec<i64> = (0..200).map(|i| if i < 90 { i } else { i + 5 }).collect();
-        assert_eq!(encode_times(&gap, Effort::Fast, &mut out), CodecId::PackedTimes);
+        assert_eq!(encode_times(&gap, CompressionLevel::Fast, &mut out), CodecId::PackedTimes);
         assert!(out.len() < 24, "{} bytes", out.len());
 
         let mut floats = vec![0.1; 100];
-        assert_eq!(encode_floats(&floats, Effort::Fast, &mut out), CodecId::ConstantFloat);
+        assert_eq!(encode_floats(&floats, CompressionLevel::Fast, &mut out), CodecId::ConstantFloat);
         floats[5] = 0.2;
-        assert_eq!(encode_floats(&floats, Effort::Fast, &mut out), CodecId::Decimal);
-        assert_eq!(encode_floats(&[0.1, -0.0], Effort::Fast, &mut out), CodecId::Xor);
+        assert_eq!(encode_floats(&floats, CompressionLevel::Fast, &mut out), CodecId::Decimal);
+        assert_eq!(encode_floats(&[0.1, -0.0], CompressionLevel::Fast, &mut out), CodecId::Xor);
         let rates: Vec<f64> = (0..100).map(|i| f64::from(i * i % 71) / 60.0).collect();
-        assert_eq!(encode_floats(&rates, Effort::Fast, &mut out), CodecId::Near);
+        assert_eq!(encode_floats(&rates, CompressionLevel::Fast, &mut out), CodecId::Near);
         let roots: Vec<f64> = (0..100).map(|i| f64::from(i).sqrt()).collect();
-        assert_eq!(encode_floats(&roots, Effort::Fast, &mut out), CodecId::Xor);
+        assert_eq!(encode_floats(&roots, CompressionLevel::Fast, &mut out), CodecId::Xor);
 
-        assert_eq!(encode_ints(&[5; 3], Effort::Fast, &mut out), CodecId::ConstantInt);
-        assert_eq!(encode_ints(&[i64::MAX, i64::MIN, 1], Effort::Fast, &mut out), CodecId::IntDelta);
-        assert_eq!(encode_ints(&(0..100).collect::<Vec<_>>(), Effort::Fast, &mut out), CodecId::PackedInts);
+        assert_eq!(encode_ints(&[5; 3], CompressionLevel::Fast, &mut out), CodecId::ConstantInt);
+        assert_eq!(
+            encode_ints(&[i64::MAX, i64::MIN, 1], CompressionLevel::Fast, &mut out),
+            CodecId::IntDelta
+        );
+        assert_eq!(
+            encode_ints(&(0..100).collect::<Vec<_>>(), CompressionLevel::Fast, &mut out),
+            CodecId::PackedInts
+        );
     }
 }

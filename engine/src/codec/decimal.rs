@@ -4,19 +4,19 @@
 //! that division, correctly rounded, gives the very bits of `v`; the parser of a decimal
 //! text gives the same bits, so the rule finds all that was once written as text. (Two
 //! multiplications, as in ALP, miss some.) One exponent serves a whole section; floats that it does
-//! not hold (NaN, infinities, -0.0, strays) are patches.
+//! not hold (NaN, infinities, -0.0, strays) are exceptions.
 //!
 //! # Format
 //! | field | bytes | meaning |
 //! |---|---|---|
 //! | exponent | 1 | `e`, 0 to 18 |
-//! | patches | | see [`patches`] |
+//! | exceptions | | see [`exceptions`] |
 //! | first | varint | zigzag of the first `k` |
-//! | integers | rest | all `k`, see [`packed`]; a patched one repeats the one before |
+//! | integers | rest | all `k`, see [`packed`]; an exceptional one repeats the one before |
 
-use super::patches::{self, Patches};
+use super::exceptions::{self, Exceptions};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Effort, Fault, packed};
+use super::{CompressionLevel, Fault, packed};
 
 const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
@@ -25,8 +25,8 @@ const SCALED_MAX: f64 = (1u64 << 51) as f64;
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// Floats looked at before the whole column is tried.
 const SAMPLE: usize = 32;
-/// One float in so many may be a patch.
-const PATCH_SHARE: usize = 6;
+/// One float in so many may be an exception.
+const EXCEPTION_SHARE: usize = 6;
 /// How often a float with more digits than the sample's may raise the exponent.
 const RAISES_MAX: usize = 4;
 
@@ -38,43 +38,43 @@ struct Decimals {
     exponent: usize,
     integers: Vec<i64>,
     /// Indexes of floats that are no such integers.
-    patches: Vec<u32>,
+    exceptions: Vec<u32>,
 }
 
 /// Appends the section of `values`, or returns false, and appends nothing, where too many
 /// are not decimal.
 #[must_use]
-pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
+pub fn encode(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> bool {
     let Some(decimals) = Decimals::find(values) else { return false };
     out.push(decimals.exponent as u8);
-    patches::encode(values, &decimals.patches, out);
+    exceptions::encode(values, &decimals.exceptions, out);
     varint::write(out, zigzag(decimals.integers[0]));
-    packed::encode(&decimals.integers, effort, out);
+    packed::encode(&decimals.integers, level, out);
     true
 }
 
 impl Decimals {
     fn find(values: &[f64]) -> Option<Self> {
-        let patches_max = values.len() / PATCH_SHARE;
+        let exceptions_max = values.len() / EXCEPTION_SHARE;
         let mut exponent = sampled_exponent(values)?;
         let mut integers = Vec::with_capacity(values.len());
         for _ in 0..RAISES_MAX {
             integers.clear();
-            let mut patches = Vec::new();
+            let mut exceptions = Vec::new();
             let mut raised = exponent;
             for (i, &value) in values.iter().enumerate() {
                 let integer = scaled(value, exponent);
                 if integer.is_none() {
                     raised = raised.max(exponent_of(value).unwrap_or(0));
-                    patches.push(i as u32);
-                    if patches.len() > patches_max && raised == exponent {
+                    exceptions.push(i as u32);
+                    if exceptions.len() > exceptions_max && raised == exponent {
                         return None;
                     }
                 }
                 integers.push(integer.or(integers.last().copied()).unwrap_or(0));
             }
             if raised == exponent {
-                return Some(Decimals { exponent, integers, patches });
+                return Some(Decimals { exponent, integers, exceptions });
             }
             exponent = raised;
         }
@@ -93,7 +93,7 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             None => misses += 1,
         }
     }
-    (misses * PATCH_SHARE <= looked_at + PATCH_SHARE).then_some(exponent)
+    (misses * EXCEPTION_SHARE <= looked_at + EXCEPTION_SHARE).then_some(exponent)
 }
 
 /// The least exponent that makes a float an integer.
@@ -131,7 +131,7 @@ pub fn decode(
     let exponent = usize::from(*section.first().ok_or(Fault::Truncated)?);
     let power = *POWERS.get(exponent).ok_or(Fault::Field)?;
     let mut at = 1;
-    let patches = Patches::read(section, &mut at, count)?;
+    let exceptions = Exceptions::read(section, &mut at, count)?;
     let first = unzigzag(varint::read(section, &mut at)?);
     integers.clear();
     integers.reserve(count);
@@ -142,7 +142,7 @@ pub fn decode(
     } else {
         out.extend(integers.iter().map(|&integer| integer as f64 / power));
     }
-    patches.apply(section, &mut out[start..])
+    exceptions.apply(section, &mut out[start..])
 }
 
 #[cfg(test)]
@@ -156,13 +156,13 @@ mod tests {
     /// The section's length, or `None` where the floats are not decimal.
     fn round_trip(values: &[f64]) -> Option<usize> {
         let mut out = vec![3];
-        if encode(values, Effort::Best, &mut out) {
+        if encode(values, CompressionLevel::Best, &mut out) {
             let mut decoded = Vec::new();
             assert_eq!(decode(&out[1..], values.len(), &mut vec![1, 2], &mut decoded), Ok(()));
             assert_same_bits(&decoded, values);
         }
         out.truncate(1);
-        if !encode(values, Effort::Fast, &mut out) {
+        if !encode(values, CompressionLevel::Fast, &mut out) {
             assert_eq!(out, [3]);
             return None;
         }
@@ -177,7 +177,7 @@ mod tests {
         let mut out = Vec::new();
         assert!(encode(
             &[1.5, 1.25, 1.0, 2.0, 0.75, 1.5, f64::from_bits(STALE_NAN_BITS)],
-            Effort::Fast,
+            CompressionLevel::Fast,
             &mut out
         ));
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -246,7 +246,7 @@ mod tests {
         #[test]
         fn flipped_bits(values in floats(1..200), flip in any::<prop::sample::Index>()) {
             let mut out = Vec::new();
-            if encode(&values, Effort::Fast, &mut out) {
+            if encode(&values, CompressionLevel::Fast, &mut out) {
                 let bit = flip.index(out.len() * 8);
                 out[bit / 8] ^= 1 << (bit % 8);
                 let mut decoded = Vec::new();

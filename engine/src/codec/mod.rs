@@ -30,11 +30,11 @@ pub(crate) mod test_data;
 pub mod timestamps;
 pub mod transform;
 
-pub use coding::{bitpack, bits, blocks, patches, prefix, varint};
+pub use coding::{bitpack, bits, blocks, exceptions, prefix, varint};
 
 /// What an encoder may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
+pub enum CompressionLevel {
     /// For chunks that are merged soon: quick to write, quickest to read.
     Fast,
     /// For chunks that stay: as small as the codecs can make them.

@@ -8,18 +8,18 @@
 //! | field | bytes | meaning |
 //! |---|---|---|
 //! | denominator | 1 | index into the table of denominators, which only grows at its end |
-//! | patches | | see [`patches`] |
+//! | exceptions | | see [`exceptions`] |
 //! | first | varint | zigzag of the first `k` |
 //! | length | varint | bytes of the next field |
-//! | integers | as said | all `k`, see [`packed`]; a patched one repeats the one before |
+//! | integers | as said | all `k`, see [`packed`]; an exceptional one repeats the one before |
 //! | first step | varint | zigzag |
-//! | steps | rest | what the float's bits are above those of `k / d`, see [`packed`]; 0 for a patch |
+//! | steps | rest | what the float's bits are above those of `k / d`, see [`packed`]; 0 for an exception |
 
 use smallvec::SmallVec;
 
-use super::patches::{self, Patches};
+use super::exceptions::{self, Exceptions};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Effort, Fault, packed};
+use super::{CompressionLevel, Fault, packed};
 
 /// What floats are tried as fractions of.
 const DENOMINATORS: [f64; 28] = [
@@ -59,13 +59,13 @@ const INTEGER_MAX: f64 = (1u64 << 51) as f64;
 const STEPS_MAX: i64 = 64;
 /// Floats looked at for each denominator.
 const SAMPLE: usize = 32;
-/// One float in so many may be a patch.
-const PATCH_SHARE: usize = 6;
+/// One float in so many may be an exception.
+const EXCEPTION_SHARE: usize = 6;
 
 /// Appends the section of `values`, or returns false, and appends nothing, where no
 /// denominator serves.
 #[must_use]
-pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
+pub fn encode(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> bool {
     let Some(index) = denominator(values) else { return false };
     let mut integers = Vec::with_capacity(values.len());
     let mut steps = Vec::with_capacity(values.len());
@@ -78,18 +78,18 @@ pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
         integers.push(integer);
         steps.push(step);
     }
-    if strays.len() > values.len() / PATCH_SHARE {
+    if strays.len() > values.len() / EXCEPTION_SHARE {
         return false;
     }
     out.push(index as u8);
-    patches::encode(values, &strays, out);
+    exceptions::encode(values, &strays, out);
     varint::write(out, zigzag(integers[0]));
     let mut packed = Vec::new();
-    packed::encode(&integers, effort, &mut packed);
+    packed::encode(&integers, level, &mut packed);
     varint::write(out, packed.len() as u64);
     out.extend_from_slice(&packed);
     varint::write(out, zigzag(steps[0]));
-    packed::encode(&steps, effort, out);
+    packed::encode(&steps, level, out);
     true
 }
 
@@ -97,7 +97,7 @@ pub fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> bool {
 fn denominator(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let sample: SmallVec<[f64; SAMPLE]> = values.iter().copied().step_by(stride).collect();
-    let misses_max = sample.len() / PATCH_SHARE;
+    let misses_max = sample.len() / EXCEPTION_SHARE;
     DENOMINATORS.iter().position(|&denominator| {
         let misses = sample.iter().filter(|&&value| split(value, denominator).is_none());
         misses.take(misses_max + 1).count() <= misses_max
@@ -130,7 +130,7 @@ pub fn decode(section: &[u8], count: usize, scratch: &mut Vec<i64>, out: &mut Ve
     let index = usize::from(*section.first().ok_or(Fault::Truncated)?);
     let denominator = *DENOMINATORS.get(index).ok_or(Fault::Field)?;
     let mut at = 1;
-    let patches = Patches::read(section, &mut at, count)?;
+    let exceptions = Exceptions::read(section, &mut at, count)?;
     let first = unzigzag(varint::read(section, &mut at)?);
     let len = usize::try_from(varint::read(section, &mut at)?).map_err(|_| Fault::Field)?;
     let (integers, mut rest) = section[at..].split_at_checked(len).ok_or(Fault::Truncated)?;
@@ -148,7 +148,7 @@ pub fn decode(section: &[u8], count: usize, scratch: &mut Vec<i64>, out: &mut Ve
     for (float, &step) in floats.iter_mut().zip(&*scratch) {
         *float = f64::from_bits(float.to_bits().wrapping_add_signed(step));
     }
-    patches.apply(section, floats)
+    exceptions.apply(section, floats)
 }
 
 #[cfg(test)]
@@ -161,13 +161,13 @@ mod tests {
     /// The section's length, or `None` where no denominator serves.
     fn round_trip(values: &[f64]) -> Option<usize> {
         let mut out = vec![3];
-        if encode(values, Effort::Best, &mut out) {
+        if encode(values, CompressionLevel::Best, &mut out) {
             let mut decoded = Vec::new();
             assert_eq!(decode(&out[1..], values.len(), &mut vec![1, 2], &mut decoded), Ok(()));
             assert_same_bits(&decoded, values);
         }
         out.truncate(1);
-        if !encode(values, Effort::Fast, &mut out) {
+        if !encode(values, CompressionLevel::Fast, &mut out) {
             assert_eq!(out, [3]);
             return None;
         }
@@ -182,7 +182,7 @@ mod tests {
         let mut out = Vec::new();
         assert!(encode(
             &[0.066, 0.06599999999999999, 0.067, 0.1 + 0.2, 1.0 / 8.0, 0.068, -0.0],
-            Effort::Fast,
+            CompressionLevel::Fast,
             &mut out
         ));
         let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -225,7 +225,7 @@ mod tests {
         #[test]
         fn flipped_bits(values in floats(1..200), flip in any::<prop::sample::Index>()) {
             let mut out = Vec::new();
-            if encode(&values, Effort::Fast, &mut out) {
+            if encode(&values, CompressionLevel::Fast, &mut out) {
                 let bit = flip.index(out.len() * 8);
                 out[bit / 8] ^= 1 << (bit % 8);
                 let mut decoded = Vec::new();

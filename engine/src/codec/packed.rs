@@ -25,7 +25,7 @@ use super::blocks::{BLOCK, BlockFrame, decode_block, encode_block};
 use super::plan::{self, Plan};
 use super::transform::{Rebuild, Transform, to_residuals};
 use super::varint::{self, unzigzag, zigzag};
-use super::{Effort, Fault, prefix, sparse};
+use super::{CompressionLevel, Fault, prefix, sparse};
 
 #[cfg(doc)]
 use super::blocks;
@@ -50,7 +50,7 @@ pub enum Stage {
 }
 
 /// Appends the section of `values`, at least one, without the first.
-pub fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
+pub fn encode(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let Some(&first) = values.first() else { return };
     let mut m: Vec<i64> = values.iter().map(|value| value.wrapping_sub(first)).collect();
     let divisor = plan::common_divisor(&m);
@@ -59,7 +59,7 @@ pub fn encode(values: &[i64], effort: Effort, out: &mut Vec<u8>) {
         m.iter_mut().for_each(|value| *value /= divisor);
     }
     let start = out.len();
-    if effort == Effort::Fast || values.len() < CODED_MIN {
+    if level == CompressionLevel::Fast || values.len() < CODED_MIN {
         encode_blocks(&mut m, divisor, out);
     } else {
         encode_blocks(&mut m.clone(), divisor, out);
@@ -183,19 +183,19 @@ mod tests {
     use super::*;
     use crate::codec::test_data::{integers, times};
 
-    fn encoded(values: &[i64], effort: Effort) -> Vec<u8> {
+    fn encoded(values: &[i64], level: CompressionLevel) -> Vec<u8> {
         let mut out = vec![3];
-        encode(values, effort, &mut out);
+        encode(values, level, &mut out);
         out.split_off(1)
     }
 
     /// The bytes of a fast section.
     fn round_trip(values: &[i64]) -> usize {
-        let [fast, best] = [Effort::Fast, Effort::Best].map(|effort| {
-            let section = encoded(values, effort);
+        let [fast, best] = [CompressionLevel::Fast, CompressionLevel::Best].map(|level| {
+            let section = encoded(values, level);
             let mut decoded = vec![5];
-            assert_eq!(decode(&section, values[0], values.len(), 1, &mut decoded), Ok(()), "{effort:?}");
-            assert_eq!(&decoded[1..], values, "{effort:?}");
+            assert_eq!(decode(&section, values[0], values.len(), 1, &mut decoded), Ok(()), "{level:?}");
+            assert_eq!(&decoded[1..], values, "{level:?}");
             section.len()
         });
         assert!(best <= fast);
@@ -209,7 +209,7 @@ mod tests {
             (&[7, 7, 8, 7, 5], "000302002e"),
             (&[0, 1000, 3000, 2000, 1_000_000_000], "04e807020201d8038fa10f"),
         ] {
-            let out = encoded(values, Effort::Fast);
+            let out = encoded(values, CompressionLevel::Fast);
             let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, golden, "{values:?}");
         }
@@ -236,9 +236,9 @@ mod tests {
             (Transform::Line, (0..1000).map(|i| i * 1000 + noise(i)).collect()),
         ];
         for (transform, values) in cases {
-            for effort in [Effort::Fast, Effort::Best] {
-                let head = encoded(&values, effort)[0];
-                assert_eq!(head & TRANSFORM_MASK, transform as u8, "{transform:?} {effort:?}");
+            for level in [CompressionLevel::Fast, CompressionLevel::Best] {
+                let head = encoded(&values, level)[0];
+                assert_eq!(head & TRANSFORM_MASK, transform as u8, "{transform:?} {level:?}");
             }
             assert!(round_trip(&values) < 600, "{transform:?}: {} bytes", round_trip(&values));
         }
@@ -280,8 +280,8 @@ mod tests {
         fn times_round_trip_in_units(values in times(1..300), unit in 1i64..1_000_000_000) {
             round_trip(&values);
             let expected: Vec<i64> = values.iter().map(|value| value.wrapping_mul(unit)).collect();
-            for effort in [Effort::Fast, Effort::Best] {
-                let out = encoded(&values, effort);
+            for level in [CompressionLevel::Fast, CompressionLevel::Best] {
+                let out = encoded(&values, level);
                 let mut decoded = Vec::new();
                 prop_assert_eq!(decode(&out, values[0], values.len(), unit, &mut decoded), Ok(()));
                 prop_assert_eq!(&decoded, &expected);
@@ -303,7 +303,7 @@ mod tests {
         fn flipped_bits(
             values in integers(1..300), flip in any::<prop::sample::Index>(), is_best in any::<bool>(),
         ) {
-            let mut out = encoded(&values, if is_best { Effort::Best } else { Effort::Fast });
+            let mut out = encoded(&values, if is_best { CompressionLevel::Best } else { CompressionLevel::Fast });
             let bit = flip.index(out.len() * 8);
             out[bit / 8] ^= 1 << (bit % 8);
             let mut decoded = Vec::new();

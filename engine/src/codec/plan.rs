@@ -134,7 +134,7 @@ fn judge_within<const ROOM: usize>(m: &[i64], transform: Transform, slope: i64) 
 }
 
 /// The least residual that is not far below the others: one reset of a counter should
-/// become a patch, and not a base that widens all the rest.
+/// become an exception, and not a base that widens all the rest.
 pub fn base(residuals: &[i64], centre: i64, spread: u64) -> i64 {
     let reach = spread.saturating_mul(16).saturating_add(16);
     let floor = centre.saturating_sub_unsigned(reach);

@@ -11,8 +11,8 @@ use crate::Result;
 use crate::model::{Labels, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::{GenerationReader, GenerationWriter};
+use crate::store::iterators::StoredEvents;
 use crate::store::kv::Kv;
-use crate::store::listing::StoredEvents;
 
 /// Approximate size of a map node, without labels and text.
 const ENTRY_BYTES: usize = 2 * (size_of::<Labels>() + size_of::<String>());

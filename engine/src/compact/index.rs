@@ -10,12 +10,12 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::budget::Work;
 use crate::index::merge::{PairMerge, PairSource};
-use crate::index::{Ids, PostingsSource, TermWalk};
+use crate::index::{PostingsSource, PostingsUnion, TermWalk};
 use crate::model::{Labels, SeriesId};
 use crate::store::catalogue::Generation;
 use crate::store::generation::{GenerationReader, GenerationWriter};
+use crate::store::iterators::StoredSeries;
 use crate::store::kv::Kv;
-use crate::store::listing::StoredSeries;
 
 /// The series records of several generations, ascending by id, each id once.
 pub(super) struct SeriesMerge<'a> {
@@ -88,7 +88,7 @@ fn write(writer: &mut GenerationWriter<'_, '_>, name: &str, value: &str, ids: Ro
 
 /// The series that have a label; none where no generation found that worth keeping.
 fn having(readers: &[GenerationReader<'_>], name: &str) -> Result<Option<RoaringTreemap>> {
-    let (mut all, mut is_kept, work) = (Ids::default(), false, Work::unbounded());
+    let (mut all, mut is_kept, work) = (PostingsUnion::default(), false, Work::unbounded());
     for reader in readers {
         match reader.having(name)? {
             Some(having) => {

@@ -16,7 +16,7 @@ use roaring::RoaringTreemap;
 
 use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
-use crate::codec::Effort;
+use crate::codec::CompressionLevel;
 use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
@@ -24,11 +24,11 @@ use crate::compact::untouched::is_untouched;
 use crate::compact::{Compactor, count};
 use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone};
-use crate::store::doubles::Census;
+use crate::store::cursors::ChunkCursors;
+use crate::store::duplicates::DuplicateScan;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
 use crate::store::keys::Prefix;
 use crate::store::versions::{Edit, IndexChange, Now};
-use crate::store::walk::Walks;
 use crate::{Error, Result};
 
 /// One in this many parts of the memory for merges is for the events of one instant.
@@ -132,10 +132,10 @@ impl<'c> Compactor<'c> {
 
     fn write_merged(&self, tables: &mut Tables<'c>, inputs: &Inputs) -> Result<Output> {
         let (kv, bytes) = (self.versions.kv(), self.work_bytes_max);
-        let census = Census::take_within(bytes, kv, &inputs.generations, &[], &|| Ok(()))?;
-        let doubles = census.doubles();
+        let scan = DuplicateScan::take_within(bytes, kv, &inputs.generations, &[], &|| Ok(()))?;
+        let duplicates = scan.duplicates();
         let prefix = self.versions.fresh_prefix(inputs.partition);
-        let sealing = Sealing { samples_max: self.chunk_samples, effort: Effort::Best };
+        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
         let mut writer = GenerationWriter::new(tables, prefix, inputs.cut, sealing);
         let mut output = Output {
             prefix,
@@ -144,15 +144,15 @@ impl<'c> Compactor<'c> {
             events: EventFingerprint::default(),
             emptied: RoaringTreemap::new(),
         };
-        let mut walks = Walks::scanning(kv);
+        let mut cursors = ChunkCursors::scanning(kv);
         let mut records = SeriesMerge::new(kv, &inputs.generations)?;
         let mut group = GroupMerge::default();
         while let Some((id, labels)) = records.next()? {
-            if !doubles.contains(id.0) {
+            if !duplicates.contains(id.0) {
                 let alone = [id.0];
-                let ids = census.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
+                let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
                 let hiding = inputs.tombstones.iter().filter(|t| t.matches(&labels)).map(|t| &**t);
-                let sources = GroupSources::new(&inputs.generations, hiding.collect(), ids, &mut walks);
+                let sources = GroupSources::new(&inputs.generations, hiding.collect(), ids, &mut cursors);
                 match group.write(sources, id, &mut writer)? {
                     Some(fingerprint) => output.fingerprint = output.fingerprint.wrapping_add(fingerprint),
                     None => output.emptied.extend(ids),
@@ -178,11 +178,11 @@ impl<'c> Compactor<'c> {
         self.versions.reading_back(Some(generation.clone()));
         let kv = self.versions.kv();
         let reader = GenerationReader::new(kv, &generation);
-        let mut walks = Walks::scanning(kv);
+        let mut cursors = ChunkCursors::scanning(kv);
         let (mut found, mut samples) = (0u64, 0u64);
         let mut fingerprint = Fingerprint::default();
         reader.for_each_series(&mut |id, _| {
-            for_each_chunk(&mut walks, &generation, id, &mut |run| fingerprint.add(run, 0))?;
+            for_each_chunk(&mut cursors, &generation, id, &mut |run| fingerprint.add(run, 0))?;
             if fingerprint.samples() > 0 {
                 samples += fingerprint.samples();
                 found = found.wrapping_add(fingerprint.take(id.0));
@@ -221,7 +221,7 @@ impl<'c> Compactor<'c> {
             Ok((!edit.remove.is_empty()).then_some(edit))
         })?;
         fail_point!("merge.swapped");
-        swap.replaced.iter().for_each(|g| g.retire());
+        swap.replaced.iter().for_each(|g| g.mark_obsolete());
         fail_point!("merge.retired");
         self.versions.discard(swap.in_vain);
         Ok(swap.again)
@@ -352,7 +352,7 @@ mod tests {
         engine.flush().expect("flush");
         engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
 
-        let partition = engine.shared.cutting().layout.raw(SECOND);
+        let partition = engine.shared.chunk_policy().layout.raw(SECOND);
         let compactor = engine.shared.compactor();
         let prepared = compactor.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.

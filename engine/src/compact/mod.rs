@@ -77,7 +77,8 @@ fn due_from(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<Par
         let width = layout.width(partition.id.tier);
         let is_closed = layout.bounds(partition.id).1.saturating_add(width) <= now;
         // A generation written by a flush alone is also rewritten once: a merge uses the better codecs.
-        let is_due = is_closed && (partition.is_rough() || has_deletes(catalogue, partition, newest_delete));
+        let is_due =
+            is_closed && (partition.needs_merge() || has_deletes(catalogue, partition, newest_delete));
         is_due || partition.generations.len() >= GENERATIONS_MAX
     });
     together(due)

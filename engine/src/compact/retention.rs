@@ -41,7 +41,7 @@ impl Compactor<'_> {
             return Ok(());
         }
         fail_point!("expire.committed");
-        dropped.iter().for_each(|g| g.retire());
+        dropped.iter().for_each(|g| g.mark_obsolete());
         fail_point!("expire.retired");
         count(&self.counters.partitions_expired, partitions as u64);
         tracing::info!(partitions, "dropped partitions past the retention");

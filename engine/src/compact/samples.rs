@@ -9,7 +9,7 @@ use crate::chunk::pieces::Sources;
 use crate::codec::histogram::HistogramWriter;
 use crate::model::{SeriesId, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
-use crate::store::walk::Walks;
+use crate::store::cursors::ChunkCursors;
 
 /// What inputs have of one series, but for what was deleted: a source for each generation and id, the older ones first.
 pub(super) struct GroupSources<'m, 'kv> {
@@ -17,7 +17,7 @@ pub(super) struct GroupSources<'m, 'kv> {
     /// Deletes of this series.
     hiding: Vec<&'m Tombstone>,
     ids: &'m [u64],
-    walks: &'m mut Walks<'kv>,
+    cursors: &'m mut ChunkCursors<'kv>,
     /// From where on each source was not read yet; nothing where it has ended.
     rest: Vec<Option<Timestamp>>,
 }
@@ -27,10 +27,10 @@ impl<'m, 'kv> GroupSources<'m, 'kv> {
         generations: &'m [Arc<Generation>],
         hiding: Vec<&'m Tombstone>,
         ids: &'m [u64],
-        walks: &'m mut Walks<'kv>,
+        cursors: &'m mut ChunkCursors<'kv>,
     ) -> Self {
         let rest = vec![Some(Timestamp::MIN); generations.len() * ids.len()];
-        GroupSources { generations, hiding, ids, walks, rest }
+        GroupSources { generations, hiding, ids, cursors, rest }
     }
 
     fn part(&self, source: usize) -> (&'m Generation, SeriesId) {
@@ -46,7 +46,7 @@ impl Sources for GroupSources<'_, '_> {
     fn next_time(&mut self, source: usize) -> Result<Option<Timestamp>> {
         let (generation, id) = self.part(source);
         let Some(from) = self.rest[source] else { return Ok(None) };
-        self.walks.next_time(generation, id, from)
+        self.cursors.next_time(generation, id, from)
     }
 
     fn read(&mut self, source: usize, run: &mut Run) -> Result<()> {
@@ -54,11 +54,11 @@ impl Sources for GroupSources<'_, '_> {
         let hides = |t: &&&Tombstone| t.concerns(&generation.record);
         let Some(from) = self.rest[source] else { return Ok(()) };
         if !self.hiding.iter().any(|t| hides(&t)) {
-            self.rest[source] = self.walks.read_next(generation, id, from, run)?;
+            self.rest[source] = self.cursors.read_next(generation, id, from, run)?;
             return Ok(());
         }
         let mut piece = Run::default();
-        self.rest[source] = self.walks.read_next(generation, id, from, &mut piece)?;
+        self.rest[source] = self.cursors.read_next(generation, id, from, &mut piece)?;
         for tombstone in self.hiding.iter().filter(hides) {
             piece.retain(|t| !tombstone.range.contains(t));
         }
@@ -69,7 +69,7 @@ impl Sources for GroupSources<'_, '_> {
 
 /// Calls `visit` with the samples of a series in one generation, chunk by chunk.
 pub(super) fn for_each_chunk(
-    walks: &mut Walks<'_>,
+    cursors: &mut ChunkCursors<'_>,
     generation: &Generation,
     id: SeriesId,
     visit: &mut dyn FnMut(&Run),
@@ -77,7 +77,7 @@ pub(super) fn for_each_chunk(
     let (mut run, mut rest) = (Run::default(), Some(Timestamp::MIN));
     while let Some(from) = rest {
         run.clear();
-        rest = walks.read_next(generation, id, from, &mut run)?;
+        rest = cursors.read_next(generation, id, from, &mut run)?;
         visit(&run);
     }
     Ok(())

@@ -60,7 +60,7 @@ use crate::engine::write::pending::Pending;
 use crate::engine::write::record_log::LogRecord;
 use crate::engine::write::remote_cache::RemoteCache;
 use crate::head::pins::{Base, EpochStart, Turn};
-use crate::head::{Cutting, Epoch, Head, Owner};
+use crate::head::{ChunkPolicy, Epoch, Head, Owner};
 use crate::options::Options;
 use crate::process::Process;
 use crate::stats::Counters;
@@ -271,8 +271,8 @@ impl Shared {
         if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
     }
 
-    pub(crate) fn cutting(&self) -> Cutting {
-        Cutting { layout: self.versions.current().layout(), chunk_samples: self.options.chunk_samples }
+    pub(crate) fn chunk_policy(&self) -> ChunkPolicy {
+        ChunkPolicy { layout: self.versions.current().layout(), chunk_samples: self.options.chunk_samples }
     }
 
     fn check_open(&self) -> Result<()> {

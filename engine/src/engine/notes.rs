@@ -6,7 +6,7 @@ use crate::budget::Work;
 use crate::engine::shortened::shown;
 use crate::engine::{Engine, Shared};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
-use crate::head::{Head, Resolved, SeriesExemplars, metadata};
+use crate::head::{Head, ResolvedBatch, SeriesExemplars, metadata};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
 use crate::store::notes::{self, Note};
@@ -79,7 +79,7 @@ impl Engine {
         let shared = &self.shared;
         shared.check_writable()?;
         let is_new = shared.head.databases.is_new(name)?;
-        let mut resolved = Resolved::default();
+        let mut resolved = ResolvedBatch::default();
         resolved.databases.extend(is_new.then(|| name.to_owned()));
         shared.commit_durably(resolved)?;
         Ok(is_new)
@@ -94,7 +94,7 @@ impl Engine {
         let shared = &self.shared;
         shared.check_writable()?;
         let is_there = shared.head.databases.contains(name);
-        let mut resolved = Resolved::default();
+        let mut resolved = ResolvedBatch::default();
         resolved.dropped.extend(is_there.then(|| name.to_owned()));
         shared.commit_durably(resolved)?;
         Ok(is_there)
@@ -147,7 +147,7 @@ impl Drop for NotesTaken<'_> {
 
 impl Shared {
     /// Commits notes and waits until they are durable. What is known already is.
-    fn commit_durably(&self, mut resolved: Resolved) -> Result<()> {
+    fn commit_durably(&self, mut resolved: ResolvedBatch) -> Result<()> {
         let ticket = self.commit(&mut resolved)?;
         self.wait_durable(ticket)
     }
@@ -155,7 +155,7 @@ impl Shared {
     /// Checks a description by `tenant`, or one written without a tenant, and adds it to `resolved` unless it is known.
     pub(crate) fn note_metadata(
         &self,
-        resolved: &mut Resolved,
+        resolved: &mut ResolvedBatch,
         tenant: Option<&Tenant>,
         family: &str,
         metadata: &Metadata,
@@ -171,7 +171,7 @@ impl Shared {
     /// Checks an exemplar and adds it to `resolved`; false if it is past the retention.
     pub(crate) fn note_exemplar(
         &self,
-        resolved: &mut Resolved,
+        resolved: &mut ResolvedBatch,
         series: &Labels,
         exemplar: Exemplar,
         horizon: Timestamp,
@@ -196,7 +196,7 @@ impl Shared {
     }
 
     /// Applies a batch's notes to the head; the caller holds the commit lock.
-    pub(super) fn apply_notes(&self, resolved: &Resolved) {
+    pub(super) fn apply_notes(&self, resolved: &ResolvedBatch) {
         for (key, metadata) in &resolved.metadata {
             self.head.metadata.insert(key, metadata);
         }

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 
 use crate::Result;
 use crate::engine::Engine;
-use crate::head::{Event, HeadSeries, Resolved};
+use crate::head::{Event, HeadSeries, ResolvedBatch};
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Matcher, Timestamp, Value};
 use crate::process::Process;
@@ -156,7 +156,7 @@ impl Subscriptions {
 
     /// Hands on a batch that is in the head, and its events. The caller holds the commit lock.
     #[cold]
-    pub(super) fn publish(&self, batch: &Resolved, events: &[Event]) {
+    pub(super) fn publish(&self, batch: &ResolvedBatch, events: &[Event]) {
         for channel in self.list.load().iter() {
             channel.publish(batch, events);
         }
@@ -170,7 +170,7 @@ impl Subscriptions {
 }
 
 impl Channel {
-    fn publish(&self, batch: &Resolved, events: &[Event]) {
+    fn publish(&self, batch: &ResolvedBatch, events: &[Event]) {
         let mut state = self.state.lock();
         if state.is_ended {
             return;

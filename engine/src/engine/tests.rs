@@ -42,7 +42,6 @@ mod pieces;
 #[cfg(feature = "rocksdb")]
 mod points;
 mod random;
-mod reach;
 mod refused;
 mod remote;
 mod rewriting;
@@ -51,6 +50,7 @@ mod scrub;
 mod simulation;
 mod subscribe;
 mod tenants;
+mod time_filter;
 mod uncertain;
 mod unreadable;
 #[cfg(target_os = "linux")]
@@ -102,7 +102,7 @@ fn a_flush_leaves_out_what_was_deleted_in_memory() {
 #[test]
 fn overwrites_in_the_first_partition_of_all_stay() {
     let engine = Engine::in_memory(options()).unwrap();
-    let layout = engine.shared.cutting().layout;
+    let layout = engine.shared.chunk_policy().layout;
     let end = layout.bounds(layout.raw(i64::MIN)).1;
     let times = [i64::MIN + 1, end - SECOND, end, end + 1, end + SECOND];
     for value in 0..3 {

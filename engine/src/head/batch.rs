@@ -70,18 +70,18 @@ impl Newest {
 
 /// The series of a sample in a [`Batch`].
 #[derive(Debug, Clone)]
-pub(crate) enum Whose {
+pub(crate) enum SeriesKey {
     /// Still to be looked up.
     Labels(Labels),
     /// Known.
     Handle(SeriesHandle),
 }
 
-impl Whose {
+impl SeriesKey {
     pub(crate) fn labels(&self) -> &Labels {
         match self {
-            Whose::Labels(labels) => labels,
-            Whose::Handle(handle) => handle.labels(),
+            SeriesKey::Labels(labels) => labels,
+            SeriesKey::Handle(handle) => handle.labels(),
         }
     }
 }
@@ -89,7 +89,7 @@ impl Whose {
 /// One sample of a [`Batch`].
 #[derive(Debug, Clone)]
 pub(crate) struct BatchSample {
-    pub(crate) series: Whose,
+    pub(crate) series: SeriesKey,
     pub(crate) timestamp: Timestamp,
     /// 0 means unknown.
     pub(crate) start_timestamp: Timestamp,
@@ -116,13 +116,13 @@ impl Batch {
         start_timestamp: Timestamp,
         value: Value,
     ) {
-        let series = Whose::Labels(labels.clone());
+        let series = SeriesKey::Labels(labels.clone());
         self.samples.push(BatchSample { series, timestamp, start_timestamp, value });
     }
 
     /// Adds a sample of a series whose handle is known: the shortest way in.
     pub fn push_to(&mut self, series: &SeriesHandle, timestamp: Timestamp, value: Value) {
-        let series = Whose::Handle(series.clone());
+        let series = SeriesKey::Handle(series.clone());
         self.samples.push(BatchSample { series, timestamp, start_timestamp: 0, value });
     }
 
@@ -166,9 +166,9 @@ impl Batch {
         let mut batch = Batch { tenant: Some(tenant.clone()), ..self.clone() };
         for BatchSample { series, .. } in &mut batch.samples {
             match series {
-                Whose::Labels(labels) => *labels = claim(labels)?,
+                SeriesKey::Labels(labels) => *labels = claim(labels)?,
                 // A handle without the label is of a series of another tenant or of none.
-                Whose::Handle(handle) => tenant
+                SeriesKey::Handle(handle) => tenant
                     .check(handle.labels())
                     .map_err(|foreign| Error::Invalid(format!("series {}: {foreign}", handle.labels())))?,
             }
@@ -182,7 +182,7 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Bytes of its string fields, histograms, exemplars and metadata: at most what [`Resolved::text_bytes`] will be.
+    /// Bytes of its string fields, histograms, exemplars and metadata: at most what [`ResolvedBatch::text_bytes`] will be.
     pub(crate) fn text_bytes(&self) -> u64 {
         let events = self.events.iter().map(Event::memory_bytes).sum::<u64>();
         let histograms = self.samples.iter().map(|sample| sample.value.heap_bytes()).sum::<usize>();
@@ -220,24 +220,24 @@ pub type SeriesGroup = Arc<[Arc<HeadSeries>]>;
 
 /// Whose the values of a [`Row`] are.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum RowTarget {
     /// One series.
     One(Arc<HeadSeries>),
     /// Consecutive series of a group, from this index on.
     Group(SeriesGroup, u32),
 }
 
-impl From<&SeriesGroup> for Target {
+impl From<&SeriesGroup> for RowTarget {
     /// The series of a group, from the first on.
-    fn from(group: &SeriesGroup) -> Target {
-        Target::Group(group.clone(), 0)
+    fn from(group: &SeriesGroup) -> RowTarget {
+        RowTarget::Group(group.clone(), 0)
     }
 }
 
 /// Values of one instant.
 #[derive(Debug, Clone)]
 pub struct Row {
-    target: Target,
+    target: RowTarget,
     timestamp: Timestamp,
     count: u32,
 }
@@ -256,7 +256,7 @@ pub(crate) const SAMPLE_BYTES: u64 =
     (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
 /// Bytes of a batch beside its samples and texts: its own, its place among those that wait for the log, the list of the
 /// series that it defines, the frame of its record, and what the allocator adds to each of its parts.
-pub(crate) const BATCH_BYTES: u64 = size_of::<Resolved>() as u64 + 256;
+pub(crate) const BATCH_BYTES: u64 = size_of::<ResolvedBatch>() as u64 + 256;
 /// Approximate size of a description or an exemplar, without its texts.
 const NOTE_BYTES: usize = 128;
 
@@ -281,7 +281,7 @@ impl Granted {
 
 /// A batch whose series are known: rows of values, in order.
 #[derive(Debug)]
-pub struct Resolved {
+pub struct ResolvedBatch {
     granted: Granted,
     /// The granted memory.
     hold: Option<Hold>,
@@ -308,9 +308,9 @@ pub struct Resolved {
     pub dropped: Vec<String>,
 }
 
-impl Default for Resolved {
+impl Default for ResolvedBatch {
     fn default() -> Self {
-        Resolved {
+        ResolvedBatch {
             granted: Granted::default(),
             hold: None,
             rows: Vec::new(),
@@ -329,7 +329,7 @@ impl Default for Resolved {
     }
 }
 
-impl Resolved {
+impl ResolvedBatch {
     /// Adds one sample; a start timestamp of 0 is unknown.
     #[inline]
     pub fn push(
@@ -344,7 +344,7 @@ impl Resolved {
         }
         self.text_bytes += value.heap_bytes() as u64;
         self.note(timestamp, self.stamp);
-        self.rows.push(Row { target: Target::One(series), timestamp, count: 1 });
+        self.rows.push(Row { target: RowTarget::One(series), timestamp, count: 1 });
         self.values.push(value);
     }
 
@@ -353,7 +353,8 @@ impl Resolved {
     pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
         self.values.push(value);
         self.note(timestamp, self.stamp);
-        if let Some(Row { target: Target::Group(last, first), timestamp: at, count }) = self.rows.last_mut()
+        if let Some(Row { target: RowTarget::Group(last, first), timestamp: at, count }) =
+            self.rows.last_mut()
             && *at == timestamp
             && *first + *count == index
             && Arc::ptr_eq(last, group)
@@ -361,7 +362,7 @@ impl Resolved {
             *count += 1;
             return;
         }
-        self.rows.push(Row { target: Target::Group(group.clone(), index), timestamp, count: 1 });
+        self.rows.push(Row { target: RowTarget::Group(group.clone(), index), timestamp, count: 1 });
     }
 
     /// How many samples it holds.
@@ -409,7 +410,7 @@ impl Resolved {
     /// Bytes of the batch itself and of its samples.
     #[cfg(test)]
     pub(crate) fn sample_memory_bytes(&self) -> usize {
-        size_of::<Resolved>()
+        size_of::<ResolvedBatch>()
             + self.rows.capacity() * size_of::<Row>()
             + self.values.capacity() * size_of::<Value>()
             + self.starts.capacity() * size_of::<(usize, Timestamp)>()
@@ -418,7 +419,7 @@ impl Resolved {
     /// Returns the memory of an empty batch.
     pub(crate) fn release(&mut self) {
         debug_assert!(self.is_empty());
-        *self = Resolved { stamp: self.stamp, ..Resolved::default() };
+        *self = ResolvedBatch { stamp: self.stamp, ..ResolvedBatch::default() };
     }
 
     /// Adds a string field.
@@ -478,7 +479,7 @@ impl Resolved {
     #[inline]
     pub(crate) fn fill_row(
         &mut self,
-        target: Target,
+        target: RowTarget,
         fill: impl FnOnce(&mut Vec<Value>) -> Option<(Timestamp, Stamp)>,
     ) -> bool {
         let before = self.values.len();
@@ -515,8 +516,8 @@ impl Resolved {
         let mut values = self.values.iter().enumerate();
         for row in &self.rows {
             let row_series = match &row.target {
-                Target::One(series) => std::slice::from_ref(series),
-                Target::Group(group, first) => &group[*first as usize..][..row.count as usize],
+                RowTarget::One(series) => std::slice::from_ref(series),
+                RowTarget::Group(group, first) => &group[*first as usize..][..row.count as usize],
             };
             for (series, (at, value)) in row_series.iter().zip(&mut values) {
                 visit(series, row.timestamp, at, value);
@@ -538,7 +539,7 @@ impl Resolved {
                 alive = head.find_or_create(&series.labels);
                 revived.push(alive.clone());
             }
-            rows.push(Row { target: Target::One(alive), timestamp, count: 1 });
+            rows.push(Row { target: RowTarget::One(alive), timestamp, count: 1 });
         });
         self.rows = rows;
         revived

@@ -116,7 +116,7 @@ impl HeadEvents {
     }
 
     /// Forgets what a flush has written.
-    pub fn thaw(&self) {
+    pub fn drop_flushed(&self) {
         self.inner.lock().frozen = Vec::new();
     }
 
@@ -176,7 +176,7 @@ mod tests {
         let frozen = events.frozen();
         let frozen: Vec<_> = frozen.iter().map(|e| (e.event().timestamp, e.seq())).collect();
         assert_eq!(frozen, [(-1, 2), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
-        events.thaw();
+        events.drop_flushed();
         assert_eq!(times(&events.snapshot()), [-2]);
     }
 }

@@ -33,14 +33,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ahash::RandomState;
 use roaring::RoaringTreemap;
 
-pub use batch::{Batch, Resolved, SeriesGroup};
+pub use batch::{Batch, ResolvedBatch, SeriesGroup};
 pub use databases::HeadDatabases;
 pub use events::{Event, FrozenEvent, HeadEvents, Segment, Written};
 pub use exemplars::{HeadExemplars, SeriesExemplars};
 pub(crate) use handle::Owner;
 pub use handle::SeriesHandle;
 pub use metadata::HeadMetadata;
-pub use series::{Cutting, Epoch, Frozen, HeadCopy, HeadSeries, Unflushed};
+pub use series::{ChunkPolicy, Epoch, EpochSamples, Frozen, HeadCopy, HeadSeries};
 pub use tenants::{TenantUse, Tenants, TenantsReport};
 
 use crate::Result;
@@ -175,7 +175,7 @@ impl Head {
             let mut registry = self.registry.write();
             // Readers find samples that are kept for them through the series.
             let is_free =
-                |series: &&&Arc<HeadSeries>| !self.kept.holds(series.id) && series.retire_if_unused();
+                |series: &&&Arc<HeadSeries>| !self.kept.holds(series.id) && series.evict_if_unused();
             for series in some.iter().filter(is_free) {
                 registry.remove(series);
                 self.tenants.give([&series.labels]);
@@ -232,17 +232,17 @@ impl Head {
         self.registry.write().postings = postings;
     }
 
-    /// Removes the series for which `retire` returns true; `keep_out` excludes appends for the lifetime of its value.
+    /// Removes the series for which `evict` returns true; `keep_out` excludes appends for the lifetime of its value.
     /// That value and the registry's lock are held for some thousand series at a time, which bounds how long writers
     /// wait. Series with samples kept for readers stay, because readers find the samples through them.
-    pub fn retire<G>(&self, mut retire: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
-        let mut retire = |series: &HeadSeries| !self.kept.holds(series.id) && retire(series);
+    pub fn evict<G>(&self, mut evict: impl FnMut(&HeadSeries) -> bool, keep_out: impl Fn() -> G) -> usize {
+        let mut evict = |series: &HeadSeries| !self.kept.holds(series.id) && evict(series);
         let (mut gone, mut page) = (RoaringTreemap::new(), Some(0));
         while let Some(from) = page {
             let mut dead = Vec::new();
             {
                 let _appends = keep_out();
-                page = self.registry.write().retire(from, PAGES_PER_LOCK, &mut retire, &mut dead);
+                page = self.registry.write().evict(from, PAGES_PER_LOCK, &mut evict, &mut dead);
             }
             self.tenants.give(dead.iter().map(|series| &series.labels));
             gone.extend(dead.iter().map(|series| series.id.0));
@@ -361,12 +361,12 @@ impl Head {
 
     /// Deletes the samples, events and exemplars in `range` of the series that match all matchers, during the replay of
     /// the log.
-    pub fn delete(&self, cutting: Cutting, matchers: &[Matcher], range: TimeRange) {
+    pub fn delete(&self, policy: ChunkPolicy, matchers: &[Matcher], range: TimeRange) {
         let (mut freed, mut grown) = (self.events.delete(matchers, range), 0);
         self.exemplars.delete(matchers, range);
         let found = self.select(matchers, &Work::unbounded());
         for series in found.expect("work without bounds is never over") {
-            let removed = series.delete(cutting, range);
+            let removed = series.delete(policy, range);
             freed += u64::try_from(removed).unwrap_or(0);
             grown += u64::try_from(-removed).unwrap_or(0);
         }

@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 
 use crate::index::ids::IdList;
 use crate::index::pairs::{PairRef, PairTable};
-use crate::index::{Ids, Step, TermWalk};
+use crate::index::{PostingsUnion, Step, TermWalk};
 use crate::model::{Labels, SeriesId};
 
 /// Number of values that are skipped one by one before a search.
@@ -186,7 +186,7 @@ impl HeadPostings {
         from: &[u8],
         looks_max: usize,
         walk: &mut TermWalk<'_>,
-        into: &mut Ids,
+        into: &mut PostingsUnion,
     ) -> Option<Vec<u8>> {
         let ordered = self.ordered(name);
         let value = |at: &u32| self.pairs.term(*at).0;

@@ -64,13 +64,13 @@ impl Registry {
     }
 
     /// Looks at up to `pages_max` pages of series from `page` on and takes those out that
-    /// `retire` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
+    /// `evict` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
     /// where to continue, if there are more.
-    pub fn retire(
+    pub fn evict(
         &mut self,
         page: u64,
         pages_max: usize,
-        retire: &mut dyn FnMut(&HeadSeries) -> bool,
+        evict: &mut dyn FnMut(&HeadSeries) -> bool,
         dead: &mut Vec<Arc<HeadSeries>>,
     ) -> Option<u64> {
         let (mut emptied, first_dead, mut next) = (Vec::new(), dead.len(), None);
@@ -80,7 +80,7 @@ impl Registry {
                 break;
             }
             for slot in page.slots.iter_mut() {
-                if slot.as_ref().is_some_and(|series| retire(series)) {
+                if slot.as_ref().is_some_and(|series| evict(series)) {
                     dead.extend(slot.take());
                     page.taken -= 1;
                 }

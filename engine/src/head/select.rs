@@ -10,7 +10,7 @@ use roaring::RoaringTreemap;
 use super::registry::Registry;
 use crate::Result;
 use crate::budget::Work;
-use crate::index::{Ids, PostingsSource, TermWalk};
+use crate::index::{PostingsSource, PostingsUnion, TermWalk};
 use crate::model::Labels;
 use crate::sync::RwLock;
 
@@ -29,7 +29,7 @@ impl PostingsSource for HeadIndex<'_> {
         Some(self.0.read().postings.postings_len(name, value))
     }
 
-    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut PostingsUnion) -> Result<()> {
         let mut from = Some(walk.target().as_bytes().to_vec());
         while let Some(place) = from {
             from = self.0.read().postings.walk(name, &place, LOOKS_PER_LOCK, walk, into);

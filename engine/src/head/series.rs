@@ -43,15 +43,15 @@ pub struct Epoch {
 /// Of a million series most have at most an open chunk, so that and what is rarer are each
 /// behind a pointer.
 #[derive(Debug, Default, Clone)]
-pub struct Unflushed {
+pub struct EpochSamples {
     open: Option<Box<OpenChunk>>,
-    rest: Option<Box<Rest>>,
+    overflow: Option<Box<Overflow>>,
     marks: Marks,
 }
 
 /// The parts of a series other than its open chunk.
 #[derive(Debug, Default, Clone)]
-struct Rest {
+struct Overflow {
     closed: Vec<Arc<OpenChunk>>,
     late: Vec<Arrival>,
     /// Samples in the closed chunks.
@@ -64,34 +64,34 @@ struct Rest {
 #[derive(Debug)]
 pub struct Frozen {
     /// The samples.
-    pub data: Unflushed,
+    pub data: EpochSamples,
     /// The sequence at which the epoch ended.
     pub cut: u64,
 }
 
-impl Unflushed {
+impl EpochSamples {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.open.is_none() && self.rest.is_none()
+        self.open.is_none() && self.overflow.is_none()
     }
 
     fn closed(&self) -> &[Arc<OpenChunk>] {
-        self.rest.as_ref().map_or(&[], |rest| &rest.closed)
+        self.overflow.as_ref().map_or(&[], |rest| &rest.closed)
     }
 
     fn late(&self) -> &[Arrival] {
-        self.rest.as_ref().map_or(&[], |rest| &rest.late)
+        self.overflow.as_ref().map_or(&[], |rest| &rest.late)
     }
 
     /// What is rarer than an open chunk, and by how many bytes memory grew to hold it.
-    fn rest_mut(&mut self) -> (&mut Rest, usize) {
-        let grown = if self.rest.is_none() { size_of::<Rest>() } else { 0 };
-        (self.rest.get_or_insert_default(), grown)
+    fn rest_mut(&mut self) -> (&mut Overflow, usize) {
+        let grown = if self.overflow.is_none() { size_of::<Overflow>() } else { 0 };
+        (self.overflow.get_or_insert_default(), grown)
     }
 
     /// The sum of what appends said that memory grew by.
     fn memory_bytes(&self) -> usize {
-        let rest = if self.rest.is_some() { size_of::<Rest>() } else { 0 };
+        let rest = if self.overflow.is_some() { size_of::<Overflow>() } else { 0 };
         let chunks = self.chunks().map(OpenChunk::memory_bytes).sum::<usize>();
         rest + self.marks.memory_bytes()
             + chunks
@@ -108,7 +108,7 @@ impl Unflushed {
 
     /// The chunks, each with the number of its first sample.
     fn numbered_chunks(&self) -> impl Iterator<Item = (u32, &OpenChunk)> {
-        let mut next = self.rest.as_ref().map_or(0, |rest| rest.skipped);
+        let mut next = self.overflow.as_ref().map_or(0, |rest| rest.skipped);
         self.chunks().map(move |chunk| {
             let first = next;
             next += chunk.len() as u32;
@@ -118,7 +118,7 @@ impl Unflushed {
 
     /// The number of samples of both kinds.
     fn place(&self) -> Place {
-        let in_order = self.rest.as_ref().map_or(0, |rest| rest.closed_samples);
+        let in_order = self.overflow.as_ref().map_or(0, |rest| rest.closed_samples);
         let open = self.open.as_deref().map_or(0, OpenChunk::len);
         Place { in_order: in_order + open as u32, late: self.late().len() as u32 }
     }
@@ -135,7 +135,7 @@ impl Unflushed {
         run
     }
 
-    /// Puts what [`Unflushed::to_run`] returns in the place of what `run` holds.
+    /// Puts what [`EpochSamples::to_run`] returns in the place of what `run` holds.
     pub fn read_into(&self, range: TimeRange, seen: &Seen, run: &mut Run) {
         run.clear();
         for (first, chunk) in self.numbered_chunks().filter(|(_, c)| touches(c, range)) {
@@ -149,7 +149,7 @@ impl Unflushed {
         }
     }
 
-    /// Appends what [`Unflushed::to_run`] returns to `run` piece by piece, and calls `visit` after each, which may take
+    /// Appends what [`EpochSamples::to_run`] returns to `run` piece by piece, and calls `visit` after each, which may take
     /// samples out.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Unflushed {
         Ok(())
     }
 
-    /// How many samples [`Unflushed::to_run`] returns at most.
+    /// How many samples [`EpochSamples::to_run`] returns at most.
     pub fn count(&self, range: TimeRange) -> usize {
         let chunks = self.chunks().filter(|c| touches(c, range)).map(OpenChunk::len).sum::<usize>();
         chunks + self.late().len()
@@ -227,7 +227,7 @@ fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {
 struct SeriesData {
     /// No sample after this instant fits the open chunk's partition.
     open_until: Timestamp,
-    active: Unflushed,
+    active: EpochSamples,
     frozen: Option<Arc<Frozen>>,
     /// The turn of the last append.
     turn: u32,
@@ -255,7 +255,7 @@ const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
 /// How the head cuts chunks.
 #[derive(Debug, Clone, Copy)]
-pub struct Cutting {
+pub struct ChunkPolicy {
     /// Chunks end where partitions do.
     pub layout: Layout,
     /// Most samples of a chunk.
@@ -281,9 +281,9 @@ impl HeadSeries {
         self.is_dead.load(Ordering::Acquire)
     }
 
-    /// Retires the series if it has held no samples for `idle_flushes` flushes, and has no record in `epoch`, the
+    /// Evicts the series if it has held no samples for `idle_flushes` flushes, and has no record in `epoch`, the
     /// current one. The caller excludes concurrent appends.
-    pub fn retire_if_idle(&self, idle_flushes: u32, epoch: Epoch) -> bool {
+    pub fn evict_if_idle(&self, idle_flushes: u32, epoch: Epoch) -> bool {
         let data = self.data.lock();
         let is_idle = data.active.is_empty()
             && data.frozen.is_none()
@@ -305,8 +305,8 @@ impl HeadSeries {
         }
     }
 
-    /// Retires the series if it is unused; succeeds only once. The caller excludes concurrent appends.
-    pub fn retire_if_unused(&self) -> bool {
+    /// Evicts the series if it is unused; succeeds only once. The caller excludes concurrent appends.
+    pub fn evict_if_unused(&self) -> bool {
         let is_unused = self.is_unused();
         if is_unused {
             self.is_dead.store(true, Ordering::Release);
@@ -326,7 +326,7 @@ impl HeadSeries {
     pub fn append(
         &self,
         turn: &Turn,
-        cutting: Cutting,
+        policy: ChunkPolicy,
         timestamp: Timestamp,
         start: Timestamp,
         value: &Value,
@@ -338,7 +338,7 @@ impl HeadSeries {
             && start == 0
             && open.last() < Some(timestamp)
             && timestamp <= until
-            && open.len() < cutting.chunk_samples
+            && open.len() < policy.chunk_samples
         {
             let before = open.memory_bytes();
             match (value, open.kind()) {
@@ -347,11 +347,11 @@ impl HeadSeries {
                     open.push_float(timestamp, *v as f64);
                 }
                 (Value::Int(v), ChunkKind::Int) => open.push_int(timestamp, *v),
-                _ => return marked + data.append_slowly(cutting, timestamp, start, value),
+                _ => return marked + data.append_slowly(policy, timestamp, start, value),
             }
             return marked + open.memory_bytes() - before;
         }
-        marked + data.append_slowly(cutting, timestamp, start, value)
+        marked + data.append_slowly(policy, timestamp, start, value)
     }
 
     /// Whether the WAL must define this series in `epoch` before it is used; asks once. The caller holds the
@@ -378,13 +378,13 @@ impl HeadSeries {
         data.frozen.is_some()
     }
 
-    /// What a flush has to write, until [`HeadSeries::thaw`].
+    /// What a flush has to write, until [`HeadSeries::drop_flushed`].
     pub fn frozen(&self) -> Option<Arc<Frozen>> {
         self.data.lock().frozen.clone()
     }
 
     /// Forgets what a flush has written.
-    pub fn thaw(&self) {
+    pub fn drop_flushed(&self) {
         let frozen = self.data.lock().frozen.take();
         drop(frozen);
     }
@@ -419,7 +419,7 @@ impl HeadSeries {
 
     /// Removes the samples in `range` during the replay of the log, when there are no readers. Returns the decrease of
     /// memory, negative if it grew.
-    pub fn delete(&self, cutting: Cutting, range: TimeRange) -> i64 {
+    pub fn delete(&self, policy: ChunkPolicy, range: TimeRange) -> i64 {
         let mut data = self.data.lock();
         let before = data.active.memory_bytes();
         let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL);
@@ -428,9 +428,9 @@ impl HeadSeries {
         if run.len() == samples {
             return 0;
         }
-        data.active = Unflushed::default();
+        data.active = EpochSamples::default();
         for i in 0..run.len() {
-            data.append_slowly(cutting, run.timestamps[i], run.start_at(i), &run.value_at(i));
+            data.append_slowly(policy, run.timestamps[i], run.start_at(i), &run.value_at(i));
         }
         // The remaining samples are encoded again and may take more buffer than before.
         before as i64 - data.active.memory_bytes() as i64
@@ -467,7 +467,7 @@ impl SeriesData {
 
     fn append_slowly(
         &mut self,
-        cutting: Cutting,
+        policy: ChunkPolicy,
         timestamp: Timestamp,
         start: Timestamp,
         value: &Value,
@@ -482,7 +482,7 @@ impl SeriesData {
         let fits = self.active.open.as_ref().is_some_and(|open| {
             open.kind() == kind
                 && timestamp <= self.open_until
-                && open.len() < cutting.chunk_samples
+                && open.len() < policy.chunk_samples
                 && !open.is_heavy()
         });
         let mut grown = 0;
@@ -493,7 +493,7 @@ impl SeriesData {
                 rest.closed.push(Arc::from(closed));
                 grown += more;
             }
-            self.open_until = cutting.layout.bounds(cutting.layout.raw(timestamp)).1;
+            self.open_until = policy.layout.bounds(policy.layout.raw(timestamp)).1;
             self.active.open = Some(Box::new(OpenChunk::new(kind)));
             grown += size_of::<OpenChunk>();
         }

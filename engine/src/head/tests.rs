@@ -79,7 +79,7 @@ impl Model {
                 let goes = |id: u64| id % divisor == *remainder;
                 let before = self.by_id.len();
                 self.by_id.retain(|id, _| !goes(*id));
-                assert_eq!(head.retire(|series| goes(series.id.0), || ()), before - self.by_id.len());
+                assert_eq!(head.evict(|series| goes(series.id.0), || ()), before - self.by_id.len());
             }
             Step::TakeBack(divisor, remainder) => {
                 let mut newest = head.all_series();
@@ -178,6 +178,6 @@ fn values_that_take_the_place_of_others_come_in_order() {
     let (z, a) = (series("z"), series("a"));
     assert_eq!(hosts(), ["a", "b", "z"], "in the places of x and y");
     assert_eq!(head.take_back(&[a]), 1);
-    assert_eq!(head.retire(|series| series.id == z.id, || ()), 1);
+    assert_eq!(head.evict(|series| series.id == z.id, || ()), 1);
     assert_eq!(hosts(), ["b"]);
 }

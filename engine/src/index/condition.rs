@@ -2,7 +2,7 @@
 
 use roaring::RoaringTreemap;
 
-use super::{Ids, PostingsSource, TermWalk};
+use super::{PostingsSource, PostingsUnion, TermWalk};
 use crate::Result;
 use crate::budget::Work;
 use crate::model::{MatchOp, Matcher, Pattern};
@@ -212,7 +212,7 @@ impl<'m> Condition<'m> {
         looks_max: u64,
         work: &Work,
     ) -> Result<Option<RoaringTreemap>> {
-        let (mut walk, mut found) = (TermWalk::new(pattern, looks_max, work), Ids::default());
+        let (mut walk, mut found) = (TermWalk::new(pattern, looks_max, work), PostingsUnion::default());
         source.walk(&self.matcher.name, &mut walk, &mut found)?;
         Ok(walk.is_whole()?.then(|| found.finish()))
     }
@@ -223,7 +223,7 @@ impl<'m> Condition<'m> {
         ids: RoaringTreemap,
         work: &Work,
     ) -> Result<RoaringTreemap> {
-        let mut kept = Ids::default();
+        let mut kept = PostingsUnion::default();
         for (at, id) in ids.into_iter().enumerate() {
             if at.is_multiple_of(LOOKS_PER_CHECK) {
                 work.check()?;

@@ -13,7 +13,7 @@ use roaring::RoaringTreemap;
 
 use crate::codec::varint;
 use crate::index::ids::IdList;
-use crate::index::{Ids, portable};
+use crate::index::{PostingsUnion, portable};
 
 /// Longest list.
 const LIST_MAX: usize = 16;
@@ -52,7 +52,7 @@ fn encode_bitmap(ids: &RoaringTreemap, out: &mut Vec<u8>) {
 
 /// Reads the encoded form; `None` if it is damaged.
 pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
-    let mut ids = Ids::default();
+    let mut ids = PostingsUnion::default();
     decode_into(bytes, &mut ids)?;
     Some(ids.finish())
 }
@@ -76,7 +76,7 @@ pub fn keep(bytes: &[u8], ids: &RoaringTreemap) -> Option<RoaringTreemap> {
 }
 
 /// Adds what is encoded to `ids`; `None` if it is damaged, and part of it may be added then.
-pub fn decode_into(bytes: &[u8], ids: &mut Ids) -> Option<()> {
+pub fn decode_into(bytes: &[u8], ids: &mut PostingsUnion) -> Option<()> {
     let (&kind, rest) = bytes.split_first()?;
     if kind == KIND_BITMAP {
         ids.add(RoaringTreemap::deserialize_from(rest).ok()?);

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use roaring::RoaringTreemap;
 
 use crate::index::ids::IdList;
-use crate::index::{Ids, encoding};
+use crate::index::{PostingsUnion, encoding};
 use crate::{Error, Result};
 
 /// A pair and the series that have it.
@@ -51,7 +51,7 @@ impl MergedPair {
     /// # Errors
     /// The postings are damaged.
     pub fn union(self) -> Result<RoaringTreemap> {
-        let mut union = Ids::default();
+        let mut union = PostingsUnion::default();
         for ids in self.ids {
             match ids {
                 PairIds::List(list) => union.add_list(&list),

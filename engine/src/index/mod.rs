@@ -10,7 +10,6 @@
 
 mod condition;
 pub mod encoding;
-mod gather;
 pub mod ids;
 pub mod merge;
 pub mod pairs;
@@ -18,6 +17,7 @@ mod portable;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod union;
 
 use roaring::RoaringTreemap;
 
@@ -26,8 +26,8 @@ use crate::budget::Work;
 use crate::index::condition::Condition;
 use crate::model::{Labels, Matcher};
 
-pub use gather::Ids;
 pub use terms::{Step, TermWalk};
+pub use union::PostingsUnion;
 
 /// Where postings come from.
 pub trait PostingsSource {
@@ -54,7 +54,7 @@ pub trait PostingsSource {
     ///
     /// # Errors
     /// The store could not be read.
-    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()>;
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut PostingsUnion) -> Result<()>;
 
     /// The series that have a label `name`, if that is known without a walk.
     ///

@@ -57,7 +57,7 @@ impl PostingsSource for Model {
         Ok(lists?.into_iter().reduce(|all, one| all & one))
     }
 
-    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut PostingsUnion) -> Result<()> {
         let Some(values) = self.postings.get(name) else { return Ok(()) };
         let mut target = walk.target().to_owned();
         for (value, ids) in values {
@@ -212,7 +212,7 @@ proptest! {
         let series: Vec<_> = values.iter().map(|value| vec![("x", value.clone())]).collect();
         let model = Model::new(&series, 4, false);
         let work = Work::unbounded();
-        let (mut walk, mut found) = (TermWalk::new(Some(&pattern), u64::MAX, &work), Ids::default());
+        let (mut walk, mut found) = (TermWalk::new(Some(&pattern), u64::MAX, &work), PostingsUnion::default());
         model.walk("x", &mut walk, &mut found)?;
         let taken: BTreeSet<&str> = found.finish().iter().filter_map(|id| model.series[&id].get("x")).collect();
         let expected: BTreeSet<&str> =

@@ -33,9 +33,9 @@ use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 use crate::store::generations::Generations;
-pub use crate::store::graveyard::{Generation, GenerationRecord, Graveyard};
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
+pub use crate::store::lifetime::{Generation, GenerationRecord, Obsolete};
 use crate::store::{notes, values};
 use crate::{Error, Result};
 
@@ -185,7 +185,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// A record is damaged or from a newer version.
-    pub fn load(kv: &dyn Kv, graveyard: &Arc<Graveyard>) -> Result<Option<Self>> {
+    pub fn load(kv: &dyn Kv, obsolete: &Arc<Obsolete>) -> Result<Option<Self>> {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
@@ -198,7 +198,7 @@ impl Catalogue {
                 Some((&KIND_GENERATION, rest)) => {
                     let prefix = Prefix::decode(rest).ok_or_else(|| unknown(key))?;
                     let record = decode(key, value)?;
-                    generations.push(Generation::new(prefix, record, graveyard));
+                    generations.push(Generation::new(prefix, record, obsolete));
                 }
                 Some((&KIND_TOMBSTONE, rest)) => {
                     let seq = u64::from_be_bytes(rest.try_into().map_err(|_| unknown(key))?);

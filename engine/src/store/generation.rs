@@ -10,12 +10,12 @@ use roaring::RoaringTreemap;
 use crate::budget::Work;
 use crate::chunk::{ChunkKind, Run, Sealing};
 use crate::index::pairs::PairTable;
-use crate::index::{Ids, PostingsSource, Step, TermWalk, encoding};
+use crate::index::{PostingsSource, PostingsUnion, Step, TermWalk, encoding};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
+use crate::store::iterators::{LabelsById, StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Family, Kv, Table, TableWriter};
-use crate::store::listing::{LabelsById, StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
 use crate::store::records::{damaged, decode_labels};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
@@ -213,7 +213,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         let key = self.prefix.chunk(id, first);
         self.buffer.clear();
         let samples = span.len() as u64;
-        run.encode_span(&key, kind, span, self.sealing.effort, &mut self.buffer);
+        run.encode_span(&key, kind, span, self.sealing.level, &mut self.buffer);
         self.tables.chunks.put(&key, &self.buffer)?;
         self.count_span(first, last);
         self.times.add(id, first, last);
@@ -252,7 +252,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         for of_name in sorted.chunk_by(|&a, &b| postings.get(a).name == postings.get(b).name) {
             let name = postings.get(of_name[0]).name;
             if of_name.len() > VALUES_MIN {
-                let mut having = Ids::default();
+                let mut having = PostingsUnion::default();
                 of_name.iter().for_each(|&at| having.add_list(postings.get(at).ids));
                 self.add_postings(name, "", &having.finish())?;
             }
@@ -462,7 +462,7 @@ impl PostingsSource for GenerationReader<'_> {
         Ok(kept)
     }
 
-    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut Ids) -> Result<()> {
+    fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut PostingsUnion) -> Result<()> {
         let mut terms = self.terms(name);
         terms.seek(walk.target())?;
         while let Some(term) = terms.entry() {

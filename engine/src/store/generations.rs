@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{Layout, PartitionId, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
-use crate::store::graveyard::{Generation, GenerationRecord};
 use crate::store::keys::Prefix;
+use crate::store::lifetime::{Generation, GenerationRecord};
 
 /// The generations of one partition; at least one.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Partition {
     /// Whether a merge would make it smaller: it has several generations, or one written by a flush. A partition with a
     /// generation set aside is not merged: others may rely on its series records, and its position in their order
     /// matters.
-    pub fn is_rough(&self) -> bool {
+    pub fn needs_merge(&self) -> bool {
         self.aside.is_empty() && self.is_unmerged()
     }
 
@@ -70,7 +70,7 @@ pub struct Totals {
     /// The smallest [`Partition::applied`].
     pub applied: u64,
     /// Partitions that a merge would make smaller.
-    pub rough: u64,
+    pub needing_merge: u64,
     /// Generations set aside.
     pub aside: u64,
 }
@@ -86,7 +86,7 @@ impl Default for Totals {
             first: Timestamp::MAX,
             last: Timestamp::MIN,
             applied: u64::MAX,
-            rough: 0,
+            needing_merge: 0,
             aside: 0,
         }
     }
@@ -102,7 +102,7 @@ impl Totals {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.applied = self.applied.min(other.applied);
-        self.rough += other.rough;
+        self.needing_merge += other.needing_merge;
         self.aside += other.aside;
     }
 }
@@ -126,7 +126,7 @@ impl Entry for Arc<Partition> {
         }
         sum.partitions += 1;
         sum.applied = sum.applied.min(self.applied());
-        sum.rough += u64::from(self.is_rough());
+        sum.needing_merge += u64::from(self.needs_merge());
         sum.aside += self.aside.len() as u64;
     }
 }
@@ -195,7 +195,7 @@ impl Generations {
     /// The partitions from `from` on that have unmerged generations, or to which a delete up to `seq` was not applied.
     /// The result may include others.
     pub fn unfinished_from(&self, from: PartitionId, seq: u64) -> impl Iterator<Item = &Partition> {
-        let found = self.partitions.find_from(from, move |sum| sum.rough > 0 || sum.applied < seq);
+        let found = self.partitions.find_from(from, move |sum| sum.needing_merge > 0 || sum.applied < seq);
         found.map(|partition| &**partition)
     }
 
@@ -286,7 +286,7 @@ fn place(generation: &Generation) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::graveyard::Graveyard;
+    use crate::store::lifetime::Obsolete;
 
     fn generation(partition: i32, number: u64, cut: u64, merged: bool) -> Arc<Generation> {
         let prefix = Prefix { partition: PartitionId::raw(partition), generation: number };
@@ -299,7 +299,7 @@ mod tests {
             merged,
             ..GenerationRecord::default()
         };
-        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+        Generation::new(prefix, record, &Arc::new(Obsolete::default()))
     }
 
     fn numbers<'g>(generations: impl Iterator<Item = &'g Arc<Generation>>) -> Vec<u64> {
@@ -313,7 +313,10 @@ mod tests {
         all.insert(generation(3, 3, 9, false));
         assert_eq!(numbers(all.iter()), [2, 4, 1, 3]);
         assert_eq!(numbers(all.in_partition(PartitionId::raw(3)).iter()), [4, 1, 3]);
-        assert_eq!((all.totals().partitions, all.totals().generations, all.totals().rough), (2, 4, 1));
+        assert_eq!(
+            (all.totals().partitions, all.totals().generations, all.totals().needing_merge),
+            (2, 4, 1)
+        );
         assert_eq!((all.totals().first, all.totals().last, all.totals().applied), (-30, 39, 7));
         for number in [1, 3, 4, 4] {
             all.remove(Prefix { generation: number, ..generation(3, 1, 9, false).prefix });
@@ -329,8 +332,8 @@ mod tests {
         all.set_aside(damaged, "a block".to_owned());
         let partition = all.partitions().next().unwrap();
         assert_eq!(numbers(partition.generations.iter()), [0, 1, 3]);
-        assert!(!partition.is_rough() && partition.applied() == 0);
-        assert_eq!((all.totals().generations, all.totals().aside, all.totals().rough), (4, 1, 0));
+        assert!(!partition.needs_merge() && partition.applied() == 0);
+        assert_eq!((all.totals().generations, all.totals().aside, all.totals().needing_merge), (4, 1, 0));
         assert!(all.get(damaged).is_some() && all.aside().all(|aside| aside.why == "a block"));
         let width = 60_000_000_000;
         assert_eq!(all.aside_in(TimeRange::new(0, width - 1), Layout::new(width)).count(), 0);

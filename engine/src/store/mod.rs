@@ -6,20 +6,20 @@
 
 pub mod blocks;
 pub mod catalogue;
-pub mod doubles;
+pub mod cursors;
+pub mod duplicates;
 pub mod gate;
 pub mod generation;
 pub mod generations;
-pub mod graveyard;
+pub mod iterators;
 pub mod keys;
 pub mod kv;
-pub mod listing;
+pub mod lifetime;
 pub mod notes;
 mod records;
 pub mod times;
 pub mod values;
 pub(crate) mod versions;
-pub mod walk;
 
 #[cfg(feature = "rocksdb")]
 pub use kv::rocks;

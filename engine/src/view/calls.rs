@@ -55,7 +55,7 @@ impl Drop for Entered<'_, '_> {
         calls.count -= 1;
         if calls.count == 0 {
             // Cursors go first.
-            view.walks.lock().clear();
+            view.cursors.lock().clear();
             calls.call = None;
         }
     }

@@ -3,7 +3,7 @@
 //! The postings of head and generations are merged in the order of their pairs, one pair at
 //! a time, so that memory follows the number of generations and the length of the lists, not
 //! the number of pairs. Ids stand for series; where a label set got several, after a restart
-//! or a time of silence, all but its smallest are left out (`store/doubles.rs`).
+//! or a time of silence, all but its smallest are left out (`store/duplicates.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,7 +18,7 @@ use crate::index::ids::IdList;
 use crate::index::merge::{MergedPair, Pair, PairIds, PairMerge, PairSource};
 use crate::model::{Labels, METRIC_NAME, TimeRange};
 use crate::store::catalogue::Generation;
-use crate::store::doubles::Census;
+use crate::store::duplicates::DuplicateScan;
 use crate::store::generation::GenerationReader;
 use crate::view::View;
 
@@ -63,9 +63,9 @@ impl View<'_> {
             None => Vec::new(),
         };
         let own = self.tenant.as_ref().map(|_| self.own_ids(&generations)).transpose()?;
-        let census = match generations.is_empty() {
+        let scan = match generations.is_empty() {
             // The head has each label set once.
-            true => Census { series: self.head.series_count() as u64, ..Census::default() },
+            true => DuplicateScan { series: self.head.series_count() as u64, ..DuplicateScan::default() },
             false => {
                 let taken = Taken::of(&self.work);
                 let one = size_of::<Arc<HeadSeries>>() + size_of::<(Labels, u64)>();
@@ -73,10 +73,10 @@ impl View<'_> {
                 let head = self.head.all_series();
                 let head: Vec<(Labels, u64)> = head.iter().map(|s| (s.labels.clone(), s.id.0)).collect();
                 let go_on = || Ok(self.work.check()?);
-                Census::take_within(self.census_bytes(&taken)?, self.kv, &generations, &head, &go_on)?
+                DuplicateScan::take_within(self.scan_bytes(&taken)?, self.kv, &generations, &head, &go_on)?
             }
         };
-        let doubles = census.doubles();
+        let duplicates = scan.duplicates();
         let mut sources: Vec<Box<dyn PairSource>> = vec![Box::new(HeadPairs::new(self.head))];
         for generation in &generations {
             sources.push(Box::new(GenerationReader::new(self.kv, generation).pairs()?));
@@ -88,12 +88,12 @@ impl View<'_> {
             }
             let Some(pair) = merge.next_pair()? else { break };
             let series = match &own {
-                None => Counted::of(pair, &doubles)?,
-                Some(own) => Counted::among(own, pair, &doubles)?,
+                None => Counted::of(pair, &duplicates)?,
+                Some(own) => Counted::among(own, pair, &duplicates)?,
             };
             tally.pair(series);
         }
-        let series = own.map_or(census.series, |own| own.len() - own.intersection_len(&doubles));
+        let series = own.map_or(scan.series, |own| own.len() - own.intersection_len(&duplicates));
         Ok(tally.finish(series))
     }
 }
@@ -109,7 +109,7 @@ impl View<'_> {
     }
 
     /// Takes what a pass over label sets may hold: if that is little, there are more passes.
-    fn census_bytes(&self, taken: &Taken) -> Result<u64> {
+    fn scan_bytes(&self, taken: &Taken) -> Result<u64> {
         let mut bytes = CENSUS_BYTES;
         while let Err(denied) = taken.more(bytes) {
             bytes /= 2;
@@ -202,17 +202,17 @@ struct Counted {
 }
 
 impl Counted {
-    /// Counts the series that have a pair, without `doubles`.
-    fn of(pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
+    /// Counts the series that have a pair, without `duplicates`.
+    fn of(pair: MergedPair, duplicates: &RoaringTreemap) -> Result<Self> {
         let (name, value) = (pair.name.clone(), pair.value.clone());
-        Ok(Counted { name, value, series: pair.count(doubles)? })
+        Ok(Counted { name, value, series: pair.count(duplicates)? })
     }
 
     /// The same, among the series `own`.
-    fn among(own: &RoaringTreemap, pair: MergedPair, doubles: &RoaringTreemap) -> Result<Self> {
+    fn among(own: &RoaringTreemap, pair: MergedPair, duplicates: &RoaringTreemap) -> Result<Self> {
         let (name, value) = (pair.name.clone(), pair.value.clone());
         let ids = pair.union()? & own;
-        Ok(Counted { name, value, series: ids.len() - ids.intersection_len(doubles) })
+        Ok(Counted { name, value, series: ids.len() - ids.intersection_len(duplicates) })
     }
 }
 

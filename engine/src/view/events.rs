@@ -16,8 +16,8 @@ use crate::model::matcher::meets_any;
 use crate::model::{Labels, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::GenerationReader;
+use crate::store::iterators::StoredEvents;
 use crate::store::keys::Prefix;
-use crate::store::listing::StoredEvents;
 
 /// Events that are looked at between two looks at whether to stop.
 const EVENTS_PER_CHECK: usize = 256;

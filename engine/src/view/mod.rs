@@ -38,10 +38,10 @@ mod gaps;
 mod labels;
 mod pieces;
 mod present;
-mod reach;
 mod reader;
 mod selection;
 mod series;
+mod time_filter;
 mod turns;
 
 use std::borrow::Cow;
@@ -59,11 +59,11 @@ pub use cardinality::Cardinality;
 pub use estimate::ReadEstimate;
 pub use gaps::Damage;
 use gaps::Gaps;
-use reach::Reaches;
-use reader::PooledWalks;
+use reader::PooledCursors;
 pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
+use time_filter::TimeFilters;
 pub use turns::Pieces;
 
 use crate::budget::{Taken, Work, map_bytes};
@@ -92,7 +92,7 @@ pub struct View<'e> {
     latest: &'e Versions,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,
-    walks: Mutex<Vec<PooledWalks<'e>>>,
+    cursors: Mutex<Vec<PooledCursors<'e>>>,
     work: Work,
     kept: Taken,
     tenant: Option<Tenant>,
@@ -152,7 +152,7 @@ impl<'e> View<'e> {
             latest,
             pin,
             pinned: Mutex::default(),
-            walks: Mutex::default(),
+            cursors: Mutex::default(),
             kept: Taken::of(&Work::unbounded()),
             work: Work::unbounded(),
             tenant: None,
@@ -227,14 +227,14 @@ impl<'e> View<'e> {
     /// The series that meet all matchers and may have samples in `range`, sorted by labels.
     ///
     /// # Errors
-    /// As [`View::gather`].
+    /// As [`View::select_unsorted`].
     pub fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        let mut found = self.gather(matchers, range, series_max)?;
+        let mut found = self.select_unsorted(matchers, range, series_max)?;
         found.sort_unstable_by_key(|series| series.rank);
         Ok(found)
     }
@@ -244,7 +244,7 @@ impl<'e> View<'e> {
     /// # Errors
     /// [`Error::Limit`] if more than `series_max` match; the errors of [`View::work`]; the store could not be read.
     /// [`Error::Throttled`] if the view is so old that memory could not keep the samples it needs.
-    pub fn gather(
+    pub fn select_unsorted(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
@@ -252,11 +252,11 @@ impl<'e> View<'e> {
     ) -> Result<Vec<ViewSeries>> {
         let _call = self.enter()?;
         let heads = self.copy_heads(matchers, range, series_max)?;
-        self.without_damage(|| self.gather_into(&self.kept, &heads, matchers, range, series_max))
+        self.without_damage(|| self.select_unsorted_into(&self.kept, &heads, matchers, range, series_max))
     }
 
     /// The series of `heads` and of the store, ascending by ids; the memory of the result is taken as `kept`.
-    fn gather_into(
+    fn select_unsorted_into(
         &self,
         kept: &Taken,
         heads: &Heads,
@@ -275,11 +275,11 @@ impl<'e> View<'e> {
                 found.head = part.clone();
             }
         }
-        let mut reaches = Reaches::new(self.kv, catalogue, range);
+        let mut filters = TimeFilters::new(self.kv, catalogue, range);
         for generation in self.indexing(catalogue, range)? {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = self.stored_ids(&reader, matchers)?;
-            let ids = reaches.among(generation, ids)?;
+            let ids = filters.among(generation, ids)?;
             self.add_stored(&mut found, catalogue, &heads.list, &reader, ids)?;
         }
         found.finish()

@@ -14,7 +14,7 @@ use crate::model::{Labels, Matcher, SeriesId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
 use crate::view::View;
-use crate::view::reach::Reaches;
+use crate::view::time_filter::TimeFilters;
 
 /// Series whose labels are looked up at once, and between two looks at whether to stop.
 const PAGE: usize = 512;
@@ -102,11 +102,11 @@ impl View<'_> {
         mut seen: RoaringTreemap,
         visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>> {
-        let mut reaches = Reaches::new(self.kv, catalogue, range);
+        let mut filters = TimeFilters::new(self.kv, catalogue, range);
         for generation in self.indexing(catalogue, range)? {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = self.stored_ids(&reader, matchers)? - &seen;
-            let mut reachable = reaches.among(generation, ids)?;
+            let mut reachable = filters.among(generation, ids)?;
             let mut page: Vec<u64> = Vec::with_capacity(PAGE);
             loop {
                 self.work.check()?;

@@ -8,22 +8,22 @@ use std::sync::atomic::Ordering;
 
 use crate::budget::{Taken, Work};
 use crate::chunk::Run;
-use crate::head::Unflushed;
+use crate::head::EpochSamples;
 use crate::head::seen::Seen;
 use crate::model::{TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
-use crate::store::walk::Walks;
+use crate::store::cursors::ChunkCursors;
 use crate::view::calls::Entered;
 use crate::view::{HeadPart, View, ViewSeries};
 use crate::{Error, Result};
 
-/// Reads series of a view. Fastest in the order of [`View::gather`]: what the store keeps
+/// Reads series of a view. Fastest in the order of [`View::select_unsorted`]: what the store keeps
 /// side by side is then read in one pass.
 pub struct SeriesReader<'v, 'e> {
     pub(super) view: &'v View<'e>,
     /// From the first read on.
     call: Option<Entered<'v, 'e>>,
-    walks: Option<PooledWalks<'e>>,
+    cursors: Option<PooledCursors<'e>>,
     chunks: u64,
     /// The most that the samples of one series took: memory that the next uses again.
     taken: Taken,
@@ -78,9 +78,9 @@ impl<'t> Growth<'t> {
 }
 
 /// Cursors see the store as it was when they were made: good for one catalogue.
-pub(super) struct PooledWalks<'e> {
+pub(super) struct PooledCursors<'e> {
     catalogue: Arc<Catalogue>,
-    walks: Walks<'e>,
+    cursors: ChunkCursors<'e>,
 }
 
 /// Deletes that may hide samples of one series.
@@ -90,7 +90,7 @@ impl<'e> View<'e> {
     /// A reader of selected series. Several may be at work at once, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
         let taken = Taken::of(&self.work);
-        SeriesReader { view: self, call: None, walks: None, chunks: 0, taken, samples_left: None }
+        SeriesReader { view: self, call: None, cursors: None, chunks: 0, taken, samples_left: None }
     }
 
     /// The samples of `series` in `range`, ascending.
@@ -103,13 +103,16 @@ impl<'e> View<'e> {
         Ok(run)
     }
 
-    fn walks(&self, catalogue: &Arc<Catalogue>) -> PooledWalks<'e> {
+    fn cursors(&self, catalogue: &Arc<Catalogue>) -> PooledCursors<'e> {
         let pooled = {
-            let mut pool = self.walks.lock();
+            let mut pool = self.cursors.lock();
             let at = pool.iter().position(|w| Arc::ptr_eq(&w.catalogue, catalogue));
             at.map(|at| pool.swap_remove(at))
         };
-        pooled.unwrap_or_else(|| PooledWalks { catalogue: catalogue.clone(), walks: Walks::new(self.kv) })
+        pooled.unwrap_or_else(|| PooledCursors {
+            catalogue: catalogue.clone(),
+            cursors: ChunkCursors::new(self.kv),
+        })
     }
 }
 
@@ -161,7 +164,7 @@ impl<'e> SeriesReader<'_, 'e> {
         parts: &mut Parts<'_>,
     ) -> Result<()> {
         let _ = self.walks_of(series);
-        let walks = self.walks.as_mut().map(|pooled| &mut pooled.walks).expect("taken above");
+        let cursors = self.cursors.as_mut().map(|pooled| &mut pooled.cursors).expect("taken above");
         let mut growth = Growth::new(&self.view.work, &self.taken);
         for ids in series.stored_in(range).chunk_by(|a, b| a.0 == b.0) {
             let partition = ids[0].0;
@@ -176,7 +179,7 @@ impl<'e> SeriesReader<'_, 'e> {
                     let run = if hiding.is_empty() { parts.next_from(start) } else { parts.next() };
                     growth.turn_to(run, all);
                     let before = run.len();
-                    let read = walks.read_admitted(generation, id, range, run, &mut |run, more| {
+                    let read = cursors.read_admitted(generation, id, range, run, &mut |run, more| {
                         limit(&mut self.samples_left, more)?;
                         growth.admit(run, more)
                     });
@@ -205,18 +208,18 @@ impl<'e> SeriesReader<'_, 'e> {
     }
 
     /// Cursors for the catalogue of a series.
-    pub(super) fn walks_of(&mut self, series: &ViewSeries) -> &mut Walks<'e> {
-        if self.walks.as_ref().is_none_or(|w| !Arc::ptr_eq(&w.catalogue, &series.catalogue)) {
+    pub(super) fn walks_of(&mut self, series: &ViewSeries) -> &mut ChunkCursors<'e> {
+        if self.cursors.as_ref().is_none_or(|w| !Arc::ptr_eq(&w.catalogue, &series.catalogue)) {
             self.give_back();
         }
         let view = self.view;
-        &mut self.walks.get_or_insert_with(|| view.walks(&series.catalogue)).walks
+        &mut self.cursors.get_or_insert_with(|| view.cursors(&series.catalogue)).cursors
     }
 
     fn add_unflushed(
         &mut self,
         parts: &mut Parts<'_>,
-        unflushed: &Unflushed,
+        unflushed: &EpochSamples,
         range: TimeRange,
         seen: &Seen,
     ) -> Result<()> {
@@ -235,8 +238,8 @@ impl<'e> SeriesReader<'_, 'e> {
     }
 
     fn give_back(&mut self) {
-        if let Some(walks) = self.walks.take() {
-            self.view.walks.lock().push(walks);
+        if let Some(cursors) = self.cursors.take() {
+            self.view.cursors.lock().push(cursors);
         }
     }
 }

@@ -141,7 +141,7 @@ impl<'e> View<'e> {
         let taken = Taken::of(&self.work);
         let heads = self.waiting_heads(matchers, range)?;
         let mut found =
-            self.without_damage(|| self.gather_into(&taken, &heads, matchers, range, series_max))?;
+            self.without_damage(|| self.select_unsorted_into(&taken, &heads, matchers, range, series_max))?;
         found.sort_unstable_by_key(|series| series.rank);
         Ok((found, taken))
     }

@@ -13,7 +13,7 @@ const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes for one segment.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct WriteGroup {
     pub segment: u64,
     /// The first sequence number of the segment.
     pub first_seq: u64,
@@ -63,7 +63,7 @@ pub(super) struct Buffer {
     database_id: u64,
     next_seq: u64,
     open: OpenSegment,
-    batches: VecDeque<Batch>,
+    batches: VecDeque<WriteGroup>,
     bytes: usize,
     /// Size of the closed segments whose seal is not written.
     closed_bytes: u64,
@@ -144,7 +144,7 @@ impl Buffer {
     fn push(&mut self, kind: u8, seq: u64, mark: u64, parts: &[&[u8]]) {
         let number = self.open.number;
         if self.batches.back().is_none_or(|batch| batch.segment != number) {
-            self.batches.push_back(Batch {
+            self.batches.push_back(WriteGroup {
                 segment: number,
                 first_seq: self.open.first_seq,
                 last_seq: seq,
@@ -187,13 +187,13 @@ impl Buffer {
     }
 
     /// Hands out all that waits.
-    pub fn take(&mut self) -> VecDeque<Batch> {
+    pub fn take(&mut self) -> VecDeque<WriteGroup> {
         self.bytes = 0;
         std::mem::take(&mut self.batches)
     }
 
     /// Takes back what could not be written, before what came since.
-    pub fn put_back(&mut self, mut unwritten: VecDeque<Batch>) {
+    pub fn put_back(&mut self, mut unwritten: VecDeque<WriteGroup>) {
         self.bytes += unwritten.iter().map(|batch| batch.bytes.len()).sum::<usize>();
         unwritten.append(&mut self.batches);
         self.batches = unwritten;

@@ -11,7 +11,7 @@ use super::format::{HEADER_BYTES, Mark, Role, segment_seed};
 use super::fs::WalFs;
 use super::mark::file_of;
 use super::repair::{Rebuild, replace};
-use super::replay::{Run, Scan, entries};
+use super::replay::{Scan, ValidRun, entries};
 use crate::error::{Error, Result};
 
 /// A copy of the log in `dir` up to record `seq`, which is synced.
@@ -52,7 +52,7 @@ impl LogCopy<'_> {
             let file = path.display().to_string();
             return Err(Error::Corrupt { file, offset: bad.range.start as u64, what: bad.fault.to_string() });
         }
-        let mut run = Run { range: HEADER_BYTES..HEADER_BYTES, first, next: first };
+        let mut run = ValidRun { range: HEADER_BYTES..HEADER_BYTES, first, next: first };
         let good = scan.runs.first().map_or(&[][..], |run| &bytes[run.range.clone()]);
         for entry in entries(good).take_while(|entry| entry.seq < next) {
             run.range.end += entry.encoded_bytes();

@@ -10,7 +10,7 @@ use super::format::{
     HEADER_BYTES, Header, KIND_GAP, KIND_SEAL, Tally, encode_record, encode_seal, segment_seed,
 };
 use super::fs::{WalFs, write_all_at};
-use super::replay::{Run, entries};
+use super::replay::{ValidRun, entries};
 use crate::error::{Error, Result};
 
 /// What a rebuilt segment is made of.
@@ -23,7 +23,7 @@ pub(super) struct Rebuild<'a> {
     pub next: u64,
     /// The old segment's bytes, and which of them are good.
     pub bytes: &'a [u8],
-    pub runs: &'a [Run],
+    pub runs: &'a [ValidRun],
 }
 
 impl Rebuild<'_> {

@@ -21,7 +21,7 @@ const SEARCH_FACTOR: usize = 16;
 
 /// Valid entries without a break.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct ValidRun {
     pub range: Range<usize>,
     /// The sequence number that was next when the run began.
     pub first: u64,
@@ -47,7 +47,7 @@ pub(super) struct BadRange {
 /// What a segment's bytes hold.
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
-    pub runs: Vec<Run>,
+    pub runs: Vec<ValidRun>,
     pub bad: Vec<BadRange>,
     /// The sequence number that comes after this segment.
     pub next: u64,
@@ -61,7 +61,7 @@ pub(super) struct Scan {
 impl Scan {
     /// Checks a segment's bytes after its header; `first` is the number that its first record must have.
     pub fn new(bytes: &[u8], seed: u32, first: u64) -> Scan {
-        let mut walk = Walk::new(bytes, seed, first);
+        let mut walk = SegmentScan::new(bytes, seed, first);
         walk.run();
         walk.scan
     }
@@ -114,12 +114,12 @@ impl Scan {
 
     /// Forgets the record `seq`, which takes `range` of a valid run.
     pub fn take_out(&mut self, range: &Range<usize>, seq: u64) {
-        let holds = |run: &Run| run.range.start <= range.start && range.end <= run.range.end;
+        let holds = |run: &ValidRun| run.range.start <= range.start && range.end <= run.range.end;
         let Some(at) = self.runs.iter().position(holds) else { return };
-        let Run { range: Range { start, end }, first, next } = self.runs[at].clone();
+        let ValidRun { range: Range { start, end }, first, next } = self.runs[at].clone();
         let parts = [
-            Run { range: start..range.start, first, next: seq },
-            Run { range: range.end..end, first: seq.saturating_add(1), next },
+            ValidRun { range: start..range.start, first, next: seq },
+            ValidRun { range: range.end..end, first: seq.saturating_add(1), next },
         ];
         self.runs.splice(at..=at, parts.into_iter().filter(|run| !run.range.is_empty()));
     }
@@ -135,7 +135,7 @@ pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
-struct Walk<'a> {
+struct SegmentScan<'a> {
     bytes: &'a [u8],
     seed: u32,
     offset: usize,
@@ -148,7 +148,7 @@ struct Walk<'a> {
     scan: Scan,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SegmentScan<'a> {
     fn new(bytes: &'a [u8], seed: u32, first: u64) -> Self {
         let scan = Scan {
             runs: Vec::new(),
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
             proven_end: HEADER_BYTES,
             mark_max: 0,
         };
-        Walk {
+        SegmentScan {
             bytes,
             seed,
             offset: HEADER_BYTES,
@@ -234,7 +234,11 @@ impl<'a> Walk<'a> {
                 run.range.end = self.offset;
                 run.next = self.scan.next;
             }
-            _ => self.scan.runs.push(Run { range: start..self.offset, first: before, next: self.scan.next }),
+            _ => self.scan.runs.push(ValidRun {
+                range: start..self.offset,
+                first: before,
+                next: self.scan.next,
+            }),
         }
     }
 

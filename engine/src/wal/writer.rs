@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::buffer::Batch;
+use super::buffer::WriteGroup;
 use super::directory::{RESERVE_NAME, Segment, segment_name};
 use super::format::{HEADER_BYTES, Header};
 use super::fs::{WalFile, WalFs, write_all_at};
@@ -114,7 +114,12 @@ impl Writer {
     }
 
     /// Writes `batches`, taking each off as it is done with, and syncs if asked to or if a segment ends.
-    pub fn run(&mut self, batches: &mut VecDeque<Batch>, sync: bool, progress: &mut Progress) -> Result<()> {
+    pub fn run(
+        &mut self,
+        batches: &mut VecDeque<WriteGroup>,
+        sync: bool,
+        progress: &mut Progress,
+    ) -> Result<()> {
         let result = self.write_batches(batches, sync, progress);
         let is_starved = matches!(result, Err(Error::DiskFull { .. }));
         progress.disk_full = !self.hold_reserve() || is_starved;
@@ -127,7 +132,7 @@ impl Writer {
 
     fn write_batches(
         &mut self,
-        batches: &mut VecDeque<Batch>,
+        batches: &mut VecDeque<WriteGroup>,
         sync: bool,
         progress: &mut Progress,
     ) -> Result<()> {
@@ -153,7 +158,7 @@ impl Writer {
         if sync { self.sync_current(progress) } else { Ok(()) }
     }
 
-    fn write_batch(&mut self, batch: &mut Batch) -> Result<()> {
+    fn write_batch(&mut self, batch: &mut WriteGroup) -> Result<()> {
         let current = match &mut self.current {
             Some(current) => current,
             None => self.current.insert(create(&*self.fs, &self.dir, self.database_id, batch)?),
@@ -283,7 +288,7 @@ impl Current {
 
 /// Makes the segment that a batch begins. It gets its name when its header is on the disk, so a segment never has
 /// half a header.
-fn create(fs: &dyn WalFs, dir: &Path, database_id: u64, batch: &Batch) -> Result<Current> {
+fn create(fs: &dyn WalFs, dir: &Path, database_id: u64, batch: &WriteGroup) -> Result<Current> {
     let path = dir.join(segment_name(batch.segment));
     let unfinished = path.with_added_extension("tmp");
     let header = Header { database_id, number: batch.segment, first_seq: batch.first_seq };

@@ -164,8 +164,10 @@ impl SeriesSource for EngineSource<'_> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<SeriesRef>, SourceError> {
-        let found =
-            self.view.gather(matchers, range, series_max).map_err(|error| too_many(error, series_max))?;
+        let found = self
+            .view
+            .select_unsorted(matchers, range, series_max)
+            .map_err(|error| too_many(error, series_max))?;
         // From then on, the caller counts them.
         let taken = Taken::of(self.view.work());
         taken.more(found.len() * size_of::<SeriesRef>())?;

@@ -7,7 +7,7 @@ use super::{Admit, Run, as_integer, is_float_exact};
 use crate::chunk::{
     Chunk, ChunkError, ChunkKind, ChunkValues, HISTOGRAM_CHUNK_BYTES, OpenChunk, Scratch, sealed,
 };
-use crate::codec::Effort;
+use crate::codec::CompressionLevel;
 use crate::model::{Histogram, Timestamp};
 use crate::{Error, Result};
 
@@ -168,7 +168,7 @@ impl Run {
         key: &[u8],
         kind: ChunkKind,
         span: Range<usize>,
-        effort: Effort,
+        level: CompressionLevel,
         out: &mut Vec<u8>,
     ) {
         let timestamps = &self.timestamps[span.clone()];
@@ -176,12 +176,12 @@ impl Run {
         match kind {
             ChunkKind::Float => {
                 let values = ChunkValues::Float(&self.values[span]);
-                sealed::encode_started(key, timestamps, starts, values, effort, out);
+                sealed::encode_started(key, timestamps, starts, values, level, out);
             }
             ChunkKind::Int => {
                 let ints: Vec<i64> =
                     span.map(|i| self.exact_at(i).unwrap_or(self.values[i] as i64)).collect();
-                sealed::encode_started(key, timestamps, starts, ChunkValues::Int(&ints), effort, out);
+                sealed::encode_started(key, timestamps, starts, ChunkValues::Int(&ints), level, out);
             }
             ChunkKind::Histogram => {
                 let first = self.histograms.partition_point(|h| (h.0 as usize) < span.start);
@@ -192,7 +192,7 @@ impl Run {
                     timestamps,
                     starts,
                     ChunkValues::Histogram(&histograms),
-                    effort,
+                    level,
                     out,
                 );
             }

@@ -9,15 +9,15 @@ use crate::codec::test_data::{
 use crate::model::{ResetHint, Span};
 
 const KEY: &[u8] = b"class tier partition series";
-const EFFORTS: [Effort; 2] = [Effort::Fast, Effort::Best];
+const EFFORTS: [CompressionLevel; 2] = [CompressionLevel::Fast, CompressionLevel::Best];
 
 fn encoded(timestamps: &[i64], values: ChunkValues<'_>) -> Vec<u8> {
-    encoded_with(timestamps, values, Effort::Fast)
+    encoded_with(timestamps, values, CompressionLevel::Fast)
 }
 
-fn encoded_with(timestamps: &[i64], values: ChunkValues<'_>, effort: Effort) -> Vec<u8> {
+fn encoded_with(timestamps: &[i64], values: ChunkValues<'_>, level: CompressionLevel) -> Vec<u8> {
     let mut out = vec![0xcc];
-    encode(KEY, timestamps, values, effort, &mut out);
+    encode(KEY, timestamps, values, level, &mut out);
     out.split_off(1)
 }
 
@@ -89,7 +89,14 @@ fn golden_bytes_of_histograms_and_starts() {
     let histograms = [histogram(3.0, [1.0, 2.0]), gauge, histogram(5.5, [1.0, 4.5])];
     let starts = [5 * SECOND, 0, 5 * SECOND];
     let mut bytes = Vec::new();
-    encode_started(KEY, &times, &starts, ChunkValues::Histogram(&histograms), Effort::Fast, &mut bytes);
+    encode_started(
+        KEY,
+        &times,
+        &starts,
+        ChunkValues::Histogram(&histograms),
+        CompressionLevel::Fast,
+        &mut bytes,
+    );
     assert_eq!(hex(&bytes), GOLDEN_HISTOGRAMS);
     assert_eq!(started(&bytes).unwrap(), (times.to_vec(), starts.to_vec()));
     let (mut found, mut found_histograms) = (Vec::new(), Vec::new());
@@ -98,7 +105,14 @@ fn golden_bytes_of_histograms_and_starts() {
 
     let previous = [-5 * SECOND, 10 * SECOND, 25 * SECOND];
     let mut floats = Vec::new();
-    encode_started(KEY, &times, &previous, ChunkValues::Float(&[0.5; 3]), Effort::Fast, &mut floats);
+    encode_started(
+        KEY,
+        &times,
+        &previous,
+        ChunkValues::Float(&[0.5; 3]),
+        CompressionLevel::Fast,
+        &mut floats,
+    );
     assert_eq!(hex(&floats), GOLDEN_STARTED_FLOATS);
     assert_eq!(started(&floats).unwrap(), (times.to_vec(), previous.to_vec()));
 }
@@ -261,8 +275,8 @@ proptest! {
     #[test]
     fn floats_come_back(timestamps in times(1..300), values in floats(300..301)) {
         let values = &values[..timestamps.len()];
-        for effort in EFFORTS {
-            let bytes = encoded_with(&timestamps, ChunkValues::Float(values), effort);
+        for level in EFFORTS {
+            let bytes = encoded_with(&timestamps, ChunkValues::Float(values), level);
             let chunk = Chunk::open(KEY, &bytes).unwrap();
             prop_assert_eq!(chunk.kind(), ChunkKind::Float);
             prop_assert_eq!(chunk.count(), timestamps.len());
@@ -277,8 +291,8 @@ proptest! {
     fn integers_come_back(timestamps in times(1..300), values in integers(300..301)) {
         let values = &values[..timestamps.len()];
         let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
-        for effort in EFFORTS {
-            let bytes = encoded_with(&timestamps, ChunkValues::Int(values), effort);
+        for level in EFFORTS {
+            let bytes = encoded_with(&timestamps, ChunkValues::Int(values), level);
             let chunk = Chunk::open(KEY, &bytes).unwrap();
             prop_assert_eq!(chunk.kind(), ChunkKind::Int);
             let (mut found, mut found_values) = (Vec::new(), Vec::new());
@@ -294,12 +308,12 @@ proptest! {
         timestamps in times(1..60),
         histograms in histograms(60..61),
         starts in integers(60..61),
-        effort in prop::sample::select(&EFFORTS[..]),
+        level in prop::sample::select(&EFFORTS[..]),
     ) {
         let count = timestamps.len();
         let histograms: Vec<_> = histograms.into_iter().take(count).map(Arc::new).collect();
         let mut bytes = Vec::new();
-        encode_started(KEY, &timestamps, &starts[..count], ChunkValues::Histogram(&histograms), effort, &mut bytes);
+        encode_started(KEY, &timestamps, &starts[..count], ChunkValues::Histogram(&histograms), level, &mut bytes);
         let chunk = Chunk::open(KEY, &bytes).unwrap();
         prop_assert_eq!(chunk.kind(), ChunkKind::Histogram);
         let (mut found, mut found_histograms) = (Vec::new(), Vec::new());
@@ -315,12 +329,12 @@ proptest! {
     fn damage_behind_a_right_checksum_of_histograms_never_panics(
         histograms in histograms(1..8),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        effort in prop::sample::select(&EFFORTS[..]),
+        level in prop::sample::select(&EFFORTS[..]),
     ) {
         let histograms: Vec<_> = histograms.into_iter().map(Arc::new).collect();
         let timestamps: Vec<i64> = (0..histograms.len() as i64).map(|i| i * i).collect();
         let mut bytes = Vec::new();
-        encode_started(KEY, &timestamps, &timestamps, ChunkValues::Histogram(&histograms), effort, &mut bytes);
+        encode_started(KEY, &timestamps, &timestamps, ChunkValues::Histogram(&histograms), level, &mut bytes);
         for (at, byte) in flips {
             let at = at.index(bytes.len() - CHECKSUM_LEN);
             bytes[at] = byte;
@@ -335,9 +349,9 @@ proptest! {
         timestamps in times(1..100),
         values in floats(100..101),
         flips in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
-        effort in prop::sample::select(&EFFORTS[..]),
+        level in prop::sample::select(&EFFORTS[..]),
     ) {
-        let mut bytes = encoded_with(&timestamps, ChunkValues::Float(&values[..timestamps.len()]), effort);
+        let mut bytes = encoded_with(&timestamps, ChunkValues::Float(&values[..timestamps.len()]), level);
         for flip in flips {
             let bit = flip.index((bytes.len() - CHECKSUM_LEN) * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -1,7 +1,7 @@
 //! Residuals in bit-packed blocks, each at the width that makes it smallest.
 //!
-//! The few residuals that need more bits than their block has are patches behind it; a
-//! column that seldom changes is a width of zero and some patches.
+//! The few residuals that need more bits than their block has are exceptions behind it; a
+//! column that seldom changes is a width of zero and some exceptions.
 //!
 //! # Format
 //! Blocks of 256 residuals, the last with what is left, none without residuals:
@@ -10,9 +10,9 @@
 //! |---|---|---|
 //! | width | 1 | low 7 bits: 0 to 64; high bit: residuals are zigzag of the difference from the base's centre, else the difference from the base |
 //! | centre | varint | only with the high bit: zigzag, added to the base |
-//! | patches | 1 | how many |
+//! | exceptions | 1 | how many |
 //! | residuals | packed | low bits of each, see [`bitpack`](super::bitpack) |
-//! | patch, each | varint, varint | residuals between it and the patch before; high bits, shifted down by the width |
+//! | exception, each | varint, varint | residuals between it and the exception before; high bits, shifted down by the width |
 
 use super::bitpack::{pack, packed_len, unpack};
 use super::varint::{self, unzigzag, zigzag};
@@ -55,12 +55,12 @@ fn encode_block_within<const ROOM: usize>(residuals: &[i64], base: i64, centre: 
         out.push(width_above as u8);
         (above, width_above)
     };
-    let patch = |residual: u64| residual.checked_shr(width).filter(|&high| high != 0);
-    let patches = packed.iter().filter(|&&residual| patch(residual).is_some()).count();
-    out.push(patches as u8);
+    let exception = |residual: u64| residual.checked_shr(width).filter(|&high| high != 0);
+    let exceptions = packed.iter().filter(|&&residual| exception(residual).is_some()).count();
+    out.push(exceptions as u8);
     pack(packed, width, out);
     let mut next = 0;
-    for (i, high) in packed.iter().enumerate().filter_map(|(i, &residual)| Some((i, patch(residual)?))) {
+    for (i, high) in packed.iter().enumerate().filter_map(|(i, &residual)| Some((i, exception(residual)?))) {
         varint::write(out, (i - next) as u64);
         varint::write(out, high);
         next = i + 1;
@@ -76,7 +76,7 @@ pub struct BlockFrame {
     pub is_zigzag: bool,
 }
 
-/// Fills `block` with residuals, patches applied.
+/// Fills `block` with residuals, exceptions applied.
 ///
 /// # Errors
 /// The section ends early or is damaged.
@@ -93,13 +93,13 @@ pub fn decode_block(
         return Err(Fault::Field);
     }
     let centre = if is_zigzag { unzigzag(varint::read(section, at)?) } else { 0 };
-    let patches = *section.get(*at).ok_or(Fault::Truncated)?;
+    let exceptions = *section.get(*at).ok_or(Fault::Truncated)?;
     *at += 1;
     let bytes = section.get(*at..*at + packed_len(block.len(), width)).ok_or(Fault::Truncated)?;
     *at += bytes.len();
     unpack(bytes, width, block);
     let mut next = 0usize;
-    for _ in 0..patches {
+    for _ in 0..exceptions {
         let gap = usize::try_from(varint::read(section, at)?).map_err(|_| Fault::Field)?;
         let high = varint::read(section, at)?;
         let residual = next.checked_add(gap).and_then(|i| block.get_mut(i)).ok_or(Fault::Field)?;
@@ -119,25 +119,25 @@ pub fn width(residuals: &[u64]) -> (u32, usize) {
     }
     let widest = 64usize.wrapping_sub(all.leading_zeros() as usize);
     let mut best = (widest as u32, (residuals.len() * widest).div_ceil(8));
-    let mut patched = 0;
+    let mut exceptional = 0;
     for width in (0..widest).rev() {
-        patched += count_of[width + 1] as usize;
-        let patches: usize =
-            (width + 1..=widest).map(|bits| count_of[bits] as usize * patch_len(bits - width)).sum();
-        let size = (residuals.len() * width).div_ceil(8) + patches;
-        if size < best.1 && patched < BLOCK {
+        exceptional += count_of[width + 1] as usize;
+        let exceptions: usize =
+            (width + 1..=widest).map(|bits| count_of[bits] as usize * exception_len(bits - width)).sum();
+        let size = (residuals.len() * width).div_ceil(8) + exceptions;
+        if size < best.1 && exceptional < BLOCK {
             best = (width as u32, size);
         }
-        // Patches only become more, and longer, below; their number must fit a byte.
-        if patches > best.1 {
+        // Exceptions only become more, and longer, below; their number must fit a byte.
+        if exceptions > best.1 {
             break;
         }
     }
     best
 }
 
-/// Bytes of a patch whose residual is `bits` wider than the block.
-fn patch_len(bits: usize) -> usize {
+/// Bytes of an exception whose residual is `bits` wider than the block.
+fn exception_len(bits: usize) -> usize {
     1 + bits.div_ceil(7)
 }
 

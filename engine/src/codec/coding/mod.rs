@@ -3,6 +3,6 @@
 pub mod bitpack;
 pub mod bits;
 pub mod blocks;
-pub mod patches;
+pub mod exceptions;
 pub mod prefix;
 pub mod varint;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::budget::{Share, bytes_text};
-use crate::head::Resolved;
+use crate::head::ResolvedBatch;
 use crate::head::batch::{BATCH_BYTES, Granted, SAMPLE_BYTES, TEXT_FACTOR};
 use crate::{Error, Result};
 
@@ -60,7 +60,7 @@ impl BatchMemory {
 
     /// Extends the grant so that the batch can take one more sample and `more` bytes of texts. Returns false if the
     /// writer must commit the batch first.
-    pub(in crate::engine) fn grow(&self, batch: &mut Resolved, more: u64) -> bool {
+    pub(in crate::engine) fn grow(&self, batch: &mut ResolvedBatch, more: u64) -> bool {
         let has = batch.granted();
         let wanted_bytes = batch.text_bytes() + more + 1;
         let is_whole = batch.samples() >= self.most.samples || wanted_bytes > self.most.text_bytes;
@@ -85,7 +85,7 @@ impl BatchMemory {
     /// No memory became free within `patience`.
     pub(in crate::engine) fn wait(
         &self,
-        batch: &mut Resolved,
+        batch: &mut ResolvedBatch,
         more: u64,
         patience: Duration,
         free: impl Fn(),
@@ -101,7 +101,7 @@ impl BatchMemory {
     /// As [`BatchMemory::wait`].
     pub(in crate::engine) fn wait_whole(
         &self,
-        batch: &mut Resolved,
+        batch: &mut ResolvedBatch,
         samples: usize,
         text_bytes: u64,
         patience: Duration,
@@ -115,7 +115,7 @@ impl BatchMemory {
 
     fn wait_for(
         &self,
-        batch: &mut Resolved,
+        batch: &mut ResolvedBatch,
         wanted: Granted,
         patience: Duration,
         free: impl Fn(),

@@ -84,7 +84,7 @@ impl Shared {
         self.admit_cardinality(labels)
             .and_then(|()| self.admit_in_second(labels, newcomers))
             .inspect_err(|_| self.head.tenants.give([labels]))?;
-        if self.is_crowded_anew() {
+        if self.is_newly_pressed() {
             self.ask(Task::Flush);
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::head::Resolved;
+use crate::head::ResolvedBatch;
 use crate::model::{Layout, PartitionId, TierId};
 use crate::{Error, Result};
 
@@ -29,7 +29,7 @@ impl Spread {
     ///
     /// # Errors
     /// [`Error::Limit`] if there are too many.
-    pub(crate) fn admit(&mut self, piece: &Resolved) -> Result<()> {
+    pub(crate) fn admit(&mut self, piece: &ResolvedBatch) -> Result<()> {
         let (oldest, newest) = (piece.oldest(), piece.newest().given.max(piece.newest().stamped));
         if oldest > newest {
             return Ok(());
@@ -73,8 +73,8 @@ mod tests {
 
     const DAY: i64 = 86_400_000_000_000;
 
-    fn piece(days: impl Iterator<Item = i64>) -> Resolved {
-        let mut piece = Resolved::default();
+    fn piece(days: impl Iterator<Item = i64>) -> ResolvedBatch {
+        let mut piece = ResolvedBatch::default();
         for day in days {
             let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
             piece.push_event(Event { labels, timestamp: day * DAY + 7, text: String::new() });
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn partitions_of_all_pieces_count_once() {
         let mut spread = Spread::new(Layout::new(DAY), 10);
-        spread.admit(&Resolved::default()).unwrap();
+        spread.admit(&ResolvedBatch::default()).unwrap();
         for _ in 0..20 {
             spread.admit(&piece([0, 0, 1].into_iter())).unwrap();
             spread.admit(&piece([5, 3, 5, 3, 9].into_iter())).unwrap();

@@ -48,7 +48,7 @@ use crate::model::Timestamp;
 use crate::options::{Durability, Options};
 use crate::process::Process;
 use crate::stats::Counters;
-use crate::store::catalogue::{Catalogue, Graveyard};
+use crate::store::catalogue::{Catalogue, Obsolete};
 use crate::store::gate::{Gate, Guarded};
 use crate::store::guard::{GuardedKv, Judge};
 use crate::store::kv::{self, Kv};
@@ -120,8 +120,8 @@ impl Engine {
         let guard = GuardedKv::new(open_store(dir, &options, true)?);
         let kv: Arc<dyn Kv> = guard.clone();
         let started = Instant::now();
-        let graveyard = Arc::new(Graveyard::default());
-        let mut catalogue = Catalogue::load(&*kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+        let obsolete = Arc::new(Obsolete::default());
+        let mut catalogue = Catalogue::load(&*kv, &obsolete)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,
             what: "the store has no catalogue".to_owned(),
@@ -145,7 +145,7 @@ impl Engine {
             wal: None,
             options,
             clock,
-            graveyard,
+            obsolete,
             catalogue,
             replay,
             report,
@@ -188,8 +188,8 @@ impl Engine {
         let (process, started) = (Process::opening()?, Instant::now());
         let guard = GuardedKv::new(kv);
         let kv: Arc<dyn Kv> = guard.clone();
-        let graveyard = Arc::new(Graveyard::default());
-        let mut catalogue = load_or_create(&*kv, &graveyard, &options, &*clock)?;
+        let obsolete = Arc::new(Obsolete::default());
+        let mut catalogue = load_or_create(&*kv, &obsolete, &options, &*clock)?;
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
         if inventory.is_incomplete {
@@ -223,7 +223,7 @@ impl Engine {
             wal,
             options,
             clock,
-            graveyard,
+            obsolete,
             catalogue,
             replay,
             report,
@@ -256,7 +256,7 @@ struct Opened {
     wal: Option<Wal>,
     options: Options,
     clock: Arc<dyn Clock>,
-    graveyard: Arc<Graveyard>,
+    obsolete: Arc<Obsolete>,
     catalogue: Catalogue,
     replay: Replayed,
     report: OpenReport,
@@ -275,7 +275,7 @@ fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found 
 
 fn assemble(opened: Opened) -> Shared {
     let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
-    let Opened { graveyard, catalogue, replay, mut report, started, .. } = opened;
+    let Opened { obsolete, catalogue, replay, mut report, started, .. } = opened;
     // A log that is only read has records too.
     let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
@@ -303,7 +303,7 @@ fn assemble(opened: Opened) -> Shared {
         idle_looked: Mutex::new(Instant::now()),
         head: replay.head,
         gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
-        versions: Arc::new(Versions::new(kv, catalogue, graveyard)),
+        versions: Arc::new(Versions::new(kv, catalogue, obsolete)),
         flush: Mutex::new(FlushState::default()),
         merging: Mutex::new(()),
         counters: Counters::default(),
@@ -336,11 +336,11 @@ fn assemble(opened: Opened) -> Shared {
 
 fn load_or_create(
     kv: &dyn Kv,
-    graveyard: &Arc<Graveyard>,
+    obsolete: &Arc<Obsolete>,
     options: &Options,
     clock: &dyn Clock,
 ) -> Result<Catalogue> {
-    if let Some(catalogue) = Catalogue::load(kv, graveyard)? {
+    if let Some(catalogue) = Catalogue::load(kv, obsolete)? {
         return Ok(catalogue);
     }
     // The id only distinguishes segments of different databases; the moment of creation and

@@ -23,7 +23,7 @@ use crate::head::record::{
     KIND_DATABASES, KIND_DELETE, KIND_DROPPED, KIND_EVENTS, KIND_EXEMPLARS, KIND_METADATA, KIND_SAMPLES,
     RecordReader,
 };
-use crate::head::{Cutting, Epoch, Head, HeadSeries};
+use crate::head::{ChunkPolicy, Epoch, Head, HeadSeries};
 use crate::model::{SeriesId, Timestamp, Value};
 use crate::options::Options;
 use crate::store::catalogue::{Catalogue, Tombstone};
@@ -39,7 +39,7 @@ const RECORDS_WAITING: usize = 2;
 /// The head under construction.
 pub(in crate::engine) struct Replay {
     head: Arc<Head>,
-    cutting: Cutting,
+    policy: ChunkPolicy,
     places: Places,
     /// Series by place, as far as the thread that applies samples does not have them.
     series: Vec<Arc<HeadSeries>>,
@@ -74,7 +74,7 @@ impl Replay {
                 options.note_bytes_max(),
                 &options.tenant_label,
             )),
-            cutting: Cutting { layout: catalogue.layout(), chunk_samples: options.chunk_samples },
+            policy: ChunkPolicy { layout: catalogue.layout(), chunk_samples: options.chunk_samples },
             places: Places::default(),
             series: Vec::new(),
             workers: None,
@@ -164,17 +164,17 @@ impl Replay {
         *count += samples.len() as u64;
         if self.workers.is_none() {
             let series = std::mem::take(&mut self.series);
-            self.workers = Some(Workers::start(&self.head, self.cutting, series)?);
+            self.workers = Some(Workers::start(&self.head, self.policy, series)?);
         }
         if let Some(workers) = &self.workers {
-            workers.send(Batch { series: found, samples }, new);
+            workers.send(ReplayBatch { series: found, samples }, new);
         }
         Ok(decoded)
     }
 
     fn apply_delete(&mut self, tombstone: Tombstone) {
         self.catch_up();
-        self.head.delete(self.cutting, &tombstone.matchers, tombstone.range);
+        self.head.delete(self.policy, &tombstone.matchers, tombstone.range);
         self.tombstones.push(tombstone);
     }
 
@@ -203,7 +203,7 @@ struct Sample {
 }
 
 /// What a record holds.
-struct Batch {
+struct ReplayBatch {
     /// The series it defines, which take the next places.
     series: Vec<Arc<HeadSeries>>,
     samples: Vec<Sample>,
@@ -211,15 +211,15 @@ struct Batch {
 
 /// Number of threads besides the reader's.
 struct Workers {
-    batches: SyncSender<Batch>,
+    batches: SyncSender<ReplayBatch>,
     new: SyncSender<Vec<Arc<HeadSeries>>>,
     applier: JoinHandle<Vec<Arc<HeadSeries>>>,
     poster: JoinHandle<HeadPostings>,
 }
 
 impl Workers {
-    fn start(head: &Arc<Head>, cutting: Cutting, mut series: Vec<Arc<HeadSeries>>) -> Result<Self> {
-        let (batches, batches_out) = sync_channel::<Batch>(RECORDS_WAITING);
+    fn start(head: &Arc<Head>, policy: ChunkPolicy, mut series: Vec<Arc<HeadSeries>>) -> Result<Self> {
+        let (batches, batches_out) = sync_channel::<ReplayBatch>(RECORDS_WAITING);
         let (new, new_out) = sync_channel::<Vec<Arc<HeadSeries>>>(RECORDS_WAITING);
         let shared = head.clone();
         let applier = spawn("replay-samples", move || {
@@ -229,7 +229,7 @@ impl Workers {
                 let mut grown = 0;
                 for Sample { place, timestamp, start, value } in batch.samples {
                     let series = &series[place as usize];
-                    grown += series.append(&turn, cutting, timestamp, start, &value);
+                    grown += series.append(&turn, policy, timestamp, start, &value);
                 }
                 shared.add_sample_bytes(grown as u64);
             }
@@ -245,7 +245,7 @@ impl Workers {
         Ok(Workers { batches, new, applier, poster })
     }
 
-    fn send(&self, batch: Batch, new: Vec<Arc<HeadSeries>>) {
+    fn send(&self, batch: ReplayBatch, new: Vec<Arc<HeadSeries>>) {
         // A thread that ended has panicked; `join` returns the panic.
         let _ = self.new.send(new);
         let _ = self.batches.send(batch);

@@ -21,8 +21,8 @@ impl Engine {
         let _lock = crate::engine::directory::lock_existing(dir, crate::engine::directory::Use::Read)?;
         let guarded = GuardedKv::new(crate::engine::open::closed::open_store(dir, options, true)?);
         let kv: &dyn Kv = &*guarded;
-        let graveyard = std::sync::Arc::default();
-        let catalogue = Catalogue::load(kv, &graveyard)?.ok_or_else(|| Error::Corrupt {
+        let obsolete = std::sync::Arc::default();
+        let catalogue = Catalogue::load(kv, &obsolete)?.ok_or_else(|| Error::Corrupt {
             file: dir.join("store").display().to_string(),
             offset: 0,
             what: "the store has no catalogue".to_owned(),

@@ -7,7 +7,7 @@ use super::faulty::{Call, FaultyKv};
 use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
 use crate::engine::admit::newcomers::Newcomers;
-use crate::head::Resolved;
+use crate::head::ResolvedBatch;
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, TimeRange, Value};
 use crate::store::catalogue::Tombstone;
@@ -105,7 +105,7 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
         engine.flush().unwrap();
     }
     assert!(series.is_dead(), "it was idle");
-    let mut resolved = Resolved::default();
+    let mut resolved = ResolvedBatch::default();
     resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
     let ticket = shared.commit(&mut resolved).unwrap();
     shared.wait_durable(ticket).unwrap();

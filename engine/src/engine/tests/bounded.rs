@@ -43,7 +43,7 @@ fn a_view_takes_what_it_copies_before_it_does_and_gives_it_back() {
     let share = Share::new("queries", 1 << 30);
     let work = Work::unbounded().of(share.clone());
     let view = engine.view().with_work(&work);
-    assert_eq!(view.gather(&all(), TimeRange::ALL, 1000).unwrap().len(), SERIES);
+    assert_eq!(view.select_unsorted(&all(), TimeRange::ALL, 1000).unwrap().len(), SERIES);
     let kept = view.kept_bytes();
     assert!(kept > (SERIES * 400) as u64, "{kept} bytes for {SERIES} open chunks");
     drop(view);
@@ -52,7 +52,7 @@ fn a_view_takes_what_it_copies_before_it_does_and_gives_it_back() {
     let limit = kept / 3;
     let small = work.holding(limit);
     let view = engine.view().with_work(&small);
-    let refused = view.gather(&all(), TimeRange::ALL, 1000);
+    let refused = view.select_unsorted(&all(), TimeRange::ALL, 1000);
     assert!(matches!(refused, Err(Error::Memory(_))));
     assert!(view.kept_bytes() <= limit && share.used() <= limit);
     drop(view);
@@ -220,7 +220,7 @@ fn every_read_ends_when_it_is_canceled() {
     let range = TimeRange::ALL;
     let selectors = [all(), Vec::new()];
     let ends = [
-        view.gather(&all(), range, 1000).map(drop),
+        view.select_unsorted(&all(), range, 1000).map(drop),
         view.estimate(&all(), range).map(drop),
         view.label_sets(&selectors, range, 1000).map(drop),
         view.label_names(&selectors[..1], range, 1000).map(drop),

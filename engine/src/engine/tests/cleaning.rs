@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Whether the store has keys of a partition beside those of its current generation.
 fn has_replaced(engine: &Engine, minute: i64) -> bool {
     let shared = &engine.shared;
-    let partition = shared.cutting().layout.raw(YEAR_2024 + minute * 60 * super::SECOND);
+    let partition = shared.chunk_policy().layout.raw(YEAR_2024 + minute * 60 * super::SECOND);
     let catalogue = shared.versions.current();
     let named: Vec<_> = catalogue.generations.all_in(partition).iter().map(|g| g.prefix).collect();
     let mut cursor = shared.versions.kv().cursor(Family::Chunks);

@@ -50,7 +50,7 @@ fn a_crowd_that_stays_is_not_flushed_again_and_again() {
     let dir = tempfile::tempdir().unwrap();
     let engine = small_engine(dir.path());
     let count =
-        (0..).take_while(|_| engine.stats().head_series_bytes < engine.options().series_bytes_crowded());
+        (0..).take_while(|_| engine.stats().head_series_bytes < engine.options().series_bytes_pressure());
     let waves = count.map(|wave| append_crowd(&engine, wave * 500, 500, 0).unwrap()).count();
     let flushes = engine.stats().flushes;
     for round in 1..20 {

@@ -200,7 +200,7 @@ fn what_was_deleted_is_cleaned_away_unless_a_view_needs_it() {
     engine.delete(&[Matcher::equal("i", "none")], TimeRange::ALL).expect("delete");
     let report = engine.clean().expect("clean");
     assert_eq!((report.partitions, report.held), (1, 0));
-    assert!(engine.shared.versions.graveyard().is_empty(), "what was replaced is removed by then");
+    assert!(engine.shared.versions.obsolete().is_empty(), "what was replaced is removed by then");
     let stats = engine.stats();
     assert_eq!((stats.tombstones, stats.generations, stats.stored_samples), (0, 1, 2));
     assert_eq!(samples(&engine.view(), &all()), [((1, 1), 10), ((1, 2), 20)].into());

@@ -9,7 +9,7 @@ use super::{SECOND, YEAR_2024, labels, options};
 use crate::budget::Work;
 use crate::chunk::Run;
 use crate::clock::ManualClock;
-use crate::codec::Effort;
+use crate::codec::CompressionLevel;
 use crate::model::{Labels, Matcher, TimeRange, Value};
 use crate::store::kv::{Family, Kv};
 use crate::store::memory::MemoryKv;
@@ -49,7 +49,7 @@ fn whole(model: &BTreeMap<i64, f64>, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
     model.iter().for_each(|(&t, &v)| run.push(t, 0, &Value::Float(v)));
     let spans = run.chunk_spans(CHUNK).zip(keys).map(|((kind, span), key)| {
         let mut bytes = Vec::new();
-        run.encode_span(key, kind, span, Effort::Best, &mut bytes);
+        run.encode_span(key, kind, span, CompressionLevel::Best, &mut bytes);
         bytes
     });
     spans.collect()

@@ -210,7 +210,7 @@ fn what_is_logged_is_not_seen_before_it_is_safe() {
     let engine = open(&dir, &kv, &FaultyFs::sound(), Durability::Always).unwrap();
     let open = &engine.shared;
     let series = open.resolve(&shared(), &mut Default::default()).unwrap();
-    let mut resolved = crate::head::Resolved::default();
+    let mut resolved = crate::head::ResolvedBatch::default();
     resolved.push(series, YEAR_2024, 0, Value::Float(1.0));
     let ticket = open.commit(&mut resolved).unwrap();
     assert!(found(&engine)[1].is_empty());

@@ -383,7 +383,7 @@ fn a_series_that_left_the_head_comes_back() {
         engine.append(&float_batch(3, &[i])).unwrap();
         engine.flush().unwrap();
     }
-    assert_eq!(engine.stats().head_series, 1, "the idle series has retired");
+    assert_eq!(engine.stats().head_series, 1, "the idle series is evicted");
     write(&engine, &one(UP, &[(NOW_MS + 1, 2.0)]));
     assert_eq!(stored(&engine, "a").len(), 2);
 }

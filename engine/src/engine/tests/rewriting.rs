@@ -58,7 +58,7 @@ fn tables_that_share_keys_with_a_damaged_generation_stay_and_others_are_rewritte
     harness.set_tables(&[]);
     harness.clean(&[4]).expect("nothing is left");
     assert_eq!((harness.removals(0), harness.removals(4)), (vec![Removal::All], vec![Removal::All]));
-    assert!(harness.engine.shared.versions.graveyard().is_empty());
+    assert!(harness.engine.shared.versions.obsolete().is_empty());
 }
 
 /// Nothing has met the damage before.

@@ -39,7 +39,7 @@ pub(super) fn harness(refuse_damaged_store: bool) -> Harness {
 
 impl Harness {
     pub(super) fn prefix(&self, minute: i64) -> Prefix {
-        let partition = self.engine.shared.cutting().layout.raw(YEAR_2024 + minute * 60 * SECOND);
+        let partition = self.engine.shared.chunk_policy().layout.raw(YEAR_2024 + minute * 60 * SECOND);
         self.engine.shared.versions.current().generations.all_in(partition)[0].prefix
     }
 

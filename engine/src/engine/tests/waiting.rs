@@ -120,7 +120,7 @@ fn a_cleaning_waits_for_the_reads_that_hold_what_it_replaced() {
         drop(view);
         assert_eq!(cleaning.join().unwrap().held, 0);
     });
-    assert!(engine.shared.versions.graveyard().is_empty(), "it is removed, too");
+    assert!(engine.shared.versions.obsolete().is_empty(), "it is removed, too");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn closing_does_not_wait_for_a_cleaning_that_waits_for_reads() {
             cleaning.clean_within(PATIENCE)
         });
         let task = begins.recv().unwrap();
-        while engine.shared.versions.graveyard().held() == 0 {
+        while engine.shared.versions.obsolete().held() == 0 {
             std::thread::yield_now();
         }
         task.wait_until_asleep();

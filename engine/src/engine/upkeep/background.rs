@@ -140,15 +140,15 @@ impl Shared {
             || is_long
             || is_old
             || is_unfinished
-            || (first.is_some() && self.is_crowded_anew())
+            || (first.is_some() && self.is_newly_pressed())
             || self.is_room_due()
     }
 
     /// Whether series take much of their memory, and an eighth of it has come since a flush last looked for idle
     /// ones. Where all are active a flush frees none, and without growth it is not tried again.
-    pub(in crate::engine) fn is_crowded_anew(&self) -> bool {
+    pub(in crate::engine) fn is_newly_pressed(&self) -> bool {
         let (bytes, seen) = (self.head.series_bytes(), self.series_bytes_seen.load(Ordering::Relaxed));
-        bytes >= self.options.series_bytes_crowded()
+        bytes >= self.options.series_bytes_pressure()
             && bytes.saturating_sub(seen) >= self.options.series_bytes_max() / 8
     }
 
@@ -163,7 +163,7 @@ impl Shared {
         self.hold_reserve();
         // What frees space goes before what needs some.
         // Each pass moves it on by a little: a second try is none.
-        let horizon = self.retention.pass(self.cutting().layout.width(TierId::RAW));
+        let horizon = self.retention.pass(self.chunk_policy().layout.width(TierId::RAW));
         let expired = match is_expiry_due(&self.versions.current(), &|_| horizon) {
             true => self
                 .with_room(|| self.compactor().expire(&|_| horizon))
@@ -212,7 +212,7 @@ impl Shared {
                 Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
             // Small generations share tables, which are rewritten once for all of them: they wait.
-            if self.versions.graveyard().bytes() >= DEAD_BYTES_MAX {
+            if self.versions.obsolete().bytes() >= DEAD_BYTES_MAX {
                 self.versions.collect()?;
             }
             // Lets waiters for a pause in merging go first: a flush, for which appends may wait, or a snapshot.
@@ -223,7 +223,7 @@ impl Shared {
 
     /// Removes obsolete generations, and works on a full disk too.
     pub(in crate::engine) fn collect_with_room(&self) -> Result<()> {
-        if self.versions.graveyard().is_empty() { Ok(()) } else { self.with_room(|| self.versions.collect()) }
+        if self.versions.obsolete().is_empty() { Ok(()) } else { self.with_room(|| self.versions.collect()) }
     }
 
     pub(crate) fn compactor(&self) -> Compactor<'_> {

@@ -73,19 +73,19 @@ impl Shared {
         fail_point!("clean.merged");
         // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is under
         // way, which would hold what it has just replaced.
-        let mut held = self.versions.graveyard().held();
+        let mut held = self.versions.obsolete().held();
         // Also after a failure, as after other merges.
         merged.and(self.collect_with_room())?;
-        fail_point!("clean.buried");
+        fail_point!("clean.collected");
         self.versions.kv().rewrite_records()?;
         fail_point!("clean.rewritten");
         drop(merging);
         fail_point!("clean.unlocked");
         let end = Instant::now() + patience;
         while held > 0 && Instant::now() < end && !self.is_closed.load(Ordering::Acquire) {
-            self.versions.graveyard().wait_for_release(end.min(Instant::now() + LOOK_EVERY));
+            self.versions.obsolete().wait_for_release(end.min(Instant::now() + LOOK_EVERY));
             let _merging = self.merging.lock();
-            held = self.versions.graveyard().held();
+            held = self.versions.obsolete().held();
             self.collect_with_room()?;
         }
         self.check_cleaned(until)?;
@@ -97,7 +97,7 @@ impl Shared {
     fn check_cleaned(&self, until: u64) -> Result<()> {
         let catalogue = self.versions.current();
         let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };
-        let is_clean = self.versions.graveyard().is_empty()
+        let is_clean = self.versions.obsolete().is_empty()
             && with_deletes(&catalogue, PartitionId::MIN, until).next().is_none();
         if is_clean {
             return Ok(());

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::chunk::{Run, Sealing};
-use crate::codec::Effort;
+use crate::codec::CompressionLevel;
 use crate::engine::jobs::Task;
 use crate::engine::{Begun, Engine, FlushState, Shared};
 use crate::head::kept::Ended;
@@ -52,7 +52,7 @@ pub struct FlushReport {
 const IDLE_FLUSHES: u32 = 2;
 
 /// The same where series take much of their memory.
-const IDLE_FLUSHES_CROWDED: u32 = 1;
+const IDLE_FLUSHES_PRESSED: u32 = 1;
 
 /// How often a flush starts over because a merge took series out of a partition's index
 /// under it, before it keeps merges out.
@@ -117,7 +117,7 @@ impl Shared {
                 self.grow_reserves();
                 self.room.1.notify_all();
                 self.ask(Task::Merge);
-                self.retire_idle_series();
+                self.evict_idle_series();
                 self.settle_pile();
             }
             Err(e) => {
@@ -204,7 +204,7 @@ impl Shared {
     }
 
     fn plan(&self, frozen: &[Arc<HeadSeries>], deletes: &[Arc<Tombstone>]) -> Work {
-        let layout = self.cutting().layout;
+        let layout = self.chunk_policy().layout;
         let mut work = Work::new();
         for (index, series) in (0u32..).zip(frozen) {
             let Some(unflushed) = series.frozen() else { continue };
@@ -274,11 +274,11 @@ impl Shared {
         deletes: &[Arc<Tombstone>],
     ) -> Result<Written> {
         let known = self.versions.indexed_in(partition);
-        let cutting = self.cutting();
-        let (first, last) = cutting.layout.bounds(partition);
+        let chunk_policy = self.chunk_policy();
+        let (first, last) = chunk_policy.layout.bounds(partition);
         let span = TimeRange::inclusive(first, last);
         let prefix = self.versions.fresh_prefix(partition);
-        let sealing = Sealing { samples_max: cutting.chunk_samples, effort: Effort::Fast };
+        let sealing = Sealing { samples_max: chunk_policy.chunk_samples, level: CompressionLevel::Fast };
         let mut writer = GenerationWriter::new(tables, prefix, epoch.cut, sealing);
         let (mut indexed, mut run) = (IdList::default(), Run::default());
         for &index in &work.series {
@@ -358,32 +358,32 @@ impl Shared {
 
     /// What a flush that has nothing to write does where series want room: those without samples leave.
     fn let_idle_series_go(&self) {
-        if self.is_crowded() {
+        if self.is_pressed() {
             self.head.all_series().iter().for_each(|series| series.note_idle());
-            self.retire_idle_series();
+            self.evict_idle_series();
         }
     }
 
     /// Whether series take much of their memory, or new ones were refused because it is full.
-    fn is_crowded(&self) -> bool {
-        self.head.series_bytes() >= self.options.series_bytes_crowded()
+    fn is_pressed(&self) -> bool {
+        self.head.series_bytes() >= self.options.series_bytes_pressure()
             || self.wants_room.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn retire_idle_series(&self) {
-        let is_crowded = self.is_crowded();
+    fn evict_idle_series(&self) {
+        let is_pressed = self.is_pressed();
         self.wants_room.store(false, std::sync::atomic::Ordering::Relaxed);
         *self.idle_looked.lock() = Instant::now();
-        let idle_flushes = if is_crowded { IDLE_FLUSHES_CROWDED } else { IDLE_FLUSHES };
+        let idle_flushes = if is_pressed { IDLE_FLUSHES_PRESSED } else { IDLE_FLUSHES };
         // Only flushes change it, and one at a time.
         let epoch = self.commit.lock().epoch;
-        let retired =
-            self.head.retire(|series| series.retire_if_idle(idle_flushes, epoch), || self.commit.lock());
+        let evicted =
+            self.head.evict(|series| series.evict_if_idle(idle_flushes, epoch), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), Ordering::Relaxed);
-        if retired > 0 {
+        if evicted > 0 {
             self.line_cache.purge_dead();
             self.remote_cache.purge_dead();
-            tracing::debug!(retired, "idle series left the head");
+            tracing::debug!(evicted, "idle series left the head");
         }
     }
 }

@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use crate::budget::Work;
 use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
-use crate::index::{Ids, PostingsSource, encoding};
+use crate::index::{PostingsSource, PostingsUnion, encoding};
 use crate::model::{SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
@@ -275,9 +275,12 @@ fn count_postings(
         let pair = keys::decode_postings(key).zip(encoding::decode(value));
         let ((name, value), postings) = pair.ok_or_else(|| damaged(key, "damaged postings"))?;
         if value.is_empty() {
-            if let Some(before) =
-                having.replace(Having { key: key.to_vec(), name, said: postings, seen: Ids::default() })
-            {
+            if let Some(before) = having.replace(Having {
+                key: key.to_vec(),
+                name,
+                said: postings,
+                seen: PostingsUnion::default(),
+            }) {
                 before.check()?;
             }
         } else {
@@ -297,7 +300,7 @@ struct Having {
     key: Vec<u8>,
     name: String,
     said: RoaringTreemap,
-    seen: Ids,
+    seen: PostingsUnion,
 }
 
 impl Having {

@@ -10,8 +10,8 @@ use crate::engine::admit::spread::Spread;
 use crate::engine::jobs::Task;
 use crate::engine::write::pending::{Logged, Pending};
 use crate::engine::{Engine, Shared};
-use crate::head::batch::{BatchSample, Whose};
-use crate::head::{Batch, Resolved};
+use crate::head::batch::{BatchSample, SeriesKey};
+use crate::head::{Batch, ResolvedBatch};
 use crate::model::{Labels, Timestamp, Value};
 use crate::stats::Counters;
 use crate::sync::Mutex;
@@ -108,7 +108,7 @@ impl Shared {
         newcomers: &mut Newcomers,
     ) -> Result<(AppendReport, Option<Ticket>)> {
         let shared = self;
-        let mut resolved = Resolved::default();
+        let mut resolved = ResolvedBatch::default();
         let (samples, patience) = (batch.samples.len(), shared.options.write_wait);
         let free = || shared.settle_deferred();
         shared.batches.wait_whole(&mut resolved, samples, batch.text_bytes(), patience, free)?;
@@ -123,8 +123,8 @@ impl Shared {
                 continue;
             }
             let series = match series {
-                Whose::Labels(labels) => shared.resolve(labels, newcomers)?,
-                Whose::Handle(handle) => shared.series_of(handle, newcomers)?,
+                SeriesKey::Labels(labels) => shared.resolve(labels, newcomers)?,
+                SeriesKey::Handle(handle) => shared.series_of(handle, newcomers)?,
             };
             resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
@@ -156,7 +156,7 @@ impl Shared {
 
     /// Counts the partitions of one request.
     pub(in crate::engine) fn spread(&self) -> Spread {
-        Spread::new(self.cutting().layout, self.options.partitions_per_request)
+        Spread::new(self.chunk_policy().layout, self.options.partitions_per_request)
     }
 
     fn check_sample(&self, labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {
@@ -180,7 +180,7 @@ impl Shared {
     ///
     /// # Errors
     /// Nothing of it is logged.
-    pub(crate) fn commit(&self, resolved: &mut Resolved) -> Result<Option<Ticket>> {
+    pub(crate) fn commit(&self, resolved: &mut ResolvedBatch) -> Result<Option<Ticket>> {
         if resolved.is_empty() {
             return Ok(None);
         }

@@ -368,7 +368,7 @@ mod tests {
         cache.insert(&context, context.key(b"dead"), group(&[&dead]));
         cache.insert(&context, context.key(b"dead"), Known::Single(dead.clone(), 0));
         cache.insert(&context, context.key(b"both"), group(&[&alive, &dead]));
-        assert!(dead.retire_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
+        assert!(dead.evict_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
         cache.purge_dead();
         assert!(context.get(context.key(b"alive")).is_some());
         assert!(context.get(context.key(b"dead")).is_none());

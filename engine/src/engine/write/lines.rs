@@ -14,8 +14,8 @@ use crate::engine::admit::spread::Spread;
 use crate::engine::write::fields::{FIELDS_FEW, by_name, new_among};
 use crate::engine::write::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Shared};
-use crate::head::batch::{Stamp, Target};
-use crate::head::{Event, HeadSeries, Resolved};
+use crate::head::batch::{RowTarget, Stamp};
+use crate::head::{Event, HeadSeries, ResolvedBatch};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
 use crate::stats::Counters;
@@ -176,7 +176,7 @@ impl Engine {
             near: now.saturating_sub(far)..=now.saturating_add(far),
             default_timestamp: now,
             body: 0,
-            resolved: Resolved::default(),
+            resolved: ResolvedBatch::default(),
             spread: shared.spread(),
             indexes: Vec::new(),
             newcomers: Newcomers::default(),
@@ -209,7 +209,7 @@ struct LineWriter<'p> {
     default_timestamp: Timestamp,
     /// The number of the current body.
     body: usize,
-    resolved: Resolved,
+    resolved: ResolvedBatch,
     spread: Spread,
     /// For each field of the current line its place in the group; reused.
     indexes: Vec<u32>,
@@ -317,12 +317,12 @@ impl LineWriter<'_> {
         } = self;
         let found = context.look(hashed, |known| {
             let (group, fields) = match known {
-                Known::Group(series) => (Target::from(&series.group), &series.fields[..]),
+                Known::Group(series) => (RowTarget::from(&series.group), &series.fields[..]),
                 Known::Single(series, number) => {
                     if names.len() <= *number as usize {
                         *names = context.fields();
                     }
-                    (Target::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
+                    (RowTarget::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
                 }
             };
             resolved.fill_row(group, |values| {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::engine::jobs::Task;
 use crate::engine::{CommitState, Shared};
-use crate::head::{HeadSeries, Resolved};
+use crate::head::{HeadSeries, ResolvedBatch};
 use crate::stats::Counters;
 use crate::store::catalogue::Tombstone;
 use crate::wal::{Fate, Ticket};
@@ -30,7 +30,7 @@ pub(in crate::engine) struct Pending {
 /// What was logged.
 #[derive(Debug)]
 pub(in crate::engine) enum Logged {
-    Batch(Box<Resolved>),
+    Batch(Box<ResolvedBatch>),
     Delete(Arc<Tombstone>),
 }
 
@@ -103,7 +103,7 @@ impl Shared {
     }
 
     /// Adds a batch to the head under the commit lock, and counts it. Readers see either all of it or nothing.
-    pub(in crate::engine) fn apply(&self, commit: &mut CommitState, resolved: &mut Resolved, seq: u64) {
+    pub(in crate::engine) fn apply(&self, commit: &mut CommitState, resolved: &mut ResolvedBatch, seq: u64) {
         Counters::add(&self.counters.samples, resolved.samples() as u64);
         Counters::add(&self.counters.events, resolved.events.len() as u64);
         self.retention.note(resolved.newest());
@@ -112,9 +112,9 @@ impl Shared {
         // Read after the start: a view that does not show this batch was pinned before it, so a subscription that is
         // older than such a view is seen here.
         let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
-        let (turn, cutting) = (&commit.turn, self.cutting());
+        let (turn, chunk_policy) = (&commit.turn, self.chunk_policy());
         resolved.for_each(|series, timestamp, start, value| {
-            grown += series.append(turn, cutting, timestamp, start, value);
+            grown += series.append(turn, chunk_policy, timestamp, start, value);
         });
         self.apply_notes(resolved);
         for event in resolved.events.drain(..) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::codec::varint;
 use crate::engine::{CommitState, Shared};
 use crate::head::record::{self, SampleEncoder};
-use crate::head::{Epoch, HeadSeries, Resolved};
+use crate::head::{Epoch, HeadSeries, ResolvedBatch};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 use crate::wal::{NewRecord, PAYLOAD_BYTES_MAX, Ticket, Wal};
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ impl Shared {
         &self,
         commit: &mut CommitState,
         wal: &Wal,
-        resolved: &Resolved,
+        resolved: &ResolvedBatch,
     ) -> Result<Option<(Ticket, Vec<Arc<HeadSeries>>)>> {
         let mut records = Records::new(commit.epoch, std::mem::take(&mut commit.spare));
         resolved.for_each(|series, timestamp, start, value| {
@@ -181,7 +181,7 @@ impl Records {
         }
     }
 
-    fn push_notes(&mut self, resolved: &Resolved) {
+    fn push_notes(&mut self, resolved: &ResolvedBatch) {
         let size = |(family, metadata): &(String, Metadata)| {
             family.len() + metadata.help.len() + metadata.unit.len()
         };

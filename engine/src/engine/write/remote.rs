@@ -18,7 +18,7 @@ use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
 use crate::engine::write::remote_cache::Keys;
 use crate::engine::{Engine, Shared};
-use crate::head::{HeadSeries, Resolved};
+use crate::head::{HeadSeries, ResolvedBatch};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
 use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
@@ -137,7 +137,7 @@ impl Engine {
             tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
             horizon: shared.retention.horizon(),
             future: shared.clock.now().saturating_add(FUTURE_MAX),
-            resolved: Resolved::default(),
+            resolved: ResolvedBatch::default(),
             spread: shared.spread(),
             pending: RemoteReport::default(),
             scratch: Vec::new(),
@@ -168,7 +168,7 @@ struct RemoteWriter<'p> {
     tenant_key: Vec<u8>,
     horizon: Timestamp,
     future: Timestamp,
-    resolved: Resolved,
+    resolved: ResolvedBatch,
     spread: Spread,
     /// What `resolved` holds, not yet in the report.
     pending: RemoteReport,

@@ -168,7 +168,7 @@ mod tests {
         let bytes_before = cache.bytes();
         cache.insert(TWO, b"alive", &alive);
         cache.insert(TWO, b"dead", &dead);
-        assert!(dead.retire_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
+        assert!(dead.evict_if_idle(0, crate::head::Epoch { number: 1, cut: 0 }));
         cache.purge_dead();
         assert!(cache.get(TWO, b"alive").is_some());
         assert!(cache.get(TWO, b"dead").is_none());

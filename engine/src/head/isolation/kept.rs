@@ -107,8 +107,8 @@ impl Head {
         } else {
             self.sub_sample_bytes(ended.bytes);
         }
-        series.iter().for_each(|series| series.thaw());
-        self.events.thaw();
+        series.iter().for_each(|series| series.drop_flushed());
+        self.events.drop_flushed();
     }
 
     /// Frees memory for an epoch to be kept; returns false if no reader needs it any more.

@@ -40,7 +40,7 @@ struct Inner {
     applied: u64,
     /// The change that is being applied, or the last one.
     started: u64,
-    span: Span,
+    span: EpochStarts,
     /// The sequence before the first sample of the current epoch.
     samples_after: u64,
     /// Ascending by their sequences, as they came.
@@ -53,16 +53,16 @@ struct Inner {
 
 /// The beginnings of the epochs in memory.
 #[derive(Debug, Clone, Copy)]
-struct Span {
+struct EpochStarts {
     /// The sequence at which the previous epoch began, which a flush may be writing.
     base_before: u64,
     /// The beginning of the current epoch.
     start: EpochStart,
 }
 
-impl Default for Span {
+impl Default for EpochStarts {
     fn default() -> Self {
-        Span { base_before: 0, start: Turn::default().start() }
+        EpochStarts { base_before: 0, start: Turn::default().start() }
     }
 }
 
@@ -161,7 +161,7 @@ pub struct Pin<'p> {
     pub seq: u64,
     /// Changes up to this sequence are in the generations of the reader's catalogue.
     pub flushed: u64,
-    span: Span,
+    span: EpochStarts,
     is_expired: Arc<AtomicBool>,
 }
 
@@ -233,8 +233,13 @@ impl Pins {
     pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {
         if self.forks.is_child() {
             // The lock may never be free here; the reader is refused everything.
-            let pin =
-                Pin { pins: self, seq: 0, flushed: 0, span: Span::default(), is_expired: Arc::default() };
+            let pin = Pin {
+                pins: self,
+                seq: 0,
+                flushed: 0,
+                span: EpochStarts::default(),
+                is_expired: Arc::default(),
+            };
             return (pin, take().0);
         }
         let mut inner = self.inner.lock();
@@ -278,7 +283,7 @@ impl Pins {
         turn.number = turn.number.wrapping_add(1);
         (turn.began, turn.cut) = (turn.number, cut);
         let before = inner.span.start.cut;
-        inner.span = Span { base_before: before, start: turn.start() };
+        inner.span = EpochStarts { base_before: before, start: turn.start() };
         Base { deletes: before, samples: std::mem::replace(&mut inner.samples_after, cut) }
     }
 

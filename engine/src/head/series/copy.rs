@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Frozen, HeadSeries, Rest, Unflushed, touches};
+use super::{EpochSamples, Frozen, HeadSeries, Overflow, touches};
 use crate::Result;
 use crate::chunk::OpenChunk;
 use crate::chunk::run::Arrival;
@@ -19,7 +19,7 @@ pub struct HeadCopy {
     /// Samples of earlier epochs that the view's catalogue lacks, oldest first, and which of them are visible.
     pub frozen: SmallVec<[(Arc<Frozen>, Seen); 1]>,
     /// Samples of the current epoch.
-    pub active: Unflushed,
+    pub active: EpochSamples,
     /// Which of those are visible.
     pub seen: Seen,
 }
@@ -56,7 +56,7 @@ impl HeadCopy {
         self.parts().map(|part| part.chunks().count() + part.late().len()).sum()
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Unflushed> {
+    fn parts(&self) -> impl Iterator<Item = &EpochSamples> {
         self.frozen.iter().map(|(frozen, _)| &frozen.data).chain([&self.active])
     }
 
@@ -64,9 +64,9 @@ impl HeadCopy {
     /// head.
     pub fn memory_bytes(&self) -> usize {
         let open = self.active.open.as_deref().map_or(0, OpenChunk::memory_bytes);
-        let rest = self.active.rest.as_ref().map_or(0, |rest| {
+        let rest = self.active.overflow.as_ref().map_or(0, |rest| {
             let late = rest.late.capacity() * size_of::<Arrival>();
-            size_of::<Rest>() + late + rest.closed.capacity() * size_of::<Arc<OpenChunk>>()
+            size_of::<Overflow>() + late + rest.closed.capacity() * size_of::<Arc<OpenChunk>>()
         });
         let hidden = self.frozen.iter().map(|(_, seen)| seen.memory_bytes()).sum::<usize>();
         size_of::<HeadCopy>() + open + rest + hidden + self.seen.memory_bytes()
@@ -132,7 +132,7 @@ impl Frozen {
     }
 }
 
-impl Unflushed {
+impl EpochSamples {
     /// Whether one delete hides all samples; deletes up to `base` are older than the samples.
     pub(super) fn is_deleted(&self, seq: u64, base: u64, deletes: &[(u64, TimeRange)]) -> bool {
         if deletes.is_empty() {
@@ -157,14 +157,14 @@ impl Unflushed {
         let closed = self.closed().iter().filter(|c| touches(c, range)).count();
         let late = self.late().iter().filter(|s| range.contains(s.timestamp)).count();
         let has_rest = closed + late > 0 || (!seen.is_all() && self.before(range) > 0);
-        let rest = if has_rest { size_of::<Rest>() } else { 0 };
+        let rest = if has_rest { size_of::<Overflow>() } else { 0 };
         open + rest + closed * size_of::<Arc<OpenChunk>>() + late * size_of::<Arrival>()
     }
 
     /// A copy of the samples that may be in `range`, and which of them are visible.
-    fn copy(&self, range: TimeRange, seen: &Seen) -> (Unflushed, Seen) {
+    fn copy(&self, range: TimeRange, seen: &Seen) -> (EpochSamples, Seen) {
         let (late, seen) = seen.of_late(self.late(), range);
-        let mut rest = Rest {
+        let mut rest = Overflow {
             closed: self.closed().iter().filter(|c| touches(c, range)).cloned().collect(),
             late,
             closed_samples: 0,
@@ -175,6 +175,6 @@ impl Unflushed {
         let has_rest = !rest.closed.is_empty() || !rest.late.is_empty() || rest.skipped > 0;
         let open = self.open.as_ref().filter(|c| touches(c, range)).cloned();
         let rest = has_rest.then(|| Box::new(rest));
-        (Unflushed { open, rest, marks: Marks::default() }, seen)
+        (EpochSamples { open, overflow: rest, marks: Marks::default() }, seen)
     }
 }

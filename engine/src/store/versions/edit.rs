@@ -100,7 +100,7 @@ impl Edit {
 mod tests {
     use super::*;
     use crate::model::{Layout, MatchOp, Matcher, PartitionId, TimeRange};
-    use crate::store::catalogue::{GenerationRecord, Graveyard};
+    use crate::store::catalogue::{GenerationRecord, Obsolete};
     use crate::store::keys::Prefix;
     use crate::store::kv::Kv;
     use crate::store::memory::MemoryKv;
@@ -108,13 +108,13 @@ mod tests {
     fn generation(partition: i32, number: u64) -> Arc<Generation> {
         let prefix = Prefix { partition: PartitionId::raw(partition), generation: number };
         let record = GenerationRecord { cut: 7, samples: 2, first: 10, last: 20, ..Default::default() };
-        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+        Generation::new(prefix, record, &Arc::new(Obsolete::default()))
     }
 
     #[test]
     fn changes_bring_the_store_from_one_state_to_the_next() {
-        let (kv, graveyard) = (MemoryKv::default(), Arc::new(Graveyard::default()));
-        let load = || Catalogue::load(&kv, &graveyard).unwrap().unwrap();
+        let (kv, obsolete) = (MemoryKv::default(), Arc::new(Obsolete::default()));
+        let load = || Catalogue::load(&kv, &obsolete).unwrap().unwrap();
         let first = Catalogue::new(42, Layout::new(1000));
         let (low, high) = (generation(-3, 2), generation(3, 1));
         let delete = Arc::new(Tombstone {

@@ -18,14 +18,14 @@ const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
 impl Versions {
     /// Removes the ranges of generations that no reader uses any more.
     pub(crate) fn collect(&self) -> Result<()> {
-        let dead = self.graveyard.take();
+        let dead = self.obsolete.take();
         fail_point!("bury.begun");
         let removed = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &dead);
         let (stay, done) = match removed {
             Ok(stay) => (stay, Ok(())),
             Err(error) => (dead, Err(error)),
         };
-        self.graveyard.add(stay);
+        self.obsolete.add(stay);
         fail_point!("bury.done");
         done
     }
@@ -38,7 +38,7 @@ impl Versions {
             prefixes.retain(|prefix| !editing.uncertain.names(*prefix));
         }
         let stay = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &prefixes);
-        self.graveyard.add(stay.unwrap_or_else(|error| {
+        self.obsolete.add(stay.unwrap_or_else(|error| {
             tracing::warn!(%error, "unused output could not be removed; removal will be retried");
             prefixes
         }));
@@ -47,12 +47,12 @@ impl Versions {
     /// Rewrites tables where so many overlap, unless they are damaged.
     pub(crate) fn settle_tables(&self, overlapping_min: usize) -> Result<()> {
         for family in BULK {
-            let mut spans = spans(self.kv.unsettled(family)?);
-            spans.retain(|span| span.overlapping >= overlapping_min);
-            let damaged = damaged(&*self.kv, &self.current_owned(), family, &spans)?;
-            spans.retain(|span| !damaged.contains(&span.keys));
-            if !spans.is_empty() {
-                self.kv.settle(family, &spans.into_iter().map(|span| span.keys).collect::<Vec<_>>())?;
+            let mut overlaps = overlaps(self.kv.unsettled(family)?);
+            overlaps.retain(|span| span.overlapping >= overlapping_min);
+            let damaged = damaged(&*self.kv, &self.current_owned(), family, &overlaps)?;
+            overlaps.retain(|span| !damaged.contains(&span.keys));
+            if !overlaps.is_empty() {
+                self.kv.settle(family, &overlaps.into_iter().map(|span| span.keys).collect::<Vec<_>>())?;
             }
         }
         Ok(())
@@ -73,8 +73,8 @@ pub(crate) fn remove_ranges(
     let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
     let mut stays = vec![false; ranges.len()];
     for &family in families {
-        let spans = spans(kv.rewritten(family, &ranges)?);
-        let damaged = damaged(kv, catalogue, family, &spans)?;
+        let overlaps = overlaps(kv.rewritten(family, &ranges)?);
+        let damaged = damaged(kv, catalogue, family, &overlaps)?;
         for (stays, (start, end)) in stays.iter_mut().zip(&ranges) {
             *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
         }
@@ -91,42 +91,47 @@ pub(crate) fn remove_ranges(
 }
 
 /// Tables that overlap each other, directly or through others.
-struct Span {
+struct Overlap {
     /// The first key of the first and the last key of the last.
     keys: KeyRange,
     /// The most tables that may have one key.
     overlapping: usize,
 }
 
-/// The spans of tables with these first and last keys.
-fn spans(mut tables: Vec<KeyRange>) -> Vec<Span> {
+/// The overlaps of tables with these first and last keys.
+fn overlaps(mut tables: Vec<KeyRange>) -> Vec<Overlap> {
     tables.sort_unstable();
-    let mut spans: Vec<Span> = Vec::new();
+    let mut overlaps: Vec<Overlap> = Vec::new();
     // The last keys of those tables of the current span that reach the current one.
     let mut open: Vec<Vec<u8>> = Vec::new();
     for (first, last) in tables {
         open.retain(|end| *end >= first);
         open.push(last.clone());
-        match spans.last_mut().filter(|_| open.len() > 1) {
+        match overlaps.last_mut().filter(|_| open.len() > 1) {
             Some(span) => {
                 span.overlapping = span.overlapping.max(open.len());
                 span.keys.1 = last.max(std::mem::take(&mut span.keys.1));
             }
-            None => spans.push(Span { keys: (first, last), overlapping: 1 }),
+            None => overlaps.push(Overlap { keys: (first, last), overlapping: 1 }),
         }
     }
-    spans
+    overlaps
 }
 
-/// The spans that must not be rewritten: those in which a generation is set aside, and those that cannot be read.
+/// The overlaps that must not be rewritten: those in which a generation is set aside, and those that cannot be read.
 ///
 /// # Errors
 /// A span cannot be read for a reason that is no damage.
-fn damaged(kv: &dyn Kv, catalogue: &Catalogue, family: Family, spans: &[Span]) -> Result<Vec<KeyRange>> {
+fn damaged(
+    kv: &dyn Kv,
+    catalogue: &Catalogue,
+    family: Family,
+    overlaps: &[Overlap],
+) -> Result<Vec<KeyRange>> {
     let aside: Vec<KeyRange> =
         catalogue.damage_in(TimeRange::ALL).map(|(prefix, _)| prefix.range()).collect();
     let mut damaged = Vec::new();
-    for Span { keys, .. } in spans {
+    for Overlap { keys, .. } in overlaps {
         let (first, last) = keys;
         if aside.iter().any(|(start, end)| first < end && start <= last) {
             damaged.push(keys.clone());
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn spans_are_of_tables_that_overlap() {
         let tables = [(0, 10), (5, 6), (6, 7), (10, 12), (13, 20), (30, 40), (31, 32)];
-        let found = spans(tables.map(|(first, last)| (vec![first], vec![last])).into());
+        let found = overlaps(tables.map(|(first, last)| (vec![first], vec![last])).into());
         let found: Vec<_> =
             found.iter().map(|span| (span.keys.0[0], span.keys.1[0], span.overlapping)).collect();
         assert_eq!(found, [(0, 12, 3), (13, 20, 1), (30, 40, 2)]);

@@ -28,7 +28,7 @@ use uncertain::UncertainCommits;
 
 use crate::Result;
 use crate::model::PartitionId;
-use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Graveyard, Root, Tombstone};
+use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Obsolete, Root, Tombstone};
 use crate::store::keys::Prefix;
 use crate::store::kv::Kv;
 use crate::sync::Mutex;
@@ -37,7 +37,7 @@ use crate::sync::Mutex;
 pub(crate) struct Versions {
     kv: Arc<dyn Kv>,
     current: ArcSwap<Catalogue>,
-    graveyard: Arc<Graveyard>,
+    obsolete: Arc<Obsolete>,
     next_generation: AtomicU64,
     editing: Mutex<Editing>,
     boundaries: Mutex<Boundaries>,
@@ -73,12 +73,12 @@ pub(crate) trait CommitContext {
 }
 
 impl Versions {
-    /// Starts with `catalogue`, whose generations belong to `graveyard`.
-    pub(crate) fn new(kv: Arc<dyn Kv>, catalogue: Catalogue, graveyard: Arc<Graveyard>) -> Self {
+    /// Starts with `catalogue`, whose generations belong to `obsolete`.
+    pub(crate) fn new(kv: Arc<dyn Kv>, catalogue: Catalogue, obsolete: Arc<Obsolete>) -> Self {
         let stored_deletes = catalogue.tombstones.last().map_or(0, |t| t.seq);
         Versions {
             kv,
-            graveyard,
+            obsolete,
             next_generation: AtomicU64::new(catalogue.root.next_generation),
             current: ArcSwap::from_pointee(catalogue),
             editing: Mutex::new(Editing { stored_deletes, ..Editing::default() }),
@@ -102,8 +102,8 @@ impl Versions {
     }
 
     /// The generations that have left the catalogue.
-    pub(crate) fn graveyard(&self) -> &Graveyard {
-        &self.graveyard
+    pub(crate) fn obsolete(&self) -> &Obsolete {
+        &self.obsolete
     }
 
     /// A prefix that has never been used.
@@ -120,7 +120,7 @@ impl Versions {
 
     /// A generation that was written and is about to enter the catalogue.
     pub(crate) fn generation(&self, prefix: Prefix, record: GenerationRecord) -> Arc<Generation> {
-        Generation::new(prefix, record, &self.graveyard)
+        Generation::new(prefix, record, &self.obsolete)
     }
 
     /// Commits the edit that `make` returns and publishes the result to readers; returns whether there was one. What

@@ -51,6 +51,6 @@ impl UncertainCommits {
     /// A commit has succeeded: what it does not name can go.
     pub(super) fn end(&mut self) {
         self.keys.clear();
-        self.generations.drain(..).for_each(|generation| generation.retire());
+        self.generations.drain(..).for_each(|generation| generation.mark_obsolete());
     }
 }

@@ -37,28 +37,28 @@ const PLACED: usize = 16;
 const UNREPORTED_MAX: u64 = 64 << 10;
 
 /// The steps at which one series has values.
-pub(crate) struct Span {
+pub(crate) struct StepRange {
     group: u32,
     /// The first step.
     first: u32,
     floats: SmallVec<[f64; 2]>,
     /// The whole series if it has histograms; `floats` is empty then.
-    mixed: Option<Box<Points>>,
+    points: Option<Box<Points>>,
 }
 
 /// The columns to fold.
 pub(crate) enum Input {
     /// Only floats.
-    Spans(Vec<Ranked<Span>>, Groups),
+    Spans(Vec<Ranked<StepRange>>, Groups),
     /// There are histograms. Each group has the labels of its first member.
     Vector(Vector, Groups),
 }
 
-impl Span {
+impl StepRange {
     /// `points` has a value.
-    fn of(points: Points, group: u32) -> Span {
+    fn of(points: Points, group: u32) -> StepRange {
         if points.histograms.is_some() {
-            return Span { group, first: 0, floats: SmallVec::new(), mixed: Some(Box::new(points)) };
+            return StepRange { group, first: 0, floats: SmallVec::new(), points: Some(Box::new(points)) };
         }
         let floats = points.floats;
         let first = floats.iter().position(|&v| !is_absent(v)).unwrap_or(0);
@@ -68,20 +68,20 @@ impl Span {
             true => (0, SmallVec::from_vec(floats)),
             false => (first, SmallVec::from_slice(&floats[first..=last])),
         };
-        Span { group, first: first as u32, floats, mixed: None }
+        StepRange { group, first: first as u32, floats, points: None }
     }
 
     fn held(&self) -> Footprint {
         let spilled = if self.floats.spilled() { self.floats.capacity() * size_of::<f64>() } else { 0 };
         let own = Footprint {
             samples: self.floats.len() as u64,
-            bytes: (size_of::<Ranked<Span>>() + spilled) as u64,
+            bytes: (size_of::<Ranked<StepRange>>() + spilled) as u64,
         };
-        self.mixed.as_ref().map_or(own, |points| own + points.held())
+        self.points.as_ref().map_or(own, |points| own + points.held())
     }
 
     fn into_points(self, steps: Steps) -> Points {
-        if let Some(points) = self.mixed {
+        if let Some(points) = self.points {
             return *points;
         }
         let mut points = Points::absent(steps.count);
@@ -91,7 +91,7 @@ impl Span {
     }
 }
 
-impl Members for Vec<Ranked<Span>> {
+impl Members for Vec<Ranked<StepRange>> {
     fn column(&self, member: usize) -> (usize, &[f64]) {
         let span = &self[member].1;
         (span.first as usize, &span.floats)
@@ -243,7 +243,7 @@ fn read(
     leaf: &Leaf<'_>,
     keep: &GroupKey,
     evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
-) -> Result<Vec<Batch<Table, Span>>, QueryError> {
+) -> Result<Vec<Batch<Table, StepRange>>, QueryError> {
     let refs = select::select(ctx, leaf.selection, leaf.range)?;
     reading::batches(ctx, refs, leaf.range, |table: &mut Table, samples: &mut Samples, series: SeriesRef| {
         let mut flags = Flags::default();
@@ -255,7 +255,7 @@ fn read(
             }
         }
         let Some(points) = points.filter(Points::any) else { return Ok(None) };
-        let span = Span::of(points, table.place(keep, &series));
+        let span = StepRange::of(points, table.place(keep, &series));
         table.unreported += span.held();
         table.report(ctx, UNREPORTED_MAX)?;
         Ok(Some(span))
@@ -266,11 +266,11 @@ fn read(
 fn gathered(
     ev: &mut Evaluator<'_>,
     leaf: &Leaf<'_>,
-    batches: Vec<Batch<Table, Span>>,
+    batches: Vec<Batch<Table, StepRange>>,
     steps: Steps,
 ) -> Result<Input, QueryError> {
     let mut table = Table::default();
-    let mut spans: Vec<Ranked<Span>> = Vec::with_capacity(batches.iter().map(|b| b.results.len()).sum());
+    let mut spans: Vec<Ranked<StepRange>> = Vec::with_capacity(batches.iter().map(|b| b.results.len()).sum());
     for mut batch in batches {
         batch.scratch.report(ev.ctx, 0)?;
         let places: Vec<u32> = batch.scratch.groups.into_iter().map(|group| table.join(group)).collect();
@@ -279,7 +279,7 @@ fn gathered(
         }
         spans.extend(batch.results.into_iter().map(|(rank, span)| {
             let group = places[span.group as usize];
-            (rank, Span { group, ..span })
+            (rank, StepRange { group, ..span })
         }));
     }
     let spans = pace::sorted(&ev.ctx.budget, spans, |a, b| a.0.cmp(&b.0))?;
@@ -301,10 +301,10 @@ fn gathered(
         groups.drop_name[place] = leaf.drop_name;
         groups.members[place].push(i);
     }
-    if !spans.iter().any(|(_, span)| span.mixed.is_some()) {
+    if !spans.iter().any(|(_, span)| span.points.is_some()) {
         return Ok(Input::Spans(spans, groups));
     }
-    let series = |(_, span): Ranked<Span>| {
+    let series = |(_, span): Ranked<StepRange>| {
         let labels = table.groups[span.group as usize].first.1.clone();
         let series = Series { labels, drop_name: leaf.drop_name, points: span.into_points(steps) };
         ev.ctx.budget.check()?;

@@ -88,7 +88,7 @@ impl Resets {
 
 /// How far the observed span of samples is extended towards the ends of the window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
+pub(crate) struct Extrapolation {
     /// From first to last sample, seconds.
     pub sampled: f64,
     /// From the window's start to the first sample.
@@ -97,7 +97,7 @@ pub(crate) struct Span {
     pub to_end: f64,
 }
 
-impl Span {
+impl Extrapolation {
     /// The span of the samples at `first..=last`, which are `gaps` distances apart, in `w`. If an end is further away
     /// than 1.1 mean distances, the span is extended by only half a mean distance.
     pub fn new(w: &Window<'_>, first: i64, last: i64, gaps: usize) -> Self {
@@ -112,7 +112,7 @@ impl Span {
         if to_end >= threshold {
             to_end = mean / 2.0;
         }
-        Span { sampled, to_start, to_end }
+        Extrapolation { sampled, to_start, to_end }
     }
 
     /// The samples count from zero at `start`, so nothing is extrapolated to the left.
@@ -160,7 +160,7 @@ pub(crate) fn change(
             return None;
         }
         let mut raw = last - first;
-        let mut span = Span::new(w, first_time, last_time, values.len() - 1);
+        let mut span = Extrapolation::new(w, first_time, last_time, values.len() - 1);
         if kind.counter {
             for &i in resets.inside(w) {
                 raw += w.columns.values[i - 1];

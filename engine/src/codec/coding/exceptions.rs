@@ -3,14 +3,14 @@
 //! # Format
 //! | field | bytes | meaning |
 //! |---|---|---|
-//! | patches | varint | how many |
-//! | patch, each | varint, 0 or 8 | twice the number of floats between it and the patch before, plus 1 for the stale marker; else its bits follow, little-endian |
+//! | exceptions | varint | how many |
+//! | exception, each | varint, 0 or 8 | twice the number of floats between it and the exception before, plus 1 for the stale marker; else its bits follow, little-endian |
 
 use super::varint;
 use crate::codec::Fault;
 use crate::model::STALE_NAN_BITS;
 
-/// Appends the patches at `indexes`, ascending, of `values`.
+/// Appends the exceptions at `indexes`, ascending, of `values`.
 pub fn encode(values: &[f64], indexes: &[u32], out: &mut Vec<u8>) {
     varint::write(out, indexes.len() as u64);
     let mut next = 0;
@@ -25,35 +25,35 @@ pub fn encode(values: &[f64], indexes: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Where the patches of a section stand.
+/// Where the exceptions of a section stand.
 #[derive(Debug, Clone, Copy)]
-pub struct Patches {
-    /// The first patch, in bytes from the section's start.
+pub struct Exceptions {
+    /// The first exception, in bytes from the section's start.
     at: usize,
     many: u64,
     /// Floats of the section.
     count: usize,
 }
 
-impl Patches {
-    /// Checks the patches at `*at` of a section of `count` floats and moves behind them.
+impl Exceptions {
+    /// Checks the exceptions at `*at` of a section of `count` floats and moves behind them.
     ///
     /// # Errors
-    /// The fault of patches that are cut short or out of range.
+    /// The fault of exceptions that are cut short or out of range.
     pub fn read(section: &[u8], at: &mut usize, count: usize) -> Result<Self, Fault> {
         let many = varint::read(section, at)?;
         if many > count as u64 {
             return Err(Fault::Field);
         }
-        let patches = Patches { at: *at, many, count };
-        *at = patches.visit(section, |_, _| {})?;
-        Ok(patches)
+        let exceptions = Exceptions { at: *at, many, count };
+        *at = exceptions.visit(section, |_, _| {})?;
+        Ok(exceptions)
     }
 
-    /// Writes the patches over `floats`, one for each float of the section.
+    /// Writes the exceptions over `floats`, one for each float of the section.
     ///
     /// # Errors
-    /// None where [`Patches::read`] found none.
+    /// None where [`Exceptions::read`] found none.
     pub fn apply(&self, section: &[u8], floats: &mut [f64]) -> Result<(), Fault> {
         self.visit(section, |index, bits| {
             if let Some(float) = floats.get_mut(index) {
@@ -63,7 +63,7 @@ impl Patches {
         Ok(())
     }
 
-    /// Hands index and bits of each patch to `visit`; indexes are below the count. Answers where they end.
+    /// Hands index and bits of each exception to `visit`; indexes are below the count. Answers where they end.
     fn visit(&self, section: &[u8], mut visit: impl FnMut(usize, u64)) -> Result<usize, Fault> {
         let (mut at, mut next) = (self.at, 0u64);
         for _ in 0..self.many {

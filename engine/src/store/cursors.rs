@@ -23,32 +23,32 @@ const STEPS_MAX: usize = 12;
 const STEPS_FAR: usize = 1;
 
 /// Reads the chunks of generations that were in the store before it was made.
-pub struct Walks<'a> {
+pub struct ChunkCursors<'a> {
     kv: &'a dyn Kv,
     is_scan: bool,
-    open: Vec<Walk<'a>>,
+    open: Vec<ChunkCursor<'a>>,
     /// The one to give up when there are too many.
     oldest: usize,
     scratch: Scratch,
 }
 
 /// A cursor in one generation.
-struct Walk<'a> {
+struct ChunkCursor<'a> {
     prefix: Prefix,
     /// The cursor is at the first chunk of this series from this time on, or at what follows.
-    stands: Option<(SeriesId, Timestamp)>,
+    position: Option<(SeriesId, Timestamp)>,
     cursor: Box<dyn Cursor + 'a>,
 }
 
-impl<'a> Walks<'a> {
+impl<'a> ChunkCursors<'a> {
     /// No cursor yet.
     pub fn new(kv: &'a dyn Kv) -> Self {
-        Walks { kv, is_scan: false, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
+        ChunkCursors { kv, is_scan: false, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
     }
 
     /// The same for one pass over whole generations, which stays out of the store's cache.
     pub fn scanning(kv: &'a dyn Kv) -> Self {
-        Walks { is_scan: true, ..Walks::new(kv) }
+        ChunkCursors { is_scan: true, ..ChunkCursors::new(kv) }
     }
 
     /// Appends to `run` the samples of series `id` in the chunks of `generation` that touch
@@ -66,7 +66,7 @@ impl<'a> Walks<'a> {
         self.read_admitted(generation, id, range, run, &mut |_, _| Ok(()))
     }
 
-    /// As [`Walks::read`]; `admit` is asked before each chunk is decoded.
+    /// As [`ChunkCursors::read`]; `admit` is asked before each chunk is decoded.
     ///
     /// # Errors
     /// Also those of `admit`.
@@ -81,11 +81,11 @@ impl<'a> Walks<'a> {
         let wanted = generation.prefix.chunk(id, Timestamp::MIN);
         let series_prefix = &wanted[..wanted.len() - 8];
         let at = self.walk_in(generation.prefix);
-        let walk = &mut self.open[at];
-        walk.stand(id, Timestamp::MIN, &wanted)?;
-        walk.stands = None;
+        let cursor = &mut self.open[at];
+        cursor.stand(id, Timestamp::MIN, &wanted)?;
+        cursor.position = None;
         let mut chunks = 0;
-        while let Some((key, value)) = walk.cursor.entry() {
+        while let Some((key, value)) = cursor.cursor.entry() {
             if !key.starts_with(series_prefix) {
                 break;
             }
@@ -94,11 +94,11 @@ impl<'a> Walks<'a> {
                 break;
             }
             let added = run.extend_from_chunk(key, value, range.start, &mut self.scratch, admit);
-            added.inspect_err(|error| note(&*walk.cursor, error))?;
+            added.inspect_err(|error| note(&*cursor.cursor, error))?;
             chunks += 1;
-            walk.cursor.advance()?;
+            cursor.cursor.advance()?;
         }
-        walk.stands = Some((id, range.end.saturating_add(1)));
+        cursor.position = Some((id, range.end.saturating_add(1)));
         Ok(chunks)
     }
 
@@ -114,17 +114,17 @@ impl<'a> Walks<'a> {
     ) -> Result<Option<Timestamp>> {
         let wanted = generation.prefix.chunk(id, from);
         let at = self.walk_in(generation.prefix);
-        let walk = &mut self.open[at];
-        walk.stand(id, from, &wanted)?;
-        let entry = walk.cursor.entry().filter(|(key, _)| key.starts_with(&wanted[..wanted.len() - 8]));
+        let cursor = &mut self.open[at];
+        cursor.stand(id, from, &wanted)?;
+        let entry = cursor.cursor.entry().filter(|(key, _)| key.starts_with(&wanted[..wanted.len() - 8]));
         Ok(entry.and_then(|(key, _)| keys::decode_chunk(key)).map(|(_, first)| first))
     }
 
-    /// Appends the chunk that [`Walks::next_time`] found to `run`, which has only earlier samples. Returns from where on
+    /// Appends the chunk that [`ChunkCursors::next_time`] found to `run`, which has only earlier samples. Returns from where on
     /// to ask for the next one; `None` if there can be none.
     ///
     /// # Errors
-    /// As [`Walks::read`].
+    /// As [`ChunkCursors::read`].
     pub fn read_next(
         &mut self,
         generation: &Generation,
@@ -134,35 +134,35 @@ impl<'a> Walks<'a> {
     ) -> Result<Option<Timestamp>> {
         let wanted = generation.prefix.chunk(id, from);
         let at = self.walk_in(generation.prefix);
-        let walk = &mut self.open[at];
-        walk.stand(id, from, &wanted)?;
-        walk.stands = None;
-        let Some((key, value)) = walk.cursor.entry() else { return Ok(None) };
+        let cursor = &mut self.open[at];
+        cursor.stand(id, from, &wanted)?;
+        cursor.position = None;
+        let Some((key, value)) = cursor.cursor.entry() else { return Ok(None) };
         if !key.starts_with(&wanted[..wanted.len() - 8]) {
             return Ok(None);
         }
         let next = keys::decode_chunk(key).and_then(|(_, first)| first.checked_add(1));
         let added = run.extend_from_chunk(key, value, Timestamp::MIN, &mut self.scratch, &mut |_, _| Ok(()));
-        added.inspect_err(|error| note(&*walk.cursor, error))?;
-        walk.cursor.advance()?;
-        walk.stands = next.map(|next| (id, next));
+        added.inspect_err(|error| note(&*cursor.cursor, error))?;
+        cursor.cursor.advance()?;
+        cursor.position = next.map(|next| (id, next));
         Ok(next)
     }
 
     fn walk_in(&mut self, prefix: Prefix) -> usize {
-        if let Some(at) = self.open.iter().position(|walk| walk.prefix == prefix) {
+        if let Some(at) = self.open.iter().position(|cursor| cursor.prefix == prefix) {
             return at;
         }
         if self.open.len() < CURSORS_MAX {
             let cursor =
                 if self.is_scan { self.kv.scan(Family::Chunks) } else { self.kv.cursor(Family::Chunks) };
-            self.open.push(Walk { prefix, stands: None, cursor });
+            self.open.push(ChunkCursor { prefix, position: None, cursor });
             return self.open.len() - 1;
         }
         let at = self.oldest;
         self.oldest = (at + 1) % CURSORS_MAX;
-        let walk = &mut self.open[at];
-        (walk.prefix, walk.stands) = (prefix, None);
+        let cursor = &mut self.open[at];
+        (cursor.prefix, cursor.position) = (prefix, None);
         at
     }
 }
@@ -174,24 +174,24 @@ fn note(cursor: &dyn Cursor, error: &Error) {
     }
 }
 
-impl Walk<'_> {
+impl ChunkCursor<'_> {
     /// Stands on the first chunk of `id` from `from` on, whose key would be `wanted`, or on what follows where it has
     /// none. After an error the next one is searched for.
     fn stand(&mut self, id: SeriesId, from: Timestamp, wanted: &[u8]) -> Result<()> {
-        if let Some((passed, _)) = self.stands.take().filter(|stands| *stands <= (id, from)) {
+        if let Some((passed, _)) = self.position.take().filter(|position| *position <= (id, from)) {
             let is_near = id.0 - passed.0 <= STEPS_MAX as u64;
             for _ in 0..if is_near { STEPS_MAX } else { STEPS_FAR } {
                 match self.cursor.entry() {
                     Some((key, _)) if key < wanted => self.cursor.advance()?,
                     _ => {
-                        self.stands = Some((id, from));
+                        self.position = Some((id, from));
                         return Ok(());
                     }
                 }
             }
         }
         self.cursor.seek(wanted)?;
-        self.stands = Some((id, from));
+        self.position = Some((id, from));
         Ok(())
     }
 }
@@ -202,9 +202,9 @@ mod tests {
 
     use super::*;
     use crate::chunk::Sealing;
-    use crate::codec::Effort;
+    use crate::codec::CompressionLevel;
     use crate::model::{PartitionId, Value};
-    use crate::store::catalogue::Graveyard;
+    use crate::store::catalogue::Obsolete;
     use crate::store::generation::{GenerationWriter, Tables};
     use crate::store::memory::MemoryKv;
     use proptest::prelude::*;
@@ -214,14 +214,14 @@ mod tests {
     fn written(kv: &MemoryKv, number: u64, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
         let prefix = Prefix { partition: PartitionId::raw(number as i32 / 2), generation: number };
         let mut tables = Tables::new(kv);
-        let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
+        let sealing = Sealing { samples_max: 3, level: CompressionLevel::Fast };
         let mut writer = GenerationWriter::new(&mut tables, prefix, number, sealing);
         for id in ids {
             writer.end_samples(SeriesId(id), &mut samples(number, id)).unwrap();
         }
         let (prefix, record) = writer.finish().unwrap();
         tables.ingest().unwrap();
-        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+        Generation::new(prefix, record, &Arc::new(Obsolete::default()))
     }
 
     fn samples(number: u64, id: u64) -> Run {
@@ -244,11 +244,11 @@ mod tests {
             if ascending {
                 asked.sort_unstable_by_key(|(number, id, _)| (*id, *number));
             }
-            let mut walks = Walks::new(&kv);
+            let mut cursors = ChunkCursors::new(&kv);
             for (number, id, is_late) in asked {
                 let range = if is_late { TimeRange::new(25, 45) } else { TimeRange::ALL };
                 let mut run = Run::default();
-                walks.read(&generations[number as usize], SeriesId(id), range, &mut run).unwrap();
+                cursors.read(&generations[number as usize], SeriesId(id), range, &mut run).unwrap();
                 run.keep_inside(range);
                 let mut expected = if id % (1 + number % 3) == 0 { samples(number, id) } else { Run::default() };
                 expected.keep_inside(range);

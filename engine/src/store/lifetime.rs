@@ -47,14 +47,14 @@ impl GenerationRecord {
 /// Collects the prefixes of generations that have left the catalogue and are no longer read, until their ranges are
 /// removed.
 #[derive(Debug, Default)]
-pub struct Graveyard {
-    dead: Mutex<Dead>,
+pub struct Obsolete {
+    inner: Mutex<ObsoletePrefixes>,
     /// Signalled when a generation is released.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Dead {
+struct ObsoletePrefixes {
     prefixes: Vec<Prefix>,
     bytes: u64,
     /// Generations that have left the catalogue and are still being read.
@@ -63,30 +63,30 @@ struct Dead {
     released: u64,
 }
 
-impl Graveyard {
+impl Obsolete {
     /// Takes out all prefixes whose ranges can be removed now.
     pub fn take(&self) -> Vec<Prefix> {
-        let mut dead = self.dead.lock();
-        dead.bytes = 0;
-        std::mem::take(&mut dead.prefixes)
+        let mut inner = self.inner.lock();
+        inner.bytes = 0;
+        std::mem::take(&mut inner.prefixes)
     }
 
     /// Adds prefixes under which nothing is named or read.
     pub fn add(&self, prefixes: Vec<Prefix>) {
-        self.dead.lock().prefixes.extend(prefixes);
+        self.inner.lock().prefixes.extend(prefixes);
     }
 
     /// Number of generations that have left the catalogue and are still being read.
     pub fn held(&self) -> u64 {
-        self.dead.lock().held
+        self.inner.lock().held
     }
 
     /// Waits at most until `end` for the next generation that is no longer read; not if none is.
     pub fn wait_for_release(&self, end: Instant) {
-        let mut dead = self.dead.lock();
-        let before = dead.released;
-        while dead.held > 0 && dead.released == before {
-            if self.changed.wait_until(&mut dead, end).timed_out() {
+        let mut inner = self.inner.lock();
+        let before = inner.released;
+        while inner.held > 0 && inner.released == before {
+            if self.changed.wait_until(&mut inner, end).timed_out() {
                 return;
             }
         }
@@ -94,18 +94,18 @@ impl Graveyard {
 
     /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
-        self.dead.lock().prefixes.is_empty()
+        self.inner.lock().prefixes.is_empty()
     }
 
-    /// Bytes of chunk values of the generations that have come since the last [`Graveyard::take`]: what came back by
-    /// [`Graveyard::add`] could not be removed, and does not make another try more urgent.
+    /// Bytes of chunk values of the generations that have come since the last [`Obsolete::take`]: what came back by
+    /// [`Obsolete::add`] could not be removed, and does not make another try more urgent.
     pub fn bytes(&self) -> u64 {
-        self.dead.lock().bytes
+        self.inner.lock().bytes
     }
 }
 
 /// A generation that views hold on to. When it has left the catalogue and the last view
-/// lets go, its prefix goes to the graveyard.
+/// lets go, its prefix becomes obsolete.
 #[derive(Debug)]
 pub struct Generation {
     /// Where its keys lie.
@@ -120,18 +120,18 @@ pub struct Generation {
 struct Keys {
     prefix: Prefix,
     bytes: u64,
-    obsolete: AtomicBool,
-    graveyard: Arc<Graveyard>,
+    is_obsolete: AtomicBool,
+    obsolete: Arc<Obsolete>,
 }
 
 impl Generation {
     /// A generation that is, or is about to be, in the catalogue.
-    pub fn new(prefix: Prefix, record: GenerationRecord, graveyard: &Arc<Graveyard>) -> Arc<Self> {
+    pub fn new(prefix: Prefix, record: GenerationRecord, obsolete: &Arc<Obsolete>) -> Arc<Self> {
         let keys = Keys {
             prefix,
             bytes: record.bytes,
-            obsolete: AtomicBool::new(false),
-            graveyard: graveyard.clone(),
+            is_obsolete: AtomicBool::new(false),
+            obsolete: obsolete.clone(),
         };
         Arc::new(Generation { prefix, record, keys: Arc::new(keys) })
     }
@@ -142,10 +142,10 @@ impl Generation {
     }
 
     /// Says that it has left the catalogue.
-    pub fn retire(&self) {
-        let mut dead = self.keys.graveyard.dead.lock();
-        if !self.keys.obsolete.swap(true, Ordering::AcqRel) {
-            dead.held += 1;
+    pub fn mark_obsolete(&self) {
+        let mut inner = self.keys.obsolete.inner.lock();
+        if !self.keys.is_obsolete.swap(true, Ordering::AcqRel) {
+            inner.held += 1;
         }
     }
 
@@ -157,14 +157,14 @@ impl Generation {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        if self.obsolete.load(Ordering::Acquire) {
-            let mut dead = self.graveyard.dead.lock();
-            dead.held -= 1;
-            dead.released += 1;
-            dead.prefixes.push(self.prefix);
-            dead.bytes += self.bytes;
-            drop(dead);
-            self.graveyard.changed.notify_all();
+        if self.is_obsolete.load(Ordering::Acquire) {
+            let mut inner = self.obsolete.inner.lock();
+            inner.held -= 1;
+            inner.released += 1;
+            inner.prefixes.push(self.prefix);
+            inner.bytes += self.bytes;
+            drop(inner);
+            self.obsolete.changed.notify_all();
         }
     }
 }
@@ -183,25 +183,25 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_generation_is_buried_when_the_last_reader_leaves() {
-        let graveyard = Arc::new(Graveyard::default());
-        let generation = Generation::new(prefix(1, 1), record(1), &graveyard);
+    fn an_obsolete_generation_is_collected_when_the_last_reader_leaves() {
+        let obsolete = Arc::new(Obsolete::default());
+        let generation = Generation::new(prefix(1, 1), record(1), &obsolete);
         let reader = generation.clone();
-        generation.retire();
+        generation.mark_obsolete();
         drop(generation);
-        assert!(graveyard.take().is_empty());
-        assert_eq!(graveyard.held(), 1);
+        assert!(obsolete.take().is_empty());
+        assert_eq!(obsolete.held(), 1);
         drop(reader);
-        assert_eq!(graveyard.held(), 0);
-        assert_eq!(graveyard.take(), [prefix(1, 1)]);
-        let generation = Generation::new(prefix(1, 3), record(1), &graveyard);
+        assert_eq!(obsolete.held(), 0);
+        assert_eq!(obsolete.take(), [prefix(1, 1)]);
+        let generation = Generation::new(prefix(1, 3), record(1), &obsolete);
         let renewed = generation.with_record(record(2));
-        renewed.retire();
+        renewed.mark_obsolete();
         drop(renewed);
-        assert!(graveyard.take().is_empty(), "a reader has the same keys under the previous record");
+        assert!(obsolete.take().is_empty(), "a reader has the same keys under the previous record");
         drop(generation);
-        assert_eq!(graveyard.take(), [prefix(1, 3)]);
-        drop(Generation::new(prefix(1, 2), record(1), &graveyard));
-        assert!(graveyard.take().is_empty(), "a generation in the catalogue is not removed on exit");
+        assert_eq!(obsolete.take(), [prefix(1, 3)]);
+        drop(Generation::new(prefix(1, 2), record(1), &obsolete));
+        assert!(obsolete.take().is_empty(), "a generation in the catalogue is not removed on exit");
     }
 }

@@ -13,20 +13,20 @@ use crate::store::times::{Times, stretch_of};
 
 /// The labels of fewer series are read in less time than it takes to see which of them have
 /// samples in the range.
-const REACH_MIN: u64 = 4;
+const FILTER_MIN: u64 = 4;
 
 /// What generations say about their series, partition by partition.
-pub(super) struct Reaches<'a> {
+pub(super) struct TimeFilters<'a> {
     kv: &'a dyn Kv,
     catalogue: &'a Catalogue,
     range: TimeRange,
-    current: Option<(PartitionId, Reach)>,
+    current: Option<(PartitionId, TimeFilter)>,
 }
 
-impl<'a> Reaches<'a> {
+impl<'a> TimeFilters<'a> {
     /// Nothing is read yet.
     pub(super) fn new(kv: &'a dyn Kv, catalogue: &'a Catalogue, range: TimeRange) -> Self {
-        Reaches { kv, catalogue, range, current: None }
+        TimeFilters { kv, catalogue, range, current: None }
     }
 
     /// Those of the series of a generation that may have samples in the range. Generations come in the order of the
@@ -41,19 +41,19 @@ impl<'a> Reaches<'a> {
     ) -> Result<impl Iterator<Item = u64>> {
         let partition = generation.prefix.partition;
         let is_known = self.current.as_ref().is_some_and(|(known, _)| *known == partition);
-        let is_worth_it = ids.len() >= REACH_MIN;
+        let is_worth_it = ids.len() >= FILTER_MIN;
         if is_worth_it && !is_known {
             let all = self.catalogue.generations.in_partition(partition);
-            self.current = Some((partition, Reach::new(self.kv, all, self.range)?));
+            self.current = Some((partition, TimeFilter::new(self.kv, all, self.range)?));
         }
-        let mut reach = self.current.as_mut().filter(|_| is_worth_it).map(|(_, reach)| reach);
-        let may_hold = move |id: &u64| reach.as_mut().is_none_or(|reach| reach.may_hold(SeriesId(*id)));
+        let mut filter = self.current.as_mut().filter(|_| is_worth_it).map(|(_, filter)| filter);
+        let may_hold = move |id: &u64| filter.as_mut().is_none_or(|filter| filter.may_hold(SeriesId(*id)));
         Ok(ids.into_iter().filter(may_hold))
     }
 }
 
 /// What the generations of a partition say about their series.
-pub(super) struct Reach {
+pub(super) struct TimeFilter {
     range: TimeRange,
     /// Of the generations with samples in the range; none where they say nothing.
     shown: Option<Vec<Times>>,
@@ -61,7 +61,7 @@ pub(super) struct Reach {
     recent: Option<(u64, bool)>,
 }
 
-impl Reach {
+impl TimeFilter {
     /// Of all generations of a partition. A series may have its record in one of them and its
     /// samples in others.
     ///
@@ -71,7 +71,7 @@ impl Reach {
         let mut shown = Vec::new();
         let is_inside = |g: &Arc<Generation>| range.start < g.record.first && g.record.last <= range.end;
         if generations.iter().all(is_inside) {
-            return Ok(Reach { range, shown: None, recent: None });
+            return Ok(TimeFilter { range, shown: None, recent: None });
         }
         let has_chunks = |g: &&Arc<Generation>| g.record.chunks > 0;
         for generation in generations.iter().filter(has_chunks) {
@@ -80,10 +80,10 @@ impl Reach {
             }
             match GenerationReader::new(kv, generation).times()? {
                 Some(times) => shown.push(times),
-                None => return Ok(Reach { range, shown: None, recent: None }),
+                None => return Ok(TimeFilter { range, shown: None, recent: None }),
             }
         }
-        Ok(Reach { range, shown: Some(shown), recent: None })
+        Ok(TimeFilter { range, shown: Some(shown), recent: None })
     }
 
     /// Whether a series may have samples in the range. Quickest where ids ascend.

@@ -233,9 +233,9 @@ mod tests {
 
     use super::*;
     use crate::chunk::Sealing;
-    use crate::codec::Effort;
+    use crate::codec::CompressionLevel;
     use crate::model::PartitionId;
-    use crate::store::catalogue::{Generation, Graveyard};
+    use crate::store::catalogue::{Generation, Obsolete};
     use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
     use crate::store::memory::MemoryKv;
 
@@ -246,12 +246,12 @@ mod tests {
     fn written(kv: &MemoryKv, ids: impl Iterator<Item = u64>) -> Arc<Generation> {
         let prefix = Prefix { partition: PartitionId::raw(1), generation: 1 };
         let mut tables = Tables::new(kv);
-        let sealing = Sealing { samples_max: 3, effort: Effort::Fast };
+        let sealing = Sealing { samples_max: 3, level: CompressionLevel::Fast };
         let mut writer = GenerationWriter::new(&mut tables, prefix, 1, sealing);
         ids.for_each(|id| writer.add_labels(SeriesId(id), &labels(id)).unwrap());
         let (prefix, record) = writer.finish().unwrap();
         tables.ingest().unwrap();
-        Generation::new(prefix, record, &Arc::new(Graveyard::default()))
+        Generation::new(prefix, record, &Arc::new(Obsolete::default()))
     }
 
     #[test]

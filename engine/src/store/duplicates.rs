@@ -31,14 +31,14 @@ type Hashes = (u64, u64);
 
 /// Label sets and their ids.
 #[derive(Debug, Default)]
-pub struct Census {
+pub struct DuplicateScan {
     /// Different label sets.
     pub series: u64,
     /// For label sets with several ids: the smallest, and all of them, ascending.
     pub groups: BTreeMap<u64, Vec<u64>>,
 }
 
-impl Census {
+impl DuplicateScan {
     /// Counts the label sets of generations, and of `others`.
     ///
     /// # Errors
@@ -52,10 +52,10 @@ impl Census {
         Self::take_within(u64::MAX, kv, generations, others, go_on)
     }
 
-    /// [`Census::take`] whose passes hold about `bytes`.
+    /// [`DuplicateScan::take`] whose passes hold about `bytes`.
     ///
     /// # Errors
-    /// As [`Census::take`].
+    /// As [`DuplicateScan::take`].
     pub fn take_within(
         bytes: u64,
         kv: &dyn Kv,
@@ -69,34 +69,34 @@ impl Census {
             let [first, second] = hashers.each_ref().map(|hasher| hasher.hash_one(labels.as_bytes()));
             (first, second)
         };
-        let mut census = Census::default();
+        let mut scan = DuplicateScan::default();
         let mut from = 0;
         loop {
             let mut pass = Pass { from, to: u64::MAX, sets_max, smallest: HashMap::default() };
             for (labels, id) in others {
-                pass.add(hash(labels), *id, &mut census.groups);
+                pass.add(hash(labels), *id, &mut scan.groups);
             }
             for generation in generations {
                 let mut number = 0_u64;
                 GenerationReader::new(kv, generation).for_each_series(&mut |id, labels| {
-                    pass.add(hash(&labels), id.0, &mut census.groups);
+                    pass.add(hash(&labels), id.0, &mut scan.groups);
                     number += 1;
                     if number.is_multiple_of(4096) { go_on() } else { Ok(()) }
                 })?;
             }
-            census.series += pass.smallest.len() as u64;
+            scan.series += pass.smallest.len() as u64;
             let Some(next) = pass.to.checked_add(1) else { break };
             from = next;
         }
-        census.groups.values_mut().for_each(|ids| {
+        scan.groups.values_mut().for_each(|ids| {
             ids.sort_unstable();
             ids.dedup();
         });
-        Ok(census)
+        Ok(scan)
     }
 
     /// The ids that are not the smallest of their label set.
-    pub fn doubles(&self) -> RoaringTreemap {
+    pub fn duplicates(&self) -> RoaringTreemap {
         self.groups.values().flat_map(|ids| &ids[1..]).collect()
     }
 }

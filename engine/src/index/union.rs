@@ -10,12 +10,12 @@ const FEW_MAX: usize = 1 << 16;
 /// A union in the making. Labels of short-lived series have a series each, and a bitmap made
 /// or searched for each of them would cost more than all else.
 #[derive(Debug, Default)]
-pub struct Ids {
+pub struct PostingsUnion {
     few: Vec<u64>,
     many: RoaringTreemap,
 }
 
-impl Ids {
+impl PostingsUnion {
     /// Adds one id.
     pub fn push(&mut self, id: u64) {
         if self.few.len() >= FEW_MAX {
@@ -52,7 +52,7 @@ impl Ids {
     }
 }
 
-impl Extend<u64> for Ids {
+impl Extend<u64> for PostingsUnion {
     fn extend<T: IntoIterator<Item = u64>>(&mut self, ids: T) {
         ids.into_iter().for_each(|id| self.push(id));
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_union_has_each_id_once() {
-        let (mut ids, mut expected) = (Ids::default(), BTreeSet::new());
+        let (mut ids, mut expected) = (PostingsUnion::default(), BTreeSet::new());
         let mut id = 1u64;
         for n in 0..3 * FEW_MAX as u64 {
             id = id.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n) % (5 << 33);
@@ -75,6 +75,6 @@ mod tests {
         ids.add([7, u64::MAX].into_iter().collect());
         expected.extend([7, u64::MAX]);
         assert!(ids.finish().iter().eq(expected));
-        assert!(Ids::default().finish().is_empty());
+        assert!(PostingsUnion::default().finish().is_empty());
     }
 }
