@@ -160,6 +160,7 @@ fn absorb(total: &mut LineReport, part: LineReport, line: u64) {
 ///
 /// Invalid parts do not affect the rest; the report lists them.
 ///
+/// # Errors
 /// 400 if the bytes are not a request; otherwise storage accepted nothing, and the error says whether to retry.
 pub fn store_remote(
     database: &Database,
