@@ -5,19 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
-/// Tells the time.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// Nanoseconds since the Unix epoch: the wall clock, which may be set.
+    /// The wall clock, which may be set: nanoseconds since the Unix epoch.
     fn now(&self) -> Timestamp;
 
-    /// Time since some moment in the past. It cannot be set, and it advances while the machine sleeps.
+    /// Time since an arbitrary moment in the past. It cannot be set, and it advances while the machine sleeps.
     fn steady(&self) -> Duration {
         steady()
     }
 }
 
-/// A clock that includes the time during which the machine sleeps. [`std::time::Instant`] stops then, so after a
-/// laptop wakes up its wall clock would look as if it had been set.
+/// A clock that includes the time during which the machine sleeps. [`std::time::Instant`] does not, so after a laptop
+/// wakes up, its wall clock would look as if it had been set.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -49,17 +49,17 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A wall clock that shows `now`, nanoseconds.
+    /// Clocks whose wall clock is at `now`, nanoseconds.
     pub fn new(now: Timestamp) -> Self {
         ManualClock { now: AtomicI64::new(now), steady_ns: AtomicU64::new(0) }
     }
 
-    /// Sets the wall clock; no time passes.
+    /// Sets the wall clock without advancing the steady clock.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// Time passes: both clocks advance.
+    /// Advances both clocks.
     pub fn advance(&self, by: Duration) {
         let ns = by.as_nanos() as u64;
         self.steady_ns.fetch_add(ns, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, and what the caller should do about it.
+//! The errors of the engine, and what the caller can do about them.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What the caller can do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The input is wrong: fix it, do not retry.
+    /// The input is wrong: correct it, and do not retry.
     Invalid,
     /// Stored bytes are damaged: run `verify`, restore a snapshot.
     Corrupt,
-    /// The machine could not do it now (I/O error, disk full): retry later.
+    /// The machine cannot do it now (I/O error, disk full): retry later.
     Unavailable,
-    /// A limit was reached that stays: send less or something else, or raise the limit. The
-    /// same call meets it again.
+    /// A permanent limit was reached: send less or something else, or raise the limit. The same call reaches the limit
+    /// again.
     Limit,
-    /// A limit was reached that clears with time: retry later.
+    /// A limit that clears with time was reached: retry later.
     Busy,
     /// The database is closed, or refuses writes since an earlier failure.
     Closed,
@@ -28,11 +28,11 @@ pub enum ErrorKind {
     Unsupported,
 }
 
-/// What can go wrong in the engine.
+/// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option is out of range: choose a value inside the limits named.
+    /// An option is out of range: choose a value within the limits in the message.
     #[error("option {name}: {reason}")]
     Option {
         /// The field of `Options`.
@@ -40,7 +40,7 @@ pub enum Error {
         /// Value and limits.
         reason: String,
     },
-    /// A sample or series is not acceptable.
+    /// A sample or series is invalid.
     #[error("{0}")]
     Invalid(String),
     /// Stored bytes are damaged.
@@ -48,7 +48,7 @@ pub enum Error {
     Corrupt {
         /// The file, or the family and key.
         file: String,
-        /// Byte offset, 0 where it means nothing.
+        /// Byte offset; 0 if it does not apply.
         offset: u64,
         /// What was expected and what was found.
         what: String,
@@ -68,66 +68,66 @@ pub enum Error {
     Locked {
         /// The data directory.
         dir: PathBuf,
-        /// The lock file.
+        /// The lock file that is held.
         lock: PathBuf,
-        /// Who: "this process", "process 4711", or "another process".
+        /// By whom: "this process", "process 4711", or "another process".
         by: String,
     },
-    /// The operating system refused.
+    /// An operation of the operating system failed.
     #[error("{}: {action}: {cause}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The system's error. Its words are part of this error's own text.
+        /// The system's error. Its text is part of this error's text.
         #[source]
         cause: io::Error,
     },
-    /// The storage library refused.
+    /// An operation of the storage library failed.
     #[error("{action}: {message}")]
     Store {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// The library's words.
+        /// The message of the library.
         message: String,
     },
-    /// The disk is full; queries are answered, writes are refused until space is back.
+    /// The disk is full: queries are answered, and writes are refused until there is space.
     #[error("{}: no space left on the disk; free some space, and writes resume without a restart", path.display())]
     DiskFull {
-        /// The file system's directory.
+        /// A directory on the file system.
         path: PathBuf,
     },
-    /// A limit was reached that stays until it is raised.
+    /// A permanent limit was reached.
     #[error("{0}")]
     Limit(String),
-    /// A limit was reached that clears with time: too many new series in a second, or memory
-    /// for series that the next flush may free.
+    /// A limit that clears with time was reached: too many new series in a second, or memory for series that the next
+    /// flush may free.
     #[error("{0}")]
     Throttled(String),
-    /// Memory for unflushed samples is used up and flushing does not keep pace.
+    /// The memory for unflushed samples is used up, and flushing cannot keep up.
     #[error(
         "write buffer full ({used_bytes} of {limit_bytes} bytes) for {waited_ms} ms; retry later or raise memory"
     )]
     Busy {
         /// Bytes held.
         used_bytes: u64,
-        /// The bound.
+        /// The limit.
         limit_bytes: u64,
         /// How long the call waited.
         waited_ms: u64,
     },
-    /// A read was stopped: it was canceled, or its time was up.
+    /// A read was stopped because it was canceled or its time was up.
     #[error("the read was stopped: {0}")]
     Stopped(#[from] Stopped),
-    /// A read needs more memory than it may hold, or than others leave.
+    /// A read needs more memory than it may hold, or than is free.
     #[error(transparent)]
     Memory(#[from] Denied),
-    /// Writes are refused since an earlier failure; reopen the database.
+    /// Writes are refused because of an earlier failure; reopen the database.
     #[error("writes are refused since an earlier failure: {0}; close and open the database again")]
     Poisoned(String),
-    /// The handle was opened by a process from which this one was forked. It must not be used here, and dropping it
-    /// changes nothing.
+    /// The handle was opened by the parent of this forked process. It must not be used here, and dropping it has no
+    /// effect.
     #[error(
         "the database was opened by process {opened_by}, and process {process} was forked from it: only process \
          {opened_by} may use it, and a process that was forked after the first opening can open none; fork before \
@@ -152,13 +152,13 @@ pub enum Error {
     /// The database is closed.
     #[error("the database is closed")]
     Closed,
-    /// [`Engine::close`](crate::Engine::close) has closed the database, but calls that began before still read it.
+    /// [`Engine::close`](crate::Engine::close) has closed the database, but earlier calls still read it.
     #[error(
         "the database is closed, but its directory stays locked until the {calls} calls that still read it have ended; \
          a call does not end while it waits for `close`"
     )]
     StillInUse {
-        /// Number of these calls.
+        /// The number of these calls.
         calls: usize,
     },
 }
@@ -183,12 +183,12 @@ impl Error {
         }
     }
 
-    /// Whether stored bytes are damaged or cannot be read. It may pass, like any failure of a disk.
+    /// Whether stored bytes are damaged or cannot be read. Like any disk failure, this may be temporary.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Corrupt { .. })
     }
 
-    /// Wraps an I/O error; a full disk gets its own variant.
+    /// Wraps an I/O error; a full disk has a separate variant.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         let path = path.into();
         if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

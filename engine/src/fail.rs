@@ -1,16 +1,15 @@
 //! Named points at which a test ends the process: `fail_point!("flush.ingested")`.
 //!
-//! They exist in this crate's own tests only; every other build has none of them. `engine/tests/points.rs` runs its
-//! binary once more for each of them, lets that process abort there, and opens what it leaves. Other tests put a step of
-//! their own there.
+//! They exist only in this crate's own tests. `engine/tests/points.rs` runs its test binary again for each point, lets that
+//! process abort there, and opens the directory that it leaves. Other tests insert steps of their own at these points.
 
-/// A place where the process may end. Each has a name of its own.
+/// A point at which the process may end. Each has a unique name.
 #[cfg(not(test))]
 macro_rules! fail_point {
     ($name:literal) => {};
 }
 
-/// A place where the process may end. Each has a name of its own.
+/// A point at which the process may end. Each has a unique name.
 #[cfg(test)]
 macro_rules! fail_point {
     ($name:literal) => {
@@ -32,7 +31,7 @@ mod plan {
 
     /// `NAME:N`: the process aborts when it reaches this point for the N-th time.
     pub const ABORT: &str = "BAROGRAPH_FAIL_POINT";
-    /// A file that gets the name of each point that is reached.
+    /// A file to which the name of each reached point is written.
     pub const TRACE: &str = "BAROGRAPH_FAIL_TRACE";
 
     type Hook = Box<dyn FnMut(&str)>;
@@ -41,8 +40,8 @@ mod plan {
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
-    /// Calls `hook` with the name of each point that this thread reaches until the result is dropped, but not for those
-    /// that the hook itself reaches.
+    /// Calls `hook` with the name of each point that this thread reaches, until the result is dropped, except for
+    /// points that the hook itself reaches.
     #[must_use]
     pub fn hook(hook: impl FnMut(&str) + 'static) -> Hooked {
         HOOK.set(Some(Box::new(hook)));
@@ -80,7 +79,7 @@ mod plan {
         static PLAN: OnceLock<Plan> = OnceLock::new();
         let plan = PLAN.get_or_init(Plan::of_environment);
         if let Some(mut trace) = plan.trace.as_ref() {
-            // One write for each name: names of several threads do not mix.
+            // A single write per name, so that names from several threads do not mix.
             trace.write_all(format!("{name}\n").as_bytes()).expect("the trace");
         }
         if let Some(mut hook) = HOOK.take() {

@@ -1,4 +1,4 @@
-//! Barograph's storage engine: stores samples of time series and hands them back.
+//! Barograph's storage engine, which stores and returns samples of time series.
 
 #[macro_use]
 mod fail;

@@ -72,14 +72,14 @@ pub static PARTS: &[Part] = &[
 /// When an append returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// After the disk has confirmed it (group-committed fsync). What was acknowledged
-    /// survives kill -9 and power loss.
+    /// After an fsync, which concurrent appends share (group commit). Acknowledged data survives kill -9 and power
+    /// loss.
     Always,
-    /// After the operating system has it; the disk is asked at this interval. Survives
-    /// kill -9; a power loss may take what came in the last interval.
+    /// After the write to the operating system, with an fsync at this interval. Acknowledged data survives kill -9; a
+    /// power loss may lose the data of the last interval.
     Interval(Duration),
-    /// After the operating system has it, which writes when it likes. Survives kill -9; a
-    /// power loss may take everything since the last flush.
+    /// After the write to the operating system, which decides when to sync. Acknowledged data survives kill -9; a power
+    /// loss may lose everything since the last flush.
     Off,
 }
 
@@ -94,76 +94,72 @@ pub enum Durability {
 pub struct Options {
     /// When an append returns. Default [`Durability::Always`].
     pub durability: Durability,
-    /// Bound on the engine's memory, bytes, divided as [`PARTS`] says. Default 1 GiB, at least 16 MiB.
+    /// Limit for the engine's memory, bytes, divided according to [`PARTS`]. Default 1 GiB, at least 16 MiB.
     pub memory_bytes: u64,
     /// How long samples are kept. Default 0: for ever. Counted from the newest sample or the clock, whichever is
-    /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted after a day; mark a batch whose times
-    /// were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
+    /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted only after a day. Mark a batch whose
+    /// times were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
     pub partition_width: Duration,
-    /// Unflushed samples are flushed at the latest after this time. Default 2 hours, at
-    /// least 1 second.
+    /// Maximum time before samples are flushed. Default 2 hours, at least 1 second.
     pub flush_interval: Duration,
-    /// Unflushed samples are flushed when the WAL has this many bytes, so that replay stays
-    /// short. Default 512 MiB, at least 8 MiB.
+    /// Size of the WAL at which samples are flushed, which keeps replay short, bytes. Default 512 MiB, at least 8 MiB.
     pub wal_bytes: u64,
     /// Size of a WAL segment, bytes. Default 64 MiB, at least 1 MiB.
     pub wal_segment_bytes: u64,
-    /// Disk blocks held back at most so that a full disk cannot stop what was begun, bytes: as many as the data
-    /// and the log have, rounded down to a power of two, at least 16 KiB, none while the database is empty; and for the
-    /// store a quarter of that, 32 KiB to 4 MiB.
-    /// Default 16 MiB; 0 holds none back.
+    /// Maximum disk blocks held back so that a full disk cannot interrupt an operation, bytes. As many are held back as
+    /// the data and the log have, rounded down to a power of two, at least 16 KiB, and none while the database is
+    /// empty; for the store, a quarter of that, 32 KiB to 4 MiB. Default 16 MiB; 0 holds none back.
     pub wal_reserve_bytes: u64,
-    /// New series accepted in one second. Default 0: no limit.
+    /// Maximum new series in one second. Default 0: no limit.
     pub new_series_per_second: u64,
-    /// Series with unflushed or recent samples at once. Default 10,000,000.
+    /// Maximum series with unflushed or recent samples. Default 10,000,000.
     pub active_series: u64,
-    /// Active series of one metric name. Default 0: no limit, since what is many differs
-    /// between metrics and a limit that is met loses data; memory is bounded without it.
+    /// Maximum active series of one metric name. Default 0: no limit, because the right limit differs between metrics,
+    /// reaching it loses data, and memory is bounded without it.
     pub max_series_per_metric: u64,
-    /// Values of one label name among active series; `__name__` is one, its values are the
-    /// metrics. Default 0: no limit, for the same reason.
+    /// Maximum values of one label name among active series; `__name__` is a label whose values are the metric names.
+    /// Default 0: no limit, for the same reason.
     pub max_values_per_label: u64,
     /// The label whose value is the tenant of a series; a series without it belongs to the empty tenant. Default `db`,
-    /// which the InfluxDB protocols set; empty: all series belong to one tenant. With several tenants, none gets more
-    /// than a fair share of the memory for series and of [`Options::active_series`]: a tenant that floods leaves room
-    /// for new series of the others. A tenant without others may use all of both.
+    /// which the InfluxDB protocols set; empty: all series belong to one tenant. If there are several tenants, none
+    /// gets more than a fair share of the memory for series and of [`Options::active_series`], so a tenant that floods
+    /// the database leaves room for new series of the others. A single tenant may use all of both.
     pub tenant_label: String,
-    /// Active series of one tenant. Default 0: no limit besides the fair share.
+    /// Maximum active series of one tenant. Default 0: no limit besides the fair share.
     pub max_series_per_tenant: u64,
-    /// New series of one tenant accepted in one second. Default 0: no limit.
+    /// Maximum new series of one tenant in one second. Default 0: no limit.
     pub max_new_series_per_tenant: u64,
-    /// Labels of one series, its metric name included. Default 64, at most 1,000.
+    /// Maximum labels of one series, including its metric name. Default 64, at most 1,000.
     pub labels_per_series: usize,
-    /// Names and values of the labels of one series together, bytes. Default 64 KiB, 1 KiB to
-    /// 1 MiB.
+    /// Maximum total size of the label names and values of one series, bytes. Default 64 KiB, 1 KiB to 1 MiB.
     pub label_bytes_per_series: usize,
-    /// Labels of the new series, and of the string fields, of one line together, bytes. Each field of a line has all
-    /// of the line's tags, so a short line can create many times its size. Default 4 MiB, 64 KiB to 1 GiB.
+    /// Maximum total size of the labels of the new series and string fields of one line, bytes. Every field of a line
+    /// gets all of the line's tags, so a short line can create labels of many times its size. Default 4 MiB, 64 KiB to
+    /// 1 GiB.
     pub label_bytes_per_line: usize,
-    /// Partitions to which one request may write samples or events: each costs as much as a partition with a whole
-    /// day's data. Default 5,000, from 1 to 1,000,000.
+    /// Maximum partitions to which one request may write samples or events. Each costs as much as a partition with a
+    /// whole day's data. Default 5,000, from 1 to 1,000,000.
     pub partitions_per_request: usize,
     /// How long an append waits for memory before it gives up. Default 10 seconds.
     pub write_wait: Duration,
-    /// Chunks are closed at this many samples. Default 1,024, from 16 to 65,536.
+    /// Number of samples at which a chunk is closed. Default 1,024, from 16 to 65,536.
     pub chunk_samples: usize,
-    /// How long opening the store may take before it counts as hung. Default 60 seconds.
+    /// How long opening the store may take before it is considered hung. Default 60 seconds.
     pub open_timeout: Duration,
-    /// Time in which everything in the store is read again and checked once, at an even pace of at least 256 KiB a
-    /// second; damage is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
+    /// Period in which the whole store is read again and checked, at an even pace of at least 256 KiB a second. Damage
+    /// is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
     pub scrub_interval: Duration,
     /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
-    /// damaged part aside, report it and open (true). Opening for reading leaves the damage in place; all reads then
-    /// also leave out damaged parts of the store.
+    /// damaged part aside, report it and open (true). Opening for reading leaves the damage in place, and all reads
+    /// then also leave out damaged parts of the store.
     pub recover_damaged_wal: bool,
-    /// What to do about a generation of the store that is found damaged when opening: set it aside and open without it
-    /// (false, the default), or refuse to open (true). See `Engine::damage`.
+    /// What to do about a generation of the store that is damaged at opening: set it aside and open without it (false,
+    /// the default), or refuse to open (true). See `Engine::damage`.
     pub refuse_damaged_store: bool,
-    /// Whether background threads flush, merge and expire. Default true; tests that want
-    /// every step in their own hands set it to false.
+    /// Whether background threads flush, merge and expire. Default true; tests that control every step set it to false.
     pub background: bool,
 }
 
@@ -201,9 +197,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a small device, or for one of many databases in a process: as little memory as an engine works with (16 MiB at
-    /// most, of which it takes what it needs), a log that is flushed at 8 MiB in segments of 1 MiB, and at most 1 MiB
-    /// held back for a full disk, plus a quarter of that for the store. All else is as in [`Options::default`].
+    /// Options for a small device, or for one of many databases in a process: the minimum memory that an engine works
+    /// with (at most 16 MiB, taken as needed), a log that is flushed at 8 MiB in segments of 1 MiB, and at most 1 MiB
+    /// held back for a full disk, plus a quarter of that for the store. Everything else is as in [`Options::default`].
     ///
     /// ```
     /// use barograph_engine::Options;
@@ -223,7 +219,7 @@ impl Options {
     /// Checks every option against its limits.
     ///
     /// # Errors
-    /// [`Error::Option`] that names the first bad one.
+    /// [`Error::Option`] that names the first invalid option.
     pub fn validate(&self) -> Result<()> {
         let bad = |name, reason: String| Err(Error::Option { name, reason });
         let at_least = |name, value: u64, limit: u64| {
@@ -270,12 +266,12 @@ impl Options {
         Ok(())
     }
 
-    /// Bytes of exemplars and metadata that are kept.
+    /// Maximum bytes of exemplars and metadata.
     pub fn note_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "notes") }.of(self.memory_bytes)
     }
 
-    /// Bytes of unflushed samples at which appends wait.
+    /// Bytes of unflushed samples at which appends begin to wait.
     pub fn head_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "samples") }.of(self.memory_bytes)
     }
@@ -285,23 +281,23 @@ impl Options {
         self.head_bytes_max() / 2
     }
 
-    /// Bytes of flushed samples that may stay in memory for reads that began before the flush. A part of
+    /// Maximum bytes of flushed samples that stay in memory for reads that began before the flush. Part of
     /// [`Options::head_bytes_max`].
     pub fn kept_bytes_max(&self) -> u64 {
         self.head_bytes_max() / 4 * 3
     }
 
-    /// Bytes of series in the head beyond which new ones are refused.
+    /// Maximum bytes of series in the head; beyond it, new series are refused.
     pub fn series_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "series") }.of(self.memory_bytes)
     }
 
-    /// Bytes of series that one request may create.
+    /// Maximum bytes of the new series of one request.
     pub fn request_series_bytes_max(&self) -> u64 {
         self.series_bytes_max() / 2
     }
 
-    /// Bytes of series in the head from which on a flush looks for idle ones early.
+    /// Bytes of series in the head from which flushes look for idle series early.
     pub fn series_bytes_pressure(&self) -> u64 {
         self.series_bytes_max() / 2
     }
@@ -311,27 +307,27 @@ impl Options {
         const { Part::named(PARTS, "block_cache") }.of(self.memory_bytes)
     }
 
-    /// Bytes of the cache from lines to series.
+    /// Bytes of the cache that maps lines to series.
     pub fn line_cache_bytes(&self) -> u64 {
         const { Part::named(PARTS, "line_cache") }.of(self.memory_bytes)
     }
 
-    /// Bytes of the cache from remote-write series to series.
+    /// Bytes of the cache that maps remote-write series to series.
     pub fn remote_cache_bytes(&self) -> u64 {
         const { Part::named(PARTS, "remote_cache") }.of(self.memory_bytes)
     }
 
-    /// Bytes of batches that are not yet in the log and the head.
+    /// Maximum bytes of batches that are not yet in the log and the head.
     pub fn batch_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "batches") }.of(self.memory_bytes)
     }
 
-    /// Bytes that may wait to be written to the WAL.
+    /// Maximum bytes that wait to be written to the WAL.
     pub fn log_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "log") }.of(self.memory_bytes)
     }
 
-    /// Bytes that a flush and a merge may hold.
+    /// Maximum bytes that flushes and merges hold.
     pub fn work_bytes_max(&self) -> u64 {
         const { Part::named(PARTS, "work") }.of(self.memory_bytes)
     }

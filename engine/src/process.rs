@@ -1,19 +1,20 @@
 //! The process that a database was opened in.
 //!
-//! A fork copies an open database without its threads, with locks in whatever state they were, and with descriptors that
-//! both processes share: nothing of it may be used or released in the child. So each open database remembers its
-//! process, and asks before it takes a lock or touches a file.
+//! A fork copies an open database without its threads, with locks in an arbitrary state, and with descriptors that both
+//! processes share. The child must not use or release any of it. Each open database therefore remembers its process, and
+//! checks it before it takes a lock or touches a file.
 //!
-//! # How a fork is noticed
-//! A handler that libc runs in each forked child (`pthread_atfork`) counts forks; comparing the count is one load. A
-//! child that a program makes past libc (a bare `clone`) is noticed only by its process id, which costs a system call:
-//! that is compared before the log is written, and when a database is closed or dropped.
+//! # Detecting a fork
+//! A handler that libc runs in each forked child (`pthread_atfork`) counts forks; comparing the count is a single load. A
+//! child created without libc (by a bare `clone`) can be detected only by its process id, which costs a system call. That
+//! is compared before the log is written, and when a database is closed or dropped.
 //!
 //! # Locks of directories
-//! `flock` belongs to the open file, which a child shares: as long as the child has it, the lock outlives the parent.
-//! The handler closes the child's copy. Record locks of `fcntl` would stay with the parent by themselves, but a process
-//! loses them as soon as any of its descriptors of the file is closed, as by a program that copies the directory, and
-//! then two processes write. A program that is started by `exec` has no copy: all files are opened close-on-exec.
+//! `flock` belongs to the open file, which a child shares, so the lock would outlive the parent for as long as the child
+//! has the file open. The handler therefore closes the child's copy. Record locks of `fcntl` would stay with the parent, but
+//! a process loses them as soon as it closes any of its descriptors of the file, as a program that copies the directory
+//! does, and then two processes could write. A program started by `exec` has no copy, because all files are opened
+//! close-on-exec.
 
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
@@ -21,14 +22,14 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::{Error, Result};
 
-/// Forks between the process that opened the first database and this one.
+/// Number of forks between the process that opened the first database and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 /// The process that opened the first database.
 static FIRST: OnceLock<Process> = OnceLock::new();
 
-/// Locks that a forked child gives up: a descriptor, or this.
+/// An empty slot in the list of lock descriptors that a forked child closes.
 const NONE: RawFd = -1;
-/// Of more databases than this, open in one process at once, a forked child keeps the locks.
+/// If more databases than this are open in a process at once, a forked child keeps the locks of the rest.
 const LOCKS_MAX: usize = 1024;
 static LOCKS: [AtomicI32; LOCKS_MAX] = [const { AtomicI32::new(NONE) }; LOCKS_MAX];
 
@@ -41,14 +42,14 @@ fn forks() -> u32 {
     forks
 }
 
-/// A thread that takes itself for the only one of a forked child, for tests.
+/// For tests: a thread that behaves like the only thread of a forked child.
 #[cfg(test)]
 pub(crate) mod pretended {
     thread_local! {
         pub(super) static IS_CHILD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
 
-    /// Does `work` as a forked child would.
+    /// Runs `work` as a forked child would.
     pub(crate) fn in_child<T>(work: impl FnOnce() -> T) -> T {
         IS_CHILD.set(true);
         let done = work();
@@ -57,7 +58,7 @@ pub(crate) mod pretended {
     }
 }
 
-/// The identity of a process, as far as it distinguishes one that was forked from it.
+/// The identity of a process, as far as it distinguishes the process from its forked children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     id: u32,
@@ -65,11 +66,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// The calling process, which opens a database.
+    /// The calling process, which is about to open a database.
     ///
     /// # Errors
-    /// [`Error::Forked`] if a database was opened before it was forked: threads that the libraries below started then
-    /// are missing.
+    /// [`Error::Forked`] if a database was opened before this process was forked, because threads that the libraries
+    /// started then are missing.
     pub fn opening() -> Result<Process> {
         let first = FIRST.get_or_init(|| {
             watch();
@@ -79,7 +80,7 @@ impl Process {
         Ok(*first)
     }
 
-    /// Its id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.id
     }
@@ -90,7 +91,7 @@ impl Process {
         if forks() == self.forks { Ok(()) } else { Err(self.forked()) }
     }
 
-    /// Also for children that were not made by libc; costs a system call.
+    /// Like [`Process::check`], but also detects children that were not created by libc; costs a system call.
     ///
     /// # Errors
     /// [`Error::Forked`] in a forked child.
@@ -103,32 +104,32 @@ impl Process {
     }
 }
 
-/// The number of forks before this process: it stays the same in a process, and differs in a child.
+/// The number of forks before this process. It is constant in a process, and differs in a child.
 #[derive(Debug, Clone, Copy)]
 pub struct Forks(u32);
 
 impl Default for Forks {
-    /// That of the calling process.
+    /// The number of the calling process.
     fn default() -> Self {
         Forks(forks())
     }
 }
 
 impl Forks {
-    /// Whether the calling process is a forked child of the one that made this.
+    /// Whether the calling process is a forked child of the one that created this.
     pub fn is_child(&self) -> bool {
         self.0 != forks()
     }
 }
 
-/// A lock's descriptor that forked children close; until it is dropped.
+/// The descriptor of a lock, which forked children close, until this is dropped.
 #[derive(Debug)]
 pub struct Unshared {
     slot: Option<&'static AtomicI32>,
 }
 
 impl Unshared {
-    /// Enters the descriptor of a lock, after [`Process::opening`].
+    /// Registers the descriptor of a lock, after [`Process::opening`].
     pub fn new(lock: RawFd) -> Unshared {
         let enter = |slot: &&AtomicI32| {
             slot.compare_exchange(NONE, lock, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -154,7 +155,7 @@ unsafe extern "C" {
     ) -> std::ffi::c_int;
 }
 
-/// Has [`in_child`] run in all children to come.
+/// Registers [`in_child`] to run in all future children.
 #[expect(unsafe_code, reason = "a foreign function")]
 fn watch() {
     // SAFETY: the handler is a function without state that lives as long as the process, and does only what is allowed

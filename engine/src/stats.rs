@@ -1,4 +1,4 @@
-//! Plain counters and figures about an open database.
+//! Counters and statistics of an open database.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,13 +15,13 @@ pub struct Counters {
     pub series_created: AtomicU64,
     /// Appends refused by a limit.
     pub refused: AtomicU64,
-    /// Of these, appends of a new series of a metric at its limit.
+    /// How many of these were appends of a new series of a metric at its limit.
     pub refused_metric: AtomicU64,
-    /// Of these, appends of a new value of a label at its limit.
+    /// How many of these were appends of a new value of a label at its limit.
     pub refused_label: AtomicU64,
-    /// Of these, refused because a tenant reached one of its limits or its fair share.
+    /// How many of these were refused because a tenant reached one of its limits or its fair share.
     pub refused_tenant: AtomicU64,
-    /// Samples older than the retention, refused.
+    /// Samples refused because they are older than the retention.
     pub too_old: AtomicU64,
     /// Completed flushes.
     pub flushes: AtomicU64,
@@ -35,11 +35,11 @@ pub struct Counters {
     pub merge_failures: AtomicU64,
     /// Nanoseconds spent in merges.
     pub merge_ns: AtomicU64,
-    /// Most decoded samples that a merge held at once.
+    /// Maximum number of decoded samples that a merge held at once.
     pub merge_samples_peak: AtomicU64,
-    /// Most bytes of events that a merge held at once.
+    /// Maximum bytes of events that a merge held at once.
     pub merge_event_bytes_peak: AtomicU64,
-    /// Most decoded samples that a flush held at once.
+    /// Maximum number of decoded samples that a flush held at once.
     pub flush_samples_peak: AtomicU64,
     /// Partitions dropped by retention.
     pub partitions_expired: AtomicU64,
@@ -56,7 +56,7 @@ impl Counters {
     }
 }
 
-/// Figures about an open database at one moment.
+/// Statistics of an open database at one point in time.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields carry the names of the counters above and of what they measure")]
 pub struct Stats {
@@ -86,73 +86,73 @@ pub struct Stats {
     pub head_sample_bytes: u64,
     /// Bytes of series in the head.
     pub head_series_bytes: u64,
-    /// Sequence of the newest WAL record.
+    /// Sequence number of the newest WAL record.
     pub last_seq: u64,
-    /// Sequence up to which everything is on disk in the WAL or in the store.
+    /// Sequence number up to which everything is synced, in the WAL or in the store.
     pub durable_seq: u64,
-    /// Sequence up to which everything is in the store.
+    /// Sequence number up to which everything is in the store.
     pub flushed_seq: u64,
     /// Bytes of the WAL.
     pub wal_bytes: u64,
     /// WAL records appended.
     pub wal_records: u64,
-    /// fsyncs of the WAL.
+    /// Number of fsyncs of the WAL.
     pub wal_syncs: u64,
-    /// Nanoseconds spent in them.
+    /// Nanoseconds spent in fsyncs of the WAL.
     pub wal_sync_ns: u64,
-    /// WAL segments.
+    /// Number of WAL segments.
     pub wal_segments: u64,
-    /// Whether the WAL refuses writes since a failed fsync.
+    /// Whether the WAL refuses writes because of a failed fsync.
     pub wal_poisoned: bool,
     /// Whether writes are refused because the disk is full.
     pub disk_full: bool,
-    /// Whether the store refuses changes, and with them all writes, since a failed fsync.
+    /// Whether the store refuses changes, and therefore all writes are refused, because of a failed fsync.
     pub store_poisoned: bool,
     /// Partitions in the store.
     pub partitions: u64,
     /// Generations in the store.
     pub generations: u64,
-    /// Of these, damaged ones that are set aside.
+    /// Damaged generations that are set aside, which `generations` includes.
     pub generations_aside: u64,
-    /// Tombstones not yet carried out.
+    /// Tombstones that are not yet applied to stored data.
     pub tombstones: u64,
     /// Chunks in the store.
     pub stored_chunks: u64,
-    /// Samples in the store; one that was overwritten counts until a merge.
+    /// Samples in the store; an overwritten sample counts until it is merged.
     pub stored_samples: u64,
     /// Bytes of chunks in the store before block compression.
     pub stored_chunk_bytes: u64,
-    /// Oldest timestamp in the store.
+    /// Oldest timestamp in the store, nanoseconds since the Unix epoch.
     pub oldest: Option<i64>,
-    /// Newest timestamp written.
+    /// Newest timestamp written, nanoseconds since the Unix epoch.
     pub newest: Option<i64>,
-    /// How far the clock is ahead of the clock that retention trusts, nanoseconds; 0 if the clock itself is trusted.
+    /// How far the clock is ahead of the time that retention trusts, nanoseconds; 0 if the clock is trusted.
     pub clock_ahead_ns: u64,
-    /// Completed passes of the scrub.
+    /// Number of completed scrubs.
     pub scrub_passes: u64,
-    /// Bytes read by the scrub.
+    /// Bytes read by scrubs.
     pub scrub_bytes: u64,
-    /// Problems found by the last pass of the scrub, or by the current one if it has found more.
+    /// Problems found by the last scrub, or by the current one if it has found more.
     pub scrub_problems: u64,
-    /// End of the last pass of the scrub.
+    /// When the last scrub ended, nanoseconds since the Unix epoch.
     pub scrub_finished: Option<i64>,
-    /// The store's own figures.
+    /// The statistics of the store.
     pub store: KvStats,
     /// Bytes on the disk, by part; zero for a database in memory.
     pub disk: DiskBytes,
 }
 
-/// Bytes that a database takes on the disk, allocated blocks included that hold nothing yet.
+/// Bytes that a database takes on disk, including allocated blocks without data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiskBytes {
     /// Tables of the store: samples, index, events, catalogue.
     pub tables: u64,
-    /// What RocksDB keeps beside them: MANIFEST, LOG, options.
+    /// Other files of RocksDB: MANIFEST, options.
     pub store: u64,
     /// Segments of the log.
     pub log: u64,
-    /// Blocks held back for a full disk, of the log and of the store.
+    /// Blocks held back for a full disk, for the log and for the store.
     pub reserve: u64,
     /// Tables under construction.
     pub staging: u64,
@@ -161,7 +161,7 @@ pub struct DiskBytes {
 }
 
 impl DiskBytes {
-    /// All of them.
+    /// The sum of all parts.
     pub fn total(&self) -> u64 {
         let DiskBytes { tables, store, log, reserve, staging, other } = self;
         tables + store + log + reserve + staging + other

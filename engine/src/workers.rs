@@ -1,11 +1,11 @@
 //! Threads for the background work of all open databases of the process.
 //!
-//! Each kind of work has a [`Lane`]: its jobs, at most one for each database, and a few threads that they share. A job
-//! runs when it is due or after it was woken, on one thread at a time, and answers when it is due next. A thread without
-//! work sleeps until the next job is due, so jobs that wait for a wake-up cost nothing.
+//! Each kind of work has a [`Lane`]: its jobs, at most one per database, and a few threads that they share. A job runs when
+//! it is due or has been woken, on one thread at a time, and returns when it is due next. A thread without work sleeps
+//! until the next job is due, so jobs that wait for a wake-up cost nothing.
 //!
-//! As long as a lane has jobs, it has a thread. Others are started while jobs run and more are due, up to a limit, and end
-//! after a while without work.
+//! A lane with jobs always has a thread. Others are started while jobs run and more are due, up to a limit, and end after a
+//! while without work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// How long a thread without work remains although another waits.
+/// How long a thread without work stays while another one waits.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// When a job is due again.
@@ -24,21 +24,21 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(crate) enum Next {
     /// At a time, or as soon as it is woken.
     At(Instant),
-    /// At a time, or when it is woken, but not before `pause` is over.
+    /// At a time, or when it is woken, but not before the end of `pause`.
     After {
         /// The end of the pause.
         pause: Instant,
-        /// When it is due if it is not woken.
+        /// When it is due if nothing wakes it.
         at: Instant,
     },
-    /// When it is woken.
+    /// Only when it is woken.
     Woken,
-    /// Never.
+    /// Never: the job has ended.
     Over,
 }
 
 impl Next {
-    /// After some time, or as soon as it is woken.
+    /// After `time`, or as soon as it is woken.
     pub fn after(time: Duration) -> Next {
         Instant::now().checked_add(time).map_or(Next::Woken, Next::At)
     }
@@ -52,7 +52,7 @@ pub(crate) struct Lane {
     name: &'static str,
     threads_max: usize,
     state: Mutex<State>,
-    /// Signalled for a thread that waits when a job is due earlier, and for all when there are no more jobs.
+    /// Signalled for a waiting thread when a job becomes due earlier, and for all threads when there are no more jobs.
     due: Condvar,
     /// Signalled when a job has run, and when a thread ends.
     ran: Condvar,
@@ -60,12 +60,12 @@ pub(crate) struct Lane {
 
 struct State {
     jobs: BTreeMap<u64, Entry>,
-    /// When jobs that do not run are due.
+    /// The times at which jobs that are not running are due.
     due: BTreeSet<(Instant, u64)>,
     next_id: u64,
     threads: usize,
     waiting: usize,
-    /// The threads, and some that have ended.
+    /// The threads, including some that have ended.
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -73,9 +73,9 @@ struct Entry {
     work: Work,
     is_running: bool,
     is_stopped: bool,
-    /// When it is due; while it runs, because it was woken.
+    /// When it is due. While it runs, `Some` if it was woken.
     due: Option<Instant>,
-    /// It is not due before.
+    /// It is not due before this time.
     pause: Option<Instant>,
 }
 
@@ -91,10 +91,10 @@ impl Lane {
         Lane { name, threads_max, state, due: Condvar::new(), ran: Condvar::new() }
     }
 
-    /// Adds a job that is due now. A panic ends it, and is logged.
+    /// Adds a job that is due now. A panic ends the job and is logged.
     ///
     /// # Errors
-    /// The lane has no thread, and none can be started.
+    /// The lane has no thread and cannot start one.
     pub fn add(&'static self, work: impl Fn() -> Next + Send + Sync + 'static) -> io::Result<Job> {
         let mut state = self.state.lock();
         let id = state.next_id;
@@ -104,7 +104,7 @@ impl Lane {
         state.jobs.insert(id, entry);
         state.advance(id, Instant::now());
         if let Err(error) = self.engage(&mut state).and(Ok(())) {
-            // Without any thread it would never run.
+            // Without any thread, the job would never run.
             if state.threads == 0 {
                 let entry = state.remove(id);
                 drop(state);
@@ -115,7 +115,7 @@ impl Lane {
         Ok(Job { lane: self, id })
     }
 
-    /// Sees to it that a thread runs what is due, and waits for what will be.
+    /// Ensures that a thread runs the jobs that are due and waits for later ones.
     fn engage(&'static self, state: &mut State) -> io::Result<()> {
         if state.waiting > 0 {
             self.due.notify_one();
@@ -131,7 +131,7 @@ impl Lane {
         Ok(())
     }
 
-    /// The life of a thread.
+    /// The loop of a thread.
     fn serve(&'static self) {
         let mut state = self.state.lock();
         while !state.jobs.is_empty() {
@@ -145,7 +145,7 @@ impl Lane {
         self.ran.notify_all();
     }
 
-    /// Waits until a job may be due; true if the lane needs this thread no more.
+    /// Waits until a job may be due. Returns true if the lane no longer needs this thread.
     fn wait(&self, state: &mut MutexGuard<'_, State>) -> bool {
         let is_spare = state.waiting > 0;
         let due = state.due.first().map(|(at, _)| *at);
@@ -165,7 +165,7 @@ impl Lane {
     fn run(&'static self, state: &mut MutexGuard<'_, State>, id: u64) {
         let Some(work) = state.begin(id) else { return };
         if !state.due.is_empty() && state.waiting == 0 {
-            // The others are not late because of this one, unless the lane is full or the system has no threads left.
+            // Other jobs are not delayed by this one, unless the lane is full or the system has no threads left.
             let _ = self.engage(state);
         }
         let next = MutexGuard::unlocked(state, || {
@@ -173,7 +173,7 @@ impl Lane {
                 tracing::error!(thread = self.name, "background work panicked");
                 Next::Over
             });
-            // What it holds is gone before `stop` returns.
+            // Everything that the job holds is dropped before `stop` returns.
             drop(work);
             next
         });
@@ -197,7 +197,7 @@ impl State {
         }
     }
 
-    /// The job that is due the longest, if any.
+    /// The job that has been due for the longest time, if any.
     fn take_due(&mut self, now: Instant) -> Option<u64> {
         let (at, id) = *self.due.first()?;
         if at > now {
@@ -213,11 +213,11 @@ impl State {
         Some(entry.work.clone())
     }
 
-    /// Takes note of when a job that has run is due next; returns it if that is never.
+    /// Records when a job that has run is due next. Returns its entry if that is never.
     fn end(&mut self, id: u64, next: Next) -> Option<Entry> {
         let entry = self.jobs.get_mut(&id)?;
         entry.is_running = false;
-        // It was woken while it ran.
+        // The job was woken while it ran.
         let woken = entry.due.take();
         if entry.is_stopped {
             return None;
@@ -237,7 +237,7 @@ impl State {
         None
     }
 
-    /// Makes a job due at a time, unless it is due earlier. Whether that changed when it is due.
+    /// Makes a job due at a time, unless it is due earlier. Returns whether that changed when it is due.
     fn advance(&mut self, id: u64, at: Instant) -> bool {
         let Some(entry) = self.jobs.get_mut(&id) else { return false };
         let at = entry.pause.map_or(at, |pause| pause.max(at));
@@ -265,22 +265,22 @@ impl State {
 }
 
 impl Job {
-    /// Runs it as soon as a thread is free; once more, if it runs now.
+    /// Runs the job as soon as a thread is free; if it runs now, runs it once more.
     pub fn wake(&self) {
         self.wake_at(Instant::now());
     }
 
-    /// Runs it at a time, if it is not due before.
+    /// Runs the job at a time, unless it is due before.
     pub fn wake_at(&self, at: Instant) {
         let mut state = self.lane.state.lock();
         if state.advance(self.id, at) {
-            // Where no thread can be started, one that is busy now runs it.
+            // If no thread can be started, a busy one runs the job later.
             let _ = self.lane.engage(&mut state);
         }
     }
 
-    /// Ends it: waits while it runs, drops what it holds, and ends the lane's threads after its last job. Not to be called
-    /// by a job of the lane.
+    /// Ends the job: waits while it runs, drops what it holds, and ends the lane's threads after its last job. A job of
+    /// the lane must not call this.
     pub fn stop(self) {
         let Job { lane, id } = self;
         let mut state = lane.state.lock();
@@ -299,7 +299,7 @@ impl Job {
         drop(state);
         drop(entry);
         for handle in ended {
-            // Panics of jobs are caught, and logged.
+            // Panics of jobs are caught and logged.
             let _ = handle.join();
         }
     }
@@ -330,7 +330,7 @@ mod tests {
             job.wake();
             runs.recv().expect("it was woken");
         }
-        // It is due at no time, so the thread waits without a limit.
+        // The job is due at no time, so the thread waits without a limit.
         let state = lane.state.lock();
         assert_eq!((state.due.len(), state.threads), (0, 1));
         drop(state);

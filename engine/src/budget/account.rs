@@ -1,4 +1,4 @@
-//! What one piece of work holds of a share.
+//! The memory of a share that one piece of work holds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::lane::{Allowance, Lane, Places};
 use super::{Full, Share, bytes_text};
 
-/// What one piece of work holds. Clones share it; dropping the last one releases the rest to the share.
+/// The memory that one piece of work holds. Clones share it; dropping the last one releases the rest to the share.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     counters: Arc<Counters>,
@@ -15,7 +15,7 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Counters {
     share: Option<Arc<Share>>,
-    /// Whether what the share keeps back is for this one.
+    /// Whether this work may use the reserve of the share.
     in_turn: AtomicBool,
     bytes: AtomicU64,
     peak: AtomicU64,
@@ -41,22 +41,22 @@ impl Counters {
 /// Why memory was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// The work would hold more than one may: ask for less.
+    /// The work would hold more than one piece of work may: ask for less.
     #[error("more than {} of memory are needed, the limit of one request", bytes_text(*limit))]
     Own {
         /// The limit, bytes.
         limit: u64,
     },
-    /// All together would hold more than they may: try again later.
+    /// All work together would hold more than it may: retry later.
     #[error(transparent)]
     Shared(Full),
-    /// It is more than light work may hold ([`Allowance`]).
+    /// Light work would hold more than it may ([`Allowance`]).
     #[error("it is too much memory for light work")]
     Heavy,
 }
 
 impl Account {
-    /// An account that also counts against `share`.
+    /// An account that counts against `share`.
     pub fn of(share: Arc<Share>) -> Self {
         let (in_turn, bytes, peak) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         let lane = Lane::default();
@@ -66,13 +66,13 @@ impl Account {
     /// Takes `bytes` more; the work may hold at most `limit` in total.
     ///
     /// # Errors
-    /// [`Denied`]; then nothing is taken.
+    /// [`Denied`]; nothing is taken in that case.
     pub fn take(&self, bytes: u64, limit: u64) -> Result<(), Denied> {
         let counters = &*self.counters;
         let taken = counters
             .bytes
             .fetch_update(Relaxed, Relaxed, |held| held.checked_add(bytes).filter(|&after| after <= limit));
-        // The work's own limit comes first: waiting for others would not help.
+        // The work's own limit is checked first, because waiting for others would not help.
         let before = taken.map_err(|_| Denied::Own { limit })?;
         let add = |share: &Arc<Share>| match counters.in_turn.load(Relaxed) {
             true => share.add_in_turn(bytes),
@@ -87,14 +87,14 @@ impl Account {
         Ok(())
     }
 
-    /// Gives bytes back.
+    /// Releases bytes.
     pub fn give(&self, bytes: u64) {
         let before = self.counters.bytes.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "gave back {bytes} of {before}");
         self.counters.give_to_share(bytes);
     }
 
-    /// Sets the held bytes to exactly `bytes`. Memory that already exists is not refused.
+    /// Sets the held bytes to exactly `bytes`. Existing memory is never refused.
     pub fn keep(&self, bytes: u64) {
         let before = self.counters.bytes.swap(bytes, Relaxed);
         self.counters.peak.fetch_max(bytes, Relaxed);
@@ -105,17 +105,17 @@ impl Account {
         }
     }
 
-    /// The account that it counts against besides its own limit.
+    /// The share that it counts against.
     pub fn share(&self) -> Option<&Arc<Share>> {
         self.counters.share.as_ref()
     }
 
-    /// Its work is light from now on: it may use what `allowance` says, or becomes heavy if `places` has a place.
+    /// Marks its work as light: it may use `allowance`, and becomes heavy beyond that if `places` has a place.
     pub fn begin_light(&self, allowance: Allowance, places: Arc<dyn Places>) {
         self.counters.lane.begin_light(allowance, places);
     }
 
-    /// Its work has a place among heavy work.
+    /// Marks its work as heavy: it has a place.
     pub fn begin_heavy(&self) {
         self.counters.lane.begin_heavy();
     }
@@ -125,7 +125,7 @@ impl Account {
         self.counters.lane.is_light()
     }
 
-    /// Whether its work failed because it was light: it can run as heavy work.
+    /// Whether its work failed only because it was light, so that it can run again as heavy work.
     pub fn must_be_heavy(&self) -> bool {
         self.counters.lane.is_refused()
     }
@@ -147,7 +147,7 @@ impl Account {
         self.counters.bytes.load(Relaxed)
     }
 
-    /// Most bytes held at once.
+    /// Maximum bytes held at once.
     pub fn peak(&self) -> u64 {
         self.counters.peak.load(Relaxed)
     }

@@ -1,9 +1,9 @@
 //! Light and heavy work.
 //!
-//! What a request costs shows only when it runs. Work therefore begins as light, with an [`Allowance`] that most
-//! requests do not use up. Work that uses it up becomes heavy if a place among heavy work is free ([`Places`]).
-//! Otherwise it fails, releases everything and runs again once it has such a place. So light work never waits for
-//! heavy work, and nothing has to be estimated.
+//! The cost of a request is known only when it runs. Work therefore begins as light, with an [`Allowance`] that suffices for
+//! most requests. Work that uses it up becomes heavy if a place for heavy work is free ([`Places`]). Otherwise it fails,
+//! releases everything, and runs again once it has such a place. Light work therefore never waits for heavy work, and
+//! nothing has to be estimated.
 //!
 //! Light work may use a part of the memory that heavy work may not ([`Share::set_light`](super::Share::set_light)).
 //!
@@ -18,28 +18,28 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// What light work may use.
+/// The limits of light work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// Calls of [`Work::check`](super::Work::check): about one for each series, or for a few thousand samples.
+    /// Maximum calls of [`Work::check`](super::Work::check): about one for each series, or for a few thousand samples.
     pub steps: u64,
-    /// Bytes held at once.
+    /// Maximum bytes held at once.
     pub bytes: u64,
-    /// Time since it began. On a busy machine light work takes longer, so this is much more than it needs.
+    /// Maximum time since it began. Light work takes longer on a busy machine, so this is generous.
     pub time: Duration,
 }
 
-/// The places of one piece of work among others.
+/// The place of a piece of work among others.
 pub trait Places: Debug + Send + Sync {
     /// Changes the place from light to heavy if one is free now; returns whether it did.
     fn become_heavy(&self) -> bool;
 }
 
-/// Whether a piece of work is light, and what it has used as such.
+/// Whether a piece of work is light, and how much of its allowance it has used.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     is_light: AtomicBool,
-    /// It used up its allowance while no place among heavy work was free.
+    /// Whether it used up its allowance while no place for heavy work was free.
     is_refused: AtomicBool,
     steps: AtomicU64,
     light: Mutex<Option<Light>>,
@@ -83,13 +83,13 @@ impl Lane {
         is_within || self.leave(true)
     }
 
-    /// Whether light work that would hold `bytes` may continue.
+    /// Whether light work may continue if it would hold `bytes`.
     pub fn hold(&self, bytes: u64) -> bool {
         let most = self.light.lock().as_ref().map_or(u64::MAX, |light| light.allowance.bytes);
         bytes <= most || self.leave(true)
     }
 
-    /// Makes light work heavy if there is a place. If not, and `must`, it has to end.
+    /// Turns light work into heavy work if there is a place. If there is none and `must` is true, the work has to end.
     pub fn leave(&self, must: bool) -> bool {
         let Some(light) = self.light.lock().clone() else { return true };
         if self.is_light() && !light.places.become_heavy() {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::Error;
 
-    /// So many places among heavy work.
+    /// A number of places for heavy work.
     #[derive(Debug)]
     struct Free(AtomicU64);
 

@@ -1,9 +1,9 @@
 //! The queue for the reserve of a share, which serves one piece of work at a time.
 //!
-//! Refused work can succeed only after other work releases memory. If all of it held memory while it waited, none
-//! would finish. A share therefore keeps a reserve. Refused work releases everything, queues (oldest first) and
-//! starts over on its turn with the whole reserve available, so it succeeds if it needs no more than that. Queued
-//! work holds no memory that others need.
+//! Refused work can succeed only after other work releases memory. If all work held memory while it waited, none would
+//! finish. A share therefore keeps a reserve. Refused work releases everything, queues (oldest first), and starts over in
+//! its turn with the whole reserve, so it succeeds if it needs no more than that. Queued work holds no memory that others
+//! need.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Line {
         loop {
             let stopped = work.check();
             let is_first = state.waiting.first() == Some(&place);
-            // What the previous holder still holds must fit besides the reserve.
+            // The memory that the previous holder still holds must fit in addition to the reserve.
             let is_turn = is_first && !state.is_taken && share.used() <= share.common();
             if stopped.is_err() || is_turn {
                 state.waiting.remove(&place);
@@ -87,12 +87,11 @@ impl Work {
         Ok(Some(Turn { work: self.clone() }))
     }
 
-    /// Calls `attempt`. If it fails with an error that says that the share is full, calls it once more with the turn;
-    /// light work calls it until it succeeds or has used up its time.
-    /// `attempt` must leave nothing taken when it fails.
+    /// Calls `attempt`. If it fails with an error that means that the share is full, calls it once more with the turn;
+    /// light work calls it until it succeeds or has used up its time. `attempt` must leave nothing taken when it fails.
     ///
     /// # Errors
-    /// Those of `attempt`; the work was stopped while it waited.
+    /// The errors of `attempt`; the work was stopped while it waited.
     pub fn attempted<T, E: From<Stopped>>(
         &self,
         is_refused: impl Fn(&E) -> bool,
@@ -102,14 +101,14 @@ impl Work {
         let mut pause = LOOK;
         let waits = || self.account().is_light() && !self.account().must_be_heavy();
         while waits() && ended.as_ref().is_err_and(&is_refused) {
-            // Only other light work can hold what it needs, and that is done soon.
+            // Only other light work can hold the memory that it needs, and that work ends soon.
             self.check()?;
             std::thread::sleep(pause);
             pause *= 2;
             ended = attempt();
         }
         match ended {
-            // It is refused as light work: it runs again as heavy work, which is for the caller to arrange.
+            // Refused as light work: the caller must run it again as heavy work.
             Err(error) if self.account().must_be_heavy() => Err(error),
             Err(error) if is_refused(&error) => match self.turn()? {
                 Some(_turn) => attempt(),

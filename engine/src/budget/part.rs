@@ -1,12 +1,12 @@
-//! Tables of what a whole is divided into.
+//! Tables that divide memory into parts.
 
-/// One part of some memory: a constant fraction of it, what it bounds, and what happens when it is full. The tables of
-/// parts are what code, documentation and the status page say alike.
+/// A part of some memory: a constant fraction, what it bounds, and what happens when it is full. Code, documentation
+/// and the status page all use the same tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// What messages and metrics call it.
+    /// Its name in messages and metrics.
     pub name: &'static str,
-    /// How much of the whole, in 64ths.
+    /// Its size in 64ths of the whole.
     pub parts: u64,
     /// What it bounds.
     pub bounds: &'static str,
@@ -15,19 +15,19 @@ pub struct Part {
 }
 
 impl Part {
-    /// What [`Part::parts`] are parts of.
+    /// The number of parts in the whole.
     pub const WHOLE: u64 = 64;
 
-    /// Its bytes of a whole.
+    /// Its share of `whole`, bytes.
     pub const fn of(&self, whole: u64) -> u64 {
-        // In this order nothing overflows, and what is lost is below 64 bytes a part.
+        // In this order, nothing overflows, and at most 64 bytes are lost per part.
         whole / Self::WHOLE * self.parts
     }
 
     /// The part of a table with this name.
     ///
     /// # Panics
-    /// There is none; where the name is a constant, at compile time.
+    /// There is no such part; at compile time if the name is a constant.
     pub const fn named(table: &'static [Part], name: &str) -> &'static Part {
         let mut at = 0;
         while at < table.len() {

@@ -25,7 +25,7 @@ pub struct Share {
     reserve: AtomicU64,
     light: AtomicU64,
     line: Line,
-    /// Bytes held, without `lent`.
+    /// Bytes held, excluding `lent`.
     used: AtomicU64,
     /// Bytes of the reserve held by the work whose turn it is.
     lent: AtomicU64,
@@ -33,8 +33,8 @@ pub struct Share {
     refused: AtomicU64,
 }
 
-/// A take was refused: the share has too little left. It can succeed once others release memory, unless more was
-/// requested than the whole share.
+/// A take was refused because the share has too little left. It can succeed once others release memory, unless it
+/// exceeds the whole share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} more do not fit into the memory for {share}: {} of {} are in use",
@@ -43,11 +43,11 @@ pub struct Share {
 pub struct Full {
     /// The name of the share.
     pub share: &'static str,
-    /// Bytes that were asked for.
+    /// Bytes requested.
     pub asked: u64,
-    /// Bytes held, without the reserve for one piece of work.
+    /// Bytes held, excluding the reserve for one piece of work.
     pub used: u64,
-    /// Bytes that may be held at once, without the reserve.
+    /// Maximum bytes held at once, excluding the reserve.
     pub limit: u64,
 }
 
@@ -59,7 +59,7 @@ impl Full {
 }
 
 impl Share {
-    /// A share of `limit` bytes. Its name is what messages and metrics call it.
+    /// A share of `limit` bytes. The name appears in messages and metrics.
     pub fn new(name: &'static str, limit: u64) -> Arc<Share> {
         Arc::new(Share {
             name,
@@ -92,10 +92,11 @@ impl Share {
         self.add_to(&self.used, self.common_to_light(), asked)
     }
 
-    /// Like [`Share::take`], for what work needs before it can begin, such as its text: a little is kept for that.
+    /// Like [`Share::take`], for memory that work needs before it can begin, such as its text. A small part is reserved
+    /// for that.
     ///
     /// # Errors
-    /// As [`Share::take`].
+    /// Same as [`Share::take`].
     pub fn take_to_begin(self: &Arc<Self>, bytes: u64) -> Result<Hold, Full> {
         self.add_to(&self.used, self.common(), bytes)?;
         Ok(Hold { share: Arc::clone(self), bytes })
@@ -121,7 +122,7 @@ impl Share {
         }
     }
 
-    /// Counts memory that already exists, even beyond the limit.
+    /// Counts existing memory, even beyond the limit.
     pub(super) fn add_anyway(&self, bytes: u64) {
         self.used.fetch_add(bytes, Relaxed);
         self.peak.fetch_max(self.used(), Relaxed);
@@ -132,42 +133,43 @@ impl Share {
         debug_assert!(before >= bytes, "{}: gave back {bytes} of {before}", self.name);
     }
 
-    /// Like [`Share::sub`], for the work whose turn it is: reduces what is lent first, then what it held before.
+    /// Like [`Share::sub`], for the work whose turn it is: releases lent bytes first, then earlier ones.
     pub(super) fn sub_in_turn(&self, bytes: u64) {
         let lent = self.lent.fetch_update(Relaxed, Relaxed, |lent| Some(lent.saturating_sub(bytes)));
         let lent = lent.unwrap_or_else(|unchanged| unchanged);
         self.sub(bytes.saturating_sub(lent));
     }
 
-    /// Ends a turn: what its work still holds counts against the common part.
+    /// Ends a turn: memory that its work still holds counts against the common part.
     pub(super) fn end_turn(&self) {
         self.used.fetch_add(self.lent.swap(0, Relaxed), Relaxed);
     }
 
-    /// Changes the limit. What is held already stays; nothing more is given until it fits again.
+    /// Changes the limit. Existing holds are kept; nothing more is granted until it fits again.
     pub fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Relaxed);
     }
 
-    /// Reserves `bytes` of the limit for one piece of work at a time, the one whose [turn](super::Work::turn) it is. It
-    /// can take them regardless of what others hold, and the others can take the rest regardless of what it holds.
+    /// Reserves `bytes` of the limit for one piece of work at a time, the one whose [turn](super::Work::turn) it is.
+    /// That work can take them no matter what others hold, and others can take the rest no matter what it holds.
     pub fn set_reserve(&self, bytes: u64) {
         self.reserve.store(bytes, Relaxed);
     }
 
-    /// What is kept back, bytes.
+    /// The reserve, bytes.
     pub fn reserve(&self) -> u64 {
         self.reserve.load(Relaxed).min(self.limit())
     }
 
-    /// What may be held without a turn, bytes.
+    /// Maximum bytes held without a turn.
     pub fn common(&self) -> u64 {
         let limit = self.limit();
         limit - self.reserve.load(Relaxed).min(limit)
     }
 
-    /// Keeps `bytes` of the part without reserve, at most a quarter of it, for light work
-    /// ([`Account::begin_light`](super::Account::begin_light)), a quarter of them for what work needs before it begins.
+    /// Reserves `bytes` of the part without the reserve, at most a quarter of it, for light work
+    /// ([`Account::begin_light`](super::Account::begin_light)). A quarter of these bytes are for memory that work needs
+    /// before it begins.
     pub fn set_light(&self, bytes: u64) {
         self.light.store(bytes, Relaxed);
     }
@@ -176,12 +178,12 @@ impl Share {
         self.light.load(Relaxed).min(self.common() / 4)
     }
 
-    /// What work that is not light may hold without a turn, bytes.
+    /// Maximum bytes that heavy work may hold without a turn.
     pub fn common_to_all(&self) -> u64 {
         self.common() - self.light()
     }
 
-    /// The same for light work.
+    /// Maximum bytes that light work may hold without a turn.
     pub fn common_to_light(&self) -> u64 {
         self.common() - self.light() / 4
     }
@@ -190,17 +192,17 @@ impl Share {
         &self.line
     }
 
-    /// How many wait for their turn.
+    /// The number of pieces of work that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.line.waiting()
     }
 
-    /// Its name.
+    /// The name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The most it may hold, bytes.
+    /// The limit, bytes.
     pub fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
     }
@@ -210,12 +212,12 @@ impl Share {
         self.used.load(Relaxed) + self.lent.load(Relaxed)
     }
 
-    /// The most that was held at once, bytes.
+    /// Maximum bytes held at once.
     pub fn peak(&self) -> u64 {
         self.peak.load(Relaxed)
     }
 
-    /// Takes that were refused so far.
+    /// The number of refused takes.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
@@ -232,7 +234,7 @@ impl Hold {
     /// Takes or releases the difference, so that `bytes` are held.
     ///
     /// # Errors
-    /// [`Full`]; what was held before stays held.
+    /// [`Full`]; the bytes held before are kept.
     pub fn resize(&mut self, bytes: u64) -> Result<(), Full> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.share.add(more)?,
@@ -242,10 +244,10 @@ impl Hold {
         Ok(())
     }
 
-    /// Takes `more` bytes besides those that are held.
+    /// Takes `more` bytes in addition to those held.
     ///
     /// # Errors
-    /// As [`Hold::resize`].
+    /// Same as [`Hold::resize`].
     pub fn grow(&mut self, more: u64) -> Result<(), Full> {
         self.resize(self.bytes.saturating_add(more))
     }
@@ -255,7 +257,7 @@ impl Hold {
         self.bytes
     }
 
-    /// The share that they are taken from.
+    /// The share from which they are taken.
     pub fn share(&self) -> &Share {
         &self.share
     }

@@ -1,10 +1,10 @@
-//! What a piece of work took for something that it lets go of again.
+//! Memory that a piece of work holds temporarily.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Denied, Work};
 
-/// Bytes that a piece of work took. They are given back when this is dropped.
+/// Bytes that a piece of work has taken. They are released when this is dropped.
 ///
 /// ```
 /// use barograph_engine::budget::{Taken, Work};
@@ -25,7 +25,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Nothing yet.
+    /// Holds nothing yet.
     pub fn of(work: &Work) -> Self {
         Taken { work: work.clone(), bytes: AtomicU64::new(0) }
     }
@@ -33,23 +33,23 @@ impl Taken {
     /// Takes `bytes` more, before they are allocated.
     ///
     /// # Errors
-    /// [`Denied`]; then nothing more is taken.
+    /// [`Denied`]; nothing more is taken in that case.
     pub fn more(&self, bytes: usize) -> Result<(), Denied> {
         self.work.take(bytes as u64)?;
         self.bytes.fetch_add(bytes as u64, Relaxed);
         Ok(())
     }
 
-    /// Takes what is missing to hold `bytes`. What is held beyond them stays: memory that is used again.
+    /// Takes the bytes that are missing to hold `bytes`. Bytes held beyond that are kept, for memory that is reused.
     ///
     /// # Errors
-    /// As [`Taken::more`].
+    /// Same as [`Taken::more`].
     pub fn at_least(&self, bytes: usize) -> Result<(), Denied> {
         let missing = (bytes as u64).saturating_sub(self.bytes());
         self.more(missing as usize)
     }
 
-    /// Gives `bytes` of them back.
+    /// Releases `bytes` of them.
     pub fn less(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes as u64, Relaxed);
         self.work.give(bytes as u64);
@@ -60,7 +60,7 @@ impl Taken {
         self.bytes.load(Relaxed)
     }
 
-    /// Leaves what was taken to the work, for a result that outlives this.
+    /// Leaves the bytes with the work, for a result that outlives this.
     pub fn leave(mut self) {
         *self.bytes.get_mut() = 0;
     }
@@ -72,8 +72,8 @@ impl Drop for Taken {
     }
 }
 
-/// Bytes that a hash map of `entries` entries of `entry` bytes takes at most: room for a power of two of them, at least
-/// four, an eighth of which stays free, and a byte beside each.
+/// Maximum bytes of a hash map with `entries` entries of `entry` bytes: its capacity is a power of two, at least four,
+/// of which an eighth stays free, and each entry has an additional byte.
 pub fn map_bytes(entries: usize, entry: usize) -> usize {
     match entries {
         0 => 0,

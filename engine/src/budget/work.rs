@@ -27,21 +27,21 @@ impl Cancel {
 /// Why a piece of work has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Stopped {
-    /// It was canceled, or its client has left.
+    /// It was canceled, or its client has disconnected.
     #[error("it was canceled")]
     Canceled,
-    /// Its time was up.
+    /// Its time limit was exceeded.
     #[error("it timed out after {seconds} s")]
     Timeout {
         /// The limit.
         seconds: f64,
     },
-    /// It used up what light work may use ([`Allowance`](super::Allowance)).
+    /// It used up the allowance of light work ([`Allowance`](super::Allowance)).
     #[error("it is too much for light work")]
     Heavy,
 }
 
-/// A piece of work. Clones are the same work.
+/// A piece of work. Clones refer to the same work.
 ///
 /// ```
 /// use barograph_engine::budget::{Cancel, Share, Work};
@@ -86,47 +86,47 @@ impl Work {
         }
     }
 
-    /// With an account that counts against `share`.
+    /// Uses an account that counts against `share`.
     #[must_use]
     pub fn of(self, share: Arc<super::Share>) -> Self {
         self.charged_to(Account::of(share))
     }
 
-    /// With this account.
+    /// Uses this account.
     #[must_use]
     pub fn charged_to(mut self, account: Account) -> Self {
         self.account = account;
         self
     }
 
-    /// May hold at most `bytes` at once.
+    /// Limits the work to `bytes` held at once.
     #[must_use]
     pub fn holding(mut self, bytes: u64) -> Self {
         self.bytes_max = bytes;
         self
     }
 
-    /// Must end `timeout` after it began, which is now.
+    /// Sets the deadline to `timeout` from now, when the work begins.
     #[must_use]
     pub fn within(self, timeout: Duration) -> Self {
         self.within_since(timeout, Instant::now())
     }
 
-    /// Must end `timeout` after `started`.
+    /// Sets the deadline to `timeout` after `started`.
     #[must_use]
     pub fn within_since(mut self, timeout: Duration, started: Instant) -> Self {
         (self.started, self.timeout) = (started, Some(timeout));
         self
     }
 
-    /// Stops when `cancel` says so.
+    /// Stops when `cancel` is canceled.
     #[must_use]
     pub fn until(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;
         self
     }
 
-    /// Fails once the work was canceled or is past its deadline. Call it at least every ten milliseconds.
+    /// Fails if the work was canceled or is past its deadline. Call this at least every ten milliseconds.
     ///
     /// # Errors
     /// [`Stopped`].
@@ -148,14 +148,14 @@ impl Work {
     /// Takes `bytes` before they are allocated. They are held until they are released, or until the last clone of this
     /// work is dropped.
     ///
-    /// # Errors
+    /// [`Denied`]; nothing is taken in that case.
     /// [`Denied`]; then nothing is taken.
     pub fn take(&self, bytes: u64) -> Result<(), Denied> {
         let account = &self.account;
         if account.is_light() {
             let held = account.bytes();
             let total = held.saturating_add(bytes);
-            // Its own limit comes first: that does not change when it is heavy.
+            // Its own limit is checked first, because it does not change when the work becomes heavy.
             if total <= self.bytes_max && !account.lane().hold(total) {
                 return Err(Denied::Heavy);
             }
@@ -163,12 +163,12 @@ impl Work {
         account.take(bytes, self.bytes_max)
     }
 
-    /// Whether to use other cores as well. Light work becomes heavy for that, or stays on its thread.
+    /// Whether to use other cores too. For that, light work becomes heavy or stays on its thread.
     pub fn spreads(&self) -> bool {
         !self.account.is_light() || self.account.lane().leave(false)
     }
 
-    /// Gives bytes back.
+    /// Releases bytes.
     pub fn give(&self, bytes: u64) {
         self.account.give(bytes);
     }
@@ -178,17 +178,17 @@ impl Work {
         self.started
     }
 
-    /// What it holds.
+    /// The memory that it holds.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Stops it.
+    /// Cancels it.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// The most it may hold, bytes.
+    /// The maximum that it may hold, bytes.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
     }

@@ -1,4 +1,4 @@
-//! What a matcher asks of an index.
+//! The condition that a matcher places on an index.
 
 use roaring::RoaringTreemap;
 
@@ -7,10 +7,10 @@ use crate::Result;
 use crate::budget::Work;
 use crate::model::{MatchOp, Matcher, Pattern};
 
-/// Look-ups of a series or a value between two looks at whether to stop.
+/// Number of look-ups of a series or a value between two checks for cancellation.
 const LOOKS_PER_CHECK: usize = 256;
 
-/// A matcher, and what it comes down to.
+/// A matcher in its simplest form.
 #[derive(Debug)]
 pub(super) struct Condition<'m> {
     matcher: &'m Matcher,
@@ -19,28 +19,28 @@ pub(super) struct Condition<'m> {
 
 #[derive(Debug, Clone, Copy)]
 enum Test<'m> {
-    /// No series.
+    /// Matches no series.
     Never,
     /// The label has this value.
     Is(&'m str),
-    /// It has not.
+    /// The label does not have this value.
     IsNot(&'m str),
-    /// There is such a label.
+    /// The label is present.
     Present,
-    /// There is none.
+    /// The label is absent.
     Absent,
-    /// There is one and its value matches.
+    /// The label is present, and its value matches.
     In(&'m Pattern),
-    /// It does not, or there is none.
+    /// The label is absent, or its value does not match.
     NotIn(&'m Pattern),
-    /// There is none, or its value matches.
+    /// The label is absent, or its value matches.
     AbsentOrIn(&'m Pattern),
-    /// There is one and its value does not match.
+    /// The label is present, and its value does not match.
     PresentNotIn(&'m Pattern),
 }
 
 impl<'m> Condition<'m> {
-    /// `None` where every series meets it.
+    /// `None` if every series matches.
     pub(super) fn of(matcher: &'m Matcher) -> Option<Self> {
         let (value, is_negative) = (matcher.value.as_str(), matcher.op == MatchOp::NotRegex);
         let test = match (matcher.op, matcher.pattern()) {
@@ -66,7 +66,7 @@ impl<'m> Condition<'m> {
         Some(Condition { matcher, test })
     }
 
-    /// The pair that a series must have, if that is all.
+    /// The pair that a series must have, if that is the whole condition.
     pub(super) fn pair(&self) -> Option<(&'m str, &'m str)> {
         match self.test {
             Test::Is(value) => Some((&self.matcher.name, value)),
@@ -74,7 +74,7 @@ impl<'m> Condition<'m> {
         }
     }
 
-    /// Sharp and cheap ones first.
+    /// The order of evaluation: selective and cheap conditions first.
     pub(super) fn rank(&self, source: &dyn PostingsSource) -> (u8, u64) {
         let sharpness = |pattern: &Pattern| match pattern.as_literals() {
             Some(literals) => literals.len() as u64,
@@ -93,7 +93,7 @@ impl<'m> Condition<'m> {
         }
     }
 
-    /// All series that meet it; `None` where only a look at all series could tell.
+    /// All matching series; `None` if only checking every series could tell.
     pub(super) fn begin(&self, source: &dyn PostingsSource, work: &Work) -> Result<Option<RoaringTreemap>> {
         let no_bound = u64::MAX;
         Ok(match self.test {
@@ -109,16 +109,15 @@ impl<'m> Condition<'m> {
         })
     }
 
-    /// Those of `ids` that meet it: by postings, or where these take longer, by a look at the
-    /// labels of each.
+    /// The matching series among `ids`: by postings or, if those take longer, by checking the labels of each.
     pub(super) fn narrow(
         &self,
         source: &dyn PostingsSource,
         ids: RoaringTreemap,
         work: &Work,
     ) -> Result<RoaringTreemap> {
-        // As many values may be looked at as the price of all labels allows, so that what is
-        // thrown away when it does not suffice at most doubles the cost.
+        // The number of values that may be checked is limited to the cost of reading all labels, so that discarding an
+        // insufficient result at most doubles the cost.
         let looks_max = ids.len().saturating_mul(source.labels_price());
         let narrowed = match self.test {
             Test::Never => Some(RoaringTreemap::new()),
@@ -152,7 +151,7 @@ impl<'m> Condition<'m> {
         Ok(Some(if matches!(self.test, Test::Is(_)) { ids & postings } else { ids - postings }))
     }
 
-    /// What depends on the label being there and on its value.
+    /// The result according to the presence of the label and its value.
     fn by_presence(
         &self,
         source: &dyn PostingsSource,
@@ -167,7 +166,7 @@ impl<'m> Condition<'m> {
         Ok(Some(if matches!(self.test, Test::PresentNotIn(_)) { ids & others } else { ids - others }))
     }
 
-    /// The series with the label; `None` when that takes more than `looks_max` looks.
+    /// The series with the label; `None` if that takes more than `looks_max` look-ups.
     fn having(
         &self,
         source: &dyn PostingsSource,
@@ -180,8 +179,7 @@ impl<'m> Condition<'m> {
         }
     }
 
-    /// The series with the label and a value that matches; `None` when that takes more than
-    /// `looks_max` looks.
+    /// The series with the label and a matching value; `None` if that takes more than `looks_max` look-ups.
     fn matching(
         &self,
         source: &dyn PostingsSource,

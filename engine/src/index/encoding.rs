@@ -1,13 +1,13 @@
-//! Postings as bytes.
+//! The encoding of postings.
 //!
 //! # Format
 //! ```text
-//! 0  kind u8   0 list, 1 bitmap
-//! list:   varint count, then for each id the varint difference to the one before (the
-//!         first: the id itself); at most LIST_MAX ids, ascending strictly
+//! list:   varint count, then for each id the varint difference from the previous one (for
+//!         the first, the id itself); at most LIST_MAX ids, strictly ascending
+//! bitmap: a 64-bit Roaring bitmap in its portable form
 //! bitmap: a 64-bit Roaring bitmap in its portable form
 //! ```
-//! Most labels of short-lived series have one series; a bitmap would cost them 30 bytes.
+//! Most labels of short-lived series belong to a single series, for which a bitmap would take 30 bytes.
 
 use roaring::RoaringTreemap;
 
@@ -15,9 +15,9 @@ use crate::codec::varint;
 use crate::index::ids::IdList;
 use crate::index::{PostingsUnion, portable};
 
-/// Longest list.
+/// Maximum length of a list.
 const LIST_MAX: usize = 16;
-/// More ids than this are compared as bitmaps.
+/// Larger sets of ids are compared as bitmaps.
 const KEEP_MAX: u64 = 4096;
 const KIND_LIST: u8 = 0;
 const KIND_BITMAP: u8 = 1;
@@ -50,14 +50,14 @@ fn encode_bitmap(ids: &RoaringTreemap, out: &mut Vec<u8>) {
     ids.serialize_into(&mut *out).expect("writing into memory does not fail");
 }
 
-/// Reads the encoded form; `None` if it is damaged.
+/// Decodes postings; `None` if they are damaged.
 pub fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
     let mut ids = PostingsUnion::default();
     decode_into(bytes, &mut ids)?;
     Some(ids.finish())
 }
 
-/// How many ids are encoded; `None` if that cannot be known.
+/// The number of encoded ids; `None` if it cannot be determined.
 pub fn count(bytes: &[u8]) -> Option<u64> {
     match bytes.split_first()? {
         (&KIND_LIST, rest) => varint::read(rest, &mut 0).ok(),
@@ -66,8 +66,8 @@ pub fn count(bytes: &[u8]) -> Option<u64> {
     }
 }
 
-/// Those of `ids` that are encoded; `None` if it is damaged. Of a large bitmap only the
-/// parts that have a say are looked at.
+/// The ids among `ids` that are encoded; `None` if they are damaged. Only the relevant parts of a large bitmap are
+/// read.
 pub fn keep(bytes: &[u8], ids: &RoaringTreemap) -> Option<RoaringTreemap> {
     match bytes.split_first()? {
         (&KIND_BITMAP, rest) if ids.len() <= KEEP_MAX => portable::keep(rest, ids),
@@ -75,7 +75,7 @@ pub fn keep(bytes: &[u8], ids: &RoaringTreemap) -> Option<RoaringTreemap> {
     }
 }
 
-/// Adds what is encoded to `ids`; `None` if it is damaged, and part of it may be added then.
+/// Adds the encoded ids to `ids`; `None` if they are damaged, in which case a part may have been added.
 pub fn decode_into(bytes: &[u8], ids: &mut PostingsUnion) -> Option<()> {
     let (&kind, rest) = bytes.split_first()?;
     if kind == KIND_BITMAP {

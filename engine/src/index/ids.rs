@@ -1,30 +1,30 @@
 //! Lists of series ids that stay small while they grow.
 //!
-//! Most label pairs of short-lived series have one series or a few, and some have all. A
-//! list is 16 bytes: a few ids are kept in it as differences, more in a buffer of
-//! differences, many in a bitmap, which is what a query asks for.
+//! Most label pairs of short-lived series belong to one series or a few, and some belong to all. A list is 16 bytes: a few
+//! ids are stored in it as differences, more ids in a buffer of differences, and many ids in a bitmap, which is the form
+//! that queries need.
 
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use crate::codec::varint;
 
-/// Bytes of differences that need no buffer.
+/// Maximum bytes of differences without a buffer.
 const FEW_BYTES: usize = 14;
-/// Ids from which on a list is a bitmap: below, a bitmap's fixed cost is more than it saves.
+/// Number of ids from which on a list is a bitmap; below that, the fixed cost of a bitmap exceeds its savings.
 const MANY: u32 = 96;
 
-/// Ids, ascending, each once.
+/// Ids in ascending order, without duplicates.
 #[derive(Debug, Clone)]
 pub struct IdList(Form);
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// Varints: the first id, then differences.
+    /// Varints: the first id, then the differences.
     Few {
         length: u8,
         bytes: [u8; FEW_BYTES],
     },
-    /// The same.
+    /// The same in a buffer.
     Some(Box<Differences>),
     Many(Box<Bitmap>),
 }
@@ -36,18 +36,18 @@ struct Differences {
     count: u32,
 }
 
-/// A bitmap that grows at its end: ids gather before they go in, so that the place for them
-/// is looked up once for all.
+/// A bitmap that grows at its end. Ids are collected before they are inserted, so that their position is looked up once
+/// for all of them.
 #[derive(Debug, Clone, Default)]
 struct Bitmap {
-    /// By the upper half of ids, ascending.
+    /// By the upper half of the ids, ascending.
     halves: Vec<(u32, RoaringBitmap)>,
-    /// Larger than all in `halves`, ascending.
+    /// Ids larger than all in `halves`, ascending.
     tail: Vec<u64>,
     last: u64,
 }
 
-/// Ids that gather before a bitmap.
+/// Maximum number of ids that are collected before a bitmap.
 const TAIL: usize = 32;
 
 const _: () = assert!(size_of::<IdList>() == 16);
@@ -59,7 +59,7 @@ impl Default for IdList {
 }
 
 impl IdList {
-    /// Adds an id that is not in the list; quick where it is larger than all that are.
+    /// Adds an id that is not in the list; fast if it is larger than all existing ones.
     #[inline]
     pub fn insert(&mut self, id: u64) {
         match &mut self.0 {
@@ -98,7 +98,7 @@ impl IdList {
         *self = IdList::from_sorted(&ids);
     }
 
-    /// A list of ids that ascend, each once.
+    /// A list of ids, which must be in ascending order without duplicates.
     pub fn from_sorted(ids: &[u64]) -> IdList {
         if ids.len() > MANY as usize {
             let mut map = Bitmap::default();
@@ -110,7 +110,7 @@ impl IdList {
         list
     }
 
-    /// Removes the ids that `dead` has.
+    /// Removes the ids in `dead`.
     pub fn remove_all(&mut self, dead: &RoaringTreemap) {
         if let Form::Many(map) = &mut self.0 {
             let left = map.to_treemap() - dead;
@@ -124,7 +124,7 @@ impl IdList {
         *self = IdList::from_sorted(&kept);
     }
 
-    /// Removes one id, if it is there: where there are many, without a copy of the others.
+    /// Removes an id, if it is present. If there are many ids, the others are not copied.
     pub fn remove(&mut self, id: u64) {
         if let Form::Many(map) = &mut self.0 {
             map.remove(id);
@@ -147,7 +147,7 @@ impl IdList {
         }
     }
 
-    /// How many ids there are.
+    /// The number of ids.
     pub fn len(&self) -> u64 {
         match &self.0 {
             Form::Few { length, bytes } => Steps::new(&bytes[..usize::from(*length)]).count() as u64,
@@ -156,7 +156,7 @@ impl IdList {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no ids.
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Form::Few { length: 0, .. })
     }
@@ -171,7 +171,7 @@ impl IdList {
         bitmap(&ids)
     }
 
-    /// The ids as a bitmap, if they are kept as one.
+    /// The ids as a bitmap, if they are stored as one.
     pub fn as_bitmap(&self) -> Option<RoaringTreemap> {
         match &self.0 {
             Form::Many(map) => Some(map.to_treemap()),
@@ -214,8 +214,7 @@ impl Bitmap {
         self.tail.clear();
     }
 
-    /// Writers that come again after a flush are defined in another order, so this is no
-    /// rare way when a log is replayed.
+    /// Writers that return after a flush are defined in a different order, so this is not rare when a log is replayed.
     fn insert_between(&mut self, id: u64) {
         if self.tail.first().is_some_and(|first| *first <= id) {
             if let Err(at) = self.tail.binary_search(&id) {
@@ -269,7 +268,7 @@ impl From<RoaringTreemap> for Bitmap {
     }
 }
 
-/// Walks over differences: yields ids.
+/// An iterator over differences that yields ids.
 struct Steps<'a> {
     bytes: &'a [u8],
     id: u64,
@@ -315,8 +314,8 @@ fn put(out: &mut [u8], mut value: u64) -> Option<u8> {
     }
 }
 
-/// A bitmap of ids that ascend. Built half by half: the treemap's own constructor looks for the upper half's bitmap
-/// again for every id.
+/// A bitmap of ascending ids. It is built half by half, because the treemap's own constructor looks up the bitmap of
+/// the upper half for every id.
 pub fn bitmap(ids: &[u64]) -> RoaringTreemap {
     let halves = ids.chunk_by(|a, b| a >> 32 == b >> 32).map(|ids| {
         let lower = RoaringBitmap::from_sorted_iter(ids.iter().map(|&id| id as u32));

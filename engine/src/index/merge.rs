@@ -1,4 +1,4 @@
-//! Label pairs of several sources, merged in the order of names and values.
+//! Merges the label pairs of several sources in the order of names and values.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,7 +19,7 @@ pub struct Pair {
     pub ids: PairIds,
 }
 
-/// The series that have a pair, as their source keeps them.
+/// The series that have a pair, in the form of their source.
 pub enum PairIds {
     /// From memory.
     List(IdList),
@@ -27,7 +27,7 @@ pub enum PairIds {
     Encoded(Vec<u8>),
 }
 
-/// Gives pairs in ascending order.
+/// A source of pairs in ascending order.
 pub trait PairSource {
     /// The next pair.
     ///
@@ -36,7 +36,7 @@ pub trait PairSource {
     fn next(&mut self) -> Result<Option<Pair>>;
 }
 
-/// A pair, and what each source that has it says of its series.
+/// A pair, with the series in each source that has it.
 pub struct MergedPair {
     /// The label's name.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct MergedPair {
 }
 
 impl MergedPair {
-    /// The series, each once.
+    /// The series, without duplicates.
     ///
     /// # Errors
     /// The postings are damaged.
@@ -62,7 +62,7 @@ impl MergedPair {
         Ok(union.finish())
     }
 
-    /// How many series that are, but for those among `without`.
+    /// The number of series, except those in `without`.
     ///
     /// # Errors
     /// The postings are damaged.
@@ -87,7 +87,7 @@ fn damaged(name: &str, value: &str) -> Error {
     }
 }
 
-/// All sources, merged: memory is that of one pair of each.
+/// A merge of all sources. It holds one pair of each in memory.
 pub struct PairMerge<'a> {
     sources: Vec<Box<dyn PairSource + 'a>>,
     /// The current item of each source.
@@ -96,7 +96,7 @@ pub struct PairMerge<'a> {
 }
 
 impl<'a> PairMerge<'a> {
-    /// Stands before the first pair.
+    /// A merge before the first pair.
     ///
     /// # Errors
     /// A source could not be read.

@@ -1,12 +1,11 @@
 //! From label matchers to series ids, over any source of postings.
 //!
-//! *Postings* of `name="value"` are the ids of the series that carry that label. The head
-//! keeps them in memory ([`crate::head`]), each generation keeps its own in the store; both
-//! are searched by [`select`].
+//! The *postings* of `name="value"` are the ids of the series with that label. The head keeps them in memory
+//! ([`crate::head`]), and each generation has its own in the store; [`select`] searches both.
 //!
-//! A label may have millions of values. Expressions are therefore asked of the values in
-//! their order (`terms.rs`), so that stretches without a match are skipped, and no more than
-//! it would cost to look at the labels of the series that are left (`condition.rs`).
+//! A label may have millions of values. Regular expressions are therefore evaluated over the sorted values (`terms.rs`), so
+//! that ranges without a match are skipped, and over no more values than it would cost to check the labels of the
+//! remaining series (`condition.rs`).
 
 mod condition;
 pub mod encoding;
@@ -29,7 +28,7 @@ use crate::model::{Labels, Matcher};
 pub use terms::{Step, TermWalk};
 pub use union::PostingsUnion;
 
-/// Where postings come from.
+/// A source of postings.
 pub trait PostingsSource {
     /// The series with `name="value"`; the value is never empty.
     ///
@@ -37,11 +36,11 @@ pub trait PostingsSource {
     /// The store could not be read.
     fn postings(&self, name: &str, value: &str) -> Result<RoaringTreemap>;
 
-    /// How many these are, if that is known without a look at them.
+    /// The number of these series, if it is known without reading them.
     fn postings_len(&self, name: &str, value: &str) -> Option<u64>;
 
-    /// The series that have all of `pairs`, if the source finds them quicker together than
-    /// one pair after the other. No value is empty.
+    /// The series that have all of `pairs`, if the source finds them faster together than one pair after the other. No
+    /// value is empty.
     ///
     /// # Errors
     /// The store could not be read.
@@ -49,14 +48,14 @@ pub trait PostingsSource {
         Ok(None)
     }
 
-    /// Leads `walk` through the values of `name` in order, from its target on, and adds the
-    /// series of those that it takes to `into`.
+    /// Passes the values of `name` to `walk` in order, from its target on, and adds the series of the values that it
+    /// takes to `into`.
     ///
     /// # Errors
     /// The store could not be read.
     fn walk(&self, name: &str, walk: &mut TermWalk<'_>, into: &mut PostingsUnion) -> Result<()>;
 
-    /// The series that have a label `name`, if that is known without a walk.
+    /// The series that have a label `name`, if they are known without a walk.
     ///
     /// # Errors
     /// The store could not be read.
@@ -65,10 +64,10 @@ pub trait PostingsSource {
     /// All series.
     ///
     /// # Errors
-    /// The work is over, or the store could not be read.
+    /// The work was stopped, or the store could not be read.
     fn all(&self, work: &Work) -> Result<RoaringTreemap>;
 
-    /// How many values a walk can look at for the price of one series' labels, roughly.
+    /// Approximate number of values that a walk can visit at the cost of reading one series' labels.
     fn labels_price(&self) -> u64;
 
     /// The labels of a series.
@@ -78,10 +77,10 @@ pub trait PostingsSource {
     fn labels(&self, id: u64) -> Result<Option<Labels>>;
 }
 
-/// The ids of the series that meet all matchers.
+/// The ids of the series that match all matchers.
 ///
 /// # Errors
-/// `work` is over, or the source could not be read.
+/// `work` was stopped, or the source could not be read.
 pub fn select(source: &dyn PostingsSource, matchers: &[Matcher], work: &Work) -> Result<RoaringTreemap> {
     let mut conditions: Vec<Condition<'_>> = matchers.iter().filter_map(Condition::of).collect();
     let mut candidates: Option<RoaringTreemap> = None;

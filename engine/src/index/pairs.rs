@@ -1,8 +1,7 @@
 //! Label pairs and the series that have each.
 //!
-//! What is looked up is a pair as it stands in a label set ([`Labels::as_bytes`]): one hash
-//! and one comparison of bytes find it, and a pair that is new costs no allocation of its
-//! own. The head keeps one such table, and a generation is written from one.
+//! A pair is looked up in its encoded form, as in a label set ([`Labels::as_bytes`]): one hash and one comparison of bytes
+//! find it, and a new pair needs no separate allocation. The head has one such table, and a generation is written from one.
 //!
 //! [`Labels::as_bytes`]: crate::model::Labels::as_bytes
 
@@ -15,21 +14,21 @@ use roaring::RoaringTreemap;
 use crate::index::ids::IdList;
 use crate::model::labels::{push_pair, read_pair};
 
-/// Pairs in the order in which they were first seen, each with its ids.
+/// Pairs in the order in which they were first added, each with its ids.
 #[derive(Debug, Default)]
 pub struct PairTable {
-    // Pairs come from the network: the hash is keyed.
+    // Pairs come from the network, so the hash is keyed.
     hasher: RandomState,
     /// Indexes into `pairs`.
     table: HashTable<u32>,
     pairs: Vec<Pair>,
-    /// All pairs, encoded, one behind the other.
+    /// All encoded pairs, concatenated.
     texts: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Pair {
-    /// Where it is in `texts`.
+    /// Its offset in `texts`.
     start: usize,
     ids: IdList,
 }
@@ -46,12 +45,12 @@ pub struct PairRef<'a> {
 }
 
 impl PairTable {
-    /// Adds a series that has an encoded pair; returns the pair's index if it is new.
+    /// Adds a series to an encoded pair. Returns the index of the pair if it is new.
     #[inline]
     pub fn insert(&mut self, pair: &[u8], id: u64) -> Option<u32> {
         let hash = self.hasher.hash_one(pair);
         let (pairs, texts) = (&mut self.pairs, &self.texts);
-        // A pair ends where its own lengths say, so one that begins with another is that one.
+        // A pair contains its own length, so an encoded pair that begins with another one is that one.
         if let Some(&at) = self.table.find(hash, |&at| texts[pairs[at as usize].start..].starts_with(pair)) {
             pairs[at as usize].ids.insert(id);
             return None;
@@ -74,7 +73,7 @@ impl PairTable {
         self.table.find(self.hasher.hash_one(pair), is_it).copied()
     }
 
-    /// Takes a series out of the pair at an index; whether the pair has none left.
+    /// Removes a series from the pair at an index. Returns whether the pair has no series left.
     pub fn remove_id(&mut self, at: u32, id: u64) -> bool {
         let ids = &mut self.pairs[at as usize].ids;
         let had_any = !ids.is_empty();
@@ -82,7 +81,7 @@ impl PairTable {
         had_any && ids.is_empty()
     }
 
-    /// Drops the pair that was added last, if it has no series; returns its index and its name.
+    /// Removes the last added pair if it has no series. Returns its index and its name.
     pub fn pop_empty(&mut self) -> Option<(u32, String)> {
         let at = u32::try_from(self.pairs.len()).ok()?.checked_sub(1)?;
         if !self.pairs[at as usize].ids.is_empty() {
@@ -116,7 +115,7 @@ impl PairTable {
         PairRef { name: text(name), value: text(value), ids: &pair.ids }
     }
 
-    /// The value of the pair at an index, and its series: what a walk over many asks for.
+    /// The value of the pair at an index, and its series, for walks over many pairs.
     #[inline]
     pub fn term(&self, at: u32) -> (&[u8], &IdList) {
         let pair = &self.pairs[at as usize];
@@ -124,7 +123,7 @@ impl PairTable {
         (value, &pair.ids)
     }
 
-    /// The indexes of all pairs, in the order in which they were first seen.
+    /// The indexes of all pairs, in the order in which they were first added.
     pub fn indexes(&self) -> Range<u32> {
         0..self.pairs.len() as u32
     }
@@ -140,7 +139,7 @@ impl PairTable {
         order.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// Takes `dead` series out of the pairs in `places`; some may have none left then.
+    /// Removes `dead` series from the pairs in `places`, some of which may then have none left.
     pub fn forget(&mut self, places: Range<usize>, dead: &RoaringTreemap) {
         let end = places.end.min(self.pairs.len());
         for pair in &mut self.pairs[places.start.min(end)..end] {
@@ -148,8 +147,7 @@ impl PairTable {
         }
     }
 
-    /// Drops the pairs without series; returns for each old index the new one, or
-    /// [`PairTable::GONE`].
+    /// Removes the pairs without series. Returns the new index for each old one, or [`PairTable::GONE`].
     pub fn sweep(&mut self) -> Vec<u32> {
         let mut left = PairTable { hasher: self.hasher.clone(), ..PairTable::default() };
         let moved = std::mem::take(&mut self.pairs).into_iter().map(|pair| {
@@ -164,11 +162,11 @@ impl PairTable {
         moved
     }
 
-    /// What [`PairTable::sweep`] says of a pair that it dropped.
+    /// The result of [`PairTable::sweep`] for a pair that it removed.
     pub const GONE: u32 = u32::MAX;
 }
 
-/// A pair's bytes.
+/// The bytes of a pair.
 fn encoded<'a>(texts: &'a [u8], pair: &Pair) -> &'a [u8] {
     let rest = &texts[pair.start..];
     let (_, _, length) = read_pair(rest).expect("a pair as it was added");

@@ -1,33 +1,32 @@
-//! Questions to a stored bitmap that need not be decoded for it.
+//! Queries on a serialized bitmap without decoding it.
 //!
-//! Postings of a label that all series have are hundreds of kilobytes; to count them, or to
-//! see which of a few series are among them, their headers and a few look-ups suffice.
-//! (`roaring` intersects with a serialized bitmap of 32 bits, whose bytes it trusts, and
-//! counts none; these have 64 bits and come from a disk.)
+//! The postings of a label that all series have take hundreds of kilobytes. To count them, or to check which of a few series
+//! they contain, their headers and a few look-ups suffice. (`roaring` can intersect with a serialized bitmap of 32 bits,
+//! whose bytes it trusts, and cannot count one. These bitmaps have 64 bits and come from disk.)
 //!
 //! # Format
-//! That of Roaring bitmaps, little-endian. 64 bits: a count u64, then for each part the upper
-//! half of its ids u32 and a bitmap of 32 bits:
+//! The format of Roaring bitmaps, little-endian. 64 bits: a count u64, then for each part the upper half of its ids u32 and
+//! a bitmap of 32 bits:
 //! ```text
 //! cookie u32       12346, then the number of containers u32;
-//!                  or 12347 + (containers - 1) << 16, then one bit for each: it has runs
-//! for each         upper half of its ids u16, ids in it less one u16
-//! for each         its offset u32; left out where there are runs and fewer than 4 containers
+//!                  or 12347 + (containers - 1) << 16, then one bit for each: whether it has runs
+//! for each         upper half of its ids u16, number of its ids minus one u16
+//! for each         its offset u32; omitted if there are runs and fewer than 4 containers
 //! containers       up to 4096 ids: the lower halves u16, ascending; more: 2^16 bits;
-//!                  with runs: their number u16, then for each its start u16, length less one u16
+//!                  with runs: their number u16, then for each its start u16, length minus one u16
 //! ```
 
 use roaring::RoaringTreemap;
 
 const COOKIE: u32 = 12346;
 const COOKIE_RUNS: u32 = 12347;
-/// From so many containers on there are offsets beside runs.
+/// Number of containers from which on there are offsets in addition to runs.
 const OFFSETS_MIN: usize = 4;
-/// Most ids of a container that lists them.
+/// Maximum number of ids in a container that lists them.
 const ARRAY_MAX: usize = 4096;
 const BITS_BYTES: usize = 1 << 13;
 
-/// How many ids there are; `None` if that cannot be known.
+/// The number of ids; `None` if it cannot be determined.
 pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     let mut total = 0;
     each_container(bytes, |_, container| {
@@ -37,7 +36,7 @@ pub(super) fn count(bytes: &[u8]) -> Option<u64> {
     Some(total)
 }
 
-/// Those of `ids` that are in the bitmap; `None` if it is damaged where that is noticed.
+/// The ids among `ids` that are in the bitmap; `None` if damage is detected.
 pub(super) fn keep(bytes: &[u8], ids: &RoaringTreemap) -> Option<RoaringTreemap> {
     let (mut kept, mut wanted) = (Vec::new(), ids.iter().peekable());
     each_container(bytes, |upper, container| {
@@ -83,7 +82,7 @@ impl Container<'_> {
     }
 }
 
-/// How many of the first of `count` places meet a test that no later one meets.
+/// The number of leading indexes below `count` that meet a condition, which no later one meets.
 fn partition(count: usize, meets: impl Fn(usize) -> Option<bool>) -> Option<usize> {
     let (mut low, mut high) = (0, count);
     while low < high {
@@ -93,7 +92,7 @@ fn partition(count: usize, meets: impl Fn(usize) -> Option<bool>) -> Option<usiz
     Some(low)
 }
 
-/// Shows `visit` all containers with the upper 48 bits of their ids, which must ascend.
+/// Calls `visit` for all containers, with the upper 48 bits of their ids, which must ascend.
 fn each_container(mut bytes: &[u8], mut visit: impl FnMut(u64, Container<'_>) -> Option<()>) -> Option<()> {
     let parts = take_u64(&mut bytes)?;
     let mut before = None;
@@ -157,7 +156,7 @@ mod tests {
         bytes
     }
 
-    /// Stretches that become arrays, bits and runs, in several parts.
+    /// Ranges that become arrays, bits and runs, in several parts.
     fn some_ids() -> impl Strategy<Value = RoaringTreemap> {
         let stretch = (0u64..3, 0u64..5, 0u64..60_000, 1u64..9_000, 1u64..4);
         let ids = proptest::collection::vec(stretch, 0..8).prop_map(|stretches| {

@@ -1,31 +1,31 @@
-//! A walk over a label's sorted values, carried out by their owner.
+//! A walk over the sorted values of a label, which the owner of the values drives.
 
 use crate::budget::{Stopped, Work};
 use crate::model::{Pattern, PatternWalk, Verdict};
 
-/// What a jump over values costs, in values looked at one after the other.
+/// The cost of a seek, in values visited one after the other.
 const SEEK_LOOKS: u64 = 8;
 
-/// Values between two looks at whether to stop.
+/// Number of values between two checks for cancellation.
 const STEPS_PER_CHECK: u32 = 1024;
 
 /// What to do with a value, and where to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Its series are selected.
+    /// Select its series.
     Take,
-    /// They are not.
+    /// Skip its series.
     Leave,
-    /// They are not; nor are those of any value before [`TermWalk::target`].
+    /// Skip its series, and those of all values before [`TermWalk::target`].
     Seek,
-    /// Neither this value nor any after it matches.
+    /// Stop: neither this value nor any later one matches.
     Stop,
 }
 
-/// Which values of a label match, asked in their order.
+/// Selects values of a label, which must be passed in order.
 #[derive(Debug)]
 pub struct TermWalk<'p> {
-    /// None: all values.
+    /// `None` selects all values.
     pattern: Option<PatternWalk<'p>>,
     looks_left: u64,
     gave_up: bool,
@@ -35,20 +35,19 @@ pub struct TermWalk<'p> {
 }
 
 impl<'p> TermWalk<'p> {
-    /// The values that match, or all; giving up when more than `looks_max` would have to be
-    /// looked at, and ending when `work` does.
+    /// Selects the values that match, or all. The walk gives up if it would visit more than `looks_max` values, and
+    /// ends when `work` is stopped.
     pub fn new(pattern: Option<&'p Pattern>, looks_max: u64, work: &'p Work) -> Self {
         let pattern = pattern.map(Pattern::walk);
         TermWalk { pattern, looks_left: looks_max, gave_up: false, work, steps: 0, stopped: None }
     }
 
-    /// Where to begin, and after [`Step::Seek`] where to continue: at the first value that is
-    /// not before this.
+    /// Where to begin and, after [`Step::Seek`], where to continue: at the first value that is not less than this.
     pub fn target(&self) -> &str {
         self.pattern.as_ref().map_or("", PatternWalk::target)
     }
 
-    /// Decides about a value, which must be after all values before.
+    /// Decides about a value, which must be greater than all previous ones.
     pub fn step(&mut self, value: &[u8]) -> Step {
         let Some(pattern) = &mut self.pattern else { return self.afford(1, Step::Take) };
         match pattern.judge(value) {
@@ -79,10 +78,10 @@ impl<'p> TermWalk<'p> {
         }
     }
 
-    /// Whether all that matches was taken; not when that would have been too many looks.
+    /// Whether the walk took all matching values; false if it gave up.
     ///
     /// # Errors
-    /// The work was over before.
+    /// The work was stopped during the walk.
     pub fn is_whole(&self) -> Result<bool, Stopped> {
         self.stopped.map_or(Ok(!self.gave_up), Err)
     }

@@ -1,14 +1,14 @@
-//! Gathering the ids of many postings.
+//! Collects the ids of many postings into a union.
 
 use roaring::RoaringTreemap;
 
 use super::ids::{IdList, bitmap};
 
-/// So many single ids are kept before they become a bitmap.
+/// Number of single ids that are collected before they become a bitmap.
 const FEW_MAX: usize = 1 << 16;
 
-/// A union in the making. Labels of short-lived series have a series each, and a bitmap made
-/// or searched for each of them would cost more than all else.
+/// A union under construction. Many labels of short-lived series belong to a single series each; building or searching
+/// a bitmap for each of them would cost more than everything else.
 #[derive(Debug, Default)]
 pub struct PostingsUnion {
     few: Vec<u64>,
@@ -38,14 +38,14 @@ impl PostingsUnion {
     }
 
     fn settle(&mut self) {
-        // Ids grow with time and so do most names: the sort has little to do.
+        // Ids grow with time, and so do most names, so the input is nearly sorted.
         self.few.sort_unstable();
         self.few.dedup();
         self.many |= bitmap(&self.few);
         self.few.clear();
     }
 
-    /// All that was added.
+    /// The union of all added ids.
     pub fn finish(mut self) -> RoaringTreemap {
         self.settle();
         self.many

@@ -1,13 +1,13 @@
-//! Why a line was refused, and where.
+//! Errors of lines: why a line was refused, and where.
 
 use std::fmt;
 
 use crate::line::Precision;
 
-/// Bytes of a line that an error quotes.
+/// Maximum number of bytes of a line that an error quotes.
 const EXCERPT_BYTES: usize = 80;
 
-/// Which name of a line an error speaks of.
+/// The name in a line that an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamePart {
     /// The measurement.
@@ -28,23 +28,23 @@ impl fmt::Display for NamePart {
     }
 }
 
-/// A refused line: the place of the first fault in it.
+/// A refused line, with the position of the first error in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {reason}, near \"{excerpt}\"")]
 pub struct LineError {
-    /// Line of the body that holds the fault, from 1. A string may span lines, so this can
-    /// be a later one than the line began on.
+    /// The line of the body that contains the error, from 1. A string may span several lines, so this may be later than
+    /// the line in which it began.
     pub line: usize,
-    /// Byte of that line, from 1.
+    /// The byte within that line, from 1.
     pub column: usize,
-    /// What was found and what would be right.
+    /// What was found and what would be correct.
     pub reason: LineErrorKind,
-    /// Up to 80 bytes of that line round the fault, control characters escaped.
+    /// Up to 80 bytes of that line around the error, with control characters escaped.
     pub excerpt: String,
 }
 
-/// What is wrong with a line. `value` fields quote what was found, cut to 80 bytes. A limit is
-/// named twice: the server's setting, and the field that an embedder sets.
+/// What is wrong with a line. `value` fields quote what was found, cut to 80 bytes. A limit is named twice: the
+/// server's setting, and the field for embedders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineErrorKind {
@@ -61,7 +61,7 @@ pub enum LineErrorKind {
     /// A byte that is not UTF-8.
     #[error("not UTF-8: byte 0x{byte:02x}")]
     InvalidUtf8 {
-        /// The first byte that does not fit.
+        /// The first invalid byte.
         byte: u8,
     },
     /// The line begins with the byte order mark of UTF-16.
@@ -70,27 +70,27 @@ pub enum LineErrorKind {
     /// A NUL byte.
     #[error("a NUL byte is not allowed")]
     NulByte,
-    /// A carriage return that does not belong to a line end.
+    /// A carriage return that is not part of a line end.
     #[error("a carriage return is allowed only before the end of the line")]
     CarriageReturn,
     /// The last byte of a line is a backslash.
     #[error("a backslash at the end of the line escapes nothing")]
     TrailingBackslash,
-    /// A backslash takes its meaning from what would have ended a name or value.
+    /// A backslash escapes the character that would have ended a name or value.
     #[error(
         "{otherwise}: the backslash here makes the {separator} after it part of the text; no name or tag value can end \
          with a backslash, leave it out"
     )]
     EscapedSeparator {
-        /// What would have ended it.
+        /// The character that would have ended it.
         separator: &'static str,
-        /// What is missing or too much in consequence.
+        /// The resulting error.
         otherwise: Box<LineErrorKind>,
     },
     /// The line begins with a comma.
     #[error("the measurement is empty")]
     EmptyMeasurement,
-    /// The line ends behind its tags.
+    /// The line ends after its tags.
     #[error("no fields: expected a space and field=value")]
     MissingFields,
     /// A tag has no key.
@@ -114,7 +114,7 @@ pub enum LineErrorKind {
         /// The repeated key.
         key: String,
     },
-    /// A tag has a name that the metric name is kept under.
+    /// A tag has the name that is reserved for the metric name.
     #[error("tag {key:?} is reserved for the name that measurement and field make")]
     ReservedTag {
         /// The tag's key.
@@ -125,7 +125,7 @@ pub enum LineErrorKind {
         "more than {limit} tags, the limit (max_labels counts the name too; LineLimits::tags); raise it or send fewer"
     )]
     TooManyTags {
-        /// [`crate::line::LineLimits::tags`] less one for the name.
+        /// [`crate::line::LineLimits::tags`] minus one for the name.
         limit: usize,
     },
     /// A name is longer than the limit.
@@ -134,7 +134,7 @@ pub enum LineErrorKind {
          name"
     )]
     NameTooLong {
-        /// Which name.
+        /// The name.
         part: NamePart,
         /// Bytes found.
         bytes: usize,
@@ -171,22 +171,22 @@ pub enum LineErrorKind {
         /// [`crate::line::LineLimits::fields`].
         limit: usize,
     },
-    /// A field's value is of no known kind.
+    /// A field's value is not of any known type.
     #[error("{value:?} is no number, boolean or quoted string")]
     InvalidValue {
         /// What was found.
         value: String,
     },
-    /// An integer is too large for its kind.
+    /// An integer is out of range for its type.
     #[error("{value:?} is outside {kind}: {least} to {most}")]
     IntegerOutOfRange {
         /// What was found.
         value: String,
         /// `i64` or `u64`.
         kind: &'static str,
-        /// Smallest allowed.
+        /// The smallest allowed value.
         least: i64,
-        /// Largest allowed.
+        /// The largest allowed value.
         most: u64,
     },
     /// A float rounds to an infinity.
@@ -204,7 +204,7 @@ pub enum LineErrorKind {
          backslash"
     )]
     EscapedQuote,
-    /// Something follows a string directly.
+    /// A string is directly followed by something else.
     #[error("{value:?} follows a closing quote: expected a comma, a space or the end of the line")]
     AfterString {
         /// What was found.
@@ -234,16 +234,16 @@ pub enum LineErrorKind {
     TimestampOutOfRange {
         /// What was found.
         value: String,
-        /// The unit it was read in.
+        /// The unit in which it was interpreted.
         precision: Precision,
     },
-    /// The line is well formed, but the database does not take it.
+    /// The line is well formed, but the database does not accept it.
     #[error("{why}")]
     Refused {
-        /// Which limit it meets.
+        /// The limit that it exceeds.
         why: String,
     },
-    /// Something follows the timestamp.
+    /// The timestamp is followed by something else.
     #[error("{value:?} follows the timestamp: expected the end of the line")]
     AfterTimestamp {
         /// What was found.
@@ -251,7 +251,8 @@ pub enum LineErrorKind {
     },
 }
 
-/// A fault at an offset of the line's bytes. Boxed where it travels, so that the good path
+/// An error at an offset in the bytes of a line. Boxed where it is passed, so that the error-free path moves a single
+/// word.
 /// moves one word.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -264,15 +265,15 @@ pub(super) fn fault(at: usize, kind: LineErrorKind) -> Box<Fault> {
     Box::new(Fault { at, kind })
 }
 
-/// Up to 80 bytes as text for an error.
+/// Up to 80 bytes, as text for an error.
 #[cold]
 pub(super) fn quote(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned()
 }
 
 impl LineError {
-    /// Places a fault: `line` is what follows the line break before it, `at` the offset in
-    /// it, `number` the number of its first row.
+    /// Locates an error: `line` begins after the previous line break, `at` is the offset in it, and `number` is the
+    /// number of its first row.
     #[cold]
     pub(super) fn locate(line: &[u8], number: usize, fault: Fault) -> LineError {
         let at = fault.at.min(line.len());
@@ -288,7 +289,7 @@ impl LineError {
     }
 }
 
-/// The bytes of `row` round `at`: the fault in the middle, unless an end is near.
+/// The bytes of `row` around `at`, with the error in the middle unless an end is near.
 fn excerpt(row: &[u8], at: usize) -> String {
     let first = at.saturating_sub(EXCERPT_BYTES / 2).min(row.len().saturating_sub(EXCERPT_BYTES));
     let window = &row[first..row.len().min(first + EXCERPT_BYTES)];

@@ -4,7 +4,7 @@ use crate::line::LineLimits;
 use crate::line::error::{Fault, LineErrorKind, NamePart, fault, quote};
 use crate::line::scan::{measurement_end, name_end};
 
-/// Checks the series that begins at `start` and answers the offset of the space behind it.
+/// Checks the series that begins at `start`. Returns the offset of the space after it.
 #[inline]
 pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
     let mut at = measurement_end(line, start);
@@ -26,7 +26,7 @@ pub(super) fn check(line: &[u8], start: usize, limits: &LineLimits) -> Result<us
     }
 }
 
-/// Checks the tag that begins at `start` and answers the offset of what ended it.
+/// Checks the tag that begins at `start`. Returns the offset of the character that ended it.
 #[inline]
 fn check_tag(line: &[u8], start: usize, limits: &LineLimits) -> Result<usize, Box<Fault>> {
     let equals = name_end(line, start);
@@ -73,8 +73,8 @@ pub(super) fn check_name(
     Ok(())
 }
 
-/// [`stopped`], unless a backslash between `start` and `at` took one of `separators` for part
-/// of the text: then that is where the writer meant it to end.
+/// Like [`stopped`], unless a backslash between `start` and `at` escapes one of `separators`: that is where the writer
+/// meant the text to end.
 #[cold]
 pub(super) fn stopped_behind(
     line: &[u8],
@@ -94,7 +94,7 @@ pub(super) fn stopped_behind(
         return stopped;
     };
     if stopped.kind == LineErrorKind::MissingFields && !line[start + escape..at].contains(&b'=') {
-        // Nothing behind the space looks like a field.
+        // Nothing after the space looks like a field.
         return stopped;
     }
     let separator = match line[start + escape + 1] {
@@ -105,8 +105,8 @@ pub(super) fn stopped_behind(
     fault(start + escape, LineErrorKind::EscapedSeparator { separator, otherwise: Box::new(stopped.kind) })
 }
 
-/// The fault where a scan stopped: a byte that no name may hold or a backslash before the
-/// end explains more than `otherwise` does.
+/// The error at which a scan stopped. A byte that no name may contain, or a backslash before the end, explains more
+/// than `otherwise`.
 #[cold]
 pub(super) fn stopped(line: &[u8], at: usize, otherwise: LineErrorKind) -> Box<Fault> {
     match line.get(at) {

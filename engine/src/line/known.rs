@@ -1,8 +1,8 @@
-//! The short way of a line whose series and fields were met before: their bytes are compared
-//! with those of a checked line, so only the numbers and the time are read.
+//! The fast path for a line whose series and fields are known: its bytes are compared with those of a checked line, so only
+//! the numbers and the time are parsed.
 //!
-//! Whatever is not in the usual form (blanks in front, another order of fields, a boolean, a
-//! string, any fault) is left to the check of [`Lines::next`], which finds the same line.
+//! Anything unusual (leading blanks, a different order of fields, a boolean, a string, any error) is left to the check of
+//! [`Lines::next`], which finds the same line.
 
 use memchr::{memchr, memchr2};
 
@@ -11,32 +11,30 @@ use crate::line::number::{self, Number};
 use crate::line::{FieldValue, Lines, timestamp};
 use crate::model::Timestamp;
 
-/// A line that was read the short way, not yet taken from the body.
+/// A line parsed on the fast path, which has not been consumed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
-    /// Nanoseconds since the Unix epoch; `None` where the line gives no time.
+    /// Nanoseconds since the Unix epoch; `None` if the line has no timestamp.
     pub timestamp: Option<Timestamp>,
-    /// Where the line behind it begins.
+    /// The offset of the next line.
     next: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// The next line up to its first space; nothing of it is checked, and it stays the next
-    /// line. Where these bytes are the series of a good line, they are this line's series:
-    /// a series is read from its first byte on and its last is no backslash, so that
-    /// the space behind it ends it here as well.
+    /// The next line up to its first space. Nothing of it is checked, and the line is not consumed. If these bytes are
+    /// the series of a valid line, they are the series of this line: a series is parsed from its first byte and does
+    /// not end with a backslash, so the following space ends it here too.
     #[inline]
     pub fn peek_series(&self) -> Option<&'a [u8]> {
         let rest = self.body.get(self.offset..)?;
-        // Looks no further than the line, or many short lines would cost a body's length each.
+        // The search ends at the line's end; otherwise, each of many short lines would cost the length of the body.
         let end = memchr2(b' ', b'\n', rest)?;
         (rest[end] == b' ').then(|| &rest[..end])
     }
 
-    /// Reads the next line, whose series [`Lines::peek_series`] gave, if its fields are the
-    /// first ones of `fields`, in that order, and numbers; hands them to `push`. The line
-    /// stays the next one until [`Lines::take_known`]. `None` says nothing about the line,
-    /// and what was handed to `push` is void.
+    /// Parses the next line, whose series [`Lines::peek_series`] returned, if its fields are the first ones of
+    /// `fields`, in that order, and numbers. Passes them to `push`. The line is not consumed until
+    /// [`Lines::take_known`]. `None` says nothing about the line, and values already passed to `push` are void.
     #[inline]
     pub fn read_known(
         &self,
@@ -47,7 +45,7 @@ impl<'a> Lines<'a> {
         let rest = self.body.get(self.offset..)?;
         let mut at = series.len();
         let mut fields = fields.iter().take(self.limits.fields);
-        // The first field stands behind one space, every other behind a comma.
+        // The first field follows a space, and each other field follows a comma.
         let mut before = b' ';
         while rest.get(at) == Some(&before) {
             let Some(field) = fields.next() else { break };
@@ -77,7 +75,7 @@ impl<'a> Lines<'a> {
         Some(Known { timestamp, next: self.offset + line_end + 1 })
     }
 
-    /// Takes the line that was read.
+    /// Consumes the parsed line.
     #[inline]
     pub fn take_known(&mut self, known: Known) {
         self.offset = known.next;
@@ -94,7 +92,7 @@ mod tests {
     use super::*;
     use crate::line::{LineLimits, Precision};
 
-    /// Reads a body both ways side by side; returns how many lines went the short way.
+    /// Parses a body in both ways. Returns how many lines took the fast path.
     fn compare(body: &[u8], limits: LineLimits) -> usize {
         let mut known: HashMap<Vec<u8>, Vec<Box<[u8]>>> = HashMap::new();
         let mut lines = Lines::new(body, Precision::Second, limits);

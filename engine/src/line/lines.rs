@@ -1,4 +1,4 @@
-//! Splits a body into lines and checks each: the decoder's only loop.
+//! Splits a body into lines and checks each: the main loop of the decoder.
 
 use crate::line::error::{Fault, LineError, LineErrorKind, NamePart, fault, quote};
 use crate::line::key::{check, check_name, stopped, stopped_behind};
@@ -7,13 +7,13 @@ use crate::line::scan::{name_end, row_start, skip_blanks, token};
 use crate::line::values::{Fields, RawValue, Slot, Slots};
 use crate::line::{LineLimits, Precision, timestamp};
 
-/// One good line.
+/// A valid line.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
-    /// Measurement and tags as they were written, escapes kept: what a cache of series is
-    /// keyed by, and what [`crate::line::labels`] takes.
+    /// Measurement and tags as written, including escapes: the key of the cache of series, and the input of
+    /// [`crate::line::labels`].
     pub series_key: &'a [u8],
-    /// Nanoseconds since the Unix epoch; `None` where the line gives no time.
+    /// Nanoseconds since the Unix epoch; `None` if the line has no timestamp.
     pub timestamp: Option<i64>,
     /// The line's number in the body, from 1.
     pub number: usize,
@@ -22,7 +22,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The fields in the order written; at least one.
+    /// The fields in the order in which they are written; at least one.
     #[inline]
     pub fn fields(&self) -> Fields<'_, 'a> {
         Fields { line: self.bytes, slots: self.slots.iter() }
@@ -33,8 +33,8 @@ impl<'a> Line<'a> {
         self.bytes
     }
 
-    /// Refuses this line for `reason`, found when its series was resolved. A repeated or
-    /// reserved tag is pointed at, anything else is placed at the start of the series.
+    /// Refuses this line for `reason`, which was found when its series was resolved. The error points at a repeated or
+    /// reserved tag, and otherwise at the start of the series.
     #[cold]
     pub fn reject(&self, reason: LineErrorKind) -> LineError {
         let key_start = row_start(self.bytes);
@@ -48,7 +48,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Iterates over the lines of a body; a bad line is an `Err` and does not end it.
+/// Iterates over the lines of a body. A bad line is an `Err` and does not end the iteration.
 ///
 /// ```
 /// use barograph_engine::line::{FieldValue, LineLimits, Lines, Precision};
@@ -69,13 +69,13 @@ pub struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Reads `body`, whose timestamps count in `precision`.
+    /// Parses `body`, whose timestamps are in `precision`.
     pub fn new(body: &'a [u8], precision: Precision, mut limits: LineLimits) -> Self {
         limits.line_bytes = limits.line_bytes.min(u32::MAX as usize);
         Lines { body, offset: 0, number: 1, precision, limits }
     }
 
-    /// How many bytes of the body have been read.
+    /// The number of bytes of the body that have been parsed.
     pub fn offset(&self) -> usize {
         self.offset
     }
@@ -129,20 +129,19 @@ pub(super) fn without_return(row: &[u8]) -> &[u8] {
     }
 }
 
-/// The check of one line. `line` and `break_at` move on when a string spans line breaks.
+/// The check of one line. `line` and `break_at` advance when a string spans line breaks.
 struct Parser<'a, 'l> {
-    /// The body from the line's first byte on.
+    /// The body from the first byte of the line on.
     rest: &'a [u8],
     /// The line as far as it is known, without its line end.
     line: &'a [u8],
-    /// Where the line break behind `line` is, or would be at the end of the body.
+    /// The position of the line break after `line`, or the end of the body.
     break_at: usize,
     limits: &'l LineLimits,
 }
 
 impl Parser<'_, '_> {
-    /// Checks the line, puts its fields into `slots` and answers where the series ends, and
-    /// the timestamp.
+    /// Checks the line and stores its fields in `slots`. Returns where the series ends, and the timestamp.
     #[inline]
     fn parse(
         &mut self,
@@ -166,7 +165,7 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    /// Reads the fields at `at` and answers where they end: at a space or the line's end.
+    /// Parses the fields at `at`. Returns where they end: at a space or the end of the line.
     #[inline]
     fn fields(&mut self, mut at: usize, slots: &mut Slots) -> Result<usize, Box<Fault>> {
         if at == self.line.len() {
@@ -200,8 +199,7 @@ impl Parser<'_, '_> {
         check_name(NamePart::FieldKey, start, equals, self.limits)
     }
 
-    /// Reads the value behind `equals` and answers where it ends: at a comma, a space or
-    /// the line's end.
+    /// Parses the value after `equals`. Returns where it ends: at a comma, a space or the end of the line.
     #[inline]
     fn value(&mut self, key_start: usize, equals: usize) -> Result<(RawValue, usize), Box<Fault>> {
         let start = equals + 1;
@@ -236,7 +234,7 @@ impl Parser<'_, '_> {
         Ok((RawValue::Bool(value), start + word.len()))
     }
 
-    /// Reads the string whose opening quote is at `open`, across line breaks if necessary.
+    /// Parses the string whose opening quote is at `open`, across line breaks if necessary.
     fn string(&mut self, open: usize) -> Result<(RawValue, usize), Box<Fault>> {
         let start = open + 1;
         let reach = self.rest.len().min(self.limits.line_bytes.saturating_add(1));
@@ -258,9 +256,9 @@ impl Parser<'_, '_> {
         Ok((RawValue::Text { start: start as u32, end: close as u32, escaped }, end))
     }
 
-    /// Takes the rows up to the one that holds `close` into the line. A quote that closes a
-    /// string on a later row and is followed by nothing sensible more likely opens another
-    /// string there: then the line stays as it is, and the rows below are read on their own.
+    /// Extends the line by the rows up to the one that contains `close`. If a quote that closes the string on a later
+    /// row is not followed by a delimiter, it more likely opens another string there. In that case, the line is not
+    /// extended, and the later rows are parsed separately.
     fn extend(&mut self, open: usize, close: usize) -> Result<(), Box<Fault>> {
         if close < self.line.len() {
             return Ok(());
@@ -284,8 +282,7 @@ impl Parser<'_, '_> {
         self.unterminated(open)
     }
 
-    /// The fault of a string without an end. Where the last quote of its row is escaped, that
-    /// one was meant to close it.
+    /// The error for an unterminated string. If the last quote of its row is escaped, that quote was meant to close it.
     #[cold]
     fn unterminated(&self, open: usize) -> Box<Fault> {
         match memchr::memrchr(b'"', &self.line[open + 1..]).map(|at| open + 1 + at) {
@@ -328,8 +325,7 @@ impl Parser<'_, '_> {
     }
 }
 
-/// Offset of the quote that closes a string whose text begins at `at`, and whether the
-/// text holds an escape.
+/// The offset of the quote that closes a string whose text begins at `at`, and whether the text contains an escape.
 fn closing_quote(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
     loop {

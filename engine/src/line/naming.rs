@@ -1,4 +1,4 @@
-//! From a line's names to a label set.
+//! Converts the names in a line to a label set.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,26 +11,26 @@ use crate::line::error::{LineErrorKind, quote};
 use crate::line::scan::{measurement_end, name_end};
 use crate::model::{Labels, LabelsError, METRIC_NAME};
 
-/// The label that holds the field under [`Naming::MeasurementOnlyWithFieldLabel`].
+/// The label that contains the field with [`Naming::MeasurementOnlyWithFieldLabel`].
 pub const FIELD_LABEL: &str = "_field";
 
 /// The field key that adds nothing to a measurement's name.
 const PLAIN_FIELD: &str = "value";
 
-/// How measurement and field make a metric name.
+/// How a metric name is made from measurement and field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Naming {
     /// `measurement_field`; a field named `value` adds nothing, so `up value=1` is `up`.
     #[default]
     MeasurementField,
-    /// The field alone. The measurement is dropped: fields of one name in two
-    /// measurements become one series where their tags are equal.
+    /// The field alone. The measurement is dropped, so equal fields of two measurements become one series if their tags
+    /// are equal.
     FieldOnly,
     /// The measurement alone, the field in the label [`FIELD_LABEL`].
     MeasurementOnlyWithFieldLabel,
 }
 
-/// A naming that is none.
+/// The text is not a naming.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown naming {found:?}: expected measurement-field, field or field-label")]
 pub struct UnknownNaming {
@@ -61,8 +61,8 @@ impl FromStr for Naming {
     }
 }
 
-/// The label set of one field of a line. `extra` labels are added where the line has no
-/// tag of that name; labels with empty values are left out.
+/// The label set of one field of a line. `extra` labels are added if the line has no tag with that name. Labels with
+/// empty values are left out.
 ///
 /// ```
 /// use barograph_engine::line::{Naming, labels};
@@ -72,8 +72,8 @@ impl FromStr for Naming {
 /// ```
 ///
 /// # Errors
-/// A tag key that occurs twice, a tag that the name is kept under, and, for bytes that do
-/// not come from a [`crate::line::Line`], what the check of a line would have found.
+/// A tag key that occurs twice; a tag with the name of the metric name; and, for bytes that do not come from a
+/// [`crate::line::Line`], the errors that the check of a line would have found.
 pub fn labels(
     series_key: &[u8],
     field_key: &[u8],
@@ -84,7 +84,7 @@ pub fn labels(
     let end = measurement_end(series_key, 0);
     let has_escapes = [series_key, field_key].iter().any(|bytes| memchr::memchr(b'\\', bytes).is_some());
     if !has_escapes && let (Ok(key), Ok(field)) = (str::from_utf8(series_key), str::from_utf8(field_key)) {
-        // As nearly always: what is written is what is meant, and no name needs memory of its own.
+        // The usual case: there are no escapes, so no name needs separate memory.
         let mut pairs = Pairs::new();
         for tag in Tags::new(series_key, end) {
             let tag = tag?;
@@ -107,7 +107,7 @@ pub fn labels(
 /// Pairs of names and values; the first few take no allocation.
 type Pairs<'a> = SmallVec<[(&'a str, &'a str); 24]>;
 
-/// The label set of unescaped names. `joined` keeps the metric's name.
+/// The label set of unescaped names. `joined` holds the metric name.
 fn assemble<'a>(
     joined: &'a mut SmallVec<[u8; 128]>,
     measurement: &'a str,
@@ -139,7 +139,7 @@ fn assemble<'a>(
             measurement
         }
     };
-    // Most names of tags come after it.
+    // Most tag names sort after it.
     pairs.insert(0, (METRIC_NAME, name));
     pairs.retain(|(_, value)| !value.is_empty());
     Labels::from_unsorted(&mut pairs).map_err(|error| match error {
@@ -158,7 +158,7 @@ pub(super) fn last_tag(series_key: &[u8], key: &str) -> Option<usize> {
         .last()
 }
 
-/// Where in a series key a tag's names are, escapes and all.
+/// The position of a tag in a series key, including escapes.
 struct Tag {
     key: Range<usize>,
     value: Range<usize>,
@@ -213,7 +213,7 @@ fn is_name_escape(byte: u8) -> bool {
     matches!(byte, b',' | b' ' | b'=')
 }
 
-/// A name without the backslashes that escape.
+/// A name without escaping backslashes.
 fn unescape(raw: &[u8], is_escape: fn(u8) -> bool) -> Result<Cow<'_, str>, LineErrorKind> {
     let text = std::str::from_utf8(raw)
         .map_err(|error| LineErrorKind::InvalidUtf8 { byte: raw[error.valid_up_to()] })?;

@@ -1,12 +1,12 @@
-//! Reads numbers: integers digit by digit, floats exactly rounded.
+//! Parses numbers: integers digit by digit, floats exactly rounded.
 //!
-//! A float of at most 19 digits whose digits fit 53 bits and whose power of ten is at most
-//! 22 either way is one exact multiplication or division; every other goes to fast-float2.
+//! A float of at most 19 digits is a single exact multiplication or division if its digits fit into 53 bits and its power of
+//! ten is between -22 and 22. All other floats are parsed by fast-float2.
 
 use crate::line::error::LineErrorKind;
 use crate::line::error::quote;
 
-/// A number of a line.
+/// A number in a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Float(f64),
@@ -14,7 +14,7 @@ pub(super) enum Number {
     UInt(u64),
 }
 
-/// Digits that fit `u64` whatever they are.
+/// Number of digits that always fit into `u64`.
 const SAFE_DIGITS: usize = 19;
 
 /// Powers of ten that are exact as `f64`.
@@ -23,16 +23,14 @@ const EXACT_POWERS: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Largest integer up to which every integer is an `f64`.
+/// The largest integer up to which every integer is an `f64`.
 const EXACT_MOST: u64 = 1 << 53;
 
-/// Reads the number `text` begins with and answers how many bytes it takes; the caller
-/// looks at what follows.
+/// Parses the number at the beginning of `text`. Returns how many bytes it has; the caller checks what follows.
 ///
 /// # Errors
-/// `InvalidValue` without its text where no number is, `IntegerOutOfRange` and
-/// `FloatOutOfRange` with theirs.
-// Both callers are hot, and of two calls the compiler inlines neither.
+/// `InvalidValue` without its text if there is no number; `IntegerOutOfRange` and `FloatOutOfRange` with their text.
+// Both callers are hot, and with two calls the compiler would inline neither.
 #[inline(always)]
 pub(super) fn parse(text: &[u8]) -> Result<(Number, usize), Option<LineErrorKind>> {
     let negative = text.first() == Some(&b'-');
@@ -46,8 +44,7 @@ pub(super) fn parse(text: &[u8]) -> Result<(Number, usize), Option<LineErrorKind
     }
 }
 
-/// Adds the digits at `at` to `magnitude`, which wraps beyond 19 of them, and answers
-/// where they end.
+/// Adds the digits at `at` to `magnitude`, which wraps beyond 19 digits. Returns where they end.
 #[inline]
 fn digits(text: &[u8], mut at: usize, magnitude: &mut u64) -> usize {
     while let Some(&byte) = text.get(at) {
@@ -94,7 +91,7 @@ fn unsigned(text: &[u8], first: usize, end: usize, magnitude: u64) -> Result<Num
     })
 }
 
-/// Reads digits that may not fit, or may have many zeros in front.
+/// Parses digits that may not fit, or may have many leading zeros.
 #[cold]
 fn long(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |sum, byte| sum.checked_mul(10)?.checked_add(u64::from(byte - b'0')))
@@ -138,7 +135,7 @@ fn float(
     }
 }
 
-/// Reads the exponent at `at`, clamped to where it no longer matters; `None` without a digit.
+/// Parses the exponent at `at`, clamped to where it no longer matters; `None` without a digit.
 fn exponent(text: &[u8], mut at: usize) -> Option<(i64, usize)> {
     let negative = text.get(at) == Some(&b'-');
     if let Some(b'-' | b'+') = text.get(at) {

@@ -1,34 +1,33 @@
-//! Finds where names and values end: eight bytes a step, escapes on a side path.
+//! Finds where names and values end: eight bytes at a time, with escapes on a slow path.
 
-/// A byte in each of eight places.
+/// A byte repeated eight times.
 const fn all(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// The top bit of the bytes of `word` that are `byte`. Above the lowest such byte others
-/// may be marked that are not: a borrow runs upwards.
+/// Marks the top bit of the bytes of `word` that equal `byte`. Bytes above the lowest such byte may be marked wrongly,
+/// because a borrow propagates upwards.
 #[inline]
 fn equal(word: u64, byte: u8) -> u64 {
     let zeros = word ^ all(byte);
     zeros.wrapping_sub(all(1)) & !zeros & all(0x80)
 }
 
-/// The top bit of the bytes of `word` that are ASCII and at most a space, with the same
-/// limit as [`equal`].
+/// Marks the top bit of the bytes of `word` that are ASCII and at most a space, with the same limitation as [`equal`].
 #[inline]
 fn at_most_space(word: u64) -> u64 {
     word.wrapping_sub(all(b' ' + 1)) & !word & all(0x80)
 }
 
-/// Offset of the comma, the space or the forbidden byte (NUL, carriage return) that ends
-/// the measurement at `at`, or the length of `line`.
+/// The offset of the comma, the space or the forbidden byte (NUL, carriage return) that ends the measurement at `at`,
+/// or the length of `line`.
 #[inline]
 pub(super) fn measurement_end(line: &[u8], at: usize) -> usize {
     end::<false>(line, at)
 }
 
-/// Offset of the comma, equals sign, space or forbidden byte (NUL, carriage return) that
-/// ends the tag key, tag value or field key at `at`, or the length of `line`.
+/// The offset of the comma, equals sign, space or forbidden byte (NUL, carriage return) that ends the tag key, tag
+/// value or field key at `at`, or the length of `line`.
 #[inline]
 pub(super) fn name_end(line: &[u8], at: usize) -> usize {
     end::<true>(line, at)
@@ -61,19 +60,19 @@ fn end<const EQUALS: bool>(line: &[u8], mut at: usize) -> usize {
     line.len()
 }
 
-/// How many bytes at `at` belong to the name: none where it ends, two for an escape.
+/// How many bytes at `at` belong to the name: none at its end, and two for an escape.
 #[inline]
 fn passed<const EQUALS: bool>(line: &[u8], at: usize) -> usize {
     match line[at] {
         b',' | b' ' | 0 | b'\r' => 0,
         b'=' if EQUALS => 0,
-        // A backslash before another one is literal, and the other may escape.
+        // A backslash before another one is literal, and the second one may escape.
         b'\\' if matches!(line.get(at + 1), Some(b',' | b' ' | b'=')) => 2,
         _ => 1,
     }
 }
 
-/// Offset of the first byte at or behind `at` that is no space or tab.
+/// The offset of the first byte at or after `at` that is not a space or tab.
 #[inline]
 pub(super) fn skip_blanks(line: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t') = line.get(at) {
@@ -82,11 +81,11 @@ pub(super) fn skip_blanks(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The byte order mark of UTF-8. Editors put it in front of a file; files written one after the other have it in
-/// the middle. It is no part of a name.
+/// The byte order mark of UTF-8. Editors insert it at the start of a file; in concatenated files, it is in the middle.
+/// It is not part of a name.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Offset of the first byte of a row that is no blank and no byte order mark.
+/// The offset of the first byte of a row that is not a blank and not a byte order mark.
 #[inline]
 pub(super) fn row_start(row: &[u8]) -> usize {
     let at = skip_blanks(row, 0);
@@ -96,7 +95,7 @@ pub(super) fn row_start(row: &[u8]) -> usize {
     at
 }
 
-/// The bytes from `at` to the next comma or space: what an error quotes.
+/// The bytes from `at` to the next comma or space, for an error.
 #[cold]
 pub(super) fn token(line: &[u8], at: usize) -> &[u8] {
     let rest = &line[at..];

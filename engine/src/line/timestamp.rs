@@ -1,4 +1,4 @@
-//! Timestamps: an integer in the request's unit, kept as nanoseconds.
+//! Timestamps: an integer in the unit of the request, stored as nanoseconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::line::scan::{skip_blanks, token};
 /// The unit of a body's timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
-    /// `ns`, `n`; what line protocol means when nothing is said.
+    /// `ns`, `n`; the default of line protocol.
     #[default]
     Nanosecond,
     /// `us`, `u`, `µ`, `µs`
@@ -22,13 +22,13 @@ pub enum Precision {
     Minute,
     /// `h`
     Hour,
-    /// `auto`: seconds, milliseconds, microseconds or nanoseconds, by the size of each timestamp, as in InfluxDB 3. One
-    /// below 5·10⁹ counts seconds, below 5·10¹² milliseconds, below 5·10¹⁵ microseconds: right from 1970 to 2128, except
-    /// for the first weeks of 1970.
+    /// `auto`: seconds, milliseconds, microseconds or nanoseconds, by the size of each timestamp, as in InfluxDB 3. A
+    /// timestamp below 5·10⁹ is in seconds, below 5·10¹² in milliseconds, and below 5·10¹⁵ in microseconds. This is
+    /// correct from 1970 to 2128, except for the first weeks of 1970.
     Auto,
 }
 
-/// A precision that is none.
+/// The text is not a precision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown precision {found:?}: expected ns, us, ms, s, m, h or auto")]
 pub struct UnknownPrecision {
@@ -37,7 +37,7 @@ pub struct UnknownPrecision {
 }
 
 impl Precision {
-    /// Nanoseconds of one unit of a timestamp that is `magnitude` from zero.
+    /// The nanoseconds of one unit of a timestamp with this magnitude.
     pub fn nanoseconds(self, magnitude: u64) -> i64 {
         match self {
             Precision::Auto => match magnitude / 1_000_000_000 {
@@ -73,8 +73,8 @@ impl fmt::Display for Precision {
 impl FromStr for Precision {
     type Err = UnknownPrecision;
 
-    /// Reads the names of the write APIs of InfluxDB 2 and 3 and the letters of version 1. The
-    /// micro sign (U+00B5) and the Greek mu (U+03BC) are both in use.
+    /// Parses the names of the write APIs of InfluxDB 2 and 3 and the letters of version 1. The micro sign (U+00B5) and
+    /// the Greek mu (U+03BC) are both in use.
     fn from_str(text: &str) -> Result<Self, UnknownPrecision> {
         Ok(match text {
             "ns" | "n" | "nanosecond" => Precision::Nanosecond,
@@ -91,12 +91,12 @@ impl FromStr for Precision {
     }
 }
 
-/// Smallest timestamp of line protocol; the two below it are reserved in InfluxDB.
+/// The smallest timestamp of line protocol; InfluxDB reserves the two below it.
 const LEAST: i64 = i64::MIN + 2;
-/// Largest timestamp of line protocol.
+/// The largest timestamp of line protocol.
 const MOST: i64 = i64::MAX - 1;
 
-/// Reads what follows the fields at `at`: blanks, a timestamp if there is one, blanks.
+/// Parses what follows the fields at `at`: blanks, an optional timestamp, blanks.
 #[inline]
 pub(super) fn parse(line: &[u8], at: usize, precision: Precision) -> Result<Option<i64>, Box<Fault>> {
     let first = skip_blanks(line, at);

@@ -1,8 +1,7 @@
-//! Field values, as they are kept between the check of a line and its use.
+//! Field values between the check of a line and their use.
 //!
-//! A checked line keeps 24 bytes a field (where its key is, and its number or where its
-//! string is), so nothing is parsed twice and nothing is allocated for a line of up to 16
-//! fields.
+//! A checked line stores 24 bytes per field (the position of its key, and its number or the position of its string), so
+//! nothing is parsed twice, and a line of up to 16 fields needs no allocation.
 
 use std::borrow::Cow;
 use std::slice;
@@ -24,7 +23,7 @@ pub enum FieldValue<'a> {
     Text(Cow<'a, str>),
 }
 
-/// A field of a checked line. Offsets count from the line's first byte.
+/// A field of a checked line. Offsets are relative to the first byte of the line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pub(super) key_start: u32,
@@ -32,7 +31,7 @@ pub(super) struct Slot {
     pub(super) value: RawValue,
 }
 
-/// A field's value: parsed, or where its string is.
+/// A field's value: a parsed value, or the position of a string.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RawValue {
     Float(f64),
@@ -45,8 +44,8 @@ pub(super) enum RawValue {
 /// The fields of a line; on the heap beyond 16.
 pub(super) type Slots = SmallVec<[Slot; 16]>;
 
-/// Iterates over the fields of a [`crate::line::Line`]: the key's raw bytes (escapes kept,
-/// as [`crate::line::labels`] takes them) and the value.
+/// Iterates over the fields of a [`crate::line::Line`]: the raw bytes of the key (including escapes, as for
+/// [`crate::line::labels`]) and the value.
 #[derive(Debug, Clone)]
 pub struct Fields<'l, 'a> {
     pub(super) line: &'a [u8],
@@ -79,7 +78,7 @@ impl<'a> Iterator for Fields<'_, 'a> {
 
 impl ExactSizeIterator for Fields<'_, '_> {}
 
-/// A string's text without its escapes.
+/// The text of a string without its escapes.
 fn text(raw: &[u8], escaped: bool) -> Cow<'_, str> {
     let raw =
         std::str::from_utf8(raw).expect("the line was checked, a string begins and ends at ASCII quotes");

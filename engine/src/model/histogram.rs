@@ -1,10 +1,10 @@
-//! Native histograms as they are stored and handed to queries: counts as floats.
+//! Native histograms as they are stored and as queries see them, with counts as floats.
 //!
-//! Schema `-4..=8` are exponential buckets, bucket `i` covering `(b^(i-1), b^i]` with
-//! `b = 2^(2^-schema)`, mirrored for negative values around a zero bucket of half width
-//! `zero_threshold`. Schema [`Histogram::CUSTOM`] has explicit upper bounds instead.
+//! Schemas `-4..=8` have exponential buckets: bucket `i` covers `(b^(i-1), b^i]` with `b = 2^(2^-schema)`, mirrored for
+//! negative values, with a zero bucket of half width `zero_threshold` between them. Schema [`Histogram::CUSTOM`] has explicit
+//! upper bounds instead.
 //!
-//! What a writer may send is in `validate.rs`.
+//! `validate.rs` checks the histograms of writers.
 
 mod validate;
 
@@ -14,27 +14,27 @@ use std::sync::Arc;
 
 use crate::model::is_stale;
 
-/// A run of consecutive buckets: `offset` empty buckets after the previous run (the first
-/// run: the index of its first bucket), then `length` buckets.
+/// Consecutive buckets: `offset` empty buckets after the previous span (for the first span, the index of its first
+/// bucket), then `length` buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// Gap before this run, or the first index.
+    /// The gap before this span, or the first index.
     pub offset: i32,
-    /// Buckets in this run.
+    /// The number of buckets in this span.
     pub length: u32,
 }
 
-/// What the writer said about a counter reset before this sample.
+/// The writer's information about a counter reset before this sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ResetHint {
-    /// Nothing is known: compare with the sample before.
+    /// Unknown: compare with the previous sample.
     #[default]
     Unknown,
     /// A reset happened.
     Reset,
     /// No reset happened.
     NotReset,
-    /// A gauge histogram: resets mean nothing.
+    /// A gauge histogram, which has no resets.
     Gauge,
 }
 
@@ -51,17 +51,17 @@ pub struct Histogram {
     pub count: f64,
     /// Sum of all observations.
     pub sum: f64,
-    /// Runs of positive buckets.
+    /// The spans of positive buckets.
     pub positive_spans: Vec<Span>,
-    /// Absolute counts of the positive buckets, run after run.
+    /// Absolute counts of the positive buckets, span after span.
     pub positive_buckets: Vec<f64>,
-    /// Runs of negative buckets.
+    /// The spans of negative buckets.
     pub negative_spans: Vec<Span>,
     /// Absolute counts of the negative buckets.
     pub negative_buckets: Vec<f64>,
     /// Upper bounds for schema [`Histogram::CUSTOM`], ascending; `+Inf` is implied.
     pub custom_values: Vec<f64>,
-    /// What the writer said about a reset.
+    /// The writer's information about a reset.
     pub reset_hint: ResetHint,
 }
 
@@ -69,24 +69,23 @@ impl Histogram {
     /// The schema of histograms with explicit bucket bounds.
     pub const CUSTOM: i32 = -53;
 
-    /// Bytes it takes on the heap, itself included.
+    /// Bytes that it takes on the heap, including itself.
     pub fn memory_bytes(&self) -> usize {
         let spans = self.positive_spans.len() + self.negative_spans.len();
         let counts = self.positive_buckets.len() + self.negative_buckets.len();
         size_of::<Self>() + spans * size_of::<Span>() + (counts + self.custom_values.len()) * size_of::<f64>()
     }
 
-    /// Says of a histogram whose writer left open whether there was a reset that there was
-    /// none, where it carries on from `previous`, the sample before.
+    /// Marks a histogram without a reset hint as not reset if it continues from `previous`, the previous sample.
     pub fn hint_from(histogram: &mut Arc<Histogram>, previous: &Histogram) {
         if histogram.reset_hint == ResetHint::Unknown && histogram.continues(previous) {
             Arc::make_mut(histogram).reset_hint = ResetHint::NotReset;
         }
     }
 
-    /// Whether this counter histogram carries on from `previous`: the same layout of buckets,
-    /// and no count went down. What carries on was not reset in between; what does not may
-    /// have been. Gauges and stale markers never carry on.
+    /// Whether this counter histogram continues from `previous`: the layout of buckets is equal, and no count has
+    /// decreased. A histogram that continues was not reset in between; one that does not continue may have been. Gauges
+    /// and stale markers never continue.
     pub fn continues(&self, previous: &Histogram) -> bool {
         let is_counter = |h: &Histogram| h.reset_hint != ResetHint::Gauge && !is_stale(h.sum);
         is_counter(self)
@@ -108,7 +107,7 @@ impl Histogram {
     }
 }
 
-/// Bucket index and count of each bucket, ascending by index.
+/// Index and count of each bucket, in ascending order.
 fn by_index<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i64, f64)> + 'a {
     let mut next = 0i64;
     let indices = spans.iter().flat_map(move |span| {
@@ -119,7 +118,7 @@ fn by_index<'a>(spans: &'a [Span], counts: &'a [f64]) -> impl Iterator<Item = (i
     indices.zip(counts.iter().copied())
 }
 
-/// Whether every bucket that was filled before is still there with at least that count.
+/// Whether every populated bucket is still present with at least the same count.
 fn counts_hold(
     before: impl Iterator<Item = (i64, f64)>,
     mut after: impl Iterator<Item = (i64, f64)>,

@@ -1,37 +1,35 @@
-//! Which native histograms are acceptable: the rules of a writer's histogram, and the bounds
-//! that keep what one sample can cost small.
+//! Which native histograms are valid: the rules for histograms of writers, and bounds that keep the cost of a sample small.
 //!
-//! The rules are those that Prometheus has for histograms of float counts, with counts that
-//! are no number refused as well. The bounds are ours: a histogram comes from the network and
-//! is held in memory whole, so one of them takes at most [`Histogram::BUCKETS_MAX`] counts,
-//! half as many runs and as many bounds, some 200 KiB.
+//! The rules are those of Prometheus for histograms with float counts; in addition, NaN counts are refused. The bounds are our
+//! own: a histogram comes from the network and is held in memory as a whole, so it may have at most
+//! [`Histogram::BUCKETS_MAX`] counts, half as many spans and as many bounds, about 200 KiB.
 
 use crate::model::{Histogram, Span};
 
-/// Why a histogram is not acceptable.
+/// Why a histogram is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistogramError {
-    /// A schema that this build does not know.
+    /// An unknown schema.
     #[error("schema {0} is neither -4 to 8 nor {custom}", custom = Histogram::CUSTOM)]
     Schema(i32),
     /// More buckets than one histogram may have.
     #[error("{0} buckets, the limit is {max}; count at a lower resolution", max = Histogram::BUCKETS_MAX)]
     Buckets(u64),
-    /// More runs of buckets than one histogram may have.
+    /// More spans than one histogram may have.
     #[error("{0} spans of buckets, the limit is {max}; count at a lower resolution", max = Histogram::SPANS_MAX)]
     Spans(usize),
-    /// Spans and counts of one side do not belong together.
+    /// The spans and counts of one side do not match.
     #[error("{side} spans hold {expected} buckets, but there are {found} counts")]
     Mismatch {
         /// Which side.
         side: Side,
-        /// Buckets by the spans.
+        /// The number of buckets according to the spans.
         expected: usize,
-        /// Counts given.
+        /// The number of counts.
         found: usize,
     },
-    /// A run that begins before the run before it has ended.
+    /// A span begins before the end of the previous one.
     #[error("{side} span {index} has offset {offset}: only the first may be negative")]
     Offset {
         /// Which side.
@@ -41,10 +39,10 @@ pub enum HistogramError {
         /// Its offset.
         offset: i32,
     },
-    /// A bucket whose index is no 32-bit integer.
+    /// A bucket index does not fit into 32 bits.
     #[error("{0} spans reach a bucket index beyond 32 bits")]
     Index(Side),
-    /// A count that is negative or no number.
+    /// A count is negative or NaN.
     #[error("{what} is {value}: a count is a number and not negative")]
     Count {
         /// Which count.
@@ -52,16 +50,16 @@ pub enum HistogramError {
         /// Its value.
         value: f64,
     },
-    /// A zero bucket whose half width is negative, infinite or no number.
+    /// The half width of the zero bucket is negative, infinite or NaN.
     #[error("zero threshold {0}: expected a finite number that is not negative")]
     ZeroThreshold(f64),
-    /// Explicit bounds on a histogram whose schema implies them.
+    /// Explicit bounds in a histogram whose schema implies the bounds.
     #[error("schema {0} has no explicit bucket bounds, but {1} are given")]
     NeedlessBounds(i32, usize),
     /// More explicit bounds than one histogram may have.
     #[error("{0} explicit bucket bounds, the limit is {max}; use fewer", max = Histogram::BUCKETS_MAX)]
     Bounds(usize),
-    /// An explicit bound that is no finite number.
+    /// An explicit bound is not finite.
     #[error("explicit bucket bound {index} is {value}: bounds are finite (+Inf is implied)")]
     InfiniteBound {
         /// Which bound, from 0.
@@ -69,7 +67,7 @@ pub enum HistogramError {
         /// Its value.
         value: f64,
     },
-    /// Explicit bounds that do not ascend.
+    /// Explicit bounds are not ascending.
     #[error("explicit bucket bound {index}, {value}, is not above the one before it")]
     BoundOrder {
         /// Which bound, from 0.
@@ -77,7 +75,7 @@ pub enum HistogramError {
         /// Its value.
         value: f64,
     },
-    /// A bucket that no explicit bound belongs to.
+    /// A bucket has no explicit bound.
     #[error("bucket {index} of a histogram with {bounds} explicit bounds: they make buckets 0 to {bounds}")]
     NoBound {
         /// The bucket's index.
@@ -85,15 +83,15 @@ pub enum HistogramError {
         /// How many bounds there are.
         bounds: usize,
     },
-    /// A zero bucket or negative buckets beside explicit bounds.
+    /// A zero bucket or negative buckets in a histogram with explicit bounds.
     #[error("a histogram with explicit bucket bounds has no {0}")]
     NotWithBounds(&'static str),
-    /// Whole counts whose buckets do not add up to the count.
+    /// The whole counts of the buckets do not add up to the total count.
     #[error("the buckets hold {buckets} observations, the count is {count}")]
     Total {
         /// The sum of all buckets.
         buckets: f64,
-        /// The count given.
+        /// The total count.
         count: f64,
     },
 }
@@ -101,7 +99,7 @@ pub enum HistogramError {
 /// A side of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Buckets above the zero bucket, or of explicit bounds.
+    /// Buckets above the zero bucket, or with explicit bounds.
     Positive,
     /// Buckets below the zero bucket.
     Negative,
@@ -123,7 +121,7 @@ pub enum CountOf {
     All,
     /// The zero bucket.
     Zero,
-    /// A bucket by its place among the counts of a side, from 0.
+    /// A bucket, by its index among the counts of a side, from 0.
     Bucket(Side, usize),
 }
 
@@ -138,12 +136,12 @@ impl std::fmt::Display for CountOf {
 }
 
 impl Histogram {
-    /// The most buckets of one histogram, both sides together, and its most explicit bounds.
+    /// Maximum number of buckets of one histogram, both sides together, and maximum number of its explicit bounds.
     pub const BUCKETS_MAX: usize = 8_192;
-    /// The most spans of one histogram, both sides together.
+    /// Maximum number of spans of one histogram, both sides together.
     pub const SPANS_MAX: usize = Self::BUCKETS_MAX / 2;
 
-    /// Whether a sample may hold this histogram.
+    /// Checks whether a sample may contain this histogram.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -158,8 +156,7 @@ impl Histogram {
         check_count(CountOf::Zero, self.zero_count)
     }
 
-    /// The rules of everything but the counts; gives how many positive and negative buckets
-    /// the spans hold.
+    /// Checks everything but the counts. Returns how many positive and negative buckets the spans contain.
     pub(crate) fn validate_layout(&self) -> Result<(usize, usize), HistogramError> {
         let is_custom = self.schema == Self::CUSTOM;
         if !is_custom && !(-4..=8).contains(&self.schema) {
@@ -182,10 +179,9 @@ impl Histogram {
         Ok((positive as usize, negative as usize))
     }
 
-    /// What Prometheus asks of a histogram that was written with whole counts, beyond
-    /// [`Histogram::validate`]: its buckets add up to its count, or, where the sum is no number
-    /// (observations of NaN are in no bucket), to no more than that. Counts that were floats
-    /// are not asked for it, since their additions round.
+    /// An additional rule of Prometheus for histograms that were written with whole counts: the buckets add up to the
+    /// count or, if the sum is NaN (observations of NaN are in no bucket), to no more than the count. The rule does not
+    /// apply to float counts, because their sums are rounded.
     ///
     /// # Errors
     /// [`HistogramError::Total`].
@@ -237,7 +233,7 @@ impl Histogram {
     }
 }
 
-/// How many buckets the spans of a side hold.
+/// The number of buckets in the spans of a side.
 fn buckets_of(side: Side, spans: &[Span]) -> Result<u64, HistogramError> {
     let (mut next, mut buckets) = (0i64, 0u64);
     for (index, span) in spans.iter().enumerate() {
@@ -368,7 +364,7 @@ mod tests {
         );
         let spans = vec![Span { offset: 1, length: 0 }; Histogram::SPANS_MAX + 1];
         assert!(said(Histogram { positive_spans: spans, ..Histogram::default() }).contains("limit is 4096"));
-        // A span that claims billions of buckets costs nothing to refuse.
+        // Refusing a span that claims billions of buckets costs nothing.
         let liar = vec![Span { offset: 0, length: u32::MAX }];
         assert!(said(Histogram { positive_spans: liar, ..Histogram::default() }).contains("beyond 32 bits"));
         let many = Histogram { custom_values: (0..9_000).map(f64::from).collect(), ..custom() };
