@@ -4,7 +4,6 @@
 //! thread is idle until a query takes it, and a query takes only idle threads, so a piece never waits behind the work of
 //! another query. A query whose crew is busy or empty still runs. A crew is a separate pool, so it does not interfere with
 //! programs that use rayon.
-//! Programs that use rayon share nothing with it, because a crew is a pool of its own.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -148,8 +148,8 @@ impl Work {
     /// Takes `bytes` before they are allocated. They are held until they are released, or until the last clone of this
     /// work is dropped.
     ///
+    /// # Errors
     /// [`Denied`]; nothing is taken in that case.
-    /// [`Denied`]; then nothing is taken.
     pub fn take(&self, bytes: u64) -> Result<(), Denied> {
         let account = &self.account;
         if account.is_light() {

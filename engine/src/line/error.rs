@@ -253,7 +253,6 @@ pub enum LineErrorKind {
 
 /// An error at an offset in the bytes of a line. Boxed where it is passed, so that the error-free path moves a single
 /// word.
-/// moves one word.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) at: usize,

@@ -1,8 +1,8 @@
 //! The list of active work: who requested it, how far it has come, and how to stop it.
 //!
-//! Work enters before it waits for its turn and leaves when its thread is done, not when its client disconnects, so
 //! Work enters the list before it waits for its turn and leaves it when its thread is done, not when its client
 //! disconnects, so that work that still uses resources is still listed.
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
