@@ -1,0 +1,361 @@
+//! Loess on a regular grid: at each step, a line through the nearest values, weighted by distance.
+//!
+//! Away from the ends every window has the same weights. Without robustness weights the line's value at its centre is
+//! then one weighted sum, the same for all steps; with them it takes five such sums. Both are computed for sixteen steps
+//! side by side, which the compiler makes vector instructions of. Near the ends each step has weights of its own.
+
+use crate::Pace;
+use crate::Stop;
+
+/// Steps that are computed together in the middle of a series.
+const LANES: usize = 16;
+
+/// The most weights of end windows that are kept from call to call.
+const KEPT_WEIGHTS: usize = 1 << 16;
+
+/// Smooths series of one length with one window.
+#[derive(Debug, Clone)]
+pub(super) struct Loess {
+    /// The length of the series.
+    n: usize,
+    /// The length of the window, which may be longer than the series.
+    len: usize,
+    /// Every how many steps the line is computed; between them it is interpolated.
+    jump: usize,
+    /// The weights of a window away from the ends; empty if there is none.
+    kernel: Vec<f64>,
+    /// The weights at each place near an end, in order, if they are few enough to be kept.
+    ends: Vec<Vec<f64>>,
+}
+
+/// A window of the series: where it is, and the distance of its centre to its farther end.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    left: usize,
+    right: usize,
+    /// The place of the line's value; one step outside of the series is allowed.
+    x: isize,
+}
+
+/// Values, and their robustness weights if there are any.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub values: &'a [f64],
+    pub robustness: Option<&'a [f64]>,
+}
+
+impl Loess {
+    pub fn new(n: usize, len: usize, jump: usize) -> Loess {
+        let mut loess =
+            Loess { n, len, jump: jump.clamp(1, n.max(2) - 1), kernel: Vec::new(), ends: Vec::new() };
+        if len < n {
+            let half = len / 2;
+            let mut kernel = vec![0.0; len];
+            loess.tricube(Window { left: 0, right: len - 1, x: half as isize }, &mut kernel);
+            loess.kernel = kernel;
+        }
+        if (2 * len.min(n) + 2) * len.min(n) <= KEPT_WEIGHTS {
+            let mut ends = Vec::new();
+            for x in (-1..=n as isize).filter(|&x| !loess.is_inside(x)) {
+                let window = loess.window(x);
+                let mut weights = vec![0.0; window.right - window.left + 1];
+                loess.tricube(window, &mut weights);
+                ends.push(weights);
+            }
+            loess.ends = ends;
+        }
+        loess
+    }
+
+    /// The memory that a smoother takes.
+    pub fn bytes(n: usize, len: usize) -> usize {
+        (2 * len.min(n) + KEPT_WEIGHTS.min((2 * len.min(n) + 2) * len.min(n))) * size_of::<f64>()
+    }
+
+    /// The length of the series.
+    pub fn len_of_series(&self) -> usize {
+        self.n
+    }
+
+    /// Whether the window of `x` is symmetric.
+    fn is_inside(&self, x: isize) -> bool {
+        let half = (self.len / 2) as isize;
+        self.len < self.n && x >= half && x < self.n as isize - half
+    }
+
+    fn window(&self, x: isize) -> Window {
+        let len = self.len.min(self.n);
+        let left = (x - (self.len / 2) as isize).clamp(0, (self.n - len) as isize) as usize;
+        Window { left, right: left + len - 1, x }
+    }
+
+    /// The weights of a window by distance: the cube of one less the cube of the relative distance.
+    fn tricube(&self, window: Window, weights: &mut [f64]) {
+        let Window { left, right, x } = window;
+        let mut h = (x - left as isize).max(right as isize - x) as f64;
+        if self.len > self.n {
+            h += ((self.len - self.n) / 2) as f64;
+        }
+        let offset = (x - left as isize) as f64;
+        for (k, weight) in weights.iter_mut().enumerate() {
+            let r = (k as f64 - offset).abs();
+            let relative = r / h;
+            let by_distance = 1.0 - relative * relative * relative;
+            let inside = by_distance * by_distance * by_distance;
+            *weight = if r > 0.999 * h {
+                0.0
+            } else if r <= 0.001 * h {
+                1.0
+            } else {
+                inside
+            };
+        }
+    }
+
+    /// Smooths all steps. Where all weights are zero the value stays.
+    pub fn smooth(&self, input: Input<'_>, out: &mut [f64], pace: &mut Pace<'_>) -> Result<(), Stop> {
+        if self.n < 2 {
+            out.copy_from_slice(input.values);
+            return Ok(());
+        }
+        if self.jump > 1 {
+            return self.smooth_by_jumps(input, out, pace);
+        }
+        let half = self.len / 2;
+        let (from, to) = if self.len < self.n { (half, self.n - half) } else { (self.n, self.n) };
+        let mut weights = Vec::new();
+        for i in (0..from).chain(to..self.n) {
+            pace.work(6 * self.len.min(self.n))?;
+            out[i] = self.at(i as isize, input, &mut weights).unwrap_or(input.values[i]);
+        }
+        if from < to {
+            match input.robustness {
+                None => self.plain_middle(input.values, &mut out[from..to], pace)?,
+                Some(robustness) => {
+                    self.weighted_middle(input.values, robustness, &mut out[from..to], pace)?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn smooth_by_jumps(&self, input: Input<'_>, out: &mut [f64], pace: &mut Pace<'_>) -> Result<(), Stop> {
+        let mut weights = Vec::new();
+        let mut previous: Option<usize> = None;
+        let last = self.n - 1;
+        for i in (0..self.n).step_by(self.jump).chain((!last.is_multiple_of(self.jump)).then_some(last)) {
+            pace.work(6 * self.len.min(self.n))?;
+            out[i] = self.at(i as isize, input, &mut weights).unwrap_or(input.values[i]);
+            if let Some(before) = previous {
+                let slope = (out[i] - out[before]) / (i - before) as f64;
+                for k in before + 1..i {
+                    out[k] = out[before] + slope * (k - before) as f64;
+                }
+            }
+            previous = Some(i);
+        }
+        Ok(())
+    }
+
+    /// The line's value at any place; `None` if all weights are zero.
+    pub fn at(&self, x: isize, input: Input<'_>, weights: &mut Vec<f64>) -> Option<f64> {
+        let window = self.window(x);
+        let len = window.right - window.left + 1;
+        weights.clear();
+        weights.resize(len, 0.0);
+        if self.is_inside(x) {
+            weights.copy_from_slice(&self.kernel);
+        } else if let Some(kept) = self.kept(x) {
+            weights.copy_from_slice(kept);
+        } else {
+            self.tricube(window, weights);
+        }
+        if let Some(robustness) = input.robustness {
+            let robustness = &robustness[window.left..=window.right];
+            weights.iter_mut().zip(robustness).for_each(|(weight, robustness)| *weight *= robustness);
+        }
+        let values = &input.values[window.left..=window.right];
+        line_at(values, weights, (x - window.left as isize) as f64, self.n)
+    }
+
+    fn kept(&self, x: isize) -> Option<&[f64]> {
+        let half = (self.len / 2) as isize;
+        let place = if self.len < self.n && x >= self.n as isize - half {
+            // The left end has a place for each step before the middle and one outside of the series.
+            x - (self.n as isize - half) + half + 1
+        } else {
+            x + 1
+        };
+        self.ends.get(place as usize).map(Vec::as_slice)
+    }
+
+    /// The middle without robustness weights: in a symmetric window a line's value at the centre is the weighted mean.
+    fn plain_middle(&self, values: &[f64], out: &mut [f64], pace: &mut Pace<'_>) -> Result<(), Stop> {
+        let sum: f64 = self.kernel.iter().sum();
+        let kernel: Vec<f64> = self.kernel.iter().map(|weight| weight / sum).collect();
+        let mut i = 0;
+        while i < out.len() {
+            let count = LANES.min(out.len() - i);
+            pace.work(count * kernel.len())?;
+            let mut sums = [0.0; LANES];
+            if count == LANES {
+                for (k, weight) in kernel.iter().enumerate() {
+                    let values = &values[i + k..i + k + LANES];
+                    for lane in 0..LANES {
+                        sums[lane] += weight * values[lane];
+                    }
+                }
+            } else {
+                for (lane, sum) in sums[..count].iter_mut().enumerate() {
+                    *sum = dot(&kernel, &values[i + lane..i + lane + kernel.len()]);
+                }
+            }
+            out[i..i + count].copy_from_slice(&sums[..count]);
+            i += count;
+        }
+        Ok(())
+    }
+
+    /// The middle with robustness weights: moments of the weights and of the values around each centre.
+    fn weighted_middle(
+        &self,
+        values: &[f64],
+        robustness: &[f64],
+        out: &mut [f64],
+        pace: &mut Pace<'_>,
+    ) -> Result<(), Stop> {
+        let half = (self.len / 2) as f64;
+        let first: Vec<f64> = self.kernel.iter().enumerate().map(|(k, w)| w * (k as f64 - half)).collect();
+        let second: Vec<f64> = first.iter().enumerate().map(|(k, w)| w * (k as f64 - half)).collect();
+        let products: Vec<f64> = values.iter().zip(robustness).map(|(v, r)| v * r).collect();
+        let mut i = 0;
+        while i < out.len() {
+            let count = LANES.min(out.len() - i);
+            pace.work(5 * count * self.kernel.len())?;
+            let mut sums = [[0.0; LANES]; 5];
+            for k in 0..self.kernel.len() {
+                let (w0, w1, w2) = (self.kernel[k], first[k], second[k]);
+                let robustness = &robustness[i + k..i + k + count];
+                let products = &products[i + k..i + k + count];
+                for lane in 0..count {
+                    sums[0][lane] += w0 * robustness[lane];
+                    sums[1][lane] += w1 * robustness[lane];
+                    sums[2][lane] += w2 * robustness[lane];
+                    sums[3][lane] += w0 * products[lane];
+                    sums[4][lane] += w1 * products[lane];
+                }
+            }
+            for (lane, out) in out[i..i + count].iter_mut().enumerate() {
+                let moments = [0, 1, 2, 3, 4].map(|of| sums[of][lane]);
+                *out = from_moments(moments, self.n).unwrap_or(values[i + lane + self.len / 2]);
+            }
+            i += count;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of products, in eight independent sums.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// The value at `x` (counted from the first value) of the weighted least-squares line.
+///
+/// If the weights are all but at one place there is no slope, and the value is the weighted mean.
+fn line_at(values: &[f64], weights: &[f64], x: f64, n: usize) -> Option<f64> {
+    let mut sums = [[0.0; 4]; 2];
+    for (k, weight) in weights.iter().enumerate() {
+        sums[0][k % 4] += weight;
+        sums[1][k % 4] += weight * k as f64;
+    }
+    let [total, moment] = sums.map(|lanes| lanes.iter().sum::<f64>());
+    if total <= 0.0 {
+        return None;
+    }
+    let centre = moment / total;
+    let mut sums = [[0.0; 4]; 3];
+    for (k, (weight, value)) in weights.iter().zip(values).enumerate() {
+        let distance = k as f64 - centre;
+        sums[0][k % 4] += weight * distance * distance;
+        sums[1][k % 4] += weight * value;
+        sums[2][k % 4] += weight * distance * value;
+    }
+    let [spread, mean, slope] = sums.map(|lanes| lanes.iter().sum::<f64>() / total);
+    let has_slope = spread.sqrt() > 0.001 * (n - 1) as f64;
+    Some(if has_slope { mean + (x - centre) / spread * slope } else { mean })
+}
+
+/// The same from moments around `x`: of the weights (0, 1, 2) and of the weighted values (0, 1).
+fn from_moments([w0, w1, w2, v0, v1]: [f64; 5], n: usize) -> Option<f64> {
+    if w0 <= 0.0 {
+        return None;
+    }
+    let centre = w1 / w0;
+    let spread = (w2 / w0 - centre * centre).max(0.0);
+    let mean = v0 / w0;
+    if spread.sqrt() <= 0.001 * (n - 1) as f64 {
+        return Some(mean);
+    }
+    Some(mean - centre / spread * (v1 / w0 - centre * mean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smooth(loess: &Loess, input: Input<'_>) -> Vec<f64> {
+        let mut out = vec![0.0; loess.n];
+        loess.smooth(input, &mut out, &mut Pace::new(&mut || Ok(()))).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        let values: Vec<f64> = (0..60).map(|i| 2.0 - 0.5 * f64::from(i)).collect();
+        let robustness: Vec<f64> = (0..60).map(|i| f64::from(i % 7) / 6.0).collect();
+        for (len, jump) in [(7, 1), (7, 3), (61, 1), (99, 1), (21, 5)] {
+            for robustness in [None, Some(&robustness[..])] {
+                let got = smooth(&Loess::new(60, len, jump), Input { values: &values, robustness });
+                let worst = got.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(worst < 1e-11, "{len} {jump}: {worst}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_side_by_side_equal_one_line_at_a_time() {
+        let values: Vec<f64> = (0..143_u32).map(|i| f64::from(i.wrapping_mul(2_654_435_761) >> 20)).collect();
+        let robustness: Vec<f64> =
+            (0..143_u32).map(|i| f64::from(i.wrapping_mul(40_503) & 255) / 255.0).collect();
+        for len in [5, 31, 101] {
+            let loess = Loess::new(143, len, 1);
+            for robustness in [None, Some(&robustness[..])] {
+                let input = Input { values: &values, robustness };
+                let got = smooth(&loess, input);
+                let mut bare = loess.clone();
+                bare.ends.clear();
+                for (i, got) in got.iter().enumerate() {
+                    let expected = bare.at(i as isize, input, &mut Vec::new()).unwrap();
+                    assert!((got - expected).abs() < 1e-8, "{len} at {i}: {got} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_without_weights_stays() {
+        let values = [1.0, 2.0, 9.0, 4.0, 5.0, 6.0, 7.0];
+        let robustness = [0.0; 7];
+        let got = smooth(&Loess::new(7, 3, 1), Input { values: &values, robustness: Some(&robustness) });
+        assert_eq!(got, values);
+    }
+}

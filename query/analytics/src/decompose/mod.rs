@@ -1,0 +1,156 @@
+//! Trend, seasons and residual of a series: STL for one season, MSTL for several (Bandara, Hyndman and Bergmeir, 2021).
+
+mod loess;
+mod stl;
+
+pub use stl::{Parameters, Parts};
+
+use crate::gaps::{self, Filled};
+use crate::{Check, Error, Pace, Unfit};
+
+/// The product of steps and window above which [`Options::exact`] makes a difference.
+const EXACT_WORK: usize = 4_000_000;
+
+/// How to decompose.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The lengths of the seasons in steps: one is STL, several are MSTL.
+    pub seasons: &'a [usize],
+    /// Values that fit badly get less weight, so that they reach neither trend nor season.
+    pub robust: bool,
+    /// Compute every step of long windows, too. Without it, a window whose length times the steps is above four million
+    /// is computed at a fortieth of its length and interpolated between.
+    pub exact: bool,
+}
+
+/// A series as a sum. Steps without a value are NaN in all parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decomposition {
+    /// What changes slowly.
+    pub trend: Vec<f64>,
+    /// The seasons, each with its length in steps, ascending.
+    pub seasons: Vec<(usize, Vec<f64>)>,
+    /// What is left.
+    pub residual: Vec<f64>,
+    /// How far each value was used, from 0 to 1.
+    pub weights: Vec<f64>,
+    /// Whether long windows were interpolated.
+    pub interpolated: bool,
+}
+
+/// The memory that [`decompose`] takes for `len` steps.
+pub fn bytes(len: usize, options: &Options<'_>) -> usize {
+    let longest = options.seasons.iter().copied().max().unwrap_or(2);
+    let window = 7 + 4 * options.seasons.len();
+    let floats = (6 + 2 * options.seasons.len()) * len * size_of::<f64>();
+    gaps::fill_bytes(len) + floats + Parameters::new(longest.max(2), window, options.robust).bytes(len)
+}
+
+/// Decomposes a series. Gaps are filled for the computation and left out of the result.
+///
+/// # Errors
+/// A season of fewer than 2 steps, fewer than two cycles of the longest season, more gaps than values, values whose sums
+/// are not finite, and a stop by the caller.
+pub fn decompose(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Decomposition, Error> {
+    let mut seasons = options.seasons.to_vec();
+    seasons.sort_unstable();
+    seasons.dedup();
+    let Some(&longest) = seasons.last() else { return Err(Unfit::NoSeason.into()) };
+    if let Some(&period) = seasons.iter().find(|&&period| period < 2) {
+        return Err(Unfit::Period(period).into());
+    }
+    if values.len() / 2 < longest {
+        return Err(Unfit::TooFewCycles { has: values.len(), period: longest, cycles: 2 }.into());
+    }
+    let filled = gaps::fill(values, &seasons)?;
+    let scale = scale_of(&filled.values);
+    let scaled: Vec<f64> = filled.values.iter().map(|value| value * scale).collect();
+    let mut pace = Pace::new(check);
+    let mut result = split(&scaled, &seasons, options, &mut pace)?;
+    restore(&mut result, &filled, scale)?;
+    Ok(result)
+}
+
+/// A power of two that makes values so small that their sums are finite; 1 for ordinary values.
+fn scale_of(values: &[f64]) -> f64 {
+    let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    if largest > 1e150 { 2.0_f64.powi(-600) } else { 1.0 }
+}
+
+/// The parameters of one season: its window grows with its place, as in MSTL's definition.
+fn parameters(len: usize, seasons: &[usize], place: usize, options: &Options<'_>) -> Parameters {
+    let window = if seasons.len() == 1 { 7 } else { 11 + 4 * place };
+    let mut parameters = Parameters::new(seasons[place], window, options.robust);
+    if !options.exact && len.saturating_mul(parameters.trend) > EXACT_WORK {
+        parameters.jump_share = 40;
+    }
+    parameters
+}
+
+fn split(
+    values: &[f64],
+    seasons: &[usize],
+    options: &Options<'_>,
+    pace: &mut Pace<'_>,
+) -> Result<Decomposition, Error> {
+    let n = values.len();
+    let mut found: Vec<Vec<f64>> = vec![vec![0.0; n]; seasons.len()];
+    let mut rest = values.to_vec();
+    let (mut trend, mut weights) = (Vec::new(), Vec::new());
+    let mut interpolated = false;
+    let rounds = if seasons.len() == 1 { 1 } else { 2 };
+    for _ in 0..rounds {
+        for (place, season) in found.iter_mut().enumerate() {
+            let parameters = parameters(n, seasons, place, options);
+            interpolated |= parameters.jump_share > 0;
+            rest.iter_mut().zip(season.iter()).for_each(|(rest, season)| *rest += season);
+            let parts = stl::decompose(&rest, &parameters, pace)?;
+            rest.iter_mut().zip(&parts.seasonal).for_each(|(rest, season)| *rest -= season);
+            *season = parts.seasonal;
+            trend = parts.trend;
+            weights = parts.weights;
+        }
+    }
+    let residual = rest.iter().zip(&trend).map(|(rest, trend)| rest - trend).collect();
+    let seasons = seasons.iter().copied().zip(found).collect();
+    Ok(Decomposition { trend, seasons, residual, weights, interpolated })
+}
+
+/// Undoes the scale, and blanks what had no value.
+fn restore(result: &mut Decomposition, filled: &Filled, scale: f64) -> Result<(), Unfit> {
+    let Decomposition { trend, seasons, residual, weights, .. } = result;
+    for part in seasons.iter_mut().map(|(_, season)| season).chain([&mut *trend, residual]) {
+        if scale != 1.0 {
+            part.iter_mut().for_each(|value| *value /= scale);
+        }
+        if !part.iter().all(|value| value.is_finite()) {
+            return Err(Unfit::Overflow);
+        }
+        filled.blank(part);
+    }
+    filled.blank(weights);
+    Ok(())
+}
+
+/// How much of the variance a part explains, from 0 to 1 (Hyndman): 1 less the residual's variance divided by that of the
+/// part and the residual together; NaN if there is nothing to explain.
+pub fn strength(part: &[f64], residual: &[f64]) -> f64 {
+    let rest = variance(residual.iter().copied());
+    let both = variance(part.iter().zip(residual).map(|(part, residual)| part + residual));
+    if both == 0.0 { f64::NAN } else { (1.0 - rest / both).max(0.0) }
+}
+
+/// The variance of the finite values; NaN of none.
+fn variance(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for value in values.filter(|value| value.is_finite()) {
+        count += 1.0;
+        let from_mean = value - mean;
+        mean += from_mean / count;
+        squares += from_mean * (value - mean);
+    }
+    if count == 0.0 { f64::NAN } else { squares / count }
+}
+
+#[cfg(test)]
+mod tests;

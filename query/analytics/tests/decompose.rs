@@ -1,0 +1,91 @@
+//! The decompositions of published series, against those of statsmodels (`scripts/golden/decompose.py`).
+
+use barograph_analytics::decompose::{Decomposition, Options, decompose};
+use std::path::Path;
+
+/// One column for each part, and how many steps apart their values are.
+struct Golden {
+    every: usize,
+    columns: Vec<Vec<f64>>,
+}
+
+fn golden(name: &str, periods: &[usize]) -> Golden {
+    let periods: Vec<String> = periods.iter().map(usize::to_string).collect();
+    let path = format!("{}/tests/golden/{name}.{}.txt", env!("CARGO_MANIFEST_DIR"), periods.join("_"));
+    let text = std::fs::read_to_string(Path::new(&path)).expect("the golden file is in the repository");
+    let mut lines = text.lines();
+    let every = lines.next().and_then(|line| line.strip_prefix("every ")?.parse().ok()).expect("a distance");
+    let rows: Vec<Vec<f64>> =
+        lines.map(|line| line.split(' ').map(|word| word.parse().expect("a number")).collect()).collect();
+    let columns = (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column]).collect()).collect();
+    Golden { every, columns }
+}
+
+/// The series that the script makes, too.
+fn made() -> Vec<f64> {
+    let value = |i: u64| {
+        let noise = ((i * 2_654_435_761) % 4_294_967_296) as f64 / 4_294_967_296.0 - 0.5;
+        let saw = ((i % 288) as f64 / 288.0 - 0.5).abs();
+        let week = if (i / 288) % 7 >= 5 { -3.0 } else { 0.0 };
+        let spikes = if i % 997 == 500 { 25.0 } else { 0.0 };
+        50.0 + i as f64 / 2000.0 + 20.0 * saw + week + 4.0 * noise + spikes
+    };
+    (0..8064).map(value).collect()
+}
+
+fn run(values: &[f64], seasons: &[usize], robust: bool) -> Decomposition {
+    decompose(values, &Options { seasons, robust, exact: true }, &mut || Ok(())).expect("the series fits")
+}
+
+/// Every part differs by at most a millionth of its largest value.
+fn assert_equal(name: &str, got: &Decomposition, expected: &[Vec<f64>], every: usize) {
+    let parts = std::iter::once(&got.trend).chain(got.seasons.iter().map(|(_, season)| season));
+    for (part, (got, expected)) in parts.zip(expected).enumerate() {
+        let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let got = got.iter().step_by(every);
+        let worst = got.zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
+        assert!(worst <= 1e-6 * largest, "{name}, part {part}: {worst} of {largest}");
+    }
+}
+
+fn compare(name: &str, periods: &[usize]) {
+    let Golden { every, mut columns } = golden(name, periods);
+    let values = if name == "made" { made() } else { columns.remove(0) };
+    let parts = 1 + periods.len();
+    assert_equal(name, &run(&values, periods, false), &columns[..parts], every);
+    if columns.len() > parts {
+        assert_equal(&format!("{name}, robust"), &run(&values, periods, true), &columns[parts..], every);
+    }
+}
+
+#[test]
+fn one_season() {
+    for (name, period) in [
+        ("co2_weekly", 52),
+        ("co2_monthly", 12),
+        ("sunspots", 11),
+        ("realgdp", 4),
+        ("elnino", 12),
+        ("made", 288),
+    ] {
+        compare(name, &[period]);
+    }
+}
+
+#[test]
+fn several_seasons() {
+    compare("elnino", &[6, 12]);
+    compare("made", &[288, 2016]);
+}
+
+#[test]
+fn an_interpolated_window_is_close_to_an_exact_one() {
+    let values = made();
+    let seasons = &[288, 2016];
+    let exact = run(&values, seasons, false);
+    let quick =
+        decompose(&values, &Options { seasons, robust: false, exact: false }, &mut || Ok(())).unwrap();
+    assert!(quick.interpolated && !exact.interpolated);
+    let worst = quick.residual.iter().zip(&exact.residual).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst < 0.02, "{worst}");
+}
