@@ -21,8 +21,8 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint documentation bench compare footprint instructions conformance recordings differential fuzz clean \
-        prepare build checks test-slow campaign house
+.PHONY: help serve try test lint documentation bench nab compare footprint instructions conformance recordings \
+        differential fuzz clean prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
+	@echo 'make nab DIR=folder            scores of anomaly_score on a folder of the shape of the Numenta Anomaly Benchmark'
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
 
@@ -127,6 +128,11 @@ recordings: build
 # Needs prometheus and promtool (Debian: prometheus). Without DIR the data is made up.
 differential: build
 	@scripts/differential/run.py --barograph $(BAROGRAPH) $(DIR)
+
+# CSV files in folders, plain or .gz, and combined_windows.json (github.com/numenta/NAB has them in data and labels).
+nab:
+	@test -n "$(DIR)" || { echo 'Which folder? make nab DIR=path'; exit 2; }
+	@cargo run --release --quiet --package barograph-analytics --target-dir $(CARGO_TARGET_DIR)/nab --example nab -- $(DIR)
 
 fuzz: prepare
 	@CARGO_TARGET_DIR=$(CURDIR)/fuzz/target fuzz/run.sh $(TARGET) $(SECONDS)

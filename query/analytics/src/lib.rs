@@ -16,10 +16,13 @@
 //! shifts. [`forecast`] continues a series. [`correlate`] compares series. [`slo`] computes burn rates. [`robust`] and
 //! [`order`] are the statistics below them.
 
+pub mod anomaly;
 pub mod decompose;
+pub mod esd;
 pub mod gaps;
 pub mod order;
 pub mod robust;
+mod special;
 mod stop;
 
 pub(crate) use stop::Pace;

@@ -73,6 +73,16 @@ pub fn distance_of_rank(sorted: &[f64], centre: f64, rank: usize) -> f64 {
     farthest_above.max(farthest_below)
 }
 
+/// The median distance of sorted values from `centre`; NaN of none.
+pub fn median_distance(sorted: &[f64], centre: f64) -> f64 {
+    let count = sorted.len();
+    if count == 0 {
+        return f64::NAN;
+    }
+    let upper = distance_of_rank(sorted, centre, count / 2);
+    if count % 2 == 1 { upper } else { f64::midpoint(upper, distance_of_rank(sorted, centre, count / 2 - 1)) }
+}
+
 /// The newest values of a series in their order and sorted.
 ///
 /// A value enters and the oldest leaves by one move of the memory between their places: a few hundred nanoseconds for a

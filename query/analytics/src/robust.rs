@@ -1,6 +1,6 @@
 //! Location, scale and slope that a few wild values do not move.
 
-use crate::order::{distance_of_rank, quantile_of_sorted, sort_finite};
+use crate::order::{median_distance, quantile_of_sorted, sort_finite};
 use crate::{Check, Error, Pace, Unfit};
 
 /// The factor that makes the median absolute deviation of a normal distribution its standard deviation.
@@ -40,13 +40,7 @@ impl Sorted {
 
     /// The median distance from the median; NaN of no values.
     pub fn mad(&self) -> f64 {
-        let count = self.0.len();
-        if count == 0 {
-            return f64::NAN;
-        }
-        let centre = self.median();
-        let upper = distance_of_rank(&self.0, centre, count / 2);
-        if count % 2 == 1 { upper } else { (upper + distance_of_rank(&self.0, centre, count / 2 - 1)) / 2.0 }
+        median_distance(&self.0, self.median())
     }
 
     /// The distance between the quartiles; NaN of no values.

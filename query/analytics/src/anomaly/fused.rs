@@ -1,0 +1,118 @@
+//! The default detector: how far a value is from its usual range and from the values of the same time in other seasons.
+//!
+//! Three distances are averaged: of the mean of the last six values from such means before it; and of the same mean, and
+//! of the value itself, from the median of the same time in the last seven seasons. Each is measured on its own robust
+//! scale (`track.rs`). A mean distance of 2.75 scales is the alert line, a score of 1. Until one season has passed, or
+//! without one, the first distance alone is the score, and four scales are the line.
+
+use super::Verdict;
+use super::track::Track;
+use crate::order::median_in_place;
+
+/// Values whose mean is compared.
+const SHORT: usize = 6;
+
+/// Values that centre and scale come from.
+const HISTORY: usize = 4000;
+
+/// Seasons whose same time is compared.
+const SEASONS: usize = 7;
+
+/// The mean distance, in scales, at which an alert is due.
+const LINE: f64 = 2.75;
+
+/// The same for one distance alone, which is far more often large than a mean of three.
+const LINE_ALONE: f64 = 4.0;
+
+/// The state of the detector over one series.
+#[derive(Debug, Clone)]
+pub(super) struct Detector {
+    period: Option<usize>,
+    /// The last values; a ring as long as the seasons that are compared.
+    past: Vec<f64>,
+    seen: usize,
+    plain: Track,
+    seasonal_mean: Track,
+    seasonal_value: Track,
+    same_time: Vec<f64>,
+}
+
+impl Detector {
+    pub fn new(period: Option<usize>) -> Detector {
+        Detector {
+            period,
+            past: vec![f64::NAN; Detector::past(period)],
+            seen: 0,
+            plain: Track::new(HISTORY),
+            seasonal_mean: Track::new(HISTORY),
+            seasonal_value: Track::new(HISTORY),
+            same_time: Vec::with_capacity(SEASONS),
+        }
+    }
+
+    fn past(period: Option<usize>) -> usize {
+        period.unwrap_or(0).saturating_mul(SEASONS).max(SHORT).saturating_add(1)
+    }
+
+    pub fn bytes(period: Option<usize>) -> usize {
+        3 * Track::bytes(HISTORY) + Detector::past(period).saturating_mul(size_of::<f64>())
+    }
+
+    /// Judges a value by those before it, and adds it to them.
+    pub fn step(&mut self, value: f64) -> Verdict {
+        let at = self.seen % self.past.len();
+        self.past[at] = value;
+        self.seen += 1;
+        let usual = self.usual();
+        let expected = match usual {
+            Some(usual) => self.seasonal_value.expected().map(|(centre, scale)| (usual + centre, scale)),
+            None => None,
+        };
+        let expected = expected.or_else(|| self.plain.expected());
+        let score = if value.is_finite() { self.score(value, usual) } else { None };
+        let (centre, scale) = expected.unwrap_or((f64::NAN, f64::NAN));
+        Verdict { score: score.unwrap_or(f64::NAN), expected: centre, scale }
+    }
+
+    fn score(&mut self, value: f64, usual: Option<f64>) -> Option<f64> {
+        let mean = self.recent_mean();
+        let plain = self.plain.judge(mean);
+        let Some(usual) = usual else { return Some(plain? / LINE_ALONE) };
+        let by_mean = self.seasonal_mean.judge(mean - usual);
+        let by_value = self.seasonal_value.judge(value - usual);
+        match (by_mean, by_value) {
+            (Some(by_mean), Some(by_value)) => Some((plain? + by_mean + by_value) / 3.0 / LINE),
+            _ => Some(plain? / LINE_ALONE),
+        }
+    }
+
+    /// The mean of the last few values that are there.
+    fn recent_mean(&self) -> f64 {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for back in 0..SHORT.min(self.seen) {
+            let value = self.past[(self.seen - 1 - back) % self.past.len()];
+            if value.is_finite() {
+                // Values may be so large that their sum is not finite.
+                sum += value / SHORT as f64;
+                count += 1.0;
+            }
+        }
+        sum * (SHORT as f64 / count)
+    }
+
+    /// The median of the same time in the seasons before.
+    fn usual(&mut self) -> Option<f64> {
+        let period = self.period?;
+        self.same_time.clear();
+        for season in 1..=SEASONS {
+            let back = season * period;
+            if back < self.seen {
+                let value = self.past[(self.seen - 1 - back) % self.past.len()];
+                if value.is_finite() {
+                    self.same_time.push(value);
+                }
+            }
+        }
+        (!self.same_time.is_empty()).then(|| median_in_place(&mut self.same_time))
+    }
+}

@@ -1,0 +1,198 @@
+//! How unusual each value is, judged by the values before it alone: what an alert would have known at the time.
+//!
+//! A score of 1 is the alert line, whatever the method. [`onsets`] makes events of scores.
+
+mod ar;
+mod fused;
+mod track;
+
+use crate::{Check, Error, Pace, Unfit};
+use track::{Track, WARM_UP};
+
+/// The least number of values that can be scored.
+pub const LEAST: usize = 150;
+
+/// How values are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// By the usual range and by the same time in other seasons, both robust: see `fused.rs`.
+    #[default]
+    Auto,
+    /// By the standard deviation of the last 4,000 values; three of them are the alert line.
+    Zscore,
+    /// By the median absolute deviation of the last 4,000 values; three on the scale of a standard deviation are the alert
+    /// line.
+    Mad,
+    /// By what an autoregression predicts: see `ar.rs`.
+    Ar,
+}
+
+impl Method {
+    /// All methods with their names.
+    pub const ALL: [(&'static str, Method); 4] =
+        [("auto", Method::Auto), ("zscore", Method::Zscore), ("mad", Method::Mad), ("ar", Method::Ar)];
+}
+
+/// What a detector says of one value.
+#[derive(Debug, Clone, Copy)]
+struct Verdict {
+    score: f64,
+    expected: f64,
+    scale: f64,
+}
+
+/// Scores, and the range in which each value was expected.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scores {
+    /// How unusual each value is; 1 is the alert line. NaN for a missing value and while too little is known.
+    pub scores: Vec<f64>,
+    /// What was expected instead.
+    pub expected: Vec<f64>,
+    /// The usual distance from it, on the scale of a standard deviation.
+    pub scale: Vec<f64>,
+}
+
+/// Values that the simple methods compare with.
+const HISTORY: usize = 4000;
+
+enum Detector {
+    Fused(fused::Detector),
+    Moments(Moments),
+    Mad(Track),
+    Ar(ar::Detector),
+}
+
+impl Detector {
+    fn new(method: Method, period: Option<usize>) -> Detector {
+        match method {
+            Method::Auto => Detector::Fused(fused::Detector::new(period)),
+            Method::Zscore => Detector::Moments(Moments::default()),
+            Method::Mad => Detector::Mad(Track::without_tail(HISTORY)),
+            Method::Ar => Detector::Ar(ar::Detector::new(period)),
+        }
+    }
+
+    fn step(&mut self, value: f64) -> Verdict {
+        match self {
+            Detector::Fused(detector) => detector.step(value),
+            Detector::Ar(detector) => detector.step(value),
+            Detector::Moments(moments) => {
+                let (expected, scale) = moments.expected();
+                let distance = (value - expected).abs();
+                moments.push(value);
+                Verdict { score: if distance == 0.0 { 0.0 } else { distance / scale / 3.0 }, expected, scale }
+            }
+            Detector::Mad(track) => {
+                let (expected, scale) = track.expected().unwrap_or((f64::NAN, f64::NAN));
+                let score = if value.is_finite() { track.judge(value) } else { None };
+                Verdict { score: score.map_or(f64::NAN, |score| score / 3.0), expected, scale }
+            }
+        }
+    }
+}
+
+/// The memory that [`score`] takes for `len` values.
+pub fn bytes(len: usize, method: Method, period: Option<usize>) -> usize {
+    let state = match method {
+        Method::Auto => fused::Detector::bytes(period.filter(|&period| fits(len, period))),
+        Method::Zscore => HISTORY * size_of::<f64>(),
+        Method::Mad => Track::bytes(HISTORY),
+        Method::Ar => ar::Detector::bytes(len),
+    };
+    3 * len * size_of::<f64>() + state
+}
+
+/// Whether a season can be compared with one before it.
+fn fits(len: usize, period: usize) -> bool {
+    (2..len).contains(&period)
+}
+
+/// Scores every value by those before it. A season that the series is too short for is not used.
+///
+/// # Errors
+/// Fewer than [`LEAST`] values, and a stop by the caller.
+pub fn score(
+    values: &[f64],
+    method: Method,
+    period: Option<usize>,
+    check: Check<'_>,
+) -> Result<Scores, Error> {
+    let there = values.iter().filter(|value| value.is_finite()).count();
+    if there < LEAST {
+        return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
+    }
+    let mut pace = Pace::new(check);
+    let mut detector = Detector::new(method, period.filter(|&period| fits(values.len(), period)));
+    let mut result = Scores::default();
+    for part in [&mut result.scores, &mut result.expected, &mut result.scale] {
+        part.reserve_exact(values.len());
+    }
+    for &value in values {
+        pace.work(2000)?;
+        let verdict = detector.step(value);
+        result.scores.push(verdict.score);
+        result.expected.push(verdict.expected);
+        result.scale.push(verdict.scale);
+    }
+    Ok(result)
+}
+
+/// The steps at which an event begins: the score reaches `line`, and no event began in the `hold` steps before.
+pub fn onsets(scores: &[f64], line: f64, hold: usize) -> Vec<usize> {
+    let mut onsets: Vec<usize> = Vec::new();
+    for (i, &score) in scores.iter().enumerate() {
+        if score >= line && onsets.last().is_none_or(|&last| i - last >= hold.max(1)) {
+            onsets.push(i);
+        }
+    }
+    onsets
+}
+
+/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed again
+/// now and then, so that rounding does not add up.
+#[derive(Debug, Clone, Default)]
+struct Moments {
+    ring: std::collections::VecDeque<f64>,
+    origin: f64,
+    sum: f64,
+    squares: f64,
+    since: usize,
+}
+
+impl Moments {
+    fn expected(&self) -> (f64, f64) {
+        let count = self.ring.len() as f64;
+        if count < WARM_UP as f64 {
+            return (f64::NAN, f64::NAN);
+        }
+        let mean = self.sum / count;
+        let least = 1e-9 * (self.origin + mean).abs().max(f64::MIN_POSITIVE);
+        (self.origin + mean, (self.squares / count - mean * mean).max(0.0).sqrt().max(least))
+    }
+
+    fn push(&mut self, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        if self.ring.len() == HISTORY
+            && let Some(leaving) = self.ring.pop_front()
+        {
+            self.sum -= leaving - self.origin;
+            self.squares -= (leaving - self.origin) * (leaving - self.origin);
+        }
+        self.ring.push_back(value);
+        self.since += 1;
+        if self.since >= HISTORY || self.ring.len() == 1 {
+            self.since = 0;
+            self.origin = self.ring[0];
+            self.sum = self.ring.iter().map(|v| v - self.origin).sum();
+            self.squares = self.ring.iter().map(|v| (v - self.origin) * (v - self.origin)).sum();
+        } else {
+            self.sum += value - self.origin;
+            self.squares += (value - self.origin) * (value - self.origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

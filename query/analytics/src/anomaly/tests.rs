@@ -1,0 +1,98 @@
+use super::*;
+use crate::Stop;
+
+/// Noise from -0.5 to 0.5 that is the same in every run.
+fn noise(i: u32) -> f64 {
+    let mut bits = u64::from(i).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+}
+
+fn daily(len: u32) -> Vec<f64> {
+    (0..len)
+        .map(|i| 50.0 + 20.0 * (f64::from(i % 288) / 288.0 * std::f64::consts::TAU).sin() + noise(i))
+        .collect()
+}
+
+fn run(values: &[f64], method: Method, period: Option<usize>) -> Scores {
+    score(values, method, period, &mut || Ok(())).unwrap()
+}
+
+#[test]
+fn a_value_that_is_unusual_for_its_time_alone_is_found() {
+    let mut values = daily(2880);
+    // An ordinary value, at the time of the lowest.
+    values[2880 - 72] = 70.0;
+    let seasonal = run(&values, Method::Auto, Some(288));
+    assert!(seasonal.scores[2880 - 72] > 2.0, "{}", seasonal.scores[2880 - 72]);
+    let others = seasonal.scores[600..2880 - 72].iter().copied().fold(0.0, f64::max);
+    assert!(others < 1.0, "{others}");
+    let plain = run(&values, Method::Auto, None);
+    assert!(plain.scores[2880 - 72] < 1.0);
+}
+
+#[test]
+fn every_method_finds_a_spike_and_nothing_else() {
+    let mut values: Vec<f64> = (0..1500).map(|i| 10.0 + noise(i)).collect();
+    values[1200] = 40.0;
+    for (name, method) in Method::ALL {
+        let scores = run(&values, method, None).scores;
+        let at = scores.iter().position(|&score| score >= 1.0);
+        assert_eq!(at, Some(1200), "{name}: {:?}", at.map(|at| scores[at]));
+        assert!(scores[1300..].iter().all(|score| *score < 1.0), "{name}");
+    }
+}
+
+#[test]
+fn a_score_depends_on_the_past_alone() {
+    let values = daily(1200);
+    for (name, method) in Method::ALL {
+        let whole = run(&values, method, Some(288)).scores;
+        let part = run(&values[..900], method, Some(288)).scores;
+        let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+        assert!(part.iter().zip(&whole).all(same), "{name}");
+    }
+}
+
+#[test]
+fn gaps_and_constant_values_are_not_unusual() {
+    for (name, method) in Method::ALL {
+        let scores = run(&[5.0; 700], method, Some(10)).scores;
+        assert!(scores.iter().all(|score| score.is_nan() || *score < 1e-6), "{name}");
+        let mut values = daily(1000);
+        values[600..640].fill(f64::NAN);
+        let scores = run(&values, method, Some(288)).scores;
+        assert!(scores[600..640].iter().all(|score| score.is_nan()), "{name}");
+        assert!(scores[640..].iter().all(|score| *score < 1.5), "{name}");
+    }
+}
+
+#[test]
+fn the_expected_range_follows_the_season() {
+    let got = run(&daily(2880), Method::Auto, Some(288));
+    for i in 600..2880_u32 {
+        let i = i as usize;
+        let truth = 50.0 + 20.0 * ((i % 288) as f64 / 288.0 * std::f64::consts::TAU).sin();
+        assert!((got.expected[i] - truth).abs() < 1.0, "{i}: {} {truth}", got.expected[i]);
+        assert!(got.scale[i] > 0.1 && got.scale[i] < 1.0);
+    }
+}
+
+#[test]
+fn events_are_held_apart() {
+    let scores = [0.0, 1.2, 1.5, f64::NAN, 2.0, 0.5, 1.0];
+    assert_eq!(onsets(&scores, 1.0, 1), [1, 2, 4, 6]);
+    assert_eq!(onsets(&scores, 1.0, 4), [1, 6]);
+    assert_eq!(onsets(&scores, 1.3, 0), [2, 4]);
+}
+
+#[test]
+fn short_series_and_stops_are_refused() {
+    let mut go = || Ok(());
+    let got = score(&[1.0; 149], Method::Auto, None, &mut go);
+    assert_eq!(got, Err(Unfit::TooShort { has: 149, needs: 150 }.into()));
+    let mut stop = || Err(Stop);
+    assert_eq!(score(&daily(2000), Method::Auto, None, &mut stop), Err(Error::Stopped));
+    assert!(bytes(1000, Method::Auto, Some(usize::MAX)) < 1 << 20);
+}
