@@ -17,11 +17,16 @@
 //! [`order`] are the statistics below them.
 
 pub mod anomaly;
+pub mod changepoint;
 pub mod decompose;
 pub mod esd;
+mod fourier;
 pub mod gaps;
 pub mod order;
+pub mod outliers;
 pub mod robust;
+pub mod season;
+pub mod slo;
 mod special;
 mod stop;
 
