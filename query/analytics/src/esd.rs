@@ -30,8 +30,10 @@ impl Options {
 /// The memory that [`seasonal`] takes for `len` steps.
 pub fn bytes(len: usize, options: &Options) -> usize {
     let seasons = [options.period];
-    decompose::bytes(len, &decompose::Options { seasons: &seasons, robust: true, exact: false })
-        + 3 * len * size_of::<f64>()
+    decompose::bytes(
+        len,
+        &decompose::Options { seasons: &seasons, robust: true, precision: decompose::Precision::Auto },
+    ) + 3 * len * size_of::<f64>()
 }
 
 /// The steps of the outliers, ascending.
@@ -44,7 +46,7 @@ pub fn seasonal(values: &[f64], options: &Options, check: Check<'_>) -> Result<V
     let seasons = [options.period];
     let parts = decompose(
         values,
-        &decompose::Options { seasons: &seasons, robust: true, exact: false },
+        &decompose::Options { seasons: &seasons, robust: true, precision: decompose::Precision::Auto },
         &mut *check,
     )?;
     let (_, season) = &parts.seasons[0];

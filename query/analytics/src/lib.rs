@@ -20,6 +20,7 @@ pub mod anomaly;
 pub mod changepoint;
 pub mod decompose;
 pub mod esd;
+pub mod forecast;
 mod fourier;
 pub mod gaps;
 pub mod order;

@@ -43,7 +43,7 @@ pub fn of_group(values: &[f64], method: Method, tolerance: f64, sorted: &mut Vec
         Method::Mad => (centre - limit, centre + limit),
         Method::Dbscan => largest_chain(sorted, limit),
     };
-    values.iter().map(|value| value.is_finite().then(|| *value < low || *value > high)).collect()
+    values.iter().map(|value| value.is_finite().then_some(*value < low || *value > high)).collect()
 }
 
 /// The ends of the longest chain of neighbours, if it has half of the members; else no member is an outlier.

@@ -24,10 +24,8 @@ pub const BURN_WINDOWS: [BurnWindow; 4] = [
 /// How many times faster than allowed the budget of errors burns: the share of bad events divided by the share that the
 /// objective leaves. NaN without events, and for an objective outside of 0 to 1.
 pub fn burn_rate(bad: f64, total: f64, objective: f64) -> f64 {
-    if !(objective > 0.0 && objective < 1.0) || !(total > 0.0) {
-        return f64::NAN;
-    }
-    bad / total / (1.0 - objective)
+    let is_rate = objective > 0.0 && objective < 1.0 && total > 0.0;
+    if is_rate { bad / total / (1.0 - objective) } else { f64::NAN }
 }
 
 /// The share of the budget that is left, 1 if nothing is used and below 0 if too much is; NaN as [`burn_rate`].

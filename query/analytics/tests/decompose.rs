@@ -1,6 +1,6 @@
 //! The decompositions of published series, against those of statsmodels (`scripts/golden/decompose.py`).
 
-use barograph_analytics::decompose::{Decomposition, Options, decompose};
+use barograph_analytics::decompose::{Decomposition, Options, Precision, decompose};
 use std::path::Path;
 
 /// One column for each part, and how many steps apart their values are.
@@ -34,7 +34,8 @@ fn made() -> Vec<f64> {
 }
 
 fn run(values: &[f64], seasons: &[usize], robust: bool) -> Decomposition {
-    decompose(values, &Options { seasons, robust, exact: true }, &mut || Ok(())).expect("the series fits")
+    decompose(values, &Options { seasons, robust, precision: Precision::Exact }, &mut || Ok(()))
+        .expect("the series fits")
 }
 
 /// Every part differs by at most a millionth of its largest value.
@@ -84,7 +85,8 @@ fn an_interpolated_window_is_close_to_an_exact_one() {
     let seasons = &[288, 2016];
     let exact = run(&values, seasons, false);
     let quick =
-        decompose(&values, &Options { seasons, robust: false, exact: false }, &mut || Ok(())).unwrap();
+        decompose(&values, &Options { seasons, robust: false, precision: Precision::Auto }, &mut || Ok(()))
+            .unwrap();
     assert!(quick.interpolated && !exact.interpolated);
     let worst = quick.residual.iter().zip(&exact.residual).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(worst < 0.02, "{worst}");

@@ -96,19 +96,16 @@ impl Loess {
         if self.len > self.n {
             h += ((self.len - self.n) / 2) as f64;
         }
-        let offset = (x - left as isize) as f64;
-        for (k, weight) in weights.iter_mut().enumerate() {
-            let r = (k as f64 - offset).abs();
+        let (far, near) = (0.999 * h, 0.001 * h);
+        // 32-bit steps, of which the processor converts several at once.
+        let offset = (x - left as isize) as i32;
+        for (k, weight) in (0_i32..).zip(weights) {
+            let r = f64::from((k - offset).abs());
             let relative = r / h;
             let by_distance = 1.0 - relative * relative * relative;
             let inside = by_distance * by_distance * by_distance;
-            *weight = if r > 0.999 * h {
-                0.0
-            } else if r <= 0.001 * h {
-                1.0
-            } else {
-                inside
-            };
+            let inside = if r <= near { 1.0 } else { inside };
+            *weight = if r > far { 0.0 } else { inside };
         }
     }
 
@@ -268,28 +265,51 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
+/// Two sums over weights and their places, in independent sums.
+fn sums_of(weights: &[f64], f: impl Fn(f64, f64) -> (f64, f64)) -> (f64, f64) {
+    let mut sums = [[0.0; 4]; 2];
+    let chunks = weights.chunks_exact(4);
+    let rest = chunks.remainder();
+    let mut k = [0.0, 1.0, 2.0, 3.0];
+    for chunk in chunks {
+        for lane in 0..4 {
+            let (a, b) = f(k[lane], chunk[lane]);
+            sums[0][lane] += a;
+            sums[1][lane] += b;
+            k[lane] += 4.0;
+        }
+    }
+    for (lane, weight) in rest.iter().enumerate() {
+        let (a, b) = f(k[lane], *weight);
+        sums[0][lane] += a;
+        sums[1][lane] += b;
+    }
+    let [a, b] = sums.map(|lanes| lanes.iter().sum::<f64>());
+    (a, b)
+}
+
 /// The value at `x` (counted from the first value) of the weighted least-squares line.
 ///
 /// If the weights are all but at one place there is no slope, and the value is the weighted mean.
 fn line_at(values: &[f64], weights: &[f64], x: f64, n: usize) -> Option<f64> {
-    let mut sums = [[0.0; 4]; 2];
-    for (k, weight) in weights.iter().enumerate() {
-        sums[0][k % 4] += weight;
-        sums[1][k % 4] += weight * k as f64;
-    }
-    let [total, moment] = sums.map(|lanes| lanes.iter().sum::<f64>());
+    let (total, moment) = sums_of(weights, |k, weight| (weight, weight * k));
     if total <= 0.0 {
         return None;
     }
     let centre = moment / total;
-    let mut sums = [[0.0; 4]; 3];
-    for (k, (weight, value)) in weights.iter().zip(values).enumerate() {
-        let distance = k as f64 - centre;
-        sums[0][k % 4] += weight * distance * distance;
-        sums[1][k % 4] += weight * value;
-        sums[2][k % 4] += weight * distance * value;
+    let (spread, _) = sums_of(weights, |k, weight| (weight * (k - centre) * (k - centre), 0.0));
+    let spread = spread / total;
+    let (mut mean, mut slope) = (0.0, 0.0);
+    for (begin, (weights, values)) in
+        (0..).step_by(LANES).zip(weights.chunks(LANES).zip(values.chunks(LANES)))
+    {
+        let mut products = [0.0; LANES];
+        products.iter_mut().zip(weights.iter().zip(values)).for_each(|(product, (w, v))| *product = w * v);
+        let (sum, along) = sums_of(&products, |k, product| (product, product * k));
+        mean += sum;
+        slope += along + sum * (f64::from(begin) - centre);
     }
-    let [spread, mean, slope] = sums.map(|lanes| lanes.iter().sum::<f64>() / total);
+    let (mean, slope) = (mean / total, slope / total);
     let has_slope = spread.sqrt() > 0.001 * (n - 1) as f64;
     Some(if has_slope { mean + (x - centre) / spread * slope } else { mean })
 }

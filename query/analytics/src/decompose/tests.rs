@@ -2,7 +2,7 @@ use super::*;
 use crate::Stop;
 
 fn options(seasons: &[usize]) -> Options<'_> {
-    Options { seasons, robust: false, exact: true }
+    Options { seasons, robust: false, precision: Precision::Exact }
 }
 
 fn run(values: &[f64], options: &Options<'_>) -> Result<Decomposition, Error> {

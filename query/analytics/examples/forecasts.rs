@@ -1,0 +1,114 @@
+//! How good forecasts are: the M3 competition, and a series with a day and a week from many origins.
+//!
+//!     cargo run --release --package barograph-analytics --example forecasts -- FOLDER
+//!
+//! `scripts/golden/m3.py` writes the folder. Files beside `m3.txt` have one value a line, a day of 48 values and a week of
+//! 336.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use barograph_analytics::forecast::{Forecast, Method, Options, forecast};
+
+const LEVEL: f64 = 0.95;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args().nth(1).ok_or("which folder? forecasts FOLDER")?;
+    let mut out = String::new();
+    for (name, method) in Method::ALL {
+        competition(&Path::new(&folder).join("m3.txt"), name, method, &mut out)?;
+    }
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != "m3.txt") {
+            double_season(&path, &mut out)?;
+        }
+    }
+    std::io::Write::write_all(&mut std::io::stdout(), out.as_bytes())?;
+    Ok(())
+}
+
+/// Sums of what is measured.
+#[derive(Default)]
+struct Sums {
+    smape: f64,
+    mase: f64,
+    inside: f64,
+    predicted: f64,
+    series: f64,
+}
+
+impl Sums {
+    fn add(&mut self, got: &Forecast, truth: &[f64], scale: f64) {
+        let n = truth.len() as f64;
+        let pairs = || got.point.iter().zip(truth);
+        self.smape += pairs().map(|(p, t)| 200.0 * (p - t).abs() / (p.abs() + t.abs())).sum::<f64>() / n;
+        self.mase += pairs().map(|(p, t)| (p - t).abs()).sum::<f64>() / n / scale;
+        let inside = truth.iter().enumerate().filter(|(h, t)| (got.lower[*h]..=got.upper[*h]).contains(t));
+        self.inside += inside.count() as f64;
+        self.predicted += n;
+        self.series += 1.0;
+    }
+}
+
+/// The mean absolute change of one season, which MASE is relative to.
+fn naive_error(values: &[f64], season: usize) -> f64 {
+    let changes = values.iter().zip(&values[season..]).map(|(a, b)| (a - b).abs());
+    changes.sum::<f64>() / (values.len() - season) as f64
+}
+
+fn numbers(text: &str) -> Result<Vec<f64>, Box<dyn Error>> {
+    Ok(text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+}
+
+fn competition(path: &Path, name: &str, method: Method, out: &mut String) -> Result<(), Box<dyn Error>> {
+    let (mut sums, begin) = (Sums::default(), Instant::now());
+    for line in std::fs::read_to_string(path)?.lines() {
+        let (known, truth) = line.split_once('|').ok_or("a line of m3.txt has no bar")?;
+        let mut words = known.splitn(3, ' ').skip(1);
+        let season: usize = words.next().ok_or("no season")?.parse()?;
+        let (values, truth) = (numbers(words.next().ok_or("no values")?)?, numbers(truth)?);
+        let seasons = [season];
+        let options = Options { method, seasons: &seasons, horizon: truth.len(), level: LEVEL };
+        let got = forecast(&values, &options, &mut || Ok(()))?;
+        sums.add(&got, &truth, naive_error(&values, season));
+    }
+    let each = begin.elapsed().as_secs_f64() * 1000.0 / sums.series;
+    writeln!(
+        out,
+        "m3 {name}: sMAPE {:.2}, MASE {:.3}, in the 95 % range {:.1} %, {each:.2} ms a series",
+        sums.smape / sums.series,
+        sums.mase / sums.series,
+        100.0 * sums.inside / sums.predicted
+    )?;
+    Ok(())
+}
+
+/// Two days ahead from origins half a day apart, with all that is before each, at least six weeks.
+fn double_season(path: &Path, out: &mut String) -> Result<(), Box<dyn Error>> {
+    const WEEK: usize = 336;
+    let values = numbers(&std::fs::read_to_string(path)?)?;
+    let (mut ours, mut naive, begin) = (Sums::default(), Sums::default(), Instant::now());
+    let (least, horizon) = (6 * WEEK, 96);
+    for origin in (least..values.len() - horizon).step_by(24) {
+        let (known, truth) = (&values[..origin], &values[origin..origin + horizon]);
+        let scale = naive_error(known, WEEK);
+        let options = Options { method: Method::Auto, seasons: &[48, WEEK], horizon, level: LEVEL };
+        ours.add(&forecast(known, &options, &mut || Ok(()))?, truth, scale);
+        let options = Options { method: Method::SeasonalNaive, ..options };
+        naive.add(&forecast(known, &options, &mut || Ok(()))?, truth, scale);
+    }
+    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    writeln!(
+        out,
+        "{name}: MASE {:.3}, of the weekly naive {:.3} ({:.2} of it), in the 95 % range {:.1} %, {:.1} ms each",
+        ours.mase / ours.series,
+        naive.mase / naive.series,
+        ours.mase / naive.mase,
+        100.0 * ours.inside / ours.predicted,
+        begin.elapsed().as_secs_f64() * 1000.0 / ours.series
+    )?;
+    Ok(())
+}

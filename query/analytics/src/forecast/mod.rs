@@ -1,0 +1,181 @@
+//! Continues a series: what is expected, and the range in which the values will be.
+//!
+//! A series with a long season (24 steps and more, as metrics have) is continued by its values in past seasons, moved by
+//! how far the newest are from theirs (`profile.rs`). For other series the mean of the Theta method and of a damped trend
+//! is taken, without the season if a short one is found. Ranges are made of the errors that the same method made at many
+//! earlier steps ("split conformal"), not of an assumption about their distribution.
+
+mod classical;
+mod exhaustion;
+mod intervals;
+mod profile;
+mod smoothing;
+
+pub use exhaustion::{Exhaustion, bytes as exhaustion_bytes, until};
+
+use crate::gaps;
+use crate::{Check, Error, Pace, Unfit};
+use classical::Indices;
+use profile::Profiles;
+use smoothing::Path;
+
+/// The least number of values that can be continued.
+pub const LEAST: usize = 8;
+
+/// The shortest season whose past values are followed.
+const LONG_SEASON: usize = 24;
+
+/// How a series is continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// By past seasons if there is a long one, else by the mean of `Theta` and `Holt`.
+    #[default]
+    Auto,
+    /// The Theta method.
+    Theta,
+    /// A damped trend.
+    Holt,
+    /// The values one season before.
+    SeasonalNaive,
+    /// A straight line.
+    Linear,
+}
+
+impl Method {
+    /// All methods with their names.
+    pub const ALL: [(&'static str, Method); 5] = [
+        ("auto", Method::Auto),
+        ("theta", Method::Theta),
+        ("holt", Method::Holt),
+        ("seasonal_naive", Method::SeasonalNaive),
+        ("linear", Method::Linear),
+    ];
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The method.
+    pub method: Method,
+    /// The lengths of the seasons in steps; there may be none.
+    pub seasons: &'a [usize],
+    /// Steps to predict.
+    pub horizon: usize,
+    /// The probability that a value is in its range, between 0 and 1.
+    pub level: f64,
+}
+
+/// A continuation: one value for each step after the series.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Forecast {
+    /// What is expected.
+    pub point: Vec<f64>,
+    /// The lower end of the range.
+    pub lower: Vec<f64>,
+    /// Its upper end.
+    pub upper: Vec<f64>,
+}
+
+/// The memory that [`forecast`] takes for `len` steps.
+pub fn bytes(len: usize, options: &Options<'_>) -> usize {
+    gaps::fill_bytes(len)
+        + profile::bytes(len)
+        + (10 * len + 3 * options.horizon + intervals::ERRORS) * size_of::<f64>()
+}
+
+/// Continues a series.
+///
+/// # Errors
+/// Fewer than [`LEAST`] values or two cycles of the season that the method needs, more gaps than values, values too large
+/// to compute with, and a stop by the caller.
+pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Forecast, Error> {
+    let there = values.iter().filter(|value| value.is_finite()).count();
+    if there < LEAST {
+        return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
+    }
+    let filled = gaps::fill(values, options.seasons)?.values;
+    let mut pace = Pace::new(check);
+    let model = Model::fit(&filled, options, &mut pace)?;
+    let point: Vec<f64> = (1..=options.horizon).map(|h| model.at(&filled, filled.len() - 1, h)).collect();
+    let reach = intervals::reach(&filled, &model, model.first_origin(filled.len()), options, &mut pace)?;
+    let lower: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point - reach).collect();
+    let upper: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point + reach).collect();
+    if [&point, &lower, &upper].iter().any(|part| part.iter().any(|value| !value.is_finite())) {
+        return Err(Unfit::Overflow.into());
+    }
+    Ok(Forecast { point, lower, upper })
+}
+
+/// A fitted method, which predicts from any step of the series.
+enum Model {
+    /// The mean of the paths, and the season that was removed from the series.
+    Smoothed(Vec<Path>, Option<Indices>),
+    Profiles(Profiles),
+    /// The values one season before.
+    Naive(usize),
+}
+
+impl Model {
+    fn fit(values: &[f64], options: &Options<'_>, pace: &mut Pace<'_>) -> Result<Model, Error> {
+        let fits = |&season: &usize| season >= 2 && 2 * season <= values.len();
+        let mut seasons: Vec<usize> = options.seasons.iter().copied().filter(fits).collect();
+        seasons.sort_unstable();
+        seasons.dedup();
+        let longest = seasons.last().copied();
+        match options.method {
+            Method::Auto if longest.is_some_and(|longest| longest >= LONG_SEASON) => {
+                Ok(Model::Profiles(Profiles::fit(values, &seasons, options.horizon, pace)?))
+            }
+            Method::SeasonalNaive => {
+                let Some(longest) = longest.or(options.seasons.iter().copied().max()) else {
+                    return Err(Unfit::NoSeason.into());
+                };
+                if longest > values.len() || longest == 0 {
+                    return Err(Unfit::TooFewCycles { has: values.len(), period: longest, cycles: 1 }.into());
+                }
+                Ok(Model::Naive(longest))
+            }
+            Method::Linear => Ok(Model::Smoothed(vec![smoothing::linear(values)], None)),
+            method => {
+                let indices = longest.and_then(|longest| classical::indices(values, longest));
+                let rest: Vec<f64> = match &indices {
+                    Some(indices) => values.iter().enumerate().map(|(i, v)| indices.remove(i, *v)).collect(),
+                    None => values.to_vec(),
+                };
+                pace.work(6000 * rest.len().min(500) + 20 * rest.len())?;
+                let mut paths = Vec::new();
+                if method != Method::Holt {
+                    paths.push(smoothing::theta(&rest));
+                }
+                if method != Method::Theta {
+                    paths.push(smoothing::damped_holt(&rest));
+                }
+                Ok(Model::Smoothed(paths, indices))
+            }
+        }
+    }
+
+    /// The first step whose predictions say how good the method is.
+    fn first_origin(&self, len: usize) -> usize {
+        match self {
+            Model::Smoothed(..) => LEAST.min(len / 3),
+            Model::Profiles(profiles) => profiles.first_origin(len),
+            Model::Naive(season) => season - 1,
+        }
+    }
+
+    /// The prediction for `h` steps after step `from`.
+    fn at(&self, values: &[f64], from: usize, h: usize) -> f64 {
+        match self {
+            Model::Smoothed(paths, indices) => {
+                let mean = paths.iter().map(|path| path.at(from, h)).sum::<f64>() / paths.len() as f64;
+                indices.as_ref().map_or(mean, |indices| indices.restore(from + h, mean))
+            }
+            Model::Profiles(profiles) => profiles.at(values, from, h),
+            Model::Naive(season) => values[(from + h).saturating_sub(season * h.div_ceil(*season))],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
