@@ -64,7 +64,7 @@ impl Engine {
     /// ```
     pub fn health(&self) -> Health {
         let shared = &self.shared;
-        if let Err(forked) = shared.process.check() {
+        if let Err(forked) = shared.lifecycle.check_process() {
             return Health { refuses_writes: Some(forked.to_string()), ..Health::default() };
         }
         let wal = shared.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();

@@ -21,11 +21,10 @@ impl Shared {
     fn resident_bytes(&self) -> u64 {
         let head = &self.head;
         let notes = head.exemplars.bytes() + head.metadata.bytes();
-        let caches = self.line_cache.bytes() + self.remote_cache.bytes();
         head.sample_bytes()
             + head.series_bytes()
             + notes
-            + caches
+            + self.known.bytes()
             + self.versions.kv().stats().other_memory_bytes
     }
 
@@ -49,7 +48,7 @@ impl Shared {
                 "{full}; raise memory_bytes, set a retention, or delete series"
             )));
         }
-        self.ask(Task::Merge);
+        self.jobs.ask(Task::Merge);
         Err(Error::Throttled(format!("{full}; retry when older samples expire, or raise memory_bytes")))
     }
 

@@ -21,10 +21,13 @@ mod directory;
 mod health;
 mod in_memory;
 mod jobs;
+mod known;
+mod lifecycle;
 mod memory;
 mod notes;
 mod open;
 mod report;
+mod retention;
 mod shortened;
 mod snapshot;
 mod subscribe;
@@ -35,7 +38,7 @@ use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 pub use health::Health;
@@ -53,18 +56,16 @@ pub use write::lines::{FarLine, LineBody, LineOptions, LineReport};
 pub use write::remote::{RemoteError, RemoteRefusal, RemoteReport};
 
 use crate::clock::Clock;
-use crate::engine::jobs::Task;
-use crate::engine::upkeep::retention::Retention;
-use crate::engine::write::line_cache::LineCache;
+use crate::engine::jobs::{Jobs, Task};
+use crate::engine::known::KnownSeries;
+use crate::engine::lifecycle::Lifecycle;
+use crate::engine::retention::Retention;
 use crate::engine::write::pending::Pending;
 use crate::engine::write::record_log::LogRecord;
-use crate::engine::write::remote_cache::RemoteCache;
 use crate::head::pins::{Base, EpochStart, Turn};
-use crate::head::{ChunkPolicy, Epoch, Head, Owner};
+use crate::head::{ChunkPolicy, Epoch, Head};
 use crate::options::Options;
-use crate::process::Process;
 use crate::stats::Counters;
-use crate::store::gate::Gate;
 use crate::store::versions::Versions;
 use crate::sync::{Condvar, Mutex};
 use crate::view::View;
@@ -78,14 +79,11 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 /// the next start replays the WAL.
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
+    report: OpenReport,
 }
 
-/// Everything an open database consists of, shared with its background threads.
+/// What an open database consists of, shared with its background threads.
 pub(crate) struct Shared {
-    /// That which opened it.
-    pub(crate) process: Process,
-    /// Tells handles of this open database from those of others.
-    pub(crate) owner: Owner,
     pub(crate) options: Options,
     pub(crate) dir: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -96,9 +94,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: SeriesLimiter,
     cardinality: admit::limits::CardinalityLimits,
     batches: admit::batches::BatchMemory,
-    line_cache: LineCache,
-    remote_cache: RemoteCache,
-    pub(crate) read_only: bool,
+    known: KnownSeries,
     commit: Mutex<CommitState>,
     flush: Mutex<FlushState>,
     pub(crate) merging: Mutex<()>,
@@ -114,21 +110,12 @@ pub(crate) struct Shared {
     /// When that was.
     idle_looked: Mutex<Instant>,
     subscriptions: Arc<subscribe::Subscriptions>,
-    /// The background work.
-    jobs: Mutex<jobs::Jobs>,
-    /// Whether the flush job will look at what has changed since its last look.
-    is_noted: AtomicBool,
-    /// Whether the background work ends, and what wakes it from a pause.
-    wakeup: (Mutex<bool>, Condvar),
+    jobs: Jobs,
     room: (Mutex<()>, Condvar),
     failing: health::Failing,
     scrub: upkeep::scrub::Scrub,
-    is_closed: AtomicBool,
-    /// Held while the database is being closed.
-    closing: Mutex<()>,
-    report: OpenReport,
-    /// The calls that use the store, and the lock of the directory, which is released after the store is closed.
-    pub(crate) gate: Gate,
+    /// Dropped last: it releases the lock of the directory.
+    lifecycle: Lifecycle,
 }
 
 /// What the commit lock guards.
@@ -174,7 +161,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`], [`Error::Forked`].
     pub fn check_open(&self) -> Result<()> {
-        self.shared.check_open()
+        self.shared.lifecycle.check_open()
     }
 
     /// The options it was opened with.
@@ -189,7 +176,7 @@ impl Engine {
 
     /// What opening found.
     pub fn open_report(&self) -> &OpenReport {
-        &self.shared.report
+        &self.report
     }
 
     /// Changes the retention of the running database. Zero keeps everything.
@@ -197,16 +184,16 @@ impl Engine {
     /// # Errors
     /// [`Error::Option`] when it is shorter than one partition; [`Error::Closed`].
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
-        self.shared.check_open()?;
+        self.shared.lifecycle.check_open()?;
         Options { retention, ..self.shared.options.clone() }.validate()?;
         self.shared.retention.set(retention);
-        self.shared.ask(Task::Merge);
+        self.shared.jobs.ask(Task::Merge);
         Ok(())
     }
 
     /// Whether this process may use it: false in a forked child, where even a lock may never be free.
     pub(super) fn is_usable(&self) -> bool {
-        self.shared.process.check().is_ok()
+        self.shared.lifecycle.check_process().is_ok()
     }
 
     /// Changes the limit of new series in one second. Zero is no limit.
@@ -227,64 +214,55 @@ impl Engine {
 
     fn close_within(&self, patience: Duration) -> Result<()> {
         let shared = &self.shared;
-        shared.process.check_thoroughly()?;
-        // A second caller returns when the first has closed.
-        let _closing = shared.closing.lock();
-        if shared.is_closed.swap(true, Ordering::AcqRel) {
-            return shared.gate.close(patience);
-        }
-        self.stop_workers();
-        let flushed = if shared.read_only { Ok(()) } else { shared.flush().map(|_| ()) };
-        if flushed.is_ok() && shared.options.background {
-            shared.merge_at_close();
-        }
-        let logged = shared.wal.as_ref().map_or(Ok(()), Wal::close);
-        // What no flush has taken and closing made durable: subscriptions receive it before they end.
-        shared.settle(&mut shared.commit.lock());
-        shared.subscriptions.end();
-        let released = shared.gate.close(patience);
-        flushed.and(logged).and(released)
+        shared.lifecycle.close(patience, || {
+            shared.jobs.stop();
+            let flushed = if shared.lifecycle.is_read_only() { Ok(()) } else { shared.flush().map(|_| ()) };
+            if flushed.is_ok() && shared.options.background {
+                shared.merge_at_close();
+            }
+            let logged = shared.wal.as_ref().map_or(Ok(()), Wal::close);
+            // What no flush has taken and closing made durable: subscriptions receive it before they end.
+            shared.settle(&mut shared.commit.lock());
+            shared.subscriptions.end();
+            flushed.and(logged)
+        })
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.shared.process.check_thoroughly().is_err() {
+        if self.shared.lifecycle.check_process_thoroughly().is_err() {
             // Files, locks and threads are those of the parent: nothing is released, the memory goes with the process.
             let _ = ManuallyDrop::new(self.shared.clone());
             return;
         }
         self.shared.settle_deferred();
-        self.shared.is_closed.store(true, Ordering::Release);
-        self.stop_workers();
+        self.shared.lifecycle.refuse_calls();
+        self.shared.jobs.stop();
         self.shared.subscriptions.end();
     }
 }
 
 impl Shared {
     pub(crate) fn view(&self) -> View<'_> {
-        let mut view = View::new(&self.head, &self.gate, &self.versions);
+        let mut view = View::new(&self.head, self.lifecycle.gate(), &self.versions);
         if self.options.refuse_damaged_store {
             view = view.refusing_damage();
         }
         // Opened for reading although damaged, to read the rest.
-        if self.read_only && self.options.recover_damaged_wal { view.leaving_out_damage() } else { view }
+        if self.lifecycle.is_read_only() && self.options.recover_damaged_wal {
+            view.leaving_out_damage()
+        } else {
+            view
+        }
     }
 
     pub(crate) fn chunk_policy(&self) -> ChunkPolicy {
         ChunkPolicy { layout: self.versions.current().layout(), chunk_samples: self.options.chunk_samples }
     }
 
-    fn check_open(&self) -> Result<()> {
-        self.process.check()?;
-        if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
-    }
-
     fn check_writable(&self) -> Result<()> {
-        self.check_open()?;
-        if self.read_only {
-            return Err(Error::Invalid("the database is open for reading only".to_owned()));
-        }
+        self.lifecycle.check_writable()?;
         // The log could take more, but nothing would ever take it from there.
         self.versions.kv().failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
     }

@@ -32,7 +32,7 @@ impl Engine {
         limit: usize,
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
-        self.shared.check_open()?;
+        self.shared.lifecycle.check_open()?;
         self.shared.head.metadata.select(family, limit, work)
     }
 
@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// `work` has no memory for it.
     pub fn metadata_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
-        self.shared.check_open()?;
+        self.shared.lifecycle.check_open()?;
         self.shared.head.metadata.select_of(tenant, family, work)
     }
 
@@ -65,7 +65,7 @@ impl Engine {
         range: TimeRange,
         work: &Work,
     ) -> Result<Vec<SeriesExemplars>> {
-        self.shared.check_open()?;
+        self.shared.lifecycle.check_open()?;
         self.shared.head.exemplars.select(selectors, range, work)
     }
 

@@ -110,7 +110,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn subscribe(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
-        self.shared.check_open()?;
+        self.shared.lifecycle.check_open()?;
         Ok(self.shared.subscriptions.add(matchers, buffer_bytes))
     }
 }

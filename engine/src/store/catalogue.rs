@@ -55,7 +55,7 @@ pub struct Root {
     pub next_generation: u64,
     /// No id at or above this one was ever written to the store.
     pub next_series: u64,
-    /// Newest timestamp ever flushed of those that counted (`engine/upkeep/retention/`); `i64::MIN` before the first flush.
+    /// Newest timestamp ever flushed of those that counted (`engine/retention/`); `i64::MIN` before the first flush.
     pub newest: Timestamp,
 }
 

@@ -144,7 +144,7 @@ impl Shared {
         }
         if full != Full::Tenant {
             self.wants_room.store(true, Ordering::SeqCst);
-            self.ask(Task::Flush);
+            self.jobs.ask(Task::Flush);
         }
         let (tenant, new) = (self.tenant_of(labels), shown(labels));
         let Bounds { series_max, bytes_max, per_tenant_max } = bounds;

@@ -77,7 +77,7 @@ impl Shared {
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
         self.admit_count(labels, count).inspect_err(|_| {
             self.wants_room.store(true, Ordering::SeqCst);
-            self.note_work();
+            self.jobs.note_work();
         })?;
         self.admit_of_request(labels, newcomers)?;
         self.count_series(labels)?;
@@ -85,7 +85,7 @@ impl Shared {
             .and_then(|()| self.admit_in_second(labels, newcomers))
             .inspect_err(|_| self.head.tenants.give([labels]))?;
         if self.is_newly_pressed() {
-            self.ask(Task::Flush);
+            self.jobs.ask(Task::Flush);
         }
         Ok(())
     }

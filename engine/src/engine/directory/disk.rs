@@ -103,7 +103,7 @@ impl Shared {
         let done = loop {
             match work() {
                 // RocksDB does not try again before it has seen the space.
-                Err(Error::DiskFull { .. }) if since.elapsed() < PATIENCE && !self.nap(PAUSE) => {}
+                Err(Error::DiskFull { .. }) if since.elapsed() < PATIENCE && !self.jobs.nap(PAUSE) => {}
                 done => break done,
             }
         };

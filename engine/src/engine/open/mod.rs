@@ -16,45 +16,33 @@
 //! into the head. The work depends on the WAL's size, which the options bound, and not on
 //! the size of the store.
 
+mod assemble;
 pub(in crate::engine) mod closed;
 pub(in crate::engine) mod inventory;
 pub(in crate::engine) mod repair;
 pub(in crate::engine) mod replay;
 pub(in crate::engine) mod verify;
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::admit::batches::BatchMemory;
-use crate::engine::admit::limits::CardinalityLimits;
 use crate::engine::directory::disk;
 use crate::engine::directory::lock::Lock;
 use crate::engine::directory::{self, Use};
+use crate::engine::open::assemble::{Opened, assemble};
 use crate::engine::open::closed::open_store;
 use crate::engine::open::inventory::Inventory;
-use crate::engine::open::replay::{EPOCH_AT_START, Replay, Replayed};
-use crate::engine::upkeep::retention::{Found, Retention};
-use crate::engine::write::line_cache::LineCache;
-use crate::engine::write::record_log::LogRecord;
-use crate::engine::write::remote_cache::RemoteCache;
-use crate::engine::{CommitState, Engine, FlushState, SeriesLimiter, Shared, notes};
-use crate::head::pins::Turn;
-use crate::head::{Epoch, Owner};
-use crate::model::Timestamp;
+use crate::engine::open::replay::Replay;
+use crate::engine::{Engine, notes};
 use crate::options::{Durability, Options};
 use crate::process::Process;
-use crate::stats::Counters;
 use crate::store::catalogue::{Catalogue, Obsolete};
-use crate::store::gate::{Gate, Guarded};
-use crate::store::guard::{GuardedKv, Judge};
+use crate::store::guard::GuardedKv;
 use crate::store::kv::{self, Kv};
 use crate::store::memory::MemoryKv;
-use crate::store::versions::{Edit, Versions, remove_ranges};
-use crate::sync::{Condvar, Mutex};
+use crate::store::versions::{Edit, remove_ranges};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
@@ -137,11 +125,11 @@ impl Engine {
         let replay = replay.finish();
         let report = OpenReport { wal: Some(found), ..OpenReport::default() };
         let (dir, lock, clock) = (Some(dir.to_owned()), Some(lock), Arc::new(SystemClock));
-        let mut shared = assemble(Opened {
+        Ok(assemble(Opened {
             process,
+            is_read_only: true,
             dir,
             lock,
-            kv,
             wal: None,
             options,
             clock,
@@ -150,11 +138,8 @@ impl Engine {
             replay,
             report,
             started,
-        });
-        shared.read_only = true;
-        let shared = Arc::new(shared);
-        appoint(&guard, &shared);
-        Ok(Engine { shared })
+            kv: guard,
+        }))
     }
 
     /// A database in memory: nothing survives it. For tests, and for embedders who only
@@ -215,11 +200,11 @@ impl Engine {
         };
         fail_point!("open.replayed");
         let replay = replay.finish();
-        let shared = assemble(Opened {
+        let engine = assemble(Opened {
             process,
+            is_read_only: false,
             dir,
             lock,
-            kv,
             wal,
             options,
             clock,
@@ -228,110 +213,15 @@ impl Engine {
             replay,
             report,
             started,
+            kv: guard,
         });
-        shared.hold_reserve();
-        let shared = Arc::new(shared);
-        appoint(&guard, &shared);
-        if shared.options.background {
-            shared.catch_up_at_open();
+        engine.shared.hold_reserve();
+        if engine.options().background {
+            engine.shared.catch_up_at_open();
         }
-        let engine = Engine { shared };
         engine.start_workers()?;
         Ok(engine)
     }
-}
-
-/// Makes the open database the judge of what cannot be read in its store.
-fn appoint(guard: &GuardedKv, shared: &Arc<Shared>) {
-    let judge: Arc<dyn Judge> = shared.versions.clone();
-    guard.appoint(Arc::downgrade(&judge));
-}
-
-/// What opening has gathered.
-struct Opened {
-    process: Process,
-    dir: Option<PathBuf>,
-    lock: Option<Lock>,
-    kv: Arc<dyn Kv>,
-    wal: Option<Wal>,
-    options: Options,
-    clock: Arc<dyn Clock>,
-    obsolete: Arc<Obsolete>,
-    catalogue: Catalogue,
-    replay: Replayed,
-    report: OpenReport,
-    started: Instant,
-}
-
-/// The newest times that opening found.
-fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found {
-    let stored = catalogue.root.newest;
-    Found {
-        stored: (stored != Timestamp::MIN).then_some(stored),
-        newest: catalogue.generations.totals().last.max(replay.newest).max(stored),
-        unflushed: options.flush_interval.min(options.partition_width),
-    }
-}
-
-fn assemble(opened: Opened) -> Shared {
-    let Opened { process, dir, lock, kv, wal, options, clock, .. } = opened;
-    let Opened { obsolete, catalogue, replay, mut report, started, .. } = opened;
-    // A log that is only read has records too.
-    let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
-    let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
-    let limiter = SeriesLimiter::default();
-    limiter.set(options.new_series_per_second);
-    (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
-    report.open_ns = started.elapsed().as_nanos() as u64;
-    let shared = Shared {
-        process,
-        commit: Mutex::new(CommitState {
-            // Deletes up to here have been applied to the head.
-            epoch: Epoch { cut: last_seq, ..EPOCH_AT_START },
-            turn: Turn::first_after(last_seq),
-            last_seq,
-            spare: LogRecord::default(),
-            pending: VecDeque::new(),
-            term: 0,
-            first_append: (replay.records > 0).then(Instant::now),
-        }),
-        series_bytes_seen: AtomicU64::new(0),
-        applied: AtomicU64::new(last_seq),
-        retention: Retention::new(clock.clone(), options.retention, &newest(&catalogue, &replay, &options)),
-        has_deferred: AtomicBool::new(false),
-        wants_room: AtomicBool::new(false),
-        idle_looked: Mutex::new(Instant::now()),
-        head: replay.head,
-        gate: Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded)),
-        versions: Arc::new(Versions::new(kv, catalogue, obsolete)),
-        flush: Mutex::new(FlushState::default()),
-        merging: Mutex::new(()),
-        counters: Counters::default(),
-        limiter,
-        cardinality: CardinalityLimits::new(&options),
-        owner: Owner::new(),
-        batches: BatchMemory::new(options.batch_bytes_max()),
-        line_cache: LineCache::new(options.line_cache_bytes()),
-        remote_cache: RemoteCache::new(options.remote_cache_bytes()),
-        read_only: false,
-        jobs: Mutex::default(),
-        is_noted: AtomicBool::new(false),
-        wakeup: (Mutex::default(), Condvar::new()),
-        room: (Mutex::default(), Condvar::new()),
-        failing: super::health::Failing::default(),
-        scrub: crate::engine::upkeep::scrub::Scrub::default(),
-        subscriptions: super::subscribe::Subscriptions::new(process),
-        is_closed: AtomicBool::new(false),
-        closing: Mutex::new(()),
-        options,
-        dir,
-        clock,
-        wal,
-        report,
-    };
-    shared.head.pins.resume(shared.versions.current().root.flushed_seq, last_seq);
-    replay.tombstones.into_iter().for_each(|tombstone| shared.versions.add_tombstone(&Arc::new(tombstone)));
-    shared
 }
 
 fn load_or_create(

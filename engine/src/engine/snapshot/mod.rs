@@ -78,7 +78,7 @@ impl Engine {
         let dest = &directory::absolute(dest)?;
         shared.check_writable()?;
         work.check()?;
-        let _call = shared.gate.enter()?;
+        let _call = shared.lifecycle.enter()?;
         let (Some(wal), Some(dir)) = (&shared.wal, &shared.dir) else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };

@@ -29,7 +29,7 @@ fn the_flush_job_sleeps_until_something_is_due() {
         Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), with, Arc::new(ManualClock::new(0)))
             .unwrap();
     let look = || engine.shared.look_to_flush();
-    let is_noted = || engine.shared.is_noted.load(std::sync::atomic::Ordering::SeqCst);
+    let is_noted = || engine.shared.jobs.is_noted();
     assert_eq!((look(), is_noted()), (Next::Woken, false), "nothing was written");
     let before = Instant::now();
     engine.append(&float_batch(0, &[1])).unwrap();

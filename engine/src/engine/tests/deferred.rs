@@ -187,10 +187,10 @@ fn asking_whether_it_is_durable_syncs_nothing_while_the_database_closes() {
     let engine = open(&dir, &kv, &fs, Durability::Always);
     let pending = engine.begin_append(&batch(0)).unwrap();
     let before = (fs.syncs(), fs.written());
-    engine.shared.is_closed.store(true, Ordering::Release);
+    engine.shared.lifecycle.pretend_closed(true);
     assert!(!engine.is_appended(&pending).unwrap());
     assert_eq!((fs.syncs(), fs.written()), before);
-    engine.shared.is_closed.store(false, Ordering::Release);
+    engine.shared.lifecycle.pretend_closed(false);
     engine.close().unwrap();
     assert!(engine.is_appended(&pending).unwrap());
 }

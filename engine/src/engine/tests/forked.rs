@@ -69,9 +69,9 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     let engine: &'static Engine = Box::leak(Box::new(Arc::into_inner(engine).unwrap()));
     let view: &'static View<'static> = Box::leak(Box::new(engine.view()));
     let shared = &engine.shared;
-    let held = (shared.commit.lock(), shared.flush.lock(), shared.merging.lock(), shared.closing.lock());
-    let more = (shared.wakeup.0.lock(), shared.room.0.lock(), shared.idle_looked.lock());
-    let inner = (shared.gate.hold(), shared.head.pins.hold(), view.hold());
+    let held = (shared.commit.lock(), shared.flush.lock(), shared.merging.lock(), shared.jobs.hold());
+    let more = (shared.room.0.lock(), shared.idle_looked.lock());
+    let inner = (shared.lifecycle.hold(), shared.head.pins.hold(), view.hold());
     let is_forked = |name: &str, refused: Result<()>| {
         assert!(matches!(refused, Err(Error::Forked { .. })), "{name}: {refused:?}");
     };

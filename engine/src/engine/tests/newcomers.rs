@@ -118,7 +118,7 @@ fn what_is_refused_leaves_no_series_behind() {
     for _ in 0..2 {
         assert_eq!(engine.write_remote(&future, RemoteVersion::One).unwrap().refused, 1);
         assert_eq!(seen(&engine), before, "a series without an acceptable sample");
-        assert_eq!(engine.shared.remote_cache.len(), 0, "nor does the cache have it");
+        assert_eq!(engine.shared.known.remotes().len(), 0, "nor does the cache have it");
     }
 }
 

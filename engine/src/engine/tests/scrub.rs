@@ -141,7 +141,7 @@ fn a_pass_holds_nothing_that_a_cleaning_replaces() {
 #[test]
 fn a_pass_ends_when_the_database_closes() {
     let harness = harness();
-    harness.engine.shared.end_naps();
+    harness.engine.shared.jobs.end_naps();
     assert_eq!(harness.engine.shared.scrub(Some(Duration::from_secs(3600))), None);
     assert_eq!(harness.engine.stats().scrub_passes, 0);
 }

@@ -5,21 +5,21 @@
 //!
 //! # When the flush job looks
 //! Its thread sleeps until something is due. Whatever may make a flush due earlier, or leaves something else to this job,
-//! calls [`Shared::note_work`]: the first call since the last look makes it look again within a second, the others cost
-//! one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls [`Shared::ask`].
+//! calls `Jobs::note_work` (`jobs.rs`): the first call since the last look makes it look again within a second, the others
+//! cost one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls `Jobs::ask`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::compact::{Compactor, is_expiry_due, next_merges};
-use crate::engine::jobs::{Jobs, NAP};
+use crate::engine::jobs::NAP;
 use crate::engine::upkeep::short_lives::OVERLAPPING;
 use crate::engine::{Engine, Shared};
 use crate::model::{PartitionId, TierId};
 use crate::sync::MutexGuard;
 use crate::wal::Wal;
-use crate::workers::{Job, Lane, Next};
+use crate::workers::{Lane, Next};
 use crate::{Error, Result};
 
 /// The work of all databases. More flushes at once would not be faster; a merge and a scrub may take long.
@@ -49,20 +49,15 @@ impl Engine {
             let added = lane.add(move || look(&shared));
             added.map(Some).map_err(|e| Error::io("start a background thread", name, e))
         };
-        let mut jobs = self.shared.jobs.lock();
-        jobs.flush = add(&FLUSHES, "flush", Shared::look_to_flush)?;
-        jobs.merge = add(&MERGES, "compact", Shared::look_to_merge)?;
-        if !self.shared.options.scrub_interval.is_zero() {
-            jobs.scrub = add(&SCRUBS, "scrub", Shared::look_to_scrub)?;
-        }
-        Ok(())
-    }
-
-    /// Ends the background work of this database; waits for what is under way.
-    pub(in crate::engine) fn stop_workers(&self) {
-        self.shared.end_naps();
-        let Jobs { flush, merge, scrub } = std::mem::take(&mut *self.shared.jobs.lock());
-        [flush, merge, scrub].into_iter().flatten().for_each(Job::stop);
+        let is_scrubbed = !self.shared.options.scrub_interval.is_zero();
+        self.shared.jobs.start(|jobs| {
+            jobs.flush = add(&FLUSHES, "flush", Shared::look_to_flush)?;
+            jobs.merge = add(&MERGES, "compact", Shared::look_to_merge)?;
+            if is_scrubbed {
+                jobs.scrub = add(&SCRUBS, "scrub", Shared::look_to_scrub)?;
+            }
+            Ok(())
+        })
     }
 
     /// Carries out retention and every merge that is due, now.
@@ -72,7 +67,7 @@ impl Engine {
     /// stays merged.
     pub fn compact(&self) -> Result<()> {
         self.shared.check_writable()?;
-        let _call = self.shared.gate.enter()?;
+        let _call = self.shared.lifecycle.enter()?;
         self.shared.compact()?;
         // Closing ends it early.
         self.shared.check_writable()
@@ -82,7 +77,7 @@ impl Engine {
 impl Shared {
     pub(in crate::engine) fn look_to_flush(&self) -> Next {
         // Before the look: what changes after it is noted again.
-        self.is_noted.store(false, Ordering::SeqCst);
+        self.jobs.begin_look();
         self.settle_deferred();
         self.head.release();
         if self.is_flush_due() && self.flush().is_err() {
@@ -109,24 +104,6 @@ impl Shared {
             return Next::After { pause: Instant::now() + PAUSE_AFTER_FAILURE, at };
         }
         Next::At(at)
-    }
-
-    /// Ends pauses in the background work, now and from now on.
-    pub(in crate::engine) fn end_naps(&self) {
-        *self.wakeup.0.lock() = true;
-        self.wakeup.1.notify_all();
-    }
-
-    /// Sleeps for `time`; true when it is time to stop.
-    pub(in crate::engine) fn nap(&self, time: Duration) -> bool {
-        let mut stops = self.wakeup.0.lock();
-        let end = Instant::now() + time;
-        while !*stops {
-            if self.wakeup.1.wait_until(&mut stops, end).timed_out() {
-                return *stops;
-            }
-        }
-        true
     }
 
     pub(in crate::engine) fn is_flush_due(&self) -> bool {
@@ -184,7 +161,7 @@ impl Shared {
         merging: &mut MutexGuard<'_, ()>,
         next: impl FnMut(PartitionId) -> Vec<PartitionId>,
     ) -> Result<()> {
-        self.merge_while(merging, || !self.is_closed.load(Ordering::Acquire), next)
+        self.merge_while(merging, || !self.jobs.are_ending(), next)
     }
 
     /// As [`Shared::merge_all`], for as long as `goes_on` is true.

@@ -6,7 +6,6 @@
 //! A replaced generation stays as long as a view needs it. Only reads of callers hold one: merges and scrubs of this
 //! engine do not, once the merging lock is free.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::compact::{next_cleanings, with_deletes};
@@ -45,7 +44,7 @@ impl Engine {
     /// As [`Engine::clean`].
     pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
         self.shared.check_writable()?;
-        let _call = self.shared.gate.enter()?;
+        let _call = self.shared.lifecycle.enter()?;
         let report = self.shared.clean(patience)?;
         // Closing stops it early.
         self.shared.check_writable()?;
@@ -82,7 +81,7 @@ impl Shared {
         drop(merging);
         fail_point!("clean.unlocked");
         let end = Instant::now() + patience;
-        while held > 0 && Instant::now() < end && !self.is_closed.load(Ordering::Acquire) {
+        while held > 0 && Instant::now() < end && !self.lifecycle.is_closed() {
             self.versions.obsolete().wait_for_release(end.min(Instant::now() + LOOK_EVERY));
             let _merging = self.merging.lock();
             held = self.versions.obsolete().held();

@@ -65,7 +65,7 @@ impl Engine {
     /// The store refused; nothing is lost, the samples stay in memory and in the WAL.
     pub fn flush(&self) -> Result<FlushReport> {
         self.shared.check_writable()?;
-        let _call = self.shared.gate.enter()?;
+        let _call = self.shared.lifecycle.enter()?;
         // A flush that completes an earlier one begins none, so it applies nothing that waits.
         self.shared.settle_deferred();
         self.shared.flush()
@@ -107,7 +107,7 @@ impl Shared {
         });
         self.failing.note(&done);
         // Readers may hold what it has written.
-        self.note_work();
+        self.jobs.note_work();
         match &done {
             Ok(_) => {
                 fail_point!("flush.truncated");
@@ -116,7 +116,7 @@ impl Shared {
                 Counters::add(&self.counters.flush_ns, started.elapsed().as_nanos() as u64);
                 self.grow_reserves();
                 self.room.1.notify_all();
-                self.ask(Task::Merge);
+                self.jobs.ask(Task::Merge);
                 self.evict_idle_series();
                 self.settle_pile();
             }
@@ -381,8 +381,7 @@ impl Shared {
             self.head.evict(|series| series.evict_if_idle(idle_flushes, epoch), || self.commit.lock());
         self.series_bytes_seen.store(self.head.series_bytes(), Ordering::Relaxed);
         if evicted > 0 {
-            self.line_cache.purge_dead();
-            self.remote_cache.purge_dead();
+            self.known.purge_dead();
             tracing::debug!(evicted, "idle series left the head");
         }
     }

@@ -1,9 +1,8 @@
-//! Work on what was written: flushes, merges, retention, cleaning, scrubbing.
+//! What keeps the store in shape: flushes, merges, scrubs, cleaning, verification, and when they are due.
 
 pub(in crate::engine) mod background;
 pub(in crate::engine) mod clean;
 pub(in crate::engine) mod flush;
-pub(in crate::engine) mod retention;
 pub(in crate::engine) mod scrub;
 pub(in crate::engine) mod short_lives;
 pub(in crate::engine) mod verify;

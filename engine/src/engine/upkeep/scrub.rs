@@ -86,7 +86,7 @@ impl Reading for Pace<'_> {
         self.shared.scrub.bytes.fetch_add(read, Relaxed);
         let pause =
             self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(read as f64 / rate as f64));
-        self.end = if self.shared.nap(pause) {
+        self.end = if self.shared.jobs.nap(pause) {
             End::Closing
         } else if self.shared.names_all(self.generations) {
             return Ok(());

@@ -90,7 +90,7 @@ impl Engine {
     /// # Errors
     /// The store could not be read at all.
     pub fn verify(&self) -> Result<VerifyReport> {
-        let _call = self.shared.gate.enter()?;
+        let _call = self.shared.lifecycle.enter()?;
         let _merging = self.shared.merging.lock();
         let catalogue = self.shared.versions.current_owned();
         let mut report = verify_store(self.shared.versions.kv(), &catalogue)?;

@@ -235,7 +235,7 @@ impl Shared {
         let start = Instant::now();
         let mut guard = self.room.0.lock();
         while self.head.sample_bytes() >= limit {
-            self.ask(Task::Flush);
+            self.jobs.ask(Task::Flush);
             let waited = start.elapsed();
             let Some(left) = self.options.write_wait.checked_sub(waited).filter(|left| !left.is_zero())
             else {

@@ -43,9 +43,9 @@ impl Engine {
         let (report, ticket) = begun?;
         if ticket.is_some() {
             shared.has_deferred.store(true, Ordering::SeqCst);
-            shared.note_work();
+            shared.jobs.note_work();
         }
-        Ok(PendingAppend { report, ticket, owner: shared.owner })
+        Ok(PendingAppend { report, ticket, owner: shared.lifecycle.owner() })
     }
 
     /// Returns when a begun append is durable, as the durability option says, and visible; so are all that were begun
@@ -71,8 +71,8 @@ impl Engine {
     }
 
     fn check_own(&self, pending: &PendingAppend) -> Result<()> {
-        self.shared.process.check()?;
-        if pending.owner != self.shared.owner {
+        self.shared.lifecycle.check_process()?;
+        if pending.owner != self.shared.lifecycle.owner() {
             return Err(Error::Invalid("the append was begun in another database".to_owned()));
         }
         Ok(())

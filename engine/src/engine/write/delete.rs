@@ -50,7 +50,7 @@ impl Engine {
         shared.wait_durable(ticket)?;
         fail_point!("delete.durable");
         Counters::add(&shared.counters.deletes, 1);
-        shared.ask(Task::Merge);
+        shared.jobs.ask(Task::Merge);
         Ok(())
     }
 }
@@ -62,6 +62,6 @@ impl Shared {
         self.head.exemplars.delete(&tombstone.matchers, tombstone.range);
         commit.first_append.get_or_insert_with(Instant::now);
         self.head.pins.delete(tombstone.seq, || self.versions.add_tombstone(tombstone));
-        self.note_work();
+        self.jobs.note_work();
     }
 }

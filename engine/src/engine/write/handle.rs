@@ -21,7 +21,7 @@ impl Engine {
             return Err(Error::Invalid("a series without labels".to_owned()));
         }
         let series = shared.resolve(labels, &mut Newcomers::default())?;
-        Ok(SeriesHandle { series, owner: shared.owner })
+        Ok(SeriesHandle { series, owner: shared.lifecycle.owner() })
     }
 }
 
@@ -33,7 +33,7 @@ impl Shared {
         handle: &SeriesHandle,
         newcomers: &mut Newcomers,
     ) -> Result<Arc<HeadSeries>> {
-        if handle.owner != self.owner {
+        if handle.owner != self.lifecycle.owner() {
             let labels = &handle.series.labels;
             return Err(Error::Invalid(format!(
                 "the handle of series {labels} belongs to another database, or to this one before it was reopened: \

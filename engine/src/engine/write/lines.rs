@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
-use crate::engine::write::fields::{FIELDS_FEW, by_name, new_among};
-use crate::engine::write::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
+use crate::engine::known::fields::{FIELDS_FEW, by_name, new_among};
+use crate::engine::known::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::{Engine, Shared};
 use crate::head::batch::{RowTarget, Stamp};
 use crate::head::{Event, HeadSeries, ResolvedBatch};
@@ -165,7 +165,7 @@ impl Engine {
         limits.tags = limits.tags.min(shared.options.labels_per_series);
         let extra = options.all_extra_labels();
         let tenant = options.tenant.as_ref();
-        let context = shared.line_cache.context(&extra, tenant, &options.naming, &limits);
+        let context = shared.known.lines().context(&extra, tenant, &options.naming, &limits);
         let now = shared.clock.now();
         let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
@@ -267,7 +267,7 @@ impl LineWriter<'_> {
     fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
         if self.shared.take_back(&mut self.newcomers, first_newcomer) {
             for key in self.learned.drain(first_learned..) {
-                self.shared.line_cache.forget_dead(&self.context, key);
+                self.shared.known.lines().forget_dead(&self.context, key);
             }
         }
     }
@@ -467,7 +467,7 @@ impl LineWriter<'_> {
 
     fn remember(&mut self, key: LineKey, known: Known) {
         self.learned.push(key);
-        self.shared.line_cache.insert(&self.context, key, known);
+        self.shared.known.lines().insert(&self.context, key, known);
     }
 
     /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What

@@ -128,7 +128,7 @@ impl Shared {
         commit.first_append.get_or_insert_with(Instant::now);
         // Counted under the lock: a flush that begins takes the count as its own.
         self.head.add_sample_bytes(grown as u64);
-        self.note_work();
+        self.jobs.note_work();
     }
 
     /// Whether unflushed samples take so much memory that a flush is due. Memory kept for readers lowers the threshold.
@@ -142,7 +142,7 @@ impl Shared {
 
     pub(in crate::engine) fn flush_if_full(&self) {
         if self.is_head_large() {
-            self.ask(Task::Flush);
+            self.jobs.ask(Task::Flush);
         }
     }
 }

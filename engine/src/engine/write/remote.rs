@@ -16,7 +16,7 @@ use crate::engine::admit::batches::PIECE_SAMPLES;
 use crate::engine::admit::limits::label_bytes;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
-use crate::engine::write::remote_cache::Keys;
+use crate::engine::known::remote_cache::Keys;
 use crate::engine::{Engine, Shared};
 use crate::head::{HeadSeries, ResolvedBatch};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
@@ -240,7 +240,7 @@ impl RemoteWriter<'_> {
     fn take_back(&mut self) {
         if self.shared.take_back(&mut self.newcomers, 0) {
             for key in self.learned.drain(..) {
-                self.shared.remote_cache.forget_dead(self.keys, &key);
+                self.shared.known.remotes().forget_dead(self.keys, &key);
             }
         }
     }
@@ -325,7 +325,7 @@ impl RemoteWriter<'_> {
     }
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
-        let cache = &self.shared.remote_cache;
+        let cache = self.shared.known.remotes();
         let mut key = series.key(&mut self.scratch, self.shared.options.label_bytes_per_series)?;
         if let Some(tenant) = self.tenant {
             self.tenant_key.truncate(Keys::prefix_len(tenant));
