@@ -1,84 +1,73 @@
-//! Counters and statistics of an open database.
+//! Figures about an open database, and the counters that its owners keep for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::kv::KvStats;
 
-/// Counters since the database was opened.
+/// Counts something since the database was opened.
 #[derive(Debug, Default)]
-pub struct Counters {
-    /// Samples appended.
-    pub samples: AtomicU64,
-    /// Events appended.
-    pub events: AtomicU64,
-    /// Series created in the head.
-    pub series_created: AtomicU64,
-    /// Appends refused by a limit.
-    pub refused: AtomicU64,
-    /// How many of these were appends of a new series of a metric at its limit.
-    pub refused_metric: AtomicU64,
-    /// How many of these were appends of a new value of a label at its limit.
-    pub refused_label: AtomicU64,
-    /// How many of these were refused because a tenant reached one of its limits or its fair share.
-    pub refused_tenant: AtomicU64,
-    /// Samples refused because they are older than the retention.
-    pub too_old: AtomicU64,
-    /// Completed flushes.
-    pub flushes: AtomicU64,
-    /// Failed flushes; each is tried again.
-    pub flush_failures: AtomicU64,
-    /// Nanoseconds spent in flushes.
-    pub flush_ns: AtomicU64,
-    /// Completed merges.
-    pub merges: AtomicU64,
-    /// Failed merges.
-    pub merge_failures: AtomicU64,
-    /// Nanoseconds spent in merges.
-    pub merge_ns: AtomicU64,
-    /// Maximum number of decoded samples that a merge held at once.
-    pub merge_samples_peak: AtomicU64,
-    /// Maximum bytes of events that a merge held at once.
-    pub merge_event_bytes_peak: AtomicU64,
-    /// Maximum number of decoded samples that a flush held at once.
-    pub flush_samples_peak: AtomicU64,
-    /// Partitions dropped by retention.
-    pub partitions_expired: AtomicU64,
-    /// Deletes carried out.
-    pub deletes: AtomicU64,
-    /// Appends that had to wait for memory.
-    pub waits: AtomicU64,
-}
+pub(crate) struct Counter(AtomicU64);
 
-impl Counters {
+impl Counter {
     /// Adds `n`.
-    pub fn add(counter: &AtomicU64, n: u64) {
-        counter.fetch_add(n, Ordering::Relaxed);
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Makes it `n` if it is less.
+    pub fn raise_to(&self, n: u64) {
+        self.0.fetch_max(n, Ordering::Relaxed);
+    }
+
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Statistics of an open database at one point in time.
+/// Figures about an open database at one moment. Counts begin when it is opened.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "the fields carry the names of the counters above and of what they measure")]
 pub struct Stats {
+    /// Samples appended.
     pub samples: u64,
+    /// Events appended.
     pub events: u64,
+    /// Series created in the head.
     pub series_created: u64,
+    /// Appends refused by a limit.
     pub refused: u64,
+    /// Of these, appends of a new series of a metric at its limit.
     pub refused_metric: u64,
+    /// Of these, appends of a new value of a label at its limit.
     pub refused_label: u64,
+    /// Of these, refused because a tenant reached one of its limits or its fair share.
     pub refused_tenant: u64,
+    /// Samples older than the retention, refused.
     pub too_old: u64,
+    /// Completed flushes.
     pub flushes: u64,
+    /// Failed flushes; each is tried again.
     pub flush_failures: u64,
+    /// Nanoseconds spent in flushes.
     pub flush_ns: u64,
+    /// Completed merges.
     pub merges: u64,
+    /// Failed merges.
     pub merge_failures: u64,
+    /// Nanoseconds spent in merges.
     pub merge_ns: u64,
+    /// Most decoded samples that a merge held at once.
     pub merge_samples_peak: u64,
+    /// Most bytes of events that a merge held at once.
     pub merge_event_bytes_peak: u64,
+    /// Most decoded samples that a flush held at once.
     pub flush_samples_peak: u64,
+    /// Partitions dropped by retention.
     pub partitions_expired: u64,
+    /// Deletes carried out.
     pub deletes: u64,
+    /// Appends that had to wait for memory.
     pub waits: u64,
     /// Series in the head.
     pub head_series: u64,

@@ -9,7 +9,6 @@
 //! very many of them would otherwise have as many tables, and the store an fsync for each.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use roaring::RoaringTreemap;
@@ -17,11 +16,11 @@ use roaring::RoaringTreemap;
 use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
 use crate::codec::CompressionLevel;
+use crate::compact::Compactor;
 use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::compact::untouched::is_untouched;
-use crate::compact::{Compactor, count};
 use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone};
 use crate::store::cursors::ChunkCursors;
@@ -83,12 +82,12 @@ impl<'c> Compactor<'c> {
         self.versions.end_merge();
         match merged {
             Ok(again) => {
-                count(&self.counters.merges, (partitions.len() - again.len()) as u64);
-                count(&self.counters.merge_ns, started.elapsed().as_nanos() as u64);
+                self.counts.merges.add((partitions.len() - again.len()) as u64);
+                self.counts.ns.add(started.elapsed().as_nanos() as u64);
                 Ok(again)
             }
             Err(e) => {
-                count(&self.counters.merge_failures, 1);
+                self.counts.failures.add(1);
                 Err(e)
             }
         }
@@ -165,8 +164,8 @@ impl<'c> Compactor<'c> {
         merge_postings(kv, &inputs.generations, &output.emptied, &mut writer)?;
         let mut events = EventMerge::new(kv, &inputs.generations, &inputs.tombstones, bytes / EVENT_PARTS);
         output.events = events.write(&mut writer)?;
-        self.counters.merge_event_bytes_peak.fetch_max(events.peak() as u64, Ordering::Relaxed);
-        self.counters.merge_samples_peak.fetch_max(group.merge.peak() as u64, Ordering::Relaxed);
+        self.counts.event_bytes_peak.raise_to(events.peak() as u64);
+        self.counts.samples_peak.raise_to(group.merge.peak() as u64);
         let (_, record) = writer.finish()?;
         output.record = GenerationRecord { deletes_applied: inputs.deletes_applied, merged: true, ..record };
         Ok(output)
@@ -352,7 +351,7 @@ mod tests {
         engine.flush().expect("flush");
         engine.delete(&[Matcher::equal("job", "a")], TimeRange::ALL).expect("delete");
 
-        let partition = engine.shared.chunk_policy().layout.raw(SECOND);
+        let partition = engine.shared.versions.layout().raw(SECOND);
         let compactor = engine.shared.compactor();
         let prepared = compactor.prepare(&[partition]).expect("merged");
         // Its series record is in a generation that is being merged, where no sample of it is left.

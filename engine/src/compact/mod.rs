@@ -15,10 +15,8 @@ mod untouched;
 
 pub(crate) use retention::is_expiry_due;
 
-use std::sync::atomic::Ordering;
-
 use crate::model::{PartitionId, Timestamp};
-use crate::stats::Counters;
+use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
 use crate::store::versions::{CommitContext, Versions};
@@ -35,11 +33,34 @@ const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 pub(crate) struct Compactor<'c> {
     pub versions: &'c Versions,
     pub context: &'c dyn CommitContext,
-    pub counters: &'c Counters,
+    pub counts: &'c MergeCounts,
     /// Maximum samples of a chunk.
     pub chunk_samples: usize,
     /// Memory for a merge, beyond what its inputs and its output need for one series.
     pub work_bytes_max: u64,
+}
+
+/// What merges and expiries have done since the database was opened.
+#[derive(Debug, Default)]
+pub(crate) struct MergeCounts {
+    merges: Counter,
+    failures: Counter,
+    ns: Counter,
+    samples_peak: Counter,
+    event_bytes_peak: Counter,
+    partitions_expired: Counter,
+}
+
+impl MergeCounts {
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
+        let MergeCounts { merges, failures, ns, samples_peak, event_bytes_peak, partitions_expired } = self;
+        stats.merges = merges.get();
+        stats.merge_failures = failures.get();
+        stats.merge_ns = ns.get();
+        stats.merge_samples_peak = samples_peak.get();
+        stats.merge_event_bytes_peak = event_bytes_peak.get();
+        stats.partitions_expired = partitions_expired.get();
+    }
 }
 
 /// The next partitions from `from` on to merge together, one or several small ones, at the time `now`. `has_memory`
@@ -111,9 +132,4 @@ fn has_deletes(catalogue: &Catalogue, partition: &Partition, until: u64) -> bool
     let later = catalogue.tombstones.iter_from(partition.applied().saturating_add(1));
     let mut due = later.take_while(|t| t.seq <= until);
     due.any(|t| partition.all().any(|g| t.concerns(&g.record)))
-}
-
-/// A relaxed store is enough for counters.
-fn count(counter: &std::sync::atomic::AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
 }

@@ -1,7 +1,7 @@
 //! Retention: partitions wholly before the horizon of their tier are dropped.
 
 use crate::Result;
-use crate::compact::{Compactor, count};
+use crate::compact::Compactor;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::Catalogue;
 use crate::store::versions::{Edit, IndexChange};
@@ -43,7 +43,7 @@ impl Compactor<'_> {
         fail_point!("expire.committed");
         dropped.iter().for_each(|g| g.mark_obsolete());
         fail_point!("expire.retired");
-        count(&self.counters.partitions_expired, partitions as u64);
+        self.counts.partitions_expired.add(partitions as u64);
         tracing::info!(partitions, "dropped partitions past the retention");
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Failing {
         self.0.lock().is_some()
     }
 
-    fn get(&self) -> Option<(Duration, String)> {
+    pub(super) fn get(&self) -> Option<(Duration, String)> {
         self.0.lock().as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
     }
 }
@@ -67,14 +67,16 @@ impl Engine {
         if let Err(forked) = shared.lifecycle.check_process() {
             return Health { refuses_writes: Some(forked.to_string()), ..Health::default() };
         }
-        let wal = shared.wal.as_ref().map(|wal| wal.stats()).unwrap_or_default();
+        let log = shared.writer.log();
+        let wal = log.map(Wal::stats).unwrap_or_default();
         let store =
             shared.versions.kv().failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
-        let log = wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
+        let refuses =
+            wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health {
-            refuses_writes: store.or(log),
-            writes_fail: shared.wal.as_ref().and_then(Wal::failing).filter(|_| !wal.disk_full),
-            flushes_fail: shared.failing.get(),
+            refuses_writes: store.or(refuses),
+            writes_fail: log.and_then(Wal::failing).filter(|_| !wal.disk_full),
+            flushes_fail: shared.flusher.failing(),
             disk_full: wal.disk_full,
             damaged: self.damage(TimeRange::ALL),
         }

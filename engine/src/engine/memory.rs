@@ -3,6 +3,7 @@
 use crate::budget::Part;
 use crate::engine::Engine;
 use crate::options::PARTS;
+use crate::wal::Wal;
 
 /// A part of the engine's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +26,11 @@ impl Engine {
             "samples" => Some(head.sample_bytes()),
             "series" => Some(head.series_bytes()),
             "block_cache" => Some(shared.versions.kv().stats().cache_bytes),
-            "line_cache" => Some(shared.known.lines().bytes()),
-            "remote_cache" => Some(shared.known.remotes().bytes()),
+            "line_cache" => Some(shared.writer.known().lines().bytes()),
+            "remote_cache" => Some(shared.writer.known().remotes().bytes()),
             "notes" => Some(head.exemplars.bytes() + head.metadata.bytes()),
-            "batches" => Some(shared.batches.used()),
-            "log" => Some(shared.wal.as_ref().map_or(0, |wal| wal.waiting_bytes())),
+            "batches" => Some(shared.admission.batches().used()),
+            "log" => Some(shared.writer.log().map_or(0, Wal::waiting_bytes)),
             _ => None,
         };
         let bytes = shared.options.memory_bytes;

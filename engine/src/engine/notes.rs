@@ -3,6 +3,7 @@
 //! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` keeps them.
 
 use crate::budget::Work;
+use crate::engine::admit::Admission;
 use crate::engine::shortened::shown;
 use crate::engine::{Engine, Shared};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
@@ -116,12 +117,22 @@ pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
 }
 
 /// Notes on their way into the store: should they not arrive, they are dirty again.
-pub(super) struct NotesTaken<'p> {
-    shared: &'p Shared,
+pub(super) struct NotesTaken<'h> {
+    head: &'h Head,
     taken: Vec<Note>,
 }
 
-impl NotesTaken<'_> {
+impl<'h> NotesTaken<'h> {
+    /// Takes the notes that changed since the last flush, without exemplars at or before `horizon`.
+    pub fn take(head: &'h Head, horizon: Timestamp) -> Self {
+        head.exemplars.expire(horizon);
+        let metadata = head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
+        let exemplars = head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
+        let databases = head.databases.take_dirty().into_iter();
+        let databases = databases.map(|(name, is_there)| Note::Database(name, is_there));
+        NotesTaken { head, taken: metadata.chain(exemplars).chain(databases).collect() }
+    }
+
     /// The changes to commit.
     pub fn changes(&self) -> Result<Vec<Change>> {
         self.taken.iter().map(Note::change).collect()
@@ -137,9 +148,9 @@ impl Drop for NotesTaken<'_> {
     fn drop(&mut self) {
         for note in self.taken.drain(..) {
             match note {
-                Note::Metadata(family, _) => self.shared.head.metadata.mark_dirty([family]),
-                Note::Exemplars(series, _) => self.shared.head.exemplars.mark_dirty([series]),
-                Note::Database(name, _) => self.shared.head.databases.mark_dirty([name]),
+                Note::Metadata(family, _) => self.head.metadata.mark_dirty([family]),
+                Note::Exemplars(series, _) => self.head.exemplars.mark_dirty([series]),
+                Note::Database(name, _) => self.head.databases.mark_dirty([name]),
             }
         }
     }
@@ -149,18 +160,20 @@ impl Shared {
     /// Commits notes and waits until they are durable. What is known already is.
     fn commit_durably(&self, mut resolved: ResolvedBatch) -> Result<()> {
         let ticket = self.commit(&mut resolved)?;
-        self.wait_durable(ticket)
+        self.writer.wait_durable(ticket)
     }
+}
 
+impl Admission {
     /// Checks a description by `tenant`, or one written without a tenant, and adds it to `resolved` unless it is known.
-    pub(crate) fn note_metadata(
+    pub fn note_metadata(
         &self,
         resolved: &mut ResolvedBatch,
         tenant: Option<&Tenant>,
         family: &str,
         metadata: &Metadata,
     ) -> Result<()> {
-        if self.head.metadata.is_new(tenant, family, metadata)? {
+        if self.head().metadata.is_new(tenant, family, metadata)? {
             let key = metadata::key_of(tenant, family);
             resolved.add_text_bytes(metadata_bytes(&key, metadata));
             resolved.metadata.push((key, metadata.clone()));
@@ -169,7 +182,7 @@ impl Shared {
     }
 
     /// Checks an exemplar and adds it to `resolved`; false if it is past the retention.
-    pub(crate) fn note_exemplar(
+    pub fn note_exemplar(
         &self,
         resolved: &mut ResolvedBatch,
         series: &Labels,
@@ -193,29 +206,5 @@ impl Shared {
         resolved.add_text_bytes(exemplar_bytes(series, &exemplar));
         resolved.exemplars.push((series.clone(), exemplar));
         Ok(true)
-    }
-
-    /// Applies a batch's notes to the head; the caller holds the commit lock.
-    pub(super) fn apply_notes(&self, resolved: &ResolvedBatch) {
-        for (key, metadata) in &resolved.metadata {
-            self.head.metadata.insert(key, metadata);
-        }
-        for (series, exemplar) in &resolved.exemplars {
-            self.head.exemplars.insert(series, exemplar);
-        }
-        resolved.databases.iter().for_each(|name| self.head.databases.insert(name));
-        resolved.dropped.iter().for_each(|name| self.head.databases.remove(name));
-    }
-
-    /// Takes the notes that changed since the last flush.
-    pub(super) fn take_notes(&self) -> NotesTaken<'_> {
-        self.head.exemplars.expire(self.retention.horizon());
-        let metadata =
-            self.head.metadata.take_dirty().into_iter().map(|(f, entries)| Note::Metadata(f, entries));
-        let exemplars =
-            self.head.exemplars.take_dirty().into_iter().map(|(s, list)| Note::Exemplars(s, list));
-        let databases = self.head.databases.take_dirty().into_iter();
-        let databases = databases.map(|(name, is_there)| Note::Database(name, is_there));
-        NotesTaken { shared: self, taken: metadata.chain(exemplars).chain(databases).collect() }
     }
 }

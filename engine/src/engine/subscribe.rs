@@ -111,7 +111,7 @@ impl Engine {
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn subscribe(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
         self.shared.lifecycle.check_open()?;
-        Ok(self.shared.subscriptions.add(matchers, buffer_bytes))
+        Ok(self.shared.writer.subscriptions().add(matchers, buffer_bytes))
     }
 }
 

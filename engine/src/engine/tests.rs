@@ -102,7 +102,7 @@ fn a_flush_leaves_out_what_was_deleted_in_memory() {
 #[test]
 fn overwrites_in_the_first_partition_of_all_stay() {
     let engine = Engine::in_memory(options()).unwrap();
-    let layout = engine.shared.chunk_policy().layout;
+    let layout = engine.shared.versions.layout();
     let end = layout.bounds(layout.raw(i64::MIN)).1;
     let times = [i64::MIN + 1, end - SECOND, end, end + 1, end + SECOND];
     for value in 0..3 {

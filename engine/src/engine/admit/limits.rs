@@ -11,18 +11,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::engine::Engine;
+use crate::engine::admit::Admission;
 use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::jobs::Task;
 use crate::engine::shortened::{cut, shown};
-use crate::engine::{Engine, Shared};
 use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};
-use crate::stats::Counters;
 use crate::{Error, Options, Result};
 
 /// The limits, which a running database may change; zero is none.
 #[derive(Debug)]
-pub(crate) struct CardinalityLimits {
+pub(in crate::engine) struct CardinalityLimits {
     series_per_metric: AtomicU64,
     values_per_label: AtomicU64,
     series_per_tenant: AtomicU64,
@@ -41,10 +40,15 @@ impl CardinalityLimits {
 }
 
 impl Engine {
+    /// Changes the limit of new series in one second. Zero is no limit.
+    pub fn set_new_series_per_second(&self, limit: u64) {
+        self.shared.admission.limiter.set(limit);
+    }
+
     /// Changes the limits [`Options::max_series_per_metric`] and
     /// [`Options::max_values_per_label`] of the running database. Existing series stay.
     pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
-        let limits = &self.shared.cardinality;
+        let limits = &self.shared.admission.cardinality;
         limits.series_per_metric.store(series_per_metric, Ordering::Relaxed);
         limits.values_per_label.store(values_per_label, Ordering::Relaxed);
     }
@@ -52,7 +56,7 @@ impl Engine {
     /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
     /// database. Existing series stay.
     pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
-        let limits = &self.shared.cardinality;
+        let limits = &self.shared.admission.cardinality;
         limits.series_per_tenant.store(series, Ordering::Relaxed);
         limits.new_series_per_tenant.store(new_series_per_second, Ordering::Relaxed);
     }
@@ -63,9 +67,9 @@ pub(in crate::engine) fn label_bytes(labels: &Labels) -> usize {
     labels.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-impl Shared {
+impl Admission {
     /// Whether a label set may be a series, however many others there are.
-    pub(in crate::engine) fn check_labels(&self, labels: &Labels) -> Result<()> {
+    pub fn check_labels(&self, labels: &Labels) -> Result<()> {
         let limit = self.options.labels_per_series;
         // A label takes at least four bytes, so short sets need not be counted.
         let count = if labels.as_bytes().len() / 4 > limit { labels.len() } else { 0 };
@@ -90,7 +94,7 @@ impl Shared {
     }
 
     /// Whether one more series may join the `count` that the head has.
-    pub(in crate::engine) fn admit_count(&self, labels: &Labels, count: usize) -> Result<()> {
+    pub fn admit_count(&self, labels: &Labels, count: usize) -> Result<()> {
         let limit = self.options.active_series;
         if count as u64 >= limit {
             return Err(Error::Limit(format!(
@@ -103,14 +107,14 @@ impl Shared {
     }
 
     /// Whether a new series leaves its metric and its labels within their limits.
-    pub(in crate::engine) fn admit_cardinality(&self, labels: &Labels) -> Result<()> {
+    pub fn admit_cardinality(&self, labels: &Labels) -> Result<()> {
         let series_max = self.cardinality.series_per_metric.load(Ordering::Relaxed);
         let values_max = self.cardinality.values_per_label.load(Ordering::Relaxed);
         if series_max > 0
             && let Some(metric) = labels.get(METRIC_NAME)
             && self.head.series_count_of(METRIC_NAME, metric) >= series_max
         {
-            Counters::add(&self.counters.refused_metric, 1);
+            self.counts.refused_metric.add(1);
             return Err(Error::Limit(format!(
                 "metric {metric:?} has {series_max} active series, the limit (max_series_per_metric); series {} is new: \
                  raise the limit, or drop a label that has too many values",
@@ -120,7 +124,7 @@ impl Shared {
         if values_max > 0
             && let Some((name, value)) = self.head.first_new_value(labels, values_max)
         {
-            Counters::add(&self.counters.refused_label, 1);
+            self.counts.refused_label.add(1);
             return Err(Error::Limit(format!(
                 "label {name:?} has {values_max} values among active series, the limit (max_values_per_label); value \
                  {} of series {} is new: raise the limit, or drop the label",
@@ -132,7 +136,7 @@ impl Shared {
     }
 
     /// Counts a new series if all tenants together and its own tenant have room for it.
-    pub(in crate::engine) fn count_series(&self, labels: &Labels) -> Result<()> {
+    pub fn count_series(&self, labels: &Labels) -> Result<()> {
         let bounds = Bounds {
             series_max: self.options.active_series,
             bytes_max: self.options.series_bytes_max(),
@@ -140,11 +144,10 @@ impl Shared {
         };
         let Err(full) = self.head.tenants.take(labels, bounds) else { return Ok(()) };
         if full != Full::Memory {
-            Counters::add(&self.counters.refused_tenant, 1);
+            self.counts.refused_tenant.add(1);
         }
         if full != Full::Tenant {
-            self.wants_room.store(true, Ordering::SeqCst);
-            self.jobs.ask(Task::Flush);
+            self.idle.want_room(true);
         }
         let (tenant, new) = (self.tenant_of(labels), shown(labels));
         let Bounds { series_max, bytes_max, per_tenant_max } = bounds;
@@ -172,11 +175,11 @@ impl Shared {
     }
 
     /// Counts a new series against the limits per second of its tenant and of all tenants.
-    pub(in crate::engine) fn admit_in_second(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
+    pub fn admit_in_second(&self, labels: &Labels, newcomers: &Newcomers) -> Result<()> {
         let limit = self.cardinality.new_series_per_tenant.load(Ordering::Relaxed);
         let tenants = &self.head.tenants;
         if limit > 0 && !tenants.admit_in_second(labels, limit, Instant::now()) {
-            Counters::add(&self.counters.refused_tenant, 1);
+            self.counts.refused_tenant.add(1);
             let tenant = self.tenant_of(labels);
             if newcomers.of_whole_tenant(tenants, tenants.of(labels)) >= limit {
                 return Err(Error::Limit(format!(

@@ -7,14 +7,12 @@
 //! Next: `limits.rs` for the limits of all series together.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use crate::engine::Shared;
+use crate::engine::admit::Admission;
 use crate::engine::jobs::Task;
 use crate::engine::shortened::shown;
-use crate::head::{HeadSeries, Tenants};
+use crate::head::{Head, HeadSeries, Tenants};
 use crate::model::Labels;
-use crate::stats::Counters;
 use crate::{Error, Result};
 
 /// The series that a request has created so far.
@@ -53,21 +51,38 @@ impl Newcomers {
         self.bytes += crate::head::bytes_of(&series.labels);
         self.series.push(series);
     }
+
+    /// Takes those from number `first` on that nothing was logged of out of the head; whether there were any. `keep_out`
+    /// excludes appends for the lifetime of its value. Caches may still name them.
+    pub fn take_back<G>(&mut self, head: &Head, first: usize, keep_out: impl FnOnce() -> G) -> bool {
+        if self.len() <= first {
+            return false;
+        }
+        let taken = {
+            let _appends = keep_out();
+            head.take_back(&self.series[first..])
+        };
+        if taken > 0 {
+            self.series.retain(|series| !series.is_dead());
+            self.bytes = self.series.iter().map(|series| crate::head::bytes_of(&series.labels)).sum();
+        }
+        taken > 0
+    }
 }
 
-impl Shared {
+impl Admission {
     /// The series of a label set; a new one where the limits admit it.
-    pub(crate) fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
+    pub fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
         let (series, is_new) = self.head.find_or_admit(labels, |count| {
             // What the head has met this limit.
             self.check_labels(labels)?;
             self.admit(labels, count, newcomers).inspect_err(|_| {
-                Counters::add(&self.counters.refused, 1);
+                self.counts.refused.add(1);
                 self.head.tenants.note_refused(labels);
             })
         })?;
         if is_new {
-            Counters::add(&self.counters.series_created, 1);
+            self.counts.series_created.add(1);
             newcomers.add(series.clone());
         }
         Ok(series)
@@ -75,16 +90,13 @@ impl Shared {
 
     /// Counts a new series if it may join the `count` series of the head.
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
-        self.admit_count(labels, count).inspect_err(|_| {
-            self.wants_room.store(true, Ordering::SeqCst);
-            self.jobs.note_work();
-        })?;
+        self.admit_count(labels, count).inspect_err(|_| self.idle.want_room(false))?;
         self.admit_of_request(labels, newcomers)?;
         self.count_series(labels)?;
         self.admit_cardinality(labels)
             .and_then(|()| self.admit_in_second(labels, newcomers))
             .inspect_err(|_| self.head.tenants.give([labels]))?;
-        if self.is_newly_pressed() {
+        if self.idle.is_newly_pressed() {
             self.jobs.ask(Task::Flush);
         }
         Ok(())
@@ -103,23 +115,5 @@ impl Shared {
              a label that has too many values, or raise memory",
             shown(labels)
         )))
-    }
-
-    /// Takes back those from number `first` on that nothing was logged of; whether there were any. Caches may still
-    /// name them.
-    pub(crate) fn take_back(&self, newcomers: &mut Newcomers, first: usize) -> bool {
-        if newcomers.len() <= first {
-            return false;
-        }
-        let taken = {
-            let _appends = self.commit.lock();
-            self.head.take_back(&newcomers.series[first..])
-        };
-        if taken > 0 {
-            newcomers.series.retain(|series| !series.is_dead());
-            newcomers.bytes =
-                newcomers.series.iter().map(|series| crate::head::bytes_of(&series.labels)).sum();
-        }
-        taken > 0
     }
 }

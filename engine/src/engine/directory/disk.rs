@@ -9,10 +9,14 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::Shared;
+use crate::engine::base::Base;
+use crate::engine::jobs::Jobs;
+use crate::store::versions::Versions;
+use crate::wal::Wal;
 use crate::{Error, Options, Result};
 
 /// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
@@ -89,10 +93,34 @@ pub(in crate::engine) fn check_size(dir: &Path, options: &Options) -> Result<()>
     }
 }
 
-impl Shared {
+/// Owner of the directory of an open database, and of the blocks that are held back in it.
+pub(in crate::engine) struct Disk {
+    /// None for a database in memory.
+    dir: Option<PathBuf>,
+    log: Option<Arc<Wal>>,
+    versions: Arc<Versions>,
+    jobs: Arc<Jobs>,
+}
+
+impl Disk {
+    pub fn new(base: &Base) -> Self {
+        let Base { dir, log, versions, jobs, .. } = base;
+        Disk { dir: dir.clone(), log: log.clone(), versions: versions.clone(), jobs: jobs.clone() }
+    }
+
+    /// The directory; none for a database in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// The directory and the log, where there are both.
+    fn written(&self) -> Option<(&Path, &Wal)> {
+        self.dir().zip(self.log.as_deref())
+    }
+
     /// Does what frees space, on a full disk with the blocks that the log holds back.
-    pub(in crate::engine) fn with_room<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
-        let (Some(dir), Some(wal)) = (&self.dir, &self.wal) else { return work() };
+    pub fn with_room<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        let Some((dir, wal)) = self.written() else { return work() };
         if !is_scarce(dir) {
             return work();
         }
@@ -113,15 +141,15 @@ impl Shared {
     }
 
     /// Holds blocks back again that were given up, as soon as there are some.
-    pub(in crate::engine) fn hold_reserve(&self) {
-        if let (Some(dir), Some(wal)) = (&self.dir, &self.wal) {
+    pub fn hold_reserve(&self) {
+        if let Some((dir, wal)) = self.written() {
             hold_reserve(dir, store_reserve(wal.reserve_bytes()));
         }
     }
 
     /// Makes the reserves as large as the data that there are now.
-    pub(in crate::engine) fn grow_reserves(&self) {
-        if let Some(wal) = &self.wal {
+    pub fn grow_reserves(&self) {
+        if let Some(wal) = &self.log {
             wal.set_stored_bytes(self.versions.current().generations.totals().bytes);
             self.hold_reserve();
         }

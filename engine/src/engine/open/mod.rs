@@ -215,7 +215,7 @@ impl Engine {
             started,
             kv: guard,
         });
-        engine.shared.hold_reserve();
+        engine.shared.disk.hold_reserve();
         if engine.options().background {
             engine.shared.catch_up_at_open();
         }

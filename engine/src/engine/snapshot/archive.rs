@@ -32,7 +32,7 @@ impl Engine {
         progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotReport> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let Some(dir) = &self.shared.dir else {
+        let Some(dir) = self.shared.disk.dir() else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Engine {
         let report = self.snapshot_within(&staged.0, work, &mut |_| {})?;
         let made = SnapshotProgress { bytes: 0, bytes_total: report.bytes };
         Archive { target, root: &staged.0, work, made, progress }.write()?;
-        Ok(SnapshotReport { path: dir.clone(), ..report })
+        Ok(SnapshotReport { path: dir.to_owned(), ..report })
     }
 }
 

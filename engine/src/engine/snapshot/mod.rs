@@ -20,7 +20,7 @@ use crate::budget::Work;
 use crate::engine::directory;
 use crate::engine::directory::permissions;
 use crate::engine::directory::regular::is_file;
-use crate::engine::{Engine, FlushState, Shared};
+use crate::engine::{Engine, Shared};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
@@ -79,7 +79,7 @@ impl Engine {
         shared.check_writable()?;
         work.check()?;
         let _call = shared.lifecycle.enter()?;
-        let (Some(wal), Some(dir)) = (&shared.wal, &shared.dir) else {
+        let (Some(wal), Some(dir)) = (shared.writer.log(), shared.disk.dir()) else {
             return Err(Error::Invalid("a database in memory has no files to copy".to_owned()));
         };
         if dest.exists() {
@@ -117,11 +117,11 @@ impl Engine {
 
 impl Shared {
     /// Excludes flushes and merges. During a merge, which may take minutes, flushes do not wait for it.
-    fn at_rest(&self) -> (MutexGuard<'_, FlushState>, MutexGuard<'_, ()>) {
+    fn at_rest(&self) -> impl Sized + '_ {
         loop {
             // Against the order of locks, so not for long: a flush may wait for merges.
-            let merging = self.merging.lock();
-            if let Some(flush) = self.flush.try_lock_for(FLUSH_WAIT) {
+            let merging = self.merger.lock();
+            if let Some(flush) = self.flusher.lock_within(FLUSH_WAIT) {
                 return (flush, merging);
             }
             MutexGuard::unlock_fair(merging);

@@ -47,7 +47,7 @@ fn damaged(family: Family) -> (tempfile::TempDir, Arc<FaultyKv>) {
     engine.flush().unwrap();
     engine.compact().unwrap();
     let catalogue = engine.shared.versions.current_owned();
-    let partition = engine.shared.chunk_policy().layout.raw(YEAR_2024 + 60 * SECOND);
+    let partition = engine.shared.versions.layout().raw(YEAR_2024 + 60 * SECOND);
     let prefix = catalogue.generations.in_partition(partition)[0].prefix;
     engine.append(&float_batch(0, &[61])).unwrap();
     engine.flush().unwrap();

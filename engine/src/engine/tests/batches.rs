@@ -65,7 +65,7 @@ fn limits() -> LineOptions {
 #[test]
 fn many_writers_stay_within_the_memory_and_return_it() {
     let (_dir, engine) = engine(Duration::from_secs(600));
-    let share = engine.shared.batches.share().clone();
+    let share = engine.shared.admission.batches().share().clone();
     std::thread::scope(|scope| {
         for thread in 0..12 {
             let engine = &engine;
@@ -93,13 +93,13 @@ fn a_line_that_there_is_never_memory_for_is_refused_for_good() {
     assert_eq!((report.samples, report.events, report.lines_bad, report.lines_limited), (20, 0, 1, 0));
     let why = report.errors[0].to_string();
     assert!(why.contains("the memory for batches") && why.contains("(memory)"), "{why}");
-    assert_eq!(engine.shared.batches.used(), 0);
+    assert_eq!(engine.shared.admission.batches().used(), 0);
 }
 
 #[test]
 fn writers_wait_for_memory_and_take_smaller_pieces_where_there_is_little() {
     let (_dir, engine) = engine(Duration::ZERO);
-    let share = engine.shared.batches.share().clone();
+    let share = engine.shared.admission.batches().share().clone();
     let records = || engine.stats().last_seq;
     let all = share.take(share.limit()).unwrap();
     let mut batch = Batch::new();

@@ -73,7 +73,7 @@ fn a_flush_of_replayed_samples_hides_none_of_them_from_a_view() {
     first.delete(&job, TimeRange::ALL).unwrap();
     first.append(&float_batch(0, &[20])).unwrap();
     event(&first, 30, "after the delete");
-    first.shared.wal.as_ref().unwrap().sync().unwrap();
+    first.shared.writer.log().unwrap().sync().unwrap();
     drop(first);
 
     let (engine, faulty) = engine(&dir);
@@ -99,7 +99,7 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = engine(&dir);
     let shared = &engine.shared;
-    let series = shared.resolve(&labels(0), &mut Newcomers::default()).unwrap();
+    let series = shared.admission.resolve(&labels(0), &mut Newcomers::default()).unwrap();
     for second in 0..4 {
         engine.append(&float_batch(1, &[second])).unwrap();
         engine.flush().unwrap();
@@ -108,7 +108,7 @@ fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
     let mut resolved = ResolvedBatch::default();
     resolved.push(series, YEAR_2024 + 5 * SECOND, 0, Value::Float(5.0));
     let ticket = shared.commit(&mut resolved).unwrap();
-    shared.wait_durable(ticket).unwrap();
+    shared.writer.wait_durable(ticket).unwrap();
     engine.flush().unwrap();
     let view = engine.view();
     let found = view.select(&[Matcher::equal("job", "job0")], TimeRange::ALL, 10).unwrap();
@@ -181,12 +181,12 @@ fn a_delete_that_a_merge_carries_out_is_in_the_log_before() {
     let shared = &engine.shared;
     let mut tombstone =
         Tombstone { seq: 0, matchers: vec![Matcher::equal("job", "job0")], range: TimeRange::ALL };
-    let mut commit = shared.commit.lock();
+    let mut commit = shared.writer.hold();
     let payload = tombstone.encode().unwrap();
     let record = NewRecord { kind: KIND_DELETE, parts: [&payload, &[], &[], &[]] };
-    tombstone.seq = shared.wal.as_ref().unwrap().append_to_free(record).unwrap().seq;
+    tombstone.seq = shared.writer.log().unwrap().append_to_free(record).unwrap().seq;
     commit.last_seq = tombstone.seq;
-    shared.apply_delete(&mut commit, &Arc::new(tombstone));
+    shared.writer.apply_delete(&mut commit, &Arc::new(tombstone));
     drop(commit);
     engine.compact().unwrap();
     drop(engine);

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Whether the store has keys of a partition beside those of its current generation.
 fn has_replaced(engine: &Engine, minute: i64) -> bool {
     let shared = &engine.shared;
-    let partition = shared.chunk_policy().layout.raw(YEAR_2024 + minute * 60 * super::SECOND);
+    let partition = shared.versions.layout().raw(YEAR_2024 + minute * 60 * super::SECOND);
     let catalogue = shared.versions.current();
     let named: Vec<_> = catalogue.generations.all_in(partition).iter().map(|g| g.prefix).collect();
     let mut cursor = shared.versions.kv().cursor(Family::Chunks);
@@ -50,7 +50,7 @@ fn a_read_that_ends_while_replaced_data_is_removed_is_reported_or_its_data_is_go
         let inside = engine.clone();
         let _hooked = crate::fail::hook(move |name| {
             if name == "bury.begun" {
-                assert!(inside.shared.merging.try_lock().is_none(), "no merge runs beside it");
+                assert!(inside.shared.merger.try_lock().is_none(), "no merge runs beside it");
                 // What is to be removed now is chosen: this comes too late for it.
                 drop(held.pop());
             }
@@ -90,8 +90,8 @@ fn a_merge_beside_a_cleaning_is_no_read() {
             let catalogue = merging.shared.versions.current_owned();
             let last = catalogue.generations.partitions().last().unwrap().id;
             drop(catalogue);
-            let _merging = merging.shared.merging.lock();
-            merging.shared.compactor().merge(&[last]).unwrap();
+            let _merging = merging.shared.merger.lock();
+            merging.shared.merger.compactor().merge(&[last]).unwrap();
         });
         scope.spawn(move || {
             let _hooked = crate::fail::hook(move |name| {

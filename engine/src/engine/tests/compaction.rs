@@ -53,7 +53,7 @@ fn a_damaged_partition_does_not_keep_others_from_being_merged() {
 
     let failed = harness.engine().compact().expect_err("the first minute is damaged");
     assert!(matches!(failed, Error::Corrupt { .. }), "{failed}");
-    let layout = harness.engine().shared.chunk_policy().layout;
+    let layout = harness.engine().shared.versions.layout();
     let generations = |second: i64| {
         let partition = layout.raw(YEAR_2024 + second * super::SECOND);
         let catalogue = harness.engine().shared.versions.current();

@@ -19,7 +19,7 @@ fn append_crowd(engine: &Engine, first: usize, count: usize, at: i64) -> Result<
         batch.push(&labels, YEAR_2024 + at * SECOND, Value::Float(1.0));
     }
     engine.append(&batch)?;
-    if engine.shared.is_flush_due() {
+    if engine.shared.flusher.is_due() {
         engine.flush()?;
     }
     Ok(())

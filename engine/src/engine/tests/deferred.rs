@@ -171,10 +171,10 @@ fn a_flush_syncs_what_was_begun_without_holding_up_writers() {
     let seen = was_free.clone();
     fs.set_sync_hook(move || {
         if let Some(engine) = weak.upgrade() {
-            seen.lock().push(engine.shared.commit.try_lock().is_some());
+            seen.lock().push(engine.shared.writer.is_free());
         }
     });
-    engine.shared.flush().unwrap();
+    engine.shared.flusher.flush().unwrap();
     let was_free = was_free.lock();
     assert!(!was_free.is_empty() && was_free.iter().all(|is_free| *is_free), "{was_free:?}");
     assert!(engine.is_appended(&pending).unwrap());
@@ -207,7 +207,7 @@ fn what_is_begun_is_charged_with_all_that_it_holds() {
         batch.push_to(&handle, YEAR_2024 + n * SECOND, Value::Int(n));
         let _ = engine.begin_append(&batch).unwrap();
     }
-    let commit = engine.shared.commit.lock();
+    let commit = engine.shared.writer.hold();
     assert_eq!(commit.pending.len(), BATCHES, "nothing has made room for others yet");
     let in_batches = |pending: &Pending| match &pending.change {
         Logged::Batch(batch) => batch.sample_memory_bytes() + pending.defined.capacity() * size_of::<usize>(),
@@ -215,13 +215,13 @@ fn what_is_begun_is_charged_with_all_that_it_holds() {
     };
     let held: usize = commit.pending.iter().map(in_batches).sum();
     let queued = commit.pending.capacity() * size_of::<Pending>();
-    let logged = engine.shared.wal.as_ref().unwrap().waiting_bytes();
-    let (held, charged) = ((held + queued) as u64 + logged, engine.shared.batches.used());
+    let logged = engine.shared.writer.log().unwrap().waiting_bytes();
+    let (held, charged) = ((held + queued) as u64 + logged, engine.shared.admission.batches().used());
     assert!(charged >= held, "{charged} charged, {held} held");
     assert!(charged < 2 * held, "{charged} charged, {held} held");
     drop(commit);
     engine.flush().unwrap();
-    assert_eq!(engine.shared.batches.used(), 0);
+    assert_eq!(engine.shared.admission.batches().used(), 0);
 }
 
 /// The memory of batches bounds what was begun: a begin that finds none makes the earlier ones durable.

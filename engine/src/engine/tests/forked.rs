@@ -69,8 +69,9 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     let engine: &'static Engine = Box::leak(Box::new(Arc::into_inner(engine).unwrap()));
     let view: &'static View<'static> = Box::leak(Box::new(engine.view()));
     let shared = &engine.shared;
-    let held = (shared.commit.lock(), shared.flush.lock(), shared.merging.lock(), shared.jobs.hold());
-    let more = (shared.room.0.lock(), shared.idle_looked.lock());
+    let admission = &shared.admission;
+    let held = (shared.writer.hold(), shared.flusher.lock_within(ENDLESS), shared.merger.lock());
+    let more = (shared.jobs.hold(), admission.pressure().hold(), admission.idle().hold());
     let inner = (shared.lifecycle.hold(), shared.head.pins.hold(), view.hold());
     let is_forked = |name: &str, refused: Result<()>| {
         assert!(matches!(refused, Err(Error::Forked { .. })), "{name}: {refused:?}");

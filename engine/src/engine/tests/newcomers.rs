@@ -118,7 +118,7 @@ fn what_is_refused_leaves_no_series_behind() {
     for _ in 0..2 {
         assert_eq!(engine.write_remote(&future, RemoteVersion::One).unwrap().refused, 1);
         assert_eq!(seen(&engine), before, "a series without an acceptable sample");
-        assert_eq!(engine.shared.known.remotes().len(), 0, "nor does the cache have it");
+        assert_eq!(engine.shared.writer.known().remotes().len(), 0, "nor does the cache have it");
     }
 }
 
@@ -230,7 +230,7 @@ fn a_series_whose_samples_were_flushed_before_its_writer_looks_stays() {
     shared.append(&float_batch(1, &[1]), &mut newcomers).unwrap();
     let beside = engine.view();
     engine.flush().unwrap();
-    assert!(!shared.take_back(&mut newcomers, 0), "it has a sample, which is no longer in memory");
+    assert!(!shared.writer.take_back(&mut newcomers, 0), "it has a sample, which is no longer in memory");
     let found = beside.select(&[Matcher::equal("job", "job1")], TimeRange::ALL, 9).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(beside.read(&found[0], TimeRange::ALL).unwrap().values, [1.0]);

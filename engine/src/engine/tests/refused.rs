@@ -209,12 +209,12 @@ fn what_is_logged_is_not_seen_before_it_is_safe() {
     let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
     let engine = open(&dir, &kv, &FaultyFs::sound(), Durability::Always).unwrap();
     let open = &engine.shared;
-    let series = open.resolve(&shared(), &mut Default::default()).unwrap();
+    let series = open.admission.resolve(&shared(), &mut Default::default()).unwrap();
     let mut resolved = crate::head::ResolvedBatch::default();
     resolved.push(series, YEAR_2024, 0, Value::Float(1.0));
     let ticket = open.commit(&mut resolved).unwrap();
     assert!(found(&engine)[1].is_empty());
-    open.wait_durable(ticket).unwrap();
+    open.writer.wait_durable(ticket).unwrap();
     assert_eq!(found(&engine)[1], BTreeSet::from([0]));
 }
 

@@ -143,7 +143,7 @@ fn unsorted_labels_are_one_series_and_found_by_their_bytes() {
         let report = write(&engine, &one(labels, &[(NOW_MS + round, 1.0)]));
         assert_eq!((report.samples, report.refused), (1, 0), "{labels:?}: {:?}", report.refusals);
         // The second round of each order is answered from its bytes.
-        assert_eq!(engine.shared.known.remotes().len() as i64, 3.min(round + 1), "{labels:?}");
+        assert_eq!(engine.shared.writer.known().remotes().len() as i64, 3.min(round + 1), "{labels:?}");
     }
     assert_eq!(engine.stats().series_created, 1);
     assert_eq!(stored(&engine, "a").len(), 6);

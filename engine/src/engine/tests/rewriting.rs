@@ -115,7 +115,7 @@ fn what_a_crash_left_in_damaged_tables_stays() {
     harness.engine.append(&float_batch(0, &[1, 181])).unwrap();
     harness.engine.flush().expect_err("the tables are in the store, and no catalogue names them");
     harness.kv.refuses_commits.store(false, Ordering::Relaxed);
-    harness.engine.shared.wal.as_ref().unwrap().sync().unwrap();
+    harness.engine.shared.writer.log().unwrap().sync().unwrap();
     harness.set_tables(&[(0, 1), (3, 4)]);
     // The damage is not where opening looks.
     let last = harness.store.pairs(Family::Chunks, &harness.prefix(1).range()).pop().unwrap().0;

@@ -51,7 +51,7 @@ impl Harness {
     }
 
     fn problems(&self) -> Vec<String> {
-        self.engine.shared.scrub(None).expect("the database stays open").problems
+        self.engine.shared.scrub.pass(None).expect("the database stays open").problems
     }
 }
 
@@ -59,7 +59,7 @@ impl Harness {
 fn a_planted_flip_is_found_in_one_pass() {
     let harness = harness();
     let engine = &harness.engine;
-    let report = engine.shared.scrub(None).unwrap();
+    let report = engine.shared.scrub.pass(None).unwrap();
     assert_eq!(report, engine.verify().unwrap(), "scrubbing reads the same as verifying");
     assert_eq!((report.generations, report.samples), (DAYS as u64, (DAYS * SAMPLES) as u64));
     let stats = engine.stats();
@@ -96,7 +96,7 @@ fn what_is_merged_meanwhile_is_left_and_its_space_is_freed() {
         }
     });
     let before = harness.prefixes();
-    let report = shared.scrub(None).unwrap();
+    let report = shared.scrub.pass(None).unwrap();
     harness.faulty.unhook();
     let after = harness.prefixes();
     let merged: Vec<_> = before.iter().filter(|prefix| !after.contains(prefix)).copied().collect();
@@ -131,7 +131,7 @@ fn a_pass_holds_nothing_that_a_cleaning_replaces() {
             assert!(cursor.entry().is_none_or(|(key, _)| !key.starts_with(&before[0].encode())));
         }
     });
-    let report = shared.scrub(None).unwrap();
+    let report = shared.scrub.pass(None).unwrap();
     harness.faulty.unhook();
     assert_eq!((report.generations, report.problems), (DAYS as u64 - 1, vec![]), "the others are intact");
     assert_eq!(harness.engine.stats().scrub_problems, 0);
@@ -142,7 +142,7 @@ fn a_pass_holds_nothing_that_a_cleaning_replaces() {
 fn a_pass_ends_when_the_database_closes() {
     let harness = harness();
     harness.engine.shared.jobs.end_naps();
-    assert_eq!(harness.engine.shared.scrub(Some(Duration::from_secs(3600))), None);
+    assert_eq!(harness.engine.shared.scrub.pass(Some(Duration::from_secs(3600))), None);
     assert_eq!(harness.engine.stats().scrub_passes, 0);
 }
 
@@ -153,7 +153,7 @@ fn where_a_pass_begins_follows_from_the_clock() {
     let interval = Duration::from_secs(100);
     for (at, first) in [(0, 0), (9, 0), (10, 1), (99, 9), (100, 0), (-1, 9), (i64::MAX / SECOND, 3)] {
         harness.clock.set(at * SECOND);
-        assert_eq!(shared.first_of(10, interval), first, "{at}");
+        assert_eq!(shared.scrub.first_of(10, interval), first, "{at}");
     }
-    assert_eq!(shared.first_of(0, interval), 0);
+    assert_eq!(shared.scrub.first_of(0, interval), 0);
 }

@@ -176,7 +176,7 @@ fn it_ends_with_the_database_after_what_is_buffered() {
     let engine = Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options(), clock).unwrap();
     let (mut subscription, dropped) =
         (engine.subscribe(&[], ROOM).unwrap(), engine.subscribe(&[], ROOM).unwrap());
-    assert!(engine.shared.subscriptions.is_any());
+    assert!(engine.shared.writer.subscriptions().is_any());
     let waits = std::thread::scope(|scope| {
         let waits = scope.spawn(move || [(); 2].map(|()| dropped.recv_timeout(ENDLESS)));
         engine.append(&batch(0, &[1])).unwrap();
@@ -189,11 +189,11 @@ fn it_ends_with_the_database_after_what_is_buffered() {
     assert_eq!(subscription.recv(), Err(RecvError));
     assert!(matches!(engine.subscribe(&[], ROOM), Err(Error::Closed)));
     drop(subscription);
-    assert!(!engine.shared.subscriptions.is_any(), "nobody is left");
+    assert!(!engine.shared.writer.subscriptions().is_any(), "nobody is left");
 
     // One that begins while the database closes.
     let engine = in_memory();
-    engine.shared.subscriptions.end();
+    engine.shared.writer.subscriptions().end();
     assert_eq!(engine.subscribe(&[], ROOM).unwrap().recv(), Err(RecvError));
 
     let engine = in_memory();

@@ -39,7 +39,7 @@ pub(super) fn harness(refuse_damaged_store: bool) -> Harness {
 
 impl Harness {
     pub(super) fn prefix(&self, minute: i64) -> Prefix {
-        let partition = self.engine.shared.chunk_policy().layout.raw(YEAR_2024 + minute * 60 * SECOND);
+        let partition = self.engine.shared.versions.layout().raw(YEAR_2024 + minute * 60 * SECOND);
         self.engine.shared.versions.current().generations.all_in(partition)[0].prefix
     }
 
@@ -169,11 +169,11 @@ fn a_merge_that_meets_it_leaves_its_partition_from_then_on() {
 fn a_scrub_that_finds_damage_sets_it_aside() {
     let harness = harness(false);
     harness.store.flip(Family::Chunks, &harness.prefix(1).encode());
-    let found = harness.engine.shared.scrub(None).unwrap();
+    let found = harness.engine.shared.scrub.pass(None).unwrap();
     assert!(!found.is_clean());
     assert_eq!(harness.aside(), [1]);
     let problems = harness.engine.stats().scrub_problems;
-    harness.engine.shared.scrub(None).unwrap();
+    harness.engine.shared.scrub.pass(None).unwrap();
     assert_eq!(harness.engine.stats().scrub_problems, problems, "the next pass finds it again");
 }
 

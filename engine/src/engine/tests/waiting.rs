@@ -61,7 +61,7 @@ fn who_waits_for_merges_to_rest_waits_for_one() {
         begins.recv().unwrap();
         drop(begins);
         asks.send(Task::current()).unwrap();
-        let _merging = engine.shared.merging.lock();
+        let _merging = engine.shared.merger.lock();
         seen.store(engine.stats().merges, Ordering::Relaxed);
     });
     faulty.unhook();
@@ -76,7 +76,7 @@ fn a_snapshot_that_waits_for_a_merge_keeps_no_flush_waiting() {
     engine.append(&float_batch(0, &[0])).unwrap();
     let dest = dir.path().join("copy");
     std::thread::scope(|scope| {
-        let merging = engine.shared.merging.lock();
+        let merging = engine.shared.merger.lock();
         let (begun, begins) = channel();
         let (snapshots, to) = (engine.clone(), dest.clone());
         // A store in memory has no files to copy; the snapshot fails only when it copies them.

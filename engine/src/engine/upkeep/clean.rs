@@ -54,17 +54,17 @@ impl Engine {
 
 impl Shared {
     fn clean(&self, patience: Duration) -> Result<CleanReport> {
-        let is_begun = self.flush.lock().begun.is_some();
-        self.flush()?;
+        let is_begun = self.flusher.has_begun();
+        self.flusher.flush()?;
         if is_begun {
             // The first call only completed an earlier flush.
-            self.flush()?;
+            self.flusher.flush()?;
         }
         fail_point!("clean.flushed");
         let until = self.versions.current().tombstones.last().map_or(0, |tombstone| tombstone.seq);
         let mut partitions = 0;
-        let mut merging = self.merging.lock();
-        let merged = self.merge_all(&mut merging, |from| {
+        let mut merging = self.merger.lock();
+        let merged = self.merger.merge_all(&mut merging, |from| {
             let next = next_cleanings(&self.versions.current(), from, until);
             partitions += next.len() as u64;
             next
@@ -74,7 +74,7 @@ impl Shared {
         // way, which would hold what it has just replaced.
         let mut held = self.versions.obsolete().held();
         // Also after a failure, as after other merges.
-        merged.and(self.collect_with_room())?;
+        merged.and(self.merger.collect_with_room())?;
         fail_point!("clean.collected");
         self.versions.kv().rewrite_records()?;
         fail_point!("clean.rewritten");
@@ -83,9 +83,9 @@ impl Shared {
         let end = Instant::now() + patience;
         while held > 0 && Instant::now() < end && !self.lifecycle.is_closed() {
             self.versions.obsolete().wait_for_release(end.min(Instant::now() + LOOK_EVERY));
-            let _merging = self.merging.lock();
+            let _merging = self.merger.lock();
             held = self.versions.obsolete().held();
-            self.collect_with_room()?;
+            self.merger.collect_with_room()?;
         }
         self.check_cleaned(until)?;
         Ok(CleanReport { partitions, held })

@@ -14,11 +14,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::budget::Stopped;
+use crate::clock::Clock;
+use crate::engine::base::Base;
+use crate::engine::duration_ns;
+use crate::engine::jobs::Jobs;
 use crate::engine::upkeep::verify::{Reading, VerifyReport, verify_partition};
-use crate::engine::{Shared, duration_ns};
+
 use crate::model::PartitionId;
 use crate::stats::Stats;
 use crate::store::catalogue::Generation;
+use crate::store::versions::Versions;
 use crate::workers::Next;
 use crate::{Error, Result};
 
@@ -29,25 +34,19 @@ const STEP: usize = 64 << 10;
 /// Maximum logged problems of one partition; the others are counted.
 const LOGGED_MAX: usize = 10;
 
-/// Scrubbing since the database was opened.
-#[derive(Debug, Default)]
+/// Owner of the pace of scrubbing, and of what it has found.
 pub(in crate::engine) struct Scrub {
+    versions: Arc<Versions>,
+    jobs: Arc<Jobs>,
+    clock: Arc<dyn Clock>,
+    /// Between the beginnings of two passes.
+    interval: Duration,
     bytes: AtomicU64,
     passes: AtomicU64,
     /// When the last pass ended; 0 before the end of the first.
     finished: AtomicI64,
     /// Problems found by the last pass, and by the current one.
     problems: [AtomicU64; 2],
-}
-
-impl Scrub {
-    pub(in crate::engine) fn add_to(&self, stats: &mut Stats) {
-        stats.scrub_bytes = self.bytes.load(Relaxed);
-        stats.scrub_passes = self.passes.load(Relaxed);
-        stats.scrub_finished = Some(self.finished.load(Relaxed)).filter(|&at| at != 0);
-        // Not added up: a pass finds the problems of the last one again.
-        stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
-    }
 }
 
 /// How the reading of a partition ended.
@@ -63,7 +62,7 @@ enum End {
 
 /// Reads one partition at a limited rate.
 struct Pace<'p> {
-    shared: &'p Shared,
+    scrub: &'p Scrub,
     generations: &'p [Arc<Generation>],
     /// Bytes a second; `None` for no limit.
     rate: Option<u64>,
@@ -83,12 +82,12 @@ impl Reading for Pace<'_> {
             return Ok(());
         }
         let read = std::mem::take(&mut self.unpaid) as u64;
-        self.shared.scrub.bytes.fetch_add(read, Relaxed);
+        self.scrub.bytes.fetch_add(read, Relaxed);
         let pause =
             self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(read as f64 / rate as f64));
-        self.end = if self.shared.jobs.nap(pause) {
+        self.end = if self.scrub.jobs.nap(pause) {
             End::Closing
-        } else if self.shared.names_all(self.generations) {
+        } else if self.scrub.names_all(self.generations) {
             return Ok(());
         } else {
             End::Gone
@@ -97,18 +96,39 @@ impl Reading for Pace<'_> {
     }
 }
 
-impl Shared {
+impl Scrub {
+    pub fn new(base: &Base) -> Self {
+        Scrub {
+            versions: base.versions.clone(),
+            jobs: base.jobs.clone(),
+            clock: base.clock.clone(),
+            interval: base.options.scrub_interval,
+            bytes: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
+            finished: AtomicI64::new(0),
+            problems: Default::default(),
+        }
+    }
+
+    pub fn add_to(&self, stats: &mut Stats) {
+        stats.scrub_bytes = self.bytes.load(Relaxed);
+        stats.scrub_passes = self.passes.load(Relaxed);
+        stats.scrub_finished = Some(self.finished.load(Relaxed)).filter(|&at| at != 0);
+        // Not added up: a pass finds the problems of the last one again.
+        stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
+    }
+
     /// A pass of those that begin every [`crate::Options::scrub_interval`] until the database closes.
-    pub(in crate::engine) fn look_to_scrub(&self) -> Next {
-        let (interval, began) = (self.options.scrub_interval, Instant::now());
-        match self.scrub(Some(interval)) {
+    pub fn look(&self) -> Next {
+        let (interval, began) = (self.interval, Instant::now());
+        match self.pass(Some(interval)) {
             Some(_) => Next::after(interval.saturating_sub(began.elapsed())),
             None => Next::Over,
         }
     }
 
     /// One pass, which takes about `interval` in a large store; `None` if the database closes meanwhile.
-    pub(in crate::engine) fn scrub(&self, interval: Option<Duration>) -> Option<VerifyReport> {
+    pub fn pass(&self, interval: Option<Duration>) -> Option<VerifyReport> {
         let generations = self.versions.current().generations.clone();
         let rate = interval.map(|interval| {
             // The size of the chunks is known; the index is rarely larger.
@@ -124,15 +144,15 @@ impl Shared {
         for &partition in after.iter().chain(before) {
             self.scrub_partition(partition, rate, &mut report)?;
         }
-        let [last, under_way] = &self.scrub.problems;
+        let [last, under_way] = &self.problems;
         last.store(under_way.swap(0, Relaxed), Relaxed);
-        self.scrub.passes.fetch_add(1, Relaxed);
-        self.scrub.finished.store(self.clock.now(), Relaxed);
+        self.passes.fetch_add(1, Relaxed);
+        self.finished.store(self.clock.now(), Relaxed);
         Some(report)
     }
 
     /// The index of the partition, out of `count`, at which a pass begins.
-    pub(in crate::engine) fn first_of(&self, count: usize, interval: Duration) -> usize {
+    pub fn first_of(&self, count: usize, interval: Duration) -> usize {
         let interval = i128::from(duration_ns(interval).max(1));
         let into = i128::from(self.clock.now()).rem_euclid(interval);
         (into * count as i128 / interval) as usize
@@ -148,10 +168,10 @@ impl Shared {
             let named = self.versions.current().generations.all_in(partition);
             named.iter().map(|generation| generation.unheld()).collect()
         };
-        let mut pace = Pace { shared: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
+        let mut pace = Pace { scrub: self, generations: &generations, rate, unpaid: 0, end: End::Whole };
         let mut found = VerifyReport::default();
         verify_partition(self.versions.kv(), &generations, &mut pace, &mut found);
-        self.scrub.bytes.fetch_add(pace.unpaid as u64, Relaxed);
+        self.bytes.fetch_add(pace.unpaid as u64, Relaxed);
         if pace.end == End::Whole && !self.names_all(&generations) {
             pace.end = End::Gone;
         }
@@ -160,7 +180,7 @@ impl Shared {
             End::Gone => return Some(()),
             End::Whole => {}
         }
-        self.scrub.problems[1].fetch_add(found.problems.len() as u64, Relaxed);
+        self.problems[1].fetch_add(found.problems.len() as u64, Relaxed);
         for problem in found.problems.iter().take(LOGGED_MAX) {
             tracing::error!(
                 %partition,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::compact::GENERATIONS_MAX;
 use crate::engine::Shared;
+use crate::engine::upkeep::merge::OVERLAPPING;
 use crate::model::PartitionId;
 use crate::{Error, Result};
 
@@ -20,10 +21,6 @@ const BYTES_MAX: u64 = 16 << 20;
 const SEGMENTS_MAX: u64 = 8;
 /// Generations of a partition from which on opening merges: closing merges before there are as many.
 const PILE: usize = 2 * GENERATIONS_MAX;
-/// Tables with the same keys from which on merging settles them.
-pub(in crate::engine) const OVERLAPPING: usize = 2;
-/// The same for a flush of a program without background threads, which may never merge.
-const OVERLAPPING_ALONE: usize = 16;
 
 impl Shared {
     /// Does what earlier runs have left. A failure is no reason not to open.
@@ -41,39 +38,27 @@ impl Shared {
         }
     }
 
-    /// After a flush: settles the tables of a program that has no background threads. A failure loses nothing.
-    pub(in crate::engine) fn settle_pile(&self) {
-        if self.options.background {
-            return;
-        }
-        // A merge that is under way settles them when it ends.
-        let Some(_merging) = self.merging.try_lock() else { return };
-        if let Err(error) = self.versions.settle_tables(OVERLAPPING_ALONE) {
-            tracing::warn!(%error, "tables that overlap could not be put together; it will be tried again");
-        }
-    }
-
     fn flush_segments(&self) -> Result<()> {
-        let Some(wal) = &self.wal else { return Ok(()) };
+        let Some(wal) = self.writer.log() else { return Ok(()) };
         if wal.stats().segments >= SEGMENTS_MAX && wal.size_bytes() <= BYTES_MAX {
-            self.flush()?;
+            self.flusher.flush()?;
         }
         Ok(())
     }
 
     /// Merges small partitions that are due and have at least so many generations.
     fn merge_small(&self, generations_min: usize) -> Result<()> {
-        let mut merging = self.merging.lock();
+        let mut merging = self.merger.lock();
         let (end, mut is_first) = (Instant::now() + TIME, true);
         let has_time = || std::mem::take(&mut is_first) || Instant::now() < end;
-        self.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
-        self.collect_with_room()?;
+        self.merger.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
+        self.merger.collect_with_room()?;
         self.versions.settle_tables(OVERLAPPING)
     }
 
     fn next_small(&self, mut from: PartitionId, generations_min: usize) -> Vec<PartitionId> {
         loop {
-            let due = self.next_merges(from);
+            let due = self.merger.next_merges(from);
             let Some(last) = due.last() else { return due };
             let catalogue = self.versions.current();
             let (mut bytes, mut most) = (0, 0);

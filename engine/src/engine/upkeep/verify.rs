@@ -91,7 +91,7 @@ impl Engine {
     /// The store could not be read at all.
     pub fn verify(&self) -> Result<VerifyReport> {
         let _call = self.shared.lifecycle.enter()?;
-        let _merging = self.shared.merging.lock();
+        let _merging = self.shared.merger.lock();
         let catalogue = self.shared.versions.current_owned();
         let mut report = verify_store(self.shared.versions.kv(), &catalogue)?;
         report.damaged.iter().for_each(|(prefix, why)| self.shared.versions.set_aside(*prefix, why));

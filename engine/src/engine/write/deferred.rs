@@ -11,7 +11,8 @@
 use std::sync::atomic::Ordering;
 
 use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::{AppendReport, Engine, Shared};
+use crate::engine::write::Writer;
+use crate::engine::{AppendReport, Engine};
 use crate::head::{Batch, Owner};
 use crate::wal::Ticket;
 use crate::{Error, Result};
@@ -39,10 +40,10 @@ impl Engine {
         shared.check_writable()?;
         let mut newcomers = Newcomers::of_whole();
         let begun = shared.begin_append(batch, &mut newcomers);
-        shared.take_back(&mut newcomers, 0);
+        shared.writer.take_back(&mut newcomers, 0);
         let (report, ticket) = begun?;
         if ticket.is_some() {
-            shared.has_deferred.store(true, Ordering::SeqCst);
+            shared.writer.note_deferred();
             shared.jobs.note_work();
         }
         Ok(PendingAppend { report, ticket, owner: shared.lifecycle.owner() })
@@ -56,7 +57,7 @@ impl Engine {
     /// error.
     pub fn wait_append(&self, pending: &PendingAppend) -> Result<AppendReport> {
         self.check_own(pending)?;
-        self.shared.wait_durable(pending.ticket)?;
+        self.shared.writer.wait_durable(pending.ticket)?;
         Ok(pending.report)
     }
 
@@ -67,7 +68,7 @@ impl Engine {
     /// As [`Engine::wait_append`], once it is known that it will not become durable.
     pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
         self.check_own(pending)?;
-        self.shared.is_durable(pending.ticket)
+        self.shared.writer.is_durable(pending.ticket)
     }
 
     fn check_own(&self, pending: &PendingAppend) -> Result<()> {
@@ -79,9 +80,14 @@ impl Engine {
     }
 }
 
-impl Shared {
+impl Writer {
+    /// An append was begun that nobody may wait for.
+    pub fn note_deferred(&self) {
+        self.has_deferred.store(true, Ordering::SeqCst);
+    }
+
     /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
-    pub(in crate::engine) fn settle_deferred(&self) {
+    pub fn settle_deferred(&self) {
         if !self.has_deferred.swap(false, Ordering::SeqCst) {
             return;
         }

@@ -20,7 +20,7 @@ impl Engine {
         if labels.is_empty() {
             return Err(Error::Invalid("a series without labels".to_owned()));
         }
-        let series = shared.resolve(labels, &mut Newcomers::default())?;
+        let series = shared.admission.resolve(labels, &mut Newcomers::default())?;
         Ok(SeriesHandle { series, owner: shared.lifecycle.owner() })
     }
 }
@@ -41,7 +41,7 @@ impl Shared {
             )));
         }
         if handle.series.is_dead() {
-            self.resolve(&handle.series.labels, newcomers)
+            self.admission.resolve(&handle.series.labels, newcomers)
         } else {
             Ok(handle.series.clone())
         }

@@ -18,7 +18,6 @@ use crate::head::batch::{RowTarget, Stamp};
 use crate::head::{Event, HeadSeries, ResolvedBatch};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
-use crate::stats::Counters;
 use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
@@ -165,8 +164,8 @@ impl Engine {
         limits.tags = limits.tags.min(shared.options.labels_per_series);
         let extra = options.all_extra_labels();
         let tenant = options.tenant.as_ref();
-        let context = shared.known.lines().context(&extra, tenant, &options.naming, &limits);
-        let now = shared.clock.now();
+        let context = shared.writer.known().lines().context(&extra, tenant, &options.naming, &limits);
+        let now = shared.admission.now();
         let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
             shared,
@@ -191,7 +190,7 @@ impl Engine {
             (default, Lines::new(body.bytes, options.precision, limits))
         };
         let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
-        let stored = stored.and(shared.wait_durable(writer.ticket));
+        let stored = stored.and(shared.writer.wait_durable(writer.ticket));
         writer.take_back(0, 0);
         stored?;
         Ok(writer.report)
@@ -265,9 +264,9 @@ impl LineWriter<'_> {
 
     /// Takes back series that nothing was stored of, and what the cache has of them.
     fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
-        if self.shared.take_back(&mut self.newcomers, first_newcomer) {
+        if self.shared.writer.take_back(&mut self.newcomers, first_newcomer) {
             for key in self.learned.drain(first_learned..) {
-                self.shared.known.lines().forget_dead(&self.context, key);
+                self.shared.writer.known().lines().forget_dead(&self.context, key);
             }
         }
     }
@@ -275,24 +274,25 @@ impl LineWriter<'_> {
     /// Takes memory for the next line, which has `more` bytes of string fields.
     #[cold]
     fn make_room(&mut self, more: u64) -> Result<()> {
-        let shared = self.shared;
-        if shared.batches.grow(&mut self.resolved, more) {
+        let Shared { writer, options, admission, .. } = self.shared;
+        let batches = admission.batches();
+        if batches.grow(&mut self.resolved, more) {
             return Ok(());
         }
         if !self.resolved.is_empty() {
             self.commit()?;
-            if shared.batches.grow(&mut self.resolved, more) {
+            if batches.grow(&mut self.resolved, more) {
                 return Ok(());
             }
         }
         // Nothing is held while waiting for others.
-        shared.wait_durable(self.ticket.take())?;
-        shared.batches.wait(&mut self.resolved, more, shared.options.write_wait, || shared.settle_deferred())
+        writer.wait_durable(self.ticket.take())?;
+        batches.wait(&mut self.resolved, more, options.write_wait, || writer.settle_deferred())
     }
 
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
-        self.shared.wait_durable(self.ticket.take())?;
+        self.shared.writer.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
         self.report.samples += self.resolved.samples() as u64;
         self.report.events += self.resolved.events.len() as u64;
@@ -351,7 +351,7 @@ impl LineWriter<'_> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         self.resolved.stamp = stamp(line.timestamp);
         if timestamp <= self.horizon {
-            Counters::add(&self.shared.counters.too_old, 1);
+            self.shared.admission.count_too_old(1);
             let why = format!(
                 "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
                 self.horizon
@@ -467,7 +467,7 @@ impl LineWriter<'_> {
 
     fn remember(&mut self, key: LineKey, known: Known) {
         self.learned.push(key);
-        self.shared.known.lines().insert(&self.context, key, known);
+        self.shared.writer.known().lines().insert(&self.context, key, known);
     }
 
     /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What
@@ -506,7 +506,7 @@ impl LineWriter<'_> {
     /// The series of a field, from its labels.
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
-        self.shared.resolve(&labels, &mut self.newcomers).map_err(|e| {
+        self.shared.admission.resolve(&labels, &mut self.newcomers).map_err(|e| {
             self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
             line.reject(LineErrorKind::Refused { why: e.to_string() })
         })
@@ -532,7 +532,7 @@ impl LineWriter<'_> {
             _ => None,
         });
         let bytes: u64 = bytes.sum();
-        if let Some(most) = self.shared.batches.too_large(bytes) {
+        if let Some(most) = self.shared.admission.batches().too_large(bytes) {
             let why = format!(
                 "its string fields and their labels take {bytes} bytes, and the memory for batches allows {most} in a line \
                  (memory): send fewer in a line, or raise it"

@@ -8,13 +8,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use crate::Result;
-use crate::engine::jobs::Task;
-use crate::engine::{CommitState, Shared};
+use crate::engine::write::{CommitState, Writer};
 use crate::head::{HeadSeries, ResolvedBatch};
-use crate::stats::Counters;
 use crate::store::catalogue::Tombstone;
 use crate::wal::{Fate, Ticket};
 
@@ -34,13 +31,13 @@ pub(in crate::engine) enum Logged {
     Delete(Arc<Tombstone>),
 }
 
-impl Shared {
+impl Writer {
     /// Waits until what was logged is as safe as the durability option says and visible.
     ///
     /// # Errors
     /// Those of the log: nothing of it is stored, now or after a restart.
-    pub(crate) fn wait_durable(&self, ticket: Option<Ticket>) -> Result<()> {
-        let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(()) };
+    pub fn wait_durable(&self, ticket: Option<Ticket>) -> Result<()> {
+        let (Some(wal), Some(ticket)) = (&self.log, ticket) else { return Ok(()) };
         let done = wal.wait_for(ticket);
         self.settle_after(ticket, done.is_err());
         done
@@ -49,9 +46,9 @@ impl Shared {
     /// Whether what was logged is as safe as the durability option says; then it is visible too. Does no I/O.
     ///
     /// # Errors
-    /// As [`Shared::wait_durable`].
-    pub(in crate::engine) fn is_durable(&self, ticket: Option<Ticket>) -> Result<bool> {
-        let (Some(wal), Some(ticket)) = (&self.wal, ticket) else { return Ok(true) };
+    /// As [`Writer::wait_durable`].
+    pub fn is_durable(&self, ticket: Option<Ticket>) -> Result<bool> {
+        let (Some(wal), Some(ticket)) = (&self.log, ticket) else { return Ok(true) };
         let done = wal.is_safe(ticket);
         if !matches!(done, Ok(false)) {
             self.settle_after(ticket, done.is_err());
@@ -64,12 +61,12 @@ impl Shared {
         if is_lost || self.applied.load(Ordering::Acquire) < ticket.seq {
             self.settle(&mut self.commit.lock());
         }
-        self.flush_if_full();
+        self.admission.pressure().flush_if_due();
     }
 
     /// Applies the durable records in order, and drops those that the log has removed.
-    pub(in crate::engine) fn settle(&self, commit: &mut CommitState) {
-        let Some(wal) = &self.wal else { return };
+    pub(super) fn settle(&self, commit: &mut CommitState) {
+        let Some(wal) = &self.log else { return };
         // Read before the fates: a record removed later is not dropped below, and changes the term.
         commit.term = wal.term();
         while let Some(Pending { ticket, .. }) = commit.pending.front() {
@@ -80,12 +77,12 @@ impl Shared {
             let Some(Pending { ticket, change, defined }) = commit.pending.pop_front() else { return };
             if fate == Fate::Lost {
                 defined.iter().for_each(|series| series.forget_definition());
-                self.head.take_back(&defined);
+                self.applier.head().take_back(&defined);
                 continue;
             }
             match change {
-                Logged::Batch(mut batch) => self.apply(commit, &mut batch, ticket.seq),
-                Logged::Delete(tombstone) => self.apply_delete(commit, &tombstone),
+                Logged::Batch(mut batch) => self.applier.batch(commit, &mut batch, ticket.seq),
+                Logged::Delete(tombstone) => self.applier.delete(commit, &tombstone),
             }
             commit.last_seq = ticket.seq;
             self.applied.store(ticket.seq, Ordering::Release);
@@ -93,56 +90,12 @@ impl Shared {
     }
 
     /// Ends what waits, one way or the other; the caller keeps appends out.
-    pub(in crate::engine) fn settle_all(&self, commit: &mut CommitState) {
-        if let Some(wal) = self.wal.as_ref().filter(|_| !commit.pending.is_empty()) {
+    pub(super) fn settle_all(&self, commit: &mut CommitState) {
+        if let Some(wal) = self.log.as_ref().filter(|_| !commit.pending.is_empty()) {
             // The log has removed the records that it could not make durable.
             let _ = wal.sync();
             self.settle(commit);
             debug_assert!(commit.pending.is_empty(), "each record is safe or lost after a sync");
-        }
-    }
-
-    /// Adds a batch to the head under the commit lock, and counts it. Readers see either all of it or nothing.
-    pub(in crate::engine) fn apply(&self, commit: &mut CommitState, resolved: &mut ResolvedBatch, seq: u64) {
-        Counters::add(&self.counters.samples, resolved.samples() as u64);
-        Counters::add(&self.counters.events, resolved.events.len() as u64);
-        self.retention.note(resolved.newest());
-        let mut grown = 0;
-        let applying = self.head.pins.start(&mut commit.turn, seq);
-        // Read after the start: a view that does not show this batch was pinned before it, so a subscription that is
-        // older than such a view is seen here.
-        let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
-        let (turn, chunk_policy) = (&commit.turn, self.chunk_policy());
-        resolved.for_each(|series, timestamp, start, value| {
-            grown += series.append(turn, chunk_policy, timestamp, start, value);
-        });
-        self.apply_notes(resolved);
-        for event in resolved.events.drain(..) {
-            grown += event.memory_bytes() as usize;
-            self.head.events.push(seq, event);
-        }
-        drop(applying);
-        if let Some(events) = subscribed {
-            self.subscriptions.publish(resolved, &events);
-        }
-        commit.first_append.get_or_insert_with(Instant::now);
-        // Counted under the lock: a flush that begins takes the count as its own.
-        self.head.add_sample_bytes(grown as u64);
-        self.jobs.note_work();
-    }
-
-    /// Whether unflushed samples take so much memory that a flush is due. Memory kept for readers lowers the threshold.
-    pub(in crate::engine) fn is_head_large(&self) -> bool {
-        if self.head.sample_bytes() < self.options.flush_bytes() {
-            return false;
-        }
-        let left = self.options.head_bytes_max().saturating_sub(self.head.kept.bytes());
-        self.head.unflushed_bytes() >= left / 2
-    }
-
-    pub(in crate::engine) fn flush_if_full(&self) {
-        if self.is_head_large() {
-            self.jobs.ask(Task::Flush);
         }
     }
 }

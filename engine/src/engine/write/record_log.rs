@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::codec::varint;
-use crate::engine::{CommitState, Shared};
+use crate::engine::write::CommitState;
 use crate::head::record::{self, SampleEncoder};
 use crate::head::{Epoch, HeadSeries, ResolvedBatch};
 use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
@@ -23,45 +23,42 @@ const RECORD_BYTES: usize = PAYLOAD_BYTES_MAX / 2;
 /// Memory of a record that the next batch may have.
 const SPARE_BYTES_MAX: usize = 4 << 20;
 /// Largest event, its labels and text: with it a record still fits the log.
-pub(in crate::engine) const EVENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX / 4;
+const EVENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX / 4;
 
-impl Shared {
-    /// Whether an event is small enough for the log.
-    pub(in crate::engine) fn check_event(&self, labels: &Labels, text: &str) -> Result<()> {
-        if text.len() > EVENT_BYTES_MAX {
-            return Err(Error::Limit(format!(
-                "series {}: an event of {} bytes, the limit is {EVENT_BYTES_MAX}; split the text",
-                crate::engine::shortened::shown(labels),
-                text.len()
-            )));
-        }
-        Ok(())
+/// Whether an event is small enough for the log.
+pub(super) fn check_event(labels: &Labels, text: &str) -> Result<()> {
+    if text.len() > EVENT_BYTES_MAX {
+        return Err(Error::Limit(format!(
+            "series {}: an event of {} bytes, the limit is {EVENT_BYTES_MAX}; split the text",
+            crate::engine::shortened::shown(labels),
+            text.len()
+        )));
     }
+    Ok(())
+}
 
-    /// Hands the records of a batch to the log, all of them or none. Gives the ticket of the last, and the series that
-    /// they define; `None` where the log has taken records back since `commit` was settled, which the definitions that
-    /// these leave out may be in.
-    pub(in crate::engine) fn log(
-        &self,
-        commit: &mut CommitState,
-        wal: &Wal,
-        resolved: &ResolvedBatch,
-    ) -> Result<Option<(Ticket, Vec<Arc<HeadSeries>>)>> {
-        let mut records = Records::new(commit.epoch, std::mem::take(&mut commit.spare));
-        resolved.for_each(|series, timestamp, start, value| {
-            records.push_sample(series, timestamp, start, value);
-        });
-        records.end_samples();
-        let size = |event: &crate::head::Event| event.labels.as_bytes().len() + event.text.len();
-        records.push_items(record::KIND_EVENTS, &resolved.events, size, record::encode_events);
-        records.push_notes(resolved);
-        let appended = wal.append_all(&records.new_ones(), commit.term);
-        if !matches!(appended, Ok(Some(_))) {
-            records.defined.iter().for_each(|series| series.forget_definition());
-        }
-        commit.spare = std::mem::take(&mut records.at_hand).or_emptied(&mut records.done);
-        Ok(appended?.map(|ticket| (ticket, records.defined)))
+/// Hands the records of a batch to the log, all of them or none. Gives the ticket of the last, and the series that they
+/// define; `None` where the log has taken records back since `commit` was settled, which the definitions that these
+/// leave out may be in.
+pub(super) fn log(
+    commit: &mut CommitState,
+    wal: &Wal,
+    resolved: &ResolvedBatch,
+) -> Result<Option<(Ticket, Vec<Arc<HeadSeries>>)>> {
+    let mut records = Records::new(commit.epoch, std::mem::take(&mut commit.spare));
+    resolved.for_each(|series, timestamp, start, value| {
+        records.push_sample(series, timestamp, start, value);
+    });
+    records.end_samples();
+    let size = |event: &crate::head::Event| event.labels.as_bytes().len() + event.text.len();
+    records.push_items(record::KIND_EVENTS, &resolved.events, size, record::encode_events);
+    records.push_notes(resolved);
+    let appended = wal.append_all(&records.new_ones(), commit.term);
+    if !matches!(appended, Ok(Some(_))) {
+        records.defined.iter().for_each(|series| series.forget_definition());
     }
+    commit.spare = std::mem::take(&mut records.at_hand).or_emptied(&mut records.done);
+    Ok(appended?.map(|ticket| (ticket, records.defined)))
 }
 
 /// How many of the first items reach [`RECORD_BYTES`] together: at least one.
@@ -77,7 +74,7 @@ fn piece_length<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
 /// A record on its way into the log. The parts of its payload follow each other; those of other kinds than samples
 /// are all in the last.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct LogRecord {
+pub(super) struct LogRecord {
     kind: u8,
     defined: Vec<u8>,
     definitions: Vec<u8>,

@@ -13,17 +13,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::admit::batches::PIECE_SAMPLES;
-use crate::engine::admit::limits::label_bytes;
+use crate::engine::admit::label_bytes;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
-use crate::engine::known::remote_cache::Keys;
+use crate::engine::known::remote_cache::{Keys, RemoteCache};
 use crate::engine::{Engine, Shared};
 use crate::head::{HeadSeries, ResolvedBatch};
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
 use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
 };
-use crate::stats::Counters;
 use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
@@ -131,12 +130,13 @@ impl Engine {
         let request = Request::open(version, body)?;
         let mut writer = RemoteWriter {
             shared,
+            known: shared.writer.known().remotes(),
             version,
             keys: Keys::of(version, tenant),
             tenant,
             tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
             horizon: shared.retention.horizon(),
-            future: shared.clock.now().saturating_add(FUTURE_MAX),
+            future: shared.admission.now().saturating_add(FUTURE_MAX),
             resolved: ResolvedBatch::default(),
             spread: shared.spread(),
             pending: RemoteReport::default(),
@@ -149,7 +149,7 @@ impl Engine {
             failed: None,
         };
         let stored = writer.add_all(&request);
-        let safe = shared.wait_durable(writer.ticket);
+        let safe = shared.writer.wait_durable(writer.ticket);
         writer.take_back();
         stored?;
         safe?;
@@ -160,6 +160,7 @@ impl Engine {
 /// Turns a request into rows of a batch.
 struct RemoteWriter<'p> {
     shared: &'p Shared,
+    known: &'p RemoteCache,
     version: RemoteVersion,
     keys: Keys,
     /// The tenant of the series.
@@ -221,33 +222,34 @@ impl RemoteWriter<'_> {
 
     #[cold]
     fn make_room(&mut self) -> Result<()> {
-        let shared = self.shared;
-        if self.weight < PIECE_SAMPLES && shared.batches.grow(&mut self.resolved, 0) {
+        let Shared { writer, options, admission, .. } = self.shared;
+        let batches = admission.batches();
+        if self.weight < PIECE_SAMPLES && batches.grow(&mut self.resolved, 0) {
             return Ok(());
         }
         if !self.resolved.is_empty() {
             self.commit()?;
-            if shared.batches.grow(&mut self.resolved, 0) {
+            if batches.grow(&mut self.resolved, 0) {
                 return Ok(());
             }
         }
         // Nothing is held while waiting for others.
-        shared.wait_durable(self.ticket.take())?;
-        shared.batches.wait(&mut self.resolved, 0, shared.options.write_wait, || shared.settle_deferred())
+        writer.wait_durable(self.ticket.take())?;
+        batches.wait(&mut self.resolved, 0, options.write_wait, || writer.settle_deferred())
     }
 
     /// Takes back series that nothing was stored of, and what the cache has of them.
     fn take_back(&mut self) {
-        if self.shared.take_back(&mut self.newcomers, 0) {
+        if self.shared.writer.take_back(&mut self.newcomers, 0) {
             for key in self.learned.drain(..) {
-                self.shared.known.remotes().forget_dead(self.keys, &key);
+                self.known.forget_dead(self.keys, &key);
             }
         }
     }
 
     fn commit(&mut self) -> Result<()> {
         // The piece before is waited for here: no more than two are in memory.
-        self.shared.wait_durable(self.ticket.take())?;
+        self.shared.writer.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
         self.ticket = self.shared.commit(&mut self.resolved)?;
         let pending = std::mem::take(&mut self.pending);
@@ -325,7 +327,7 @@ impl RemoteWriter<'_> {
     }
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
-        let cache = self.shared.known.remotes();
+        let cache = self.known;
         let mut key = series.key(&mut self.scratch, self.shared.options.label_bytes_per_series)?;
         if let Some(tenant) = self.tenant {
             self.tenant_key.truncate(Keys::prefix_len(tenant));
@@ -349,10 +351,11 @@ impl RemoteWriter<'_> {
             return Err(LabelFault::TooLong { bytes, limit }.into());
         }
         let known = self.newcomers.len();
-        let found = self.shared.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
-            ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
-            _ => RemoteReason::Refused { why: e.to_string() },
-        })?;
+        let found =
+            self.shared.admission.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
+                ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
+                _ => RemoteReason::Refused { why: e.to_string() },
+            })?;
         if self.newcomers.len() > known {
             self.learned.push(key.into());
         }
@@ -375,7 +378,7 @@ impl RemoteWriter<'_> {
                     .and_then(|labels| self.exemplar(place, timestamp_ms, value, labels));
                 if let Err(reason) = stored {
                     let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
-                    Counters::add(&self.shared.counters.too_old, too_old);
+                    self.shared.admission.count_too_old(too_old);
                     self.report.exemplars_dropped += 1;
                     self.drop_note(place.number, || place.head.labels.to_string(), || reason);
                 }
@@ -389,7 +392,7 @@ impl RemoteWriter<'_> {
         };
         if let Err(reason) = refused {
             if matches!(reason, RemoteReason::TooOld { .. }) {
-                Counters::add(&self.shared.counters.too_old, 1);
+                self.shared.admission.count_too_old(1);
             }
             self.refuse(place.number, || place.head.labels.to_string(), reason, 1);
         }
@@ -449,6 +452,7 @@ impl RemoteWriter<'_> {
         let timestamp = self.time(timestamp_ms)?;
         let exemplar = Exemplar { labels, timestamp, value };
         self.shared
+            .admission
             .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)
             .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
         self.pending.exemplars += 1;
@@ -480,7 +484,7 @@ impl RemoteWriter<'_> {
             return;
         }
         let before = self.resolved.metadata.len();
-        match self.shared.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
+        match self.shared.admission.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
             Ok(()) if self.resolved.metadata.len() == before => {}
             Ok(()) => self.weight += HISTOGRAM_SAMPLES,
             Err(e) => {

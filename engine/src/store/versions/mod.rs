@@ -27,7 +27,7 @@ pub(crate) use indexed::{IndexVersions, IndexedSeries};
 use uncertain::UncertainCommits;
 
 use crate::Result;
-use crate::model::PartitionId;
+use crate::model::{Layout, PartitionId};
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Obsolete, Root, Tombstone};
 use crate::store::keys::Prefix;
 use crate::store::kv::Kv;
@@ -99,6 +99,11 @@ impl Versions {
     /// The current version, to keep.
     pub(crate) fn current_owned(&self) -> Arc<Catalogue> {
         self.current.load_full()
+    }
+
+    /// How time is divided into partitions.
+    pub(crate) fn layout(&self) -> Layout {
+        self.current().layout()
     }
 
     /// The generations that have left the catalogue.

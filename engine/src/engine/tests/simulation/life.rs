@@ -148,7 +148,7 @@ impl Simulation {
             match opened {
                 Ok(engine) if !is_off => {
                     self.disk.restart();
-                    let last = engine.shared.commit.lock().last_seq;
+                    let last = engine.shared.writer.hold().last_seq;
                     let mut now = self.now.lock();
                     now.counts.lives += 1;
                     now.is_faulty = false;

@@ -5,20 +5,46 @@
 //! batches and for merges, which hold what they read and what they write: a merge for which there is no memory is not
 //! due.
 
+use std::sync::Arc;
+
 use crate::budget::bytes_text;
-use crate::engine::Shared;
-use crate::engine::jobs::Task;
-use crate::model::PartitionId;
-use crate::stats::Counters;
+use crate::engine::base::Base;
+use crate::engine::jobs::{Jobs, Task};
+use crate::engine::known::KnownSeries;
+use crate::engine::retention::Retention;
+use crate::head::Head;
+use crate::model::{PartitionId, Timestamp};
+use crate::stats::Counter;
+use crate::store::versions::Versions;
 use crate::{Error, Result};
 
-impl Shared {
-    fn is_in_memory(&self) -> bool {
-        self.dir.is_none()
+/// Decides whether a database in memory is full.
+pub(in crate::engine) struct InMemory {
+    /// Bytes for everything; `None` for a database with files, which this does not bound.
+    bytes_max: Option<u64>,
+    head: Arc<Head>,
+    known: Arc<KnownSeries>,
+    versions: Arc<Versions>,
+    retention: Arc<Retention>,
+    jobs: Arc<Jobs>,
+    refused: Counter,
+}
+
+impl InMemory {
+    pub fn new(base: &Base) -> Self {
+        InMemory {
+            bytes_max: base.dir.is_none().then_some(base.options.memory_bytes),
+            head: base.head.clone(),
+            known: base.known.clone(),
+            versions: base.versions.clone(),
+            retention: base.retention.clone(),
+            jobs: base.jobs.clone(),
+            refused: Counter::default(),
+        }
     }
 
     /// Bytes of everything that stays.
-    fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         let head = &self.head;
         let notes = head.exemplars.bytes() + head.metadata.bytes();
         head.sample_bytes()
@@ -29,21 +55,26 @@ impl Shared {
     }
 
     /// Refuses a write to a database in memory that is full.
-    pub(super) fn refuse_full_memory(&self) -> Result<()> {
-        if !self.is_in_memory() {
-            return Ok(());
-        }
-        let (used, limit) = (self.resident_bytes(), self.options.memory_bytes / 4 * 3);
+    ///
+    /// # Errors
+    /// [`Error::Limit`], or [`Error::Throttled`] where the retention makes room again.
+    #[inline]
+    pub fn refuse_if_full(&self) -> Result<()> {
+        self.bytes_max.map_or(Ok(()), |bytes_max| self.refuse_beyond(bytes_max / 4 * 3))
+    }
+
+    fn refuse_beyond(&self, limit: u64) -> Result<()> {
+        let used = self.resident_bytes();
         if used < limit {
             return Ok(());
         }
-        Counters::add(&self.counters.refused, 1);
+        self.refused.add(1);
         let full = format!(
             "the database in memory is full: it holds {} of the {} for data, three quarters of memory_bytes",
             bytes_text(used),
             bytes_text(limit)
         );
-        if self.retention.horizon() == i64::MIN {
+        if self.retention.horizon() == Timestamp::MIN {
             return Err(Error::Limit(format!(
                 "{full}; raise memory_bytes, set a retention, or delete series"
             )));
@@ -53,17 +84,20 @@ impl Shared {
     }
 
     /// Whether there is memory for the merge of these partitions.
-    pub(crate) fn has_memory_to_merge(&self, partitions: &[PartitionId]) -> bool {
-        if !self.is_in_memory() {
-            return true;
-        }
+    pub fn has_memory_to_merge(&self, partitions: &[PartitionId]) -> bool {
+        let Some(bytes_max) = self.bytes_max else { return true };
         let catalogue = self.versions.current();
         let in_partition = |id: &PartitionId| {
             let generations = catalogue.generations.in_partition(*id);
             generations.iter().map(|generation| generation.record.bytes).sum::<u64>()
         };
         let bytes: u64 = partitions.iter().map(in_partition).sum();
-        bytes <= self.options.memory_bytes.saturating_sub(self.resident_bytes())
+        bytes <= bytes_max.saturating_sub(self.resident_bytes())
+    }
+
+    /// Writes refused since the database was opened.
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
     }
 }
 
@@ -115,7 +149,11 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
         assert!(error.to_string().contains("memory_bytes"), "{error}");
         assert!(samples > 500_000, "{samples}");
-        assert!(engine.shared.resident_bytes() <= MEMORY, "{}", engine.shared.resident_bytes());
+        assert!(
+            engine.shared.admission.in_memory().resident_bytes() <= MEMORY,
+            "{}",
+            engine.shared.admission.in_memory().resident_bytes()
+        );
         // What is deleted makes room, although not everything could be merged at once.
         let most = TimeRange::new(i64::MIN, samples / 2 * SECOND);
         engine.delete(&[Matcher::equal("job", "job0")], most).unwrap();
@@ -123,7 +161,7 @@ mod tests {
         engine.compact().unwrap();
         let (after, _) = fill(&engine, samples);
         assert!(after > samples + samples / 4, "{samples}, then {after}");
-        assert!(engine.shared.resident_bytes() <= MEMORY);
+        assert!(engine.shared.admission.in_memory().resident_bytes() <= MEMORY);
     }
 
     #[test]

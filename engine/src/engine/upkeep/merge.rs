@@ -1,0 +1,187 @@
+//! When partitions are merged and expired, one pass at a time. What a merge does is in `compact/`.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::compact::{Compactor, MergeCounts, is_expiry_due, next_merges};
+use crate::engine::admit::Admission;
+use crate::engine::base::Base;
+use crate::engine::directory::disk::Disk;
+use crate::engine::jobs::Jobs;
+use crate::engine::retention::Retention;
+use crate::engine::write::Writer;
+use crate::model::{PartitionId, TierId};
+use crate::options::Options;
+use crate::stats::Stats;
+use crate::store::versions::Versions;
+use crate::sync::{Mutex, MutexGuard};
+use crate::{Error, Result};
+
+/// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
+const DEAD_BYTES_MAX: u64 = 64 << 20;
+/// Tables with the same keys from which on merging settles them.
+pub(super) const OVERLAPPING: usize = 2;
+
+/// The same for a flush of a program without background threads, which may never merge.
+const OVERLAPPING_ALONE: usize = 16;
+
+/// Owner of the merging lock: decides what is merged and expired, and when.
+pub(in crate::engine) struct Merger {
+    versions: Arc<Versions>,
+    writer: Arc<Writer>,
+    admission: Arc<Admission>,
+    retention: Arc<Retention>,
+    clock: Arc<dyn Clock>,
+    disk: Arc<Disk>,
+    jobs: Arc<Jobs>,
+    options: Arc<Options>,
+    merging: Mutex<()>,
+    counts: MergeCounts,
+}
+
+impl Merger {
+    pub fn new(base: &Base, writer: &Arc<Writer>, admission: &Arc<Admission>, disk: &Arc<Disk>) -> Self {
+        Merger {
+            versions: base.versions.clone(),
+            writer: writer.clone(),
+            admission: admission.clone(),
+            retention: base.retention.clone(),
+            clock: base.clock.clone(),
+            disk: disk.clone(),
+            jobs: base.jobs.clone(),
+            options: base.options.clone(),
+            merging: Mutex::new(()),
+            counts: MergeCounts::default(),
+        }
+    }
+
+    /// Keeps merges out; waits for one that is under way.
+    pub fn lock(&self) -> MutexGuard<'_, ()> {
+        self.merging.lock()
+    }
+
+    /// Keeps merges out, if none is under way.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
+        self.merging.try_lock()
+    }
+
+    /// Retention, then the merges that are due, until the database closes.
+    ///
+    /// # Errors
+    /// The store refused; what was merged before stays merged.
+    pub fn compact(&self) -> Result<()> {
+        let mut merging = self.merging.lock();
+        self.disk.hold_reserve();
+        // What frees space goes before what needs some.
+        // Each pass moves it on by a little: a second try is none.
+        let horizon = self.retention.pass(self.versions.layout().width(TierId::RAW));
+        let expired = match is_expiry_due(&self.versions.current(), &|_| horizon) {
+            true => self
+                .disk
+                .with_room(|| self.compactor().expire(&|_| horizon))
+                .and_then(|()| self.collect_with_room()),
+            false => Ok(()),
+        };
+        let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
+        // Also after a failure: a full disk gets room in no other way.
+        done.and(self.collect_with_room())?;
+        self.versions.settle_tables(OVERLAPPING)
+    }
+
+    /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next
+    /// pass. If a merge fails, the other partitions are still merged, unless the disk is full. Ends early when the
+    /// database closes.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub fn merge_all(
+        &self,
+        merging: &mut MutexGuard<'_, ()>,
+        next: impl FnMut(PartitionId) -> Vec<PartitionId>,
+    ) -> Result<()> {
+        self.merge_while(merging, || !self.jobs.are_ending(), next)
+    }
+
+    /// As [`Merger::merge_all`], for as long as `goes_on` is true.
+    ///
+    /// # Errors
+    /// As [`Merger::merge_all`].
+    pub fn merge_while(
+        &self,
+        merging: &mut MutexGuard<'_, ()>,
+        mut goes_on: impl FnMut() -> bool,
+        mut next: impl FnMut(PartitionId) -> Vec<PartitionId>,
+    ) -> Result<()> {
+        let (mut from, mut done) = (PartitionId::MIN, Ok(()));
+        let mut waiting: Vec<Vec<PartitionId>> = Vec::new();
+        while goes_on() {
+            let together = waiting.pop().unwrap_or_else(|| next(from));
+            let Some(last) = together.last() else { break };
+            from = from.max(last.next());
+            match self.compactor().merge(&together) {
+                // They gave way to a flush and are merged again.
+                Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
+                Err(error @ Error::DiskFull { .. }) => return Err(error),
+                Err(error) if together.len() == 1 => {
+                    tracing::error!(partition = %last, %error, "merge failed; its inputs stay in use");
+                    done = done.and(Err(error));
+                }
+                // One of them may be damaged: each is merged alone.
+                Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
+            }
+            // Small generations share tables, which are rewritten once for all of them: they wait.
+            if self.versions.obsolete().bytes() >= DEAD_BYTES_MAX {
+                self.versions.collect()?;
+            }
+            // Lets waiters for a pause in merging go first: a flush, for which appends may wait, or a snapshot.
+            MutexGuard::bump(merging);
+        }
+        done
+    }
+
+    /// Removes obsolete generations, and works on a full disk too.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn collect_with_room(&self) -> Result<()> {
+        if self.versions.obsolete().is_empty() {
+            return Ok(());
+        }
+        self.disk.with_room(|| self.versions.collect())
+    }
+
+    /// What merges and expires; the caller holds the merging lock.
+    pub fn compactor(&self) -> Compactor<'_> {
+        Compactor {
+            versions: &self.versions,
+            context: &*self.writer,
+            counts: &self.counts,
+            chunk_samples: self.options.chunk_samples,
+            work_bytes_max: self.options.work_bytes_max(),
+        }
+    }
+
+    /// The next partitions to merge together, from `from` on.
+    pub fn next_merges(&self, from: PartitionId) -> Vec<PartitionId> {
+        let catalogue = self.versions.current_owned();
+        let now = catalogue.root.newest.min(self.clock.now());
+        let in_memory = self.admission.in_memory();
+        next_merges(&catalogue, now, from, |partitions| in_memory.has_memory_to_merge(partitions))
+    }
+
+    /// After a flush: settles the tables of a program that has no background threads. A failure loses nothing.
+    pub(super) fn settle_pile(&self) {
+        if self.options.background {
+            return;
+        }
+        // A merge that is under way settles them when it ends.
+        let Some(_merging) = self.try_lock() else { return };
+        if let Err(error) = self.versions.settle_tables(OVERLAPPING_ALONE) {
+            tracing::warn!(%error, "tables that overlap could not be put together; it will be tried again");
+        }
+    }
+
+    pub fn add_to(&self, stats: &mut Stats) {
+        self.counts.add_to(stats);
+    }
+}
